@@ -1,0 +1,167 @@
+"""The tree of errors.
+
+    MusterdError
+    ├── DeclarationError          a team, agent or tool is declared wrongly            (exit 2)
+    ├── StartError                the server cannot start as asked                     (exit 2)
+    │   └── SchemaTooNew          the database was written by a newer musterd
+    ├── RequestError              a request is answered with an error status
+    │   ├── BadRequest            400
+    │   ├── Unauthenticated       401
+    │   ├── Forbidden             403
+    │   ├── NotFound              404
+    │   ├── Conflict              409
+    │   ├── PayloadTooLarge       413
+    │   ├── InvalidInput          422, with a list of what is wrong where
+    │   ├── TooManyRequests       429, with Retry-After
+    │   └── Unavailable           503, with Retry-After
+    │       └── StoreUnavailable  the database cannot be read or written now
+    ├── RunFailed                 a run ends in ERROR, with a code
+    │   ├── ModelFailed           the model did not answer
+    │   └── LimitReached          a ceiling ended the run
+    └── LeaseLost                 another attempt owns the run; this one must stop
+
+The docstring is the default message. What a client may read is the message of a RequestError or RunFailed and
+nothing else; causes go to the log with the request id.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+
+class MusterdError(Exception):
+    """Something went wrong in musterd."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
+
+    @property
+    def message(self) -> str:
+        """The error in words."""
+        return str(self.args[0])
+
+
+class DeclarationError(MusterdError):
+    """A team, agent or tool is declared wrongly."""
+
+
+class StartError(MusterdError):
+    """The server cannot start as asked."""
+
+
+class SchemaTooNew(StartError):
+    """The database was written by a newer musterd."""
+
+
+class RequestError(MusterdError):
+    """The request cannot be answered."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "INTERNAL_SERVER_ERROR"
+    retry_after_seconds: ClassVar[int | None] = None
+
+
+class BadRequest(RequestError):
+    """Bad request"""
+
+    status = 400
+    code = "BAD_REQUEST"
+
+
+class Unauthenticated(RequestError):
+    """Authorization header required"""
+
+    status = 401
+    code = "UNAUTHENTICATED"
+
+
+class Forbidden(RequestError):
+    """Insufficient permissions"""
+
+    status = 403
+    code = "FORBIDDEN"
+
+
+class NotFound(RequestError):
+    """Not found"""
+
+    status = 404
+    code = "NOT_FOUND"
+
+
+class Conflict(RequestError):
+    """Conflict"""
+
+    status = 409
+    code = "CONFLICT"
+
+
+class PayloadTooLarge(RequestError):
+    """The request body is larger than this server takes."""
+
+    status = 413
+    code = "PAYLOAD_TOO_LARGE"
+
+
+class InvalidInput(RequestError):
+    """Validation error"""
+
+    status = 422
+    code = "VALIDATION_ERROR"
+
+    def __init__(self, message: str | None = None, errors: Sequence[dict[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.errors = list(errors)
+
+    @classmethod
+    def at(cls, loc: Sequence[str | int], kind: str, msg: str, value: Any = None) -> Self:
+        """One thing that is wrong at one place, in FastAPI's shape (type, loc, msg, input)."""
+        where = ".".join(str(part) for part in loc)
+        return cls(f"{where}: {msg}", [{"type": kind, "loc": list(loc), "msg": msg, "input": value}])
+
+
+class TooManyRequests(RequestError):
+    """Too many runs are waiting; try again later."""
+
+    status = 429
+    code = "RATE_LIMITED"
+    retry_after_seconds = 5
+
+
+class Unavailable(RequestError):
+    """The server cannot take this request now; try again later."""
+
+    status = 503
+    code = "UNAVAILABLE"
+    retry_after_seconds = 2
+
+
+class StoreUnavailable(Unavailable):
+    """The database cannot be used now; try again later."""
+
+
+class RunFailed(MusterdError):
+    """The run failed."""
+
+    run_code: ClassVar[str] = "run_failed"
+    is_retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str | None = None, code: str | None = None, *, retryable: bool | None = None) -> None:
+        super().__init__(message)
+        self.code = code or self.run_code
+        self.retryable = self.is_retryable if retryable is None else retryable
+
+
+class ModelFailed(RunFailed):
+    """The model did not answer."""
+
+    run_code = "model_error"
+
+
+class LimitReached(RunFailed):
+    """A limit of the run was reached."""
+
+    run_code = "limit_reached"
+
+
+class LeaseLost(MusterdError):
+    """Another attempt owns this run; this one must stop and write nothing more."""

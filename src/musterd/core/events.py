@@ -1,0 +1,49 @@
+"""What happens in a run, as a sequence of events.
+
+Events are neutral: they name a run and what happened, not a protocol. :mod:`musterd.wire.events` gives them the
+names and shapes that AgentOS clients know. ``docs/reference/events.md`` lists them.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class EventKind(StrEnum):
+    """The kinds of event. ``data`` keys are given beside each."""
+
+    RUN_STARTED = "run_started"  # model, model_provider
+    MODEL_REQUEST_STARTED = "model_request_started"  # model, model_provider
+    MODEL_REQUEST_RETRIED = "model_request_retried"  # try, wait_seconds, reason
+    CONTENT = "content"  # text, reasoning (a delta)
+    MODEL_REQUEST_COMPLETED = "model_request_completed"  # model, model_provider, usage, first_token_seconds
+    TOOL_CALL_STARTED = "tool_call_started"  # tool: ToolCall
+    TOOL_CALL_COMPLETED = "tool_call_completed"  # tool: ToolCall
+    TOOL_CALL_ERROR = "tool_call_error"  # tool: ToolCall
+    CONTENT_COMPLETED = "content_completed"  # -
+    RUN_COMPLETED = "run_completed"  # output: Output, members: [member run ids in order]
+    RUN_ERROR = "run_error"  # content, error: ErrorInfo
+    RUN_CANCELLED = "run_cancelled"  # reason
+    RUN_PAUSED = "run_paused"  # content, requirements
+    RUN_CONTINUED = "run_continued"  # attempt, reason, superseded: [{run_id, path, from_event_index}]
+
+
+END_EVENTS = frozenset(
+    {EventKind.RUN_COMPLETED, EventKind.RUN_ERROR, EventKind.RUN_CANCELLED, EventKind.RUN_PAUSED}
+)
+
+
+@dataclass(slots=True)
+class Event:
+    """One thing that happened in one run of a tree.
+
+    :param kind: what happened.
+    :param run_id: the run it happened in, the root's or a member's.
+    :param at: unix seconds.
+    :param data: details, by kind; JSON values only.
+    """
+
+    kind: EventKind
+    run_id: str
+    at: float
+    data: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,58 @@
+"""JSON text as musterd writes it: compact, strict, and canonical where two texts are compared."""
+
+import json
+from typing import Any
+
+from musterd.core.errors import InvalidInput
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_encode_sorted = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True
+).encode
+
+
+def dumps(value: Any) -> str:
+    """``value`` as compact JSON text. NaN and infinities raise ValueError: they are not JSON."""
+    return _encode(value)
+
+
+def canonical(value: Any) -> str:
+    """``value`` as JSON text with sorted keys: equal values give equal texts."""
+    return _encode_sorted(value)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def loads(text: str | bytes) -> Any:
+    """The value of JSON ``text``. NaN and infinities raise ValueError."""
+    return json.loads(text, parse_constant=_refuse_constant)
+
+
+def is_storable(text: str) -> bool:
+    """Whether ``text`` can be stored everywhere: no NUL and no lone surrogate."""
+    if "\x00" in text:
+        return False
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def require_storable(value: Any, where: tuple[str, ...]) -> None:
+    """Raise :class:`InvalidInput` when a text anywhere in a JSON value holds a NUL or a lone surrogate."""
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            if not is_storable(item):
+                raise InvalidInput.at(
+                    where, "string_unicode", "Text must not contain NUL or lone surrogates", None
+                )
+        elif isinstance(item, dict):
+            stack.extend(item.keys())
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)

@@ -1,0 +1,288 @@
+"""The records that rooms hand to each other: what the store keeps of a session, a run, a step.
+
+They are what was stored, without the wire's names (:mod:`musterd.wire` has those) and without behaviour.
+Times are unix seconds as floats. ``dict`` values are JSON objects as stored.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from musterd.core.states import RunState
+
+ComponentKind = Literal["team", "agent"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks.
+
+    :param user_id: the user that a token proved, else None. Isolation goes by this.
+    :param label: what scopes run ids and idempotency keys: the proved user, else "".
+    """
+
+    user_id: str | None = None
+    label: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Usage:
+    """Tokens that model calls used."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+
+    def add(self, other: "Usage") -> None:
+        """Count ``other`` in."""
+        self.input_tokens += other.input_tokens
+        self.output_tokens += other.output_tokens
+        self.reasoning_tokens += other.reasoning_tokens
+        self.cache_read_tokens += other.cache_read_tokens
+        self.cache_write_tokens += other.cache_write_tokens
+
+    def as_json(self) -> dict[str, int]:
+        """The counts that are not zero, input and output always."""
+        counts = {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens}
+        for name in ("reasoning_tokens", "cache_read_tokens", "cache_write_tokens"):
+            if value := getattr(self, name):
+                counts[name] = value
+        return counts
+
+    @classmethod
+    def from_json(cls, counts: dict[str, int] | None) -> "Usage":
+        """The usage that :meth:`as_json` wrote."""
+        return cls(**(counts or {}))
+
+
+@dataclass(slots=True, kw_only=True)
+class ToolCall:
+    """One tool call of a run, as it is stored and shown.
+
+    :param id: the call's id, unique in the root run.
+    :param args: the arguments as the model gave them.
+    :param is_error: None before it ran; True when the tool raised or could not be run.
+    :param result: what the model was told, as text.
+    :param child_run_id: the member's run, for a delegation.
+    """
+
+    id: str
+    name: str
+    args: dict[str, Any]
+    created_at: float
+    is_error: bool | None = None
+    result: str | None = None
+    started_at: float | None = None
+    seconds: float | None = None
+    child_run_id: str | None = None
+    stops_run: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The call as a JSON object, keys named as the fields."""
+        return {name: getattr(self, name) for name in _TOOL_CALL_FIELDS}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "ToolCall":
+        """The call that :meth:`as_json` wrote; unknown keys of newer versions are left out."""
+        return cls(**{name: value[name] for name in _TOOL_CALL_FIELDS if name in value})
+
+
+_TOOL_CALL_FIELDS = tuple(ToolCall.__slots__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Output:
+    """What a run produced so far, or in the end. Stored as JSON in ``run_io.output``.
+
+    :param content: the answer: text, or an object when ``content_type`` names a schema.
+    :param content_type: "str" or the output schema's name.
+    :param first_token_seconds: from the start of the run to the first text of its model.
+    :param seconds: from the start of the run's first attempt to its end.
+    :param session_state: the user's state after the run; None when there is none.
+    :param error: why the run ended in ERROR: code, message, retryable.
+    """
+
+    content: Any = None
+    content_type: str = "str"
+    reasoning: str = ""
+    usage: Usage = field(default_factory=Usage)
+    first_token_seconds: float | None = None
+    seconds: float | None = None
+    tools: list[ToolCall] = field(default_factory=list)
+    session_state: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The output as a JSON object; what is empty is left out."""
+        value: dict[str, Any] = {"content": self.content, "content_type": self.content_type}
+        value["usage"] = self.usage.as_json()
+        if self.tools:
+            value["tools"] = [call.as_json() for call in self.tools]
+        for name in ("reasoning", "first_token_seconds", "seconds", "session_state", "error"):
+            if (item := getattr(self, name)) not in (None, ""):
+                value[name] = item
+        return value
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Output":
+        """The output that :meth:`as_json` wrote."""
+        return cls(
+            content=value.get("content"),
+            content_type=value.get("content_type", "str"),
+            reasoning=value.get("reasoning", ""),
+            usage=Usage.from_json(value.get("usage")),
+            first_token_seconds=value.get("first_token_seconds"),
+            seconds=value.get("seconds"),
+            tools=[ToolCall.from_json(item) for item in value.get("tools", ())],
+            session_state=value.get("session_state"),
+            error=value.get("error"),
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Input:
+    """What a run was asked. Stored as JSON in ``run_io.input``.
+
+    :param message: the user's message, or a member's task, verbatim.
+    :param media: images, audio, videos, files: lists of objects (url or content, mime_type, id, filename).
+    :param options: what was asked beside the message: session_state, dependencies, metadata, output_schema,
+        knowledge_filters, add_history_to_context, stream_events; only what was given.
+    """
+
+    message: str
+    media: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The input as a JSON object; what is empty is left out."""
+        value: dict[str, Any] = {"message": self.message}
+        if self.media:
+            value["media"] = self.media
+        if self.options:
+            value["options"] = self.options
+        return value
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Input":
+        """The input that :meth:`as_json` wrote."""
+        return cls(message=value["message"], media=value.get("media", {}), options=value.get("options", {}))
+
+
+@dataclass(slots=True, kw_only=True)
+class RunRow:
+    """One row of ``runs``: a root run, or a member's run inside it. Field by field the narrow columns."""
+
+    run_id: str
+    root_id: str
+    parent_id: str | None
+    session_id: str
+    user_id: str | None
+    component_kind: ComponentKind
+    component_id: str
+    component_name: str
+    model: str
+    model_provider: str
+    state: RunState
+    path: str = ""
+    lane: str | None = None
+    seq: int | None = None
+    holder: str | None = None
+    attempt: int = 0
+    crashes: int = 0
+    worker: str | None = None
+    next_event: int = 0
+    version: int = 0
+    salt: str | None = None
+    definition_hash: str = ""
+    is_background: bool = False
+    created_at: float = 0.0
+    queued_at: float | None = None
+    started_at: float | None = None
+    first_token_at: float | None = None
+    ended_at: float | None = None
+    not_before: float | None = None
+    cancel_requested_at: float | None = None
+    cancel_by: str | None = None
+    error_code: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class RunView:
+    """A run as a reader sees it: its row and its payload.
+
+    :param messages: the conversation in pydantic-ai's JSON form, or None while it runs.
+    :param queue_position: 1 for the next to start, while the run waits behind others; else None.
+    :param members: views of the member runs, where the reader asked for them.
+    """
+
+    row: RunRow
+    input: Input
+    output: Output | None = None
+    messages: list[dict[str, Any]] | None = None
+    queue_position: int | None = None
+    members: "list[RunView]" = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class SessionRow:
+    """One row of ``sessions``.
+
+    :param name: the name a person gave, else None: then the first message is shown (``first_message``).
+    :param next_seq: the sequence number the next accepted run gets.
+    """
+
+    session_id: str
+    user_id: str | None
+    component_kind: ComponentKind
+    component_id: str
+    name: str | None
+    first_message: str
+    state: dict[str, Any]
+    metadata: dict[str, Any] | None
+    next_seq: int
+    created_at: float
+    updated_at: float
+    deleted_at: float | None = None
+
+
+class StepKind(StrEnum):
+    """What a journal step did."""
+
+    PREPARE = "prepare"  # took from the world what the run needs: instructions, time, state, history
+    MODEL = "model"  # one model call
+    TOOL = "tool"  # one tool call
+    DELEGATE = "delegate"  # one member's run
+
+
+class StepState(StrEnum):
+    """Where a journal step stands."""
+
+    STARTED = "started"  # the intent is stored, the effect may have happened
+    COMPLETED = "completed"  # the result is stored
+    FAILED = "failed"  # the tool itself raised, or refused before sending
+    UNKNOWN = "unknown"  # nobody can say whether the effect happened
+    WAITING = "waiting"  # a person must decide first
+
+
+@dataclass(slots=True, kw_only=True)
+class StepRow:
+    """One row of ``journal``.
+
+    :param path: the step's place in the run tree, relative to the root.
+    :param fingerprint: hash of what was asked (kind, component, tool, canonical arguments); never the request.
+    :param result: JSON text, or None before there is one.
+    """
+
+    root_id: str
+    path: str
+    kind: StepKind
+    state: StepState
+    fingerprint: str
+    attempt: int
+    started_at: float
+    ended_at: float | None = None
+    result: str | None = None
+    usage: Usage | None = None
+    codec: int = 1
