@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.setup
 # A .venv that was moved, or whose interpreter is gone, is made anew.
-SOUND := $(shell [ "$$(cat $(STAMP) 2>/dev/null)" = "$(CURDIR)" ] && $(BIN)/python -c '' 2>/dev/null && echo yes)
+SOUND := $(shell [ "$$(cat $(STAMP) 2>/dev/null)" = "$(CURDIR)" ] && $(BIN)/python -c 'import uv' 2>/dev/null && echo yes)
 LOCKS := requirements/setup.txt requirements/runtime.txt requirements/test.txt
 
 .DEFAULT_GOAL := help

