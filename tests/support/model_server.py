@@ -1,0 +1,364 @@
+"""A scripted model behind OpenAI's chat completions protocol, in a process of its own, as fast as it can be.
+
+The last user message says what it answers:
+
+    [[DELEGATE member-id: task || DELEGATE other-id: task]]   call delegate_task_to_member for each
+    [[TOOL name {"json": "arguments"}]]                       call that tool; may stand several times
+    [[SAY text]]                                              answer the text
+    [[WORDS n]] or [[WORDS n ms]]                             stream n words, a chunk each, ms apart
+    [[SLEEP ms]]                                              wait first
+    [[ERROR code]]                                            answer that status
+
+In a task ``<…>`` stands for ``[[…]]``, so that a leader can script its members. After tool results it answers
+"Done: " and the results; any other message is echoed. Beside the protocol it tells what it was asked:
+``GET /count``, ``GET /open`` (calls not yet answered), ``POST /reset``.
+
+    with ModelServer() as server:
+        os.environ["OPENAI_BASE_URL"] = server.base_url
+"""
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self, cast
+
+import httptools
+import uvloop
+
+from musterd.core import clock
+
+ROOT = Path(__file__).resolve().parents[2]
+DIRECTIVE = re.compile(r"\[\[([A-Z]+)(?: (.*?))?\]\]", re.DOTALL)
+USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+YIELD_EVERY_CHUNKS = 20  # of a long answer, so that other calls get their turn
+
+
+@dataclass(slots=True, kw_only=True)
+class Plan:
+    """What one call is answered."""
+
+    text: str = ""
+    tool_calls: list[tuple[str, str]] = field(default_factory=list)
+    error: int = 0
+    sleep_seconds: float = 0
+    chunk_seconds: float = 0
+
+
+def unnest(task: str) -> str:
+    """Turn the outermost ``<DIRECTIVE …>`` of ``task`` into ``[[DIRECTIVE …]]``."""
+    written, depth = [], 0
+    for position, sign in enumerate(task):
+        if sign == "<" and (depth or re.match(r"[A-Z]+\b", task[position + 1 :])):
+            depth += 1
+            written.append("[[" if depth == 1 else sign)
+        elif sign == ">" and depth:
+            depth -= 1
+            written.append("]]" if not depth else sign)
+        else:
+            written.append(sign)
+    return "".join(written)
+
+
+def parts(tasks: str) -> list[str]:
+    """Split ``tasks`` at every ``||`` that is not inside ``<…>``."""
+    found, depth = [""], 0
+    for token in re.findall(r"\|\||[^|]|\|", tasks):
+        depth += (token == "<") - (token == ">")
+        if token == "||" and not depth:
+            found.append("")
+        else:
+            found[-1] += token
+    return [part.strip() for part in found]
+
+
+def delegation(part: str) -> tuple[str, str]:
+    """Read ``member-id: task`` as a call of the delegation tool."""
+    member, _, task = part.removeprefix("DELEGATE ").partition(":")
+    arguments = {"member_id": member.strip(), "task": unnest(task.strip())}
+    return "delegate_task_to_member", json.dumps(arguments)
+
+
+def words(count: int) -> str:
+    """Return ``count`` words of prose-like lengths."""
+    return " ".join(f"word{number}" for number in range(count))
+
+
+def plan(asked: str, results: list[str]) -> Plan:
+    """Say what to answer to the user's text ``asked`` once its tools gave ``results``."""
+    if results:
+        return Plan(text="Done: " + " | ".join(results))
+    planned = Plan()
+    for name, argument in DIRECTIVE.findall(asked):
+        match name:
+            case "SLEEP":
+                planned.sleep_seconds = float(argument) / 1000
+            case "ERROR":
+                planned.error = int(argument)
+            case "DELEGATE":
+                planned.tool_calls += [delegation(part) for part in parts(argument)]
+            case "TOOL":
+                tool, _, arguments = argument.partition(" ")
+                planned.tool_calls.append((tool, arguments or "{}"))
+            case "SAY":
+                planned.text = argument
+            case "WORDS":
+                count, _, milliseconds = argument.partition(" ")
+                planned.text = words(int(count))
+                planned.chunk_seconds = float(milliseconds or 0) / 1000
+            case _:
+                pass
+    if not planned.text and not planned.tool_calls:
+        planned.text = f"Echo: {asked}"
+    return planned
+
+
+def plain(content: object) -> str:
+    """Return a message's text, whichever of the protocol's two forms it has."""
+    if isinstance(content, list):
+        return "".join(cast(str, part.get("text", "")) for part in content)
+    return "" if content is None else str(content)
+
+
+def conversation(messages: list[dict[str, Any]]) -> tuple[str, list[str]]:
+    """Return the last user message's text and the results of the tools called since."""
+    last = max((n for n, message in enumerate(messages) if message["role"] == "user"), default=-1)
+    asked = plain(messages[last]["content"]) if last >= 0 else ""
+    return asked, [plain(m.get("content")) for m in messages[last + 1 :] if m["role"] == "tool"]
+
+
+class Tally:
+    """What the server was asked so far."""
+
+    def __init__(self) -> None:
+        self.open = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Count anew; calls that are open stay so."""
+        self.total = 0
+        self.peak = self.open
+        self.by_text: Counter[str] = Counter()
+        self.by_turn: Counter[str] = Counter()
+
+    def begin(self, asked: str, turn: int) -> int:
+        """Count one call; return its number."""
+        self.total += 1
+        self.open += 1
+        self.peak = max(self.peak, self.open)
+        self.by_text[asked] += 1
+        self.by_turn[f"{asked}#{turn}"] += 1
+        return self.total
+
+    def report(self) -> dict[str, Any]:
+        """Return the counts; texts stand in the order in which they came first."""
+        return {
+            "total": self.total,
+            "open": self.open,
+            "peak": self.peak,
+            "by_text": self.by_text,
+            "by_turn": self.by_turn,
+        }
+
+
+class Answer:
+    """One call's answer, as the protocol writes it."""
+
+    def __init__(self, number: int, model: str, planned: Plan) -> None:
+        self.planned = planned
+        self.head = {"id": f"chatcmpl-{number}", "created": int(clock.now()), "model": model}
+        self.calls: list[dict[str, Any]] = [
+            {
+                "id": f"call_{number}_{n}",
+                "type": "function",
+                "function": {"name": name, "arguments": arguments},
+            }
+            for n, (name, arguments) in enumerate(planned.tool_calls)
+        ]
+        self.finish = "tool_calls" if self.calls else "stop"
+
+    def whole(self) -> bytes:
+        """Return the answer of a call that does not stream."""
+        message: dict[str, Any] = {"role": "assistant", "content": self.planned.text or None}
+        if self.calls:
+            message["tool_calls"] = self.calls
+        choice = {"index": 0, "message": message, "finish_reason": self.finish}
+        body = {**self.head, "object": "chat.completion", "choices": [choice], "usage": USAGE}
+        return json.dumps(body).encode()
+
+    def refusal(self) -> bytes:
+        """Return the body of an error."""
+        error = {"message": f"fake model error {self.planned.error}", "type": "scripted", "code": None}
+        return json.dumps({"error": error}).encode()
+
+    def deltas(self) -> Iterator[dict[str, Any]]:
+        """Yield what each chunk adds: words one by one, a tool call's name before its arguments."""
+        yield {"role": "assistant", "content": ""}
+        for word in re.findall(r"\S+\s*|\s+", self.planned.text):
+            yield {"content": word}
+        for index, call in enumerate(self.calls):
+            name, arguments = call["function"].values()
+            yield {"tool_calls": [{**call, "index": index, "function": {"name": name, "arguments": ""}}]}
+            yield {"tool_calls": [{"index": index, "function": {"arguments": arguments}}]}
+
+    def chunks(self, with_usage: bool) -> Iterator[bytes]:
+        """Yield the events of a call that streams."""
+        opening = json.dumps({**self.head, "object": "chat.completion.chunk"})[:-1]
+        for delta in self.deltas():
+            choice = f'"choices": [{{"index": 0, "delta": {json.dumps(delta)}, "finish_reason": null}}]'
+            yield f"data: {opening}, {choice}}}\n\n".encode()
+        choice = f'"choices": [{{"index": 0, "delta": {{}}, "finish_reason": "{self.finish}"}}]'
+        yield f"data: {opening}, {choice}}}\n\n".encode()
+        if with_usage:
+            yield f'data: {opening}, "choices": [], "usage": {json.dumps(USAGE)}}}\n\n'.encode()
+        yield b"data: [DONE]\n\n"
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection, kept open between calls."""
+
+    def __init__(self, tally: Tally) -> None:
+        self.tally = tally
+        self.parser = httptools.HttpRequestParser(self)
+        self.target, self.body = b"", bytearray()
+        self.answering: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the way back."""
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, which calls the `on_…` methods."""
+        self.parser.feed_data(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give up the call: its caller is gone."""
+        if self.answering is not None:
+            self.answering.cancel()
+
+    def on_url(self, url: bytes) -> None:
+        """Begin a request."""
+        self.target = url
+        self.body.clear()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the request's body."""
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        """Answer the request: at once where nothing has to be waited for."""
+        match self.parser.get_method(), self.target:
+            case b"POST", b"/v1/chat/completions":
+                self.answering = asyncio.create_task(self.chat(json.loads(self.body)))
+            case b"GET", b"/count":
+                self.reply(json.dumps(self.tally.report()).encode())
+            case b"GET", b"/open":
+                self.reply(json.dumps({"open": self.tally.open, "total": self.tally.total}).encode())
+            case b"POST", b"/reset":
+                self.tally.reset()
+                self.reply(b"{}")
+            case _:
+                self.reply(b'{"error": {"message": "no such thing here"}}', 404)
+
+    def reply(self, body: bytes, status: int = 200) -> None:
+        """Write a whole JSON answer."""
+        head = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        self.transport.write(head.encode() + body)
+
+    async def chat(self, request: dict[str, Any]) -> None:
+        """Answer one chat completion, counted as open until it is answered or its caller is gone."""
+        asked, results = conversation(request["messages"])
+        planned = plan(asked, results)
+        number = self.tally.begin(asked, len(results))
+        try:
+            if planned.sleep_seconds:
+                await clock.sleep(planned.sleep_seconds)
+            answer = Answer(number, request["model"], planned)
+            if planned.error:
+                self.reply(answer.refusal(), planned.error)
+            elif request.get("stream"):
+                options = request.get("stream_options") or {}
+                await self.stream(answer, bool(options.get("include_usage")))
+            else:
+                self.reply(answer.whole())
+        finally:
+            self.tally.open -= 1
+
+    async def stream(self, answer: Answer, with_usage: bool) -> None:
+        """Write a streamed answer, a chunk for each event."""
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+        self.transport.write(head)
+        for number, event in enumerate(answer.chunks(with_usage)):
+            self.transport.write(b"%x\r\n%b\r\n" % (len(event), event))
+            if answer.planned.chunk_seconds or number % YIELD_EVERY_CHUNKS == YIELD_EVERY_CHUNKS - 1:
+                await clock.sleep(answer.planned.chunk_seconds)
+        self.transport.write(b"0\r\n\r\n")
+
+
+async def serve() -> None:
+    """Serve on a free port, print it, and end with the process that started this one."""
+    loop = asyncio.get_running_loop()
+    tally = Tally()
+    server = await loop.create_server(lambda: Connection(tally), "127.0.0.1", 0, backlog=2048)
+    print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201 - the port is what the starter waits for
+    parent_is_gone = asyncio.Event()
+    loop.add_reader(sys.stdin, parent_is_gone.set)
+    await parent_is_gone.wait()
+
+
+class ModelServer:
+    """Starts the server in a process of its own and stops it at the end of the ``with`` block."""
+
+    def __enter__(self) -> Self:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.model_server"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.origin = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.communicate()
+
+    @property
+    def base_url(self) -> str:
+        """What ``OPENAI_BASE_URL`` must say."""
+        return f"{self.origin}/v1"
+
+    def count(self, asked: str | None = None) -> int:
+        """Return how many calls came, of all or with that user text."""
+        report = self.report()
+        return int(report["total"] if asked is None else report["by_text"].get(asked, 0))
+
+    def report(self) -> dict[str, Any]:
+        """Return everything that the server counted."""
+        return self._ask("GET", "/count")
+
+    def open_calls(self) -> int:
+        """Return how many calls are not yet answered."""
+        return int(self._ask("GET", "/open")["open"])
+
+    def reset(self) -> None:
+        """Start counting anew."""
+        self._ask("POST", "/reset")
+
+    def _ask(self, method: str, path: str) -> dict[str, Any]:
+        request = urllib.request.Request(self.origin + path, method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return cast(dict[str, Any], json.load(answer))
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve())
