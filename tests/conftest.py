@@ -1,0 +1,100 @@
+"""What holds for every test: one event loop, no network but loopback, no provider, a bare environment."""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import ipaddress
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import hypothesis
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import ModuleType
+
+OWN_SETTINGS = ("OS_SECURITY_KEY", "DOCS_ENABLED")
+PROVIDER_SETTINGS = ("_API_KEY", "_BASE_URL", "_PROXY")
+
+hypothesis.settings.register_profile("musterd", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("musterd")
+
+
+def bare_environment() -> None:
+    """Take a person's own settings, keys and proxies away, so that a test sees the same on every machine."""
+    for name in list(os.environ):
+        is_ours = name in OWN_SETTINGS or (
+            name.startswith("MUSTERD_") and not name.startswith("MUSTERD_TEST_")
+        )
+        if is_ours or name.upper().endswith(PROVIDER_SETTINGS):
+            del os.environ[name]
+
+
+def is_here(host: object) -> bool:
+    """Tell whether `host` is this machine's loopback; a name other than localhost would ask the network."""
+    if isinstance(host, bytes):
+        host = host.decode("ascii", "replace")
+    if host is None or host in ("", "localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(str(host).partition("%")[0])
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+def refuse_the_outside(event: str, arguments: tuple[Any, ...]) -> None:
+    """Fail the test that would look up a foreign name or send anything off this machine (an audit hook)."""
+    if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
+        address = arguments[1]  # a path for Unix sockets, None for a connected datagram socket
+        host = address[0] if isinstance(address, tuple) else None
+    elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
+        host = arguments[0]
+    else:
+        return
+    if not is_here(host):
+        pytest.fail(f"a test tried to reach {host!r}: tests stay on loopback")
+
+
+class ModelSwitch(importlib.abc.MetaPathFinder):
+    """Switch real model calls off when pydantic-ai's models are imported, without importing them for all."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Answer for `pydantic_ai.models` alone, with a loader that turns the switch after loading."""
+        if fullname != "pydantic_ai.models":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def load_and_switch_off(module: ModuleType) -> None:
+                load(module)
+                vars(module)["ALLOW_MODEL_REQUESTS"] = False
+
+            vars(spec.loader)["exec_module"] = load_and_switch_off
+        return spec
+
+
+bare_environment()
+sys.addaudithook(refuse_the_outside)
+sys.meta_path.insert(0, ModelSwitch())
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run async tests and fixtures on asyncio, the only loop that the server runs on."""
+    return "asyncio"
+
+
+@pytest.fixture
+def loopback_models() -> Iterator[None]:
+    """Let provider models send requests in this test: to a server on loopback, the rest stays forbidden."""
+    from pydantic_ai.models import override_allow_model_requests
+
+    with override_allow_model_requests(True):
+        yield

@@ -1,0 +1,287 @@
+"""The house keeps its rules: small rooms, a short front door, docs that name all there is, sound locks."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import re
+import socket
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "src" / "musterd"
+DOCS = ROOT / "docs"
+FILE_LINES = 400
+FUNCTION_LINES = 60
+MAKE_TARGETS = 10  # and help
+
+ROOMS = sorted(SOURCE.rglob("*.py"))
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+
+# Put together here, so that this file does not name what it forbids.
+REGISTRY_HOSTS = [".".join(words) for words in (("pypi", "org"), ("pythonhosted", "org"), ("npmjs", "org"))]
+REGISTRY_HOSTS += [".".join(words) for words in (("npmjs", "com"), ("yarnpkg", "com"), ("crates", "io"))]
+MACHINE_PATH = re.compile(r"(?<![\w.~:/}])/(?:home/\w+|Users/\w+|root|work)/")
+
+
+def name_of(path: Path) -> str:
+    """The path as a person would say it, for test ids and messages."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def module(name: str) -> ModuleType:
+    """Import a room of the package; skip while it is not built."""
+    try:
+        found = importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        pytest.skip(f"{name} is not built yet")
+    return importlib.import_module(name)
+
+
+def page(path: str) -> str:
+    """Read a page of the docs; skip while it is not written."""
+    if not (ROOT / path).exists():
+        pytest.skip(f"{path} is not written yet")
+    return (ROOT / path).read_text()
+
+
+@cache
+def tracked_texts() -> dict[str, str]:
+    """Every text file that git tracks or would track, by its path; all files outside a checkout."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode == 0:
+        paths = [ROOT / line for line in listed.stdout.split("\0") if line]
+    else:
+        paths = [path for path in ROOT.rglob("*") if not {".venv", ".git", "node_modules"} & set(path.parts)]
+    texts = {}
+    for path in paths:
+        if path.is_file() and not path.is_symlink():
+            data = path.read_bytes()
+            if b"\0" not in data:
+                texts[name_of(path)] = data.decode(errors="replace")
+    return texts
+
+
+def lines_with(pattern: re.Pattern[str]) -> list[str]:
+    """Where `pattern` stands in the tree, as `file:line: text`."""
+    return [
+        f"{path}:{number}: {line.strip()[:120]}"
+        for path, text in tracked_texts().items()
+        if pattern.search(text)
+        for number, line in enumerate(text.splitlines(), 1)
+        if pattern.search(line)
+    ]
+
+
+# Small rooms
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=name_of)
+def test_a_room_is_small(room: Path) -> None:
+    text = room.read_text()
+    assert len(text.splitlines()) < FILE_LINES, "split it by responsibility and data"
+    functions = (
+        node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    lengths = {node.name: (node.end_lineno or node.lineno) - node.lineno + 1 for node in functions}
+    assert {name: lines for name, lines in lengths.items() if lines >= FUNCTION_LINES} == {}
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=name_of)
+def test_a_room_has_a_speaking_name(room: Path) -> None:
+    assert room.stem not in {"utils", "util", "common", "manager", "helper", "helpers", "base", "misc"}
+
+
+# The front door
+
+
+def test_the_public_names_are_sorted() -> None:
+    musterd = module("musterd")
+    assert list(musterd.__all__) == sorted(musterd.__all__)
+
+
+@pytest.mark.parametrize("name", getattr(module("musterd"), "__all__", []) if ROOMS else [])
+def test_a_public_name_is_documented(name: str) -> None:
+    musterd = module("musterd")
+    module(getattr(musterd, "_HOMES", {}).get(name, "musterd"))
+    value = getattr(musterd, name)
+    if not name.startswith("__"):
+        assert (value.__doc__ or "").strip(), f"{name} has no docstring"
+
+
+def test_importing_the_package_is_cheap() -> None:
+    module("musterd")
+    probe = "import sys, musterd; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert {"fastapi", "openai", "pydantic_ai", "sqlalchemy"} & set(done.stdout.split()) == set()
+
+
+# Docs name all there is
+
+
+def test_every_setting_is_documented() -> None:
+    fields: dict[str, Any] = module("musterd.core.settings").Settings.model_fields
+    names = {str(field.validation_alias or f"MUSTERD_{name.upper()}") for name, field in fields.items()}
+    text = page("docs/reference/settings.md")
+    assert {name for name in names if f"`{name}`" not in text} == set(), (
+        "settings that the page does not name"
+    )
+    assert set(re.findall(r"`(MUSTERD_[A-Z0-9_]+)`", text)) - names == set(), (
+        "the page names settings that are none"
+    )
+
+
+def error_codes() -> set[str]:
+    """The codes of all errors: those of the tree, and those given by name where an error is raised."""
+    errors = module("musterd.core.errors")
+    tree = [
+        value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)
+    ]
+    codes = {getattr(error, part) for error in tree for part in ("code", "run_code") if hasattr(error, part)}
+    for room in ROOMS:
+        codes |= set(codes_given(ast.parse(room.read_text()), {error.__name__ for error in tree}))
+    return {code for code in codes if isinstance(code, str)}
+
+
+def codes_given(tree: ast.AST, names: set[str]) -> Iterator[str]:
+    """The literal `code=` of every call of an error's class."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in names:
+            for keyword in node.keywords:
+                if keyword.arg == "code" and isinstance(keyword.value, ast.Constant):
+                    yield str(keyword.value.value)
+
+
+def test_every_error_code_is_documented() -> None:
+    codes = error_codes()
+    text = page("docs/reference/errors.md")
+    assert {code for code in codes if f"`{code}`" not in text} == set()
+
+
+def test_every_event_kind_is_documented() -> None:
+    kinds = {str(kind) for kind in module("musterd.core.events").EventKind}
+    text = page("docs/reference/events.md")
+    assert {kind for kind in kinds if f"`{kind}`" not in text} == set()
+
+
+@pytest.mark.parametrize("page_path", PAGES, ids=name_of)
+def test_a_page_links_to_what_exists(page_path: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page_path.read_text(), flags=re.DOTALL | re.MULTILINE)
+    targets = re.findall(r"\]\(([^)\s]+)\)", text)
+    near = [target.partition("#")[0] for target in targets if not re.match(r"[a-z]+:", target)]
+    assert [target for target in near if target and not (page_path.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page_path", PAGES, ids=name_of)
+def test_a_page_names_make_targets_that_exist(page_path: Path) -> None:
+    text = page_path.read_text()
+    code = re.findall(r"^```.*?^```", text, flags=re.DOTALL | re.MULTILINE)
+    named = re.findall(r"`make ([a-z][a-z-]*)", text)
+    named += re.findall(r"^(?:\$ )?make ([a-z][a-z-]*)", "\n".join(code), flags=re.MULTILINE)
+    assert set(named) - set(make_targets()) == set()
+
+
+# The Makefile, the locks, the tree
+
+
+def make_targets() -> dict[str, str]:
+    """The Makefile's targets, each with its line of `make help`."""
+    return dict(
+        re.findall(r"^([a-z][a-z-]*):[^=\n]*?## (.+)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    )
+
+
+def test_the_makefile_is_short_and_says_what_it_does() -> None:
+    phony = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    assert phony
+    assert set(make_targets()) == set(phony[1].split()) - {"rebuild"}
+    assert len(make_targets()) - 1 <= MAKE_TARGETS
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=name_of)
+def test_a_lock_pins_and_hashes_everything(lock: Path) -> None:
+    entries = lock.read_text().replace("\\\n", " ").splitlines()
+    unsound = [
+        entry[:80]
+        for entry in entries
+        if not re.match(r"[a-z0-9._-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", entry)
+    ]
+    assert unsound == []
+
+
+def test_the_locks_agree() -> None:
+    pins: dict[str, set[str]] = {}
+    for lock in LOCKS:
+        for package, version in re.findall(r"^([a-z0-9._-]+)==(\S+)", lock.read_text(), flags=re.MULTILINE):
+            pins.setdefault(package, set()).add(version)
+    assert {package: versions for package, versions in pins.items() if len(versions) > 1} == {}
+
+
+def test_the_locked_model_is_the_extra_local() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = (ROOT / "requirements" / "local.in").read_text().splitlines()
+    asked = [line for line in lines if line and not line.startswith("#")]
+    assert asked == project["optional-dependencies"]["local"]
+
+
+def test_no_file_names_a_registry() -> None:
+    assert lines_with(re.compile("|".join(map(re.escape, REGISTRY_HOSTS)))) == []
+
+
+def test_no_file_names_a_path_of_one_machine() -> None:
+    assert lines_with(MACHINE_PATH) == []
+
+
+def test_a_changelog_fragment_says_its_kind() -> None:
+    fragments = [
+        path.name for path in (ROOT / "changes").iterdir() if path.name not in (".gitignore", "README.md")
+    ]
+    assert [
+        name
+        for name in fragments
+        if not re.fullmatch(r"\+[a-z0-9-]+\.(added|changed|fixed|removed)\.md", name)
+    ] == []
+
+
+# The tests themselves
+
+
+@pytest.mark.parametrize("address", [("192.0.2.1", 9), ("2001:db8::1", 9), ("musterd.invalid", 9)])
+def test_a_test_cannot_leave_the_machine(address: tuple[str, int]) -> None:
+    with pytest.raises(pytest.fail.Exception, match="loopback"):
+        socket.create_connection(address, timeout=1)
+
+
+def test_a_test_may_use_loopback() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as client,
+    ):
+        assert client.getpeername() == server.getsockname()
+
+
+def test_a_test_cannot_call_a_provider() -> None:
+    models = module("pydantic_ai.models")
+    assert models.ALLOW_MODEL_REQUESTS is False
+
+
+async def test_async_tests_run_on_asyncio() -> None:
+    import asyncio
+
+    assert asyncio.get_running_loop().is_running()
