@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -177,7 +177,12 @@ def last_cause(said: IO[str]) -> str:
     """Return the most telling line that uv wrote, without its ornament."""
     said.seek(0)
     lines = [line.strip(" \t\n×╰─▶│├") for line in said if line.strip()]
-    return next((line for line in reversed(lines) if not line.startswith("hint:")), "uv gave no reason")
+    telling = [line for line in lines if not line.startswith("hint:")]
+    return (
+        telling[-1].removeprefix("error: ").removeprefix("cause: ").rstrip(".")
+        if telling
+        else "no reason given"
+    )
 
 
 def lock(*arguments: str) -> None:
@@ -202,17 +207,12 @@ def step(text: str) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run the named part; return the exit status."""
     name, *rest = arguments or [""]
+    parts: dict[str, Callable[..., None]] = {"setup": setup, "local": local, "lock": lock}
+    if name not in parts:
+        step(str(__doc__))
+        return 2
     try:
-        match name:
-            case "setup":
-                setup()
-            case "local":
-                local()
-            case "lock":
-                lock(*rest)
-            case _:
-                step(str(__doc__))
-                return 2
+        parts[name](*rest)
     except CannotInstall as error:
         if name == "local":
             step(f"The embedded model is not available: {error}.")
