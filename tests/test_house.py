@@ -116,7 +116,16 @@ def test_the_public_names_are_sorted() -> None:
     assert list(musterd.__all__) == sorted(musterd.__all__)
 
 
-@pytest.mark.parametrize("name", getattr(module("musterd"), "__all__", []) if ROOMS else [])
+def public_names() -> list[str]:
+    """The names in the package's `__all__`, read without importing it."""
+    rows = ast.parse((SOURCE / "__init__.py").read_text()).body if ROOMS else []
+    found = [
+        row.value for row in rows if isinstance(row, ast.Assign) and ast.unparse(row.targets[0]) == "__all__"
+    ]
+    return list(ast.literal_eval(found[0])) if found else []
+
+
+@pytest.mark.parametrize("name", public_names())
 def test_a_public_name_is_documented(name: str) -> None:
     musterd = module("musterd")
     module(getattr(musterd, "_HOMES", {}).get(name, "musterd"))
