@@ -48,7 +48,7 @@ def module(name: str) -> ModuleType:
         found = importlib.util.find_spec(name)
     except ModuleNotFoundError:
         found = None
-    if found is None:
+    if found is None or found.origin is None:  # an empty folder is found, as a namespace
         pytest.skip(f"{name} is not built yet")
     return importlib.import_module(name)
 
