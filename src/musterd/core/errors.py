@@ -25,7 +25,9 @@ nothing else; causes go to the log with the request id.
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
+
+from musterd.core.jsontypes import Json, JsonObject
 
 
 class MusterdError(Exception):
@@ -108,12 +110,12 @@ class InvalidInput(RequestError):
     status = 422
     code = "VALIDATION_ERROR"
 
-    def __init__(self, message: str | None = None, errors: Sequence[dict[str, Any]] = ()) -> None:
+    def __init__(self, message: str | None = None, errors: Sequence[JsonObject] = ()) -> None:
         super().__init__(message)
         self.errors = list(errors)
 
     @classmethod
-    def at(cls, loc: Sequence[str | int], kind: str, msg: str, value: Any = None) -> Self:
+    def at(cls, loc: Sequence[str | int], kind: str, msg: str, value: Json = None) -> Self:
         """One thing that is wrong at one place, in FastAPI's shape (type, loc, msg, input)."""
         where = ".".join(str(part) for part in loc)
         return cls(f"{where}: {msg}", [{"type": kind, "loc": list(loc), "msg": msg, "input": value}])
@@ -145,7 +147,9 @@ class RunFailed(MusterdError):
     run_code: ClassVar[str] = "run_failed"
     is_retryable: ClassVar[bool] = False
 
-    def __init__(self, message: str | None = None, code: str | None = None, *, retryable: bool | None = None) -> None:
+    def __init__(
+        self, message: str | None = None, code: str | None = None, *, retryable: bool | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code or self.run_code
         self.retryable = self.is_retryable if retryable is None else retryable

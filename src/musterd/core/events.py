@@ -6,7 +6,8 @@ names and shapes that AgentOS clients know. ``docs/reference/events.md`` lists t
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+
+from musterd.core.jsontypes import JsonObject
 
 
 class EventKind(StrEnum):
@@ -46,4 +47,4 @@ class Event:
     kind: EventKind
     run_id: str
     at: float
-    data: dict[str, Any] = field(default_factory=dict)
+    data: JsonObject = field(default_factory=dict)

@@ -1,7 +1,8 @@
 """JSON text as musterd writes it: compact, strict, and canonical where two texts are compared."""
 
 import json
-from typing import Any
+
+from musterd.core.jsontypes import Json
 
 from musterd.core.errors import InvalidInput
 
@@ -11,21 +12,21 @@ _encode_sorted = json.JSONEncoder(
 ).encode
 
 
-def dumps(value: Any) -> str:
+def dumps(value: Json) -> str:
     """``value`` as compact JSON text. NaN and infinities raise ValueError: they are not JSON."""
     return _encode(value)
 
 
-def canonical(value: Any) -> str:
+def canonical(value: Json) -> str:
     """``value`` as JSON text with sorted keys: equal values give equal texts."""
     return _encode_sorted(value)
 
 
-def _refuse_constant(name: str) -> Any:
+def _refuse_constant(name: str) -> Json:
     raise ValueError(f"{name} is not JSON")
 
 
-def loads(text: str | bytes) -> Any:
+def loads(text: str | bytes) -> Json:
     """The value of JSON ``text``. NaN and infinities raise ValueError."""
     return json.loads(text, parse_constant=_refuse_constant)
 
@@ -41,7 +42,7 @@ def is_storable(text: str) -> bool:
     return True
 
 
-def require_storable(value: Any, where: tuple[str, ...]) -> None:
+def require_storable(value: Json, where: tuple[str, ...]) -> None:
     """Raise :class:`InvalidInput` when a text anywhere in a JSON value holds a NUL or a lone surrogate."""
     stack = [value]
     while stack:

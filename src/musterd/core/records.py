@@ -6,7 +6,9 @@ Times are unix seconds as floats. ``dict`` values are JSON objects as stored.
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
+
+from musterd.core.jsontypes import Json, JsonObject
 
 from musterd.core.states import RunState
 
@@ -70,7 +72,7 @@ class ToolCall:
 
     id: str
     name: str
-    args: dict[str, Any]
+    args: JsonObject
     created_at: float
     is_error: bool | None = None
     result: str | None = None
@@ -79,12 +81,12 @@ class ToolCall:
     child_run_id: str | None = None
     stops_run: bool = False
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> JsonObject:
         """The call as a JSON object, keys named as the fields."""
         return {name: getattr(self, name) for name in _TOOL_CALL_FIELDS}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "ToolCall":
+    def from_json(cls, value: JsonObject) -> "ToolCall":
         """The call that :meth:`as_json` wrote; unknown keys of newer versions are left out."""
         return cls(**{name: value[name] for name in _TOOL_CALL_FIELDS if name in value})
 
@@ -104,19 +106,19 @@ class Output:
     :param error: why the run ended in ERROR: code, message, retryable.
     """
 
-    content: Any = None
+    content: Json = None
     content_type: str = "str"
     reasoning: str = ""
     usage: Usage = field(default_factory=Usage)
     first_token_seconds: float | None = None
     seconds: float | None = None
     tools: list[ToolCall] = field(default_factory=list)
-    session_state: dict[str, Any] | None = None
-    error: dict[str, Any] | None = None
+    session_state: JsonObject | None = None
+    error: JsonObject | None = None
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> JsonObject:
         """The output as a JSON object; what is empty is left out."""
-        value: dict[str, Any] = {"content": self.content, "content_type": self.content_type}
+        value: JsonObject = {"content": self.content, "content_type": self.content_type}
         value["usage"] = self.usage.as_json()
         if self.tools:
             value["tools"] = [call.as_json() for call in self.tools]
@@ -126,7 +128,7 @@ class Output:
         return value
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Output":
+    def from_json(cls, value: JsonObject) -> "Output":
         """The output that :meth:`as_json` wrote."""
         return cls(
             content=value.get("content"),
@@ -152,12 +154,12 @@ class Input:
     """
 
     message: str
-    media: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    options: dict[str, Any] = field(default_factory=dict)
+    media: dict[str, list[JsonObject]] = field(default_factory=dict)
+    options: JsonObject = field(default_factory=dict)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> JsonObject:
         """The input as a JSON object; what is empty is left out."""
-        value: dict[str, Any] = {"message": self.message}
+        value: JsonObject = {"message": self.message}
         if self.media:
             value["media"] = self.media
         if self.options:
@@ -165,7 +167,7 @@ class Input:
         return value
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Input":
+    def from_json(cls, value: JsonObject) -> "Input":
         """The input that :meth:`as_json` wrote."""
         return cls(message=value["message"], media=value.get("media", {}), options=value.get("options", {}))
 
@@ -178,6 +180,7 @@ class RunRow:
     root_id: str
     parent_id: str | None
     session_id: str
+    owner: str | None = None
     user_id: str | None
     component_kind: ComponentKind
     component_id: str
@@ -197,6 +200,7 @@ class RunRow:
     salt: str | None = None
     definition_hash: str = ""
     is_background: bool = False
+    cancel_on_disconnect: int = 0
     created_at: float = 0.0
     queued_at: float | None = None
     started_at: float | None = None
@@ -213,14 +217,14 @@ class RunView:
     """A run as a reader sees it: its row and its payload.
 
     :param messages: the conversation in pydantic-ai's JSON form, or None while it runs.
-    :param queue_position: 1 for the next to start, while the run waits behind others; else None.
+    :param queue_position: runs of its session that are ahead, while the run is pending; else None.
     :param members: views of the member runs, where the reader asked for them.
     """
 
     row: RunRow
     input: Input
     output: Output | None = None
-    messages: list[dict[str, Any]] | None = None
+    messages: list[JsonObject] | None = None
     queue_position: int | None = None
     members: "list[RunView]" = field(default_factory=list)
 
@@ -229,18 +233,21 @@ class RunView:
 class SessionRow:
     """One row of ``sessions``.
 
+    :param owner: the user that a token proved when the session began, else None. Isolation goes by this.
+    :param user_id: what its first client called the user: a label.
     :param name: the name a person gave, else None: then the first message is shown (``first_message``).
     :param next_seq: the sequence number the next accepted run gets.
     """
 
     session_id: str
+    owner: str | None
     user_id: str | None
     component_kind: ComponentKind
     component_id: str
     name: str | None
     first_message: str
-    state: dict[str, Any]
-    metadata: dict[str, Any] | None
+    state: JsonObject
+    metadata: JsonObject | None
     next_seq: int
     created_at: float
     updated_at: float

@@ -1,0 +1,1 @@
+"""The engine: turns accepted runs into attempts, and attempts into ends."""

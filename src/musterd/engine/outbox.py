@@ -1,0 +1,209 @@
+"""The outbox of an attempt: what the loop said and did, on its way into the store.
+
+The loop and its members append in memory; one transaction at a time stores what has come together, behind the
+attempt's guard, and only then are readers told. Deltas of text are collected for a window; everything that a promise
+hangs on is committed when the loop asks for it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import chain, repeat
+from typing import TypeVar
+
+import structlog
+
+from musterd.core import clock
+from musterd.core.errors import StoreUnavailable
+from musterd.core.events import Event, EventKind
+from musterd.core.records import StepRow
+from musterd.core.settings import Settings
+from musterd.engine.hub import Flush, Hub
+from musterd.store import attempts
+from musterd.store.attempts import Batch, End, Lease, MemberRecord, Settled
+from musterd.store.database import Database
+
+log = structlog.get_logger("musterd.engine")
+
+T = TypeVar("T")
+RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+class Outbox:
+    """Collects what an attempt has to store, and stores it."""
+
+    def __init__(self, database: Database, hub: Hub, lease: Lease, settings: Settings) -> None:
+        self._database = database
+        self._hub = hub
+        self._lease = lease
+        self._settings = settings
+        self._batch = Batch()
+        self._open_delta: dict[str, Event] = {}
+        self._added = 0
+        self._stored = 0
+        self._lock = asyncio.Lock()
+        self._timer: asyncio.TimerHandle | None = None
+        self._window: asyncio.Task[None] | None = None
+        self._has_flushed = False
+        self._request_indexes: dict[str, int] = {}
+        self._taken = 0
+        self._failure: BaseException | None = None
+
+    # --- what the loop calls -------------------------------------------------------------------------------------
+
+    def emit(self, event: Event) -> None:
+        """Add an event; text of one run that follows text of the same run is joined to it."""
+        if event.kind is EventKind.CONTENT:
+            self._emit_delta(event)
+        else:
+            self._open_delta.pop(event.run_id, None)
+            self._batch.events.append(event)
+            self._added += 1
+        if self._timer is None:
+            self._start_timer()
+
+    def _emit_delta(self, event: Event) -> None:
+        last = self._open_delta.get(event.run_id)
+        if last is None:
+            self._open_delta[event.run_id] = event
+            self._batch.events.append(event)
+        else:
+            for name in ("text", "reasoning"):
+                if more := event.data.get(name):
+                    last.data[name] = last.data.get(name, "") + more
+        self._added += 1
+
+    def record(self, step: StepRow) -> None:
+        """Add a journal step."""
+        self._batch.steps.append(step)
+        self._added += 1
+
+    def member_started(self, member: MemberRecord) -> None:
+        """Add a member's run that begins."""
+        self._batch.started.append(member)
+        self._added += 1
+
+    def member_ended(self, member: MemberRecord) -> None:
+        """Add a member's run that has ended."""
+        self._batch.ended.append(member)
+        self._added += 1
+
+    def first_token(self, at: float) -> None:
+        """Note when the root's model gave its first text."""
+        if self._batch.first_token_at is None:
+            self._batch.first_token_at = at
+
+    async def commit(self) -> None:
+        """Store everything that was added so far.
+
+        :raises LeaseLost: the attempt is not the run's current one.
+        """
+        # Shielded: a cancelled loop must not leave a flush half told to the readers.
+        await asyncio.shield(asyncio.create_task(self._commit_to(self._added)))
+
+    async def settle(self, end: End, end_event: Event) -> Settled:
+        """Store what is left together with the run's end.
+
+        :raises LeaseLost: the attempt is not the run's current one.
+        :raises CancelStored: the run can only end as cancelled now.
+        """
+        self._stop_timer()
+        async with self._lock:
+            self._raise_failure()
+            batch = self._take()
+            batch.events.append(end_event)
+            try:
+                settled = await self._until_stored(
+                    lambda: self._database.write(lambda tx: attempts.settle(tx, self._lease, batch, end))
+                )
+            except attempts.CancelStored:
+                batch.events.pop()
+                self._batch = batch
+                raise
+            self._published(batch, settled.first_index)
+            return settled
+
+    def close(self) -> None:
+        """Stop the window's timer: nothing more will be stored."""
+        self._stop_timer()
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _start_timer(self) -> None:
+        is_first = not self._has_flushed and self._hub.has_readers(self._lease.root_id)
+        seconds = self._settings.first_delta_seconds if is_first else self._settings.delta_seconds
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._window_over)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _window_over(self) -> None:
+        self._timer = None
+        if self._window is None or self._window.done():
+            self._raise_window_failure()
+            self._window = asyncio.create_task(self._commit_to(self._added))
+        else:  # the last window is still being stored
+            self._start_timer()
+
+    def _raise_window_failure(self) -> None:
+        """A window that could not be stored is known here and to the next commit, which raises it to the loop."""
+        window = self._window
+        if window is not None and window.done() and not window.cancelled() and (error := window.exception()):
+            self._failure = error
+
+    def _raise_failure(self) -> None:
+        self._raise_window_failure()
+        if self._failure is not None:
+            raise self._failure
+
+    async def _commit_to(self, goal: int) -> None:
+        async with self._lock:
+            self._raise_failure()
+            if self._stored < goal:
+                await self._flush()
+
+    async def _flush(self) -> None:
+        self._stop_timer()
+        batch = self._take()
+        first_index = await self._until_stored(
+            lambda: self._database.write(lambda tx: attempts.append(tx, self._lease, batch))
+        )
+        self._published(batch, first_index)
+
+    def _take(self) -> Batch:
+        batch, self._batch = self._batch, Batch()
+        self._open_delta.clear()
+        self._taken = self._added
+        if any(event.kind is EventKind.RUN_CONTINUED for event in batch.events):
+            batch.on_indexed = self._place_superseded
+        return batch
+
+    def _place_superseded(self, batch: Batch, first_index: int) -> None:
+        """Name, in events that void earlier text, the index from which on it is void."""
+        self._note_requests(batch, first_index)
+        for event in batch.events:
+            for item in event.data.get("superseded", ()):
+                item.setdefault("from_event_index", self._request_indexes.get(item["run_id"], 0))
+
+    def _note_requests(self, batch: Batch, first_index: int) -> None:
+        for offset, event in enumerate(batch.events):
+            if event.kind is EventKind.MODEL_REQUEST_STARTED:
+                self._request_indexes[event.run_id] = first_index + offset
+
+    def _published(self, batch: Batch, first_index: int) -> None:
+        self._stored = self._taken
+        self._has_flushed = True
+        self._note_requests(batch, first_index)
+        if batch.events:
+            self._hub.publish(self._lease.root_id, Flush(first_index, batch.events))
+
+    async def _until_stored(self, write: Callable[[], Awaitable[T]]) -> T:
+        """Write, again and again while the database is not there: what was done must not be done twice."""
+        for wait in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
+            try:
+                return await write()
+            except StoreUnavailable:
+                log.warning("waiting for the database", run_id=self._lease.root_id, seconds=wait)
+                await clock.sleep(wait)
+        raise AssertionError("unreachable")

@@ -1,0 +1,290 @@
+"""What an attempt writes, every time behind the same guard.
+
+The guard is the first statement of each transaction: it touches the root's row only while this attempt is the run's
+current one and the run is running, and it hands out the event indexes. No row back means another attempt owns the
+run, or the run has ended: the transaction is given up.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from musterd.core import jsontext
+from musterd.core.errors import LeaseLost, MusterdError
+from musterd.core.events import Event
+from musterd.core.records import Output, RunRow, StepRow
+from musterd.core.states import RunState
+from musterd.store import sessions
+from musterd.store.database import Statement, Tx
+from musterd.store.rows import RUN_COLUMNS, RUN_FIELDS, run_params, run_row
+
+CLAIM = Statement(
+    "runs_claim",
+    f"""UPDATE runs SET state = 'running', attempt = attempt + 1, worker = :worker, version = version + 1,
+                        started_at = COALESCE(started_at, :now)
+        WHERE run_id IN (SELECT run_id FROM runs WHERE state = 'ready' AND parent_id IS NULL
+                         AND cancel_requested_at IS NULL
+                         AND IN_LIST(component_id, :components)
+                         ORDER BY priority DESC, queued_at LIMIT :limit)
+        RETURNING {RUN_COLUMNS}""",
+)
+FORGET_MEMBERS_IO = Statement(
+    "attempt_forget_members_io",
+    "DELETE FROM run_io WHERE run_id IN (SELECT run_id FROM runs WHERE root_id = :root AND parent_id IS NOT NULL)",
+)
+FORGET_MEMBERS = Statement(
+    "attempt_forget_members", "DELETE FROM runs WHERE root_id = :root AND parent_id IS NOT NULL"
+)
+FORGET_STEPS = Statement("attempt_forget_steps", "DELETE FROM journal WHERE root_id = :root")
+GUARD = Statement(
+    "attempt_guard",
+    """UPDATE runs SET next_event = next_event + :count, first_token_at = COALESCE(first_token_at, :first_token_at)
+       WHERE run_id = :root AND attempt = :attempt AND state = 'running' RETURNING next_event""",
+)
+SETTLE = Statement(
+    "attempt_settle",
+    """UPDATE runs SET next_event = next_event + :count, state = :state, version = version + 1, holder = NULL,
+                       worker = NULL, ended_at = :now, error_code = :error_code,
+                       first_token_at = COALESCE(first_token_at, :first_token_at)
+       WHERE run_id = :root AND attempt = :attempt AND state = 'running'
+         AND (:state = 'cancelled' OR cancel_requested_at IS NULL)
+       RETURNING next_event""",
+)
+CANCEL_STORED = Statement(
+    "attempt_cancel_stored",
+    """SELECT 1 AS found FROM runs WHERE run_id = :root AND attempt = :attempt AND state = 'running'
+       AND cancel_requested_at IS NOT NULL""",
+)
+ADD_EVENTS = Statement(
+    "events_add",
+    "INSERT INTO run_events (root_id, first_index, count, payload) VALUES (:root, :first_index, :count, :payload)",
+)
+PUT_STEP = Statement(
+    "step_put",
+    """INSERT INTO journal (root_id, path, kind, state, fingerprint, attempt, started_at, ended_at, result, usage, codec)
+       VALUES (:root_id, :path, :kind, :state, :fingerprint, :attempt, :started_at, :ended_at, :result, :usage, :codec)
+       ON CONFLICT (root_id, path) DO UPDATE SET state = excluded.state, attempt = excluded.attempt,
+           ended_at = excluded.ended_at, result = excluded.result, usage = excluded.usage""",
+)
+ADD_RUN = Statement(
+    "member_add",
+    f"INSERT INTO runs ({RUN_COLUMNS}) VALUES ({', '.join(':' + name for name in RUN_FIELDS)})",
+)
+ADD_IO = Statement("member_io_add", "INSERT INTO run_io (run_id, input) VALUES (:run_id, :input)")
+END_MEMBER = Statement(
+    "member_end",
+    """UPDATE runs SET state = :state, ended_at = :now, error_code = :error_code, version = version + 1
+       WHERE run_id = :run_id AND state = 'running'""",
+)
+CLOSE_MEMBERS = Statement(
+    "members_close",
+    """UPDATE runs SET state = :state, ended_at = :now, version = version + 1
+       WHERE root_id = :root AND parent_id IS NOT NULL AND state = 'running'""",
+)
+PUT_OUTPUT = Statement(
+    "run_output_put", "UPDATE run_io SET output = :output, messages = :messages WHERE run_id = :run_id"
+)
+PROMOTE = Statement(
+    "lane_promote",
+    """UPDATE runs SET state = 'ready', holder = lane, version = version + 1
+       WHERE run_id = (SELECT run_id FROM runs WHERE lane = :lane AND state = 'queued' AND parent_id IS NULL
+                       ORDER BY seq LIMIT 1)
+       RETURNING run_id""",
+)
+
+
+class CancelStored(MusterdError):
+    """The run is to be cancelled; it cannot end in any other way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write for a run: the root and the number of the attempt."""
+
+    root_id: str
+    attempt: int
+
+
+@dataclass(slots=True, kw_only=True)
+class MemberRecord:
+    """A member's run that begins or ends."""
+
+    run: RunRow
+    input_text: str | None = None
+    output: Output | None = None
+    messages: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """What one transaction of an attempt writes.
+
+    :param first_token_at: when the root's model gave its first text, once known.
+    :param on_indexed: told the index of the first event, inside the transaction, before the events are written.
+    """
+
+    events: list[Event] = field(default_factory=list)
+    steps: list[StepRow] = field(default_factory=list)
+    started: list[MemberRecord] = field(default_factory=list)
+    ended: list[MemberRecord] = field(default_factory=list)
+    first_token_at: float | None = None
+    on_indexed: "Callable[[Batch, int], None] | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """How an attempt ends its run.
+
+    :param state_delta: what the run changed in the session's state: {"set": {…}, "removed": […]}.
+    """
+
+    state: RunState
+    at: float
+    session_id: str
+    output: Output
+    messages: list[str]
+    state_delta: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What settling a run did: its first event index, the run promoted in its place, whether its session is going."""
+
+    first_index: int
+    promoted: str | None
+    is_session_deleted: bool
+
+
+async def claim(tx: Tx, worker: str, components: Sequence[str], limit: int, now: float) -> list[RunRow]:
+    """Take up to ``limit`` ready runs, those that wait longest first; each gets the next attempt number.
+
+    A run that was driven before begins from the start: what its earlier attempt stored is forgotten.
+    """
+    rows = await tx.all(
+        CLAIM, {"worker": worker, "components": jsontext.dumps(list(components)), "limit": limit, "now": now}
+    )
+    runs = [run_row(row) for row in rows]
+    for run in runs:
+        if run.attempt > 1:
+            for statement in (FORGET_MEMBERS_IO, FORGET_MEMBERS, FORGET_STEPS):
+                await tx.run(statement, {"root": run.run_id})
+    return sorted(runs, key=lambda run: run.queued_at or 0.0)
+
+
+async def append(tx: Tx, lease: Lease, batch: Batch) -> int:
+    """Store a batch of a running attempt; return the index of its first event.
+
+    :raises LeaseLost: the attempt is not the run's current one.
+    """
+    guard = {
+        "root": lease.root_id,
+        "attempt": lease.attempt,
+        "count": len(batch.events),
+        "first_token_at": batch.first_token_at,
+    }
+    row = await tx.one(GUARD, guard)
+    if row is None:
+        raise LeaseLost
+    first_index = int(row["next_event"]) - len(batch.events)
+    await _write(tx, lease, batch, first_index)
+    return first_index
+
+
+async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
+    """Store the last batch and end the run: the line is free, the next run of the session is ready.
+
+    :raises LeaseLost: the attempt is not the run's current one.
+    :raises CancelStored: a cancel was stored, and ``end`` is not a cancelled one.
+    """
+    params = {
+        "root": lease.root_id,
+        "attempt": lease.attempt,
+        "count": len(batch.events),
+        "state": end.state.value,
+        "now": end.at,
+        "error_code": end.output.error["code"] if end.output.error else None,
+        "first_token_at": batch.first_token_at,
+    }
+    row = await tx.one(SETTLE, params)
+    if row is None:
+        if await tx.one(CANCEL_STORED, {"root": lease.root_id, "attempt": lease.attempt}) is not None:
+            raise CancelStored
+        raise LeaseLost
+    first_index = int(row["next_event"]) - len(batch.events)
+    await _write(tx, lease, batch, first_index)
+    # A member that is still open ends as its root does; one that ended before keeps its end.
+    member_state = RunState.CANCELLED if end.state is not RunState.ERROR else RunState.ERROR
+    await tx.run(CLOSE_MEMBERS, {"root": lease.root_id, "state": member_state.value, "now": end.at})
+    await _put_output(tx, lease.root_id, end.output, end.messages)
+    session = await sessions.merge_state(tx, end.session_id, end.state_delta or {}, end.at)
+    promoted = await promote(tx, end.session_id)
+    return Settled(first_index, promoted, session is not None and session.deleted_at is not None)
+
+
+async def promote(tx: Tx, lane: str) -> str | None:
+    """Make the lane's next queued run ready; its id, or None. The caller has freed the holder."""
+    row = await tx.one(PROMOTE, {"lane": lane})
+    return None if row is None else str(row["run_id"])
+
+
+async def _write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
+    for member in batch.started:
+        await tx.run(ADD_RUN, run_params(member.run))
+        await tx.run(ADD_IO, {"run_id": member.run.run_id, "input": member.input_text})
+    for step in batch.steps:
+        await tx.run(PUT_STEP, _step_params(step))
+    for member in batch.ended:
+        await _end_member(tx, member)
+    if batch.events:
+        if batch.on_indexed is not None:
+            batch.on_indexed(batch, first_index)
+        await add_events(tx, lease.root_id, first_index, batch.events)
+
+
+async def add_events(tx: Tx, root_id: str, first_index: int, events: Sequence[Event]) -> None:
+    """Store events under indexes that the caller allocated."""
+    payload = jsontext.dumps([[event.kind.value, event.run_id, event.at, event.data] for event in events])
+    await tx.run(
+        ADD_EVENTS, {"root": root_id, "first_index": first_index, "count": len(events), "payload": payload}
+    )
+
+
+def _step_params(step: StepRow) -> dict[str, Any]:
+    return {
+        "root_id": step.root_id,
+        "path": step.path,
+        "kind": step.kind.value,
+        "state": step.state.value,
+        "fingerprint": step.fingerprint,
+        "attempt": step.attempt,
+        "started_at": step.started_at,
+        "ended_at": step.ended_at,
+        "result": step.result,
+        "usage": None if step.usage is None else jsontext.dumps(step.usage.as_json()),
+        "codec": step.codec,
+    }
+
+
+async def _end_member(tx: Tx, member: MemberRecord) -> None:
+    run, output = member.run, member.output or Output()
+    await tx.run(
+        END_MEMBER,
+        {
+            "run_id": run.run_id,
+            "state": run.state.value,
+            "now": run.ended_at,
+            "error_code": output.error["code"] if output.error else None,
+        },
+    )
+    await _put_output(tx, run.run_id, output, member.messages)
+
+
+async def _put_output(tx: Tx, run_id: str, output: Output, messages: list[str]) -> None:
+    await tx.run(
+        PUT_OUTPUT,
+        {
+            "run_id": run_id,
+            "output": jsontext.dumps(output.as_json()),
+            "messages": "[" + ",".join(messages) + "]" if messages else None,
+        },
+    )

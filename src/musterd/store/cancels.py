@@ -1,0 +1,64 @@
+"""Cancelling: stored first, then told."""
+
+from dataclasses import dataclass
+
+from musterd.core.events import Event, EventKind
+from musterd.core.records import RunRow
+from musterd.core.states import RunState
+from musterd.store import attempts
+from musterd.store.database import Statement, Tx
+from musterd.store.rows import RUN_COLUMNS, run_row
+
+GET = Statement("cancel_get", f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id LOCK_ROW")
+FLAG = Statement(
+    "cancel_flag",
+    """UPDATE runs SET cancel_requested_at = :now, cancel_by = :by, version = version + 1
+       WHERE run_id = :run_id AND state = 'running' AND cancel_requested_at IS NULL""",
+)
+END = Statement(
+    "cancel_end",
+    """UPDATE runs SET state = 'cancelled', holder = NULL, worker = NULL, ended_at = :now, version = version + 1,
+                       cancel_requested_at = COALESCE(cancel_requested_at, :now), cancel_by = COALESCE(cancel_by, :by),
+                       next_event = next_event + 1
+       WHERE run_id = :run_id AND state = :state RETURNING next_event""",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """What a cancel request did: the run's state now, and the run that was promoted in its place."""
+
+    run: RunRow
+    promoted: str | None = None
+    end_event: tuple[int, Event] | None = None
+
+
+async def request(tx: Tx, root_id: str, by: str, now: float) -> Cancelled | None:
+    """Cancel a run: at once when no attempt drives it, else by a flag that its attempt must obey. None: no such run."""
+    row = await tx.one(GET, {"run_id": root_id})
+    if row is None:
+        return None
+    run = run_row(row)
+    if run.state.is_final:
+        return Cancelled(run)
+    if run.state is RunState.RUNNING:
+        await tx.run(FLAG, {"run_id": root_id, "now": now, "by": by})
+        run.cancel_requested_at = run.cancel_requested_at or now
+        return Cancelled(run)
+    return await end(tx, run, by, now)
+
+
+async def end(tx: Tx, run: RunRow, by: str, now: float) -> Cancelled:
+    """End a run as cancelled that no attempt drives."""
+    row = await tx.one(END, {"run_id": run.run_id, "state": run.state.value, "now": now, "by": by})
+    if row is None:
+        raise RuntimeError(f"run {run.run_id} changed its state inside a transaction")
+    index = int(row["next_event"]) - 1
+    event = Event(EventKind.RUN_CANCELLED, run.run_id, now, {"reason": f"Run {run.run_id} was cancelled"})
+    await attempts.add_events(tx, run.run_id, index, [event])
+    await tx.run(attempts.CLOSE_MEMBERS, {"root": run.run_id, "state": RunState.CANCELLED.value, "now": now})
+    promoted = (
+        await attempts.promote(tx, run.lane) if run.holder is not None and run.lane is not None else None
+    )
+    run.state, run.ended_at, run.holder, run.next_event = RunState.CANCELLED, now, None, index + 1
+    return Cancelled(run, promoted, (index, event))

@@ -1,0 +1,104 @@
+"""What the store needs of a database: transactions over named statements.
+
+One code for every database: a store function is a coroutine over a :class:`Tx`. A network database awaits it on the
+event loop; SQLite's writer thread drives it to its end without suspending (:func:`drive`), so that no twin is written.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+Params = Mapping[str, Any]
+
+
+class Row(Protocol):
+    """One row; columns by name."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+    def keys(self) -> Any:
+        """The columns' names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A named SQL text.
+
+    Parameters are ``:name``. Two words differ by dialect and are replaced: ``IN_LIST(column, :name)`` (the column is
+    one of a list) and ``LOCK_ROW`` (hold the row until the transaction ends).
+
+    :param name: what it is called in logs and in the tests of its plan.
+    :param text: the SQL.
+    """
+
+    name: str
+    text: str = field(repr=False)
+
+
+_IN_LIST = re.compile(r"IN_LIST\(([\w.]+), :(\w+)\)")
+
+
+def for_sqlite(text: str) -> str:
+    """The statement in SQLite's dialect: lists travel as JSON text; the write lock is the transaction's."""
+    text = _IN_LIST.sub(r"\1 IN (SELECT value FROM json_each(:\2))", text)
+    return text.replace("LOCK_ROW", "")
+
+
+class Tx(Protocol):
+    """A transaction. All its writes stand, or none."""
+
+    async def run(self, statement: Statement, params: Params) -> int:
+        """Execute; return the number of rows it touched."""
+        ...
+
+    async def many(self, statement: Statement, params: Sequence[Params]) -> None:
+        """Execute once for each of ``params``."""
+
+    async def one(self, statement: Statement, params: Params) -> Row | None:
+        """The first row, or None."""
+        ...
+
+    async def all(self, statement: Statement, params: Params) -> Sequence[Row]:
+        """All rows."""
+        ...
+
+
+Work = Callable[[Tx], Coroutine[Any, Any, T]]
+
+
+class Database(Protocol):
+    """A database of runs. Every method raises StoreUnavailable when it cannot do its work now."""
+
+    async def open(self) -> None:
+        """Bring the schema up to date and make the database usable."""
+
+    async def close(self) -> None:
+        """Finish what was handed in, then let go of the database."""
+
+    def write(self, work: Work[T]) -> Awaitable[T]:
+        """Do ``work`` in a transaction; committed and durable when the awaitable is done."""
+        ...
+
+    def read(self, work: Work[T]) -> Awaitable[T]:
+        """Do ``work``, single rows by key, on a snapshot. Cheap."""
+        ...
+
+    def scan(self, work: Work[T]) -> Awaitable[T]:
+        """Do ``work``, reads of many rows, on a snapshot, without holding up the event loop."""
+        ...
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a store function to its end on this thread.
+
+    :raises RuntimeError: it awaited something that is not its transaction.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    coroutine.close()
+    raise RuntimeError("a store function must await nothing but its transaction")

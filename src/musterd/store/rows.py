@@ -1,0 +1,64 @@
+"""Rows to records. Columns and fields have the same names, so a row is its record's keywords."""
+
+import json
+from typing import Any
+
+from musterd.core.records import Input, Output, RunRow, RunView, SessionRow
+from musterd.core.states import RunState
+from musterd.store.database import Row
+
+RUN_FIELDS = tuple(RunRow.__slots__)
+RUN_COLUMNS = ", ".join(RUN_FIELDS)
+"""The columns of ``runs`` that readers need."""
+
+
+def qualified(alias: str) -> str:
+    """The same columns of ``runs AS alias``."""
+    return ", ".join(f"{alias}.{name}" for name in RUN_FIELDS)
+
+
+def run_row(row: Row) -> RunRow:
+    """The record of a row of ``runs``."""
+    values: dict[str, Any] = {name: row[name] for name in RUN_FIELDS}
+    values["state"] = RunState(values["state"])
+    values["is_background"] = bool(values["is_background"])
+    return RunRow(**values)
+
+
+def run_params(run: RunRow) -> dict[str, Any]:
+    """The record as the parameters of a statement."""
+    values = {name: getattr(run, name) for name in RUN_FIELDS}
+    values["state"] = run.state.value
+    values["is_background"] = int(run.is_background)
+    return values
+
+
+def run_view(row: Row) -> RunView:
+    """The view of a row of ``runs`` joined with ``run_io``."""
+    output, messages = row["output"], row["messages"]
+    return RunView(
+        row=run_row(row),
+        input=Input.from_json(json.loads(row["input"])),
+        output=None if output is None else Output.from_json(json.loads(output)),
+        messages=None if messages is None else json.loads(messages),
+    )
+
+
+def session_row(row: Row) -> SessionRow:
+    """The record of a row of ``sessions``."""
+    metadata = row["metadata"]
+    return SessionRow(
+        session_id=row["session_id"],
+        owner=row["owner"],
+        user_id=row["user_id"],
+        component_kind=row["component_kind"],
+        component_id=row["component_id"],
+        name=row["name"],
+        first_message=row["first_message"],
+        state=json.loads(row["state"]),
+        metadata=None if metadata is None else json.loads(metadata),
+        next_seq=row["next_seq"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        deleted_at=row["deleted_at"],
+    )

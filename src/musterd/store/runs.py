@@ -1,0 +1,97 @@
+"""Runs as readers see them."""
+
+from collections.abc import Sequence
+
+from musterd.core.records import Caller, RunRow, RunView
+from musterd.core.states import PENDING
+from musterd.store.database import Row, Statement, Tx
+from musterd.store.rows import RUN_COLUMNS, qualified, run_row, run_view
+
+_VIEW = f"""SELECT {qualified("r")}, io.input, io.output, io.messages,
+                   root.component_kind AS root_kind, root.component_id AS root_component, root.owner AS root_owner
+            FROM runs r JOIN run_io io ON io.run_id = r.run_id JOIN runs root ON root.run_id = r.root_id
+            WHERE """
+VIEW = Statement("run_view", _VIEW + "r.run_id = :run_id")
+MEMBERS = Statement(
+    "run_members", _VIEW + "r.root_id = :root_id AND r.parent_id IS NOT NULL ORDER BY r.created_at"
+)
+AHEAD = Statement(
+    "runs_ahead",
+    """SELECT count(*) AS n FROM runs WHERE session_id = :lane AND seq < :seq AND parent_id IS NULL
+       AND state IN ('queued', 'ready', 'running')""",
+)
+TREE = Statement("run_tree", f"SELECT {RUN_COLUMNS} FROM runs WHERE root_id = :root_id")
+OF_COMPONENT = Statement(
+    "runs_of_component",
+    _VIEW
+    + """r.session_id = :session_id AND root.component_kind = :kind AND root.component_id = :component_id
+         ORDER BY r.created_at, r.seq""",
+)
+HISTORY = Statement(
+    "run_history",
+    """SELECT r.run_id, io.input, io.output, io.messages FROM runs r JOIN run_io io ON io.run_id = r.run_id
+       WHERE r.session_id = :session_id AND r.seq < :seq AND r.parent_id IS NULL AND r.component_kind = :kind
+       AND r.component_id = :component_id AND r.state IN ('completed', 'cancelled')
+       ORDER BY r.seq DESC LIMIT :limit""",
+)
+
+
+def _is_visible(row: Row, caller: Caller) -> bool:
+    return caller.user_id is None or row["root_owner"] == caller.user_id
+
+
+async def view(
+    tx: Tx, run_id: str, kind: str, component_id: str, session_id: str | None, caller: Caller
+) -> RunView | None:
+    """The run, when it belongs to this component (as root or as its member), session and caller; else None."""
+    row = await tx.one(VIEW, {"run_id": run_id})
+    if row is None or not _is_visible(row, caller):
+        return None
+    if session_id is not None and row["session_id"] != session_id:
+        return None
+    is_own = (row["component_kind"], row["component_id"]) == (kind, component_id)
+    if not is_own and (row["root_kind"], row["root_component"]) != (kind, component_id):
+        return None
+    found = run_view(row)
+    found.queue_position = await queue_position(tx, found.row)
+    return found
+
+
+async def queue_position(tx: Tx, run: RunRow) -> int | None:
+    """How many runs of its session are ahead of a pending run."""
+    if run.state not in PENDING or run.lane is None:
+        return None
+    row = await tx.one(AHEAD, {"lane": run.lane, "seq": run.seq})
+    return 0 if row is None else int(row["n"])
+
+
+async def members(tx: Tx, root_id: str) -> list[RunView]:
+    """The member runs of a root, in order of their start."""
+    return [run_view(row) for row in await tx.all(MEMBERS, {"root_id": root_id})]
+
+
+async def tree(tx: Tx, root_id: str) -> list[RunRow]:
+    """The rows of a root and its members."""
+    return [run_row(row) for row in await tx.all(TREE, {"root_id": root_id})]
+
+
+async def of_component(
+    tx: Tx, session_id: str, kind: str, component_id: str, caller: Caller
+) -> list[RunView]:
+    """The runs of one component in one session, members' too, in order of creation."""
+    params = {"session_id": session_id, "kind": kind, "component_id": component_id}
+    return [run_view(row) for row in await tx.all(OF_COMPONENT, params) if _is_visible(row, caller)]
+
+
+async def history(tx: Tx, run: RunRow, limit: int) -> Sequence[Row]:
+    """Input, output and messages of the last ``limit`` earlier runs of the same component and session, last first."""
+    return await tx.all(
+        HISTORY,
+        {
+            "session_id": run.session_id,
+            "seq": run.seq,
+            "kind": run.component_kind,
+            "component_id": run.component_id,
+            "limit": limit,
+        },
+    )

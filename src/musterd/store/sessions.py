@@ -1,0 +1,182 @@
+"""Sessions: the lanes of runs, and what lasts from run to run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from musterd.core import jsontext
+from musterd.core.errors import Conflict, NotFound
+from musterd.core.records import Caller, RunView, SessionRow
+from musterd.store.database import Params, Statement, Tx
+from musterd.store.rows import qualified, run_view, session_row
+
+JOIN = Statement(
+    "session_join",
+    """INSERT INTO sessions (session_id, owner, user_id, component_kind, component_id, first_message, state,
+                             next_seq, created_at, updated_at)
+       VALUES (:session_id, :owner, :user_id, :component_kind, :component_id, :first_message, '{}', 1, :now, :now)
+       ON CONFLICT (session_id) DO UPDATE SET next_seq = sessions.next_seq + 1, updated_at = :now
+       RETURNING *""",
+)
+GET = Statement("session_get", "SELECT * FROM sessions WHERE session_id = :session_id LOCK_ROW")
+SET_STATE = Statement(
+    "session_set_state",
+    "UPDATE sessions SET state = :state, version = version + 1, updated_at = :now WHERE session_id = :session_id",
+)
+TOUCH = Statement("session_touch", "UPDATE sessions SET updated_at = :now WHERE session_id = :session_id")
+BURY = Statement(
+    "session_bury",
+    "UPDATE sessions SET deleted_at = :now WHERE session_id = :session_id AND deleted_at IS NULL",
+)
+LIVE_RUNS = Statement(
+    "session_live_runs",
+    """SELECT run_id FROM runs WHERE session_id = :session_id AND parent_id IS NULL
+       AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused') ORDER BY seq DESC""",
+)
+BURIED = Statement("sessions_buried", "SELECT session_id FROM sessions WHERE deleted_at IS NOT NULL")
+RUNS = Statement(
+    "session_runs",
+    f"""SELECT {qualified("r")}, io.input, io.output, io.messages
+        FROM runs r JOIN run_io io ON io.run_id = r.run_id
+        WHERE r.session_id = :session_id ORDER BY r.created_at, r.seq""",
+)
+_OF_SESSION = "IN (SELECT run_id FROM runs WHERE session_id = :session_id)"
+_REMOVE = (
+    Statement("session_remove_events", f"DELETE FROM run_events WHERE root_id {_OF_SESSION}"),
+    Statement("session_remove_journal", f"DELETE FROM journal WHERE root_id {_OF_SESSION}"),
+    Statement("session_remove_requests", f"DELETE FROM requests WHERE run_id {_OF_SESSION}"),
+    Statement("session_remove_approvals", f"DELETE FROM approvals WHERE run_id {_OF_SESSION}"),
+    Statement("session_remove_io", f"DELETE FROM run_io WHERE run_id {_OF_SESSION}"),
+    Statement("session_remove_runs", "DELETE FROM runs WHERE session_id = :session_id"),
+    Statement("session_remove", "DELETE FROM sessions WHERE session_id = :session_id"),
+)
+SORTABLE = frozenset({"created_at", "updated_at", "session_name"})
+
+
+async def join(tx: Tx, new: Params, caller: Caller) -> SessionRow:
+    """Enter the session that ``new`` names, making it when it is new; its ``next_seq`` is this run's seq + 1.
+
+    :raises NotFound: it belongs to another user.
+    :raises Conflict: it is being deleted.
+    """
+    row = await tx.one(JOIN, new)
+    if row is None:
+        raise RuntimeError("an upsert returned no row")
+    session = session_row(row)
+    _require_own(session, caller)
+    if session.deleted_at is not None:
+        raise Conflict(f"Session {session.session_id} is being deleted; use another session_id.")
+    return session
+
+
+def _require_own(session: SessionRow, caller: Caller) -> None:
+    if caller.user_id is not None and session.owner != caller.user_id:
+        raise NotFound(f"Session with ID {session.session_id} not found")
+
+
+async def get(tx: Tx, session_id: str, caller: Caller) -> SessionRow | None:
+    """The session, or None when there is none that this caller may see."""
+    row = await tx.one(GET, {"session_id": session_id})
+    if row is None:
+        return None
+    session = session_row(row)
+    if session.deleted_at is not None or (caller.user_id is not None and session.owner != caller.user_id):
+        return None
+    return session
+
+
+async def merge_state(tx: Tx, session_id: str, delta: dict[str, Any], now: float) -> SessionRow | None:
+    """Merge the keys that a run set (or removed: None in ``delta``'s ``removed``) into the session's state."""
+    row = await tx.one(GET, {"session_id": session_id})
+    if row is None:
+        return None
+    session = session_row(row)
+    state = {**session.state, **delta.get("set", {})}
+    for key in delta.get("removed", ()):
+        state.pop(key, None)
+    if state != session.state:
+        await tx.run(SET_STATE, {"session_id": session_id, "state": jsontext.dumps(state), "now": now})
+    else:
+        await tx.run(TOUCH, {"session_id": session_id, "now": now})
+    session.state = state
+    return session
+
+
+async def runs(tx: Tx, session_id: str) -> list[RunView]:
+    """All runs of the session, members' too, in order of creation."""
+    return [run_view(row) for row in await tx.all(RUNS, {"session_id": session_id})]
+
+
+async def bury(tx: Tx, session_id: str, now: float) -> list[str]:
+    """Mark the session as deleted; return its live root runs, last first."""
+    await tx.run(BURY, {"session_id": session_id, "now": now})
+    return [row["run_id"] for row in await tx.all(LIVE_RUNS, {"session_id": session_id})]
+
+
+async def remove_if_over(tx: Tx, session_id: str) -> bool:
+    """Remove every row of a session that was deleted, once none of its runs lives."""
+    row = await tx.one(GET, {"session_id": session_id})
+    if row is None or row["deleted_at"] is None:
+        return False
+    if await tx.all(LIVE_RUNS, {"session_id": session_id}):
+        return False
+    for statement in _REMOVE:
+        await tx.run(statement, {"session_id": session_id})
+    return True
+
+
+async def buried(tx: Tx) -> list[str]:
+    """Sessions that were deleted and still have rows."""
+    return [row["session_id"] for row in await tx.all(BURIED, {})]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFilter:
+    """Which sessions to list, and how. None: no such condition."""
+
+    component_kind: str | None = None
+    component_id: str | None = None
+    user_id: str | None = None
+    name: str | None = None
+    sort_by: str = "created_at"
+    descending: bool = True
+    limit: int = 20
+    page: int = 1
+
+
+async def search(tx: Tx, wanted: SessionFilter, caller: Caller) -> tuple[Sequence[SessionRow], int]:
+    """One page of sessions and the number of all that match."""
+    conditions = ["deleted_at IS NULL"]
+    params: dict[str, Any] = {}
+    for column, value in (
+        ("component_kind", wanted.component_kind),
+        ("component_id", wanted.component_id),
+        ("user_id", wanted.user_id),
+        ("owner", caller.user_id),
+    ):
+        if value is not None:
+            conditions.append(f"{column} = :{column}")
+            params[column] = value
+    if wanted.name:
+        conditions.append("lower(COALESCE(name, first_message)) LIKE :pattern ESCAPE '\\'")
+        params["pattern"] = "%" + _like_literal(wanted.name.lower()) + "%"
+    where = " AND ".join(conditions)
+    order = "COALESCE(name, first_message)" if wanted.sort_by == "session_name" else wanted.sort_by
+    direction = "DESC" if wanted.descending else "ASC"
+    key = f"{sorted(params)}{order}{direction}"
+    count = await tx.one(
+        Statement("sessions_count" + key, f"SELECT count(*) AS n FROM sessions WHERE {where}"), params
+    )
+    page = await tx.all(
+        Statement(
+            "sessions_page" + key,
+            f"SELECT * FROM sessions WHERE {where} ORDER BY {order} {direction}, session_id {direction} "
+            "LIMIT :limit OFFSET :offset",
+        ),
+        {**params, "limit": wanted.limit, "offset": max(wanted.page - 1, 0) * wanted.limit},
+    )
+    return [session_row(row) for row in page], 0 if count is None else int(count["n"])
+
+
+def _like_literal(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -1,0 +1,50 @@
+"""What SQLite's faults mean, and what an operator should do about each."""
+
+import sqlite3
+from pathlib import Path
+
+import structlog
+
+from musterd.core.errors import StoreUnavailable
+
+log = structlog.get_logger("musterd.store")
+
+_ADVICE: dict[int, tuple[str, str]] = {
+    sqlite3.SQLITE_FULL: ("the disk is full", "free space on its volume; the server goes on by itself"),
+    sqlite3.SQLITE_READONLY: (
+        "the file or its folder is read-only",
+        "make both writable for the server's user",
+    ),
+    sqlite3.SQLITE_BUSY: (
+        "another program holds the database",
+        "close what has it open, or move it away from there",
+    ),
+    sqlite3.SQLITE_LOCKED: ("another program holds the database", "close what has it open"),
+    sqlite3.SQLITE_CORRUPT: ("the file is damaged", "stop the server and restore the file from a backup"),
+    sqlite3.SQLITE_NOTADB: (
+        "the file is not a SQLite database",
+        "name another file, or restore it from a backup",
+    ),
+    sqlite3.SQLITE_IOERR: ("the disk reports an error", "check the volume; the server tries again by itself"),
+    sqlite3.SQLITE_CANTOPEN: ("the file cannot be opened", "check that its folder exists and is writable"),
+    sqlite3.SQLITE_NOMEM: ("the machine is out of memory", "free memory; the server goes on by itself"),
+}
+_PRIMARY = 0xFF
+
+
+def advice(error: sqlite3.Error) -> tuple[str, str]:
+    """What happened to the file, and what to do."""
+    code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
+    return _ADVICE.get(code, (str(error), "see the error; the server tries again by itself"))
+
+
+def is_database_fault(error: sqlite3.Error) -> bool:
+    """Whether the database failed, rather than a statement of ours."""
+    return (getattr(error, "sqlite_errorcode", 0) & _PRIMARY) in _ADVICE
+
+
+def unavailable(error: sqlite3.Error, path: Path) -> StoreUnavailable:
+    """The error that a caller gets; what happened and what to do goes to the log."""
+    what, cure = advice(error)
+    log.error("database unavailable", file=str(path), what=what, do=cure, error=str(error))
+    return StoreUnavailable()

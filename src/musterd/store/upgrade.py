@@ -1,0 +1,134 @@
+"""Bringing a database's schema to the one this program writes.
+
+Alembic does it, and is imported only when there is something to do: a start on an up-to-date file costs one read.
+"""
+
+import contextlib
+import fcntl
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from musterd.core.errors import SchemaTooNew, StartError
+from musterd.store.sqlite_faults import advice
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+HEAD = "0001"
+"""The revision that this program writes; a test holds it to the last migration."""
+
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "glusterfs"}
+)
+
+
+def upgrade_sqlite(path: Path) -> None:
+    """Make ``path`` a database of this program's schema, from nothing or from an older one.
+
+    :raises StartError: the file cannot be used, in words.
+    :raises SchemaTooNew: a newer program wrote it; nothing is changed.
+    """
+    _require_usable_place(path)
+    with _one_at_a_time(path):
+        revision = _revision(path)
+        if revision == HEAD:
+            return
+        if revision is not None and revision > HEAD:
+            raise SchemaTooNew(
+                f"{path}: written by a newer musterd (schema {revision}, this one writes {HEAD}) — "
+                "run that version, or name another database"
+            )
+        _migrate(path)
+
+
+def _require_usable_place(path: Path) -> None:
+    folder = path.parent
+    if not folder.is_dir():
+        raise StartError(
+            f"{path}: its folder does not exist — create {folder}, or name another place with --db"
+        )
+    kind = _file_system(folder)
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise StartError(
+            f"{path}: lies on a network file system ({kind}), where SQLite loses data — "
+            "use a local disk, or Postgres for several machines"
+        )
+
+
+def _file_system(folder: Path) -> str | None:
+    """The type of the file system that ``folder`` is on, where the system tells (Linux)."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    resolved = folder.resolve()
+    best, kind = -1, None
+    for line in mounts.splitlines():
+        point, fs_type = line.split(" ")[1:3]
+        place = Path(point.encode().decode("unicode_escape"))
+        if resolved.is_relative_to(place) and len(place.parts) > best:
+            best, kind = len(place.parts), fs_type
+    return kind
+
+
+@contextlib.contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    """Hold an OS lock, so that processes that start together upgrade once."""
+    lock = path.with_name(path.name + ".upgrade-lock")
+    try:
+        file = lock.open("w")
+    except OSError as error:
+        raise StartError(
+            f"{path}: cannot be used ({error.strerror}) — make its folder writable for this user, "
+            "or name another place with --db"
+        ) from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _revision(path: Path) -> str | None:
+    """The schema's revision, or None for a file without records."""
+    if not path.exists():
+        return None
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=5.0)) as connection:
+            tables = {
+                row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            }
+            if not tables:
+                return None
+            if "alembic_version" not in tables or "runs" not in tables:
+                raise StartError(
+                    f"{path}: is a database of another program (tables {', '.join(sorted(tables)[:3])}, …) — "
+                    "name another place with --db"
+                )
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            return str(row[0]) if row else None
+    except sqlite3.Error as error:
+        what, cure = advice(error)
+        raise StartError(f"{path}: {what} — {cure}") from error
+
+
+def _migrate(path: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.pool import NullPool
+
+    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+            connection.exec_driver_sql("PRAGMA synchronous = FULL")
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+    except DBAPIError as error:
+        cause = error.orig
+        what, cure = advice(cause) if isinstance(cause, sqlite3.Error) else (str(cause), "see the error")
+        raise StartError(f"{path}: the schema could not be brought up to date: {what} — {cure}") from error
+    finally:
+        engine.dispose()
