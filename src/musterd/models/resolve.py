@@ -1,0 +1,151 @@
+"""From a model's name to a pydantic-ai model that can be called.
+
+A name that cannot work (unknown provider, missing package, missing key) is a
+:class:`musterd.core.errors.DeclarationError` with one line that says what to do, raised when the server
+starts and not in the middle of a run.
+"""
+
+import os
+import re
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from pydantic_ai.exceptions import UserError
+from pydantic_ai.models import Model, infer_model
+from pydantic_ai.providers import Provider, infer_provider
+
+from musterd.core.errors import DeclarationError
+from musterd.core.settings import Settings
+from musterd.models.names import LOCAL, SCRIPTED
+
+_OPENAI_KINDS = frozenset({"openai", "openai-responses", "openai-chat"})
+_NO_KEY = "no-key"  # the SDK wants one; servers behind OPENAI_BASE_URL often need none
+
+_VARIABLE = re.compile(r"`([A-Z][A-Z0-9_]*_[A-Z0-9_]+)`")
+_EXTRA = re.compile(r"pydantic-ai-slim\[([a-z0-9-]+)\]")
+_EXTRAS = frozenset({"anthropic", "bedrock", "cohere", "google", "groq", "huggingface", "mistral", "xai"})
+
+# A model is kept with its settings, so that the identity in the key stays taken while the entry lives.
+_resolved: dict[tuple[str, int, str | None, str | None], tuple[Settings, Model]] = {}
+
+
+class _Client(Protocol):
+    async def close(self) -> None: ...
+
+
+def resolve(model: str | Model, settings: Settings) -> Model:
+    """The model that ``model`` names, the same object for the same name, settings and OpenAI endpoint.
+
+    :param model: ``provider:name`` in pydantic-ai's form, ``local``, ``scripted``, or a pydantic-ai model,
+        which is returned as it is.
+    :raises DeclarationError: the name is unknown, or its package, key, weights or memory are missing.
+    """
+    if isinstance(model, Model):
+        return model
+    key = (model, id(settings), os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_API_KEY"))
+    known = _resolved.get(key)
+    if known is None:
+        known = _resolved[key] = (settings, _make(model, settings))
+    return known[1]
+
+
+def warm(models: Iterable[str | Model], settings: Settings) -> None:
+    """Begin in the background what the first call of these models would wait for: the weights of
+    ``local``."""
+    if LOCAL in {model for model in models if isinstance(model, str)}:
+        from musterd.models.local.model import LocalModel
+
+        local = resolve(LOCAL, settings)
+        assert isinstance(local, LocalModel)
+        local.warm()
+
+
+async def close(settings: Settings) -> None:
+    """Close the connections of every model that was resolved with ``settings``, and forget them."""
+    for key, (owner, model) in list(_resolved.items()):
+        if owner is settings:
+            del _resolved[key]
+            client: _Client | None = getattr(model, "client", None)
+            if client is not None and hasattr(client, "close"):
+                await client.close()
+
+
+def _make(name: str, settings: Settings) -> Model:
+    if name == SCRIPTED:
+        from musterd.models.scripted import ScriptedModel
+
+        return ScriptedModel()
+    if name == LOCAL:
+        from musterd.models.local.model import LocalModel
+
+        return LocalModel(settings)
+    kind, colon, rest = name.partition(":")
+    if name != "test" and not (colon and rest):
+        raise DeclarationError(
+            f'Model "{name}": write it as provider:model, such as openai:gpt-5, or use local or scripted.'
+        )
+    if kind in _OPENAI_KINDS:
+        return _openai(name, kind, rest, settings)
+    try:
+        return infer_model(name, _quiet_provider)
+    except (ImportError, UserError, ValueError) as error:
+        raise DeclarationError(f'Model "{name}": {_cure(str(error))}') from error
+
+
+def _openai(name: str, kind: str, rest: str, settings: Settings) -> Model:
+    """A model of OpenAI's or of any server that speaks its protocol (``OPENAI_BASE_URL``)."""
+    base_url = os.environ.get("OPENAI_BASE_URL") or None
+    api_key = os.environ.get("OPENAI_API_KEY") or (_NO_KEY if base_url else None)
+    if api_key is None:
+        raise DeclarationError(
+            f'Model "{name}": set OPENAI_API_KEY (or OPENAI_BASE_URL for a server that needs no key).'
+        )
+    from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    provider = OpenAIProvider(openai_client=_openai_client(base_url, api_key, settings))
+    if kind == "openai-chat":
+        return OpenAIChatModel(rest, provider=provider)
+    return OpenAIResponsesModel(rest, provider=provider)
+
+
+def _openai_client(base_url: str | None, api_key: str, settings: Settings) -> Any:
+    try:
+        from musterd.models.openai_http import build_client
+    except ModuleNotFoundError:
+        return _stock_client(base_url, api_key, settings)
+    return build_client(base_url=base_url, api_key=api_key, settings=settings)
+
+
+def _stock_client(base_url: str | None, api_key: str, settings: Settings) -> Any:
+    import openai
+
+    timeout = openai.Timeout(
+        max(settings.model_first_byte_seconds, settings.model_chunk_seconds),
+        connect=settings.model_connect_seconds,
+    )
+    http_client = None if settings.tls_verify else openai.DefaultAsyncHttpxClient(verify=False)
+    return openai.AsyncOpenAI(
+        base_url=base_url, api_key=api_key, timeout=timeout, max_retries=0, http_client=http_client
+    )
+
+
+def _quiet_provider(kind: str) -> Provider[Any]:
+    """The provider, with its SDK's own retries off: retries are ours, counted and told."""
+    provider = infer_provider(kind)
+    if hasattr(provider.client, "max_retries"):
+        provider.client.max_retries = 0
+    return provider
+
+
+def _cure(reason: str) -> str:
+    """What to do about an error of pydantic-ai's, in one line."""
+    if extra := _EXTRA.search(reason):
+        package = f"musterd[{extra[1]}]" if extra[1] in _EXTRAS else extra[0]
+        return f'its package is missing, install it with pip install "{package}".'
+    if variable := _VARIABLE.search(reason):
+        return f"set {variable[1]}."
+    if "Unknown" in reason:
+        _, _, hint = reason.partition("Did you mean")
+        return "unknown provider." + (f" Did you mean{hint.rstrip('?')}?" if hint else "")
+    return " ".join(reason.split())
