@@ -1,0 +1,264 @@
+"""Neutral events as AgentOS's: a name and a JSON object with the peer's fields in the peer's order.
+
+A team's events are named ``Team…``; an agent's, at the top or as a member, go without. ``nested_depth``
+(0 for the root, 1 for its members) and ``event_index`` are added. ``docs/reference/events.md`` lists them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from musterd.core.errors import RunFailed
+from musterd.core.events import END_EVENTS, Event, EventKind
+from musterd.core.records import ComponentKind, Output, RunRow, RunView, ToolCall, Usage
+from musterd.wire.metrics import run_metrics
+from musterd.wire.runs import cancel_reason, run_output
+from musterd.wire.tools import tool_line, tool_object
+
+AGENT_NAMES: dict[EventKind, str] = {
+    EventKind.RUN_STARTED: "RunStarted",
+    EventKind.MODEL_REQUEST_STARTED: "ModelRequestStarted",
+    EventKind.MODEL_REQUEST_RETRIED: "ModelRequestRetried",
+    EventKind.CONTENT: "RunContent",
+    EventKind.MODEL_REQUEST_COMPLETED: "ModelRequestCompleted",
+    EventKind.TOOL_CALL_STARTED: "ToolCallStarted",
+    EventKind.TOOL_CALL_COMPLETED: "ToolCallCompleted",
+    EventKind.TOOL_CALL_ERROR: "ToolCallError",
+    EventKind.CONTENT_COMPLETED: "RunContentCompleted",
+    EventKind.RUN_COMPLETED: "RunCompleted",
+    EventKind.RUN_ERROR: "RunError",
+    EventKind.RUN_CANCELLED: "RunCancelled",
+    EventKind.RUN_PAUSED: "RunPaused",
+    EventKind.RUN_CONTINUED: "RunContinued",
+}
+"""The name of each kind in an agent's run; a team's has ``Team`` before it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunIdentity:
+    """Who an event's run is: the fields that every event of it repeats."""
+
+    component_kind: ComponentKind
+    component_id: str
+    component_name: str
+    parent_run_id: str | None = None
+    model: str = ""
+    model_provider: str = ""
+
+    @classmethod
+    def of(cls, row: RunRow) -> "RunIdentity":
+        """The identity of the run in ``row``."""
+        return cls(
+            component_kind=row.component_kind,
+            component_id=row.component_id,
+            component_name=row.component_name,
+            parent_run_id=row.parent_id,
+            model=row.model,
+            model_provider=row.model_provider,
+        )
+
+
+def event_name(kind: EventKind, component_kind: ComponentKind) -> str:
+    """The peer's name for ``kind`` in a run of a team or an agent."""
+    return f"Team{AGENT_NAMES[kind]}" if component_kind == "team" else AGENT_NAMES[kind]
+
+
+def member_ids(event: Event) -> list[str]:
+    """The member runs whose outputs this event carries: those of a delegating run that completed."""
+    if event.kind is not EventKind.RUN_COMPLETED:
+        return []
+    return list(event.data.get("members") or ())
+
+
+def is_content_only(event: Event, root_id: str) -> bool:
+    """Whether a stream with ``stream_events=false`` shows this event: text, members' events, and the end."""
+    return event.run_id != root_id or event.kind is EventKind.CONTENT or event.kind in END_EVENTS
+
+
+class EventRenderer:
+    """Renders the events of one root run.
+
+    :param session_id: the session of the run.
+    :param runs: who each run of the tree is, by run id; looked up when the first event of a run is rendered,
+        so it may grow while members start.
+    """
+
+    def __init__(self, session_id: str, runs: Mapping[str, RunIdentity]) -> None:
+        self._session_id = session_id
+        self._runs = runs
+        self._heads: dict[str, dict[str, Any]] = {}
+
+    def identity(self, run_id: str) -> RunIdentity:
+        """Who the run is. Raises KeyError for a run that is not in the tree's directory."""
+        return self._runs[run_id]
+
+    def head(self, run_id: str) -> dict[str, Any]:
+        """The fields between ``event`` and what is special to a kind: who, which run, where in the tree."""
+        head = self._heads.get(run_id)
+        if head is None:
+            head = self._heads[run_id] = self._make_head(run_id)
+        return head
+
+    def render(self, event: Event, index: int, members: Sequence[RunView] = ()) -> tuple[str, dict[str, Any]]:
+        """The name and the JSON object of ``event``.
+
+        :param index: the event's index in the root run.
+        :param members: views of the runs that :func:`member_ids` names, for ``member_responses``.
+        """
+        who = self.identity(event.run_id)
+        name = event_name(event.kind, who.component_kind)
+        value: dict[str, Any] = {"created_at": int(event.at), "event": name, **self.head(event.run_id)}
+        value.update(_BODIES[event.kind](event, who))
+        if members:
+            _add_members(value, members)
+        value["event_index"] = index
+        return name, value
+
+    def _make_head(self, run_id: str) -> dict[str, Any]:
+        who = self.identity(run_id)
+        kind = who.component_kind
+        head: dict[str, Any] = {
+            f"{kind}_id": who.component_id,
+            f"{kind}_name": who.component_name,
+            "run_id": run_id,
+        }
+        if who.parent_run_id:
+            head["parent_run_id"] = who.parent_run_id
+        head["session_id"] = self._session_id
+        head["nested_depth"] = self._depth(who)
+        return head
+
+    def _depth(self, who: RunIdentity) -> int:
+        depth = 0
+        while who.parent_run_id and who.parent_run_id in self._runs:
+            who = self._runs[who.parent_run_id]
+            depth += 1
+        return depth
+
+
+def _add_members(value: dict[str, Any], members: Sequence[RunView]) -> None:
+    """Put the members' outputs where the peer has them: before the metrics."""
+    metrics = value.pop("metrics")
+    value["member_responses"] = [run_output(view, is_post=True) for view in members]
+    value["metrics"] = metrics
+
+
+def _model(event: Event, who: RunIdentity) -> dict[str, Any]:
+    return {
+        "model": event.data.get("model", who.model),
+        "model_provider": event.data.get("model_provider", who.model_provider),
+    }
+
+
+def _retried(event: Event, who: RunIdentity) -> dict[str, Any]:
+    data = event.data
+    return {"try": data.get("try"), "wait_seconds": data.get("wait_seconds"), "reason": data.get("reason")}
+
+
+def _content(event: Event, who: RunIdentity) -> dict[str, Any]:
+    value: dict[str, Any] = {"content": event.data.get("text") or ""}
+    if who.component_kind == "agent":
+        value["workflow_agent"] = False
+    value["content_type"] = "str"
+    value["reasoning_content"] = event.data.get("reasoning") or ""
+    return value
+
+
+def _model_completed(event: Event, who: RunIdentity) -> dict[str, Any]:
+    usage = Usage.from_json(event.data.get("usage"))
+    value = _model(event, who)
+    value["input_tokens"] = usage.input_tokens
+    value["output_tokens"] = usage.output_tokens
+    value["total_tokens"] = usage.input_tokens + usage.output_tokens
+    if (seconds := event.data.get("first_token_seconds")) is not None:
+        value["time_to_first_token"] = seconds
+    value["reasoning_tokens"] = usage.reasoning_tokens
+    value["cache_read_tokens"] = usage.cache_read_tokens
+    value["cache_write_tokens"] = usage.cache_write_tokens
+    return value
+
+
+def _tool_started(event: Event, who: RunIdentity) -> dict[str, Any]:
+    return {"tool": tool_object(ToolCall.from_json(event.data["tool"]))}
+
+
+def _tool_completed(event: Event, who: RunIdentity) -> dict[str, Any]:
+    call = ToolCall.from_json(event.data["tool"])
+    return {"content": tool_line(call), "tool": tool_object(call)}
+
+
+def _tool_error(event: Event, who: RunIdentity) -> dict[str, Any]:
+    call = ToolCall.from_json(event.data["tool"])
+    return {"error": call.result or "", "tool": tool_object(call)}
+
+
+def _nothing(event: Event, who: RunIdentity) -> dict[str, Any]:
+    return {}
+
+
+def _completed(event: Event, who: RunIdentity) -> dict[str, Any]:
+    output = Output.from_json(event.data["output"])
+    value: dict[str, Any] = {} if output.content is None else {"content": output.content}
+    value["content_type"] = output.content_type
+    if output.reasoning:
+        value["reasoning_content"] = output.reasoning
+    if output.session_state:
+        value["session_state"] = output.session_state
+    value["metrics"] = run_metrics(output, who.model, who.model_provider)
+    return value
+
+
+def _error(event: Event, who: RunIdentity) -> dict[str, Any]:
+    error = event.data.get("error") or {}
+    value: dict[str, Any] = {
+        "content": event.data.get("content") or error.get("message") or RunFailed().message
+    }
+    if code := error.get("code"):
+        value["error_type"] = code
+    return value
+
+
+def _cancelled(event: Event, who: RunIdentity) -> dict[str, Any]:
+    return {"reason": event.data.get("reason") or cancel_reason(event.run_id)}
+
+
+def _paused(event: Event, who: RunIdentity) -> dict[str, Any]:
+    requirements = event.data.get("requirements") or []
+    tools = [item["tool_execution"] for item in requirements if item.get("tool_execution")]
+    return {
+        "content": event.data.get("content") or "",
+        "tools": tools,
+        "requirements": requirements,
+        "tools_requiring_confirmation": [tool for tool in tools if tool.get("requires_confirmation")],
+        "tools_requiring_user_input": [tool for tool in tools if tool.get("requires_user_input")],
+        "tools_awaiting_external_execution": [
+            tool for tool in tools if tool.get("external_execution_required")
+        ],
+    }
+
+
+def _continued(event: Event, who: RunIdentity) -> dict[str, Any]:
+    data = event.data
+    return {
+        "attempt": data.get("attempt"),
+        "reason": data.get("reason"),
+        "superseded": data.get("superseded") or [],
+    }
+
+
+_BODIES: dict[EventKind, Callable[[Event, RunIdentity], dict[str, Any]]] = {
+    EventKind.RUN_STARTED: _model,
+    EventKind.MODEL_REQUEST_STARTED: _model,
+    EventKind.MODEL_REQUEST_RETRIED: _retried,
+    EventKind.CONTENT: _content,
+    EventKind.MODEL_REQUEST_COMPLETED: _model_completed,
+    EventKind.TOOL_CALL_STARTED: _tool_started,
+    EventKind.TOOL_CALL_COMPLETED: _tool_completed,
+    EventKind.TOOL_CALL_ERROR: _tool_error,
+    EventKind.CONTENT_COMPLETED: _nothing,
+    EventKind.RUN_COMPLETED: _completed,
+    EventKind.RUN_ERROR: _error,
+    EventKind.RUN_CANCELLED: _cancelled,
+    EventKind.RUN_PAUSED: _paused,
+    EventKind.RUN_CONTINUED: _continued,
+}

@@ -1,0 +1,155 @@
+"""Runs in lists: TeamRunSchema and RunSchema, another shape than the run itself.
+
+``/teams/{id}/runs`` and ``/agents/{id}/runs`` keep their nulls; ``/sessions/{id}/runs`` leaves them out.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from musterd.core.records import RunView
+from musterd.core.states import RunState
+from musterd.wire.runs import content_of, error_event, input_object, messages_of, metrics_of
+from musterd.wire.states import STATUS
+from musterd.wire.times import iso_seconds
+from musterd.wire.tools import tool_object
+
+
+def members_first(views: Iterable[RunView]) -> list[RunView]:
+    """The runs one after another, each after its members.
+
+    :param views: runs in order of acceptance; members may be nested in ``members``, or stand in the sequence.
+    """
+    flat: dict[str, RunView] = {}
+    waiting = list(views)
+    for view in waiting:
+        flat.setdefault(view.row.run_id, view)
+        waiting.extend(view.members)
+    children: dict[str | None, list[RunView]] = {}
+    for view in flat.values():
+        parent = view.row.parent_id if view.row.parent_id in flat else None
+        children.setdefault(parent, []).append(view)
+    ordered: list[RunView] = []
+
+    def place(parent: str | None) -> None:
+        for view in children.get(parent, ()):
+            place(view.row.run_id)
+            ordered.append(view)
+
+    place(None)
+    return ordered
+
+
+def team_runs(views: Iterable[RunView]) -> list[dict[str, Any]]:
+    """``GET /teams/{id}/runs``: every run as TeamRunSchema, an agent's with ``team_id`` ""; nulls kept."""
+    return [team_run_schema(view) for view in members_first(views)]
+
+
+def agent_runs(views: Iterable[RunView]) -> list[dict[str, Any]]:
+    """``GET /agents/{id}/runs``: every row as RunSchema; nulls included."""
+    return [agent_run_schema(view) for view in members_first(views)]
+
+
+def session_runs(views: Iterable[RunView]) -> list[dict[str, Any]]:
+    """``GET /sessions/{id}/runs``: team runs as TeamRunSchema, agents' as RunSchema; nulls left out."""
+    shown = (session_run(view) for view in members_first(views))
+    return [{name: item for name, item in run.items() if item is not None} for run in shown]
+
+
+def session_run(view: RunView) -> dict[str, Any]:
+    """``GET /sessions/{id}/runs/{run_id}``: one run in the schema of its kind; nulls included."""
+    return team_run_schema(view) if view.row.component_kind == "team" else agent_run_schema(view)
+
+
+def team_run_schema(view: RunView) -> dict[str, Any]:
+    """The run as TeamRunSchema, nulls included."""
+    row = view.row
+    return {
+        "run_id": row.run_id,
+        "parent_run_id": row.parent_id or "",
+        "team_id": row.component_id if row.component_kind == "team" else "",
+        "status": STATUS[row.state],
+        "content": _content(view),
+        "reasoning_content": _reasoning(view),
+        "reasoning_steps": [],
+        "run_input": view.input.message,
+        "run_response_format": _response_format(view),
+        "metrics": metrics_of(view),
+        "tools": _tools(view),
+        "messages": messages_of(view),
+        "events": _events(view),
+        "created_at": iso_seconds(row.created_at),
+        "references": [],
+        "citations": None,
+        "reasoning_messages": [],
+        "session_state": _session_state(view),
+        "input_media": _input_media(view),
+        "images": [],
+        "videos": [],
+        "audio": [],
+        "files": [],
+        "response_audio": None,
+    }
+
+
+def agent_run_schema(view: RunView) -> dict[str, Any]:
+    """The run as RunSchema, nulls included."""
+    row = view.row
+    return {
+        "run_id": row.run_id,
+        "parent_run_id": row.parent_id or "",
+        "agent_id": row.component_id if row.component_kind == "agent" else "",
+        "user_id": row.user_id,
+        "status": STATUS[row.state],
+        "run_input": view.input.message,
+        "content": _content(view),
+        "run_response_format": _response_format(view),
+        "reasoning_content": _reasoning(view),
+        "reasoning_steps": [],
+        "metrics": metrics_of(view),
+        "messages": messages_of(view),
+        "tools": _tools(view),
+        "events": _events(view),
+        "created_at": iso_seconds(row.created_at),
+        "references": [],
+        "citations": None,
+        "reasoning_messages": [],
+        "session_state": _session_state(view),
+        "images": [],
+        "videos": [],
+        "audio": [],
+        "files": [],
+        "response_audio": None,
+        "input_media": _input_media(view),
+    }
+
+
+def _content(view: RunView) -> Any:
+    content = content_of(view) if view.row.state.is_settled else None
+    return "" if content is None else content
+
+
+def _reasoning(view: RunView) -> str:
+    return view.output.reasoning if view.output and view.row.state.is_settled else ""
+
+
+def _response_format(view: RunView) -> str:
+    return "text" if view.output is None or view.output.content_type == "str" else "json"
+
+
+def _tools(view: RunView) -> list[dict[str, Any]] | None:
+    if not view.output or not view.output.tools or not view.row.state.is_settled:
+        return None
+    return [tool_object(call) for call in view.output.tools]
+
+
+def _events(view: RunView) -> list[dict[str, Any]] | None:
+    return [error_event(view)] if view.row.state is RunState.ERROR else None
+
+
+def _session_state(view: RunView) -> dict[str, Any] | None:
+    return (view.output.session_state or None) if view.output else None
+
+
+def _input_media(view: RunView) -> dict[str, Any]:
+    given = input_object(view.input)
+    return {name: given.get(name, []) for name in ("images", "videos", "audios", "files")}

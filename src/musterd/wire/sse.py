@@ -1,0 +1,79 @@
+"""Server-sent events as bytes, within what real clients stand.
+
+One frame is ``event: <Name>`` LF ``id: <index>`` LF ``data: <one line of JSON>`` LF LF. Never a brace in a
+comment, never JSON over several lines, never ``data:`` without its space, never a closing ``[DONE]``: each
+breaks a real client.
+"""
+
+from collections.abc import Sequence
+from json.encoder import encode_basestring
+from typing import Any
+
+from musterd.core import jsontext
+from musterd.core.events import Event, EventKind
+from musterd.core.records import RunView
+from musterd.wire.events import EventRenderer, event_name
+
+MEDIA_TYPE = "text/event-stream; charset=utf-8"
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+PING = b": ping\n\n"
+"""The comment that keeps an idle stream open."""
+
+_LINE_BREAKS = {"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+"""Characters that JSON allows in a text but that line readers of clients (Python's among them) split at."""
+
+
+def frame(name: str, payload: dict[str, Any], index: int | None = None) -> bytes:
+    """One event as bytes.
+
+    :param name: the event's name; ``payload`` repeats it in ``event``.
+    :param index: the event's index in its root run; None for what is no event of a run (``replay``, …).
+    """
+    where = "" if index is None else f"id: {index}\n"
+    return _as_bytes(f"event: {name}\n{where}data: {jsontext.dumps(payload)}\n\n")
+
+
+class EventFrames:
+    """The events of one root run as frames.
+
+    Text deltas are most of a stream, so what repeats in them is kept as text and only the delta is encoded.
+    """
+
+    def __init__(self, renderer: EventRenderer) -> None:
+        self._renderer = renderer
+        self._deltas: dict[str, tuple[str, str]] = {}
+
+    def frame(self, event: Event, index: int, members: Sequence[RunView] = ()) -> bytes:
+        """``event`` as bytes; parameters as of :meth:`EventRenderer.render`."""
+        if event.kind is EventKind.CONTENT:
+            return self._delta(event, index)
+        name, payload = self._renderer.render(event, index, members)
+        return frame(name, payload, index)
+
+    def _delta(self, event: Event, index: int) -> bytes:
+        parts = self._deltas.get(event.run_id)
+        if parts is None:
+            parts = self._deltas[event.run_id] = self._delta_parts(event.run_id)
+        name, after_time = parts
+        text = encode_basestring(event.data.get("text") or "")
+        reasoning = encode_basestring(event.data.get("reasoning") or "")
+        return _as_bytes(
+            f'event: {name}\nid: {index}\ndata: {{"created_at":{int(event.at)},{after_time % text}{reasoning}'
+            f',"event_index":{index}}}\n\n'
+        )
+
+    def _delta_parts(self, run_id: str) -> tuple[str, str]:
+        """The name of the run's deltas, and their JSON between the time and the reasoning, the text as %s."""
+        kind = self._renderer.identity(run_id).component_kind
+        name = event_name(EventKind.CONTENT, kind)
+        head = jsontext.dumps({"event": name, **self._renderer.head(run_id)})[1:-1].replace("%", "%%")
+        workflow = '"workflow_agent":false,' if kind == "agent" else ""
+        return name, f'{head},"content":%s,{workflow}"content_type":"str","reasoning_content":'
+
+
+def _as_bytes(text: str) -> bytes:
+    if not text.isascii():
+        for character, escaped in _LINE_BREAKS.items():
+            if character in text:
+                text = text.replace(character, escaped)
+    return text.encode("utf-8", "replace")

@@ -1,0 +1,57 @@
+"""Tool calls as Agno shows them: an object that keeps all its keys, null or not, and one line of text."""
+
+from typing import Any
+
+from musterd.core.records import ToolCall
+
+_UNDECIDED: dict[str, None] = dict.fromkeys(
+    (
+        "requires_confirmation",
+        "confirmed",
+        "confirmation_note",
+        "requires_user_input",
+        "user_input_schema",
+        "user_feedback_schema",
+        "answered",
+        "external_execution_required",
+        "external_execution_silent",
+        "approval_type",
+        "approval_id",
+    )
+)
+"""What a person could decide about a call; null for a call that nobody is asked about."""
+
+_LINE_COLUMNS = 80  # the peer measures its terminal; a server has none, and then it takes 80
+
+
+def tool_object(call: ToolCall) -> dict[str, Any]:
+    """``call`` as Agno's tool object, with every key."""
+    metrics = None
+    if call.started_at is not None and call.seconds is not None:
+        metrics = {
+            "start_time": call.started_at,
+            "end_time": call.started_at + call.seconds,
+            "duration": call.seconds,
+        }
+    return {
+        "tool_call_id": call.id,
+        "tool_name": call.name,
+        "tool_args": call.args,
+        "tool_call_error": call.is_error,
+        "result": call.result,
+        "metrics": metrics,
+        "child_run_id": call.child_run_id,
+        "stop_after_tool_call": call.stops_run,
+        "created_at": int(call.created_at),
+        **_UNDECIDED,
+    }
+
+
+def tool_line(call: ToolCall) -> str:
+    """``get_weather(city=Paris) completed in 0.0036s. ``; long text arguments are shown as three dots."""
+    longest = max(20, (_LINE_COLUMNS - len(call.name) - 4) // 2)
+    shown = ", ".join(
+        f"{name}={'...' if isinstance(value, str) and len(value) > longest else value}"
+        for name, value in call.args.items()
+    )
+    return f"{call.name}({shown}) completed in {call.seconds or 0.0:.4f}s. "

@@ -1,0 +1,252 @@
+"""Events: names and fields of the peer, in its order, and the two fields that are ours."""
+
+import json
+from typing import Any
+
+import pytest
+
+from musterd.core.events import Event, EventKind
+from musterd.core.states import RunState
+from musterd.wire.events import EventRenderer, RunIdentity, event_name, is_content_only, member_ids
+from tests.unit.wire import samples
+
+INNER_ID = "ce5d0b55-5c34-483e-81e5-e5becf66c07f"
+DEEP_ID = "be808858-5506-44d9-9108-8b793f911ac4"
+TEAM_HEAD = {
+    "team_id": "demo-team",
+    "team_name": "Demo Team",
+    "run_id": samples.ROOT_ID,
+    "session_id": "s-sync",
+    "nested_depth": 0,
+}
+AGENT_HEAD = {
+    "agent_id": "weather-agent",
+    "agent_name": "Weather Agent",
+    "run_id": samples.MEMBER_ID,
+    "parent_run_id": samples.ROOT_ID,
+    "session_id": "s-sync",
+    "nested_depth": 1,
+}
+MODEL = {"model": "fake-model", "model_provider": "OpenAI"}
+STARTED = samples.weather_call(is_error=None, result=None, started_at=None, seconds=None)
+USAGE = {"input_tokens": 10, "output_tokens": 5, "cache_read_tokens": 2}
+COUNTS = {
+    "input_tokens": 10,
+    "output_tokens": 5,
+    "total_tokens": 15,
+    "time_to_first_token": 0.0053,
+    "reasoning_tokens": 0,
+    "cache_read_tokens": 2,
+    "cache_write_tokens": 0,
+}
+NOT_RUN = {
+    "tool_call_id": "call_29_0",
+    "tool_name": "get_weather",
+    "tool_args": {"city": "Paris"},
+    "tool_call_error": None,
+    "result": None,
+    "metrics": None,
+    "child_run_id": None,
+    "stop_after_tool_call": False,
+    "created_at": 1795596892,
+    **samples.tool_nulls(),
+}
+METRICS = {"start_time": samples.AT, "end_time": samples.AT + 0.0036304, "duration": 0.0036304}
+FINISHED = {**NOT_RUN, "tool_call_error": False, "result": "Sunny in Paris", "metrics": METRICS}
+SUPERSEDED = [{"run_id": samples.ROOT_ID, "path": "t0/m", "from_event_index": 3}]
+CONFIRM = {**NOT_RUN, "requires_confirmation": True}
+
+TABLE: list[tuple[EventKind, dict[str, Any], str, dict[str, Any]]] = [
+    (EventKind.RUN_STARTED, MODEL, "RunStarted", MODEL),
+    (EventKind.MODEL_REQUEST_STARTED, MODEL, "ModelRequestStarted", MODEL),
+    (
+        EventKind.MODEL_REQUEST_RETRIED,
+        {"try": 1, "wait_seconds": 0.5, "reason": "503"},
+        "ModelRequestRetried",
+        {"try": 1, "wait_seconds": 0.5, "reason": "503"},
+    ),
+    (
+        EventKind.MODEL_REQUEST_COMPLETED,
+        {**MODEL, "usage": USAGE, "first_token_seconds": 0.0053},
+        "ModelRequestCompleted",
+        {**MODEL, **COUNTS},
+    ),
+    (EventKind.TOOL_CALL_STARTED, {"tool": STARTED.as_json()}, "ToolCallStarted", {"tool": NOT_RUN}),
+    (
+        EventKind.TOOL_CALL_COMPLETED,
+        {"tool": samples.weather_call().as_json()},
+        "ToolCallCompleted",
+        {"content": "get_weather(city=Paris) completed in 0.0036s. ", "tool": FINISHED},
+    ),
+    (
+        EventKind.TOOL_CALL_ERROR,
+        {"tool": samples.weather_call(is_error=True, result="boom 1").as_json()},
+        "ToolCallError",
+        {"error": "boom 1", "tool": {**FINISHED, "tool_call_error": True, "result": "boom 1"}},
+    ),
+    (EventKind.CONTENT_COMPLETED, {}, "RunContentCompleted", {}),
+    (
+        EventKind.RUN_COMPLETED,
+        {"output": samples.output("Done", session_state={"a": 1}).as_json(), "members": []},
+        "RunCompleted",
+        {"content": "Done", "content_type": "str", "session_state": {"a": 1}, "metrics": samples.metrics()},
+    ),
+    (
+        EventKind.RUN_ERROR,
+        {
+            "content": "fake model error 500",
+            "error": {"code": "model_error", "message": "m", "retryable": True},
+        },
+        "RunError",
+        {"content": "fake model error 500", "error_type": "model_error"},
+    ),
+    (EventKind.RUN_CANCELLED, {"reason": "enough"}, "RunCancelled", {"reason": "enough"}),
+    (
+        EventKind.RUN_PAUSED,
+        {"content": "Team run paused.", "requirements": [{"id": "1", "tool_execution": CONFIRM}]},
+        "RunPaused",
+        {
+            "content": "Team run paused.",
+            "tools": [CONFIRM],
+            "requirements": [{"id": "1", "tool_execution": CONFIRM}],
+            "tools_requiring_confirmation": [CONFIRM],
+            "tools_requiring_user_input": [],
+            "tools_awaiting_external_execution": [],
+        },
+    ),
+    (
+        EventKind.RUN_CONTINUED,
+        {"attempt": 2, "reason": "recovered", "superseded": SUPERSEDED},
+        "RunContinued",
+        {"attempt": 2, "reason": "recovered", "superseded": SUPERSEDED},
+    ),
+]
+
+
+def renderer() -> EventRenderer:
+    inner = samples.row(run_id=INNER_ID, parent_id=samples.ROOT_ID, component_id="inner-team")
+    deep = samples.member_row(run_id=DEEP_ID, parent_id=INNER_ID)
+    rows = [samples.row(), samples.member_row(), inner, deep]
+    return EventRenderer("s-sync", {row.run_id: RunIdentity.of(row) for row in rows})
+
+
+@pytest.mark.parametrize(("run_id", "prefix"), [(samples.ROOT_ID, "Team"), (samples.MEMBER_ID, "")])
+@pytest.mark.parametrize(("kind", "data", "name", "body"), TABLE, ids=[row[0] for row in TABLE])
+def test_each_kind(
+    kind: EventKind, data: dict[str, Any], name: str, body: dict[str, Any], run_id: str, prefix: str
+) -> None:
+    head = TEAM_HEAD if prefix else AGENT_HEAD
+    expected = {"created_at": 1795596892, "event": prefix + name, **head, **body, "event_index": 4}
+    assert renderer().render(Event(kind, run_id, samples.AT, data), 4) == (prefix + name, expected)
+    shown = renderer().render(Event(kind, run_id, samples.AT, data), 4)[1]
+    assert list(shown) == list(expected)
+    assert json.loads(json.dumps(shown, allow_nan=False)) == shown
+    assert "data" not in shown
+
+
+def test_deltas_of_a_leader_and_of_a_member() -> None:
+    leader = Event(EventKind.CONTENT, samples.ROOT_ID, samples.AT, {"text": "Echo: "})
+    member = Event(EventKind.CONTENT, samples.MEMBER_ID, samples.AT, {"text": "", "reasoning": "hm"})
+    body = {"content": "Echo: ", "content_type": "str", "reasoning_content": ""}
+    name, shown = renderer().render(leader, 2)
+    assert name == "TeamRunContent"
+    assert list(shown.items()) == list(
+        {"created_at": 1795596892, "event": name, **TEAM_HEAD, **body, "event_index": 2}.items()
+    )
+    body = {"content": "", "workflow_agent": False, "content_type": "str", "reasoning_content": "hm"}
+    name, shown = renderer().render(member, 3)
+    assert name == "RunContent"
+    assert list(shown.items()) == list(
+        {"created_at": 1795596892, "event": name, **AGENT_HEAD, **body, "event_index": 3}.items()
+    )
+
+
+def test_every_kind_is_in_the_table_and_named() -> None:
+    assert {row[0] for row in TABLE} | {EventKind.CONTENT} == set(EventKind)
+    names = {event_name(kind, component) for kind in EventKind for component in ("team", "agent")}  # type: ignore[arg-type]
+    assert len(names) == 2 * len(EventKind)
+
+
+def test_depth_follows_the_tree() -> None:
+    depths = [renderer().head(run_id)["nested_depth"] for run_id in (samples.ROOT_ID, INNER_ID, DEEP_ID)]
+    assert depths == [0, 1, 2]
+
+
+def test_an_unknown_run_is_not_guessed() -> None:
+    with pytest.raises(KeyError):
+        renderer().render(Event(EventKind.CONTENT, "nobody", 0.0, {"text": ""}), 0)
+
+
+def test_members_that_start_later_are_found() -> None:
+    runs = {samples.ROOT_ID: RunIdentity.of(samples.row())}
+    growing = EventRenderer("s-sync", runs)
+    growing.render(Event(EventKind.CONTENT_COMPLETED, samples.ROOT_ID, 0.0), 0)
+    runs[samples.MEMBER_ID] = RunIdentity.of(samples.member_row())
+    name, _ = growing.render(Event(EventKind.CONTENT_COMPLETED, samples.MEMBER_ID, 0.0), 1)
+    assert name == "RunContentCompleted"
+
+
+def test_the_end_of_a_delegating_run_carries_its_members_outputs() -> None:
+    data = {"output": samples.output("Done", 2).as_json(), "members": [samples.MEMBER_ID]}
+    event = Event(EventKind.RUN_COMPLETED, samples.ROOT_ID, samples.AT, data)
+    assert member_ids(event) == [samples.MEMBER_ID]
+    _, shown = renderer().render(event, 9, [samples.member_view()])
+    assert list(shown)[-5:] == ["content", "content_type", "member_responses", "metrics", "event_index"]
+    (member,) = shown["member_responses"]
+    assert member["agent_id"] == "weather-agent"
+    assert member["content"] == "Done: Sunny in Paris"
+    assert member["parent_run_id"] == samples.ROOT_ID
+    assert [message["role"] for message in member["messages"]] == [
+        "system",
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+    ]
+    _, without = renderer().render(event, 9)
+    assert "member_responses" not in without
+
+
+def test_other_events_carry_no_members() -> None:
+    assert member_ids(Event(EventKind.CONTENT, samples.ROOT_ID, 0.0, {"members": ["x"]})) == []
+    data = {"output": samples.output("Done").as_json()}
+    assert member_ids(Event(EventKind.RUN_COMPLETED, samples.ROOT_ID, 0.0, data)) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (EventKind.RUN_ERROR, {"content": "The run failed."}),
+        (EventKind.RUN_CANCELLED, {"reason": f"Run {samples.ROOT_ID} was cancelled"}),
+        (EventKind.RUN_PAUSED, {"content": "", "tools": [], "requirements": []}),
+        (EventKind.RUN_CONTINUED, {"attempt": None, "reason": None, "superseded": []}),
+    ],
+)
+def test_ends_without_details_still_say_something(kind: EventKind, expected: dict[str, Any]) -> None:
+    _, shown = renderer().render(Event(kind, samples.ROOT_ID, 0.0), 1)
+    assert expected.items() <= shown.items()
+
+
+def test_content_only_streams_show_text_members_and_the_end() -> None:
+    root = {kind for kind in EventKind if is_content_only(Event(kind, samples.ROOT_ID, 0.0), samples.ROOT_ID)}
+    assert root == {
+        EventKind.CONTENT,
+        EventKind.RUN_COMPLETED,
+        EventKind.RUN_ERROR,
+        EventKind.RUN_CANCELLED,
+        EventKind.RUN_PAUSED,
+    }
+    assert all(is_content_only(Event(kind, samples.MEMBER_ID, 0.0), samples.ROOT_ID) for kind in EventKind)
+
+
+def test_the_error_event_of_a_run_is_the_streamed_one_without_our_fields() -> None:
+    from musterd.wire.runs import error_event
+
+    error = {"code": "model_error", "message": "m", "retryable": True}
+    view = samples.plain_view(RunState.ERROR, ended_at=samples.AT)
+    view.output = samples.output(None, error=error)
+    event = Event(EventKind.RUN_ERROR, samples.ROOT_ID, samples.AT, {"content": "m", "error": error})
+    _, streamed = renderer().render(event, 1)
+    assert error_event(view) == {
+        name: item for name, item in streamed.items() if name not in ("nested_depth", "event_index")
+    }
