@@ -35,6 +35,10 @@ from musterd.models.failures import CALL_ERRORS, BrokenOff, Failure, Stalled, ex
 PROVIDER_CALLS = 32
 """Calls to one provider that a process makes at once."""
 
+# pydantic-ai rewrites a history for the provider that it goes to (lengths of call ids, where a system message may
+# stand). These take ours as it is, and the rewriting is not free.
+_TAKE_AS_IS = frozenset({"openai", "scripted", "local"})
+
 FIRST_WAIT_SECONDS = 0.5
 """Wait after the first failed try; it doubles with each."""
 
@@ -89,6 +93,8 @@ class ModelCaller:
         :raises ModelFailed: there is no answer, in words that a client may read.
         """
         started = clock.monotonic()
+        if model.system not in _TAKE_AS_IS:
+            messages = model.prepare_messages(messages, parameters)
         budget = self._settings.model_retry_seconds
         failed_tries = 0
         while True:

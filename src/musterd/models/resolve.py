@@ -43,10 +43,11 @@ def resolve(model: str | Model, settings: Settings) -> Model:
     if isinstance(model, Model):
         return model
     key = (model, id(settings), os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_API_KEY"))
-    known = _resolved.get(key)
-    if known is None:
-        known = _resolved[key] = (settings, _make(model, settings))
-    return known[1]
+    if (known := _resolved.get(key)) is not None:
+        return known[1]
+    made = _make(model, settings)
+    _resolved[key] = (settings, made)
+    return made
 
 
 def warm(models: Iterable[str | Model], settings: Settings) -> None:

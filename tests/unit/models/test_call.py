@@ -1,0 +1,268 @@
+"""The one way a model is called."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.messages import ModelMessage, ModelRequest, TextPart, UserPromptPart
+from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.models.function import AgentInfo, DeltaThinkingPart, FunctionModel
+from pydantic_ai.models.openai import OpenAIChatModel
+
+from musterd.core import clock
+from musterd.core.errors import ModelFailed
+from musterd.core.records import Usage
+from musterd.core.settings import Settings
+from musterd.models.call import PROVIDER_CALLS, ModelAnswer, ModelCaller
+from musterd.models.resolve import close, resolve
+from musterd.models.scripted import ScriptedModel
+from tests.support.model_server import ModelServer
+
+pytestmark = pytest.mark.anyio
+Stream = AsyncIterator[Any]
+
+
+class Heard:
+    """Calls a model and keeps what it was told meanwhile."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = Settings(**settings)
+        self.caller = ModelCaller(self.settings)
+        self.texts: list[tuple[str, str]] = []
+        self.retries: list[tuple[int, float, str, bool]] = []
+
+    async def ask(self, model: Model, text: str = "hello") -> ModelAnswer:
+        return await self.caller.stream(
+            model,
+            [ModelRequest(parts=[UserPromptPart(text)])],
+            ModelRequestParameters(),
+            None,
+            on_text=lambda *delta: self.texts.append(delta),
+            on_retry=lambda *retry: self.retries.append(retry),
+        )
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Waiting takes no time and is written down."""
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr(clock, "sleep", sleep)
+    monkeypatch.setattr(clock, "jitter", lambda seconds: seconds)
+    return waited
+
+
+def failing(*errors: Exception, first: str = "") -> FunctionModel:
+    """A model that raises one error a try, after the text ``first``, then answers "ok"."""
+    left = list(errors)
+
+    async def stream(_messages: list[ModelMessage], _info: AgentInfo) -> Stream:
+        if left:
+            if first:
+                yield first
+            raise left.pop(0)
+        yield "ok"
+
+    return FunctionModel(stream_function=stream)
+
+
+def http(status: int, **headers: str) -> ModelHTTPError:
+    return ModelHTTPError(status, "m", {"error": {"message": f"no {status}"}}, headers=headers)
+
+
+async def test_deltas_are_told_as_they_come() -> None:
+    heard = Heard()
+    answer = await heard.ask(ScriptedModel())
+    assert heard.texts == [("Echo: ", ""), ("hello", "")]
+    assert answer.response.parts == [TextPart("Echo: hello")]
+    assert answer.usage == Usage(input_tokens=10, output_tokens=5)
+    assert answer.first_token_seconds is not None
+    assert 0 <= answer.first_token_seconds <= answer.seconds
+
+
+async def test_reasoning_is_told_apart() -> None:
+    async def stream(_messages: list[ModelMessage], _info: AgentInfo) -> Stream:
+        yield {0: DeltaThinkingPart(content="hm")}
+        yield {0: DeltaThinkingPart(content=", ok")}
+
+    heard = Heard()
+    await heard.ask(FunctionModel(stream_function=stream))
+    assert heard.texts == [("", "hm"), ("", ", ok")]
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 529])
+async def test_what_may_pass_is_tried_again(status: int, waits: list[float]) -> None:
+    heard = Heard()
+    answer = await heard.ask(failing(http(status), http(status)))
+    assert answer.response.parts == [TextPart("ok")]
+    assert heard.retries == [(1, 0.5, f"no {status}", False), (2, 1.0, f"no {status}", False)]
+    assert waits == [0.5, 1.0]
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 413, 422])
+async def test_what_will_not_pass_is_not_tried_again(status: int, waits: list[float]) -> None:
+    with pytest.raises(ModelFailed, match=f"^no {status}$") as caught:
+        await Heard().ask(failing(http(status)))
+    assert not caught.value.retryable
+    assert waits == []
+
+
+@pytest.mark.parametrize("error", [OSError("x"), TimeoutError("x"), ConnectionResetError("x")])
+async def test_broken_connections_are_tried_again(error: OSError, waits: list[float]) -> None:
+    heard = Heard()
+    await heard.ask(failing(error, first="par"))
+    assert heard.retries == [(1, 0.5, "The connection to the model's provider failed", True)]
+
+
+@pytest.mark.parametrize("error", [KeyError("choices"), TypeError("x"), ValueError("x")])
+async def test_nonsense_is_not_tried_again(error: Exception, waits: list[float]) -> None:
+    with pytest.raises(ModelFailed, match="could not be read"):
+        await Heard().ask(failing(error))
+    assert waits == []
+
+
+async def test_tries_end(waits: list[float]) -> None:
+    with pytest.raises(ModelFailed, match=r"^no 500$") as caught:
+        await Heard(model_tries=2).ask(failing(http(500), http(500)))
+    assert caught.value.retryable
+    assert len(waits) == 1
+
+
+async def test_waiting_is_bounded_in_all(waits: list[float]) -> None:
+    await Heard(model_tries=8, model_retry_seconds=5).ask(failing(*(http(500) for _ in range(6))))
+    assert waits == [0.5, 1.0, 2.0, 1.5, 0.0, 0.0]
+
+
+async def test_the_provider_says_when(waits: list[float]) -> None:
+    await Heard().ask(failing(http(429, **{"retry-after": "3"}), http(503, **{"retry-after": "2"})))
+    assert waits == [3.0, 2.0]
+
+
+async def test_a_wait_that_is_too_long_is_not_begun(waits: list[float]) -> None:
+    with pytest.raises(ModelFailed, match=r"^no 429$") as caught:
+        await Heard().ask(failing(http(429, **{"retry-after": "60"})))
+    assert caught.value.retryable
+    assert waits == []
+
+
+async def test_a_silent_model_is_given_up() -> None:
+    async def stream(_messages: list[ModelMessage], _info: AgentInfo) -> Stream:
+        await asyncio.Event().wait()
+        yield ""
+
+    heard = Heard(model_first_byte_seconds=0.02, model_tries=1)
+    with pytest.raises(ModelFailed, match=r"^The model gave no answer for 0\.02 s$"):
+        await heard.ask(FunctionModel(stream_function=stream))
+
+
+async def test_a_stalling_answer_is_given_up() -> None:
+    async def stream(_messages: list[ModelMessage], _info: AgentInfo) -> Stream:
+        yield "begun"
+        await asyncio.Event().wait()
+
+    heard = Heard(model_chunk_seconds=0.02, model_tries=1)
+    with pytest.raises(ModelFailed, match=r"^The model's answer stalled for 0\.02 s$"):
+        await heard.ask(FunctionModel(stream_function=stream))
+    assert heard.texts == [("begun", "")]
+
+
+async def test_a_steady_answer_may_take_longer_than_the_limit_between_chunks() -> None:
+    heard = Heard(model_first_byte_seconds=0.2, model_chunk_seconds=0.2)
+    answer = await heard.ask(ScriptedModel(), "[[WORDS 10 40]]")
+    assert answer.seconds > 0.35
+
+
+async def test_an_answer_without_an_end_is_tried_again(waits: list[float]) -> None:
+    async def stream(_messages: list[ModelMessage], _info: AgentInfo) -> Stream:
+        yield {}
+
+    with pytest.raises(ModelFailed, match="broke off") as caught:
+        await Heard().ask(FunctionModel(stream_function=stream))
+    assert caught.value.retryable
+    assert len(waits) == 2
+
+
+async def test_cancelling_closes_the_stream() -> None:
+    begun, closed = asyncio.Event(), asyncio.Event()
+
+    async def stream(_messages: list[ModelMessage], _info: AgentInfo) -> Stream:
+        try:
+            yield "begun"
+            begun.set()
+            await asyncio.Event().wait()
+        finally:
+            closed.set()
+
+    heard = Heard()
+    call = asyncio.create_task(heard.ask(FunctionModel(stream_function=stream)))
+    await begun.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert closed.is_set()
+    assert heard.texts == [("begun", "")]
+
+
+async def test_calls_are_bounded_in_all_and_for_a_provider() -> None:
+    open_now = peak = 0
+    free = asyncio.Event()
+
+    async def stream(_messages: list[ModelMessage], _info: AgentInfo) -> Stream:
+        nonlocal open_now, peak
+        open_now += 1
+        peak = max(peak, open_now)
+        await free.wait()
+        open_now -= 1
+        yield "ok"
+
+    model = FunctionModel(stream_function=stream)
+    for limit, bound in ((64, PROVIDER_CALLS), (3, 3)):
+        free.clear()
+        peak = 0
+        heard = Heard(model_calls=limit)
+        calls = [asyncio.create_task(heard.ask(model)) for _ in range(PROVIDER_CALLS + 8)]
+        while open_now < bound:
+            await asyncio.wait(calls, timeout=0.01)
+        free.set()
+        await asyncio.gather(*calls)
+        assert peak == bound
+
+
+@pytest.mark.usefixtures("loopback_models")
+async def test_a_real_protocol(monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> None:
+    with ModelServer() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        heard = Heard()
+        model = resolve("openai-chat:fake", heard.settings)
+        assert isinstance(model, OpenAIChatModel)
+        answer = await heard.ask(model)
+        assert answer.response.parts == [TextPart("Echo: hello")]
+        assert answer.usage == Usage(input_tokens=10, output_tokens=5)
+        with pytest.raises(ModelFailed, match=r"^fake model error 500$") as caught:
+            await heard.ask(model, "[[ERROR 500]]")
+        assert caught.value.retryable
+        assert server.count("[[ERROR 500]]") == 3
+        with pytest.raises(ModelFailed, match=r"refused this server's credentials \(401\)"):
+            await heard.ask(model, "[[ERROR 401]]")
+        assert server.count("[[ERROR 401]]") == 1
+        await _cancelled(heard, model, server.open_calls)
+        await close(heard.settings)
+    with pytest.raises(ModelFailed, match=r"^The connection to the model's provider failed$"):
+        await heard.ask(resolve("openai-chat:fake", heard.settings))
+    await close(heard.settings)
+
+
+async def _cancelled(heard: Heard, model: Model, open_calls: Callable[[], int]) -> None:
+    call = asyncio.create_task(heard.ask(model, "[[SLEEP 60000]]"))
+    while await asyncio.to_thread(open_calls) == 0:
+        assert not call.done()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    while await asyncio.to_thread(open_calls):
+        pass

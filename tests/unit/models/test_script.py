@@ -1,0 +1,97 @@
+"""What the scripted model answers."""
+
+from typing import Any
+
+import pytest
+
+from musterd.models.script import Call, Plan, plan
+
+
+def function(name: str, **properties: str) -> dict[str, Any]:
+    """A tool as OpenAI's chat completions take it."""
+    parameters = {"type": "object", "properties": {key: {"type": kind} for key, kind in properties.items()}}
+    return {"type": "function", "function": {"name": name, "description": "", "parameters": parameters}}
+
+
+def user(text: str) -> list[dict[str, Any]]:
+    """A conversation of one message."""
+    return [{"role": "user", "content": text}]
+
+
+DELEGATE = function("delegate_task_to_member", member_id="string", task="string")
+TEAM = {
+    "role": "system",
+    "content": '<member id="weather-agent" name="W">\n  Role: Knows the weather\n</member>\n'
+    '<member id="calendar-agent" name="C">\n  Role: Reads the calendar\n</member>',
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("hello", Plan(text="Echo: hello")),
+        ("[[SAY a b]]", Plan(text="a b")),
+        ("[[WORDS 3 20]]", Plan(text="word0 word1 word2", word_seconds=0.02)),
+        ("[[SLEEP 300]] hello", Plan(text="Echo: [[SLEEP 300]] hello", sleep_seconds=0.3)),
+        ("[[SLEEP 10]][[ERROR 429]]", Plan(error_status=429, sleep_seconds=0.01)),
+        ('[[TOOL t {"x": [1]}]]', Plan(calls=(Call(name="t", args={"x": [1]}),))),
+        (
+            "[[TOOL a {}]] [[TOOL b]]",
+            Plan(calls=(Call(name="a", args={}), Call(name="b", args={}))),
+        ),
+        (
+            "[[BROADCAST hello all]]",
+            Plan(calls=(Call(name="delegate_task_to_members", args={"task": "hello all"}),)),
+        ),
+    ],
+)
+def test_directives(text: str, expected: Plan) -> None:
+    assert plan(user(text), []) == expected
+
+
+def test_a_task_may_hold_directives_and_delegations_of_its_own() -> None:
+    text = "[[DELEGATE a: do <TOOL t {}> || DELEGATE b: <DELEGATE c: 1 || DELEGATE d: <SLEEP 5>>]]"
+    assert [dict(call.args) for call in plan(user(text), []).calls] == [
+        {"member_id": "a", "task": "do [[TOOL t {}]]"},
+        {"member_id": "b", "task": "[[DELEGATE c: 1 || DELEGATE d: <SLEEP 5>]]"},
+    ]
+
+
+def test_only_the_last_user_message_and_what_follows_it_count() -> None:
+    earlier: list[dict[str, Any]] = [*user("[[ERROR 500]]"), {"role": "tool", "content": "old"}]
+    assert plan([*earlier, *user("hi")], []) == Plan(text="Echo: hi")
+
+
+def test_results_are_reported() -> None:
+    results: list[dict[str, Any]] = [
+        {"role": "tool", "content": "one"},
+        {"role": "tool", "content": [{"text": "two"}]},
+    ]
+    assert plan([*user("[[TOOL t]]"), *results], []).text == "Done: one | two"
+    assert plan([*user("what is up"), *results], []).text == "one\n\ntwo"
+
+
+def test_an_error_has_words() -> None:
+    assert plan(user("[[ERROR 503]]"), []).error_message == "fake model error 503"
+
+
+def test_text_is_streamed_word_by_word() -> None:
+    assert plan(user("a  b\nc"), []).pieces == ["Echo: ", "a  ", "b\n", "c"]
+
+
+def test_a_leader_without_directives_delegates_by_the_words_of_the_roles() -> None:
+    text = "What is the weather in Paris and what is on the calendar on Friday?"
+    assert plan([TEAM, *user(text)], [DELEGATE]).calls == (
+        Call(name=DELEGATE["function"]["name"], args={"member_id": "weather-agent", "task": text[:28]}),
+        Call(name=DELEGATE["function"]["name"], args={"member_id": "calendar-agent", "task": text[33:]}),
+    )
+    assert plan([TEAM, *user("hello")], [DELEGATE]) == Plan(text="Echo: hello")
+
+
+def test_a_member_with_one_fitting_tool_calls_it() -> None:
+    weather = function("get_weather", city="string")
+    assert plan(user("weather in New York?"), [weather]).calls == (
+        Call(name="get_weather", args={"city": "New York"}),
+    )
+    assert plan(user("weather?"), [weather]) == Plan(text="Echo: weather?")
+    assert plan(user("weather in Rome"), [function("get_weather", city="string", day="string")]).calls == ()
