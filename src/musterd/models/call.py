@@ -35,8 +35,8 @@ from musterd.models.failures import CALL_ERRORS, BrokenOff, Failure, Stalled, ex
 PROVIDER_CALLS = 32
 """Calls to one provider that a process makes at once."""
 
-# pydantic-ai rewrites a history for the provider that it goes to (lengths of call ids, where a system message may
-# stand). These take ours as it is, and the rewriting is not free.
+# pydantic-ai rewrites a history for the provider it goes to (lengths of call ids, places of system messages).
+# These take ours as it is, and the rewriting is not free.
 _TAKE_AS_IS = frozenset({"openai", "scripted", "local"})
 
 FIRST_WAIT_SECONDS = 0.5
