@@ -147,7 +147,7 @@ def test_each_kind(
 def test_deltas_of_a_leader_and_of_a_member() -> None:
     leader = Event(EventKind.CONTENT, samples.ROOT_ID, samples.AT, {"text": "Echo: "})
     member = Event(EventKind.CONTENT, samples.MEMBER_ID, samples.AT, {"text": "", "reasoning": "hm"})
-    body = {"content": "Echo: ", "content_type": "str", "reasoning_content": ""}
+    body: dict[str, Any] = {"content": "Echo: ", "content_type": "str", "reasoning_content": ""}
     name, shown = renderer().render(leader, 2)
     assert name == "TeamRunContent"
     assert list(shown.items()) == list(
@@ -163,7 +163,7 @@ def test_deltas_of_a_leader_and_of_a_member() -> None:
 
 def test_every_kind_is_in_the_table_and_named() -> None:
     assert {row[0] for row in TABLE} | {EventKind.CONTENT} == set(EventKind)
-    names = {event_name(kind, component) for kind in EventKind for component in ("team", "agent")}  # type: ignore[arg-type]
+    names = {event_name(kind, component) for kind in EventKind for component in ("team", "agent")}
     assert len(names) == 2 * len(EventKind)
 
 

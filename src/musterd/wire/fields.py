@@ -1,0 +1,166 @@
+"""One field of a request at a time: form text or native JSON in, a value or None out, problems noted.
+
+Empty text reads as absent everywhere, as the peer's forms do.
+"""
+
+import math
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from musterd.core import jsontext
+from musterd.wire.problems import Problems
+
+IDENTIFIER_CHARACTERS = 255
+JSON_DEPTH = 100
+"""Nesting that a JSON field may have: what stores and sends it later must not run out of stack."""
+
+NOT_STORABLE = "Text must not contain NUL or lone surrogates"
+
+_BOOLS: dict[str, bool] = {
+    **dict.fromkeys(("true", "1", "on", "yes", "t", "y"), True),
+    **dict.fromkeys(("false", "0", "off", "no", "f", "n"), False),
+}
+
+
+class Fields:
+    """The fields of one request, read by name and kind."""
+
+    def __init__(self, values: Mapping[str, Any], part: str = "body") -> None:
+        self.values = values
+        self.problems = Problems(part)
+
+    def given(self, name: str) -> Any:
+        """The raw value of a field, or None when it is absent, null or empty text."""
+        value = self.values.get(name)
+        return None if isinstance(value, str) and not value else value
+
+    def text(self, name: str) -> str | None:
+        """A text without NUL and lone surrogates."""
+        value = self.given(name)
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            self.problems.add(name, "string_type", "Input should be a valid string")
+            return None
+        if not jsontext.is_storable(value):
+            self.problems.add(name, "string_unicode", NOT_STORABLE)
+            return None
+        return value
+
+    def identifier(self, name: str) -> str | None:
+        """An opaque id: up to 255 characters, none of them a control character."""
+        value = self.text(name)
+        if value is None:
+            return None
+        if len(value) > IDENTIFIER_CHARACTERS:
+            msg = f"String should have at most {IDENTIFIER_CHARACTERS} characters"
+            self.problems.add(name, "string_too_long", msg, value)
+            return None
+        if any(unicodedata.category(character) == "Cc" for character in value):
+            msg = "String should not contain control characters"
+            self.problems.add(name, "string_pattern_mismatch", msg, value)
+            return None
+        return value
+
+    def flag(self, name: str) -> bool | None:
+        """A bool: native, or one of true/false/1/0/on/off/yes/no/t/f/y/n in any case."""
+        value = self.given(name)
+        if value is None or isinstance(value, bool):
+            return value
+        found = _BOOLS.get(str(value).lower()) if isinstance(value, (str, int)) else None
+        if found is None:
+            msg = "Input should be a valid boolean, unable to interpret input"
+            self.problems.add(name, "bool_parsing", msg, value)
+        return found
+
+    def whole(self, name: str, low: int | None = None, high: int | None = None) -> int | None:
+        """A whole number, native or as text, within the bounds that are given."""
+        value = self.given(name)
+        if value is None:
+            return None
+        number = _whole_number(value)
+        if number is None:
+            msg = "Input should be a valid integer, unable to parse string as an integer"
+            self.problems.add(name, "int_parsing", msg, value)
+        elif low is not None and number < low:
+            msg = f"Input should be greater than or equal to {low}"
+            self.problems.add(name, "greater_than_equal", msg, value)
+        elif high is not None and number > high:
+            self.problems.add(name, "less_than_equal", f"Input should be less than or equal to {high}", value)
+        else:
+            return number
+        return None
+
+    def choice(self, name: str, words: tuple[str, ...]) -> str | None:
+        """One of ``words``."""
+        value = self.given(name)
+        if value is None or value in words:
+            return None if value is None else str(value)
+        known = ", ".join(f"'{word}'" for word in words[:-1]) + f" or '{words[-1]}'"
+        self.problems.add(name, "enum", f"Input should be {known}", value)
+        return None
+
+    def json_object(self, name: str) -> dict[str, Any] | None:
+        """An object, native or as JSON text; ``null`` reads as absent."""
+        value = self.json_value(name)
+        if value is not None and not isinstance(value, dict):
+            self.problems.add(name, "dict_type", "Input should be a JSON object", self.values[name])
+            return None
+        return value
+
+    def json_list(self, name: str) -> list[Any] | None:
+        """A list, native or as JSON text; ``null`` reads as absent."""
+        value = self.json_value(name)
+        if value is not None and not isinstance(value, list):
+            self.problems.add(name, "list_type", "Input should be a JSON list", self.values[name])
+            return None
+        return value
+
+    def json_value(self, name: str) -> Any:
+        """A JSON value, native or as text: no NaN, no NUL, no lone surrogate, not nested too deeply."""
+        value = self.given(name)
+        if isinstance(value, str):
+            try:
+                value = jsontext.loads(value)
+            except (ValueError, RecursionError):
+                self.problems.add(name, "json_invalid", "Invalid JSON", value)
+                return None
+        if (problem := json_problem(value)) is not None:
+            self.problems.add(name, *problem)
+            return None
+        return value
+
+
+def json_problem(value: Any) -> tuple[str, str] | None:
+    """What makes a parsed JSON value unfit to be stored: its kind and words, or None."""
+    level = [value]
+    for _ in range(JSON_DEPTH):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, str):
+                if not jsontext.is_storable(item):
+                    return "string_unicode", NOT_STORABLE
+            elif isinstance(item, float):
+                if not math.isfinite(item):
+                    return "finite_number", "Input should be a finite number"
+            elif isinstance(item, dict):
+                below.extend(item)
+                below.extend(item.values())
+            elif isinstance(item, list):
+                below.extend(item)
+        if not below:
+            return None
+        level = below
+    return "recursion_limit", f"Input should not be nested more than {JSON_DEPTH} levels deep"
+
+
+def _whole_number(value: Any) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and len(value) <= 20:
+        try:
+            return int(value)
+        except ValueError:
+            return None
+    return None

@@ -1,0 +1,131 @@
+"""The request that starts a run: form fields or a JSON body in, a :class:`StartRequest` or one 422 out.
+
+Unknown names are ignored, as the peer does. Names that a later version will know are refused, never ignored.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from musterd.core.errors import InvalidInput
+from musterd.core.records import Input
+from musterd.wire.fields import Fields
+from musterd.wire.media import MEDIA_NAMES, media_list
+from musterd.wire.problems import MISSING
+
+LATER_FIELDS = ("on_busy", "priority", "delay_seconds", "webhook_url", "budget", "timeout_seconds")
+"""What this version does not have yet."""
+
+OBJECT_FIELDS = ("session_state", "dependencies", "metadata", "knowledge_filters", "output_schema")
+"""Fields that hold an object, as JSON text in forms."""
+
+OPTION_FLAGS = ("use_json_schema", "add_history_to_context", "stream_events")
+"""Switches that the run remembers."""
+
+Uploads = Mapping[str, Sequence[dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartRequest:
+    """What a caller asks when it starts a run.
+
+    :param stream: whether events are asked for; the peer's default is True.
+    :param is_stream_given: whether the caller said so itself: ``background`` wins over the default only.
+    :param session_id: None for a new session.
+    :param user_id: what the caller calls the user; ignored where a token proves one.
+    :param run_id: the id that the caller chose, else None.
+    :param media: images, audio, videos, files; uploads and text lists together.
+    :param options: of the fields in :data:`OBJECT_FIELDS` and :data:`OPTION_FLAGS` those that were given.
+    """
+
+    message: str
+    stream: bool = True
+    is_stream_given: bool = False
+    background: bool = False
+    session_id: str | None = None
+    user_id: str | None = None
+    run_id: str | None = None
+    media: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def answer(self) -> Literal["output", "stream", "receipt"]:
+        """How to answer: with the output at the end, with events, or at once with 202."""
+        if self.background and not (self.stream and self.is_stream_given):
+            return "receipt"
+        return "stream" if self.stream else "output"
+
+    @property
+    def stream_events(self) -> bool:
+        """Whether a stream shows all events, not only text and the end."""
+        return bool(self.options.get("stream_events", True))
+
+    def as_input(self) -> Input:
+        """The part of the request that is stored with the run."""
+        return Input(message=self.message, media=self.media, options=self.options)
+
+
+def parse_start(values: Mapping[str, Any], uploads: Uploads | None = None) -> StartRequest:
+    """The request in a form's text fields, or in a JSON body's keys.
+
+    :param values: a form's last value by name, or the object of a JSON body (then with native types).
+    :param uploads: media of uploaded files by name, as :func:`musterd.wire.files.media_of` sorts them.
+    :raises InvalidInput: with everything that is wrong.
+    """
+    fields = Fields(values)
+    stream = fields.flag("stream")
+    request = StartRequest(
+        message=_message(fields),
+        stream=True if stream is None else stream,
+        is_stream_given=stream is not None,
+        background=bool(fields.flag("background")),
+        session_id=fields.identifier("session_id"),
+        user_id=fields.identifier("user_id"),
+        run_id=fields.identifier("run_id"),
+        media=_media(fields, uploads or {}),
+        options=_options(fields),
+    )
+    fields.flag("monitor")
+    fields.whole("version")
+    _refuse_later(fields)
+    fields.problems.raise_if_any()
+    return request
+
+
+def parse_json_body(body: Any) -> StartRequest:
+    """The request in a parsed JSON body.
+
+    :raises InvalidInput: when the body is no object, or with everything that is wrong in it.
+    """
+    if not isinstance(body, dict):
+        raise InvalidInput.at(("body",), "dict_type", "Input should be a JSON object")
+    return parse_start(body)
+
+
+def _message(fields: Fields) -> str:
+    value = fields.given("message")
+    if value is None or (isinstance(value, str) and not value.strip()):
+        fields.problems.add("message", *MISSING)
+        return ""
+    return fields.text("message") or ""
+
+
+def _media(fields: Fields, uploads: Uploads) -> dict[str, list[dict[str, Any]]]:
+    media: dict[str, list[dict[str, Any]]] = {}
+    for name in MEDIA_NAMES:
+        if items := [*uploads.get(name, ()), *media_list(fields, name)]:
+            media[name] = items
+    return media
+
+
+def _options(fields: Fields) -> dict[str, Any]:
+    found: dict[str, Any] = {name: fields.json_object(name) for name in OBJECT_FIELDS}
+    found.update((name, fields.flag(name)) for name in OPTION_FLAGS)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _refuse_later(fields: Fields) -> None:
+    for name in LATER_FIELDS:
+        value = fields.given(name)
+        if value is not None:
+            fields.problems.add(name, "not_supported", f"{name} is not supported by this version", value)

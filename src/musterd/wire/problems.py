@@ -1,0 +1,40 @@
+"""What is wrong with a request: collected over its fields, told in one answer, in FastAPI's shape."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from musterd.core.errors import InvalidInput
+
+MISSING = ("missing", "Field required")
+
+
+class Problems:
+    """A list that fills while fields are read; a field that is wrong reads as absent meanwhile."""
+
+    def __init__(self, part: str) -> None:
+        """:param part: where the fields stand: ``body`` or ``query``."""
+        self._part = part
+        self._errors: list[dict[str, Any]] = []
+
+    def add(self, where: str | Sequence[str | int], kind: str, msg: str, value: Any = None) -> None:
+        """Note that the field at ``where`` is wrong.
+
+        :param kind: pydantic's word for the problem, as ``bool_parsing``.
+        :param value: what was given; texts longer than 200 characters are cut, so that a 422 stays small.
+        """
+        path = [where] if isinstance(where, str) else list(where)
+        self._errors.append({"type": kind, "loc": [self._part, *path], "msg": msg, "input": _shown(value)})
+
+    def raise_if_any(self) -> None:
+        """Raise one :class:`InvalidInput` that tells everything, if anything was wrong."""
+        if self._errors:
+            words = (f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in self._errors)
+            raise InvalidInput("; ".join(words), self._errors)
+
+
+def _shown(value: Any) -> Any:
+    """``value`` as the answer may repeat it: short, and fit for JSON."""
+    if isinstance(value, str):
+        text = value if len(value) <= 200 else value[:200] + "…"
+        return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
+    return value if value is None or isinstance(value, (bool, int)) else None

@@ -1,0 +1,141 @@
+"""Query values of the operations that list and poll: typed, bounded, and refused in words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from musterd.core.errors import InvalidInput
+from musterd.core.states import RunState
+from musterd.wire.fields import Fields
+from musterd.wire.problems import MISSING
+from musterd.wire.states import parse_status
+
+SESSION_TYPES = ("agent", "team", "workflow")
+PAGE_LIMIT = 1_000
+"""The longest page of a list."""
+
+_WHOLE_LIMIT = 2**53
+"""Beyond it no count or time is meant, and a database would refuse it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionsQuery:
+    """What ``GET /sessions`` asks for.
+
+    :param type: sessions of agents, of teams or (there are none) of workflows; None for all.
+    :param page: from 1; the peer takes 0 as the first page too.
+    :param sort_by: ``created_at`` or ``updated_at``.
+    """
+
+    type: str | None = None
+    component_id: str | None = None
+    user_id: str | None = None
+    session_name: str | None = None
+    limit: int = 20
+    page: int = 1
+    sort_by: str = "created_at"
+    is_descending: bool = True
+
+    @property
+    def offset(self) -> int:
+        """How many sessions stand before the page."""
+        return (self.page - 1) * self.limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunsQuery:
+    """What a list of runs asks for.
+
+    :param states: only runs in these states; None for all.
+    :param before: only runs accepted before this one.
+    """
+
+    session_id: str
+    states: frozenset[RunState] | None = None
+    limit: int | None = None
+    before: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRunsQuery:
+    """What ``GET /sessions/{id}/runs`` asks for; times are unix seconds."""
+
+    type: str | None = None
+    user_id: str | None = None
+    created_after: int | None = None
+    created_before: int | None = None
+
+
+def parse_sessions_query(values: Mapping[str, str]) -> SessionsQuery:
+    """The query of ``GET /sessions``. Raises InvalidInput with everything that is wrong."""
+    fields = Fields(values, "query")
+    sort_by = fields.text("sort_by")
+    query = SessionsQuery(
+        type=fields.choice("type", SESSION_TYPES),
+        component_id=fields.text("component_id"),
+        user_id=fields.text("user_id"),
+        session_name=fields.text("session_name"),
+        limit=fields.whole("limit", 1, PAGE_LIMIT) or 20,
+        page=fields.whole("page", 0, _WHOLE_LIMIT // PAGE_LIMIT) or 1,
+        sort_by="updated_at" if sort_by == "updated_at" else "created_at",
+        is_descending=fields.choice("sort_order", ("asc", "desc")) != "asc",
+    )
+    fields.problems.raise_if_any()
+    return query
+
+
+def parse_runs_query(values: Mapping[str, str]) -> RunsQuery:
+    """The query of ``GET /teams/{id}/runs`` and ``GET /agents/{id}/runs``."""
+    session_id = parse_session_id(values)
+    states = parse_status(values.get("status"))
+    fields = Fields(values, "query")
+    limit, before = fields.whole("limit", 1, PAGE_LIMIT), fields.text("before")
+    fields.problems.raise_if_any()
+    return RunsQuery(session_id=session_id, states=states, limit=limit, before=before)
+
+
+def parse_session_runs_query(values: Mapping[str, str]) -> SessionRunsQuery:
+    """The query of ``GET /sessions/{id}/runs``."""
+    fields = Fields(values, "query")
+    query = SessionRunsQuery(
+        type=fields.choice("type", SESSION_TYPES),
+        user_id=fields.text("user_id"),
+        created_after=fields.whole("created_after", 0, _WHOLE_LIMIT),
+        created_before=fields.whole("created_before", 0, _WHOLE_LIMIT),
+    )
+    fields.problems.raise_if_any()
+    return query
+
+
+def parse_session_type(values: Mapping[str, str]) -> str | None:
+    """The ``type`` of a session operation: agent, team, workflow, or None when it is absent."""
+    fields = Fields(values, "query")
+    kind = fields.choice("type", SESSION_TYPES)
+    fields.problems.raise_if_any()
+    return kind
+
+
+def parse_session_id(values: Mapping[str, str]) -> str:
+    """The required ``session_id``; missing or empty is 422 (the peer answers 500 to an empty one)."""
+    fields = Fields(values, "query")
+    if fields.given("session_id") is None:
+        fields.problems.add("session_id", *MISSING)
+    session_id = fields.text("session_id")
+    fields.problems.raise_if_any()
+    return session_id or ""
+
+
+def parse_wait(values: Mapping[str, str], most_seconds: float) -> float:
+    """The seconds of ``wait``: 0 when absent, at most ``most_seconds``.
+
+    :raises InvalidInput: when it is no number or negative.
+    """
+    text = values.get("wait")
+    if not text:
+        return 0.0
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0:
+        raise InvalidInput.at(("query", "wait"), "float_parsing", "Input should be a number of seconds", None)
+    return min(seconds, most_seconds)
