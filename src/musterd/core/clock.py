@@ -6,6 +6,7 @@ stored value can be told from a computed one. SQL never asks the database for th
 
 import asyncio
 import random
+import secrets
 import time
 import uuid
 
@@ -38,3 +39,8 @@ def jitter(seconds: float) -> float:
 async def sleep(seconds: float) -> None:
     """Wait in the event loop for ``seconds``."""
     await asyncio.sleep(seconds)
+
+
+def new_secret() -> str:
+    """A new unguessable text (256 bits, hexadecimal)."""
+    return secrets.token_hex(32)

@@ -24,7 +24,7 @@ CLAIM = Statement(
                         started_at = COALESCE(started_at, :now)
         WHERE run_id IN (SELECT run_id FROM runs WHERE state = 'ready' AND parent_id IS NULL
                          AND cancel_requested_at IS NULL
-                         AND IN_LIST(component_id, :components)
+                         AND IN_LIST(component_kind || ':' || component_id, :components)
                          ORDER BY priority DESC, queued_at LIMIT :limit)
         RETURNING {RUN_COLUMNS}""",
 )

@@ -37,7 +37,7 @@ class Statement:
     text: str = field(repr=False)
 
 
-_IN_LIST = re.compile(r"IN_LIST\(([\w.]+), :(\w+)\)")
+_IN_LIST = re.compile(r"IN_LIST\((.+?), :(\w+)\)")
 
 
 def for_sqlite(text: str) -> str:

@@ -7,30 +7,22 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pydantic_ai.messages import ModelResponse
-
 from musterd.core.events import Event
-from musterd.core.records import Output, StepKind, Usage
+from musterd.core.jsontypes import JsonObject
+from musterd.core.records import ComponentKind, Output, StepKind, StepState
+from musterd.core.states import RunState
+from musterd.models.call import ModelAnswer
 
 Emit = Callable[[Event], None]
-JsonValue = object
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A place in the run tree: a path relative to the root, and the run that it belongs to."""
-
-    path: str
-    run_id: str
-
-    def at(self, step: str) -> str:
-        """The path of ``step`` here."""
-        return f"{self.path}/{step}" if self.path else step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """A tool call that is about to happen, stored before it does."""
+    """A tool call that is about to happen, stored before it does.
+
+    :param path: its place in the run tree: never a run id, never a time.
+    :param fingerprint: hash of component, tool and canonical arguments.
+    """
 
     path: str
     kind: StepKind
@@ -38,40 +30,33 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelStep:
-    """One finished model call."""
-
-    response: ModelResponse
-    usage: Usage
-    seconds: float
-    first_token_seconds: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolStep:
     """One finished tool call or delegation.
 
-    :param result: what the model is told, as text.
-    :param is_error: whether the tool itself failed or was refused.
+    :param result: what came of it, as text.
+    :param is_error: whether the tool failed, was refused, or nobody can say.
+    :param state: how the journal has it.
     :param seconds: how long it took.
+    :param state_delta: what it changed in the session's state: {"set": {…}, "removed": […]}.
     """
 
     result: str
     is_error: bool
     started_at: float
     seconds: float
+    state: StepState = StepState.COMPLETED
     child_run_id: str | None = None
-    stops_run: bool = False
+    state_delta: JsonObject | None = None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemberStart:
-    """A member's run that is about to begin: everything its row needs."""
+    """A member's run that is about to begin: what its row needs."""
 
     path: str
     run_id: str
     parent_id: str
-    component_kind: str
+    component_kind: ComponentKind
     component_id: str
     component_name: str
     model: str
@@ -80,42 +65,45 @@ class MemberStart:
     at: float
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemberEnd:
     """How a member's run ended: its state, what it produced, its conversation as JSON texts."""
 
     run_id: str
-    state: str
+    state: RunState
     at: float
     output: Output
     messages: list[str] = field(default_factory=list)
 
 
 class Steps(Protocol):
-    """Steps of one attempt. Each is stored under its path; what is stored is never done again.
+    """Steps of one attempt, each recorded once under its path.
 
-    Every method raises :class:`musterd.core.errors.LeaseLost` when the attempt is not the run's current one.
+    Every method that stores raises :class:`musterd.core.errors.LeaseLost` when the attempt is not the run's current
+    one.
     """
 
-    def prepared(self, path: str, fingerprint: str, result: str) -> None:
-        """Record what ``prepare`` took from the world; stored with the next commit."""
+    def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> None:
+        """Record what a run took from the world before its first turn; stored with the next commit."""
 
     async def model(
-        self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelStep]]
-    ) -> ModelStep:
-        """Make one model call and record its result; stored with the next commit."""
+        self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
+    ) -> tuple[ModelAnswer, str]:
+        """Make one model call and record it; stored with the next commit.
+
+        :return: the answer, and its message as JSON text.
+        """
         ...
 
     async def intend(self, intents: Sequence[Intent], members: Sequence[MemberStart]) -> None:
-        """Commit what is recorded so far together with the intents of the tool calls that follow."""
-        ...
+        """Commit what is recorded so far, and with it that these tool calls and members' runs begin."""
 
     async def tool(self, intent: Intent, call: Callable[[], Awaitable[ToolStep]]) -> ToolStep:
         """Do one tool call whose intent is stored, and commit its result."""
         ...
 
-    async def member(
-        self, intent: Intent, call: Callable[[], Awaitable[tuple[ToolStep, MemberEnd]]]
-    ) -> ToolStep:
-        """Drive one member's run whose intent is stored, and commit its end and its result."""
-        ...
+    def member_ended(self, end: MemberEnd) -> None:
+        """Record how a member's run ended; stored with the next commit, the latest with its delegation's result."""
+
+    def first_token(self, at: float) -> None:
+        """Note when the root's model gave its first text."""

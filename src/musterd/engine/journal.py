@@ -1,0 +1,114 @@
+"""The journal of an attempt: each step of the loop, recorded once under its place in the tree."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from musterd.core import clock, jsontext
+from musterd.core.jsontypes import JsonObject
+from musterd.core.records import Input, RunRow, StepKind, StepRow, StepState
+from musterd.core.states import RunState
+from musterd.engine.outbox import Outbox
+from musterd.models.call import ModelAnswer
+from musterd.store.attempts import MemberRecord
+from musterd.team.conversation import message_text
+from musterd.team.steps import Intent, MemberEnd, MemberStart, ToolStep
+
+
+class Journal:
+    """Records what an attempt does, through its outbox. The loop's :class:`musterd.team.steps.Steps`."""
+
+    def __init__(self, outbox: Outbox, root: RunRow) -> None:
+        self._outbox = outbox
+        self._root = root
+        self._members: dict[str, RunRow] = {}
+
+    def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> None:
+        """Record what a run took from the world before its first turn; stored with the next commit."""
+        now = clock.now()
+        step = self._step(path, StepKind.PREPARE, StepState.COMPLETED, fingerprint, now)
+        step.ended_at, step.result = now, jsontext.dumps(taken)
+        self._outbox.record(step)
+
+    async def model(
+        self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
+    ) -> tuple[ModelAnswer, str]:
+        """Make one model call and record it; stored with the next commit."""
+        started_at = clock.now()
+        answer = await call()
+        text = message_text(answer.response)
+        step = self._step(path, StepKind.MODEL, StepState.COMPLETED, fingerprint, started_at)
+        step.ended_at, step.result, step.usage = clock.now(), text, answer.usage
+        self._outbox.record(step)
+        return answer, text
+
+    async def intend(self, intents: Sequence[Intent], members: Sequence[MemberStart]) -> None:
+        """Commit what is recorded so far, and with it that these tool calls and members' runs begin."""
+        now = clock.now()
+        for start in members:
+            self._outbox.member_started(self._member_record(start))
+        for intent in intents:
+            self._outbox.record(
+                self._step(intent.path, intent.kind, StepState.STARTED, intent.fingerprint, now)
+            )
+        await self._outbox.commit()
+
+    async def tool(self, intent: Intent, call: Callable[[], Awaitable[ToolStep]]) -> ToolStep:
+        """Do one tool call whose intent is stored, and commit its result."""
+        done = await call()
+        step = self._step(intent.path, intent.kind, done.state, intent.fingerprint, done.started_at)
+        step.ended_at = done.started_at + done.seconds
+        step.result = jsontext.dumps(
+            {
+                "result": done.result,
+                "is_error": done.is_error,
+                "child_run_id": done.child_run_id,
+                "state_delta": done.state_delta,
+            }
+        )
+        self._outbox.record(step)
+        await self._outbox.commit()
+        return done
+
+    def member_ended(self, end: MemberEnd) -> None:
+        """Record how a member's run ended; stored with the next commit."""
+        run = self._members.pop(end.run_id)
+        run.state, run.ended_at = end.state, end.at
+        self._outbox.member_ended(MemberRecord(run=run, output=end.output, messages=end.messages))
+
+    def first_token(self, at: float) -> None:
+        """Note when the root's model gave its first text."""
+        self._outbox.first_token(at)
+
+    def _member_record(self, start: MemberStart) -> MemberRecord:
+        root = self._root
+        run = RunRow(
+            run_id=start.run_id,
+            root_id=root.run_id,
+            parent_id=start.parent_id,
+            session_id=root.session_id,
+            owner=root.owner,
+            user_id=root.user_id,
+            component_kind=start.component_kind,
+            component_id=start.component_id,
+            component_name=start.component_name,
+            model=start.model,
+            model_provider=start.model_provider,
+            state=RunState.RUNNING,
+            path=start.path,
+            created_at=start.at,
+            started_at=start.at,
+        )
+        self._members[run.run_id] = run
+        return MemberRecord(run=run, input_text=jsontext.dumps(Input(message=start.task).as_json()))
+
+    def _step(
+        self, path: str, kind: StepKind, state: StepState, fingerprint: str, started_at: float
+    ) -> StepRow:
+        return StepRow(
+            root_id=self._root.run_id,
+            path=path,
+            kind=kind,
+            state=state,
+            fingerprint=fingerprint,
+            attempt=self._root.attempt,
+            started_at=started_at,
+        )

@@ -1,0 +1,30 @@
+"""What attempts share in one process."""
+
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from musterd.core.records import ComponentKind
+from musterd.core.settings import Settings
+from musterd.engine.hub import Hub
+from musterd.specs import Component, Registry
+from musterd.store.database import Database
+from musterd.team.world import Models
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What attempts share in one process.
+
+    :param threads: where tools that are plain functions run.
+    """
+
+    database: Database
+    hub: Hub
+    registry: Registry
+    models: Models
+    settings: Settings
+    threads: Executor
+
+    def component(self, kind: ComponentKind, component_id: str) -> Component | None:
+        """The served component of this kind and id."""
+        return (self.registry.teams if kind == "team" else self.registry.agents).get(component_id)

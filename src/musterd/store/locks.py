@@ -1,0 +1,49 @@
+"""Who is alive on this host: each worker holds an OS lock beside the database; a free lock is a dead worker, at once.
+
+The lock goes with the process, however it ends. No time is stored, none compared.
+"""
+
+import fcntl
+from io import TextIOWrapper
+from pathlib import Path
+
+
+class WorkerLocks:
+    """The workers' locks beside one SQLite file.
+
+    :param path: the database's file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._held: dict[str, TextIOWrapper] = {}
+
+    def hold(self, worker: str) -> None:
+        """Hold the lock of a worker of this process until :meth:`release` or the process's end."""
+        file = self._file(worker).open("w")
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._held[worker] = file
+
+    def is_free(self, worker: str) -> bool:
+        """Whether no living process holds the worker's lock."""
+        if worker in self._held:
+            return False
+        try:
+            file = self._file(worker).open("r+")
+        except FileNotFoundError:
+            return True
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+    def release(self, worker: str) -> None:
+        """Let go of a worker's lock, or clear away that of a dead one."""
+        if (file := self._held.pop(worker, None)) is not None:
+            file.close()
+        self._file(worker).unlink(missing_ok=True)
+
+    def _file(self, worker: str) -> Path:
+        return self._path.with_name(f"{self._path.name}.worker-{worker}")

@@ -1,0 +1,118 @@
+"""Answers of a given form: how the model is asked for one, and whether what it said has it."""
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.output import OutputObjectDefinition
+from pydantic_ai.tools import ToolDefinition
+
+from musterd.core.jsontypes import Json, JsonObject
+
+FINAL_TOOL = "final_result"
+CORRECTIONS = 2
+"""How often a model may correct an answer that does not have the form."""
+
+
+class AnswerInvalid(Exception):
+    """The answer does not have the form asked for; the message tells the model what to change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerForm:
+    """The form that an answer must have: a JSON schema, and the pydantic model where one was declared."""
+
+    name: str
+    schema: JsonObject
+    model_class: type[BaseModel] | None = None
+
+    def parse(self, text: str) -> Json:
+        """The answer's value.
+
+        :raises AnswerInvalid: the text is not JSON of this form.
+        """
+        try:
+            if self.model_class is not None:
+                return self.model_class.model_validate_json(_unfenced(text)).model_dump(mode="json")
+            value = json.loads(_unfenced(text))
+        except ValidationError as error:
+            raise AnswerInvalid(_problems(error)) from error
+        except ValueError as error:
+            raise AnswerInvalid(f"The answer is not JSON: {error}") from error
+        return self.check(value)
+
+    def check(self, value: Json) -> Json:
+        """``value`` when it has the form.
+
+        :raises AnswerInvalid: it does not.
+        """
+        import jsonschema
+
+        try:
+            jsonschema.validate(value, self.schema)
+        except jsonschema.ValidationError as error:
+            place = ".".join(str(part) for part in error.absolute_path)
+            raise AnswerInvalid(f"{place}: {error.message}" if place else error.message) from error
+        return value
+
+
+def form_of(declared: type[BaseModel] | Mapping[str, Json] | None) -> AnswerForm | None:
+    """The form that an output schema declares, or None."""
+    if declared is None:
+        return None
+    if isinstance(declared, type):
+        return _form_of_class(declared)
+    schema = dict(declared)
+    wrapped = (
+        schema.get("json_schema", schema).get("schema", schema)
+        if schema.get("type") == "json_schema"
+        else schema
+    )
+    name = wrapped.get("title") or schema.get("json_schema", {}).get("name") or "Answer"
+    return AnswerForm(name=str(name), schema=wrapped)
+
+
+@functools.cache
+def _form_of_class(declared: type[BaseModel]) -> AnswerForm:
+    schema = TypeAdapter(declared).json_schema()
+    return AnswerForm(name=declared.__name__, schema=schema, model_class=declared)
+
+
+def parameters(tools: list[ToolDefinition], form: AnswerForm | None, model: Model) -> ModelRequestParameters:
+    """What a model call is asked for: tools, and the form of the answer in the way that the model takes it best."""
+    if form is None:
+        return ModelRequestParameters(function_tools=tools)
+    if model.profile.get("supports_json_schema_output", False):
+        definition = OutputObjectDefinition(json_schema=form.schema, name=_tool_safe(form.name))
+        return ModelRequestParameters(function_tools=tools, output_mode="native", output_object=definition)
+    final = ToolDefinition(
+        name=FINAL_TOOL,
+        description="Give the final answer. Call it once, when everything else is done.",
+        parameters_json_schema=form.schema,
+        kind="output",
+    )
+    return ModelRequestParameters(
+        function_tools=tools, output_mode="tool", output_tools=[final], allow_text_output=False
+    )
+
+
+def _unfenced(text: str) -> str:
+    """The JSON in a text that a model fenced as code."""
+    stripped = text.strip()
+    if stripped.startswith("```"):
+        stripped = stripped.split("\n", 1)[-1].removesuffix("```").strip()
+    return stripped
+
+
+def _problems(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+        for item in error.errors(include_url=False)
+    )
+
+
+def _tool_safe(name: str) -> str:
+    return "".join(sign if sign.isalnum() or sign in "_-" else "_" for sign in name)[:64] or "Answer"

@@ -1,0 +1,58 @@
+"""One run to drive, and what it has produced so far."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pydantic_ai.messages import ModelMessage, UserContent
+
+from musterd.core.jsontypes import JsonObject
+from musterd.core.records import Output
+from musterd.specs import Component
+from musterd.team.conversation import Conversation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """One run to drive.
+
+    :param path: its place in the tree; "" for the root.
+    :param prompt: the user's message or the task, verbatim: text, or text and media.
+    :param history: messages of earlier runs of the session.
+    :param state: the session's state as this run sees it; the run changes it.
+    :param depth: teams above it.
+    :param output_schema: the form of the answer that the request asked for, above the component's own.
+    """
+
+    component: Component
+    run_id: str
+    parent_id: str | None
+    path: str
+    prompt: str | Sequence[UserContent]
+    state: JsonObject
+    depth: int = 0
+    history: Sequence[ModelMessage] = ()
+    output_schema: JsonObject | None = None
+
+    def at(self, step: str) -> str:
+        """The path of one of its steps."""
+        return f"{self.path}/{step}" if self.path else step
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a run has produced so far; kept when it is cut off."""
+
+    output: Output = field(default_factory=Output)
+    partial: list[str] = field(default_factory=list)
+    members: list[str] = field(default_factory=list)
+    conversation: Conversation | None = None
+
+    @property
+    def messages(self) -> list[str]:
+        """The conversation as JSON texts."""
+        return self.conversation.texts if self.conversation is not None else []
+
+    @property
+    def partial_text(self) -> str:
+        """What the model has said of the answer it was cut off in, or of its last turn."""
+        return "".join(self.partial)

@@ -1,0 +1,110 @@
+"""The conversation of one run: pydantic-ai's messages, and the JSON text of each, written once."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelMessagesTypeAdapter,
+    ModelRequest,
+    ModelRequestPart,
+    ModelResponse,
+    SystemPromptPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserContent,
+    UserPromptPart,
+)
+
+from musterd.core import clock
+from musterd.core.jsontypes import JsonObject
+
+NOTES = "musterd"
+"""The key of our notes in a message's metadata, which no provider is sent."""
+
+
+class Conversation:
+    """What was said so far, in order.
+
+    :param system: the system message; empty: none.
+    :param history: messages of earlier runs.
+    :param prompt: the user's message or the member's task: text, or text and media.
+    """
+
+    def __init__(
+        self, system: str, history: Sequence[ModelMessage], prompt: str | Sequence[UserContent]
+    ) -> None:
+        self.messages: list[ModelMessage] = []
+        self.texts: list[str] = []
+        opening: list[ModelRequestPart] = [SystemPromptPart(system)] if system else []
+        if history:
+            if opening:
+                self._add(ModelRequest(parts=opening, timestamp=_now()))
+            for message in history:
+                self._add(message)
+            opening = []
+        self._add(ModelRequest(parts=[*opening, UserPromptPart(prompt)], timestamp=_now()))
+
+    def answered(self, response: ModelResponse, text: str) -> None:
+        """The model said this; ``text`` is the message as JSON."""
+        self.messages.append(response)
+        self.texts.append(text)
+
+    def told(self, parts: Sequence[ModelRequestPart]) -> None:
+        """The model is told this: results of its tool calls, or what to correct."""
+        self._add(ModelRequest(parts=list(parts), timestamp=_now()))
+
+    def _add(self, message: ModelMessage) -> None:
+        self.messages.append(message)
+        self.texts.append(message_text(message))
+
+
+def message_text(message: ModelMessage) -> str:
+    """A message as JSON text, in pydantic-ai's form."""
+    return ModelMessagesTypeAdapter.dump_json([message])[1:-1].decode()
+
+
+def earlier_messages(text: str | None) -> list[ModelMessage]:
+    """The messages of an earlier run as history: without its system message and its own history.
+
+    A tool call whose result was never stored is left out with everything after it.
+    """
+    if text is None:
+        return []
+    own = [item for item in json.loads(text) if not _notes(item).get("from_history")]
+    kept: list[ModelMessage] = []
+    for message in ModelMessagesTypeAdapter.validate_python(own):
+        if isinstance(message, ModelRequest):
+            message.parts = [part for part in message.parts if not isinstance(part, SystemPromptPart)]
+            if not message.parts:
+                continue
+        message.metadata = {**(message.metadata or {}), NOTES: {**_own_notes(message), "from_history": True}}
+        kept.append(message)
+    return _without_dangling_calls(kept)
+
+
+def _without_dangling_calls(messages: list[ModelMessage]) -> list[ModelMessage]:
+    for place, message in enumerate(messages):
+        if not isinstance(message, ModelResponse):
+            continue
+        calls = {part.tool_call_id for part in message.parts if isinstance(part, ToolCallPart)}
+        following = messages[place + 1] if place + 1 < len(messages) else None
+        parts = following.parts if isinstance(following, ModelRequest) else ()
+        if calls - {part.tool_call_id for part in parts if isinstance(part, ToolReturnPart)}:
+            return messages[:place]
+    return messages
+
+
+def _notes(item: JsonObject) -> JsonObject:
+    notes: JsonObject = (item.get("metadata") or {}).get(NOTES) or {}
+    return notes
+
+
+def _own_notes(message: ModelMessage) -> JsonObject:
+    notes: JsonObject = (message.metadata or {}).get(NOTES) or {}
+    return notes
+
+
+def _now() -> datetime:
+    return datetime.fromtimestamp(clock.now(), UTC)

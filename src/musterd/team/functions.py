@@ -1,0 +1,92 @@
+"""Calling a tool's function: plain ones in a thread, within the tool's time."""
+
+import asyncio
+import contextvars
+import json
+from typing import cast
+
+import structlog
+from pydantic_core import to_json
+
+from musterd.core import clock
+from musterd.core.jsontypes import Json, JsonObject
+from musterd.core.records import StepState
+from musterd.specs import Tool, ToolContext
+from musterd.team import state
+from musterd.team.assignment import Assignment
+from musterd.team.steps import ToolStep
+from musterd.team.world import World, digest
+
+log = structlog.get_logger("musterd.team")
+
+
+async def call_function(
+    world: World, run: Assignment, tool: Tool, call_id: str, path: str, arguments: JsonObject
+) -> ToolStep:
+    """Call a tool; whatever it raises is a result that says so, for the model to read."""
+    context = _context(world, run, call_id, path)
+    started_at, started = clock.now(), clock.monotonic()
+    step_state, is_error = StepState.COMPLETED, False
+    try:
+        async with asyncio.timeout(tool.timeout_seconds):
+            result = as_text(await _call(world, tool, arguments, context))
+    except TimeoutError as error:
+        is_ours = clock.monotonic() - started >= (tool.timeout_seconds or float("inf"))
+        step_state, is_error = (StepState.UNKNOWN if is_ours else StepState.FAILED), True
+        result = (
+            f"No result after {tool.timeout_seconds} s; whether it took effect is not known."
+            if is_ours
+            else _said(error)
+        )
+    except Exception as error:  # noqa: BLE001 - a tool's failure is a result; it is told to the model and logged
+        log.warning("tool failed", tool=tool.name, run_id=run.run_id, exc_info=error)
+        step_state, is_error, result = StepState.FAILED, True, _said(error)
+    return ToolStep(
+        result=result,
+        is_error=is_error,
+        started_at=started_at,
+        seconds=clock.monotonic() - started,
+        state=step_state,
+        state_delta=None if is_error else state.delta(run.state, context.session_state),
+    )
+
+
+def _context(world: World, run: Assignment, call_id: str, path: str) -> ToolContext:
+    spec = run.component.spec
+    return ToolContext(
+        run_id=run.run_id,
+        root_run_id=world.root_id,
+        session_id=world.session_id,
+        user_id=world.user_id,
+        agent_id=run.component.id,
+        tool_call_id=call_id,
+        idempotency_key=digest(world.root_id, path),
+        session_state=state.copied(run.state),
+        dependencies={**(spec.dependencies or {}), **world.dependencies},
+        metadata={**(spec.metadata or {}), **world.metadata},
+    )
+
+
+async def _call(world: World, tool: Tool, arguments: JsonObject, context: ToolContext) -> Json:
+    bound = tool.bind(arguments, context)
+    if tool.is_async:
+        return await bound()
+    copied = contextvars.copy_context()
+    result: Json = await asyncio.get_running_loop().run_in_executor(world.threads, copied.run, bound)
+    return result
+
+
+def as_text(result: Json) -> str:
+    """A tool's result as the model reads it: text as it is, anything else as JSON, nothing as nothing."""
+    if result is None:
+        return ""
+    if isinstance(result, str):
+        return result
+    try:
+        return json.dumps(result, ensure_ascii=False)
+    except (TypeError, ValueError):
+        return cast(bytes, to_json(result, fallback=str)).decode()
+
+
+def _said(error: BaseException) -> str:
+    return str(error) or type(error).__name__

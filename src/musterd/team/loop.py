@@ -1,0 +1,257 @@
+"""The loop: model turn, tool calls, model turn, … until the model answers.
+
+Written once: a team's leader, a member and a nested team are all a :class:`Loop`; whoever drives it (a first
+attempt, a later one, a test) hands it steps and an ear. What it does to the world happens inside a step.
+"""
+
+from pydantic_ai.messages import (
+    ModelResponse,
+    RetryPromptPart,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolReturnPart,
+)
+from pydantic_ai.tools import ToolDefinition
+
+from musterd.core import clock
+from musterd.core.errors import LimitReached, RunFailed
+from musterd.core.events import EventKind
+from musterd.core.jsontypes import Json, JsonObject
+from musterd.core.records import Output, StepKind
+from musterd.models.call import ModelAnswer
+from musterd.team.assignment import Assignment, Progress
+from musterd.team.answers import CORRECTIONS, FINAL_TOOL, AnswerForm, AnswerInvalid, form_of, parameters
+from musterd.team.conversation import NOTES, Conversation
+from musterd.team.prompts import system_prompt
+from musterd.team.toolbox import Toolbox
+from musterd.team.world import World, digest, fingerprint
+
+
+class Loop:
+    """Drives one run of an agent, or of a team with its members."""
+
+    def __init__(self, world: World, assignment: Assignment) -> None:
+        self.world = world
+        self.run = assignment
+        self.progress = Progress()
+        self.started = clock.monotonic()
+        self._form = _wanted_form(assignment)
+        self._model = world.models.of(assignment.component)
+        self._info = world.models.describe(assignment.component)
+        self._toolbox = Toolbox(world, assignment, self.progress, Loop)
+        self._turn = 0
+
+    async def drive(self) -> Output:
+        """Drive the run to its answer.
+
+        :raises RunFailed: the model failed, or a limit was reached.
+        """
+        world, run = self.world, self.run
+        self._tell_started()
+        self._prepare()
+        corrections = 0
+        for turn in range(run.component.spec.max_turns or world.settings.max_turns):
+            response = await self._model_turn(turn)
+            calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
+            try:
+                done, content = self._answer(response, calls)
+            except AnswerInvalid as problem:
+                corrections += 1
+                if corrections > CORRECTIONS:
+                    raise RunFailed(
+                        f"The answer does not have the form asked for: {problem}", "output_invalid"
+                    ) from problem
+                self._ask_again(calls, str(problem))
+                continue
+            if done:
+                return self._finish(content)
+            results = await self._toolbox.call_all(turn, calls)
+            self._conversation.told(
+                [
+                    ToolReturnPart(
+                        tool_name=call.name,
+                        content=self._toolbox.shown(call.result or ""),
+                        tool_call_id=call.id,
+                        outcome="failed" if call.is_error else "success",
+                    )
+                    for call in results
+                ]
+            )
+            if stopping := [call for call in results if call.stops_run]:
+                return self._finish("\n".join(call.result or "" for call in stopping))
+        raise LimitReached(f"The limit of {turn + 1} model calls was reached before the answer.", "max_turns")
+
+    # --- before the first turn -----------------------------------------------------------------------------------
+
+    def _tell_started(self) -> None:
+        run, component = self.run, self.run.component
+        self._tell(
+            EventKind.RUN_STARTED,
+            {
+                "model": self._info.model,
+                "model_provider": self._info.provider,
+                "component_kind": component.kind,
+                "component_id": component.id,
+                "component_name": component.name,
+                "parent_id": run.parent_id,
+            },
+        )
+
+    def _prepare(self) -> None:
+        """Take from the world what the run needs, once, and record it."""
+        run = self.run
+        system = system_prompt(run.component)
+        conversation = Conversation(system, run.history, run.prompt)
+        self.progress.conversation = self._conversation = conversation
+        definitions = self._toolbox.definitions
+        self._parameters = parameters(definitions, self._form, self._model)
+        taken: JsonObject = {
+            "at": clock.now(),
+            "system": system,
+            "state": run.state,
+            "history_messages": len(run.history),
+            "members": [member.id for member in run.component.members],
+            "tools": {tool.name: _schema_digest(tool) for tool in definitions},
+        }
+        self.world.steps.prepared(
+            self.run.at("p"),
+            fingerprint(StepKind.PREPARE, run.component.id, "", run.component.definition_hash),
+            taken,
+        )
+
+    # --- a turn --------------------------------------------------------------------------------------------------
+
+    async def _model_turn(self, turn: int) -> ModelResponse:
+        info = self._info
+        self._turn = turn
+        self.progress.partial.clear()
+        self._tell(EventKind.MODEL_REQUEST_STARTED, {"model": info.model, "model_provider": info.provider})
+        path = self.run.at(f"t{turn}/m")
+        step = fingerprint(StepKind.MODEL, self.run.component.id, info.model, turn)
+        answer, text = await self.world.steps.model(path, step, self._call_model)
+        self._conversation.answered(answer.response, text)
+        self.progress.output.usage.add(answer.usage)
+        data: JsonObject = {
+            "model": info.model,
+            "model_provider": info.provider,
+            "usage": answer.usage.as_json(),
+        }
+        if answer.first_token_seconds is not None:
+            data["first_token_seconds"] = answer.first_token_seconds
+        self._tell(EventKind.MODEL_REQUEST_COMPLETED, data)
+        return answer.response
+
+    async def _call_model(self) -> ModelAnswer:
+        answer = await self.world.models.caller.stream(
+            self._model,
+            self._conversation.messages,
+            self._parameters,
+            None,
+            on_text=self._on_text,
+            on_retry=self._on_retry,
+        )
+        response = answer.response
+        notes: JsonObject = {"seconds": round(answer.seconds, 6)}
+        if answer.first_token_seconds is not None:
+            notes["first_token_seconds"] = round(answer.first_token_seconds, 6)
+        response.metadata = {**(response.metadata or {}), NOTES: notes}
+        calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
+        for number, part in enumerate(calls):
+            path = self.run.at(f"t{self._turn}/c{number}")
+            part.tool_call_id = self.world.claim_call_id(part.tool_call_id, path)
+        return answer
+
+    def _on_text(self, text: str, reasoning: str) -> None:
+        progress = self.progress
+        if progress.output.first_token_seconds is None:
+            progress.output.first_token_seconds = clock.monotonic() - self.started
+            if self.run.parent_id is None:
+                self.world.steps.first_token(clock.now())
+        data = {}
+        if text:
+            progress.partial.append(text)
+            data["text"] = text
+        if reasoning:
+            data["reasoning"] = reasoning
+        self._tell(EventKind.CONTENT, data)
+
+    def _on_retry(self, failed_try: int, wait_seconds: float, reason: str, had_text: bool) -> None:
+        self._tell(
+            EventKind.MODEL_REQUEST_RETRIED,
+            {"try": failed_try, "wait_seconds": round(wait_seconds, 3), "reason": reason},
+        )
+        if had_text:
+            self.progress.partial.clear()
+            superseded = [{"run_id": self.run.run_id, "path": self.run.path}]
+            self._tell(EventKind.RUN_CONTINUED, {"reason": "model_retry", "superseded": superseded})
+            info = self._info
+            self._tell(
+                EventKind.MODEL_REQUEST_STARTED, {"model": info.model, "model_provider": info.provider}
+            )
+
+    # --- the answer ----------------------------------------------------------------------------------------------
+
+    def _answer(self, response: ModelResponse, calls: list[ToolCallPart]) -> tuple[bool, Json]:
+        """Whether this is the answer, and its content.
+
+        :raises AnswerInvalid: it is meant to be the answer and does not have the form asked for.
+        """
+        form = self._form
+        if form is not None:
+            for call in calls:
+                if call.tool_name == FINAL_TOOL:
+                    return True, form.parse(call.args_as_json_str())
+        if calls:
+            return False, None
+        text = "".join(part.content for part in response.parts if isinstance(part, TextPart))
+        if form is None:
+            return True, text
+        return True, form.parse(text)
+
+    def _ask_again(self, calls: list[ToolCallPart], problem: str) -> None:
+        said = f"{problem}\nCorrect the answer: it must have the form asked for."
+        if calls:
+            self._conversation.told(
+                [
+                    RetryPromptPart(content=said, tool_name=call.tool_name, tool_call_id=call.tool_call_id)
+                    for call in calls
+                ]
+            )
+        else:
+            self._conversation.told([RetryPromptPart(content=said)])
+
+    def _finish(self, content: Json) -> Output:
+        output = self.progress.output
+        output.content = content
+        output.content_type = (
+            self._form.name if self._form is not None and not isinstance(content, str) else "str"
+        )
+        output.reasoning = _reasoning(self._conversation)
+        output.seconds = clock.monotonic() - self.started
+        self._tell(EventKind.CONTENT_COMPLETED)
+        return output
+
+    # --- small things --------------------------------------------------------------------------------------------
+
+    def _tell(self, kind: EventKind, data: JsonObject | None = None) -> None:
+        self.world.tell(kind, self.run.run_id, data)
+
+
+def _wanted_form(run: Assignment) -> AnswerForm | None:
+    return form_of(run.output_schema if run.output_schema is not None else run.component.spec.output_schema)
+
+
+def _schema_digest(tool: ToolDefinition) -> str:
+    return digest(tool.name, repr(tool.parameters_json_schema))
+
+
+def _reasoning(conversation: Conversation) -> str:
+    """What the model thought on the way, where it says so."""
+    return "\n\n".join(
+        part.content
+        for message in conversation.messages
+        if isinstance(message, ModelResponse)
+        for part in message.parts
+        if isinstance(part, ThinkingPart) and part.content
+    )

@@ -1,0 +1,70 @@
+"""What all runs of one tree share while an attempt drives them."""
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+from pydantic_ai.models import Model
+
+from musterd.core import clock, jsontext
+from musterd.core.events import Event, EventKind
+from musterd.core.jsontypes import Json, JsonObject
+from musterd.core.records import StepKind
+from musterd.core.settings import Settings
+from musterd.models.call import ModelCaller
+from musterd.models.names import ModelInfo
+from musterd.specs import Component
+from musterd.team.steps import Emit, Steps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Models:
+    """How the loop gets at models: the process's caller, and a component's model and its names."""
+
+    caller: ModelCaller
+    of: Callable[[Component], Model]
+    describe: Callable[[Component], ModelInfo]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What all runs of one tree share.
+
+    :param salt: the root's random salt; members' run ids derive from it.
+    :param threads: where tools that are plain functions run.
+    :param dependencies: values for tools, of the request; a component's own stand below them.
+    """
+
+    root_id: str
+    session_id: str
+    user_id: str | None
+    salt: str
+    steps: Steps
+    emit: Emit
+    models: Models
+    settings: Settings
+    threads: Executor
+    dependencies: JsonObject = field(default_factory=dict)
+    metadata: JsonObject = field(default_factory=dict)
+    call_ids: set[str] = field(default_factory=set)
+
+    def tell(self, kind: EventKind, run_id: str, data: JsonObject | None = None) -> None:
+        """Emit an event that happened now."""
+        self.emit(Event(kind, run_id, clock.now(), data or {}))
+
+    def claim_call_id(self, given: str, path: str) -> str:
+        """A tool call's id, unique in the tree: what the provider gave, unless it is missing or taken."""
+        call_id = given if given and given not in self.call_ids else f"call_{digest(self.salt, path)}"
+        self.call_ids.add(call_id)
+        return call_id
+
+
+def digest(*parts: str) -> str:
+    """A short hash of texts."""
+    return hashlib.blake2b("\x00".join(parts).encode(), digest_size=12).hexdigest()
+
+
+def fingerprint(kind: StepKind, component_id: str, tool: str, arguments: Json) -> str:
+    """Hash of what a step was asked; never the request itself."""
+    return digest(kind.value, component_id, tool, jsontext.canonical(arguments))
