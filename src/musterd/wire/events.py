@@ -57,6 +57,19 @@ class RunIdentity:
             model_provider=row.model_provider,
         )
 
+    @classmethod
+    def started(cls, event: Event) -> "RunIdentity":
+        """The identity that the event of a run's start tells."""
+        data = event.data
+        return cls(
+            component_kind=data["component_kind"],
+            component_id=data["component_id"],
+            component_name=data["component_name"],
+            parent_run_id=data.get("parent_id"),
+            model=data.get("model", ""),
+            model_provider=data.get("model_provider", ""),
+        )
+
 
 def event_name(kind: EventKind, component_kind: ComponentKind) -> str:
     """The peer's name for ``kind`` in a run of a team or an agent."""
@@ -79,18 +92,21 @@ class EventRenderer:
     """Renders the events of one root run.
 
     :param session_id: the session of the run.
-    :param runs: who each run of the tree is, by run id; looked up when the first event of a run is rendered,
-        so it may grow while members start.
+    :param runs: who the runs of the tree are, by run id; a member whose start is rendered may be missing.
     """
 
     def __init__(self, session_id: str, runs: Mapping[str, RunIdentity]) -> None:
         self._session_id = session_id
-        self._runs = runs
+        self._runs = dict(runs)
         self._heads: dict[str, dict[str, Any]] = {}
 
     def identity(self, run_id: str) -> RunIdentity:
-        """Who the run is. Raises KeyError for a run that is not in the tree's directory."""
+        """Who the run is. Raises KeyError for a run that nobody told of."""
         return self._runs[run_id]
+
+    def learn(self, runs: Mapping[str, RunIdentity]) -> None:
+        """Take in who further runs of the tree are."""
+        self._runs.update(runs)
 
     def head(self, run_id: str) -> dict[str, Any]:
         """The fields between ``event`` and what is special to a kind: who, which run, where in the tree."""
@@ -105,6 +121,8 @@ class EventRenderer:
         :param index: the event's index in the root run.
         :param members: views of the runs that :func:`member_ids` names, for ``member_responses``.
         """
+        if event.kind is EventKind.RUN_STARTED and event.run_id not in self._runs:
+            self._runs[event.run_id] = RunIdentity.started(event)
         who = self.identity(event.run_id)
         name = event_name(event.kind, who.component_kind)
         value: dict[str, Any] = {"created_at": int(event.at), "event": name, **self.head(event.run_id)}
@@ -238,12 +256,8 @@ def _paused(event: Event, who: RunIdentity) -> dict[str, Any]:
 
 
 def _continued(event: Event, who: RunIdentity) -> dict[str, Any]:
-    data = event.data
-    return {
-        "attempt": data.get("attempt"),
-        "reason": data.get("reason"),
-        "superseded": data.get("superseded") or [],
-    }
+    value = {name: event.data[name] for name in ("attempt", "reason") if event.data.get(name) is not None}
+    return {**value, "superseded": event.data.get("superseded") or []}
 
 
 _BODIES: dict[EventKind, Callable[[Event, RunIdentity], dict[str, Any]]] = {

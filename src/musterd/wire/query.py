@@ -10,6 +10,7 @@ from musterd.wire.problems import MISSING
 from musterd.wire.states import parse_status
 
 SESSION_TYPES = ("agent", "team", "workflow")
+SORTABLE = ("created_at", "updated_at", "session_name")
 PAGE_LIMIT = 1_000
 """The longest page of a list."""
 
@@ -23,7 +24,7 @@ class SessionsQuery:
 
     :param type: sessions of agents, of teams or (there are none) of workflows; None for all.
     :param page: from 1; the peer takes 0 as the first page too.
-    :param sort_by: ``created_at`` or ``updated_at``.
+    :param sort_by: one of :data:`SORTABLE`; an unknown one is the first of them.
     """
 
     type: str | None = None
@@ -76,7 +77,7 @@ def parse_sessions_query(values: Mapping[str, str]) -> SessionsQuery:
         session_name=fields.text("session_name"),
         limit=fields.whole("limit", 1, PAGE_LIMIT) or 20,
         page=fields.whole("page", 0, _WHOLE_LIMIT // PAGE_LIMIT) or 1,
-        sort_by="updated_at" if sort_by == "updated_at" else "created_at",
+        sort_by=sort_by if sort_by in SORTABLE else "created_at",
         is_descending=fields.choice("sort_order", ("asc", "desc")) != "asc",
     )
     fields.problems.raise_if_any()

@@ -18,15 +18,20 @@ from musterd.wire.tools import tool_object
 _MEDIA_NAMES = (("images", "images"), ("videos", "videos"), ("audio", "audios"), ("files", "files"))
 
 
-def run_output(view: RunView, *, is_post: bool = False) -> dict[str, Any]:
+def run_output(view: RunView, *, is_post: bool = False, with_members: bool = False) -> dict[str, Any]:
     """The run as TeamRunOutput, or as RunOutput for a run of an agent.
 
     :param is_post: whether this answers the POST that ran it: then there is ``tools: []`` where GET has no
         ``tools``, and no ``events: []``.
+    :param with_members: whether ``member_responses`` holds the outputs of ``view.members``: for teams that
+        declare ``store_member_responses``; else it is empty.
     """
-    if view.row.component_kind == "team":
-        return _team_output(view, is_post)
-    return _agent_output(view, is_post)
+    if view.row.component_kind == "agent":
+        return _agent_output(view, is_post)
+    value = _team_output(view, is_post)
+    if with_members:
+        value["member_responses"] = [run_output(member, is_post=True) for member in view.members]
+    return value
 
 
 def accepted(row: RunRow) -> dict[str, str]:

@@ -177,11 +177,25 @@ def test_an_unknown_run_is_not_guessed() -> None:
         renderer().render(Event(EventKind.CONTENT, "nobody", 0.0, {"text": ""}), 0)
 
 
-def test_members_that_start_later_are_found() -> None:
-    runs = {samples.ROOT_ID: RunIdentity.of(samples.row())}
-    growing = EventRenderer("s-sync", runs)
-    growing.render(Event(EventKind.CONTENT_COMPLETED, samples.ROOT_ID, 0.0), 0)
-    runs[samples.MEMBER_ID] = RunIdentity.of(samples.member_row())
+def test_members_are_known_from_their_start() -> None:
+    growing = EventRenderer("s-sync", {samples.ROOT_ID: RunIdentity.of(samples.row())})
+    start = {
+        **MODEL,
+        "component_kind": "agent",
+        "component_id": "weather-agent",
+        "component_name": "Weather Agent",
+        "parent_id": samples.ROOT_ID,
+    }
+    event = Event(EventKind.RUN_STARTED, samples.MEMBER_ID, samples.AT, start)
+    _, shown = growing.render(event, 1)
+    body = {**AGENT_HEAD, **MODEL, "event_index": 1}
+    assert shown == {"created_at": 1795596892, "event": "RunStarted", **body}
+    assert growing.identity(samples.MEMBER_ID) == RunIdentity.of(samples.member_row())
+
+
+def test_members_that_started_earlier_can_be_told() -> None:
+    growing = EventRenderer("s-sync", {samples.ROOT_ID: RunIdentity.of(samples.row())})
+    growing.learn({samples.MEMBER_ID: RunIdentity.of(samples.member_row())})
     name, _ = growing.render(Event(EventKind.CONTENT_COMPLETED, samples.MEMBER_ID, 0.0), 1)
     assert name == "RunContentCompleted"
 
@@ -219,7 +233,7 @@ def test_other_events_carry_no_members() -> None:
         (EventKind.RUN_ERROR, {"content": "The run failed."}),
         (EventKind.RUN_CANCELLED, {"reason": f"Run {samples.ROOT_ID} was cancelled"}),
         (EventKind.RUN_PAUSED, {"content": "", "tools": [], "requirements": []}),
-        (EventKind.RUN_CONTINUED, {"attempt": None, "reason": None, "superseded": []}),
+        (EventKind.RUN_CONTINUED, {"superseded": []}),
     ],
 )
 def test_ends_without_details_still_say_something(kind: EventKind, expected: dict[str, Any]) -> None:

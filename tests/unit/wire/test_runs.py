@@ -261,3 +261,8 @@ def test_rendering_a_small_run_is_cheap() -> None:
     view = samples.plain_view()
     seconds = min(timeit.repeat(lambda: run_output(view), number=200, repeat=5)) / 200
     assert seconds < 0.0002
+
+
+def test_members_outputs_stand_in_the_run_where_the_team_keeps_them() -> None:
+    (member,) = run_output(samples.delegating_view(), with_members=True)["member_responses"]
+    assert (member["agent_id"], member["content"]) == ("weather-agent", "Done: Sunny in Paris")

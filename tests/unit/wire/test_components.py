@@ -1,0 +1,123 @@
+"""Teams, agents, models and the server's card, as clients list them."""
+
+from typing import Any
+
+from musterd.models.names import ModelInfo, describe
+from musterd.specs import Agent, Component, Registry, Team, tool
+from musterd.wire.components import (
+    DB_ID,
+    ServerCard,
+    component_item,
+    config,
+    health,
+    home,
+    info,
+    model_items,
+)
+
+CARD = ServerCard(
+    os_id="demo-os", name="musterd", description="demo", version="0.1.0", started_at=1795596890.047019
+)
+
+
+@tool
+def get_weather(city: str) -> str:
+    """Get the weather of a city."""
+    return city
+
+
+def words(component: Component) -> ModelInfo:
+    return describe(component.model)
+
+
+def registry(**team: Any) -> Registry:
+    weather = Agent(id="weather-agent", name="Weather Agent", role="Reports the weather", tools=[get_weather])
+    writer = Agent(id="writer-agent", name="Writer Agent", role="Writes text", model="openai-chat:gpt-5-mini")
+    inner = Team(id="inner-team", name="Inner Team", members=[writer])
+    fields: dict[str, Any] = {"id": "demo-team", "name": "Demo Team", "model": "openai-chat:gpt-5"}
+    return Registry.of([Team(members=[weather, inner], **{**fields, **team})], [writer])
+
+
+def test_a_team() -> None:
+    team = registry(description="A demo team", instructions=["Be brief"], tools=[get_weather]).teams[
+        "demo-team"
+    ]
+    shown = component_item(team, words)
+    assert list(shown) == [
+        "id",
+        "name",
+        "db_id",
+        "description",
+        "mode",
+        "model",
+        "tools",
+        "sessions",
+        "system_message",
+        "streaming",
+        "members",
+        "is_component",
+    ]
+    assert (shown["id"], shown["name"], shown["db_id"]) == ("demo-team", "Demo Team", DB_ID)
+    assert (shown["mode"], shown["is_component"]) == ("coordinate", False)
+    assert shown["model"] == {"name": "OpenAIChat", "model": "gpt-5", "provider": "OpenAI"}
+    assert [item["name"] for item in shown["tools"]["tools"]] == ["get_weather", "delegate_task_to_member"]
+    own, delegate = shown["tools"]["tools"]
+    assert set(own) == {"name", "description", "parameters"}
+    assert own["parameters"]["required"] == ["city"]
+    assert delegate["parameters"]["required"] == ["member_id", "task"]
+    assert shown["system_message"] == {"description": "A demo team", "instructions": ["Be brief"]}
+    assert shown["streaming"] == {"stream_member_events": True}
+
+
+def test_members_are_nested_with_their_leaders_model() -> None:
+    weather, inner = component_item(registry().teams["demo-team"], words)["members"]
+    assert list(weather) == ["id", "name", "db_id", "role", "model", "tools", "sessions", "is_component"]
+    assert weather["role"] == "Reports the weather"
+    assert weather["model"]["model"] == "gpt-5"
+    assert [member["id"] for member in inner["members"]] == ["writer-agent"]
+    assert "tools" not in inner["members"][0]
+
+
+def test_an_agent_alone() -> None:
+    shown = component_item(registry().agents["writer-agent"], words)
+    assert list(shown) == ["id", "name", "db_id", "role", "model", "sessions", "is_component"]
+
+
+def test_models_are_told_once() -> None:
+    offered = registry()
+    found = model_items([*offered.teams.values(), *offered.agents.values()], words)
+    assert found == [{"id": "gpt-5", "provider": "OpenAI"}, {"id": "gpt-5-mini", "provider": "OpenAI"}]
+
+
+def test_config() -> None:
+    offered = registry(description="A demo team")
+    shown = config(CARD, list(offered.teams.values()), list(offered.agents.values()))
+    assert shown["teams"] == [
+        {
+            "id": "demo-team",
+            "name": "Demo Team",
+            "description": "A demo team",
+            "db_id": DB_ID,
+            "mode": "coordinate",
+        }
+    ]
+    assert shown["agents"] == [{"id": "writer-agent", "name": "Writer Agent", "db_id": DB_ID}]
+    assert (shown["os_id"], shown["databases"], shown["workflows"]) == ("demo-os", [DB_ID], [])
+    assert shown["session"]["dbs"][0]["db_id"] == DB_ID
+
+
+def test_the_card() -> None:
+    assert home(CARD) == {"name": "musterd", "id": "demo-os", "version": "0.1.0"}
+    assert health(CARD) == {"status": "ok", "instantiated_at": "2026-11-25T08:54:50.047019Z"}
+    assert info(CARD, teams=1, agents=2) == {
+        "os_id": "demo-os",
+        "name": "musterd",
+        "os_version": "0.1.0",
+        "agno_version": "2.5.6",
+        "agent_count": 2,
+        "team_count": 1,
+        "workflow_count": 0,
+        "mcp": {"enabled": False, "path": None, "oauth": None, "tool_run_endpoint": False},
+        "auth_mode": "none",
+        "user_isolation": False,
+    }
