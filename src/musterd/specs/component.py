@@ -1,0 +1,155 @@
+"""A declaration in its place: with its model, its tools, its members and the hash of its definition."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from musterd.core import jsontext
+from musterd.specs.agent import Agent
+from musterd.specs.options import not_yet
+from musterd.specs.places import wrong
+from musterd.specs.team import Team
+from musterd.specs.tools import Tool
+
+if TYPE_CHECKING:
+    from pydantic_ai.models import Model
+
+_TEMPLATE = re.compile(r"\{(\w+)\}")
+_PERSON = ("requires_confirmation", "requires_user_input", "external_execution")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Component:
+    """A node of the tree that runs: an agent or a team, below the leaders that it has here.
+
+    :param spec: what the user declared. One declaration may stand in several places, each its own component.
+    :param model: its own model, or its leader's.
+    :param depth: leaders above it; 0 at the top.
+    :param definition_hash: changes when anything changes that its model is told or can do, members' included.
+    :param gaps: what a run of it would need and this version does not have, one sentence each.
+    """
+
+    kind: Literal["team", "agent"]
+    spec: Agent | Team
+    id: str
+    name: str
+    model: str | Model
+    tools: tuple[Tool, ...] = field(repr=False)
+    members: tuple[Component, ...] = field(repr=False)
+    depth: int
+    definition_hash: str = field(repr=False)
+    gaps: tuple[str, ...] = field(repr=False)
+    answer_schema: tuple[str, dict[str, Any]] | None = field(repr=False)
+
+    def member(self, member_id: str) -> Component | None:
+        """The member with this id, if it has one."""
+        return next((member for member in self.members if member.id == member_id), None)
+
+    def tool(self, name: str) -> Tool | None:
+        """The tool with this name, if it has one."""
+        return next((tool for tool in self.tools if tool.name == name), None)
+
+    def json_output_schema(self) -> tuple[str, dict[str, Any]] | None:
+        """Name and JSON schema of its answer; None for free text."""
+        return self.answer_schema
+
+
+def unsupported(component: Component) -> list[str]:
+    """What a run of ``component`` would need and this version does not have: one sentence each."""
+    return list(component.gaps)
+
+
+def build(spec: Agent | Team, model: str | Model, members: tuple[Component, ...], depth: int) -> Component:
+    """The component of ``spec`` with what its place gives it."""
+    tools = tuple(tool for tool in spec.tools if isinstance(tool, Tool))
+    schema = _output_schema(spec)
+    return Component(
+        kind="team" if isinstance(spec, Team) else "agent",
+        spec=spec,
+        id=spec.id,
+        name=spec.name or spec.id,
+        model=model,
+        tools=tools,
+        members=members,
+        depth=depth,
+        definition_hash=_hash(spec, model, members, schema),
+        gaps=tuple(dict.fromkeys((*_gaps(spec, tools), *(gap for member in members for gap in member.gaps)))),
+        answer_schema=schema,
+    )
+
+
+def _gaps(spec: Agent | Team, tools: tuple[Tool, ...]) -> Iterator[str]:
+    label = spec.label[0].upper() + spec.label[1:]
+    for used in not_yet(spec):
+        yield f"{label} sets {used}, which is not supported yet."
+    for tool in tools:
+        for flag in _PERSON:
+            if getattr(tool, flag):
+                yield f"{label}: tool '{tool.name}' sets {flag}=True, which is not supported yet."
+    values = {**(spec.session_state or {}), **(spec.dependencies or {})}
+    texts = [spec.instructions] if isinstance(spec.instructions, str) else spec.instructions or ()
+    for name in dict.fromkeys(_TEMPLATE.findall("\n".join(texts))):
+        if name in values and not spec.resolve_in_context:
+            yield f"{label}: its instructions use the template {{{name}}}, which is not supported yet."
+
+
+def _output_schema(spec: Agent | Team) -> tuple[str, dict[str, Any]] | None:
+    declared = spec.output_schema
+    if declared is None:
+        return None
+    if isinstance(declared, Mapping):
+        name, schema = "", dict(declared)
+        if isinstance(wrapped := schema.get("json_schema"), Mapping):  # the form of OpenAI's response_format
+            name, schema = str(wrapped.get("name", "")), dict(wrapped.get("schema") or {})
+        name = name or str(schema.get("title", ""))
+    else:
+        from pydantic import PydanticUserError
+
+        try:
+            name, schema = declared.__name__, declared.model_json_schema()
+        except PydanticUserError as error:
+            what = f"{spec.label}: output_schema {declared.__name__} makes no JSON schema"
+            raise wrong(spec.declared_at, what, str(error).splitlines()[0]) from error
+    return re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")[:64] or "answer", schema
+
+
+def _model_name(model: str | Model) -> str:
+    return model if isinstance(model, str) else f"{model.system}:{model.model_name}"
+
+
+def _hash(
+    spec: Agent | Team,
+    model: str | Model,
+    members: tuple[Component, ...],
+    schema: tuple[str, dict[str, Any]] | None,
+) -> str:
+    tools = [
+        [
+            tool.name,
+            tool.description,
+            tool.parameters,
+            [getattr(tool, flag) for flag in _PERSON],
+            tool.retry_safe,
+        ]
+        for tool in spec.tools
+        if isinstance(tool, Tool)
+    ]
+    definition = {
+        "kind": spec.kind,
+        "id": spec.id,
+        "name": spec.name,
+        "role": spec.role,
+        "description": spec.description,
+        "instructions": spec.instructions,
+        "model": _model_name(model),
+        "tools": tools,
+        "output_schema": schema,
+        "history": [spec.add_history_to_context, spec.num_history_runs],
+        "mode": spec.mode if isinstance(spec, Team) else None,
+        "members": [member.definition_hash for member in members],
+    }
+    return hashlib.sha256(jsontext.canonical(definition).encode("utf-8", "surrogatepass")).hexdigest()

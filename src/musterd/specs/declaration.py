@@ -1,0 +1,159 @@
+"""What agents and teams have in common: who they are, what they are told, what they can do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from musterd.specs.budget import Budget
+from musterd.specs.later import LaterOptions
+from musterd.specs.options import (
+    COUNT,
+    FLAG,
+    LIST,
+    MODEL,
+    OBJECT,
+    POSITIVE,
+    SCHEMA,
+    TEXT,
+    TEXTS,
+    Kind,
+    about,
+    check_values,
+)
+from musterd.specs.places import Place, here, wrong
+from musterd.specs.tools import Tool, as_tool
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from pydantic_ai.models import Model
+
+# Names that the loop gives to tools of its own.
+_DELEGATION = frozenset({"delegate_task_to_member", "delegate_task_to_members"})
+
+_BUDGET = Kind(words="a Budget(…)", accepts=lambda value: isinstance(value, Budget))
+_ID_SIGNS = re.compile(r"[^\s/?#\\\x00-\x1f\x7f]+( [^\s/?#\\\x00-\x1f\x7f]+)*")
+_ID_LENGTH = 200
+
+
+def id_from_name(name: str) -> str:
+    """The id that a declaration gets from its name; the same as Agno's, so that addresses survive a port."""
+    return name.lower().replace(" ", "-").replace("_", "-")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Declaration(LaterOptions):
+    """An agent or a team as it is written down."""
+
+    id: str = field(
+        default="",
+        metadata=about(TEXT, "Names it in addresses and delegations; without one it is made from `name`."),
+    )
+    name: str | None = field(default=None, metadata=about(TEXT, "Its name for people; without one its id."))
+    role: str | None = field(
+        default=None, metadata=about(TEXT, "What it is for: its leader chooses by this.")
+    )
+    description: str | None = field(
+        default=None, metadata=about(TEXT, "Who it is: the first thing its model is told.")
+    )
+    instructions: str | Sequence[str] | None = field(
+        default=None, metadata=about(TEXTS, "What its model is told to do.")
+    )
+    model: str | Model | None = field(
+        default=None,
+        metadata=about(
+            MODEL,
+            "`provider:name`, `local` or `scripted`, in Python also a pydantic-ai Model; else its leader's.",
+        ),
+    )
+    tools: Sequence[Tool | Callable[..., Any]] = field(
+        default=(), metadata=about(LIST, "What its model may call: functions (in YAML `pkg.mod:function`).")
+    )
+    output_schema: type[BaseModel] | Mapping[str, Any] | None = field(
+        default=None,
+        metadata=about(
+            SCHEMA,
+            "The form of its answer: a pydantic model class (in YAML `pkg.mod:Class`) or a JSON schema.",
+        ),
+    )
+    add_history_to_context: bool = field(
+        default=False, metadata=about(FLAG, "Show earlier runs of the session to its model.")
+    )
+    num_history_runs: int = field(
+        default=3, metadata=about(COUNT, "How many earlier runs `add_history_to_context` shows.")
+    )
+    session_state: Mapping[str, Any] | None = field(
+        default=None,
+        metadata=about(OBJECT, "What a new session's state starts from; tools may change it."),
+    )
+    dependencies: Mapping[str, Any] | None = field(
+        default=None, metadata=about(OBJECT, "Values for its tools; not stored.")
+    )
+    metadata: Mapping[str, Any] | None = field(
+        default=None, metadata=about(OBJECT, "Values that are shown with its runs.")
+    )
+    tool_call_limit: int | None = field(
+        default=None, metadata=about(COUNT, "Tool calls that it may make in one run.")
+    )
+    max_turns: int | None = field(
+        default=None,
+        metadata=about(POSITIVE, "Model calls that it may make in one run (`MUSTERD_MAX_TURNS`)."),
+    )
+    budget: Budget | None = field(
+        default=None,
+        metadata=about(_BUDGET, "What one run may use: `tokens`, `cost_usd`, `seconds`.", later=True),
+    )
+    declared_at: Place = field(default_factory=here, init=False)
+
+    def __post_init__(self) -> None:
+        """Check what is given and bring it to its stored form: an id, tuples, tools."""
+        check_values(self, self.label, self.declared_at)
+        self._keep("id", self._own_id())
+        if self.instructions is not None and not isinstance(self.instructions, str):
+            self._keep("instructions", tuple(self.instructions))
+        self._keep("tools", tuple(as_tool(given, self.label, self.declared_at) for given in self.tools))
+        self._check_tools(self.reserved_tool_names)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(id={self.id!r})"
+
+    @property
+    def label(self) -> str:
+        """The declaration as a sentence names it: "agent 'writer'"."""
+        known_as = self.id or self.name
+        return f"{self.kind} '{known_as}'" if known_as else f"this {self.kind}"
+
+    @property
+    def reserved_tool_names(self) -> frozenset[str]:
+        """Names that its tools must not have."""
+        return _DELEGATION
+
+    def _keep(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def _own_id(self) -> str:
+        given = self.id or id_from_name(self.name or "")
+        if not given:
+            raise wrong(
+                self.declared_at, f"{self.label} has neither id nor name", 'give it one: id="news-desk"'
+            )
+        if not _ID_SIGNS.fullmatch(given) or given in (".", "..") or len(given) > _ID_LENGTH:
+            cure = f"set id= to letters, digits, '-', '_' and '.', {_ID_LENGTH} at most"
+            raise wrong(
+                self.declared_at, f"{self.label}: the id {given[:80]!r} cannot stand in an address", cure
+            )
+        return given
+
+    def _check_tools(self, reserved: frozenset[str]) -> None:
+        seen: set[str] = set()
+        for declared in self.tools:
+            assert isinstance(declared, Tool)
+            if declared.name in reserved:
+                what = f"{self.label}: the tool name '{declared.name}' belongs to musterd"
+                raise wrong(declared.declared_at, what, 'give the tool another: @tool(name="…")')
+            if declared.name in seen:
+                what = f"{self.label} has two tools named '{declared.name}'"
+                raise wrong(declared.declared_at, what, 'list it once or rename one: @tool(name="…")')
+            seen.add(declared.name)

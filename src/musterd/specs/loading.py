@@ -1,0 +1,40 @@
+"""From what stands after ``musterd serve`` to a registry."""
+
+from pathlib import Path
+
+from musterd.core.errors import DeclarationError
+from musterd.specs.registry import Registry
+
+_YAML = (".yaml", ".yml")
+
+
+def load(source: str) -> Registry:
+    """Read the agents and teams that ``source`` declares.
+
+    :param source: ``FILE.py``, ``pkg.mod`` (either with ``:name`` for one component), or ``teams.yaml``.
+    :raises DeclarationError: the source is missing, does not import, declares nothing, or declares wrongly.
+    """
+    target, _, name = source.partition(":")
+    suffix = Path(target).suffix.lower()
+    if not target.strip():
+        raise DeclarationError("Nothing to serve — name a FILE.py, a module like pkg.mod, or a teams.yaml")
+    if suffix in _YAML:
+        from musterd.specs.yaml_source import load_yaml
+
+        return load_yaml(_existing(target))
+    from musterd.specs import python_source
+
+    if suffix == ".py" or "/" in target or Path(target).is_dir():
+        module = python_source.import_file(_existing(target))
+    else:
+        module = python_source.import_module(target, Path.cwd())
+    return python_source.registry_of(module, source, name)
+
+
+def _existing(target: str) -> Path:
+    path = Path(target)
+    if path.is_file():
+        return path
+    what = "is a folder" if path.is_dir() else "does not exist"
+    cure = "name a FILE.py or a teams.yaml" if path.is_dir() else f"looked for it in {path.absolute().parent}"
+    raise DeclarationError(f"{target}: the file {what} — {cure}")

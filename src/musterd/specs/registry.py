@@ -1,0 +1,107 @@
+"""All components that a server offers, checked together: unique ids, models for all, no cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from musterd.specs.agent import Agent
+from musterd.specs.component import Component, build
+from musterd.specs.places import here, wrong
+from musterd.specs.team import Team
+
+if TYPE_CHECKING:
+    from pydantic_ai.models import Model
+
+MAX_DEPTH = 5
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Registry:
+    """The components that can be asked for by id, in the order of their declaration.
+
+    Members of teams are found through their teams; they are here only when declared at the top as well.
+    """
+
+    teams: dict[str, Component] = field(default_factory=dict)
+    agents: dict[str, Component] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, teams: Iterable[Team] = (), agents: Iterable[Agent] = ()) -> Self:
+        """The registry of these top-level declarations.
+
+        :raises DeclarationError: two share an id, one has no model, or a team holds itself or lies too deep.
+        """
+        tops: list[Agent | Team] = [*_unique(teams, Team), *_unique(agents, Agent)]
+        for spec in tops:
+            _check_tree(spec, ())
+        components = [_resolve(spec, _top_model(spec, tops), 0) for spec in tops]
+        return cls(
+            teams={found.id: found for found in components if found.kind == "team"},
+            agents={found.id: found for found in components if found.kind == "agent"},
+        )
+
+    def component(self, kind: str, component_id: str) -> Component | None:
+        """The top-level component of this kind and id, if there is one."""
+        return (self.teams if kind == "team" else self.agents).get(component_id)
+
+
+def _unique(declared: Iterable[Any], cls: type[Agent] | type[Team]) -> list[Any]:
+    """The declarations, each once; two different ones must not share an id."""
+    by_id: dict[str, Agent | Team] = {}
+    place = here()
+    for spec in declared:
+        if not isinstance(spec, cls):
+            what = f"{cls.kind}s= holds a {type(spec).__name__}"
+            raise wrong(place, what, f"list {cls.__name__}(…) objects of musterd there")
+        known = by_id.setdefault(spec.id, spec)
+        if known is not spec:
+            what = f"{spec.label} is declared twice, first at {known.declared_at}"
+            raise wrong(spec.declared_at, what, "give one of them another id")
+    return list(by_id.values())
+
+
+def _check_tree(spec: Agent | Team, leaders: tuple[Agent | Team, ...]) -> None:
+    """Walk down from ``spec``; a declaration below itself would never end."""
+    if any(leader is spec for leader in leaders):
+        first = next(index for index, leader in enumerate(leaders) if leader is spec)
+        way = " → ".join(part.id for part in (*leaders[first:], spec))
+        raise wrong(
+            spec.declared_at,
+            f"{spec.label} is a member of itself ({way})",
+            "take it out of one members= list",
+        )
+    if len(leaders) > MAX_DEPTH:
+        way = " → ".join(part.id for part in (*leaders, spec))
+        what = f"{spec.label} lies {len(leaders)} levels deep ({way}), {MAX_DEPTH} are allowed"
+        raise wrong(spec.declared_at, what, "nest fewer teams")
+    if isinstance(spec, Team):
+        for member in spec.members:
+            _check_tree(member, (*leaders, spec))
+
+
+def _top_model(spec: Agent | Team, tops: list[Agent | Team]) -> str | Model:
+    """The model of a top-level declaration: its own, or that of the first team that lists it."""
+    if spec.model is not None:
+        return spec.model
+    for top in tops:
+        if top.model is not None and (found := _model_below(top, top.model, spec)) is not None:
+            return found
+    cure = 'set model="openai:gpt-5-mini" (or another provider:name, or "local")'
+    raise wrong(spec.declared_at, f"{spec.label} has no model", cure)
+
+
+def _model_below(leader: Agent | Team, model: str | Model, wanted: Agent | Team) -> str | Model | None:
+    if not isinstance(leader, Team):
+        return None
+    if any(member is wanted for member in leader.members):
+        return model
+    below = (_model_below(member, member.model or model, wanted) for member in leader.members)
+    return next((found for found in below if found is not None), None)
+
+
+def _resolve(spec: Agent | Team, model: str | Model, depth: int) -> Component:
+    members = spec.members if isinstance(spec, Team) else ()
+    resolved = tuple(_resolve(member, member.model or model, depth + 1) for member in members)
+    return build(spec, model, resolved, depth)

@@ -1,0 +1,95 @@
+"""A team: a leader's model with members to delegate to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from musterd.specs.agent import Agent
+from musterd.specs.declaration import Declaration
+from musterd.specs.later import LaterTeamOptions
+from musterd.specs.options import FLAG, LIST, MODE, ON_BUSY, about
+from musterd.specs.places import wrong
+
+# Tools of the leader in mode "tasks".
+_TASK_LIST = frozenset(
+    {
+        "add_task_note",
+        "create_task",
+        "execute_task",
+        "execute_tasks_parallel",
+        "list_tasks",
+        "mark_all_complete",
+        "update_task_status",
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Team(LaterTeamOptions, Declaration):
+    """A leader with members, which may be teams themselves.
+
+    Fields are listed in ``docs/reference/teams.md``.
+
+    :raises DeclarationError: a field is unknown or has a value that it cannot have; one line says where
+        and what to do.
+    """
+
+    kind = "team"
+
+    members: Sequence[Agent | Team] = field(
+        default=(), metadata=about(LIST, "Agents and teams that the leader delegates to (in YAML their ids).")
+    )
+    mode: str = field(
+        default="coordinate",
+        metadata=about(
+            MODE, "How the leader works: `coordinate`, `route`, `broadcast` or `tasks`.", later=True
+        ),
+    )
+    store_member_responses: bool = field(
+        default=False, metadata=about(FLAG, "Show members' whole runs in the team's result.")
+    )
+    stream_member_events: bool = field(
+        default=True, metadata=about(FLAG, "Show members' events in the team's stream.")
+    )
+    on_busy: str = field(
+        default="enqueue",
+        metadata=about(
+            ON_BUSY,
+            "What a new run does while another of its session is at work.",
+            later=True,
+        ),
+    )
+
+    def __post_init__(self) -> None:
+        """Check the members and take Agno's older words for modes."""
+        super().__post_init__()
+        self._keep("members", tuple(self.members))
+        ids: set[str] = set()
+        for member in self.members:
+            self._check_member(member)
+            if member.id in ids:
+                what = f"{self.label} has two members with the id '{member.id}'"
+                raise wrong(self.declared_at, what, "list a member once, or give one another id")
+            ids.add(member.id)
+        if self.mode == "coordinate":
+            older = (
+                "route"
+                if self.respond_directly
+                else "broadcast"
+                if self.delegate_to_all_members
+                else self.mode
+            )
+            self._keep("mode", older)
+
+    @property
+    def reserved_tool_names(self) -> frozenset[str]:
+        """Names that the leader's tools must not have: those that it delegates with."""
+        names = super().reserved_tool_names
+        return names | _TASK_LIST if self.mode == "tasks" else names
+
+    def _check_member(self, member: Any) -> None:
+        if not isinstance(member, Agent | Team):
+            what = f"{self.label}: a member is a {type(member).__name__}"
+            raise wrong(self.declared_at, what, "list Agent(…) and Team(…) objects of musterd in members=")

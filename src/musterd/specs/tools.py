@@ -1,0 +1,232 @@
+"""Tools: functions that a model may call, with what their author says about calling them."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypedDict, Unpack, overload
+
+from musterd.core.errors import MusterdError
+from musterd.specs.places import Place, here, listed, nearest, of_code, wrong
+from musterd.specs.signature import Signature, code_of, read_signature
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+
+
+class ToolArgumentsInvalid(MusterdError):
+    """The tool cannot be called with these arguments."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolContext:
+    """What a tool may know about the call: give a parameter this type and the model will not see it.
+
+    :param run_id: the run of the agent or team that calls.
+    :param root_run_id: the run that a client asked for.
+    :param user_id: the user, None when nobody said.
+    :param agent_id: the id of the agent or team that calls.
+    :param idempotency_key: the same whenever this call is made again after a crash: hand it to what must
+        not act twice.
+    :param session_state: the session's state; what a tool changes here is kept.
+    :param dependencies: values of the declaration and the request.
+    :param metadata: values of the declaration and the request.
+    """
+
+    run_id: str
+    root_run_id: str
+    session_id: str
+    user_id: str | None
+    agent_id: str
+    tool_call_id: str
+    idempotency_key: str
+    session_state: dict[str, Any]
+    dependencies: dict[str, Any]
+    metadata: dict[str, Any]
+
+
+class ToolOptions(TypedDict, total=False):
+    """What :func:`tool` takes beside the function."""
+
+    name: str
+    description: str
+    requires_confirmation: bool
+    requires_user_input: bool
+    user_input_fields: Sequence[str]
+    external_execution: bool
+    retry_safe: bool
+    timeout_seconds: float | None
+    stop_after_tool_call: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tool:
+    """A function that a model may call. Calling the tool calls the function.
+
+    :param parameters: JSON schema of the arguments, as the model sees it.
+    :param is_async: whether calling it gives an awaitable.
+    :param requires_confirmation: a person must agree before each call.
+    :param requires_user_input: a person fills ``user_input_fields`` (none named: all) before each call.
+    :param external_execution: the client does it and hands the result back.
+    :param retry_safe: may be called again, with the same key, when a crash left its outcome unknown.
+    :param timeout_seconds: longest time of one call, in seconds; None: as long as the run may take.
+    :param stop_after_tool_call: its result ends the run as the answer.
+    """
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+    function: Callable[..., Any] = field(repr=False)
+    is_async: bool
+    requires_confirmation: bool = False
+    requires_user_input: bool = False
+    user_input_fields: tuple[str, ...] = ()
+    external_execution: bool = False
+    retry_safe: bool = False
+    timeout_seconds: float | None = None
+    stop_after_tool_call: bool = False
+    signature: Signature = field(repr=False)
+    declared_at: Place = field(repr=False)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function itself, as any other code would."""
+        return self.function(*args, **kwargs)
+
+    def validate(self, args: dict[str, Any]) -> dict[str, Any]:
+        """The arguments as the function takes them: converted to the types of its hints.
+
+        :raises ToolArgumentsInvalid: they do not fit; the message tells the model what to send instead.
+        """
+        try:
+            return self.signature.convert(args)
+        except ValueError as error:
+            raise ToolArgumentsInvalid(self._correction(error)) from error
+
+    def bind(self, arguments: dict[str, Any], context: ToolContext) -> Callable[[], Any]:
+        """The call that is left to do, with what :meth:`validate` returned and the call's context."""
+        args, kwargs = self.signature.arrange(arguments, context)
+        return functools.partial(self.function, *args, **kwargs)
+
+    def _correction(self, error: ValueError) -> str:
+        known = list(self.parameters.get("properties", {}))
+        problems = []
+        for place, message in self.signature.problems(error):
+            if message is None:
+                meant = nearest(place, known)
+                message = f"unknown argument (did you mean '{meant}'?)" if meant else "unknown argument"
+            problems.append(f"{place}: {message}" if place else message)
+        takes = listed(known) if known else "no arguments"
+        needs = self.parameters.get("required", [])
+        required = f" (required: {listed(needs)})" if needs else ""
+        said = f"Wrong arguments for {self.name}. {'; '.join(problems)}. It takes {takes}{required}."
+        return f"{said} Correct them and call again."
+
+
+@overload
+def tool(function: Callable[..., Any], /) -> Tool: ...
+@overload
+def tool(**options: Unpack[ToolOptions]) -> Callable[[Callable[..., Any]], Tool]: ...
+def tool(function: Any = None, /, **options: Any) -> Any:
+    """Make a function a tool: ``@tool``, or ``@tool(name=…, retry_safe=True, …)``.
+
+    The function's type hints make the arguments' schema, its docstring describes it and them (``Args:``).
+    A parameter of type :class:`ToolContext` is filled by musterd.
+
+    :param name: what the model calls it; default: the function's name.
+    :param description: what the model is told; default: the docstring without its sections.
+    :param requires_confirmation: a person must agree before each call.
+    :param requires_user_input: a person fills the fields before each call.
+    :param user_input_fields: the parameters that a person fills; none named: all.
+    :param external_execution: the client executes it.
+    :param retry_safe: may be called again when a crash left its outcome unknown.
+    :param timeout_seconds: longest time of one call, in seconds.
+    :param stop_after_tool_call: its result ends the run as the answer.
+    :raises DeclarationError: the function cannot be a tool; one line says where and what to do.
+    """
+    place = here()
+    for name in options:
+        if name not in ToolOptions.__annotations__:
+            meant = nearest(name, ToolOptions.__annotations__)
+            cure = f"did you mean '{meant}'?" if meant else f"it takes {listed(ToolOptions.__annotations__)}"
+            raise wrong(place, f"@tool has no option '{name}'", cure)
+    if isinstance(function, str):
+        raise wrong(place, "@tool takes its options by name", f"write @tool(name={function!r})")
+    if function is None:
+        return functools.partial(_make, place=place, **options)
+    return _make(function, place=place, **options)
+
+
+def as_tool(given: Any, label: str, place: Place) -> Tool:
+    """What stands in ``tools=`` of the component called ``label``, as a tool."""
+    if isinstance(given, Tool):
+        return given
+    if inspect.isclass(given) or not callable(given):
+        what = f"{label}: a tool is {'the class' if inspect.isclass(given) else 'a'} {_type_name(given)}"
+        raise wrong(
+            place, what, "list functions in tools=; toolkits, MCP servers and built-in tools come later"
+        )
+    return _make(given, place=place)
+
+
+def _type_name(given: Any) -> str:
+    return given.__name__ if inspect.isclass(given) else type(given).__name__
+
+
+def _make(function: Any, *, place: Place, **options: Any) -> Tool:
+    if isinstance(function, Tool):
+        return function
+    code = code_of(function)
+    stands = of_code(code) if code is not None else place
+    name = options.pop("name", None) or getattr(function, "__name__", "")
+    if not name or name == "<lambda>":
+        what = "a tool is a callable without a name"
+        raise wrong(stands, what, 'write it as a function with def, or name it: tool(name="…")(callable)')
+    if not _NAME.fullmatch(name):
+        raise wrong(
+            stands,
+            f"tool '{name}' has a name that models cannot call",
+            "use letters, digits and '_', 64 at most",
+        )
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise wrong(stands, f"tool '{name}' yields", "return the whole result instead")
+    signature = read_signature(function, name, stands, ToolContext)
+    description = options.pop("description", None)
+    flags = _checked_flags(name, options, signature, stands)
+    return Tool(
+        name=name,
+        description=signature.description if description is None else description,
+        parameters=signature.parameters,
+        function=function,
+        is_async=signature.is_async,
+        signature=signature,
+        declared_at=stands,
+        **flags,
+    )
+
+
+def _checked_flags(name: str, options: dict[str, Any], signature: Signature, place: Place) -> dict[str, Any]:
+    fields = tuple(options.pop("user_input_fields", None) or ())
+    flags = {**options, "user_input_fields": fields}
+    if fields:
+        flags["requires_user_input"] = True
+    for given in fields:
+        if given not in signature.parameters.get("properties", {}):
+            cure = f"name some of {listed(signature.parameters.get('properties', {}))}"
+            raise wrong(
+                place, f"tool '{name}': user_input_fields names '{given}', which is no parameter", cure
+            )
+    asks = [
+        flag
+        for flag in ("requires_confirmation", "requires_user_input", "external_execution")
+        if flags.get(flag)
+    ]
+    if len(asks) > 1:
+        raise wrong(
+            place, f"tool '{name}' sets {listed(asks)}", "a call waits for one thing: keep one of them"
+        )
+    seconds = flags.get("timeout_seconds")
+    if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
+        raise wrong(place, f"tool '{name}': timeout_seconds is {seconds!r}", "give it seconds above 0")
+    return flags

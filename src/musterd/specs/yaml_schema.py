@@ -1,0 +1,53 @@
+"""The form of ``teams.yaml`` and its JSON Schema, made from the options of agents and teams."""
+
+import functools
+from types import GenericAlias
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from musterd.specs.agent import Agent
+from musterd.specs.budget import Budget
+from musterd.specs.options import options_of
+from musterd.specs.signature import schema_writer
+from musterd.specs.team import Team
+
+SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
+
+
+class Entry(BaseModel):
+    """What every mapping of the file has in common: only known keys, and values of exactly their type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def entry_of(cls: type, **more: Any) -> type[Entry]:
+    """The mapping that declares a ``cls``: its options that YAML can say, all optional."""
+    fields: dict[str, Any] = {}
+    for name, found in options_of(cls).items():
+        if (kind := more.get(name, found.metadata["yaml"])) is not None:
+            doc = found.metadata["doc"] + (" Not supported by runs yet." if found.metadata["later"] else "")
+            fields[name] = (kind | None, Field(None, description=doc))
+    return create_model(cls.__name__, __base__=Entry, __doc__=f"One {cls.__name__.lower()}.", **fields)
+
+
+@functools.cache
+def file_form() -> type[Entry]:
+    """The whole file."""
+    budget = entry_of(Budget)
+    agents: Any = GenericAlias(list, (entry_of(Agent, budget=budget),))
+    teams: Any = GenericAlias(list, (entry_of(Team, budget=budget),))
+    form: type[Entry] = create_model(
+        "TeamsFile",
+        __base__=Entry,
+        __doc__="Agents and teams that musterd serves.",
+        version=(Literal[1], Field(1, description="The version of this form.")),
+        agents=(agents | None, Field(None, description="Agents, served and usable as members.")),
+        teams=(teams | None, Field(None, description="Teams; members are named by id.")),
+    )
+    return form
+
+
+def json_schema() -> dict[str, Any]:
+    """The published JSON Schema of ``teams.yaml``."""
+    return {"$schema": SCHEMA_ID, **file_form().model_json_schema(schema_generator=schema_writer())}
