@@ -6,7 +6,7 @@ Names are ``MUSTERD_<FIELD>`` but for those of the peer, which keep the peer's n
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Seconds = Annotated[float, Field(ge=0)]
@@ -89,7 +89,15 @@ class Settings(BaseSettings):
     """A GGUF file for the model ``local``, in place of the packaged weights."""
     local_cache: str = ""
     """Folder for the joined weights of the model ``local``; empty: the user's cache folder."""
-    security_key: str = Field("", validation_alias="OS_SECURITY_KEY", repr=False)
+    security_key: str = Field(default="", validation_alias="OS_SECURITY_KEY", repr=False)
     """The key that every request must carry as a bearer token. The peer's name: ``OS_SECURITY_KEY``."""
-    docs_enabled: bool = Field(True, validation_alias="DOCS_ENABLED")
+    docs_enabled: bool = Field(default=True, validation_alias="DOCS_ENABLED")
     """Serve ``/docs``, ``/redoc`` and ``/openapi.json``. The peer's name: ``DOCS_ENABLED``."""
+
+    @field_validator("cors_origins", "allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Lists come as one text with commas."""
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value

@@ -10,6 +10,7 @@ import structlog
 from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
 from musterd.core.records import ComponentKind, RunRow
+from musterd.core.states import RunState
 from musterd.engine.attempt import Attempt
 from musterd.engine.hub import Flush
 from musterd.engine.resources import Resources
@@ -40,6 +41,7 @@ class EmbeddedEngine:
         self._locks = locks
         self._version = version
         self._live: dict[str, _Live] = {}
+        self._early_cancels: set[str] = set()
         self._reserved = 0
         self._has_backlog = True
         self._wake = asyncio.Event()
@@ -107,6 +109,10 @@ class EmbeddedEngine:
             for run in ready:
                 log.warning("run taken over", run_id=run.run_id, from_worker=worker, attempt=run.attempt)
 
+    async def check_database(self) -> None:
+        """Read something. Raises StoreUnavailable when the database cannot be read."""
+        await self._resources.database.read(workers.known)
+
     # --- acceptance and claims ---------------------------------------------------------------------------------------
 
     def reserve(self) -> str | None:
@@ -150,11 +156,7 @@ class EmbeddedEngine:
         while (free := self._free) > 0:
             self._reserved += free  # what acceptance must not promise meanwhile
             try:
-                runs = await self._resources.database.write(
-                    lambda tx, limit=free: attempts.claim(
-                        tx, self.worker, self._components, limit, clock.now()
-                    )
-                )
+                runs = await self._claim_up_to(free)
             finally:
                 self._reserved -= free
             for run in runs:
@@ -164,8 +166,16 @@ class EmbeddedEngine:
                 return
         self._has_backlog = True
 
+    async def _claim_up_to(self, limit: int) -> list[RunRow]:
+        return await self._resources.database.write(
+            lambda tx: attempts.claim(tx, self.worker, self._components, limit, clock.now())
+        )
+
     def _begin(self, run: RunRow) -> None:
         attempt = Attempt(self._resources, run)
+        if run.run_id in self._early_cancels:
+            self._early_cancels.discard(run.run_id)
+            attempt.cancel()
         self._live[run.run_id] = _Live(attempt, asyncio.create_task(self._execute(run, attempt)))
 
     async def _execute(self, run: RunRow, attempt: Attempt) -> None:
@@ -191,8 +201,10 @@ class EmbeddedEngine:
             index, event = done.end_event
             self._resources.hub.publish(root_id, Flush(index, [event]))
             self._resources.hub.settled(root_id)
-        elif (live := self._live.get(root_id)) is not None and not done.run.state.is_final:
+        elif (live := self._live.get(root_id)) is not None:
             live.attempt.cancel()
+        elif done.run.state is RunState.RUNNING and done.run.worker == self.worker:
+            self._early_cancels.add(root_id)  # claimed, and not begun yet
         if done.promoted is not None:
             self._wake.set()
 

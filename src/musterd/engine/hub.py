@@ -4,27 +4,38 @@ Readers see events only after their commit. A reader that does not keep up is dr
 """
 
 import asyncio
+import functools
 from collections import defaultdict, deque
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from musterd.core.events import Event
 
+EVENT_BYTES = 300
 
-@dataclass(slots=True)
+
+@dataclass
 class Flush:
-    """One stored flush: its events have the indexes ``first_index``, ``first_index + 1``, …
-
-    :param rendered: what readers made of it, by the manner of reading: many readers, one rendering.
-    """
+    """One stored flush: its events have the indexes ``first_index``, ``first_index + 1``, …"""
 
     first_index: int
     events: list[Event]
-    rendered: dict[str, bytes] = field(default_factory=dict)
+
+    @functools.cached_property
+    def weight(self) -> int:
+        """About how many bytes its events are on the wire."""
+        return sum(EVENT_BYTES + _text_length(event) for event in self.events)
 
     @property
     def next_index(self) -> int:
         """The index after the last event."""
         return self.first_index + len(self.events)
+
+
+def _text_length(event: Event) -> int:
+    output = event.data.get("output") or {}
+    texts = (event.data.get("text"), event.data.get("reasoning"), output.get("content"))
+    return sum(len(text) for text in texts if isinstance(text, str))
 
 
 class Subscription:
@@ -34,22 +45,35 @@ class Subscription:
         self._hub = hub
         self.root_id = root_id
         self._flushes: deque[Flush] = deque()
+        self._weight = 0
         self._waiter: asyncio.Future[None] | None = None
         self.is_closed = False
+        self.is_dropped = False
+        self.on_dropped: Callable[[], object] | None = None
 
     def push(self, flush: Flush) -> None:
         """Hand the reader a flush."""
         self._flushes.append(flush)
-        self._wake()
+        self._weight += flush.weight
+        if self._weight > self._hub.buffer_bytes:
+            self._drop()
+        else:
+            self._wake()
 
-    @property
-    def waiting_events(self) -> int:
-        """Events handed over and not yet taken."""
-        return sum(len(flush.events) for flush in self._flushes)
+    def _drop(self) -> None:
+        self.is_dropped = True
+        self._flushes.clear()
+        self.close()
+        if self.on_dropped is not None:
+            self.on_dropped()
 
     def take(self) -> Flush | None:
         """The next flush, or None when there is none yet."""
-        return self._flushes.popleft() if self._flushes else None
+        if not self._flushes:
+            return None
+        flush = self._flushes.popleft()
+        self._weight -= flush.weight
+        return flush
 
     async def wait(self, seconds: float) -> bool:
         """Wait until there is something to take, the subscription closes, or time is up: then False."""
@@ -78,9 +102,13 @@ class Subscription:
 
 
 class Hub:
-    """The readers of this process, by root run; and those that wait for a run to settle."""
+    """The readers of this process, by root run; and those that wait for a run to settle.
 
-    def __init__(self) -> None:
+    :param buffer_bytes: how far a reader may lag behind before it is dropped.
+    """
+
+    def __init__(self, buffer_bytes: int) -> None:
+        self.buffer_bytes = buffer_bytes
         self._subscriptions: defaultdict[str, set[Subscription]] = defaultdict(set)
         self._settling: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
 
@@ -113,22 +141,21 @@ class Hub:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def wait_settled(self, root_id: str, seconds: float) -> bool:
-        """Wait until the run ends or pauses in this process; False when ``seconds`` are over first."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def wait_settled_soon(self, root_id: str) -> "SettleWaiter":
+        """Listen, from now on, for the run to end or pause in this process."""
+        return SettleWaiter(self, root_id)
+
+    def add_waiter(self, root_id: str, waiter: "asyncio.Future[None]") -> None:
+        """Have ``waiter`` told when the run settles."""
         self._settling[root_id].add(waiter)
-        try:
-            async with asyncio.timeout(seconds):
-                await waiter
-            return True
-        except TimeoutError:
-            return False
-        finally:
-            waiters = self._settling.get(root_id)
-            if waiters is not None:
-                waiters.discard(waiter)
-                if not waiters:
-                    del self._settling[root_id]
+
+    def remove_waiter(self, root_id: str, waiter: "asyncio.Future[None]") -> None:
+        """Tell ``waiter`` nothing more."""
+        waiters = self._settling.get(root_id)
+        if waiters is not None:
+            waiters.discard(waiter)
+            if not waiters:
+                del self._settling[root_id]
 
     def close(self) -> None:
         """End every subscription: the process stops, readers go on elsewhere or later."""
@@ -137,3 +164,22 @@ class Hub:
                 subscription.close()
         for root_id in list(self._settling):
             self.settled(root_id)
+
+
+class SettleWaiter:
+    """Listens for a run to end or pause. Made before the run is looked at, it misses nothing."""
+
+    def __init__(self, hub: Hub, root_id: str) -> None:
+        self._hub = hub
+        self._root_id = root_id
+        self._told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        hub.add_waiter(root_id, self._told)
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until the run settles; False when ``seconds`` are over first."""
+        done, _ = await asyncio.wait([self._told], timeout=seconds)
+        return bool(done)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._hub.remove_waiter(self._root_id, self._told)

@@ -28,7 +28,8 @@ def prompt_of(asked: Input, blobs: dict[str, bytes]) -> str | Sequence[UserConte
 def _content(name: str, item: JsonObject, blobs: dict[str, bytes]) -> UserContent:
     mime_type = item.get("mime_type") or "application/octet-stream"
     if "url" in item:
-        return _URLS.get(name, DocumentUrl)(item["url"])
+        address: UserContent = _URLS.get(name, DocumentUrl)(item["url"])
+        return address
     data = blobs[item["blob"]] if "blob" in item else base64.b64decode(item.get("content", ""))
     if name == "files" and (mime_type.startswith("text/") or mime_type == "application/json"):
         title = item.get("filename") or item.get("id") or "file"

@@ -1,0 +1,71 @@
+"""The command line: what each command takes. Their bodies stand in rooms of their own, imported when called.
+
+Exit codes: 0 done, 1 it did not work, 2 it was asked or declared wrongly.
+"""
+
+import sys
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+import musterd
+from musterd.core.errors import DeclarationError, StartError
+
+app = App(
+    name="musterd",
+    help="A server for durable multi-agent team runs.",
+    version=musterd.__version__,
+    result_action="return_value",
+)
+
+
+@app.command
+def serve(
+    source: str,
+    /,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 7777,
+    db: Annotated[str | None, Parameter(help="sqlite:///file, sqlite:////absolute/file [MUSTERD_DB]")] = None,
+    insecure: Annotated[bool, Parameter(help="Serve beyond loopback without a key.")] = False,
+) -> int:
+    """Serve the agents and teams of SOURCE: a Python file, a module (pkg.mod or pkg.mod:name), or teams.yaml.
+
+    Parameters
+    ----------
+    source
+        Where the agents and teams are declared.
+    host
+        Address to listen on.
+    port
+        Port to listen on; 0 takes a free one.
+    """
+    from musterd.cli.serve import serve as run
+
+    return run(source, host=host, port=port, db=db, insecure=insecure)
+
+
+@app.command
+def demo(*, scripted: bool = False, keep: bool = False) -> int:
+    """Run the sample team once over HTTP and show it at work.
+
+    Parameters
+    ----------
+    scripted
+        Use the scripted model in place of the embedded one.
+    keep
+        Leave the server running afterwards.
+    """
+    from musterd.cli.demo import demo as run
+
+    return run(scripted=scripted, keep=keep)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    try:
+        result = app(arguments)
+    except (DeclarationError, StartError) as error:
+        print(f"musterd: {error.message}", file=sys.stderr)  # noqa: T201 - what a command says
+        return 2
+    return result if isinstance(result, int) else 0

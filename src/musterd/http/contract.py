@@ -1,0 +1,82 @@
+"""The table of operations: path, method, name, handler."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from musterd.http.core import CoreOperations
+from musterd.http.runs import RunOperations
+from musterd.http.server import Server
+from musterd.http.sessions import SessionOperations
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of the API; its documentation stands under its id in :mod:`musterd.http.openapi`."""
+
+    method: str
+    path: str
+    operation_id: str
+    handler: Handler
+
+
+def operations(server: Server) -> list[Operation]:
+    """Every operation, in the order of the docs."""
+    core, sessions = CoreOperations(server), SessionOperations(server)
+    teams, agents = RunOperations(server, "team"), RunOperations(server, "agent")
+    return [
+        Operation("GET", "/", "get_api_info", core.home),
+        Operation("GET", "/health", "health_check", core.health),
+        Operation("GET", "/info", "get_info", core.info),
+        Operation("GET", "/config", "get_config", core.config),
+        Operation("GET", "/models", "get_models", core.models),
+        Operation("GET", "/-/live", "get_liveness", core.live),
+        Operation("GET", "/-/ready", "get_readiness", core.ready),
+        Operation("GET", "/agents", "get_agents", core.agents),
+        Operation("GET", "/agents/{agent_id}", "get_agent", core.agent),
+        Operation("POST", "/agents/{agent_id}/runs", "create_agent_run", agents.create),
+        Operation("GET", "/agents/{agent_id}/runs", "list_agent_runs", agents.list),
+        Operation("GET", "/agents/{agent_id}/runs/{run_id}", "get_agent_run", agents.get),
+        Operation("POST", "/agents/{agent_id}/runs/{run_id}/cancel", "cancel_agent_run", agents.cancel),
+        Operation(
+            "POST", "/agents/{agent_id}/runs/{run_id}/continue", "continue_agent_run", agents.not_supported
+        ),
+        Operation(
+            "POST", "/agents/{agent_id}/runs/{run_id}/resume", "resume_agent_run_stream", agents.not_supported
+        ),
+        Operation("GET", "/teams", "get_teams", core.teams),
+        Operation("GET", "/teams/{team_id}", "get_team", core.team),
+        Operation("POST", "/teams/{team_id}/runs", "create_team_run", teams.create),
+        Operation("GET", "/teams/{team_id}/runs", "list_team_runs", teams.list),
+        Operation("GET", "/teams/{team_id}/runs/{run_id}", "get_team_run", teams.get),
+        Operation("POST", "/teams/{team_id}/runs/{run_id}/cancel", "cancel_team_run", teams.cancel),
+        Operation(
+            "POST", "/teams/{team_id}/runs/{run_id}/continue", "continue_team_run", teams.not_supported
+        ),
+        Operation(
+            "POST", "/teams/{team_id}/runs/{run_id}/resume", "resume_team_run_stream", teams.not_supported
+        ),
+        Operation("GET", "/sessions", "get_sessions", sessions.list),
+        Operation("DELETE", "/sessions", "delete_sessions", sessions.delete_many),
+        Operation("GET", "/sessions/{session_id}", "get_session_by_id", sessions.get),
+        Operation("DELETE", "/sessions/{session_id}", "delete_session", sessions.delete),
+        Operation("GET", "/sessions/{session_id}/runs", "get_session_runs", sessions.runs),
+        Operation("GET", "/sessions/{session_id}/runs/{run_id}", "get_session_run", sessions.run),
+    ]
+
+
+def add_operations(app: FastAPI, server: Server) -> None:
+    """Route every operation to its handler."""
+    for operation in operations(server):
+        app.add_api_route(
+            operation.path,
+            operation.handler,
+            methods=[operation.method],
+            operation_id=operation.operation_id,
+            response_model=None,
+        )

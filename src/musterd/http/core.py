@@ -1,0 +1,82 @@
+"""The operations that say what this server is and how it is."""
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from musterd.core.errors import StoreUnavailable
+from musterd.http.answers import json_answer
+from musterd.http.server import Server
+from musterd.wire import components
+
+
+class CoreOperations:
+    """Home, health, configuration, components, models."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def home(self, request: Request) -> Response:
+        """What this server is; a browser is sent to the docs."""
+        if "text/html" in request.headers.get("accept", "") and self._server.settings.docs_enabled:
+            return RedirectResponse("docs")
+        return json_answer(components.home(self._server.card))
+
+    async def health(self, request: Request) -> Response:
+        """200 once runs can be accepted."""
+        self._server.require_ready()
+        return json_answer(components.health(self._server.card))
+
+    async def live(self, request: Request) -> Response:
+        """200 while the process answers."""
+        return json_answer({"status": "live"})
+
+    async def ready(self, request: Request) -> Response:
+        """200 while runs can be accepted and the database answers."""
+        self._server.require_ready()
+        try:
+            await self._server.engine.check_database()
+        except StoreUnavailable as error:
+            raise StoreUnavailable("The database cannot be read now.") from error
+        return json_answer({"status": "ready"})
+
+    async def config(self, request: Request) -> Response:
+        """What is served, as clients' settings pages read it."""
+        registry = self._server.registry
+        return json_answer(
+            components.config(
+                self._server.card, list(registry.teams.values()), list(registry.agents.values())
+            )
+        )
+
+    async def info(self, request: Request) -> Response:
+        """Names, versions and counts; open to everybody."""
+        registry = self._server.registry
+        return json_answer(
+            components.info(self._server.card, teams=len(registry.teams), agents=len(registry.agents))
+        )
+
+    async def models(self, request: Request) -> Response:
+        """Every model in use, once."""
+        registry = self._server.registry
+        tops = [*registry.teams.values(), *registry.agents.values()]
+        return json_answer(components.model_items(tops, self._server.describe))
+
+    async def teams(self, request: Request) -> Response:
+        """All teams."""
+        found = self._server.registry.teams.values()
+        return json_answer([components.component_item(team, self._server.describe) for team in found])
+
+    async def team(self, request: Request) -> Response:
+        """One team."""
+        found = self._server.component("team", request.path_params["team_id"])
+        return json_answer(components.component_item(found, self._server.describe))
+
+    async def agents(self, request: Request) -> Response:
+        """All agents."""
+        found = self._server.registry.agents.values()
+        return json_answer([components.component_item(agent, self._server.describe) for agent in found])
+
+    async def agent(self, request: Request) -> Response:
+        """One agent."""
+        found = self._server.component("agent", request.path_params["agent_id"])
+        return json_answer(components.component_item(found, self._server.describe))

@@ -1,0 +1,179 @@
+"""The operations on runs, the same for teams and agents."""
+
+from typing import Any
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from musterd.core import clock
+from musterd.core.errors import InvalidInput
+from musterd.core.ids import require_identifier
+from musterd.core.records import Caller, ComponentKind, RunRow, RunView
+from musterd.http.answers import json_answer
+from musterd.http.forms import read_start
+from musterd.http.server import Server
+from musterd.http.sse import EventStream
+from musterd.service.runs import Wanted
+from musterd.specs import Component
+from musterd.wire import lists
+from musterd.wire import runs as wire_runs
+from musterd.wire.form import StartRequest
+from musterd.wire.query import parse_runs_query, parse_session_id, parse_wait
+
+LATER_HEADERS = ("idempotency-key",)
+POLL_SECONDS = 1
+ANSWER_WAIT_SECONDS = 3600.0
+
+
+class RunOperations:
+    """Start, list, look, cancel: for the runs of one kind of component."""
+
+    def __init__(self, server: Server, kind: ComponentKind) -> None:
+        self._server = server
+        self._kind = kind
+
+    def _component(self, request: Request) -> Component:
+        component_id = require_identifier(
+            request.path_params[f"{self._kind}_id"], ("path", f"{self._kind}_id")
+        )
+        return self._server.component(self._kind, component_id)
+
+    def _run_id(self, request: Request) -> str:
+        return require_identifier(request.path_params["run_id"], ("path", "run_id"))
+
+    async def create(self, request: Request) -> Response:
+        """Start a run, and answer as the request asks: with its output, its events, or a receipt."""
+        server = self._server
+        component = self._component(request)
+        _refuse_later_headers(request)
+        start = await read_start(request, server.settings)
+        server.require_ready()
+        caller = caller_of(request)
+        wanted = _wanted(start)
+        if start.answer == "stream":
+            return await self._stream(component, wanted, start, caller)
+        accepted = await server.runs.start(component, wanted, caller)
+        if start.answer == "receipt":
+            return self._receipt(component, accepted.run, accepted.is_replay)
+        return await self._output(component, accepted.run, caller)
+
+    def _receipt(self, component: Component, run: RunRow, is_replay: bool) -> Response:
+        body = wire_runs.settled(run) if is_replay else wire_runs.accepted(run)
+        path = f"/{self._kind}s/{quote(component.id, safe='')}/runs/{quote(run.run_id, safe='')}"
+        return json_answer(body, 202, {"Location": f"{path}?session_id={quote(run.session_id, safe='')}"})
+
+    async def _output(self, component: Component, run: RunRow, caller: Caller) -> Response:
+        """Wait for the run's end. A server that stops meanwhile says where it can be looked for."""
+        runs = self._server.runs
+        while True:
+            view = await runs.settled_view(component, run.run_id, run.session_id, caller, ANSWER_WAIT_SECONDS)
+            if view.row.state.is_settled:
+                return json_answer(await self._rendered(component, view, is_post=True))
+            if self._server.is_stopping:
+                return self._receipt(component, view.row, is_replay=True)
+
+    async def _stream(
+        self, component: Component, wanted: Wanted, start: StartRequest, caller: Caller
+    ) -> Response:
+        runs = self._server.runs
+        reading = runs.subscribe(wanted.run_id)
+        try:
+            accepted = await runs.start(component, wanted, caller)
+        except BaseException:
+            reading.close()
+            raise
+        return EventStream(
+            self._server, reading, accepted.run, is_new=not accepted.is_replay, shows_all=start.stream_events
+        )
+
+    async def get(self, request: Request) -> Response:
+        """One run as it stands, or once it has ended where the request waits."""
+        component, run_id = self._component(request), self._run_id(request)
+        session_id = parse_session_id(request.query_params)
+        wait = parse_wait(request.query_params, self._server.settings.wait_max_seconds)
+        view = await self._server.runs.settled_view(component, run_id, session_id, caller_of(request), wait)
+        tag = f'"{view.row.version}-{view.queue_position or 0}"'
+        headers = {"ETag": tag, "Cache-Control": "no-cache"}
+        if not view.row.state.is_settled:
+            headers["Retry-After"] = str(POLL_SECONDS)
+        if _matches(request.headers.get("if-none-match"), tag):
+            return Response(status_code=304, headers=headers)
+        return json_answer(await self._rendered(component, view, is_post=False), headers=headers)
+
+    async def _rendered(self, component: Component, view: RunView, *, is_post: bool) -> dict[str, Any]:
+        with_members = (
+            bool(getattr(component.spec, "store_member_responses", False)) and view.row.state.is_final
+        )
+        if with_members:
+            members = await self._server.runs.members(view.row.root_id)
+            view.members = [member for member in members if member.row.parent_id == view.row.run_id]
+        return wire_runs.run_output(view, is_post=is_post, with_members=with_members)
+
+    async def list(self, request: Request) -> Response:
+        """The runs of the component in a session, members' before their parents."""
+        component = self._component(request)
+        query = parse_runs_query(request.query_params)
+        views = await self._server.runs.of_session(component, query.session_id, caller_of(request))
+        render = lists.team_runs if self._kind == "team" else lists.agent_runs
+        return json_answer(render(_selected(views, query.states, query.limit, query.before)))
+
+    async def cancel(self, request: Request) -> Response:
+        """Cancel a run; the answer says where it stands then."""
+        component, run_id = self._component(request), self._run_id(request)
+        run = await self._server.runs.cancel(component, run_id, caller_of(request))
+        return json_answer(wire_runs.settled(run))
+
+    async def not_supported(self, request: Request) -> Response:
+        """Answer an operation that this version does not have."""
+        self._component(request)
+        operation = request.url.path.rsplit("/", 1)[-1]
+        raise InvalidInput(f"{operation} is not supported by this version.")
+
+
+def caller_of(request: Request) -> Caller:
+    """Who asks. Under a shared key nobody is told from anybody else."""
+    return Caller()
+
+
+def _wanted(start: StartRequest) -> Wanted:
+    return Wanted(
+        input=start.as_input(),
+        run_id=start.run_id or clock.new_id(),
+        has_chosen_id=start.run_id is not None,
+        session_id=start.session_id,
+        user_id=start.user_id,
+        is_background=start.background,
+        needs_company=start.answer == "stream" and not start.background,
+    )
+
+
+def _refuse_later_headers(request: Request) -> None:
+    for name in LATER_HEADERS:
+        if name in request.headers:
+            raise InvalidInput.at(
+                ("header", name), "not_supported", f"{name} is not supported by this version"
+            )
+
+
+def _selected(views: "list[RunView]", states: Any, limit: int | None, before: str | None) -> "list[RunView]":
+    """The root runs that the query asks for, each with its members."""
+    roots = [view for view in views if view.row.parent_id is None]
+    if before is not None:
+        places = [place for place, view in enumerate(roots) if view.row.run_id == before]
+        roots = roots[: places[0]] if places else []
+    if states is not None:
+        wanted = [view for view in views if view.row.state in states]
+        kept = {view.row.root_id for view in roots}
+        return [view for view in wanted if view.row.root_id in kept]
+    if limit is not None:
+        roots = roots[-limit:]
+    kept = {view.row.run_id for view in roots}
+    return [view for view in views if view.row.root_id in kept]
+
+
+def _matches(header: str | None, tag: str) -> bool:
+    """Whether ``If-None-Match`` names this tag (RFC 9110, section 13.1.2: weak comparison)."""
+    if header is None:
+        return False
+    return any(given.strip().removeprefix("W/") in ("*", tag) for given in header.split(","))
