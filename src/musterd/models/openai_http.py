@@ -1,0 +1,262 @@
+"""Calls of OpenAI's chat completions, and of the many servers that speak it, sent over aiohttp.
+
+The SDK's own path from ``create()`` to the wire is the main cost of a call and grows with the history
+(decision 002). Here it is a subclass of the SDK's client that sends ``chat.completions.create()`` itself
+and leaves everything else to the SDK: same parameters, same body, same exceptions, no retries
+(:mod:`musterd.models.call` has them).
+"""
+
+import os
+import ssl
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Self, cast
+
+import aiohttp
+import httpx2
+import pydantic
+from multidict import CIMultiDict
+from openai import (
+    NOT_GIVEN,
+    APIConnectionError,
+    APIError,
+    APIStatusError,
+    AsyncOpenAI,
+    DefaultAsyncHttpxClient,
+    NotGiven,
+    Omit,
+)
+from openai._models import construct_type
+from openai.resources.chat.chat import AsyncChat
+from openai.resources.chat.completions import (
+    AsyncCompletions,
+    AsyncCompletionsWithRawResponse,
+    AsyncCompletionsWithStreamingResponse,
+)
+from openai.types.chat import ChatCompletion
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.providers import Provider
+from pydantic_ai.providers.openai import OpenAIProvider
+from pydantic_ai.settings import ModelSettings
+from yarl import URL
+
+from musterd.core.settings import Settings
+from musterd.models.openai_http_body import encode
+from musterd.models.openai_http_failures import as_request, as_response, connection_error
+from musterd.models.openai_http_model import ChatModel
+from musterd.models.openai_http_pool import Pool, limits, proxy_for
+from musterd.models.openai_http_stream import ChunkStream
+from musterd.models.openai_sse import event_error, read_json
+
+
+def build_client(*, base_url: str | None, api_key: str, settings: Settings) -> "OpenAIClient":
+    """A client for pydantic-ai's ``OpenAIProvider(openai_client=…)``.
+
+    :param base_url: where the API is; None: OpenAI's.
+    :raises DeclarationError: the environment names a proxy of a kind that is not spoken.
+    """
+    tls = httpx2.create_ssl_context(verify=settings.tls_verify)
+    url = base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+    sdk_side = DefaultAsyncHttpxClient(verify=tls, proxy=proxy_for(url), trust_env=False)
+    return OpenAIClient(
+        settings=settings,
+        tls=tls,
+        base_url=url,
+        api_key=api_key,
+        max_retries=0,
+        http_client=sdk_side,
+    )
+
+
+def build_model(
+    name: str,
+    client: "OpenAIClient",
+    *,
+    provider: Provider[AsyncOpenAI] | None = None,
+    model_settings: ModelSettings | None = None,
+) -> OpenAIChatModel:
+    """A pydantic-ai chat model on ``client``.
+
+    :param name: the model's name at the provider.
+    :param provider: whose model it is, made with ``openai_client=client``; None: OpenAI's.
+    :param model_settings: the model's own defaults.
+    """
+    return ChatModel(name, provider=provider or OpenAIProvider(openai_client=client), settings=model_settings)
+
+
+class OpenAIClient(AsyncOpenAI):
+    """The SDK's client with a cheaper way to the wire for chat completions.
+
+    :param tls: which certificates are trusted.
+    :param pool: another client's connections, to share them.
+    :param options: those of ``AsyncOpenAI``.
+    """
+
+    def __init__(
+        self, *, settings: Settings, tls: ssl.SSLContext, pool: Pool | None = None, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self._settings = settings
+        self._tls = tls
+        self._pool = pool or Pool(str(self.base_url), settings.model_calls, tls)
+
+    @cached_property
+    def chat(self) -> AsyncChat:
+        """The SDK's resource with our completions."""
+        return _Chat(self)
+
+    def copy(self, *, _extra_kwargs: Mapping[str, Any] | None = None, **options: Any) -> Self:
+        """Another client with other options, on the same connections."""
+        pool = self._pool if not options.get("base_url") else None
+        extra = {"settings": self._settings, "tls": self._tls, "pool": pool, **(_extra_kwargs or {})}
+        return super().copy(_extra_kwargs=extra, **options)
+
+    with_options = copy
+
+    async def close(self) -> None:
+        """Close all connections, ours and the SDK's."""
+        await self._pool.close()
+        await super().close()
+
+    def status_error(self, answer: aiohttp.ClientResponse, body: bytes) -> APIStatusError:
+        """The SDK's exception, with its message, for an answer with an error status."""
+        return self._make_status_error_from_response(as_response(answer, body))
+
+
+class _Chat(AsyncChat):
+    @cached_property
+    def completions(self) -> AsyncCompletions:
+        return _Completions(cast(OpenAIClient, self._client))
+
+
+class _Completions(AsyncCompletions):
+    """Sends ``create()``; its raw forms and everything else stay the SDK's."""
+
+    _client: OpenAIClient
+
+    def __init__(self, client: OpenAIClient) -> None:
+        super().__init__(client)
+        self._settings = client._settings
+        self._pool = client._pool
+        self._limits = limits(self._settings, NOT_GIVEN)
+        self._target: tuple[httpx2.URL, URL] | None = None
+        self._headers: tuple[tuple[object, ...], CIMultiDict[str]] | None = None
+
+    @cached_property
+    def with_raw_response(self) -> AsyncCompletionsWithRawResponse:
+        return AsyncCompletionsWithRawResponse(AsyncCompletions(self._client))
+
+    @cached_property
+    def with_streaming_response(self) -> AsyncCompletionsWithStreamingResponse:
+        return AsyncCompletionsWithStreamingResponse(AsyncCompletions(self._client))
+
+    async def create(  # type: ignore[override]
+        self,
+        *,
+        extra_headers: Mapping[str, str | Omit] | None = None,
+        extra_query: Mapping[str, object] | None = None,
+        extra_body: object = None,
+        timeout: object = NOT_GIVEN,  # noqa: ASYNC109 - the SDK's parameter, for the transport
+        **parameters: Any,
+    ) -> ChatCompletion | ChunkStream:
+        """Ask for a completion; parameters and results are the SDK's.
+
+        :param timeout: in place of the settings' limits: seconds, an ``httpx2.Timeout``, None for no limit.
+        :raises APIStatusError: the provider answered an error.
+        :raises APITimeoutError: it took longer than allowed.
+        :raises APIConnectionError: it could not be reached, or what it answered is no answer.
+        """
+        body = encode(parameters, extra_body)
+        url, headers = self._url(extra_query), self._all_headers(extra_headers)
+        allowed, between = self._limits if isinstance(timeout, NotGiven) else limits(self._settings, timeout)
+        session = await self._pool.session()
+        try:
+            answer = await session.post(url, data=body, headers=headers, timeout=allowed)
+        except (aiohttp.ClientError, OSError) as error:
+            raise connection_error(error, url) from error
+        try:
+            await self._check(answer)
+            if parameters.get("stream"):
+                if answer.content_type == "application/json":
+                    raise _no_stream(await _body(answer), url)
+                return ChunkStream(answer, between)
+            return _completion(await _body(answer), url)
+        except BaseException:
+            answer.close()
+            raise
+
+    def _url(self, extra_query: Mapping[str, object] | None) -> URL:
+        client = self._client
+        if extra_query or client.default_query:
+            params: dict[str, Any] = {**client.default_query, **(extra_query or {})}
+            given = {key: value for key, value in params.items() if not isinstance(value, Omit)}
+            target = client._prepare_url("/chat/completions")
+            query = client.qs.stringify({**dict(target.params.items()), **given})
+            return URL(str(target.copy_with(query=query.encode())), encoded=True)
+        if self._target is None or self._target[0] is not client.base_url:
+            prepared = URL(str(client._prepare_url("/chat/completions")), encoded=True)
+            self._target = client.base_url, prepared
+        return self._target[1]
+
+    def _all_headers(self, extra: Mapping[str, str | Omit] | None) -> CIMultiDict[str]:
+        """The SDK's headers but those that tell of the SDK's own transport, under what the call sets."""
+        client = self._client
+        key = (client.api_key, client.organization, client.project)
+        if self._headers is None or self._headers[0] != key:
+            own = {**client.auth_headers, **client.default_headers}
+            kept: CIMultiDict[str] = CIMultiDict()
+            for name, value in own.items():
+                if isinstance(value, Omit):
+                    kept.pop(name, None)
+                elif not name.lower().startswith("x-stainless-"):
+                    kept[name] = value
+            self._headers = key, kept
+        headers = self._headers[1].copy()
+        for name, value in (extra or {}).items():
+            if isinstance(value, Omit):
+                headers.pop(name, None)
+            else:
+                headers[name] = value
+        return headers
+
+    async def _check(self, answer: aiohttp.ClientResponse) -> None:
+        if 200 <= answer.status < 300:
+            return
+        try:
+            body = await answer.read()
+        except (aiohttp.ClientError, OSError):
+            body = b""
+        raise self._client.status_error(answer, body)
+
+
+async def _body(answer: aiohttp.ClientResponse) -> bytes:
+    try:
+        return await answer.read()
+    except (aiohttp.ClientError, OSError) as error:
+        raise connection_error(error, answer.url) from error
+
+
+def _no_stream(body: bytes, url: URL) -> APIError:
+    """What to raise for one JSON value in place of a stream."""
+    try:
+        told = event_error(b"", read_json(body))
+    except ValueError:
+        told = None
+    if told is not None:
+        return APIError(told[0], as_request(url), body=told[1])
+    return APIConnectionError(message="The answer is not an event stream.", request=as_request(url))
+
+
+def _completion(body: bytes, url: URL) -> ChatCompletion:
+    try:
+        data = read_json(body)
+    except ValueError as error:
+        raise APIConnectionError(message="The answer is not JSON.", request=as_request(url)) from error
+    if not isinstance(data, dict):
+        raise APIConnectionError(message="The answer is not a completion.", request=as_request(url))
+    if not data.get("choices") and (told := event_error(b"", data)) is not None:
+        raise APIError(told[0], as_request(url), body=told[1])
+    try:
+        return ChatCompletion.model_validate(data)
+    except pydantic.ValidationError:
+        return cast(ChatCompletion, construct_type(type_=ChatCompletion, value=data))

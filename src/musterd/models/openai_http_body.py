@@ -1,0 +1,58 @@
+"""The JSON body of a chat completion request: the same value that the SDK sends, without its typed walk
+over it."""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Any, cast
+
+import pydantic
+from openai import NotGiven, Omit
+
+_ABSENT = (NotGiven, Omit)
+
+
+class _AbsentInside(Exception):
+    """A value that is to be left out stands below the top level."""
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no form for, as the SDK writes it."""
+    if isinstance(value, pydantic.BaseModel):
+        return value.model_dump(exclude_unset=True, mode="json")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, _ABSENT):
+        raise _AbsentInside
+    if isinstance(value, Iterable) and not isinstance(value, (bytes, bytearray)):
+        return list(value)
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_plain)
+
+
+def encode(parameters: Mapping[str, Any], extra: object) -> bytes:
+    """The request's body: ``parameters`` that are given, under what ``extra`` sets.
+
+    :raises TypeError: a value has no JSON form.
+    :raises ValueError: a number is not finite.
+    """
+    body = {key: value for key, value in parameters.items() if not isinstance(value, _ABSENT)}
+    if extra is not None:
+        body.update(cast(Mapping[str, Any], extra))
+        body = {key: value for key, value in body.items() if not isinstance(value, _ABSENT)}
+    try:
+        return _encoder.encode(body).encode()
+    except _AbsentInside:
+        return _encoder.encode(_without_absent(body)).encode()
+
+
+def _without_absent(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_absent(one) for key, one in value.items() if not isinstance(one, _ABSENT)}
+    if isinstance(value, (list, tuple)):
+        return [_without_absent(one) for one in value if not isinstance(one, _ABSENT)]
+    return value
