@@ -1,0 +1,24 @@
+"""musterd's side: a team of a leader, a member with a tool and one without. bench/peer/app.py is its like."""
+
+from musterd import Agent, Team, tool
+
+
+@tool(retry_safe=True)
+def get_weather(city: str) -> str:
+    """Current weather in a city.
+
+    Args:
+        city: Name of the city.
+    """
+    return f"Sunny in {city}"
+
+
+MODEL = "openai-chat:fake-model"
+
+weather = Agent(
+    id="weather-agent", name="Weather Agent", role="Knows the weather", model=MODEL, tools=[get_weather]
+)
+writer = Agent(id="writer-agent", name="Writer Agent", role="Writes short texts", model=MODEL)
+team = Team(
+    id="demo-team", name="Demo Team", model=MODEL, members=[weather, writer], instructions=["Be brief"]
+)

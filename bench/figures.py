@@ -1,0 +1,125 @@
+"""Figures and how they are shown: a table for people, JSON for machines, the block of docs/performance.md."""
+
+import datetime
+import json
+import os
+import platform
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
+BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+LARGE = 100  # from here on a decimal says nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """What a figure of ours must keep to.
+
+    :param at_most: the figure itself.
+    :param ratio: ours over the peer's.
+    :param at_least: the figure itself.
+    :param is_aim: something we try for, not a promise.
+    """
+
+    at_most: float | None = None
+    ratio: float | None = None
+    at_least: float | None = None
+    is_aim: bool = False
+
+    def is_met(self, figure: "Figure") -> bool | None:
+        """Say whether `figure` keeps to this; None when that cannot be said."""
+        if self.ratio is not None:
+            return None if figure.ratio is None else figure.ratio <= self.ratio
+        if self.at_least is not None:
+            return figure.ours >= self.at_least
+        assert self.at_most is not None
+        return figure.ours <= self.at_most
+
+    def __str__(self) -> str:
+        aim = "aim " if self.is_aim else ""
+        if self.ratio is not None:
+            return f"{aim}≤ {self.ratio} of agno"
+        if self.at_least is not None:
+            return f"{aim}≥ {shown(self.at_least)}"
+        return f"{aim}≤ {shown(self.at_most)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One measured thing, ours and the peer's."""
+
+    name: str
+    unit: str
+    ours: float
+    peer: float | None = None
+    bar: Bar | None = None
+    note: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        return self.ours / self.peer if self.peer else None
+
+    @property
+    def verdict(self) -> str:
+        is_met = self.bar.is_met(self) if self.bar else None
+        if is_met is None:
+            return ""
+        return "ok" if is_met else "**MISSED**"
+
+    def row(self) -> str:
+        name = f"{self.name} ({self.note})" if self.note else self.name
+        cells = [name, self.unit, shown(self.ours), shown(self.peer), shown(self.ratio, 2)]
+        return f"| {' | '.join([*cells, str(self.bar or ''), self.verdict])} |"
+
+    def as_json(self) -> dict[str, object]:
+        kept = {"name": self.name, "unit": self.unit, "musterd": self.ours, "agno": self.peer}
+        return {**kept, "ratio": self.ratio, "bar": str(self.bar or ""), "verdict": self.verdict.strip("*")}
+
+
+def shown(value: float | None, digits: int = 1) -> str:
+    """Write a number as people read it."""
+    if value is None:
+        return "–"
+    if value == int(value) or abs(value) >= LARGE:
+        return f"{value:,.0f}"
+    return f"{value:.{2 if abs(value) < 1 else digits}f}"
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """Return the figures as a Markdown table."""
+    head = "| what | unit | musterd | agno 2.5.6 | ratio | bar | |"
+    return "\n".join([head, "|---|---|--:|--:|--:|---|---|", *(figure.row() for figure in figures)])
+
+
+def machine() -> str:
+    """Say on what the figures were taken."""
+    cpu = "unknown CPU"
+    if info := re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()):
+        cpu = info[1]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    system = f"Linux {platform.release()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} × {cpu}, {memory:.0f} GB, {system}"
+
+
+def block(figures: Sequence[Figure], command: str, load: float) -> str:
+    """Return what docs/performance.md holds between its marks."""
+    today = datetime.datetime.now(tz=datetime.UTC).date()
+    said = f"`{command}` on {today}; {machine()}; load before the start {load:.1f}."
+    return f"{BEGIN}\n{said}\n\n{table(figures)}\n{END}"
+
+
+def write_docs(text: str) -> None:
+    """Put `text` in the place of the old block."""
+    page = DOCS.read_text()
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    DOCS.write_text(before + text + after)
+
+
+def write_json(figures: Sequence[Figure], path: Path) -> None:
+    """Write the figures, with the machine, to `path`."""
+    kept = {"machine": machine(), "figures": [figure.as_json() for figure in figures]}
+    path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
