@@ -1,7 +1,7 @@
 """Reads a stream of server-sent events as browser clients do that never parse SSE.
 
-They scan the raw text for balanced ``{…}``, minding strings, and parse each as JSON. A comment with a brace,
-or JSON over several frames, loses them the stream, so every stream of the suite goes through this scanner too.
+They scan the raw text for balanced ``{…}``, minding strings, and parse each as JSON. A comment with a brace
+loses them the stream, and so does JSON over several frames: every stream of the suite goes through this too.
 """
 
 import json

@@ -1,17 +1,8 @@
 """A scripted model behind OpenAI's chat completions protocol, in a process of its own, as fast as it can be.
 
-The last user message says what it answers:
-
-    [[DELEGATE member-id: task || DELEGATE other-id: task]]   call delegate_task_to_member for each
-    [[TOOL name {"json": "arguments"}]]                       call that tool; may stand several times
-    [[SAY text]]                                              answer the text
-    [[WORDS n]] or [[WORDS n ms]]                             stream n words, a chunk each, ms apart
-    [[SLEEP ms]]                                              wait first
-    [[ERROR code]]                                            answer that status
-
-In a task ``<…>`` stands for ``[[…]]``, so that a leader can script its members. After tool results it answers
-"Done: " and the results; any other message is echoed. Beside the protocol it tells what it was asked:
-``GET /count``, ``GET /open`` (calls not yet answered), ``POST /reset``.
+The last user message says what it answers, in the directives of :mod:`musterd.models.script`; any other is
+echoed. Beside the protocol it tells what it was asked: ``GET /count``, ``GET /open`` (calls that are not yet
+answered), ``POST /reset``.
 
     with ModelServer() as server:
         os.environ["OPENAI_BASE_URL"] = server.base_url
@@ -19,13 +10,11 @@ In a task ``<…>`` stands for ``[[…]]``, so that a leader can script its memb
 
 import asyncio
 import json
-import re
 import subprocess
 import sys
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -33,90 +22,15 @@ import httptools
 import uvloop
 
 from musterd.core import clock
+from musterd.models.script import INPUT_TOKENS, OUTPUT_TOKENS, Plan, plan
 
 ROOT = Path(__file__).resolve().parents[2]
-DIRECTIVE = re.compile(r"\[\[([A-Z]+)(?: (.*?))?\]\]", re.DOTALL)
-USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+USAGE = {
+    "prompt_tokens": INPUT_TOKENS,
+    "completion_tokens": OUTPUT_TOKENS,
+    "total_tokens": INPUT_TOKENS + OUTPUT_TOKENS,
+}
 YIELD_EVERY_CHUNKS = 20  # of a long answer, so that other calls get their turn
-
-
-@dataclass(slots=True, kw_only=True)
-class Plan:
-    """What one call is answered."""
-
-    text: str = ""
-    tool_calls: list[tuple[str, str]] = field(default_factory=list)
-    error: int = 0
-    sleep_seconds: float = 0
-    chunk_seconds: float = 0
-
-
-def unnest(task: str) -> str:
-    """Turn the outermost ``<DIRECTIVE …>`` of ``task`` into ``[[DIRECTIVE …]]``."""
-    written, depth = [], 0
-    for position, sign in enumerate(task):
-        if sign == "<" and (depth or re.match(r"[A-Z]+\b", task[position + 1 :])):
-            depth += 1
-            written.append("[[" if depth == 1 else sign)
-        elif sign == ">" and depth:
-            depth -= 1
-            written.append("]]" if not depth else sign)
-        else:
-            written.append(sign)
-    return "".join(written)
-
-
-def parts(tasks: str) -> list[str]:
-    """Split ``tasks`` at every ``||`` that is not inside ``<…>``."""
-    found, depth = [""], 0
-    for token in re.findall(r"\|\||[^|]|\|", tasks):
-        depth += (token == "<") - (token == ">")
-        if token == "||" and not depth:
-            found.append("")
-        else:
-            found[-1] += token
-    return [part.strip() for part in found]
-
-
-def delegation(part: str) -> tuple[str, str]:
-    """Read ``member-id: task`` as a call of the delegation tool."""
-    member, _, task = part.removeprefix("DELEGATE ").partition(":")
-    arguments = {"member_id": member.strip(), "task": unnest(task.strip())}
-    return "delegate_task_to_member", json.dumps(arguments)
-
-
-def words(count: int) -> str:
-    """Return ``count`` words of prose-like lengths."""
-    return " ".join(f"word{number}" for number in range(count))
-
-
-def plan(asked: str, results: list[str]) -> Plan:
-    """Say what to answer to the user's text ``asked`` once its tools gave ``results``."""
-    if results:
-        return Plan(text="Done: " + " | ".join(results))
-    planned = Plan()
-    for name, argument in DIRECTIVE.findall(asked):
-        match name:
-            case "SLEEP":
-                planned.sleep_seconds = float(argument) / 1000
-            case "ERROR":
-                planned.error = int(argument)
-            case "DELEGATE":
-                planned.tool_calls += [delegation(part) for part in parts(argument)]
-            case "TOOL":
-                tool, _, arguments = argument.partition(" ")
-                planned.tool_calls.append((tool, arguments or "{}"))
-            case "SAY":
-                planned.text = argument
-            case "WORDS":
-                count, _, milliseconds = argument.partition(" ")
-                planned.text = words(int(count))
-                planned.chunk_seconds = float(milliseconds or 0) / 1000
-            case _:
-                pass
-    if not planned.text and not planned.tool_calls:
-        planned.text = f"Echo: {asked}"
-    return planned
 
 
 def plain(content: object) -> str:
@@ -126,11 +40,11 @@ def plain(content: object) -> str:
     return "" if content is None else str(content)
 
 
-def conversation(messages: list[dict[str, Any]]) -> tuple[str, list[str]]:
-    """Return the last user message's text and the results of the tools called since."""
+def conversation(messages: list[dict[str, Any]]) -> tuple[str, int]:
+    """Return the last user message's text and how many tool results came since."""
     last = max((n for n, message in enumerate(messages) if message["role"] == "user"), default=-1)
     asked = plain(messages[last]["content"]) if last >= 0 else ""
-    return asked, [plain(m.get("content")) for m in messages[last + 1 :] if m["role"] == "tool"]
+    return asked, sum(message["role"] == "tool" for message in messages[last + 1 :])
 
 
 class Tally:
@@ -177,9 +91,9 @@ class Answer:
             {
                 "id": f"call_{number}_{n}",
                 "type": "function",
-                "function": {"name": name, "arguments": arguments},
+                "function": {"name": call.name, "arguments": json.dumps(call.args)},
             }
-            for n, (name, arguments) in enumerate(planned.tool_calls)
+            for n, call in enumerate(planned.calls)
         ]
         self.finish = "tool_calls" if self.calls else "stop"
 
@@ -194,13 +108,13 @@ class Answer:
 
     def refusal(self) -> bytes:
         """Return the body of an error."""
-        error = {"message": f"fake model error {self.planned.error}", "type": "scripted", "code": None}
+        error = {"message": self.planned.error_message, "type": "scripted", "code": None}
         return json.dumps({"error": error}).encode()
 
     def deltas(self) -> Iterator[dict[str, Any]]:
         """Yield what each chunk adds: words one by one, a tool call's name before its arguments."""
         yield {"role": "assistant", "content": ""}
-        for word in re.findall(r"\S+\s*|\s+", self.planned.text):
+        for word in self.planned.pieces:
             yield {"content": word}
         for index, call in enumerate(self.calls):
             name, arguments = call["function"].values()
@@ -256,6 +170,7 @@ class Connection(asyncio.Protocol):
         match self.parser.get_method(), self.target:
             case b"POST", b"/v1/chat/completions":
                 self.answering = asyncio.create_task(self.chat(json.loads(self.body)))
+                self.answering.add_done_callback(self.hang_up_on_failure)
             case b"GET", b"/count":
                 self.reply(json.dumps(self.tally.report()).encode())
             case b"GET", b"/open":
@@ -273,15 +188,15 @@ class Connection(asyncio.Protocol):
 
     async def chat(self, request: dict[str, Any]) -> None:
         """Answer one chat completion, counted as open until it is answered or its caller is gone."""
-        asked, results = conversation(request["messages"])
-        planned = plan(asked, results)
-        number = self.tally.begin(asked, len(results))
+        asked, turn = conversation(request["messages"])
+        planned = plan(request["messages"], [])  # no tools: it does nothing of its own accord
+        number = self.tally.begin(asked, turn)
         try:
             if planned.sleep_seconds:
                 await clock.sleep(planned.sleep_seconds)
             answer = Answer(number, request["model"], planned)
-            if planned.error:
-                self.reply(answer.refusal(), planned.error)
+            if planned.error_status:
+                self.reply(answer.refusal(), planned.error_status)
             elif request.get("stream"):
                 options = request.get("stream_options") or {}
                 await self.stream(answer, bool(options.get("include_usage")))
@@ -290,14 +205,21 @@ class Connection(asyncio.Protocol):
         finally:
             self.tally.open -= 1
 
+    def hang_up_on_failure(self, answering: asyncio.Task[None]) -> None:
+        """Let nobody wait for an answer that failed here."""
+        failure = None if answering.cancelled() else answering.exception()
+        if failure is not None:
+            asyncio.get_running_loop().call_exception_handler({"message": "no answer", "exception": failure})
+            self.transport.abort()
+
     async def stream(self, answer: Answer, with_usage: bool) -> None:
         """Write a streamed answer, a chunk for each event."""
         head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
         self.transport.write(head)
         for number, event in enumerate(answer.chunks(with_usage)):
             self.transport.write(b"%x\r\n%b\r\n" % (len(event), event))
-            if answer.planned.chunk_seconds or number % YIELD_EVERY_CHUNKS == YIELD_EVERY_CHUNKS - 1:
-                await clock.sleep(answer.planned.chunk_seconds)
+            if answer.planned.word_seconds or number % YIELD_EVERY_CHUNKS == YIELD_EVERY_CHUNKS - 1:
+                await clock.sleep(answer.planned.word_seconds)
         self.transport.write(b"0\r\n\r\n")
 
 

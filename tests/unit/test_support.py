@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from tests.support.brace_scanner import scan
-from tests.support.model_server import ModelServer, plan, unnest
+from tests.support.model_server import ModelServer
 
 
 @pytest.fixture(scope="module")
@@ -35,22 +35,6 @@ def test_scanner_reads_events_as_browser_clients_do() -> None:
 def test_scanner_refuses_what_would_lose_the_stream(stream: str) -> None:
     with pytest.raises(ValueError):
         scan(stream)
-
-
-def test_unnest_turns_the_outermost_directive_only() -> None:
-    assert unnest("say 1 < 2 to <DELEGATE b: <SAY x>> now") == "say 1 < 2 to [[DELEGATE b: <SAY x>]] now"
-
-
-def test_plan_delegates_to_each_member_named() -> None:
-    planned = plan('Go [[DELEGATE a: weather <TOOL get {"city":"Paris"}> || DELEGATE b: write]]', [])
-    assert [(name, json.loads(arguments)) for name, arguments in planned.tool_calls] == [
-        ("delegate_task_to_member", {"member_id": "a", "task": 'weather [[TOOL get {"city":"Paris"}]]'}),
-        ("delegate_task_to_member", {"member_id": "b", "task": "write"}),
-    ]
-
-
-def test_plan_closes_with_the_results() -> None:
-    assert plan("[[DELEGATE a: b]]", ["one", "two"]).text == "Done: one | two"
 
 
 async def test_answers_whole(server: ModelServer) -> None:
