@@ -26,9 +26,7 @@ hypothesis.settings.load_profile("musterd")
 def bare_environment() -> None:
     """Take a person's own settings, keys and proxies away, so that a test sees the same on every machine."""
     for name in list(os.environ):
-        is_ours = name in OWN_SETTINGS or (
-            name.startswith("MUSTERD_") and not name.startswith("MUSTERD_TEST_")
-        )
+        is_ours = name in OWN_SETTINGS or (name.startswith("MUSTERD_") and not name.startswith("MUSTERD_TEST_"))
         if is_ours or name.upper().endswith(PROVIDER_SETTINGS):
             del os.environ[name]
 

@@ -96,9 +96,7 @@ def lines_with(pattern: re.Pattern[str]) -> list[str]:
 def test_a_room_is_small(room: Path) -> None:
     text = room.read_text()
     assert len(text.splitlines()) < FILE_LINES, "split it by responsibility and data"
-    functions = (
-        node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    )
+    functions = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
     lengths = {node.name: (node.end_lineno or node.lineno) - node.lineno + 1 for node in functions}
     assert {name: lines for name, lines in lengths.items() if lines >= FUNCTION_LINES} == {}
 
@@ -119,9 +117,7 @@ def test_the_public_names_are_sorted() -> None:
 def public_names() -> list[str]:
     """The names in the package's `__all__`, read without importing it."""
     rows = ast.parse((SOURCE / "__init__.py").read_text()).body if ROOMS else []
-    found = [
-        row.value for row in rows if isinstance(row, ast.Assign) and ast.unparse(row.targets[0]) == "__all__"
-    ]
+    found = [row.value for row in rows if isinstance(row, ast.Assign) and ast.unparse(row.targets[0]) == "__all__"]
     return list(ast.literal_eval(found[0])) if found else []
 
 
@@ -148,20 +144,14 @@ def test_every_setting_is_documented() -> None:
     fields: dict[str, Any] = module("musterd.core.settings").Settings.model_fields
     names = {str(field.validation_alias or f"MUSTERD_{name.upper()}") for name, field in fields.items()}
     text = page("docs/reference/settings.md")
-    assert {name for name in names if f"`{name}`" not in text} == set(), (
-        "settings that the page does not name"
-    )
-    assert set(re.findall(r"`(MUSTERD_[A-Z0-9_]+)`", text)) - names == set(), (
-        "the page names settings that are none"
-    )
+    assert {name for name in names if f"`{name}`" not in text} == set(), "settings that the page does not name"
+    assert set(re.findall(r"`(MUSTERD_[A-Z0-9_]+)`", text)) - names == set(), "the page names settings that are none"
 
 
 def error_codes() -> set[str]:
     """The codes of all errors: those of the tree, and those given by name where an error is raised."""
     errors = module("musterd.core.errors")
-    tree = [
-        value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)
-    ]
+    tree = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)]
     codes = {getattr(error, part) for error in tree for part in ("code", "run_code") if hasattr(error, part)}
     for room in ROOMS:
         codes |= set(codes_given(ast.parse(room.read_text()), {error.__name__ for error in tree}))
@@ -211,9 +201,7 @@ def test_a_page_names_make_targets_that_exist(page_path: Path) -> None:
 
 def make_targets() -> dict[str, str]:
     """The Makefile's targets, each with its line of `make help`."""
-    return dict(
-        re.findall(r"^([a-z][a-z-]*):[^=\n]*?## (.+)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
-    )
+    return dict(re.findall(r"^([a-z][a-z-]*):[^=\n]*?## (.+)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
 
 
 def test_the_makefile_is_short_and_says_what_it_does() -> None:
@@ -227,9 +215,7 @@ def test_the_makefile_is_short_and_says_what_it_does() -> None:
 def test_a_lock_pins_and_hashes_everything(lock: Path) -> None:
     entries = lock.read_text().replace("\\\n", " ").splitlines()
     unsound = [
-        entry[:80]
-        for entry in entries
-        if not re.match(r"[a-z0-9._-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", entry)
+        entry[:80] for entry in entries if not re.match(r"[a-z0-9._-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", entry)
     ]
     assert unsound == []
 
@@ -258,13 +244,9 @@ def test_no_file_names_a_path_of_one_machine() -> None:
 
 
 def test_a_changelog_fragment_says_its_kind() -> None:
-    fragments = [
-        path.name for path in (ROOT / "changes").iterdir() if path.name not in (".gitignore", "README.md")
-    ]
+    fragments = [path.name for path in (ROOT / "changes").iterdir() if path.name not in (".gitignore", "README.md")]
     assert [
-        name
-        for name in fragments
-        if not re.fullmatch(r"\+[a-z0-9-]+\.(added|changed|fixed|removed)\.md", name)
+        name for name in fragments if not re.fullmatch(r"\+[a-z0-9-]+\.(added|changed|fixed|removed)\.md", name)
     ] == []
 
 

@@ -28,7 +28,9 @@ def install() -> ModuleType:
 
 
 def test_the_environment_wins_over_pips_files(install: ModuleType) -> None:
-    listing = ":env:.index-url='https://env.example'\nglobal.find-links='\\n/a\\n/b'\nglobal.index-url='https://file.example'"
+    listing = (
+        ":env:.index-url='https://env.example'\nglobal.find-links='\\n/a\\n/b'\nglobal.index-url='https://file.example'"
+    )
     assert install.pip_options(listing) == {"index-url": ["https://env.example"], "find-links": ["/a", "/b"]}
 
 

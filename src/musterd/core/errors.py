@@ -147,9 +147,7 @@ class RunFailed(MusterdError):
     run_code: ClassVar[str] = "run_failed"
     is_retryable: ClassVar[bool] = False
 
-    def __init__(
-        self, message: str | None = None, code: str | None = None, *, retryable: bool | None = None
-    ) -> None:
+    def __init__(self, message: str | None = None, code: str | None = None, *, retryable: bool | None = None) -> None:
         super().__init__(message)
         self.code = code or self.run_code
         self.retryable = self.is_retryable if retryable is None else retryable

@@ -29,9 +29,7 @@ class EventKind(StrEnum):
     RUN_CONTINUED = "run_continued"  # attempt, reason, superseded: [{run_id, path, from_event_index}]
 
 
-END_EVENTS = frozenset(
-    {EventKind.RUN_COMPLETED, EventKind.RUN_ERROR, EventKind.RUN_CANCELLED, EventKind.RUN_PAUSED}
-)
+END_EVENTS = frozenset({EventKind.RUN_COMPLETED, EventKind.RUN_ERROR, EventKind.RUN_CANCELLED, EventKind.RUN_PAUSED})
 
 
 @dataclass(slots=True)

@@ -2,14 +2,11 @@
 
 import json
 
+from musterd.core.errors import InvalidInput
 from musterd.core.jsontypes import Json
 
-from musterd.core.errors import InvalidInput
-
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
-_encode_sorted = json.JSONEncoder(
-    ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True
-).encode
+_encode_sorted = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True).encode
 
 
 def dumps(value: Json) -> str:
@@ -49,9 +46,7 @@ def require_storable(value: Json, where: tuple[str, ...]) -> None:
         item = stack.pop()
         if isinstance(item, str):
             if not is_storable(item):
-                raise InvalidInput.at(
-                    where, "string_unicode", "Text must not contain NUL or lone surrogates", None
-                )
+                raise InvalidInput.at(where, "string_unicode", "Text must not contain NUL or lone surrogates", None)
         elif isinstance(item, dict):
             stack.extend(item.keys())
             stack.extend(item.values())

@@ -9,7 +9,6 @@ from enum import StrEnum
 from typing import Literal
 
 from musterd.core.jsontypes import Json, JsonObject
-
 from musterd.core.states import RunState
 
 ComponentKind = Literal["team", "agent"]

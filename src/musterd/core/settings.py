@@ -17,9 +17,7 @@ Bytes = Annotated[int, Field(ge=1)]
 class Settings(BaseSettings):
     """What a server may do and how much of it."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="MUSTERD_", frozen=True, extra="ignore", populate_by_name=True
-    )
+    model_config = SettingsConfigDict(env_prefix="MUSTERD_", frozen=True, extra="ignore", populate_by_name=True)
 
     db: str = "sqlite:///musterd.db"
     """Where the records live: ``sqlite:///relative/path``, ``sqlite:////absolute/path``."""

@@ -51,9 +51,7 @@ class Attempt:
     def __init__(self, resources: Resources, run: RunRow) -> None:
         self._resources = resources
         self._run = run
-        self._outbox = Outbox(
-            resources.database, resources.hub, Lease(run.run_id, run.attempt), resources.settings
-        )
+        self._outbox = Outbox(resources.database, resources.hub, Lease(run.run_id, run.attempt), resources.settings)
         self._loop: Loop | None = None
         self._driving: asyncio.Task[None] | None = None
         self._is_cancelled = run.cancel_requested_at is not None
@@ -79,7 +77,7 @@ class Attempt:
         finally:
             self._outbox.close()
 
-    # --- load ----------------------------------------------------------------------------------------------------
+    # --- load -------------------------------------------------------------------------------------
 
     async def _load(self) -> Loop:
         run, resources = self._run, self._resources
@@ -113,9 +111,7 @@ class Attempt:
             parent_id=None,
             path="",
             prompt=prompt_of(found.input, found.blobs),
-            state=state.copied(
-                {**(spec.session_state or {}), **found.state, **options.get("session_state", {})}
-            ),
+            state=state.copied({**(spec.session_state or {}), **found.state, **options.get("session_state", {})}),
             history=[message for text in found.history for message in earlier_messages(text)],
             output_schema=options.get("output_schema"),
         )
@@ -132,7 +128,7 @@ class Attempt:
 
         return emit_own
 
-    # --- drive ---------------------------------------------------------------------------------------------------
+    # --- drive ------------------------------------------------------------------------------------
 
     async def _drive(self) -> Drive:
         seconds = self._resources.settings.run_seconds
@@ -155,7 +151,7 @@ class Attempt:
             return Drive(RunState.ERROR, error)
         except LeaseLost:
             raise
-        except Exception as error:  # noqa: BLE001 - the attempt is the border: a bug ends its run visibly
+        except Exception as error:
             log.exception("run failed inside the server", run_id=self._run.run_id, exc_info=error)
             return Drive(RunState.ERROR, RunFailed(INTERNAL, "internal_error"))
 
@@ -184,7 +180,7 @@ class Attempt:
             self._driving.cancel()
             await asyncio.wait([self._driving])
 
-    # --- settle --------------------------------------------------------------------------------------------------
+    # --- settle -----------------------------------------------------------------------------------
 
     async def _settle(self, how: Drive) -> Settled:
         try:

@@ -57,15 +57,13 @@ class EmbeddedEngine:
             component_key("agent", found) for found in registry.agents
         ]
 
-    # --- life ----------------------------------------------------------------------------------------------------
+    # --- life -------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Announce this worker, take over the runs of dead ones, and begin to claim."""
         self._locks.hold(self.worker)
         database, now = self._resources.database, clock.now()
-        self.instance_id = await database.write(
-            lambda tx: workers.instance(tx, clock.new_id(), self._version, now)
-        )
+        self.instance_id = await database.write(lambda tx: workers.instance(tx, clock.new_id(), self._version, now))
         await database.write(
             lambda tx: workers.add(tx, self.worker, self._components, socket.gethostname(), os.getpid(), now)
         )
@@ -102,18 +100,21 @@ class EmbeddedEngine:
         for worker in await database.scan(workers.known):
             if worker == self.worker or not self._locks.is_free(worker):
                 continue
-            ready, _ = await database.write(
-                lambda tx, dead=worker: workers.release_runs(tx, dead, clock.now(), crashed=True)
-            )
-            self._locks.release(worker)
-            for run in ready:
-                log.warning("run taken over", run_id=run.run_id, from_worker=worker, attempt=run.attempt)
+            await self._take_over(worker)
+
+    async def _take_over(self, dead: str) -> None:
+        ready, _ = await self._resources.database.write(
+            lambda tx: workers.release_runs(tx, dead, clock.now(), crashed=True)
+        )
+        self._locks.release(dead)
+        for run in ready:
+            log.warning("run taken over", run_id=run.run_id, from_worker=dead, attempt=run.attempt)
 
     async def check_database(self) -> None:
         """Read something. Raises StoreUnavailable when the database cannot be read."""
         await self._resources.database.read(workers.known)
 
-    # --- acceptance and claims ---------------------------------------------------------------------------------------
+    # --- acceptance and claims --------------------------------------------------------------------
 
     def reserve(self) -> str | None:
         """Keep a slot for a run that is about to be accepted; the worker's name, or None when it has to wait."""
@@ -193,7 +194,7 @@ class EmbeddedEngine:
         if settled.is_session_deleted:
             await self._remove_session(run.session_id)
 
-    # --- cancel and removal --------------------------------------------------------------------------------------------
+    # --- cancel and removal -----------------------------------------------------------------------
 
     def cancelled(self, root_id: str, done: Cancelled) -> None:
         """Tell what a stored cancel means here: the attempt stops, readers learn of an end, the next run starts."""

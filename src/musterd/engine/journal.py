@@ -46,9 +46,7 @@ class Journal:
         for start in members:
             self._outbox.member_started(self._member_record(start))
         for intent in intents:
-            self._outbox.record(
-                self._step(intent.path, intent.kind, StepState.STARTED, intent.fingerprint, now)
-            )
+            self._outbox.record(self._step(intent.path, intent.kind, StepState.STARTED, intent.fingerprint, now))
         await self._outbox.commit()
 
     async def tool(self, intent: Intent, call: Callable[[], Awaitable[ToolStep]]) -> ToolStep:
@@ -100,9 +98,7 @@ class Journal:
         self._members[run.run_id] = run
         return MemberRecord(run=run, input_text=jsontext.dumps(Input(message=start.task).as_json()))
 
-    def _step(
-        self, path: str, kind: StepKind, state: StepState, fingerprint: str, started_at: float
-    ) -> StepRow:
+    def _step(self, path: str, kind: StepKind, state: StepState, fingerprint: str, started_at: float) -> StepRow:
         return StepRow(
             root_id=self._root.run_id,
             path=path,

@@ -48,7 +48,7 @@ class Outbox:
         self._taken = 0
         self._failure: BaseException | None = None
 
-    # --- what the loop calls -------------------------------------------------------------------------------------
+    # --- what the loop calls ----------------------------------------------------------------------
 
     def emit(self, event: Event) -> None:
         """Add an event; text of one run that follows text of the same run is joined to it."""
@@ -126,7 +126,7 @@ class Outbox:
         """Stop the window's timer: nothing more will be stored."""
         self._stop_timer()
 
-    # --- inside --------------------------------------------------------------------------------------------------
+    # --- inside -----------------------------------------------------------------------------------
 
     def _start_timer(self) -> None:
         is_first = not self._has_flushed and self._hub.has_readers(self._lease.root_id)

@@ -94,7 +94,7 @@ class Errors:
             answer = error
         except HTTPException as error:
             answer = from_http_exception(error)
-        except Exception as error:  # noqa: BLE001 - HTTP is a border: a bug is a 500 that leaks nothing
+        except Exception as error:
             log.exception("request failed", method=scope["method"], path=scope["path"], exc_info=error)
             answer = RequestError("Internal server error")
         else:
@@ -111,9 +111,7 @@ def from_http_exception(error: HTTPException) -> RequestError:
     known: dict[int, type[RequestError]] = {kind.status: kind for kind in _all_kinds(RequestError)}
     kind = known.get(error.status_code)
     if kind is None:
-        kind = type(
-            "HttpError", (RequestError,), {"status": error.status_code, "code": _code(error.status_code)}
-        )
+        kind = type("HttpError", (RequestError,), {"status": error.status_code, "code": _code(error.status_code)})
     return kind(str(error.detail))
 
 
@@ -142,9 +140,7 @@ class Doors:
     @classmethod
     def of(cls, settings: Settings, *, is_loopback: bool) -> "Doors":
         """The doors of a server with these settings."""
-        hosts = (
-            LOOPBACK_NAMES | {host.lower() for host in settings.allowed_hosts} if is_loopback else frozenset()
-        )
+        hosts = LOOPBACK_NAMES | {host.lower() for host in settings.allowed_hosts} if is_loopback else frozenset()
         return cls(settings.security_key, frozenset(hosts), frozenset(settings.cors_origins))
 
 

@@ -43,24 +43,16 @@ def operations(server: Server) -> list[Operation]:
         Operation("GET", "/agents/{agent_id}/runs", "list_agent_runs", agents.list),
         Operation("GET", "/agents/{agent_id}/runs/{run_id}", "get_agent_run", agents.get),
         Operation("POST", "/agents/{agent_id}/runs/{run_id}/cancel", "cancel_agent_run", agents.cancel),
-        Operation(
-            "POST", "/agents/{agent_id}/runs/{run_id}/continue", "continue_agent_run", agents.not_supported
-        ),
-        Operation(
-            "POST", "/agents/{agent_id}/runs/{run_id}/resume", "resume_agent_run_stream", agents.not_supported
-        ),
+        Operation("POST", "/agents/{agent_id}/runs/{run_id}/continue", "continue_agent_run", agents.not_supported),
+        Operation("POST", "/agents/{agent_id}/runs/{run_id}/resume", "resume_agent_run_stream", agents.not_supported),
         Operation("GET", "/teams", "get_teams", core.teams),
         Operation("GET", "/teams/{team_id}", "get_team", core.team),
         Operation("POST", "/teams/{team_id}/runs", "create_team_run", teams.create),
         Operation("GET", "/teams/{team_id}/runs", "list_team_runs", teams.list),
         Operation("GET", "/teams/{team_id}/runs/{run_id}", "get_team_run", teams.get),
         Operation("POST", "/teams/{team_id}/runs/{run_id}/cancel", "cancel_team_run", teams.cancel),
-        Operation(
-            "POST", "/teams/{team_id}/runs/{run_id}/continue", "continue_team_run", teams.not_supported
-        ),
-        Operation(
-            "POST", "/teams/{team_id}/runs/{run_id}/resume", "resume_team_run_stream", teams.not_supported
-        ),
+        Operation("POST", "/teams/{team_id}/runs/{run_id}/continue", "continue_team_run", teams.not_supported),
+        Operation("POST", "/teams/{team_id}/runs/{run_id}/resume", "resume_team_run_stream", teams.not_supported),
         Operation("GET", "/sessions", "get_sessions", sessions.list),
         Operation("DELETE", "/sessions", "delete_sessions", sessions.delete_many),
         Operation("GET", "/sessions/{session_id}", "get_session_by_id", sessions.get),

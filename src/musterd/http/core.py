@@ -43,17 +43,13 @@ class CoreOperations:
         """What is served, as clients' settings pages read it."""
         registry = self._server.registry
         return json_answer(
-            components.config(
-                self._server.card, list(registry.teams.values()), list(registry.agents.values())
-            )
+            components.config(self._server.card, list(registry.teams.values()), list(registry.agents.values()))
         )
 
     async def info(self, request: Request) -> Response:
         """Names, versions and counts; open to everybody."""
         registry = self._server.registry
-        return json_answer(
-            components.info(self._server.card, teams=len(registry.teams), agents=len(registry.agents))
-        )
+        return json_answer(components.info(self._server.card, teams=len(registry.teams), agents=len(registry.agents)))
 
     async def models(self, request: Request) -> Response:
         """Every model in use, once."""

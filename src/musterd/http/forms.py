@@ -43,9 +43,7 @@ async def _form(request: Request, settings: Settings) -> FormData:
 
 
 async def _upload(file: UploadFile) -> Upload:
-    return Upload(
-        filename=file.filename or "", content_type=file.content_type or "", content=await file.read()
-    )
+    return Upload(filename=file.filename or "", content_type=file.content_type or "", content=await file.read())
 
 
 async def _json_body(request: Request) -> Any:

@@ -34,9 +34,7 @@ class RunOperations:
         self._kind = kind
 
     def _component(self, request: Request) -> Component:
-        component_id = require_identifier(
-            request.path_params[f"{self._kind}_id"], ("path", f"{self._kind}_id")
-        )
+        component_id = require_identifier(request.path_params[f"{self._kind}_id"], ("path", f"{self._kind}_id"))
         return self._server.component(self._kind, component_id)
 
     def _run_id(self, request: Request) -> str:
@@ -73,9 +71,7 @@ class RunOperations:
             if self._server.is_stopping:
                 return self._receipt(component, view.row, is_replay=True)
 
-    async def _stream(
-        self, component: Component, wanted: Wanted, start: StartRequest, caller: Caller
-    ) -> Response:
+    async def _stream(self, component: Component, wanted: Wanted, start: StartRequest, caller: Caller) -> Response:
         runs = self._server.runs
         reading = runs.subscribe(wanted.run_id)
         try:
@@ -102,9 +98,7 @@ class RunOperations:
         return json_answer(await self._rendered(component, view, is_post=False), headers=headers)
 
     async def _rendered(self, component: Component, view: RunView, *, is_post: bool) -> dict[str, Any]:
-        with_members = (
-            bool(getattr(component.spec, "store_member_responses", False)) and view.row.state.is_final
-        )
+        with_members = bool(getattr(component.spec, "store_member_responses", False)) and view.row.state.is_final
         if with_members:
             members = await self._server.runs.members(view.row.root_id)
             view.members = [member for member in members if member.row.parent_id == view.row.run_id]
@@ -151,9 +145,7 @@ def _wanted(start: StartRequest) -> Wanted:
 def _refuse_later_headers(request: Request) -> None:
     for name in LATER_HEADERS:
         if name in request.headers:
-            raise InvalidInput.at(
-                ("header", name), "not_supported", f"{name} is not supported by this version"
-            )
+            raise InvalidInput.at(("header", name), "not_supported", f"{name} is not supported by this version")
 
 
 def _selected(views: "list[RunView]", states: Any, limit: int | None, before: str | None) -> "list[RunView]":

@@ -85,9 +85,7 @@ class SessionOperations:
             await self._server.sessions.delete(session_id, caller_of(request))
         return Response(status_code=204)
 
-    async def _visible(
-        self, request: Request, session_id: str, user_id: str | None = None
-    ) -> SessionView | None:
+    async def _visible(self, request: Request, session_id: str, user_id: str | None = None) -> SessionView | None:
         """The session, when the labels of the request fit it."""
         _require_database(request)
         wanted_user = user_id or request.query_params.get("user_id")
@@ -116,8 +114,7 @@ def _selected(views: "list[RunView]", query: SessionRunsQuery) -> "list[RunView]
     return [
         view
         for view in views
-        if (after is None or view.row.created_at >= after)
-        and (before is None or view.row.created_at <= before)
+        if (after is None or view.row.created_at >= after) and (before is None or view.row.created_at <= before)
     ]
 
 

@@ -28,9 +28,7 @@ class EventStream(Response):
 
     media_type = sse.MEDIA_TYPE
 
-    def __init__(
-        self, server: Server, reading: Reading, root: RunRow, *, is_new: bool, shows_all: bool
-    ) -> None:
+    def __init__(self, server: Server, reading: Reading, root: RunRow, *, is_new: bool, shows_all: bool) -> None:
         super().__init__(headers={**sse.HEADERS, "Content-Type": sse.MEDIA_TYPE})
         del self.headers["content-length"]
         self._server = server

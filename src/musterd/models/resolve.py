@@ -101,34 +101,15 @@ def _openai(name: str, kind: str, rest: str, settings: Settings) -> Model:
         raise DeclarationError(
             f'Model "{name}": set OPENAI_API_KEY (or OPENAI_BASE_URL for a server that needs no key).'
         )
-    from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
+    from musterd.models.openai_http import build_client, build_model
+
+    client = build_client(base_url=base_url, api_key=api_key, settings=settings)
+    if kind == "openai-chat":
+        return build_model(rest, client)
+    from pydantic_ai.models.openai import OpenAIResponsesModel
     from pydantic_ai.providers.openai import OpenAIProvider
 
-    provider = OpenAIProvider(openai_client=_openai_client(base_url, api_key, settings))
-    if kind == "openai-chat":
-        return OpenAIChatModel(rest, provider=provider)
-    return OpenAIResponsesModel(rest, provider=provider)
-
-
-def _openai_client(base_url: str | None, api_key: str, settings: Settings) -> Any:
-    try:
-        from musterd.models.openai_http import build_client
-    except ModuleNotFoundError:
-        return _stock_client(base_url, api_key, settings)
-    return build_client(base_url=base_url, api_key=api_key, settings=settings)
-
-
-def _stock_client(base_url: str | None, api_key: str, settings: Settings) -> Any:
-    import openai
-
-    timeout = openai.Timeout(
-        max(settings.model_first_byte_seconds, settings.model_chunk_seconds),
-        connect=settings.model_connect_seconds,
-    )
-    http_client = None if settings.tls_verify else openai.DefaultAsyncHttpxClient(verify=False)
-    return openai.AsyncOpenAI(
-        base_url=base_url, api_key=api_key, timeout=timeout, max_retries=0, http_client=http_client
-    )
+    return OpenAIResponsesModel(rest, provider=OpenAIProvider(openai_client=client))
 
 
 def _quiet_provider(kind: str) -> Provider[Any]:

@@ -52,7 +52,7 @@ class RunService:
         self._engine = engine
         self.presence = Presence(resources.settings.disconnect_seconds, self._abandon)
 
-    # --- start ---------------------------------------------------------------------------------------------------
+    # --- start ------------------------------------------------------------------------------------
 
     async def start(self, component: Component, wanted: Wanted, caller: Caller) -> Accepted:
         """Accept a run; it is stored, and cannot be lost, when this returns.
@@ -77,13 +77,9 @@ class RunService:
             queue_depth=self._resources.settings.queue_depth,
         )
         # Shielded: a client that goes away in the middle of it must not leave a slot taken, or a run undriven.
-        return await asyncio.shield(
-            asyncio.ensure_future(self._accept(candidate, contents, wanted.needs_company))
-        )
+        return await asyncio.shield(asyncio.ensure_future(self._accept(candidate, contents, wanted.needs_company)))
 
-    async def _accept(
-        self, candidate: Candidate, contents: dict[str, bytes], needs_company: bool
-    ) -> Accepted:
+    async def _accept(self, candidate: Candidate, contents: dict[str, bytes], needs_company: bool) -> Accepted:
         async def work(tx: Tx) -> Accepted:
             for content in contents.values():
                 await blobs.put(tx, content, candidate.run.created_at)
@@ -128,11 +124,9 @@ class RunService:
             created_at=clock.now(),
         )
 
-    # --- look and wait -------------------------------------------------------------------------------------------
+    # --- look and wait ----------------------------------------------------------------------------
 
-    async def view(
-        self, component: Component, run_id: str, session_id: str | None, caller: Caller
-    ) -> RunView:
+    async def view(self, component: Component, run_id: str, session_id: str | None, caller: Caller) -> RunView:
         """A run of this component, or of one of its members in a run of it.
 
         :raises NotFound: there is none that this caller may see.
@@ -166,9 +160,7 @@ class RunService:
         waiter = self._resources.hub.wait_settled_soon(root_id)
         self.presence.enter(root_id)
         try:
-            found = await self.view(
-                component, run_id, session_id, caller
-            )  # it may have ended before we listened
+            found = await self.view(component, run_id, session_id, caller)  # it may have ended before we listened
             if found.row.state.is_settled:
                 return found
             await waiter.wait(seconds)
@@ -187,13 +179,13 @@ class RunService:
         """The member runs of a root, with their payload."""
         return await self._resources.database.scan(lambda tx: runs.members(tx, root_id))
 
-    # --- read along ----------------------------------------------------------------------------------------------
+    # --- read along -------------------------------------------------------------------------------
 
     def subscribe(self, run_id: str) -> Reading:
         """Read along with a run that is about to be accepted, or that was accepted, from its first event on."""
         return Reading(self._resources, run_id)
 
-    # --- cancel --------------------------------------------------------------------------------------------------
+    # --- cancel -----------------------------------------------------------------------------------
 
     async def cancel(self, component: Component, run_id: str, caller: Caller) -> RunRow:
         """Cancel a run and wait a little until it has stopped; its row as it then stands.
@@ -205,9 +197,7 @@ class RunService:
         if found.row.state.is_final:
             return found.row
         if root_id != run_id:
-            raise InvalidInput(
-                "Cancelling one member's run is not supported by this version; cancel the team's run."
-            )
+            raise InvalidInput("Cancelling one member's run is not supported by this version; cancel the team's run.")
         waiter = self._resources.hub.wait_settled_soon(root_id)
         try:
             state = await self._cancel(root_id, caller.user_id or "client")

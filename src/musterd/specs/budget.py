@@ -8,9 +8,7 @@ from musterd.specs.places import Place, here
 
 _AMOUNT = Kind(
     words="a number above 0",
-    accepts=lambda value: (
-        isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
-    ),
+    accepts=lambda value: isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf"),
     yaml=float,
 )
 
@@ -26,12 +24,8 @@ class Budget(Declared):
 
     kind = "budget"
 
-    tokens: int | None = field(
-        default=None, metadata=about(POSITIVE, "Tokens of all model calls, read and written.")
-    )
-    cost_usd: float | None = field(
-        default=None, metadata=about(_AMOUNT, "Cost of all model calls in US dollars.")
-    )
+    tokens: int | None = field(default=None, metadata=about(POSITIVE, "Tokens of all model calls, read and written."))
+    cost_usd: float | None = field(default=None, metadata=about(_AMOUNT, "Cost of all model calls in US dollars."))
     seconds: float | None = field(default=None, metadata=about(_AMOUNT, "Time of work, in seconds."))
     declared_at: Place = field(default_factory=here, init=False, repr=False, compare=False)
 

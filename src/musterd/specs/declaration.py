@@ -52,12 +52,8 @@ class Declaration(LaterOptions):
         metadata=about(TEXT, "Names it in addresses and delegations; without one it is made from `name`."),
     )
     name: str | None = field(default=None, metadata=about(TEXT, "Its name for people; without one its id."))
-    role: str | None = field(
-        default=None, metadata=about(TEXT, "What it is for: its leader chooses by this.")
-    )
-    description: str | None = field(
-        default=None, metadata=about(TEXT, "Who it is: the first thing its model is told.")
-    )
+    role: str | None = field(default=None, metadata=about(TEXT, "What it is for: its leader chooses by this."))
+    description: str | None = field(default=None, metadata=about(TEXT, "Who it is: the first thing its model is told."))
     instructions: str | Sequence[str] | None = field(
         default=None, metadata=about(TEXTS, "What its model is told to do.")
     )
@@ -94,9 +90,7 @@ class Declaration(LaterOptions):
     metadata: Mapping[str, Any] | None = field(
         default=None, metadata=about(OBJECT, "Values that are shown with its runs.")
     )
-    tool_call_limit: int | None = field(
-        default=None, metadata=about(COUNT, "Tool calls that it may make in one run.")
-    )
+    tool_call_limit: int | None = field(default=None, metadata=about(COUNT, "Tool calls that it may make in one run."))
     max_turns: int | None = field(
         default=None,
         metadata=about(POSITIVE, "Model calls that it may make in one run (`MUSTERD_MAX_TURNS`)."),
@@ -136,14 +130,10 @@ class Declaration(LaterOptions):
     def _own_id(self) -> str:
         given = self.id or id_from_name(self.name or "")
         if not given:
-            raise wrong(
-                self.declared_at, f"{self.label} has neither id nor name", 'give it one: id="news-desk"'
-            )
+            raise wrong(self.declared_at, f"{self.label} has neither id nor name", 'give it one: id="news-desk"')
         if not _ID_SIGNS.fullmatch(given) or given in (".", "..") or len(given) > _ID_LENGTH:
             cure = f"set id= to letters, digits, '-', '_' and '.', {_ID_LENGTH} at most"
-            raise wrong(
-                self.declared_at, f"{self.label}: the id {given[:80]!r} cannot stand in an address", cure
-            )
+            raise wrong(self.declared_at, f"{self.label}: the id {given[:80]!r} cannot stand in an address", cure)
         return given
 
     def _check_tools(self, reserved: frozenset[str]) -> None:

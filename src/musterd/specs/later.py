@@ -46,9 +46,7 @@ class LaterOptions(Declared):
         default=None,
         metadata=about(ANYTHING, "Replaces the whole system prompt.", later=True, yaml=str),
     )
-    introduction: str | None = field(
-        default=None, metadata=about(TEXT, "First message of a session.", later=True)
-    )
+    introduction: str | None = field(default=None, metadata=about(TEXT, "First message of a session.", later=True))
     expected_output: str | None = field(
         default=None, metadata=about(TEXT, "What the answer should look like.", later=True)
     )
@@ -59,24 +57,12 @@ class LaterOptions(Declared):
         default=None, metadata=about(ANYTHING, "Few-shot messages.", later=True)
     )
     markdown: bool = field(default=False, metadata=about(FLAG, "Ask for Markdown.", later=True))
-    use_instruction_tags: bool = field(
-        default=False, metadata=about(FLAG, "Instructions in XML tags.", later=True)
-    )
-    resolve_in_context: bool = field(
-        default=False, metadata=about(FLAG, "Fill `{name}` in instructions.", later=True)
-    )
-    add_name_to_context: bool = field(
-        default=False, metadata=about(FLAG, "Tell the model its name.", later=True)
-    )
-    add_datetime_to_context: bool = field(
-        default=False, metadata=about(FLAG, "Tell the model the time.", later=True)
-    )
-    timezone_identifier: str | None = field(
-        default=None, metadata=about(TEXT, part_of="add_datetime_to_context")
-    )
-    add_location_to_context: bool = field(
-        default=False, metadata=about(FLAG, "Tell the model the place.", later=True)
-    )
+    use_instruction_tags: bool = field(default=False, metadata=about(FLAG, "Instructions in XML tags.", later=True))
+    resolve_in_context: bool = field(default=False, metadata=about(FLAG, "Fill `{name}` in instructions.", later=True))
+    add_name_to_context: bool = field(default=False, metadata=about(FLAG, "Tell the model its name.", later=True))
+    add_datetime_to_context: bool = field(default=False, metadata=about(FLAG, "Tell the model the time.", later=True))
+    timezone_identifier: str | None = field(default=None, metadata=about(TEXT, part_of="add_datetime_to_context"))
+    add_location_to_context: bool = field(default=False, metadata=about(FLAG, "Tell the model the place.", later=True))
     add_dependencies_to_context: bool = field(
         default=False,
         metadata=about(FLAG, "Show the dependencies to the model.", later=True),
@@ -94,47 +80,29 @@ class LaterOptions(Declared):
         default=False,
         metadata=about(FLAG, "The declared state replaces the stored one.", later=True),
     )
-    num_history_messages: int | None = field(
-        default=None, metadata=about(COUNT, "History by messages.", later=True)
-    )
+    num_history_messages: int | None = field(default=None, metadata=about(COUNT, "History by messages.", later=True))
     max_tool_calls_from_history: int | None = field(
         default=None,
         metadata=about(COUNT, "Tool calls kept in the history.", later=True),
     )
-    read_chat_history: bool = field(
-        default=False, metadata=about(FLAG, "A tool that reads the history.", later=True)
-    )
-    search_session_history: bool = field(
-        default=False, metadata=about(FLAG, "A tool over other sessions.", later=True)
-    )
-    num_history_sessions: int | None = field(
-        default=None, metadata=about(COUNT, part_of="search_session_history")
-    )
-    enable_session_summaries: bool = field(
-        default=False, metadata=about(FLAG, "Sum sessions up.", later=True)
-    )
+    read_chat_history: bool = field(default=False, metadata=about(FLAG, "A tool that reads the history.", later=True))
+    search_session_history: bool = field(default=False, metadata=about(FLAG, "A tool over other sessions.", later=True))
+    num_history_sessions: int | None = field(default=None, metadata=about(COUNT, part_of="search_session_history"))
+    enable_session_summaries: bool = field(default=False, metadata=about(FLAG, "Sum sessions up.", later=True))
     session_summary_manager: Any = field(default=None, metadata=about(ANYTHING, "How to sum up.", later=True))
-    add_session_summary_to_context: bool = field(
-        default=False, metadata=about(FLAG, "Show the summary.", later=True)
-    )
+    add_session_summary_to_context: bool = field(default=False, metadata=about(FLAG, "Show the summary.", later=True))
 
     # Knowledge, memory, learning
     knowledge: Any = field(default=None, metadata=about(ANYTHING, "Documents to search.", later=True))
     knowledge_filters: Any = field(default=None, metadata=about(ANYTHING, part_of="knowledge"))
-    knowledge_retriever: Any = field(
-        default=None, metadata=about(ANYTHING, "A function that searches.", later=True)
-    )
+    knowledge_retriever: Any = field(default=None, metadata=about(ANYTHING, "A function that searches.", later=True))
     add_knowledge_to_context: bool = field(
         default=False, metadata=about(FLAG, "Found text goes into the prompt.", later=True)
     )
     search_knowledge: bool = field(default=True, metadata=about(FLAG, part_of="knowledge"))
-    update_knowledge: bool = field(
-        default=False, metadata=about(FLAG, "A tool that adds documents.", later=True)
-    )
+    update_knowledge: bool = field(default=False, metadata=about(FLAG, "A tool that adds documents.", later=True))
     enable_agentic_knowledge_filters: bool = field(default=False, metadata=about(FLAG, part_of="knowledge"))
-    memory_manager: Any = field(
-        default=None, metadata=about(ANYTHING, "How users are remembered.", later=True)
-    )
+    memory_manager: Any = field(default=None, metadata=about(ANYTHING, "How users are remembered.", later=True))
     update_memory_on_run: bool = field(
         default=False, metadata=about(FLAG, "Remember users after each run.", later=True)
     )
@@ -150,9 +118,7 @@ class LaterOptions(Declared):
     learning: Any = field(default=None, metadata=about(ANYTHING, "Learn from runs.", later=True, yaml=bool))
 
     # Input, output, tools, hooks, reasoning
-    input_schema: Any = field(
-        default=None, metadata=about(ANYTHING, "What a message must look like.", later=True)
-    )
+    input_schema: Any = field(default=None, metadata=about(ANYTHING, "What a message must look like.", later=True))
     parser_model: Any = field(
         default=None,
         metadata=about(ANYTHING, "A model that parses the answer.", later=True, yaml=str),
@@ -163,12 +129,8 @@ class LaterOptions(Declared):
         metadata=about(ANYTHING, "A model that words the answer.", later=True, yaml=str),
     )
     output_model_prompt: str | None = field(default=None, metadata=about(TEXT, part_of="output_model"))
-    use_json_mode: bool = field(
-        default=False, metadata=about(FLAG, "Structured output by JSON mode.", later=True)
-    )
-    tool_choice: Any = field(
-        default=None, metadata=about(ANYTHING, "Which tool must be called.", later=True, yaml=str)
-    )
+    use_json_mode: bool = field(default=False, metadata=about(FLAG, "Structured output by JSON mode.", later=True))
+    tool_choice: Any = field(default=None, metadata=about(ANYTHING, "Which tool must be called.", later=True, yaml=str))
     tool_hooks: Sequence[Any] | None = field(
         default=None, metadata=about(ANYTHING, "Functions around tool calls.", later=True)
     )
@@ -178,14 +140,10 @@ class LaterOptions(Declared):
     post_hooks: Sequence[Any] | None = field(
         default=None, metadata=about(ANYTHING, "Functions and guardrails after a run.", later=True)
     )
-    compress_tool_results: bool = field(
-        default=False, metadata=about(FLAG, "Shorten tool results.", later=True)
-    )
+    compress_tool_results: bool = field(default=False, metadata=about(FLAG, "Shorten tool results.", later=True))
     compression_manager: Any = field(default=None, metadata=about(ANYTHING, part_of="compress_tool_results"))
     reasoning: bool = field(default=False, metadata=about(FLAG, "Think in steps first.", later=True))
-    reasoning_model: Any = field(
-        default=None, metadata=about(ANYTHING, "The model that thinks.", later=True, yaml=str)
-    )
+    reasoning_model: Any = field(default=None, metadata=about(ANYTHING, "The model that thinks.", later=True, yaml=str))
     reasoning_agent: Any = field(default=None, metadata=about(ANYTHING, "The agent that thinks.", later=True))
     reasoning_min_steps: int = field(default=1, metadata=about(POSITIVE, part_of="reasoning"))
     reasoning_max_steps: int = field(default=10, metadata=about(POSITIVE, part_of="reasoning"))
@@ -195,9 +153,7 @@ class LaterOptions(Declared):
 class LaterTeamOptions(LaterOptions):
     """What teams may say besides."""
 
-    respond_directly: bool = field(
-        default=False, metadata=about(FLAG, 'True means `"route"`.', part_of="mode")
-    )
+    respond_directly: bool = field(default=False, metadata=about(FLAG, 'True means `"route"`.', part_of="mode"))
     delegate_to_all_members: bool = field(
         default=False, metadata=about(FLAG, 'True means `"broadcast"`.', part_of="mode")
     )
@@ -213,9 +169,7 @@ class LaterTeamOptions(LaterOptions):
         default=False,
         metadata=about(FLAG, "Members see the team's history.", later=True),
     )
-    num_team_history_runs: int = field(
-        default=3, metadata=about(COUNT, part_of="add_team_history_to_members")
-    )
+    num_team_history_runs: int = field(default=3, metadata=about(COUNT, part_of="add_team_history_to_members"))
     get_member_information_tool: bool = field(
         default=False,
         metadata=about(FLAG, "A tool that describes the members.", later=True),

@@ -38,9 +38,7 @@ def import_module(name: str, folder: Path) -> ModuleType:
     :raises DeclarationError: there is no such module, or it does not import; one line says where and why.
     """
     if not all(part.isidentifier() for part in name.split(".")):
-        raise DeclarationError(
-            f"'{name}' is no module name — name a FILE.py, a module like pkg.mod, or a teams.yaml"
-        )
+        raise DeclarationError(f"'{name}' is no module name — name a FILE.py, a module like pkg.mod, or a teams.yaml")
     _make_importable(folder.resolve())
     return _guarded(lambda: _find(name, folder), name)
 
@@ -56,11 +54,7 @@ def registry_of(module: ModuleType, source: str, name: str = "") -> Registry:
     if name:
         if name not in values:
             meant = nearest(name, found)
-            cure = (
-                f"did you mean '{meant}'?"
-                if meant
-                else f"it declares {listed(found) or 'no agent and no team'}"
-            )
+            cure = f"did you mean '{meant}'?" if meant else f"it declares {listed(found) or 'no agent and no team'}"
             raise wrong(place, f"there is no '{name}' at module level", cure)
         if isinstance(chosen := values[name], Registry):
             return chosen

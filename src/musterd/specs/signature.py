@@ -26,9 +26,7 @@ _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 # Where a docstring's sections begin: only then is a parser needed.
 _SECTION = re.compile(r"^\s*(?:[A-Z][A-Za-z ]+:\s*$|:\w+|-{3,}\s*$)", re.MULTILINE)
 _NUMPY = re.compile(r"^\s*(?:Parameters|Returns|Other Parameters|Raises)\s*\n\s*-{3,}\s*$", re.MULTILINE)
-_SPHINX = re.compile(
-    r"^\s*:(?:param|parameter|arg|argument|key|returns?|raises?|type|rtype)\b[^\n]*:", re.MULTILINE
-)
+_SPHINX = re.compile(r"^\s*:(?:param|parameter|arg|argument|key|returns?|raises?|type|rtype)\b[^\n]*:", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,9 +101,7 @@ def read_signature(function: Any, name: str, place: Place, context_type: type) -
     try:
         parameters = inspect.signature(function).parameters
     except ValueError as error:
-        raise wrong(
-            place, f"tool '{name}' does not tell its parameters", "wrap it in a function with def"
-        ) from error
+        raise wrong(place, f"tool '{name}' does not tell its parameters", "wrap it in a function with def") from error
     hints = _hints(function, name, place, context_type)
     description, described = _docstring(inspect.getdoc(unwrapped(function)) or "")
     fields: dict[str, Any] = {}
@@ -135,9 +131,7 @@ def read_signature(function: Any, name: str, place: Place, context_type: type) -
 
 def _no_hint(tool: str, parameter: str, place: Place) -> Exception:
     if parameter in ("self", "cls"):
-        return wrong(
-            place, f"tool '{tool}' is a method without its object", f"list the bound method: thing.{tool}"
-        )
+        return wrong(place, f"tool '{tool}' is a method without its object", f"list the bound method: thing.{tool}")
     what = f"tool '{tool}': parameter '{parameter}' has no type hint"
     return wrong(place, what, f"write its type, like `{parameter}: str` (ToolContext for the run's context)")
 
@@ -152,9 +146,7 @@ def _hints(function: Any, tool: str, place: Place, context_type: type) -> dict[s
         )
     except (NameError, AttributeError, SyntaxError, TypeError) as error:
         what = f"tool '{tool}': its type hints cannot be read ({error})"
-        raise wrong(
-            place, what, "import the type at the top of the module, not only under TYPE_CHECKING"
-        ) from error
+        raise wrong(place, what, "import the type at the top of the module, not only under TYPE_CHECKING") from error
 
 
 def _field(hint: Any, default: Any, description: str | None) -> Any:
@@ -170,9 +162,7 @@ def _field(hint: Any, default: Any, description: str | None) -> Any:
         except ValueError:
             extra = {}
     told = _told(hint)
-    annotated = Annotated[
-        hint, Field(description=told or description or None, json_schema_extra=extra or None)
-    ]
+    annotated = Annotated[hint, Field(description=told or description or None, json_schema_extra=extra or None)]
     return annotated if default is inspect.Parameter.empty else NotRequired[annotated]
 
 
@@ -197,9 +187,7 @@ def schema_writer() -> type[GenerateJsonSchema]:
     return Untitled
 
 
-def _schema(
-    tool: str, fields: dict[str, Any], place: Place
-) -> tuple[TypeAdapter[dict[str, Any]], dict[str, Any]]:
+def _schema(tool: str, fields: dict[str, Any], place: Place) -> tuple[TypeAdapter[dict[str, Any]], dict[str, Any]]:
     from pydantic import ConfigDict, PydanticUserError, TypeAdapter
     from typing_extensions import TypedDict
 

@@ -43,16 +43,12 @@ class Team(LaterTeamOptions, Declaration):
     )
     mode: str = field(
         default="coordinate",
-        metadata=about(
-            MODE, "How the leader works: `coordinate`, `route`, `broadcast` or `tasks`.", later=True
-        ),
+        metadata=about(MODE, "How the leader works: `coordinate`, `route`, `broadcast` or `tasks`.", later=True),
     )
     store_member_responses: bool = field(
         default=False, metadata=about(FLAG, "Show members' whole runs in the team's result.")
     )
-    stream_member_events: bool = field(
-        default=True, metadata=about(FLAG, "Show members' events in the team's stream.")
-    )
+    stream_member_events: bool = field(default=True, metadata=about(FLAG, "Show members' events in the team's stream."))
     on_busy: str = field(
         default="enqueue",
         metadata=about(
@@ -74,13 +70,7 @@ class Team(LaterTeamOptions, Declaration):
                 raise wrong(self.declared_at, what, "list a member once, or give one another id")
             ids.add(member.id)
         if self.mode == "coordinate":
-            older = (
-                "route"
-                if self.respond_directly
-                else "broadcast"
-                if self.delegate_to_all_members
-                else self.mode
-            )
+            older = "route" if self.respond_directly else "broadcast" if self.delegate_to_all_members else self.mode
             self._keep("mode", older)
 
     @property

@@ -164,9 +164,7 @@ def as_tool(given: Any, label: str, place: Place) -> Tool:
         return given
     if inspect.isclass(given) or not callable(given):
         what = f"{label}: a tool is {'the class' if inspect.isclass(given) else 'a'} {_type_name(given)}"
-        raise wrong(
-            place, what, "list functions in tools=; toolkits, MCP servers and built-in tools come later"
-        )
+        raise wrong(place, what, "list functions in tools=; toolkits, MCP servers and built-in tools come later")
     return _make(given, place=place)
 
 
@@ -214,18 +212,10 @@ def _checked_flags(name: str, options: dict[str, Any], signature: Signature, pla
     for given in fields:
         if given not in signature.parameters.get("properties", {}):
             cure = f"name some of {listed(signature.parameters.get('properties', {}))}"
-            raise wrong(
-                place, f"tool '{name}': user_input_fields names '{given}', which is no parameter", cure
-            )
-    asks = [
-        flag
-        for flag in ("requires_confirmation", "requires_user_input", "external_execution")
-        if flags.get(flag)
-    ]
+            raise wrong(place, f"tool '{name}': user_input_fields names '{given}', which is no parameter", cure)
+    asks = [flag for flag in ("requires_confirmation", "requires_user_input", "external_execution") if flags.get(flag)]
     if len(asks) > 1:
-        raise wrong(
-            place, f"tool '{name}' sets {listed(asks)}", "a call waits for one thing: keep one of them"
-        )
+        raise wrong(place, f"tool '{name}' sets {listed(asks)}", "a call waits for one thing: keep one of them")
     seconds = flags.get("timeout_seconds")
     if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
         raise wrong(place, f"tool '{name}': timeout_seconds is {seconds!r}", "give it seconds above 0")

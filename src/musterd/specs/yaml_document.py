@@ -65,9 +65,7 @@ def read(path: Path, environment: Mapping[str, str] | None = None) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         stands = Place(str(path), mark.line + 1) if mark else place
-        raise wrong(
-            stands, f"this is no YAML ({error.problem or error.context})", "correct it there"
-        ) from error
+        raise wrong(stands, f"this is no YAML ({error.problem or error.context})", "correct it there") from error
     except (yaml.YAMLError, ValueError) as error:
         raise wrong(place, f"this is no YAML ({error})", "correct it") from error
     finally:
@@ -113,9 +111,7 @@ def _fill(node: yaml.ScalarNode, path: Path, loader: yaml.SafeLoader, environmen
             )
         value = environment.get(name) or default
         if value is None and name not in environment:
-            raise wrong(
-                place, f"the environment variable {name} is not set", f"set it, or write ${{{name}:-default}}"
-            )
+            raise wrong(place, f"the environment variable {name} is not set", f"set it, or write ${{{name}:-default}}")
         return value or ""
 
     node.value = _VARIABLE.sub(value_of, node.value)

@@ -77,9 +77,7 @@ class _Building:
         if known_as in leaders:
             way = " → ".join((*leaders[leaders.index(known_as) :], known_as))
             what = f"team '{known_as}' is a member of itself ({way})"
-            raise wrong(
-                self.document.place((*location, "members")), what, "take it out of one `members:` list"
-            )
+            raise wrong(self.document.place((*location, "members")), what, "take it out of one `members:` list")
         if known_as not in self.built:
             given = self._given(entry, location)
             if given.get("members") is not None:
@@ -109,9 +107,7 @@ class _Building:
             at = (*location, "output_schema")
             given["output_schema"] = self._imported(schema, at)
             if not is_output_schema(given["output_schema"]):
-                raise wrong(
-                    self.document.place(at), f"'{schema}' is no output schema", "name a pydantic model class"
-                )
+                raise wrong(self.document.place(at), f"'{schema}' is no output schema", "name a pydantic model class")
         if given.get("budget") is not None:
             with standing_at(self.document.place((*location, "budget"))):
                 given["budget"] = Budget(**given["budget"].model_dump(exclude_unset=True))
@@ -154,9 +150,7 @@ def _explained(document: Document, error: ValidationError) -> DeclarationError:
     if found["type"] == "missing":
         return wrong(place, f"{who} has no '{name}'", f"add `{name}:`")
     field_name = next((part for part in reversed(location) if part in _known(location)), name)
-    return wrong(
-        place, f"{who}: '{field_name}' is not right", f"{found['msg']}, not {_shown(found['input'])}"
-    )
+    return wrong(place, f"{who}: '{field_name}' is not right", f"{found['msg']}, not {_shown(found['input'])}")
 
 
 def _shown(value: Any) -> str:
@@ -181,9 +175,7 @@ def _known(location: Sequence[str | int]) -> list[str]:
         return list(options_of(Budget))
     if len(location) > 1:
         options = options_of(Agent if location[0] == "agents" else Team)
-        return [
-            name for name, found in options.items() if found.metadata["yaml"] is not None or name == "budget"
-        ]
+        return [name for name, found in options.items() if found.metadata["yaml"] is not None or name == "budget"]
     return list(file_form().model_fields)
 
 

@@ -32,9 +32,7 @@ FORGET_MEMBERS_IO = Statement(
     "attempt_forget_members_io",
     "DELETE FROM run_io WHERE run_id IN (SELECT run_id FROM runs WHERE root_id = :root AND parent_id IS NOT NULL)",
 )
-FORGET_MEMBERS = Statement(
-    "attempt_forget_members", "DELETE FROM runs WHERE root_id = :root AND parent_id IS NOT NULL"
-)
+FORGET_MEMBERS = Statement("attempt_forget_members", "DELETE FROM runs WHERE root_id = :root AND parent_id IS NOT NULL")
 FORGET_STEPS = Statement("attempt_forget_steps", "DELETE FROM journal WHERE root_id = :root")
 GUARD = Statement(
     "attempt_guard",
@@ -61,8 +59,10 @@ ADD_EVENTS = Statement(
 )
 PUT_STEP = Statement(
     "step_put",
-    """INSERT INTO journal (root_id, path, kind, state, fingerprint, attempt, started_at, ended_at, result, usage, codec)
-       VALUES (:root_id, :path, :kind, :state, :fingerprint, :attempt, :started_at, :ended_at, :result, :usage, :codec)
+    """INSERT INTO journal
+         (root_id, path, kind, state, fingerprint, attempt, started_at, ended_at, result, usage, codec)
+       VALUES
+         (:root_id, :path, :kind, :state, :fingerprint, :attempt, :started_at, :ended_at, :result, :usage, :codec)
        ON CONFLICT (root_id, path) DO UPDATE SET state = excluded.state, attempt = excluded.attempt,
            ended_at = excluded.ended_at, result = excluded.result, usage = excluded.usage""",
 )
@@ -244,9 +244,7 @@ async def _write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
 async def add_events(tx: Tx, root_id: str, first_index: int, events: Sequence[Event]) -> None:
     """Store events under indexes that the caller allocated."""
     payload = jsontext.dumps([[event.kind.value, event.run_id, event.at, event.data] for event in events])
-    await tx.run(
-        ADD_EVENTS, {"root": root_id, "first_index": first_index, "count": len(events), "payload": payload}
-    )
+    await tx.run(ADD_EVENTS, {"root": root_id, "first_index": first_index, "count": len(events), "payload": payload})
 
 
 def _step_params(step: StepRow) -> dict[str, Any]:

@@ -57,8 +57,6 @@ async def end(tx: Tx, run: RunRow, by: str, now: float) -> Cancelled:
     event = Event(EventKind.RUN_CANCELLED, run.run_id, now, {"reason": f"Run {run.run_id} was cancelled"})
     await attempts.add_events(tx, run.run_id, index, [event])
     await tx.run(attempts.CLOSE_MEMBERS, {"root": run.run_id, "state": RunState.CANCELLED.value, "now": now})
-    promoted = (
-        await attempts.promote(tx, run.lane) if run.holder is not None and run.lane is not None else None
-    )
+    promoted = await attempts.promote(tx, run.lane) if run.holder is not None and run.lane is not None else None
     run.state, run.ended_at, run.holder, run.next_event = RunState.CANCELLED, now, None, index + 1
     return Cancelled(run, promoted, (index, event))

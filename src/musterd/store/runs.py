@@ -12,9 +12,7 @@ _VIEW = f"""SELECT {qualified("r")}, io.input, io.output, io.messages,
             FROM runs r JOIN run_io io ON io.run_id = r.run_id JOIN runs root ON root.run_id = r.root_id
             WHERE """
 VIEW = Statement("run_view", _VIEW + "r.run_id = :run_id")
-MEMBERS = Statement(
-    "run_members", _VIEW + "r.root_id = :root_id AND r.parent_id IS NOT NULL ORDER BY r.created_at"
-)
+MEMBERS = Statement("run_members", _VIEW + "r.root_id = :root_id AND r.parent_id IS NOT NULL ORDER BY r.created_at")
 AHEAD = Statement(
     "runs_ahead",
     """SELECT count(*) AS n FROM runs WHERE session_id = :lane AND seq < :seq AND parent_id IS NULL
@@ -75,9 +73,7 @@ async def tree(tx: Tx, root_id: str) -> list[RunRow]:
     return [run_row(row) for row in await tx.all(TREE, {"root_id": root_id})]
 
 
-async def of_component(
-    tx: Tx, session_id: str, kind: str, component_id: str, caller: Caller
-) -> list[RunView]:
+async def of_component(tx: Tx, session_id: str, kind: str, component_id: str, caller: Caller) -> list[RunView]:
     """The runs of one component in one session, members' too, in order of creation."""
     params = {"session_id": session_id, "kind": kind, "component_id": component_id}
     return [run_view(row) for row in await tx.all(OF_COMPONENT, params) if _is_visible(row, caller)]

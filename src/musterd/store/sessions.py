@@ -164,9 +164,7 @@ async def search(tx: Tx, wanted: SessionFilter, caller: Caller) -> tuple[Sequenc
     order = "COALESCE(name, first_message)" if wanted.sort_by == "session_name" else wanted.sort_by
     direction = "DESC" if wanted.descending else "ASC"
     key = f"{sorted(params)}{order}{direction}"
-    count = await tx.one(
-        Statement("sessions_count" + key, f"SELECT count(*) AS n FROM sessions WHERE {where}"), params
-    )
+    count = await tx.one(Statement("sessions_count" + key, f"SELECT count(*) AS n FROM sessions WHERE {where}"), params)
     page = await tx.all(
         Statement(
             "sessions_page" + key,

@@ -162,7 +162,7 @@ class SqliteDatabase:
             raise unavailable(error, self.path) from error
         return connection
 
-    # --- the writer thread ---------------------------------------------------------------------------------------
+    # --- the writer thread ------------------------------------------------------------------------
 
     def _write_jobs(self) -> None:
         connection: sqlite3.Connection | None = None
@@ -232,7 +232,7 @@ def _do_in_savepoint(connection: sqlite3.Connection, tx: SqliteTx, job: _Job[Any
     connection.execute("SAVEPOINT job")
     try:
         job.result = drive(job.work(tx))
-    except BaseException as error:  # noqa: BLE001 - handed to whoever awaits the job
+    except BaseException as error:
         if isinstance(error, sqlite3.Error) and is_database_fault(error):
             raise
         job.error = error

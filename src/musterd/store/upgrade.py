@@ -16,9 +16,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 HEAD = "0001"
 """The revision that this program writes; a test holds it to the last migration."""
 
-NETWORK_FILE_SYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "glusterfs"}
-)
+NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "glusterfs"})
 
 
 def upgrade_sqlite(path: Path) -> None:
@@ -43,9 +41,7 @@ def upgrade_sqlite(path: Path) -> None:
 def _require_usable_place(path: Path) -> None:
     folder = path.parent
     if not folder.is_dir():
-        raise StartError(
-            f"{path}: its folder does not exist — create {folder}, or name another place with --db"
-        )
+        raise StartError(f"{path}: its folder does not exist — create {folder}, or name another place with --db")
     kind = _file_system(folder)
     if kind in NETWORK_FILE_SYSTEMS:
         raise StartError(
@@ -92,9 +88,7 @@ def _revision(path: Path) -> str | None:
         return None
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=5.0)) as connection:
-            tables = {
-                row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            }
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if not tables:
                 return None
             if "alembic_version" not in tables or "runs" not in tables:

@@ -49,12 +49,12 @@ class AnswerForm:
 
         :raises AnswerInvalid: it does not.
         """
-        import jsonschema
+        import jsonschema_rs
 
         try:
-            jsonschema.validate(value, self.schema)
-        except jsonschema.ValidationError as error:
-            place = ".".join(str(part) for part in error.absolute_path)
+            jsonschema_rs.validate(self.schema, value)
+        except jsonschema_rs.ValidationError as error:
+            place = ".".join(str(part) for part in error.instance_path)
             raise AnswerInvalid(f"{place}: {error.message}" if place else error.message) from error
         return value
 
@@ -66,11 +66,7 @@ def form_of(declared: type[BaseModel] | Mapping[str, Json] | None) -> AnswerForm
     if isinstance(declared, type):
         return _form_of_class(declared)
     schema = dict(declared)
-    wrapped = (
-        schema.get("json_schema", schema).get("schema", schema)
-        if schema.get("type") == "json_schema"
-        else schema
-    )
+    wrapped = schema.get("json_schema", schema).get("schema", schema) if schema.get("type") == "json_schema" else schema
     name = wrapped.get("title") or schema.get("json_schema", {}).get("name") or "Answer"
     return AnswerForm(name=str(name), schema=wrapped)
 
@@ -109,8 +105,7 @@ def _unfenced(text: str) -> str:
 
 def _problems(error: ValidationError) -> str:
     return "; ".join(
-        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
-        for item in error.errors(include_url=False)
+        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors(include_url=False)
     )
 
 

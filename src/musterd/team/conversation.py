@@ -32,9 +32,7 @@ class Conversation:
     :param prompt: the user's message or the member's task: text, or text and media.
     """
 
-    def __init__(
-        self, system: str, history: Sequence[ModelMessage], prompt: str | Sequence[UserContent]
-    ) -> None:
+    def __init__(self, system: str, history: Sequence[ModelMessage], prompt: str | Sequence[UserContent]) -> None:
         self.messages: list[ModelMessage] = []
         self.texts: list[str] = []
         opening: list[ModelRequestPart] = [SystemPromptPart(system)] if system else []

@@ -72,9 +72,7 @@ def member_start(world: World, leader: Assignment, member: Component, path: str,
     )
 
 
-async def drive_member(
-    world: World, run: Assignment, make_loop: Callable[[World, Assignment], Driven]
-) -> ToolStep:
+async def drive_member(world: World, run: Assignment, make_loop: Callable[[World, Assignment], Driven]) -> ToolStep:
     """Drive a member's run to its end; its failure is a result that the leader reads."""
     started_at, started = clock.now(), clock.monotonic()
     before = state.copied(run.state)
@@ -102,16 +100,12 @@ async def drive_member(
     )
 
 
-def _end(
-    world: World, run: Assignment, progress: Progress, how: RunState, error: RunFailed | None = None
-) -> None:
+def _end(world: World, run: Assignment, progress: Progress, how: RunState, error: RunFailed | None = None) -> None:
     """Tell how the member's run ended, and record it."""
     kind, data = end_event(run.run_id, progress, how, error)
     world.tell(kind, run.run_id, data)
     world.steps.member_ended(
-        MemberEnd(
-            run_id=run.run_id, state=how, at=clock.now(), output=progress.output, messages=progress.messages
-        )
+        MemberEnd(run_id=run.run_id, state=how, at=clock.now(), output=progress.output, messages=progress.messages)
     )
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextvars
 import json
-from typing import cast
 
 import structlog
 from pydantic_core import to_json
@@ -38,7 +37,7 @@ async def call_function(
             if is_ours
             else _said(error)
         )
-    except Exception as error:  # noqa: BLE001 - a tool's failure is a result; it is told to the model and logged
+    except Exception as error:
         log.warning("tool failed", tool=tool.name, run_id=run.run_id, exc_info=error)
         step_state, is_error, result = StepState.FAILED, True, _said(error)
     return ToolStep(
@@ -85,7 +84,7 @@ def as_text(result: Json) -> str:
     try:
         return json.dumps(result, ensure_ascii=False)
     except (TypeError, ValueError):
-        return cast(bytes, to_json(result, fallback=str)).decode()
+        return to_json(result, fallback=str).decode()
 
 
 def _said(error: BaseException) -> str:

@@ -20,8 +20,8 @@ from musterd.core.events import EventKind
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import Output, StepKind
 from musterd.models.call import ModelAnswer
-from musterd.team.assignment import Assignment, Progress
 from musterd.team.answers import CORRECTIONS, FINAL_TOOL, AnswerForm, AnswerInvalid, form_of, parameters
+from musterd.team.assignment import Assignment, Progress
 from musterd.team.conversation import NOTES, Conversation
 from musterd.team.prompts import system_prompt
 from musterd.team.toolbox import Toolbox
@@ -82,7 +82,7 @@ class Loop:
                 return self._finish("\n".join(call.result or "" for call in stopping))
         raise LimitReached(f"The limit of {turn + 1} model calls was reached before the answer.", "max_turns")
 
-    # --- before the first turn -----------------------------------------------------------------------------------
+    # --- before the first turn --------------------------------------------------------------------
 
     def _tell_started(self) -> None:
         run, component = self.run, self.run.component
@@ -120,7 +120,7 @@ class Loop:
             taken,
         )
 
-    # --- a turn --------------------------------------------------------------------------------------------------
+    # --- a turn -----------------------------------------------------------------------------------
 
     async def _model_turn(self, turn: int) -> ModelResponse:
         info = self._info
@@ -186,11 +186,9 @@ class Loop:
             superseded = [{"run_id": self.run.run_id, "path": self.run.path}]
             self._tell(EventKind.RUN_CONTINUED, {"reason": "model_retry", "superseded": superseded})
             info = self._info
-            self._tell(
-                EventKind.MODEL_REQUEST_STARTED, {"model": info.model, "model_provider": info.provider}
-            )
+            self._tell(EventKind.MODEL_REQUEST_STARTED, {"model": info.model, "model_provider": info.provider})
 
-    # --- the answer ----------------------------------------------------------------------------------------------
+    # --- the answer -------------------------------------------------------------------------------
 
     def _answer(self, response: ModelResponse, calls: list[ToolCallPart]) -> tuple[bool, Json]:
         """Whether this is the answer, and its content.
@@ -224,15 +222,13 @@ class Loop:
     def _finish(self, content: Json) -> Output:
         output = self.progress.output
         output.content = content
-        output.content_type = (
-            self._form.name if self._form is not None and not isinstance(content, str) else "str"
-        )
+        output.content_type = self._form.name if self._form is not None and not isinstance(content, str) else "str"
         output.reasoning = _reasoning(self._conversation)
         output.seconds = clock.monotonic() - self.started
         self._tell(EventKind.CONTENT_COMPLETED)
         return output
 
-    # --- small things --------------------------------------------------------------------------------------------
+    # --- small things -----------------------------------------------------------------------------
 
     def _tell(self, kind: EventKind, data: JsonObject | None = None) -> None:
         self.world.tell(kind, self.run.run_id, data)

@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-
 from pydantic_ai.messages import ToolCallPart
 from pydantic_ai.tools import ToolDefinition
 
@@ -58,9 +57,7 @@ class Toolbox:
         self._tools = {tool.name: tool for tool in run.component.tools}
         self._calls_made = 0
         self.definitions = [
-            ToolDefinition(
-                name=tool.name, description=tool.description, parameters_json_schema=tool.parameters
-            )
+            ToolDefinition(name=tool.name, description=tool.description, parameters_json_schema=tool.parameters)
             for tool in run.component.tools
         ]
         if run.component.members:
@@ -92,7 +89,7 @@ class Toolbox:
         kept = data[:limit].decode(errors="ignore")
         return f"{kept}\n[… cut: the result has {len(data)} bytes, of which {limit} are shown]"
 
-    # --- from what the model said to a call that can be made -------------------------------------------------------
+    # --- from what the model said to a call that can be made --------------------------------------
 
     def _plan(self, turn: int, number: int, part: ToolCallPart) -> Planned:
         path = self._run.at(f"t{turn}/c{number}")
@@ -144,11 +141,9 @@ class Toolbox:
             members = "\n".join(describe_member(member) for member in self._run.component.members)
             plan.refusal = f"There is no member '{member_id}'. Members:\n{members}"
         elif self._run.depth + 1 > self._world.settings.max_depth:
-            plan.refusal = (
-                f"Delegation is limited to {self._world.settings.max_depth} levels. Do it yourself."
-            )
+            plan.refusal = f"Delegation is limited to {self._world.settings.max_depth} levels. Do it yourself."
 
-    # --- making it ---------------------------------------------------------------------------------------------------
+    # --- making it --------------------------------------------------------------------------------
 
     async def _make(self, plan: Planned) -> ToolStep:
         return await self._world.steps.tool(plan.intent, lambda: self._perform(plan))
@@ -163,9 +158,7 @@ class Toolbox:
                 state=StepState.FAILED,
             )
         elif plan.member is not None:
-            step = await drive_member(
-                self._world, self._member_assignment(plan, plan.member), self._make_loop
-            )
+            step = await drive_member(self._world, self._member_assignment(plan, plan.member), self._make_loop)
         elif plan.tool is not None:
             step = await call_function(
                 self._world, self._run, plan.tool, plan.call.id, plan.intent.path, plan.arguments

@@ -171,9 +171,7 @@ def _system_message(component: "Component") -> dict[str, Any] | None:
     if spec.description:
         value["description"] = spec.description
     if spec.instructions:
-        value["instructions"] = (
-            spec.instructions if isinstance(spec.instructions, str) else list(spec.instructions)
-        )
+        value["instructions"] = spec.instructions if isinstance(spec.instructions, str) else list(spec.instructions)
     return value or None
 
 

@@ -228,9 +228,7 @@ def _completed(event: Event, who: RunIdentity) -> dict[str, Any]:
 
 def _error(event: Event, who: RunIdentity) -> dict[str, Any]:
     error = event.data.get("error") or {}
-    value: dict[str, Any] = {
-        "content": event.data.get("content") or error.get("message") or RunFailed().message
-    }
+    value: dict[str, Any] = {"content": event.data.get("content") or error.get("message") or RunFailed().message}
     if code := error.get("code"):
         value["error_type"] = code
     return value
@@ -249,9 +247,7 @@ def _paused(event: Event, who: RunIdentity) -> dict[str, Any]:
         "requirements": requirements,
         "tools_requiring_confirmation": [tool for tool in tools if tool.get("requires_confirmation")],
         "tools_requiring_user_input": [tool for tool in tools if tool.get("requires_user_input")],
-        "tools_awaiting_external_execution": [
-            tool for tool in tools if tool.get("external_execution_required")
-        ],
+        "tools_awaiting_external_execution": [tool for tool in tools if tool.get("external_execution_required")],
     }
 
 

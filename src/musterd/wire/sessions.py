@@ -113,9 +113,7 @@ def _component_data(
     row: SessionRow, kind: ComponentKind, runs: list[RunView], model: ModelWords | None
 ) -> dict[str, Any] | None:
     """Name, id and model of the session's component; None for another kind, or before its first run."""
-    own = (
-        view.row for view in runs if view.row.component_id == row.component_id and view.row.parent_id is None
-    )
+    own = (view.row for view in runs if view.row.component_id == row.component_id and view.row.parent_id is None)
     first = next(own, None)
     if first is None or row.component_kind != kind:
         return None
@@ -127,8 +125,7 @@ def _component_data(
 
 def _metrics(runs: list[RunView]) -> dict[str, Any]:
     return summed_metrics(
-        (view.output.usage if view.output else Usage(), view.row.model, view.row.model_provider)
-        for view in runs
+        (view.output.usage if view.output else Usage(), view.row.model, view.row.model_provider) for view in runs
     )
 
 

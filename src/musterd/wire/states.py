@@ -7,8 +7,7 @@ STATUS: dict[RunState, str] = {state: "PENDING" if state in PENDING else state.n
 """The word for each state."""
 
 _STATES: dict[str, frozenset[RunState]] = {
-    word: frozenset(state for state in RunState if STATUS[state] == word)
-    for word in dict.fromkeys(STATUS.values())
+    word: frozenset(state for state in RunState if STATUS[state] == word) for word in dict.fromkeys(STATUS.values())
 }
 
 
@@ -26,7 +25,5 @@ def parse_status(text: str | None) -> frozenset[RunState] | None:
         return None
     states = _STATES.get(text.upper())
     if states is None:
-        raise InvalidInput.at(
-            ("query", "status"), "enum", f"Input should be one of {', '.join(_STATES)}", text
-        )
+        raise InvalidInput.at(("query", "status"), "enum", f"Input should be one of {', '.join(_STATES)}", text)
     return states

@@ -90,8 +90,6 @@ def test_a_leader_without_directives_delegates_by_the_words_of_the_roles() -> No
 
 def test_a_member_with_one_fitting_tool_calls_it() -> None:
     weather = function("get_weather", city="string")
-    assert plan(user("weather in New York?"), [weather]).calls == (
-        Call(name="get_weather", args={"city": "New York"}),
-    )
+    assert plan(user("weather in New York?"), [weather]).calls == (Call(name="get_weather", args={"city": "New York"}),)
     assert plan(user("weather?"), [weather]) == Plan(text="Echo: weather?")
     assert plan(user("weather in Rome"), [function("get_weather", city="string", day="string")]).calls == ()

@@ -43,9 +43,7 @@ def test_declarations_are_themselves_alone_and_can_be_copied() -> None:
     assert dataclasses.replace(first, role="Sums up").role == "Sums up"
 
 
-@pytest.mark.parametrize(
-    ("name", "known_as"), [("News Desk", "news-desk"), ("news_desk", "news-desk"), ("Öl", "öl")]
-)
+@pytest.mark.parametrize(("name", "known_as"), [("News Desk", "news-desk"), ("news_desk", "news-desk"), ("Öl", "öl")])
 def test_an_id_is_made_from_the_name(name: str, known_as: str) -> None:
     assert Team(name=name).id == known_as
 
@@ -56,9 +54,7 @@ def test_an_id_that_no_address_can_hold_is_refused(wrong_id: str) -> None:
 
 
 def test_without_id_and_name_it_is_refused() -> None:
-    assert (
-        refusal(lambda: Agent(role="x")) == 'this agent has neither id nor name — give it one: id="news-desk"'
-    )
+    assert refusal(lambda: Agent(role="x")) == 'this agent has neither id nor name — give it one: id="news-desk"'
 
 
 def test_an_unknown_field_names_the_nearest_one() -> None:
@@ -100,9 +96,7 @@ def test_none_means_not_given() -> None:
 
 
 def test_a_mode_is_one_that_exists() -> None:
-    assert "'mode' is 'rout' — give it one of 'coordinate', 'route'" in refusal(
-        lambda: Team(id="t", mode="rout")
-    )
+    assert "'mode' is 'rout' — give it one of 'coordinate', 'route'" in refusal(lambda: Team(id="t", mode="rout"))
 
     class Mode(enum.StrEnum):
         ROUTE = "route"
@@ -110,9 +104,7 @@ def test_a_mode_is_one_that_exists() -> None:
     assert Team(id="t", mode=Mode.ROUTE).mode == "route"
 
 
-@pytest.mark.parametrize(
-    ("older", "mode"), [("respond_directly", "route"), ("delegate_to_all_members", "broadcast")]
-)
+@pytest.mark.parametrize(("older", "mode"), [("respond_directly", "route"), ("delegate_to_all_members", "broadcast")])
 def test_older_words_for_modes_are_understood(older: str, mode: str) -> None:
     options: dict[str, Any] = {older: True}
     assert Team(id="t", **options).mode == mode

@@ -67,22 +67,16 @@ def test_a_model_object_is_kept() -> None:
     assert only(Team(id="t", model=model, members=[Agent(id="a")])).members[0].model is model
 
 
-@pytest.mark.parametrize(
-    "lonely", [{"agents": [Agent(id="a")]}, {"teams": [Team(id="a", members=[Agent(id="b")])]}]
-)
+@pytest.mark.parametrize("lonely", [{"agents": [Agent(id="a")]}, {"teams": [Team(id="a", members=[Agent(id="b")])]}])
 def test_without_any_model_it_is_refused(lonely: dict[str, Any]) -> None:
-    with pytest.raises(
-        DeclarationError, match=r"test_registry\.py:\d+: (agent|team) 'a' has no model — set model="
-    ):
+    with pytest.raises(DeclarationError, match=r"test_registry\.py:\d+: (agent|team) 'a' has no model — set model="):
         Registry.of(**lonely)
 
 
 def test_ids_are_unique_by_kind() -> None:
     same = Agent(id="a", model="m")
     assert list(Registry.of(agents=[same, same], teams=[Team(id="a", model="m")]).agents) == ["a"]
-    with pytest.raises(
-        DeclarationError, match=r"agent 'a' is declared twice, first at .*test_registry\.py:\d+"
-    ):
+    with pytest.raises(DeclarationError, match=r"agent 'a' is declared twice, first at .*test_registry\.py:\d+"):
         Registry.of(agents=[same, Agent(id="a", model="m")])
 
 
@@ -90,9 +84,7 @@ def test_a_team_below_itself_is_refused() -> None:
     inner = Team(id="inner", members=[])
     outer = Team(id="outer", model="m", members=[inner])
     object.__setattr__(inner, "members", (outer,))
-    with pytest.raises(
-        DeclarationError, match=r"team 'outer' is a member of itself \(outer → inner → outer\) — take"
-    ):
+    with pytest.raises(DeclarationError, match=r"team 'outer' is a member of itself \(outer → inner → outer\) — take"):
         Registry.of(teams=[outer])
 
 

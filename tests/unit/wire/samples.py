@@ -102,9 +102,7 @@ def plain_view(state: RunState = RunState.COMPLETED, **changes: Any) -> RunView:
     view = RunView(row=row(state, **changes), input=Input(message="hello"))
     if state.is_final:
         view.output = output("Echo: hello")
-        view.messages = dumped(
-            prompt("hello", "You coordinate."), answer(TextPart("Echo: hello"), first=0.125)
-        )
+        view.messages = dumped(prompt("hello", "You coordinate."), answer(TextPart("Echo: hello"), first=0.125))
     return view
 
 

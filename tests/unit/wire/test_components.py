@@ -15,9 +15,7 @@ from musterd.wire.components import (
     model_items,
 )
 
-CARD = ServerCard(
-    os_id="demo-os", name="musterd", description="demo", version="0.1.0", started_at=1795596890.047019
-)
+CARD = ServerCard(os_id="demo-os", name="musterd", description="demo", version="0.1.0", started_at=1795596890.047019)
 
 
 @tool
@@ -39,9 +37,7 @@ def registry(**team: Any) -> Registry:
 
 
 def test_a_team() -> None:
-    team = registry(description="A demo team", instructions=["Be brief"], tools=[get_weather]).teams[
-        "demo-team"
-    ]
+    team = registry(description="A demo team", instructions=["Be brief"], tools=[get_weather]).teams["demo-team"]
     shown = component_item(team, words)
     assert list(shown) == [
         "id",

@@ -33,9 +33,7 @@ def test_no_message(values: dict[str, Any]) -> None:
     error = refused(values)
     assert error.status == 422
     assert error.message == "body.message: Field required"
-    assert error.errors == [
-        {"type": "missing", "loc": ["body", "message"], "msg": "Field required", "input": None}
-    ]
+    assert error.errors == [{"type": "missing", "loc": ["body", "message"], "msg": "Field required", "input": None}]
 
 
 def test_a_message_is_kept_verbatim() -> None:
@@ -273,9 +271,7 @@ ANY_JSON = st.recursive(
 NAMES = ["message", "stream", "background", "session_id", "run_id", "version", "images", "files", "budget"]
 
 
-@given(
-    st.dictionaries(st.sampled_from([*NAMES, *OBJECT_FIELDS]), st.one_of(st.text(st.characters()), ANY_JSON))
-)
+@given(st.dictionaries(st.sampled_from([*NAMES, *OBJECT_FIELDS]), st.one_of(st.text(st.characters()), ANY_JSON)))
 def test_whatever_comes_is_parsed_or_refused_in_words(values: dict[str, Any]) -> None:
     try:
         request = parse_start(values)

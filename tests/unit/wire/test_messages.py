@@ -149,9 +149,7 @@ def test_arguments_that_are_no_object_are_shown_as_none_given() -> None:
 
 
 def test_a_result_that_ended_the_run_is_marked() -> None:
-    messages = shown(
-        samples.tool_result("route", "x", "c1"), samples.tool_result("t", "y", "c2"), stopping=("c1",)
-    )
+    messages = shown(samples.tool_result("route", "x", "c1"), samples.tool_result("t", "y", "c2"), stopping=("c1",))
     assert [message["stop_after_tool_call"] for message in messages] == [True, False]
 
 

@@ -109,9 +109,7 @@ def test_a_sessions_runs() -> None:
     assert query == SessionRunsQuery(type="team", created_after=1795597910, created_before=9)
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"), [(None, 0), ("", 0), ("0", 0), ("2.5", 2.5), ("100", 60), ("inf", 60)]
-)
+@pytest.mark.parametrize(("text", "seconds"), [(None, 0), ("", 0), ("0", 0), ("2.5", 2.5), ("100", 60), ("inf", 60)])
 def test_wait(text: str | None, seconds: float) -> None:
     assert parse_wait({} if text is None else {"wait": text}, 60) == seconds
 

@@ -66,9 +66,7 @@ def test_deltas_are_what_the_renderer_says(text: str, reasoning: str | None, run
         assert scan(short.decode()) == [expected]
 
 
-@pytest.mark.parametrize(
-    "text", ["a\u2028b", "a\u2029b", "a\x85b", "a\r\nb\x0b\x0c\x1c\x1d\x1e", '"}{', "100%s"]
-)
+@pytest.mark.parametrize("text", ["a\u2028b", "a\u2029b", "a\x85b", "a\r\nb\x0b\x0c\x1c\x1d\x1e", '"}{', "100%s"])
 def test_text_never_breaks_the_line(text: str) -> None:
     for shown in (
         EventFrames(renderer()).frame(delta(samples.ROOT_ID, text=text), 1),

@@ -141,6 +141,10 @@ def _create_runs() -> None:
         _text("traceparent"),
         sqlite_with_rowid=False,
     )
+    _create_run_indexes()
+
+
+def _create_run_indexes() -> None:
     op.create_index("runs_holder", "runs", ["holder"], unique=True)
     op.create_index("runs_session", "runs", ["session_id", "seq"])
     op.create_index("runs_root", "runs", ["root_id"])

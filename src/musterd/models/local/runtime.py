@@ -1,0 +1,185 @@
+"""llama.cpp in threads of this process: loaded once, several generations at a time, each ended within a
+token.
+
+The server that comes with the bindings also opens a port on loopback. Nobody uses it, so it is closed to
+everybody by a random key.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import structlog
+
+from musterd.core import clock
+from musterd.core.errors import ModelFailed
+from musterd.core.settings import Settings
+from musterd.models.failures import safe
+from musterd.models.local.weights import weights
+
+SLOTS = 4
+"""Generations at a time. They share the context, so each has a quarter."""
+CONTEXT_TOKENS = 16_384
+SEED = 1
+_CACHE_MIB = 256  # of prompts that lost their slot; llama.cpp's own default is 8 GiB
+
+_DEFAULTS: Mapping[str, Any] = {
+    "temperature": 0,
+    "seed": SEED,
+    "cache_prompt": True,
+    "stream": True,
+    "stream_options": {"include_usage": True},
+}
+
+_log = structlog.get_logger()
+
+Chunk = Mapping[str, Any]
+Body = Mapping[str, Any]
+
+
+class Server(Protocol):
+    """What is used of ``xllamacpp.Server``."""
+
+    def handle_chat_completions(self, body: dict[str, Any], callback: Callable[[Any], bool]) -> object:
+        """Answer a chat completion; ``callback`` is given each chunk and says True to end it."""
+
+
+@dataclass(slots=True)
+class _Slots:
+    """Which generation has which part of the context.
+
+    A prompt is read at 25 to 60 tokens a second, so one that begins like an earlier one should find its
+    slot again.
+    """
+
+    used_for: dict[int, str] = field(default_factory=lambda: dict.fromkeys(range(SLOTS), ""))
+
+    def take(self, key: str) -> int:
+        """A free slot: the one that last served ``key``, else the one that is longest out of use."""
+        slot = next((slot for slot, last in self.used_for.items() if last == key), next(iter(self.used_for)))
+        del self.used_for[slot]
+        return slot
+
+    def give_back(self, slot: int, key: str) -> None:
+        """``slot`` is free and remembers ``key``."""
+        self.used_for[slot] = key
+
+
+class Runtime:
+    """The model of one process.
+
+    :param load: makes the server; it takes seconds and runs in a thread.
+    :param warm_up: requests that are answered once after loading, so that their beginnings are already read.
+    """
+
+    def __init__(self, load: Callable[[], Server], warm_up: Sequence[tuple[str, Body]] = ()) -> None:
+        self._load = load
+        self._warm_up = warm_up
+        self._threads = ThreadPoolExecutor(SLOTS, thread_name_prefix="musterd-local")
+        self._slots = _Slots()
+        self._lock = threading.Lock()
+        self._server: Future[Server] | None = None
+
+    def start(self) -> None:
+        """Begin to load, unless that has begun."""
+        with self._lock:
+            if self._server is None:
+                self._server = self._threads.submit(self._start)
+
+    async def stream(self, key: str, body: Body) -> AsyncGenerator[Chunk]:
+        """Generate, chunk by chunk. Closing the generator ends the generation within a token.
+
+        :param key: names what the prompt begins with, so that prompts of the same beginning share a slot.
+        :param body: a request in the shape of OpenAI's chat completions.
+        :raises ModelFailed: the model cannot be loaded, or the request does not fit.
+        """
+        server = await self._loaded()
+        loop = asyncio.get_running_loop()
+        chunks: asyncio.Queue[Chunk | None] = asyncio.Queue()
+        ended = threading.Event()
+
+        def put(chunk: Chunk | None) -> None:
+            try:
+                if not ended.is_set():
+                    loop.call_soon_threadsafe(chunks.put_nowait, chunk)
+            except RuntimeError:  # the loop is closed: nobody listens any more
+                ended.set()
+
+        work = self._threads.submit(self._generate, server, key, body, put, ended)
+        work.add_done_callback(lambda _: put(None))
+        try:
+            while (chunk := await chunks.get()) is not None:
+                if error := chunk.get("error"):
+                    raise ModelFailed(f"The local model failed: {safe(str(error.get('message')))}")
+                yield chunk
+            if failed := work.exception():
+                raise ModelFailed("The local model failed") from failed
+        finally:
+            ended.set()
+
+    async def _loaded(self) -> Server:
+        self.start()
+        assert self._server is not None
+        try:
+            return await asyncio.shield(asyncio.wrap_future(self._server))
+        except (OSError, RuntimeError, ValueError, MemoryError, ImportError) as error:
+            raise ModelFailed("The local model cannot be loaded") from error
+
+    def _start(self) -> Server:
+        started = clock.monotonic()
+        server = self._load()
+        loaded = clock.monotonic()
+        for key, body in self._warm_up:
+            self._generate(server, key, body, lambda _: None, threading.Event())
+        _log.info(
+            "local_model_loaded",
+            seconds=round(loaded - started, 1),
+            warm_up_seconds=round(clock.monotonic() - loaded, 1),
+        )
+        return server
+
+    def _generate(
+        self, server: Server, key: str, body: Body, put: Callable[[Chunk], None], ended: threading.Event
+    ) -> None:
+        """Answer one request in this thread. There are as many threads as slots, so a slot is free."""
+        if ended.is_set():
+            return
+
+        def on_chunk(chunk: Any) -> bool:
+            put(chunk)
+            return ended.is_set()
+
+        with self._lock:
+            slot = self._slots.take(key)
+        try:
+            server.handle_chat_completions({**_DEFAULTS, **body, "id_slot": slot}, on_chunk)
+        finally:
+            with self._lock:
+                self._slots.give_back(slot, key)
+
+
+def load_server(settings: Settings) -> Server:
+    """Load the model that ``settings`` name. Takes seconds and blocks.
+
+    :raises DeclarationError: its weights are missing or wrong.
+    """
+    import xllamacpp
+
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(weights(settings))
+    parameters.n_ctx, parameters.n_parallel, parameters.verbosity = CONTEXT_TOKENS, SLOTS, -1
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = _processors()
+    parameters.cache_ram_mib = _CACHE_MIB
+    parameters.hostnames, parameters.api_keys, parameters.ui = ["127.0.0.1"], [clock.new_secret()], False
+    server: Server = xllamacpp.Server(parameters)
+    return server
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
