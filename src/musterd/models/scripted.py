@@ -11,6 +11,7 @@ from pydantic_ai import RunContext
 from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import ModelMessage, ModelResponse, ModelResponseStreamEvent
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
+from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
@@ -22,6 +23,9 @@ from musterd.models.script import INPUT_TOKENS, OUTPUT_TOKENS, Plan, plan
 
 class ScriptedModel(Model):
     """A pydantic-ai model that follows the script."""
+
+    def __init__(self) -> None:
+        super().__init__(profile=ModelProfile(supports_json_schema_output=True))
 
     @property
     def model_name(self) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import structlog
 
 from musterd.core import clock
-from musterd.core.errors import ModelFailed
+from musterd.core.errors import DeclarationError, ModelFailed
 from musterd.core.settings import Settings
 from musterd.models.failures import safe
 from musterd.models.local.weights import weights
@@ -123,9 +123,12 @@ class Runtime:
 
     async def _loaded(self) -> Server:
         self.start()
-        assert self._server is not None
+        loading = self._server
+        assert loading is not None
         try:
-            return await asyncio.shield(asyncio.wrap_future(self._server))
+            return await asyncio.shield(asyncio.wrap_future(loading))
+        except DeclarationError as error:
+            raise ModelFailed(error.message) from error
         except (OSError, RuntimeError, ValueError, MemoryError, ImportError) as error:
             raise ModelFailed("The local model cannot be loaded") from error
 

@@ -1,0 +1,174 @@
+"""The pydantic-ai model ``local``: what the rest of musterd sees of the embedded model."""
+
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic_ai import RunContext
+from pydantic_ai.messages import ModelMessage, ModelResponse, ModelResponseStreamEvent
+from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
+from pydantic_ai.profiles import ModelProfile
+from pydantic_ai.settings import ModelSettings
+from pydantic_ai.usage import RequestUsage
+
+from musterd.core import clock, jsontext
+from musterd.core.settings import Settings
+from musterd.models.local import decode
+from musterd.models.local.runtime import Runtime, load_server
+from musterd.models.local.turn import Ask, Turn
+from musterd.models.local.weights import require
+from musterd.models.names import LOCAL
+from musterd.models.plain import plain_messages, plain_tools
+
+_runtimes: dict[tuple[str, str], Runtime] = {}
+_runtimes_lock = threading.Lock()
+
+
+class LocalModel(Model):
+    """The embedded model. Loading begins with :meth:`warm` or the first call, once a process.
+
+    :raises DeclarationError: packages, weights or memory are missing.
+    """
+
+    def __init__(self, settings: Settings, runtime: Runtime | None = None) -> None:
+        super().__init__(profile=ModelProfile(supports_json_schema_output=True))
+        if runtime is None:
+            require(settings)
+            runtime = _runtime(settings)
+        self._runtime = runtime
+        self._bias: dict[tuple[str, ...], list[list[float]]] = {}
+
+    def warm(self) -> None:
+        """Begin to load and to read what every prompt begins with, in the background."""
+        self._runtime.start()
+
+    @property
+    def model_name(self) -> str:
+        """The model's name."""
+        return LOCAL
+
+    @property
+    def system(self) -> str:
+        """The provider's name."""
+        return LOCAL
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        """Answer at once."""
+        async with self.request_stream(messages, model_settings, model_request_parameters) as stream:
+            async for _ in stream:
+                pass
+            return stream.get()
+
+    @asynccontextmanager
+    async def request_stream(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+        run_context: RunContext[Any] | None = None,
+    ) -> AsyncGenerator[StreamedResponse]:
+        """Answer piece by piece. Leaving the block ends the generation within a token.
+
+        :raises ModelFailed: the model cannot be loaded, or the request does not fit.
+        """
+        output = model_request_parameters.output_object
+        turn = Turn(
+            messages=plain_messages(messages, model_request_parameters),
+            functions=[tool["function"] for tool in plain_tools(model_request_parameters)],
+            bias=self._bias,
+            schema=output.json_schema if output else None,
+        )
+        stream = LocalStream(model_request_parameters=model_request_parameters, turn=turn, ask=Ask(self._runtime))
+        try:
+            yield stream
+        finally:
+            await stream.close_stream()
+
+
+@dataclass
+class LocalStream(StreamedResponse):
+    """One turn as a stream."""
+
+    turn: Turn
+    ask: Ask
+    started: datetime = field(default_factory=lambda: datetime.fromtimestamp(clock.now(), UTC))
+
+    def __post_init__(self) -> None:
+        self._pieces = self.turn.play(self.ask)
+
+    async def _get_event_iterator(self) -> AsyncIterator[ModelResponseStreamEvent]:
+        parts = self._parts_manager
+        calls = 0
+        async with aclosing(self._pieces) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, str):
+                    for event in parts.handle_text_delta(vendor_part_id="content", content=piece):
+                        yield event
+                    continue
+                calls += 1
+                for event in parts.handle_tool_call_delta_events(
+                    vendor_part_id=f"call {calls}",
+                    tool_name=piece.name,
+                    args=jsontext.dumps(piece.args),
+                    tool_call_id=f"call_{clock.new_id()}",
+                ):
+                    yield event
+        used = self.ask.usage
+        self._usage = RequestUsage(
+            input_tokens=used.input_tokens,
+            output_tokens=used.output_tokens,
+            cache_read_tokens=used.cache_read_tokens,
+        )
+        self.finish_reason = "tool_call" if calls else "stop"
+
+    async def close_stream(self) -> None:
+        """End the generation."""
+        await self._pieces.aclose()
+
+    @property
+    def model_name(self) -> str:
+        """The model's name."""
+        return LOCAL
+
+    @property
+    def provider_name(self) -> str:
+        """The provider's name."""
+        return LOCAL
+
+    @property
+    def provider_url(self) -> None:
+        """There is no address."""
+        return None
+
+    @property
+    def timestamp(self) -> datetime:
+        """When the turn began."""
+        return self.started
+
+
+def _runtime(settings: Settings) -> Runtime:
+    """The runtime of the weights that ``settings`` name: one a process, since it takes gigabytes."""
+    key = (settings.local_model, settings.local_cache)
+    with _runtimes_lock:
+        if key not in _runtimes:
+            _runtimes[key] = Runtime(lambda: load_server(settings), _warm_up())
+        return _runtimes[key]
+
+
+def _warm_up() -> list[tuple[str, decode.Body]]:
+    """A short question of each kind: their beginnings are the same for everybody."""
+    function = {"name": "look", "description": "Look.", "parameters": {"type": "object", "properties": {}}}
+    bodies = {
+        "choose": decode.routing("x", ["Reader: reads"]),
+        "fill": decode.arguments(function, "x"),
+        "tell": decode.telling("x", ["x"]),
+    }
+    return [(key, {**body, "max_tokens": 1}) for key, body in bodies.items()]
