@@ -1,0 +1,63 @@
+"""Servers for the flow tests: each test has its own, on a file of its own."""
+
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from musterd.store.upgrade import upgrade_sqlite
+from tests.support.app import Serve, app_on, copied_file, in_process, on_loopback
+from tests.support.held_model import HeldModel
+from tests.support.http import House
+
+
+@pytest.fixture(scope="session")
+def database_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database without records."""
+    path = tmp_path_factory.mktemp("template") / "musterd.db"
+    upgrade_sqlite(path)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path
+
+
+@pytest.fixture
+def database(database_template: Path, tmp_path: Path) -> Path:
+    """The test's own database."""
+    return copied_file(database_template, tmp_path)
+
+
+@pytest.fixture
+def serve(database: Path) -> Serve:
+    """Serve the sample in this process: ``async with serve(security_key="…") as house``."""
+
+    @contextlib.asynccontextmanager
+    async def serving(client: dict[str, Any] | None = None, **given: Any) -> AsyncIterator[House]:
+        model = given.setdefault("model", HeldModel())
+        async with in_process(app_on(database, **given), model, **(client or {})) as house:
+            yield house
+
+    return serving
+
+
+@pytest.fixture
+def serve_live(database: Path) -> Serve:
+    """Serve the sample on loopback, by the server that production uses."""
+
+    @contextlib.asynccontextmanager
+    async def serving(client: dict[str, Any] | None = None, **given: Any) -> AsyncIterator[House]:
+        model = given.setdefault("model", HeldModel())
+        async with on_loopback(app_on(database, **given), model, **(client or {})) as house:
+            yield house
+
+    return serving
+
+
+@pytest.fixture
+async def house(serve: Serve) -> AsyncIterator[House]:
+    """The sample, served in this process with everything as shipped."""
+    async with serve() as serving:
+        yield serving

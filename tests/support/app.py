@@ -1,0 +1,160 @@
+"""The house that the flow tests visit: teams and agents that do little, and a server of them on a file of its own."""
+
+import asyncio
+import contextlib
+import shutil
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import uvicorn
+from fastapi import FastAPI
+from pydantic import BaseModel
+from pydantic_ai.models import Model
+
+from musterd import Agent, Settings, Team, ToolContext, create_app, tool
+from musterd.http.server import Server
+from tests.support.http import House
+
+Serve = Callable[..., contextlib.AbstractAsyncContextManager[House]]
+
+
+class Person(BaseModel):
+    """Somebody, as a team may be told to answer."""
+
+    name: str
+    age: int
+
+
+@tool
+def get_weather(city: str) -> str:
+    """Get the weather of a city.
+
+    Args:
+        city: Name of the city.
+    """
+    return f"Sunny in {city}"
+
+
+@tool
+def boom(x: str) -> str:
+    """Fail."""
+    raise RuntimeError(f"boom {x}")
+
+
+@tool
+def remember(key: str, value: str, context: ToolContext) -> str:
+    """Keep a value in the session's state."""
+    context.session_state[key] = value
+    return f"{key} is {value}"
+
+
+@tool
+def tell(context: ToolContext) -> dict[str, Any]:
+    """Tell what the run was given beside its message."""
+    return {"dependencies": context.dependencies, "metadata": context.metadata, "user_id": context.user_id}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the sample server serves."""
+
+    teams: list[Team]
+    agents: list[Agent]
+
+
+def sample(model: str | Model = "scripted") -> Sample:
+    """Teams and agents of every kind that the contract speaks of."""
+    weather = Agent(id="weather-agent", name="Weather Agent", role="Reports the weather", tools=[get_weather, boom])
+    writer = Agent(id="writer-agent", name="Writer Agent", role="Writes text")
+    nested = Agent(id="n-writer-agent", name="n-Writer Agent", role="Writes text")
+    inner = Team(id="inner-team", name="Inner Team", members=[nested])
+    tools = [get_weather, boom, remember, tell]
+    demo: dict[str, Any] = {"description": "A demo team", "instructions": ["Be brief"], "tools": tools}
+    teams = [
+        Team(id="demo-team", name="Demo Team", members=[weather, writer], model=model, **demo),
+        Team(id="other-team", name="Other Team", members=[writer], model=model),
+        Team(id="outer-team", name="Outer Team", members=[inner], model=model),
+        Team(id="person-team", name="Person Team", members=[writer], model=model, output_schema=Person),
+        Team(id="quiet-team", name="Quiet Team", members=[writer], model=model, stream_member_events=False),
+        Team(id="full-team", name="Full Team", members=[writer], model=model, store_member_responses=True),
+        Team(id="state-team", name="State Team", members=[], model=model, session_state={"a": 1}, tools=tools),
+        Team(id="route-team", name="Route Team", members=[writer], model=model, mode="route"),
+    ]
+    agents = [
+        Agent(id="weather-agent", name="Weather Agent", role="Reports the weather", tools=[get_weather], model=model),
+        Agent(id="solo-agent", name="Solo Agent", tools=[get_weather, boom, remember], model=model),
+    ]
+    return Sample(teams, agents)
+
+
+def settings_for(db: Path, **changes: Any) -> Settings:
+    """Settings of a test's server: retries of model calls do not wait, everything else is as shipped."""
+    return Settings(**{"db": f"sqlite:///{db}", "model_retry_seconds": 0, **changes})
+
+
+def app_on(
+    db: Path, model: str | Model = "scripted", served: Sample | None = None, is_loopback: bool = True, **changes: Any
+) -> FastAPI:
+    """The application of the sample, or of what is ``served``, on the file ``db``."""
+    served = served or sample(model)
+    settings = settings_for(db, **changes)
+    return create_app(teams=served.teams, agents=served.agents, settings=settings, is_loopback=is_loopback)
+
+
+def copied_file(template: Path, folder: Path) -> Path:
+    """A new database in ``folder``: a copy of one that is up to date already, since making one takes half a second."""
+    return Path(shutil.copy(template, folder / "musterd.db"))
+
+
+@contextlib.asynccontextmanager
+async def in_process(app: FastAPI, model: Any = None, **client: Any) -> AsyncIterator[House]:
+    """Serve ``app`` to a client that calls it without a network. Answers come when they are whole."""
+    server: Server = app.state.server
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app), **{"base_url": "http://localhost", "timeout": None, **client}
+        ) as http,
+    ):
+        yield House(app, server, http, model)
+
+
+@contextlib.asynccontextmanager
+async def on_loopback(app: FastAPI, model: Any = None, **client: Any) -> AsyncIterator[House]:
+    """Serve ``app`` on a free port of loopback: with real connections, which close and fill up."""
+    server: Server = app.state.server
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host, port = listener.getsockname()[:2]
+        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=5)
+        running = _Uvicorn(config)
+        serving = asyncio.create_task(running.serve(sockets=[listener]))
+        try:
+            await running.is_up.wait()
+            async with httpx2.AsyncClient(
+                **{"base_url": f"http://{host}:{port}", "timeout": 60, "trust_env": False, **client}
+            ) as http:
+                yield House(app, server, http, model)
+        finally:
+            server.begin_stop()
+            running.should_exit = True
+            await serving
+
+
+class _Uvicorn(uvicorn.Server):
+    """Tells when it serves, and leaves the process's signals alone."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.is_up.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

@@ -1,0 +1,96 @@
+"""The scripted model, which tells what it was asked and waits where a test holds it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic_ai import RunContext
+from pydantic_ai.messages import ModelMessage, ModelResponseStreamEvent
+from pydantic_ai.models import ModelRequestParameters, StreamedResponse
+from pydantic_ai.settings import ModelSettings
+
+from musterd.models.plain import plain_messages
+from musterd.models.scripted import ScriptedModel
+
+
+@dataclass
+class Hold:
+    """A place where the model waits.
+
+    :param after: how many events of its answer (words, or calls) it gives before.
+    """
+
+    after: int
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def wait_here(self) -> None:
+        self.reached.set()
+        try:
+            await self.released.wait()
+        except asyncio.CancelledError:
+            self.stopped.set()
+            raise
+
+    def release(self) -> None:
+        """Let the model go on, now and whenever it comes here again."""
+        self.released.set()
+
+
+class HeldModel(ScriptedModel):
+    """Follows the script; a message that contains a word which is held makes it wait.
+
+    ``calls`` are the conversations that it was given, as pydantic-ai's messages.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[list[ModelMessage]] = []
+        self._parameters: list[ModelRequestParameters] = []
+        self._holds: dict[str, Hold] = {}
+
+    def hold(self, word: str, after: int = 0) -> Hold:
+        """Wait in every answer to a user message that contains ``word``."""
+        found = self._holds[word] = Hold(after)
+        return found
+
+    def asked(self, call: int = -1) -> list[dict[str, Any]]:
+        """One conversation that it was given, as ``role``/``content`` objects."""
+        return plain_messages(self.calls[call], self._parameters[call])
+
+    def _hold_of(self, messages: Sequence[dict[str, Any]]) -> Hold | None:
+        text = next((message["content"] for message in reversed(messages) if message["role"] == "user"), "")
+        return next((found for word, found in self._holds.items() if word in text), None)
+
+    @asynccontextmanager
+    async def request_stream(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+        run_context: RunContext[Any] | None = None,
+    ) -> AsyncGenerator[StreamedResponse]:
+        self.calls.append(list(messages))
+        self._parameters.append(model_request_parameters)
+        hold = self._hold_of(plain_messages(messages, model_request_parameters))
+        async with super().request_stream(messages, model_settings, model_request_parameters, run_context) as stream:
+            if hold is not None:
+                _hold_back(stream, hold)
+            yield stream
+
+
+def _hold_back(stream: StreamedResponse, hold: Hold) -> None:
+    whole = stream._get_event_iterator
+
+    async def in_two_parts() -> AsyncIterator[ModelResponseStreamEvent]:
+        given = 0
+        async for event in whole():
+            if given == hold.after:
+                await hold.wait_here()
+            given += 1
+            yield event
+
+    vars(stream)["_get_event_iterator"] = in_two_parts

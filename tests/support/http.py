@@ -1,0 +1,205 @@
+"""A client of the server under test: starts runs, polls them, reads streams as strict and as careless clients do."""
+
+import contextlib
+import json
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import httpx2
+from fastapi import FastAPI
+
+from musterd.http.server import Server
+from tests.support.brace_scanner import scan
+from tests.support.held_model import HeldModel
+
+_FRAME = re.compile(r"event: (?P<name>\w+)\n(?:id: (?P<index>\d+)\n)?data: (?P<data>\{.*\})")
+ERROR_KEYS = {"detail", "error_code", "request_id"}
+
+
+def read_stream(text: str) -> list[dict[str, Any]]:
+    """The events of a whole stream. AssertionError for what any real client would stumble over."""
+    found = []
+    for block in text.split("\n\n")[:-1]:
+        if block.startswith(":"):
+            assert "{" not in block, "a brace in a comment loses brace scanners the stream"
+            continue
+        frame = _FRAME.fullmatch(block)
+        assert frame, f"not a frame: {block!r}"
+        event = json.loads(frame["data"])
+        assert event["event"] == frame["name"]
+        assert "data" not in event
+        if frame["index"] is not None:
+            assert event["event_index"] == int(frame["index"])
+        found.append(event)
+    assert text.endswith("\n\n") or not text, "the stream breaks off inside a frame"
+    assert scan(text) == found
+    indexes = [event["event_index"] for event in found if "event_index" in event]
+    assert indexes == sorted(set(indexes)), "event_index is strictly increasing"
+    return found
+
+
+class Receipt(NamedTuple):
+    """A run that was accepted in the background, and how it was asked for."""
+
+    run_id: str
+    session_id: str
+    location: str
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A stream that was read to its end."""
+
+    response: httpx2.Response
+    events: list[dict[str, Any]]
+
+    @property
+    def names(self) -> list[str]:
+        """The events' names, runs of deltas as one."""
+        names: list[str] = []
+        for event in self.events:
+            if not (names and names[-1] == event["event"] and event["event"].endswith("RunContent")):
+                names.append(event["event"])
+        return names
+
+    def one(self, name: str) -> dict[str, Any]:
+        """The only event of this name."""
+        (event,) = self.all(name)
+        return event
+
+    def all(self, name: str) -> list[dict[str, Any]]:
+        """The events of this name."""
+        return [event for event in self.events if event["event"] == name]
+
+    def text(self, name: str = "TeamRunContent") -> str:
+        """The deltas of this name, put together."""
+        return "".join(event["content"] for event in self.all(name))
+
+
+class House:
+    """A running server and a client of it.
+
+    :param model: the model that a test holds, where it does.
+    """
+
+    def __init__(self, app: FastAPI, server: Server, http: httpx2.AsyncClient, model: HeldModel | None) -> None:
+        self.app = app
+        self.server = server
+        self.http = http
+        self._model = model
+
+    @property
+    def model(self) -> HeldModel:
+        """The model that can be held."""
+        assert self._model is not None, "serve with a HeldModel"
+        return self._model
+
+    async def post(self, message: str = "hello", to: str = "teams/demo-team", **fields: Any) -> httpx2.Response:
+        """Start a run by a form; ``files`` are uploads, ``headers`` are headers, all else are fields."""
+        files, headers = fields.pop("files", None), fields.pop("headers", None)
+        return await self.http.post(f"/{to}/runs", data={"message": message, **fields}, files=files, headers=headers)
+
+    async def run(self, message: str = "hello", to: str = "teams/demo-team", **fields: Any) -> dict[str, Any]:
+        """Run to the end; the answer to ``stream=false``."""
+        answer = await self.post(message, to, stream="false", **fields)
+        assert answer.status_code == 200, answer.text
+        return _object(answer)
+
+    async def begin(self, message: str = "hello", to: str = "teams/demo-team", **fields: Any) -> Receipt:
+        """Start a run in the background."""
+        answer = await self.post(message, to, background="true", stream="false", **fields)
+        assert answer.status_code == 202, answer.text
+        body = answer.json()
+        return Receipt(body["run_id"], body["session_id"], answer.headers["location"])
+
+    async def stream(self, message: str = "hello", to: str = "teams/demo-team", **fields: Any) -> Stream:
+        """Run to the end; its stream."""
+        answer = await self.post(message, to, stream="true", **fields)
+        assert answer.status_code == 200, answer.text
+        return Stream(answer, read_stream(answer.text))
+
+    async def poll(self, run: Receipt, wait: float = 0, to: str = "teams/demo-team") -> dict[str, Any]:
+        """The run as it stands, or once it has ended within ``wait`` seconds."""
+        query = {"session_id": run.session_id, **({"wait": wait} if wait else {})}
+        found: dict[str, Any] = await self.get(f"/{to}/runs/{run.run_id}", **query)
+        return found
+
+    async def ended(self, run: Receipt, to: str = "teams/demo-team") -> dict[str, Any]:
+        """The run once it has ended."""
+        return await self.poll(run, 60, to)
+
+    async def get(self, path: str, **query: Any) -> Any:
+        """The JSON of a GET that succeeds."""
+        answer = await self.http.get(path, params=query or None)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def cancel(self, run_id: str, to: str = "teams/demo-team") -> httpx2.Response:
+        """Ask for a run to be cancelled."""
+        return await self.http.post(f"/{to}/runs/{run_id}/cancel")
+
+    @contextlib.asynccontextmanager
+    async def reading(self, message: str, to: str = "teams/demo-team", **fields: Any) -> AsyncIterator["Reader"]:
+        """Read a stream event by event (on loopback only); leaving closes the connection."""
+        data = {"message": message, "stream": "true", **fields}
+        async with self.http.stream("POST", f"/{to}/runs", data=data) as answer:
+            assert answer.status_code == 200, await answer.aread()
+            yield Reader(answer)
+
+
+class Reader:
+    """A stream that is being read."""
+
+    def __init__(self, answer: httpx2.Response) -> None:
+        self.answer = answer
+        self._texts = answer.aiter_text()
+        self._text = ""
+        self.events: list[dict[str, Any]] = []
+
+    async def until(self, name: str) -> dict[str, Any]:
+        """The next event of this name."""
+        while True:
+            while "\n\n" in self._text:
+                block, _, self._text = self._text.partition("\n\n")
+                self.events += (new := read_stream(block + "\n\n"))
+                if new and new[0]["event"] == name:
+                    return new[0]
+            self._text += await anext(self._texts)
+
+    async def rest(self) -> list[dict[str, Any]]:
+        """All that comes until the stream closes."""
+        async for text in self._texts:
+            self._text += text
+        self.events += (new := read_stream(self._text))
+        self._text = ""
+        return new
+
+
+def _object(answer: httpx2.Response) -> dict[str, Any]:
+    value: dict[str, Any] = answer.json()
+    return value
+
+
+def problem(answer: httpx2.Response, status: int, code: str) -> str:
+    """The ``detail`` of an error answer that has the form of all error answers."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    body = answer.json()
+    assert set(body) == (ERROR_KEYS | {"errors"} if status == 422 else ERROR_KEYS), body
+    assert body["error_code"] == code
+    assert body["request_id"] == answer.headers["x-request-id"]
+    detail = body["detail"]
+    assert isinstance(detail, str)
+    assert detail
+    assert "Traceback" not in answer.text
+    return detail
+
+
+def wrong_fields(answer: httpx2.Response) -> list[tuple[str, ...]]:
+    """Where a 422 says that something is wrong; checks the form of each entry."""
+    problem(answer, 422, "VALIDATION_ERROR")
+    errors = answer.json()["errors"]
+    assert all(set(error) == {"type", "loc", "msg", "input"} for error in errors), errors
+    return [tuple(str(part) for part in error["loc"]) for error in errors]
