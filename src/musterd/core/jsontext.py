@@ -6,12 +6,17 @@ from musterd.core.errors import InvalidInput
 from musterd.core.jsontypes import Json
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_encode_ascii = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _encode_sorted = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True).encode
 
 
 def dumps(value: Json) -> str:
-    """``value`` as compact JSON text. NaN and infinities raise ValueError: they are not JSON."""
-    return _encode(value)
+    """``value`` as compact JSON text that can be stored and sent: what UTF-8 cannot say is escaped.
+
+    NaN and infinities raise ValueError, what is no JSON value TypeError.
+    """
+    text = _encode(value)
+    return text if text.isascii() or is_storable(text) else _encode_ascii(value)
 
 
 def canonical(value: Json) -> str:

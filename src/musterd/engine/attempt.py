@@ -183,19 +183,26 @@ class Attempt:
     # --- settle -----------------------------------------------------------------------------------
 
     async def _settle(self, how: Drive) -> Settled:
+        progress = self._loop.progress if self._loop is not None else Progress()  # it may have ended before it began
         try:
-            return await self._store_end(how)
+            return await self._store_end(how, progress)
         except CancelStored:
-            return await self._store_end(Drive(RunState.CANCELLED))
+            return await self._store_end(Drive(RunState.CANCELLED), progress)
+        except LeaseLost:
+            raise
+        except Exception as error:
+            log.exception("a run's end could not be stored as it was", run_id=self._run.run_id, exc_info=error)
+            self._outbox.discard()
+            return await self._store_end(Drive(RunState.ERROR, RunFailed(INTERNAL, "internal_error")), Progress())
 
-    async def _store_end(self, how: Drive) -> Settled:
+    async def _store_end(self, how: Drive, progress: Progress) -> Settled:
         run, loop = self._run, self._loop
-        progress = loop.progress if loop is not None else Progress()  # it may have ended before it began
         output, at = progress.output, clock.now()
         kind, data = end_event(run.run_id, progress, how.state, how.error)
         if output.seconds is None:
             output.seconds = max(at - (run.started_at or at), 0.0)
-        after = loop.run.state if loop is not None else self._state_before
+        is_loops = loop is not None and progress is loop.progress
+        after = loop.run.state if loop is not None and is_loops else self._state_before
         output.session_state = after or None
         if kind is EventKind.RUN_COMPLETED:
             data["output"] = output.as_json()

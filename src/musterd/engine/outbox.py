@@ -122,6 +122,12 @@ class Outbox:
             self._published(batch, settled.first_index)
             return settled
 
+    def discard(self) -> None:
+        """Give up what was added and could not be stored."""
+        self._batch = Batch()
+        self._open_delta.clear()
+        self._window = self._failure = None
+
     def close(self) -> None:
         """Stop the window's timer: nothing more will be stored."""
         self._stop_timer()

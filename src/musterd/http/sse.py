@@ -61,7 +61,7 @@ class EventStream(Response):
         finally:
             gone.cancel()
             self._reading.close()
-            presence.leave(root_id, is_over=self._is_over)
+            presence.leave(root_id, is_over=self._is_over, is_sent_away=self._reading.is_dropped)
 
     async def _send_all(self, send: Send, gone: "asyncio.Future[None]") -> None:
         if not self._is_new:

@@ -166,7 +166,7 @@ class RunService:
             await waiter.wait(seconds)
         finally:
             waiter.close()
-            self.presence.leave(root_id, is_over=False)
+            self.presence.leave(root_id)
         return await self.view(component, run_id, session_id, caller)
 
     async def of_session(self, component: Component, session_id: str, caller: Caller) -> list[RunView]:

@@ -2,12 +2,13 @@
 
 import asyncio
 import contextvars
+import inspect
 import json
 
 import structlog
 from pydantic_core import to_json
 
-from musterd.core import clock
+from musterd.core import clock, jsontext
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepState
 from musterd.specs import Tool, ToolContext
@@ -25,10 +26,12 @@ async def call_function(
     """Call a tool; whatever it raises is a result that says so, for the model to read."""
     context = _context(world, run, call_id, path)
     started_at, started = clock.now(), clock.monotonic()
-    step_state, is_error = StepState.COMPLETED, False
+    step_state, is_error, change = StepState.COMPLETED, False, None
     try:
         async with asyncio.timeout(tool.timeout_seconds):
             result = as_text(await _call(world, tool, arguments, context))
+        change = state.delta(run.state, context.session_state)
+        jsontext.dumps(change)  # what it left in the state must be JSON, or the tool failed
     except TimeoutError as error:
         is_ours = clock.monotonic() - started >= (tool.timeout_seconds or float("inf"))
         step_state, is_error = (StepState.UNKNOWN if is_ours else StepState.FAILED), True
@@ -46,7 +49,7 @@ async def call_function(
         started_at=started_at,
         seconds=clock.monotonic() - started,
         state=step_state,
-        state_delta=None if is_error else state.delta(run.state, context.session_state),
+        state_delta=None if is_error else change,
     )
 
 
@@ -72,7 +75,8 @@ async def _call(world: World, tool: Tool, arguments: JsonObject, context: ToolCo
         return await bound()
     copied = contextvars.copy_context()
     result: Json = await asyncio.get_running_loop().run_in_executor(world.threads, copied.run, bound)
-    return result
+    # A plain wrapper around an async function gives back what is still to be awaited.
+    return await result if inspect.isawaitable(result) else result
 
 
 def as_text(result: Json) -> str:

@@ -17,6 +17,7 @@ from pydantic_ai.tools import ToolDefinition
 from musterd.core import clock
 from musterd.core.errors import LimitReached, RunFailed
 from musterd.core.events import EventKind
+from musterd.core.jsontext import is_storable
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import Output, StepKind
 from musterd.models.call import ModelAnswer
@@ -155,6 +156,7 @@ class Loop:
         notes: JsonObject = {"seconds": round(answer.seconds, 6)}
         if answer.first_token_seconds is not None:
             notes["first_token_seconds"] = round(answer.first_token_seconds, 6)
+        _make_storable(response)
         response.metadata = {**(response.metadata or {}), NOTES: notes}
         calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
         for number, part in enumerate(calls):
@@ -232,6 +234,13 @@ class Loop:
 
     def _tell(self, kind: EventKind, data: JsonObject | None = None) -> None:
         self.world.tell(kind, self.run.run_id, data)
+
+
+def _make_storable(response: ModelResponse) -> None:
+    """Replace what a provider may send and nothing can store: half of a surrogate pair."""
+    for part in response.parts:
+        if isinstance(part, TextPart | ThinkingPart) and not is_storable(part.content):
+            part.content = part.content.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def _wanted_form(run: Assignment) -> AnswerForm | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pydantic_ai.messages import ToolCallPart
 from pydantic_ai.tools import ToolDefinition
 
-from musterd.core import clock
+from musterd.core import clock, jsontext
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind, StepState, ToolCall
@@ -194,9 +194,11 @@ class Toolbox:
 def _arguments(part: ToolCallPart) -> tuple[JsonObject, str | None]:
     """The arguments of a call, or why they cannot be read."""
     try:
-        return part.args_as_dict(raise_if_invalid=True), None
+        arguments = part.args_as_dict(raise_if_invalid=True)
+        jsontext.dumps(arguments)  # NaN gets through a lax parser, and into nothing after it
     except (ValueError, AssertionError):
         return {}, "The arguments are not a JSON object. Send the call again with one."
+    return arguments, None
 
 
 async def _together(calls: Sequence[Awaitable[ToolStep]]) -> list[ToolStep]:
