@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from musterd.core import clock
@@ -94,6 +95,8 @@ class Errors:
             answer = error
         except HTTPException as error:
             answer = from_http_exception(error)
+        except ClientDisconnect:  # in the middle of its request: nobody is left to be answered
+            return
         except Exception as error:
             log.exception("request failed", method=scope["method"], path=scope["path"], exc_info=error)
             answer = RequestError("Internal server error")

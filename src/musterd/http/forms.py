@@ -2,17 +2,16 @@
 
 from typing import Any
 
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from musterd.core import jsontext
-from musterd.core.errors import InvalidInput
+from musterd.core.errors import BadRequest, InvalidInput
 from musterd.core.settings import Settings
+from musterd.http.form_bodies import read_form
 from musterd.wire.files import Upload, media_of
 from musterd.wire.form import StartRequest, parse_json_body, parse_start
-
-MAX_FIELDS = 1000
-MAX_FILES = 100
+from musterd.wire.media import MEDIA_NAMES
 
 
 async def read_start(request: Request, settings: Settings) -> StartRequest:
@@ -23,32 +22,38 @@ async def read_start(request: Request, settings: Settings) -> StartRequest:
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type == "application/json":
-        return parse_json_body(await _json_body(request))
-    form = await _form(request, settings)
+        return parse_json_body(await _json_body(request, settings))
+    form = await read_form(request, content_type, settings)
     try:
         values: dict[str, Any] = {}
         uploads: list[Upload] = []
         for name, value in form.multi_items():
-            if isinstance(value, UploadFile):
-                uploads.append(await _upload(value))
-            else:
+            if not isinstance(value, UploadFile):
                 values[name] = value
+            elif value.filename or value.size:  # a browser sends an empty one where nothing was chosen
+                uploads.append(await _upload(value))
         return parse_start(values, media_of(uploads))
     finally:
         await form.close()
-
-
-async def _form(request: Request, settings: Settings) -> FormData:
-    return await request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=settings.field_bytes)
 
 
 async def _upload(file: UploadFile) -> Upload:
     return Upload(filename=file.filename or "", content_type=file.content_type or "", content=await file.read())
 
 
-async def _json_body(request: Request) -> Any:
+async def _json_body(request: Request, settings: Settings) -> Any:
     body = await request.body()
     try:
-        return jsontext.loads(body)
+        value = jsontext.loads(body)
     except (ValueError, RecursionError) as error:
         raise InvalidInput.at(("body",), "json_invalid", "The body is not JSON") from error
+    if len(body) > settings.field_bytes and isinstance(value, dict):
+        _check_lengths(value, settings.field_bytes)
+    return value
+
+
+def _check_lengths(fields: dict[str, Any], limit: int) -> None:
+    """Raise BadRequest when a text is longer than a field of a form may be."""
+    for name, value in fields.items():
+        if isinstance(value, str) and name not in MEDIA_NAMES and len(value.encode("utf-8", "replace")) > limit:
+            raise BadRequest(f"Field exceeded maximum size of {limit // 1024}KB.")

@@ -1,0 +1,94 @@
+"""Bodies of forms, of both kinds, as they come in.
+
+Starlette's parsers with two differences. Fields that hold media as text have no limit of their own. Bytes that are not
+UTF-8 become lone surrogates, which are refused with the field's name, where Starlette guesses another text; that
+includes what clients as curl send without percent signs.
+"""
+
+import contextlib
+from collections.abc import AsyncGenerator
+from urllib.parse import unquote_to_bytes
+
+from python_multipart.exceptions import FormParserError
+from starlette.datastructures import FormData
+from starlette.formparsers import FormParser, MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from musterd.core.errors import BadRequest
+from musterd.core.settings import Settings
+from musterd.wire.media import MEDIA_NAMES
+
+MAX_FIELDS = 1000
+MAX_FILES = 100
+
+
+class UrlencodedBody(FormParser):
+    """A body of ``application/x-www-form-urlencoded``."""
+
+    def __init__(self, request: Request, stream: AsyncGenerator[bytes, None], settings: Settings) -> None:
+        super().__init__(request.headers, stream, max_fields=MAX_FIELDS, max_part_size=settings.field_bytes)
+        self._limits = _limits(settings)
+
+    def on_field_data(self, data: bytes, start: int, end: int) -> None:
+        """Take a piece of a field's value."""
+        self.max_part_size = self._limits.get(self._field_name.decode("latin-1"), self._limits[""])
+        super().on_field_data(data, start, end)
+
+    def on_field_end(self) -> None:
+        """Take the field."""
+        super().on_field_end()
+        self._items[-1] = (_text(self._field_name), _text(self._field_value))
+
+
+class MultipartBody(MultiPartParser):
+    """A body of ``multipart/form-data``."""
+
+    def __init__(self, request: Request, stream: AsyncGenerator[bytes, None], settings: Settings) -> None:
+        super().__init__(
+            request.headers, stream, max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=settings.field_bytes
+        )
+        self._limits = _limits(settings)
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        """Take a piece of a part."""
+        self.max_part_size = self._limits.get(self._current_part.field_name, self._limits[""])
+        super().on_part_data(data, start, end)
+
+    def on_part_end(self) -> None:
+        """Take the part."""
+        super().on_part_end()
+        part = self._current_part
+        if part.file is None and self._charset == "utf-8":
+            self.items[-1] = (part.field_name, part.data.decode("utf-8", "surrogateescape"))
+
+
+_KINDS: dict[str, type[UrlencodedBody] | type[MultipartBody]] = {
+    "application/x-www-form-urlencoded": UrlencodedBody,
+    "multipart/form-data": MultipartBody,
+}
+
+
+async def read_form(request: Request, content_type: str, settings: Settings) -> FormData:
+    """The fields and files of a form; none when the body is not a form.
+
+    :raises BadRequest: it is broken, or a part of it is too large.
+    """
+    kind = _KINDS.get(content_type)
+    if kind is None:
+        return FormData()
+    try:
+        async with contextlib.aclosing(request.stream()) as stream:
+            return await kind(request, stream, settings).parse()
+    except MultiPartException as error:
+        raise BadRequest(error.message) from error
+    except FormParserError as error:
+        raise BadRequest("Invalid form data.") from error
+
+
+def _limits(settings: Settings) -> dict[str, int]:
+    """The longest value of a field by its name; "" stands for all that are not named."""
+    return {"": settings.field_bytes, **dict.fromkeys(MEDIA_NAMES, settings.body_bytes)}
+
+
+def _text(encoded: bytearray) -> str:
+    return unquote_to_bytes(bytes(encoded).replace(b"+", b" ")).decode("utf-8", "surrogateescape")
