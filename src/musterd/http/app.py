@@ -15,7 +15,7 @@ from musterd.core.errors import MusterdError, RequestError
 from musterd.core.settings import Settings
 from musterd.http.answers import error_answer
 from musterd.http.border import BodyLimit, Doors, Errors, Gate, RequestIds, from_http_exception
-from musterd.http.contract import add_operations
+from musterd.http.contract import add_operations, operations
 from musterd.http.docs import add_docs
 from musterd.http.server import Server
 from musterd.specs import Agent, Registry, Team
@@ -53,7 +53,7 @@ def create_app(
         description=settings.os_description,
         version=musterd.__version__,
         lifespan=lifespan,
-        openapi_url="/openapi.json" if settings.docs_enabled else None,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         exception_handlers={MusterdError: _answer_error, HTTPException: _answer_http_exception},
@@ -75,7 +75,7 @@ def create_app(
     app.state.server = server
     add_operations(app, server)
     if settings.docs_enabled:
-        add_docs(app)
+        add_docs(app, operations(server))
     return app
 
 

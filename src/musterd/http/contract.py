@@ -17,7 +17,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation of the API; its documentation stands under its id in :mod:`musterd.http.openapi`."""
+    """One operation of the API; :mod:`musterd.http.openapi` describes it under its id."""
 
     method: str
     path: str
@@ -71,4 +71,5 @@ def add_operations(app: FastAPI, server: Server) -> None:
             methods=[operation.method],
             operation_id=operation.operation_id,
             response_model=None,
+            include_in_schema=False,
         )

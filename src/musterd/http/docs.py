@@ -1,7 +1,145 @@
-"""The pages of the docs. Their assets come with the package: no page loads anything from elsewhere."""
+"""The pages of the docs. Their assets come with packages that are installed: no page loads anything from elsewhere.
 
+``/docs`` is Swagger UI and ``/redoc`` is ReDoc, both as files of the package ``fastapi-offline``, which is never
+imported. The document itself is put together when it is first asked for, so that a start does not pay for it.
+"""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from anyio import to_thread
 from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from musterd.core import jsontext
+from musterd.core.errors import NotFound
+from musterd.http.answers import JSON
+from musterd.http.contract import Operation
+
+_ASSETS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
+_REDOC = "redoc.standalone.js"
+_FOREIGN_LOGO = b"https://cdn.redoc.ly/redoc/logo-mini.svg"
+_NO_LOGO = b"data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg'/>"
+
+_HEADERS = {
+    # Nothing from elsewhere, whatever the assets may try; ReDoc writes styles and searches in a worker of its own.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src data:; connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+_ASSET_HEADERS = {"Cache-Control": "max-age=3600", "X-Content-Type-Options": "nosniff"}
+
+_PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<link rel="icon" href="data:,">
+{head}
+</head>
+<body>
+<div id="page"></div>
+{scripts}
+</body>
+</html>
+"""
+_SWAGGER_PAGE = _PAGE.format(
+    title="API · musterd",
+    head='<link rel="stylesheet" href="docs/swagger-ui.css">',
+    scripts='<script src="docs/swagger-ui-bundle.js"></script>\n<script src="docs/start.js"></script>',
+)
+_SWAGGER_START = """\
+SwaggerUIBundle({
+  url: "openapi.json",
+  dom_id: "#page",
+  deepLinking: true,
+  displayRequestDuration: true,
+  validatorUrl: null,
+});
+"""
+_REDOC_PAGE = _PAGE.format(
+    title="API · musterd",
+    head="<style>body { margin: 0 }</style>",
+    scripts=f'<script src="redoc/{_REDOC}"></script>\n<script src="redoc/start.js"></script>',
+)
+_REDOC_START = 'Redoc.init("openapi.json", {}, document.getElementById("page"));\n'
 
 
-def add_docs(app: FastAPI) -> None:
-    """Serve ``/docs`` and ``/redoc``."""
+class Docs:
+    """The document and its pages.
+
+    :param operations: what the application serves, in the order of the docs.
+    """
+
+    def __init__(self, operations: list[Operation], *, title: str, version: str) -> None:
+        self._operations = operations
+        self._title = title
+        self._version = version
+        self._documents: dict[str, bytes] = {}
+
+    def document(self, root_path: str = "") -> dict[str, Any]:
+        """The OpenAPI document of an application that is mounted at ``root_path``."""
+        from musterd.http.openapi.document import document
+
+        return document(self._operations, title=self._title, version=self._version, root_path=root_path)
+
+    async def openapi(self, request: Request) -> Response:
+        """The document as JSON."""
+        root_path = request.scope.get("root_path", "").rstrip("/")
+        content = self._documents.get(root_path)
+        if content is None:
+            content = self._documents[root_path] = jsontext.dumps(self.document(root_path)).encode()
+        return Response(content, media_type=JSON)
+
+    async def swagger(self, request: Request) -> Response:
+        """The page to try operations on."""
+        return HTMLResponse(_SWAGGER_PAGE, headers=_HEADERS)
+
+    async def redoc(self, request: Request) -> Response:
+        """The page to read."""
+        return HTMLResponse(_REDOC_PAGE, headers=_HEADERS)
+
+    async def swagger_asset(self, request: Request) -> Response:
+        """A file of the page to try operations on."""
+        name = request.path_params["name"]
+        if name == "start.js":
+            return _asset(_SWAGGER_START.encode(), "text/javascript")
+        if name not in _ASSETS:
+            raise NotFound
+        return _asset(await _read(name), _ASSETS[name])
+
+    async def redoc_asset(self, request: Request) -> Response:
+        """A file of the page to read. ReDoc names a logo on a foreign server; ours shows none."""
+        name = request.path_params["name"]
+        if name == "start.js":
+            return _asset(_REDOC_START.encode(), "text/javascript")
+        if name != _REDOC:
+            raise NotFound
+        return _asset((await _read(name)).replace(_FOREIGN_LOGO, _NO_LOGO), "text/javascript")
+
+
+def add_docs(app: FastAPI, operations: list[Operation]) -> None:
+    """Serve ``/openapi.json``, ``/docs`` and ``/redoc``."""
+    docs = Docs(operations, title=app.title, version=app.version)
+    app.openapi = docs.document  # type: ignore[method-assign] # what FastAPI would read from the handlers is nothing
+    app.add_route("/openapi.json", docs.openapi, include_in_schema=False)
+    app.add_route("/docs", docs.swagger, include_in_schema=False)
+    app.add_route("/docs/{name}", docs.swagger_asset, include_in_schema=False)
+    app.add_route("/redoc", docs.redoc, include_in_schema=False)
+    app.add_route("/redoc/{name}", docs.redoc_asset, include_in_schema=False)
+
+
+def _asset(content: bytes, media_type: str) -> Response:
+    return Response(content, media_type=media_type, headers=_ASSET_HEADERS)
+
+
+async def _read(name: str) -> bytes:
+    found = importlib.util.find_spec("fastapi_offline")
+    if found is None or found.origin is None:
+        raise NotFound("The package fastapi-offline, which has this file, is not installed.")
+    return await to_thread.run_sync((Path(found.origin).parent / "static" / name).read_bytes)

@@ -1,0 +1,45 @@
+"""The document, put together."""
+
+from collections.abc import Iterable
+
+from musterd.http.contract import Operation
+from musterd.http.openapi.answers import ERROR_SCHEMAS, HEADERS
+from musterd.http.openapi.core import CORE
+from musterd.http.openapi.core_schemas import CORE_SCHEMAS
+from musterd.http.openapi.described import Described, Schema
+from musterd.http.openapi.run_schemas import RUN_SCHEMAS
+from musterd.http.openapi.runs import run_operations
+from musterd.http.openapi.session_schemas import SESSION_SCHEMAS
+from musterd.http.openapi.sessions import SESSIONS
+
+DESCRIBED: dict[str, Described] = {**CORE, **run_operations("agent"), **run_operations("team"), **SESSIONS}
+"""What is documented, by operation id."""
+
+_ABOUT = """\
+Teams of agents over HTTP, as AgentOS 2.5.6 has it; a run that is accepted is stored and driven to its end.
+
+Start one with `POST /teams/{team_id}/runs` and `background=true`, then poll `GET /teams/{team_id}/runs/{run_id}`. \
+A poll may wait for the run's end with `?wait=SECONDS` (up to 60), and ask with `If-None-Match` whether anything \
+changed. Every answer carries `X-Request-ID`.
+"""
+
+
+def document(operations: Iterable[Operation], *, title: str, version: str, root_path: str = "") -> Schema:
+    """The OpenAPI document of these operations.
+
+    :param root_path: where the application is mounted in another one, or behind a proxy.
+    """
+    paths: dict[str, Schema] = {}
+    for operation in operations:
+        described = DESCRIBED[operation.operation_id].as_openapi(operation.operation_id)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = described
+    found: Schema = {"openapi": "3.1.0", "info": {"title": title, "description": _ABOUT, "version": version}}
+    if root_path:
+        found["servers"] = [{"url": root_path}]
+    found["paths"] = paths
+    found["components"] = {
+        "schemas": {**RUN_SCHEMAS, **SESSION_SCHEMAS, **CORE_SCHEMAS, **ERROR_SCHEMAS},
+        "headers": HEADERS,
+        "securitySchemes": {"HTTPBearer": {"type": "http", "scheme": "bearer"}},
+    }
+    return found

@@ -1,0 +1,91 @@
+"""The body of a request that starts a run, in each of the three ways that it may be sent."""
+
+from musterd.http.openapi.described import Schema, flag, free, many, text, whole
+
+_IDENTIFIER = {"maxLength": 255, "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$"}
+
+_PLAIN: dict[str, Schema] = {
+    "message": text("What is asked; not empty.", minLength=1, title="Message", examples=["Hello"]),
+    "stream": flag("Answer with events (`text/event-stream`) in place of the run's output.", default=True),
+    "background": flag("Answer 202 at once; wins over `stream` where that is left out.", default=False),
+    "session_id": text("The session to go on with; absent or empty: a new one.", **_IDENTIFIER),
+    "user_id": text("The user that the run is for.", **_IDENTIFIER),
+    "run_id": text(
+        "An id of your own, unique on this server. The same request again answers with the same run; another "
+        "request with this id is a 409.",
+        **_IDENTIFIER,
+    ),
+    "stream_events": flag("Stream all events; false: only the text, members' events and the end.", default=True),
+    "add_history_to_context": flag("Whether the model is shown earlier runs of the session."),
+    "use_json_schema": flag("Whether `output_schema` is a JSON schema."),
+    "monitor": flag("Accepted; without effect.", default=True),
+    "debug_mode": flag("Accepted; without effect."),
+    "version": whole("Accepted; without effect."),
+}
+
+_OBJECTS = {
+    "session_state": "What the session's state begins with.",
+    "dependencies": "What tools and instructions are given.",
+    "metadata": "Kept with the run and shown in it.",
+    "knowledge_filters": "Kept with the run.",
+    "output_schema": "The JSON schema that the answer must have.",
+}
+_MEDIA = {
+    "images": "Images",
+    "audio": "Audio",
+    "videos": "Videos",
+}
+_MEDIA_ITEM: Schema = {
+    "type": "object",
+    "properties": {
+        "url": text("Where it is; the server never fetches it itself."),
+        "content": text("The content in base64, in place of `url`; then `mime_type` is asked for."),
+        "mime_type": text(examples=["image/png"]),
+        "id": text(),
+        "filename": text(),
+    },
+}
+_MEDIA_WORDS = "a list of objects with `url`, or `content` (base64) and `mime_type`; `id` and `filename` if you like."
+_UPLOADS = many(
+    {"type": "string", "contentMediaType": "application/octet-stream"},
+    "Uploads: png jpeg webp heic heif, wav mp3, flv mov mpeg mp4 webm wmv 3gpp, pdf csv docx xlsx pptx txt md json.",
+)
+
+
+def _json_text(description: str) -> Schema:
+    return text(f"JSON text: {description}", contentMediaType="application/json")
+
+
+def _form(uploads: Schema | None) -> dict[str, Schema]:
+    objects = {name: _json_text(f"an object. {words}") for name, words in _OBJECTS.items()}
+    media = {name: _json_text(f"{words}, {_MEDIA_WORDS}") for name, words in _MEDIA.items()}
+    files = uploads or _json_text(f"Files, {_MEDIA_WORDS}")
+    return {**_PLAIN, "files": files, **objects, **media}
+
+
+def _json() -> dict[str, Schema]:
+    objects = {name: free(words) for name, words in _OBJECTS.items()}
+    media = {name: many(_MEDIA_ITEM, f"{words}.") for name, words in {**_MEDIA, "files": "Files"}.items()}
+    return {**_PLAIN, **objects, **media}
+
+
+def _content(properties: dict[str, Schema]) -> Schema:
+    return {"schema": {"type": "object", "properties": properties, "required": ["message"]}}
+
+
+def start_body() -> Schema:
+    """The body of ``POST …/runs``."""
+    return {
+        "required": True,
+        "content": {
+            "multipart/form-data": _content(_form(_UPLOADS)),
+            "application/x-www-form-urlencoded": _content(_form(None)),
+            "application/json": _content(_json()),
+        },
+    }
+
+
+def later_body(*names: str) -> Schema:
+    """The body of an operation that this version does not have: the peer's fields, none of which is read."""
+    properties = {name: text("Not read by this version.") for name in names}
+    return {"content": {"application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": properties}}}}

@@ -1,0 +1,187 @@
+"""The shapes of runs: what a run answers, and how lists show it."""
+
+from musterd.http.openapi.described import Schema, flag, free, many, nullable, number, record, ref, text, whole
+
+STATUSES = ("PENDING", "RUNNING", "PAUSED", "COMPLETED", "CANCELLED", "ERROR")
+
+_CONTENT: Schema = {
+    "description": "The answer: text, or an object when `content_type` names a schema. The error in words of a run "
+    "that failed; what was produced so far of one that was cancelled."
+}
+_AT = "unix seconds"
+
+_RUN: dict[str, Schema] = {
+    "run_id": text("The run's id."),
+    "session_id": text("The session's id; asked for when the run is polled."),
+    "parent_run_id": text("The run of the team that delegated this one."),
+    "user_id": text("The user that the run was started for."),
+    "input": ref("RunInput"),
+    "content": _CONTENT,
+    "content_type": text('"str", or the name of the schema that `content` has.'),
+    "reasoning_content": text("What the model thought aloud."),
+    "model": text("The provider's name of the model."),
+    "model_provider": text(),
+    "session_state": free("The session's state after the run."),
+    "created_at": whole(f"When it was accepted, in {_AT}."),
+    "events": many(free(), "The event that ended a failed run; else empty."),
+    "metrics": ref("RunMetrics"),
+    "status": ref("RunStatus"),
+    "messages": many(ref("Message"), "The conversation with the model."),
+    "tools": many(ref("ToolExecution"), "The tool calls, in order."),
+    "metadata": free("What the caller gave as `metadata`."),
+    "attempts": whole("How often the run was begun."),
+    "queued_at": number(f"When it began to wait, in {_AT}."),
+    "started_at": number(f"When it was first begun, in {_AT}."),
+    "first_token_at": number(f"When the model first said something, in {_AT}."),
+    "ended_at": number(f"When it ended, in {_AT}."),
+    "queue_position": whole("How many runs stand before it, while PENDING."),
+    "cancel": record("CancelRequest", {"requested_at": number(), "by": nullable(text())}),
+    "error": ref("RunError"),
+}
+_ALWAYS = {
+    "run_id",
+    "session_id",
+    "input",
+    "content_type",
+    "model",
+    "model_provider",
+    "created_at",
+    "metrics",
+    "status",
+}
+_MEMBER_RESPONSES = many(
+    {"anyOf": [ref("TeamRunOutput"), ref("RunOutput")]},
+    "The members' runs, of a team that stores them; else empty.",
+)
+
+
+def _output(title: str, component: str, **more: Schema) -> Schema:
+    named = {f"{component}_id": text(f"The {component}'s id."), f"{component}_name": text(f"The {component}'s name.")}
+    properties = {**named, **_RUN, **more}
+    optional = [name for name in _RUN if name not in _ALWAYS]
+    words = "A run. Keys without a value are left out; there may be further keys."
+    return record(title, properties, optional=optional, additionalProperties=True, description=words)
+
+
+def _media_list(description: str) -> Schema:
+    return many(free(), description)
+
+
+_LISTED: dict[str, Schema] = {
+    "run_id": text(),
+    "parent_run_id": text('The run of the team that delegated this one; "" at the top.'),
+    "status": ref("RunStatus"),
+    "run_input": text("The message."),
+    "content": {"description": 'The answer; "" until the run has ended.'},
+    "run_response_format": text(enum=["text", "json"]),
+    "reasoning_content": nullable(text()),
+    "reasoning_steps": many(free()),
+    "metrics": ref("RunMetrics"),
+    "messages": nullable(many(ref("Message"))),
+    "tools": nullable(many(ref("ToolExecution"))),
+    "events": nullable(many(free())),
+    "created_at": text(format="date-time"),
+    "references": many(free()),
+    "citations": nullable(free()),
+    "reasoning_messages": many(free()),
+    "session_state": nullable(free()),
+    "input_media": free("The attachments of the message."),
+    "images": _media_list(""),
+    "videos": _media_list(""),
+    "audio": _media_list(""),
+    "files": _media_list(""),
+    "response_audio": nullable(free()),
+}
+_NULLS = ("messages", "tools", "events", "citations", "session_state", "response_audio")
+
+_PERSONS = (
+    "requires_confirmation",
+    "confirmed",
+    "confirmation_note",
+    "requires_user_input",
+    "user_input_schema",
+    "user_feedback_schema",
+    "answered",
+    "external_execution_required",
+    "external_execution_silent",
+    "approval_type",
+    "approval_id",
+)
+
+_TOOL: dict[str, Schema] = {
+    "tool_call_id": text(),
+    "tool_name": text(),
+    "tool_args": free(),
+    "tool_call_error": nullable(flag("Whether it failed; null before it ran.")),
+    "result": nullable(text("What the model was told.")),
+    "metrics": nullable(free()),
+    "child_run_id": nullable(text("The member's run, of a delegation.")),
+    "stop_after_tool_call": flag(),
+    "created_at": whole(),
+    **{name: {"description": "What a person could decide; null where nobody is asked."} for name in _PERSONS},
+}
+
+_MESSAGE: dict[str, Schema] = {
+    "id": text(),
+    "role": text(enum=["system", "user", "assistant", "tool"]),
+    "content": text("Left out where the model only called tools."),
+    "reasoning_content": text(),
+    "from_history": flag("Whether it comes from an earlier run of the session."),
+    "stop_after_tool_call": flag(),
+    "tool_calls": many(free(), "The calls that the model made."),
+    "tool_call_id": text(),
+    "tool_name": text(),
+    "tool_args": free(),
+    "tool_call_error": flag(),
+    "metrics": free(),
+    "created_at": whole(),
+}
+_MESSAGE_ALWAYS = {"id", "role", "from_history", "stop_after_tool_call", "created_at"}
+
+_COUNTS = ("input_tokens", "output_tokens", "total_tokens", "cache_read_tokens", "cache_write_tokens")
+_METRICS: dict[str, Schema] = {
+    **{name: whole(minimum=0) for name in (*_COUNTS, "reasoning_tokens")},
+    "time_to_first_token": number("Seconds."),
+    "duration": number("Seconds."),
+    "details": free("The share of each model."),
+}
+
+RUN_SCHEMAS: dict[str, Schema] = {
+    "RunStatus": {"title": "RunStatus", "type": "string", "enum": list(STATUSES)},
+    "RunInput": record(
+        "RunInput",
+        {
+            "input_content": text("The message."),
+            **{name: _media_list("") for name in ("images", "videos", "audios", "files")},
+        },
+        optional=["images", "videos", "audios", "files"],
+    ),
+    "RunMetrics": record(
+        "RunMetrics", _METRICS, optional=list(_METRICS), description="What was used; `{}` until the run has ended."
+    ),
+    "RunError": record(
+        "RunError",
+        {
+            "code": text("The kind of failure, for programs.", examples=["model_error"]),
+            "message": text("The failure in words."),
+            "retryable": flag("Whether the same run may succeed another time."),
+        },
+    ),
+    "Message": record("Message", _MESSAGE, optional=[name for name in _MESSAGE if name not in _MESSAGE_ALWAYS]),
+    "ToolExecution": record("ToolExecution", _TOOL),
+    "TeamRunOutput": _output("TeamRunOutput", "team", member_responses=_MEMBER_RESPONSES),
+    "RunOutput": _output("RunOutput", "agent"),
+    "RunReceipt": record(
+        "RunReceipt",
+        {"run_id": text(), "session_id": text("Asked for when the run is polled."), "status": ref("RunStatus")},
+        description="Where a run stands.",
+    ),
+    "TeamRunSchema": record(
+        "TeamRunSchema", {**_LISTED, "team_id": text('"" for a run of an agent.')}, optional=_NULLS
+    ),
+    "RunSchema": record(
+        "RunSchema",
+        {**_LISTED, "agent_id": text('"" for a run of a team.'), "user_id": nullable(text())},
+        optional=[*_NULLS, "user_id"],
+    ),
+}

@@ -1,0 +1,190 @@
+"""The operations on runs, the same for teams and agents; one of them as the reference documents it, word for word."""
+
+from typing import Literal
+
+from musterd.http.openapi.answers import answer, errors, header
+from musterd.http.openapi.core import AGENT_ID, TEAM_ID
+from musterd.http.openapi.described import Answers, Described, Schema, in_path, in_query, many, number, ref, text, whole
+from musterd.http.openapi.run_bodies import later_body, start_body
+from musterd.http.openapi.run_schemas import STATUSES
+
+Kind = Literal["team", "agent"]
+
+_RUN_ID = in_path("run_id", "The run's id")
+_SESSION_ID = in_query("session_id", text("The run's session"), is_required=True)
+_IF_NONE_MATCH: Schema = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "The `ETag` of an earlier answer: 304 while the run has not changed since",
+}
+_CONTINUE = {
+    "team": (
+        *("requirements", "session_id", "user_id", "stream", "background", "input", "additional_instructions"),
+        *("continue_from", "fork", "regenerate", "replace_original"),
+    ),
+    "agent": ("tools", "session_id", "user_id", "stream"),
+}
+
+
+def run_operations(kind: Kind) -> dict[str, Described]:
+    """What is documented of the runs of teams, or of agents."""
+    return {
+        f"create_{kind}_run": _create(kind),
+        f"list_{kind}_runs": _list(kind),
+        f"get_{kind}_run": _get_team_run() if kind == "team" else _get_agent_run(),
+        f"cancel_{kind}_run": _cancel(kind),
+        f"continue_{kind}_run": _later(kind, f"Continue {kind.capitalize()} Run", later_body(*_CONTINUE[kind])),
+        f"resume_{kind}_run_stream": _later(
+            kind, f"Resume {kind.capitalize()} Run Stream", later_body("last_event_index", "session_id")
+        ),
+    }
+
+
+def _tags(kind: Kind) -> tuple[str, ...]:
+    return (f"{kind.capitalize()}s",)
+
+
+def _in_path(kind: Kind) -> Schema:
+    return TEAM_ID if kind == "team" else AGENT_ID
+
+
+def _output(kind: Kind) -> Schema:
+    return ref("TeamRunOutput" if kind == "team" else "RunOutput")
+
+
+def _create(kind: Kind) -> Described:
+    done = answer("The run at its end, or its events where `stream` is true", _output(kind))
+    done["content"]["text/event-stream"] = {
+        "schema": text("Events: `event:`, `id:` and one line of JSON in `data:`, until the run has ended.")
+    }
+    return Described(
+        tags=_tags(kind),
+        summary=f"Create {kind.capitalize()} Run",
+        description=f"Start a run of the {kind}. It is stored before it is answered, and goes on when the caller "
+        "goes away, but for a stream that nobody reads any more: that run is cancelled after a while.",
+        parameters=[_in_path(kind)],
+        body=start_body(),
+        answers={
+            "200": done,
+            "202": answer("Accepted; `Location` is where to poll", ref("RunReceipt"), header("Location")),
+            **errors(
+                *("401", "403", "413", "422", "429", "503"),
+                _400="The form cannot be read, a field is too long, or a file is of a type that is not taken",
+                _404=f"{kind.capitalize()} not found",
+                _409="The run id is taken by another request",
+            ),
+        },
+    )
+
+
+def _list(kind: Kind) -> Described:
+    words = f"The session's runs of this {kind}, each after the runs of its members. An unknown session has none."
+    return Described(
+        tags=_tags(kind),
+        summary=f"List {kind.capitalize()} Runs",
+        description=words,
+        parameters=[
+            _in_path(kind),
+            in_query("session_id", text("The session"), is_required=True),
+            in_query("status", text(f"Only runs in this state, in any case: {', '.join(STATUSES)}")),
+            in_query("limit", whole("Only the last so many runs", minimum=1, maximum=1000)),
+            in_query("before", text("Only runs accepted before this one")),
+        ],
+        answers={
+            "200": answer("The runs", many(ref("TeamRunSchema" if kind == "team" else "RunSchema"))),
+            **errors("401", "422", "503", _404=f"{kind.capitalize()} not found"),
+        },
+    )
+
+
+def _get_team_run() -> Described:
+    """The documented operation: equal to the reference, but for the schema of 200 and further answers."""
+    title = {"team_id": "Team Id", "run_id": "Run Id", "session_id": "Session Id"}
+    path: list[Schema] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "title": title[name]}}
+        for name in ("team_id", "run_id")
+    ]
+    words = "Session ID for the run"
+    session: Schema = {
+        "name": "session_id",
+        "in": "query",
+        "required": True,
+        "schema": {"type": "string", "description": words, "title": title["session_id"]},
+        "description": words,
+    }
+    answers: Answers = {
+        "200": _documented("Run output retrieved successfully", "TeamRunOutput"),
+        "304": answer("The run has not changed since the `ETag` in `If-None-Match`", None, header("ETag")),
+        "400": _documented("Bad Request", "BadRequestResponse"),
+        "401": _documented("Unauthorized", "UnauthenticatedResponse"),
+        "403": answer("Insufficient permissions", ref("ErrorResponse")),
+        "404": _documented("Team or run not found", "NotFoundResponse"),
+        "422": _documented("Validation Error", "ValidationErrorResponse"),
+        "429": answer("Too many requests", ref("ErrorResponse"), header("Retry-After")),
+        "500": _documented("Internal Server Error", "InternalServerErrorResponse"),
+        "503": errors("503")["503"],
+    }
+    return Described(
+        tags=_tags("team"),
+        summary="Get Team Run",
+        description="Retrieve the status and output of a team run. Use this to poll for background run completion."
+        "\n\nRequires the `session_id` that was returned when the run was created.",
+        parameters=[*path, session],
+        answers=answers,
+    )
+
+
+def _documented(description: str, schema: str) -> Schema:
+    """An answer exactly as the reference has it: without our headers."""
+    return {"description": description, "content": {"application/json": {"schema": ref(schema)}}}
+
+
+def _get_agent_run() -> Described:
+    found = answer("The run", ref("RunOutput"), header("ETag"), header("Retry-After", "Poll-After"))
+    unchanged = answer("The run has not changed", None, header("ETag"), header("Retry-After", "Poll-After"))
+    return Described(
+        tags=_tags("agent"),
+        summary="Get Agent Run",
+        description="The run as it stands, or once it has ended where `wait` is given.",
+        parameters=[
+            AGENT_ID,
+            _RUN_ID,
+            _SESSION_ID,
+            in_query("wait", number("Seconds to wait for the run's end, at most 60", minimum=0)),
+            _IF_NONE_MATCH,
+        ],
+        answers={
+            "200": found,
+            "304": unchanged,
+            **errors("401", "422", "503", _404="Agent or run not found"),
+        },
+    )
+
+
+def _cancel(kind: Kind) -> Described:
+    return Described(
+        tags=_tags(kind),
+        summary=f"Cancel {kind.capitalize()} Run",
+        description="Cancel the run with its members' runs. The answer comes when it has stopped, or after some "
+        "seconds; it says where the run stands then. A run that has ended stays as it is.",
+        parameters=[_in_path(kind), _RUN_ID],
+        answers={
+            "200": answer("Where the run stands", ref("RunReceipt")),
+            **errors("401", "403", "413", "422", "503", _404=f"{kind.capitalize()} or run not found"),
+        },
+    )
+
+
+def _later(kind: Kind, summary: str, body: Schema) -> Described:
+    return Described(
+        tags=_tags(kind),
+        summary=summary,
+        description="Not supported by this version: answers 422.",
+        parameters=[_in_path(kind), _RUN_ID],
+        body=body,
+        answers=errors(
+            *("401", "403", "413"), _404=f"{kind.capitalize()} not found", _422="Not supported by this version"
+        ),
+    )
