@@ -28,10 +28,11 @@ class Reading:
             page = await self._resources.database.read(
                 lambda tx: events.after(tx, self._root_id, self._last, PAGE_FLUSHES)
             )
-            for first_index, found in page:
+            for first_index, found in page.flushes:
                 self._last = first_index + len(found) - 1
                 yield Flush(first_index, found)
-            if len(page) < PAGE_FLUSHES:
+            self._last = page.last_index
+            if page.is_last:
                 return
 
     def take(self) -> Flush | None:

@@ -1,6 +1,6 @@
 """Acceptance: the one transaction after which a run cannot be lost."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from musterd.core import jsontext
 from musterd.core.errors import Conflict, TooManyRequests
@@ -38,7 +38,7 @@ ADD_IO = Statement("run_io_add", "INSERT INTO run_io (run_id, input) VALUES (:ru
 class Candidate:
     """A run that asks to be accepted.
 
-    :param run: its row; lane, seq, state and holder are decided here.
+    :param run: its row; lane, seq, state and holder are decided here, in the row that is returned.
     :param fingerprint: of the request; the same text for the same request.
     :param has_chosen_id: the client chose the run id, and may send the same request again.
     :param slot_worker: the worker that keeps a slot free for it, or None when it has to wait for one.
@@ -69,7 +69,7 @@ async def accept(tx: Tx, candidate: Candidate) -> Accepted:
     :raises TooManyRequests: too many runs wait already.
     :raises NotFound: the session belongs to another user.
     """
-    run, caller = candidate.run, candidate.caller
+    run, caller = replace(candidate.run), candidate.caller  # a copy: a transaction may be tried twice
     if candidate.has_chosen_id and (earlier := await _earlier(tx, candidate)):
         return Accepted(earlier, is_replay=True)
     now = run.created_at

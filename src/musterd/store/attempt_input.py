@@ -49,7 +49,7 @@ async def load(tx: Tx, run: RunRow, *, shows_history: bool, history_runs: int) -
 
 async def _history(tx: Tx, run: RunRow, limit: int) -> list[str]:
     rows = await runs.history(tx, run, limit)
-    return [row["messages"] for row in reversed(rows) if row["messages"] is not None]
+    return [row["messages"] for row in reversed(rows)]
 
 
 async def _blobs(tx: Tx, asked: Input) -> dict[str, bytes]:

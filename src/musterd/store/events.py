@@ -1,26 +1,43 @@
 """Stored events, from any index."""
 
 import json
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 from musterd.core.events import Event, EventKind
 from musterd.store.database import Statement, Tx
 
 AFTER = Statement(
     "events_after",
-    """SELECT first_index, payload FROM run_events WHERE root_id = :root_id AND first_index + count > :start
+    """SELECT first_index, count, payload FROM run_events
+       WHERE root_id = :root_id AND first_index + count > :start
+         AND first_index >= COALESCE((SELECT max(first_index) FROM run_events
+                                      WHERE root_id = :root_id AND first_index <= :start), 0)
        ORDER BY first_index LIMIT :limit""",
 )
 KNOWN_KINDS = frozenset(kind.value for kind in EventKind)
 
 
-async def after(tx: Tx, root_id: str, index: int, limit: int) -> Sequence[tuple[int, list[Event]]]:
-    """Up to ``limit`` stored flushes that hold events after ``index``: (index of the first event, events).
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Stored flushes, each with the index of its first event.
+
+    :param last_index: of the last event that was read, also where it was passed over.
+    :param is_last: whether nothing more was stored.
+    """
+
+    flushes: list[tuple[int, list[Event]]]
+    last_index: int
+    is_last: bool
+
+
+async def after(tx: Tx, root_id: str, index: int, limit: int) -> Page:
+    """The events after ``index`` of up to ``limit`` stored flushes.
 
     Events of kinds that a newer version wrote are passed over; their indexes stay unused.
     """
+    rows = await tx.all(AFTER, {"root_id": root_id, "start": index + 1, "limit": limit})
     found: list[tuple[int, list[Event]]] = []
-    for row in await tx.all(AFTER, {"root_id": root_id, "start": index + 1, "limit": limit}):
+    for row in rows:
         first = int(row["first_index"])
         run: list[Event] = []
         for kind, run_id, at, data in json.loads(row["payload"]):
@@ -33,4 +50,5 @@ async def after(tx: Tx, root_id: str, index: int, limit: int) -> Sequence[tuple[
             run.append(Event(EventKind(kind), run_id, at, data))
         if run:
             found.append((first, run))
-    return found
+    last_index = int(rows[-1]["first_index"]) + int(rows[-1]["count"]) - 1 if rows else index
+    return Page(found, last_index, is_last=len(rows) < limit)

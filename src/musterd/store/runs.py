@@ -13,10 +13,11 @@ _VIEW = f"""SELECT {qualified("r")}, io.input, io.output, io.messages,
             WHERE """
 VIEW = Statement("run_view", _VIEW + "r.run_id = :run_id")
 MEMBERS = Statement("run_members", _VIEW + "r.root_id = :root_id AND r.parent_id IS NOT NULL ORDER BY r.created_at")
-AHEAD = Statement(
+AHEAD = Statement(  # the holder and the queued: what has ended is not looked at, however much there is of it
     "runs_ahead",
-    """SELECT count(*) AS n FROM runs WHERE session_id = :lane AND seq < :seq AND parent_id IS NULL
-       AND state IN ('queued', 'ready', 'running')""",
+    """SELECT (SELECT count(*) FROM runs WHERE holder = :lane AND seq < :seq)
+            + (SELECT count(*) FROM runs WHERE lane = :lane AND seq < :seq AND state = 'queued' AND parent_id IS NULL)
+            AS n""",
 )
 TREE = Statement("run_tree", f"SELECT {RUN_COLUMNS} FROM runs WHERE root_id = :root_id")
 OF_COMPONENT = Statement(
@@ -29,7 +30,8 @@ HISTORY = Statement(
     "run_history",
     """SELECT r.run_id, io.input, io.output, io.messages FROM runs r JOIN run_io io ON io.run_id = r.run_id
        WHERE r.session_id = :session_id AND r.seq < :seq AND r.parent_id IS NULL AND r.component_kind = :kind
-       AND r.component_id = :component_id AND r.state IN ('completed', 'cancelled')
+       AND r.component_id = :component_id AND io.messages IS NOT NULL
+       AND (r.state = 'completed' OR (r.state = 'cancelled' AND r.first_token_at IS NOT NULL))
        ORDER BY r.seq DESC LIMIT :limit""",
 )
 
@@ -80,7 +82,7 @@ async def of_component(tx: Tx, session_id: str, kind: str, component_id: str, ca
 
 
 async def history(tx: Tx, run: RunRow, limit: int) -> Sequence[Row]:
-    """Input, output and messages of the last ``limit`` earlier runs of the same component and session, last first."""
+    """The last ``limit`` earlier runs of the same component and session that said something, last first."""
     return await tx.all(
         HISTORY,
         {

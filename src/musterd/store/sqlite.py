@@ -5,16 +5,17 @@ commit, each in a savepoint, so that the failure of one is its own.
 """
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from musterd.core.errors import MusterdError, StoreUnavailable
+from musterd.core.errors import StoreUnavailable
 from musterd.store.database import Params, Row, Statement, Work, drive, for_sqlite
 from musterd.store.sqlite_faults import is_database_fault, unavailable
 from musterd.store.upgrade import upgrade_sqlite
@@ -32,12 +33,14 @@ class _Job(Generic[T]):
     future: "asyncio.Future[T]"
     result: T | None = None
     error: BaseException | None = None
+    is_done: bool = False
 
 
 class SqliteTx:
     """A transaction on one SQLite connection; its methods never suspend."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
         self._execute = connection.execute
         self._executemany = connection.executemany
         self._texts: dict[str, str] = {}
@@ -70,16 +73,18 @@ class SqliteDatabase:
     """The records in one SQLite file.
 
     :param path: the file; made when it does not exist, its folder must exist.
+    :param busy_seconds: how long a transaction waits for another program that holds the file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = path
+        self._busy_seconds = busy_seconds
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._scanner: ThreadPoolExecutor | None = None
-        self._scan_tx: SqliteTx | None = None
-        self._reader: sqlite3.Connection | None = None
         self._read_tx: SqliteTx | None = None
+        self._is_open = False
+        self._has_fault = False
 
     async def open(self) -> None:
         """Bring the schema up to date and make the database usable.
@@ -87,74 +92,89 @@ class SqliteDatabase:
         :raises StartError: the file cannot be used, in words, or its schema is newer than this program.
         """
         await asyncio.get_running_loop().run_in_executor(None, upgrade_sqlite, self.path)
-        self._reader = self._connect(read_only=True)
-        self._read_tx = SqliteTx(self._reader)
+        self._read_tx = SqliteTx(self._connect(read_only=True))
         self._scanner = ThreadPoolExecutor(1, thread_name_prefix="musterd-scan")
         self._thread = threading.Thread(target=self._write_jobs, name="musterd-writer", daemon=True)
         self._thread.start()
+        self._is_open = True
 
     async def close(self) -> None:
         """Finish what was handed in, then let go of the file."""
+        self._is_open = False  # nothing more is handed in: it would wait for ever
+        loop = asyncio.get_running_loop()
         if self._thread is not None:
             self._jobs.put(None)
-            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+            await loop.run_in_executor(None, self._thread.join)
             self._thread = None
         if self._scanner is not None:
-            self._scanner.shutdown()
+            await loop.run_in_executor(None, self._scanner.shutdown)
             self._scanner = None
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        self._close_reader()
 
     def write(self, work: Work[T]) -> Awaitable[T]:
-        """Do ``work`` in a transaction; committed and durable when the awaitable is done."""
+        """Do ``work`` in a transaction; committed and durable when the awaitable is done.
+
+        ``work`` may be called again, when the commit that it shared with others failed.
+        """
+        self._require_open()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        if self._thread is None:
-            raise StoreUnavailable("The database is closed.")
         self._jobs.put(_Job(work, loop, future))
         return future
 
     async def read(self, work: Work[T]) -> T:
         """Do ``work`` on the event loop's own connection: meant for single rows by key."""
-        if self._reader is None or self._read_tx is None:
-            raise StoreUnavailable("The database is closed.")
-        return self._snapshot(self._reader, work(self._read_tx))
+        self._require_open()
+        if self._read_tx is None:
+            self._read_tx = SqliteTx(self._connect(read_only=True))
+        try:
+            return self._snapshot(self._read_tx, work)
+        except StoreUnavailable:
+            self._close_reader()
+            raise
 
     async def scan(self, work: Work[T]) -> T:
         """Do ``work`` on a thread of its own: meant for reads of many rows."""
-        if self._scanner is None:
-            raise StoreUnavailable("The database is closed.")
+        self._require_open()
         return await asyncio.get_running_loop().run_in_executor(self._scanner, self._scan, work)
+
+    def _require_open(self) -> None:
+        if not self._is_open:
+            raise StoreUnavailable("The database is closed.")
 
     def _scan(self, work: Work[T]) -> T:
         connection = self._connect(read_only=True)
         try:
-            return self._snapshot(connection, work(SqliteTx(connection)))
+            return self._snapshot(SqliteTx(connection), work)
         finally:
             connection.close()
 
-    def _snapshot(self, connection: sqlite3.Connection, coroutine: Coroutine[Any, Any, T]) -> T:
+    def _snapshot(self, tx: SqliteTx, work: Work[T]) -> T:
         try:
-            connection.execute("BEGIN")
+            tx.connection.execute("BEGIN")
             try:
-                return drive(coroutine)
+                return drive(work(tx))
             finally:
-                connection.execute("ROLLBACK")
+                _roll_back(tx.connection)
         except sqlite3.Error as error:
-            coroutine.close()
             raise unavailable(error, self.path) from error
+
+    def _close_reader(self) -> None:
+        if self._read_tx is not None:
+            _close(self._read_tx.connection)
+            self._read_tx = None
 
     def _connect(self, *, read_only: bool = False) -> sqlite3.Connection:
         try:
             connection = sqlite3.connect(
                 self.path,
-                timeout=BUSY_SECONDS,
+                timeout=self._busy_seconds,
                 isolation_level=None,
                 check_same_thread=False,
                 cached_statements=CACHED_STATEMENTS,
             )
             connection.row_factory = sqlite3.Row
+            connection.create_function("lower", 1, _lower, deterministic=True)  # SQLite's own knows ASCII only
             connection.execute("PRAGMA synchronous = FULL")
             if read_only:
                 connection.execute("PRAGMA query_only = ON")
@@ -165,23 +185,16 @@ class SqliteDatabase:
     # --- the writer thread ------------------------------------------------------------------------
 
     def _write_jobs(self) -> None:
-        connection: sqlite3.Connection | None = None
         tx: SqliteTx | None = None
         while True:
             jobs, is_last = self._next_jobs()
             if jobs:
-                try:
-                    if connection is None or tx is None:
-                        connection = self._connect()
-                        tx = SqliteTx(connection)
-                    self._commit_together(connection, tx, jobs)
-                except MusterdError as error:
-                    _fail(jobs, error)
+                tx = self._commit(tx, jobs)
                 _report(jobs)
             if is_last:
                 break
-        if connection is not None:
-            connection.close()
+        if tx is not None:
+            _close(tx.connection)
 
     def _next_jobs(self) -> tuple[list[_Job[Any]], bool]:
         """Wait for a job and take those that wait with it; True when the database closes after them."""
@@ -199,45 +212,69 @@ class SqliteDatabase:
             jobs.append(job)
         return jobs, False
 
-    def _commit_together(self, connection: sqlite3.Connection, tx: SqliteTx, jobs: list[_Job[Any]]) -> None:
-        """One commit for all of ``jobs``; where the database itself fails, each again in a commit of its own."""
-        if len(jobs) == 1:
-            self._commit_alone(connection, tx, jobs[0])
-            return
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            for job in jobs:
-                _do_in_savepoint(connection, tx, job)
-            connection.execute("COMMIT")
-        except sqlite3.Error:
-            _roll_back(connection)
-            for job in jobs:
-                self._commit_alone(connection, tx, job)
+    def _commit(self, tx: SqliteTx | None, jobs: list[_Job[Any]]) -> SqliteTx | None:
+        """Do and commit ``jobs``. The connection to go on with, or None after a fault: the next one sees the file anew.
 
-    def _commit_alone(self, connection: sqlite3.Connection, tx: SqliteTx, job: _Job[Any]) -> None:
-        job.result = job.error = None
+        A fault before a job was begun (no connection, another program holds the file) is the fault of all that wait.
+        """
+        self._has_fault = False
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            job.result = drive(job.work(tx))
-            connection.execute("COMMIT")
+            if tx is None:
+                tx = SqliteTx(self._connect())
+            self._commit_together(tx, jobs)
         except sqlite3.Error as error:
-            _roll_back(connection)
-            job.error = unavailable(error, self.path) if is_database_fault(error) else error
-        except BaseException as error:  # noqa: BLE001 - handed to whoever awaits the job
-            _roll_back(connection)
+            self._has_fault = True
+            _fail(jobs, unavailable(error, self.path))
+        except BaseException as error:  # noqa: BLE001 - handed to those who wait; the thread lives on
+            self._has_fault = True
+            _fail(jobs, error)
+        if self._has_fault and tx is not None:
+            _close(tx.connection)
+            return None
+        return tx
+
+    def _commit_together(self, tx: SqliteTx, jobs: list[_Job[Any]]) -> None:
+        """One commit for all of ``jobs``; where the database itself fails, each again in a commit of its own."""
+        if len(jobs) > 1:
+            tx.connection.execute("BEGIN IMMEDIATE")
+            try:
+                for job in jobs:
+                    _do_in_savepoint(tx, job)
+                tx.connection.execute("COMMIT")
+            except sqlite3.Error:
+                _roll_back(tx.connection)
+            else:
+                return
+        for job in jobs:
+            self._commit_alone(tx, job)
+
+    def _commit_alone(self, tx: SqliteTx, job: _Job[Any]) -> None:
+        job.result = job.error = None
+        tx.connection.execute("BEGIN IMMEDIATE")
+        try:
+            job.result = drive(job.work(tx))
+            tx.connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            _roll_back(tx.connection)
             job.error = error
+            if is_database_fault(error):
+                job.error, self._has_fault = unavailable(error, self.path), True
+        except BaseException as error:  # noqa: BLE001 - handed to whoever awaits the job
+            _roll_back(tx.connection)
+            job.error = error
+        job.is_done = True
 
 
-def _do_in_savepoint(connection: sqlite3.Connection, tx: SqliteTx, job: _Job[Any]) -> None:
-    connection.execute("SAVEPOINT job")
+def _do_in_savepoint(tx: SqliteTx, job: _Job[Any]) -> None:
+    tx.connection.execute("SAVEPOINT job")
     try:
         job.result = drive(job.work(tx))
     except BaseException as error:
         if isinstance(error, sqlite3.Error) and is_database_fault(error):
             raise
         job.error = error
-        connection.execute("ROLLBACK TO job")
-    connection.execute("RELEASE job")
+        tx.connection.execute("ROLLBACK TO job")
+    tx.connection.execute("RELEASE job")
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
@@ -246,9 +283,19 @@ def _roll_back(connection: sqlite3.Connection) -> None:
         connection.execute("ROLLBACK")
 
 
+def _close(connection: sqlite3.Connection) -> None:
+    with contextlib.suppress(sqlite3.Error):
+        connection.close()
+
+
+def _lower(value: str | float | bytes | None) -> str | float | bytes | None:
+    return value.lower() if isinstance(value, str) else value
+
+
 def _fail(jobs: list[_Job[Any]], error: BaseException) -> None:
     for job in jobs:
-        job.error = error
+        if not job.is_done:
+            job.error = error
 
 
 def _report(jobs: list[_Job[Any]]) -> None:
@@ -257,7 +304,7 @@ def _report(jobs: list[_Job[Any]]) -> None:
     for job in jobs:
         by_loop.setdefault(job.loop, []).append(job)
     for loop, done in by_loop.items():
-        if not loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits there any more
             loop.call_soon_threadsafe(_resolve, done)
 
 

@@ -20,6 +20,8 @@ _ADVICE: dict[int, tuple[str, str]] = {
         "close what has it open, or move it away from there",
     ),
     sqlite3.SQLITE_LOCKED: ("another program holds the database", "close what has it open"),
+    sqlite3.SQLITE_PROTOCOL: ("another program holds the database", "close what has it open"),
+    sqlite3.SQLITE_PERM: ("the file may not be used", "make it and its folder writable for the server's user"),
     sqlite3.SQLITE_CORRUPT: ("the file is damaged", "stop the server and restore the file from a backup"),
     sqlite3.SQLITE_NOTADB: (
         "the file is not a SQLite database",

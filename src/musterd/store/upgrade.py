@@ -106,22 +106,24 @@ def _revision(path: Path) -> str | None:
 def _migrate(path: Path) -> None:
     from alembic import command
     from alembic.config import Config
-    from sqlalchemy import create_engine
+    from sqlalchemy import create_engine, event
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.pool import NullPool
 
-    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+    # Python's driver begins no transaction for DDL: a process killed in between would leave half a schema.
+    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool, connect_args={"isolation_level": None})
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     try:
+        with contextlib.closing(sqlite3.connect(path)) as plain:
+            plain.execute("PRAGMA journal_mode = WAL")
         with engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-            connection.exec_driver_sql("PRAGMA synchronous = FULL")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             connection.commit()
-    except DBAPIError as error:
-        cause = error.orig
+    except (DBAPIError, sqlite3.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
         what, cure = advice(cause) if isinstance(cause, sqlite3.Error) else (str(cause), "see the error")
         raise StartError(f"{path}: the schema could not be brought up to date: {what} — {cure}") from error
     finally:

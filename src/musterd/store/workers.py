@@ -14,7 +14,11 @@ ADD = Statement(
        VALUES (:id, :components, :host, :pid, :now)""",
 )
 REMOVE = Statement("worker_remove", "DELETE FROM workers WHERE id = :id")
-ALL = Statement("workers_all", "SELECT id FROM workers")
+ALL = Statement(
+    "workers_all",
+    """SELECT id FROM workers
+       UNION SELECT worker FROM runs WHERE state = 'running' AND parent_id IS NULL AND worker IS NOT NULL""",
+)
 RUNNING = Statement(
     "worker_runs",
     f"SELECT {RUN_COLUMNS} FROM runs WHERE state = 'running' AND parent_id IS NULL AND worker = :worker",
@@ -51,7 +55,7 @@ async def instance(tx: Tx, new_id: str, version: str, now: float) -> str:
 
 
 async def known(tx: Tx) -> list[str]:
-    """The workers that have announced themselves and not left."""
+    """The workers that have announced themselves and not left, and whoever holds a run."""
     return [row["id"] for row in await tx.all(ALL, {})]
 
 

@@ -148,13 +148,14 @@ def _create_run_indexes() -> None:
     op.create_index("runs_holder", "runs", ["holder"], unique=True)
     op.create_index("runs_session", "runs", ["session_id", "seq"])
     op.create_index("runs_root", "runs", ["root_id"])
-    for state, columns in {
+    waiting: dict[str, list[str | sa.TextClause]] = {
         "queued": ["lane", "seq"],
-        "ready": ["priority", "queued_at"],
+        "ready": [sa.text("priority DESC"), "queued_at"],
         "running": ["worker"],
         "scheduled": ["not_before"],
         "paused": ["expires_at"],
-    }.items():
+    }
+    for state, columns in waiting.items():
         where = sa.text(f"state = '{state}' AND parent_id IS NULL")
         op.create_index(f"runs_{state}", "runs", columns, sqlite_where=where, postgresql_where=where)
 
