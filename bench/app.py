@@ -15,10 +15,6 @@ def get_weather(city: str) -> str:
 
 MODEL = "openai-chat:fake-model"
 
-weather = Agent(
-    id="weather-agent", name="Weather Agent", role="Knows the weather", model=MODEL, tools=[get_weather]
-)
+weather = Agent(id="weather-agent", name="Weather Agent", role="Knows the weather", model=MODEL, tools=[get_weather])
 writer = Agent(id="writer-agent", name="Writer Agent", role="Writes short texts", model=MODEL)
-team = Team(
-    id="demo-team", name="Demo Team", model=MODEL, members=[weather, writer], instructions=["Be brief"]
-)
+team = Team(id="demo-team", name="Demo Team", model=MODEL, members=[weather, writer], instructions=["Be brief"])

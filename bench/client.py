@@ -42,9 +42,7 @@ class Client:
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=120)
-        self.http = aiohttp.ClientSession(
-            self.url, connector=connector, timeout=aiohttp.ClientTimeout(total=300)
-        )
+        self.http = aiohttp.ClientSession(self.url, connector=connector, timeout=aiohttp.ClientTimeout(total=300))
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -15,9 +15,7 @@ WORK = ROOT / ".bench"
 PEER_VENV = WORK / "venv-agno"
 PEER_REQUIREMENTS = ROOT / "bench" / "peer" / "requirements.txt"
 START_SECONDS = 60
-CPU_CLOCK = (
-    2  # clock_getcpuclockid(3): what the scheduler counted for a whole process, ended threads included
-)
+CPU_CLOCK = 2  # clock_getcpuclockid(3): what the scheduler counted for a whole process, ended threads included
 
 
 class NoFigure(Exception):
@@ -46,9 +44,10 @@ class Server:
 
     name = ""
 
-    def __init__(self, model_url: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, model_url: str, environment: Mapping[str, str] | None = None, db: Path | None = None) -> None:
         self.model_url = model_url
         self.environment = dict(environment or {})
+        self.kept_db = db
 
     def command(self) -> list[str]:
         raise NotImplementedError
@@ -59,15 +58,14 @@ class Server:
     def __enter__(self) -> "Server":
         WORK.mkdir(exist_ok=True)
         self.folder = tempfile.TemporaryDirectory(prefix="db-", dir=WORK)
-        self.db = Path(self.folder.name) / "bench.db"
+        self.db = self.kept_db or Path(self.folder.name) / "bench.db"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = (WORK / f"{self.name}.log").open("ab")
         environment = {**os.environ, **self.surroundings(), **self.environment}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling at every start is nobody's normal
         began = time.perf_counter()
-        self.process = subprocess.Popen(
-            self.command(), cwd=ROOT, env=environment, stdout=self.log, stderr=self.log
-        )
+        self.process = subprocess.Popen(self.command(), cwd=ROOT, env=environment, stdout=self.log, stderr=self.log)
         try:
             self.wait_until_healthy()
         except BaseException:

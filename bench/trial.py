@@ -4,7 +4,7 @@ import asyncio
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from bench.client import Client
@@ -84,12 +84,15 @@ class Bench:
             for place in range(len(sides)) if turn % 2 else reversed(range(len(sides))):
                 side, into = sides[place], samples[place]
                 share = max(1, counts[place] // rounds)
-                if side.is_ours and self.profiler:
-                    with self.profiler.watch(side.server.process.pid):
-                        await self.round(side, act, share, clients, into)
-                else:
+                with self.watching(side):
                     await self.round(side, act, share, clients, into)
         return samples
+
+    def watching(self, side: Side) -> AbstractContextManager[None]:
+        """Sample our side during a block, where a profile is wanted."""
+        if side.is_ours and self.profiler:
+            return self.profiler.watch(side.server.process.pid)
+        return nullcontext()
 
     async def round(self, side: Side, act: Act, count: int, clients: int, into: Samples) -> None:
         """Do `act` `count` times and add what it took."""

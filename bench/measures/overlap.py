@@ -92,9 +92,7 @@ async def watch(side: Side, runs: list[tuple[str, str]]) -> tuple[list[str], flo
         await asyncio.sleep(pause)
         left = [place for place, state in enumerate(states) if state not in ENDED]
         seen = await asyncio.gather(*(side.client.state(*runs[place]) for place in left))
-        has_moved = any(
-            states[place] != state and state in ENDED for place, state in zip(left, seen, strict=True)
-        )
+        has_moved = any(states[place] != state and state in ENDED for place, state in zip(left, seen, strict=True))
         for place, state in zip(left, seen, strict=True):
             states[place] = state
         if has_moved:

@@ -1,38 +1,45 @@
-"""A long answer, streamed: 2,000 words, a chunk each."""
+"""A long answer, streamed: 2,000 words, a chunk each, at once and at the pace of a fast model."""
 
 from bench.client import Stream
 from bench.figures import Bar, Figure
-from bench.trial import CLIENTS, Bench, Side
+from bench.trial import CLIENTS, Bench, Samples, Side
 
 WORDS = 2000
-MESSAGE = f"[[WORDS {WORDS}]]"
+PACE_MS = 5
 
 
 async def measure(bench: Bench) -> list[Figure]:
     seen: dict[str, Stream] = {}
 
-    async def read(side: Side) -> None:
-        seen[side.server.name] = await side.client.stream(MESSAGE)
+    async def at_once(side: Side) -> None:
+        seen[side.server.name] = await side.client.stream(f"[[WORDS {WORDS}]]")
+
+    async def paced(side: Side) -> None:
+        seen[side.server.name] = await side.client.stream(f"[[WORDS {WORDS} {PACE_MS}]]")
 
     async with bench.sides() as sides:
-        samples = await bench.compare(sides, read, ours=80, peer=32, rounds=2, clients=CLIENTS)
-    streams = [seen[side.server.name] for side in sides]
-    peer, said = (samples[1], streams[1]) if len(samples) > 1 else (None, None)
-    name = "stream of 2,000 words"
+        samples = await bench.compare(sides, at_once, ours=80, peer=32, rounds=2)
+        streams = [seen[side.server.name] for side in sides]
+        aims = Bar(at_most=200, is_aim=True), Bar(at_most=80, is_aim=True)  # set for a model that answers at once
+        figures = rows("stream of 2,000 words at once", samples, streams, *aims)
+        samples = [Samples() for _ in sides]
+        for side, into in zip(sides, samples, strict=True):
+            with bench.watching(side):
+                await bench.round(side, paced, CLIENTS, CLIENTS, into)
+        name = f"stream of 2,000 words, {PACE_MS} ms apart"
+        figures += rows(name, samples, [seen[side.server.name] for side in sides])
+    return figures
+
+
+def rows(
+    name: str, samples: list[Samples], streams: list[Stream], most_cpu: Bar | None = None, most_size: Bar | None = None
+) -> list[Figure]:
+    """Return the figures of one pace."""
+    cpu: list[float | None] = [*(each.cpu for each in samples), None]
+    events = [*(stream.events for stream in streams), None]
+    size = [*(stream.bytes / 1000 for stream in streams), None]
     return [
-        Figure(
-            name=f"{name}: CPU",
-            unit="ms",
-            ours=samples[0].cpu,
-            peer=peer and peer.cpu,
-            bar=Bar(at_most=200, is_aim=True),
-        ),
-        Figure(name=f"{name}: events", unit="", ours=streams[0].events, peer=said and said.events),
-        Figure(
-            name=f"{name}: size",
-            unit="kB",
-            ours=streams[0].bytes / 1000,
-            peer=said and said.bytes / 1000,
-            bar=Bar(at_most=80, is_aim=True),
-        ),
+        Figure(name=f"{name}: CPU", unit="ms", ours=cpu[0] or 0, peer=cpu[1], bar=most_cpu),
+        Figure(name=f"{name}: events", unit="", ours=events[0] or 0, peer=events[1]),
+        Figure(name=f"{name}: size", unit="kB", ours=size[0] or 0, peer=size[1], bar=most_size),
     ]

@@ -13,7 +13,8 @@ RUNS_WAITING = 1000
 SLOW = "[[SLEEP 600000]]"
 PATIENCE_SECONDS = 90
 IDLE_SECONDS = 3
-ENVIRONMENT = {"MUSTERD_CONCURRENCY": str(RUNS_WAITING), "MUSTERD_MODEL_CALLS": str(RUNS_WAITING)}
+LIMITS = ("MUSTERD_CONCURRENCY", "MUSTERD_MODEL_CALLS", "MUSTERD_PROVIDER_CALLS")
+ENVIRONMENT = dict.fromkeys(LIMITS, str(RUNS_WAITING))
 
 
 @dataclass
@@ -38,9 +39,7 @@ async def measure(bench: Bench) -> list[Figure]:
     name = f"{RUNS_WAITING:,} runs that wait"
     reached = Bar(at_least=RUNS_WAITING)
     return [
-        Figure(
-            name=f"{name}: at the model", unit="", ours=ours.waiting, peer=peer and peer.waiting, bar=reached
-        ),
+        Figure(name=f"{name}: at the model", unit="", ours=ours.waiting, peer=peer and peer.waiting, bar=reached),
         Figure(name=f"{name}: memory", unit="MB", ours=ours.rss_mb, peer=peer and peer.rss_mb),
         Figure(
             name=f"{name}: memory a run",
@@ -49,9 +48,7 @@ async def measure(bench: Bench) -> list[Figure]:
             peer=peer and peer.kb_a_run,
             bar=Bar(at_most=40),
         ),
-        Figure(
-            name=f"{name}: CPU a second", unit="ms", ours=ours.idle_cpu_ms, peer=peer and peer.idle_cpu_ms
-        ),
+        Figure(name=f"{name}: CPU a second", unit="ms", ours=ours.idle_cpu_ms, peer=peer and peer.idle_cpu_ms),
     ]
 
 

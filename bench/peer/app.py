@@ -37,9 +37,7 @@ weather = Agent(
     db=db,
     telemetry=False,
 )
-writer = Agent(
-    id="writer-agent", name="Writer Agent", role="Writes short texts", model=model(), db=db, telemetry=False
-)
+writer = Agent(id="writer-agent", name="Writer Agent", role="Writes short texts", model=model(), db=db, telemetry=False)
 team = Team(
     id="demo-team",
     name="Demo Team",
