@@ -50,8 +50,7 @@ _ALWAYS = {
     "status",
 }
 _MEMBER_RESPONSES = many(
-    {"anyOf": [ref("TeamRunOutput"), ref("RunOutput")]},
-    "The members' runs, of a team that stores them; else empty.",
+    free(), "The members' runs (RunOutput or TeamRunOutput), of a team that stores them; else empty."
 )
 
 
