@@ -16,7 +16,7 @@ from musterd.core.records import RunRow
 from musterd.core.states import RunState
 from musterd.engine.journal import Journal
 from musterd.engine.media import prompt_of
-from musterd.engine.outbox import Outbox
+from musterd.engine.outbox import Outbox, until_available
 from musterd.engine.resources import Resources
 from musterd.specs import Component
 from musterd.store import attempt_input
@@ -85,10 +85,13 @@ class Attempt:
         if component is None:
             raise RuntimeError(f"{run.component_kind} {run.component_id} is not served here")
         spec = component.spec
-        found = await resources.database.read(
-            lambda tx: attempt_input.load(
-                tx, run, shows_history=spec.add_history_to_context, history_runs=spec.num_history_runs
-            )
+        found = await until_available(
+            lambda: resources.database.read(
+                lambda tx: attempt_input.load(
+                    tx, run, shows_history=spec.add_history_to_context, history_runs=spec.num_history_runs
+                )
+            ),
+            run.run_id,
         )
         options = found.input.options
         self._state_before = found.state
@@ -132,26 +135,27 @@ class Attempt:
 
     async def _drive(self) -> Drive:
         seconds = self._resources.settings.run_seconds
+        limit = asyncio.timeout(seconds)
         try:
             self._driving = asyncio.create_task(self._drive_loop())
             if self._is_cancelled:
                 self._driving.cancel()
-            async with asyncio.timeout(seconds):
+            async with limit:
                 await self._driving
             return Drive(RunState.COMPLETED)
-        except TimeoutError:
-            limit = LimitReached(f"The run's time limit of {seconds:g} s was reached.", "time_limit")
-            return Drive(RunState.ERROR, limit)
-        except asyncio.CancelledError:
-            if not self._is_cancelled or self._is_given_up():
-                await self._stop_driving()
-                raise
-            return Drive(RunState.CANCELLED)
         except RunFailed as error:
             return Drive(RunState.ERROR, error)
         except LeaseLost:
             raise
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if self._is_given_up():
+                await self._stop_driving()
+                raise
+            if self._is_cancelled:
+                return Drive(RunState.CANCELLED)
+            if limit.expired():
+                reached = LimitReached(f"The run's time limit of {seconds:g} s was reached.", "time_limit")
+                return Drive(RunState.ERROR, reached)
             log.exception("run failed inside the server", run_id=self._run.run_id, exc_info=error)
             return Drive(RunState.ERROR, RunFailed(INTERNAL, "internal_error"))
 

@@ -80,13 +80,13 @@ class EmbeddedEngine:
         if self._claimer is not None:
             self._claimer.cancel()
             await asyncio.wait([self._claimer])
-        tasks = [live.task for live in self._live.values()]
+        tasks = {live.task for live in self._live.values()}
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        if self._sweeping:
-            await asyncio.wait(self._sweeping)
+        if waiting := tasks | self._sweeping:
+            _, stuck = await asyncio.wait(waiting, timeout=self._resources.settings.drain_seconds)
+            if stuck:
+                log.warning("some tools do not stop; their runs are handed over all the same", tasks=len(stuck))
         try:
             await self._resources.database.write(
                 lambda tx: workers.release_runs(tx, self.worker, clock.now(), crashed=False)
@@ -130,9 +130,10 @@ class EmbeddedEngine:
             self._wake.set()
 
     def launch(self, run: RunRow) -> None:
-        """Drive a run that was accepted as running in a kept slot."""
+        """Drive a run that was accepted as running in a kept slot. An engine that stops hands it over instead."""
         self._reserved -= 1
-        self._begin(run)
+        if self.is_ready:
+            self._begin(run)
 
     def wake(self) -> None:
         """A run may be ready."""
@@ -148,7 +149,9 @@ class EmbeddedEngine:
             self._wake.clear()
             try:
                 await self._claim()
-            except StoreUnavailable:
+            except Exception as error:  # whatever it was, claims must go on
+                if not isinstance(error, StoreUnavailable):
+                    log.exception("claiming failed", worker=self.worker, exc_info=error)
                 await clock.sleep(RETRY_SECONDS)
                 self._wake.set()
 
@@ -180,13 +183,16 @@ class EmbeddedEngine:
         self._live[run.run_id] = _Live(attempt, asyncio.create_task(self._execute(run, attempt)))
 
     async def _execute(self, run: RunRow, attempt: Attempt) -> None:
+        settled = None
         try:
             settled = await attempt.execute()
+        except Exception as error:  # its end cannot be stored: the next worker that takes it over tries again
+            log.exception("a run was left without an end", run_id=run.run_id, exc_info=error)
         finally:
             del self._live[run.run_id]
             if self._has_backlog:
                 self._wake.set()
-        self._resources.hub.settled(run.run_id)
+            self._resources.hub.settled(run.run_id)
         if settled is None:
             return
         if settled.promoted is not None:

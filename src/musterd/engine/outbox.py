@@ -43,6 +43,7 @@ class Outbox:
         self._lock = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._window: asyncio.Task[None] | None = None
+        self._commits: set[asyncio.Task[None]] = set()
         self._has_flushed = False
         self._request_indexes: dict[str, int] = {}
         self._taken = 0
@@ -98,7 +99,7 @@ class Outbox:
         :raises LeaseLost: the attempt is not the run's current one.
         """
         # Shielded: a cancelled loop must not leave a flush half told to the readers.
-        await asyncio.shield(asyncio.create_task(self._commit_to(self._added)))
+        await asyncio.shield(self._commit_soon())
 
     async def settle(self, end: End, end_event: Event) -> Settled:
         """Store what is left together with the run's end.
@@ -129,8 +130,10 @@ class Outbox:
         self._window = self._failure = None
 
     def close(self) -> None:
-        """Stop the window's timer: nothing more will be stored."""
+        """Nothing more will be stored."""
         self._stop_timer()
+        for task in self._commits:
+            task.cancel()
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -148,7 +151,7 @@ class Outbox:
         self._timer = None
         if self._window is None or self._window.done():
             self._raise_window_failure()
-            self._window = asyncio.create_task(self._commit_to(self._added))
+            self._window = self._commit_soon()
         else:  # the last window is still being stored
             self._start_timer()
 
@@ -162,6 +165,17 @@ class Outbox:
         self._raise_window_failure()
         if self._failure is not None:
             raise self._failure
+
+    def _commit_soon(self) -> "asyncio.Task[None]":
+        task = asyncio.create_task(self._commit_to(self._added))
+        self._commits.add(task)
+        task.add_done_callback(self._committed)
+        return task
+
+    def _committed(self, task: "asyncio.Task[None]") -> None:
+        self._commits.discard(task)
+        if not task.cancelled():
+            task.exception()  # known to the next commit, or to nobody where the attempt was given up
 
     async def _commit_to(self, goal: int) -> None:
         async with self._lock:
@@ -186,11 +200,13 @@ class Outbox:
         return batch
 
     def _place_superseded(self, batch: Batch, first_index: int) -> None:
-        """Name, in events that void earlier text, the index from which on it is void."""
-        self._note_requests(batch, first_index)
-        for event in batch.events:
+        """Name, in events that void earlier text, the index from which on it is void: that of the request before."""
+        indexes = dict(self._request_indexes)  # a copy: the transaction may be tried twice
+        for offset, event in enumerate(batch.events):
+            if event.kind is EventKind.MODEL_REQUEST_STARTED:
+                indexes[event.run_id] = first_index + offset
             for item in event.data.get("superseded", ()):
-                item.setdefault("from_event_index", self._request_indexes.get(item["run_id"], 0))
+                item.setdefault("from_event_index", indexes.get(item["run_id"], 0))
 
     def _note_requests(self, batch: Batch, first_index: int) -> None:
         for offset, event in enumerate(batch.events):
@@ -206,10 +222,15 @@ class Outbox:
 
     async def _until_stored(self, write: Callable[[], Awaitable[T]]) -> T:
         """Write, again and again while the database is not there: what was done must not be done twice."""
-        for wait in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
-            try:
-                return await write()
-            except StoreUnavailable:
-                log.warning("waiting for the database", run_id=self._lease.root_id, seconds=wait)
-                await clock.sleep(wait)
-        raise AssertionError("unreachable")
+        return await until_available(write, self._lease.root_id)
+
+
+async def until_available(use: Callable[[], Awaitable[T]], root_id: str) -> T:
+    """Use the database for a run, again and again while it is not there."""
+    for wait in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
+        try:
+            return await use()
+        except StoreUnavailable:
+            log.warning("waiting for the database", run_id=root_id, seconds=wait)
+            await clock.sleep(wait)
+    raise AssertionError("unreachable")

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import musterd
@@ -13,6 +12,7 @@ from musterd.core.settings import Settings
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.hub import Hub
 from musterd.engine.resources import Resources
+from musterd.engine.threads import DaemonThreads
 from musterd.models import resolve
 from musterd.models.call import ModelCaller
 from musterd.models.names import ModelInfo, describe
@@ -45,7 +45,7 @@ class Server:
         )
         path = sqlite_path(settings.db)
         self.database = SqliteDatabase(path)
-        self._threads = ThreadPoolExecutor(settings.tool_threads, thread_name_prefix="musterd-tool")
+        self._threads = DaemonThreads(settings.tool_threads, "musterd-tool")
         self.hub = Hub(settings.stream_buffer_bytes)
         self._described: dict[Component, ModelInfo] = {}
         resources = Resources(
@@ -80,7 +80,7 @@ class Server:
             await self.engine.stop()
             await self.database.close()
             await resolve.close(self.settings)
-            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._threads.shutdown()
 
     def begin_stop(self) -> None:
         """Take leave of those who wait: streams end without an end event, waiting requests are answered."""

@@ -65,15 +65,14 @@ class RunService:
         if missing := unsupported(component):
             raise InvalidInput(" ".join(missing))
         asked, contents = stored_media(wanted.input)
-        run = self._row(component, wanted, caller)
-        worker = self._engine.reserve()
+        run, fingerprint = self._row(component, wanted, caller), _fingerprint(component, wanted, asked)
         candidate = Candidate(
             run=run,
             input=asked,
             caller=caller,
-            fingerprint=_fingerprint(component, wanted, asked),
+            fingerprint=fingerprint,
             has_chosen_id=wanted.has_chosen_id,
-            slot_worker=worker,
+            slot_worker=self._engine.reserve(),  # last: whatever fails above keeps no slot
             queue_depth=self._resources.settings.queue_depth,
         )
         # Shielded: a client that goes away in the middle of it must not leave a slot taken, or a run undriven.

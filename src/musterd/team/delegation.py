@@ -120,5 +120,7 @@ def end_event(
         output.content = error.message
         output.error = {"code": error.code, "message": error.message, "retryable": error.retryable}
         return EventKind.RUN_ERROR, {"content": error.message, "error": output.error}
+    if output.error is not None:  # it failed, and the cancel was stored before its end was
+        output.content = output.error = None
     output.content = progress.partial_text or output.content
     return EventKind.RUN_CANCELLED, {"reason": f"Run {run_id} was cancelled"}
