@@ -10,7 +10,10 @@ from pydantic_ai.messages import (
     ModelRequest,
     ModelRequestPart,
     ModelResponse,
+    ModelResponsePart,
+    RetryPromptPart,
     SystemPromptPart,
+    TextPart,
     ToolCallPart,
     ToolReturnPart,
     UserContent,
@@ -19,6 +22,7 @@ from pydantic_ai.messages import (
 
 from musterd.core import clock
 from musterd.core.jsontypes import JsonObject
+from musterd.team.answers import FINAL_TOOL
 
 NOTES = "musterd"
 """The key of our notes in a message's metadata, which no provider is sent."""
@@ -49,6 +53,11 @@ class Conversation:
         self.messages.append(response)
         self.texts.append(text)
 
+    def broken_off(self, text: str) -> None:
+        """The model had said this much of an answer when it was stopped; kept once, where it is no whole answer."""
+        if text and isinstance(self.messages[-1], ModelRequest):
+            self._add(ModelResponse(parts=[TextPart(text)], timestamp=_now(), state="interrupted"))
+
     def told(self, parts: Sequence[ModelRequestPart]) -> None:
         """The model is told this: results of its tool calls, or what to correct."""
         self._add(ModelRequest(parts=list(parts), timestamp=_now()))
@@ -66,7 +75,8 @@ def message_text(message: ModelMessage) -> str:
 def earlier_messages(text: str | None) -> list[ModelMessage]:
     """The messages of an earlier run as history: without its system message and its own history.
 
-    A tool call whose result was never stored is left out with everything after it.
+    An answer given by calling the tool for it stands as text. A tool call whose result was never stored is left out
+    with everything after it, and so is what was never answered.
     """
     if text is None:
         return []
@@ -79,7 +89,21 @@ def earlier_messages(text: str | None) -> list[ModelMessage]:
                 continue
         message.metadata = {**(message.metadata or {}), NOTES: {**_own_notes(message), "from_history": True}}
         kept.append(message)
-    return _without_dangling_calls(kept)
+    if kept and isinstance(kept[-1], ModelResponse):
+        kept[-1].parts = [_as_text(part) for part in kept[-1].parts]
+    return _answered(_without_dangling_calls(kept))
+
+
+def _as_text(part: ModelResponsePart) -> ModelResponsePart:
+    if isinstance(part, ToolCallPart) and part.tool_name == FINAL_TOOL:
+        return TextPart(part.args_as_json_str())
+    return part
+
+
+def _answered(messages: list[ModelMessage]) -> list[ModelMessage]:
+    last = max((place for place, message in enumerate(messages) if isinstance(message, ModelResponse)), default=-1)
+    is_told = any(isinstance(part, ToolReturnPart) for message in messages[last + 1 :] for part in message.parts)
+    return messages if is_told else messages[: last + 1]
 
 
 def _without_dangling_calls(messages: list[ModelMessage]) -> list[ModelMessage]:
@@ -89,7 +113,7 @@ def _without_dangling_calls(messages: list[ModelMessage]) -> list[ModelMessage]:
         calls = {part.tool_call_id for part in message.parts if isinstance(part, ToolCallPart)}
         following = messages[place + 1] if place + 1 < len(messages) else None
         parts = following.parts if isinstance(following, ModelRequest) else ()
-        if calls - {part.tool_call_id for part in parts if isinstance(part, ToolReturnPart)}:
+        if calls - {part.tool_call_id for part in parts if isinstance(part, ToolReturnPart | RetryPromptPart)}:
             return messages[:place]
     return messages
 

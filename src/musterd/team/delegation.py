@@ -123,4 +123,6 @@ def end_event(
     if output.error is not None:  # it failed, and the cancel was stored before its end was
         output.content = output.error = None
     output.content = progress.partial_text or output.content
+    if progress.conversation is not None:
+        progress.conversation.broken_off(progress.partial_text)
     return EventKind.RUN_CANCELLED, {"reason": f"Run {run_id} was cancelled"}

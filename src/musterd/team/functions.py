@@ -27,22 +27,20 @@ async def call_function(
     context = _context(world, run, call_id, path)
     started_at, started = clock.now(), clock.monotonic()
     step_state, is_error, change = StepState.COMPLETED, False, None
+    limit = asyncio.timeout(tool.timeout_seconds)
     try:
-        async with asyncio.timeout(tool.timeout_seconds):
+        async with limit:
             result = as_text(await _call(world, tool, arguments, context))
         change = state.delta(run.state, context.session_state)
         jsontext.dumps(change)  # what it left in the state must be JSON, or the tool failed
-    except TimeoutError as error:
-        is_ours = clock.monotonic() - started >= (tool.timeout_seconds or float("inf"))
-        step_state, is_error = (StepState.UNKNOWN if is_ours else StepState.FAILED), True
-        result = (
-            f"No result after {tool.timeout_seconds} s; whether it took effect is not known."
-            if is_ours
-            else _said(error)
-        )
-    except Exception as error:
+    except (Exception, SystemExit, asyncio.CancelledError) as error:
+        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+            raise
         log.warning("tool failed", tool=tool.name, run_id=run.run_id, exc_info=error)
         step_state, is_error, result = StepState.FAILED, True, _said(error)
+        if limit.expired():
+            step_state = StepState.UNKNOWN
+            result = f"No result after {tool.timeout_seconds} s; whether it took effect is not known."
     return ToolStep(
         result=result,
         is_error=is_error,
@@ -89,6 +87,12 @@ def as_text(result: Json) -> str:
         return json.dumps(result, ensure_ascii=False)
     except (TypeError, ValueError):
         return to_json(result, fallback=str).decode()
+
+
+def _is_cancelled() -> bool:
+    """Whether the run is cancelled, and not only something that the tool itself waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _said(error: BaseException) -> str:
