@@ -3,20 +3,21 @@
 import contextlib
 from collections.abc import AsyncIterator, Iterable
 
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 import musterd
 from musterd.core.errors import MusterdError, RequestError
 from musterd.core.settings import Settings
 from musterd.http.answers import error_answer
 from musterd.http.border import BodyLimit, Doors, Errors, Gate, RequestIds, from_http_exception
-from musterd.http.contract import add_operations, operations
-from musterd.http.docs import add_docs
+from musterd.http.contract import operations, routes
+from musterd.http.docs import docs_routes
 from musterd.http.server import Server
 from musterd.specs import Agent, Registry, Team
 
@@ -28,7 +29,7 @@ def create_app(
     registry: Registry | None = None,
     settings: Settings | None = None,
     is_loopback: bool = True,
-) -> FastAPI:
+) -> Starlette:
     """The application that serves these teams and agents.
 
     Its lifespan opens the database and drives runs: serve it with one process of uvicorn, or hand its lifespan on
@@ -44,18 +45,13 @@ def create_app(
     server = Server(registry or Registry.of(teams=teams, agents=agents), settings)
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with server.running():
             yield
 
-    app = FastAPI(
-        title=settings.os_name,
-        description=settings.os_description,
-        version=musterd.__version__,
+    app = Starlette(
+        routes=_routes(server),
         lifespan=lifespan,
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
         exception_handlers={MusterdError: _answer_error, HTTPException: _answer_http_exception},
         middleware=[
             Middleware(RequestIds),
@@ -73,10 +69,14 @@ def create_app(
         ],
     )
     app.state.server = server
-    add_operations(app, server)
-    if settings.docs_enabled:
-        add_docs(app, operations(server))
     return app
+
+
+def _routes(server: Server) -> list[Route]:
+    found = routes(server)
+    if server.settings.docs_enabled:
+        found += docs_routes(operations(server), title=server.settings.os_name, version=musterd.__version__)
+    return found
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:
@@ -90,4 +90,13 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
         raise error
     answer = error_answer(from_http_exception(error), request.state.request_id)
     answer.headers.update(error.headers or {})
+    if error.status_code == 405:
+        answer.headers["Allow"] = ", ".join(sorted(_methods(request)))
     return answer
+
+
+def _methods(request: Request) -> set[str]:
+    """The methods of the request's path: the router names those of the first operation on it only."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    on_path = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in on_path for method in route.methods or ()}

@@ -184,7 +184,7 @@ class Gate:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthenticated("Authorization header required")
-        if not hmac.compare_digest(token.strip().encode(), key.encode()):
+        if not hmac.compare_digest(token.strip().encode("latin-1"), key.encode()):  # headers are read as latin-1
             raise Unauthenticated("Invalid authentication token")
 
 

@@ -4,6 +4,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from musterd.core.errors import StoreUnavailable
+from musterd.core.ids import require_identifier
+from musterd.core.records import ComponentKind
 from musterd.http.answers import json_answer
 from musterd.http.server import Server
 from musterd.wire import components
@@ -64,8 +66,7 @@ class CoreOperations:
 
     async def team(self, request: Request) -> Response:
         """One team."""
-        found = self._server.component("team", request.path_params["team_id"])
-        return json_answer(components.component_item(found, self._server.describe))
+        return self._component(request, "team")
 
     async def agents(self, request: Request) -> Response:
         """All agents."""
@@ -74,5 +75,9 @@ class CoreOperations:
 
     async def agent(self, request: Request) -> Response:
         """One agent."""
-        found = self._server.component("agent", request.path_params["agent_id"])
+        return self._component(request, "agent")
+
+    def _component(self, request: Request, kind: ComponentKind) -> Response:
+        component_id = require_identifier(request.path_params[f"{kind}_id"], ("path", f"{kind}_id"))
+        found = self._server.component(kind, component_id)
         return json_answer(components.component_item(found, self._server.describe))

@@ -1,0 +1,238 @@
+"""Who is let in: the key, the names that the server answers to, the pages that may write."""
+
+import json
+
+import httpx2
+import pytest
+
+from tests.support.app import Serve
+from tests.support.http import House, problem
+
+KEY = "k-ü-1"
+BEARER = {"authorization": "Bearer k1"}
+RUNS = "/teams/demo-team/runs"
+CLOSED = [
+    ("GET", "/teams"),
+    ("GET", "/teams/nope"),
+    ("GET", "/agents"),
+    ("GET", "/config"),
+    ("GET", "/models"),
+    ("GET", "/sessions"),
+    ("DELETE", "/sessions/s1"),
+    ("POST", RUNS),
+    ("GET", "/teams/demo-team/runs/r1"),
+    ("POST", "/teams/demo-team/runs/r1/cancel"),
+    ("GET", "/nope"),
+    ("POST", "/health"),
+    ("GET", "/ui"),
+    ("GET", "/healthy"),
+]
+OPEN = ["/", "/health", "/info", "/-/live", "/-/ready", "/docs", "/redoc", "/openapi.json"]
+
+
+# --- the key ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("method", "path"), CLOSED)
+async def test_what_needs_a_key(serve: Serve, method: str, path: str) -> None:
+    async with serve(security_key="k1") as house:
+        answer = await house.http.request(method, path)
+        if path == "/health":
+            assert answer.status_code == 405  # open by its path: the method is what is wrong
+            return
+        assert problem(answer, 401, "UNAUTHENTICATED") == "Authorization header required"
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("path", OPEN)
+async def test_what_is_open(serve: Serve, path: str) -> None:
+    async with serve(security_key="k1") as house:
+        assert (await house.http.get(path)).status_code == 200
+
+
+async def test_the_card_tells_how_to_come_in(serve: Serve) -> None:
+    async with serve(security_key="k1") as house:
+        info = await house.get("/info")
+        assert info["auth_mode"] == "security_key"
+        assert "k1" not in json.dumps(info)
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+async def test_the_right_key(serve: Serve, scheme: str) -> None:
+    async with serve(security_key="k1") as house:
+        headers = {"authorization": f"{scheme} k1"}
+        assert (await house.http.get("/teams", headers=headers)).status_code == 200
+        assert (await house.post(stream="false", headers=headers)).json()["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize("token", ["k2", "K1", "k1x", "k", "ü", "Bearer k1", "k1 k1"])
+async def test_a_wrong_key(serve: Serve, token: str) -> None:
+    async with serve(security_key="k1") as house:
+        answer = await house.http.get("/teams", headers={b"authorization": f"Bearer {token}".encode()})
+        assert problem(answer, 401, "UNAUTHENTICATED") == "Invalid authentication token"
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("header", ["Basic azE6", "k1", "Bearer", "Bearer ", "Token k1", ""])
+async def test_another_scheme(serve: Serve, header: str) -> None:
+    async with serve(security_key="k1") as house:
+        answer = await house.http.get("/teams", headers={"authorization": header})
+        assert problem(answer, 401, "UNAUTHENTICATED") == "Authorization header required"
+
+
+async def test_a_key_is_any_text(serve: Serve) -> None:
+    async with serve(security_key=KEY) as house:
+        headers = {b"authorization": f"Bearer {KEY}".encode()}
+        assert (await house.http.get("/teams", headers=headers)).status_code == 200
+
+
+async def test_the_key_is_asked_before_anything_is_read(serve: Serve) -> None:
+    async with serve(security_key="k1", body_bytes=10) as house:
+        problem(await house.post("x" * 100), 401, "UNAUTHENTICATED")
+        problem(await house.post(to="teams/nope"), 401, "UNAUTHENTICATED")
+        problem(await house.http.get("/teams/a%00b"), 401, "UNAUTHENTICATED")
+
+
+async def test_an_unknown_path(serve: Serve) -> None:
+    async with serve(security_key="k1") as house:
+        problem(await house.http.get("/nope"), 401, "UNAUTHENTICATED")
+        assert problem(await house.http.get("/nope", headers=BEARER), 404, "NOT_FOUND") == "Not Found"
+
+
+async def test_without_a_key_everybody_is_let_in(house: House) -> None:
+    assert (await house.http.get("/teams", headers=BEARER)).status_code == 200
+    assert (await house.get("/info"))["auth_mode"] == "none"
+
+
+# --- Host ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:7777", "LOCALHOST", "127.0.0.1:80", "[::1]", "[::1]:7777"])
+async def test_names_of_this_machine(house: House, host: str) -> None:
+    assert (await house.http.get("/teams", headers={"host": host})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:7777", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", ""]
+)
+@pytest.mark.parametrize("path", ["/teams", "/health"])
+async def test_another_name(house: House, host: str, path: str) -> None:
+    answer = await house.http.get(path, headers={"host": host})
+    assert "MUSTERD_ALLOWED_HOSTS" in problem(answer, 400, "BAD_REQUEST")
+
+
+async def test_another_name_even_with_the_key(serve: Serve) -> None:
+    async with serve(security_key="k1") as house:
+        problem(await house.http.get("/teams", headers={"host": "evil.example", **BEARER}), 400, "BAD_REQUEST")
+
+
+async def test_a_name_that_is_allowed(serve: Serve) -> None:
+    async with serve(allowed_hosts="musterd.lan, Other.LAN") as house:
+        for host in ("musterd.lan:7777", "other.lan", "localhost"):
+            assert (await house.http.get("/teams", headers={"host": host})).status_code == 200
+
+
+async def test_any_name_where_it_is_reachable_from_elsewhere(serve: Serve) -> None:
+    async with serve(is_loopback=False) as house:
+        assert (await house.http.get("/teams", headers={"host": "musterd.example"})).status_code == 200
+
+
+# --- Origin -------------------------------------------------------------------------------------------
+
+FOREIGN = ["http://evil.example", "null", "http://localhost.evil.example", "http://localhost:9999", "file://", "x"]
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+async def test_a_foreign_page_may_not_write(serve: Serve, origin: str) -> None:
+    async with serve(security_key="k1") as house:
+        headers = {"origin": origin, **BEARER}
+        problem(await house.post(headers=headers), 403, "FORBIDDEN")
+        problem(await house.http.delete("/sessions/s1", headers=headers), 403, "FORBIDDEN")
+        problem(await house.http.post("/teams/demo-team/runs/r1/cancel", headers=headers), 403, "FORBIDDEN")
+        assert (await house.http.get("/sessions", headers=BEARER)).json()["data"] == []
+
+
+async def test_a_foreign_page_may_not_write_without_a_key_either(house: House) -> None:
+    problem(await house.post(headers={"origin": "http://evil.example"}), 403, "FORBIDDEN")
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "http://127.0.0.1:3000", "http://localhost"])
+async def test_pages_that_may_write(house: House, origin: str) -> None:
+    answer = await house.post(stream="false", headers={"origin": origin})
+    assert answer.json()["status"] == "COMPLETED"
+
+
+async def test_a_page_of_the_server_itself_may_write(serve_live: Serve) -> None:
+    async with serve_live() as house:
+        origin = str(house.http.base_url).rstrip("/")
+        assert (await house.post(stream="false", headers={"origin": origin})).status_code == 200
+        assert (await house.post(stream="false", headers={"origin": origin + "1"})).status_code == 403
+
+
+async def test_a_client_that_is_no_page_may_write(house: House) -> None:
+    answer = await house.post(stream="false")
+    assert "origin" not in answer.request.headers
+    assert answer.status_code == 200
+
+
+async def test_a_foreign_page_may_look_only_as_far_as_its_browser_lets_it(house: House) -> None:
+    answer = await house.http.get("/teams", headers={"origin": "http://evil.example"})
+    assert answer.status_code == 200
+    assert "access-control-allow-origin" not in answer.headers
+
+
+# --- CORS ---------------------------------------------------------------------------------------------
+
+
+def preflight(origin: str, method: str = "POST") -> dict[str, str]:
+    return {
+        "origin": origin,
+        "access-control-request-method": method,
+        "access-control-request-headers": "authorization,content-type,x-request-id",
+    }
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "http://127.0.0.1:3000"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PATCH"])
+async def test_a_preflight_of_an_allowed_page(serve: Serve, origin: str, method: str) -> None:
+    async with serve(security_key="k1") as house:
+        answer = await house.http.options(RUNS, headers=preflight(origin, method))
+        assert answer.status_code == 200
+        assert answer.headers["access-control-allow-origin"] == origin
+        assert method in answer.headers["access-control-allow-methods"]
+        assert "authorization" in answer.headers["access-control-allow-headers"].lower()
+
+
+async def test_a_preflight_of_a_foreign_page(house: House) -> None:
+    answer = await house.http.options(RUNS, headers=preflight("http://evil.example"))
+    assert answer.status_code == 400
+    assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_pages_that_a_setting_names(serve: Serve) -> None:
+    async with serve(cors_origins="https://app.example") as house:
+        answer = await house.post(stream="false", headers={"origin": "https://app.example"})
+        assert answer.headers["access-control-allow-origin"] == "https://app.example"
+        problem(await house.post(headers={"origin": "http://localhost:3000"}), 403, "FORBIDDEN")
+
+
+async def test_every_answer_to_an_allowed_page_carries_the_headers(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve(security_key="k1", body_bytes=2000) as house:
+        origin = {"origin": "http://localhost:3000"}
+        monkeypatch.setattr(house.server, "describe", lambda component: 1 // 0)
+        answers: list[httpx2.Response] = [
+            await house.http.get("/teams", headers=origin),
+            await house.http.get("/nope", headers={**origin, **BEARER}),
+            await house.http.delete("/teams", headers={**origin, **BEARER}),
+            await house.post("", headers={**origin, **BEARER}),
+            await house.post("x" * 3000, headers={**origin, **BEARER}),
+            await house.post(headers={**origin, **BEARER}),
+            await house.http.get("/teams", headers={**origin, **BEARER}),
+        ]
+        assert [answer.status_code for answer in answers] == [401, 404, 405, 422, 413, 200, 500]
+        for answer in answers:
+            assert answer.headers["access-control-allow-origin"] == origin["origin"]
+            assert "origin" in answer.headers["vary"].lower()
+            assert answer.headers["access-control-expose-headers"]
