@@ -7,11 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from musterd.store.upgrade import upgrade_sqlite
 from tests.support.app import Serve, app_on, copied_file, in_process, on_loopback
 from tests.support.held_model import HeldModel
 from tests.support.http import House
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_log() -> None:
+    """Log as to a file: pretty tracebacks with everybody's variables take longer than the tests that log them."""
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, structlog.processors.LogfmtRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger("info"),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from musterd.specs import Component, unsupported
 from musterd.store import acceptance, blobs, cancels, runs
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.database import Tx
+from musterd.team.answers import require_schema
 from musterd.team.world import digest
 
 log = structlog.get_logger("musterd.service")
@@ -64,6 +65,7 @@ class RunService:
         """
         if missing := unsupported(component):
             raise InvalidInput(" ".join(missing))
+        _require_schema(wanted.input)
         asked, contents = stored_media(wanted.input)
         run, fingerprint = self._row(component, wanted, caller), _fingerprint(component, wanted, asked)
         candidate = Candidate(
@@ -227,6 +229,17 @@ class RunService:
             await self._cancel(root_id, DISCONNECTED)
         except StoreUnavailable:
             log.warning("an abandoned run could not be cancelled; it goes on", run_id=root_id)
+
+
+def _require_schema(asked: Input) -> None:
+    schema = asked.options.get("output_schema")
+    if schema is None:
+        return
+    try:
+        require_schema(schema)
+    except ValueError as error:
+        problem = f"Input should be a JSON schema: {error}"
+        raise InvalidInput.at(("body", "output_schema"), "json_schema", problem) from error
 
 
 def _fingerprint(component: Component, wanted: Wanted, asked: Input) -> str:

@@ -52,7 +52,7 @@ class AnswerForm:
         import jsonschema_rs
 
         try:
-            jsonschema_rs.validate(self.schema, value)
+            jsonschema_rs.validate(self.schema, value, offline=True)
         except jsonschema_rs.ValidationError as error:
             place = ".".join(str(part) for part in error.instance_path)
             raise AnswerInvalid(f"{place}: {error.message}" if place else error.message) from error
@@ -66,9 +66,30 @@ def form_of(declared: type[BaseModel] | Mapping[str, Json] | None) -> AnswerForm
     if isinstance(declared, type):
         return _form_of_class(declared)
     schema = dict(declared)
-    wrapped = schema.get("json_schema", schema).get("schema", schema) if schema.get("type") == "json_schema" else schema
-    name = wrapped.get("title") or schema.get("json_schema", {}).get("name") or "Answer"
+    wrapper = schema.get("json_schema") if schema.get("type") == "json_schema" else None
+    wrapped = schema if wrapper is None else wrapper.get("schema", schema)
+    title = wrapped.get("title") if isinstance(wrapped, dict) else None
+    name = title or (wrapper or {}).get("name") or "Answer"
     return AnswerForm(name=str(name), schema=wrapped)
+
+
+def require_schema(declared: Mapping[str, Json]) -> None:
+    """Raise ValueError, in words, when a request's output schema is no JSON schema.
+
+    What it refers to must stand in itself: nothing is fetched and no file is read.
+    """
+    import jsonschema_rs
+
+    wrapper = declared.get("json_schema")
+    if declared.get("type") == "json_schema" and not isinstance(wrapper, dict):
+        raise ValueError("json_schema is not an object")
+    form = form_of(declared)
+    if form is None or not isinstance(form.schema, dict):
+        raise ValueError("schema is not an object")
+    try:
+        jsonschema_rs.validator_for(form.schema, offline=True)
+    except jsonschema_rs.ValidationError as error:
+        raise ValueError(error.message) from error
 
 
 @functools.cache
