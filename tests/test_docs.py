@@ -1,0 +1,279 @@
+"""The docs can be typed: what they declare loads, what they type is answered as they show, what they list is complete.
+
+A page is a small script. Blocks of Python and YAML that begin with ``# name`` are files; in blocks of ``sh`` the lines
+that serve start a server (the one before it stops) and those with ``curl`` are executed, at the server's own port. A
+block of ``json`` after them holds part of the last answer, a block of ``text`` lines of it, in order; ``…`` stands for
+anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from musterd.cli.main import app as commands
+from musterd.core import errors, states
+from musterd.core.settings import Settings
+from musterd.specs import load
+from musterd.wire.states import STATUS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", DOCS / "quickstart.md", *sorted((DOCS / "howto").glob("*.md"))]
+ADDRESS = "127.0.0.1:7777"
+START_SECONDS = 30
+CURL_SECONDS = 60
+
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+
+
+def name_of(path: Path) -> str:
+    """The page as a person would say it."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """The page's fenced blocks, each with its language."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def files(page: Path) -> dict[str, str]:
+    """The files that the page asks its reader to write."""
+    named = (
+        (re.match(r"# ([\w.]+)\n", text), text) for language, text in blocks(page) if language in ("python", "yaml")
+    )
+    return {found[1]: text for found, text in named if found}
+
+
+def write_files(page: Path, folder: Path) -> list[Path]:
+    """Write the page's files into `folder`."""
+    for name, text in files(page).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return [folder / name for name in files(page)]
+
+
+# What is declared
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_what_a_page_declares_loads(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(sys.modules)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    try:
+        for path in write_files(page, tmp_path):
+            if "create_app" not in path.read_text():
+                assert load(path.name).teams["desk"].members
+    finally:
+        for name in set(sys.modules) - before:
+            if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+                del sys.modules[name]
+
+
+def test_the_first_team_is_short() -> None:
+    ((_, text),) = files(ROOT / "README.md").items()
+    assert len(text.splitlines()) <= 15
+
+
+# What is typed
+
+
+class Terminal:
+    """Types a page's commands in a folder; at most one server runs there."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._server: subprocess.Popen[str] | None = None
+        self._address = ""
+
+    def type(self, command: str) -> str | None:
+        """Execute the command; the answer of a request, None for what does not ask one."""
+        words = shlex.split(command)
+        variables = dict(word.split("=", 1) for word in words if re.match(r"[A-Z_]+=", word))
+        words = words[len(variables) :]
+        if words[0] == "curl":
+            return self._ask(words)
+        if Path(words[0]).name in ("musterd", "uvicorn"):
+            self._serve([sys.executable, "-m", Path(words[0]).name, *words[1:]], variables)
+        return None
+
+    def _serve(self, words: list[str], variables: dict[str, str]) -> None:
+        self.close()
+        if "--port" in words:
+            del words[words.index("--port") :][:2]
+        output = self._folder / "output"
+        with output.open("w") as file:
+            self._server = subprocess.Popen(
+                [*words, "--port", "0"],
+                cwd=self._folder,
+                env={**os.environ, **variables, "PYTHONUNBUFFERED": "1"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT if "uvicorn" in words else file,
+                text=True,
+            )
+        assert self._server.stdout is not None
+        for line in self._server.stdout:
+            if found := re.search(r"http://(127\.0\.0\.1:\d+)", line):
+                self._address = found[1]
+                return
+        pytest.fail(f"{shlex.join(words)} did not start: {output.read_text()}")
+
+    def _ask(self, words: list[str]) -> str:
+        assert self._server is not None, "nothing is served yet"
+        asked = [word.replace(ADDRESS, self._address) for word in words]
+        done = subprocess.run(
+            [*asked, "--silent", "--show-error", "--max-time", str(CURL_SECONDS)],
+            cwd=self._folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{shlex.join(asked)}: {done.stderr}"
+        return done.stdout
+
+    def close(self) -> None:
+        """Stop the server as Ctrl+C does."""
+        if self._server is not None:
+            self._server.send_signal(signal.SIGINT)
+            self._server.communicate(timeout=START_SECONDS)
+            self._server = None
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    """A terminal in an empty folder."""
+    opened = Terminal(tmp_path)
+    yield opened
+    opened.close()
+
+
+@needs_curl
+@pytest.mark.parametrize("page", [page for page in PAGES if "\ncurl" in page.read_text(encoding="utf-8")], ids=name_of)
+def test_what_a_page_types_is_answered_as_it_shows(page: Path, tmp_path: Path, terminal: Terminal) -> None:
+    write_files(page, tmp_path)
+    answer: str | None = None
+    for language, text in blocks(page):
+        if language == "sh":
+            for command in text.replace("\\\n", " ").splitlines():
+                if command.strip():
+                    answer = terminal.type(command)
+        elif language == "json":
+            assert answer is not None
+            shown, told = json.loads(text), json.loads(answer)
+            assert missing(shown, told) == [], told
+        elif language == "text":
+            assert answer is not None
+            assert lines_missing(text, answer) == [], answer
+
+
+def missing(shown: Any, told: Any, place: str = "") -> list[str]:
+    """Where `told` has not what is shown: objects may have more keys."""
+    if isinstance(shown, dict) and isinstance(told, dict):
+        return [line for key, value in shown.items() for line in missing(value, told.get(key), f"{place}.{key}")]
+    if isinstance(shown, list) and isinstance(told, list) and len(shown) == len(told):
+        pairs = enumerate(zip(shown, told, strict=True))
+        return [line for number, (ours, theirs) in pairs for line in missing(ours, theirs, f"{place}[{number}]")]
+    return [] if shown in ("…", told) else [f"{place}: shown {shown!r}, told {told!r}"]
+
+
+def lines_missing(shown: str, told: str) -> list[str]:
+    """The lines of `shown` that do not stand in `told` after the ones before them."""
+    left = iter(told.splitlines())
+    return [line for line in shown.splitlines() if line and not any(line in candidate for candidate in left)]
+
+
+# What is listed
+
+
+def section(page: str, heading: str) -> str:
+    """The text below a heading of the second level."""
+    text = (DOCS / "reference" / page).read_text(encoding="utf-8")
+    found = re.search(rf"^## {re.escape(heading)}\b.*?\n(.*?)(?=^## |\Z)", text, flags=re.DOTALL | re.MULTILINE)
+    assert found, f"{page} has no section '{heading}'"
+    return found[1]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of every row of the tables in `text`, heads left out."""
+    lines = [line.strip() for line in text.splitlines()]
+    heads = {number - 1 for number, line in enumerate(lines) if re.fullmatch(r"\|(-+\|)+", line)}
+    wanted = [line for number, line in enumerate(lines) if line.startswith("| ") and number not in heads]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in wanted]
+
+
+def code(cell: str) -> list[str]:
+    """What stands in backticks in a cell."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def shown_value(value: object) -> str:
+    """A default as the docs and the environment write it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
+
+
+NAMES = [name for name in commands if not name.startswith("-")]
+
+
+def test_every_command_is_listed() -> None:
+    text = (DOCS / "reference" / "cli.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^## musterd (\w+)", text, flags=re.MULTILINE)) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_option_of_a_command_is_listed(name: str) -> None:
+    wanted = {}
+    for argument in commands[name].assemble_argument_collection():
+        if argument.names[0].startswith("--"):
+            wanted[tuple(argument.names)] = shown_value(argument.field_info.default)
+        else:
+            text = (DOCS / "reference" / "cli.md").read_text(encoding="utf-8")
+            assert re.search(rf"^## musterd {name} .*\b{argument.names[0]}\b", text, flags=re.MULTILINE)
+    table = rows(section("cli.md", f"musterd {name}"))
+    assert {tuple(code(row[0])): "".join(code(row[1])[:1]) for row in table} == wanted
+
+
+def test_the_defaults_of_settings_are_listed() -> None:
+    fields = Settings.model_fields
+    wanted = {
+        str(field.validation_alias or f"MUSTERD_{name.upper()}"): shown_value(field.default)
+        for name, field in fields.items()
+    }
+    text = (DOCS / "reference" / "settings.md").read_text(encoding="utf-8")
+    listed = [(code(row[0])[0], "".join(code(row[1])[:1])) for row in rows(text)]
+    assert sorted(listed) == sorted(wanted.items())
+
+
+def test_every_error_is_listed() -> None:
+    tree = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.MusterdError)]
+    text = (DOCS / "reference" / "errors.md").read_text(encoding="utf-8")
+    table = {tuple(code(row[0])): row for row in rows(text)}
+    listed = {name: row for names, row in table.items() for name in names}
+    assert {kind.__name__ for kind in tree} == set(listed)
+    for kind in tree:
+        if issubclass(kind, errors.RequestError):
+            assert listed[kind.__name__][1:3] == [f"`{kind.code}`", str(kind.status)]
+
+
+def test_every_state_and_edge_is_listed() -> None:
+    text = (DOCS / "reference" / "states.md").read_text(encoding="utf-8")
+    table = rows(text.split("## Edges", maxsplit=1)[0])
+    assert {code(row[0])[0]: code(row[1])[0] for row in table} == {str(state): STATUS[state] for state in STATUS}
+    edges = set(re.findall(r"^ +(\S+) --> (\S+)$", text, flags=re.MULTILINE))
+    wanted = {(str(source), str(target)) for source, targets in states.EDGES.items() for target in targets}
+    wanted |= {("[*]", str(state)) for state in states.ACCEPTED_AS} | {(str(state), "[*]") for state in states.FINAL}
+    assert edges == wanted
