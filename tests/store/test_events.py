@@ -1,0 +1,91 @@
+"""Stored events: from any index, page by page, whatever a newer version wrote among them."""
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from musterd.store import events
+from musterd.store.database import Database
+from tests.support.store import Records, delta
+
+
+async def stored(records: Records, *sizes: int) -> list[str]:
+    """Flushes of these sizes; the texts of their events, in order."""
+    run = await records.started("r1")
+    texts = [f"{flush}.{number}" for flush, size in enumerate(sizes) for number in range(size)]
+    left = iter(texts)
+    for size in sizes:
+        await records.append(run, events=[delta("r1", next(left)) for _ in range(size)])
+    return texts
+
+
+@pytest.mark.parametrize("limit", [1, 2, 1000])
+async def test_reading_on_from_any_index(records: Records, limit: int) -> None:
+    texts = await stored(records, 3, 1, 4)
+    for after in range(-1, 10):
+        found, last, is_last = [], after, False
+        while not is_last:
+            page = await records.database.read(lambda tx, last=last: events.after(tx, "r1", last, limit))  # type: ignore[misc]
+            found += [event.data["text"] for _, flush in page.flushes for event in flush]
+            assert page.last_index >= last
+            last, is_last = page.last_index, page.is_last
+        assert found == texts[after + 1 :]
+
+
+async def test_another_run_has_other_events(records: Records) -> None:
+    await stored(records, 2)
+    assert await records.events("r2") == []
+
+
+async def test_unknown_kinds_are_passed_over_and_keep_their_indexes(records: Records) -> None:
+    await records.accept("r1")
+    rows = [["content"], ["from_the_future"], ["content", "from_the_future", "content"], ["from_the_future"] * 2]
+    index = 0
+    for kinds in [*rows, ["content"]]:
+        payload = json.dumps([[kind, "r1", 1.0, {}] for kind in kinds])
+        await records.execute(
+            "INSERT INTO run_events (root_id, first_index, count, payload) VALUES ('r1', :i, :n, :p)",
+            i=index, n=len(kinds), p=payload,
+        )  # fmt: skip
+        index += len(kinds)
+    assert [index for index, _ in await records.events("r1")] == [0, 2, 4, 7]
+    assert [index for index, _ in await records.events("r1", after=2)] == [4, 7]
+
+
+async def test_a_page_of_unknown_kinds_is_not_the_last(records: Records) -> None:
+    await records.accept("r1")
+    for index in range(5):
+        kind = "content" if index == 4 else "from_the_future"
+        await records.execute(
+            "INSERT INTO run_events (root_id, first_index, count, payload) VALUES ('r1', :i, 1, :p)",
+            i=index, p=json.dumps([[kind, "r1", 1.0, {}]]),
+        )  # fmt: skip
+    page = await records.database.read(lambda tx: events.after(tx, "r1", -1, 2))
+    assert (page.flushes, page.last_index, page.is_last) == ([], 1, False)
+
+
+async def test_gaps_between_flushes_are_no_end(records: Records) -> None:
+    run = await records.started("r1")
+    await records.append(run, events=[delta("r1", "a")])
+    await records.execute("UPDATE runs SET next_event = 10 WHERE run_id = 'r1'")
+    await records.append(run, events=[delta("r1", "b")])
+    for after, left in ((-1, [0, 10]), (0, [10]), (5, [10]), (9, [10]), (10, [])):
+        assert [index for index, _ in await records.events("r1", after)] == left
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=8), after=st.integers(-1, 40), limit=st.integers(1, 9))
+async def test_a_page_is_a_prefix_of_what_is_left(database: Database, sizes: list[int], after: int, limit: int) -> None:
+    records = Records(database)
+    await records.execute("DELETE FROM run_events")
+    await records.execute("DELETE FROM runs")
+    await records.execute("DELETE FROM run_io")
+    texts = await stored(records, *sizes)
+    page = await database.read(lambda tx: events.after(tx, "r1", after, limit))
+    found = [(first + offset, event.data["text"]) for first, run in page.flushes for offset, event in enumerate(run)]
+    assert found == list(enumerate(texts))[after + 1 :][: len(found)]
+    assert page.is_last or found
+    if page.is_last:
+        assert len(found) == len(texts[after + 1 :])

@@ -1,0 +1,202 @@
+"""Sessions: what they keep, how they are found, how they go."""
+
+import json
+from typing import Any
+
+import pytest
+
+from musterd.core.events import Event, EventKind
+from musterd.core.records import Caller, SessionRow
+from musterd.core.states import RunState
+from musterd.store import blobs, sessions
+from musterd.store.sessions import SessionFilter
+from tests.support.store import NOBODY, Records, member_of, step
+
+ALICE, BOB = Caller(user_id="alice", label="alice"), Caller(user_id="bob", label="bob")
+
+
+async def get(records: Records, session_id: str, caller: Caller = NOBODY) -> SessionRow | None:
+    return await records.database.read(lambda tx: sessions.get(tx, session_id, caller))
+
+
+async def bury(records: Records, session_id: str = "s1") -> list[str]:
+    return await records.database.write(lambda tx: sessions.bury(tx, session_id, 900.0))
+
+
+async def remove(records: Records, session_id: str = "s1") -> bool:
+    return await records.database.write(lambda tx: sessions.remove_if_over(tx, session_id))
+
+
+async def test_a_session_is_made_by_its_first_run(records: Records) -> None:
+    await records.accept("r1", row={"user_id": "label"})
+    session = await get(records, "s1")
+    assert session is not None
+    assert (session.owner, session.user_id, session.component_kind, session.component_id) == (
+        None, "label", "agent", "solo",
+    )  # fmt: skip
+    assert (session.name, session.first_message, session.state, session.metadata) == (None, "hello r1", {}, None)
+    await records.accept("r2", row={"user_id": "other", "component_id": "another"})
+    again = await get(records, "s1")
+    assert again is not None
+    assert (again.user_id, again.component_id, again.first_message) == ("label", "solo", "hello r1")
+    assert again.updated_at > session.updated_at == session.created_at
+
+
+async def test_an_owner_sees_its_own_session_alone(records: Records) -> None:
+    await records.accept("r1", "mine", caller=ALICE, row={"owner": "alice"})
+    await records.accept("r2", "nobodys")
+    assert [await get(records, "mine", who) is not None for who in (ALICE, BOB, NOBODY)] == [True, False, True]
+    assert await get(records, "nobodys", ALICE) is None
+
+
+# Deleting
+
+
+async def test_a_deleted_session_is_gone_at_once(records: Records) -> None:
+    await records.started("r1")
+    await bury(records)
+    assert await get(records, "s1") is None
+    assert await page(records) == ([], 0)
+
+
+async def test_burying_names_what_lives_last_first(records: Records) -> None:
+    done = await records.started("r0")
+    await records.append(done, started=[member_of(done, "m0")])
+    await records.settle(done)
+    for number in (1, 2, 3):
+        await records.accept(f"r{number}")
+    await records.execute("UPDATE runs SET state = 'paused' WHERE run_id = 'r2'")
+    assert await bury(records) == ["r3", "r2", "r1"]
+
+
+async def test_rows_go_when_the_last_run_has_ended(records: Records) -> None:
+    run = await records.started("r1", has_chosen_id=True)
+    await records.append(
+        run,
+        started=[member_of(run, "m1")],
+        steps=[step(run, "t0/m")],
+        events=[Event(EventKind.RUN_STARTED, "r1", 1.0)],
+    )
+    kept = await records.started("other", "s2", has_chosen_id=True)
+    await records.append(kept, started=[member_of(kept, "m2")], steps=[step(kept, "t0/m")])
+    await records.database.write(lambda tx: blobs.put(tx, b"content", 1.0))
+    before = await records.everything()
+    assert not await remove(records), "it was not deleted"
+    await bury(records)
+    assert not await remove(records), "a run lives"
+    assert (await records.counts())["runs"] == 4
+    settled = await records.settle(run, RunState.CANCELLED)
+    assert settled.is_session_deleted
+    assert await remove(records)
+    left = await records.everything()
+    for table, rows in left.items():
+        assert all("s1" not in row.values() and "r1" not in row.values() and "m1" not in row.values() for row in rows)
+        assert all(row in before[table] for row in rows), "another session's rows are as they were"
+    assert not await remove(records)
+    assert await records.database.scan(sessions.buried) == []
+
+
+async def test_state_of_a_buried_session_is_nobodys_business(records: Records) -> None:
+    run = await records.started("r1")
+    await bury(records)
+    await bury(records)
+    assert await records.database.scan(sessions.buried) == ["s1"]
+    await records.settle(run, RunState.CANCELLED, state_delta={"set": {"a": 1}, "removed": []})
+    await remove(records)
+    await records.accept("r2")
+    session = await get(records, "s1")
+    assert session is not None
+    assert (session.state, session.next_seq) == ({}, 1)
+
+
+async def test_a_run_may_end_after_its_session_was_removed(records: Records) -> None:
+    run = await records.started("r1")
+    await records.execute("DELETE FROM sessions")
+    settled = await records.settle(run, state_delta={"set": {"a": 1}, "removed": []})
+    assert (settled.promoted, settled.is_session_deleted) == (None, False)
+
+
+# Finding
+
+
+async def page(records: Records, caller: Caller = NOBODY, **wanted: Any) -> tuple[list[str], int]:
+    found, count = await records.database.scan(
+        lambda tx: sessions.search(
+            tx, SessionFilter(**{"sort_by": "created_at", "descending": False, **wanted}), caller
+        )
+    )
+    return [session.session_id for session in found], count
+
+
+async def named(records: Records, *names: str | None) -> None:
+    """Sessions 0, 1, …; where a name is None the first message is shown."""
+    for number, name in enumerate(names):
+        await records.accept(f"r{number}", str(number))
+        await records.execute("UPDATE sessions SET name = :n WHERE session_id = :i", n=name, i=str(number))
+
+
+async def test_pages_hold_every_session_once(records: Records) -> None:
+    await named(records, *[None] * 7)
+    await records.execute("UPDATE sessions SET created_at = 5.0")  # ties are broken by the id
+    pages = [await page(records, limit=3, page=number) for number in (1, 2, 3, 4)]
+    assert pages == [(["0", "1", "2"], 7), (["3", "4", "5"], 7), (["6"], 7), ([], 7)]
+    assert await page(records, limit=3, page=0) == pages[0]
+    down = [await page(records, limit=4, page=number, descending=True) for number in (1, 2)]
+    assert down == [(["6", "5", "4", "3"], 7), (["2", "1", "0"], 7)]
+
+
+@pytest.mark.parametrize(
+    "wanted, found",
+    [
+        ("%", ["1"]),
+        ("_", ["2"]),
+        ("\\", ["3"]),
+        ("'", ["4"]),
+        ("REPORT", ["0", "1", "2"]),
+        ("hello r5", ["5"]),
+        ("über", ["6"]),
+        ("ÜBERSICHT", ["6"]),
+        ("*", []),
+    ],
+)
+async def test_a_name_is_searched_literally_and_in_any_case(records: Records, wanted: str, found: list[str]) -> None:
+    await named(records, "Report", "100% report", "my_report", "back\\slash", "o'clock", None, "Die Übersicht")
+    assert await page(records, name=wanted) == (found, len(found))
+
+
+async def test_a_given_name_hides_the_first_message(records: Records) -> None:
+    await named(records, "Given")
+    assert await page(records, name="hello") == ([], 0)
+
+
+@pytest.mark.parametrize("key, order", [("session_name", "120"), ("updated_at", "201"), ("created_at", "012")])
+async def test_sorting(records: Records, key: str, order: str) -> None:
+    await named(records, "c", "a", "b")
+    for place, session in enumerate("201"):
+        await records.execute("UPDATE sessions SET updated_at = :at WHERE session_id = :i", at=900.0 + place, i=session)
+    assert key in sessions.SORTABLE
+    assert (await page(records, sort_by=key))[0] == list(order)
+    assert (await page(records, sort_by=key, descending=True))[0] == list(reversed(order))
+
+
+async def test_filters_meet(records: Records) -> None:
+    await records.accept("r0", "0", row={"user_id": "u1"})
+    await records.accept("r1", "1", row={"user_id": "u1", "component_kind": "team"})
+    await records.accept("r2", "2", row={"user_id": "u2", "component_id": "other"})
+    await records.accept("r3", "3", caller=ALICE, row={"owner": "alice", "user_id": "alice"})
+    assert await page(records, user_id="u1") == (["0", "1"], 2)
+    assert await page(records, component_kind="agent", component_id="solo") == (["0", "3"], 2)
+    assert await page(records, user_id="u1", component_kind="team", name="r1") == (["1"], 1)
+    assert await page(records, ALICE) == (["3"], 1)
+    assert await page(records, BOB) == ([], 0)
+    assert await page(records, ALICE, user_id="u1") == ([], 0)
+
+
+async def test_what_a_session_keeps_is_json(records: Records) -> None:
+    run = await records.started("r1")
+    value = {"ü": [1.5, None, True, "\x00", "\ud800"], "": {}}
+    await records.settle(run, state_delta={"set": value, "removed": []})
+    session = await get(records, "s1")
+    assert session is not None
+    assert session.state == value
+    assert json.loads((await records.select("SELECT state FROM sessions"))[0]["state"]) == value
