@@ -21,11 +21,11 @@ ADD_REQUEST = Statement(
 )
 GET_RUN = Statement("run_get", f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id")
 HOLDER = Statement("lane_holder", "SELECT run_id FROM runs WHERE holder = :lane")
-WAITING = Statement(
+WAITING = Statement(  # from three indexes alone; only root runs wait
     "runs_waiting",
-    """SELECT (SELECT count(*) FROM runs WHERE state = 'queued' AND parent_id IS NULL)
-            + (SELECT count(*) FROM runs WHERE state = 'ready' AND parent_id IS NULL)
-            + (SELECT count(*) FROM runs WHERE state = 'scheduled' AND parent_id IS NULL) AS n""",
+    """SELECT (SELECT count(*) FROM runs WHERE state = 'queued')
+            + (SELECT count(*) FROM runs WHERE state = 'ready')
+            + (SELECT count(*) FROM runs WHERE state = 'scheduled') AS n""",
 )
 ADD_RUN = Statement(
     "run_add",

@@ -22,8 +22,7 @@ CLAIM = Statement(
     "runs_claim",
     f"""UPDATE runs SET state = 'running', attempt = attempt + 1, worker = :worker, version = version + 1,
                         started_at = COALESCE(started_at, :now)
-        WHERE run_id IN (SELECT run_id FROM runs WHERE state = 'ready' AND parent_id IS NULL
-                         AND cancel_requested_at IS NULL
+        WHERE run_id IN (SELECT run_id FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
                          AND IN_LIST(component_kind || ':' || component_id, :components)
                          ORDER BY priority DESC, queued_at LIMIT :limit)
         RETURNING {RUN_COLUMNS}""",
@@ -87,8 +86,7 @@ PUT_OUTPUT = Statement(
 PROMOTE = Statement(
     "lane_promote",
     """UPDATE runs SET state = 'ready', holder = lane, version = version + 1
-       WHERE run_id = (SELECT run_id FROM runs WHERE lane = :lane AND state = 'queued' AND parent_id IS NULL
-                       ORDER BY seq LIMIT 1)
+       WHERE run_id = (SELECT run_id FROM runs WHERE lane = :lane AND state = 'queued' ORDER BY seq LIMIT 1)
        RETURNING run_id""",
 )
 

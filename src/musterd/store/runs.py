@@ -16,8 +16,7 @@ MEMBERS = Statement("run_members", _VIEW + "r.root_id = :root_id AND r.parent_id
 AHEAD = Statement(  # the holder and the queued: what has ended is not looked at, however much there is of it
     "runs_ahead",
     """SELECT (SELECT count(*) FROM runs WHERE holder = :lane AND seq < :seq)
-            + (SELECT count(*) FROM runs WHERE lane = :lane AND seq < :seq AND state = 'queued' AND parent_id IS NULL)
-            AS n""",
+            + (SELECT count(*) FROM runs WHERE lane = :lane AND seq < :seq AND state = 'queued') AS n""",
 )
 TREE = Statement("run_tree", f"SELECT {RUN_COLUMNS} FROM runs WHERE root_id = :root_id")
 OF_COMPONENT = Statement(

@@ -156,7 +156,9 @@ def _create_run_indexes() -> None:
         "paused": ["expires_at"],
     }
     for state, columns in waiting.items():
-        where = sa.text(f"state = '{state}' AND parent_id IS NULL")
+        # Members run and pause, but never wait. Their column in the condition would cost a look at every waiting row.
+        roots = " AND parent_id IS NULL" if state in ("running", "paused") else ""
+        where = sa.text(f"state = '{state}'{roots}")
         op.create_index(f"runs_{state}", "runs", columns, sqlite_where=where, postgresql_where=where)
 
 

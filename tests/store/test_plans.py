@@ -1,0 +1,158 @@
+"""What is asked on every request, claim and flush goes by an index, however many rows there are."""
+
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from musterd.store import acceptance, attempt_input, attempts, cancels, events, runs, sessions, workers
+from musterd.store.database import Statement, for_sqlite
+from musterd.store.rows import RUN_FIELDS
+
+ROWS = 10_000
+MODULES = (acceptance, attempt_input, attempts, cancels, events, runs, sessions, workers)
+LANE: Mapping[str, Any] = {"lane": "s7", "seq": 5000, "session_id": "s7"}
+
+HOT: dict[Statement, Mapping[str, Any]] = {
+    runs.VIEW: {"run_id": "r70"},
+    runs.AHEAD: LANE,
+    runs.TREE: {"root_id": "r70"},
+    runs.MEMBERS: {"root_id": "r70"},
+    runs.HISTORY: {**LANE, "kind": "agent", "component_id": "solo", "limit": 3},
+    attempt_input.GET_INPUT: {"run_id": "r70"},
+    acceptance.GET_RUN: {"run_id": "r70"},
+    acceptance.GET_REQUEST: {"caller": "", "kind": "run_id", "key": "r70"},
+    acceptance.HOLDER: LANE,
+    acceptance.WAITING: {},
+    attempts.CLAIM: {"worker": "w", "now": 1.0, "components": '["agent:solo"]', "limit": 8},
+    attempts.GUARD: {"root": "r70", "attempt": 1, "count": 1, "first_token_at": None},
+    attempts.CLOSE_MEMBERS: {"root": "r70", "state": "error", "now": 1.0},
+    attempts.PROMOTE: LANE,
+    attempts.FORGET_MEMBERS: {"root": "r70"},
+    attempts.FORGET_STEPS: {"root": "r70"},
+    cancels.GET: {"run_id": "r70"},
+    events.AFTER: {"root_id": "r70", "start": 900, "limit": 200},
+    sessions.GET: {"session_id": "s7"},
+    sessions.LIVE_RUNS: {"session_id": "s7"},
+    sessions.BURIED: {},
+    workers.RUNNING: {"worker": "w"},
+}
+
+
+@pytest.fixture(scope="module")
+def big(sqlite_template: Path) -> Iterator[sqlite3.Connection]:
+    """A copy in memory of the schema, with many runs in 10 sessions: most are over, a thousand each wait."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        with closing(sqlite3.connect(sqlite_template)) as template:
+            template.backup(connection)
+        others = [name for name in RUN_FIELDS if name not in ("run_id", "session_id", "lane", "seq", "state")]
+        kept = {"root_id": "'r' || :n", "parent_id": "NULL", "component_kind": "'agent'", "component_id": "'solo'"}
+        kept |= {"queued_at": ":n", "created_at": ":n", "worker": "CASE WHEN :n % 1000 = 0 THEN 'w' END"}
+        values = ", ".join(kept.get(name, "0") for name in [*others, "holder"] if name != "holder")
+        columns = ", ".join(name for name in others if name != "holder")
+        state = "CASE WHEN :n > 9000 THEN 'queued' WHEN :n > 8000 THEN 'ready' ELSE 'completed' END"
+        connection.executemany(
+            f"""INSERT INTO runs (run_id, session_id, lane, seq, state, holder, {columns})
+                VALUES ('r' || :n, 's' || :n % 10, 's' || :n % 10, :n, {state}, NULL, {values})""",  # noqa: S608
+            [{"n": number} for number in range(ROWS)],
+        )
+        connection.executemany("INSERT INTO run_io (run_id, input) VALUES (?, '{}')", [(f"r{n}",) for n in range(ROWS)])
+        connection.executemany(
+            "INSERT INTO run_events (root_id, first_index, count, payload) VALUES ('r70', ?, 1, '[]')",
+            [(n,) for n in range(ROWS)],
+        )
+        yield connection
+
+
+def plan(connection: sqlite3.Connection, statement: Statement, params: Mapping[str, Any]) -> list[str]:
+    rows = connection.execute(f"EXPLAIN QUERY PLAN {for_sqlite(statement.text)}", params)
+    return [str(row[-1]) for row in rows]
+
+
+@pytest.mark.parametrize("statement", HOT, ids=lambda statement: statement.name)
+def test_nothing_hot_reads_a_whole_table(big: sqlite3.Connection, statement: Statement) -> None:
+    steps = plan(big, statement, HOT[statement])
+    scans = [
+        step
+        for step in steps
+        if step.startswith("SCAN") and not re.search(r"INDEX runs_\w+|CONSTANT ROW|json_each|workers", step)
+    ]
+    assert scans == [], steps
+    partial = [step for step in steps if step.startswith("SCAN") and "runs_" in step]
+    assert all(re.search(r"runs_(queued|ready|scheduled)", step) for step in partial), "only what waits is looked at"
+
+
+def test_what_waits_is_counted_without_a_look_at_its_rows(big: sqlite3.Connection) -> None:
+    steps = [step for step in plan(big, acceptance.WAITING, {}) if "runs" in step]
+    assert len(steps) == 3
+    assert all("COVERING INDEX" in step for step in steps)
+
+
+@pytest.mark.parametrize(
+    "statement, index",
+    [
+        (attempts.CLAIM, "runs_ready"),
+        (attempts.PROMOTE, "runs_queued"),
+        (acceptance.HOLDER, "runs_holder"),
+        (runs.AHEAD, "runs_queued"),
+        (runs.HISTORY, "runs_session"),
+        (workers.RUNNING, "runs_running"),
+        (sessions.BURIED, "sessions_deleted"),
+    ],
+    ids=lambda value: value.name if isinstance(value, Statement) else None,
+)
+def test_the_index_made_for_it_is_used(big: sqlite3.Connection, statement: Statement, index: str) -> None:
+    assert any(index in step for step in plan(big, statement, HOT[statement]))
+
+
+@pytest.mark.parametrize("statement", [attempts.CLAIM, attempts.PROMOTE, runs.HISTORY], ids=lambda found: found.name)
+def test_order_comes_from_the_index(big: sqlite3.Connection, statement: Statement) -> None:
+    assert [step for step in plan(big, statement, HOT[statement]) if "TEMP B-TREE" in step] == []
+
+
+# A plan can hide what a search visits: the virtual machine's steps do not.
+
+STEPS_A_READ = 2_000
+
+
+@pytest.mark.parametrize(
+    "statement, params",
+    [
+        (runs.VIEW, HOT[runs.VIEW]),
+        (runs.AHEAD, {"lane": "s7", "seq": 9017}),
+        (attempts.CLAIM, HOT[attempts.CLAIM]),
+        (attempts.PROMOTE, HOT[attempts.PROMOTE]),
+        (runs.HISTORY, HOT[runs.HISTORY]),
+        (events.AFTER, {"root_id": "r70", "start": 9_900, "limit": 50}),
+    ],
+    ids=lambda value: value.name if isinstance(value, Statement) else None,
+)
+def test_the_work_does_not_grow_with_the_rows(
+    big: sqlite3.Connection, statement: Statement, params: Mapping[str, Any]
+) -> None:
+    ticks = 0
+
+    def count() -> int:
+        nonlocal ticks
+        ticks += 1
+        return 0
+
+    big.set_progress_handler(count, 100)
+    try:
+        big.execute(for_sqlite(statement.text), params).fetchall()
+    finally:
+        big.set_progress_handler(None, 0)
+        big.rollback()
+    assert ticks * 100 < STEPS_A_READ
+
+
+def test_every_statement_has_a_name_of_its_own() -> None:
+    found: dict[str, Statement] = {}
+    for module in MODULES:
+        for value in vars(module).values():
+            if isinstance(value, Statement):
+                assert found.setdefault(value.name, value) is value
