@@ -39,11 +39,11 @@ async def test_an_unknown_path(house: House) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("DELETE", "/teams", {"GET"}),
-        ("PUT", "/teams/demo-team/runs", {"GET", "POST"}),
+        ("DELETE", "/teams", {"GET", "HEAD"}),
+        ("PUT", "/teams/demo-team/runs", {"GET", "HEAD", "POST"}),
         ("GET", "/teams/demo-team/runs/r/cancel", {"POST"}),
-        ("POST", "/health", {"GET"}),
-        ("PATCH", "/sessions", {"GET", "DELETE"}),
+        ("POST", "/health", {"GET", "HEAD"}),
+        ("PATCH", "/sessions", {"GET", "HEAD", "DELETE"}),
     ],
 )
 async def test_another_method(house: House, method: str, path: str, allowed: set[str]) -> None:

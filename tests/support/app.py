@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx2
 import uvicorn
-from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic_ai.models import Model
+from starlette.applications import Starlette
 
 from musterd import Agent, Settings, Team, ToolContext, create_app, tool
 from musterd.http.server import Server
@@ -98,7 +98,7 @@ def settings_for(db: Path, **changes: Any) -> Settings:
 
 def app_on(
     db: Path, model: str | Model = "scripted", served: Sample | None = None, is_loopback: bool = True, **changes: Any
-) -> FastAPI:
+) -> Starlette:
     """The application of the sample, or of what is ``served``, on the file ``db``."""
     served = served or sample(model)
     settings = settings_for(db, **changes)
@@ -111,7 +111,7 @@ def copied_file(template: Path, folder: Path) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def in_process(app: FastAPI, model: Any = None, **client: Any) -> AsyncIterator[House]:
+async def in_process(app: Starlette, model: Any = None, **client: Any) -> AsyncIterator[House]:
     """Serve ``app`` to a client that calls it without a network. Answers come when they are whole."""
     server: Server = app.state.server
     async with (
@@ -124,7 +124,7 @@ async def in_process(app: FastAPI, model: Any = None, **client: Any) -> AsyncIte
 
 
 @contextlib.asynccontextmanager
-async def on_loopback(app: FastAPI, model: Any = None, **client: Any) -> AsyncIterator[House]:
+async def on_loopback(app: Starlette, model: Any = None, **client: Any) -> AsyncIterator[House]:
     """Serve ``app`` on a free port of loopback: with real connections, which close and fill up."""
     server: Server = app.state.server
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -57,6 +57,11 @@ class HeldModel(ScriptedModel):
         found = self._holds[word] = Hold(after)
         return found
 
+    def release(self) -> None:
+        """Let everything that is held go on."""
+        for hold in self._holds.values():
+            hold.release()
+
     def asked(self, call: int = -1) -> list[dict[str, Any]]:
         """One conversation that it was given, as ``role``/``content`` objects."""
         return plain_messages(self.calls[call], self._parameters[call])

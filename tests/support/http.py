@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import httpx2
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from musterd.http.server import Server
 from tests.support.brace_scanner import scan
@@ -84,7 +84,7 @@ class House:
     :param model: the model that a test holds, where it does.
     """
 
-    def __init__(self, app: FastAPI, server: Server, http: httpx2.AsyncClient, model: HeldModel | None) -> None:
+    def __init__(self, app: Starlette, server: Server, http: httpx2.AsyncClient, model: HeldModel | None) -> None:
         self.app = app
         self.server = server
         self.http = http

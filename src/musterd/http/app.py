@@ -18,6 +18,7 @@ from musterd.http.answers import error_answer
 from musterd.http.border import BodyLimit, Doors, Errors, Gate, RequestIds, from_http_exception
 from musterd.http.contract import operations, routes
 from musterd.http.docs import docs_routes
+from musterd.http.paths import EscapedSlashes
 from musterd.http.server import Server
 from musterd.specs import Agent, Registry, Team
 
@@ -66,6 +67,7 @@ def create_app(
             Middleware(Errors),
             Middleware(Gate, Doors.of(settings, is_loopback=is_loopback)),
             Middleware(BodyLimit, settings.body_bytes),
+            Middleware(EscapedSlashes),
         ],
     )
     app.state.server = server

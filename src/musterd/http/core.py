@@ -4,9 +4,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from musterd.core.errors import StoreUnavailable
-from musterd.core.ids import require_identifier
 from musterd.core.records import ComponentKind
 from musterd.http.answers import json_answer
+from musterd.http.paths import path_identifier
 from musterd.http.server import Server
 from musterd.wire import components
 
@@ -78,6 +78,5 @@ class CoreOperations:
         return self._component(request, "agent")
 
     def _component(self, request: Request, kind: ComponentKind) -> Response:
-        component_id = require_identifier(request.path_params[f"{kind}_id"], ("path", f"{kind}_id"))
-        found = self._server.component(kind, component_id)
+        found = self._server.component(kind, path_identifier(request, f"{kind}_id"))
         return json_answer(components.component_item(found, self._server.describe))

@@ -8,10 +8,10 @@ from starlette.responses import Response
 
 from musterd.core import clock
 from musterd.core.errors import InvalidInput
-from musterd.core.ids import require_identifier
 from musterd.core.records import Caller, ComponentKind, RunRow, RunView
 from musterd.http.answers import json_answer
 from musterd.http.forms import read_start
+from musterd.http.paths import path_identifier
 from musterd.http.server import Server
 from musterd.http.sse import EventStream
 from musterd.service.runs import Wanted
@@ -34,11 +34,7 @@ class RunOperations:
         self._kind = kind
 
     def _component(self, request: Request) -> Component:
-        component_id = require_identifier(request.path_params[f"{self._kind}_id"], ("path", f"{self._kind}_id"))
-        return self._server.component(self._kind, component_id)
-
-    def _run_id(self, request: Request) -> str:
-        return require_identifier(request.path_params["run_id"], ("path", "run_id"))
+        return self._server.component(self._kind, path_identifier(request, f"{self._kind}_id"))
 
     async def create(self, request: Request) -> Response:
         """Start a run, and answer as the request asks: with its output, its events, or a receipt."""
@@ -85,7 +81,7 @@ class RunOperations:
 
     async def get(self, request: Request) -> Response:
         """One run as it stands, or once it has ended where the request waits."""
-        component, run_id = self._component(request), self._run_id(request)
+        component, run_id = self._component(request), path_identifier(request, "run_id")
         session_id = parse_session_id(request.query_params)
         wait = parse_wait(request.query_params, self._server.settings.wait_max_seconds)
         view = await self._server.runs.settled_view(component, run_id, session_id, caller_of(request), wait)
@@ -114,7 +110,7 @@ class RunOperations:
 
     async def cancel(self, request: Request) -> Response:
         """Cancel a run; the answer says where it stands then."""
-        component, run_id = self._component(request), self._run_id(request)
+        component, run_id = self._component(request), path_identifier(request, "run_id")
         run = await self._server.runs.cancel(component, run_id, caller_of(request))
         return json_answer(wire_runs.settled(run))
 

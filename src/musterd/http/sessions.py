@@ -8,6 +8,7 @@ from musterd.core.errors import BadRequest, InvalidInput, NotFound
 from musterd.core.ids import require_identifier
 from musterd.core.records import ComponentKind, RunView
 from musterd.http.answers import json_answer
+from musterd.http.paths import path_identifier
 from musterd.http.runs import caller_of
 from musterd.http.server import Server
 from musterd.service.sessions import SessionView
@@ -49,7 +50,7 @@ class SessionOperations:
     async def get(self, request: Request) -> Response:
         """One session with its conversation."""
         kind = parse_session_type(request.query_params)
-        session_id = _session_id(request)
+        session_id = path_identifier(request, "session_id")
         view = await self._visible(request, session_id)
         if view is None:
             raise NotFound(_not_found(session_id, kind))
@@ -61,7 +62,7 @@ class SessionOperations:
     async def runs(self, request: Request) -> Response:
         """The session's runs, live ones too, members' before their parents."""
         query = parse_session_runs_query(request.query_params)
-        session_id = _session_id(request)
+        session_id = path_identifier(request, "session_id")
         view = await self._visible(request, session_id, query.user_id)
         if view is None:
             raise NotFound(f"Session with ID {session_id} not found")
@@ -69,14 +70,14 @@ class SessionOperations:
 
     async def run(self, request: Request) -> Response:
         """One run of the session."""
-        session_id = _session_id(request)
-        run_id = require_identifier(request.path_params["run_id"], ("path", "run_id"))
+        session_id = path_identifier(request, "session_id")
+        run_id = path_identifier(request, "run_id")
         view = await self._server.sessions.run(session_id, run_id, caller_of(request))
         return json_answer(lists.session_run(view))
 
     async def delete(self, request: Request) -> Response:
         """Delete a session; deleting one that does not exist is done already."""
-        await self._server.sessions.delete(_session_id(request), caller_of(request))
+        await self._server.sessions.delete(path_identifier(request, "session_id"), caller_of(request))
         return Response(status_code=204)
 
     async def delete_many(self, request: Request) -> Response:
@@ -93,10 +94,6 @@ class SessionOperations:
         if view is not None and wanted_user and view.session.user_id != wanted_user:
             return None
         return view
-
-
-def _session_id(request: Request) -> str:
-    return require_identifier(request.path_params["session_id"], ("path", "session_id"))
 
 
 def _require_database(request: Request) -> None:
