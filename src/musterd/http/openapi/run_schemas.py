@@ -175,6 +175,15 @@ RUN_SCHEMAS: dict[str, Schema] = {
         {"run_id": text(), "session_id": text("Asked for when the run is polled."), "status": ref("RunStatus")},
         description="Where a run stands.",
     ),
+    "StreamEvent": record(
+        "StreamEvent",
+        {
+            "event": text("The event's name; `data` repeats it.", examples=["TeamRunContent"]),
+            "id": text("The event's index in the run."),
+            "data": text("The event, as one line of JSON.", contentMediaType="application/json"),
+        },
+        description="One event of the stream, which ends when the run does.",
+    ),
     "TeamRunSchema": record(
         "TeamRunSchema", {**_LISTED, "team_id": text('"" for a run of an agent.')}, optional=_NULLS
     ),

@@ -56,9 +56,7 @@ def _output(kind: Kind) -> Schema:
 
 def _create(kind: Kind) -> Described:
     done = answer("The run at its end, or its events where `stream` is true", _output(kind))
-    done["content"]["text/event-stream"] = {
-        "schema": text("Events: `event:`, `id:` and one line of JSON in `data:`, until the run has ended.")
-    }
+    done["content"]["text/event-stream"] = {"schema": ref("StreamEvent")}
     return Described(
         tags=_tags(kind),
         summary=f"Create {kind.capitalize()} Run",
