@@ -57,7 +57,8 @@ def describe(model: str | Model) -> ModelInfo:
     if isinstance(model, Model):
         name, provider = _KINDS.get(model.system, (type(model).__name__, model.system))
         if model.system == "openai":  # both of OpenAI's protocols say "openai"
-            name = "OpenAIChat" if type(model).__name__ == "OpenAIChatModel" else "OpenAIResponses"
+            speaks_responses = any(base.__name__ == "OpenAIResponsesModel" for base in type(model).__mro__)
+            name = "OpenAIResponses" if speaks_responses else "OpenAIChat"
         return ModelInfo(name=name, model=model.model_name, provider=provider)
     kind, _, rest = model.partition(":")
     name, provider = _KINDS.get(kind, (kind, kind))

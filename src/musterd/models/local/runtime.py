@@ -85,9 +85,10 @@ class Runtime:
         self._server: Future[Server] | None = None
 
     def start(self) -> None:
-        """Begin to load, unless that has begun."""
+        """Begin to load, unless that has begun; what has failed is tried again."""
         with self._lock:
-            if self._server is None:
+            loading = self._server
+            if loading is None or (loading.done() and loading.exception()):
                 self._server = self._threads.submit(self._start)
 
     async def stream(self, key: str, body: Body) -> AsyncGenerator[Chunk]:

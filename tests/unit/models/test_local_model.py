@@ -1,0 +1,88 @@
+"""The embedded model behind pydantic-ai's model layer."""
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, cast
+
+import pytest
+from pydantic_ai.messages import ModelMessage, ModelRequest, TextPart, ToolCallPart, UserPromptPart
+from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.output import OutputObjectDefinition
+from pydantic_ai.tools import ToolDefinition
+
+from musterd.core.records import Usage
+from musterd.core.settings import Settings
+from musterd.models.call import ModelCaller
+from musterd.models.local.model import LocalModel
+from musterd.models.local.runtime import Runtime
+
+pytestmark = pytest.mark.anyio
+SETTINGS = Settings()
+
+
+class FakeRuntime:
+    """Says the same to everything."""
+
+    def __init__(self, *pieces: str) -> None:
+        self.pieces = pieces
+        self.bodies: list[Mapping[str, Any]] = []
+        self.closed = 0
+
+    async def stream(self, key: str, body: Mapping[str, Any]) -> AsyncGenerator[Mapping[str, Any]]:
+        self.bodies.append(body)
+        try:
+            for piece in self.pieces:
+                yield {"choices": [{"delta": {"content": piece}}]}
+            yield {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 2}}
+        finally:
+            self.closed += 1
+
+
+def model(runtime: FakeRuntime) -> LocalModel:
+    return LocalModel(SETTINGS, cast(Runtime, runtime))
+
+
+ASKED: list[ModelMessage] = [ModelRequest(parts=[UserPromptPart("hi")])]
+
+
+async def test_it_streams_text() -> None:
+    heard: list[str] = []
+    answer = await ModelCaller(SETTINGS).stream(
+        model(FakeRuntime("a ", "b")),
+        ASKED,
+        ModelRequestParameters(),
+        None,
+        on_text=lambda text, _: heard.append(text),
+        on_retry=lambda *_: None,
+    )
+    assert heard == ["a ", "b"]
+    assert answer.response.parts == [TextPart("a b")]
+    assert (answer.response.model_name, answer.response.finish_reason) == ("local", "stop")
+    assert answer.usage == Usage(input_tokens=9, output_tokens=2)
+
+
+async def test_it_calls_tools() -> None:
+    schema = {"type": "object", "properties": {"x": {"type": "integer"}}}
+    parameters = ModelRequestParameters(function_tools=[ToolDefinition(name="t", parameters_json_schema=schema)])
+    response = await model(FakeRuntime('{"x":', "1}")).request(ASKED, None, parameters)
+    (call,) = response.parts
+    assert isinstance(call, ToolCallPart)
+    assert (call.tool_name, call.args_as_dict()) == ("t", {"x": 1})
+    assert response.finish_reason == "tool_call"
+
+
+async def test_it_takes_the_form_of_an_answer() -> None:
+    runtime = FakeRuntime("{}")
+    form = OutputObjectDefinition(json_schema={"type": "object", "title": "Form"})
+    parameters = ModelRequestParameters(output_mode="native", output_object=form)
+    await model(runtime).request(ASKED, None, parameters)
+    assert runtime.bodies[0]["response_format"]["json_schema"]["schema"]["title"] == "Form"
+
+
+async def test_leaving_early_ends_the_generation() -> None:
+    runtime = FakeRuntime("a", "b", "c")
+    async with model(runtime).request_stream(ASKED, None, ModelRequestParameters()) as stream:
+        async for _ in stream:
+            break
+        assert runtime.closed == 0
+    assert runtime.closed == 1
+    assert stream.get().state == "incomplete"
