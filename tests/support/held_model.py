@@ -57,6 +57,10 @@ class HeldModel(ScriptedModel):
         found = self._holds[word] = Hold(after)
         return found
 
+    def hold_of(self, word: str) -> Hold:
+        """The hold of a word that is held."""
+        return self._holds[word]
+
     def release(self) -> None:
         """Let everything that is held go on."""
         for hold in self._holds.values():
@@ -66,7 +70,7 @@ class HeldModel(ScriptedModel):
         """One conversation that it was given, as ``role``/``content`` objects."""
         return plain_messages(self.calls[call], self._parameters[call])
 
-    def _hold_of(self, messages: Sequence[dict[str, Any]]) -> Hold | None:
+    def _found(self, messages: Sequence[dict[str, Any]]) -> Hold | None:
         text = next((message["content"] for message in reversed(messages) if message["role"] == "user"), "")
         return next((found for word, found in self._holds.items() if word in text), None)
 
@@ -80,7 +84,7 @@ class HeldModel(ScriptedModel):
     ) -> AsyncGenerator[StreamedResponse]:
         self.calls.append(list(messages))
         self._parameters.append(model_request_parameters)
-        hold = self._hold_of(plain_messages(messages, model_request_parameters))
+        hold = self._found(plain_messages(messages, model_request_parameters))
         async with super().request_stream(messages, model_settings, model_request_parameters, run_context) as stream:
             if hold is not None:
                 _hold_back(stream, hold)

@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from musterd.http.core import CoreOperations
 from musterd.http.runs import RunOperations
@@ -62,14 +62,6 @@ def operations(server: Server) -> list[Operation]:
     ]
 
 
-def add_operations(app: FastAPI, server: Server) -> None:
-    """Route every operation to its handler."""
-    for operation in operations(server):
-        app.add_api_route(
-            operation.path,
-            operation.handler,
-            methods=[operation.method],
-            operation_id=operation.operation_id,
-            response_model=None,
-            include_in_schema=False,
-        )
+def routes(server: Server) -> list[Route]:
+    """A route for every operation."""
+    return [Route(found.path, found.handler, methods=[found.method]) for found in operations(server)]

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from anyio import to_thread
-from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
 
 from musterd.core import jsontext
 from musterd.core.errors import NotFound
@@ -123,15 +123,16 @@ class Docs:
         return _asset((await _read(name)).replace(_FOREIGN_LOGO, _NO_LOGO), "text/javascript")
 
 
-def add_docs(app: FastAPI, operations: list[Operation]) -> None:
-    """Serve ``/openapi.json``, ``/docs`` and ``/redoc``."""
-    docs = Docs(operations, title=app.title, version=app.version)
-    app.openapi = docs.document  # type: ignore[method-assign] # what FastAPI would read from the handlers is nothing
-    app.add_route("/openapi.json", docs.openapi, include_in_schema=False)
-    app.add_route("/docs", docs.swagger, include_in_schema=False)
-    app.add_route("/docs/{name}", docs.swagger_asset, include_in_schema=False)
-    app.add_route("/redoc", docs.redoc, include_in_schema=False)
-    app.add_route("/redoc/{name}", docs.redoc_asset, include_in_schema=False)
+def docs_routes(operations: list[Operation], *, title: str, version: str) -> list[Route]:
+    """The routes of ``/openapi.json``, ``/docs`` and ``/redoc``."""
+    docs = Docs(operations, title=title, version=version)
+    return [
+        Route("/openapi.json", docs.openapi),
+        Route("/docs", docs.swagger),
+        Route("/docs/{name}", docs.swagger_asset),
+        Route("/redoc", docs.redoc),
+        Route("/redoc/{name}", docs.redoc_asset),
+    ]
 
 
 def _asset(content: bytes, media_type: str) -> Response:
