@@ -31,13 +31,14 @@ from musterd.core.errors import ModelFailed
 from musterd.core.records import Usage
 from musterd.core.settings import Settings
 from musterd.models.failures import CALL_ERRORS, BrokenOff, Failure, Stalled, explain
+from musterd.models.names import LOCAL, SCRIPTED
 
 PROVIDER_CALLS = 32
 """Calls to one provider that a process makes at once."""
 
 # pydantic-ai rewrites a history for the provider it goes to (lengths of call ids, places of system messages).
 # These take ours as it is, and the rewriting is not free.
-_TAKE_AS_IS = frozenset({"openai", "scripted", "local"})
+_TAKE_AS_IS = frozenset({"openai", SCRIPTED, LOCAL})
 
 FIRST_WAIT_SECONDS = 0.5
 """Wait after the first failed try; it doubles with each."""
@@ -148,8 +149,7 @@ class _Try:
         parameters: ModelRequestParameters,
         model_settings: ModelSettings | None,
     ) -> ModelResponse:
-        settings = self._settings
-        with _Watch(settings.model_first_byte_seconds, settings.model_chunk_seconds) as watch:
+        with _Watch(*_patience(self._model, self._settings)) as watch:
             async with self._model.request_stream(messages, model_settings, parameters) as stream:
                 async for event in stream:
                     watch.feed()
@@ -179,6 +179,13 @@ class _Try:
         if text or reasoning:
             self.had_text = True
             self._on_text(text, reasoning)
+
+
+def _patience(model: Model, settings: Settings) -> tuple[float, float]:
+    """How long the model may be silent before its answer and within it, in seconds."""
+    if model.system == LOCAL:  # it cannot get lost, and on a busy machine it is slow; the run's own limit holds
+        return settings.run_seconds, settings.run_seconds
+    return settings.model_first_byte_seconds, settings.model_chunk_seconds
 
 
 class _Watch:

@@ -9,6 +9,7 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.output import OutputObjectDefinition
 from pydantic_ai.tools import ToolDefinition
 
+from musterd.core import clock
 from musterd.core.records import Usage
 from musterd.core.settings import Settings
 from musterd.models.call import ModelCaller
@@ -86,3 +87,16 @@ async def test_leaving_early_ends_the_generation() -> None:
         assert runtime.closed == 0
     assert runtime.closed == 1
     assert stream.get().state == "incomplete"
+
+
+async def test_it_may_take_its_time() -> None:
+    class Slow(FakeRuntime):
+        async def stream(self, key: str, body: Mapping[str, Any]) -> AsyncGenerator[Mapping[str, Any]]:
+            await clock.sleep(0.05)
+            yield {"choices": [{"delta": {"content": "late"}}]}
+
+    impatient = Settings(model_first_byte_seconds=0.01, model_chunk_seconds=0.01)
+    answer = await ModelCaller(impatient).stream(
+        model(Slow()), ASKED, ModelRequestParameters(), None, on_text=lambda *_: None, on_retry=lambda *_: None
+    )
+    assert answer.response.parts == [TextPart("late")]
