@@ -31,6 +31,7 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool) 
         )
     configure(as_json=settings.log_json)
     app = create_app(registry=load(source), settings=settings, is_loopback=is_loopback)
+    app.state.server.prepare()
     listener = _listen(host, port)
     server = _Server(
         uvicorn.Config(

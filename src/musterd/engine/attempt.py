@@ -84,6 +84,7 @@ class Attempt:
         component = resources.component(run.component_kind, run.component_id)
         if component is None:
             raise RuntimeError(f"{run.component_kind} {run.component_id} is not served here")
+        await resources.models.load(component)
         spec = component.spec
         found = await until_available(
             lambda: resources.database.read(

@@ -1,12 +1,12 @@
 """The server's parts, put together and taken down in order."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import musterd
 from musterd.core import clock
-from musterd.core.errors import NotFound, StartError, Unavailable
+from musterd.core.errors import DeclarationError, NotFound, StartError, Unavailable
 from musterd.core.records import ComponentKind
 from musterd.core.settings import Settings
 from musterd.engine.embedded import EmbeddedEngine
@@ -21,6 +21,7 @@ from musterd.service.sessions import SessionService
 from musterd.specs import Component, Registry
 from musterd.store.locks import WorkerLocks
 from musterd.store.sqlite import SqliteDatabase
+from musterd.store.upgrade import upgrade_sqlite
 from musterd.team.world import Models
 from musterd.wire.components import ServerCard
 
@@ -54,6 +55,7 @@ class Server:
             registry=registry,
             models=Models(
                 caller=ModelCaller(settings),
+                load=self._load_models,
                 of=lambda component: resolve.resolve(component.model, settings),
                 describe=self.describe,
             ),
@@ -61,7 +63,7 @@ class Server:
             threads=self._threads,
         )
         for component in self.components():
-            resolve.resolve(component.model, settings)
+            self._check_model(component)
         self.engine = EmbeddedEngine(resources, WorkerLocks(path), musterd.__version__)
         self.runs = RunService(resources, self.engine)
         self.sessions = SessionService(resources, self.engine, self.runs)
@@ -82,6 +84,23 @@ class Server:
             await resolve.close(self.settings)
             self._threads.shutdown()
 
+    def prepare(self) -> None:
+        """Bring the database's schema up to date, before anything else is started.
+
+        :raises StartError: the database cannot be used, in words.
+        """
+        upgrade_sqlite(self.database.path)
+
+    def _check_model(self, component: Component) -> None:
+        try:
+            resolve.check(component.model, self.settings)
+        except DeclarationError as error:
+            spec = component.spec
+            raise DeclarationError(f"{spec.declared_at}: {spec.label}: {error.message}") from error
+
+    async def _load_models(self, component: Component) -> None:
+        await resolve.load((found.model for found in _tree(component)), self.settings)
+
     def begin_stop(self) -> None:
         """Take leave of those who wait: streams end without an end event, waiting requests are answered."""
         self.is_stopping = True
@@ -90,14 +109,8 @@ class Server:
 
     def components(self) -> list[Component]:
         """Every component, members too, each once, leaders before their members."""
-        found: dict[Component, None] = {}
-        stack = [*self.registry.agents.values(), *self.registry.teams.values()]
-        while stack:
-            component = stack.pop()
-            if component not in found:
-                found[component] = None
-                stack.extend(reversed(component.members))
-        return list(found)
+        tops = [*self.registry.teams.values(), *self.registry.agents.values()]
+        return list(dict.fromkeys(found for top in tops for found in _tree(top)))
 
     def component(self, kind: ComponentKind, component_id: str) -> Component:
         """The served team or agent.
@@ -120,6 +133,13 @@ class Server:
         """Raise Unavailable unless runs can be accepted."""
         if not self.engine.is_ready or self.is_stopping:
             raise Unavailable("The server is not ready; try again.")
+
+
+def _tree(component: Component) -> Iterator[Component]:
+    """The component and its members, leaders first."""
+    yield component
+    for member in component.members:
+        yield from _tree(member)
 
 
 def sqlite_path(db: str) -> Path:

@@ -5,8 +5,10 @@ A name that cannot work (unknown provider, missing package, missing key) is a
 starts and not in the middle of a run.
 """
 
+import asyncio
 import os
 import re
+import threading
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -26,11 +28,17 @@ _EXTRA = re.compile(r"pydantic-ai-slim\[([a-z0-9-]+)\]")
 _EXTRAS = frozenset({"anthropic", "bedrock", "cohere", "google", "groq", "huggingface", "mistral", "xai"})
 
 # A model is kept with its settings, so that the identity in the key stays taken while the entry lives.
-_resolved: dict[tuple[str, int, str | None, str | None], tuple[Settings, Model]] = {}
+_Key = tuple[str, int, str | None, str | None]
+_resolved: dict[_Key, tuple[Settings, Model]] = {}
+_making = threading.Lock()
 
 
 class _Client(Protocol):
     async def close(self) -> None: ...
+
+
+def _key(model: str, settings: Settings) -> _Key:
+    return (model, id(settings), os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_API_KEY"))
 
 
 def resolve(model: str | Model, settings: Settings) -> Model:
@@ -42,12 +50,34 @@ def resolve(model: str | Model, settings: Settings) -> Model:
     """
     if isinstance(model, Model):
         return model
-    key = (model, id(settings), os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_API_KEY"))
+    key = _key(model, settings)
     if (known := _resolved.get(key)) is not None:
         return known[1]
-    made = _make(model, settings)
-    _resolved[key] = (settings, made)
-    return made
+    with _making:
+        if (known := _resolved.get(key)) is None:
+            known = _resolved[key] = (settings, _make(model, settings))
+    return known[1]
+
+
+def check(model: str | Model, settings: Settings) -> None:
+    """Find out whether ``model`` can be used, before anybody calls it.
+
+    OpenAI's SDK, 25 MB of memory and a third of a second, stays unimported until the first call.
+
+    :raises DeclarationError: the name is unknown, or its package, key, weights or memory are missing.
+    """
+    kind, _, rest = model.partition(":") if isinstance(model, str) else ("", "", "")
+    if kind in _OPENAI_KINDS and rest:
+        _openai_access(f"{kind}:{rest}")
+    else:
+        resolve(model, settings)
+
+
+async def load(models: Iterable[str | Model], settings: Settings) -> None:
+    """Resolve ``models`` off the event loop: the first of a kind imports its SDK."""
+    missing = [model for model in models if not isinstance(model, Model) and _key(model, settings) not in _resolved]
+    if missing:
+        await asyncio.to_thread(lambda: [resolve(model, settings) for model in missing])
 
 
 def warm(models: Iterable[str | Model], settings: Settings) -> None:
@@ -93,14 +123,19 @@ def _make(name: str, settings: Settings) -> Model:
         raise DeclarationError(f'Model "{name}": {_cure(str(error))}') from error
 
 
-def _openai(name: str, kind: str, rest: str, settings: Settings) -> Model:
-    """A model of OpenAI's or of any server that speaks its protocol (``OPENAI_BASE_URL``)."""
+def _openai_access(name: str) -> tuple[str | None, str]:
+    """The address and the key of OpenAI, or of any server that speaks its protocol (``OPENAI_BASE_URL``)."""
     base_url = os.environ.get("OPENAI_BASE_URL") or None
     api_key = os.environ.get("OPENAI_API_KEY") or (_NO_KEY if base_url else None)
     if api_key is None:
         raise DeclarationError(
             f'Model "{name}": set OPENAI_API_KEY (or OPENAI_BASE_URL for a server that needs no key).'
         )
+    return base_url, api_key
+
+
+def _openai(name: str, kind: str, rest: str, settings: Settings) -> Model:
+    base_url, api_key = _openai_access(name)
     from musterd.models.openai_http import build_client, build_model
 
     client = build_client(base_url=base_url, api_key=api_key, settings=settings)

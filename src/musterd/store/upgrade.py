@@ -13,6 +13,9 @@ from musterd.core.errors import SchemaTooNew, StartError
 from musterd.store.sqlite_faults import advice
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+SCHEMA = Path(__file__).parent / "schema_sqlite.sql"
+"""What all revisions make together, rendered by ``tools/schema.py``; a test compares the two."""
+
 HEAD = "0001"
 """The revision that this program writes; a test holds it to the last migration."""
 
@@ -35,7 +38,10 @@ def upgrade_sqlite(path: Path) -> None:
                 f"{path}: written by a newer musterd (schema {revision}, this one writes {HEAD}) — "
                 "run that version, or name another database"
             )
-        _migrate(path)
+        if revision is None:
+            _create(path)
+        else:
+            _migrate(path)
 
 
 def _require_usable_place(path: Path) -> None:
@@ -103,6 +109,18 @@ def _revision(path: Path) -> str | None:
         raise StartError(f"{path}: {what} — {cure}") from error
 
 
+def _create(path: Path) -> None:
+    """Make the schema of HEAD at once: a first start need not import what migrates."""
+    schema = SCHEMA.read_text(encoding="utf-8")
+    try:
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(f"BEGIN IMMEDIATE;\n{schema}\nCOMMIT;")
+    except sqlite3.Error as error:
+        what, cure = advice(error)
+        raise StartError(f"{path}: the schema could not be made: {what} — {cure}") from error
+
+
 def _migrate(path: Path) -> None:
     from alembic import command
     from alembic.config import Config
@@ -128,3 +146,14 @@ def _migrate(path: Path) -> None:
         raise StartError(f"{path}: the schema could not be brought up to date: {what} — {cure}") from error
     finally:
         engine.dispose()
+
+
+def render_schema(path: Path) -> str:
+    """The statements that make the schema of HEAD, read off a database that is migrated at ``path`` from nothing."""
+    _migrate(path)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute(
+            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type = 'index', rowid"
+        ).fetchall()
+    statements = [line.rstrip() for row in rows for line in (*row[0].strip().splitlines(), ";")]
+    return "\n".join(statements).replace("\n;", ";\n") + f"\nINSERT INTO alembic_version VALUES ('{HEAD}');\n"

@@ -1,7 +1,7 @@
 """What all runs of one tree share while an attempt drives them."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
@@ -20,9 +20,13 @@ from musterd.team.steps import Emit, Steps
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Models:
-    """How the loop gets at models: the process's caller, and a component's model and its names."""
+    """How the loop gets at models: the process's caller, and a component's model and its names.
+
+    :param load: makes the models of a component and its members ready; awaited before ``of`` is asked.
+    """
 
     caller: ModelCaller
+    load: Callable[[Component], Awaitable[None]]
     of: Callable[[Component], Model]
     describe: Callable[[Component], ModelInfo]
 

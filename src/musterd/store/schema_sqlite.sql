@@ -1,0 +1,191 @@
+CREATE TABLE alembic_version (
+	version_num VARCHAR(32) NOT NULL,
+	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+
+CREATE TABLE instance (
+	id TEXT NOT NULL,
+	created_at DOUBLE NOT NULL,
+	oldest_writer TEXT NOT NULL,
+	PRIMARY KEY (id)
+);
+
+CREATE TABLE workers (
+	id TEXT NOT NULL,
+	beat BIGINT DEFAULT '0' NOT NULL,
+	components TEXT NOT NULL,
+	host TEXT NOT NULL,
+	pid BIGINT DEFAULT '0' NOT NULL,
+	started_at DOUBLE NOT NULL,
+	PRIMARY KEY (id)
+);
+
+CREATE TABLE sessions (
+	session_id TEXT NOT NULL,
+	owner TEXT,
+	user_id TEXT,
+	component_kind TEXT NOT NULL,
+	component_id TEXT NOT NULL,
+	name TEXT,
+	first_message TEXT NOT NULL,
+	state TEXT NOT NULL,
+	metadata TEXT,
+	summary TEXT,
+	next_seq BIGINT DEFAULT '0' NOT NULL,
+	version BIGINT DEFAULT '0' NOT NULL,
+	created_at DOUBLE NOT NULL,
+	updated_at DOUBLE NOT NULL,
+	deleted_at DOUBLE,
+	PRIMARY KEY (session_id)
+)
+ WITHOUT ROWID;
+
+CREATE TABLE runs (
+	run_id TEXT NOT NULL,
+	root_id TEXT NOT NULL,
+	parent_id TEXT,
+	forked_from TEXT,
+	path TEXT NOT NULL,
+	session_id TEXT NOT NULL,
+	owner TEXT,
+	user_id TEXT,
+	component_kind TEXT NOT NULL,
+	component_id TEXT NOT NULL,
+	component_name TEXT NOT NULL,
+	model TEXT NOT NULL,
+	model_provider TEXT NOT NULL,
+	definition_hash TEXT NOT NULL,
+	state TEXT NOT NULL,
+	version BIGINT DEFAULT '0' NOT NULL,
+	lane TEXT,
+	seq BIGINT,
+	holder TEXT,
+	on_busy TEXT DEFAULT 'enqueue' NOT NULL,
+	priority BIGINT DEFAULT '0' NOT NULL,
+	hold_paused BIGINT DEFAULT '0' NOT NULL,
+	attempt BIGINT DEFAULT '0' NOT NULL,
+	crashes BIGINT DEFAULT '0' NOT NULL,
+	crashes_in_all BIGINT DEFAULT '0' NOT NULL,
+	worker TEXT,
+	salt TEXT,
+	next_event BIGINT DEFAULT '0' NOT NULL,
+	is_background BIGINT DEFAULT '0' NOT NULL,
+	cancel_on_disconnect BIGINT DEFAULT '0' NOT NULL,
+	created_at DOUBLE NOT NULL,
+	queued_at DOUBLE,
+	started_at DOUBLE,
+	first_token_at DOUBLE,
+	ended_at DOUBLE,
+	not_before DOUBLE,
+	deadline_at DOUBLE,
+	expires_at DOUBLE,
+	cancel_requested_at DOUBLE,
+	cancel_by TEXT,
+	error_code TEXT,
+	traceparent TEXT,
+	PRIMARY KEY (run_id)
+)
+ WITHOUT ROWID;
+
+CREATE TABLE run_io (
+	run_id TEXT NOT NULL,
+	input TEXT NOT NULL,
+	output TEXT,
+	messages TEXT,
+	PRIMARY KEY (run_id)
+);
+
+CREATE TABLE run_events (
+	root_id TEXT NOT NULL,
+	first_index BIGINT NOT NULL,
+	count BIGINT DEFAULT '0' NOT NULL,
+	payload TEXT NOT NULL,
+	PRIMARY KEY (root_id, first_index)
+);
+
+CREATE TABLE journal (
+	root_id TEXT NOT NULL,
+	path TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	state TEXT NOT NULL,
+	fingerprint TEXT NOT NULL,
+	attempt BIGINT DEFAULT '0' NOT NULL,
+	codec BIGINT DEFAULT '1' NOT NULL,
+	result TEXT,
+	usage TEXT,
+	cost DOUBLE,
+	started_at DOUBLE NOT NULL,
+	ended_at DOUBLE,
+	PRIMARY KEY (root_id, path)
+);
+
+CREATE TABLE blobs (
+	hash TEXT NOT NULL,
+	size BIGINT DEFAULT '0' NOT NULL,
+	content BLOB NOT NULL,
+	created_at DOUBLE NOT NULL,
+	PRIMARY KEY (hash)
+);
+
+CREATE TABLE requests (
+	caller TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	"key" TEXT NOT NULL,
+	fingerprint TEXT NOT NULL,
+	run_id TEXT NOT NULL,
+	answer TEXT,
+	created_at DOUBLE NOT NULL,
+	PRIMARY KEY (caller, kind, "key")
+)
+ WITHOUT ROWID;
+
+CREATE TABLE approvals (
+	id TEXT NOT NULL,
+	root_id TEXT NOT NULL,
+	run_id TEXT NOT NULL,
+	path TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	state TEXT NOT NULL,
+	request TEXT NOT NULL,
+	decision TEXT,
+	decided_by TEXT,
+	created_at DOUBLE NOT NULL,
+	decided_at DOUBLE,
+	consumed_at DOUBLE,
+	expires_at DOUBLE,
+	default_decision TEXT,
+	PRIMARY KEY (id)
+)
+ WITHOUT ROWID;
+
+CREATE INDEX sessions_updated ON sessions (updated_at, session_id);
+
+CREATE INDEX sessions_component ON sessions (component_kind, component_id, updated_at);
+
+CREATE INDEX sessions_user ON sessions (user_id, updated_at);
+
+CREATE INDEX sessions_deleted ON sessions (deleted_at) WHERE deleted_at IS NOT NULL;
+
+CREATE UNIQUE INDEX runs_holder ON runs (holder);
+
+CREATE INDEX runs_session ON runs (session_id, seq);
+
+CREATE INDEX runs_root ON runs (root_id);
+
+CREATE INDEX runs_queued ON runs (lane, seq) WHERE state = 'queued';
+
+CREATE INDEX runs_ready ON runs (priority DESC, queued_at) WHERE state = 'ready';
+
+CREATE INDEX runs_running ON runs (worker) WHERE state = 'running' AND parent_id IS NULL;
+
+CREATE INDEX runs_scheduled ON runs (not_before) WHERE state = 'scheduled';
+
+CREATE INDEX runs_paused ON runs (expires_at) WHERE state = 'paused' AND parent_id IS NULL;
+
+CREATE INDEX requests_run ON requests (run_id);
+
+CREATE UNIQUE INDEX approvals_root ON approvals (root_id, path);
+
+CREATE INDEX approvals_open ON approvals (state, created_at);
+
+INSERT INTO alembic_version VALUES ('0001');
