@@ -45,6 +45,9 @@ def main() -> int:
     chosen = arguments()
     load = os.getloadavg()[0]
     has_peer = install_peer()
+    if chosen.profile and not has_peer:
+        print("py-spy comes with the peer: no profile.", file=sys.stderr)
+        return 2
     profiler = Profiler() if chosen.profile else None
     with ModelServer() as model:
         bench = Bench(model, has_peer and not (chosen.alone or chosen.profile), profiler, chosen.scale)
@@ -61,6 +64,8 @@ def main() -> int:
     if chosen.write_docs:
         write_docs(block(figures, "python -m bench --write-docs", load))
     missed = [figure.name for figure in figures if "MISSED" in figure.verdict]
+    if missed:
+        print("Missed: " + "; ".join(missed), file=sys.stderr)
     return 1 if missed and not profiler else 0
 
 

@@ -41,7 +41,7 @@ class Client:
         self.polls = 0
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=120)
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=3)  # servers hang up after 5 s
         self.http = aiohttp.ClientSession(self.url, connector=connector, timeout=aiohttp.ClientTimeout(total=300))
         return self
 
@@ -115,7 +115,7 @@ class Stream:
         self.pieces.append(piece)
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         return sum(map(len, self.pieces))
 
     @property

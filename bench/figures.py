@@ -5,13 +5,15 @@ import json
 import os
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 LARGE = 100  # from here on a decimal says nothing
+TINY = 0.1  # below it two would
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,7 @@ class Bar:
         if self.ratio is not None:
             return f"{aim}≤ {self.ratio} of agno"
         if self.at_least is not None:
-            return f"{aim}≥ {shown(self.at_least)}"
+            return shown(self.at_least) if isinstance(self.at_least, bool) else f"{aim}≥ {shown(self.at_least)}"
         return f"{aim}≤ {shown(self.at_most)}"
 
 
@@ -56,7 +58,6 @@ class Figure:
     ours: float
     peer: float | None = None
     bar: Bar | None = None
-    note: str = ""
 
     @property
     def ratio(self) -> float | None:
@@ -70,8 +71,7 @@ class Figure:
         return "ok" if is_met else "**MISSED**"
 
     def row(self) -> str:
-        name = f"{self.name} ({self.note})" if self.note else self.name
-        cells = [name, self.unit, shown(self.ours), shown(self.peer), shown(self.ratio, 2)]
+        cells = [self.name, self.unit, shown(self.ours), shown(self.peer), shown(self.ratio, 2)]
         return f"| {' | '.join([*cells, str(self.bar or ''), self.verdict])} |"
 
     def as_json(self) -> dict[str, object]:
@@ -79,13 +79,24 @@ class Figure:
         return {**kept, "ratio": self.ratio, "bar": str(self.bar or ""), "verdict": self.verdict.strip("*")}
 
 
+T = TypeVar("T")
+
+
+def beside(name: str, unit: str, sides: Sequence[T], of: Callable[[T], float], bar: Bar | None = None) -> Figure:
+    """Return the figure that `of` reads from each side: ours first, then the peer's where it takes part."""
+    ours, *others = map(of, sides)
+    return Figure(name=name, unit=unit, ours=ours, peer=others[0] if others else None, bar=bar)
+
+
 def shown(value: float | None, digits: int = 1) -> str:
     """Write a number as people read it."""
     if value is None:
         return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if value == int(value) or abs(value) >= LARGE:
         return f"{value:,.0f}"
-    return f"{value:.{2 if abs(value) < 1 else digits}f}"
+    return f"{value:.{3 if abs(value) < TINY else 2 if abs(value) < 1 else digits}f}"
 
 
 def table(figures: Sequence[Figure]) -> str:

@@ -1,4 +1,7 @@
-"""Says where the CPU of a server goes: py-spy's samples of it, added up by function and by package."""
+"""Says where the CPU of a server goes: py-spy's samples of it, added up by function and by package.
+
+Only threads that hold the interpreter's lock are sampled: py-spy takes a thread that waits at a queue for a busy one.
+"""
 
 import re
 import signal
@@ -12,6 +15,7 @@ from bench.servers import PEER_VENV, WORK
 
 RATE = 500  # samples a second
 SHOWN = 30
+EVERYTHING = 0.9  # what holds more than that is the way in, and says nothing
 
 
 class Profiler:
@@ -25,7 +29,7 @@ class Profiler:
         """Sample `pid` during the block."""
         into = WORK / "pyspy.txt"
         command = [str(PEER_VENV / "bin" / "py-spy"), "record", "--pid", str(pid), "--rate", str(RATE)]
-        command += ["--format", "raw", "--output", str(into), "--full-filenames", "--duration", "unlimited"]
+        command += ["--format", "raw", "--output", str(into), "--full-filenames", "--gil", "--duration", "unlimited"]
         sampler = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             yield
@@ -52,6 +56,7 @@ class Profiler:
             own[frames[-1]] += count
             for frame in set(frames):
                 cumulative[frame] += count
+        cumulative = Counter({frame: count for frame, count in cumulative.items() if count < EVERYTHING * total})
         parts = [
             ("package, own", packages),
             ("function, own", own),

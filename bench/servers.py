@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / ".bench"
 PEER_VENV = WORK / "venv-agno"
 PEER_REQUIREMENTS = ROOT / "bench" / "peer" / "requirements.txt"
-START_SECONDS = 60
+START_SECONDS = 120
 CPU_CLOCK = 2  # clock_getcpuclockid(3): what the scheduler counted for a whole process, ended threads included
 
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from bench.client import ENDED, RUNS, new_session
-from bench.figures import Bar, Figure
+from bench.figures import Bar, Figure, beside
 from bench.trial import Bench, Samples, Side
 
 MODEL_SECONDS = 5
@@ -17,16 +17,11 @@ async def measure(bench: Bench) -> list[Figure]:
         for side in sides:
             times = bench.times(40 if side.is_ours else 3)
             samples.append(Samples(seconds=[await one(bench, side) for _ in range(times)]))
-    ours, peer = samples[0], samples[1] if len(samples) > 1 else None
+    name = f"cancel to stopped, a model that takes {MODEL_SECONDS} s"
+    bar = Bar(at_most=100)
     return [
-        Figure(
-            name=f"cancel to stopped, a model that takes {MODEL_SECONDS} s: {word}",
-            unit="ms",
-            ours=ours.percentile(share),
-            peer=peer and peer.percentile(share),
-            bar=Bar(at_most=100),
-        )
-        for word, share in (("p50", 0.5), ("longest", 1))
+        beside(f"{name}: p50", "ms", samples, lambda of: of.percentile(0.5), bar),
+        beside(f"{name}: longest", "ms", samples, lambda of: of.percentile(1), bar),
     ]
 
 

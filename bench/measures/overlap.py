@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 
 from bench.client import ENDED, RUNS, leader_work, new_session
-from bench.figures import Bar, Figure
+from bench.figures import Bar, Figure, beside
 from bench.trial import Bench, Side, drive
 
 RUNS_AT_ONCE = 50
@@ -28,37 +28,12 @@ async def measure(bench: Bench) -> list[Figure]:
     for title, count in (("one session", 1), (f"{RUNS_AT_ONCE} sessions", RUNS_AT_ONCE)):
         async with bench.sides() as sides:
             outcomes = [await at_once(bench, side, count) for side in sides]
-        ours, peer = outcomes[0], outcomes[1] if len(outcomes) > 1 else None
         name = f"{RUNS_AT_ONCE} background runs at once, {title}"
-        all_of_them = Bar(at_least=RUNS_AT_ONCE)
-        rows = [
-            Figure(
-                name=f"{name}: completed",
-                unit="",
-                ours=ours.completed,
-                peer=peer and peer.completed,
-                bar=all_of_them,
-            ),
-            Figure(
-                name=f"{name}: until the last ended",
-                unit="ms",
-                ours=ours.seconds * 1000,
-                peer=peer and peer.seconds * 1000,
-            ),
-            Figure(name=f"{name}: CPU", unit="ms", ours=ours.cpu_ms, peer=peer and peer.cpu_ms),
-        ]
+        figures.append(beside(f"{name}: completed", "", outcomes, lambda of: of.completed, Bar(at_least=RUNS_AT_ONCE)))
         if count == 1:
-            rows.insert(
-                1,
-                Figure(
-                    name=f"{name}: in order",
-                    unit="1 = yes",
-                    ours=ours.in_order,
-                    peer=peer and peer.in_order,
-                    bar=Bar(at_least=1),
-                ),
-            )
-        figures += rows
+            figures.append(beside(f"{name}: in order", "", outcomes, lambda of: of.in_order, Bar(at_least=True)))
+        figures.append(beside(f"{name}: until the last ended", "ms", outcomes, lambda of: of.seconds * 1000))
+        figures.append(beside(f"{name}: CPU", "ms", outcomes, lambda of: of.cpu_ms))
     return figures
 
 

@@ -4,7 +4,7 @@ import json
 import sqlite3
 
 from bench.client import leader_work, new_session
-from bench.figures import Bar, Figure
+from bench.figures import Bar, Figure, beside
 from bench.trial import Bench, Side, drive
 
 SIZES = (1, 100, 1000)
@@ -31,11 +31,10 @@ async def one_size(bench: Bench, sides: list[Side], size: int) -> list[Figure]:
         assert run["status"] == "COMPLETED"
 
     samples = await bench.compare(sides, read, ours=2000, peer=PEER_READS[size])
-    ours, peer = samples[0], samples[1] if len(samples) > 1 else None
     name = f"GET of a run, {size:,} in its session"
     return [
-        Figure(name=f"{name}: CPU", unit="ms", ours=ours.cpu, peer=peer and peer.cpu, bar=Bar(at_most=1)),
-        Figure(name=f"{name}: p50", unit="ms", ours=ours.percentile(0.5), peer=peer and peer.percentile(0.5)),
+        beside(f"{name}: CPU", "ms", samples, lambda of: of.cpu, Bar(at_most=1)),
+        beside(f"{name}: p50", "ms", samples, lambda of: of.percentile(0.5)),
     ]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bench.client import leader_work, member_work
-from bench.figures import Bar, Figure
+from bench.figures import Bar, Figure, beside
 from bench.trial import Act, Bench, Samples, Side
 
 
@@ -42,16 +42,8 @@ async def measure(bench: Bench) -> list[Figure]:
 
 def shape(name: str, bar: Bar, samples: Sequence[Samples]) -> list[Figure]:
     """Return the figures of one shape of run."""
-    ours, peer = samples[0], samples[1] if len(samples) > 1 else None
     return [
-        Figure(name=f"{name}: CPU a run", unit="ms", ours=ours.cpu, peer=peer and peer.cpu, bar=bar),
-        *(
-            Figure(
-                name=f"{name}: p{share:.0%}".rstrip("%"),
-                unit="ms",
-                ours=ours.percentile(share),
-                peer=peer and peer.percentile(share),
-            )
-            for share in (0.5, 0.95)
-        ),
+        beside(f"{name}: CPU a run", "ms", samples, lambda of: of.cpu, bar),
+        beside(f"{name}: p50", "ms", samples, lambda of: of.percentile(0.5)),
+        beside(f"{name}: p95", "ms", samples, lambda of: of.percentile(0.95)),
     ]

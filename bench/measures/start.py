@@ -5,7 +5,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from bench.figures import Bar, Figure
+from bench.figures import Bar, Figure, beside
 from bench.servers import WORK, Musterd, Peer, Server
 from bench.trial import Bench
 
@@ -25,25 +25,21 @@ async def measure(bench: Bench) -> list[Figure]:
                     costs = await one(bench, kind, Path(folder) / "bench.db")
                     if turn:  # the first compiles what was never started before
                         found.setdefault((kind, is_new), []).append(costs)
-    middle = {key: [statistics.median(each) for each in zip(*all_, strict=True)] for key, all_ in found.items()}
-    return [
-        figure
-        for is_new, title in ((False, "start"), (True, "start on a new database"))
-        for figure in rows(title, middle[Musterd, is_new], middle.get((Peer, is_new)))
-    ]
+    figures = []
+    for is_new, title in ((False, "start"), (True, "start on a new database")):
+        sides = [middle(found[kind, is_new]) for kind in kinds]
+        figures += [
+            beside(f"{title}: CPU until /health answers", "s", sides, lambda of: of[0], Bar(at_most=1.5)),
+            beside(f"{title}: time until /health answers", "s", sides, lambda of: of[1]),
+            beside(f"{title}: memory, idle", "MB", sides, lambda of: of[2], Bar(at_most=110)),
+        ]
+    return figures
 
 
-def rows(title: str, ours: list[float], peer: list[float] | None) -> list[Figure]:
-    """Return the figures of one kind of start."""
-    named = [
-        ("CPU until /health answers", "s", Bar(at_most=1.5)),
-        ("time until /health answers", "s", None),
-        ("memory, idle", "MB", Bar(at_most=110)),
-    ]
-    return [
-        Figure(name=f"{title}: {name}", unit=unit, ours=ours[n], peer=peer and peer[n], bar=bar)
-        for n, (name, unit, bar) in enumerate(named)
-    ]
+def middle(starts: list[Costs]) -> Costs:
+    """Return the median of each cost."""
+    cpu, seconds, memory = (statistics.median(each) for each in zip(*starts, strict=True))
+    return cpu, seconds, memory
 
 
 async def one(bench: Bench, kind: type[Server], db: Path) -> Costs:

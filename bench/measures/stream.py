@@ -1,7 +1,7 @@
 """A long answer, streamed: 2,000 words, a chunk each, at once and at the pace of a fast model."""
 
 from bench.client import Stream
-from bench.figures import Bar, Figure
+from bench.figures import Bar, Figure, beside
 from bench.trial import CLIENTS, Bench, Samples, Side
 
 WORDS = 2000
@@ -35,11 +35,8 @@ def rows(
     name: str, samples: list[Samples], streams: list[Stream], most_cpu: Bar | None = None, most_size: Bar | None = None
 ) -> list[Figure]:
     """Return the figures of one pace."""
-    cpu: list[float | None] = [*(each.cpu for each in samples), None]
-    events = [*(stream.events for stream in streams), None]
-    size = [*(stream.bytes / 1000 for stream in streams), None]
     return [
-        Figure(name=f"{name}: CPU", unit="ms", ours=cpu[0] or 0, peer=cpu[1], bar=most_cpu),
-        Figure(name=f"{name}: events", unit="", ours=events[0] or 0, peer=events[1]),
-        Figure(name=f"{name}: size", unit="kB", ours=size[0] or 0, peer=size[1], bar=most_size),
+        beside(f"{name}: CPU", "ms", samples, lambda of: of.cpu, most_cpu),
+        beside(f"{name}: events", "", streams, lambda of: of.events),
+        beside(f"{name}: size", "kB", streams, lambda of: of.size / 1000, most_size),
     ]

@@ -4,10 +4,10 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from bench.client import leader_work, new_session
-from bench.figures import Bar, Figure
+from bench.client import Client, leader_work, new_session
+from bench.figures import Bar, Figure, beside
 from bench.servers import Musterd, Peer, Server
-from bench.trial import Bench, Client, Side, drive
+from bench.trial import Bench, Side, drive
 
 RUNS_WAITING = 1000
 SLOW = "[[SLEEP 600000]]"
@@ -35,20 +35,12 @@ async def measure(bench: Bench) -> list[Figure]:
             async with Client(server.url) as client:
                 outcomes.append(await one(bench, Side(server, client)))
         await open_calls(bench, 0)
-    ours, peer = outcomes[0], outcomes[1] if bench.with_peer else None
     name = f"{RUNS_WAITING:,} runs that wait"
-    reached = Bar(at_least=RUNS_WAITING)
     return [
-        Figure(name=f"{name}: at the model", unit="", ours=ours.waiting, peer=peer and peer.waiting, bar=reached),
-        Figure(name=f"{name}: memory", unit="MB", ours=ours.rss_mb, peer=peer and peer.rss_mb),
-        Figure(
-            name=f"{name}: memory a run",
-            unit="kB",
-            ours=ours.kb_a_run,
-            peer=peer and peer.kb_a_run,
-            bar=Bar(at_most=40),
-        ),
-        Figure(name=f"{name}: CPU a second", unit="ms", ours=ours.idle_cpu_ms, peer=peer and peer.idle_cpu_ms),
+        beside(f"{name}: at the model", "", outcomes, lambda of: of.waiting, Bar(at_least=RUNS_WAITING)),
+        beside(f"{name}: memory", "MB", outcomes, lambda of: of.rss_mb),
+        beside(f"{name}: memory a run", "kB", outcomes, lambda of: of.kb_a_run, Bar(at_most=40)),
+        beside(f"{name}: CPU a second", "ms", outcomes, lambda of: of.idle_cpu_ms),
     ]
 
 
