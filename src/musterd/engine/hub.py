@@ -52,10 +52,11 @@ class Subscription:
         self.on_dropped: Callable[[], object] | None = None
 
     def push(self, flush: Flush) -> None:
-        """Hand the reader a flush."""
+        """Hand the reader a flush. A reader that waits for it keeps up, however large it is."""
+        is_waiting = self._waiter is not None and not self._waiter.done()
         self._flushes.append(flush)
         self._weight += flush.weight
-        if self._weight > self._hub.buffer_bytes:
+        if self._weight > self._hub.buffer_bytes and not is_waiting:
             self._drop()
         else:
             self._wake()

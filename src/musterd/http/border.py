@@ -179,7 +179,7 @@ class Gate:
 
     def _check_key(self, scope: Scope, headers: Headers) -> None:
         key = self._doors.key
-        if not key or is_open(scope["path"]) or scope["method"] == "OPTIONS":
+        if not key or is_open(scope["path"].removeprefix(scope.get("root_path", ""))) or scope["method"] == "OPTIONS":
             return
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():

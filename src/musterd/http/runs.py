@@ -49,15 +49,16 @@ class RunOperations:
             return await self._stream(component, wanted, start, caller)
         accepted = await server.runs.start(component, wanted, caller)
         if start.answer == "receipt":
-            return self._receipt(component, accepted.run, accepted.is_replay)
-        return await self._output(component, accepted.run, caller)
+            return self._receipt(request, component, accepted.run, accepted.is_replay)
+        return await self._output(request, component, accepted.run, caller)
 
-    def _receipt(self, component: Component, run: RunRow, is_replay: bool) -> Response:
+    def _receipt(self, request: Request, component: Component, run: RunRow, is_replay: bool) -> Response:
         body = wire_runs.settled(run) if is_replay else wire_runs.accepted(run)
-        path = f"/{self._kind}s/{quote(component.id, safe='')}/runs/{quote(run.run_id, safe='')}"
+        mounted_at = request.scope.get("root_path", "")
+        path = f"{quote(mounted_at)}/{self._kind}s/{quote(component.id, safe='')}/runs/{quote(run.run_id, safe='')}"
         return json_answer(body, 202, {"Location": f"{path}?session_id={quote(run.session_id, safe='')}"})
 
-    async def _output(self, component: Component, run: RunRow, caller: Caller) -> Response:
+    async def _output(self, request: Request, component: Component, run: RunRow, caller: Caller) -> Response:
         """Wait for the run's end. A server that stops meanwhile says where it can be looked for."""
         runs = self._server.runs
         while True:
@@ -65,7 +66,7 @@ class RunOperations:
             if view.row.state.is_settled:
                 return json_answer(await self._rendered(component, view, is_post=True))
             if self._server.is_stopping:
-                return self._receipt(component, view.row, is_replay=True)
+                return self._receipt(request, component, view.row, is_replay=True)
 
     async def _stream(self, component: Component, wanted: Wanted, start: StartRequest, caller: Caller) -> Response:
         runs = self._server.runs

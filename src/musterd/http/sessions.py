@@ -77,14 +77,20 @@ class SessionOperations:
 
     async def delete(self, request: Request) -> Response:
         """Delete a session; deleting one that does not exist is done already."""
-        await self._server.sessions.delete(path_identifier(request, "session_id"), caller_of(request))
+        await self._delete(request, path_identifier(request, "session_id"))
         return Response(status_code=204)
 
     async def delete_many(self, request: Request) -> Response:
         """Delete sessions by their ids."""
         for session_id in await _session_ids(request):
-            await self._server.sessions.delete(session_id, caller_of(request))
+            await self._delete(request, session_id)
         return Response(status_code=204)
+
+    async def _delete(self, request: Request, session_id: str) -> None:
+        """Delete the session, unless the labels of the request name another user's or another database."""
+        _require_database(request)
+        if not request.query_params.get("user_id") or await self._visible(request, session_id) is not None:
+            await self._server.sessions.delete(session_id, caller_of(request))
 
     async def _visible(self, request: Request, session_id: str, user_id: str | None = None) -> SessionView | None:
         """The session, when the labels of the request fit it."""

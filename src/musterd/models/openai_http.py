@@ -92,9 +92,7 @@ class OpenAIClient(AsyncOpenAI):
     :param options: those of ``AsyncOpenAI``.
     """
 
-    def __init__(
-        self, *, settings: Settings, tls: ssl.SSLContext, pool: Pool | None = None, **options: Any
-    ) -> None:
+    def __init__(self, *, settings: Settings, tls: ssl.SSLContext, pool: Pool | None = None, **options: Any) -> None:
         super().__init__(**options)
         self._settings = settings
         self._tls = tls

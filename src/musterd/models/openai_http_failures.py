@@ -19,9 +19,7 @@ def as_response(answer: aiohttp.ClientResponse, body: bytes) -> httpx2.Response:
     :param body: as it is after decompression; the headers that told of its wire form are left out.
     """
     headers = [
-        (name, value)
-        for name, value in answer.raw_headers
-        if name.decode("latin-1").lower() not in _UNDONE_HEADERS
+        (name, value) for name, value in answer.raw_headers if name.decode("latin-1").lower() not in _UNDONE_HEADERS
     ]
     return httpx2.Response(answer.status, headers=headers, content=body, request=as_request(answer.url))
 
@@ -29,8 +27,6 @@ def as_response(answer: aiohttp.ClientResponse, body: bytes) -> httpx2.Response:
 def connection_error(error: aiohttp.ClientError | OSError, url: URL) -> APIConnectionError:
     """The SDK's exception for a call that failed below HTTP, caused by ``error``."""
     request = as_request(url)
-    told = (
-        APITimeoutError(request) if isinstance(error, TimeoutError) else APIConnectionError(request=request)
-    )
+    told = APITimeoutError(request) if isinstance(error, TimeoutError) else APIConnectionError(request=request)
     told.__cause__ = error
     return told

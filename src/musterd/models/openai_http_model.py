@@ -28,15 +28,11 @@ class ChatModel(OpenAIChatModel):
     A tool is known by its object: whoever changes a tool makes a new one, as ``dataclasses.replace`` does.
     """
 
-    def __init__(
-        self, name: str, *, provider: Provider[AsyncOpenAI], settings: ModelSettings | None = None
-    ) -> None:
+    def __init__(self, name: str, *, provider: Provider[AsyncOpenAI], settings: ModelSettings | None = None) -> None:
         super().__init__(name, provider=provider, settings=settings)
         self._tools: dict[int, tuple[ToolDefinition, ToolDefinition]] = {}
 
-    def customize_request_parameters(
-        self, model_request_parameters: ModelRequestParameters
-    ) -> ModelRequestParameters:
+    def customize_request_parameters(self, model_request_parameters: ModelRequestParameters) -> ModelRequestParameters:
         """The parameters with the tools' schemas as the provider wants them."""
         asked = model_request_parameters
         if not asked.function_tools or asked.output_tools or asked.output_object:
@@ -81,9 +77,7 @@ class _Chunks:
 
     __slots__ = ("_peeked", "_source")
 
-    def __init__(
-        self, peeked: AsyncIterator[ChatCompletionChunk], source: AsyncIterator[ChatCompletionChunk]
-    ) -> None:
+    def __init__(self, peeked: AsyncIterator[ChatCompletionChunk], source: AsyncIterator[ChatCompletionChunk]) -> None:
         self._peeked: AsyncIterator[ChatCompletionChunk] | None = peeked
         self._source = source
 

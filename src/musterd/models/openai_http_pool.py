@@ -69,9 +69,7 @@ class Pool:
 
     async def _hold(self) -> AsyncGenerator[aiohttp.ClientSession]:
         connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._tls)
-        session = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), proxy=self._proxy
-        )
+        session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), proxy=self._proxy)
         try:
             yield session
         finally:
@@ -134,9 +132,7 @@ def proxy_for(url: str) -> str | None:
     if "://" not in proxy:
         proxy = f"http://{proxy}"
     if URL(proxy).scheme not in ("http", "https"):
-        raise DeclarationError(
-            f"The proxy for {target.host} is {URL(proxy).scheme}; only http and https work."
-        )
+        raise DeclarationError(f"The proxy for {target.host} is {URL(proxy).scheme}; only http and https work.")
     return proxy
 
 

@@ -19,12 +19,8 @@ Json = dict[str, Any]
 DONE: Final = b"[DONE]"
 
 _TEXT_KEYS = frozenset({"content", "reasoning", "reasoning_content"})
-_MERGED_KINDS = frozenset(
-    {("content",), ("reasoning",), ("reasoning_content",), ("reasoning", "reasoning_content")}
-)
-_VARYING = frozenset(
-    {"choices", "created", "obfuscation", "usage"}
-)  # may differ between chunks that are merged
+_MERGED_KINDS = frozenset({("content",), ("reasoning",), ("reasoning_content",), ("reasoning", "reasoning_content")})
+_VARYING = frozenset({"choices", "created", "obfuscation", "usage"})  # may differ between chunks that are merged
 _MISSING: Final = object()
 
 

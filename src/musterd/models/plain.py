@@ -19,9 +19,7 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 
 
-def plain_messages(
-    messages: Sequence[ModelMessage], parameters: ModelRequestParameters
-) -> list[dict[str, Any]]:
+def plain_messages(messages: Sequence[ModelMessage], parameters: ModelRequestParameters) -> list[dict[str, Any]]:
     """The conversation as ``role``/``content`` objects; what is neither text nor a tool call is left out."""
     plain: list[dict[str, Any]] = [
         {"role": "system", "content": part.content} for part in parameters.instruction_parts or ()

@@ -158,9 +158,7 @@ def _undirected(text: str, system: str, functions: Sequence[Mapping[str, Any]]) 
 def _delegations(text: str, members: Sequence[Member]) -> tuple[Call, ...]:
     clauses = ((clause, pick_by_words(clause, members)) for clause in split_request(text))
     return tuple(
-        Call(name=DELEGATE, args={"member_id": member.id, "task": clause})
-        for clause, member in clauses
-        if member
+        Call(name=DELEGATE, args={"member_id": member.id, "task": clause}) for clause, member in clauses if member
     )
 
 

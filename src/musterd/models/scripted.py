@@ -61,9 +61,7 @@ class ScriptedModel(Model):
 
         :raises ModelHTTPError: the script says so.
         """
-        planned = plan(
-            plain_messages(messages, model_request_parameters), plain_tools(model_request_parameters)
-        )
+        planned = plan(plain_messages(messages, model_request_parameters), plain_tools(model_request_parameters))
         if planned.sleep_seconds:
             await clock.sleep(planned.sleep_seconds)
         if planned.error_status is not None:

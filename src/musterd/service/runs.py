@@ -14,11 +14,11 @@ from musterd.engine.resources import Resources
 from musterd.service.media import filled_media, referred, stored_media
 from musterd.service.presence import Presence
 from musterd.service.reading import Reading
+from musterd.service.schemas import require_output_schema
 from musterd.specs import Component, unsupported
 from musterd.store import acceptance, blobs, cancels, runs
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.database import Tx
-from musterd.team.answers import require_schema
 from musterd.team.world import digest
 
 log = structlog.get_logger("musterd.service")
@@ -65,7 +65,7 @@ class RunService:
         """
         if missing := unsupported(component):
             raise InvalidInput(" ".join(missing))
-        _require_schema(wanted.input)
+        require_output_schema(wanted.input)
         asked, contents = stored_media(wanted.input)
         run, fingerprint = self._row(component, wanted, caller), _fingerprint(component, wanted, asked)
         candidate = Candidate(
@@ -229,17 +229,6 @@ class RunService:
             await self._cancel(root_id, DISCONNECTED)
         except StoreUnavailable:
             log.warning("an abandoned run could not be cancelled; it goes on", run_id=root_id)
-
-
-def _require_schema(asked: Input) -> None:
-    schema = asked.options.get("output_schema")
-    if schema is None:
-        return
-    try:
-        require_schema(schema)
-    except ValueError as error:
-        problem = f"Input should be a JSON schema: {error}"
-        raise InvalidInput.at(("body", "output_schema"), "json_schema", problem) from error
 
 
 def _fingerprint(component: Component, wanted: Wanted, asked: Input) -> str:

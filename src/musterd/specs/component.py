@@ -102,19 +102,26 @@ def _output_schema(spec: Agent | Team) -> tuple[str, dict[str, Any]] | None:
     if declared is None:
         return None
     if isinstance(declared, Mapping):
-        name, schema = "", dict(declared)
-        if isinstance(wrapped := schema.get("json_schema"), Mapping):  # the form of OpenAI's response_format
-            name, schema = str(wrapped.get("name", "")), dict(wrapped.get("schema") or {})
-        name = name or str(schema.get("title", ""))
-    else:
-        from pydantic import PydanticUserError
+        return named_schema(declared)
+    from pydantic import PydanticUserError
 
-        try:
-            name, schema = declared.__name__, declared.model_json_schema()
-        except PydanticUserError as error:
-            what = f"{spec.label}: output_schema {declared.__name__} makes no JSON schema"
-            raise wrong(spec.declared_at, what, str(error).splitlines()[0]) from error
-    return re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")[:64] or "answer", schema
+    try:
+        return _usable_name(declared.__name__), declared.model_json_schema()
+    except PydanticUserError as error:
+        what = f"{spec.label}: output_schema {declared.__name__} makes no JSON schema"
+        raise wrong(spec.declared_at, what, str(error).splitlines()[0]) from error
+
+
+def named_schema(declared: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Name and schema of an answer's form: a JSON schema, or one wrapped as OpenAI's ``response_format`` wraps it."""
+    name, schema = "", dict(declared)
+    if isinstance(wrapped := schema.get("json_schema"), Mapping):
+        name, schema = str(wrapped.get("name", "")), dict(wrapped.get("schema") or {})
+    return _usable_name(name or str(schema.get("title", ""))), schema
+
+
+def _usable_name(name: str) -> str:
+    return re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")[:64] or "answer"
 
 
 def _model_name(model: str | Model) -> str:

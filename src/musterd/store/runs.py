@@ -10,6 +10,7 @@ from musterd.store.rows import RUN_COLUMNS, qualified, run_row, run_view
 _VIEW = f"""SELECT {qualified("r")}, io.input, io.output, io.messages,
                    root.component_kind AS root_kind, root.component_id AS root_component, root.owner AS root_owner
             FROM runs r JOIN run_io io ON io.run_id = r.run_id JOIN runs root ON root.run_id = r.root_id
+                 JOIN sessions s ON s.session_id = r.session_id AND s.deleted_at IS NULL
             WHERE """
 VIEW = Statement("run_view", _VIEW + "r.run_id = :run_id")
 MEMBERS = Statement("run_members", _VIEW + "r.root_id = :root_id AND r.parent_id IS NOT NULL ORDER BY r.created_at")

@@ -1,16 +1,15 @@
 """Answers of a given form: how the model is asked for one, and whether what it said has it."""
 
-import functools
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.output import OutputObjectDefinition
 from pydantic_ai.tools import ToolDefinition
 
 from musterd.core.jsontypes import Json, JsonObject
+from musterd.specs import Component, named_schema
 
 FINAL_TOOL = "final_result"
 CORRECTIONS = 2
@@ -59,43 +58,32 @@ class AnswerForm:
         return value
 
 
-def form_of(declared: type[BaseModel] | Mapping[str, Json] | None) -> AnswerForm | None:
-    """The form that an output schema declares, or None."""
+def wanted_form(component: Component, asked: JsonObject | None) -> AnswerForm | None:
+    """The form of a run's answer: what its request asks for, else what the component declares; None: free text."""
+    if asked is not None:
+        name, schema = named_schema(asked)
+        return AnswerForm(name=name, schema=schema)
+    declared = component.json_output_schema()
     if declared is None:
         return None
-    if isinstance(declared, type):
-        return _form_of_class(declared)
-    schema = dict(declared)
-    wrapper = schema.get("json_schema") if schema.get("type") == "json_schema" else None
-    wrapped = schema if wrapper is None else wrapper.get("schema", schema)
-    title = wrapped.get("title") if isinstance(wrapped, dict) else None
-    name = title or (wrapper or {}).get("name") or "Answer"
-    return AnswerForm(name=str(name), schema=wrapped)
+    given = component.spec.output_schema
+    return AnswerForm(name=declared[0], schema=declared[1], model_class=given if isinstance(given, type) else None)
 
 
-def require_schema(declared: Mapping[str, Json]) -> None:
+def require_schema(declared: JsonObject) -> None:
     """Raise ValueError, in words, when a request's output schema is no JSON schema.
 
     What it refers to must stand in itself: nothing is fetched and no file is read.
     """
     import jsonschema_rs
 
-    wrapper = declared.get("json_schema")
-    if declared.get("type") == "json_schema" and not isinstance(wrapper, dict):
-        raise ValueError("json_schema is not an object")
-    form = form_of(declared)
-    if form is None or not isinstance(form.schema, dict):
-        raise ValueError("schema is not an object")
+    wrapper = declared.get("json_schema") if declared.get("type") == "json_schema" else {}
+    if not isinstance(wrapper, dict) or not isinstance(wrapper.get("schema", {}), dict):
+        raise ValueError("json_schema or its schema is not an object")
     try:
-        jsonschema_rs.validator_for(form.schema, offline=True)
+        jsonschema_rs.validator_for(named_schema(declared)[1], offline=True)
     except jsonschema_rs.ValidationError as error:
         raise ValueError(error.message) from error
-
-
-@functools.cache
-def _form_of_class(declared: type[BaseModel]) -> AnswerForm:
-    schema = TypeAdapter(declared).json_schema()
-    return AnswerForm(name=declared.__name__, schema=schema, model_class=declared)
 
 
 def parameters(tools: list[ToolDefinition], form: AnswerForm | None, model: Model) -> ModelRequestParameters:
@@ -103,7 +91,7 @@ def parameters(tools: list[ToolDefinition], form: AnswerForm | None, model: Mode
     if form is None:
         return ModelRequestParameters(function_tools=tools)
     if model.profile.get("supports_json_schema_output", False):
-        definition = OutputObjectDefinition(json_schema=form.schema, name=_tool_safe(form.name))
+        definition = OutputObjectDefinition(json_schema=form.schema, name=form.name)
         return ModelRequestParameters(function_tools=tools, output_mode="native", output_object=definition)
     final = ToolDefinition(
         name=FINAL_TOOL,
@@ -125,10 +113,5 @@ def _unfenced(text: str) -> str:
 
 
 def _problems(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors(include_url=False)
-    )
-
-
-def _tool_safe(name: str) -> str:
-    return "".join(sign if sign.isalnum() or sign in "_-" else "_" for sign in name)[:64] or "Answer"
+    found = [(".".join(str(part) for part in item["loc"]), item["msg"]) for item in error.errors(include_url=False)]
+    return "; ".join(f"{place}: {message}" if place else message for place, message in found)

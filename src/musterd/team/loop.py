@@ -6,7 +6,8 @@ attempt, a later one, a test) hands it steps and an ear. What it does to the wor
 
 from pydantic_ai.messages import (
     ModelResponse,
-    RetryPromptPart,
+    RetryFeedbackPart,
+    RetryInfo,
     TextPart,
     ThinkingPart,
     ToolCallPart,
@@ -21,7 +22,7 @@ from musterd.core.jsontext import is_storable
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import Output, StepKind
 from musterd.models.call import ModelAnswer
-from musterd.team.answers import CORRECTIONS, FINAL_TOOL, AnswerForm, AnswerInvalid, form_of, parameters
+from musterd.team.answers import CORRECTIONS, FINAL_TOOL, AnswerInvalid, parameters, wanted_form
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.conversation import NOTES, Conversation
 from musterd.team.prompts import system_prompt
@@ -37,7 +38,7 @@ class Loop:
         self.run = assignment
         self.progress = Progress()
         self.started = clock.monotonic()
-        self._form = _wanted_form(assignment)
+        self._form = wanted_form(assignment.component, assignment.output_schema)
         self._model = world.models.of(assignment.component)
         self._info = world.models.describe(assignment.component)
         self._toolbox = Toolbox(world, assignment, self.progress, Loop)
@@ -214,12 +215,14 @@ class Loop:
         if calls:
             self._conversation.told(
                 [
-                    RetryPromptPart(content=said, tool_name=call.tool_name, tool_call_id=call.tool_call_id)
+                    ToolReturnPart(
+                        tool_name=call.tool_name, content=said, tool_call_id=call.tool_call_id, outcome="retried"
+                    )
                     for call in calls
                 ]
             )
         else:
-            self._conversation.told([RetryPromptPart(content=said)])
+            self._conversation.told([RetryFeedbackPart(content=said, retry=RetryInfo(cause="model_retry"))])
 
     def _finish(self, content: Json) -> Output:
         output = self.progress.output
@@ -241,10 +244,6 @@ def _make_storable(response: ModelResponse) -> None:
     for part in response.parts:
         if isinstance(part, TextPart | ThinkingPart) and not is_storable(part.content):
             part.content = part.content.replace("\x00", "").encode("utf-8", "replace").decode()
-
-
-def _wanted_form(run: Assignment) -> AnswerForm | None:
-    return form_of(run.output_schema if run.output_schema is not None else run.component.spec.output_schema)
 
 
 def _schema_digest(tool: ToolDefinition) -> str:
