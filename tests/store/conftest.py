@@ -1,6 +1,7 @@
 """The store's contract is one suite: every database that it runs on is a parameter here."""
 
 import contextlib
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +12,6 @@ import pytest
 from musterd.store.database import Database
 from musterd.store.sqlite import SqliteDatabase
 from musterd.store.upgrade import upgrade_sqlite
-from tests.support.app import copied_file
 from tests.support.store import Records
 
 
@@ -28,7 +28,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def sqlite_file(sqlite_template: Path, tmp_path: Path) -> Path:
     """The test's own file."""
-    return copied_file(sqlite_template, tmp_path)
+    return Path(shutil.copy(sqlite_template, tmp_path))
 
 
 @pytest.fixture(params=["sqlite"])
