@@ -19,6 +19,7 @@ from musterd import Agent, Settings, Team, ToolContext, create_app, tool
 from musterd.http.server import Server
 from tests.support.http import House
 
+SEND_BUFFER_BYTES = 16 * 1024
 Serve = Callable[..., contextlib.AbstractAsyncContextManager[House]]
 
 
@@ -125,9 +126,10 @@ async def in_process(app: Starlette, model: Any = None, **client: Any) -> AsyncI
 
 @contextlib.asynccontextmanager
 async def on_loopback(app: Starlette, model: Any = None, **client: Any) -> AsyncIterator[House]:
-    """Serve ``app`` on a free port of loopback: with real connections, which close and fill up."""
+    """Serve ``app`` on a free port of loopback: with real connections, which close and (soon) fill up."""
     server: Server = app.state.server
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         host, port = listener.getsockname()[:2]
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=5)
         running = _Uvicorn(config)

@@ -41,7 +41,7 @@ class Hold:
 
 
 class HeldModel(ScriptedModel):
-    """Follows the script; a message that contains a word which is held makes it wait.
+    """Follows the script; a message that begins with a word which is held makes it wait.
 
     ``calls`` are the conversations that it was given, as pydantic-ai's messages.
     """
@@ -53,7 +53,7 @@ class HeldModel(ScriptedModel):
         self._holds: dict[str, Hold] = {}
 
     def hold(self, word: str, after: int = 0) -> Hold:
-        """Wait in every answer to a user message that contains ``word``."""
+        """Wait in every answer to a user message that begins with ``word``."""
         found = self._holds[word] = Hold(after)
         return found
 
@@ -72,7 +72,7 @@ class HeldModel(ScriptedModel):
 
     def _found(self, messages: Sequence[dict[str, Any]]) -> Hold | None:
         text = next((message["content"] for message in reversed(messages) if message["role"] == "user"), "")
-        return next((found for word, found in self._holds.items() if word in text), None)
+        return next((found for word, found in self._holds.items() if text.startswith(word)), None)
 
     @asynccontextmanager
     async def request_stream(

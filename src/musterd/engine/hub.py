@@ -133,7 +133,7 @@ class Hub:
 
     def publish(self, root_id: str, flush: Flush) -> None:
         """Hand a stored flush to the run's readers."""
-        for subscription in self._subscriptions.get(root_id, ()):
+        for subscription in tuple(self._subscriptions.get(root_id, ())):  # one that is dropped leaves
             subscription.push(flush)
 
     def settled(self, root_id: str) -> None:

@@ -1,0 +1,186 @@
+"""Readers that go away or do not keep up, over real connections."""
+
+import asyncio
+import socket
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.support.app import Serve
+from tests.support.http import House, Receipt, read_stream
+
+GRACE = {"disconnect_seconds": 0.05}
+NEVER = {"disconnect_seconds": 3600}
+
+
+def receipt(run_id: str, session_id: str) -> Receipt:
+    return Receipt(run_id, session_id, "")
+
+
+async def test_a_stream_that_everybody_left_is_cancelled(serve_live: Serve) -> None:
+    async with serve_live(**GRACE) as house:
+        house.model.hold("wait", after=1)
+        async with house.reading("wait", run_id="r1", session_id="s1") as reader:
+            await reader.until("TeamRunContent")
+        await house.model.hold_of("wait").stopped.wait()
+        body = await house.ended(receipt("r1", "s1"))
+        assert (body["status"], body["content"]) == ("CANCELLED", "Echo: ")
+        assert body["cancel"]["by"] == "disconnect"
+
+
+async def test_a_stream_is_not_cancelled_at_once(serve_live: Serve) -> None:
+    async with serve_live(**NEVER) as house:
+        house.model.hold("wait", after=1)
+        async with house.reading("wait", run_id="r1", session_id="s1") as reader:
+            await reader.until("TeamRunContent")
+        await _gone(house, "r1")
+        house.model.release()
+        assert (await house.ended(receipt("r1", "s1")))["status"] == "COMPLETED"
+
+
+async def test_one_of_two_readers_may_leave(serve_live: Serve) -> None:
+    async with serve_live(**GRACE) as house:
+        house.model.hold("wait", after=1)
+        async with house.reading("wait", run_id="r1", session_id="s1") as stays:
+            await stays.until("TeamRunContent")
+            async with house.reading("wait", run_id="r1", session_id="s1") as leaves:
+                await leaves.until("TeamRunContent")
+            # Only the grace's own clock can tell that nothing happens after it.
+            await asyncio.wait([asyncio.ensure_future(house.model.hold_of("wait").stopped.wait())], timeout=0.2)
+            assert not house.model.hold_of("wait").stopped.is_set()
+            house.model.release()
+            await stays.rest()
+        assert stays.events[-1]["event"] == "TeamRunCompleted"
+
+
+async def test_a_reader_that_comes_back_in_time(serve_live: Serve) -> None:
+    async with serve_live(disconnect_seconds=2) as house:
+        house.model.hold("wait", after=1)
+        async with house.reading("wait", run_id="r1", session_id="s1") as reader:
+            await reader.until("TeamRunContent")
+        await _gone(house, "r1")
+        async with house.reading("wait", run_id="r1", session_id="s1") as again:
+            await again.until("TeamRunContent")
+            house.model.release()
+            await again.rest()
+        assert again.events[-1]["event"] == "TeamRunCompleted"
+
+
+async def test_a_waiting_poll_keeps_it_alive(serve_live: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serve_live(disconnect_seconds=0.3) as house:
+        house.model.hold("wait", after=1)
+        async with house.reading("wait", run_id="r1", session_id="s1") as reader:
+            await reader.until("TeamRunContent")
+            entered = asyncio.Event()
+            enter = house.server.runs.presence.enter
+
+            def enter_and_tell(run_id: str) -> None:
+                enter(run_id)
+                entered.set()
+
+            monkeypatch.setattr(house.server.runs.presence, "enter", enter_and_tell)
+            polling = asyncio.ensure_future(house.ended(receipt("r1", "s1")))
+            await entered.wait()
+        await asyncio.wait([asyncio.ensure_future(house.model.hold_of("wait").stopped.wait())], timeout=0.5)
+        house.model.release()
+        assert (await polling)["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize("form", [{"stream": "false"}, {"stream": "true", "background": "true"}])
+async def test_a_run_that_nobody_streams_for_himself_goes_on(serve_live: Serve, form: dict[str, str]) -> None:
+    async with serve_live(**GRACE) as house:
+        hold = house.model.hold("wait", after=1)
+        fields = {"message": "wait", "run_id": "r1", "session_id": "s1", **form}
+        posting = asyncio.ensure_future(house.http.post("/teams/demo-team/runs", data=fields))
+        await hold.reached.wait()
+        posting.cancel()
+        await asyncio.wait([posting])
+        stopped = asyncio.ensure_future(hold.stopped.wait())
+        await asyncio.wait([stopped], timeout=0.2)
+        assert not hold.stopped.is_set()
+        stopped.cancel()
+        hold.release()
+        assert (await house.ended(receipt("r1", "s1")))["status"] == "COMPLETED"
+
+
+async def test_a_stream_that_has_ended_is_not_cancelled(serve_live: Serve) -> None:
+    async with serve_live(**GRACE) as house:
+        async with house.reading("hello", run_id="r1", session_id="s1") as reader:
+            await reader.until("TeamRunCompleted")
+        assert (await house.ended(receipt("r1", "s1")))["status"] == "COMPLETED"
+
+
+async def test_a_stopping_server_ends_streams_without_an_end(serve_live: Serve) -> None:
+    async with serve_live(**GRACE) as house:
+        house.model.hold("wait", after=1)
+        async with house.reading("wait", run_id="r1", session_id="s1") as reader:
+            await reader.until("TeamRunContent")
+            house.server.begin_stop()
+            await reader.rest()
+        assert reader.events[-1]["event"] == "TeamRunContent"
+        assert not house.model.hold_of("wait").stopped.is_set()
+
+
+async def test_an_idle_stream_is_kept_open(serve_live: Serve) -> None:
+    async with serve_live(ping_seconds=0.02) as house:
+        house.model.hold("wait")
+        fields = {"message": "wait", "run_id": "r1"}
+        text = ""
+        async with house.http.stream("POST", "/teams/demo-team/runs", data=fields) as answer:
+            texts = answer.aiter_text()
+            while text.count(": ping\n\n") < 3:
+                text += await anext(texts)
+            house.model.release()
+            async for more in texts:
+                text += more
+        assert read_stream(text)[-1]["event"] == "TeamRunCompleted"
+
+
+async def test_a_reader_that_does_not_keep_up_is_dropped(serve_live: Serve) -> None:
+    """Its run goes on, and everybody else is served."""
+    async with serve_live(stream_buffer_bytes=100_000, disconnect_seconds=3600) as house:
+        message = f'[[TOOL get_weather {{"city": "{"x" * 600_000}"}}]]'
+        body = urlencode({"message": message, "run_id": "r1", "session_id": "s1"}).encode()
+        head = (
+            "POST /teams/demo-team/runs HTTP/1.1\r\nHost: localhost\r\n"
+            f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        with _connection(house) as connection:
+            await asyncio.get_running_loop().sock_sendall(connection, head.encode() + body)
+            done = await _accepted(house, "r1", "s1")
+            assert (done["status"], len(done["tools"])) == ("COMPLETED", 1)
+            assert not house.server.hub.has_readers("r1")
+
+
+async def test_a_reader_that_keeps_up_is_not_dropped(serve_live: Serve) -> None:
+    """However large one event is: only what waits behind it counts."""
+    async with serve_live(stream_buffer_bytes=100_000) as house:
+        stream = await house.stream(f"[[SAY {'x' * 500_000}]]")
+        assert len(stream.one("TeamRunCompleted")["content"]) == 500_000
+
+
+async def _accepted(house: House, run_id: str, session_id: str) -> dict[str, Any]:
+    """The run once it was accepted and has ended."""
+    while True:
+        query: dict[str, Any] = {"session_id": session_id, "wait": 60}
+        answer = await house.http.get(f"/teams/demo-team/runs/{run_id}", params=query)
+        if answer.status_code == 200:
+            found: dict[str, Any] = answer.json()
+            return found
+
+
+def _connection(house: House) -> socket.socket:
+    url = house.http.base_url
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    assert url.port
+    connection.connect((url.host, url.port))
+    connection.setblocking(False)
+    return connection
+
+
+async def _gone(house: House, run_id: str) -> None:
+    """Until the server has seen that nobody reads the run any more."""
+    while house.server.hub.has_readers(run_id):
+        await house.get("/-/live")
