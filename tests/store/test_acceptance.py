@@ -1,5 +1,7 @@
 """Acceptance: one transaction gives a run its place, or leaves nothing."""
 
+from typing import Any
+
 import pytest
 
 from musterd.core.errors import Conflict, MusterdError, NotFound, TooManyRequests
@@ -104,7 +106,7 @@ async def test_a_replay_shows_the_run_as_it_is_now(records: Records) -> None:
     ids=["another request", "another user", "nobody in particular", "an id that the server chose"],
 )
 async def test_a_taken_id_is_a_conflict_that_reveals_nothing(
-    records: Records, first: dict[str, object], second: dict[str, object]
+    records: Records, first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     await records.accept("r1", "secret-session", **{"has_chosen_id": True, **first})
     before = await records.everything()

@@ -240,7 +240,7 @@ async def test_a_damaged_page_is_told_and_spares_the_rest(records: Records, sqli
         with pytest.raises(StoreUnavailable):
             await use(lambda tx: tx.all(Statement("test blobs", "SELECT content FROM blobs"), {}))
     with pytest.raises(StoreUnavailable):
-        await put(records.database, "a")  # type: ignore[arg-type]
+        await put(database, "a")
     assert advice(lines) == {("the file is damaged", "stop the server and restore the file from a backup")}
     assert (await records.row("r1")).run_id == "r1"
     assert (await records.accept("r2")).run.seq == 1

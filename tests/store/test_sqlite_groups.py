@@ -173,8 +173,9 @@ def test_a_loop_that_ended_early_does_not_stop_the_writer(sqlite_file: Path) -> 
     async def begin() -> None:
         await database.open()
         await first.close()
-        put(database, "left behind")
+        left.append(put(database, "left behind"))
 
+    left: list[asyncio.Future[int]] = []
     loop.run_until_complete(begin())
     for task in asyncio.all_tasks(loop):
         task.cancel()
