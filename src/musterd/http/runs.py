@@ -146,19 +146,15 @@ def _refuse_later_headers(request: Request) -> None:
 
 
 def _selected(views: "list[RunView]", states: Any, limit: int | None, before: str | None) -> "list[RunView]":
-    """The root runs that the query asks for, each with its members."""
-    roots = [view for view in views if view.row.parent_id is None]
+    """The runs in these states, of the last ``limit`` trees before ``before`` that have any."""
+    roots = [view.row.run_id for view in views if view.row.parent_id is None]
     if before is not None:
-        places = [place for place, view in enumerate(roots) if view.row.run_id == before]
-        roots = roots[: places[0]] if places else []
-    if states is not None:
-        wanted = [view for view in views if view.row.state in states]
-        kept = {view.row.root_id for view in roots}
-        return [view for view in wanted if view.row.root_id in kept]
-    if limit is not None:
-        roots = roots[-limit:]
-    kept = {view.row.run_id for view in roots}
-    return [view for view in views if view.row.root_id in kept]
+        roots = roots[: roots.index(before)] if before in roots else []
+    wanted = views if states is None else [view for view in views if view.row.state in states]
+    found = {view.row.root_id for view in wanted}
+    roots = [root_id for root_id in roots if root_id in found]
+    kept = set(roots if limit is None else roots[-limit:])
+    return [view for view in wanted if view.row.root_id in kept]
 
 
 def _matches(header: str | None, tag: str) -> bool:
