@@ -26,6 +26,8 @@ _JOINT = re.compile(
     rf"(?P<hard>[;\n]+|(?<=[.?!])\s+|,?\s+(?:and\s+)?then\b)|(?P<soft>,?\s+and\b|,)\s*{_ALSO}(?=(?P<next>[\w']+))",
     re.IGNORECASE,
 )
+_LOOSE_JOINT = re.compile(r",?\s+and\s+|,\s+", re.IGNORECASE)
+_PART_WORDS = 3
 _LEADING = re.compile(rf"^[\s,]*(?:and\s+)?{_ALSO}", re.IGNORECASE)
 
 _MEMBER = re.compile(r"<member id=\"([^\"]+)\"(?: name=\"([^\"]*)\")?[^>]*>(.*?)</member>", re.DOTALL)
@@ -81,6 +83,15 @@ def split_request(text: str) -> list[str]:
     clauses.append(text[start:])
     cleaned = (_LEADING.sub("", clause).strip(" ,;\n\t") for clause in clauses)
     return [clause for clause in cleaned if _WORD.search(clause.lower())]
+
+
+def parts_of(clause: str) -> list[str]:
+    """The parts of a clause that may be requests of their own ("the weather in Rome and the events on Monday").
+
+    The clause alone where there is nothing to part or a part is too short to be a request.
+    """
+    parts = [part.strip() for part in _LOOSE_JOINT.split(clause)]
+    return parts if all(len(part.split()) >= _PART_WORDS for part in parts) else [clause]
 
 
 def words_of(text: str) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from musterd.models.clauses import Member, joined, members_of, pick_by_words, split_request
+from musterd.models.clauses import Member, joined, members_of, parts_of, pick_by_words, split_request
 
 LISTING = """<team_members>
 <member id="weather-agent" name="Weather Agent">
@@ -29,6 +29,18 @@ LISTING = """<team_members>
 )
 def test_a_request_is_split_where_another_begins(text: str, clauses: list[str]) -> None:
     assert split_request(text) == clauses
+
+
+@pytest.mark.parametrize(
+    ("clause", "parts"),
+    [
+        ("the weather in Rome and the events on Monday", ["the weather in Rome", "the events on Monday"]),
+        ("the weather in Rome and Paris", ["the weather in Rome and Paris"]),
+        ("the weather in Rome", ["the weather in Rome"]),
+    ],
+)
+def test_a_clause_has_parts_where_they_are_long_enough(clause: str, parts: list[str]) -> None:
+    assert parts_of(clause) == parts
 
 
 def test_members_are_read_from_the_leaders_system_message() -> None:

@@ -57,7 +57,8 @@ def test_arguments_are_held_to_the_schema() -> None:
         "get_weather(city: string): Current weather in a city.\n- city: Name of the city.\nRequest: rain in Oslo?"
     )
     schema = body["response_format"]["json_schema"]["schema"]
-    assert schema["properties"]["city"]["maxLength"] == decode.ARGUMENT_CHARS
+    assert (schema["type"], schema["minItems"]) == ("array", 1)
+    assert schema["items"]["properties"]["city"]["maxLength"] == decode.ARGUMENT_CHARS
     assert "maxLength" not in WEATHER["parameters"]["properties"]["city"]
 
 

@@ -64,7 +64,7 @@ async def test_it_streams_text() -> None:
 async def test_it_calls_tools() -> None:
     schema = {"type": "object", "properties": {"x": {"type": "integer"}}}
     parameters = ModelRequestParameters(function_tools=[ToolDefinition(name="t", parameters_json_schema=schema)])
-    response = await model(FakeRuntime('{"x":', "1}")).request(ASKED, None, parameters)
+    response = await model(FakeRuntime('[{"x":', "1}]")).request(ASKED, None, parameters)
     (call,) = response.parts
     assert isinstance(call, ToolCallPart)
     assert (call.tool_name, call.args_as_dict()) == ("t", {"x": 1})

@@ -115,13 +115,33 @@ async def test_a_leader_answers_what_is_nobodys_work() -> None:
     assert text(await play(runtime, conversation(TEAM, "hello"), DELEGATION)) == "Helloyou"
 
 
+async def test_a_clause_is_parted_where_its_parts_are_different_work() -> None:
+    runtime = FakeRuntime(letters={'"Tell me the weather': "A", '"a line for': "B", '"the rain': "A"})
+    request = "Tell me the weather in Oslo and a line for readers"
+    calls = [task("weather", "Tell me the weather in Oslo"), task("writer", "a line for readers")]
+    assert await play(runtime, conversation(TEAM, request), DELEGATION) == calls
+    told = conversation(TEAM, request, (calls[0], "dry"), (calls[1], "Hello."))
+    assert text(await play(FakeRuntime(), told, DELEGATION)) == "dry\n\nHello."
+    request = "Tell me the weather in Oslo and the rain in Rome"
+    assert await play(runtime, conversation(TEAM, request), DELEGATION) == [task("weather", request)]
+
+
+async def test_one_tool_is_called_as_often_as_it_is_needed() -> None:
+    weather = function("get_weather", city="string")
+    runtime = FakeRuntime('[{"city":"Oslo"}, {"city":"Rome"}, {"city":"Oslo"}]')
+    assert await play(runtime, conversation("", "Oslo and Rome?"), weather) == [
+        Call(name="get_weather", args={"city": "Oslo"}),
+        Call(name="get_weather", args={"city": "Rome"}),
+    ]
+
+
 async def test_a_members_own_words_weigh_more_than_nobody() -> None:
     runtime = FakeRuntime(letters={'"write': "C"})
     assert await play(runtime, conversation(TEAM, "write a poem"), DELEGATION) == [task("writer", "write a poem")]
 
 
 async def test_a_leaders_own_tool_is_a_choice_too() -> None:
-    runtime = FakeRuntime('{"zone": "UTC"}', letters={'"what time': "C"})
+    runtime = FakeRuntime('[{"zone": "UTC"}]', letters={'"what time': "C"})
     clock = function("get_time", zone="string")
     call = Call(name="get_time", args={"zone": "UTC"})
     assert await play(runtime, conversation(TEAM, "what time is it"), DELEGATION, clock) == [call]
@@ -146,7 +166,7 @@ async def test_a_broadcast_passes_the_request_on() -> None:
 
 async def test_an_agent_with_one_tool_calls_it_and_answers_from_the_result() -> None:
     weather = function("get_weather", city="string")
-    pieces = await play(FakeRuntime('{"city": "Oslo"}'), conversation("", "rain in Oslo?"), weather)
+    pieces = await play(FakeRuntime('[{"city": "Oslo"}]'), conversation("", "rain in Oslo?"), weather)
     call = Call(name="get_weather", args={"city": "Oslo"})
     assert pieces == [call]
     runtime = FakeRuntime("Dry today")
@@ -160,7 +180,7 @@ async def test_a_tool_without_arguments_needs_no_question() -> None:
 
 async def test_arguments_that_were_cut_off_fail_in_words() -> None:
     with pytest.raises(ModelFailed, match="no arguments for look"):
-        await play(FakeRuntime('{"city": "'), conversation("", "x"), function("look", city="string"))
+        await play(FakeRuntime('[{"city": "'), conversation("", "x"), function("look", city="string"))
 
 
 async def test_an_agent_with_several_tools_chooses() -> None:

@@ -22,6 +22,8 @@ MEMBER_MARGIN = 0.35
 docs/howto/local-model.md."""
 
 MAX_OPTIONS = 20
+MAX_CALLS = 4
+ARGUMENT_TOKENS = 400
 ANSWER_TOKENS = 200
 CHAT_TOKENS = 400
 ARGUMENT_CHARS = 400
@@ -32,7 +34,10 @@ _ABSENT = -25.0
 _TOP = 40  # letters beyond the forty likeliest tokens do not matter
 
 _CHOOSE = "You answer multiple-choice questions with one letter."
-_FILL = "You fill in the arguments of a function from a request, as JSON. Copy names and numbers from the request."
+_FILL = (
+    "You fill in the arguments of a function from a request, as a JSON list with one entry for each call that the "
+    "request needs. Most need one. Copy names and numbers from the request."
+)
 _TELL = (
     "You answer a request in one or two short sentences, using only the result given to you. "
     "Keep every number and name."
@@ -83,12 +88,15 @@ def best(scores: Sequence[float], neutral: Sequence[Sequence[float]]) -> int | N
 
 
 def arguments(function: Json, request: str) -> Body:
-    """Ask for the arguments of ``function``, held to its schema."""
+    """Ask for the arguments of ``function``, once for each call that ``request`` needs, held to its schema."""
     schema = bounded(parameters_of(function))
     properties = schema.get("properties") or {}
     told = [f"- {name}: {item['description']}" for name, item in properties.items() if "description" in item]
     question = "\n".join([_signature(function), *told, f"Request: {request}"])
-    return {**_messages(_FILL, question), "max_tokens": ANSWER_TOKENS, **_held_to(schema)}
+    definitions = schema.pop("$defs", None)
+    several = {"type": "array", "items": schema, "minItems": 1, "maxItems": MAX_CALLS}
+    held = _held_to(several if definitions is None else {**several, "$defs": definitions})
+    return {**_messages(_FILL, question), "max_tokens": ARGUMENT_TOKENS, **held}
 
 
 def telling(request: str, results: Sequence[str]) -> Body:
@@ -135,6 +143,19 @@ def read_json(text: str) -> Body | None:
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def read_calls(text: str) -> list[Body]:
+    """The different entries of the list that was generated; none when it was cut off."""
+    try:
+        entries = json.loads(text)
+    except ValueError:
+        return []
+    found: list[Body] = []
+    for entry in entries:
+        if entry not in found:
+            found.append(entry)
+    return found
 
 
 def parameters_of(function: Json) -> Body:

@@ -4,7 +4,7 @@
 |---|---|---|
 | leader, asked | splits the request, keeps the order, passes each clause on verbatim | whose work each clause is |
 | leader, told | joins the replies in order | answers clauses that were nobody's work |
-| agent with one tool, asked | calls it | the arguments |
+| agent with one tool, asked | calls it | the arguments, of one call or several |
 | agent with several tools | refuses to repeat a call | which tool, its arguments, or the answer |
 | agent, told | – | the answer, from the results |
 | agent without tools | – | the answer |
@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from musterd.core.errors import ModelFailed
 from musterd.core.records import Usage
-from musterd.models.clauses import joined, members_of, pick_by_words, split_request
+from musterd.models.clauses import Member, joined, members_of, parts_of, pick_by_words, split_request
 from musterd.models.local import decode
 from musterd.models.script import BROADCAST, DELEGATE, Call
 
@@ -138,25 +138,43 @@ class Turn:
         tools = [function for function in self.functions if function["name"] not in (DELEGATE, BROADCAST)]
         options = [*map(decode.option, members), *map(decode.tool_option, tools)][: decode.MAX_OPTIONS]
         called = False
-        for clause in split_request(self.request):
-            place = await self._route(ask, clause, options)
-            if place is None and (by_words := pick_by_words(clause, members)):
-                place = members.index(by_words)
+        for clause, place in await self._routes(ask, members, options):
             if place is None:
                 continue
             called = True
             if place < len(members):
                 yield Call(name=DELEGATE, args={"member_id": members[place].id, "task": clause})
             else:
-                yield await self._filled(ask, tools[place - len(members)], clause)
+                for call in await self._filled(ask, tools[place - len(members)], clause):
+                    yield call
         if not called:
             async with aclosing(self._speak(ask)) as pieces:
                 async for piece in pieces:
                     yield piece
 
-    async def _route(self, ask: Ask, clause: str, options: Sequence[str]) -> int | None:
+    async def _routes(
+        self, ask: Ask, members: Sequence[Member], options: Sequence[str]
+    ) -> list[tuple[str, int | None]]:
+        """Each clause and the option that it is work for. A clause is parted where its parts are different work."""
+        routes: list[tuple[str, int | None]] = []
+        for clause in split_request(self.request):
+            parts = parts_of(clause)
+            places = [await self._route(ask, part, members, options) for part in parts]
+            if None in places or len(set(places)) == 1 < len(parts):
+                parts, places = [clause], [await self._route(ask, clause, members, options)]
+            routes.extend(zip(parts, places, strict=True))
+        return routes
+
+    async def _route(self, ask: Ask, clause: str, members: Sequence[Member], options: Sequence[str]) -> int | None:
+        """The option that ``clause`` is work for. Words that it shares with a member outweigh "nobody"."""
         if not options:
             return None
+        place = await self._letter(ask, clause, options)
+        if place is None and (by_words := pick_by_words(clause, members)):
+            return members.index(by_words)
+        return place
+
+    async def _letter(self, ask: Ask, clause: str, options: Sequence[str]) -> int | None:
         count = len(options) + 1
         bias = self.bias.get(tuple(options))
         if bias is None:
@@ -171,7 +189,7 @@ class Turn:
         """Join the replies in the order of the request, and answer what nobody was asked."""
         replies = {str(call.args.get("task")): result for call, result in self.told if call.name == DELEGATE}
         own = [result for call, result in self.told if call.name not in (DELEGATE, BROADCAST)]
-        clauses = split_request(self.request)
+        clauses = [part for clause in split_request(self.request) for part in _as_asked(clause, replies)]
         if self.schema is not None:
             yield await self._formed(ask)
             return
@@ -190,17 +208,17 @@ class Turn:
                     yield piece
 
     async def _use(self, ask: Ask, function: Function) -> AsyncGenerator[Piece]:
-        yield await self._filled(ask, function, self.request)
+        for call in await self._filled(ask, function, self.request):
+            yield call
 
-    async def _filled(self, ask: Ask, function: Function, request: str) -> Call:
-        """A call of ``function`` with arguments out of ``request``."""
+    async def _filled(self, ask: Ask, function: Function, request: str) -> list[Call]:
+        """Calls of ``function`` with arguments out of ``request``."""
         if not decode.parameters_of(function).get("properties"):
-            return Call(name=function["name"], args={})
-        text = await ask.whole("fill", decode.arguments(function, request))
-        args = decode.read_json(text)
-        if args is None:
+            return [Call(name=function["name"], args={})]
+        found = decode.read_calls(await ask.whole("fill", decode.arguments(function, request)))
+        if not found:
             raise ModelFailed(f"The local model found no arguments for {function['name']}")
-        return Call(name=function["name"], args=args)
+        return [Call(name=function["name"], args=args) for args in found]
 
     async def _choose(self, ask: Ask) -> AsyncGenerator[Piece]:
         """One of several tools, or the answer. The same call twice means that it is time to answer."""
@@ -245,6 +263,12 @@ class Turn:
 
 def _user(text: str) -> dict[str, str]:
     return {"role": "user", "content": text}
+
+
+def _as_asked(clause: str, replies: Mapping[str, str]) -> list[str]:
+    """The clause, or its parts where those were given away."""
+    parts = parts_of(clause)
+    return parts if clause not in replies and set(parts) <= replies.keys() else [clause]
 
 
 def _call(made: Mapping[str, Any]) -> Call:
