@@ -1,0 +1,188 @@
+"""Order and slots: runs of a session one after the other, others together, and no slot taken twice or lost."""
+
+import asyncio
+import threading
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+
+from musterd.core.errors import Conflict, StoreUnavailable
+from musterd.core.events import EventKind
+from musterd.core.records import Caller, Input
+from musterd.core.states import RunState
+from musterd.engine.embedded import EmbeddedEngine
+from musterd.service.runs import Wanted
+from musterd.store.database import Tx
+from tests.engine.conftest import Engines
+from tests.support.engine import Works
+
+
+async def finishing_order(works: Works) -> list[str]:
+    rows = await works.records.select("SELECT run_id FROM runs ORDER BY ended_at, seq")
+    return [row["run_id"] for row in rows]
+
+
+@pytest.mark.parametrize("concurrency", [1, 32])
+async def test_fifty_overlapping_runs_of_one_session_complete_in_order(engines: Engines, concurrency: int) -> None:
+    async with engines(concurrency=concurrency) as works:
+        names = [f"r{number:02}" for number in range(50)]
+        accepted = await asyncio.gather(*(works.start("[[WORDS 2]]", name) for name in names))
+        order = [found.run.run_id for found in sorted(accepted, key=lambda found: found.run.seq or 0)]
+        assert [found.run.seq for found in accepted] == list(range(50)), "accepted in the order of asking"
+        views = await asyncio.gather(*(works.end_of(name) for name in names))
+        assert {view.row.state for view in views} == {RunState.COMPLETED}
+        assert await finishing_order(works) == order
+        rows = await works.records.select("SELECT started_at, ended_at, attempt FROM runs ORDER BY seq")
+        assert all(later["started_at"] >= earlier["ended_at"] for earlier, later in pairwise(rows))
+        assert {row["attempt"] for row in rows} == {1}
+        await works.idle()
+
+
+async def test_sessions_run_together_up_to_the_limit(engines: Engines) -> None:
+    async with engines(concurrency=5) as works:
+        hold = works.model.hold("hello")
+        peaks: list[int] = []
+        calls = works.model.calls
+        for number in range(50):
+            await works.start("hello", f"r{number}", f"s{number}")
+        await hold.reached.wait()
+        while len(calls) < 5:
+            await hold.reached.wait()
+            await works.records.states()
+        assert Counter((await works.records.states()).values()) == {"running": 5, "ready": 45}
+        peaks.append(len(calls))
+        hold.release()
+        views = await asyncio.gather(*(works.end_of(f"r{number}") for number in range(50)))
+        assert {view.row.state for view in views} == {RunState.COMPLETED}
+        assert peaks == [5]
+        await works.idle()
+
+
+async def test_slots_are_never_exceeded(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    begin = EmbeddedEngine._begin
+
+    def watched(self: EmbeddedEngine, *given: object) -> None:
+        begin(self, *given)  # type: ignore[arg-type]
+        seen.append(len(self._live))
+
+    monkeypatch.setattr(EmbeddedEngine, "_begin", watched)
+    async with engines(concurrency=3) as works:
+        started = await asyncio.gather(*(works.start("hi", f"r{n}", f"s{n % 17}") for n in range(80)))
+        await asyncio.gather(*(works.end_of(found.run.run_id) for found in started))
+        assert max(seen) <= 3
+        assert len(seen) == 80
+        await works.idle()
+
+
+async def test_a_request_that_is_given_up_keeps_no_slot_and_its_run_ends(works: Works) -> None:
+    requests = [asyncio.ensure_future(works.start("hi", f"r{number}", f"s{number}")) for number in range(20)]
+    await asyncio.wait(requests, timeout=0)
+    for request in requests:
+        request.cancel()
+    await asyncio.gather(*requests, return_exceptions=True)
+    stored = await works.records.states()
+    for name in stored:
+        assert (await works.end_of(name)).row.state is RunState.COMPLETED
+    await works.idle()
+
+
+async def test_replays_and_refusals_keep_no_slot(works: Works) -> None:
+    first = await works.run("hi", "r1")
+    for _ in range(3):
+        again = await works.start("hi", "r1")
+        assert (again.is_replay, again.run.run_id) == (True, first.row.run_id)
+        with pytest.raises(Conflict):
+            await works.start("another message", "r1")
+        with pytest.raises(ValueError, match="JSON"):
+            await works.start("hi", "r2", options={"metadata": {"a": float("nan")}})
+    await works.idle()
+    assert len(works.model.calls) == 1
+
+
+async def test_the_same_request_twice_at_once_is_one_run(works: Works) -> None:
+    both = await asyncio.gather(*(works.start("hi", "r1") for _ in range(10)))
+    assert sorted(found.is_replay for found in both) == [False] + [True] * 9
+    await works.end_of("r1")
+    assert len(works.model.calls) == 1
+    await works.idle()
+
+
+async def test_a_store_that_is_not_there_keeps_no_slot(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = works.database.write
+
+    async def refuse(work: object) -> None:
+        raise StoreUnavailable
+
+    await works.run("warm", "r0")
+    monkeypatch.setattr(works.database, "write", refuse)
+    for number in range(40):
+        with pytest.raises(StoreUnavailable):
+            await works.start("hi", f"r{number}", f"s{number}")
+    monkeypatch.setattr(works.database, "write", write)
+    await works.idle()
+    assert (await works.run("hi", "r1")).row.state is RunState.COMPLETED
+
+
+async def test_a_run_accepted_while_the_claimer_claims_is_claimed_too(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with engines(concurrency=2) as works:
+        await works.run("warm", "r0")
+        is_held, is_open = threading.Event(), threading.Event()
+
+        async def hold(tx: Tx) -> None:
+            is_held.set()
+            is_open.wait()
+
+        gate = asyncio.ensure_future(works.database.write(hold))
+        await asyncio.to_thread(is_held.wait)
+        works.engine.wake()
+        claiming = asyncio.ensure_future(asyncio.wait([gate], timeout=0))
+        await claiming  # the claimer has handed in its claim, which keeps every slot
+        starts = [asyncio.ensure_future(works.start("hi", f"r{n}", f"s{n}")) for n in (1, 2, 3)]
+        await asyncio.wait(starts, timeout=0)
+        is_open.set()
+        await asyncio.gather(gate, *starts)
+        for number in (1, 2, 3):
+            assert (await works.end_of(f"r{number}")).row.state is RunState.COMPLETED
+        await works.idle()
+
+
+async def test_the_next_run_begins_whatever_the_last_one_came_to(works: Works) -> None:
+    messages = ["[[ERROR 400]]", "[[TOOL nothing {}]]", "[[SAY ok]]", "held", "[[SAY last]]"]
+    hold = works.model.hold("held")
+    for number, message in enumerate(messages):
+        await works.start(message, f"r{number}")
+    await hold.reached.wait()
+    await works.cancel("r3")
+    states = [(await works.end_of(f"r{number}")).row.state.value for number in range(len(messages))]
+    assert states == ["error", "completed", "completed", "cancelled", "completed"]
+
+
+async def test_a_deleted_session_takes_its_runs_with_it(works: Works) -> None:
+    hold = works.model.hold("held")
+    await works.start("held", "r1")
+    await works.start("later", "r2")
+    await works.start("elsewhere", "r3", "s2")
+    await hold.reached.wait()
+    await works.sessions.delete("s1", Caller())
+    await works.end_of("r3")
+    await hold.stopped.wait()
+    await asyncio.gather(*(live.task for live in list(works.engine._live.values())))
+    await asyncio.gather(*works.engine._sweeping)
+    assert await works.records.states() == {"r3": "completed"}
+    again = await works.run("[[SAY new]]", "r1")
+    assert (again.row.seq, again.output and again.output.content) == (0, "new")
+
+
+async def test_a_run_may_name_its_session_or_not(works: Works) -> None:
+    accepted = await works.start("hi", "r1", None)
+    view = await works.end_of("r1")
+    assert view.row.session_id == accepted.run.session_id
+    asked = Wanted(input=Input(message="hi"), run_id="r2", needs_company=True)
+    await works.runs.start(works.component(), asked, Caller())
+    await works.end_of("r2")
+    kinds = [event.kind for _, event in await works.stored("r1")]
+    assert (kinds[0], kinds[-1]) == (EventKind.RUN_STARTED, EventKind.RUN_COMPLETED)

@@ -1,0 +1,125 @@
+"""An engine in this process, without HTTP: on a file, with a model that the test holds."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any
+
+from musterd import Agent, Settings, Team
+from musterd.core import clock
+from musterd.core.events import Event
+from musterd.core.records import Caller, Input, RunRow, RunView
+from musterd.http.server import Server
+from musterd.service.reading import Reading
+from musterd.service.runs import Wanted
+from musterd.specs import Component, Registry
+from musterd.store.acceptance import Accepted
+from musterd.store.database import Tx
+from tests.support.held_model import HeldModel
+from tests.support.store import Records
+
+NOBODY = Caller()
+PATIENCE_SECONDS = 30.0
+
+
+class Works:
+    """An engine with all that stands around it in a server, spoken to by its use cases."""
+
+    def __init__(self, registry: Registry, settings: Settings, model: HeldModel) -> None:
+        self.server = Server(registry, settings)
+        self.registry, self.settings, self.model = registry, settings, model
+        self.database, self.hub, self.engine = self.server.database, self.server.hub, self.server.engine
+        self.runs, self.sessions = self.server.runs, self.server.sessions
+        self.records = Records(self.database)
+
+    def component(self, component_id: str = "") -> Component:
+        """The served component; by default the only one."""
+        served: dict[str, Component] = {**self.registry.teams, **self.registry.agents}
+        return served[component_id] if component_id else next(iter(served.values()))
+
+    async def start(
+        self, message: str, run_id: str = "", session: str | None = "s1", *, of: str = "", **wanted: Any
+    ) -> Accepted:
+        """Accept a run."""
+        asked = Wanted(
+            input=Input(message=message, options=wanted.pop("options", {})),
+            run_id=run_id or clock.new_id(),
+            has_chosen_id=bool(run_id),
+            session_id=session,
+            **wanted,
+        )
+        return await self.runs.start(self.component(of), asked, NOBODY)
+
+    async def end_of(self, run_id: str, *, of: str = "") -> RunView:
+        """The run once it has ended."""
+        found = await self.runs.settled_view(self.component(of), run_id, None, NOBODY, PATIENCE_SECONDS)
+        assert found.row.state.is_settled, f"{run_id} is {found.row.state} after {PATIENCE_SECONDS} s"
+        return found
+
+    async def run(self, message: str, run_id: str = "", session: str | None = "s1", **wanted: Any) -> RunView:
+        """Accept a run and wait for its end."""
+        accepted = await self.start(message, run_id, session, **wanted)
+        return await self.end_of(accepted.run.run_id, of=wanted.get("of", ""))
+
+    async def cancel(self, run_id: str, *, of: str = "") -> RunRow:
+        """Cancel a run."""
+        return await self.runs.cancel(self.component(of), run_id, NOBODY)
+
+    async def stored(self, run_id: str) -> list[tuple[int, Event]]:
+        """The stored events."""
+        return await self.records.events(run_id)
+
+    async def idle(self) -> None:
+        """Wait until nothing is driven or claimed any more; every slot is free then."""
+        engine = self.engine
+        await self.database.write(_nothing)  # what was handed in before is stored, and known
+        while engine._live or engine._reserved:
+            if tasks := [live.task for live in engine._live.values()]:
+                await asyncio.wait(tasks, timeout=PATIENCE_SECONDS)
+            await self.database.write(_nothing)
+        assert engine._free == self.settings.concurrency
+
+
+async def _nothing(tx: Tx) -> None:
+    pass
+
+
+async def read_all(reading: Reading, is_new: bool = True) -> list[tuple[int, Event]]:
+    """Everything that a reader is shown until the root's end, each event with its index."""
+    found: list[tuple[int, Event]] = []
+    if not is_new:
+        async for flush in reading.stored():
+            found += [(flush.first_index + offset, event) for offset, event in enumerate(flush.events)]
+    while not any(event.run_id == reading._root_id and event.kind.value in ENDS for _, event in found):
+        flush_now = reading.take()
+        if flush_now is not None:
+            found += [(flush_now.first_index + offset, event) for offset, event in enumerate(flush_now.events)]
+        elif not await reading.wait(PATIENCE_SECONDS) or reading.is_closed:
+            break
+    reading.close()
+    return found
+
+
+ENDS = ("run_completed", "run_error", "run_cancelled")
+
+
+def works_on(
+    path: Path,
+    agents: Iterable[Agent] = (),
+    teams: Iterable[Team] = (),
+    *,
+    model: HeldModel | None = None,
+    **settings: Any,
+) -> Works:
+    """An engine on the file ``path``, not started."""
+    registry = Registry.of(agents=list(agents), teams=list(teams))
+    given = {"db": f"sqlite:///{path}", "model_retry_seconds": 0, "delta_seconds": 0.005, **settings}
+    return Works(registry, Settings(**given), model or HeldModel())
+
+
+@contextlib.asynccontextmanager
+async def running(works: Works) -> AsyncIterator[Works]:
+    """Drive runs inside this context."""
+    async with works.server.running():
+        yield works
