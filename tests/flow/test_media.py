@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from pydantic_ai.messages import BinaryContent, ImageUrl, ModelRequest, UserPromptPart
+from pydantic_ai.messages import BinaryContent, ModelRequest, UserPromptPart
 
 from tests.support.http import House, problem, wrong_fields
 
@@ -172,13 +172,13 @@ async def test_an_empty_choice_of_a_browser_is_no_file(house: House) -> None:
     assert answer.json()["input"] == {"input_content": "hello"}
 
 
-async def test_an_address_is_handed_on_and_never_fetched(house: House) -> None:
-    url = "https://images.invalid/a.png"
-    done = await house.run(images=json.dumps([{"url": url}]))
-    assert done["input"]["images"][0]["url"] == url
-    assert url in str(prompt(house))
-    (_, image) = prompt(house)
-    assert isinstance(image, ImageUrl | str)
+@pytest.mark.parametrize("name", ["images", "audio", "videos", "files"])
+async def test_an_address_is_told_and_never_fetched(house: House, name: str) -> None:
+    url = "https://media.invalid/a.png"
+    fields = {"message": "hello", "stream": "false", name: json.dumps([{"url": url, "filename": "a"}])}
+    done = (await house.http.post("/teams/demo-team/runs", data=fields)).json()
+    assert done["input"][SHOWN[name]][0]["url"] == url
+    assert prompt(house) == ["hello", f'<{name.removesuffix("s")} name="a" url="{url}"/>']
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from musterd.engine.journal import Journal
 from musterd.engine.media import prompt_of
 from musterd.engine.outbox import Outbox, until_available
 from musterd.engine.resources import Resources
+from musterd.models.addresses import passes_image_addresses_on
 from musterd.specs import Component
 from musterd.store import attempt_input
 from musterd.store.attempts import CancelStored, End, Lease, Settled
@@ -114,7 +115,11 @@ class Attempt:
             run_id=run.run_id,
             parent_id=None,
             path="",
-            prompt=prompt_of(found.input, found.blobs),
+            prompt=prompt_of(
+                found.input,
+                found.blobs,
+                passes_image_addresses_on=passes_image_addresses_on(resources.models.of(component)),
+            ),
             state=state.copied({**(spec.session_state or {}), **found.state, **options.get("session_state", {})}),
             history=[message for text in found.history for message in earlier_messages(text)],
             output_schema=options.get("output_schema"),
