@@ -82,8 +82,8 @@ class RunService:
 
     async def _accept(self, candidate: Candidate, contents: dict[str, bytes], needs_company: bool) -> Accepted:
         async def work(tx: Tx) -> Accepted:
-            for content in contents.values():
-                await blobs.put(tx, content, candidate.run.created_at)
+            for name in sorted(contents):  # in one order, so that no two wait for each other's
+                await blobs.put(tx, contents[name], candidate.run.created_at)
             return await acceptance.accept(tx, candidate)
 
         is_launched = False

@@ -1,6 +1,6 @@
 """What an attempt writes, every time behind the same guard.
 
-The guard is the first statement of each transaction: it touches the root's row only while this attempt is the run's
+The guard is the first write of each transaction: it touches the root's row only while this attempt is the run's
 current one and the run is running, and it hands out the event indexes. No row back means another attempt owns the
 run, or the run has ended: the transaction is given up.
 """
@@ -20,11 +20,13 @@ from musterd.store.rows import RUN_COLUMNS, RUN_FIELDS, run_params, run_row
 
 CLAIM = Statement(
     "runs_claim",
-    f"""UPDATE runs SET state = 'running', attempt = attempt + 1, worker = :worker, version = version + 1,
+    f"""WITH picked AS MATERIALIZED (
+          SELECT run_id FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
+          AND IN_LIST(component_kind || ':' || component_id, :components)
+          ORDER BY priority DESC, queued_at LIMIT :limit LOCK_FREE_ROWS)
+        UPDATE runs SET state = 'running', attempt = attempt + 1, worker = :worker, version = version + 1,
                         started_at = COALESCE(started_at, :now)
-        WHERE run_id IN (SELECT run_id FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
-                         AND IN_LIST(component_kind || ':' || component_id, :components)
-                         ORDER BY priority DESC, queued_at LIMIT :limit)
+        WHERE run_id IN (SELECT run_id FROM picked)
         RETURNING {RUN_COLUMNS}""",
 )
 FORGET_MEMBERS_IO = Statement(
@@ -203,6 +205,7 @@ async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
         "error_code": end.output.error["code"] if end.output.error else None,
         "first_token_at": batch.first_token_at,
     }
+    session = await sessions.lock(tx, end.session_id)
     row = await tx.one(SETTLE, params)
     if row is None:
         if await tx.one(CANCEL_STORED, {"root": lease.root_id, "attempt": lease.attempt}) is not None:
@@ -214,13 +217,14 @@ async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
     member_state = RunState.CANCELLED if end.state is not RunState.ERROR else RunState.ERROR
     await tx.run(CLOSE_MEMBERS, {"root": lease.root_id, "state": member_state.value, "now": end.at})
     await _put_output(tx, lease.root_id, end.output, end.messages)
-    session = await sessions.merge_state(tx, end.session_id, end.state_delta or {}, end.at)
+    if session is not None:
+        await sessions.merge_state(tx, session, end.state_delta or {}, end.at)
     promoted = await promote(tx, end.session_id)
     return Settled(first_index, promoted, session is not None and session.deleted_at is not None)
 
 
 async def promote(tx: Tx, lane: str) -> str | None:
-    """Make the lane's next queued run ready; its id, or None. The caller has freed the holder."""
+    """Make the lane's next queued run ready; its id, or None. The caller holds the session and has freed the holder."""
     row = await tx.one(PROMOTE, {"lane": lane})
     return None if row is None else str(row["run_id"])
 

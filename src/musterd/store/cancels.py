@@ -9,6 +9,11 @@ from musterd.store import attempts
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, run_row
 
+LOCK_SESSION = Statement(
+    "cancel_lock_session",
+    """SELECT session_id FROM sessions WHERE session_id = (SELECT session_id FROM runs WHERE run_id = :run_id)
+       LOCK_ROW""",
+)
 GET = Statement("cancel_get", f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id LOCK_ROW")
 FLAG = Statement(
     "cancel_flag",
@@ -35,10 +40,9 @@ class Cancelled:
 
 async def request(tx: Tx, root_id: str, by: str, now: float) -> Cancelled | None:
     """Cancel a run: at once when no attempt drives it, else by a flag that its attempt must obey. None: no such run."""
-    row = await tx.one(GET, {"run_id": root_id})
-    if row is None:
+    run = await lock(tx, root_id)
+    if run is None:
         return None
-    run = run_row(row)
     if run.state.is_final:
         return Cancelled(run)
     if run.state is RunState.RUNNING:
@@ -48,8 +52,15 @@ async def request(tx: Tx, root_id: str, by: str, now: float) -> Cancelled | None
     return await end(tx, run, by, now)
 
 
+async def lock(tx: Tx, root_id: str) -> RunRow | None:
+    """Hold a root run and its session until the transaction ends; the run as it then is. None: no such run."""
+    await tx.one(LOCK_SESSION, {"run_id": root_id})
+    row = await tx.one(GET, {"run_id": root_id})
+    return None if row is None else run_row(row)
+
+
 async def end(tx: Tx, run: RunRow, by: str, now: float) -> Cancelled:
-    """End a run as cancelled that no attempt drives."""
+    """End a run as cancelled that no attempt drives; the caller holds it and its session."""
     row = await tx.one(END, {"run_id": run.run_id, "state": run.state.value, "now": now, "by": by})
     if row is None:
         raise RuntimeError(f"run {run.run_id} changed its state inside a transaction")

@@ -26,8 +26,12 @@ class Row(Protocol):
 class Statement:
     """A named SQL text.
 
-    Parameters are ``:name``. Two words differ by dialect and are replaced: ``IN_LIST(column, :name)`` (the column is
-    one of a list) and ``LOCK_ROW`` (hold the row until the transaction ends).
+    Parameters are ``:name``. Words that differ by dialect are replaced:
+
+    - ``IN_LIST(column, :name)``: the column is one of a list, which travels as JSON text;
+    - ``LOCK_ROW``: hold the row until the transaction ends, and see it as it is once it is held;
+    - ``LOCK_FREE_ROWS``: the same for rows that nobody holds; those that another transaction holds are left out;
+    - ``TURN('name')``: wait for the other transactions that said the same name to end.
 
     :param name: what it is called in logs and in the tests of its plan.
     :param text: the SQL.
@@ -38,12 +42,22 @@ class Statement:
 
 
 _IN_LIST = re.compile(r"IN_LIST\((.+?), :(\w+)\)")
+_TURN = re.compile(r"TURN\('(\w+)'\)")
+_PARAMETER = re.compile(r"(?<!:):([a-z]\w*)")
 
 
 def for_sqlite(text: str) -> str:
-    """The statement in SQLite's dialect: lists travel as JSON text; the write lock is the transaction's."""
+    """The statement in SQLite's dialect: a transaction that writes is alone, so nothing needs a lock of its own."""
     text = _IN_LIST.sub(r"\1 IN (SELECT value FROM json_each(:\2))", text)
-    return text.replace("LOCK_ROW", "")
+    return _TURN.sub("1", text).replace("LOCK_ROW", "").replace("LOCK_FREE_ROWS", "")
+
+
+def for_postgres(text: str) -> str:
+    """The statement in Postgres' dialect, with parameters as its driver writes them."""
+    text = _IN_LIST.sub(r"\1 IN (SELECT jsonb_array_elements_text(CAST(:\2 AS jsonb)))", text.replace("%", "%%"))
+    text = _TURN.sub(r"pg_advisory_xact_lock(hashtext('musterd \1'))", text)
+    text = text.replace("LOCK_ROW", "FOR UPDATE").replace("LOCK_FREE_ROWS", "FOR UPDATE SKIP LOCKED")
+    return _PARAMETER.sub(r"%(\1)s", text)
 
 
 class Tx(Protocol):

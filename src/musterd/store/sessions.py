@@ -18,7 +18,8 @@ JOIN = Statement(
        ON CONFLICT (session_id) DO UPDATE SET next_seq = sessions.next_seq + 1, updated_at = :now
        RETURNING *""",
 )
-GET = Statement("session_get", "SELECT * FROM sessions WHERE session_id = :session_id LOCK_ROW")
+GET = Statement("session_get", "SELECT * FROM sessions WHERE session_id = :session_id")
+LOCK = Statement("session_lock", "SELECT * FROM sessions WHERE session_id = :session_id LOCK_ROW")
 SET_STATE = Statement(
     "session_set_state",
     "UPDATE sessions SET state = :state, version = version + 1, updated_at = :now WHERE session_id = :session_id",
@@ -85,21 +86,25 @@ async def get(tx: Tx, session_id: str, caller: Caller) -> SessionRow | None:
     return session
 
 
-async def merge_state(tx: Tx, session_id: str, delta: dict[str, Any], now: float) -> SessionRow | None:
-    """Merge the keys that a run set (or removed: None in ``delta``'s ``removed``) into the session's state."""
-    row = await tx.one(GET, {"session_id": session_id})
-    if row is None:
-        return None
-    session = session_row(row)
+async def lock(tx: Tx, session_id: str) -> SessionRow | None:
+    """Hold the session until the transaction ends: whoever moves its line does so first, before any run's row.
+
+    Otherwise a run could be queued behind one that is ending, after the end has looked for the next: nobody would
+    come for it. The order, session before root before the rest, is the same everywhere, so that none wait in a ring.
+    """
+    row = await tx.one(LOCK, {"session_id": session_id})
+    return None if row is None else session_row(row)
+
+
+async def merge_state(tx: Tx, session: SessionRow, delta: dict[str, Any], now: float) -> None:
+    """Merge the keys that a run set (or removed: ``delta``'s ``removed``) into the state of a session that is held."""
     state = {**session.state, **delta.get("set", {})}
     for key in delta.get("removed", ()):
         state.pop(key, None)
     if state != session.state:
-        await tx.run(SET_STATE, {"session_id": session_id, "state": jsontext.dumps(state), "now": now})
+        await tx.run(SET_STATE, {"session_id": session.session_id, "state": jsontext.dumps(state), "now": now})
     else:
-        await tx.run(TOUCH, {"session_id": session_id, "now": now})
-    session.state = state
-    return session
+        await tx.run(TOUCH, {"session_id": session.session_id, "now": now})
 
 
 async def runs(tx: Tx, session_id: str) -> list[RunView]:
@@ -115,8 +120,8 @@ async def bury(tx: Tx, session_id: str, now: float) -> list[str]:
 
 async def remove_if_over(tx: Tx, session_id: str) -> bool:
     """Remove every row of a session that was deleted, once none of its runs lives."""
-    row = await tx.one(GET, {"session_id": session_id})
-    if row is None or row["deleted_at"] is None:
+    session = await lock(tx, session_id)
+    if session is None or session.deleted_at is None:
         return False
     if await tx.all(LIVE_RUNS, {"session_id": session_id}):
         return False

@@ -19,9 +19,16 @@ ALL = Statement(
     """SELECT id FROM workers
        UNION SELECT worker FROM runs WHERE state = 'running' AND parent_id IS NULL AND worker IS NOT NULL""",
 )
+LOCK_SESSIONS = Statement(  # in one order, so that two that take over the same worker do not wait in a ring
+    "worker_lock_sessions",
+    """SELECT session_id FROM sessions
+       WHERE session_id IN (SELECT session_id FROM runs
+                            WHERE state = 'running' AND parent_id IS NULL AND worker = :worker)
+       ORDER BY session_id LOCK_ROW""",
+)
 RUNNING = Statement(
     "worker_runs",
-    f"SELECT {RUN_COLUMNS} FROM runs WHERE state = 'running' AND parent_id IS NULL AND worker = :worker",
+    f"SELECT {RUN_COLUMNS} FROM runs WHERE state = 'running' AND parent_id IS NULL AND worker = :worker LOCK_ROW",
 )
 RELEASE = Statement(
     "worker_release",
@@ -35,6 +42,7 @@ ADD_INSTANCE = Statement(
        WHERE NOT EXISTS (SELECT 1 FROM instance)""",
 )
 GET_INSTANCE = Statement("instance_get", "SELECT id FROM instance")
+TURN = Statement("instance_turn", "SELECT TURN('instance') AS held")
 
 
 async def add(tx: Tx, worker: str, components: Sequence[str], host: str, pid: int, now: float) -> None:
@@ -47,6 +55,7 @@ async def add(tx: Tx, worker: str, components: Sequence[str], host: str, pid: in
 
 async def instance(tx: Tx, new_id: str, version: str, now: float) -> str:
     """The id of this set of records; made once."""
+    await tx.one(TURN, {})  # processes that start together agree on one
     await tx.run(ADD_INSTANCE, {"id": new_id, "now": now, "version": version})
     row = await tx.one(GET_INSTANCE, {})
     if row is None:
@@ -66,9 +75,11 @@ async def release_runs(tx: Tx, worker: str, now: float, *, crashed: bool) -> tup
     """
     ready: list[RunRow] = []
     promoted: list[str] = []
+    await tx.all(LOCK_SESSIONS, {"worker": worker})
     for row in await tx.all(RUNNING, {"worker": worker}):
         run = run_row(row)
         if run.cancel_requested_at is not None:
+            await cancels.lock(tx, run.run_id)
             done = await cancels.end(tx, run, run.cancel_by or "", now)
             if done.promoted is not None:
                 promoted.append(done.promoted)
