@@ -61,6 +61,7 @@ class Attempt:
     def cancel(self) -> None:
         """Stop the loop where it is; what it produced is kept. The intent is stored already."""
         self._is_cancelled = True
+        self._outbox.stop()
         if self._driving is not None:
             self._driving.cancel()
 
@@ -147,7 +148,8 @@ class Attempt:
             if self._is_cancelled:
                 self._driving.cancel()
             async with limit:
-                await self._driving
+                await asyncio.wait([self._driving])  # not awaited itself: a tool might not pass a cancel on
+            self._driving.result()
             return Drive(RunState.COMPLETED)
         except RunFailed as error:
             return Drive(RunState.ERROR, error)
@@ -160,6 +162,7 @@ class Attempt:
             if self._is_cancelled:
                 return Drive(RunState.CANCELLED)
             if limit.expired():
+                await self._stop_driving()
                 reached = LimitReached(f"The run's time limit of {seconds:g} s was reached.", "time_limit")
                 return Drive(RunState.ERROR, reached)
             log.exception("run failed inside the server", run_id=self._run.run_id, exc_info=error)
@@ -186,9 +189,12 @@ class Attempt:
         return task is not None and task.cancelling() > 0
 
     async def _stop_driving(self) -> None:
+        self._outbox.stop()
         if self._driving is not None and not self._driving.done():
             self._driving.cancel()
             await asyncio.wait([self._driving])
+        if self._driving is not None and not self._driving.cancelled():
+            self._driving.exception()  # whatever it was, the attempt ends for another reason
 
     # --- settle -----------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ class Journal:
         self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
     ) -> tuple[ModelAnswer, str]:
         """Make one model call and record it; stored with the next commit."""
+        self._outbox.require_going()
         started_at = clock.now()
         answer = await call()
         text = message_text(answer.response)

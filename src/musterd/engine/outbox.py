@@ -45,6 +45,7 @@ class Outbox:
         self._window: asyncio.Task[None] | None = None
         self._commits: set[asyncio.Task[None]] = set()
         self._has_flushed = False
+        self._is_stopped = False
         self._request_indexes: dict[str, int] = {}
         self._taken = 0
         self._failure: BaseException | None = None
@@ -59,7 +60,7 @@ class Outbox:
             self._open_delta.pop(event.run_id, None)
             self._batch.events.append(event)
             self._added += 1
-        if self._timer is None:
+        if self._timer is None and not self._is_stopped:
             self._start_timer()
 
     def _emit_delta(self, event: Event) -> None:
@@ -93,11 +94,21 @@ class Outbox:
         if self._batch.first_token_at is None:
             self._batch.first_token_at = at
 
+    def stop(self) -> None:
+        """Have the loop end at its next step, where what it waits for does not pass a cancel on."""
+        self._is_stopped = True
+
+    def require_going(self) -> None:
+        """Raise CancelledError once the loop is to end: no further step begins."""
+        if self._is_stopped:
+            raise asyncio.CancelledError
+
     async def commit(self) -> None:
         """Store everything that was added so far.
 
         :raises LeaseLost: the attempt is not the run's current one.
         """
+        self.require_going()
         # Shielded: a cancelled loop must not leave a flush half told to the readers.
         await asyncio.shield(self._commit_soon())
 
@@ -131,6 +142,7 @@ class Outbox:
 
     def close(self) -> None:
         """Nothing more will be stored."""
+        self.stop()
         self._stop_timer()
         for task in self._commits:
             task.cancel()

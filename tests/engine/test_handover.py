@@ -1,0 +1,227 @@
+"""The stop and what comes after: runs are handed over, and another engine on the same file finishes them."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from musterd import Agent, Team, tool
+from musterd.core.events import EventKind
+from musterd.core.records import Input
+from musterd.core.states import RunState
+from musterd.service.runs import Wanted
+from musterd.store import workers
+from tests.engine.conftest import Engines
+from tests.support.engine import NOBODY, PATIENCE_SECONDS, read_all
+from tests.support.held_model import HeldModel
+
+
+@pytest.fixture
+def let_go() -> Iterator[threading.Event]:
+    found = threading.Event()
+    yield found
+    found.set()
+
+
+async def test_a_running_run_is_handed_over_and_finished_by_another(engines: Engines, model: HeldModel) -> None:
+    hold = model.hold("[[WORDS 6]]", after=3)
+    async with engines() as first:
+        await first.start("[[WORDS 6]]", "r1")
+        await first.start("[[SAY second]]", "r2")
+        await hold.reached.wait()
+    assert hold.stopped.is_set()
+    hold.release()
+    async with engines() as second:
+        view = await second.end_of("r1")
+        assert (await second.end_of("r2")).row.attempt == 1
+        assert (view.row.state, view.row.attempt, view.row.crashes) == (RunState.COMPLETED, 2, 0)
+        found = [event for _, event in await second.stored("r1")]
+    (continued,) = [event for event in found if event.kind is EventKind.RUN_CONTINUED]
+    assert continued.data == {
+        "attempt": 2,
+        "reason": "recovered",
+        "superseded": [{"run_id": "r1", "path": "", "from_event_index": 0}],
+    }
+    after = found[found.index(continued) + 1 :]
+    assert [event.kind for event in after if event.kind is EventKind.RUN_STARTED] == [EventKind.RUN_STARTED]
+    assert "".join(event.data.get("text", "") for event in after) == "word0 word1 word2 word3 word4 word5"
+    assert view.output is not None
+    assert view.output.content == "word0 word1 word2 word3 word4 word5"
+
+
+async def test_what_waits_is_not_touched_by_a_stop(engines: Engines, model: HeldModel) -> None:
+    hold = model.hold("held")
+    async with engines(concurrency=1) as first:
+        await first.start("held", "r1", "s1")
+        await first.start("queued", "r2", "s1")
+        await first.start("ready", "r3", "s2")
+        await hold.reached.wait()
+    hold.release()
+    async with engines() as second:
+        views = [await second.end_of(name) for name in ("r1", "r2", "r3")]
+        assert [view.row.attempt for view in views] == [2, 1, 1]
+        assert {view.row.state for view in views} == {RunState.COMPLETED}
+        assert await second.records.select("SELECT id FROM workers") == [{"id": second.engine.worker}]
+
+
+async def test_a_team_begins_anew_with_the_same_members_runs(engines: Engines, model: HeldModel) -> None:
+    team = Team(id="team", model=model, members=[Agent(id="helper")])
+    hold = model.hold("[[SAY done]]")
+    async with engines(teams=[team]) as first:
+        await first.start("[[DELEGATE helper: <SAY done>]]", "r1")
+        await hold.reached.wait()
+        before = [view.row.run_id for view in await first.runs.members("r1")]
+    hold.release()
+    async with engines(teams=[team]) as second:
+        view = await second.end_of("r1")
+        members = await second.runs.members("r1")
+        assert view.row.state is RunState.COMPLETED
+        assert [member.row.run_id for member in members] == before
+        assert [member.row.state for member in members] == [RunState.COMPLETED]
+        steps = await second.records.select("SELECT DISTINCT attempt, state FROM journal")
+        assert steps == [{"attempt": 2, "state": "completed"}]
+
+
+async def test_a_cancel_that_nobody_obeyed_yet_is_obeyed_at_the_stop(engines: Engines, model: HeldModel) -> None:
+    hold = model.hold("held")
+    async with engines() as first:
+        await first.start("held", "r1")
+        await first.start("next", "r2")
+        await hold.reached.wait()
+        await first.records.cancel("r1")  # stored by another process: this one is not told
+    async with engines() as second:
+        assert (await second.end_of("r2")).row.state is RunState.COMPLETED
+        assert (await second.end_of("r1")).row.state is RunState.CANCELLED
+
+
+async def test_a_dead_workers_runs_are_taken_over_at_the_start(engines: Engines, file: Path) -> None:
+    async with engines() as dead:
+        await dead.database.write(lambda tx: workers.add(tx, "gone", [], "here", 1, 1.0))
+        dead.records.worker = "gone"
+        await dead.records.started("r1")
+        dead.records.worker = "never announced"
+        await dead.records.started("r2", "s2")
+    file.with_name(file.name + ".worker-gone").touch()
+    async with engines() as works:
+        for name in ("r1", "r2"):
+            view = await works.end_of(name)
+            assert (view.row.state, view.row.attempt, view.row.crashes) == (RunState.COMPLETED, 2, 1)
+        assert await works.records.select("SELECT id FROM workers") == [{"id": works.engine.worker}]
+    assert [found.name for found in file.parent.iterdir() if ".worker-" in found.name] == []
+
+
+async def test_two_engines_leave_each_others_live_runs_alone(engines: Engines, model: HeldModel) -> None:
+    hold = model.hold("held")
+    async with engines() as first:
+        await first.start("held", "r1")
+        await hold.reached.wait()
+        async with engines() as second:
+            assert (await second.run("[[SAY mine]]", "r2", "s2")).row.worker is None
+            await second.start("behind", "r3", "s1")
+            assert (await second.records.row("r1")).worker == first.engine.worker
+        assert (await first.records.row("r1")).attempt == 1
+        hold.release()
+        for name in ("r1", "r3"):
+            assert (await first.end_of(name)).row.state is RunState.COMPLETED
+
+
+async def test_a_run_accepted_in_the_middle_of_the_stop_is_not_lost(engines: Engines, model: HeldModel) -> None:
+    async with engines() as first:
+        await first.run("warm", "r0")
+        accepting = [asyncio.ensure_future(first.start("hi", f"r{n}", f"s{n}")) for n in range(1, 9)]
+        await asyncio.wait(accepting, timeout=0)
+    accepted = [found.run.run_id for found in await asyncio.gather(*accepting, return_exceptions=False)]
+    async with engines() as second:
+        for name in accepted:
+            view = await second.end_of(name)
+            assert view.row.state is RunState.COMPLETED
+        running = await second.records.select("SELECT run_id FROM runs WHERE state = 'running'")
+        assert running == []
+
+
+async def test_a_stuck_tool_holds_up_neither_others_nor_the_stop(
+    engines: Engines, model: HeldModel, let_go: threading.Event
+) -> None:
+    began = threading.Event()
+
+    @tool
+    def stay() -> str:
+        """Stay."""
+        began.set()
+        let_go.wait()
+        return "at last"
+
+    @tool
+    def go() -> str:
+        """Go."""
+        return "gone"
+
+    agents = [Agent(id="solo", model=model, tools=[stay, go])]
+    async with engines(agents=agents, concurrency=2) as first:
+        await first.start("[[TOOL stay {}]]", "r1", "s1")
+        await asyncio.to_thread(began.wait)
+        assert (await first.run("[[TOOL go {}]]", "r2", "s2")).row.state is RunState.COMPLETED
+    async with engines(agents=agents) as second:
+        let_go.set()
+        view = await second.end_of("r1")
+        assert (view.row.state, view.row.attempt) == (RunState.COMPLETED, 2)
+
+
+async def test_an_async_tool_that_will_not_stop_does_not_hold_up_the_stop_for_ever(
+    engines: Engines, model: HeldModel
+) -> None:
+    began, released = asyncio.Event(), asyncio.Event()
+
+    @tool
+    async def stubborn() -> str:
+        """Ignore whoever says stop."""
+        while not released.is_set():
+            try:
+                began.set()
+                await released.wait()
+            except asyncio.CancelledError:
+                continue
+        return "done"
+
+    async with engines(agents=[Agent(id="solo", model=model, tools=[stubborn])], drain_seconds=0.05) as works:
+        await works.start("[[TOOL stubborn {}]]", "r1")
+        await began.wait()
+        tasks = [live.task for live in works.engine._live.values()]
+    released.set()
+    await asyncio.wait(tasks)
+
+
+async def test_readers_are_told_that_the_server_stops(engines: Engines, model: HeldModel) -> None:
+    hold = model.hold("held")
+    async with engines() as works:
+        reading = works.runs.subscribe("r1")
+        await works.start("held", "r1")
+        waiting = asyncio.ensure_future(works.runs.settled_view(works.component(), "r1", None, NOBODY, 30))
+        await hold.reached.wait()
+    assert (await waiting).row.state is RunState.RUNNING
+    assert reading.is_closed
+    assert EventKind.RUN_COMPLETED not in [event.kind for _, event in await read_all(reading)]
+
+
+async def test_an_abandoned_run_is_cancelled_and_one_with_company_is_not(engines: Engines, model: HeldModel) -> None:
+    hold = model.hold("held")
+    async with engines(disconnect_seconds=0.01) as works:
+        for number in (1, 2):
+            asked = Wanted(input=Input(message="held"), run_id=f"r{number}", needs_company=True)
+            await works.runs.start(works.component(), asked, NOBODY)
+            works.runs.presence.enter(f"r{number}")
+        works.runs.presence.enter("r2")
+        await hold.reached.wait()
+        works.runs.presence.leave("r1")
+        works.runs.presence.leave("r2")
+        settled = works.hub.wait_settled_soon("r1")  # a poll would be company
+        assert await settled.wait(PATIENCE_SECONDS)
+        row = await works.records.row("r1")
+        assert (row.state, row.cancel_by) == (RunState.CANCELLED, "disconnect")
+        assert (await works.records.row("r2")).cancel_requested_at is None
+        hold.release()
+        assert (await works.end_of("r2")).row.state is RunState.COMPLETED
+        works.runs.presence.leave("r2", is_over=True)
+        assert works.runs.presence._timers == {}
