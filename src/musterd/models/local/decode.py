@@ -46,6 +46,7 @@ _USE = (
     'Answer with JSON: {"tool": name, "args": {...}} to use one of these functions, '
     'or {"answer": text} when none is needed or the results are enough.'
 )
+_REPEAT_PENALTY = 1.15  # without it a free text may go round in circles
 _BRIEF = "Be brief: a few sentences at most."
 
 Body = dict[str, Any]
@@ -129,10 +130,16 @@ def chatting(messages: Sequence[Json], system: str, schema: Json | None = None) 
         if message["role"] in ("user", "assistant") and message.get("content")
     ]
     opening = {"role": "system", "content": f"{system}\n\n{_BRIEF}".strip()}
+    if schema is not None:
+        return {
+            "messages": [opening, *spoken],
+            "max_tokens": 2 * CHAT_TOKENS,
+            **_held_to(bounded(schema)),
+        }
     return {
         "messages": [opening, *spoken],
-        "max_tokens": CHAT_TOKENS if schema is None else 2 * CHAT_TOKENS,
-        **({} if schema is None else _held_to(bounded(schema))),
+        "max_tokens": CHAT_TOKENS,
+        "repeat_penalty": _REPEAT_PENALTY,
     }
 
 
