@@ -44,6 +44,11 @@ def is_storable(text: str) -> bool:
     return True
 
 
+def storable(text: str) -> str:
+    """``text`` as it can be stored everywhere: NULs are left out, lone surrogates replaced."""
+    return text if is_storable(text) else text.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
 def require_storable(value: Json, where: tuple[str, ...]) -> None:
     """Raise :class:`InvalidInput` when a text anywhere in a JSON value holds a NUL or a lone surrogate."""
     stack = [value]

@@ -30,14 +30,14 @@ async def call_function(
     limit = asyncio.timeout(tool.timeout_seconds)
     try:
         async with limit:
-            result = as_text(await _call(world, tool, arguments, context))
+            result = jsontext.storable(as_text(await _call(world, tool, arguments, context)))
         change = state.delta(run.state, context.session_state)
         jsontext.dumps(change)  # what it left in the state must be JSON, or the tool failed
     except (Exception, SystemExit, asyncio.CancelledError) as error:
         if isinstance(error, asyncio.CancelledError) and _is_cancelled():
             raise
         log.warning("tool failed", tool=tool.name, run_id=run.run_id, exc_info=error)
-        step_state, is_error, result = StepState.FAILED, True, _said(error)
+        step_state, is_error, result = StepState.FAILED, True, jsontext.storable(_said(error))
         if limit.expired():
             step_state = StepState.UNKNOWN
             result = f"No result after {tool.timeout_seconds} s; whether it took effect is not known."

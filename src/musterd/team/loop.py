@@ -18,7 +18,7 @@ from pydantic_ai.tools import ToolDefinition
 from musterd.core import clock
 from musterd.core.errors import LimitReached, RunFailed
 from musterd.core.events import EventKind
-from musterd.core.jsontext import is_storable
+from musterd.core.jsontext import storable
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import Output, StepKind
 from musterd.models.call import ModelAnswer
@@ -242,8 +242,8 @@ class Loop:
 def _make_storable(response: ModelResponse) -> None:
     """Replace what a provider may send and nothing can store: half of a surrogate pair."""
     for part in response.parts:
-        if isinstance(part, TextPart | ThinkingPart) and not is_storable(part.content):
-            part.content = part.content.replace("\x00", "").encode("utf-8", "replace").decode()
+        if isinstance(part, TextPart | ThinkingPart):
+            part.content = storable(part.content)
 
 
 def _schema_digest(tool: ToolDefinition) -> str:
