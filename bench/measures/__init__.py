@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from bench.figures import Figure
-from bench.measures import cancel, overlap, reads, runs, start, stream, waiting
+from bench.measures import cancel, overlap, reads, recovery, runs, start, stream, waiting
 from bench.trial import Bench
 
 Measure = Callable[[Bench], Awaitable[Sequence[Figure]]]
@@ -15,5 +15,6 @@ MEASURES: dict[str, Measure] = {
     "reads": reads.measure,
     "overlap": overlap.measure,
     "cancel": cancel.measure,
+    "recovery": recovery.measure,
     "waiting": waiting.measure,
 }
