@@ -1,0 +1,178 @@
+"""Readers: whoever reads along, from whenever on, is shown exactly what is stored."""
+
+import asyncio
+from collections import defaultdict
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from musterd import Agent, Settings, Team
+from musterd.core.events import Event, EventKind
+from musterd.core.records import Output
+from musterd.core.states import RunState
+from musterd.engine.hub import Hub
+from musterd.engine.outbox import Outbox
+from musterd.service.reading import Reading
+from musterd.store.attempts import End, Lease
+from musterd.store.sqlite import SqliteDatabase
+from tests.engine.conftest import Engines
+from tests.support.engine import Works, read_all
+from tests.support.held_model import HeldModel
+from tests.support.store import Records
+
+RUNS = ("root", "m1", "m2")
+ACTS = st.one_of(
+    st.tuples(st.just("text"), st.sampled_from(RUNS), st.sampled_from(["a", "bb", "ccc"])),
+    st.tuples(st.just("tell"), st.sampled_from(RUNS), st.sampled_from(["tool_call_started", "model_request_started"])),
+    st.tuples(st.just("void"), st.sampled_from(RUNS), st.just("")),
+    st.tuples(st.sampled_from(["commit", "turn", "read"]), st.just(""), st.just("")),
+)
+
+
+def texts(events: list[tuple[int, Event]]) -> dict[str, str]:
+    """What each run said, and between it what else it told, in its own order."""
+    found: defaultdict[str, str] = defaultdict(str)
+    for _, event in events:
+        found[event.run_id] += event.data.get("text", "") if event.kind is EventKind.CONTENT else f"<{event.kind}>"
+    return dict(found)
+
+
+class Telling:
+    """An attempt that tells what hypothesis says, and what it told."""
+
+    def __init__(self, records: Records, hub: Hub, root: str, attempt: int) -> None:
+        self.records, self.root = records, root
+        own = Settings(delta_seconds=0, first_delta_seconds=0)
+        self.outbox = Outbox(records.database, hub, Lease(root, attempt), own)
+        self.told: defaultdict[str, str] = defaultdict(str)
+
+    def name(self, run: str) -> str:
+        return self.root if run == "root" else f"{self.root}/{run}"
+
+    async def do(self, act: str, run: str, detail: str) -> None:
+        run = self.name(run)
+        if act == "text":
+            self.told[run] += detail
+            self.outbox.emit(Event(EventKind.CONTENT, run, 1.0, {"text": detail}))
+        elif act == "tell":
+            self.tell(EventKind(detail), run)
+        elif act == "void":
+            self.tell(EventKind.RUN_CONTINUED, run, {"superseded": [{"run_id": run, "path": ""}]})
+            self.tell(EventKind.MODEL_REQUEST_STARTED, run)
+        elif act == "commit":
+            await self.outbox.commit()
+        elif act == "turn":
+            await asyncio.wait([asyncio.ensure_future(_nothing())])
+
+    def tell(self, kind: EventKind, run: str, data: dict[str, object] | None = None) -> None:
+        self.told[run] += f"<{kind}>"
+        self.outbox.emit(Event(kind, run, 1.0, data or {}))
+
+    async def end(self) -> None:
+        end = End(state=RunState.COMPLETED, at=1.0, session_id=self.root, output=Output(), messages=[])
+        self.told[self.root] += f"<{EventKind.RUN_COMPLETED}>"
+        await self.outbox.settle(end, Event(EventKind.RUN_COMPLETED, self.root, 1.0, {}))
+        self.outbox.close()
+
+
+async def _nothing() -> None:
+    pass
+
+
+def check_void(events: list[tuple[int, Event]]) -> None:
+    """What is void begins at the run's last request before it was said to be void."""
+    requests: dict[str, int] = {}
+    for index, event in events:
+        if event.kind is EventKind.MODEL_REQUEST_STARTED:
+            requests[event.run_id] = index
+        for item in event.data.get("superseded", ()):
+            assert item["from_event_index"] == requests.get(item["run_id"], 0)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(acts=st.lists(ACTS, max_size=40))
+async def test_live_and_stored_are_the_same_sequence(file: Path, acts: list[tuple[str, str, str]]) -> None:
+    database, hub = SqliteDatabase(file), Hub(1_000_000)
+    await database.open()
+    try:
+        records = Records(database)
+        (count,) = await records.select("SELECT count(*) AS n FROM runs")
+        root = f"r{count['n']}"
+        resources = _Resources(database, hub)
+        reading = Reading(resources, root)  # type: ignore[arg-type]
+        early = asyncio.ensure_future(read_all(reading))
+        run = await records.started(root, root)
+        telling = Telling(records, hub, root, run.attempt)
+        late = []
+        for act, name, detail in acts:
+            await telling.do(act, name, detail)
+            if act == "read":
+                late.append(asyncio.ensure_future(read_all(Reading(resources, root), is_new=False)))  # type: ignore[arg-type]
+        await telling.end()
+        stored = await records.events(root)
+        assert [index for index, _ in stored] == list(range(len(stored)))
+        assert texts(stored) == {name: text for name, text in telling.told.items() if text}
+        assert await early == stored
+        for task in late:
+            assert await task == stored
+        assert await read_all(Reading(resources, root), is_new=False) == stored  # type: ignore[arg-type]
+        check_void(stored)
+    finally:
+        await database.close()
+
+
+class _Resources:
+    """What a reading asks for."""
+
+    def __init__(self, database: SqliteDatabase, hub: Hub) -> None:
+        self.database, self.hub = database, hub
+
+
+async def test_readers_of_a_real_run_are_shown_the_same(engines: Engines, model: HeldModel) -> None:
+    team = Team(id="team", model=model, members=[Agent(id="one"), Agent(id="two")])
+    async with engines(teams=[team], delta_seconds=0.001) as works:
+        early = works.runs.subscribe("r1")
+        hold = model.hold("[[WORDS 30]]", after=10)
+        await works.start("[[DELEGATE one: <WORDS 30> || DELEGATE two: <WORDS 20>]]", "r1")
+        await hold.reached.wait()
+        middle = works.runs.subscribe("r1")
+        reading = asyncio.ensure_future(read_all(middle, is_new=False))
+        hold.release()
+        await works.end_of("r1")
+        stored = await works.stored("r1")
+        assert await read_all(early) == stored
+        assert await reading == stored
+        assert await read_all(works.runs.subscribe("r1"), is_new=False) == stored
+
+
+async def test_long_stories_are_read_page_by_page(works: Works) -> None:
+    run = await works.records.started("r1")
+    for number in range(450):
+        await works.records.append(run, events=[Event(EventKind.CONTENT, "r1", 1.0, {"text": str(number)})])
+    reading = works.runs.subscribe("r1")
+    found = [flush.first_index async for flush in reading.stored()]
+    assert found == list(range(450))
+    assert [flush async for flush in reading.stored()] == []
+    reading.close()
+
+
+async def test_a_reader_that_lags_is_dropped_and_holds_up_nobody(engines: Engines) -> None:
+    async with engines(stream_buffer_bytes=1000) as works:
+        reading = works.runs.subscribe("r1")
+        told: list[bool] = []
+        reading.on_dropped(lambda: told.append(True))
+        view = await works.run("[[WORDS 2000]]", "r1")
+        assert view.row.state is RunState.COMPLETED
+        assert (reading.is_dropped, told) == (True, [True])
+        assert not works.hub.has_readers("r1")
+        assert await read_all(works.runs.subscribe("r1"), is_new=False) == await works.stored("r1")
+
+
+async def test_nothing_is_kept_for_readers_that_have_gone(works: Works) -> None:
+    for number in range(5):
+        reading = works.runs.subscribe(f"r{number}")
+        await works.run("hi", f"r{number}")
+        reading.close()
+        reading.close()
+    assert (works.hub._subscriptions, works.hub._settling) == ({}, {})
