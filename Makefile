@@ -24,7 +24,9 @@ demo: setup ## Run a team over HTTP, start to end, on the embedded model
 	else echo "Showing the same team on scripted answers."; exec $(BIN)/musterd demo --scripted; fi
 
 serve: setup ## Serve the sample team and print its URL
-	@exec $(BIN)/musterd serve examples/newsroom.py
+	@if $(BIN)/python tools/install.py local; then exec $(BIN)/musterd serve examples/newsroom.py; \
+	else echo "Serving the same team with scripted answers."; \
+	MUSTERD_EXAMPLE_MODEL=scripted exec $(BIN)/musterd serve examples/newsroom.py; fi
 
 test: setup ## Run every test but those of the embedded model
 	$(BIN)/pytest -n 2

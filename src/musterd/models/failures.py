@@ -38,6 +38,8 @@ CALL_ERRORS: tuple[type[Exception], ...] = (
     TypeError,
     ValueError,
     AttributeError,
+    NotImplementedError,  # a medium that a provider's adapter does not take
+    RuntimeError,
 )
 """What a model call is known to raise."""
 
