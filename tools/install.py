@@ -178,11 +178,7 @@ def last_cause(said: IO[str]) -> str:
     said.seek(0)
     lines = [line.strip(" \t\n×╰─▶│├") for line in said if line.strip()]
     telling = [line for line in lines if not line.startswith("hint:")]
-    return (
-        telling[-1].removeprefix("error: ").removeprefix("cause: ").rstrip(".")
-        if telling
-        else "no reason given"
-    )
+    return telling[-1].removeprefix("error: ").removeprefix("cause: ").rstrip(".") if telling else "no reason given"
 
 
 def lock(*arguments: str) -> None:
