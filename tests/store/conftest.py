@@ -3,15 +3,17 @@
 import contextlib
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from musterd.store.database import Database
+from musterd.store.postgres import PostgresDatabase
 from musterd.store.sqlite import SqliteDatabase
 from musterd.store.upgrade import upgrade_sqlite
+from tests.support.postgres import PostgresServer
 from tests.support.store import Records
 
 
@@ -31,10 +33,27 @@ def sqlite_file(sqlite_template: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(sqlite_template, tmp_path))
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(scope="session")
+def postgres_server() -> PostgresServer:
+    """The server of this run; the first test that needs it starts it."""
+    return PostgresServer()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The test's own database."""
+    with postgres_server.database() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
 async def database(request: pytest.FixtureRequest, anyio_backend: Any) -> AsyncIterator[Database]:
     """An open database without records."""
-    found = SqliteDatabase(request.getfixturevalue("sqlite_file"))
+    found: Database
+    if request.param == "sqlite":
+        found = SqliteDatabase(request.getfixturevalue("sqlite_file"))
+    else:
+        found = PostgresDatabase(request.getfixturevalue("postgres_url"))
     await found.open()
     yield found
     await found.close()

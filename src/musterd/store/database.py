@@ -85,6 +85,12 @@ Work = Callable[[Tx], Coroutine[Any, Any, T]]
 class Database(Protocol):
     """A database of runs. Every method raises StoreUnavailable when it cannot do its work now."""
 
+    def upgrade(self) -> None:
+        """Bring the schema up to date, on the calling thread: before anything else is started.
+
+        :raises StartError: the database cannot be used, in words.
+        """
+
     async def open(self) -> None:
         """Bring the schema up to date and make the database usable."""
 
@@ -96,7 +102,7 @@ class Database(Protocol):
         ...
 
     def read(self, work: Work[T]) -> Awaitable[T]:
-        """Do ``work``, single rows by key, on a snapshot. Cheap."""
+        """Do ``work``, single rows by key. Cheap; a server may give each statement a snapshot of its own."""
         ...
 
     def scan(self, work: Work[T]) -> Awaitable[T]:

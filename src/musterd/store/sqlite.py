@@ -86,12 +86,19 @@ class SqliteDatabase:
         self._is_open = False
         self._has_fault = False
 
+    def upgrade(self) -> None:
+        """Bring the schema up to date.
+
+        :raises StartError: the file cannot be used, in words, or its schema is newer than this program.
+        """
+        upgrade_sqlite(self.path)
+
     async def open(self) -> None:
         """Bring the schema up to date and make the database usable.
 
         :raises StartError: the file cannot be used, in words, or its schema is newer than this program.
         """
-        await asyncio.get_running_loop().run_in_executor(None, upgrade_sqlite, self.path)
+        await asyncio.get_running_loop().run_in_executor(None, self.upgrade)
         self._read_tx = SqliteTx(self._connect(read_only=True))
         self._scanner = ThreadPoolExecutor(1, thread_name_prefix="musterd-scan")
         self._thread = threading.Thread(target=self._write_jobs, name="musterd-writer", daemon=True)

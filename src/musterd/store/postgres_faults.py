@@ -1,0 +1,141 @@
+"""What Postgres' faults mean, and what an operator should do about each."""
+
+import psycopg
+import structlog
+from psycopg import conninfo
+
+from musterd.core import clock
+from musterd.core.errors import StoreUnavailable
+
+log = structlog.get_logger("musterd.store")
+
+QUIET_SECONDS = 5.0
+"""An outage is told again after this time, not with every transaction that it hits."""
+
+Advice = tuple[str, str]
+_GONE: Advice = ("the server is gone", "start it, or check that it is reachable; this one reconnects by itself")
+_STARTING: Advice = ("the server is starting or stopping", "wait, or start it; this one reconnects by itself")
+_FULL_HOUSE: Advice = (
+    "the server has no connection left",
+    "raise its max_connections, or give each process fewer connections",
+)
+
+_BY_STATE: dict[str, Advice] = {
+    "57P01": _GONE,
+    "57P02": _GONE,
+    "57P03": _STARTING,
+    "57P05": ("the server ended an idle session", "nothing; this one reconnects by itself"),
+    "57014": ("the server gave a statement up", "raise its statement_timeout, or see what keeps it busy"),
+    "25P03": ("the server ended a slow transaction", "raise idle_in_transaction_session_timeout"),
+    "25P04": ("the server ended a slow transaction", "raise transaction_timeout"),
+    "25006": (
+        "the server is a read-only standby",
+        "name the primary, or several hosts with ?target_session_attrs=read-write",
+    ),
+    "28000": ("the server refuses this user", "check user and password in the URL, and the server's pg_hba.conf"),
+    "28P01": ("the server refuses this password", "check user and password in the URL"),
+    "3D000": ("the database does not exist", "create it, or name another one"),
+    "42501": ("the role lacks a privilege", "grant it SELECT, INSERT, UPDATE and DELETE on all tables of the schema"),
+    "53100": ("the server's disk is full", "free space on its volume; this one goes on by itself"),
+    "53200": ("the server is out of memory", "free memory there; this one goes on by itself"),
+    "53300": _FULL_HOUSE,
+    "55P03": ("a lock was not to be had", "see what holds it (pg_locks); this one tries again by itself"),
+    "58030": ("the server's disk reports an error", "check the volume there; this one tries again by itself"),
+}
+_BY_CLASS: dict[str, Advice] = {
+    "08": _GONE,
+    "40": ("transactions keep colliding", "nothing; this one tries again by itself"),
+    "53": ("the server is short of something", "see its log; this one tries again by itself"),
+    "57": _STARTING,
+    "58": ("the server's system reports an error", "see its log; this one tries again by itself"),
+    "XX": ("the server reports damage", "see its log; restore the database from a backup if it says so"),
+}
+# A refused connection comes without a state. Servers that speak another language are quoted as they are.
+_BY_WORDS: tuple[tuple[str, Advice], ...] = (
+    ("couldn't get a connection", ("all connections are busy", "see what keeps the server busy, or give it more")),
+    ("password authentication failed", _BY_STATE["28P01"]),
+    ("no password supplied", ("the server asks for a password", "add it to the URL, or to ~/.pgpass")),
+    ("no pg_hba.conf entry", _BY_STATE["28000"]),
+    ("authentication failed", _BY_STATE["28000"]),
+    ('role "', ("the role does not exist, or may not log in", "check the user in the URL")),
+    ("does not exist", _BY_STATE["3D000"]),
+    ("is not currently accepting connections", ("the database is closed to connections", "open it again")),
+    ("permission denied for database", ("the role may not connect", "grant it CONNECT on the database")),
+    ("too many", _FULL_HOUSE),
+    ("remaining connection slots", _FULL_HOUSE),
+    ("the database system is", _STARTING),
+    ("read-write", _BY_STATE["25006"]),
+    ("read-only", _BY_STATE["25006"]),
+    ("No such file or directory", ("no server listens on that socket", "start it, or check ?host= in the URL")),
+    ("Connection refused", ("no server listens there", "start it, or check host and port in the URL")),
+    ("resolve host", ("the host name is not known", "check the host in the URL")),
+    ("translate host", ("the host name is not known", "check the host in the URL")),
+    ("timeout expired", ("the server does not answer", "check host, port and firewalls")),
+    ("SSL", ("no secure connection", "check sslmode and the certificates in the URL")),
+    ("certificate", ("no secure connection", "check sslmode and the certificates in the URL")),
+    ("invalid", ("the URL is wrong", "check it: postgresql://user@host:5432/database")),
+)
+_WRONG_URL: Advice = _BY_WORDS[-1][1]
+
+
+def advice(error: psycopg.Error) -> Advice:
+    """What happened to the database, and what to do."""
+    state = error.sqlstate
+    if state is not None:
+        found = _BY_STATE.get(state) or _BY_CLASS.get(state[:2])
+        return found or (_first_line(error), "see the error; the server tries again by itself")
+    if isinstance(error, psycopg.ProgrammingError):
+        return _WRONG_URL  # never its own words: they quote the password
+    text = str(error)
+    for words, found in _BY_WORDS:
+        if words in text:
+            return found
+    if isinstance(error, psycopg.OperationalError):
+        return _GONE if "connection" in text else (_first_line(error), "check the URL and the server")
+    return _first_line(error), "see the error"
+
+
+def is_database_fault(error: psycopg.Error) -> bool:
+    """Whether the database failed, rather than a statement of ours."""
+    state = error.sqlstate
+    if state is None:
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return state in _BY_STATE or state[:2] in _BY_CLASS
+
+
+def place(url: str) -> str:
+    """The database as logs and messages name it: without a password."""
+    try:
+        parts = conninfo.conninfo_to_dict(url)
+    except psycopg.Error:
+        return url.partition("://")[0] + "://…"
+    host, port = parts.get("host") or parts.get("hostaddr") or "", parts.get("port")
+    where = f"{host}:{port}" if port else str(host)
+    return f"postgresql://{where}/{parts.get('dbname') or ''}"
+
+
+class Complaints:
+    """Tells the log what is wrong with a database, once for each outage and not for each transaction."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._last: tuple[str, float] | None = None
+
+    def unavailable(self, error: psycopg.Error) -> StoreUnavailable:
+        """The error that a caller gets; what happened and what to do goes to the log."""
+        what, cure = advice(error)
+        now = clock.monotonic()
+        if self._last is None or self._last[0] != what or now - self._last[1] >= QUIET_SECONDS:
+            self._last = (what, now)
+            log.error("database unavailable", database=self._where, what=what, do=cure, error=_first_line(error))
+        return StoreUnavailable()
+
+    def is_over(self) -> None:
+        """The database works again."""
+        if self._last is not None:
+            self._last = None
+            log.info("database available", database=self._where)
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,142 @@
+"""Bringing a Postgres database's schema to the one this program writes.
+
+Any number of processes may start at once: a lock of the transaction lets one of them migrate. A role that may only
+read and write rows finds the schema up to date, or is told who has to bring it there.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+from psycopg import conninfo
+from psycopg.rows import scalar_row, tuple_row
+
+from musterd.core.errors import SchemaTooNew, StartError
+from musterd.store.postgres_faults import advice, place
+from musterd.store.upgrade import HEAD, MIGRATIONS
+
+OLDEST_SERVER = 130000
+CONNECT_SECONDS = 10
+LOCK = "SELECT pg_advisory_xact_lock(hashtext('musterd schema'))"
+OURS = frozenset({"alembic_version", "instance", "runs", "run_events"})
+
+TABLES = """
+SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p')
+AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
+"""
+FORBIDDEN = """
+SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p') AND c.relname <> 'alembic_version'
+AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
+         AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))
+ORDER BY c.relname
+"""
+
+Ask = Callable[[str], list[Any]]
+
+
+def upgrade_postgres(url: str) -> None:
+    """Make the database of ``url`` one of this program's schema, from nothing or from an older one.
+
+    :raises StartError: it cannot be used, in words.
+    :raises SchemaTooNew: a newer program wrote it; nothing is changed.
+    """
+    where = place(url)
+    try:
+        connection = psycopg.connect(**_parameters(url), autocommit=True, row_factory=scalar_row)
+    except psycopg.Error as error:
+        raise _refusal(where, error) from error
+    with connection:
+        try:
+            _require_usable(connection, where)
+
+            def ask(text: str) -> list[Any]:
+                return connection.execute(text.encode()).fetchall()
+
+            if _revision(ask, where) != HEAD:
+                _migrate(connection, where)
+            if forbidden := ask(FORBIDDEN):
+                raise StartError(
+                    f"{where}: role {connection.info.user} may not use table {forbidden[0]} — "
+                    "grant it SELECT, INSERT, UPDATE and DELETE on all tables of the schema"
+                )
+        except psycopg.Error as error:
+            raise _refusal(where, error) from error
+
+
+def _parameters(url: str) -> dict[str, Any]:
+    return {"connect_timeout": CONNECT_SECONDS, "fallback_application_name": "musterd"} | conninfo.conninfo_to_dict(url)
+
+
+def _refusal(where: str, error: psycopg.Error) -> StartError:
+    what, cure = advice(error)
+    return StartError(f"{where}: {what} — {cure}")
+
+
+def _require_usable(connection: psycopg.Connection[Any], where: str) -> None:
+    if connection.info.server_version < OLDEST_SERVER:
+        version = connection.info.server_version // 10000
+        raise StartError(f"{where}: is PostgreSQL {version} — use PostgreSQL 13 or newer")
+    if connection.info.parameter_status("server_encoding") != "UTF8":
+        raise StartError(f"{where}: does not store UTF-8 — create the database with ENCODING 'UTF8'")
+    if connection.execute("SELECT pg_is_in_recovery()").fetchone():
+        raise StartError(
+            f"{where}: is a read-only standby — "
+            "name the primary, or several hosts with ?target_session_attrs=read-write"
+        )
+    if connection.execute("SELECT current_schema()").fetchone() is None:
+        raise StartError(f"{where}: no schema of its search_path exists — create it, or change search_path")
+
+
+def _revision(ask: Ask, where: str) -> str | None:
+    """The schema's revision, or None for a database without records.
+
+    :raises SchemaTooNew: this program does not know it.
+    """
+    tables = set(ask(TABLES))
+    if not tables:
+        return None
+    if not tables >= OURS:
+        raise StartError(
+            f"{where}: holds tables of another program ({', '.join(sorted(tables)[:3])}, …) — "
+            "name another database, or a schema of its own with ?options=-csearch_path%3DNAME"
+        )
+    found = ask("SELECT version_num FROM alembic_version")
+    if found and found[0] > HEAD:
+        raise SchemaTooNew(
+            f"{where}: written by a newer musterd (schema {found[0]}, this one writes {HEAD}) — "
+            "run that version, or name another database"
+        )
+    return str(found[0]) if found else None
+
+
+def _migrate(connection: psycopg.Connection[Any], where: str) -> None:
+    """Run the revisions in one transaction, unless another process has done so when it is this one's turn."""
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.pool import StaticPool
+
+    engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    connection.autocommit, connection.row_factory = False, tuple_row
+    try:
+        with engine.begin() as bound:
+            bound.exec_driver_sql(LOCK)
+            if _revision(lambda text: list(bound.exec_driver_sql(text).scalars()), where) != HEAD:
+                config.attributes["connection"] = bound
+                command.upgrade(config, "head")
+    except DBAPIError as error:
+        cause = error.orig
+        if isinstance(cause, psycopg.errors.InsufficientPrivilege):
+            raise StartError(
+                f"{where}: role {connection.info.user} may not create tables — start once with a role that may, "
+                "then grant this one SELECT, INSERT, UPDATE and DELETE on all tables"
+            ) from error
+        what, cure = advice(cause) if isinstance(cause, psycopg.Error) else (str(cause), "see the error")
+        raise StartError(f"{where}: the schema could not be brought up to date: {what} — {cure}") from error
+    finally:
+        connection.autocommit, connection.row_factory = True, scalar_row

