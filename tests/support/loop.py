@@ -1,0 +1,177 @@
+"""The loop without a database: steps in memory, and a model that says turn by turn what a test tells it."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.messages import ModelMessage, ModelRequest, RetryPromptPart, ToolReturnPart
+from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
+
+from musterd import Agent, Settings, Team
+from musterd.core.events import Event, EventKind
+from musterd.core.jsontypes import JsonObject
+from musterd.core.records import Output
+from musterd.engine.threads import DaemonThreads
+from musterd.models.call import ModelAnswer, ModelCaller
+from musterd.models.names import describe
+from musterd.specs import Registry
+from musterd.team.assignment import Assignment
+from musterd.team.conversation import message_text
+from musterd.team.loop import Loop
+from musterd.team.steps import Intent, MemberEnd, MemberStart, ToolStep
+from musterd.team.world import Models, World
+
+SALT = "6b0c3a52-0d0e-4b4e-9f0e-5f1f6f6f0a11"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A tool call that the model makes; ``args`` as text stand as they are."""
+
+    name: str
+    args: dict[str, Any] | str = field(default_factory=dict)
+    id: str | None = None
+
+
+Turn = str | Call | Exception | Sequence[Call | str | Exception]
+
+
+class TurnModel(FunctionModel):
+    """Says its turns one after the other; whoever speaks to it takes the next one.
+
+    Given a function, that is asked for the turn, with the conversation.
+    """
+
+    def __init__(self, *turns: Turn, ask: Callable[[list[ModelMessage]], Turn] | None = None) -> None:
+        self._turns = list(turns)
+        self._ask = ask
+        self.seen: list[list[ModelMessage]] = []
+        self.offered: list[AgentInfo] = []
+        super().__init__(stream_function=self._stream)
+
+    async def _stream(self, messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[Any]:
+        self.seen.append(list(messages))
+        self.offered.append(info)
+        turn = self._ask(messages) if self._ask is not None else self._turns.pop(0)
+        for place, said in enumerate([turn] if isinstance(turn, str | Call | Exception) else turn):
+            if isinstance(said, Exception):
+                raise said
+            if isinstance(said, str):
+                yield said
+            else:
+                args = said.args if isinstance(said.args, str) else json.dumps(said.args)
+                yield {place: DeltaToolCall(name=said.name, json_args=args, tool_call_id=said.id)}
+
+    def told(self, turn: int = -1) -> list[Any]:
+        """The results of tool calls that the model saw last in one of its turns."""
+        last = self.seen[turn][-1]
+        assert isinstance(last, ModelRequest)
+        return [part.content for part in last.parts if isinstance(part, ToolReturnPart | RetryPromptPart)]
+
+
+def failure(status: int) -> ModelHTTPError:
+    """An HTTP error of the provider."""
+    return ModelHTTPError(status, "m", {"error": {"message": f"no {status}"}})
+
+
+@dataclass
+class MemorySteps:
+    """Steps that are kept in a list, in the order in which they would be stored."""
+
+    log: list[tuple[str, str]] = field(default_factory=list)
+    fingerprints: dict[str, str] = field(default_factory=dict)
+    taken: dict[str, JsonObject] = field(default_factory=dict)
+    results: dict[str, ToolStep] = field(default_factory=dict)
+    started: list[MemberStart] = field(default_factory=list)
+    ended: list[MemberEnd] = field(default_factory=list)
+    first_tokens: list[float] = field(default_factory=list)
+
+    def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> None:
+        """Keep what was taken."""
+        self._note("prepare", path, fingerprint)
+        self.taken[path] = taken
+
+    async def model(
+        self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
+    ) -> tuple[ModelAnswer, str]:
+        """Make the call."""
+        answer = await call()
+        self._note("model", path, fingerprint)
+        return answer, message_text(answer.response)
+
+    async def intend(self, intents: Sequence[Intent], members: Sequence[MemberStart]) -> None:
+        """Keep the intents."""
+        for intent in intents:
+            self._note("intent", intent.path, intent.fingerprint)
+        self.started.extend(members)
+
+    async def tool(self, intent: Intent, call: Callable[[], Awaitable[ToolStep]]) -> ToolStep:
+        """Make the call."""
+        assert ("intent", intent.path) in self.log, "no effect without an intent"
+        done = await call()
+        self.log.append(("result", intent.path))
+        self.results[intent.path] = done
+        return done
+
+    def member_ended(self, end: MemberEnd) -> None:
+        """Keep the end."""
+        self.ended.append(end)
+
+    def first_token(self, at: float) -> None:
+        """Keep the time."""
+        self.first_tokens.append(at)
+
+    def _note(self, what: str, path: str, fingerprint: str) -> None:
+        assert (what, path) not in self.log, "a step is recorded once"
+        self.log.append((what, path))
+        self.fingerprints[path] = fingerprint
+
+
+class Stage:
+    """One run, to be driven without a database."""
+
+    def __init__(self, spec: Agent | Team, prompt: str = "hello", **given: Any) -> None:
+        if isinstance(spec, Team):
+            component = Registry.of(teams=[spec], agents=[]).component("team", spec.id)
+        else:
+            component = Registry.of(teams=[], agents=[spec]).component("agent", spec.id)
+        assert component is not None
+        settings = Settings(**{"model_retry_seconds": 0, **given.pop("settings", {})})
+        self.events: list[Event] = []
+        self.steps = MemorySteps()
+        self.threads = DaemonThreads(4, "test-tool")
+        self.world = World(
+            root_id="root",
+            session_id="s1",
+            user_id="somebody",
+            salt=SALT,
+            steps=self.steps,
+            emit=self.events.append,
+            models=Models(
+                caller=ModelCaller(settings),
+                load=_nothing,
+                of=lambda found: found.model,  # type: ignore[arg-type,return-value]
+                describe=lambda found: describe(found.model),
+            ),
+            settings=settings,
+            threads=self.threads,
+            dependencies=given.pop("dependencies", {}),
+            metadata=given.pop("metadata", {}),
+        )
+        given = {"state": {}, "path": "", **given}
+        self.run = Assignment(component=component, run_id="root", parent_id=None, prompt=prompt, **given)
+        self.loop = Loop(self.world, self.run)
+
+    async def drive(self) -> Output:
+        """Drive the run to its answer."""
+        return await self.loop.drive()
+
+    def kinds(self, run_id: str = "root") -> list[EventKind]:
+        """The kinds of a run's events, text left out."""
+        return [event.kind for event in self.events if event.run_id == run_id and event.kind is not EventKind.CONTENT]
+
+
+async def _nothing(component: object) -> None:
+    pass

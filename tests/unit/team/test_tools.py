@@ -1,0 +1,296 @@
+"""Tools in the loop: what the model reads of each call, whatever the tool does."""
+
+import asyncio
+import os
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+from musterd import Agent, ToolContext, tool
+from musterd.core.events import EventKind
+from musterd.core.records import StepState
+from tests.support.loop import Call, Stage, TurnModel
+
+
+async def told(*tools: Any, calls: list[Call | str], settings: dict[str, Any] | None = None, **agent: Any) -> Stage:
+    """A run whose model makes ``calls`` in its first turn."""
+    model = TurnModel(calls, "answer")
+    stage = Stage(Agent(id="solo", model=model, tools=list(tools), **agent), settings=settings or {})
+    output = await stage.drive()
+    assert output.content == "answer"
+    return stage
+
+
+def results(stage: Stage) -> list[Any]:
+    model = stage.run.component.model
+    assert isinstance(model, TurnModel)
+    return model.told()
+
+
+async def test_results_come_in_the_order_of_the_calls() -> None:
+    first_may_end = asyncio.Event()
+
+    @tool
+    async def first() -> str:
+        """Wait for the second."""
+        await first_may_end.wait()
+        return "1"
+
+    @tool
+    async def second() -> str:
+        """Let the first go on."""
+        first_may_end.set()
+        return "2"
+
+    stage = await told(first, second, calls=[Call("first"), Call("second")])
+    assert results(stage) == ["1", "2"]
+    assert stage.steps.log == [
+        ("prepare", "p"), ("model", "t0/m"), ("intent", "t0/c0"), ("intent", "t0/c1"),
+        ("result", "t0/c1"), ("result", "t0/c0"), ("model", "t1/m"),
+    ]  # fmt: skip
+    assert [call.result for call in stage.loop.progress.output.tools] == ["1", "2"]
+
+
+async def test_what_a_tool_returns_is_text() -> None:
+    values: dict[str, Any] = {"text": "ü", "none": None, "number": 1.5, "list": [1, {"ü": None}], "set": {1}}
+
+    @tool
+    def give(name: str) -> Any:
+        """Give something."""
+        return values[name]
+
+    stage = await told(give, calls=[Call("give", {"name": name}) for name in values])
+    assert results(stage) == ["ü", "", "1.5", '[1, {"ü": null}]', "[1]"]
+
+
+@tool
+def plain() -> str:
+    """Be called in a thread."""
+    return threading.current_thread().name
+
+
+@tool
+async def in_loop() -> str:
+    """Be called in the loop."""
+    return threading.current_thread().name
+
+
+async def _later() -> str:
+    return threading.current_thread().name
+
+
+@tool
+def wrapped() -> Any:
+    """Hand back what is still to be awaited."""
+    return _later()
+
+
+async def test_plain_functions_run_in_threads_and_awaitables_are_awaited() -> None:
+    stage = await told(plain, in_loop, wrapped, calls=[Call("plain"), Call("in_loop"), Call("wrapped")])
+    found = results(stage)
+    assert found[0].startswith("test-tool")
+    assert found[1:] == ["MainThread", "MainThread"] or not found[1].startswith("test-tool")
+
+
+@tool
+def raises(kind: str) -> str:
+    """Fail in some way."""
+    if kind == "exit":
+        sys.exit(3)
+    if kind == "silent":
+        raise RuntimeError
+    if kind == "timeout":
+        raise TimeoutError("the network's own")
+    if kind == "cycle":
+        cycle: list[Any] = []
+        cycle.append(cycle)
+        return cycle  # type: ignore[return-value]
+    return os.environ["NOT THERE"]
+
+
+@tool
+async def awaits_what_was_cancelled() -> None:
+    """Wait for something that somebody cancelled."""
+    gone = asyncio.get_running_loop().create_future()
+    gone.cancel()
+    await gone
+
+
+@pytest.mark.parametrize(
+    "kind, said",
+    [
+        ("exit", "3"),
+        ("silent", "RuntimeError"),
+        ("timeout", "the network's own"),
+        ("cycle", "Error serializing to JSON: ValueError: Circular reference detected (id repeated)"),
+        ("key", "'NOT THERE'"),
+    ],
+)
+async def test_whatever_a_tool_raises_is_a_result(kind: str, said: str) -> None:
+    stage = await told(raises, calls=[Call("raises", {"kind": kind})])
+    assert results(stage) == [said]
+    step = stage.steps.results["t0/c0"]
+    assert (step.is_error, step.state) == (True, StepState.FAILED)
+    assert EventKind.TOOL_CALL_ERROR in stage.kinds()
+
+
+async def test_a_cancel_inside_a_tool_is_its_own() -> None:
+    stage = await told(awaits_what_was_cancelled, calls=[Call("awaits_what_was_cancelled")])
+    assert stage.steps.results["t0/c0"].state is StepState.FAILED
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_a_tool_that_takes_too_long_is_unknown(is_async: bool) -> None:
+    let_go = threading.Event()
+
+    @tool(timeout_seconds=0.02)
+    def slow() -> None:
+        """Take too long."""
+        let_go.wait()
+
+    @tool(timeout_seconds=0.02)
+    async def slow_too() -> None:
+        """Take too long."""
+        await asyncio.get_running_loop().create_future()
+
+    stage = await told(slow, slow_too, calls=[Call("slow_too" if is_async else "slow")])
+    let_go.set()
+    assert results(stage) == ["No result after 0.02 s; whether it took effect is not known."]
+    assert stage.steps.results["t0/c0"].state is StepState.UNKNOWN
+
+
+# Calls that cannot be made
+
+
+@tool
+def add(one: int, other: int = 1) -> int:
+    """Add numbers."""
+    return one + other
+
+
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        (Call("sub"), "There is no tool 'sub'. Tools: add."),
+        (Call("add", {"one": "x"}), "Wrong arguments for add. one: "),
+        (Call("add", {"one": 1, "two": 2}), "Wrong arguments for add. two: "),
+        (Call("add", {}), "Wrong arguments for add. one: "),
+        (Call("add", "{"), "The arguments are not a JSON object."),
+        (Call("add", "[1]"), "The arguments are not a JSON object."),
+        (Call("add", '{"one": NaN}'), "The arguments are not a JSON object."),
+        (Call("delegate_task_to_member", {"member_id": "a", "task": "b"}), "There is no tool 'delegate_task"),
+    ],
+    ids=str,
+)
+async def test_a_wrong_call_goes_back_to_the_model(call: Call, said: str) -> None:
+    stage = await told(add, calls=[call, Call("add", {"one": 1})])
+    first, second = results(stage)
+    assert first.startswith(said)
+    assert second == "2", "the other call of the turn is made"
+    assert (stage.steps.results["t0/c0"].state, stage.steps.results["t0/c0"].is_error) == (StepState.FAILED, True)
+
+
+async def test_arguments_are_what_the_hints_say() -> None:
+    stage = await told(add, calls=[Call("add", {"one": "41"}), Call("add", "")])
+    assert results(stage)[0] == "42"
+
+
+async def test_the_limit_of_calls_counts_over_turns() -> None:
+    model = TurnModel([Call("add", {"one": 1}), Call("add", {"one": 2})], [Call("add", {"one": 3})], "answer")
+    stage = Stage(Agent(id="solo", model=model, tools=[add], tool_call_limit=2))
+    await stage.drive()
+    assert model.told(1) == ["2", "3"]
+    assert model.told(2) == ["The limit of 2 tool calls is reached. Answer with what you have."]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_result_can_be_the_answer_where_it_is_one(fails: bool) -> None:
+    @tool(stop_after_tool_call=True)
+    def final(fails: bool) -> str:
+        """Give the answer."""
+        if fails:
+            raise RuntimeError("broken")
+        return "the answer"
+
+    model = TurnModel([Call("add", {"one": 1}), Call("final", {"fails": fails})], "another turn")
+    output = await (stage := Stage(Agent(id="solo", model=model, tools=[add, final]))).drive()
+    assert output.content == ("another turn" if fails else "the answer")
+    assert len(model.seen) == (2 if fails else 1)
+    assert EventKind.CONTENT_COMPLETED in stage.kinds()
+
+
+async def test_ids_are_unique_in_the_tree() -> None:
+    model = TurnModel([Call("add", {"one": 1}, "a"), Call("add", {"one": 2}, "a")], [Call("add", {"one": 3}, "a")], "x")
+    stage = Stage(Agent(id="solo", model=model, tools=[add]))
+    await stage.drive()
+    ids = [call.id for call in stage.loop.progress.output.tools]
+    assert ids[0] == "a"
+    assert len(set(ids)) == 3
+    again = Stage(Agent(id="solo", model=TurnModel([Call("add", {"one": 1}, "a")] * 2, "x"), tools=[add]))
+    await again.drive()
+    assert [call.id for call in again.loop.progress.output.tools] == ids[:2], "the same place, the same id"
+
+
+async def test_a_long_result_is_shown_in_part_and_kept_whole() -> None:
+    @tool
+    def long() -> str:
+        """Say much."""
+        return "ü" * 100
+
+    stage = await told(long, calls=[Call("long")], settings={"tool_result_bytes": 21})
+    assert results(stage) == ["ü" * 10 + "\n[… cut: the result has 200 bytes, of which 21 are shown]"]
+    assert stage.loop.progress.output.tools[0].result == "ü" * 100
+
+
+# State and context
+
+
+async def test_calls_of_a_turn_work_on_copies_and_meet_in_order() -> None:
+    met = threading.Barrier(2)
+
+    @tool
+    def change(name: str, context: ToolContext) -> str:
+        """Change the state beside another."""
+        seen = str(context.session_state)
+        met.wait()
+        context.session_state["both"] = name
+        context.session_state[name] = True
+        context.session_state["deep"]["list"].append(name)
+        context.session_state.pop("gone", None)
+        return seen
+
+    @tool
+    def spoil(context: ToolContext) -> None:
+        """Change the state, and fail."""
+        context.session_state.clear()
+        raise RuntimeError
+
+    model = TurnModel([Call("change", {"name": "b"}), Call("change", {"name": "a"}), Call("spoil")], "x")
+    start = {"gone": 1, "kept": [1], "deep": {"list": []}}
+    stage = Stage(Agent(id="solo", model=model, tools=[change, spoil]), state=start)
+    await stage.drive()
+    assert stage.run.state == {"kept": [1], "both": "a", "b": True, "a": True, "deep": {"list": ["a"]}}
+    assert model.told()[:2] == [str({"gone": 1, "kept": [1], "deep": {"list": []}})] * 2
+    assert stage.steps.results["t0/c2"].state_delta is None
+
+
+async def test_a_tool_knows_where_it_is() -> None:
+    seen: list[ToolContext] = []
+
+    @tool
+    def look(context: ToolContext) -> None:
+        """Look around."""
+        seen.append(context)
+
+    model = TurnModel([Call("look", {}, "c1"), Call("look", {}, "c2")], "x")
+    agent = Agent(id="solo", model=model, tools=[look], dependencies={"a": 1, "b": 1}, metadata={"m": 1})
+    stage = Stage(agent, dependencies={"b": 2}, metadata={"n": 2})
+    await stage.drive()
+    first, second = sorted(seen, key=lambda context: context.tool_call_id)
+    assert (first.run_id, first.root_run_id, first.session_id, first.user_id) == ("root", "root", "s1", "somebody")
+    assert (first.agent_id, first.tool_call_id) == ("solo", "c1")
+    assert (first.dependencies, first.metadata) == ({"a": 1, "b": 2}, {"m": 1, "n": 2})
+    assert first.idempotency_key != second.idempotency_key
+    assert "context" not in str(model.offered[0].function_tools[0].parameters_json_schema)
