@@ -1,8 +1,9 @@
 """``musterd serve``: one process, the one that was started."""
 
+import contextlib
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import uvicorn
 
@@ -63,6 +64,12 @@ class _Server(uvicorn.Server):
             host, port = self._listener.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
             print(f"musterd: serving on http://{shown}:{port}", flush=True)  # noqa: T201 - what a command says
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()  # obeyed: uvicorn would raise them again, and the process die of them
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._on_stop()

@@ -1,0 +1,118 @@
+"""Processes that die or leave: every accepted run ends, once, in whichever process comes next."""
+
+import sqlite3
+from contextlib import closing
+
+from tests.support.model_server import ModelServer
+from tests.support.process import Site, until
+
+
+def rows(place: Site, text: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(place.folder / "musterd.db", timeout=30)) as connection:
+        return connection.execute(text).fetchall()
+
+
+def test_killed_right_after_the_answer(place: Site) -> None:
+    first = place.start()
+    names = [f"r{number}" for number in range(6)]
+    for number, name in enumerate(names):
+        assert first.post(f"[[SAY answer {number}]]", name, f"s{number % 2}") in ("PENDING", "RUNNING")
+    first.kill()
+    second = place.start()
+    for number, name in enumerate(names):
+        found = second.end_of(name)
+        assert (found["status"], found["content"]) == ("COMPLETED", f"answer {number}")
+    assert rows(place, "SELECT count(*) FROM runs") == [(6,)]
+    assert rows(place, "SELECT count(*) FROM workers") == [(1,)]
+    assert len(place.workers) == 1, "the dead worker's lock was cleared away"
+
+
+def test_killed_in_the_middle_of_a_members_run(place: Site, models: ModelServer) -> None:
+    first = place.start()
+    first.post("[[DELEGATE helper: <WORDS 3 400>]]", "r1")
+    first.post("[[SAY next]]", "r2")
+    until(lambda: models.open_calls() == 1 and models.count() == 2, "the member's model call")
+    assert first.get("r1")["status"] == "RUNNING"
+    first.kill()
+    second = place.start()
+    found = second.end_of("r1")
+    assert (found["status"], found["content"]) == ("COMPLETED", "Done: word0 word1 word2")
+    assert second.end_of("r2")["content"] == "next"
+    assert rows(place, "SELECT run_id, attempt, crashes FROM runs WHERE parent_id IS NULL ORDER BY seq") == [
+        ("r1", 2, 1),
+        ("r2", 1, 0),
+    ]
+    assert rows(place, "SELECT count(*), min(state), max(state) FROM runs WHERE parent_id IS NOT NULL") == [
+        (1, "completed", "completed")
+    ]
+    ends = rows(place, "SELECT payload FROM run_events WHERE root_id = 'r1' AND payload LIKE '%run_continued%'")
+    assert len(ends) == 1
+
+
+def test_told_to_stop_in_the_middle_of_a_run(place: Site, models: ModelServer) -> None:
+    first = place.start()
+    first.post("[[WORDS 5 300]]", "r1")
+    first.post("[[SAY next]]", "r2")
+    until(lambda: models.open_calls() == 1, "the model call")
+    assert first.terminate() == 0
+    assert "Traceback" not in first.log
+    assert rows(place, "SELECT run_id, state, worker FROM runs ORDER BY seq") == [
+        ("r1", "ready", None),
+        ("r2", "queued", None),
+    ]
+    assert (place.workers, rows(place, "SELECT count(*) FROM workers")) == ([], [(0,)])
+    until(lambda: models.open_calls() == 0, "the given up model call")
+    second = place.start()
+    assert second.end_of("r1")["content"] == "word0 word1 word2 word3 word4"
+    assert second.end_of("r2")["status"] == "COMPLETED"
+    assert rows(place, "SELECT attempt, crashes FROM runs ORDER BY seq") == [(2, 0), (1, 0)]
+    assert second.terminate() == 0
+
+
+def test_told_to_stop_while_a_tool_hangs_in_its_thread(place: Site) -> None:
+    first = place.start()
+    first.post("[[TOOL stay {}]]", "r1")
+    until(place.mark.exists, "the tool")
+    assert first.terminate() == 0, "a thread that never ends does not hold up the process"
+    assert rows(place, "SELECT state FROM runs") == [("ready",)]
+
+
+def test_killed_again_and_again(place: Site, models: ModelServer) -> None:
+    for attempt in range(1, 4):
+        process = place.start()
+        if attempt == 1:
+            process.post("[[SLEEP 60000]][[SAY never]]", "r1")
+        until(lambda seen=attempt: models.count() == seen, f"the call of attempt {attempt}")  # type: ignore[misc]
+        process.kill()
+    last = place.start()
+    until(lambda: models.count() == 4, "the last attempt's call")
+    status, _ = last.ask("POST", "/teams/desk/runs/r1/cancel")
+    assert status == 200
+    assert last.end_of("r1")["status"] == "CANCELLED"
+    assert rows(place, "SELECT attempt, crashes FROM runs") == [(4, 3)]
+
+
+def test_two_processes_on_one_file_leave_each_others_runs_alone(place: Site, models: ModelServer) -> None:
+    first = place.start()
+    first.post("[[WORDS 4 500]]", "r1", "one")
+    until(lambda: models.open_calls() == 1, "the first one's model call")
+    second = place.start()
+    second.post("[[SAY mine]]", "r2", "two")
+    assert second.end_of("r2")["content"] == "mine"
+    assert second.get("r1")["status"] == "RUNNING", "any process shows any run"
+    second.post("[[SLEEP 60000]]", "r3", "three")
+    until(lambda: models.open_calls() == 2, "the second one's model call")
+    assert len(place.workers) == 2
+    second.kill()
+    assert first.end_of("r1")["content"] == "word0 word1 word2 word3"
+    assert rows(place, "SELECT attempt, crashes FROM runs WHERE run_id = 'r1'") == [(1, 0)]
+
+
+def test_a_start_clears_what_a_killed_start_left(place: Site) -> None:
+    first = place.start()
+    first.kill()
+    assert len(place.workers) == 1
+    second = place.start()
+    assert len(place.workers) == 1
+    assert second.terminate() == 0
+    assert place.workers == []
