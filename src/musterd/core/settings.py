@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     """What of a tool's result the model is shown."""
     model_calls: Count = 64
     """Model calls that a process makes at once."""
+    provider_calls: Count = 32
+    """Model calls to one provider that a process makes at once."""
     model_tries: Count = 3
     """Tries of one model call."""
     model_retry_seconds: Seconds = 5

@@ -33,9 +33,6 @@ from musterd.core.settings import Settings
 from musterd.models.failures import CALL_ERRORS, BrokenOff, Failure, Stalled, explain
 from musterd.models.names import LOCAL, SCRIPTED
 
-PROVIDER_CALLS = 32
-"""Calls to one provider that a process makes at once."""
-
 # pydantic-ai rewrites a history for the provider it goes to (lengths of call ids, places of system messages).
 # These take ours as it is, and the rewriting is not free.
 _TAKE_AS_IS = frozenset({"openai", SCRIPTED, LOCAL})
@@ -117,7 +114,7 @@ class ModelCaller:
     def _provider_calls(self, model: Model) -> asyncio.Semaphore:
         calls = self._calls_by_provider.get(model.system)
         if calls is None:
-            calls = self._calls_by_provider[model.system] = asyncio.Semaphore(PROVIDER_CALLS)
+            calls = self._calls_by_provider[model.system] = asyncio.Semaphore(self._settings.provider_calls)
         return calls
 
     def _wait(self, failure: Failure, failed_tries: int, budget: float) -> float | None:

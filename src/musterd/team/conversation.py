@@ -1,4 +1,4 @@
-"""The conversation of one run: pydantic-ai's messages, and the JSON text of each, written once."""
+"""The conversation of one run: pydantic-ai's messages, and the JSON text of each."""
 
 import json
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class Conversation:
 
     def __init__(self, system: str, history: Sequence[ModelMessage], prompt: str | Sequence[UserContent]) -> None:
         self.messages: list[ModelMessage] = []
-        self.texts: list[str] = []
+        self._texts: list[str | None] = []
         opening: list[ModelRequestPart] = [SystemPromptPart(system)] if system else []
         if history:
             if opening:
@@ -51,7 +51,7 @@ class Conversation:
     def answered(self, response: ModelResponse, text: str) -> None:
         """The model said this; ``text`` is the message as JSON."""
         self.messages.append(response)
-        self.texts.append(text)
+        self._texts.append(text)
 
     def broken_off(self, text: str) -> None:
         """The model had said this much of an answer when it was stopped; kept once, where it is no whole answer."""
@@ -64,7 +64,13 @@ class Conversation:
 
     def _add(self, message: ModelMessage) -> None:
         self.messages.append(message)
-        self.texts.append(message_text(message))
+        self._texts.append(None)
+
+    @property
+    def texts(self) -> list[str]:
+        """The messages as JSON texts: those that are not written yet are written now, when somebody asks."""
+        pairs = zip(self.messages, self._texts, strict=True)
+        return [message_text(message) if text is None else text for message, text in pairs]
 
 
 def message_text(message: ModelMessage) -> str:

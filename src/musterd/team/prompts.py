@@ -4,6 +4,7 @@ The user's message, or a member's task, is the last user message, verbatim; ever
 message. Texts stay the same from call to call, so that a provider's cache of prefixes holds.
 """
 
+import functools
 from collections.abc import Sequence
 
 from musterd.specs import Component
@@ -16,8 +17,12 @@ LEADER = (
 )
 
 
+@functools.cache
 def system_prompt(component: Component) -> str:
-    """The system message of an agent or a team's leader; empty when there is nothing to say."""
+    """The system message of an agent or a team's leader; empty when there is nothing to say.
+
+    One text for all runs of a component: a thousand that wait do not hold it a thousand times.
+    """
     spec = component.spec
     parts: list[str] = []
     if component.kind == "team":

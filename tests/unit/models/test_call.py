@@ -15,7 +15,7 @@ from musterd.core import clock
 from musterd.core.errors import ModelFailed
 from musterd.core.records import Usage
 from musterd.core.settings import Settings
-from musterd.models.call import PROVIDER_CALLS, ModelAnswer, ModelCaller
+from musterd.models.call import ModelAnswer, ModelCaller
 from musterd.models.resolve import close, resolve
 from musterd.models.scripted import ScriptedModel
 from tests.support.model_server import ModelServer
@@ -221,11 +221,11 @@ async def test_calls_are_bounded_in_all_and_for_a_provider() -> None:
         yield "ok"
 
     model = FunctionModel(stream_function=stream)
-    for limit, bound in ((64, PROVIDER_CALLS), (3, 3)):
+    for in_all, to_one, bound in ((9, 4, 4), (3, 4, 3)):
         free.clear()
         peak = 0
-        heard = Heard(model_calls=limit)
-        calls = [asyncio.create_task(heard.ask(model)) for _ in range(PROVIDER_CALLS + 8)]
+        heard = Heard(model_calls=in_all, provider_calls=to_one)
+        calls = [asyncio.create_task(heard.ask(model)) for _ in range(8)]
         while open_now < bound:
             await asyncio.wait(calls, timeout=0.01)
         free.set()

@@ -285,8 +285,7 @@ async def test_an_answer_by_tool_is_text_in_the_history_and_corrections_stay() -
 def conversation(*responses: ModelResponse) -> str:
     found = Conversation("system", [], "question")
     for response in responses:
-        found.messages.append(response)
-        found.texts.append(message_text(response))
+        found.answered(response, message_text(response))
     return stored(found)
 
 
