@@ -11,7 +11,7 @@ import pytest
 from musterd import Agent, Team, ToolContext, tool
 from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
-from musterd.core.events import EventKind
+from musterd.core.events import Event, EventKind
 from musterd.core.states import RunState
 from musterd.engine.attempt import Attempt
 from musterd.engine.journal import Journal
@@ -176,6 +176,23 @@ async def test_an_end_that_cannot_be_stored_as_it_was_is_stored_as_an_error(
     await works.idle()
 
 
+async def test_a_cancelled_end_that_cannot_be_stored_as_it_was_is_cancelled_all_the_same(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold, settle, failures = works.model.hold("hi"), attempts.settle, [ValueError("no JSON")]
+
+    async def fail_first(*given: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await settle(*given)
+
+    monkeypatch.setattr(attempts, "settle", fail_first)
+    await works.start("hi", "r1")
+    await hold.reached.wait()
+    assert (await works.cancel("r1")).state is RunState.CANCELLED
+    await works.idle()
+
+
 @pytest.mark.parametrize("way", ["append", "settle"])
 async def test_a_store_function_that_is_broken_for_good_frees_the_slot(
     works: Works, monkeypatch: pytest.MonkeyPatch, way: str
@@ -306,5 +323,20 @@ async def test_a_lost_attempt_stops_and_tells_nobody(works: Works, monkeypatch: 
     await task
     assert await works.records.everything() == before
     assert len(works.model.calls) == 1
+    assert (await works.records.row("r1")).state is RunState.RUNNING
+    await works.idle()
+
+
+async def test_a_lost_attempt_gives_up_its_model_call(works: Works) -> None:
+    """A window that finds the run taken ends the loop: nobody pays for the rest of the answer."""
+    hold = works.model.hold("[[WORDS 9]]", after=3)
+    await works.start("[[WORDS 9]]", "r1")
+    await hold.reached.wait()
+    live = works.engine._live["r1"]
+    await works.records.execute("UPDATE runs SET attempt = attempt + 1, worker = 'other' WHERE run_id = 'r1'")
+    live.attempt._outbox.emit(Event(EventKind.CONTENT, "r1", 1.0, {"text": "late"}))
+    await hold.stopped.wait()
+    await live.task
+    assert "late" not in str(await works.stored("r1"))
     assert (await works.records.row("r1")).state is RunState.RUNNING
     await works.idle()

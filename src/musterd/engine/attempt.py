@@ -53,6 +53,7 @@ class Attempt:
         self._resources = resources
         self._run = run
         self._outbox = Outbox(resources.database, resources.hub, Lease(run.run_id, run.attempt), resources.settings)
+        self._outbox.on_failed = self._stop_loop
         self._loop: Loop | None = None
         self._driving: asyncio.Task[None] | None = None
         self._is_cancelled = run.cancel_requested_at is not None
@@ -61,6 +62,9 @@ class Attempt:
     def cancel(self) -> None:
         """Stop the loop where it is; what it produced is kept. The intent is stored already."""
         self._is_cancelled = True
+        self._stop_loop()
+
+    def _stop_loop(self) -> None:
         self._outbox.stop()
         if self._driving is not None:
             self._driving.cancel()
@@ -159,13 +163,16 @@ class Attempt:
             if self._is_given_up():
                 await self._stop_driving()
                 raise
+            if isinstance(self._outbox.failure, LeaseLost):
+                raise self._outbox.failure from error
             if self._is_cancelled:
                 return Drive(RunState.CANCELLED)
             if limit.expired():
                 await self._stop_driving()
                 reached = LimitReached(f"The run's time limit of {seconds:g} s was reached.", "time_limit")
                 return Drive(RunState.ERROR, reached)
-            log.exception("run failed inside the server", run_id=self._run.run_id, exc_info=error)
+            cause = self._outbox.failure or error
+            log.exception("run failed inside the server", run_id=self._run.run_id, exc_info=cause)
             return Drive(RunState.ERROR, RunFailed(INTERNAL, "internal_error"))
 
     async def _drive_loop(self) -> None:
@@ -201,15 +208,21 @@ class Attempt:
     async def _settle(self, how: Drive) -> Settled:
         progress = self._loop.progress if self._loop is not None else Progress()  # it may have ended before it began
         try:
-            return await self._store_end(how, progress)
-        except CancelStored:
-            return await self._store_end(Drive(RunState.CANCELLED), progress)
+            return await self._store_end_or_cancel(how, progress)
         except LeaseLost:
             raise
         except Exception as error:
             log.exception("a run's end could not be stored as it was", run_id=self._run.run_id, exc_info=error)
             self._outbox.discard()
-            return await self._store_end(Drive(RunState.ERROR, RunFailed(INTERNAL, "internal_error")), Progress())
+            failed = Drive(RunState.ERROR, RunFailed(INTERNAL, "internal_error"))
+            return await self._store_end_or_cancel(failed, Progress())
+
+    async def _store_end_or_cancel(self, how: Drive, progress: Progress) -> Settled:
+        """Store the end; a cancelled one where a cancel was stored first."""
+        try:
+            return await self._store_end(how, progress)
+        except CancelStored:
+            return await self._store_end(Drive(RunState.CANCELLED), progress)
 
     async def _store_end(self, how: Drive, progress: Progress) -> Settled:
         run, loop = self._run, self._loop

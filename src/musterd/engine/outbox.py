@@ -29,7 +29,10 @@ RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
 class Outbox:
-    """Collects what an attempt has to store, and stores it."""
+    """Collects what an attempt has to store, and stores it.
+
+    ``on_failed`` is called when something could not be stored, and ``failure`` says why: the loop need not go on.
+    """
 
     def __init__(self, database: Database, hub: Hub, lease: Lease, settings: Settings) -> None:
         self._database = database
@@ -48,7 +51,8 @@ class Outbox:
         self._is_stopped = False
         self._request_indexes: dict[str, int] = {}
         self._taken = 0
-        self._failure: BaseException | None = None
+        self.failure: Exception | None = None
+        self.on_failed: Callable[[], object] = lambda: None
 
     # --- what the loop calls ----------------------------------------------------------------------
 
@@ -138,7 +142,7 @@ class Outbox:
         """Give up what was added and could not be stored."""
         self._batch = Batch()
         self._open_delta.clear()
-        self._window = self._failure = None
+        self._window = self.failure = None
 
     def close(self) -> None:
         """Nothing more will be stored."""
@@ -162,21 +166,13 @@ class Outbox:
     def _window_over(self) -> None:
         self._timer = None
         if self._window is None or self._window.done():
-            self._raise_window_failure()
             self._window = self._commit_soon()
         else:  # the last window is still being stored
             self._start_timer()
 
-    def _raise_window_failure(self) -> None:
-        """A window that could not be stored is known here and to the next commit, which raises it to the loop."""
-        window = self._window
-        if window is not None and window.done() and not window.cancelled() and (error := window.exception()):
-            self._failure = error
-
     def _raise_failure(self) -> None:
-        self._raise_window_failure()
-        if self._failure is not None:
-            raise self._failure
+        if self.failure is not None:
+            raise self.failure
 
     def _commit_soon(self) -> "asyncio.Task[None]":
         task = asyncio.create_task(self._commit_to(self._added))
@@ -186,14 +182,19 @@ class Outbox:
 
     def _committed(self, task: "asyncio.Task[None]") -> None:
         self._commits.discard(task)
-        if not task.cancelled():
-            task.exception()  # known to the next commit, or to nobody where the attempt was given up
+        if not task.cancelled() and task.exception() is not None:
+            self.on_failed()
 
     async def _commit_to(self, goal: int) -> None:
         async with self._lock:
             self._raise_failure()
-            if self._stored < goal:
+            if self._stored >= goal:
+                return
+            try:
                 await self._flush()
+            except Exception as error:
+                self.failure = error  # what follows would leave a gap
+                raise
 
     async def _flush(self) -> None:
         self._stop_timer()
