@@ -16,6 +16,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 SCHEMA = Path(__file__).parent / "schema_sqlite.sql"
 """What all revisions make together, rendered by ``tools/schema.py``; a test compares the two."""
 
+BUSY_SECONDS = 5.0
 HEAD = "0001"
 """The revision that this program writes; a test holds it to the last migration."""
 
@@ -32,6 +33,7 @@ def upgrade_sqlite(path: Path) -> None:
     with _one_at_a_time(path):
         revision = _revision(path)
         if revision == HEAD:
+            _require_writable(path)
             return
         if revision is not None and revision > HEAD:
             raise SchemaTooNew(
@@ -93,7 +95,7 @@ def _revision(path: Path) -> str | None:
     if not path.exists():
         return None
     try:
-        with contextlib.closing(sqlite3.connect(path, timeout=5.0)) as connection:
+        with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if not tables:
                 return None
@@ -104,6 +106,17 @@ def _revision(path: Path) -> str | None:
                 )
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
             return str(row[0]) if row else None
+    except sqlite3.Error as error:
+        what, cure = advice(error)
+        raise StartError(f"{path}: {what} — {cure}") from error
+
+
+def _require_writable(path: Path) -> None:
+    """Begin to write and leave it: a file that is locked or read-only is found out before anything is served."""
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
     except sqlite3.Error as error:
         what, cure = advice(error)
         raise StartError(f"{path}: {what} — {cure}") from error
