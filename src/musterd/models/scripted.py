@@ -1,53 +1,28 @@
-"""The model ``scripted``: deterministic, free and instant. For demos and tests; what it says is in
-``script``."""
+"""The model ``scripted``: deterministic, free and instant. For demos and tests; what it says is in ``script``."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic_ai import RunContext
 from pydantic_ai.exceptions import ModelHTTPError
-from pydantic_ai.messages import ModelMessage, ModelResponse, ModelResponseStreamEvent
-from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
-from pydantic_ai.profiles import ModelProfile
+from pydantic_ai.messages import ModelMessage, ModelResponseStreamEvent
+from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
 from musterd.core import clock, jsontext
+from musterd.models.built_in import BuiltInModel, BuiltInStream
 from musterd.models.names import SCRIPTED
 from musterd.models.plain import plain_messages, plain_tools
 from musterd.models.script import INPUT_TOKENS, OUTPUT_TOKENS, Plan, plan
 
 
-class ScriptedModel(Model):
+class ScriptedModel(BuiltInModel):
     """A pydantic-ai model that follows the script."""
 
-    def __init__(self) -> None:
-        super().__init__(profile=ModelProfile(supports_json_schema_output=True))
-
-    @property
-    def model_name(self) -> str:
-        """The model's name."""
-        return SCRIPTED
-
-    @property
-    def system(self) -> str:
-        """The provider's name."""
-        return SCRIPTED
-
-    async def request(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-    ) -> ModelResponse:
-        """Answer at once."""
-        async with self.request_stream(messages, model_settings, model_request_parameters) as stream:
-            async for _ in stream:
-                pass
-            return stream.get()
+    name = SCRIPTED
 
     @asynccontextmanager
     async def request_stream(
@@ -70,11 +45,11 @@ class ScriptedModel(Model):
 
 
 @dataclass
-class ScriptedStream(StreamedResponse):
+class ScriptedStream(BuiltInStream):
     """One planned turn as a stream."""
 
+    name = SCRIPTED
     planned: Plan
-    started: datetime = field(default_factory=lambda: datetime.fromtimestamp(clock.now(), UTC))
 
     async def _get_event_iterator(self) -> AsyncIterator[ModelResponseStreamEvent]:
         parts = self._parts_manager
@@ -97,23 +72,3 @@ class ScriptedStream(StreamedResponse):
 
     async def close_stream(self) -> None:
         """Nothing is open."""
-
-    @property
-    def model_name(self) -> str:
-        """The model's name."""
-        return SCRIPTED
-
-    @property
-    def provider_name(self) -> str:
-        """The provider's name."""
-        return SCRIPTED
-
-    @property
-    def provider_url(self) -> None:
-        """There is no address."""
-        return None
-
-    @property
-    def timestamp(self) -> datetime:
-        """When the turn began."""
-        return self.started

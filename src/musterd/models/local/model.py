@@ -3,19 +3,18 @@
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic_ai import RunContext
-from pydantic_ai.messages import ModelMessage, ModelResponse, ModelResponseStreamEvent
-from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
-from pydantic_ai.profiles import ModelProfile
+from pydantic_ai.messages import ModelMessage, ModelResponseStreamEvent
+from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
 from musterd.core import clock, jsontext
 from musterd.core.settings import Settings
+from musterd.models.built_in import BuiltInModel, BuiltInStream
 from musterd.models.local import decode
 from musterd.models.local.runtime import Runtime, load_server
 from musterd.models.local.turn import Ask, Turn
@@ -27,14 +26,16 @@ _runtimes: dict[tuple[str, str], Runtime] = {}
 _runtimes_lock = threading.Lock()
 
 
-class LocalModel(Model):
+class LocalModel(BuiltInModel):
     """The embedded model. Loading begins with :meth:`warm` or the first call, once a process.
 
     :raises DeclarationError: packages, weights or memory are missing.
     """
 
+    name = LOCAL
+
     def __init__(self, settings: Settings, runtime: Runtime | None = None) -> None:
-        super().__init__(profile=ModelProfile(supports_json_schema_output=True))
+        super().__init__()
         if runtime is None:
             require(settings)
             runtime = _runtime(settings)
@@ -44,28 +45,6 @@ class LocalModel(Model):
     def warm(self) -> None:
         """Begin to load and to read what every prompt begins with, in the background."""
         self._runtime.start()
-
-    @property
-    def model_name(self) -> str:
-        """The model's name."""
-        return LOCAL
-
-    @property
-    def system(self) -> str:
-        """The provider's name."""
-        return LOCAL
-
-    async def request(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-    ) -> ModelResponse:
-        """Answer at once."""
-        async with self.request_stream(messages, model_settings, model_request_parameters) as stream:
-            async for _ in stream:
-                pass
-            return stream.get()
 
     @asynccontextmanager
     async def request_stream(
@@ -94,12 +73,12 @@ class LocalModel(Model):
 
 
 @dataclass
-class LocalStream(StreamedResponse):
+class LocalStream(BuiltInStream):
     """One turn as a stream."""
 
+    name = LOCAL
     turn: Turn
     ask: Ask
-    started: datetime = field(default_factory=lambda: datetime.fromtimestamp(clock.now(), UTC))
 
     def __post_init__(self) -> None:
         self._pieces = self.turn.play(self.ask)
@@ -132,26 +111,6 @@ class LocalStream(StreamedResponse):
     async def close_stream(self) -> None:
         """End the generation."""
         await self._pieces.aclose()
-
-    @property
-    def model_name(self) -> str:
-        """The model's name."""
-        return LOCAL
-
-    @property
-    def provider_name(self) -> str:
-        """The provider's name."""
-        return LOCAL
-
-    @property
-    def provider_url(self) -> None:
-        """There is no address."""
-        return None
-
-    @property
-    def timestamp(self) -> datetime:
-        """When the turn began."""
-        return self.started
 
 
 def _runtime(settings: Settings) -> Runtime:

@@ -1,0 +1,71 @@
+"""What the built-in models have in common: a model of this process, called only as a stream."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
+from pydantic_ai.profiles import ModelProfile
+from pydantic_ai.settings import ModelSettings
+
+from musterd.core import clock
+
+
+class BuiltInModel(Model):
+    """A model of this process. What it can do is its :meth:`request_stream`."""
+
+    name: ClassVar[str]
+
+    def __init__(self) -> None:
+        super().__init__(profile=ModelProfile(supports_json_schema_output=True))
+
+    @property
+    def model_name(self) -> str:
+        """The model's name."""
+        return self.name
+
+    @property
+    def system(self) -> str:
+        """The provider's name: the model's own."""
+        return self.name
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        """Answer at once: the stream, read to its end."""
+        async with self.request_stream(messages, model_settings, model_request_parameters) as stream:
+            async for _ in stream:
+                pass
+            return stream.get()
+
+
+@dataclass
+class BuiltInStream(StreamedResponse):
+    """One turn of a built-in model."""
+
+    name: ClassVar[str]
+    started: datetime = field(default_factory=lambda: datetime.fromtimestamp(clock.now(), UTC), init=False)
+
+    @property
+    def model_name(self) -> str:
+        """The model's name."""
+        return self.name
+
+    @property
+    def provider_name(self) -> str:
+        """The provider's name: the model's own."""
+        return self.name
+
+    @property
+    def provider_url(self) -> None:
+        """There is no address."""
+        return None
+
+    @property
+    def timestamp(self) -> datetime:
+        """When the turn began."""
+        return self.started
