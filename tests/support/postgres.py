@@ -22,6 +22,7 @@ full_page_writes = off
 autovacuum = off
 shared_buffers = 64MB
 max_connections = 200
+deadlock_timeout = 50ms
 """
 
 

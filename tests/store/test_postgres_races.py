@@ -1,0 +1,293 @@
+"""Two transactions of one line, step by step: the second waits for the first, and then sees what it did.
+
+SQLite has one writer and needs none of this; what comes of many at once is tested on both in ``test_concurrency.py``.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, TypeVar
+
+import pytest
+
+from musterd.core.errors import Conflict, LeaseLost
+from musterd.core.records import Output, RunRow
+from musterd.core.states import RunState
+from musterd.store import acceptance, attempts, cancels, sessions, workers
+from musterd.store.acceptance import Accepted
+from musterd.store.attempts import Batch, CancelStored, End, Settled
+from musterd.store.database import Statement, Tx, Work
+from musterd.store.postgres import PostgresDatabase
+from musterd.store.rows import run_params
+from tests.support.store import COMPONENTS, Records, delta, lease_of, new_run
+
+T = TypeVar("T")
+WAITING = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+@pytest.fixture
+async def database(postgres_url: str, anyio_backend: Any) -> AsyncIterator[PostgresDatabase]:
+    """An open database without records."""
+    found = PostgresDatabase(postgres_url)
+    await found.open()
+    yield found
+    await found.close()
+
+
+@contextlib.asynccontextmanager
+async def held(records: Records, work: Work[T]) -> AsyncIterator["asyncio.Task[T]"]:
+    """Inside this context ``work`` has done all its statements and is not committed."""
+    done, go = asyncio.Event(), asyncio.Event()
+
+    async def and_wait(tx: Tx) -> T:
+        result = await work(tx)
+        done.set()
+        await go.wait()
+        return result
+
+    task = asyncio.ensure_future(records.database.write(and_wait))
+    await done.wait()
+    try:
+        async with asyncio.timeout(20):
+            yield task
+    finally:
+        go.set()
+        await task
+
+
+async def waiting(records: Records, doing: Awaitable[T]) -> "asyncio.Future[T]":
+    """Begin ``doing``, and come back once its transaction waits for a lock."""
+    task = asyncio.ensure_future(doing)
+    while not (await records.select(WAITING))[0]["n"]:
+        assert not task.done(), "it did not wait"
+    return task
+
+
+def accepting(records: Records, run_id: str) -> Work[Accepted]:
+    asking = records.candidate(new_run(run_id, created_at=500.0))
+    return lambda tx: acceptance.accept(tx, asking)
+
+
+def settling(run: RunRow, state: RunState = RunState.COMPLETED) -> Work[Settled]:
+    end = End(state=state, at=501.0, session_id=run.session_id, output=Output(), messages=[])
+    return lambda tx: attempts.settle(tx, lease_of(run), Batch(), end)
+
+
+def cancelling(run_id: str) -> Work[cancels.Cancelled | None]:
+    return lambda tx: cancels.request(tx, run_id, "alice", 502.0)
+
+
+def releasing(worker: str = "w1") -> Work[tuple[list[RunRow], list[str]]]:
+    return lambda tx: workers.release_runs(tx, worker, 503.0, crashed=True)
+
+
+# Whoever frees the line and whoever joins it
+
+
+async def test_a_run_accepted_while_the_holder_ends_is_not_forgotten(records: Records) -> None:
+    run = await records.started("r1")
+    async with held(records, settling(run)):
+        joining = await waiting(records, records.accept("r2"))
+    assert (await joining).run.state is RunState.READY
+
+
+async def test_a_run_accepted_while_the_holder_is_cancelled_is_not_forgotten(records: Records) -> None:
+    await records.accept("r1")
+    async with held(records, cancelling("r1")):
+        joining = await waiting(records, records.accept("r2"))
+    assert (await joining).run.state is RunState.READY
+
+
+async def test_an_end_promotes_the_run_that_is_just_being_accepted(records: Records) -> None:
+    run = await records.started("r1")
+    async with held(records, accepting(records, "r2")) as accepted:
+        ending = await waiting(records, records.settle(run))
+    assert (await accepted).run.state is RunState.QUEUED
+    assert (await ending).promoted == "r2"
+
+
+async def test_a_run_that_is_being_cancelled_is_not_promoted(records: Records) -> None:
+    run = await records.started("r1")
+    for name in ("r2", "r3"):
+        await records.accept(name)
+    async with held(records, cancelling("r2")):
+        ending = await waiting(records, records.settle(run))
+    assert (await ending).promoted == "r3"
+    assert await records.states() == {"r1": "completed", "r2": "cancelled", "r3": "ready"}
+
+
+async def test_a_run_that_is_being_promoted_is_cancelled_as_what_it_is_then(records: Records) -> None:
+    run = await records.started("r1")
+    for name in ("r2", "r3"):
+        await records.accept(name)
+    async with held(records, settling(run)):
+        cancel = await waiting(records, records.cancel("r2"))
+    done = await cancel
+    assert done is not None
+    assert done.promoted == "r3"
+    assert await records.states() == {"r1": "completed", "r2": "cancelled", "r3": "ready"}
+
+
+# Cancels and ends
+
+
+async def test_a_cancel_that_comes_with_the_end_finds_the_end(records: Records) -> None:
+    run = await records.started("r1")
+    async with held(records, settling(run)):
+        cancel = await waiting(records, records.cancel("r1"))
+    done = await cancel
+    assert done is not None
+    assert (done.run.state, done.end_event) == (RunState.COMPLETED, None)
+
+
+async def test_an_end_that_comes_with_a_cancel_is_a_cancelled_one(records: Records) -> None:
+    run = await records.started("r1")
+    async with held(records, cancelling("r1")):
+        ending = await waiting(records, records.settle(run))
+    with pytest.raises(CancelStored):
+        await ending
+
+
+# Claims
+
+
+async def test_a_run_that_is_being_cancelled_is_not_claimed(records: Records) -> None:
+    await records.accept("r1")
+    async with held(records, cancelling("r1")):
+        assert await records.claim() == [], "a claim waits for nobody"
+    assert await records.states() == {"r1": "cancelled"}
+
+
+async def test_a_run_that_is_being_claimed_is_not_claimed_and_told_to_stop(records: Records) -> None:
+    for name in ("r1", "r2"):
+        await records.accept(name, f"session of {name}")
+    async with held(records, lambda tx: attempts.claim(tx, "w1", COMPONENTS, 1, 504.0)) as claimed:
+        assert [run.run_id for run in await records.claim(worker="w2")] == ["r2"]
+        cancel = await waiting(records, records.cancel("r1"))
+    assert [run.run_id for run in await claimed] == ["r1"]
+    done = await cancel
+    assert done is not None
+    assert (done.run.state, done.run.worker, done.end_event) == (RunState.RUNNING, "w1", None)
+    assert (await records.row("r1")).cancel_requested_at is not None
+
+
+# The fence
+
+
+async def test_an_append_that_comes_with_the_take_over_is_fenced(records: Records) -> None:
+    run = await records.started("r1")
+    async with held(records, releasing()):
+        late = await waiting(records, records.append(run, events=[delta("r1")]))
+    with pytest.raises(LeaseLost):
+        await late
+    assert await records.events("r1") == []
+
+
+async def test_an_append_that_comes_with_the_next_claim_is_fenced(records: Records) -> None:
+    run = await records.started("r1")
+    await records.database.write(releasing())
+    async with held(records, lambda tx: attempts.claim(tx, "w2", COMPONENTS, 1, 504.0)) as claimed:
+        with pytest.raises(LeaseLost):
+            await records.append(run, events=[delta("r1")])
+    (again,) = await claimed
+    assert (again.attempt, await records.append(again, events=[delta("r1")])) == (2, 0)
+
+
+async def test_a_take_over_waits_for_an_append_and_the_next_attempt_goes_on_behind_it(records: Records) -> None:
+    run = await records.started("r1")
+    batch = Batch(events=[delta("r1")] * 3)
+    async with held(records, lambda tx: attempts.append(tx, lease_of(run), batch)):
+        taking = await waiting(records, records.database.write(releasing()))
+    assert [found.run_id for found in (await taking)[0]] == ["r1"]
+    (again,) = await records.claim(worker="w2")
+    assert await records.append(again, events=[delta("r1")]) == 3
+
+
+async def test_a_take_over_that_comes_with_the_end_takes_nothing(records: Records) -> None:
+    run = await records.started("r1")
+    async with held(records, settling(run)):
+        taking = await waiting(records, records.database.write(releasing()))
+    assert await taking == ([], [])
+    assert await records.states() == {"r1": "completed"}
+
+
+async def test_an_end_that_comes_with_the_take_over_is_fenced(records: Records) -> None:
+    run = await records.started("r1")
+    await records.accept("r2")
+    async with held(records, releasing()):
+        ending = await waiting(records, records.settle(run))
+    with pytest.raises(LeaseLost):
+        await ending
+    assert await records.states() == {"r1": "ready", "r2": "queued"}
+
+
+# Sessions that go
+
+
+async def test_a_run_that_comes_with_the_deletion_is_refused(records: Records) -> None:
+    await records.started("r1")
+    async with held(records, lambda tx: sessions.bury(tx, "s1", 505.0)):
+        joining = await waiting(records, records.accept("r2"))
+    with pytest.raises(Conflict):
+        await joining
+
+
+async def test_a_deletion_that_comes_with_a_run_names_it(records: Records) -> None:
+    await records.started("r1")
+    async with held(records, accepting(records, "r2")):
+        burying = await waiting(records, records.database.write(lambda tx: sessions.bury(tx, "s1", 505.0)))
+    assert await burying == ["r2", "r1"]
+
+
+async def test_a_run_that_comes_with_the_removal_begins_the_session_anew(records: Records) -> None:
+    await records.settle(await records.started("r1"))
+    await records.database.write(lambda tx: sessions.bury(tx, "s1", 505.0))
+    async with held(records, lambda tx: sessions.remove_if_over(tx, "s1")):
+        joining = await waiting(records, records.accept("r2"))
+    assert ((await joining).run.seq, (await joining).run.state) == (0, RunState.READY)
+    assert await records.states() == {"r2": "ready"}
+
+
+# Where the order does not help
+
+
+async def test_the_second_process_waits_for_the_firsts_instance(records: Records) -> None:
+    async with held(records, lambda tx: workers.instance(tx, "a", "1", 1.0)):
+        second = await waiting(records, records.database.write(lambda tx: workers.instance(tx, "b", "1", 2.0)))
+    assert await second == "a"
+
+
+async def test_transactions_in_a_ring_are_tried_again(records: Records) -> None:
+    """No store function takes rows in two orders; should one ever, nobody is told that it failed."""
+    for name in ("a", "b"):
+        await records.accept(name, name)
+    touch = Statement("test_touch", "UPDATE sessions SET version = version + 1 WHERE session_id = :id")
+    both_hold_one = asyncio.Barrier(2)
+    tries = 0
+
+    async def cross(tx: Tx, first: str, second: str) -> None:
+        nonlocal tries
+        tries += 1
+        await tx.run(touch, {"id": first})
+        if tries <= 2:
+            await both_hold_one.wait()
+        await tx.run(touch, {"id": second})
+
+    await asyncio.gather(
+        records.database.write(lambda tx: cross(tx, "a", "b")), records.database.write(lambda tx: cross(tx, "b", "a"))
+    )
+    assert tries >= 3
+    assert [row["version"] for row in await records.select("SELECT version FROM sessions")] == [2, 2]
+
+
+async def test_a_line_that_is_taken_behind_the_sessions_back_is_asked_again(records: Records) -> None:
+    """The unique holder is the last defence: who meets it finds the line taken at the second try."""
+    await records.accept("r0", "s1")
+    await records.cancel("r0")
+
+    async def take_the_line(tx: Tx) -> None:
+        await tx.run(acceptance.ADD_RUN, run_params(new_run("r1", lane="s1", holder="s1", seq=7)))
+
+    async with held(records, take_the_line):
+        joining = await waiting(records, records.accept("r2"))
+    assert (await joining).run.state is RunState.QUEUED
