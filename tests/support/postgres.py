@@ -45,6 +45,10 @@ class PostgresServer:
             self._make_templates(admin)
         return admin
 
+    def start(self) -> None:
+        """Be there, also for a test that wants no database of its own."""
+        self.admin.execute(b"SELECT 1")
+
     def url(self, database: str, user: str = "postgres") -> str:
         """The URL of a database."""
         return f"postgresql://{user}@/{database}?host={self._host}"

@@ -109,8 +109,8 @@ def place(url: str) -> str:
         parts = conninfo.conninfo_to_dict(url)
     except psycopg.Error:
         return url.partition("://")[0] + "://…"
-    host, port = parts.get("host") or parts.get("hostaddr") or "", parts.get("port")
-    where = f"{host}:{port}" if port else str(host)
+    host, port = parts.get("host") or parts.get("hostaddr") or "", str(parts.get("port") or "")
+    where = f"{host}:{port}" if port.isdecimal() else str(host)  # several hosts have their ports in a list
     return f"postgresql://{where}/{parts.get('dbname') or ''}"
 
 

@@ -1,0 +1,59 @@
+"""A URL names its database, or says what is wrong with it."""
+
+import builtins
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from musterd.core.errors import StartError
+from musterd.store.open import open_database
+from musterd.store.postgres import PostgresDatabase
+from musterd.store.sqlite import SqliteDatabase
+
+
+def test_a_file(tmp_path: Path) -> None:
+    found = open_database(f"sqlite:///{tmp_path}/musterd.db")
+    assert isinstance(found, SqliteDatabase)
+    assert found.path == tmp_path / "musterd.db"
+    relative = open_database("sqlite:///musterd.db")
+    assert isinstance(relative, SqliteDatabase)
+    assert relative.path == Path("musterd.db").absolute()
+
+
+@pytest.mark.parametrize("url", ["postgresql:///db?host=/run/postgresql", "postgres://me:pw@host:5433/db"])
+def test_a_server(url: str) -> None:
+    found = open_database(url)
+    assert isinstance(found, PostgresDatabase)
+    assert found.url == url
+
+
+@pytest.mark.parametrize(
+    "url, words",
+    [
+        ("musterd.db", "not a database that musterd knows"),
+        ("sqlite://musterd.db", "sqlite:///relative.db"),
+        ("sqlite:///", "not a database that musterd knows"),
+        ("mysql://me:secret@host/db", "--db mysql://me@host/db: not a database"),
+        ("postgresql+psycopg://me:secret@host/db", "names a driver — use postgresql://me@host/db"),
+        ("postgresql:db", "not a database that musterd knows"),
+    ],
+)
+def test_anything_else_is_refused_in_words(url: str, words: str) -> None:
+    with pytest.raises(StartError) as caught:
+        open_database(url)
+    assert words in caught.value.message
+    assert "secret" not in caught.value.message
+
+
+def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without_psycopg(name: str, *given: Any, **named: Any) -> Any:
+        if name == "musterd.store.postgres":
+            raise ImportError("No module named 'psycopg'", name="psycopg")
+        return real(name, *given, **named)
+
+    monkeypatch.setattr(builtins, "__import__", without_psycopg)
+    with pytest.raises(StartError, match=r"needs psycopg .* pip install 'musterd\[postgres\]'"):
+        open_database("postgresql://me:secret@host/db")

@@ -1,0 +1,150 @@
+"""The schema on Postgres: made once by whoever comes first, refused in words where it cannot be."""
+
+import contextlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+
+from musterd.core.errors import SchemaTooNew, StartError
+from musterd.store import workers
+from musterd.store.open import open_database
+from musterd.store.postgres import PostgresDatabase
+from musterd.store.postgres_upgrade import upgrade_postgres
+from musterd.store.upgrade import HEAD, SCHEMA
+from tests.support.postgres import EMPTY, PostgresServer
+
+ROLE = "musterd_rows"
+
+
+def query(url: str, text: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(text.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+def refusal(url: str, kind: type[StartError] = StartError) -> str:
+    with pytest.raises(kind) as caught:
+        upgrade_postgres(url)
+    assert re.match(r"^postgresql://.+: .+ — .+$", caught.value.message), "place: what is wrong — what to do"
+    return caught.value.message
+
+
+@pytest.fixture
+def empty_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """A database without tables."""
+    with postgres_server.database(EMPTY) as url:
+        yield url
+
+
+@pytest.fixture
+def as_role(postgres_server: PostgresServer) -> Any:
+    """The URL of a database for a role that owns nothing."""
+    exists = postgres_server.admin.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (ROLE,)).fetchone()
+    if not exists:
+        with contextlib.suppress(psycopg.errors.UniqueViolation):  # another process of this run was first
+            postgres_server.admin.execute(f"CREATE ROLE {ROLE} LOGIN".encode())
+    return lambda url: url.replace("postgres@", f"{ROLE}@")
+
+
+def test_it_holds_the_tables_and_indexes_of_the_other_database(empty_url: str) -> None:
+    upgrade_postgres(empty_url)
+    expected = set(re.findall(r"^CREATE (?:TABLE|(?:UNIQUE )?INDEX) (\w+)", SCHEMA.read_text(), re.MULTILINE))
+    found = query(
+        empty_url,
+        """SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i')
+           AND relname NOT LIKE '%\\_pkey' AND relname NOT LIKE '%\\_pkc'""",
+    )
+    assert {row[0] for row in found} == expected
+    unique = query(empty_url, "SELECT indexdef FROM pg_indexes WHERE indexname IN ('runs_holder', 'runs_ready')")
+    assert sorted(row[0].partition(" ON ")[0] for row in unique) == [
+        "CREATE INDEX runs_ready",
+        "CREATE UNIQUE INDEX runs_holder",
+    ]
+    assert query(empty_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+
+
+def test_processes_that_start_together_migrate_once(empty_url: str) -> None:
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(upgrade_postgres, [empty_url] * 6))
+    assert query(empty_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+
+
+def test_an_up_to_date_schema_needs_nothing_that_migrates(postgres_url: str) -> None:
+    probe = (
+        "import sys; from musterd.store.postgres_upgrade import upgrade_postgres;"
+        f"upgrade_postgres({postgres_url!r});"
+        "print([name for name in ('alembic', 'sqlalchemy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_newer_schema_is_refused_and_left_alone(postgres_url: str) -> None:
+    query(postgres_url, "UPDATE alembic_version SET version_num = '9999'")
+    assert "newer musterd (schema 9999" in refusal(postgres_url, SchemaTooNew)
+    assert query(postgres_url, "SELECT version_num FROM alembic_version") == [("9999",)]
+
+
+def test_another_programs_database_is_refused_and_left_alone(empty_url: str) -> None:
+    query(empty_url, "CREATE TABLE alembic_version (version_num text); CREATE TABLE runs (n int)")
+    assert "another program (alembic_version, runs" in refusal(empty_url)
+    assert len(query(empty_url, "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname = 'sessions'")) == 0
+    query(empty_url, "CREATE SCHEMA apart")
+    upgrade_postgres(empty_url + "&options=-csearch_path%3Dapart")
+    assert query(empty_url, "SELECT version_num FROM apart.alembic_version") == [(HEAD,)]
+
+
+def test_a_schema_that_does_not_exist(empty_url: str) -> None:
+    assert "search_path" in refusal(empty_url + "&options=-csearch_path%3Dnowhere")
+
+
+async def test_a_role_without_ownership_needs_its_rows_alone(postgres_url: str, as_role: Any) -> None:
+    url = as_role(postgres_url)
+    assert f"role {ROLE} may not use table approvals" in refusal(url) or "lacks a privilege" in refusal(url)
+    query(postgres_url, f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {ROLE}")
+    database = PostgresDatabase(url)
+    await database.open()
+    assert await database.write(lambda tx: workers.instance(tx, "a", "1", 1.0)) == "a"
+    await database.close()
+
+
+def test_a_role_that_may_only_read_is_refused(postgres_url: str, as_role: Any) -> None:
+    query(postgres_url, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {ROLE}")
+    assert f"role {ROLE} may not use table approvals — grant it" in refusal(as_role(postgres_url))
+
+
+def test_a_role_that_may_not_create_tables_says_who_has_to(empty_url: str, as_role: Any) -> None:
+    assert f"role {ROLE} may not create tables — start once with a role that may" in refusal(as_role(empty_url))
+
+
+@pytest.mark.parametrize(
+    "url, words",
+    [
+        ("postgresql:///db?host=/nowhere", "no server listens on that socket"),
+        ("postgresql://me:secret@127.0.0.1:1/db", "no server listens there"),
+        ("postgresql://me:secret@127.0.0.1:99999/db", "the URL is wrong"),
+        ("postgresql://me:secret@127.0.0.1/db?what=secret", "the URL is wrong"),
+    ],
+)
+def test_a_server_that_is_not_there(url: str, words: str) -> None:
+    message = refusal(url)
+    assert words in message
+    assert "secret" not in message
+
+
+def test_a_database_or_role_that_is_not_there(postgres_server: PostgresServer) -> None:
+    postgres_server.start()
+    assert "the database does not exist — create it" in refusal(postgres_server.url("nowhere"))
+    assert "the role does not exist" in refusal(postgres_server.url("postgres", user="nobody"))
+
+
+async def test_opening_refuses_in_the_same_words(postgres_server: PostgresServer) -> None:
+    postgres_server.start()
+    with pytest.raises(StartError, match="the database does not exist"):
+        await open_database(postgres_server.url("nowhere")).open()
