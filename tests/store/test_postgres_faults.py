@@ -203,9 +203,9 @@ async def test_a_store_function_that_hides_a_failure_commits_nothing(database: P
 
 
 async def test_every_connection_busy_is_said(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("musterd.store.postgres.WAIT_SECONDS", 0.2)
     found = PostgresDatabase(postgres_url, connections=1)
     await found.open()
+    monkeypatch.setattr("musterd.store.postgres.WAIT_SECONDS", 0.0)
     begun, go = asyncio.Event(), asyncio.Event()
 
     async def hold(tx: Tx) -> None:

@@ -277,11 +277,16 @@ class PostgresDatabase:
         pool = self._pool
         if pool is None:
             raise StoreUnavailable("The database is closed.")
-        try:
-            connection = await pool.getconn(WAIT_SECONDS if self._refusal is None else DOWN_SECONDS)
-        except (PoolClosed, PoolTimeout) as error:
-            raise self._complaints.unavailable(self._refusal or error) from error
-        return pool, connection
+        deadline = clock.monotonic() + WAIT_SECONDS
+        while True:
+            try:
+                return pool, await pool.getconn(DOWN_SECONDS)
+            except PoolTimeout as error:
+                if self._refusal is None and clock.monotonic() < deadline:
+                    continue  # all are busy
+                raise self._complaints.unavailable(self._refusal or error) from error
+            except PoolClosed as error:
+                raise StoreUnavailable("The database is closed.") from error
 
     def _require_open(self) -> None:
         if self._pool is None or self._is_closing:
