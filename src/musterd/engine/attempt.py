@@ -14,13 +14,16 @@ from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import RunRow
 from musterd.core.states import RunState
+from musterd.engine import recovery
 from musterd.engine.journal import Journal
 from musterd.engine.media import prompt_of
 from musterd.engine.outbox import Outbox, until_available
+from musterd.engine.recovery import Recovered
 from musterd.engine.resources import Resources
 from musterd.models.addresses import passes_image_addresses_on
 from musterd.specs import Component
 from musterd.store import attempt_input
+from musterd.store.attempt_input import HistoryWanted
 from musterd.store.attempts import CancelStored, End, Lease, Settled
 from musterd.team import state
 from musterd.team.assignment import Assignment, Progress
@@ -87,23 +90,24 @@ class Attempt:
         if component is None:
             raise RuntimeError(f"{run.component_kind} {run.component_id} is not served here")
         await resources.models.load(component)
-        spec = component.spec
-        found = await until_available(
-            lambda: resources.database.read(
-                lambda tx: attempt_input.load(
-                    tx, run, shows_history=spec.add_history_to_context, history_runs=spec.num_history_runs
-                )
-            ),
-            run.run_id,
+        recovered = await self._recover() if run.attempt > 1 else Recovered()
+        spec, earlier = component.spec, recovered.prepared
+        wanted = HistoryWanted(
+            is_shown=spec.add_history_to_context,
+            limit=spec.num_history_runs,
+            run_ids=None if earlier is None else earlier["history_runs"],
         )
+        found = await until_available(
+            lambda: resources.database.read(lambda tx: attempt_input.load(tx, run, wanted)), run.run_id
+        )
+        self._state_before = found.state if earlier is None else earlier["session_state"]
         options = found.input.options
-        self._state_before = found.state
         world = World(
             root_id=run.run_id,
             session_id=run.session_id,
             user_id=run.user_id,
             salt=run.salt or clock.new_id(),
-            steps=Journal(self._outbox, run),
+            steps=Journal(self._outbox, run, recovered),
             emit=self._emit_for(component),
             models=resources.models,
             settings=resources.settings,
@@ -111,6 +115,7 @@ class Attempt:
             dependencies=options.get("dependencies") or {},
             metadata=options.get("metadata") or {},
         )
+        initial = {**(spec.session_state or {}), **found.state, **options.get("session_state", {})}
         assignment = Assignment(
             component=component,
             run_id=run.run_id,
@@ -121,11 +126,24 @@ class Attempt:
                 found.blobs,
                 passes_image_addresses_on=passes_image_addresses_on(resources.models.of(component)),
             ),
-            state=state.copied({**(spec.session_state or {}), **found.state, **options.get("session_state", {})}),
+            state=state.copied(initial),
             history=[message for text in found.history for message in earlier_messages(text)],
+            history_runs=found.history_runs,
+            session_state=found.state,
             output_schema=options.get("output_schema"),
         )
         return Loop(world, assignment)
+
+    async def _recover(self) -> Recovered:
+        """Find what earlier attempts stored, and say which of what they streamed is void."""
+        run = self._run
+        recovered = await until_available(
+            lambda: self._resources.database.scan(lambda tx: recovery.load(tx, run)), run.run_id
+        )
+        self._outbox.resume(recovered.told)
+        data: JsonObject = {"attempt": run.attempt, "reason": "recovered", "superseded": recovered.superseded}
+        self._outbox.emit(Event(EventKind.RUN_CONTINUED, run.run_id, clock.now(), data, f"attempt {run.attempt}"))
+        return recovered
 
     def _emit_for(self, component: Component) -> Emit:
         if getattr(component.spec, "stream_member_events", True):
@@ -169,19 +187,8 @@ class Attempt:
             return Drive(RunState.ERROR, RunFailed(INTERNAL, "internal_error"))
 
     async def _drive_loop(self) -> None:
-        if self._run.attempt > 1:
-            self._tell_continued()
         self._loop = await self._load()
         await self._loop.drive()
-
-    def _tell_continued(self) -> None:
-        """Say that this attempt begins anew, and that all that was streamed before is void."""
-        data: JsonObject = {
-            "attempt": self._run.attempt,
-            "reason": "recovered",
-            "superseded": [{"run_id": self._run.run_id, "path": "", "from_event_index": 0}],
-        }
-        self._outbox.emit(Event(EventKind.RUN_CONTINUED, self._run.run_id, clock.now(), data))
 
     def _is_given_up(self) -> bool:
         """Whether this coroutine itself was cancelled, and not only the loop that it drives."""

@@ -3,10 +3,12 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from musterd.core import clock, jsontext
+from musterd.core.errors import ReplayDiverged
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, RunRow, StepKind, StepRow, StepState
 from musterd.core.states import RunState
 from musterd.engine.outbox import Outbox
+from musterd.engine.recovery import Recovered, answer_of, loaded, tool_result_text, tool_step_of
 from musterd.models.call import ModelAnswer
 from musterd.store.attempts import MemberRecord
 from musterd.team.conversation import message_text
@@ -14,24 +16,34 @@ from musterd.team.steps import Intent, MemberEnd, MemberStart, ToolStep
 
 
 class Journal:
-    """Records what an attempt does, through its outbox. The loop's :class:`musterd.team.steps.Steps`."""
+    """Records what an attempt does, through its outbox. The loop's :class:`musterd.team.steps.Steps`.
 
-    def __init__(self, outbox: Outbox, root: RunRow) -> None:
+    :param recovered: what earlier attempts stored.
+    """
+
+    def __init__(self, outbox: Outbox, root: RunRow, recovered: Recovered) -> None:
         self._outbox = outbox
         self._root = root
+        self._stored = recovered.steps
+        self._member_rows = recovered.members
         self._members: dict[str, RunRow] = {}
 
-    def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> None:
-        """Record what a run took from the world before its first turn; stored with the next commit."""
+    def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
+        """Record what a run takes from the world before its first turn, or give what an earlier attempt took."""
+        if (stored := self._earlier(path, StepKind.PREPARE, fingerprint)) is not None:
+            return loaded(stored)
         now = clock.now()
         step = self._step(path, StepKind.PREPARE, StepState.COMPLETED, fingerprint, now)
         step.ended_at, step.result = now, jsontext.dumps(taken)
         self._outbox.record(step)
+        return taken
 
     async def model(
         self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
     ) -> tuple[ModelAnswer, str]:
-        """Make one model call and record it; stored with the next commit."""
+        """Make one model call and record it, stored with the next commit; or give what is stored already."""
+        if (stored := self._earlier(path, StepKind.MODEL, fingerprint)) is not None and stored.result is not None:
+            return answer_of(stored), stored.result
         self._outbox.require_going()
         started_at = clock.now()
         answer = await call()
@@ -45,24 +57,24 @@ class Journal:
         """Commit what is recorded so far, and with it that these tool calls and members' runs begin."""
         now = clock.now()
         for start in members:
-            self._outbox.member_started(self._member_record(start))
+            if (row := self._member_rows.get(start.run_id)) is not None:
+                self._members[row.run_id] = row
+            else:
+                self._outbox.member_started(self._member_record(start))
         for intent in intents:
-            self._outbox.record(self._step(intent.path, intent.kind, StepState.STARTED, intent.fingerprint, now))
+            if self._earlier(intent.path, intent.kind, intent.fingerprint) is None:
+                self._outbox.record(self._step(intent.path, intent.kind, StepState.STARTED, intent.fingerprint, now))
         await self._outbox.commit()
 
     async def tool(self, intent: Intent, call: Callable[[], Awaitable[ToolStep]]) -> ToolStep:
-        """Do one tool call whose intent is stored, and commit its result."""
+        """Do one tool call whose intent is stored, and commit its result; or give the result that is stored."""
+        stored = self._earlier(intent.path, intent.kind, intent.fingerprint)
+        if stored is not None and stored.result is not None:
+            return tool_step_of(stored)
         done = await call()
         step = self._step(intent.path, intent.kind, done.state, intent.fingerprint, done.started_at)
         step.ended_at = done.started_at + done.seconds
-        step.result = jsontext.dumps(
-            {
-                "result": done.result,
-                "is_error": done.is_error,
-                "child_run_id": done.child_run_id,
-                "state_delta": done.state_delta,
-            }
-        )
+        step.result = tool_result_text(done)
         self._outbox.record(step)
         await self._outbox.commit()
         return done
@@ -76,6 +88,13 @@ class Journal:
     def first_token(self, at: float) -> None:
         """Note when the root's model gave its first text."""
         self._outbox.first_token(at)
+
+    def _earlier(self, path: str, kind: StepKind, fingerprint: str) -> StepRow | None:
+        """The step that an earlier attempt stored under this path."""
+        stored = self._stored.get(path)
+        if stored is not None and (stored.kind, stored.fingerprint) != (kind, fingerprint):
+            raise ReplayDiverged(f"The run cannot go on: step {path} would do something else than was stored there.")
+        return stored
 
     def _member_record(self, start: MemberStart) -> MemberRecord:
         root = self._root

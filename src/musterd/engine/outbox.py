@@ -25,6 +25,7 @@ from musterd.store.database import Database
 log = structlog.get_logger("musterd.engine")
 
 T = TypeVar("T")
+EventKey = tuple[str, str, str]
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -36,6 +37,7 @@ class Outbox:
         self._hub = hub
         self._lease = lease
         self._settings = settings
+        self._told: frozenset[EventKey] = frozenset()
         self._batch = Batch()
         self._open_delta: dict[str, Event] = {}
         self._added = 0
@@ -52,10 +54,16 @@ class Outbox:
 
     # --- what the loop calls ----------------------------------------------------------------------
 
+    def resume(self, told: frozenset[EventKey]) -> None:
+        """Go on where earlier attempts stopped: events with these keys are told already."""
+        self._told = told
+
     def emit(self, event: Event) -> None:
-        """Add an event; text of one run that follows text of the same run is joined to it."""
+        """Add an event that was not told before; text of one run that follows its own text is joined to it."""
         if event.kind is EventKind.CONTENT:
             self._emit_delta(event)
+        elif self._told and event.key in self._told:
+            return
         else:
             self._open_delta.pop(event.run_id, None)
             self._batch.events.append(event)

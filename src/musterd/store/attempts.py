@@ -12,7 +12,7 @@ from typing import Any
 from musterd.core import jsontext
 from musterd.core.errors import LeaseLost, MusterdError
 from musterd.core.events import Event
-from musterd.core.records import Output, RunRow, StepRow
+from musterd.core.records import Output, RunRow, StepRow, StepState
 from musterd.core.states import RunState
 from musterd.store import sessions
 from musterd.store.database import Statement, Tx
@@ -29,15 +29,10 @@ CLAIM = Statement(
         WHERE run_id IN (SELECT run_id FROM picked)
         RETURNING {RUN_COLUMNS}""",
 )
-FORGET_MEMBERS_IO = Statement(
-    "attempt_forget_members_io",
-    "DELETE FROM run_io WHERE run_id IN (SELECT run_id FROM runs WHERE root_id = :root AND parent_id IS NOT NULL)",
-)
-FORGET_MEMBERS = Statement("attempt_forget_members", "DELETE FROM runs WHERE root_id = :root AND parent_id IS NOT NULL")
-FORGET_STEPS = Statement("attempt_forget_steps", "DELETE FROM journal WHERE root_id = :root")
 GUARD = Statement(
     "attempt_guard",
-    """UPDATE runs SET next_event = next_event + :count, first_token_at = COALESCE(first_token_at, :first_token_at)
+    """UPDATE runs SET next_event = next_event + :count, first_token_at = COALESCE(first_token_at, :first_token_at),
+                       crashes = CASE WHEN :steps > 0 THEN 0 ELSE crashes END
        WHERE run_id = :root AND attempt = :attempt AND state = 'running' RETURNING next_event""",
 )
 SETTLE = Statement(
@@ -156,18 +151,11 @@ class Settled:
 
 
 async def claim(tx: Tx, worker: str, components: Sequence[str], limit: int, now: float) -> list[RunRow]:
-    """Take up to ``limit`` ready runs, those that wait longest first; each gets the next attempt number.
-
-    A run that was driven before begins from the start: what its earlier attempt stored is forgotten.
-    """
+    """Take up to ``limit`` ready runs, those that wait longest first; each gets the next attempt number."""
     rows = await tx.all(
         CLAIM, {"worker": worker, "components": jsontext.dumps(list(components)), "limit": limit, "now": now}
     )
     runs = [run_row(row) for row in rows]
-    for run in runs:
-        if run.attempt > 1:
-            for statement in (FORGET_MEMBERS_IO, FORGET_MEMBERS, FORGET_STEPS):
-                await tx.run(statement, {"root": run.run_id})
     return sorted(runs, key=lambda run: run.queued_at or 0.0)
 
 
@@ -180,6 +168,7 @@ async def append(tx: Tx, lease: Lease, batch: Batch) -> int:
         "root": lease.root_id,
         "attempt": lease.attempt,
         "count": len(batch.events),
+        "steps": sum(step.state is not StepState.STARTED for step in batch.steps),
         "first_token_at": batch.first_token_at,
     }
     row = await tx.one(GUARD, guard)
@@ -245,7 +234,7 @@ async def _write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
 
 async def add_events(tx: Tx, root_id: str, first_index: int, events: Sequence[Event]) -> None:
     """Store events under indexes that the caller allocated."""
-    payload = jsontext.dumps([[event.kind.value, event.run_id, event.at, event.data] for event in events])
+    payload = jsontext.dumps([[event.kind.value, event.run_id, event.at, event.data, event.place] for event in events])
     await tx.run(ADD_EVENTS, {"root": root_id, "first_index": first_index, "count": len(events), "payload": payload})
 
 

@@ -22,11 +22,13 @@ class Intent:
 
     :param path: its place in the run tree: never a run id, never a time.
     :param fingerprint: hash of component, tool and canonical arguments.
+    :param is_retry_safe: whether it may be made again when nobody can say whether it happened.
     """
 
     path: str
     kind: StepKind
     fingerprint: str
+    is_retry_safe: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,17 +81,23 @@ class MemberEnd:
 class Steps(Protocol):
     """Steps of one attempt, each recorded once under its path.
 
-    Every method that stores raises :class:`musterd.core.errors.LeaseLost` when the attempt is not the run's current
-    one.
+    A later attempt of a run finds what earlier ones stored: no stored step is done again.
+
+    :raises LeaseLost: from every method that stores, when the attempt is not the run's current one.
+    :raises ReplayDiverged: from every method, when what is stored under a path is another step.
     """
 
-    def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> None:
-        """Record what a run took from the world before its first turn; stored with the next commit."""
+    def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
+        """Record what a run takes from the world before its first turn; stored with the next commit.
+
+        :return: what counts: ``taken``, or what an earlier attempt took.
+        """
+        ...
 
     async def model(
         self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
     ) -> tuple[ModelAnswer, str]:
-        """Make one model call and record it; stored with the next commit.
+        """Make one model call and record it, stored with the next commit; or give what is stored already.
 
         :return: the answer, and its message as JSON text.
         """
@@ -99,7 +107,7 @@ class Steps(Protocol):
         """Commit what is recorded so far, and with it that these tool calls and members' runs begin."""
 
     async def tool(self, intent: Intent, call: Callable[[], Awaitable[ToolStep]]) -> ToolStep:
-        """Do one tool call whose intent is stored, and commit its result."""
+        """Do one tool call whose intent is stored, and commit its result; or give the result that is stored."""
         ...
 
     def member_ended(self, end: MemberEnd) -> None:

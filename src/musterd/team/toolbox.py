@@ -6,7 +6,7 @@ with the event that tells of it; results come back in the order of the calls.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic_ai.messages import ToolCallPart
 from pydantic_ai.tools import ToolDefinition
@@ -68,7 +68,7 @@ class Toolbox:
         planned = [self._plan(turn, number, part) for number, part in enumerate(parts)]
         for plan in planned:
             self._progress.output.tools.append(plan.call)
-            self._tell(EventKind.TOOL_CALL_STARTED, plan.call)
+            self._tell(EventKind.TOOL_CALL_STARTED, plan)
         members: list[MemberStart] = [
             member_start(self._world, self._run, plan.member, plan.intent.path, plan.arguments["task"])
             for plan in planned
@@ -109,6 +109,8 @@ class Toolbox:
                 self._plan_delegation(plan)
             else:
                 self._plan_tool(plan)
+        is_retry_safe = plan.tool is None or plan.tool.retry_safe  # a delegation's own steps are recorded, each once
+        plan.intent = replace(plan.intent, is_retry_safe=is_retry_safe or plan.refusal is not None)
         return plan
 
     def _over_limit(self) -> str | None:
@@ -146,7 +148,10 @@ class Toolbox:
     # --- making it --------------------------------------------------------------------------------
 
     async def _make(self, plan: Planned) -> ToolStep:
-        return await self._world.steps.tool(plan.intent, lambda: self._perform(plan))
+        step = await self._world.steps.tool(plan.intent, lambda: self._perform(plan))
+        if plan.call.is_error is None:  # an earlier attempt made it
+            self._finished(plan, step)
+        return step
 
     async def _perform(self, plan: Planned) -> ToolStep:
         if plan.refusal is not None:
@@ -165,7 +170,7 @@ class Toolbox:
             )
         else:
             raise AssertionError("a planned call is a tool, a delegation or a refusal")
-        self._finished(plan.call, step)
+        self._finished(plan, step)
         return step
 
     def _member_assignment(self, plan: Planned, member: Component) -> Assignment:
@@ -179,16 +184,17 @@ class Toolbox:
             depth=self._run.depth + 1,
         )
 
-    def _finished(self, call: ToolCall, step: ToolStep) -> None:
+    def _finished(self, plan: Planned, step: ToolStep) -> None:
+        call = plan.call
         call.result, call.is_error = step.result, step.is_error
         call.started_at, call.seconds, call.child_run_id = step.started_at, step.seconds, step.child_run_id
         call.stops_run = call.stops_run and not step.is_error
-        self._tell(EventKind.TOOL_CALL_COMPLETED, call)
+        self._tell(EventKind.TOOL_CALL_COMPLETED, plan)
         if step.is_error:
-            self._tell(EventKind.TOOL_CALL_ERROR, call)
+            self._tell(EventKind.TOOL_CALL_ERROR, plan)
 
-    def _tell(self, kind: EventKind, call: ToolCall) -> None:
-        self._world.tell(kind, self._run.run_id, {"tool": call.as_json()})
+    def _tell(self, kind: EventKind, plan: Planned) -> None:
+        self._world.tell(kind, self._run.run_id, {"tool": plan.call.as_json()}, plan.intent.path)
 
 
 def _arguments(part: ToolCallPart) -> tuple[JsonObject, str | None]:

@@ -1,0 +1,110 @@
+"""What a later attempt finds of earlier ones: stored steps, members, and what was told already."""
+
+import json
+from dataclasses import dataclass, field
+
+from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse
+
+from musterd.core import jsontext
+from musterd.core.events import Event, EventKind
+from musterd.core.jsontypes import JsonObject
+from musterd.core.records import RunRow, StepRow, Usage
+from musterd.models.call import ModelAnswer
+from musterd.store import events, journal, runs
+from musterd.store.database import Tx
+from musterd.team.conversation import NOTES
+from musterd.team.steps import ToolStep
+
+EventKey = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What earlier attempts stored; empty for a first one.
+
+    :param steps: by path.
+    :param members: rows of the members that began, by run id.
+    :param told: keys of the events that readers have; they are not told again.
+    :param superseded: streams that were cut off: that run's text from that event on is void.
+    """
+
+    steps: dict[str, StepRow] = field(default_factory=dict)
+    members: dict[str, RunRow] = field(default_factory=dict)
+    told: frozenset[EventKey] = frozenset()
+    superseded: list[JsonObject] = field(default_factory=list)
+
+    @property
+    def prepared(self) -> JsonObject | None:
+        """What the root took from the world before its first turn."""
+        stored = self.steps.get("p")
+        return None if stored is None else loaded(stored)
+
+
+async def load(tx: Tx, run: RunRow) -> Recovered:
+    """Read, at once, what earlier attempts of ``run`` stored."""
+    steps = {step.path: step for step in await journal.steps(tx, run.run_id)}
+    tree = {row.run_id: row for row in await runs.tree(tx, run.run_id)}
+    told: set[EventKey] = set()
+    open_streams: dict[str, tuple[int, Event]] = {}
+    for index, event in await events.every(tx, run.run_id):
+        if event.kind is EventKind.CONTENT:
+            continue
+        told.add(event.key)
+        if event.kind is EventKind.MODEL_REQUEST_STARTED:
+            open_streams[event.run_id] = (index, event)
+        elif event.kind is EventKind.MODEL_REQUEST_COMPLETED:
+            open_streams.pop(event.run_id, None)
+    superseded: list[JsonObject] = []
+    for run_id, (index, event) in open_streams.items():
+        if event.place not in steps and run_id in tree:
+            told = {key for key in told if not key[2].startswith(event.place)}  # it begins again, and says so
+            superseded.append({"run_id": run_id, "path": tree[run_id].path, "from_event_index": index})
+    members = {run_id: row for run_id, row in tree.items() if row.parent_id is not None}
+    return Recovered(steps, members, frozenset(told), superseded)
+
+
+def loaded(step: StepRow) -> JsonObject:
+    """The result of a step, as it was recorded."""
+    value: JsonObject = json.loads(step.result or "{}")
+    return value
+
+
+def answer_of(step: StepRow) -> ModelAnswer:
+    """The answer that a stored model step holds."""
+    response = ModelMessagesTypeAdapter.validate_json(f"[{step.result}]")[0]
+    if not isinstance(response, ModelResponse):
+        raise TypeError(f"step {step.path} does not hold a model's answer")
+    notes = (response.metadata or {}).get(NOTES) or {}
+    return ModelAnswer(
+        response=response,
+        usage=step.usage or Usage(),
+        seconds=notes.get("seconds", 0.0),
+        first_token_seconds=notes.get("first_token_seconds"),
+    )
+
+
+def tool_result_text(done: ToolStep) -> str:
+    """A tool call's result as it is recorded."""
+    return jsontext.dumps(
+        {
+            "result": done.result,
+            "is_error": done.is_error,
+            "seconds": done.seconds,
+            "child_run_id": done.child_run_id,
+            "state_delta": done.state_delta,
+        }
+    )
+
+
+def tool_step_of(step: StepRow) -> ToolStep:
+    """The result that a stored tool call or delegation holds."""
+    value = loaded(step)
+    return ToolStep(
+        result=value["result"],
+        is_error=value["is_error"],
+        started_at=step.started_at,
+        seconds=value["seconds"],
+        state=step.state,
+        child_run_id=value["child_run_id"],
+        state_delta=value["state_delta"],
+    )
