@@ -103,6 +103,7 @@ class Output:
     :param seconds: from the start of the run's first attempt to its end.
     :param session_state: the user's state after the run; None when there is none.
     :param error: why the run ended in ERROR: code, message, retryable.
+    :param requirements: what a paused run waits for, each as ``core.requirements.Requirement.as_json``.
     """
 
     content: Json = None
@@ -114,6 +115,7 @@ class Output:
     tools: list[ToolCall] = field(default_factory=list)
     session_state: JsonObject | None = None
     error: JsonObject | None = None
+    requirements: list[JsonObject] = field(default_factory=list)
 
     def as_json(self) -> JsonObject:
         """The output as a JSON object; what is empty is left out."""
@@ -124,6 +126,8 @@ class Output:
         for name in ("reasoning", "first_token_seconds", "seconds", "session_state", "error"):
             if (item := getattr(self, name)) not in (None, ""):
                 value[name] = item
+        if self.requirements:
+            value["requirements"] = self.requirements
         return value
 
     @classmethod
@@ -139,6 +143,7 @@ class Output:
             tools=[ToolCall.from_json(item) for item in value.get("tools", ())],
             session_state=value.get("session_state"),
             error=value.get("error"),
+            requirements=value.get("requirements", []),
         )
 
 

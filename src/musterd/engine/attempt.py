@@ -4,7 +4,7 @@ The attempt is the border where every failure of a run becomes an end that a cli
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -13,6 +13,7 @@ from musterd.core.errors import LeaseLost, LimitReached, RunFailed
 from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import RunRow
+from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
 from musterd.engine import recovery
 from musterd.engine.journal import Journal
@@ -22,14 +23,16 @@ from musterd.engine.recovery import Recovered
 from musterd.engine.resources import Resources
 from musterd.models.addresses import passes_image_addresses_on
 from musterd.specs import Component
-from musterd.store import attempt_input
+from musterd.store import attempt_input, attempts, pauses
 from musterd.store.attempt_input import HistoryWanted
 from musterd.store.attempts import CancelStored, End, Lease, Settled
+from musterd.store.pauses import DecisionStored, Pause
 from musterd.team import state
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.conversation import earlier_messages
-from musterd.team.delegation import end_event
+from musterd.team.delegation import end_event, pause_event
 from musterd.team.loop import Loop
+from musterd.team.pausing import Waits
 from musterd.team.steps import Emit
 from musterd.team.world import World
 
@@ -44,6 +47,7 @@ class Drive:
 
     state: RunState
     error: RunFailed | None = None
+    requirements: list[Requirement] = field(default_factory=list)
 
 
 class Attempt:
@@ -74,8 +78,12 @@ class Attempt:
         Cancelling this coroutine gives the attempt up: nothing more is written.
         """
         try:
-            how = await self._drive()
-            return await self._settle(how)
+            while True:
+                how = await self._drive()
+                try:
+                    return await self._settle(how)
+                except DecisionStored:  # what it waited for is decided meanwhile: go on
+                    self._loop = None
         except LeaseLost:
             log.warning("attempt lost its run", run_id=self._run.run_id, attempt=self._run.attempt)
             return None
@@ -169,6 +177,8 @@ class Attempt:
                 await asyncio.wait([self._driving])  # not awaited itself: a tool might not pass a cancel on
             self._driving.result()
             return Drive(RunState.COMPLETED)
+        except Waits as waits:
+            return Drive(RunState.PAUSED, requirements=waits.requirements)
         except RunFailed as error:
             return Drive(RunState.ERROR, error)
         except LeaseLost:
@@ -211,7 +221,7 @@ class Attempt:
             return await self._store_end(how, progress)
         except CancelStored:
             return await self._store_end(Drive(RunState.CANCELLED), progress)
-        except LeaseLost:
+        except (LeaseLost, DecisionStored):
             raise
         except Exception as error:
             log.exception("a run's end could not be stored as it was", run_id=self._run.run_id, exc_info=error)
@@ -220,6 +230,8 @@ class Attempt:
 
     async def _store_end(self, how: Drive, progress: Progress) -> Settled:
         run, loop = self._run, self._loop
+        if how.state is RunState.PAUSED:
+            return await self._store_pause(how, progress)
         output, at = progress.output, clock.now()
         kind, data = end_event(run.run_id, progress, how.state, how.error)
         if output.seconds is None:
@@ -237,4 +249,19 @@ class Attempt:
             messages=progress.messages,
             state_delta=state.delta(self._state_before, after),
         )
-        return await self._outbox.settle(end, Event(kind, run.run_id, at, data))
+        event = Event(kind, run.run_id, at, data)
+        return await self._outbox.settle(lambda tx, lease, batch: attempts.settle(tx, lease, batch, end), event)
+
+    async def _store_pause(self, how: Drive, progress: Progress) -> Settled:
+        run, output, at = self._run, progress.output, clock.now()
+        data = pause_event(how.requirements)
+        output.content, output.requirements = data["content"], data["requirements"]
+        pause = Pause(
+            at=at,
+            expires_at=at + self._resources.settings.pause_seconds,
+            session_id=run.session_id,
+            output=output,
+            messages=progress.messages,
+        )
+        event = Event(EventKind.RUN_PAUSED, run.run_id, at, data, f"attempt {run.attempt}")
+        return await self._outbox.settle(lambda tx, lease, batch: pauses.pause(tx, lease, batch, pause), event)

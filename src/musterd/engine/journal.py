@@ -1,18 +1,23 @@
 """The journal of an attempt: each step of the loop, recorded once under its place in the tree."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from musterd.core import clock, jsontext
 from musterd.core.errors import ReplayDiverged
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, RunRow, StepKind, StepRow, StepState
+from musterd.core.requirements import Requirement, RequirementKind, Verdict
 from musterd.core.states import RunState
 from musterd.engine.outbox import Outbox
 from musterd.engine.recovery import Recovered, answer_of, loaded, tool_result_text, tool_step_of
 from musterd.models.call import ModelAnswer
 from musterd.store.attempts import MemberRecord
 from musterd.team.conversation import message_text
+from musterd.team.pausing import Waits
 from musterd.team.steps import Intent, MemberEnd, MemberStart, ToolStep
+
+CUT_OFF = "The call was cut off, and whether it took effect is not known. It was not made again."
 
 
 class Journal:
@@ -26,6 +31,7 @@ class Journal:
         self._root = root
         self._stored = recovered.steps
         self._member_rows = recovered.members
+        self._approvals = recovered.approvals
         self._members: dict[str, RunRow] = {}
 
     def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
@@ -66,18 +72,64 @@ class Journal:
                 self._outbox.record(self._step(intent.path, intent.kind, StepState.STARTED, intent.fingerprint, now))
         await self._outbox.commit()
 
-    async def tool(self, intent: Intent, call: Callable[[], Awaitable[ToolStep]]) -> ToolStep:
+    async def tool(
+        self,
+        intent: Intent,
+        call: Callable[[], Awaitable[ToolStep]],
+        require: Callable[[RequirementKind], Requirement],
+    ) -> ToolStep:
         """Do one tool call whose intent is stored, and commit its result; or give the result that is stored."""
         stored = self._earlier(intent.path, intent.kind, intent.fingerprint)
         if stored is not None and stored.result is not None:
             return tool_step_of(stored)
-        done = await call()
+        if stored is not None and not intent.is_retry_safe:  # it was cut off: nobody can say whether it happened
+            known = await self._known_outcome(intent, stored, require)
+            if known is not None:
+                return await self._record_tool(intent, known)
+        return await self._record_tool(intent, await call())
+
+    async def _record_tool(self, intent: Intent, done: ToolStep) -> ToolStep:
         step = self._step(intent.path, intent.kind, done.state, intent.fingerprint, done.started_at)
         step.ended_at = done.started_at + done.seconds
         step.result = tool_result_text(done)
         self._outbox.record(step)
         await self._outbox.commit()
         return done
+
+    async def _known_outcome(
+        self, intent: Intent, stored: StepRow, require: Callable[[RequirementKind], Requirement]
+    ) -> ToolStep | None:
+        """What came of a call that was cut off, as far as a person or the team's rule says; None: make it again.
+
+        :raises Waits: a person has to say first.
+        """
+        approval = self._approvals.get(intent.path)
+        if approval is not None and approval.decision is not None:
+            self._outbox.decision_consumed(intent.path)
+            return await self._decided(intent, stored, approval.decision)
+        if intent.on_unknown == "retry":
+            return None
+        if intent.on_unknown == "fail":
+            return _outcome(stored, CUT_OFF, is_error=True)
+        if approval is not None:
+            raise Waits([approval.requirement])
+        requirement = replace(require(RequirementKind.UNKNOWN_OUTCOME), started_at=stored.started_at)
+        unknown = self._step(intent.path, intent.kind, StepState.UNKNOWN, intent.fingerprint, stored.started_at)
+        self._outbox.record(unknown)
+        self._outbox.requirement_opened(requirement)
+        await self._outbox.commit()
+        raise Waits([requirement])
+
+    async def _decided(self, intent: Intent, stored: StepRow, decision: JsonObject) -> ToolStep | None:
+        verdict = Verdict(decision["verdict"])
+        if verdict is Verdict.HAPPENED:
+            return _outcome(stored, decision["result"] or "", is_error=False)
+        if verdict is Verdict.REFUSED:
+            return _outcome(stored, decision["note"] or CUT_OFF, is_error=True)
+        now = clock.now()
+        self._outbox.record(self._step(intent.path, intent.kind, StepState.STARTED, intent.fingerprint, now))
+        await self._outbox.commit()
+        return None
 
     def member_ended(self, end: MemberEnd) -> None:
         """Record how a member's run ended; stored with the next commit."""
@@ -128,3 +180,14 @@ class Journal:
             attempt=self._root.attempt,
             started_at=started_at,
         )
+
+
+def _outcome(stored: StepRow, result: str, *, is_error: bool) -> ToolStep:
+    """What a person, or a rule, says came of a call that was cut off."""
+    return ToolStep(
+        result=result,
+        is_error=is_error,
+        started_at=stored.started_at,
+        seconds=0.0,
+        state=StepState.FAILED if is_error else StepState.COMPLETED,
+    )

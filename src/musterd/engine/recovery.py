@@ -9,8 +9,9 @@ from musterd.core import jsontext
 from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import RunRow, StepRow, Usage
+from musterd.core.requirements import ApprovalRow
 from musterd.models.call import ModelAnswer
-from musterd.store import events, journal, runs
+from musterd.store import approvals, events, journal, runs
 from musterd.store.database import Tx
 from musterd.team.conversation import NOTES
 from musterd.team.steps import ToolStep
@@ -25,12 +26,14 @@ class Recovered:
     :param steps: by path.
     :param members: rows of the members that began, by run id.
     :param told: keys of the events that readers have; they are not told again.
+    :param approvals: what waited for a person, by path; what was acted on already is left out.
     :param superseded: streams that were cut off: that run's text from that event on is void.
     """
 
     steps: dict[str, StepRow] = field(default_factory=dict)
     members: dict[str, RunRow] = field(default_factory=dict)
     told: frozenset[EventKey] = frozenset()
+    approvals: dict[str, ApprovalRow] = field(default_factory=dict)
     superseded: list[JsonObject] = field(default_factory=list)
 
     @property
@@ -60,7 +63,9 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
             told = {key for key in told if not key[2].startswith(event.place)}  # it begins again, and says so
             superseded.append({"run_id": run_id, "path": tree[run_id].path, "from_event_index": index})
     members = {run_id: row for run_id, row in tree.items() if row.parent_id is not None}
-    return Recovered(steps, members, frozenset(told), superseded)
+    waiting = await approvals.of_root(tx, run.run_id)
+    open_ones = {row.requirement.path: row for row in waiting if row.state in ("pending", "decided")}
+    return Recovered(steps, members, frozenset(told), open_ones, superseded)
 
 
 def loaded(step: StepRow) -> JsonObject:

@@ -5,16 +5,17 @@ current one and the run is running, and it hands out the event indexes. No row b
 run, or the run has ended: the transaction is given up.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from musterd.core import jsontext
+from musterd.core import clock, jsontext
 from musterd.core.errors import LeaseLost, MusterdError
 from musterd.core.events import Event
 from musterd.core.records import Output, RunRow, StepRow, StepState
+from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
-from musterd.store import sessions
+from musterd.store import approvals, sessions
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, RUN_FIELDS, run_params, run_row
 
@@ -43,6 +44,10 @@ SETTLE = Statement(
        WHERE run_id = :root AND attempt = :attempt AND state = 'running'
          AND (:state = 'cancelled' OR cancel_requested_at IS NULL)
        RETURNING next_event""",
+)
+RESUME_MEMBERS = Statement(
+    "members_resume",
+    "UPDATE runs SET state = 'running' WHERE root_id = :root AND parent_id IS NOT NULL AND state = 'paused'",
 )
 CANCEL_STORED = Statement(
     "attempt_cancel_stored",
@@ -75,7 +80,7 @@ END_MEMBER = Statement(
 CLOSE_MEMBERS = Statement(
     "members_close",
     """UPDATE runs SET state = :state, ended_at = :now, version = version + 1
-       WHERE root_id = :root AND parent_id IS NOT NULL AND state = 'running'""",
+       WHERE root_id = :root AND parent_id IS NOT NULL AND state IN ('running', 'paused')""",
 )
 PUT_OUTPUT = Statement(
     "run_output_put", "UPDATE run_io SET output = :output, messages = :messages WHERE run_id = :run_id"
@@ -88,7 +93,11 @@ PROMOTE = Statement(
 )
 
 
-class CancelStored(MusterdError):
+class NotSo(MusterdError):
+    """The run cannot end or pause in this way now."""
+
+
+class CancelStored(NotSo):
     """The run is to be cancelled; it cannot end in any other way."""
 
 
@@ -114,6 +123,8 @@ class MemberRecord:
 class Batch:
     """What one transaction of an attempt writes.
 
+    :param opened: requirements that begin to wait for a person.
+    :param consumed: paths of requirements whose decisions are acted on with these steps.
     :param first_token_at: when the root's model gave its first text, once known.
     :param on_indexed: told the index of the first event, inside the transaction, before the events are written.
     """
@@ -122,6 +133,8 @@ class Batch:
     steps: list[StepRow] = field(default_factory=list)
     started: list[MemberRecord] = field(default_factory=list)
     ended: list[MemberRecord] = field(default_factory=list)
+    opened: list[Requirement] = field(default_factory=list)
+    consumed: list[str] = field(default_factory=list)
     first_token_at: float | None = None
     on_indexed: "Callable[[Batch, int], None] | None" = None
 
@@ -150,12 +163,19 @@ class Settled:
     is_session_deleted: bool
 
 
+Settle = Callable[[Tx, Lease, Batch], Coroutine[Any, Any, Settled]]
+"""A store function that ends or pauses a run with the attempt's last batch."""
+
+
 async def claim(tx: Tx, worker: str, components: Sequence[str], limit: int, now: float) -> list[RunRow]:
     """Take up to ``limit`` ready runs, those that wait longest first; each gets the next attempt number."""
     rows = await tx.all(
         CLAIM, {"worker": worker, "components": jsontext.dumps(list(components)), "limit": limit, "now": now}
     )
     runs = [run_row(row) for row in rows]
+    for run in runs:
+        if run.attempt > 1:
+            await tx.run(RESUME_MEMBERS, {"root": run.run_id})
     return sorted(runs, key=lambda run: run.queued_at or 0.0)
 
 
@@ -175,7 +195,7 @@ async def append(tx: Tx, lease: Lease, batch: Batch) -> int:
     if row is None:
         raise LeaseLost
     first_index = int(row["next_event"]) - len(batch.events)
-    await _write(tx, lease, batch, first_index)
+    await write(tx, lease, batch, first_index)
     return first_index
 
 
@@ -201,11 +221,12 @@ async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
             raise CancelStored
         raise LeaseLost
     first_index = int(row["next_event"]) - len(batch.events)
-    await _write(tx, lease, batch, first_index)
+    await write(tx, lease, batch, first_index)
     # A member that is still open ends as its root does; one that ended before keeps its end.
     member_state = RunState.CANCELLED if end.state is not RunState.ERROR else RunState.ERROR
     await tx.run(CLOSE_MEMBERS, {"root": lease.root_id, "state": member_state.value, "now": end.at})
-    await _put_output(tx, lease.root_id, end.output, end.messages)
+    await tx.run(approvals.CLOSE, {"root": lease.root_id})
+    await put_output(tx, lease.root_id, end.output, end.messages)
     if session is not None:
         await sessions.merge_state(tx, session, end.state_delta or {}, end.at)
     promoted = await promote(tx, end.session_id)
@@ -218,12 +239,17 @@ async def promote(tx: Tx, lane: str) -> str | None:
     return None if row is None else str(row["run_id"])
 
 
-async def _write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
+async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
+    """Store what a batch holds; the caller has passed the guard."""
     for member in batch.started:
         await tx.run(ADD_RUN, run_params(member.run))
         await tx.run(ADD_IO, {"run_id": member.run.run_id, "input": member.input_text})
     for step in batch.steps:
         await tx.run(PUT_STEP, _step_params(step))
+    for requirement in batch.opened:
+        await approvals.add(tx, lease.root_id, requirement, None)
+    for path in batch.consumed:
+        await tx.run(approvals.CONSUME, {"root": lease.root_id, "path": path, "now": clock.now()})
     for member in batch.ended:
         await _end_member(tx, member)
     if batch.events:
@@ -265,10 +291,11 @@ async def _end_member(tx: Tx, member: MemberRecord) -> None:
             "error_code": output.error["code"] if output.error else None,
         },
     )
-    await _put_output(tx, run.run_id, output, member.messages)
+    await put_output(tx, run.run_id, output, member.messages)
 
 
-async def _put_output(tx: Tx, run_id: str, output: Output, messages: list[str]) -> None:
+async def put_output(tx: Tx, run_id: str, output: Output, messages: list[str]) -> None:
+    """Store what a run produced."""
     await tx.run(
         PUT_OUTPUT,
         {
