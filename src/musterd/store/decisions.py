@@ -47,7 +47,7 @@ async def _locked(tx: Tx, root_id: str) -> RunRow:
     row = await tx.one(acceptance.GET_RUN, {"run_id": root_id})
     if row is None:
         raise NotFound("Run not found")
-    await tx.one(sessions.GET, {"session_id": row["session_id"]})
+    await sessions.lock(tx, row["session_id"])
     locked = await tx.one(cancels.GET, {"run_id": root_id})
     if locked is None:
         raise NotFound("Run not found")

@@ -54,6 +54,7 @@ async def pause(tx: Tx, lease: Lease, batch: Batch, how: Pause) -> Settled:
     """
     ours = {"root": lease.root_id, "attempt": lease.attempt}
     params = {"count": len(batch.events), "expires_at": how.expires_at, "first_token_at": batch.first_token_at}
+    session = await sessions.lock(tx, how.session_id)
     row = await tx.one(PAUSE, {**ours, **params})
     if row is None:
         if await tx.one(attempts.CANCEL_STORED, ours) is not None:
@@ -65,6 +66,5 @@ async def pause(tx: Tx, lease: Lease, batch: Batch, how: Pause) -> Settled:
     await attempts.write(tx, lease, batch, first_index)
     await tx.run(PAUSE_MEMBERS, {"root": lease.root_id})
     await attempts.put_output(tx, lease.root_id, how.output, how.messages)
-    session = await tx.one(sessions.GET, {"session_id": how.session_id})
     promoted = await attempts.promote(tx, how.session_id)
-    return Settled(first_index, promoted, session is not None and session["deleted_at"] is not None)
+    return Settled(first_index, promoted, session is not None and session.deleted_at is not None)
