@@ -10,6 +10,7 @@ from typing import Literal
 
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.states import RunState
+from musterd.core.turns import OnBusy
 
 ComponentKind = Literal["team", "agent"]
 
@@ -196,6 +197,9 @@ class RunRow:
     lane: str | None = None
     seq: int | None = None
     holder: str | None = None
+    on_busy: OnBusy = OnBusy.ENQUEUE
+    priority: int = 0
+    hold_paused: bool = False
     attempt: int = 0
     crashes: int = 0
     worker: str | None = None
@@ -211,6 +215,7 @@ class RunRow:
     first_token_at: float | None = None
     ended_at: float | None = None
     not_before: float | None = None
+    deadline_at: float | None = None
     cancel_requested_at: float | None = None
     cancel_by: str | None = None
     error_code: str | None = None

@@ -88,7 +88,11 @@ PUT_OUTPUT = Statement(
 PROMOTE = Statement(
     "lane_promote",
     """UPDATE runs SET state = 'ready', holder = lane, version = version + 1
-       WHERE run_id = (SELECT run_id FROM runs WHERE lane = :lane AND state = 'queued' ORDER BY seq LIMIT 1)
+       WHERE run_id = COALESCE(
+           (SELECT run_id FROM runs WHERE lane = :lane AND state = 'queued' AND on_busy = 'interrupt'
+            ORDER BY seq LIMIT 1),
+           (SELECT run_id FROM runs WHERE lane = :lane AND state = 'queued' ORDER BY seq LIMIT 1))
+         AND NOT EXISTS (SELECT 1 FROM runs WHERE holder = :lane)
        RETURNING run_id""",
 )
 
@@ -168,7 +172,7 @@ Settle = Callable[[Tx, Lease, Batch], Coroutine[Any, Any, Settled]]
 
 
 async def claim(tx: Tx, worker: str, components: Sequence[str], limit: int, now: float) -> list[RunRow]:
-    """Take up to ``limit`` ready runs, those that wait longest first; each gets the next attempt number."""
+    """Take up to ``limit`` ready runs, by priority, then those that wait longest; each gets the next attempt number."""
     rows = await tx.all(
         CLAIM, {"worker": worker, "components": jsontext.dumps(list(components)), "limit": limit, "now": now}
     )
@@ -176,7 +180,7 @@ async def claim(tx: Tx, worker: str, components: Sequence[str], limit: int, now:
     for run in runs:
         if run.attempt > 1:
             await tx.run(RESUME_MEMBERS, {"root": run.run_id})
-    return sorted(runs, key=lambda run: run.queued_at or 0.0)
+    return sorted(runs, key=lambda run: (-run.priority, run.queued_at or 0.0))
 
 
 async def append(tx: Tx, lease: Lease, batch: Batch) -> int:
@@ -234,7 +238,10 @@ async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
 
 
 async def promote(tx: Tx, lane: str) -> str | None:
-    """Make the lane's next queued run ready; its id, or None. The caller holds the session and has freed the holder."""
+    """Make the lane's next queued run ready, where nobody holds the line: interrupters first, then by seq.
+
+    :return: its id, or None. The caller holds the session.
+    """
     row = await tx.one(PROMOTE, {"lane": lane})
     return None if row is None else str(row["run_id"])
 

@@ -7,7 +7,7 @@ from musterd.core.errors import Conflict, InvalidInput, NotFound
 from musterd.core.records import RunRow
 from musterd.core.requirements import ApprovalRow, Decision
 from musterd.core.states import RunState
-from musterd.store import acceptance, approvals, cancels, sessions
+from musterd.store import acceptance, approvals, cancels, lanes, sessions
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import run_row
 
@@ -73,8 +73,6 @@ async def _decide_one(
 
 
 async def _continue(tx: Tx, run: RunRow) -> None:
-    """Let a paused run go on: ready where its line is free, else first in the queue by its old place."""
-    is_free = await tx.one(acceptance.HOLDER, {"lane": run.lane}) is None
-    run.state = RunState.READY if is_free else RunState.QUEUED
-    run.holder = run.lane if is_free else None
+    """Let a paused run go on: ready where its line is free, else in the queue by its old place."""
+    await lanes.come_back(tx, run)
     await tx.run(CONTINUE, {"run_id": run.run_id, "state": run.state.value, "holder": run.holder})
