@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,31 @@ class Works:
     async def stored(self, run_id: str) -> list[tuple[int, Event]]:
         """The stored events."""
         return await self.records.events(run_id)
+
+    async def told(self, run_id: str, is_it: Callable[[Event], bool]) -> int:
+        """Wait until an event like this is stored; its index."""
+        reading = self.runs.subscribe(run_id)
+        try:
+            async for flush in reading.stored():
+                for offset, event in enumerate(flush.events):
+                    if is_it(event):
+                        return flush.first_index + offset
+            while await reading.wait(PATIENCE_SECONDS):
+                while (live := reading.take()) is not None:
+                    for offset, event in enumerate(live.events):
+                        if is_it(event):
+                            return live.first_index + offset
+        finally:
+            reading.close()
+        raise AssertionError(f"nothing like it was told of {run_id}")
+
+    async def kill(self) -> None:
+        """Stop at once, wherever everything is: nothing more is stored, and no run is handed over."""
+        engine = self.engine
+        for live in engine._live.values():
+            live.attempt._outbox.close()
+            live.task.cancel()
+        engine._live.clear()
 
     async def idle(self) -> None:
         """Wait until nothing is driven or claimed any more; every slot is free then."""

@@ -4,7 +4,7 @@ The attempt is the border where every failure of a run becomes an end that a cli
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -64,6 +64,7 @@ class Attempt:
         self._driving: asyncio.Task[None] | None = None
         self._is_cancelled = run.cancel_requested_at is not None
         self._state_before: JsonObject = {}
+        self._is_again = False
 
     def cancel(self) -> None:
         """Stop the loop where it is; what it produced is kept. The intent is stored already."""
@@ -83,7 +84,7 @@ class Attempt:
                 try:
                     return await self._settle(how)
                 except DecisionStored:  # what it waited for is decided meanwhile: go on
-                    self._loop = None
+                    self._loop, self._is_again = None, True
         except LeaseLost:
             log.warning("attempt lost its run", run_id=self._run.run_id, attempt=self._run.attempt)
             return None
@@ -98,7 +99,7 @@ class Attempt:
         if component is None:
             raise RuntimeError(f"{run.component_kind} {run.component_id} is not served here")
         await resources.models.load(component)
-        recovered = await self._recover() if run.attempt > 1 else Recovered()
+        recovered = await self._recover(component) if run.attempt > 1 or self._is_again else Recovered()
         spec, earlier = component.spec, recovered.prepared
         wanted = HistoryWanted(
             is_shown=spec.add_history_to_context,
@@ -122,6 +123,7 @@ class Attempt:
             threads=resources.threads,
             dependencies=options.get("dependencies") or {},
             metadata=options.get("metadata") or {},
+            call_ids=recovered.call_ids,
         )
         initial = {**(spec.session_state or {}), **found.state, **options.get("session_state", {})}
         assignment = Assignment(
@@ -142,15 +144,23 @@ class Attempt:
         )
         return Loop(world, assignment)
 
-    async def _recover(self) -> Recovered:
+    async def _recover(self, component: Component) -> Recovered:
         """Find what earlier attempts stored, and say which of what they streamed is void."""
         run = self._run
+        await self._outbox.commit()  # where this attempt itself drove before
         recovered = await until_available(
             lambda: self._resources.database.scan(lambda tx: recovery.load(tx, run)), run.run_id
         )
+        if not recovered.told:  # no reader saw it begin: it does now
+            return recovered
         self._outbox.resume(recovered.told)
-        data: JsonObject = {"attempt": run.attempt, "reason": "recovered", "superseded": recovered.superseded}
-        self._outbox.emit(Event(EventKind.RUN_CONTINUED, run.run_id, clock.now(), data, f"attempt {run.attempt}"))
+        is_decided = any(row.state == "decided" for row in recovered.approvals.values())
+        data: JsonObject = {"attempt": run.attempt, "reason": "decided" if is_decided else "recovered"}
+        emit, now, place = self._emit_for(component), clock.now(), f"attempt {run.attempt}"
+        told = {**data, "superseded": recovered.superseded}
+        emit(Event(EventKind.RUN_CONTINUED, run.run_id, now, told, place))
+        for member in recovered.continued:
+            emit(Event(EventKind.RUN_CONTINUED, member, now, data, place))
         return recovered
 
     def _emit_for(self, component: Component) -> Emit:
@@ -234,8 +244,8 @@ class Attempt:
             return await self._store_pause(how, progress)
         output, at = progress.output, clock.now()
         kind, data = end_event(run.run_id, progress, how.state, how.error)
-        if output.seconds is None:
-            output.seconds = max(at - (run.started_at or at), 0.0)
+        if output.seconds is None or run.attempt > 1:  # its own clock knows nothing of earlier attempts
+            output.seconds = self._seconds(at)
         is_loops = loop is not None and progress is loop.progress
         after = loop.run.state if loop is not None and is_loops else self._state_before
         output.session_state = after or None
@@ -253,9 +263,15 @@ class Attempt:
         return await self._outbox.settle(lambda tx, lease, batch: attempts.settle(tx, lease, batch, end), event)
 
     async def _store_pause(self, how: Drive, progress: Progress) -> Settled:
-        run, output, at = self._run, progress.output, clock.now()
-        data = pause_event(how.requirements)
-        output.content, output.requirements = data["content"], data["requirements"]
+        run, loop, at = self._run, self._loop, clock.now()
+        data = pause_event(run.component_kind, how.requirements)
+        output = replace(  # the loop's own goes on, or is what a cancel that comes first keeps
+            progress.output,
+            content=data["content"],
+            requirements=data["requirements"],
+            seconds=self._seconds(at),
+            session_state=(loop.run.state if loop is not None else self._state_before) or None,
+        )
         pause = Pause(
             at=at,
             expires_at=at + self._resources.settings.pause_seconds,
@@ -265,3 +281,7 @@ class Attempt:
         )
         event = Event(EventKind.RUN_PAUSED, run.run_id, at, data, f"attempt {run.attempt}")
         return await self._outbox.settle(lambda tx, lease, batch: pauses.pause(tx, lease, batch, pause), event)
+
+    def _seconds(self, at: float) -> float:
+        """How long the run has taken so far, from its first attempt on."""
+        return max(at - (self._run.started_at or at), 0.0)

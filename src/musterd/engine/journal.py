@@ -113,7 +113,10 @@ class Journal:
             return _outcome(stored, CUT_OFF, is_error=True)
         if approval is not None:
             raise Waits([approval.requirement])
-        requirement = replace(require(RequirementKind.UNKNOWN_OUTCOME), started_at=stored.started_at)
+        asked = require(RequirementKind.UNKNOWN_OUTCOME)
+        # Its own id for each time it is cut off: an old decision that is sent again says nothing about the new call.
+        own_id = clock.derived_id(asked.id, str(self._root.attempt))
+        requirement = replace(asked, id=own_id, started_at=stored.started_at)
         unknown = self._step(intent.path, intent.kind, StepState.UNKNOWN, intent.fingerprint, stored.started_at)
         self._outbox.record(unknown)
         self._outbox.requirement_opened(requirement)

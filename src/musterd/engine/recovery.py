@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse
 
 from musterd.core import jsontext
-from musterd.core.events import Event, EventKind
+from musterd.core.events import END_EVENTS, Event, EventKind
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import RunRow, StepRow, Usage
+from musterd.core.records import RunRow, StepKind, StepRow, Usage
 from musterd.core.requirements import ApprovalRow
 from musterd.models.call import ModelAnswer
 from musterd.store import approvals, events, journal, runs
@@ -37,6 +37,23 @@ class Recovered:
     superseded: list[JsonObject] = field(default_factory=list)
 
     @property
+    def call_ids(self) -> set[str]:
+        """The ids of the tool calls that models made: no other call of the tree may have one of them."""
+        answers = [loaded(step) for step in self.steps.values() if step.kind is StepKind.MODEL]
+        parts = [part for answer in answers for part in answer.get("parts", ())]
+        return {part["tool_call_id"] for part in parts if part["part_kind"] == "tool-call"}
+
+    @property
+    def continued(self) -> list[str]:
+        """The members' runs that waited for a person and go on: something was decided about them or below them."""
+        found: dict[str, None] = {}
+        for approval in self.approvals.values():
+            run_id = approval.requirement.run_id if approval.state == "decided" else None
+            while run_id is not None and (row := self.members.get(run_id)) is not None:
+                found[run_id], run_id = None, row.parent_id
+        return list(found)
+
+    @property
     def prepared(self) -> JsonObject | None:
         """What the root took from the world before its first turn."""
         stored = self.steps.get("p")
@@ -55,7 +72,7 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
         told.add(event.key)
         if event.kind is EventKind.MODEL_REQUEST_STARTED:
             open_streams[event.run_id] = (index, event)
-        elif event.kind is EventKind.MODEL_REQUEST_COMPLETED:
+        elif event.kind is EventKind.MODEL_REQUEST_COMPLETED or event.kind in END_EVENTS:
             open_streams.pop(event.run_id, None)
     superseded: list[JsonObject] = []
     for run_id, (index, event) in open_streams.items():

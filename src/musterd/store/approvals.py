@@ -10,7 +10,8 @@ ADD = Statement(
     "approval_add",
     """INSERT INTO approvals (id, root_id, run_id, path, kind, state, request, created_at, expires_at)
        VALUES (:id, :root_id, :run_id, :path, :kind, 'pending', :request, :created_at, :expires_at)
-       ON CONFLICT (root_id, path) DO UPDATE SET state = 'pending', request = excluded.request, decision = NULL,
+       ON CONFLICT (root_id, path) DO UPDATE SET id = excluded.id, state = 'pending', request = excluded.request,
+           decision = NULL,
            created_at = excluded.created_at, decided_at = NULL, consumed_at = NULL, expires_at = excluded.expires_at""",
 )
 OF_ROOT = Statement(
@@ -22,7 +23,7 @@ CONSUME = Statement(
     "UPDATE approvals SET state = 'consumed', consumed_at = :now WHERE root_id = :root AND path = :path",
 )
 CLOSE = Statement(
-    "approvals_close", "UPDATE approvals SET state = 'closed' WHERE root_id = :root AND state = 'pending'"
+    "approvals_close", "UPDATE approvals SET state = 'closed' WHERE root_id = :root AND state IN ('pending', 'decided')"
 )
 
 

@@ -47,7 +47,8 @@ SETTLE = Statement(
 )
 RESUME_MEMBERS = Statement(
     "members_resume",
-    "UPDATE runs SET state = 'running' WHERE root_id = :root AND parent_id IS NOT NULL AND state = 'paused'",
+    """UPDATE runs SET state = 'running', version = version + 1
+       WHERE root_id = :root AND parent_id IS NOT NULL AND state = 'paused'""",
 )
 CANCEL_STORED = Statement(
     "attempt_cancel_stored",
@@ -65,6 +66,7 @@ PUT_STEP = Statement(
        VALUES
          (:root_id, :path, :kind, :state, :fingerprint, :attempt, :started_at, :ended_at, :result, :usage, :codec)
        ON CONFLICT (root_id, path) DO UPDATE SET state = excluded.state, attempt = excluded.attempt,
+           started_at = CASE WHEN excluded.state = 'started' THEN excluded.started_at ELSE journal.started_at END,
            ended_at = excluded.ended_at, result = excluded.result, usage = excluded.usage""",
 )
 ADD_RUN = Statement(

@@ -33,6 +33,8 @@ async def decide(tx: Tx, root_id: str, decisions: Sequence[Decision], by: str, n
     """
     run = await _locked(tx, root_id)
     rows = await approvals.of_root(tx, root_id)
+    if run.state is not RunState.PAUSED and not (rows and decisions):
+        raise Conflict(ALREADY)
     for decision in decisions:
         await _decide_one(tx, run, rows, decision, by, now)
     if run.state is RunState.PAUSED:

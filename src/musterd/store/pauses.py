@@ -19,7 +19,8 @@ PAUSE = Statement(
 )
 PAUSE_MEMBERS = Statement(
     "members_pause",
-    "UPDATE runs SET state = 'paused' WHERE root_id = :root AND parent_id IS NOT NULL AND state = 'running'",
+    """UPDATE runs SET state = 'paused', version = version + 1
+       WHERE root_id = :root AND parent_id IS NOT NULL AND state = 'running'""",
 )
 STILL_OURS = Statement(
     "attempt_still_ours",

@@ -7,10 +7,10 @@ from typing import Protocol
 from pydantic_ai.tools import ToolDefinition
 
 from musterd.core import clock
-from musterd.core.errors import RunFailed
+from musterd.core.errors import ReplayDiverged, RunFailed
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import Output, StepState
+from musterd.core.records import ComponentKind, Output, StepState
 from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
 from musterd.specs import Component
@@ -82,12 +82,15 @@ async def drive_member(world: World, run: Assignment, make_loop: Callable[[World
     step_state, is_error = StepState.COMPLETED, False
     try:
         output = await loop.drive()
+    except ReplayDiverged:  # no member's failure: the whole run cannot go on
+        raise
     except RunFailed as error:
         result, step_state, is_error = f"{run.component.name} failed: {error.message}", StepState.FAILED, True
         _end(world, run, loop.progress, RunState.ERROR, error)
     except Waits as waits:
-        data = pause_event(waits.requirements)
-        world.tell(EventKind.RUN_PAUSED, run.run_id, data, f"{waits.requirements[0].id}/paused")
+        waiting_for = ",".join(requirement.id for requirement in waits.requirements)
+        data = pause_event(run.component.kind, waits.requirements)
+        world.tell(EventKind.RUN_PAUSED, run.run_id, data, f"{waiting_for}/paused")
         raise
     except asyncio.CancelledError:
         _end(world, run, loop.progress, RunState.CANCELLED)
@@ -115,10 +118,10 @@ def _end(world: World, run: Assignment, progress: Progress, how: RunState, error
     )
 
 
-def pause_event(requirements: Sequence[Requirement]) -> JsonObject:
-    """What the event of a pause tells."""
+def pause_event(kind: ComponentKind, requirements: Sequence[Requirement]) -> JsonObject:
+    """What the event of a pause tells, in a run of a team or an agent."""
     return {
-        "content": pause_text(requirements),
+        "content": pause_text(kind, requirements),
         "requirements": [requirement.as_json() for requirement in requirements],
     }
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from musterd.core.errors import MusterdError
+from musterd.core.records import ComponentKind
 from musterd.core.requirements import Requirement
 
 
@@ -13,17 +14,18 @@ class Waits(MusterdError):
     """
 
     def __init__(self, requirements: Sequence[Requirement]) -> None:
-        super().__init__(pause_text(requirements))
+        super().__init__()
         self.requirements = list(requirements)
 
 
-def pause_text(requirements: Sequence[Requirement]) -> str:
-    """What is needed, in words, for whoever reads the paused run."""
+def pause_text(kind: ComponentKind, requirements: Sequence[Requirement]) -> str:
+    """What is needed, in words, for whoever reads the paused run of a team or an agent."""
     lines = [
         f"- {'team' if found.component_kind == 'team' else found.component_name}: {found.tool.name} {_need(found)}"
         for found in requirements
     ]
-    return "\n".join(["The run is paused. The following require input:", *lines])
+    paused = "Team run paused" if kind == "team" else "Run paused"
+    return "\n".join([f"{paused}. The following require input:", *lines])
 
 
 def _need(requirement: Requirement) -> str:

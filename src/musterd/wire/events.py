@@ -240,7 +240,7 @@ def _cancelled(event: Event, who: RunIdentity) -> dict[str, Any]:
 
 
 def _paused(event: Event, who: RunIdentity) -> dict[str, Any]:
-    requirements = requirement_objects(event.data.get("requirements") or ())
+    requirements = requirement_objects(event.data.get("requirements") or (), event.run_id)
     tools = [item["tool_execution"] for item in requirements if item.get("tool_execution")]
     return {
         "content": event.data.get("content") or "",

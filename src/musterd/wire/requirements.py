@@ -14,8 +14,11 @@ from musterd.core.requirements import Decision, Requirement, Verdict
 from musterd.wire.tools import tool_object
 
 
-def requirement_object(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored requirement as Agno's object, with ``kind`` and ``started_at`` of ours."""
+def requirement_object(stored: Mapping[str, Any], of_run: str) -> dict[str, Any]:
+    """A stored requirement as Agno's object, with ``kind`` and ``started_at`` of ours.
+
+    :param of_run: the run that shows it: of another one's it says whose it is.
+    """
     requirement = Requirement.from_json(dict(stored))
     value: dict[str, Any] = {
         "id": requirement.id,
@@ -25,16 +28,16 @@ def requirement_object(stored: Mapping[str, Any]) -> dict[str, Any]:
     }
     if requirement.started_at is not None:
         value["started_at"] = requirement.started_at
-    if requirement.component_kind == "agent":
+    if requirement.run_id != of_run:
         value["member_agent_id"] = requirement.component_id
         value["member_agent_name"] = requirement.component_name
         value["member_run_id"] = requirement.run_id
     return value
 
 
-def requirement_objects(stored: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Stored requirements as Agno's objects."""
-    return [requirement_object(item) for item in stored]
+def requirement_objects(stored: Iterable[Mapping[str, Any]], of_run: str) -> list[dict[str, Any]]:
+    """Stored requirements as Agno's objects, as the run ``of_run`` shows them."""
+    return [requirement_object(item, of_run) for item in stored]
 
 
 def parse_decisions(values: Mapping[str, Any]) -> list[Decision]:
@@ -72,6 +75,8 @@ def _items(values: Mapping[str, Any], field: str) -> list[dict[str, Any]]:
 def _decision(item: Mapping[str, Any], field: str) -> Decision | None:
     tool = item.get("tool_execution") if field == "requirements" else item
     tool = tool if isinstance(tool, dict) else {}
+    if field == "tools" and tool.get("tool_call_error") is not None:
+        return None  # a client may send back all tools of the run: this call is over
     key = item.get("id") if field == "requirements" else item.get("tool_call_id")
     if not isinstance(key, str) or not key:
         name = "id" if field == "requirements" else "tool_call_id"

@@ -58,8 +58,8 @@ def error_event(view: RunView) -> dict[str, Any]:
 def paused_event(view: RunView) -> dict[str, Any]:
     """The event that tells what a paused run waits for, as ``events`` of the run shows it."""
     event = _last_event(view, "RunPaused")
-    event["content"] = content_of(view)
-    requirements = requirement_objects(view.output.requirements if view.output else ())
+    event["content"] = content_of(view) or ""
+    requirements = requirement_objects(view.output.requirements if view.output else (), view.row.run_id)
     event["tools"] = [found["tool_execution"] for found in requirements]
     event["requirements"] = requirements
     return event
@@ -88,7 +88,7 @@ def content_of(view: RunView) -> Any:
     if state is RunState.ERROR:
         error = output.error if output else None
         return (error or {}).get("message") or content or RunFailed().message
-    if state is RunState.CANCELLED and content in (None, ""):
+    if state is RunState.CANCELLED and (content in (None, "") or (output and output.requirements)):
         return cancel_reason(view.row.run_id)
     return content
 
@@ -120,6 +120,17 @@ def metrics_of(view: RunView) -> dict[str, Any]:
     """``metrics`` of the run: ``{}`` until it has ended or paused."""
     row = view.row
     return run_metrics(view.output, row.model, row.model_provider) if row.state.is_settled else {}
+
+
+def tools_of(view: RunView) -> list[dict[str, Any]]:
+    """The run's tool calls, in order; those that a paused run waits for as its requirements show them."""
+    if view.output is None:
+        return []
+    shown = requirement_objects(view.output.requirements, view.row.run_id)
+    waiting = {item["tool_execution"]["tool_call_id"]: item["tool_execution"] for item in shown}
+    is_paused = view.row.state is RunState.PAUSED
+    tools = [tool_object(call) for call in view.output.tools]
+    return [waiting.get(tool["tool_call_id"], tool) if is_paused else tool for tool in tools]
 
 
 def _team_output(view: RunView, is_post: bool) -> dict[str, Any]:
@@ -207,11 +218,9 @@ def _add_conversation(value: dict[str, Any], view: RunView, is_post: bool) -> No
         value["messages"] = messages
     if (metadata := view.input.options.get("metadata")) is not None:
         value["metadata"] = metadata
-    tools = [tool_object(call) for call in output.tools] if output else []
+    tools = tools_of(view)
     if state is RunState.PAUSED and output:
-        value["requirements"] = requirement_objects(output.requirements)
-        waiting = {found["tool_execution"]["tool_call_id"]: found["tool_execution"] for found in value["requirements"]}
-        tools = [waiting.get(tool["tool_call_id"], tool) for tool in tools]
+        value["requirements"] = requirement_objects(output.requirements, view.row.run_id)
     if tools or (is_post and state is RunState.COMPLETED):
         value["tools"] = tools
 
