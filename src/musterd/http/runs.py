@@ -111,8 +111,6 @@ class RunOperations:
         asked = await read_continue(request, server.settings)
         server.require_ready()
         before = (await server.runs.view(component, run_id, asked.session_id, caller)).row
-        if self._kind == "agent" and before.state is RunState.PAUSED and not asked.decisions:
-            raise InvalidInput.at(("body", "tools"), "missing", "No tool that the run waits for has a decision")
         run = await server.runs.decide(component, run_id, asked.session_id, asked.decisions, caller)
         if asked.background:
             return self._receipt(request, component, run, is_replay=True)

@@ -35,6 +35,8 @@ async def decide(tx: Tx, root_id: str, decisions: Sequence[Decision], by: str, n
     rows = await approvals.of_root(tx, root_id)
     if run.state is not RunState.PAUSED and not (rows and decisions):
         raise Conflict(ALREADY)
+    if run.component_kind == "agent" and not decisions:
+        raise InvalidInput.at(("body", "tools"), "missing", "No tool that the run waits for has a decision")
     for decision in decisions:
         await _decide_one(tx, run, rows, decision, by, now)
     if run.state is RunState.PAUSED:
