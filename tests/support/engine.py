@@ -10,6 +10,7 @@ from musterd import Agent, Settings, Team
 from musterd.core import clock
 from musterd.core.events import Event
 from musterd.core.records import Caller, Input, RunRow, RunView
+from musterd.engine.embedded import EmbeddedEngine
 from musterd.http.server import Server
 from musterd.service.reading import Reading
 from musterd.service.runs import Wanted
@@ -88,12 +89,8 @@ class Works:
         raise AssertionError(f"nothing like it was told of {run_id}")
 
     async def kill(self) -> None:
-        """Stop at once, wherever everything is: nothing more is stored, and no run is handed over."""
-        engine = self.engine
-        for live in engine._live.values():
-            live.attempt._outbox.close()
-            live.task.cancel()
-        engine._live.clear()
+        """Cut every attempt off where it is: nothing more of it is stored."""
+        await cut_off(self.engine)
 
     async def idle(self) -> None:
         """Wait until nothing is driven or claimed any more; every slot is free then."""
@@ -108,6 +105,16 @@ class Works:
 
 async def _nothing(tx: Tx) -> None:
     pass
+
+
+async def cut_off(engine: EmbeddedEngine) -> None:
+    """End every attempt of an engine where it is, as a crash does: what is not stored by now never is."""
+    tasks = [live.task for live in engine._live.values()]
+    for live in list(engine._live.values()):
+        live.attempt._outbox.close()
+        live.task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=PATIENCE_SECONDS)
 
 
 async def read_all(reading: Reading, is_new: bool = True) -> list[tuple[int, Event]]:
