@@ -19,7 +19,8 @@ from tests.support.crashes import CountedModel, Fuse, Shown, check_calls, check_
 from tests.support.engine import Works, running, works_on
 
 DEEP = '<DELEGATE deep: <TOOL mark {"n": 1}> || DELEGATE deep: <WORDS 4>>'
-MESSAGE = f'[[DELEGATE inner: {DEEP} || DELEGATE one: <TOOL mark {{"n": 2}}> || DELEGATE two: <WORDS 5>]]'
+SIDE = 'DELEGATE one: <TOOL mark {"n": 2}> || DELEGATE two: <WORDS 5> || DELEGATE two: <ERROR 400>'
+MESSAGE = f"[[DELEGATE inner: {DEEP} || {SIDE}]]"
 STATE = {"n1": 1, "n2": 2}
 MOMENTS = 120
 """More than there are in a run without crashes."""
@@ -51,7 +52,7 @@ class World:
         return mark
 
     def works(self) -> Works:
-        return works_on(self.file, teams=[self.team], delta_seconds=0.001, drain_seconds=0.05)
+        return works_on(self.file, teams=[self.team], delta_seconds=0, drain_seconds=0.05)
 
     def done(self, path: str, key: str) -> int:
         """How often a step was done."""
@@ -63,6 +64,7 @@ class World:
         async with running(self.works()) as works:
             stored = await stored_steps(works.records, "r1")
             before = {path: self.done(path, key) for path, key in stored.items()}
+            self.fuse.between = works.stored_so_far
             if moments is not None:
                 self.fuse.arm(moments)
             if not self.crashes:
@@ -76,6 +78,7 @@ class World:
                 ending.cancel()
                 self.crashes += 1
                 await works.kill()
+            self.fuse.between = None
             self.fuse.disarm()
             assert {path: self.done(path, key) for path, key in stored.items()} == before, "no stored step is repeated"
             return None if has_died else await ending
@@ -149,7 +152,8 @@ async def test_a_run_that_is_killed_anywhere_comes_to_the_same(
     for index, event in told:
         screen.read(index, event)
     for run in [view, *members]:
-        assert run.row.state is RunState.COMPLETED
-        assert screen.text(run.row.run_id) == (run.output and run.output.content)
-    assert len(members) == 5
+        has_failed = run.input.message == "[[ERROR 400]]"
+        assert run.row.state is (RunState.ERROR if has_failed else RunState.COMPLETED)
+        assert screen.text(run.row.run_id) == ("" if has_failed else run.output and run.output.content)
+    assert len(members) == 6
     assert rows == [{"state": '{"n1":1,"n2":2}'}]

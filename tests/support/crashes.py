@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +24,7 @@ class Fuse:
     """Counts moments. At the chosen one, and ever after, nothing goes on: as in a process that died there."""
 
     def __init__(self) -> None:
+        self.between: Callable[[], Awaitable[None]] | None = None
         self.disarm()
 
     def arm(self, moments: int) -> None:
@@ -36,7 +37,9 @@ class Fuse:
         self.blown = asyncio.Event()
 
     async def tick(self) -> None:
-        """One moment."""
+        """One moment; ``between`` moments, what else is under way goes on."""
+        if self.between is not None:
+            await self.between()
         if self._left is None:
             return
         self._left -= 1

@@ -1,6 +1,7 @@
 """What a later attempt finds of earlier ones: stored steps, members, and what was told already."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse
@@ -64,25 +65,42 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
     """Read, at once, what earlier attempts of ``run`` stored."""
     steps = {step.path: step for step in await journal.steps(tx, run.run_id)}
     tree = {row.run_id: row for row in await runs.tree(tx, run.run_id)}
-    told: set[EventKey] = set()
-    open_streams: dict[str, tuple[int, Event]] = {}
-    for index, event in await events.every(tx, run.run_id):
-        if event.kind is EventKind.CONTENT:
-            continue
-        told.add(event.key)
-        if event.kind is EventKind.MODEL_REQUEST_STARTED:
-            open_streams[event.run_id] = (index, event)
-        elif event.kind is EventKind.MODEL_REQUEST_COMPLETED or event.kind in END_EVENTS:
-            open_streams.pop(event.run_id, None)
-    superseded: list[JsonObject] = []
-    for run_id, (index, event) in open_streams.items():
-        if event.place not in steps and run_id in tree:
-            told = {key for key in told if not key[2].startswith(event.place)}  # it begins again, and says so
-            superseded.append({"run_id": run_id, "path": tree[run_id].path, "from_event_index": index})
+    told, cut_off = _told_so_far(await events.every(tx, run.run_id))
+    superseded: list[JsonObject] = [
+        {"run_id": run_id, "path": tree[run_id].path, "from_event_index": index} for run_id, index in cut_off.items()
+    ]
     members = {run_id: row for run_id, row in tree.items() if row.parent_id is not None}
     waiting = await approvals.of_root(tx, run.run_id)
     open_ones = {row.requirement.path: row for row in waiting if row.state in ("pending", "decided")}
     return Recovered(steps, members, frozenset(told), open_ones, superseded)
+
+
+def _told_so_far(found: Iterable[tuple[int, Event]]) -> tuple[set[EventKey], dict[str, int]]:
+    """What need not be told again, and the streams that were cut off: by run, the index of their beginning.
+
+    A stream that is void begins again, and says so: whatever was told of it is told anew.
+    """
+    told: set[EventKey] = set()
+    streams: dict[str, tuple[int, str]] = {}
+    for index, event in found:
+        if event.kind is EventKind.CONTENT:
+            continue
+        if event.kind is EventKind.MODEL_REQUEST_STARTED:
+            streams[event.run_id] = (index, event.place)
+        elif event.kind is EventKind.MODEL_REQUEST_COMPLETED or event.kind in END_EVENTS:
+            streams.pop(event.run_id, None)
+        elif event.kind is EventKind.RUN_CONTINUED:
+            for item in event.data.get("superseded", ()):  # those are void already
+                if (stream := streams.pop(item["run_id"], None)) is not None:
+                    told = _without(told, stream[1])
+        told.add(event.key)
+    for _, place in streams.values():
+        told = _without(told, place)
+    return told, {run_id: index for run_id, (index, _) in streams.items()}
+
+
+def _without(told: set[EventKey], place: str) -> set[EventKey]:
+    return {key for key in told if not key[2].startswith(place)}
 
 
 def loaded(step: StepRow) -> JsonObject:
