@@ -35,7 +35,7 @@ class World:
         self.effects: Counter[str] = Counter()
         mark = self._mark()
         deep = Agent(id="deep", tools=[mark])
-        members = [Team(id="inner", members=[deep]), Agent(id="one", tools=[mark]), Agent(id="two")]
+        members: list[Agent | Team] = [Team(id="inner", members=[deep]), Agent(id="one", tools=[mark]), Agent(id="two")]
         self.team = Team(id="team", model=self.model, members=members)
         self.crashes = 0
 

@@ -72,6 +72,7 @@ async def test_a_team_goes_on_with_the_same_members_runs(engines: Engines, model
     async with engines(teams=[team]) as first:
         await first.start("[[DELEGATE helper: <SAY done>]]", "r1")
         await hold.reached.wait()
+        await first.told("r1", lambda event: event.place == "t0/c0/t0/m")
         before = [view.row.run_id for view in await first.runs.members("r1")]
     hold.release()
     async with engines(teams=[team]) as second:
