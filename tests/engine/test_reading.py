@@ -14,6 +14,7 @@ from musterd.core.states import RunState
 from musterd.engine.hub import Hub
 from musterd.engine.outbox import Outbox
 from musterd.service.reading import Reading
+from musterd.store import attempts
 from musterd.store.attempts import End, Lease
 from musterd.store.sqlite import SqliteDatabase
 from tests.engine.conftest import Engines
@@ -72,7 +73,8 @@ class Telling:
     async def end(self) -> None:
         end = End(state=RunState.COMPLETED, at=1.0, session_id=self.root, output=Output(), messages=[])
         self.told[self.root] += f"<{EventKind.RUN_COMPLETED}>"
-        await self.outbox.settle(end, Event(EventKind.RUN_COMPLETED, self.root, 1.0, {}))
+        event = Event(EventKind.RUN_COMPLETED, self.root, 1.0, {})
+        await self.outbox.settle(lambda tx, lease, batch: attempts.settle(tx, lease, batch, end), event)
         self.outbox.close()
 
 

@@ -15,13 +15,14 @@ from tests.support.http import House, problem
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = ROOT / "tests" / "contract"
 REFERENCE: dict[str, dict[str, Any]] = json.loads((CONTRACT / "operations.json").read_text())
-OURS = {"get_liveness", "get_readiness"}
+OURS = {"get_liveness", "get_readiness", "list_team_run_steps", "list_agent_run_steps"}
 MORE_PARAMETERS = {
     "list_team_runs": {("query", "limit", False), ("query", "before", False)},
     "list_agent_runs": {("query", "limit", False), ("query", "before", False)},
     "get_agent_run": {("query", "wait", False), ("header", "If-None-Match", False)},
 }
-NOT_THERE_YET = {name for name in DESCRIBED if name.startswith(("continue_", "resume_"))}
+KINDS = ("team", "agent")
+NOT_THERE_YET = {name for name in DESCRIBED if name.startswith("resume_")}
 """Operations that this version answers with 422 only."""
 
 
@@ -182,4 +183,5 @@ def test_the_page_of_the_api_lists_every_operation() -> None:
     documented = {name: (method, path, summary) for method, path, name, summary in rows}
     paths = {name: (one["method"], one["path"]) for name, one in REFERENCE.items()}
     paths |= {"get_liveness": ("GET", "/-/live"), "get_readiness": ("GET", "/-/ready")}
+    paths |= {f"list_{kind}_run_steps": ("GET", f"/{kind}s/{{{kind}_id}}/runs/{{run_id}}/steps") for kind in KINDS}
     assert documented == {name: (*paths[name], described.summary) for name, described in DESCRIBED.items()}

@@ -8,7 +8,7 @@ from musterd.core.errors import LeaseLost
 from musterd.core.events import Event, EventKind
 from musterd.core.records import Output, RunRow, StepState, Usage
 from musterd.core.states import RunState
-from musterd.store import workers
+from musterd.store import journal, workers
 from musterd.store.attempts import Batch, CancelStored, MemberRecord
 from tests.support.store import Records, delta, lease_of, member_of, step
 
@@ -55,7 +55,7 @@ async def test_queued_runs_and_members_are_not_claimed(records: Records) -> None
     assert await records.claim() == []
 
 
-async def test_a_second_attempt_forgets_the_first_and_keeps_its_events(records: Records) -> None:
+async def test_a_second_attempt_forgets_nothing(records: Records) -> None:
     root = await records.started("r1")
     other = await records.started("r2", "s2")
     for run, member in ((root, "m1"), (other, "m2")):
@@ -66,14 +66,25 @@ async def test_a_second_attempt_forgets_the_first_and_keeps_its_events(records: 
     assert (again.run_id, again.attempt, again.worker, again.crashes) == ("r1", 2, "w2", 1)
     assert again.started_at == root.started_at, "when the first attempt began"
     assert (again.next_event, await records.events("r1")) == (1, [(0, delta("m1"))])
-    assert sorted(await records.states()) == ["m2", "r1", "r2"]
-    assert await records.select("SELECT root_id FROM journal") == [{"root_id": "r2"}]
+    assert await records.states() == {"r1": "running", "m1": "running", "r2": "queued", "m2": "running"}
+    (found,) = await records.database.read(lambda tx: journal.steps(tx, "r1"))
+    assert found == step(root, "t0/m"), "as its first attempt wrote it"
     assert await records.select("SELECT run_id FROM run_io ORDER BY run_id") == [
+        {"run_id": "m1"},
         {"run_id": "m2"},
         {"run_id": "r1"},
         {"run_id": "r2"},
     ]
-    await records.append(again, started=[member_of(again, "m1")])  # the same place, the same id
+
+
+async def test_progress_forgets_the_crashes_before_it(records: Records) -> None:
+    await records.started("r1")
+    await records.database.write(lambda tx: workers.release_runs(tx, "w1", 1.0, crashed=True))
+    (again,) = await records.claim()
+    await records.append(again, events=[delta("r1")], steps=[step(again, "t0/c0", StepState.STARTED)])
+    assert (await records.row("r1")).crashes == 1, "an intent is no progress"
+    await records.append(again, steps=[step(again, "t0/c0")])
+    assert (await records.row("r1")).crashes == 0
 
 
 # The guard

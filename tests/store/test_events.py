@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from musterd.core.events import Event, EventKind
 from musterd.store import events
 from musterd.store.database import Database
 from tests.support.store import Records, delta
@@ -44,7 +45,7 @@ async def test_unknown_kinds_are_passed_over_and_keep_their_indexes(records: Rec
     rows = [["content"], ["from_the_future"], ["content", "from_the_future", "content"], ["from_the_future"] * 2]
     index = 0
     for kinds in [*rows, ["content"]]:
-        payload = json.dumps([[kind, "r1", 1.0, {}] for kind in kinds])
+        payload = json.dumps([[kind, "r1", 1.0, {}, ""] for kind in kinds])
         await records.execute(
             "INSERT INTO run_events (root_id, first_index, count, payload) VALUES ('r1', :i, :n, :p)",
             i=index, n=len(kinds), p=payload,
@@ -54,13 +55,21 @@ async def test_unknown_kinds_are_passed_over_and_keep_their_indexes(records: Rec
     assert [index for index, _ in await records.events("r1", after=2)] == [4, 7]
 
 
+async def test_the_place_of_an_event_is_stored(records: Records) -> None:
+    run = await records.started("r1")
+    told = Event(EventKind.TOOL_CALL_STARTED, "r1", 1.0, {"tool": {}}, "t0/c0")
+    await records.append(run, events=[told])
+    assert await records.database.read(lambda tx: events.every(tx, "r1")) == [(0, told)]
+    assert told.key == ("r1", "tool_call_started", "t0/c0")
+
+
 async def test_a_page_of_unknown_kinds_is_not_the_last(records: Records) -> None:
     await records.accept("r1")
     for index in range(5):
         kind = "content" if index == 4 else "from_the_future"
         await records.execute(
             "INSERT INTO run_events (root_id, first_index, count, payload) VALUES ('r1', :i, 1, :p)",
-            i=index, p=json.dumps([[kind, "r1", 1.0, {}]]),
+            i=index, p=json.dumps([[kind, "r1", 1.0, {}, ""]]),
         )  # fmt: skip
     page = await records.database.read(lambda tx: events.after(tx, "r1", -1, 2))
     assert (page.flushes, page.last_index, page.is_last) == ([], 1, False)

@@ -9,31 +9,73 @@ from typing import Any
 
 import pytest
 
-from musterd.store import acceptance, attempt_input, attempts, cancels, events, runs, sessions, workers
+from musterd.store import (
+    acceptance,
+    approvals,
+    attempt_input,
+    attempts,
+    cancels,
+    decisions,
+    ends,
+    events,
+    journal,
+    lanes,
+    pauses,
+    requests,
+    runs,
+    schedule,
+    sessions,
+    workers,
+)
 from musterd.store.database import Statement, for_sqlite
 from musterd.store.rows import RUN_FIELDS
 
 ROWS = 10_000
-MODULES = (acceptance, attempt_input, attempts, cancels, events, runs, sessions, workers)
+MODULES = (
+    acceptance,
+    approvals,
+    attempt_input,
+    attempts,
+    cancels,
+    decisions,
+    ends,
+    events,
+    journal,
+    lanes,
+    pauses,
+    requests,
+    runs,
+    schedule,
+    sessions,
+    workers,
+)
 LANE: Mapping[str, Any] = {"lane": "s7", "seq": 5000, "session_id": "s7"}
 
 HOT: dict[Statement, Mapping[str, Any]] = {
     runs.VIEW: {"run_id": "r70"},
     runs.AHEAD: LANE,
+    runs.AHEAD_OF_INTERRUPTER: LANE,
     runs.TREE: {"root_id": "r70"},
     runs.MEMBERS: {"root_id": "r70"},
     runs.HISTORY: {**LANE, "kind": "agent", "component_id": "solo", "limit": 3},
     attempt_input.GET_INPUT: {"run_id": "r70"},
     acceptance.GET_RUN: {"run_id": "r70"},
-    acceptance.GET_REQUEST: {"caller": "", "kind": "run_id", "key": "r70"},
-    acceptance.HOLDER: LANE,
+    requests.GET: {"caller": "", "kind": "run_id", "key": "r70"},
+    lanes.HOLDER: LANE,
+    schedule.DUE: {"now": 9_000.0, "limit": 100},
+    schedule.OVERDUE: {"now": 9_000.0, "limit": 100},
     acceptance.WAITING: {},
     attempts.CLAIM: {"worker": "w", "now": 1.0, "components": '["agent:solo"]', "limit": 8},
-    attempts.GUARD: {"root": "r70", "attempt": 1, "count": 1, "first_token_at": None},
+    attempts.GUARD: {"root": "r70", "attempt": 1, "count": 1, "first_token_at": None, "steps": 0},
     attempts.CLOSE_MEMBERS: {"root": "r70", "state": "error", "now": 1.0},
     attempts.PROMOTE: LANE,
-    attempts.FORGET_MEMBERS: {"root": "r70"},
-    attempts.FORGET_STEPS: {"root": "r70"},
+    attempts.RESUME_MEMBERS: {"root": "r70"},
+    attempt_input.GET_MESSAGES: {"run_id": "r70"},
+    journal.STEPS: {"root_id": "r70"},
+    approvals.OF_ROOT: {"root_id": "r70"},
+    approvals.CLOSE: {"root": "r70"},
+    pauses.PAUSE: {"root": "r70", "attempt": 1, "count": 1, "expires_at": 1.0, "first_token_at": None},
+    pauses.PAUSE_MEMBERS: {"root": "r70"},
     cancels.GET: {"run_id": "r70"},
     events.AFTER: {"root_id": "r70", "start": 900, "limit": 200},
     sessions.GET: {"session_id": "s7"},
@@ -100,7 +142,11 @@ def test_what_waits_is_counted_without_a_look_at_its_rows(big: sqlite3.Connectio
     [
         (attempts.CLAIM, "runs_ready"),
         (attempts.PROMOTE, "runs_queued"),
-        (acceptance.HOLDER, "runs_holder"),
+        (lanes.HOLDER, "runs_holder"),
+        (attempts.PROMOTE, "runs_interrupting"),
+        (schedule.DUE, "runs_scheduled"),
+        (schedule.OVERDUE, "runs_deadline"),
+        (runs.AHEAD_OF_INTERRUPTER, "runs_interrupting"),
         (runs.AHEAD, "runs_queued"),
         (runs.HISTORY, "runs_session"),
         (workers.RUNNING, "runs_running"),

@@ -5,6 +5,7 @@ import pytest
 from musterd.core.records import Caller, Input, Output, RunRow, RunView
 from musterd.core.states import RunState
 from musterd.store import attempt_input, runs
+from musterd.store.attempt_input import HistoryWanted
 from musterd.store.attempts import MemberRecord
 from tests.support.store import NOBODY, Records, member_of, new_run
 
@@ -107,8 +108,9 @@ async def history(records: Records, run: RunRow, limit: int = 10, **asked: objec
         "UPDATE run_io SET input = :i WHERE run_id = :r",
         i=f'{{"message":"m","options":{{{asked.get("options", "")}}}}}', r=run.run_id,
     )  # fmt: skip
-    shows = bool(asked.get("shows", True))
-    found = await records.database.read(lambda tx: attempt_input.load(tx, run, shows_history=shows, history_runs=limit))
+    wanted = HistoryWanted(is_shown=bool(asked.get("shows", True)), limit=limit)
+    found = await records.database.read(lambda tx: attempt_input.load(tx, run, wanted))
+    assert len(found.history_runs) == len(found.history)
     return list(found.history)
 
 
@@ -170,6 +172,14 @@ async def test_history_ends_before_the_run_itself(records: Records) -> None:
     assert await history(records, early) == []
 
 
+async def test_a_later_attempt_is_shown_what_the_first_one_was(records: Records) -> None:
+    await past(records)
+    run = await records.started("now")
+    wanted = HistoryWanted(is_shown=False, limit=0, run_ids=["said-1", "said-3"])
+    found = await records.database.read(lambda tx: attempt_input.load(tx, run, wanted))
+    assert (found.history, found.history_runs) == (['["said-1"]', '["said-3"]'], ["said-1", "said-3"])
+
+
 async def test_an_attempt_reads_its_media(records: Records) -> None:
     from musterd.store import acceptance, blobs
     from musterd.store.database import Tx
@@ -181,6 +191,7 @@ async def test_an_attempt_reads_its_media(records: Records) -> None:
         return (await acceptance.accept(tx, records.candidate(new_run("r1"), input=asked))).run
 
     run = await records.database.write(work)
-    found = await records.database.read(lambda tx: attempt_input.load(tx, run, shows_history=True, history_runs=1))
+    wanted = HistoryWanted(is_shown=True, limit=1)
+    found = await records.database.read(lambda tx: attempt_input.load(tx, run, wanted))
     assert list(found.blobs.values()) == [b"bytes"]
     assert (await records.counts())["blobs"] == 1

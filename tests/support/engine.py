@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from musterd import Agent, Settings, Team
 from musterd.core import clock
 from musterd.core.events import Event
 from musterd.core.records import Caller, Input, RunRow, RunView
+from musterd.engine.embedded import EmbeddedEngine
 from musterd.http.server import Server
 from musterd.service.reading import Reading
 from musterd.service.runs import Wanted
@@ -70,6 +71,33 @@ class Works:
         """The stored events."""
         return await self.records.events(run_id)
 
+    async def told(self, run_id: str, is_it: Callable[[Event], bool]) -> int:
+        """Wait until an event like this is stored; its index."""
+        reading = self.runs.subscribe(run_id)
+        try:
+            async for flush in reading.stored():
+                for offset, event in enumerate(flush.events):
+                    if is_it(event):
+                        return flush.first_index + offset
+            while await reading.wait(PATIENCE_SECONDS):
+                while (live := reading.take()) is not None:
+                    for offset, event in enumerate(live.events):
+                        if is_it(event):
+                            return live.first_index + offset
+        finally:
+            reading.close()
+        raise AssertionError(f"nothing like it was told of {run_id}")
+
+    async def stored_so_far(self) -> None:
+        """Let a window that is due be stored."""
+        for _ in range(3):  # its timer, its task, its transaction
+            await asyncio.wait([asyncio.ensure_future(_no_work())])
+        await self.database.write(_nothing)
+
+    async def kill(self) -> None:
+        """Cut every attempt off where it is: nothing more of it is stored."""
+        await cut_off(self.engine)
+
     async def idle(self) -> None:
         """Wait until nothing is driven or claimed any more; every slot is free then."""
         engine = self.engine
@@ -83,6 +111,20 @@ class Works:
 
 async def _nothing(tx: Tx) -> None:
     pass
+
+
+async def _no_work() -> None:
+    pass
+
+
+async def cut_off(engine: EmbeddedEngine) -> None:
+    """End every attempt of an engine where it is, as a crash does: what is not stored by now never is."""
+    tasks = [live.task for live in engine._live.values()]
+    for live in list(engine._live.values()):
+        live.attempt._outbox.close()
+        live.task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=PATIENCE_SECONDS)
 
 
 async def read_all(reading: Reading, is_new: bool = True) -> list[tuple[int, Event]]:

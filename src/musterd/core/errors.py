@@ -17,7 +17,8 @@
     │       └── StoreUnavailable  the database cannot be read or written now
     ├── RunFailed                 a run ends in ERROR, with a code
     │   ├── ModelFailed           the model did not answer
-    │   └── LimitReached          a ceiling ended the run
+    │   ├── LimitReached          a ceiling ended the run
+    │   └── ReplayDiverged        what a step would do is not what was stored under its path
     └── LeaseLost                 another attempt owns the run; this one must stop
 
 The docstring is the default message. What a client may read is the message of a RequestError or RunFailed and
@@ -163,6 +164,12 @@ class LimitReached(RunFailed):
     """A limit of the run was reached."""
 
     run_code = "limit_reached"
+
+
+class ReplayDiverged(RunFailed):
+    """What a step would do is not what an earlier attempt stored under its path."""
+
+    run_code = "replay_diverged"
 
 
 class LeaseLost(MusterdError):

@@ -40,9 +40,16 @@ class Event:
     :param run_id: the run it happened in, the root's or a member's.
     :param at: unix seconds.
     :param data: details, by kind; JSON values only.
+    :param place: the path of the step that it tells of; "" for what concerns the run as a whole.
     """
 
     kind: EventKind
     run_id: str
     at: float
     data: JsonObject = field(default_factory=dict)
+    place: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What is told once in a run tree, on whichever attempt: of a delta there are many, so it has no use there."""
+        return (self.run_id, self.kind.value, self.place)

@@ -10,6 +10,7 @@ from typing import Literal
 
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.states import RunState
+from musterd.core.turns import OnBusy
 
 ComponentKind = Literal["team", "agent"]
 
@@ -103,6 +104,7 @@ class Output:
     :param seconds: from the start of the run's first attempt to its end.
     :param session_state: the user's state after the run; None when there is none.
     :param error: why the run ended in ERROR: code, message, retryable.
+    :param requirements: what a paused run waits for, each as ``core.requirements.Requirement.as_json``.
     """
 
     content: Json = None
@@ -114,6 +116,7 @@ class Output:
     tools: list[ToolCall] = field(default_factory=list)
     session_state: JsonObject | None = None
     error: JsonObject | None = None
+    requirements: list[JsonObject] = field(default_factory=list)
 
     def as_json(self) -> JsonObject:
         """The output as a JSON object; what is empty is left out."""
@@ -124,6 +127,8 @@ class Output:
         for name in ("reasoning", "first_token_seconds", "seconds", "session_state", "error"):
             if (item := getattr(self, name)) not in (None, ""):
                 value[name] = item
+        if self.requirements:
+            value["requirements"] = self.requirements
         return value
 
     @classmethod
@@ -139,6 +144,7 @@ class Output:
             tools=[ToolCall.from_json(item) for item in value.get("tools", ())],
             session_state=value.get("session_state"),
             error=value.get("error"),
+            requirements=value.get("requirements", []),
         )
 
 
@@ -191,6 +197,9 @@ class RunRow:
     lane: str | None = None
     seq: int | None = None
     holder: str | None = None
+    on_busy: OnBusy = OnBusy.ENQUEUE
+    priority: int = 0
+    hold_paused: bool = False
     attempt: int = 0
     crashes: int = 0
     worker: str | None = None
@@ -206,6 +215,7 @@ class RunRow:
     first_token_at: float | None = None
     ended_at: float | None = None
     not_before: float | None = None
+    deadline_at: float | None = None
     cancel_requested_at: float | None = None
     cancel_by: str | None = None
     error_code: str | None = None

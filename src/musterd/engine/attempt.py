@@ -4,7 +4,7 @@ The attempt is the border where every failure of a run becomes an end that a cli
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -13,20 +13,26 @@ from musterd.core.errors import LeaseLost, LimitReached, RunFailed
 from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import RunRow
+from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
+from musterd.engine import recovery
 from musterd.engine.journal import Journal
 from musterd.engine.media import prompt_of
 from musterd.engine.outbox import Outbox, until_available
+from musterd.engine.recovery import Recovered
 from musterd.engine.resources import Resources
 from musterd.models.addresses import passes_image_addresses_on
 from musterd.specs import Component
-from musterd.store import attempt_input
+from musterd.store import attempt_input, attempts, pauses
+from musterd.store.attempt_input import HistoryWanted
 from musterd.store.attempts import CancelStored, End, Lease, Settled
+from musterd.store.pauses import DecisionStored, Pause
 from musterd.team import state
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.conversation import earlier_messages
-from musterd.team.delegation import end_event
+from musterd.team.delegation import end_event, pause_event
 from musterd.team.loop import Loop
+from musterd.team.pausing import Waits
 from musterd.team.steps import Emit
 from musterd.team.world import World
 
@@ -41,6 +47,7 @@ class Drive:
 
     state: RunState
     error: RunFailed | None = None
+    requirements: list[Requirement] = field(default_factory=list)
 
 
 class Attempt:
@@ -58,6 +65,7 @@ class Attempt:
         self._driving: asyncio.Task[None] | None = None
         self._is_cancelled = run.cancel_requested_at is not None
         self._state_before: JsonObject = {}
+        self._is_again = False
 
     def cancel(self) -> None:
         """Stop the loop where it is; what it produced is kept. The intent is stored already."""
@@ -75,8 +83,12 @@ class Attempt:
         Cancelling this coroutine gives the attempt up: nothing more is written.
         """
         try:
-            how = await self._drive()
-            return await self._settle(how)
+            while True:
+                how = await self._drive()
+                try:
+                    return await self._settle(how)
+                except DecisionStored:  # what it waited for is decided meanwhile: go on
+                    self._loop, self._is_again = None, True
         except LeaseLost:
             log.warning("attempt lost its run", run_id=self._run.run_id, attempt=self._run.attempt)
             return None
@@ -91,30 +103,33 @@ class Attempt:
         if component is None:
             raise RuntimeError(f"{run.component_kind} {run.component_id} is not served here")
         await resources.models.load(component)
-        spec = component.spec
-        found = await until_available(
-            lambda: resources.database.read(
-                lambda tx: attempt_input.load(
-                    tx, run, shows_history=spec.add_history_to_context, history_runs=spec.num_history_runs
-                )
-            ),
-            run.run_id,
+        recovered = await self._recover(component) if run.attempt > 1 or self._is_again else Recovered()
+        spec, earlier = component.spec, recovered.prepared
+        wanted = HistoryWanted(
+            is_shown=spec.add_history_to_context,
+            limit=spec.num_history_runs,
+            run_ids=None if earlier is None else earlier["history_runs"],
         )
+        found = await until_available(
+            lambda: resources.database.read(lambda tx: attempt_input.load(tx, run, wanted)), run.run_id
+        )
+        self._state_before = found.state if earlier is None else earlier["session_state"]
         options = found.input.options
-        self._state_before = found.state
         world = World(
             root_id=run.run_id,
             session_id=run.session_id,
             user_id=run.user_id,
             salt=run.salt or clock.new_id(),
-            steps=Journal(self._outbox, run),
+            steps=Journal(self._outbox, run, recovered),
             emit=self._emit_for(component),
             models=resources.models,
             settings=resources.settings,
             threads=resources.threads,
             dependencies=options.get("dependencies") or {},
             metadata=options.get("metadata") or {},
+            call_ids=recovered.call_ids,
         )
+        initial = {**(spec.session_state or {}), **found.state, **options.get("session_state", {})}
         assignment = Assignment(
             component=component,
             run_id=run.run_id,
@@ -125,11 +140,32 @@ class Attempt:
                 found.blobs,
                 passes_image_addresses_on=passes_image_addresses_on(resources.models.of(component)),
             ),
-            state=state.copied({**(spec.session_state or {}), **found.state, **options.get("session_state", {})}),
+            state=state.copied(initial),
             history=[message for text in found.history for message in earlier_messages(text)],
+            history_runs=found.history_runs,
+            session_state=found.state,
             output_schema=options.get("output_schema"),
         )
         return Loop(world, assignment)
+
+    async def _recover(self, component: Component) -> Recovered:
+        """Find what earlier attempts stored, and say which of what they streamed is void."""
+        run = self._run
+        await self._outbox.commit()  # where this attempt itself drove before
+        recovered = await until_available(
+            lambda: self._resources.database.scan(lambda tx: recovery.load(tx, run)), run.run_id
+        )
+        if not recovered.told:  # no reader saw it begin: it does now
+            return recovered
+        self._outbox.resume(recovered.told)
+        is_decided = any(row.state == "decided" for row in recovered.approvals.values())
+        data: JsonObject = {"attempt": run.attempt, "reason": "decided" if is_decided else "recovered"}
+        emit, now, place = self._emit_for(component), clock.now(), f"attempt {run.attempt}"
+        told = {**data, "superseded": recovered.superseded}
+        emit(Event(EventKind.RUN_CONTINUED, run.run_id, now, told, place))
+        for member in recovered.continued:
+            emit(Event(EventKind.RUN_CONTINUED, member, now, data, place))
+        return recovered
 
     def _emit_for(self, component: Component) -> Emit:
         if getattr(component.spec, "stream_member_events", True):
@@ -155,6 +191,8 @@ class Attempt:
                 await asyncio.wait([self._driving])  # not awaited itself: a tool might not pass a cancel on
             self._driving.result()
             return Drive(RunState.COMPLETED)
+        except Waits as waits:
+            return Drive(RunState.PAUSED, requirements=waits.requirements)
         except RunFailed as error:
             return Drive(RunState.ERROR, error)
         except LeaseLost:
@@ -176,19 +214,8 @@ class Attempt:
             return Drive(RunState.ERROR, RunFailed(INTERNAL, "internal_error"))
 
     async def _drive_loop(self) -> None:
-        if self._run.attempt > 1:
-            self._tell_continued()
         self._loop = await self._load()
         await self._loop.drive()
-
-    def _tell_continued(self) -> None:
-        """Say that this attempt begins anew, and that all that was streamed before is void."""
-        data: JsonObject = {
-            "attempt": self._run.attempt,
-            "reason": "recovered",
-            "superseded": [{"run_id": self._run.run_id, "path": "", "from_event_index": 0}],
-        }
-        self._outbox.emit(Event(EventKind.RUN_CONTINUED, self._run.run_id, clock.now(), data))
 
     def _is_given_up(self) -> bool:
         """Whether this coroutine itself was cancelled, and not only the loop that it drives."""
@@ -209,7 +236,7 @@ class Attempt:
         progress = self._loop.progress if self._loop is not None else Progress()  # it may have ended before it began
         try:
             return await self._store_end_or_cancel(how, progress)
-        except LeaseLost:
+        except (LeaseLost, DecisionStored):
             raise
         except Exception as error:
             log.exception("a run's end could not be stored as it was", run_id=self._run.run_id, exc_info=error)
@@ -226,10 +253,12 @@ class Attempt:
 
     async def _store_end(self, how: Drive, progress: Progress) -> Settled:
         run, loop = self._run, self._loop
+        if how.state is RunState.PAUSED:
+            return await self._store_pause(how, progress)
         output, at = progress.output, clock.now()
         kind, data = end_event(run.run_id, progress, how.state, how.error)
-        if output.seconds is None:
-            output.seconds = max(at - (run.started_at or at), 0.0)
+        if output.seconds is None or run.attempt > 1:  # its own clock knows nothing of earlier attempts
+            output.seconds = self._seconds(at)
         is_loops = loop is not None and progress is loop.progress
         after = loop.run.state if loop is not None and is_loops else self._state_before
         output.session_state = after or None
@@ -243,4 +272,29 @@ class Attempt:
             messages=progress.messages,
             state_delta=state.delta(self._state_before, after),
         )
-        return await self._outbox.settle(end, Event(kind, run.run_id, at, data))
+        event = Event(kind, run.run_id, at, data)
+        return await self._outbox.settle(lambda tx, lease, batch: attempts.settle(tx, lease, batch, end), event)
+
+    async def _store_pause(self, how: Drive, progress: Progress) -> Settled:
+        run, loop, at = self._run, self._loop, clock.now()
+        data = pause_event(run.component_kind, how.requirements)
+        output = replace(  # the loop's own goes on, or is what a cancel that comes first keeps
+            progress.output,
+            content=data["content"],
+            requirements=data["requirements"],
+            seconds=self._seconds(at),
+            session_state=(loop.run.state if loop is not None else self._state_before) or None,
+        )
+        pause = Pause(
+            at=at,
+            expires_at=at + self._resources.settings.pause_seconds,
+            session_id=run.session_id,
+            output=output,
+            messages=progress.messages,
+        )
+        event = Event(EventKind.RUN_PAUSED, run.run_id, at, data, f"attempt {run.attempt}")
+        return await self._outbox.settle(lambda tx, lease, batch: pauses.pause(tx, lease, batch, pause), event)
+
+    def _seconds(self, at: float) -> float:
+        """How long the run has taken so far, from its first attempt on."""
+        return max(at - (self._run.started_at or at), 0.0)

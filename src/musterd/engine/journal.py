@@ -1,37 +1,55 @@
 """The journal of an attempt: each step of the loop, recorded once under its place in the tree."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from musterd.core import clock, jsontext
+from musterd.core.errors import ReplayDiverged
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, RunRow, StepKind, StepRow, StepState
+from musterd.core.requirements import Requirement, RequirementKind, Verdict
 from musterd.core.states import RunState
 from musterd.engine.outbox import Outbox
+from musterd.engine.recovery import Recovered, answer_of, loaded, tool_result_text, tool_step_of
 from musterd.models.call import ModelAnswer
 from musterd.store.attempts import MemberRecord
 from musterd.team.conversation import message_text
+from musterd.team.pausing import Waits
 from musterd.team.steps import Intent, MemberEnd, MemberStart, ToolStep
+
+CUT_OFF = "The call was cut off, and whether it took effect is not known. It was not made again."
 
 
 class Journal:
-    """Records what an attempt does, through its outbox. The loop's :class:`musterd.team.steps.Steps`."""
+    """Records what an attempt does, through its outbox. The loop's :class:`musterd.team.steps.Steps`.
 
-    def __init__(self, outbox: Outbox, root: RunRow) -> None:
+    :param recovered: what earlier attempts stored.
+    """
+
+    def __init__(self, outbox: Outbox, root: RunRow, recovered: Recovered) -> None:
         self._outbox = outbox
         self._root = root
+        self._stored = recovered.steps
+        self._member_rows = recovered.members
+        self._approvals = recovered.approvals
         self._members: dict[str, RunRow] = {}
 
-    def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> None:
-        """Record what a run took from the world before its first turn; stored with the next commit."""
+    def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
+        """Record what a run takes from the world before its first turn, or give what an earlier attempt took."""
+        if (stored := self._earlier(path, StepKind.PREPARE, fingerprint)) is not None:
+            return loaded(stored)
         now = clock.now()
         step = self._step(path, StepKind.PREPARE, StepState.COMPLETED, fingerprint, now)
         step.ended_at, step.result = now, jsontext.dumps(taken)
         self._outbox.record(step)
+        return taken
 
     async def model(
         self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
     ) -> tuple[ModelAnswer, str]:
-        """Make one model call and record it; stored with the next commit."""
+        """Make one model call and record it, stored with the next commit; or give what is stored already."""
+        if (stored := self._earlier(path, StepKind.MODEL, fingerprint)) is not None and stored.result is not None:
+            return answer_of(stored), stored.result
         self._outbox.require_going()
         started_at = clock.now()
         answer = await call()
@@ -45,27 +63,76 @@ class Journal:
         """Commit what is recorded so far, and with it that these tool calls and members' runs begin."""
         now = clock.now()
         for start in members:
-            self._outbox.member_started(self._member_record(start))
+            if (row := self._member_rows.get(start.run_id)) is not None:
+                self._members[row.run_id] = row
+            else:
+                self._outbox.member_started(self._member_record(start))
         for intent in intents:
-            self._outbox.record(self._step(intent.path, intent.kind, StepState.STARTED, intent.fingerprint, now))
+            if self._earlier(intent.path, intent.kind, intent.fingerprint) is None:
+                self._outbox.record(self._step(intent.path, intent.kind, StepState.STARTED, intent.fingerprint, now))
         await self._outbox.commit()
 
-    async def tool(self, intent: Intent, call: Callable[[], Awaitable[ToolStep]]) -> ToolStep:
-        """Do one tool call whose intent is stored, and commit its result."""
-        done = await call()
+    async def tool(
+        self,
+        intent: Intent,
+        call: Callable[[], Awaitable[ToolStep]],
+        require: Callable[[RequirementKind], Requirement],
+    ) -> ToolStep:
+        """Do one tool call whose intent is stored, and commit its result; or give the result that is stored."""
+        stored = self._earlier(intent.path, intent.kind, intent.fingerprint)
+        if stored is not None and stored.result is not None:
+            return tool_step_of(stored)
+        if stored is not None and not intent.is_retry_safe:  # it was cut off: nobody can say whether it happened
+            known = await self._known_outcome(intent, stored, require)
+            if known is not None:
+                return await self._record_tool(intent, known)
+        return await self._record_tool(intent, await call())
+
+    async def _record_tool(self, intent: Intent, done: ToolStep) -> ToolStep:
         step = self._step(intent.path, intent.kind, done.state, intent.fingerprint, done.started_at)
         step.ended_at = done.started_at + done.seconds
-        step.result = jsontext.dumps(
-            {
-                "result": done.result,
-                "is_error": done.is_error,
-                "child_run_id": done.child_run_id,
-                "state_delta": done.state_delta,
-            }
-        )
+        step.result = tool_result_text(done)
         self._outbox.record(step)
         await self._outbox.commit()
         return done
+
+    async def _known_outcome(
+        self, intent: Intent, stored: StepRow, require: Callable[[RequirementKind], Requirement]
+    ) -> ToolStep | None:
+        """What came of a call that was cut off, as far as a person or the team's rule says; None: make it again.
+
+        :raises Waits: a person has to say first.
+        """
+        approval = self._approvals.get(intent.path)
+        if approval is not None and approval.decision is not None:
+            self._outbox.decision_consumed(intent.path)
+            return await self._decided(intent, stored, approval.decision)
+        if intent.on_unknown == "retry":
+            return None
+        if intent.on_unknown == "fail":
+            return _outcome(stored, CUT_OFF, is_error=True)
+        if approval is not None:
+            raise Waits([approval.requirement])
+        asked = require(RequirementKind.UNKNOWN_OUTCOME)
+        # Its own id for each time it is cut off: an old decision that is sent again says nothing about the new call.
+        own_id = clock.derived_id(asked.id, str(self._root.attempt))
+        requirement = replace(asked, id=own_id, started_at=stored.started_at)
+        unknown = self._step(intent.path, intent.kind, StepState.UNKNOWN, intent.fingerprint, stored.started_at)
+        self._outbox.record(unknown)
+        self._outbox.requirement_opened(requirement)
+        await self._outbox.commit()
+        raise Waits([requirement])
+
+    async def _decided(self, intent: Intent, stored: StepRow, decision: JsonObject) -> ToolStep | None:
+        verdict = Verdict(decision["verdict"])
+        if verdict is Verdict.HAPPENED:
+            return _outcome(stored, decision["result"] or "", is_error=False)
+        if verdict is Verdict.REFUSED:
+            return _outcome(stored, decision["note"] or CUT_OFF, is_error=True)
+        now = clock.now()
+        self._outbox.record(self._step(intent.path, intent.kind, StepState.STARTED, intent.fingerprint, now))
+        await self._outbox.commit()
+        return None
 
     def member_ended(self, end: MemberEnd) -> None:
         """Record how a member's run ended; stored with the next commit."""
@@ -76,6 +143,13 @@ class Journal:
     def first_token(self, at: float) -> None:
         """Note when the root's model gave its first text."""
         self._outbox.first_token(at)
+
+    def _earlier(self, path: str, kind: StepKind, fingerprint: str) -> StepRow | None:
+        """The step that an earlier attempt stored under this path."""
+        stored = self._stored.get(path)
+        if stored is not None and (stored.kind, stored.fingerprint) != (kind, fingerprint):
+            raise ReplayDiverged(f"The run cannot go on: step {path} would do something else than was stored there.")
+        return stored
 
     def _member_record(self, start: MemberStart) -> MemberRecord:
         root = self._root
@@ -109,3 +183,14 @@ class Journal:
             attempt=self._root.attempt,
             started_at=started_at,
         )
+
+
+def _outcome(stored: StepRow, result: str, *, is_error: bool) -> ToolStep:
+    """What a person, or a rule, says came of a call that was cut off."""
+    return ToolStep(
+        result=result,
+        is_error=is_error,
+        started_at=stored.started_at,
+        seconds=0.0,
+        state=StepState.FAILED if is_error else StepState.COMPLETED,
+    )

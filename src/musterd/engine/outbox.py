@@ -16,15 +16,17 @@ from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
 from musterd.core.events import Event, EventKind
 from musterd.core.records import StepRow
+from musterd.core.requirements import Requirement
 from musterd.core.settings import Settings
 from musterd.engine.hub import Flush, Hub
 from musterd.store import attempts
-from musterd.store.attempts import Batch, End, Lease, MemberRecord, Settled
+from musterd.store.attempts import Batch, Lease, MemberRecord, Settle, Settled
 from musterd.store.database import Database
 
 log = structlog.get_logger("musterd.engine")
 
 T = TypeVar("T")
+EventKey = tuple[str, str, str]
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -39,6 +41,7 @@ class Outbox:
         self._hub = hub
         self._lease = lease
         self._settings = settings
+        self._told: frozenset[EventKey] = frozenset()
         self._batch = Batch()
         self._open_delta: dict[str, Event] = {}
         self._added = 0
@@ -56,10 +59,16 @@ class Outbox:
 
     # --- what the loop calls ----------------------------------------------------------------------
 
+    def resume(self, told: frozenset[EventKey]) -> None:
+        """Go on where earlier attempts stopped: events with these keys are told already."""
+        self._told = told
+
     def emit(self, event: Event) -> None:
-        """Add an event; text of one run that follows text of the same run is joined to it."""
+        """Add an event that was not told before; text of one run that follows its own text is joined to it."""
         if event.kind is EventKind.CONTENT:
             self._emit_delta(event)
+        elif self._told and event.key in self._told:
+            return
         else:
             self._open_delta.pop(event.run_id, None)
             self._batch.events.append(event)
@@ -93,6 +102,16 @@ class Outbox:
         self._batch.ended.append(member)
         self._added += 1
 
+    def requirement_opened(self, requirement: Requirement) -> None:
+        """Add a tool call that begins to wait for a person."""
+        self._batch.opened.append(requirement)
+        self._added += 1
+
+    def decision_consumed(self, path: str) -> None:
+        """Add that the decision about the call at ``path`` is acted on."""
+        self._batch.consumed.append(path)
+        self._added += 1
+
     def first_token(self, at: float) -> None:
         """Note when the root's model gave its first text."""
         if self._batch.first_token_at is None:
@@ -116,22 +135,23 @@ class Outbox:
         # Shielded: a cancelled loop must not leave a flush half told to the readers.
         await asyncio.shield(self._commit_soon())
 
-    async def settle(self, end: End, end_event: Event) -> Settled:
-        """Store what is left together with the run's end.
+    async def settle(self, store: Settle, event: Event) -> Settled:
+        """Store what is left together with the run's end or pause, and the event that tells of it.
 
+        :param store: the store function that does it.
         :raises LeaseLost: the attempt is not the run's current one.
-        :raises CancelStored: the run can only end as cancelled now.
+        :raises NotSo: the run cannot end or pause in this way now; what is left can be stored with another end.
         """
         self._stop_timer()
         async with self._lock:
             self._raise_failure()
             batch = self._take()
-            batch.events.append(end_event)
+            batch.events.append(event)
             try:
                 settled = await self._until_stored(
-                    lambda: self._database.write(lambda tx: attempts.settle(tx, self._lease, batch, end))
+                    lambda: self._database.write(lambda tx: store(tx, self._lease, batch))
                 )
-            except attempts.CancelStored:
+            except attempts.NotSo:
                 batch.events.pop()
                 self._batch = batch
                 raise

@@ -10,7 +10,7 @@ from musterd.core.errors import BadRequest, InvalidInput
 from musterd.core.settings import Settings
 from musterd.http.form_bodies import read_form
 from musterd.wire.files import Upload, media_of
-from musterd.wire.form import StartRequest, parse_json_body, parse_start
+from musterd.wire.form import ContinueRequest, StartRequest, parse_continue, parse_json_body, parse_start
 from musterd.wire.media import MEDIA_NAMES
 
 
@@ -33,6 +33,21 @@ async def read_start(request: Request, settings: Settings) -> StartRequest:
             elif value.filename or value.size:  # a browser sends an empty one where nothing was chosen
                 uploads.append(await _upload(value))
         return parse_start(values, media_of(uploads))
+    finally:
+        await form.close()
+
+
+async def read_continue(request: Request, settings: Settings) -> ContinueRequest:
+    """The decisions about a paused run. Errors as of :func:`read_start`."""
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type == "application/json":
+        body = await _json_body(request, settings)
+        if not isinstance(body, dict):
+            raise InvalidInput.at(("body",), "dict_type", "Input should be a JSON object")
+        return parse_continue(body)
+    form = await read_form(request, content_type, settings)
+    try:
+        return parse_continue({name: value for name, value in form.multi_items() if isinstance(value, str)})
     finally:
         await form.close()
 

@@ -9,8 +9,9 @@ from starlette.responses import Response
 from musterd.core import clock
 from musterd.core.errors import InvalidInput
 from musterd.core.records import Caller, ComponentKind, RunRow, RunView
+from musterd.core.states import RunState
 from musterd.http.answers import json_answer
-from musterd.http.forms import read_start
+from musterd.http.forms import read_continue, read_start
 from musterd.http.paths import path_identifier
 from musterd.http.server import Server
 from musterd.http.sse import EventStream
@@ -20,6 +21,7 @@ from musterd.wire import lists
 from musterd.wire import runs as wire_runs
 from musterd.wire.form import StartRequest
 from musterd.wire.query import parse_runs_query, parse_session_id, parse_wait
+from musterd.wire.steps import step_object
 
 LATER_HEADERS = ("idempotency-key",)
 POLL_SECONDS = 1
@@ -100,6 +102,34 @@ class RunOperations:
             members = await self._server.runs.members(view.row.root_id)
             view.members = [member for member in members if member.row.parent_id == view.row.run_id]
         return wire_runs.run_output(view, is_post=is_post, with_members=with_members)
+
+    async def continue_(self, request: Request) -> Response:
+        """Take decisions about a paused run, and answer as a start does."""
+        server, component = self._server, self._component(request)
+        run_id, caller = path_identifier(request, "run_id"), caller_of(request)
+        _refuse_later_headers(request)
+        asked = await read_continue(request, server.settings)
+        server.require_ready()
+        before = (await server.runs.view(component, run_id, asked.session_id, caller)).row
+        run = await server.runs.decide(component, run_id, asked.session_id, asked.decisions, caller)
+        if asked.background:
+            return self._receipt(request, component, run, is_replay=True)
+        if asked.stream:
+            # What came before the decisions is known to the client; where nothing was decided it is told once more.
+            after = before.next_event - (2 if run.state is RunState.PAUSED or run.state.is_final else 1)
+            reading = server.runs.subscribe(run_id, after)
+            return EventStream(server, reading, run, is_new=False, shows_all=True)
+        if run.state is RunState.PAUSED:
+            view = await server.runs.view(component, run_id, asked.session_id, caller)
+            return json_answer(await self._rendered(component, view, is_post=True))
+        return await self._output(request, component, run, caller)
+
+    async def steps(self, request: Request) -> Response:
+        """The ledger of a run: what it did, where that stands, what it used."""
+        component, run_id = self._component(request), path_identifier(request, "run_id")
+        session_id = parse_session_id(request.query_params)
+        found = await self._server.runs.steps(component, run_id, session_id, caller_of(request))
+        return json_answer([step_object(step) for step in found])
 
     async def list(self, request: Request) -> Response:
         """The runs of the component in a session, members' before their parents."""

@@ -83,8 +83,8 @@ class EventStream(Response):
         for offset, event in enumerate(flush.events):
             if self._shows_all or is_content_only(event, self._root.run_id):
                 body += await self._frame(event, flush.first_index + offset)
-            if event.kind in END_EVENTS and event.run_id == self._root.run_id:
-                self._is_over = True
+            if event.run_id == self._root.run_id:
+                self._is_over = event.kind in END_EVENTS  # a pause is over when the run goes on
         if body:
             await send({"type": "http.response.body", "body": bytes(body), "more_body": True})
 

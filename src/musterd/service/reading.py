@@ -16,11 +16,11 @@ class Reading:
     Live flushes that do not fit behind what was read last make it read the store again, which always has them.
     """
 
-    def __init__(self, resources: Resources, root_id: str) -> None:
+    def __init__(self, resources: Resources, root_id: str, after: int = -1) -> None:
         self._resources = resources
         self._root_id = root_id
         self._subscription = resources.hub.subscribe(root_id)
-        self._last = -1
+        self._last = after
 
     async def stored(self) -> AsyncIterator[Flush]:
         """What is stored and was not read yet."""

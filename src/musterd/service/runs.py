@@ -1,13 +1,15 @@
 """Runs: start, look, wait, read along, cancel."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from musterd.core import clock, jsontext
 from musterd.core.errors import InvalidInput, NotFound, StoreUnavailable
-from musterd.core.records import Caller, Input, RunRow, RunView
+from musterd.core.records import Caller, Input, RunRow, RunView, StepRow
+from musterd.core.requirements import Decision
 from musterd.core.states import RunState
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
@@ -16,9 +18,10 @@ from musterd.service.presence import Presence
 from musterd.service.reading import Reading
 from musterd.service.schemas import require_output_schema
 from musterd.specs import Component, unsupported
-from musterd.store import acceptance, blobs, cancels, runs
+from musterd.store import acceptance, blobs, cancels, journal, runs
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.database import Tx
+from musterd.store.decisions import decide
 from musterd.team.world import digest
 
 log = structlog.get_logger("musterd.service")
@@ -182,9 +185,37 @@ class RunService:
 
     # --- read along -------------------------------------------------------------------------------
 
-    def subscribe(self, run_id: str) -> Reading:
-        """Read along with a run that is about to be accepted, or that was accepted, from its first event on."""
-        return Reading(self._resources, run_id)
+    def subscribe(self, run_id: str, after: int = -1) -> Reading:
+        """Read along with a run that is about to be accepted, or that was accepted, from behind event ``after`` on."""
+        return Reading(self._resources, run_id, after)
+
+    # --- decide -----------------------------------------------------------------------------------
+
+    async def decide(
+        self, component: Component, run_id: str, session_id: str, decisions: Sequence[Decision], caller: Caller
+    ) -> RunRow:
+        """Take a person's decisions; a paused run goes on with the first of them.
+
+        :raises NotFound: there is no such run that this caller may see.
+        :raises InvalidInput: a decision is about nothing that the run waits for.
+        :raises Conflict: it was decided otherwise already.
+        """
+        found = await self.view(component, run_id, session_id, caller)
+        if found.row.parent_id is not None:
+            raise NotFound("Run not found")
+        now, by = clock.now(), caller.user_id or "client"
+        run = await self._resources.database.write(lambda tx: decide(tx, run_id, decisions, by, now))
+        if run.state is RunState.READY:
+            self._engine.wake()
+        return run
+
+    async def steps(self, component: Component, run_id: str, session_id: str, caller: Caller) -> list[StepRow]:
+        """The ledger of a run: every step of its tree, in order of its start.
+
+        :raises NotFound: there is no such run that this caller may see.
+        """
+        found = await self.view(component, run_id, session_id, caller)
+        return list(await self._resources.database.scan(lambda tx: journal.steps(tx, found.row.root_id)))
 
     # --- cancel -----------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from musterd.specs.options import (
     LIST,
     MODEL,
     OBJECT,
+    ON_UNKNOWN,
     POSITIVE,
     SCHEMA,
     TEXT,
@@ -94,6 +95,14 @@ class Declaration(LaterOptions):
     max_turns: int | None = field(
         default=None,
         metadata=about(POSITIVE, "Model calls that it may make in one run (`MUSTERD_MAX_TURNS`)."),
+    )
+    on_unknown_effect: str = field(
+        default="pause",
+        metadata=about(
+            ON_UNKNOWN,
+            "What is done about a tool call that was cut off and is not retry-safe: "
+            "`pause` for a person, `retry`, or `fail`.",
+        ),
     )
     budget: Budget | None = field(
         default=None,

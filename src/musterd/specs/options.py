@@ -72,6 +72,7 @@ SCHEMA = Kind(
 )
 LIST = Kind(words="a list", accepts=lambda value: isinstance(value, list | tuple), yaml=list[str])
 MODE = _one_of("coordinate", "route", "broadcast", "tasks")
+ON_UNKNOWN = _one_of("pause", "retry", "fail")
 ON_BUSY = _one_of("enqueue", "reject", "interrupt", "parallel")
 ANYTHING = Kind(words="anything", accepts=lambda value: True)
 

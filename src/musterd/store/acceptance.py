@@ -6,21 +6,13 @@ from musterd.core import jsontext
 from musterd.core.errors import Conflict, TooManyRequests
 from musterd.core.records import Caller, Input, RunRow
 from musterd.core.states import RunState
-from musterd.store import sessions
+from musterd.store import lanes, requests, sessions
+from musterd.store.cancels import Cancelled
 from musterd.store.database import Statement, Tx
+from musterd.store.requests import Request
 from musterd.store.rows import RUN_COLUMNS, RUN_FIELDS, run_params, run_row
 
-GET_REQUEST = Statement(
-    "request_get",
-    "SELECT fingerprint, run_id FROM requests WHERE caller = :caller AND kind = :kind AND key = :key",
-)
-ADD_REQUEST = Statement(
-    "request_add",
-    """INSERT INTO requests (caller, kind, key, fingerprint, run_id, created_at)
-       VALUES (:caller, :kind, :key, :fingerprint, :run_id, :now)""",
-)
 GET_RUN = Statement("run_get", f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id")
-HOLDER = Statement("lane_holder", "SELECT run_id FROM runs WHERE holder = :lane")
 WAITING = Statement(  # from three indexes alone; only root runs wait
     "runs_waiting",
     """SELECT (SELECT count(*) FROM runs WHERE state = 'queued')
@@ -38,9 +30,11 @@ ADD_IO = Statement("run_io_add", "INSERT INTO run_io (run_id, input) VALUES (:ru
 class Candidate:
     """A run that asks to be accepted.
 
-    :param run: its row; lane, seq, state and holder are decided here, in the row that is returned.
+    :param run: its row; lane, seq, state and holder are decided here, in the row that is returned. One with a
+        ``not_before`` waits for that time before it joins its lane.
     :param fingerprint: of the request; the same text for the same request.
     :param has_chosen_id: the client chose the run id, and may send the same request again.
+    :param key: the request's idempotency key, or None.
     :param slot_worker: the worker that keeps a slot free for it, or None when it has to wait for one.
     :param queue_depth: how many runs may wait.
     """
@@ -52,25 +46,41 @@ class Candidate:
     has_chosen_id: bool
     slot_worker: str | None
     queue_depth: int
+    key: str | None = None
+
+    @property
+    def by_run_id(self) -> Request:
+        """The request under its run id."""
+        return self._request("run_id", self.run.run_id)
+
+    @property
+    def by_key(self) -> Request | None:
+        """The request under its idempotency key, if it has one."""
+        return None if self.key is None else self._request("create", self.key)
+
+    def _request(self, kind: str, key: str) -> Request:
+        return Request(caller=self.caller.label, kind=kind, key=key, fingerprint=self.fingerprint)
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The run that answers the request, and whether it was there before."""
+    """The run that answers the request, whether it was there before, and the run that it has cancelled, if any."""
 
     run: RunRow
     is_replay: bool
+    interrupted: Cancelled | None = None
 
 
 async def accept(tx: Tx, candidate: Candidate) -> Accepted:
     """Store a run, as running where a slot and its lane are free, else ready or queued.
 
-    :raises Conflict: the chosen run id names another run, or another request.
+    :raises Conflict: the chosen run id names another run, or another request; so does the idempotency key; the
+        session is busy and the run does not want to wait.
     :raises TooManyRequests: too many runs wait already.
     :raises NotFound: the session belongs to another user.
     """
     run, caller = replace(candidate.run), candidate.caller  # a copy: a transaction may be tried twice
-    if candidate.has_chosen_id and (earlier := await _earlier(tx, candidate)):
+    if earlier := await _earlier(tx, candidate):
         return Accepted(earlier, is_replay=True)
     now = run.created_at
     session = await sessions.join(
@@ -86,52 +96,43 @@ async def accept(tx: Tx, candidate: Candidate) -> Accepted:
         },
         caller,
     )
-    run.lane, run.seq, run.queued_at = run.session_id, session.next_seq - 1, now
-    await _place(tx, run, candidate)
+    run.lane, run.seq = run.session_id, session.next_seq - 1
+    at_work = await _place(tx, run, candidate.slot_worker)
     if run.state is not RunState.RUNNING:
         await _require_room(tx, candidate.queue_depth)
     await tx.run(ADD_RUN, run_params(run))
     await tx.run(ADD_IO, {"run_id": run.run_id, "input": jsontext.dumps(candidate.input.as_json())})
     if candidate.has_chosen_id:
-        await tx.run(ADD_REQUEST, {**_request_key(candidate), "run_id": run.run_id, "now": now})
-    return Accepted(run, is_replay=False)
-
-
-def _request_key(candidate: Candidate) -> dict[str, str]:
-    return {
-        "caller": candidate.caller.label,
-        "kind": "run_id",
-        "key": candidate.run.run_id,
-        "fingerprint": candidate.fingerprint,
-    }
+        await requests.keep(tx, candidate.by_run_id, run.run_id, now)
+    if candidate.by_key is not None:
+        await requests.keep(tx, candidate.by_key, run.run_id, now)
+    interrupted = None if at_work is None else await lanes.interrupt(tx, at_work, run, now)
+    return Accepted(run, is_replay=False, interrupted=interrupted)
 
 
 async def _earlier(tx: Tx, candidate: Candidate) -> RunRow | None:
-    """The run that the same caller started with the same request under this id."""
-    row = await tx.one(GET_RUN, {"run_id": candidate.run.run_id})
-    if row is None:
+    """The run that the same caller started with the same request, under this key or this id."""
+    by_key = candidate.by_key
+    if by_key is not None and (kept := await requests.same(tx, by_key)):
+        row = await tx.one(GET_RUN, {"run_id": kept["run_id"]})
+        return None if row is None else run_row(row)
+    if not candidate.has_chosen_id or (row := await tx.one(GET_RUN, {"run_id": candidate.run.run_id})) is None:
         return None
-    request = await tx.one(GET_REQUEST, _request_key(candidate))
+    request = await requests.find(tx, candidate.by_run_id)
     if request is None or request["fingerprint"] != candidate.fingerprint:
         raise Conflict("This run_id is taken; choose another one.")
+    if by_key is not None:
+        await requests.keep(tx, by_key, candidate.run.run_id, candidate.run.created_at)
     return run_row(row)
 
 
-async def _place(tx: Tx, run: RunRow, candidate: Candidate) -> None:
-    """Decide where the run begins: running, ready or queued."""
-    if await tx.one(HOLDER, {"lane": run.lane}) is not None:
-        run.state = RunState.QUEUED
-        return
-    run.holder = run.lane
-    if candidate.slot_worker is None:
-        run.state = RunState.READY
-        return
-    run.state, run.attempt, run.worker, run.started_at = (
-        RunState.RUNNING,
-        1,
-        candidate.slot_worker,
-        run.created_at,
-    )
+async def _place(tx: Tx, run: RunRow, slot_worker: str | None) -> str | None:
+    """Decide where the run begins; the run at work that it interrupts, if any."""
+    if run.not_before is not None:
+        run.state = RunState.SCHEDULED
+        return None
+    run.queued_at = run.created_at
+    return await lanes.place(tx, run, slot_worker)
 
 
 async def _require_room(tx: Tx, queue_depth: int) -> None:

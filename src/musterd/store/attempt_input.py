@@ -9,6 +9,7 @@ from musterd.core.records import Input, RunRow
 from musterd.store import blobs, runs, sessions
 from musterd.store.database import Statement, Tx
 
+GET_MESSAGES = Statement("run_messages", "SELECT run_id, messages FROM run_io WHERE run_id = :run_id")
 GET_INPUT = Statement("run_input", "SELECT input FROM run_io WHERE run_id = :run_id")
 
 
@@ -18,38 +19,56 @@ class AttemptInput:
 
     :param state: the session's state.
     :param history: messages of earlier runs as JSON text, oldest first.
+    :param history_runs: the ids of those runs.
     :param blobs: content of the request's media, by hash.
     """
 
     input: Input
     state: JsonObject
     history: Sequence[str]
+    history_runs: Sequence[str]
     blobs: dict[str, bytes]
 
 
-async def load(tx: Tx, run: RunRow, *, shows_history: bool, history_runs: int) -> AttemptInput:
-    """Read what an attempt of ``run`` starts from.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryWanted:
+    """Which earlier runs an attempt is shown.
 
-    :param shows_history: whether earlier runs are shown when the request says nothing about it.
-    :param history_runs: how many.
+    :param is_shown: whether any are, when the request says nothing about it.
+    :param limit: how many.
+    :param run_ids: exactly these: those that an earlier attempt was shown.
     """
+
+    is_shown: bool
+    limit: int
+    run_ids: Sequence[str] | None = None
+
+
+async def load(tx: Tx, run: RunRow, wanted: HistoryWanted) -> AttemptInput:
+    """Read what an attempt of ``run`` starts from."""
     row = await tx.one(GET_INPUT, {"run_id": run.run_id})
     session = await tx.one(sessions.GET, {"session_id": run.session_id})
     if row is None or session is None:
         raise RuntimeError(f"run {run.run_id} has no input or no session")
     asked = Input.from_json(json.loads(row["input"]))
-    is_shown = asked.options.get("add_history_to_context", shows_history)
+    history = await _history(tx, run, asked, wanted)
     return AttemptInput(
         input=asked,
         state=json.loads(session["state"]),
-        history=await _history(tx, run, history_runs) if is_shown else [],
+        history=[text for _, text in history],
+        history_runs=[run_id for run_id, _ in history],
         blobs=await _blobs(tx, asked),
     )
 
 
-async def _history(tx: Tx, run: RunRow, limit: int) -> list[str]:
-    rows = await runs.history(tx, run, limit)
-    return [row["messages"] for row in reversed(rows)]
+async def _history(tx: Tx, run: RunRow, asked: Input, wanted: HistoryWanted) -> list[tuple[str, str]]:
+    """Id and messages of the earlier runs that are shown, oldest first."""
+    if wanted.run_ids is not None:
+        rows = [await tx.one(GET_MESSAGES, {"run_id": run_id}) for run_id in wanted.run_ids]
+        return [(row["run_id"], row["messages"]) for row in rows if row is not None]
+    if not asked.options.get("add_history_to_context", wanted.is_shown):
+        return []
+    return [(row["run_id"], row["messages"]) for row in reversed(await runs.history(tx, run, wanted.limit))]
 
 
 async def _blobs(tx: Tx, asked: Input) -> dict[str, bytes]:

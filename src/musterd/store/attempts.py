@@ -5,16 +5,17 @@ current one and the run is running, and it hands out the event indexes. No row b
 run, or the run has ended: the transaction is given up.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from musterd.core import jsontext
+from musterd.core import clock, jsontext
 from musterd.core.errors import LeaseLost, MusterdError
 from musterd.core.events import Event
-from musterd.core.records import Output, RunRow, StepRow
+from musterd.core.records import Output, RunRow, StepRow, StepState
+from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
-from musterd.store import sessions
+from musterd.store import approvals, sessions
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, RUN_FIELDS, run_params, run_row
 
@@ -29,15 +30,10 @@ CLAIM = Statement(
         WHERE run_id IN (SELECT run_id FROM picked)
         RETURNING {RUN_COLUMNS}""",
 )
-FORGET_MEMBERS_IO = Statement(
-    "attempt_forget_members_io",
-    "DELETE FROM run_io WHERE run_id IN (SELECT run_id FROM runs WHERE root_id = :root AND parent_id IS NOT NULL)",
-)
-FORGET_MEMBERS = Statement("attempt_forget_members", "DELETE FROM runs WHERE root_id = :root AND parent_id IS NOT NULL")
-FORGET_STEPS = Statement("attempt_forget_steps", "DELETE FROM journal WHERE root_id = :root")
 GUARD = Statement(
     "attempt_guard",
-    """UPDATE runs SET next_event = next_event + :count, first_token_at = COALESCE(first_token_at, :first_token_at)
+    """UPDATE runs SET next_event = next_event + :count, first_token_at = COALESCE(first_token_at, :first_token_at),
+                       crashes = CASE WHEN :steps > 0 THEN 0 ELSE crashes END
        WHERE run_id = :root AND attempt = :attempt AND state = 'running' RETURNING next_event""",
 )
 SETTLE = Statement(
@@ -48,6 +44,11 @@ SETTLE = Statement(
        WHERE run_id = :root AND attempt = :attempt AND state = 'running'
          AND (:state = 'cancelled' OR cancel_requested_at IS NULL)
        RETURNING next_event""",
+)
+RESUME_MEMBERS = Statement(
+    "members_resume",
+    """UPDATE runs SET state = 'running', version = version + 1
+       WHERE root_id = :root AND parent_id IS NOT NULL AND state = 'paused'""",
 )
 CANCEL_STORED = Statement(
     "attempt_cancel_stored",
@@ -65,6 +66,7 @@ PUT_STEP = Statement(
        VALUES
          (:root_id, :path, :kind, :state, :fingerprint, :attempt, :started_at, :ended_at, :result, :usage, :codec)
        ON CONFLICT (root_id, path) DO UPDATE SET state = excluded.state, attempt = excluded.attempt,
+           started_at = CASE WHEN excluded.state = 'started' THEN excluded.started_at ELSE journal.started_at END,
            ended_at = excluded.ended_at, result = excluded.result, usage = excluded.usage""",
 )
 ADD_RUN = Statement(
@@ -80,7 +82,7 @@ END_MEMBER = Statement(
 CLOSE_MEMBERS = Statement(
     "members_close",
     """UPDATE runs SET state = :state, ended_at = :now, version = version + 1
-       WHERE root_id = :root AND parent_id IS NOT NULL AND state = 'running'""",
+       WHERE root_id = :root AND parent_id IS NOT NULL AND state IN ('running', 'paused')""",
 )
 PUT_OUTPUT = Statement(
     "run_output_put", "UPDATE run_io SET output = :output, messages = :messages WHERE run_id = :run_id"
@@ -88,12 +90,20 @@ PUT_OUTPUT = Statement(
 PROMOTE = Statement(
     "lane_promote",
     """UPDATE runs SET state = 'ready', holder = lane, version = version + 1
-       WHERE run_id = (SELECT run_id FROM runs WHERE lane = :lane AND state = 'queued' ORDER BY seq LIMIT 1)
+       WHERE run_id = COALESCE(
+           (SELECT run_id FROM runs WHERE lane = :lane AND state = 'queued' AND on_busy = 'interrupt'
+            ORDER BY seq LIMIT 1),
+           (SELECT run_id FROM runs WHERE lane = :lane AND state = 'queued' ORDER BY seq LIMIT 1))
+         AND NOT EXISTS (SELECT 1 FROM runs WHERE holder = :lane)
        RETURNING run_id""",
 )
 
 
-class CancelStored(MusterdError):
+class NotSo(MusterdError):
+    """The run cannot end or pause in this way now."""
+
+
+class CancelStored(NotSo):
     """The run is to be cancelled; it cannot end in any other way."""
 
 
@@ -119,6 +129,8 @@ class MemberRecord:
 class Batch:
     """What one transaction of an attempt writes.
 
+    :param opened: requirements that begin to wait for a person.
+    :param consumed: paths of requirements whose decisions are acted on with these steps.
     :param first_token_at: when the root's model gave its first text, once known.
     :param on_indexed: told the index of the first event, inside the transaction, before the events are written.
     """
@@ -127,6 +139,8 @@ class Batch:
     steps: list[StepRow] = field(default_factory=list)
     started: list[MemberRecord] = field(default_factory=list)
     ended: list[MemberRecord] = field(default_factory=list)
+    opened: list[Requirement] = field(default_factory=list)
+    consumed: list[str] = field(default_factory=list)
     first_token_at: float | None = None
     on_indexed: "Callable[[Batch, int], None] | None" = None
 
@@ -155,20 +169,20 @@ class Settled:
     is_session_deleted: bool
 
 
-async def claim(tx: Tx, worker: str, components: Sequence[str], limit: int, now: float) -> list[RunRow]:
-    """Take up to ``limit`` ready runs, those that wait longest first; each gets the next attempt number.
+Settle = Callable[[Tx, Lease, Batch], Coroutine[Any, Any, Settled]]
+"""A store function that ends or pauses a run with the attempt's last batch."""
 
-    A run that was driven before begins from the start: what its earlier attempt stored is forgotten.
-    """
+
+async def claim(tx: Tx, worker: str, components: Sequence[str], limit: int, now: float) -> list[RunRow]:
+    """Take up to ``limit`` ready runs, by priority, then those that wait longest; each gets the next attempt number."""
     rows = await tx.all(
         CLAIM, {"worker": worker, "components": jsontext.dumps(list(components)), "limit": limit, "now": now}
     )
     runs = [run_row(row) for row in rows]
     for run in runs:
         if run.attempt > 1:
-            for statement in (FORGET_MEMBERS_IO, FORGET_MEMBERS, FORGET_STEPS):
-                await tx.run(statement, {"root": run.run_id})
-    return sorted(runs, key=lambda run: run.queued_at or 0.0)
+            await tx.run(RESUME_MEMBERS, {"root": run.run_id})
+    return sorted(runs, key=lambda run: (-run.priority, run.queued_at or 0.0))
 
 
 async def append(tx: Tx, lease: Lease, batch: Batch) -> int:
@@ -180,13 +194,14 @@ async def append(tx: Tx, lease: Lease, batch: Batch) -> int:
         "root": lease.root_id,
         "attempt": lease.attempt,
         "count": len(batch.events),
+        "steps": sum(step.state is not StepState.STARTED for step in batch.steps),
         "first_token_at": batch.first_token_at,
     }
     row = await tx.one(GUARD, guard)
     if row is None:
         raise LeaseLost
     first_index = int(row["next_event"]) - len(batch.events)
-    await _write(tx, lease, batch, first_index)
+    await write(tx, lease, batch, first_index)
     return first_index
 
 
@@ -212,11 +227,12 @@ async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
             raise CancelStored
         raise LeaseLost
     first_index = int(row["next_event"]) - len(batch.events)
-    await _write(tx, lease, batch, first_index)
+    await write(tx, lease, batch, first_index)
     # A member that is still open ends as its root does; one that ended before keeps its end.
     member_state = RunState.CANCELLED if end.state is not RunState.ERROR else RunState.ERROR
     await tx.run(CLOSE_MEMBERS, {"root": lease.root_id, "state": member_state.value, "now": end.at})
-    await _put_output(tx, lease.root_id, end.output, end.messages)
+    await tx.run(approvals.CLOSE, {"root": lease.root_id})
+    await put_output(tx, lease.root_id, end.output, end.messages)
     if session is not None:
         await sessions.merge_state(tx, session, end.state_delta or {}, end.at)
     promoted = await promote(tx, end.session_id)
@@ -224,17 +240,25 @@ async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
 
 
 async def promote(tx: Tx, lane: str) -> str | None:
-    """Make the lane's next queued run ready; its id, or None. The caller holds the session and has freed the holder."""
+    """Make the lane's next queued run ready, where nobody holds the line: interrupters first, then by seq.
+
+    :return: its id, or None. The caller holds the session.
+    """
     row = await tx.one(PROMOTE, {"lane": lane})
     return None if row is None else str(row["run_id"])
 
 
-async def _write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
+async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
+    """Store what a batch holds; the caller has passed the guard."""
     for member in batch.started:
         await tx.run(ADD_RUN, run_params(member.run))
         await tx.run(ADD_IO, {"run_id": member.run.run_id, "input": member.input_text})
     for step in batch.steps:
         await tx.run(PUT_STEP, _step_params(step))
+    for requirement in batch.opened:
+        await approvals.add(tx, lease.root_id, requirement, None)
+    for path in batch.consumed:
+        await tx.run(approvals.CONSUME, {"root": lease.root_id, "path": path, "now": clock.now()})
     for member in batch.ended:
         await _end_member(tx, member)
     if batch.events:
@@ -245,7 +269,7 @@ async def _write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
 
 async def add_events(tx: Tx, root_id: str, first_index: int, events: Sequence[Event]) -> None:
     """Store events under indexes that the caller allocated."""
-    payload = jsontext.dumps([[event.kind.value, event.run_id, event.at, event.data] for event in events])
+    payload = jsontext.dumps([[event.kind.value, event.run_id, event.at, event.data, event.place] for event in events])
     await tx.run(ADD_EVENTS, {"root": root_id, "first_index": first_index, "count": len(events), "payload": payload})
 
 
@@ -276,10 +300,11 @@ async def _end_member(tx: Tx, member: MemberRecord) -> None:
             "error_code": output.error["code"] if output.error else None,
         },
     )
-    await _put_output(tx, run.run_id, output, member.messages)
+    await put_output(tx, run.run_id, output, member.messages)
 
 
-async def _put_output(tx: Tx, run_id: str, output: Output, messages: list[str]) -> None:
+async def put_output(tx: Tx, run_id: str, output: Output, messages: list[str]) -> None:
+    """Store what a run produced."""
     await tx.run(
         PUT_OUTPUT,
         {

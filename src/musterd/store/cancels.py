@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from musterd.core.events import Event, EventKind
 from musterd.core.records import RunRow
 from musterd.core.states import RunState
-from musterd.store import attempts
+from musterd.store import approvals, attempts
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, run_row
 
@@ -68,6 +68,7 @@ async def end(tx: Tx, run: RunRow, by: str, now: float) -> Cancelled:
     event = Event(EventKind.RUN_CANCELLED, run.run_id, now, {"reason": f"Run {run.run_id} was cancelled"})
     await attempts.add_events(tx, run.run_id, index, [event])
     await tx.run(attempts.CLOSE_MEMBERS, {"root": run.run_id, "state": RunState.CANCELLED.value, "now": now})
+    await tx.run(approvals.CLOSE, {"root": run.run_id})
     promoted = await attempts.promote(tx, run.lane) if run.holder is not None and run.lane is not None else None
     run.state, run.ended_at, run.holder, run.next_event = RunState.CANCELLED, now, None, index + 1
     return Cancelled(run, promoted, (index, event))

@@ -14,6 +14,7 @@ AFTER = Statement(
                                       WHERE root_id = :root_id AND first_index <= :start), 0)
        ORDER BY first_index LIMIT :limit""",
 )
+ALL_FLUSHES = 2**31 - 1
 KNOWN_KINDS = frozenset(kind.value for kind in EventKind)
 
 
@@ -40,15 +41,21 @@ async def after(tx: Tx, root_id: str, index: int, limit: int) -> Page:
     for row in rows:
         first = int(row["first_index"])
         run: list[Event] = []
-        for kind, run_id, at, data in json.loads(row["payload"]):
+        for kind, run_id, at, data, place in json.loads(row["payload"]):
             if first + len(run) <= index or kind not in KNOWN_KINDS:
                 if run:
                     found.append((first, run))
                     first, run = first + len(run), []
                 first += 1
                 continue
-            run.append(Event(EventKind(kind), run_id, at, data))
+            run.append(Event(EventKind(kind), run_id, at, data, place))
         if run:
             found.append((first, run))
     last_index = int(rows[-1]["first_index"]) + int(rows[-1]["count"]) - 1 if rows else index
     return Page(found, last_index, is_last=len(rows) < limit)
+
+
+async def every(tx: Tx, root_id: str) -> list[tuple[int, Event]]:
+    """Every stored event of known kinds, with its index."""
+    page = await after(tx, root_id, -1, ALL_FLUSHES)
+    return [(first + offset, event) for first, found in page.flushes for offset, event in enumerate(found)]

@@ -5,11 +5,13 @@ from typing import Any
 
 from musterd.core.records import Input, Output, RunRow, RunView, SessionRow
 from musterd.core.states import RunState
+from musterd.core.turns import OnBusy
 from musterd.store.database import Row
 
 RUN_FIELDS = tuple(RunRow.__slots__)
 RUN_COLUMNS = ", ".join(RUN_FIELDS)
 """The columns of ``runs`` that readers need."""
+_SWITCHES = ("is_background", "hold_paused")
 
 
 def qualified(alias: str) -> str:
@@ -21,7 +23,9 @@ def run_row(row: Row) -> RunRow:
     """The record of a row of ``runs``."""
     values: dict[str, Any] = {name: row[name] for name in RUN_FIELDS}
     values["state"] = RunState(values["state"])
-    values["is_background"] = bool(values["is_background"])
+    values["on_busy"] = OnBusy(values["on_busy"])
+    for name in _SWITCHES:
+        values[name] = bool(values[name])
     return RunRow(**values)
 
 
@@ -29,7 +33,9 @@ def run_params(run: RunRow) -> dict[str, Any]:
     """The record as the parameters of a statement."""
     values = {name: getattr(run, name) for name in RUN_FIELDS}
     values["state"] = run.state.value
-    values["is_background"] = int(run.is_background)
+    values["on_busy"] = run.on_busy.value
+    for name in _SWITCHES:
+        values[name] = int(values[name])
     return values
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from musterd.core.records import Caller, RunRow, RunView
-from musterd.core.states import PENDING
+from musterd.core.states import PENDING, RunState
+from musterd.core.turns import OnBusy
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, qualified, run_row, run_view
 
@@ -16,9 +17,18 @@ VIEW = Statement("run_view", _VIEW + "r.run_id = :run_id")
 MEMBERS = Statement("run_members", _VIEW + "r.root_id = :root_id AND r.parent_id IS NOT NULL ORDER BY r.created_at")
 AHEAD = Statement(  # the holder and the queued: what has ended is not looked at, however much there is of it
     "runs_ahead",
-    """SELECT (SELECT count(*) FROM runs WHERE holder = :lane AND seq < :seq)
-            + (SELECT count(*) FROM runs WHERE lane = :lane AND seq < :seq AND state = 'queued') AS n""",
+    """SELECT (SELECT count(*) FROM runs WHERE holder = :lane)
+            + (SELECT count(*) FROM runs WHERE lane = :lane AND seq < :seq AND state = 'queued')
+            + (SELECT count(*) FROM runs WHERE lane = :lane AND seq > :seq AND state = 'queued'
+               AND on_busy = 'interrupt') AS n""",
 )
+AHEAD_OF_INTERRUPTER = Statement(
+    "runs_ahead_of_interrupter",
+    """SELECT (SELECT count(*) FROM runs WHERE holder = :lane)
+            + (SELECT count(*) FROM runs WHERE lane = :lane AND seq < :seq AND state = 'queued'
+               AND on_busy = 'interrupt') AS n""",
+)
+END_OF_LINE = 2**62
 TREE = Statement("run_tree", f"SELECT {RUN_COLUMNS} FROM runs WHERE root_id = :root_id")
 OF_COMPONENT = Statement(
     "runs_of_component",
@@ -61,7 +71,11 @@ async def queue_position(tx: Tx, run: RunRow) -> int | None:
     """How many runs of its session are ahead of a pending run."""
     if run.state not in PENDING or run.lane is None:
         return None
-    row = await tx.one(AHEAD, {"lane": run.lane, "seq": run.seq})
+    if run.state is RunState.READY:
+        return 0
+    is_delayed = run.state is RunState.SCHEDULED  # it gets its place when it is due: at the end, but for interrupters
+    statement = AHEAD_OF_INTERRUPTER if run.on_busy is OnBusy.INTERRUPT else AHEAD
+    row = await tx.one(statement, {"lane": run.lane, "seq": END_OF_LINE if is_delayed else run.seq})
     return 0 if row is None else int(row["n"])
 
 

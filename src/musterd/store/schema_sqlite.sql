@@ -182,6 +182,10 @@ CREATE INDEX runs_scheduled ON runs (not_before) WHERE state = 'scheduled';
 
 CREATE INDEX runs_paused ON runs (expires_at) WHERE state = 'paused' AND parent_id IS NULL;
 
+CREATE INDEX runs_interrupting ON runs (lane, seq) WHERE state = 'queued' AND on_busy = 'interrupt';
+
+CREATE INDEX runs_deadline ON runs (deadline_at) WHERE state IN ('scheduled', 'queued', 'ready') AND deadline_at IS NOT NULL;
+
 CREATE INDEX requests_run ON requests (run_id);
 
 CREATE UNIQUE INDEX approvals_root ON approvals (root_id, path);

@@ -19,6 +19,8 @@ class Assignment:
     :param prompt: the user's message or the task, verbatim: text, or text and media.
     :param history: messages of earlier runs of the session.
     :param state: the session's state as this run sees it; the run changes it.
+    :param history_runs: the runs that ``history`` is of.
+    :param session_state: the session's state before this run; a root's alone.
     :param depth: teams above it.
     :param output_schema: the form of the answer that the request asked for, above the component's own.
     """
@@ -31,6 +33,8 @@ class Assignment:
     state: JsonObject
     depth: int = 0
     history: Sequence[ModelMessage] = ()
+    history_runs: Sequence[str] = ()
+    session_state: JsonObject = field(default_factory=dict)
     output_schema: JsonObject | None = None
 
     def at(self, step: str) -> str:

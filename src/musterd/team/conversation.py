@@ -34,19 +34,22 @@ class Conversation:
     :param system: the system message; empty: none.
     :param history: messages of earlier runs.
     :param prompt: the user's message or the member's task: text, or text and media.
+    :param at: when the run began.
     """
 
-    def __init__(self, system: str, history: Sequence[ModelMessage], prompt: str | Sequence[UserContent]) -> None:
+    def __init__(
+        self, system: str, history: Sequence[ModelMessage], prompt: str | Sequence[UserContent], at: float
+    ) -> None:
         self.messages: list[ModelMessage] = []
         self._texts: list[str | None] = []
         opening: list[ModelRequestPart] = [SystemPromptPart(system)] if system else []
         if history:
             if opening:
-                self._add(ModelRequest(parts=opening, timestamp=_now()))
+                self._add(ModelRequest(parts=opening, timestamp=_time(at)))
             for message in history:
                 self._add(message)
             opening = []
-        self._add(ModelRequest(parts=[*opening, UserPromptPart(prompt)], timestamp=_now()))
+        self._add(ModelRequest(parts=[*opening, UserPromptPart(prompt)], timestamp=_time(at)))
 
     def answered(self, response: ModelResponse, text: str) -> None:
         """The model said this; ``text`` is the message as JSON."""
@@ -135,4 +138,8 @@ def _own_notes(message: ModelMessage) -> JsonObject:
 
 
 def _now() -> datetime:
-    return datetime.fromtimestamp(clock.now(), UTC)
+    return _time(clock.now())
+
+
+def _time(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)

@@ -1,21 +1,23 @@
 """Delegation: a leader's tool call whose body is a member's own run."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pydantic_ai.tools import ToolDefinition
 
 from musterd.core import clock
-from musterd.core.errors import RunFailed
+from musterd.core.errors import ReplayDiverged, RunFailed
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import Output, StepState
+from musterd.core.records import ComponentKind, Output, StepState
+from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
 from musterd.specs import Component
 from musterd.team import state
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.functions import as_text
+from musterd.team.pausing import Waits, pause_text
 from musterd.team.steps import MemberEnd, MemberStart, ToolStep
 from musterd.team.world import World
 
@@ -80,9 +82,16 @@ async def drive_member(world: World, run: Assignment, make_loop: Callable[[World
     step_state, is_error = StepState.COMPLETED, False
     try:
         output = await loop.drive()
+    except ReplayDiverged:  # no member's failure: the whole run cannot go on
+        raise
     except RunFailed as error:
         result, step_state, is_error = f"{run.component.name} failed: {error.message}", StepState.FAILED, True
         _end(world, run, loop.progress, RunState.ERROR, error)
+    except Waits as waits:
+        waiting_for = ",".join(requirement.id for requirement in waits.requirements)
+        data = pause_event(run.component.kind, waits.requirements)
+        world.tell(EventKind.RUN_PAUSED, run.run_id, data, f"{waiting_for}/paused")
+        raise
     except asyncio.CancelledError:
         _end(world, run, loop.progress, RunState.CANCELLED)
         raise
@@ -107,6 +116,14 @@ def _end(world: World, run: Assignment, progress: Progress, how: RunState, error
     world.steps.member_ended(
         MemberEnd(run_id=run.run_id, state=how, at=clock.now(), output=progress.output, messages=progress.messages)
     )
+
+
+def pause_event(kind: ComponentKind, requirements: Sequence[Requirement]) -> JsonObject:
+    """What the event of a pause tells, in a run of a team or an agent."""
+    return {
+        "content": pause_text(kind, requirements),
+        "requirements": [requirement.as_json() for requirement in requirements],
+    }
 
 
 def end_event(

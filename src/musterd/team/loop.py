@@ -22,6 +22,7 @@ from musterd.core.jsontext import storable
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import Output, StepKind
 from musterd.models.call import ModelAnswer
+from musterd.team import state
 from musterd.team.answers import CORRECTIONS, FINAL_TOOL, AnswerInvalid, parameters, wanted_form
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.conversation import NOTES, Conversation
@@ -103,23 +104,26 @@ class Loop:
     def _prepare(self) -> None:
         """Take from the world what the run needs, once, and record it."""
         run = self.run
-        system = system_prompt(run.component)
-        conversation = Conversation(system, run.history, run.prompt)
-        self.progress.conversation = self._conversation = conversation
         definitions = self._toolbox.definitions
         self._parameters = parameters(definitions, self._form, self._model)
-        taken: JsonObject = {
-            "at": clock.now(),
-            "system": system,
-            "state": run.state,
-            "history_messages": len(run.history),
-            "members": [member.id for member in run.component.members],
-            "tools": {tool.name: _schema_digest(tool) for tool in definitions},
-        }
-        self.world.steps.prepared(
-            self.run.at("p"),
-            fingerprint(StepKind.PREPARE, run.component.id, "", run.component.definition_hash),
-            taken,
+        taken = self.world.steps.prepared(
+            run.at("p"),
+            fingerprint(StepKind.PREPARE, run.component.id, "", None),
+            {
+                "at": clock.now(),
+                "definition": run.component.definition_hash,
+                "system": system_prompt(run.component),
+                "session_state": run.session_state,
+                "state": state.copied(run.state),
+                "history_runs": list(run.history_runs),
+                "members": [member.id for member in run.component.members],
+                "tools": {tool.name: _schema_digest(tool) for tool in definitions},
+            },
+        )
+        run.state.clear()
+        run.state.update(state.copied(taken["state"]))
+        self.progress.conversation = self._conversation = Conversation(
+            taken["system"], run.history, run.prompt, taken["at"]
         )
 
     # --- a turn -----------------------------------------------------------------------------------
@@ -128,10 +132,13 @@ class Loop:
         info = self._info
         self._turn = turn
         self.progress.partial.clear()
-        self._tell(EventKind.MODEL_REQUEST_STARTED, {"model": info.model, "model_provider": info.provider})
-        path = self.run.at(f"t{turn}/m")
-        step = fingerprint(StepKind.MODEL, self.run.component.id, info.model, turn)
+        path = self._model_path
+        self._tell(EventKind.MODEL_REQUEST_STARTED, {"model": info.model, "model_provider": info.provider}, path)
+        step = fingerprint(StepKind.MODEL, self.run.component.id, "", turn)
         answer, text = await self.world.steps.model(path, step, self._call_model)
+        self.world.call_ids.update(
+            part.tool_call_id for part in answer.response.parts if isinstance(part, ToolCallPart)
+        )
         self._conversation.answered(answer.response, text)
         self.progress.output.usage.add(answer.usage)
         data: JsonObject = {
@@ -141,7 +148,7 @@ class Loop:
         }
         if answer.first_token_seconds is not None:
             data["first_token_seconds"] = answer.first_token_seconds
-        self._tell(EventKind.MODEL_REQUEST_COMPLETED, data)
+        self._tell(EventKind.MODEL_REQUEST_COMPLETED, data, path)
         return answer.response
 
     async def _call_model(self) -> ModelAnswer:
@@ -183,13 +190,15 @@ class Loop:
         self._tell(
             EventKind.MODEL_REQUEST_RETRIED,
             {"try": failed_try, "wait_seconds": round(wait_seconds, 3), "reason": reason},
+            f"{self._model_path}/r{failed_try}",
         )
         if had_text:
             self.progress.partial.clear()
             superseded = [{"run_id": self.run.run_id, "path": self.run.path}]
-            self._tell(EventKind.RUN_CONTINUED, {"reason": "model_retry", "superseded": superseded})
-            info = self._info
-            self._tell(EventKind.MODEL_REQUEST_STARTED, {"model": info.model, "model_provider": info.provider})
+            path, info = self._model_path, self._info
+            voided = f"{path}/r{failed_try}"
+            self._tell(EventKind.RUN_CONTINUED, {"reason": "model_retry", "superseded": superseded}, voided)
+            self._tell(EventKind.MODEL_REQUEST_STARTED, {"model": info.model, "model_provider": info.provider}, path)
 
     # --- the answer -------------------------------------------------------------------------------
 
@@ -235,8 +244,12 @@ class Loop:
 
     # --- small things -----------------------------------------------------------------------------
 
-    def _tell(self, kind: EventKind, data: JsonObject | None = None) -> None:
-        self.world.tell(kind, self.run.run_id, data)
+    @property
+    def _model_path(self) -> str:
+        return self.run.at(f"t{self._turn}/m")
+
+    def _tell(self, kind: EventKind, data: JsonObject | None = None, place: str = "") -> None:
+        self.world.tell(kind, self.run.run_id, data, place)
 
 
 def _make_storable(response: ModelResponse) -> None:

@@ -10,6 +10,7 @@ from typing import Protocol
 from musterd.core.events import Event
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ComponentKind, Output, StepKind, StepState
+from musterd.core.requirements import Requirement, RequirementKind
 from musterd.core.states import RunState
 from musterd.models.call import ModelAnswer
 
@@ -22,11 +23,15 @@ class Intent:
 
     :param path: its place in the run tree: never a run id, never a time.
     :param fingerprint: hash of component, tool and canonical arguments.
+    :param is_retry_safe: whether it may be made again when nobody can say whether it happened.
+    :param on_unknown: what is done then where it may not: pause, retry or fail.
     """
 
     path: str
     kind: StepKind
     fingerprint: str
+    is_retry_safe: bool = False
+    on_unknown: str = "pause"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,17 +84,23 @@ class MemberEnd:
 class Steps(Protocol):
     """Steps of one attempt, each recorded once under its path.
 
-    Every method that stores raises :class:`musterd.core.errors.LeaseLost` when the attempt is not the run's current
-    one.
+    A later attempt of a run finds what earlier ones stored: no stored step is done again.
+
+    :raises LeaseLost: from every method that stores, when the attempt is not the run's current one.
+    :raises ReplayDiverged: from every method, when what is stored under a path is another step.
     """
 
-    def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> None:
-        """Record what a run took from the world before its first turn; stored with the next commit."""
+    def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
+        """Record what a run takes from the world before its first turn; stored with the next commit.
+
+        :return: what counts: ``taken``, or what an earlier attempt took.
+        """
+        ...
 
     async def model(
         self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
     ) -> tuple[ModelAnswer, str]:
-        """Make one model call and record it; stored with the next commit.
+        """Make one model call and record it, stored with the next commit; or give what is stored already.
 
         :return: the answer, and its message as JSON text.
         """
@@ -98,8 +109,17 @@ class Steps(Protocol):
     async def intend(self, intents: Sequence[Intent], members: Sequence[MemberStart]) -> None:
         """Commit what is recorded so far, and with it that these tool calls and members' runs begin."""
 
-    async def tool(self, intent: Intent, call: Callable[[], Awaitable[ToolStep]]) -> ToolStep:
-        """Do one tool call whose intent is stored, and commit its result."""
+    async def tool(
+        self,
+        intent: Intent,
+        call: Callable[[], Awaitable[ToolStep]],
+        require: Callable[[RequirementKind], Requirement],
+    ) -> ToolStep:
+        """Do one tool call whose intent is stored, and commit its result; or give the result that is stored.
+
+        :param require: what a person is asked, where nobody can say whether the call happened.
+        :raises Waits: a person has to decide first.
+        """
         ...
 
     def member_ended(self, end: MemberEnd) -> None:

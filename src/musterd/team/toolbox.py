@@ -6,7 +6,7 @@ with the event that tells of it; results come back in the order of the calls.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic_ai.messages import ToolCallPart
 from pydantic_ai.tools import ToolDefinition
@@ -15,11 +15,13 @@ from musterd.core import clock, jsontext
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind, StepState, ToolCall
+from musterd.core.requirements import Requirement, RequirementKind
 from musterd.specs import Component, Tool, ToolArgumentsInvalid
 from musterd.team import state
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.delegation import DELEGATE, Driven, delegation_tool, drive_member, member_start
 from musterd.team.functions import call_function
+from musterd.team.pausing import Waits
 from musterd.team.prompts import describe_member
 from musterd.team.steps import Intent, MemberStart, ToolStep
 from musterd.team.world import World, fingerprint
@@ -68,7 +70,7 @@ class Toolbox:
         planned = [self._plan(turn, number, part) for number, part in enumerate(parts)]
         for plan in planned:
             self._progress.output.tools.append(plan.call)
-            self._tell(EventKind.TOOL_CALL_STARTED, plan.call)
+            self._tell(EventKind.TOOL_CALL_STARTED, plan)
         members: list[MemberStart] = [
             member_start(self._world, self._run, plan.member, plan.intent.path, plan.arguments["task"])
             for plan in planned
@@ -109,7 +111,27 @@ class Toolbox:
                 self._plan_delegation(plan)
             else:
                 self._plan_tool(plan)
+        is_retry_safe = plan.tool is None or plan.tool.retry_safe  # a delegation's own steps are recorded, each once
+        plan.intent = replace(
+            plan.intent,
+            is_retry_safe=is_retry_safe or plan.refusal is not None,
+            on_unknown=self._run.component.spec.on_unknown_effect,
+        )
         return plan
+
+    def _requirement(self, plan: Planned, kind: RequirementKind) -> Requirement:
+        component = self._run.component
+        return Requirement(
+            id=clock.derived_id(self._world.salt, f"{plan.intent.path}/{kind.value}"),
+            kind=kind,
+            path=plan.intent.path,
+            tool=plan.call,
+            run_id=self._run.run_id,
+            component_kind=component.kind,
+            component_id=component.id,
+            component_name=component.name,
+            created_at=clock.now(),
+        )
 
     def _over_limit(self) -> str | None:
         self._calls_made += 1
@@ -146,7 +168,12 @@ class Toolbox:
     # --- making it --------------------------------------------------------------------------------
 
     async def _make(self, plan: Planned) -> ToolStep:
-        return await self._world.steps.tool(plan.intent, lambda: self._perform(plan))
+        step = await self._world.steps.tool(
+            plan.intent, lambda: self._perform(plan), lambda kind: self._requirement(plan, kind)
+        )
+        if plan.call.is_error is None:  # an earlier attempt made it
+            self._finished(plan, step)
+        return step
 
     async def _perform(self, plan: Planned) -> ToolStep:
         if plan.refusal is not None:
@@ -165,7 +192,7 @@ class Toolbox:
             )
         else:
             raise AssertionError("a planned call is a tool, a delegation or a refusal")
-        self._finished(plan.call, step)
+        self._finished(plan, step)
         return step
 
     def _member_assignment(self, plan: Planned, member: Component) -> Assignment:
@@ -179,16 +206,17 @@ class Toolbox:
             depth=self._run.depth + 1,
         )
 
-    def _finished(self, call: ToolCall, step: ToolStep) -> None:
+    def _finished(self, plan: Planned, step: ToolStep) -> None:
+        call = plan.call
         call.result, call.is_error = step.result, step.is_error
         call.started_at, call.seconds, call.child_run_id = step.started_at, step.seconds, step.child_run_id
         call.stops_run = call.stops_run and not step.is_error
-        self._tell(EventKind.TOOL_CALL_COMPLETED, call)
+        self._tell(EventKind.TOOL_CALL_COMPLETED, plan)
         if step.is_error:
-            self._tell(EventKind.TOOL_CALL_ERROR, call)
+            self._tell(EventKind.TOOL_CALL_ERROR, plan)
 
-    def _tell(self, kind: EventKind, call: ToolCall) -> None:
-        self._world.tell(kind, self._run.run_id, {"tool": call.as_json()})
+    def _tell(self, kind: EventKind, plan: Planned) -> None:
+        self._world.tell(kind, self._run.run_id, {"tool": plan.call.as_json()}, plan.intent.path)
 
 
 def _arguments(part: ToolCallPart) -> tuple[JsonObject, str | None]:
@@ -207,9 +235,24 @@ async def _together(calls: Sequence[Awaitable[ToolStep]]) -> list[ToolStep]:
         return [await calls[0]]
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:
-        return list(await asyncio.gather(*tasks))
+        await _all_but_waiting(tasks)
     except BaseException:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
+    waits = [error for task in tasks if isinstance(error := task.exception(), Waits)]
+    if waits:
+        raise Waits([requirement for error in waits for requirement in error.requirements])
+    return [task.result() for task in tasks]
+
+
+async def _all_but_waiting(tasks: Sequence["asyncio.Future[ToolStep]"]) -> None:
+    """Await all; raise the first error that is more than a branch that waits."""
+    pending = set(tasks)
+    while pending:
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            error = task.exception()
+            if error is not None and not isinstance(error, Waits):
+                raise error

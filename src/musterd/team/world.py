@@ -53,9 +53,9 @@ class World:
     metadata: JsonObject = field(default_factory=dict)
     call_ids: set[str] = field(default_factory=set)
 
-    def tell(self, kind: EventKind, run_id: str, data: JsonObject | None = None) -> None:
-        """Emit an event that happened now."""
-        self.emit(Event(kind, run_id, clock.now(), data or {}))
+    def tell(self, kind: EventKind, run_id: str, data: JsonObject | None = None, place: str = "") -> None:
+        """Emit an event that happened now, at the step ``place``."""
+        self.emit(Event(kind, run_id, clock.now(), data or {}, place))
 
     def claim_call_id(self, given: str, path: str) -> str:
         """A tool call's id, unique in the tree: what the provider gave, unless it is missing or taken."""

@@ -12,6 +12,7 @@ from musterd.core.errors import RunFailed
 from musterd.core.events import END_EVENTS, Event, EventKind
 from musterd.core.records import ComponentKind, Output, RunRow, RunView, ToolCall, Usage
 from musterd.wire.metrics import run_metrics
+from musterd.wire.requirements import requirement_objects
 from musterd.wire.runs import cancel_reason, run_output
 from musterd.wire.tools import tool_line, tool_object
 
@@ -239,7 +240,7 @@ def _cancelled(event: Event, who: RunIdentity) -> dict[str, Any]:
 
 
 def _paused(event: Event, who: RunIdentity) -> dict[str, Any]:
-    requirements = event.data.get("requirements") or []
+    requirements = requirement_objects(event.data.get("requirements") or (), event.run_id)
     tools = [item["tool_execution"] for item in requirements if item.get("tool_execution")]
     return {
         "content": event.data.get("content") or "",

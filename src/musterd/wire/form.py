@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from musterd.core.errors import InvalidInput
+from musterd.core.errors import BadRequest, InvalidInput
 from musterd.core.records import Input
+from musterd.core.requirements import Decision
 from musterd.wire.fields import Fields
 from musterd.wire.media import MEDIA_NAMES, media_list
 from musterd.wire.problems import MISSING
+from musterd.wire.requirements import parse_decisions
 
 LATER_FIELDS = ("on_busy", "priority", "delay_seconds", "webhook_url", "budget", "timeout_seconds")
 """What this version does not have yet."""
@@ -90,6 +92,36 @@ def parse_start(values: Mapping[str, Any], uploads: Uploads | None = None) -> St
     _refuse_later(fields)
     fields.problems.raise_if_any()
     return request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContinueRequest:
+    """What a caller decides about a paused run, and how it wants to be answered."""
+
+    session_id: str
+    decisions: list[Decision]
+    stream: bool = True
+    background: bool = False
+
+
+def parse_continue(values: Mapping[str, Any]) -> ContinueRequest:
+    """The decisions in a form's text fields, or in a JSON body's keys.
+
+    :raises BadRequest: session_id is missing, or a field is no JSON.
+    :raises InvalidInput: with everything else that is wrong.
+    """
+    fields = Fields(values)
+    session_id, stream = fields.identifier("session_id"), fields.flag("stream")
+    background = bool(fields.flag("background"))
+    fields.problems.raise_if_any()
+    if session_id is None:
+        raise BadRequest("session_id is required for this action")
+    return ContinueRequest(
+        session_id=session_id,
+        decisions=parse_decisions(values),
+        stream=True if stream is None else stream,
+        background=background,
+    )
 
 
 def parse_json_body(body: Any) -> StartRequest:

@@ -8,10 +8,9 @@ from typing import Any
 
 from musterd.core.records import RunView
 from musterd.core.states import RunState
-from musterd.wire.runs import content_of, error_event, input_object, messages_of, metrics_of
+from musterd.wire.runs import content_of, error_event, input_object, messages_of, metrics_of, paused_event, tools_of
 from musterd.wire.states import STATUS
 from musterd.wire.times import iso_seconds
-from musterd.wire.tools import tool_object
 
 
 def members_first(views: Iterable[RunView]) -> list[RunView]:
@@ -139,15 +138,17 @@ def _response_format(view: RunView) -> str:
 def _tools(view: RunView) -> list[dict[str, Any]] | None:
     if not view.output or not view.output.tools or not view.row.state.is_settled:
         return None
-    return [tool_object(call) for call in view.output.tools]
+    return tools_of(view)
 
 
 def _events(view: RunView) -> list[dict[str, Any]] | None:
+    if view.row.state is RunState.PAUSED:
+        return [paused_event(view)]
     return [error_event(view)] if view.row.state is RunState.ERROR else None
 
 
 def _session_state(view: RunView) -> dict[str, Any] | None:
-    return (view.output.session_state or None) if view.output else None
+    return (view.output.session_state or None) if view.output and view.row.state.is_settled else None
 
 
 def _input_media(view: RunView) -> dict[str, Any]:

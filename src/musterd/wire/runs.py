@@ -12,6 +12,7 @@ from musterd.core.records import Input, Output, RunRow, RunView
 from musterd.core.states import RunState
 from musterd.wire.messages import agno_messages
 from musterd.wire.metrics import run_metrics
+from musterd.wire.requirements import requirement_objects
 from musterd.wire.states import STATUS
 from musterd.wire.tools import tool_object
 
@@ -46,11 +47,30 @@ def settled(row: RunRow) -> dict[str, str]:
 
 def error_event(view: RunView) -> dict[str, Any]:
     """The event that tells why a run ended in ERROR, as ``events`` of the run shows it."""
+    event = _last_event(view, "RunError")
+    event["content"] = content_of(view)
+    error = view.output.error if view.output else None
+    if error:
+        event["error_type"] = error["code"]
+    return event
+
+
+def paused_event(view: RunView) -> dict[str, Any]:
+    """The event that tells what a paused run waits for, as ``events`` of the run shows it."""
+    event = _last_event(view, "RunPaused")
+    event["content"] = content_of(view) or ""
+    requirements = requirement_objects(view.output.requirements if view.output else (), view.row.run_id)
+    event["tools"] = [found["tool_execution"] for found in requirements]
+    event["requirements"] = requirements
+    return event
+
+
+def _last_event(view: RunView, name: str) -> dict[str, Any]:
     row = view.row
     kind = row.component_kind
     event: dict[str, Any] = {
         "created_at": int(row.ended_at or row.created_at),
-        "event": "TeamRunError" if kind == "team" else "RunError",
+        "event": f"Team{name}" if kind == "team" else name,
         f"{kind}_id": row.component_id,
         f"{kind}_name": row.component_name,
         "run_id": row.run_id,
@@ -58,10 +78,6 @@ def error_event(view: RunView) -> dict[str, Any]:
     if row.parent_id:
         event["parent_run_id"] = row.parent_id
     event["session_id"] = row.session_id
-    event["content"] = content_of(view)
-    error = view.output.error if view.output else None
-    if error:
-        event["error_type"] = error["code"]
     return event
 
 
@@ -72,7 +88,7 @@ def content_of(view: RunView) -> Any:
     if state is RunState.ERROR:
         error = output.error if output else None
         return (error or {}).get("message") or content or RunFailed().message
-    if state is RunState.CANCELLED and content in (None, ""):
+    if state is RunState.CANCELLED and (content in (None, "") or (output and output.requirements)):
         return cancel_reason(view.row.run_id)
     return content
 
@@ -104,6 +120,17 @@ def metrics_of(view: RunView) -> dict[str, Any]:
     """``metrics`` of the run: ``{}`` until it has ended or paused."""
     row = view.row
     return run_metrics(view.output, row.model, row.model_provider) if row.state.is_settled else {}
+
+
+def tools_of(view: RunView) -> list[dict[str, Any]]:
+    """The run's tool calls, in order; those that a paused run waits for as its requirements show them."""
+    if view.output is None:
+        return []
+    shown = requirement_objects(view.output.requirements, view.row.run_id)
+    waiting = {item["tool_execution"]["tool_call_id"]: item["tool_execution"] for item in shown}
+    is_paused = view.row.state is RunState.PAUSED
+    tools = [tool_object(call) for call in view.output.tools]
+    return [waiting.get(tool["tool_call_id"], tool) if is_paused else tool for tool in tools]
 
 
 def _team_output(view: RunView, is_post: bool) -> dict[str, Any]:
@@ -177,6 +204,8 @@ def _add_events(value: dict[str, Any], view: RunView, is_post: bool) -> None:
     state = view.row.state
     if state is RunState.ERROR:
         value["events"] = [error_event(view)]
+    elif state is RunState.PAUSED:
+        value["events"] = [paused_event(view)]
     elif not (is_post and state.is_final):
         value["events"] = []
 
@@ -189,7 +218,9 @@ def _add_conversation(value: dict[str, Any], view: RunView, is_post: bool) -> No
         value["messages"] = messages
     if (metadata := view.input.options.get("metadata")) is not None:
         value["metadata"] = metadata
-    tools = [tool_object(call) for call in output.tools] if output else []
+    tools = tools_of(view)
+    if state is RunState.PAUSED and output:
+        value["requirements"] = requirement_objects(output.requirements, view.row.run_id)
     if tools or (is_post and state is RunState.COMPLETED):
         value["tools"] = tools
 

@@ -17,6 +17,7 @@ from pydantic_ai.messages import (
 from pydantic_ai.usage import RequestUsage
 
 from musterd.core.records import Input, Output, RunRow, RunView, ToolCall, Usage
+from musterd.core.requirements import Requirement, RequirementKind
 from musterd.core.states import RunState
 
 AT = 1795596892.25
@@ -132,6 +133,23 @@ def delegation_call(**changes: Any) -> ToolCall:
         "child_run_id": MEMBER_ID,
     }
     return weather_call(**{**fields, **changes})
+
+
+def requirement(**changes: Any) -> Requirement:
+    """A call that was cut off, and waits for a person."""
+    values: dict[str, Any] = {
+        "id": "req-1",
+        "kind": RequirementKind.UNKNOWN_OUTCOME,
+        "path": "t0/c0",
+        "tool": weather_call(is_error=None, result=None, started_at=None, seconds=None),
+        "run_id": ROOT_ID,
+        "component_kind": "agent",
+        "component_id": "weather-agent",
+        "component_name": "Weather Agent",
+        "created_at": AT,
+        "started_at": 1795596890.5,
+    }
+    return Requirement(**{**values, **changes})
 
 
 def member_view() -> RunView:

@@ -55,6 +55,13 @@ METRICS = {"start_time": samples.AT, "end_time": samples.AT + 0.0036304, "durati
 FINISHED = {**NOT_RUN, "tool_call_error": False, "result": "Sunny in Paris", "metrics": METRICS}
 SUPERSEDED = [{"run_id": samples.ROOT_ID, "path": "t0/m", "from_event_index": 3}]
 CONFIRM = {**NOT_RUN, "requires_confirmation": True}
+REQUIREMENT = {
+    "id": "req-1",
+    "created_at": "2026-11-25T08:54:52.250000+00:00",
+    "tool_execution": CONFIRM,
+    "kind": "unknown_outcome",
+    "started_at": 1795596890.5,
+}
 
 TABLE: list[tuple[EventKind, dict[str, Any], str, dict[str, Any]]] = [
     (EventKind.RUN_STARTED, MODEL, "RunStarted", MODEL),
@@ -103,12 +110,12 @@ TABLE: list[tuple[EventKind, dict[str, Any], str, dict[str, Any]]] = [
     (EventKind.RUN_CANCELLED, {"reason": "enough"}, "RunCancelled", {"reason": "enough"}),
     (
         EventKind.RUN_PAUSED,
-        {"content": "Team run paused.", "requirements": [{"id": "1", "tool_execution": CONFIRM}]},
+        {"content": "Team run paused.", "requirements": [samples.requirement().as_json()]},
         "RunPaused",
         {
             "content": "Team run paused.",
             "tools": [CONFIRM],
-            "requirements": [{"id": "1", "tool_execution": CONFIRM}],
+            "requirements": [REQUIREMENT],
             "tools_requiring_confirmation": [CONFIRM],
             "tools_requiring_user_input": [],
             "tools_awaiting_external_execution": [],
@@ -136,12 +143,28 @@ def test_each_kind(
     kind: EventKind, data: dict[str, Any], name: str, body: dict[str, Any], run_id: str, prefix: str
 ) -> None:
     head = TEAM_HEAD if prefix else AGENT_HEAD
+    for requirement in data.get("requirements", ()):
+        requirement["run_id"] = run_id  # its own: it need not say whose
     expected = {"created_at": 1795596892, "event": prefix + name, **head, **body, "event_index": 4}
     assert renderer().render(Event(kind, run_id, samples.AT, data), 4) == (prefix + name, expected)
     shown = renderer().render(Event(kind, run_id, samples.AT, data), 4)[1]
     assert list(shown) == list(expected)
     assert json.loads(json.dumps(shown, allow_nan=False)) == shown
     assert "data" not in shown
+
+
+def test_a_requirement_of_a_member_says_whose_it_is() -> None:
+    asked = samples.requirement(run_id=samples.MEMBER_ID, component_kind="agent", component_id="weather-agent")
+    data = {"content": "Team run paused.", "requirements": [asked.as_json()]}
+    shown = renderer().render(Event(EventKind.RUN_PAUSED, samples.ROOT_ID, samples.AT, data), 4)[1]
+    assert shown["requirements"] == [
+        {
+            **REQUIREMENT,
+            "member_agent_id": "weather-agent",
+            "member_agent_name": "Weather Agent",
+            "member_run_id": samples.MEMBER_ID,
+        }
+    ]
 
 
 def test_deltas_of_a_leader_and_of_a_member() -> None:

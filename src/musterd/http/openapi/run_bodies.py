@@ -1,4 +1,4 @@
-"""The body of a request that starts a run, in each of the three ways that it may be sent."""
+"""The bodies of requests that start a run or continue one, in each of the ways that they may be sent."""
 
 from musterd.http.openapi.described import Schema, flag, free, many, text, whole
 
@@ -89,3 +89,41 @@ def later_body(*names: str) -> Schema:
     """The body of an operation that this version does not have: the peer's fields, none of which is read."""
     properties = {name: text("Not read by this version.") for name in names}
     return {"content": {"application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": properties}}}}
+
+
+_CONTINUED: dict[str, dict[str, Schema]] = {
+    "team": {
+        "requirements": text("JSON list of the run's requirements, each with `confirmation` or a result."),
+        "tools": text("JSON list of the run's tools, as agents' runs take them."),
+        "session_id": text("The run's session."),
+        "user_id": text("Not read by this version."),
+        "stream": flag("Answer with events.", default=True),
+        "background": flag("Answer at once with 202.", default=False),
+        **{
+            name: text("Not read by this version.")
+            for name in ("input", "additional_instructions", "continue_from", "fork", "regenerate", "replace_original")
+        },
+    },
+    "agent": {
+        "tools": text("JSON list of the run's tools, each with `confirmed`, `confirmation_note` or `result`."),
+        "requirements": text("JSON list of the run's requirements, as teams' runs take them."),
+        "session_id": text("The run's session."),
+        "user_id": text("Not read by this version."),
+        "stream": flag("Answer with events.", default=True),
+        "background": flag("Answer at once with 202.", default=False),
+    },
+}
+
+
+def continue_body(kind: str) -> Schema:
+    """The body of ``POST …/continue``: what was decided, and how to answer."""
+    form = {"schema": {"type": "object", "properties": _CONTINUED[kind]}}
+    lists = {name: many(free(), "As in a form, as a list.") for name in ("requirements", "tools")}
+    json_form = {"schema": {"type": "object", "properties": {**_CONTINUED[kind], **lists}}}
+    return {
+        "content": {
+            "application/x-www-form-urlencoded": form,
+            "multipart/form-data": form,
+            "application/json": json_form,
+        }
+    }

@@ -1,5 +1,6 @@
 """The shapes of runs: what a run answers, and how lists show it."""
 
+from musterd.core.records import StepKind, StepState
 from musterd.http.openapi.described import Schema, flag, free, many, nullable, number, record, ref, text, whole
 
 STATUSES = ("PENDING", "RUNNING", "PAUSED", "COMPLETED", "CANCELLED", "ERROR")
@@ -23,11 +24,12 @@ _RUN: dict[str, Schema] = {
     "model_provider": text(),
     "session_state": free("The session's state after the run."),
     "created_at": whole(f"When it was accepted, in {_AT}."),
-    "events": many(free(), "The event that ended a failed run; else empty."),
+    "events": many(free(), "The event that ended a failed run, or paused one; else empty."),
     "metrics": ref("RunMetrics"),
     "status": ref("RunStatus"),
     "messages": many(ref("Message"), "The conversation with the model."),
     "tools": many(ref("ToolExecution"), "The tool calls, in order."),
+    "requirements": many(ref("RunRequirement"), "What a paused run waits for."),
     "metadata": free("What the caller gave as `metadata`."),
     "attempts": whole("How often the run was begun."),
     "queued_at": number(f"When it began to wait, in {_AT}."),
@@ -145,6 +147,29 @@ _METRICS: dict[str, Schema] = {
     "details": free("The share of each model."),
 }
 
+_REQUIREMENT: dict[str, Schema] = {
+    "id": text("Sent back with the decision."),
+    "created_at": text(format="date-time"),
+    "tool_execution": ref("ToolExecution"),
+    "kind": text("What it waits for: `unknown_outcome`, a call that was cut off.", enum=["unknown_outcome"]),
+    "started_at": number(f"When the call was begun, in {_AT}."),
+    "member_agent_id": text("The member whose call it is; left out for the run's own."),
+    "member_agent_name": text(),
+    "member_run_id": text(),
+}
+_REQUIREMENT_SOMETIMES = ("started_at", "member_agent_id", "member_agent_name", "member_run_id")
+
+_STEP: dict[str, Schema] = {
+    "path": text("Its place in the run tree: turn, place in the turn, and the same below a delegation."),
+    "kind": text(enum=[kind.value for kind in StepKind]),
+    "state": text(enum=[state.value for state in StepState]),
+    "attempt": whole("The attempt that wrote it last."),
+    "started_at": number(_AT),
+    "ended_at": nullable(number(_AT)),
+    "usage": nullable(free("Tokens of a model call.")),
+    "cost": {"description": "Null: nothing is known of prices yet."},
+}
+
 RUN_SCHEMAS: dict[str, Schema] = {
     "RunStatus": {"title": "RunStatus", "type": "string", "enum": list(STATUSES)},
     "RunInput": record(
@@ -175,6 +200,8 @@ RUN_SCHEMAS: dict[str, Schema] = {
         {"run_id": text(), "session_id": text("Asked for when the run is polled."), "status": ref("RunStatus")},
         description="Where a run stands.",
     ),
+    "RunRequirement": record("RunRequirement", _REQUIREMENT, optional=_REQUIREMENT_SOMETIMES),
+    "RunStep": record("RunStep", _STEP),
     "StreamEvent": record(
         "StreamEvent",
         {

@@ -5,7 +5,7 @@ from typing import Literal
 from musterd.http.openapi.answers import answer, errors, header
 from musterd.http.openapi.core import AGENT_ID, TEAM_ID
 from musterd.http.openapi.described import Answers, Described, Schema, in_path, in_query, many, number, ref, text, whole
-from musterd.http.openapi.run_bodies import later_body, start_body
+from musterd.http.openapi.run_bodies import continue_body, later_body, start_body
 from musterd.http.openapi.run_schemas import STATUSES
 
 Kind = Literal["team", "agent"]
@@ -19,13 +19,6 @@ _IF_NONE_MATCH: Schema = {
     "schema": {"type": "string"},
     "description": "The `ETag` of an earlier answer: 304 while the run has not changed since",
 }
-_CONTINUE = {
-    "team": (
-        *("requirements", "session_id", "user_id", "stream", "background", "input", "additional_instructions"),
-        *("continue_from", "fork", "regenerate", "replace_original"),
-    ),
-    "agent": ("tools", "session_id", "user_id", "stream"),
-}
 
 
 def run_operations(kind: Kind) -> dict[str, Described]:
@@ -35,7 +28,8 @@ def run_operations(kind: Kind) -> dict[str, Described]:
         f"list_{kind}_runs": _list(kind),
         f"get_{kind}_run": _get_team_run() if kind == "team" else _get_agent_run(),
         f"cancel_{kind}_run": _cancel(kind),
-        f"continue_{kind}_run": _later(kind, f"Continue {kind.capitalize()} Run", later_body(*_CONTINUE[kind])),
+        f"continue_{kind}_run": _continue(kind),
+        f"list_{kind}_run_steps": _steps(kind),
         f"resume_{kind}_run_stream": _later(
             kind, f"Resume {kind.capitalize()} Run Stream", later_body("last_event_index", "session_id")
         ),
@@ -171,6 +165,46 @@ def _cancel(kind: Kind) -> Described:
         answers={
             "200": answer("Where the run stands", ref("RunReceipt")),
             **errors("401", "403", "413", "422", "503", _404=f"{kind.capitalize()} or run not found"),
+        },
+    )
+
+
+def _continue(kind: Kind) -> Described:
+    done = answer("The run at its end or at its next pause, or its events where `stream` is true", _output(kind))
+    done["content"]["text/event-stream"] = {"schema": ref("StreamEvent")}
+    words = (
+        "Decide about tool calls that a paused run waits for: make the call, tell what came of it, or refuse it. One "
+        "decision lets the run go on; it pauses again for what is left. The same decisions sent again change nothing."
+    )
+    return Described(
+        tags=_tags(kind),
+        summary=f"Continue {kind.capitalize()} Run",
+        description=words,
+        parameters=[_in_path(kind), _RUN_ID],
+        body=continue_body(kind),
+        answers={
+            "200": done,
+            "202": answer("Taken; `Location` is where to poll", ref("RunReceipt"), header("Location")),
+            **errors(
+                *("401", "403", "413", "422", "503"),
+                _400="`session_id` is missing, or a field is no JSON",
+                _404=f"{kind.capitalize()} or run not found",
+                _409="The run is not paused, or it was decided otherwise",
+            ),
+        },
+    )
+
+
+def _steps(kind: Kind) -> Described:
+    return Described(
+        tags=_tags(kind),
+        summary=f"List {kind.capitalize()} Run Steps",
+        description="The ledger of the run: every model call, tool call and delegation of it and its members, in order "
+        "of their start.",
+        parameters=[_in_path(kind), _RUN_ID, _SESSION_ID],
+        answers={
+            "200": answer("The steps", many(ref("RunStep"))),
+            **errors("401", "422", "503", _404=f"{kind.capitalize()} or run not found"),
         },
     )
 

@@ -160,6 +160,13 @@ def _create_run_indexes() -> None:
         roots = " AND parent_id IS NULL" if state in ("running", "paused") else ""
         where = sa.text(f"state = '{state}'{roots}")
         op.create_index(f"runs_{state}", "runs", columns, sqlite_where=where, postgresql_where=where)
+    few = {
+        "runs_interrupting": ("lane", "seq", "state = 'queued' AND on_busy = 'interrupt'"),
+        "runs_deadline": ("deadline_at", "state IN ('scheduled', 'queued', 'ready') AND deadline_at IS NOT NULL"),
+    }
+    for name, (*names, condition) in few.items():
+        where = sa.text(condition)
+        op.create_index(name, "runs", list(names), sqlite_where=where, postgresql_where=where)
 
 
 def _create_run_payloads() -> None:

@@ -1,0 +1,150 @@
+"""What a later attempt finds of earlier ones: stored steps, members, and what was told already."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse
+
+from musterd.core import jsontext
+from musterd.core.events import END_EVENTS, Event, EventKind
+from musterd.core.jsontypes import JsonObject
+from musterd.core.records import RunRow, StepKind, StepRow, Usage
+from musterd.core.requirements import ApprovalRow
+from musterd.models.call import ModelAnswer
+from musterd.store import approvals, events, journal, runs
+from musterd.store.database import Tx
+from musterd.team.conversation import NOTES
+from musterd.team.steps import ToolStep
+
+EventKey = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What earlier attempts stored; empty for a first one.
+
+    :param steps: by path.
+    :param members: rows of the members that began, by run id.
+    :param told: keys of the events that readers have; they are not told again.
+    :param approvals: what waited for a person, by path; what was acted on already is left out.
+    :param superseded: streams that were cut off: that run's text from that event on is void.
+    """
+
+    steps: dict[str, StepRow] = field(default_factory=dict)
+    members: dict[str, RunRow] = field(default_factory=dict)
+    told: frozenset[EventKey] = frozenset()
+    approvals: dict[str, ApprovalRow] = field(default_factory=dict)
+    superseded: list[JsonObject] = field(default_factory=list)
+
+    @property
+    def call_ids(self) -> set[str]:
+        """The ids of the tool calls that models made: no other call of the tree may have one of them."""
+        answers = [loaded(step) for step in self.steps.values() if step.kind is StepKind.MODEL]
+        parts = [part for answer in answers for part in answer.get("parts", ())]
+        return {part["tool_call_id"] for part in parts if part["part_kind"] == "tool-call"}
+
+    @property
+    def continued(self) -> list[str]:
+        """The members' runs that waited for a person and go on: something was decided about them or below them."""
+        found: dict[str, None] = {}
+        for approval in self.approvals.values():
+            run_id = approval.requirement.run_id if approval.state == "decided" else None
+            while run_id is not None and (row := self.members.get(run_id)) is not None:
+                found[run_id], run_id = None, row.parent_id
+        return list(found)
+
+    @property
+    def prepared(self) -> JsonObject | None:
+        """What the root took from the world before its first turn."""
+        stored = self.steps.get("p")
+        return None if stored is None else loaded(stored)
+
+
+async def load(tx: Tx, run: RunRow) -> Recovered:
+    """Read, at once, what earlier attempts of ``run`` stored."""
+    steps = {step.path: step for step in await journal.steps(tx, run.run_id)}
+    tree = {row.run_id: row for row in await runs.tree(tx, run.run_id)}
+    told, cut_off = _told_so_far(await events.every(tx, run.run_id))
+    superseded: list[JsonObject] = [
+        {"run_id": run_id, "path": tree[run_id].path, "from_event_index": index} for run_id, index in cut_off.items()
+    ]
+    members = {run_id: row for run_id, row in tree.items() if row.parent_id is not None}
+    waiting = await approvals.of_root(tx, run.run_id)
+    open_ones = {row.requirement.path: row for row in waiting if row.state in ("pending", "decided")}
+    return Recovered(steps, members, frozenset(told), open_ones, superseded)
+
+
+def _told_so_far(found: Iterable[tuple[int, Event]]) -> tuple[set[EventKey], dict[str, int]]:
+    """What need not be told again, and the streams that were cut off: by run, the index of their beginning.
+
+    A stream that is void begins again, and says so: whatever was told of it is told anew.
+    """
+    told: set[EventKey] = set()
+    streams: dict[str, tuple[int, str]] = {}
+    for index, event in found:
+        if event.kind is EventKind.CONTENT:
+            continue
+        if event.kind is EventKind.MODEL_REQUEST_STARTED:
+            streams[event.run_id] = (index, event.place)
+        elif event.kind is EventKind.MODEL_REQUEST_COMPLETED or event.kind in END_EVENTS:
+            streams.pop(event.run_id, None)
+        elif event.kind is EventKind.RUN_CONTINUED:
+            for item in event.data.get("superseded", ()):  # those are void already
+                if (stream := streams.pop(item["run_id"], None)) is not None:
+                    told = _without(told, stream[1])
+        told.add(event.key)
+    for _, place in streams.values():
+        told = _without(told, place)
+    return told, {run_id: index for run_id, (index, _) in streams.items()}
+
+
+def _without(told: set[EventKey], place: str) -> set[EventKey]:
+    return {key for key in told if not key[2].startswith(place)}
+
+
+def loaded(step: StepRow) -> JsonObject:
+    """The result of a step, as it was recorded."""
+    value: JsonObject = json.loads(step.result or "{}")
+    return value
+
+
+def answer_of(step: StepRow) -> ModelAnswer:
+    """The answer that a stored model step holds."""
+    response = ModelMessagesTypeAdapter.validate_json(f"[{step.result}]")[0]
+    if not isinstance(response, ModelResponse):
+        raise TypeError(f"step {step.path} does not hold a model's answer")
+    notes = (response.metadata or {}).get(NOTES) or {}
+    return ModelAnswer(
+        response=response,
+        usage=step.usage or Usage(),
+        seconds=notes.get("seconds", 0.0),
+        first_token_seconds=notes.get("first_token_seconds"),
+    )
+
+
+def tool_result_text(done: ToolStep) -> str:
+    """A tool call's result as it is recorded."""
+    return jsontext.dumps(
+        {
+            "result": done.result,
+            "is_error": done.is_error,
+            "seconds": done.seconds,
+            "child_run_id": done.child_run_id,
+            "state_delta": done.state_delta,
+        }
+    )
+
+
+def tool_step_of(step: StepRow) -> ToolStep:
+    """The result that a stored tool call or delegation holds."""
+    value = loaded(step)
+    return ToolStep(
+        result=value["result"],
+        is_error=value["is_error"],
+        started_at=step.started_at,
+        seconds=value["seconds"],
+        state=step.state,
+        child_run_id=value["child_run_id"],
+        state_delta=value["state_delta"],
+    )

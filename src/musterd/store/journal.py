@@ -1,0 +1,35 @@
+"""The journal, read: once, when a later attempt takes a run up; and as a list for people."""
+
+import json
+from collections.abc import Sequence
+
+from musterd.core.records import StepKind, StepRow, StepState, Usage
+from musterd.store.database import Row, Statement, Tx
+
+STEPS = Statement(
+    "steps_of_root",
+    """SELECT root_id, path, kind, state, fingerprint, attempt, started_at, ended_at, result, usage, codec
+       FROM journal WHERE root_id = :root_id ORDER BY started_at, path""",
+)
+
+
+async def steps(tx: Tx, root_id: str) -> Sequence[StepRow]:
+    """Every step of a run tree, in order of its start."""
+    return [_step(row) for row in await tx.all(STEPS, {"root_id": root_id})]
+
+
+def _step(row: Row) -> StepRow:
+    usage = row["usage"]
+    return StepRow(
+        root_id=row["root_id"],
+        path=row["path"],
+        kind=StepKind(row["kind"]),
+        state=StepState(row["state"]),
+        fingerprint=row["fingerprint"],
+        attempt=row["attempt"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        result=row["result"],
+        usage=None if usage is None else Usage.from_json(json.loads(usage)),
+        codec=row["codec"],
+    )

@@ -1,0 +1,71 @@
+"""Pausing: an attempt hands its run to a person."""
+
+from dataclasses import dataclass
+
+from musterd.core.errors import LeaseLost
+from musterd.core.records import Output
+from musterd.store import attempts, sessions
+from musterd.store.attempts import Batch, Lease, NotSo, Settled
+from musterd.store.database import Statement, Tx
+
+PAUSE = Statement(
+    "attempt_pause",
+    """UPDATE runs SET next_event = next_event + :count, state = 'paused', version = version + 1, worker = NULL,
+                       holder = CASE WHEN hold_paused = 1 THEN holder END, expires_at = :expires_at,
+                       first_token_at = COALESCE(first_token_at, :first_token_at), crashes = 0
+       WHERE run_id = :root AND attempt = :attempt AND state = 'running' AND cancel_requested_at IS NULL
+         AND NOT EXISTS (SELECT 1 FROM approvals WHERE root_id = :root AND state = 'decided')
+       RETURNING next_event""",
+)
+PAUSE_MEMBERS = Statement(
+    "members_pause",
+    """UPDATE runs SET state = 'paused', version = version + 1
+       WHERE root_id = :root AND parent_id IS NOT NULL AND state = 'running'""",
+)
+STILL_OURS = Statement(
+    "attempt_still_ours",
+    "SELECT 1 AS found FROM runs WHERE run_id = :root AND attempt = :attempt AND state = 'running'",
+)
+
+
+class DecisionStored(NotSo):
+    """A decision has come meanwhile; the run cannot pause before it is acted on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """How an attempt hands its run to a person.
+
+    :param expires_at: when it ends if nobody decides.
+    """
+
+    at: float
+    expires_at: float
+    session_id: str
+    output: Output
+    messages: list[str]
+
+
+async def pause(tx: Tx, lease: Lease, batch: Batch, how: Pause) -> Settled:
+    """Store the last batch and pause the run: it holds neither slot nor line while it waits.
+
+    :raises LeaseLost: the attempt is not the run's current one.
+    :raises CancelStored: a cancel was stored.
+    :raises DecisionStored: a decision is there that no attempt has acted on.
+    """
+    ours = {"root": lease.root_id, "attempt": lease.attempt}
+    params = {"count": len(batch.events), "expires_at": how.expires_at, "first_token_at": batch.first_token_at}
+    session = await sessions.lock(tx, how.session_id)
+    row = await tx.one(PAUSE, {**ours, **params})
+    if row is None:
+        if await tx.one(attempts.CANCEL_STORED, ours) is not None:
+            raise attempts.CancelStored
+        if await tx.one(STILL_OURS, ours) is not None:
+            raise DecisionStored
+        raise LeaseLost
+    first_index = int(row["next_event"]) - len(batch.events)
+    await attempts.write(tx, lease, batch, first_index)
+    await tx.run(PAUSE_MEMBERS, {"root": lease.root_id})
+    await attempts.put_output(tx, lease.root_id, how.output, how.messages)
+    promoted = await attempts.promote(tx, how.session_id)
+    return Settled(first_index, promoted, session is not None and session.deleted_at is not None)

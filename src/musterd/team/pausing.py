@@ -1,0 +1,32 @@
+"""A branch of the tree that cannot go on without a person."""
+
+from collections.abc import Sequence
+
+from musterd.core.errors import MusterdError
+from musterd.core.records import ComponentKind
+from musterd.core.requirements import Requirement
+
+
+class Waits(MusterdError):
+    """This branch waits for a person; others go on, and the run pauses when none can.
+
+    :param requirements: the tool calls that wait.
+    """
+
+    def __init__(self, requirements: Sequence[Requirement]) -> None:
+        super().__init__()
+        self.requirements = list(requirements)
+
+
+def pause_text(kind: ComponentKind, requirements: Sequence[Requirement]) -> str:
+    """What is needed, in words, for whoever reads the paused run of a team or an agent."""
+    lines = [
+        f"- {'team' if found.component_kind == 'team' else found.component_name}: {found.tool.name} {_need(found)}"
+        for found in requirements
+    ]
+    paused = "Team run paused" if kind == "team" else "Run paused"
+    return "\n".join([f"{paused}. The following require input:", *lines])
+
+
+def _need(requirement: Requirement) -> str:
+    return "was cut off: say whether it happened"

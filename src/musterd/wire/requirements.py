@@ -1,0 +1,97 @@
+"""What a run waits for, as Agno shows it; and what a client sends back, as decisions.
+
+A confirmation may come as ``confirmation`` or as ``tool_execution.confirmed``, or both; what happened elsewhere comes
+as ``external_execution_result`` or as the tool's ``result``.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from musterd.core import jsontext
+from musterd.core.errors import BadRequest, InvalidInput
+from musterd.core.requirements import Decision, Requirement, Verdict
+from musterd.wire.tools import tool_object
+
+
+def requirement_object(stored: Mapping[str, Any], of_run: str) -> dict[str, Any]:
+    """A stored requirement as Agno's object, with ``kind`` and ``started_at`` of ours.
+
+    :param of_run: the run that shows it: of another one's it says whose it is.
+    """
+    requirement = Requirement.from_json(dict(stored))
+    value: dict[str, Any] = {
+        "id": requirement.id,
+        "created_at": datetime.fromtimestamp(requirement.created_at, UTC).isoformat(),
+        "tool_execution": {**tool_object(requirement.tool), "requires_confirmation": True},
+        "kind": requirement.kind.value,
+    }
+    if requirement.started_at is not None:
+        value["started_at"] = requirement.started_at
+    if requirement.run_id != of_run:
+        value["member_agent_id"] = requirement.component_id
+        value["member_agent_name"] = requirement.component_name
+        value["member_run_id"] = requirement.run_id
+    return value
+
+
+def requirement_objects(stored: Iterable[Mapping[str, Any]], of_run: str) -> list[dict[str, Any]]:
+    """Stored requirements as Agno's objects, as the run ``of_run`` shows them."""
+    return [requirement_object(item, of_run) for item in stored]
+
+
+def parse_decisions(values: Mapping[str, Any]) -> list[Decision]:
+    """The decisions in the fields ``requirements`` and ``tools``; items without one are left undecided.
+
+    :raises BadRequest: a field is no JSON.
+    :raises InvalidInput: it is no list of objects, or an object names nothing.
+    """
+    decisions: list[Decision] = []
+    for field in ("requirements", "tools"):
+        for item in _items(values, field):
+            decision = _decision(item, field)
+            if decision is not None:
+                decisions.append(decision)
+    return decisions
+
+
+def _items(values: Mapping[str, Any], field: str) -> list[dict[str, Any]]:
+    value = values.get(field)
+    if isinstance(value, str):
+        if not value.strip():
+            return []
+        try:
+            value = jsontext.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise BadRequest(f"Invalid JSON in {field} field") from error
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise InvalidInput.at(("body", field), "list_type", "Input should be a JSON list of objects")
+    jsontext.require_storable(value, ("body", field))
+    return value
+
+
+def _decision(item: Mapping[str, Any], field: str) -> Decision | None:
+    tool = item.get("tool_execution") if field == "requirements" else item
+    tool = tool if isinstance(tool, dict) else {}
+    if field == "tools" and tool.get("tool_call_error") is not None:
+        return None  # a client may send back all tools of the run: this call is over
+    key = item.get("id") if field == "requirements" else item.get("tool_call_id")
+    if not isinstance(key, str) or not key:
+        name = "id" if field == "requirements" else "tool_call_id"
+        raise InvalidInput.at(("body", field), "missing", f"An item has no {name}")
+    result = item.get("external_execution_result") if field == "requirements" else None
+    result = tool.get("result") if result is None else result
+    if isinstance(result, str):
+        return Decision(key=key, verdict=Verdict.HAPPENED, result=result)
+    confirmed = item.get("confirmation")
+    confirmed = tool.get("confirmed") if confirmed is None else confirmed
+    note = item.get("confirmation_note") or tool.get("confirmation_note")
+    if confirmed is None:
+        return None
+    if not isinstance(confirmed, bool) or not (note is None or isinstance(note, str)):
+        raise InvalidInput.at(("body", field), "bool_type", "A confirmation is true or false, its note a text")
+    if confirmed:
+        return Decision(key=key, verdict=Verdict.RUN)
+    return Decision(key=key, verdict=Verdict.REFUSED, note=note)

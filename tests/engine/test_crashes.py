@@ -1,0 +1,159 @@
+"""A worker that dies, anywhere: what was stored is never done again, and readers see one story."""
+
+import asyncio
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from musterd import Agent, Team, ToolContext, tool
+from musterd.core.records import RunView
+from musterd.core.states import RunState
+from musterd.engine.outbox import Outbox
+from musterd.team.world import digest
+from tests.support.crashes import CountedModel, Fuse, Shown, check_calls, check_told, stored_steps
+from tests.support.engine import Works, running, works_on
+
+DEEP = '<DELEGATE deep: <TOOL mark {"n": 1}> || DELEGATE deep: <WORDS 4>>'
+SIDE = 'DELEGATE one: <TOOL mark {"n": 2}> || DELEGATE two: <WORDS 5> || DELEGATE two: <ERROR 400>'
+MESSAGE = f"[[DELEGATE inner: {DEEP} || {SIDE}]]"
+STATE = {"n1": 1, "n2": 2}
+MOMENTS = 120
+"""More than there are in a run without crashes."""
+
+
+class World:
+    """A team whose every model call and tool call is counted, and an engine that can be killed at each moment."""
+
+    def __init__(self, file: Path, fuse: Fuse) -> None:
+        self.file, self.fuse = file, fuse
+        self.model = CountedModel(fuse)
+        self.effects: Counter[str] = Counter()
+        mark = self._mark()
+        deep = Agent(id="deep", tools=[mark])
+        members: list[Agent | Team] = [Team(id="inner", members=[deep]), Agent(id="one", tools=[mark]), Agent(id="two")]
+        self.team = Team(id="team", model=self.model, members=members)
+        self.crashes = 0
+
+    def _mark(self) -> Any:
+        @tool(retry_safe=True)
+        async def mark(n: int, context: ToolContext) -> str:
+            """Mark a number."""
+            self.effects[context.idempotency_key] += 1
+            await self.fuse.tick()
+            context.session_state[f"n{n}"] = n
+            await self.fuse.tick()
+            return f"marked {n}"
+
+        return mark
+
+    def works(self) -> Works:
+        return works_on(self.file, teams=[self.team], delta_seconds=0, drain_seconds=0.05)
+
+    def done(self, path: str, key: str) -> int:
+        """How often a step was done."""
+        return self.model.calls[key] if key else self.effects[digest("r1", path)]
+
+    async def live(self, moments: int | None) -> RunView | None:
+        """One process: it lives so long, or until the run has ended."""
+        self.fuse.disarm()
+        async with running(self.works()) as works:
+            stored = await stored_steps(works.records, "r1")
+            before = {path: self.done(path, key) for path, key in stored.items()}
+            self.fuse.between = works.stored_so_far
+            if moments is not None:
+                self.fuse.arm(moments)
+            if not self.crashes:
+                await works.start(MESSAGE, "r1")
+            ending = asyncio.ensure_future(works.end_of("r1"))
+            dying = asyncio.ensure_future(self.fuse.blown.wait())
+            await asyncio.wait([ending, dying], return_when=asyncio.FIRST_COMPLETED)
+            dying.cancel()
+            has_died = not ending.done()
+            if has_died:
+                ending.cancel()
+                self.crashes += 1
+                await works.kill()
+            self.fuse.between = None
+            self.fuse.disarm()
+            assert {path: self.done(path, key) for path, key in stored.items()} == before, "no stored step is repeated"
+            return None if has_died else await ending
+
+
+@pytest.fixture
+def fuse(monkeypatch: pytest.MonkeyPatch) -> Fuse:
+    """Its moments are also those just before and just after a commit."""
+    found, store = Fuse(), Outbox._until_stored
+
+    async def until_stored(self: Outbox, write: Any) -> Any:
+        await found.tick()
+        result = await store(self, write)
+        await found.tick()
+        return result
+
+    monkeypatch.setattr(Outbox, "_until_stored", until_stored)
+    return found
+
+
+def totals(view: RunView) -> dict[str, Any]:
+    """What a run comes to, whatever happened on the way."""
+    assert view.output is not None
+    return {
+        "state": view.row.state,
+        "content": view.output.content,
+        "usage": view.output.usage,
+        "session_state": view.output.session_state,
+        "tools": [(call.name, call.args, call.result, call.is_error) for call in view.output.tools],
+        "roles": [message["kind"] for message in view.messages or ()],
+    }
+
+
+@pytest.fixture(scope="module")
+def uninterrupted() -> dict[str, Any]:
+    return {}
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(lives=st.lists(st.integers(0, MOMENTS), min_size=1, max_size=4))
+@example(lives=[MOMENTS * 10])
+@example(lives=[1, 1, 1, 1])
+async def test_a_run_that_is_killed_anywhere_comes_to_the_same(
+    template: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    fuse: Fuse,
+    uninterrupted: dict[str, Any],
+    lives: list[int],
+) -> None:
+    world = World(Path(shutil.copy(template, tmp_path_factory.mktemp("crash"))), fuse)
+    view = None
+    for moments in [*lives, None]:
+        if view is None:
+            view = await world.live(moments)
+    assert view is not None
+    assert view.row.state is RunState.COMPLETED
+    assert (view.output and view.output.session_state) == STATE
+    if not uninterrupted:
+        async with running(World(Path(shutil.copy(template, tmp_path_factory.mktemp("calm"))), fuse).works()) as calm:
+            uninterrupted.update(totals(await calm.run(MESSAGE, "r1")))
+    assert totals(view) == uninterrupted
+    assert max(world.model.calls.values()) <= 1 + world.crashes, "at most what was in flight is done again"
+    assert max(world.effects.values()) <= 1 + world.crashes
+    async with running(world.works()) as works:
+        told = await works.stored("r1")
+        members = await works.runs.members("r1")
+        rows = await works.records.select("SELECT state FROM sessions")
+    check_told(told)
+    check_calls(told)
+    screen = Shown()
+    for index, event in told:
+        screen.read(index, event)
+    for run in [view, *members]:
+        has_failed = run.input.message == "[[ERROR 400]]"
+        assert run.row.state is (RunState.ERROR if has_failed else RunState.COMPLETED)
+        assert screen.text(run.row.run_id) == ("" if has_failed else run.output and run.output.content)
+    assert len(members) == 6
+    assert rows == [{"state": '{"n1":1,"n2":2}'}]

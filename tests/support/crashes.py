@@ -1,0 +1,159 @@
+"""Crashes at chosen moments, and what a reader of a recovered run relies on."""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic_ai import RunContext
+from pydantic_ai.messages import ModelMessage, ModelResponseStreamEvent
+from pydantic_ai.models import ModelRequestParameters, StreamedResponse
+from pydantic_ai.settings import ModelSettings
+
+from musterd.core.events import Event, EventKind
+from musterd.models.plain import plain_messages
+from musterd.models.scripted import ScriptedModel
+from tests.support.store import Records
+
+Told = Sequence[tuple[int, Event]]
+
+
+class Fuse:
+    """Counts moments. At the chosen one, and ever after, nothing goes on: as in a process that died there."""
+
+    def __init__(self) -> None:
+        self.between: Callable[[], Awaitable[None]] | None = None
+        self.disarm()
+
+    def arm(self, moments: int) -> None:
+        """Let this many moments pass."""
+        self._left: int | None = moments
+
+    def disarm(self) -> None:
+        """Stop nothing."""
+        self._left = None
+        self.blown = asyncio.Event()
+
+    async def tick(self) -> None:
+        """One moment; ``between`` moments, what else is under way goes on."""
+        if self.between is not None:
+            await self.between()
+        if self._left is None:
+            return
+        self._left -= 1
+        if self._left < 0:
+            self.blown.set()
+            await asyncio.Event().wait()
+
+
+class CountedModel(ScriptedModel):
+    """The scripted model. Counts its calls by what it was asked and how often it had answered: ``"message #0"``."""
+
+    def __init__(self, fuse: Fuse | None = None) -> None:
+        super().__init__()
+        self.fuse = fuse or Fuse()
+        self.calls: Counter[str] = Counter()
+        self.systems: list[str] = []
+
+    @asynccontextmanager
+    async def request_stream(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+        run_context: RunContext[Any] | None = None,
+    ) -> AsyncGenerator[StreamedResponse]:
+        asked = plain_messages(messages, model_request_parameters)
+        self.systems += [message["content"] for message in asked if message["role"] == "system"]
+        last_user = max(place for place, message in enumerate(asked) if message["role"] == "user")
+        turn = sum(message["role"] == "assistant" for message in asked[last_user:])
+        self.calls[f"{asked[last_user]['content']} #{turn}"] += 1
+        await self.fuse.tick()
+        async with super().request_stream(messages, model_settings, model_request_parameters, run_context) as stream:
+            vars(stream)["_get_event_iterator"] = self._ticking(stream)
+            yield stream
+
+    def _ticking(self, stream: StreamedResponse) -> Any:
+        whole = stream._get_event_iterator
+
+        async def events() -> AsyncIterator[ModelResponseStreamEvent]:
+            async for event in whole():
+                await self.fuse.tick()
+                yield event
+            await self.fuse.tick()
+
+        return events
+
+
+@dataclass
+class Shown:
+    """What a reader has on its screen that honours what is said to be void."""
+
+    texts: defaultdict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
+
+    def read(self, index: int, event: Event) -> None:
+        """Take in one event."""
+        if event.kind is EventKind.CONTENT:
+            self.texts[event.run_id].append((index, event.data.get("text", "")))
+        for void in event.data.get("superseded", ()):
+            kept = [piece for piece in self.texts[void["run_id"]] if piece[0] < void["from_event_index"]]
+            self.texts[void["run_id"]] = kept
+
+    def text(self, run_id: str) -> str:
+        """What it shows of a run."""
+        return "".join(text for _, text in self.texts[run_id])
+
+
+def check_told(told: Told) -> None:
+    """Nothing but text is told twice, and exactly the streams that were cut off are said to be void."""
+    indexes = [index for index, _ in told]
+    assert indexes == sorted(set(indexes))
+    counts = Counter(event.key for _, event in told if event.kind is not EventKind.CONTENT)
+    voided: Counter[tuple[str, str, str]] = Counter()
+    by_index = dict(told)
+    for index, event in told:
+        for item in event.data.get("superseded", ()):
+            request = by_index[item["from_event_index"]]
+            assert (request.kind, request.run_id) == (EventKind.MODEL_REQUEST_STARTED, item["run_id"])
+            between = [
+                one for at, one in told if item["from_event_index"] < at < index and one.run_id == request.run_id
+            ]
+            assert {one.kind for one in between} <= {EventKind.CONTENT, EventKind.MODEL_REQUEST_RETRIED}
+            voided[request.key] += 1
+    for key, count in counts.items():
+        assert count == 1 + voided[key], f"{key} was told {count} times"
+    for run_id in {event.run_id for _, event in told}:
+        own = [event.kind for _, event in told if event.run_id == run_id]
+        assert own[0] is EventKind.RUN_STARTED
+        assert own.count(EventKind.RUN_STARTED) == 1
+
+
+def check_calls(told: Told) -> None:
+    """A tool call has one id, unique in the tree, from its start to its end."""
+    ids: defaultdict[str, set[str]] = defaultdict(set)
+    for _, event in told:
+        if "tool" in event.data:
+            ids[event.place].add(event.data["tool"]["id"])
+    assert all(len(found) == 1 for found in ids.values()), ids
+    assert len(set().union(*ids.values())) == len(ids)
+
+
+async def stored_steps(records: Records, root_id: str) -> dict[str, str]:
+    """The steps whose result is stored: by path, the key under which :class:`CountedModel` counts a model call."""
+    steps = await records.select(
+        "SELECT path, kind FROM journal WHERE root_id = :root AND result IS NOT NULL AND kind IN ('model', 'tool')",
+        root=root_id,
+    )
+    asked = await records.select(
+        """SELECT COALESCE(path, '') AS path, json_extract(input, '$.message') AS message
+           FROM runs JOIN run_io USING (run_id) WHERE root_id = :root""",
+        root=root_id,
+    )
+    messages = {row["path"]: row["message"] for row in asked}
+    found = {}
+    for step in steps:
+        of_run, _, turn = step["path"].removesuffix("/m").rpartition("t")
+        found[step["path"]] = f"{messages[of_run.removesuffix('/')]} #{turn}" if step["kind"] == "model" else ""
+    return found
