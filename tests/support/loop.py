@@ -13,6 +13,7 @@ from musterd import Agent, Settings, Team
 from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Output
+from musterd.core.requirements import Requirement, RequirementKind
 from musterd.engine.threads import DaemonThreads
 from musterd.models.call import ModelAnswer, ModelCaller
 from musterd.models.names import describe
@@ -88,10 +89,11 @@ class MemorySteps:
     ended: list[MemberEnd] = field(default_factory=list)
     first_tokens: list[float] = field(default_factory=list)
 
-    def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> None:
+    def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
         """Keep what was taken."""
         self._note("prepare", path, fingerprint)
         self.taken[path] = taken
+        return taken
 
     async def model(
         self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
@@ -107,7 +109,12 @@ class MemorySteps:
             self._note("intent", intent.path, intent.fingerprint)
         self.started.extend(members)
 
-    async def tool(self, intent: Intent, call: Callable[[], Awaitable[ToolStep]]) -> ToolStep:
+    async def tool(
+        self,
+        intent: Intent,
+        call: Callable[[], Awaitable[ToolStep]],
+        require: Callable[[RequirementKind], Requirement],
+    ) -> ToolStep:
         """Make the call."""
         assert ("intent", intent.path) in self.log, "no effect without an intent"
         done = await call()

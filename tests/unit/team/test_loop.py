@@ -283,7 +283,7 @@ async def test_an_answer_by_tool_is_text_in_the_history_and_corrections_stay() -
 
 
 def conversation(*responses: ModelResponse) -> str:
-    found = Conversation("system", [], "question")
+    found = Conversation("system", [], "question", 0.0)
     for response in responses:
         found.answered(response, message_text(response))
     return stored(found)
@@ -298,7 +298,7 @@ async def test_what_was_never_answered_is_left_out() -> None:
 
 
 async def test_a_broken_off_answer_is_kept_once() -> None:
-    found = Conversation("", [], "question")
+    found = Conversation("", [], "question", 0.0)
     found.broken_off("")
     assert len(found.messages) == 1
     for _ in range(2):
