@@ -50,7 +50,7 @@ class Journal:
         """Make one model call and record it, stored with the next commit; or give what is stored already."""
         if (stored := self._earlier(path, StepKind.MODEL, fingerprint)) is not None and stored.result is not None:
             return answer_of(stored), stored.result
-        self._outbox.require_going()
+        await self._outbox.begin_step()
         started_at = clock.now()
         answer = await call()
         text = message_text(answer.response)
@@ -61,6 +61,7 @@ class Journal:
 
     async def intend(self, intents: Sequence[Intent], members: Sequence[MemberStart]) -> None:
         """Commit what is recorded so far, and with it that these tool calls and members' runs begin."""
+        await self._outbox.begin_step()
         now = clock.now()
         for start in members:
             if (row := self._member_rows.get(start.run_id)) is not None:

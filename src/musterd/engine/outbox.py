@@ -13,7 +13,7 @@ from typing import TypeVar
 import structlog
 
 from musterd.core import clock
-from musterd.core.errors import StoreUnavailable
+from musterd.core.errors import HandedOver, StoreUnavailable
 from musterd.core.events import Event, EventKind
 from musterd.core.records import StepRow
 from musterd.core.requirements import Requirement
@@ -49,6 +49,7 @@ class Outbox:
         self._commits: set[asyncio.Task[None]] = set()
         self._has_flushed = False
         self._is_stopped = False
+        self._is_handing_over = False
         self._request_indexes: dict[str, int] = {}
         self._taken = 0
         self._failure: BaseException | None = None
@@ -116,6 +117,21 @@ class Outbox:
     def stop(self) -> None:
         """Have the loop end at its next step, where what it waits for does not pass a cancel on."""
         self._is_stopped = True
+
+    def hand_over(self) -> None:
+        """Have the loop end at its next step: what is in flight is finished and stored, nothing more begins."""
+        self._is_handing_over = True
+
+    async def begin_step(self) -> None:
+        """Pass where a step may begin.
+
+        :raises CancelledError: the loop is to end.
+        :raises HandedOver: another attempt goes on from here; what was done so far is stored.
+        """
+        self.require_going()
+        if self._is_handing_over:
+            await self.commit()
+            raise HandedOver
 
     def require_going(self) -> None:
         """Raise CancelledError once the loop is to end: no further step begins."""
