@@ -108,7 +108,7 @@ class EmbeddedEngine:
             await self.upkeep.once()
             self._watching.append(asyncio.create_task(self.upkeep.repeat(settings.upkeep_seconds)))
         self._watching.append(asyncio.create_task(self.elsewhere.repeat(LOOK_SECONDS, settings.upkeep_seconds)))
-        self.is_ready = True
+        self.is_ready = not self._is_stopping
         self._claimer = asyncio.create_task(self._claim_until_stopped())
         self._wake.set()
 
@@ -118,14 +118,12 @@ class EmbeddedEngine:
 
     def begin_stop(self) -> None:
         """Claim nothing more, and have every run handed over at its next step."""
-        self.is_ready = False
-        if not self._is_stopping:
-            self._is_stopping = True
-            self._wake.set()
-            for task in self._watching:
-                task.cancel()
-            for live in self._live.values():
-                live.attempt.hand_over()
+        self.is_ready, self._is_stopping = False, True
+        self._wake.set()
+        for task in self._watching:
+            task.cancel()
+        for live in self._live.values():
+            live.attempt.hand_over()
 
     def leave_now(self) -> None:
         """Wait for no step any more: what is under way is cut off."""
@@ -182,10 +180,6 @@ class EmbeddedEngine:
             self.cancelled(run.run_id, done)
 
     # --- others -----------------------------------------------------------------------------------
-
-    async def check_database(self) -> None:
-        """Read something. Raises StoreUnavailable when the database cannot be read."""
-        await self._resources.database.read(workers.known)
 
     async def unserved(self) -> list[str]:
         """The components that runs are ready of and that no process drives."""

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import structlog
 
-from musterd.core import clock
+from musterd.core import clock, faults
 from musterd.core.errors import HandedOver, StoreUnavailable
 from musterd.core.events import Event, EventKind
 from musterd.core.records import StepRow
@@ -159,6 +159,7 @@ class Outbox:
             self._raise_failure()
             batch = self._take()
             batch.events.append(event)
+            faults.point("settling")
             try:
                 settled = await self._until_stored(
                     lambda: self._database.write(lambda tx: store(tx, self._lease, batch))
@@ -167,6 +168,7 @@ class Outbox:
                 batch.events.pop()
                 self._batch = batch
                 raise
+            faults.point("settled")
             self._published(batch, settled.first_index)
             return settled
 
@@ -234,9 +236,11 @@ class Outbox:
     async def _flush(self) -> None:
         self._stop_timer()
         batch = self._take()
+        faults.point("flushing")
         first_index = await self._until_stored(
             lambda: self._database.write(lambda tx: attempts.append(tx, self._lease, batch))
         )
+        faults.point("flushed")
         self._published(batch, first_index)
 
     def _take(self) -> Batch:

@@ -9,7 +9,7 @@ from musterd.core import clock
 from musterd.core.errors import DeclarationError, NotFound, StartError, Unavailable
 from musterd.core.records import ComponentKind
 from musterd.core.settings import Settings
-from musterd.engine.embedded import Duties, EmbeddedEngine
+from musterd.engine.embedded import Duties, EmbeddedEngine, component_key
 from musterd.engine.hub import Hub
 from musterd.engine.resources import Resources
 from musterd.engine.threads import DaemonThreads
@@ -121,6 +121,12 @@ class Server:
         """Every component, members too, each once, leaders before their members."""
         tops = [*self.registry.teams.values(), *self.registry.agents.values()]
         return list(dict.fromkeys(found for top in tops for found in _tree(top)))
+
+    @property
+    def served(self) -> set[str]:
+        """What runs can be asked of here, as workers announce it."""
+        registry = self.registry
+        return {component_key(found.kind, found.id) for found in (*registry.teams.values(), *registry.agents.values())}
 
     def component(self, kind: ComponentKind, component_id: str) -> Component:
         """The served team or agent.
