@@ -177,8 +177,8 @@ async def test_claimed_and_not_begun(engines: Engines, monkeypatch: pytest.Monke
         await hold.reached.wait()
         claim = EmbeddedEngine._claim_up_to
 
-        async def claim_and_cancel(self: EmbeddedEngine, limit: int) -> object:
-            claimed = await claim(self, limit)
+        async def claim_and_cancel(self: EmbeddedEngine, limit: int, **which: bool) -> object:
+            claimed = await claim(self, limit, **which)
             if any(run.run_id == "r2" for run in claimed):
                 await works.runs._cancel("r2", "client")
             return claimed

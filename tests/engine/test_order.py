@@ -171,7 +171,7 @@ async def test_a_deleted_session_takes_its_runs_with_it(works: Works) -> None:
     await works.end_of("r3")
     await hold.stopped.wait()
     await asyncio.gather(*(live.task for live in list(works.engine._live.values())))
-    await asyncio.gather(*works.engine._sweeping)
+    await asyncio.gather(*works.engine._tasks)
     assert await works.records.states() == {"r3": "completed"}
     again = await works.run("[[SAY new]]", "r1")
     assert (again.row.seq, again.output and again.output.content) == (0, "new")

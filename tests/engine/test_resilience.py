@@ -115,10 +115,10 @@ async def test_reading_what_a_run_starts_from_waits_too(
 async def test_claims_go_on_after_any_failure(works: Works, outage: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
     claim, failures = attempts.claim, [StoreUnavailable(), sqlite3.OperationalError("ours"), KeyError("ours")]
 
-    async def fail_first(*given: Any) -> Any:
+    async def fail_first(*given: Any, **which: Any) -> Any:
         if failures:
             raise failures.pop()
-        return await claim(*given)
+        return await claim(*given, **which)
 
     monkeypatch.setattr(attempts, "claim", fail_first)
     monkeypatch.setattr(works.engine, "reserve", lambda: None)

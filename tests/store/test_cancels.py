@@ -95,13 +95,14 @@ async def test_a_gone_workers_runs_are_ready_or_cancelled(records: Records) -> N
     await records.accept("r4", "s2")
     await records.cancel("r2")
     await records.database.write(lambda tx: workers.add(tx, "w1", [], "here", 1, 1.0))
-    ready, promoted = await records.database.write(lambda tx: workers.release_runs(tx, "w1", 300.0, crashed=True))
-    assert (mine, [run.run_id for run in ready], promoted) == ([], ["r1", "r3"], ["r4"])
+    released = await records.database.write(lambda tx: workers.release_runs(tx, "w1", 300.0, crashed=True))
+    assert (mine, [run.run_id for run in released.ready]) == ([], ["r1", "r3"])
+    assert [(done.run.run_id, done.promoted) for done in released.ended] == [("r2", "r4")]
     assert await records.states() == {"r1": "ready", "r2": "cancelled", "r3": "ready", "r4": "ready"}
     row = await records.row("r1")
     assert (row.worker, row.holder, row.attempt, row.crashes) == (None, "s1", 1, 1)
     assert [event.kind for _, event in await records.events("r2")] == [EventKind.RUN_CANCELLED]
-    assert await records.database.scan(workers.known) == []
+    assert await records.database.scan(workers.known) == {}
 
 
 async def test_a_handover_is_no_crash_and_takes_only_the_workers_own(records: Records) -> None:

@@ -65,7 +65,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     schedule.DUE: {"now": 9_000.0, "limit": 100},
     schedule.OVERDUE: {"now": 9_000.0, "limit": 100},
     acceptance.WAITING: {},
-    attempts.CLAIM: {"worker": "w", "now": 1.0, "components": '["agent:solo"]', "limit": 8},
+    attempts.CLAIM: {"worker": "w", "now": 1.0, "components": '["agent:solo"]', "limit": 8, "is_solo": False},
     attempts.GUARD: {"root": "r70", "attempt": 1, "count": 1, "first_token_at": None, "steps": 0},
     attempts.CLOSE_MEMBERS: {"root": "r70", "state": "error", "now": 1.0},
     attempts.PROMOTE: LANE,

@@ -94,7 +94,7 @@ def sample(model: str | Model = "scripted") -> Sample:
 
 def settings_for(db: Path, **changes: Any) -> Settings:
     """Settings of a test's server: retries of model calls do not wait, everything else is as shipped."""
-    return Settings(**{"db": f"sqlite:///{db}", "model_retry_seconds": 0, **changes})
+    return Settings(**{"db": f"sqlite:///{db}", "model_retry_seconds": 0, "drain_seconds": 0, **changes})
 
 
 def app_on(

@@ -102,11 +102,11 @@ class Works:
         """Wait until nothing is driven or claimed any more; every slot is free then."""
         engine = self.engine
         await self.database.write(_nothing)  # what was handed in before is stored, and known
-        while engine._live or engine._reserved:
+        while engine._live or engine._slots.reserved:
             if tasks := [live.task for live in engine._live.values()]:
                 await asyncio.wait(tasks, timeout=PATIENCE_SECONDS)
             await self.database.write(_nothing)
-        assert engine._free == self.settings.concurrency
+        assert engine._slots.free == self.settings.concurrency
 
 
 async def _nothing(tx: Tx) -> None:
@@ -134,10 +134,10 @@ async def read_all(reading: Reading, is_new: bool = True) -> list[tuple[int, Eve
         async for flush in reading.stored():
             found += [(flush.first_index + offset, event) for offset, event in enumerate(flush.events)]
     while not any(event.run_id == reading._root_id and event.kind.value in ENDS for _, event in found):
-        flush_now = reading.take()
-        if flush_now is not None:
-            found += [(flush_now.first_index + offset, event) for offset, event in enumerate(flush_now.events)]
-        elif not await reading.wait(PATIENCE_SECONDS) or reading.is_closed:
+        before = len(found)
+        async for flush in reading.available():
+            found += [(flush.first_index + offset, event) for offset, event in enumerate(flush.events)]
+        if len(found) == before and (not await reading.wait(PATIENCE_SECONDS) or reading.is_closed):
             break
     reading.close()
     return found
@@ -156,8 +156,9 @@ def works_on(
 ) -> Works:
     """An engine on the file ``path``, not started."""
     registry = Registry.of(agents=list(agents), teams=list(teams))
-    given = {"db": f"sqlite:///{path}", "model_retry_seconds": 0, "delta_seconds": 0.005, **settings}
-    return Works(registry, Settings(**given), model or HeldModel())
+    quick: dict[str, Any] = {"model_retry_seconds": 0, "delta_seconds": 0.005, "drain_seconds": 0}
+    given = Settings(**{"db": f"sqlite:///{path}", **quick, **settings})
+    return Works(registry, given, model or HeldModel())
 
 
 @contextlib.asynccontextmanager

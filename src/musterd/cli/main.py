@@ -28,6 +28,8 @@ def serve(
     port: int = 7777,
     db: Annotated[str | None, Parameter(help="sqlite:///file, sqlite:////absolute/file [MUSTERD_DB]")] = None,
     insecure: Annotated[bool, Parameter(help="Serve beyond loopback without a key.")] = False,
+    worker: bool = True,
+    recover: bool = True,
 ) -> int:
     """Serve the agents and teams of SOURCE: a Python file, a module (pkg.mod or pkg.mod:name), or teams.yaml.
 
@@ -39,10 +41,35 @@ def serve(
         Address to listen on.
     port
         Port to listen on; 0 takes a free one.
+    worker
+        Drive runs here too, and not in other processes alone.
+    recover
+        Take up what the database has in it. Without it nothing is run: for a copy that is to be looked at.
     """
     from musterd.cli.serve import serve as run
+    from musterd.engine.embedded import Duties
 
-    return run(source, host=host, port=port, db=db, insecure=insecure)
+    duties = Duties(drives_runs=worker, recovers=recover)
+    return run(source, host=host, port=port, db=db, insecure=insecure, duties=duties)
+
+
+@app.command(name="worker")
+def work(
+    source: str,
+    /,
+    *,
+    db: Annotated[str | None, Parameter(help="sqlite:///file, sqlite:////absolute/file [MUSTERD_DB]")] = None,
+) -> int:
+    """Drive the runs of SOURCE's agents and teams that a server on the same database accepts.
+
+    Parameters
+    ----------
+    source
+        Where the agents and teams are declared.
+    """
+    from musterd.cli.worker import work as run
+
+    return run(source, db=db)
 
 
 @app.command

@@ -1,20 +1,27 @@
 """``musterd serve``: one process, the one that was started."""
 
+import asyncio
 import contextlib
 import ipaddress
+import math
+import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from types import FrameType
 
 import uvicorn
 
+from musterd.cli.settings import settings_from
 from musterd.core.errors import StartError
 from musterd.core.settings import Settings
+from musterd.engine.embedded import Duties
+from musterd.http.server import Server
 
 GRACE_SECONDS = 5
 
 
-def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool) -> int:
-    """Serve until the process is told to stop.
+def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, duties: Duties) -> int:
+    """Serve until the process is told to stop: once, and it stops in order; twice, and it stops at once.
 
     :raises DeclarationError: what is declared is wrong.
     :raises StartError: it cannot be served as asked.
@@ -23,40 +30,44 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool) 
     from musterd.http.app import create_app
     from musterd.specs import load
 
-    settings = _settings(db)
+    settings = settings_from(db)
     is_loopback = _is_loopback(host)
-    if not is_loopback and not settings.security_key and not (insecure or settings.insecure):
-        raise StartError(
-            f"--host {host} is reachable from elsewhere and no key is set — set OS_SECURITY_KEY, "
-            "or say --insecure to serve everybody"
-        )
+    _require_key(settings, host, is_open=is_loopback or insecure)
     configure(as_json=settings.log_json)
-    app = create_app(registry=load(source), settings=settings, is_loopback=is_loopback)
+    app = create_app(registry=load(source), settings=settings, is_loopback=is_loopback, duties=duties)
     app.state.server.prepare()
     listener = _listen(host, port)
-    server = _Server(
+    server = _Listening(
         uvicorn.Config(
             app,
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
+            timeout_graceful_shutdown=max(GRACE_SECONDS, math.ceil(settings.drain_seconds)),
             lifespan="on",
         ),
         listener,
-        on_stop=app.state.server.begin_stop,
+        app.state.server,
     )
     server.run(sockets=[listener])
     return 0 if server.started else 1
 
 
-class _Server(uvicorn.Server):
-    """Says where it serves once it does, and tells the application when it begins to stop."""
+def _require_key(settings: Settings, host: str, *, is_open: bool) -> None:
+    if not is_open and not settings.security_key and not settings.insecure:
+        raise StartError(
+            f"--host {host} is reachable from elsewhere and no key is set — set OS_SECURITY_KEY, "
+            "or say --insecure to serve everybody"
+        )
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket, on_stop: Callable[[], None]) -> None:
+
+class _Listening(uvicorn.Server):
+    """Says where it serves once it does, and tells the server when it is to stop, and when at once."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket, server: Server) -> None:
         super().__init__(config)
         self._listener = listener
-        self._on_stop = on_stop
+        self._server = server
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -67,25 +78,26 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        with super().capture_signals():
+        """Stop on SIGINT and SIGTERM. A stop in order is no failure: the signal is not raised again at the end."""
+        loop = asyncio.get_running_loop()
+
+        def stop(sig: int, frame: FrameType | None) -> None:
+            self.force_exit = self.should_exit
+            self.should_exit = True
+            loop.call_soon_threadsafe(self._server.leave_now if self.force_exit else self._server.begin_stop)
+
+        before = {sig: signal.signal(sig, stop) for sig in (signal.SIGINT, signal.SIGTERM)}
+        try:
             yield
-            self._captured_signals.clear()  # obeyed: uvicorn would raise them again, and the process die of them
+        finally:
+            for sig, handler in before.items():
+                signal.signal(sig, handler)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._on_stop()
+        self._server.begin_stop()
         await super().shutdown(sockets)
-
-
-def _settings(db: str | None) -> Settings:
-    from pydantic import ValidationError
-
-    try:
-        return Settings() if db is None else Settings(db=db)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = str(first["loc"][0]).upper()
-        variable = name if name in ("OS_SECURITY_KEY", "DOCS_ENABLED") else f"MUSTERD_{name}"
-        raise StartError(f"{variable}: {first['msg']} — correct or unset the variable") from error
+        if self.force_exit:  # then it was left out: what runs would not be handed over
+            await self.lifespan.shutdown()
 
 
 def _is_loopback(host: str) -> bool:

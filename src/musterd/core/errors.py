@@ -19,7 +19,8 @@
     │   ├── ModelFailed           the model did not answer
     │   ├── LimitReached          a ceiling ended the run
     │   └── ReplayDiverged        what a step would do is not what was stored under its path
-    └── LeaseLost                 another attempt owns the run; this one must stop
+    ├── LeaseLost                 another attempt owns the run; this one must stop
+    └── HandedOver                this attempt stops at a step; another one goes on
 
 The docstring is the default message. What a client may read is the message of a RequestError or RunFailed and
 nothing else; causes go to the log with the request id.
@@ -174,3 +175,7 @@ class ReplayDiverged(RunFailed):
 
 class LeaseLost(MusterdError):
     """Another attempt owns this run; this one must stop and write nothing more."""
+
+
+class HandedOver(MusterdError):
+    """This attempt begins no further step; another one goes on from there."""

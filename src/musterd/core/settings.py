@@ -69,6 +69,12 @@ class Settings(BaseSettings):
     """How long the run of an abandoned stream goes on before it is cancelled."""
     drain_seconds: Seconds = 20
     """How long running steps may take to finish when the server stops."""
+    upkeep_seconds: Seconds = 1
+    """How often what nobody else sees to is seen to: dead workers, delayed runs, runs that wait too long."""
+    beat_seconds: Seconds = 1
+    """How often a process shows that it lives, where others share its database."""
+    dead_seconds: Seconds = 4
+    """How long a process must not have shown that it lives to be taken for dead."""
     cancel_wait_seconds: Seconds = 5
     """How long a cancel request waits for the run to stop."""
     wait_max_seconds: Seconds = 60

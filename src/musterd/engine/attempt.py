@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from musterd.core import clock
-from musterd.core.errors import LeaseLost, LimitReached, RunFailed
+from musterd.core.errors import HandedOver, LeaseLost, LimitReached, RunFailed
 from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import RunRow
@@ -64,11 +64,19 @@ class Attempt:
         self._loop: Loop | None = None
         self._driving: asyncio.Task[None] | None = None
         self._is_cancelled = run.cancel_requested_at is not None
+        self.is_handed_over = False
         self._state_before: JsonObject = {}
         self._is_again = False
 
+    @property
+    def number(self) -> int:
+        """Which attempt of its run it is: 1 for the first."""
+        return self._run.attempt
+
     def cancel(self) -> None:
         """Stop the loop where it is; what it produced is kept. The intent is stored already."""
+        if self._is_cancelled:
+            return
         self._is_cancelled = True
         self._stop_loop()
 
@@ -77,8 +85,12 @@ class Attempt:
         if self._driving is not None:
             self._driving.cancel()
 
+    def hand_over(self) -> None:
+        """Give the run up at its next step: what is in flight is finished and stored, and another attempt goes on."""
+        self._outbox.hand_over()
+
     async def execute(self) -> Settled | None:
-        """Drive the run to its end. None: another attempt owns the run.
+        """Drive the run to its end. None: another attempt owns the run, or is to go on with it (``is_handed_over``).
 
         Cancelling this coroutine gives the attempt up: nothing more is written.
         """
@@ -91,6 +103,9 @@ class Attempt:
                     self._loop, self._is_again = None, True
         except LeaseLost:
             log.warning("attempt lost its run", run_id=self._run.run_id, attempt=self._run.attempt)
+            return None
+        except HandedOver:
+            self.is_handed_over = True
             return None
         finally:
             self._outbox.close()
@@ -195,10 +210,11 @@ class Attempt:
             return Drive(RunState.PAUSED, requirements=waits.requirements)
         except RunFailed as error:
             return Drive(RunState.ERROR, error)
-        except LeaseLost:
+        except (LeaseLost, HandedOver):
             raise
         except (Exception, asyncio.CancelledError) as error:
             if self._is_given_up():
+                self._outbox.close()  # first: how the loop and its members take it is not how they end
                 await self._stop_driving()
                 raise
             if isinstance(self._outbox.failure, LeaseLost):

@@ -3,17 +3,22 @@
 import asyncio
 import os
 import socket
+from collections.abc import Coroutine
 from dataclasses import dataclass
 
 import structlog
 
-from musterd.core import clock
+from musterd.core import clock, faults
 from musterd.core.errors import StoreUnavailable
 from musterd.core.records import ComponentKind, RunRow
 from musterd.core.states import RunState
 from musterd.engine.attempt import Attempt
+from musterd.engine.beats import Beats, Observer
+from musterd.engine.elsewhere import Elsewhere
 from musterd.engine.hub import Flush
 from musterd.engine.resources import Resources
+from musterd.engine.slots import Slots
+from musterd.engine.upkeep import Upkeep
 from musterd.store import attempts, sessions, workers
 from musterd.store.cancels import Cancelled
 from musterd.store.locks import WorkerLocks
@@ -21,6 +26,9 @@ from musterd.store.locks import WorkerLocks
 log = structlog.get_logger("musterd.engine")
 
 RETRY_SECONDS = 1.0
+LOOK_SECONDS = 0.02
+CUT_SECONDS = 1.0
+"""How long what is cut off may take to let go."""
 
 
 @dataclass(slots=True)
@@ -29,29 +37,53 @@ class _Live:
     task: "asyncio.Task[None]"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duties:
+    """What a process does beside answering requests.
+
+    :param drives_runs: it claims runs and drives them.
+    :param recovers: it takes over the runs of dead processes, and does what is due. Where it does not, it drives none
+        either: whatever waits, waits.
+    """
+
+    drives_runs: bool = True
+    recovers: bool = True
+
+
 class EmbeddedEngine:
     """Claims runs of the components that this process serves, and drives them.
 
     :param locks: tells which workers of this host are alive.
     """
 
-    def __init__(self, resources: Resources, locks: WorkerLocks, version: str) -> None:
+    def __init__(self, resources: Resources, locks: WorkerLocks, version: str, duties: Duties | None = None) -> None:
         self.worker = clock.new_id()
         self._resources = resources
         self._locks = locks
         self._version = version
+        self._duties = duties or Duties()
+        self._slots = Slots(resources.settings.concurrency)
         self._live: dict[str, _Live] = {}
         self._early_cancels: set[str] = set()
-        self._reserved = 0
-        self._has_backlog = True
         self._wake = asyncio.Event()
+        self._leave = asyncio.Event()
         self._claimer: asyncio.Task[None] | None = None
-        self._sweeping: set[asyncio.Task[None]] = set()
+        self._watching: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._beats: Beats | None = None
+        self._is_stopping = False
         self.is_ready = False
         self.instance_id = ""
+        settings, database = resources.settings, resources.database
+        self._observer = Observer(self.worker, locks.is_free, settings.dead_seconds)
+        self.upkeep = Upkeep(database, self._observer, self._components, self, locks.release)
+        self.elsewhere = Elsewhere(database, resources.hub, self._observer, self, self._look_after_the_dead)
 
     @property
     def _components(self) -> list[str]:
+        """What this process drives."""
+        if not (self._duties.drives_runs and self._duties.recovers):
+            return []
         registry = self._resources.registry
         return [component_key("team", found) for found in registry.teams] + [
             component_key("agent", found) for found in registry.agents
@@ -61,30 +93,53 @@ class EmbeddedEngine:
 
     async def start(self) -> None:
         """Announce this worker, take over the runs of dead ones, and begin to claim."""
+        settings, database, now = self._resources.settings, self._resources.database, clock.now()
         self._locks.hold(self.worker)
-        database, now = self._resources.database, clock.now()
         self.instance_id = await database.write(lambda tx: workers.instance(tx, clock.new_id(), self._version, now))
-        await database.write(
-            lambda tx: workers.add(tx, self.worker, self._components, socket.gethostname(), os.getpid(), now)
-        )
-        await self._take_over_the_dead()
-        for session_id in await database.scan(sessions.buried):
-            await self._remove_session(session_id)
-        self._claimer = asyncio.create_task(self._claim_forever())
+        await self._announce()
+        loop = asyncio.get_running_loop()
+
+        def tell() -> None:
+            loop.call_soon_threadsafe(self._taken_for_dead)
+
+        self._beats = Beats(database, self.worker, settings.beat_seconds, tell)
+        self._beats.start()
+        if self._duties.recovers:
+            await self.upkeep.once()
+            self._watching.append(asyncio.create_task(self.upkeep.repeat(settings.upkeep_seconds)))
+        self._watching.append(asyncio.create_task(self.elsewhere.repeat(LOOK_SECONDS, settings.upkeep_seconds)))
+        self.is_ready = not self._is_stopping
+        self._claimer = asyncio.create_task(self._claim_until_stopped())
         self._wake.set()
-        self.is_ready = True
+
+    async def _announce(self) -> None:
+        host, pid, now = socket.gethostname(), os.getpid(), clock.now()
+        await self._resources.database.write(lambda tx: workers.add(tx, self.worker, self._components, host, pid, now))
+
+    def begin_stop(self) -> None:
+        """Claim nothing more, and have every run handed over at its next step."""
+        self.is_ready, self._is_stopping = False, True
+        self._wake.set()
+        for task in self._watching:
+            task.cancel()
+        for live in self._live.values():
+            live.attempt.hand_over()
+
+    def leave_now(self) -> None:
+        """Wait for no step any more: what is under way is cut off."""
+        self._leave.set()
 
     async def stop(self) -> None:
-        """Claim nothing more and hand over what runs: it is ready again for whoever comes."""
-        self.is_ready = False
-        if self._claimer is not None:
-            self._claimer.cancel()
-            await asyncio.wait([self._claimer])
+        """Let steps under way finish, as long as they may, and hand over what runs: it is ready for whoever comes."""
+        self.begin_stop()
+        await self._wait_for_steps()
         tasks = {live.task for live in self._live.values()}
         for task in tasks:
             task.cancel()
-        if waiting := tasks | self._sweeping:
-            _, stuck = await asyncio.wait(waiting, timeout=self._resources.settings.drain_seconds)
+        if self._claimer is not None:
+            tasks.add(self._claimer)
+        if rest := {*tasks, *self._tasks, *self._watching}:
+            _, stuck = await asyncio.wait(rest, timeout=CUT_SECONDS)
             if stuck:
                 log.warning("some tools do not stop; their runs are handed over all the same", tasks=len(stuck))
         try:
@@ -93,63 +148,119 @@ class EmbeddedEngine:
             )
         except StoreUnavailable:
             log.warning("runs could not be handed over; the next start takes them", worker=self.worker)
+        if self._beats is not None:
+            self._beats.stop()
+            await asyncio.get_running_loop().run_in_executor(None, self._beats.join)
         self._locks.release(self.worker)
 
-    async def _take_over_the_dead(self) -> None:
-        database = self._resources.database
-        for worker in await database.scan(workers.known):
-            if worker == self.worker or not self._locks.is_free(worker):
-                continue
-            await self._take_over(worker)
+    async def _wait_for_steps(self) -> None:
+        async def last_step() -> None:
+            if self._claimer is not None:
+                await asyncio.wait([self._claimer])
+            while self._live:
+                await asyncio.wait([live.task for live in self._live.values()])
 
-    async def _take_over(self, dead: str) -> None:
-        ready, _ = await self._resources.database.write(
-            lambda tx: workers.release_runs(tx, dead, clock.now(), crashed=True)
-        )
-        self._locks.release(dead)
-        for run in ready:
-            log.warning("run taken over", run_id=run.run_id, from_worker=dead, attempt=run.attempt)
+        waiting = {asyncio.create_task(last_step()), asyncio.create_task(_until(self._leave))}
+        seconds = self._resources.settings.drain_seconds
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
 
-    async def check_database(self) -> None:
-        """Read something. Raises StoreUnavailable when the database cannot be read."""
-        await self._resources.database.read(workers.known)
+    async def _hand_over(self, run: RunRow) -> None:
+        faults.point("handing_over")
+        try:
+            released = await self._resources.database.write(
+                lambda tx: workers.hand_over(tx, run.run_id, run.attempt, clock.now())
+            )
+        except StoreUnavailable:
+            log.warning("a run could not be handed over; the next start takes it", run_id=run.run_id)
+            return
+        faults.point("handed_over")
+        for done in released.ended:
+            self.cancelled(run.run_id, done)
+
+    # --- others -----------------------------------------------------------------------------------
+
+    async def unserved(self) -> list[str]:
+        """The components that runs are ready of and that no process drives."""
+        return await self._resources.database.scan(workers.unserved)
+
+    def _look_after_the_dead(self) -> None:
+        if self._duties.recovers:
+            self._spawn(self._upkeep_now())
+
+    async def _upkeep_now(self) -> None:
+        try:
+            await self.upkeep.once()
+        except StoreUnavailable:
+            log.warning("upkeep waits for the database", worker=self.worker)
+
+    def _taken_for_dead(self) -> None:
+        log.warning("this process was taken for dead: its runs are others' now", worker=self.worker)
+        self._spawn(self._come_back())
+
+    async def _come_back(self) -> None:
+        """Announce this worker again, and give up what others have taken."""
+        self._locks.hold(self.worker)
+        try:
+            await self._announce()
+            await self.elsewhere.look()
+        except StoreUnavailable:
+            log.warning("this process could not announce itself again; it tries once more", worker=self.worker)
+
+    def live(self) -> dict[str, Attempt]:
+        """The attempts at work, by run."""
+        return {root_id: live.attempt for root_id, live in self._live.items()}
+
+    def claimable(self) -> list[str]:
+        """The components whose runs can be claimed now."""
+        return self._components if self.is_ready and self._slots.free > 0 else []
+
+    def lost(self, root_id: str) -> None:
+        """Another attempt has the run that is driven here: this one stops, and writes nothing more."""
+        if (live := self._live.get(root_id)) is not None and not live.task.cancelling():
+            log.warning("attempt lost its run", run_id=root_id, attempt=live.attempt.number)
+            live.task.cancel()
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     # --- acceptance and claims --------------------------------------------------------------------
 
     def reserve(self) -> str | None:
         """Keep a slot for a run that is about to be accepted; the worker's name, or None when it has to wait."""
-        if not self.is_ready or self._has_backlog or self._free <= 0:
-            return None
-        self._reserved += 1
-        return self.worker
+        is_taken = self.is_ready and bool(self._components) and self._slots.reserve()
+        return self.worker if is_taken else None
 
     def unreserve(self) -> None:
         """Give a kept slot back: the run was not accepted as running."""
-        self._reserved -= 1
-        if self._has_backlog:
-            self._wake.set()
+        self._slots.unreserve()
+        self._slot_freed()
 
     def launch(self, run: RunRow) -> None:
         """Drive a run that was accepted as running in a kept slot. An engine that stops hands it over instead."""
-        self._reserved -= 1
-        if self.is_ready:
-            self._begin(run)
+        self._slots.unreserve()
+        self._begin(run)
 
     def wake(self) -> None:
         """A run may be ready."""
         self._wake.set()
 
-    @property
-    def _free(self) -> int:
-        return self._resources.settings.concurrency - len(self._live) - self._reserved
+    def wake_solo(self) -> None:
+        """A run is ready that has to be driven alone: it is claimed once all that runs here has ended."""
+        self._slots.wants_solo = True
+        self._wake.set()
 
-    async def _claim_forever(self) -> None:
-        while True:
+    async def _claim_until_stopped(self) -> None:
+        while not self._is_stopping:
             await self._wake.wait()
             self._wake.clear()
             try:
-                await self._claim()
-            except Exception as error:  # whatever it was, claims must go on
+                if self.is_ready and self._components:
+                    await self._claim()
+            except Exception as error:
                 if not isinstance(error, StoreUnavailable):
                     log.exception("claiming failed", worker=self.worker, exc_info=error)
                 await clock.sleep(RETRY_SECONDS)
@@ -157,41 +268,61 @@ class EmbeddedEngine:
 
     async def _claim(self) -> None:
         """Claim as long as there are free slots and ready runs."""
-        while (free := self._free) > 0:
-            self._reserved += free  # what acceptance must not promise meanwhile
+        slots = self._slots
+        if slots.wants_solo and slots.is_idle:
+            await self._claim_solo()
+        while (free := slots.free) > 0:
+            slots.reserved += free  # what acceptance must not promise meanwhile
             try:
                 runs = await self._claim_up_to(free)
             finally:
-                self._reserved -= free
+                slots.reserved -= free
             for run in runs:
                 self._begin(run)
             if len(runs) < free:
-                self._has_backlog = False
+                slots.has_backlog = False
                 return
-        self._has_backlog = True
+        slots.has_backlog = True
 
-    async def _claim_up_to(self, limit: int) -> list[RunRow]:
-        return await self._resources.database.write(
-            lambda tx: attempts.claim(tx, self.worker, self._components, limit, clock.now())
+    async def _claim_solo(self) -> None:
+        runs = await self._claim_up_to(1, is_solo=True)
+        self._slots.wants_solo = False
+        for run in runs:
+            self._slots.solo = run.run_id
+            self._begin(run)
+
+    async def _claim_up_to(self, limit: int, *, is_solo: bool = False) -> list[RunRow]:
+        faults.point("claiming")
+        runs = await self._resources.database.write(
+            lambda tx: attempts.claim(tx, self.worker, self._components, limit, clock.now(), is_solo=is_solo)
         )
+        if runs:
+            faults.point("claimed")
+        return runs
 
     def _begin(self, run: RunRow) -> None:
+        if self._is_stopping:
+            self._spawn(self._hand_over(run))
+            return
         attempt = Attempt(self._resources, run)
         if run.run_id in self._early_cancels:
             self._early_cancels.discard(run.run_id)
             attempt.cancel()
+        self._slots.live += 1
         self._live[run.run_id] = _Live(attempt, asyncio.create_task(self._execute(run, attempt)))
 
     async def _execute(self, run: RunRow, attempt: Attempt) -> None:
         settled = None
         try:
             settled = await attempt.execute()
+            if attempt.is_handed_over:
+                await self._hand_over(run)
         except Exception as error:  # its end cannot be stored: the next worker that takes it over tries again
             log.exception("a run was left without an end", run_id=run.run_id, exc_info=error)
         finally:
             del self._live[run.run_id]
-            if self._has_backlog:
-                self._wake.set()
+            self._slots.ended(run.run_id)
+            self._slot_freed()
             self._resources.hub.settled(run.run_id)
         if settled is None:
             return
@@ -199,6 +330,10 @@ class EmbeddedEngine:
             self._wake.set()
         if settled.is_session_deleted:
             await self._remove_session(run.session_id)
+
+    def _slot_freed(self) -> None:
+        if self._slots.has_backlog or self._slots.wants_solo:
+            self._wake.set()
 
     # --- cancel and removal -----------------------------------------------------------------------
 
@@ -217,17 +352,19 @@ class EmbeddedEngine:
 
     def session_deleted(self, session_id: str) -> None:
         """A session was deleted: remove its rows once none of its runs lives."""
-        task = asyncio.create_task(self._remove_session(session_id))
-        self._sweeping.add(task)
-        task.add_done_callback(self._sweeping.discard)
+        self._spawn(self._remove_session(session_id))
 
     async def _remove_session(self, session_id: str) -> None:
         try:
             await self._resources.database.write(lambda tx: sessions.remove_if_over(tx, session_id))
         except StoreUnavailable:
-            log.warning("a deleted session is removed at the next start", session_id=session_id)
+            log.warning("a deleted session is removed later", session_id=session_id)
 
 
 def component_key(kind: ComponentKind, component_id: str) -> str:
     """A component as workers announce it: ids of teams and agents are separate."""
     return f"{kind}:{component_id}"
+
+
+async def _until(event: asyncio.Event) -> None:
+    await event.wait()

@@ -49,6 +49,8 @@ class Subscription:
         self._waiter: asyncio.Future[None] | None = None
         self.is_closed = False
         self.is_dropped = False
+        self.is_behind = False
+        """Whether the store may have more than was handed over: the reader must look there."""
         self.on_dropped: Callable[[], object] | None = None
 
     def push(self, flush: Flush) -> None:
@@ -68,6 +70,11 @@ class Subscription:
         if self.on_dropped is not None:
             self.on_dropped()
 
+    def look_up(self) -> None:
+        """Send the reader to the store: another process has written there."""
+        self.is_behind = True
+        self._wake()
+
     def take(self) -> Flush | None:
         """The next flush, or None when there is none yet."""
         if not self._flushes:
@@ -76,9 +83,14 @@ class Subscription:
         self._weight -= flush.weight
         return flush
 
+    def put_back(self, flush: Flush) -> None:
+        """Have :meth:`take` give this one first."""
+        self._flushes.appendleft(flush)
+        self._weight += flush.weight
+
     async def wait(self, seconds: float) -> bool:
         """Wait until there is something to take, the subscription closes, or time is up: then False."""
-        if self._flushes or self.is_closed:
+        if self._is_done_waiting():
             return True
         loop = asyncio.get_running_loop()
         self._waiter = loop.create_future()
@@ -88,7 +100,10 @@ class Subscription:
         finally:
             timer.cancel()
             self._waiter = None
-        return bool(self._flushes) or self.is_closed
+        return self._is_done_waiting()
+
+    def _is_done_waiting(self) -> bool:
+        return bool(self._flushes) or self.is_closed or self.is_behind
 
     def close(self) -> None:
         """End the subscription; what was handed over can still be taken."""
@@ -135,6 +150,15 @@ class Hub:
         """Hand a stored flush to the run's readers."""
         for subscription in tuple(self._subscriptions.get(root_id, ())):  # one that is dropped leaves
             subscription.push(flush)
+
+    def waited_for(self) -> set[str]:
+        """The runs that somebody reads along with, or waits for."""
+        return self._subscriptions.keys() | self._settling.keys()
+
+    def look_up(self, root_id: str) -> None:
+        """Send the run's readers to the store: another process drives it."""
+        for subscription in self._subscriptions.get(root_id, ()):
+            subscription.look_up()
 
     def settled(self, root_id: str) -> None:
         """Tell those who wait that the run ended or paused."""

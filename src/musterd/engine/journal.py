@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from musterd.core import clock, jsontext
+from musterd.core import clock, faults, jsontext
 from musterd.core.errors import ReplayDiverged
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, RunRow, StepKind, StepRow, StepState
@@ -50,9 +50,11 @@ class Journal:
         """Make one model call and record it, stored with the next commit; or give what is stored already."""
         if (stored := self._earlier(path, StepKind.MODEL, fingerprint)) is not None and stored.result is not None:
             return answer_of(stored), stored.result
-        self._outbox.require_going()
+        await self._outbox.begin_step()
         started_at = clock.now()
+        faults.point("asking")
         answer = await call()
+        faults.point("asked")
         text = message_text(answer.response)
         step = self._step(path, StepKind.MODEL, StepState.COMPLETED, fingerprint, started_at)
         step.ended_at, step.result, step.usage = clock.now(), text, answer.usage
@@ -61,6 +63,7 @@ class Journal:
 
     async def intend(self, intents: Sequence[Intent], members: Sequence[MemberStart]) -> None:
         """Commit what is recorded so far, and with it that these tool calls and members' runs begin."""
+        await self._outbox.begin_step()
         now = clock.now()
         for start in members:
             if (row := self._member_rows.get(start.run_id)) is not None:
@@ -70,7 +73,9 @@ class Journal:
         for intent in intents:
             if self._earlier(intent.path, intent.kind, intent.fingerprint) is None:
                 self._outbox.record(self._step(intent.path, intent.kind, StepState.STARTED, intent.fingerprint, now))
+        faults.point("intending")
         await self._outbox.commit()
+        faults.point("intended")
 
     async def tool(
         self,
@@ -86,14 +91,22 @@ class Journal:
             known = await self._known_outcome(intent, stored, require)
             if known is not None:
                 return await self._record_tool(intent, known)
-        return await self._record_tool(intent, await call())
+        return await self._record_tool(intent, await self._made(call))
 
     async def _record_tool(self, intent: Intent, done: ToolStep) -> ToolStep:
         step = self._step(intent.path, intent.kind, done.state, intent.fingerprint, done.started_at)
         step.ended_at = done.started_at + done.seconds
         step.result = tool_result_text(done)
         self._outbox.record(step)
+        faults.point("recording")
         await self._outbox.commit()
+        faults.point("recorded")
+        return done
+
+    async def _made(self, call: Callable[[], Awaitable[ToolStep]]) -> ToolStep:
+        faults.point("performing")
+        done = await call()
+        faults.point("performed")
         return done
 
     async def _known_outcome(

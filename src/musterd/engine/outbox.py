@@ -12,8 +12,8 @@ from typing import TypeVar
 
 import structlog
 
-from musterd.core import clock
-from musterd.core.errors import StoreUnavailable
+from musterd.core import clock, faults
+from musterd.core.errors import HandedOver, StoreUnavailable
 from musterd.core.events import Event, EventKind
 from musterd.core.records import StepRow
 from musterd.core.requirements import Requirement
@@ -52,6 +52,7 @@ class Outbox:
         self._commits: set[asyncio.Task[None]] = set()
         self._has_flushed = False
         self._is_stopped = False
+        self._is_handing_over = False
         self._request_indexes: dict[str, int] = {}
         self._taken = 0
         self.failure: Exception | None = None
@@ -121,6 +122,21 @@ class Outbox:
         """Have the loop end at its next step, where what it waits for does not pass a cancel on."""
         self._is_stopped = True
 
+    def hand_over(self) -> None:
+        """Have the loop end at its next step: what is in flight is finished and stored, nothing more begins."""
+        self._is_handing_over = True
+
+    async def begin_step(self) -> None:
+        """Pass where a step may begin.
+
+        :raises CancelledError: the loop is to end.
+        :raises HandedOver: another attempt goes on from here; what was done so far is stored.
+        """
+        self.require_going()
+        if self._is_handing_over:
+            await self.commit()
+            raise HandedOver
+
     def require_going(self) -> None:
         """Raise CancelledError once the loop is to end: no further step begins."""
         if self._is_stopped:
@@ -147,6 +163,7 @@ class Outbox:
             self._raise_failure()
             batch = self._take()
             batch.events.append(event)
+            faults.point("settling")
             try:
                 settled = await self._until_stored(
                     lambda: self._database.write(lambda tx: store(tx, self._lease, batch))
@@ -155,6 +172,7 @@ class Outbox:
                 batch.events.pop()
                 self._batch = batch
                 raise
+            faults.point("settled")
             self._published(batch, settled.first_index)
             return settled
 
@@ -219,9 +237,11 @@ class Outbox:
     async def _flush(self) -> None:
         self._stop_timer()
         batch = self._take()
+        faults.point("flushing")
         first_index = await self._until_stored(
             lambda: self._database.write(lambda tx: attempts.append(tx, self._lease, batch))
         )
+        faults.point("flushed")
         self._published(batch, first_index)
 
     def _take(self) -> Batch:

@@ -14,6 +14,7 @@ from starlette.routing import Match, Route
 import musterd
 from musterd.core.errors import MusterdError, RequestError
 from musterd.core.settings import Settings
+from musterd.engine.embedded import Duties
 from musterd.http.answers import error_answer
 from musterd.http.border import BodyLimit, Doors, Errors, Gate, RequestIds, from_http_exception
 from musterd.http.contract import operations, routes
@@ -30,6 +31,7 @@ def create_app(
     registry: Registry | None = None,
     settings: Settings | None = None,
     is_loopback: bool = True,
+    duties: Duties | None = None,
 ) -> Starlette:
     """The application that serves these teams and agents.
 
@@ -38,12 +40,13 @@ def create_app(
 
     :param registry: in place of ``teams`` and ``agents``, what :func:`musterd.specs.load` found.
     :param settings: default: from the environment.
+    :param duties: what the process does beside answering; default: it drives runs, and takes over those of dead ones.
     :param is_loopback: whether it is bound to loopback only; then the ``Host`` header is checked.
     :raises DeclarationError: a declaration is wrong; the message names place and cure.
     :raises StartError: it cannot be served as asked.
     """
     settings = settings or Settings()
-    server = Server(registry or Registry.of(teams=teams, agents=agents), settings)
+    server = Server(registry or Registry.of(teams=teams, agents=agents), settings, duties)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from musterd.core.errors import StoreUnavailable
+from musterd.core.errors import StoreUnavailable, Unavailable
 from musterd.core.records import ComponentKind
 from musterd.http.answers import json_answer
 from musterd.http.paths import path_identifier
@@ -33,13 +33,16 @@ class CoreOperations:
         return json_answer({"status": "live"})
 
     async def ready(self, request: Request) -> Response:
-        """200 while runs can be accepted and the database answers."""
-        self._server.require_ready()
+        """200 while runs can be accepted, the database answers, and somebody drives what is served here."""
+        server = self._server
+        server.require_ready()
         try:
-            await self._server.engine.check_database()
+            unserved = await server.engine.unserved()
         except StoreUnavailable as error:
             raise StoreUnavailable("The database cannot be read now.") from error
-        return json_answer({"status": "ready"})
+        if missing := [name for name in unserved if name in server.served]:
+            raise Unavailable(f"Runs wait that no process drives: {', '.join(missing)}. Start a worker for them.")
+        return json_answer({"status": "ready", **({"not_served": unserved} if unserved else {})})
 
     async def config(self, request: Request) -> Response:
         """What is served, as clients' settings pages read it."""

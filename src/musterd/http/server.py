@@ -9,7 +9,7 @@ from musterd.core import clock
 from musterd.core.errors import DeclarationError, NotFound, StartError, Unavailable
 from musterd.core.records import ComponentKind
 from musterd.core.settings import Settings
-from musterd.engine.embedded import EmbeddedEngine
+from musterd.engine.embedded import Duties, EmbeddedEngine, component_key
 from musterd.engine.hub import Hub
 from musterd.engine.resources import Resources
 from musterd.engine.threads import DaemonThreads
@@ -29,11 +29,12 @@ from musterd.wire.components import ServerCard
 class Server:
     """What answers requests: the components, the use cases, and what they stand on.
 
+    :param duties: what this process does beside answering.
     :raises DeclarationError: a component's model cannot be used, in words.
     :raises StartError: the settings cannot be served, in words.
     """
 
-    def __init__(self, registry: Registry, settings: Settings) -> None:
+    def __init__(self, registry: Registry, settings: Settings, duties: Duties | None = None) -> None:
         self.registry = registry
         self.settings = settings
         self.card = ServerCard(
@@ -64,7 +65,7 @@ class Server:
         )
         for component in self.components():
             self._check_model(component)
-        self.engine = EmbeddedEngine(resources, WorkerLocks(path), musterd.__version__)
+        self.engine = EmbeddedEngine(resources, WorkerLocks(path), musterd.__version__, duties)
         self.runs = RunService(resources, self.engine)
         self.sessions = SessionService(resources, self.engine, self.runs)
         self.is_stopping = False
@@ -102,15 +103,30 @@ class Server:
         await resolve.load((found.model for found in _tree(component)), self.settings)
 
     def begin_stop(self) -> None:
-        """Take leave of those who wait: streams end without an end event, waiting requests are answered."""
+        """Claim no more runs, hand over those at work at their next step, and take leave of those who wait.
+
+        Streams end without an end event, waiting requests are answered.
+        """
         self.is_stopping = True
         self.runs.presence.stop()
+        self.engine.begin_stop()
         self.hub.close()
+
+    def leave_now(self) -> None:
+        """Stop at once: steps under way are cut off, nothing that is stored is lost."""
+        self.begin_stop()
+        self.engine.leave_now()
 
     def components(self) -> list[Component]:
         """Every component, members too, each once, leaders before their members."""
         tops = [*self.registry.teams.values(), *self.registry.agents.values()]
         return list(dict.fromkeys(found for top in tops for found in _tree(top)))
+
+    @property
+    def served(self) -> set[str]:
+        """What runs can be asked of here, as workers announce it."""
+        registry = self.registry
+        return {component_key(found.kind, found.id) for found in (*registry.teams.values(), *registry.agents.values())}
 
     def component(self, kind: ComponentKind, component_id: str) -> Component:
         """The served team or agent.

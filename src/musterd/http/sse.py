@@ -69,13 +69,12 @@ class EventStream(Response):
             async for flush in self._reading.stored():
                 await self._send_flush(send, flush)
         ping_seconds = self._server.settings.ping_seconds
-        while not self._is_over and not gone.done():
-            live = self._reading.take()
-            if live is not None:
-                await self._send_flush(send, live)
-            elif self._reading.is_closed:
+        while not gone.done():
+            async for flush in self._reading.available():
+                await self._send_flush(send, flush)
+            if self._is_over or self._reading.is_closed:
                 return
-            elif not await self._reading.wait(ping_seconds):
+            if not await self._reading.wait(ping_seconds):
                 await send({"type": "http.response.body", "body": sse.PING, "more_body": True})
 
     async def _send_flush(self, send: Send, flush: Flush) -> None:

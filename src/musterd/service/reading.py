@@ -1,4 +1,7 @@
-"""Reading along: a run's events from any index, stored ones first, then live ones, without a gap or a double."""
+"""Reading along: a run's events from any index, stored ones first, then live ones, without a gap or a double.
+
+A run that another process drives is read from the store all the time; this one is told when there may be more.
+"""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -22,8 +25,20 @@ class Reading:
         self._subscription = resources.hub.subscribe(root_id)
         self._last = after
 
+    async def available(self) -> AsyncIterator[Flush]:
+        """What can be had now and was not read yet: live flushes, and stored ones where those are behind."""
+        while True:
+            if self._subscription.is_behind:
+                async for flush in self.stored():
+                    yield flush
+            elif (live := self.take()) is not None:
+                yield live
+            elif not self._subscription.is_behind:
+                return
+
     async def stored(self) -> AsyncIterator[Flush]:
         """What is stored and was not read yet."""
+        self._subscription.is_behind = False  # what is stored from here on says so again
         while True:
             page = await self._resources.database.read(
                 lambda tx: events.after(tx, self._root_id, self._last, PAGE_FLUSHES)
@@ -40,6 +55,10 @@ class Reading:
         while (flush := self._subscription.take()) is not None:
             if flush.next_index - 1 <= self._last:
                 continue
+            if flush.first_index > self._last + 1:  # another process drove the run before: what it stored comes first
+                self._subscription.put_back(flush)
+                self._subscription.is_behind = True
+                return None
             if flush.first_index <= self._last:
                 flush = Flush(self._last + 1, flush.events[self._last + 1 - flush.first_index :])
             self._last = flush.next_index - 1

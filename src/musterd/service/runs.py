@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from musterd.core import clock, jsontext
+from musterd.core import clock, faults, jsontext
 from musterd.core.errors import InvalidInput, NotFound, StoreUnavailable
 from musterd.core.records import Caller, Input, RunRow, RunView, StepRow
 from musterd.core.requirements import Decision
@@ -77,6 +77,7 @@ class RunService:
             caller=caller,
             fingerprint=fingerprint,
             has_chosen_id=wanted.has_chosen_id,
+            key=wanted.key,
             slot_worker=self._engine.reserve(),  # last: whatever fails above keeps no slot
             queue_depth=self._resources.settings.queue_depth,
         )

@@ -16,6 +16,7 @@ from musterd.core.records import Output, RunRow, StepRow, StepState
 from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
 from musterd.store import approvals, sessions
+from musterd.store.crashes import SOLO_FROM
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, RUN_FIELDS, run_params, run_row
 
@@ -24,6 +25,7 @@ CLAIM = Statement(
     f"""WITH picked AS MATERIALIZED (
           SELECT run_id FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
           AND IN_LIST(component_kind || ':' || component_id, :components)
+          AND (crashes >= {SOLO_FROM}) = :is_solo AND (not_before IS NULL OR not_before <= :now)
           ORDER BY priority DESC, queued_at LIMIT :limit LOCK_FREE_ROWS)
         UPDATE runs SET state = 'running', attempt = attempt + 1, worker = :worker, version = version + 1,
                         started_at = COALESCE(started_at, :now)
@@ -173,11 +175,15 @@ Settle = Callable[[Tx, Lease, Batch], Coroutine[Any, Any, Settled]]
 """A store function that ends or pauses a run with the attempt's last batch."""
 
 
-async def claim(tx: Tx, worker: str, components: Sequence[str], limit: int, now: float) -> list[RunRow]:
-    """Take up to ``limit`` ready runs, by priority, then those that wait longest; each gets the next attempt number."""
-    rows = await tx.all(
-        CLAIM, {"worker": worker, "components": jsontext.dumps(list(components)), "limit": limit, "now": now}
-    )
+async def claim(
+    tx: Tx, worker: str, components: Sequence[str], limit: int, now: float, *, is_solo: bool = False
+) -> list[RunRow]:
+    """Take up to ``limit`` ready runs, by priority, then those that wait longest; each gets the next attempt number.
+
+    :param is_solo: of those that must be driven alone, else of the others.
+    """
+    who = {"worker": worker, "components": jsontext.dumps(list(components))}
+    rows = await tx.all(CLAIM, {**who, "limit": limit, "now": now, "is_solo": is_solo})
     runs = [run_row(row) for row in rows]
     for run in runs:
         if run.attempt > 1:

@@ -82,6 +82,20 @@ class Tx(Protocol):
 Work = Callable[[Tx], Coroutine[Any, Any, T]]
 
 
+class Apart(Protocol):
+    """A connection of its own, for a thread beside the event loop."""
+
+    def do(self, work: Work[T]) -> T:
+        """Do ``work``, each statement in a transaction of its own.
+
+        :raises StoreUnavailable: the database cannot be used now.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
 class Database(Protocol):
     """A database of runs. Every method raises StoreUnavailable when it cannot do its work now."""
 
@@ -107,6 +121,14 @@ class Database(Protocol):
 
     def scan(self, work: Work[T]) -> Awaitable[T]:
         """Do ``work``, reads of many rows, on a snapshot, without holding up the event loop."""
+        ...
+
+    def apart(self) -> Apart:
+        """A connection for a thread beside the event loop, made when it is first used."""
+        ...
+
+    def has_changed(self) -> bool:
+        """Whether anything was written, by this process or another, since this was asked last. Cheap."""
         ...
 
 

@@ -19,7 +19,12 @@ class WorkerLocks:
         self._held: dict[str, TextIOWrapper] = {}
 
     def hold(self, worker: str) -> None:
-        """Hold the lock of a worker of this process until :meth:`release` or the process's end."""
+        """Hold the lock of a worker of this process until :meth:`release` or the process's end.
+
+        Once more: where others took the worker for dead, and cleared its file away.
+        """
+        if (earlier := self._held.pop(worker, None)) is not None:
+            earlier.close()
         file = self._file(worker).open("w")
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._held[worker] = file

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
-from musterd.core.errors import LeaseLost
+from musterd.core.errors import LeaseLost, RunFailed
 from musterd.core.records import Output
-from musterd.store import attempts, sessions
+from musterd.core.states import RunState
+from musterd.store import attempts, cancels, ends, sessions
 from musterd.store.attempts import Batch, Lease, NotSo, Settled
+from musterd.store.cancels import Cancelled
 from musterd.store.database import Statement, Tx
 
 PAUSE = Statement(
@@ -26,6 +28,16 @@ STILL_OURS = Statement(
     "attempt_still_ours",
     "SELECT 1 AS found FROM runs WHERE run_id = :root AND attempt = :attempt AND state = 'running'",
 )
+
+
+EXPIRED = Statement(
+    "runs_expired",
+    """SELECT run_id FROM runs WHERE state = 'paused' AND parent_id IS NULL AND expires_at <= :now
+       ORDER BY expires_at LIMIT :limit""",
+)
+EXPIRES_AT = Statement("run_expires_at", "SELECT expires_at FROM runs WHERE run_id = :run_id")
+LIMIT = 100
+NOBODY_DECIDED = "The run waited for a decision, and nobody made one in time."
 
 
 class DecisionStored(NotSo):
@@ -69,3 +81,16 @@ async def pause(tx: Tx, lease: Lease, batch: Batch, how: Pause) -> Settled:
     await attempts.put_output(tx, lease.root_id, how.output, how.messages)
     promoted = await attempts.promote(tx, how.session_id)
     return Settled(first_index, promoted, session is not None and session.deleted_at is not None)
+
+
+async def expire(tx: Tx, now: float, limit: int = LIMIT) -> list[Cancelled]:
+    """End paused runs that nobody decided about in time."""
+    done = []
+    for row in await tx.all(EXPIRED, {"now": now, "limit": limit}):
+        run = await cancels.lock(tx, row["run_id"])
+        if run is None or run.state is not RunState.PAUSED:
+            continue
+        held = await tx.one(EXPIRES_AT, {"run_id": run.run_id})
+        if held is not None and held["expires_at"] is not None and held["expires_at"] <= now:
+            done.append(await ends.fail(tx, run, RunFailed(NOBODY_DECIDED, "expired"), now))
+    return done

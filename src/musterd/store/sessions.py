@@ -115,6 +115,11 @@ async def runs(tx: Tx, session_id: str) -> list[RunView]:
 async def bury(tx: Tx, session_id: str, now: float) -> list[str]:
     """Mark the session as deleted; return its live root runs, last first."""
     await tx.run(BURY, {"session_id": session_id, "now": now})
+    return await live_runs(tx, session_id)
+
+
+async def live_runs(tx: Tx, session_id: str) -> list[str]:
+    """The session's root runs that have not ended, last first."""
     return [row["run_id"] for row in await tx.all(LIVE_RUNS, {"session_id": session_id})]
 
 
@@ -123,7 +128,7 @@ async def remove_if_over(tx: Tx, session_id: str) -> bool:
     session = await lock(tx, session_id)
     if session is None or session.deleted_at is None:
         return False
-    if await tx.all(LIVE_RUNS, {"session_id": session_id}):
+    if await live_runs(tx, session_id):
         return False
     for statement in _REMOVE:
         await tx.run(statement, {"session_id": session_id})

@@ -9,15 +9,17 @@ import contextlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from musterd.core.errors import StoreUnavailable
-from musterd.store.database import Params, Row, Statement, Work, drive, for_sqlite
+from musterd.store.database import Work, drive
+from musterd.store.sqlite_apart import SqliteApart
 from musterd.store.sqlite_faults import is_database_fault, unavailable
+from musterd.store.sqlite_tx import SqliteTx
 from musterd.store.upgrade import upgrade_sqlite
 
 T = TypeVar("T")
@@ -36,39 +38,6 @@ class _Job(Generic[T]):
     is_done: bool = False
 
 
-class SqliteTx:
-    """A transaction on one SQLite connection; its methods never suspend."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
-        self._execute = connection.execute
-        self._executemany = connection.executemany
-        self._texts: dict[str, str] = {}
-
-    def _text(self, statement: Statement) -> str:
-        text = self._texts.get(statement.name)
-        if text is None:
-            text = self._texts[statement.name] = for_sqlite(statement.text)
-        return text
-
-    async def run(self, statement: Statement, params: Params) -> int:
-        """Execute; return the number of rows it touched."""
-        return self._execute(self._text(statement), params).rowcount
-
-    async def many(self, statement: Statement, params: Sequence[Params]) -> None:
-        """Execute once for each of ``params``."""
-        self._executemany(self._text(statement), params)
-
-    async def one(self, statement: Statement, params: Params) -> Row | None:
-        """The first row, or None."""
-        rows = self._execute(self._text(statement), params).fetchall()
-        return rows[0] if rows else None
-
-    async def all(self, statement: Statement, params: Params) -> Sequence[Row]:
-        """All rows."""
-        return self._execute(self._text(statement), params).fetchall()
-
-
 class SqliteDatabase:
     """The records in one SQLite file.
 
@@ -83,6 +52,8 @@ class SqliteDatabase:
         self._thread: threading.Thread | None = None
         self._scanner: ThreadPoolExecutor | None = None
         self._read_tx: SqliteTx | None = None
+        self._version_connection: sqlite3.Connection | None = None
+        self._version: int | None = None
         self._is_open = False
         self._has_fault = False
 
@@ -117,6 +88,9 @@ class SqliteDatabase:
             await loop.run_in_executor(None, self._scanner.shutdown)
             self._scanner = None
         self._close_reader()
+        if self._version_connection is not None:
+            _close(self._version_connection)
+            self._version_connection = None
 
     def write(self, work: Work[T]) -> Awaitable[T]:
         """Do ``work`` in a transaction; committed and durable when the awaitable is done.
@@ -144,6 +118,22 @@ class SqliteDatabase:
         """Do ``work`` on a thread of its own: meant for reads of many rows."""
         self._require_open()
         return await asyncio.get_running_loop().run_in_executor(self._scanner, self._scan, work)
+
+    def apart(self) -> "SqliteApart":
+        """A connection for a thread beside the event loop, made when it is first used."""
+        return SqliteApart(self.path, self._connect)
+
+    def has_changed(self) -> bool:
+        """Whether anything was written, by this process or another, since this was asked last. Cheap."""
+        self._require_open()
+        try:
+            if self._version_connection is None:
+                self._version_connection = self._connect(read_only=True)
+            (version,) = self._version_connection.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error as error:
+            raise unavailable(error, self.path) from error
+        before, self._version = self._version, version
+        return bool(before != version)
 
     def _require_open(self) -> None:
         if not self._is_open:

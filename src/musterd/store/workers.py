@@ -1,23 +1,39 @@
 """Workers: who drives runs, and the runs of those that are gone."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from musterd.core import jsontext
 from musterd.core.records import RunRow
-from musterd.store import cancels
+from musterd.core.states import RunState
+from musterd.store import cancels, ends
+from musterd.store import crashes as crashes_rule
+from musterd.store.cancels import Cancelled
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, run_row
 
 ADD = Statement(
     "worker_add",
     """INSERT INTO workers (id, components, host, pid, started_at)
-       VALUES (:id, :components, :host, :pid, :now)""",
+       VALUES (:id, :components, :host, :pid, :now) ON CONFLICT (id) DO NOTHING""",
 )
 REMOVE = Statement("worker_remove", "DELETE FROM workers WHERE id = :id")
 ALL = Statement(
     "workers_all",
-    """SELECT id FROM workers
-       UNION SELECT worker FROM runs WHERE state = 'running' AND parent_id IS NULL AND worker IS NOT NULL""",
+    """SELECT id, beat FROM workers
+       UNION ALL SELECT DISTINCT worker, NULL FROM runs WHERE state = 'running' AND parent_id IS NULL
+                 AND worker IS NOT NULL AND worker NOT IN (SELECT id FROM workers)""",
+)
+SEEN = Statement(
+    "worker_seen", "SELECT count(*) AS n, COALESCE(sum(CASE WHEN id = :id THEN 1 END), 0) AS own FROM workers"
+)
+BEAT = Statement("worker_beat", "UPDATE workers SET beat = beat + 1 WHERE id = :id")
+SERVED = Statement("workers_served", "SELECT components FROM workers")
+WAITING = Statement(
+    "components_waiting",
+    """SELECT DISTINCT component_kind || ':' || component_id AS component FROM runs
+       WHERE state = 'ready' AND cancel_requested_at IS NULL""",
 )
 LOCK_SESSIONS = Statement(  # in one order, so that two that take over the same worker do not wait in a ring
     "worker_lock_sessions",
@@ -28,13 +44,18 @@ LOCK_SESSIONS = Statement(  # in one order, so that two that take over the same 
 )
 RUNNING = Statement(
     "worker_runs",
-    f"SELECT {RUN_COLUMNS} FROM runs WHERE state = 'running' AND parent_id IS NULL AND worker = :worker LOCK_ROW",
+    f"""SELECT {RUN_COLUMNS}, crashes_in_all FROM runs
+        WHERE state = 'running' AND parent_id IS NULL AND worker = :worker LOCK_ROW""",
 )
 RELEASE = Statement(
     "worker_release",
-    """UPDATE runs SET state = 'ready', worker = NULL, version = version + 1,
+    """UPDATE runs SET state = 'ready', worker = NULL, version = version + 1, not_before = :not_before,
                        crashes = crashes + :crash, crashes_in_all = crashes_in_all + :crash
        WHERE run_id = :run_id AND attempt = :attempt AND state = 'running'""",
+)
+COUNT_CRASH = Statement(
+    "worker_count_crash",
+    "UPDATE runs SET crashes = crashes + 1, crashes_in_all = crashes_in_all + 1 WHERE run_id = :run_id",
 )
 ADD_INSTANCE = Statement(
     "instance_add",
@@ -63,28 +84,74 @@ async def instance(tx: Tx, new_id: str, version: str, now: float) -> str:
     return str(row["id"])
 
 
-async def known(tx: Tx) -> list[str]:
-    """The workers that have announced themselves and not left, and whoever holds a run."""
-    return [row["id"] for row in await tx.all(ALL, {})]
+async def known(tx: Tx) -> dict[str, int | None]:
+    """The workers that have announced themselves and not left, with their counters; and whoever else holds a run."""
+    return {row["id"]: row["beat"] for row in await tx.all(ALL, {})}
 
 
-async def release_runs(tx: Tx, worker: str, now: float, *, crashed: bool) -> tuple[list[RunRow], list[str]]:
-    """Hand over the runs of a worker that is gone, or going: ready again, or cancelled where that was asked.
+async def beat(tx: Tx, worker: str) -> bool:
+    """Advance a worker's counter, where there is anybody to see it. False: it is not announced any more."""
+    row = await tx.one(SEEN, {"id": worker})
+    if row is None or not row["own"]:
+        return False
+    return row["n"] == 1 or await tx.run(BEAT, {"id": worker}) > 0
 
-    :return: the runs that are ready again, and the ids of runs promoted behind cancelled ones.
+
+async def unserved(tx: Tx) -> list[str]:
+    """The components that runs are ready of and that no worker serves."""
+    served: set[str] = set()
+    for row in await tx.all(SERVED, {}):
+        served.update(json.loads(row["components"]))
+    return sorted({row["component"] for row in await tx.all(WAITING, {})} - served)
+
+
+@dataclass(slots=True)
+class Released:
+    """The runs of a worker that is gone, or going.
+
+    :param ready: runs that wait for the next worker.
+    :param ended: runs that were to be cancelled, or that are given up.
     """
-    ready: list[RunRow] = []
-    promoted: list[str] = []
+
+    ready: list[RunRow] = field(default_factory=list)
+    ended: list[Cancelled] = field(default_factory=list)
+
+
+async def hand_over(tx: Tx, root_id: str, attempt: int, now: float) -> Released:
+    """Make a run ready again that its attempt gave up; or end it where a cancel was stored meanwhile."""
+    released = Released()
+    run = await cancels.lock(tx, root_id)
+    if run is not None and run.state is RunState.RUNNING and run.attempt == attempt:
+        await _release(tx, run, now, released)
+    return released
+
+
+async def release_runs(tx: Tx, worker: str, now: float, *, crashed: bool) -> Released:
+    """Take the runs of a worker that is gone (``crashed``), or going, and its announcement."""
+    released = Released()
     await tx.all(LOCK_SESSIONS, {"worker": worker})
     for row in await tx.all(RUNNING, {"worker": worker}):
         run = run_row(row)
-        if run.cancel_requested_at is not None:
-            await cancels.lock(tx, run.run_id)
-            done = await cancels.end(tx, run, run.cancel_by or "", now)
-            if done.promoted is not None:
-                promoted.append(done.promoted)
-            continue
-        await tx.run(RELEASE, {"run_id": run.run_id, "attempt": run.attempt, "crash": int(crashed)})
-        ready.append(run)
+        crashes, in_all = run.crashes + 1, int(row["crashes_in_all"]) + 1
+        if crashed and run.cancel_requested_at is None and crashes_rule.is_given_up(crashes, in_all):
+            await tx.run(COUNT_CRASH, {"run_id": run.run_id})
+            why = await crashes_rule.failure(tx, run.run_id, crashes, in_all)
+            released.ended.append(await ends.fail(tx, run, why, now))
+        else:
+            await _release(tx, run, now, released, crashes=crashes if crashed else 0)
     await tx.run(REMOVE, {"id": worker})
-    return ready, promoted
+    return released
+
+
+async def _release(tx: Tx, run: RunRow, now: float, released: Released, *, crashes: int = 0) -> None:
+    """Make a run ready again that is held, or end it where that was asked.
+
+    :param crashes: how many it has now, where it lost its worker; else 0.
+    """
+    if run.cancel_requested_at is not None:
+        released.ended.append(await cancels.end(tx, run, run.cancel_by or "", now))
+        return
+    wait = crashes_rule.wait_seconds(crashes)
+    params = {"run_id": run.run_id, "attempt": run.attempt, "crash": int(crashes > 0)}
+    await tx.run(RELEASE, {**params, "not_before": now + wait if wait else None})
+    released.ready.append(run)

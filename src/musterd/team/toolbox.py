@@ -12,6 +12,7 @@ from pydantic_ai.messages import ToolCallPart
 from pydantic_ai.tools import ToolDefinition
 
 from musterd.core import clock, jsontext
+from musterd.core.errors import HandedOver
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind, StepState, ToolCall
@@ -235,24 +236,26 @@ async def _together(calls: Sequence[Awaitable[ToolStep]]) -> list[ToolStep]:
         return [await calls[0]]
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:
-        await _all_but_waiting(tasks)
+        await _until_none_goes_on(tasks)
     except BaseException:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
-    waits = [error for task in tasks if isinstance(error := task.exception(), Waits)]
-    if waits:
+    errors = [error for task in tasks if (error := task.exception()) is not None]
+    if handed_over := [error for error in errors if isinstance(error, HandedOver)]:
+        raise handed_over[0]
+    if waits := [error for error in errors if isinstance(error, Waits)]:
         raise Waits([requirement for error in waits for requirement in error.requirements])
     return [task.result() for task in tasks]
 
 
-async def _all_but_waiting(tasks: Sequence["asyncio.Future[ToolStep]"]) -> None:
-    """Await all; raise the first error that is more than a branch that waits."""
+async def _until_none_goes_on(tasks: Sequence["asyncio.Future[ToolStep]"]) -> None:
+    """Await all; raise the first error that is more than a branch that waits, or goes on in another attempt."""
     pending = set(tasks)
     while pending:
         done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
         for task in done:
             error = task.exception()
-            if error is not None and not isinstance(error, Waits):
+            if error is not None and not isinstance(error, Waits | HandedOver):
                 raise error

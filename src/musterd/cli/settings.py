@@ -1,0 +1,20 @@
+"""The settings that a command is called with."""
+
+from musterd.core.errors import StartError
+from musterd.core.settings import Settings
+
+
+def settings_from(db: str | None) -> Settings:
+    """The settings of the environment, with the command's own database where it names one.
+
+    :raises StartError: a variable cannot be read, in words.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return Settings() if db is None else Settings(db=db)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0]).upper()
+        variable = name if name in ("OS_SECURITY_KEY", "DOCS_ENABLED") else f"MUSTERD_{name}"
+        raise StartError(f"{variable}: {first['msg']} — correct or unset the variable") from error

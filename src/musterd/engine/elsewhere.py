@@ -1,0 +1,109 @@
+"""What other processes do with the same database, and what this one must know of it.
+
+A cancel that was stored elsewhere reaches the attempt, a run that became ready is claimed, readers and those who wait
+learn of runs that another process drives. While others are there the database is asked whether it has changed, many
+times a second; where it has not, that is all.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import structlog
+
+from musterd.core import clock
+from musterd.core.errors import StoreUnavailable
+from musterd.core.states import RunState
+from musterd.engine.attempt import Attempt
+from musterd.engine.beats import Observer
+from musterd.engine.hub import Hub
+from musterd.store import looks
+from musterd.store.database import Database, Tx
+from musterd.store.looks import Standing
+
+log = structlog.get_logger("musterd.engine")
+
+LOCK_LOOKS_EVERY = 5
+
+
+class Driving(Protocol):
+    """Who drives runs here."""
+
+    def live(self) -> Mapping[str, Attempt]:
+        """The attempts at work, by run."""
+        ...
+
+    def claimable(self) -> list[str]:
+        """The components whose runs can be claimed now."""
+        ...
+
+    def lost(self, root_id: str) -> None:
+        """Another attempt has the run that is driven here."""
+
+    def wake(self) -> None:
+        """A run may be ready."""
+
+
+class Elsewhere:
+    """Watches what other processes do.
+
+    :param look_after_the_dead: called when a lock says that a worker has died.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        hub: Hub,
+        observer: Observer,
+        driving: Driving,
+        look_after_the_dead: Callable[[], object],
+    ) -> None:
+        self._database = database
+        self._hub = hub
+        self._observer = observer
+        self._driving = driving
+        self._look_after_the_dead = look_after_the_dead
+
+    async def repeat(self, period_seconds: float, alone_seconds: float) -> None:
+        """Look again and again, until cancelled: every ``period_seconds``, or less often while nobody else is there."""
+        count = 0
+        while True:
+            await clock.sleep(period_seconds if self._observer.others else alone_seconds)
+            count += 1
+            try:
+                if self._observer.others and count % LOCK_LOOKS_EVERY == 0 and self._observer.has_freed_lock():
+                    self._look_after_the_dead()
+                if self._database.has_changed():
+                    await self.look()
+            except StoreUnavailable as error:
+                log.debug("the database cannot be asked what changed", reason=error.message)
+            except Exception as error:
+                log.exception("looking at other processes' work failed", exc_info=error)
+
+    async def look(self) -> None:
+        """Take notice of what others did."""
+        live = self._driving.live()
+        waited_for = self._hub.waited_for() - live.keys()
+        components = self._driving.claimable()
+
+        async def work(tx: Tx) -> tuple[dict[str, Standing], bool]:
+            found = await looks.standings(tx, [*live, *waited_for])
+            return found, await looks.is_ready(tx, components, clock.now())
+
+        found, is_ready = await self._database.read(work)
+        for root_id, attempt in live.items():
+            self._heed(root_id, attempt, found.get(root_id))
+        for root_id in waited_for:
+            self._hub.look_up(root_id)
+            if (standing := found.get(root_id)) is not None and standing.state.is_settled:
+                self._hub.settled(root_id)
+        if is_ready:
+            self._driving.wake()
+
+    def _heed(self, root_id: str, attempt: Attempt, standing: Standing | None) -> None:
+        """Stop an attempt that is to be cancelled, or whose run another attempt has."""
+        if standing is None or (standing.state.is_settled and standing.attempt == attempt.number):
+            return  # it has just settled, and is about to say so
+        if standing.attempt != attempt.number or standing.state is not RunState.RUNNING:
+            self._driving.lost(root_id)
+        elif standing.is_to_be_cancelled:
+            attempt.cancel()

@@ -1,0 +1,115 @@
+"""Upkeep: once a second, what nobody else sees to.
+
+Runs of dead workers are taken over, delayed runs join their line, what waited too long ends, deleted sessions go, and
+ready runs that nobody claims are pointed out. Every process does it; what two do at once is done once.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol
+
+import structlog
+
+from musterd.core import clock, faults
+from musterd.core.errors import StoreUnavailable
+from musterd.engine.beats import Observer
+from musterd.store import looks, pauses, schedule, sessions, workers
+from musterd.store.cancels import Cancelled
+from musterd.store.database import Database
+from musterd.store.looks import Due
+from musterd.store.schedule import Moved
+
+log = structlog.get_logger("musterd.engine")
+
+
+class Kept(Protocol):
+    """Who is told what upkeep finds."""
+
+    def wake(self) -> None:
+        """A run may be ready."""
+
+    def wake_solo(self) -> None:
+        """A run is ready that has to be driven alone."""
+
+    def cancelled(self, root_id: str, done: Cancelled) -> None:
+        """A run ended without an attempt, or is to be cancelled."""
+
+
+class Upkeep:
+    """One process's upkeep.
+
+    :param release_lock: clears away what a dead worker has left on this host.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        observer: Observer,
+        components: Sequence[str],
+        kept: Kept,
+        release_lock: Callable[[str], None],
+    ) -> None:
+        self._database = database
+        self._observer = observer
+        self._components = components
+        self._kept = kept
+        self._release_lock = release_lock
+
+    async def repeat(self, period_seconds: float) -> None:
+        """Do it again and again, until cancelled."""
+        while True:
+            await clock.sleep(period_seconds)
+            try:
+                await self.once()
+            except StoreUnavailable as error:
+                log.warning("upkeep waits for the database", reason=error.message)
+            except Exception as error:
+                log.exception("upkeep failed", exc_info=error)
+
+    async def once(self) -> None:
+        """Do what there is to do."""
+        due = await self._database.scan(lambda tx: looks.due(tx, self._components, clock.now()))
+        for step in (self._take_over, self._move_scheduled, self._expire, self._remove_buried):
+            await step(due)
+        if due.has_ready:
+            self._kept.wake()
+        if due.has_solo:
+            self._kept.wake_solo()
+
+    async def _take_over(self, due: Due) -> None:
+        for worker in self._observer.dead(due.beats):
+            await self._take_runs_of(worker)
+
+    async def _take_runs_of(self, worker: str) -> None:
+        faults.point("taking_over")
+        released = await self._database.write(lambda tx: workers.release_runs(tx, worker, clock.now(), crashed=True))
+        faults.point("taken_over")
+        self._release_lock(worker)
+        for run in released.ready:
+            log.warning("run taken over", run_id=run.run_id, from_worker=worker, attempt=run.attempt)
+        self._tell(released.ended)
+        if released.ready:
+            self._kept.wake()
+
+    async def _move_scheduled(self, due: Due) -> None:
+        if not due.has_scheduled:
+            return
+        self._moved(await self._database.write(lambda tx: schedule.due(tx, clock.now())))
+        self._moved(await self._database.write(lambda tx: schedule.expire_pending(tx, clock.now())))
+
+    def _moved(self, moved: Moved) -> None:
+        self._tell(moved.told)
+        if moved.has_ready:
+            self._kept.wake()
+
+    async def _expire(self, due: Due) -> None:
+        if due.has_expired:
+            self._tell(await self._database.write(lambda tx: pauses.expire(tx, clock.now())))
+
+    async def _remove_buried(self, due: Due) -> None:
+        for session_id in due.buried:
+            await self._database.write(partial(sessions.remove_if_over, session_id=session_id))
+
+    def _tell(self, done: Sequence[Cancelled]) -> None:
+        for one in done:
+            self._kept.cancelled(one.run.run_id, one)

@@ -1,0 +1,79 @@
+"""Looks: what upkeep, and a process beside others, has to know of runs. They lock nothing and change nothing."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from musterd.core import jsontext
+from musterd.core.states import RunState
+from musterd.store import schedule, sessions, workers
+from musterd.store.crashes import SOLO_FROM
+from musterd.store.database import Statement, Tx
+
+RUNS = Statement(
+    "look_runs", "SELECT run_id, attempt, state, cancel_requested_at FROM runs WHERE IN_LIST(run_id, :run_ids)"
+)
+_READY = f"""SELECT 1 AS found FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
+             AND IN_LIST(component_kind || ':' || component_id, :components)
+             AND (not_before IS NULL OR not_before <= :now) AND (crashes >= {SOLO_FROM}) = :is_solo LIMIT 1"""
+READY = Statement("look_ready", _READY)
+EXPIRED = Statement(
+    "look_expired",
+    "SELECT 1 AS found FROM runs WHERE state = 'paused' AND parent_id IS NULL AND expires_at <= :now LIMIT 1",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a run stands, as far as the process must know that drives it or waits for it."""
+
+    attempt: int
+    state: RunState
+    is_to_be_cancelled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """What upkeep finds.
+
+    :param beats: the workers that are announced or hold runs, with their counters.
+    :param has_ready: whether a run waits that this process can claim; ``has_solo``: one that has to be driven alone.
+    :param has_scheduled: whether a delayed run is due, or a pending one is over its time.
+    :param has_expired: whether a paused run waited too long.
+    :param buried: sessions that were deleted, and in which nothing lives any more.
+    """
+
+    beats: dict[str, int | None]
+    has_ready: bool
+    has_solo: bool
+    has_scheduled: bool
+    has_expired: bool
+    buried: list[str]
+
+
+async def due(tx: Tx, components: Sequence[str], now: float) -> Due:
+    """What there is to do."""
+    return Due(
+        beats=await workers.known(tx),
+        has_ready=await is_ready(tx, components, now),
+        has_solo=await is_ready(tx, components, now, is_solo=True),
+        has_scheduled=await schedule.is_any_due(tx, now),
+        has_expired=await tx.one(EXPIRED, {"now": now}) is not None,
+        buried=[name for name in await sessions.buried(tx) if not await sessions.live_runs(tx, name)],
+    )
+
+
+async def is_ready(tx: Tx, components: Sequence[str], now: float, *, is_solo: bool = False) -> bool:
+    """Whether a run of these components can be claimed."""
+    if not components:
+        return False
+    params = {"components": jsontext.dumps(list(components)), "now": now, "is_solo": is_solo}
+    return await tx.one(READY, params) is not None
+
+
+async def standings(tx: Tx, run_ids: Iterable[str]) -> dict[str, Standing]:
+    """Where runs stand; those that are gone are left out."""
+    rows = await tx.all(RUNS, {"run_ids": jsontext.dumps(list(run_ids))})
+    return {
+        row["run_id"]: Standing(row["attempt"], RunState(row["state"]), row["cancel_requested_at"] is not None)
+        for row in rows
+    }

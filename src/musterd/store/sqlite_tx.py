@@ -1,0 +1,39 @@
+"""A transaction on one SQLite connection."""
+
+import sqlite3
+from collections.abc import Sequence
+
+from musterd.store.database import Params, Row, Statement, for_sqlite
+
+
+class SqliteTx:
+    """A transaction on one SQLite connection; its methods never suspend."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self._execute = connection.execute
+        self._executemany = connection.executemany
+        self._texts: dict[str, str] = {}
+
+    def _text(self, statement: Statement) -> str:
+        text = self._texts.get(statement.name)
+        if text is None:
+            text = self._texts[statement.name] = for_sqlite(statement.text)
+        return text
+
+    async def run(self, statement: Statement, params: Params) -> int:
+        """Execute; return the number of rows it touched."""
+        return self._execute(self._text(statement), params).rowcount
+
+    async def many(self, statement: Statement, params: Sequence[Params]) -> None:
+        """Execute once for each of ``params``."""
+        self._executemany(self._text(statement), params)
+
+    async def one(self, statement: Statement, params: Params) -> Row | None:
+        """The first row, or None."""
+        rows = self._execute(self._text(statement), params).fetchall()
+        return rows[0] if rows else None
+
+    async def all(self, statement: Statement, params: Params) -> Sequence[Row]:
+        """All rows."""
+        return self._execute(self._text(statement), params).fetchall()
