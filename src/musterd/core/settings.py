@@ -21,6 +21,10 @@ class Settings(BaseSettings):
 
     db: str = "sqlite:///musterd.db"
     """Where the records live: ``sqlite:///relative/path``, ``sqlite:////absolute/path``."""
+    db_connections: Count = 10
+    """Connections to Postgres that a process opens at most."""
+    db_prepares: bool = True
+    """Whether Postgres is to prepare statements; false behind a pooler that cannot have that."""
     os_id: str = "musterd"
     """The id that ``/``, ``/config`` and ``/info`` give."""
     os_name: str = "musterd"

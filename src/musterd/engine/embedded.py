@@ -21,7 +21,7 @@ from musterd.engine.slots import Slots
 from musterd.engine.upkeep import Upkeep
 from musterd.store import attempts, sessions, workers
 from musterd.store.cancels import Cancelled
-from musterd.store.locks import WorkerLocks
+from musterd.store.database import Locks
 
 log = structlog.get_logger("musterd.engine")
 
@@ -56,7 +56,7 @@ class EmbeddedEngine:
     :param locks: tells which workers of this host are alive.
     """
 
-    def __init__(self, resources: Resources, locks: WorkerLocks, version: str, duties: Duties | None = None) -> None:
+    def __init__(self, resources: Resources, locks: Locks, version: str, duties: Duties | None = None) -> None:
         self.worker = clock.new_id()
         self._resources = resources
         self._locks = locks

@@ -2,11 +2,10 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import musterd
 from musterd.core import clock
-from musterd.core.errors import DeclarationError, NotFound, StartError, Unavailable
+from musterd.core.errors import DeclarationError, NotFound, Unavailable
 from musterd.core.records import ComponentKind
 from musterd.core.settings import Settings
 from musterd.engine.embedded import Duties, EmbeddedEngine, component_key
@@ -19,9 +18,7 @@ from musterd.models.names import ModelInfo, describe
 from musterd.service.runs import RunService
 from musterd.service.sessions import SessionService
 from musterd.specs import Component, Registry
-from musterd.store.locks import WorkerLocks
-from musterd.store.sqlite import SqliteDatabase
-from musterd.store.upgrade import upgrade_sqlite
+from musterd.store.open import open_database
 from musterd.team.world import Models
 from musterd.wire.components import ServerCard
 
@@ -45,8 +42,7 @@ class Server:
             started_at=clock.now(),
             auth_mode="security_key" if settings.security_key else "none",
         )
-        path = sqlite_path(settings.db)
-        self.database = SqliteDatabase(path)
+        self.database = open_database(settings.db, connections=settings.db_connections, prepares=settings.db_prepares)
         self._threads = DaemonThreads(settings.tool_threads, "musterd-tool")
         self.hub = Hub(settings.stream_buffer_bytes)
         self._described: dict[Component, ModelInfo] = {}
@@ -65,7 +61,7 @@ class Server:
         )
         for component in self.components():
             self._check_model(component)
-        self.engine = EmbeddedEngine(resources, WorkerLocks(path), musterd.__version__, duties)
+        self.engine = EmbeddedEngine(resources, self.database.locks(), musterd.__version__, duties)
         self.runs = RunService(resources, self.engine)
         self.sessions = SessionService(resources, self.engine, self.runs)
         self.is_stopping = False
@@ -90,7 +86,7 @@ class Server:
 
         :raises StartError: the database cannot be used, in words.
         """
-        upgrade_sqlite(self.database.path)
+        self.database.upgrade()
 
     def _check_model(self, component: Component) -> None:
         try:
@@ -156,18 +152,3 @@ def _tree(component: Component) -> Iterator[Component]:
     yield component
     for member in component.members:
         yield from _tree(member)
-
-
-def sqlite_path(db: str) -> Path:
-    """The file that a database URL names.
-
-    :raises StartError: it is not a URL of a database that this version can use.
-    """
-    scheme, separator, rest = db.partition("://")
-    if scheme in ("postgresql", "postgres"):
-        raise StartError(f"--db {scheme}://…: Postgres is not supported by this version — use sqlite:///FILE")
-    if scheme != "sqlite" or not separator or not rest.startswith("/") or len(rest) < 2:
-        raise StartError(
-            f"--db {db}: not a database that musterd knows — use sqlite:///relative.db or sqlite:////absolute/path.db"
-        )
-    return Path(rest[1:]).absolute()

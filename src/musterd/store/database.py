@@ -96,6 +96,20 @@ class Apart(Protocol):
         """Let go of it."""
 
 
+class Locks(Protocol):
+    """Tells which workers of this host are dead, at once, where the system can tell."""
+
+    def hold(self, worker: str) -> None:
+        """Hold the lock of a worker of this process."""
+
+    def is_free(self, worker: str) -> bool:
+        """Whether no living process holds the worker's lock: it is dead."""
+        ...
+
+    def release(self, worker: str) -> None:
+        """Let go of a worker's lock, or clear away that of a dead one."""
+
+
 class Database(Protocol):
     """A database of runs. Every method raises StoreUnavailable when it cannot do its work now."""
 
@@ -121,6 +135,10 @@ class Database(Protocol):
 
     def scan(self, work: Work[T]) -> Awaitable[T]:
         """Do ``work``, reads of many rows, on a snapshot, without holding up the event loop."""
+        ...
+
+    def locks(self) -> Locks:
+        """The locks of this host's workers."""
         ...
 
     def apart(self) -> Apart:

@@ -8,6 +8,20 @@ from io import TextIOWrapper
 from pathlib import Path
 
 
+class NoLocks:
+    """Where workers may be on other machines no lock tells who is alive: their beats do."""
+
+    def hold(self, worker: str) -> None:
+        """Nothing to hold."""
+
+    def is_free(self, worker: str) -> bool:
+        """Never: a lock that nobody can see says nothing."""
+        return False
+
+    def release(self, worker: str) -> None:
+        """Nothing to let go of."""
+
+
 class WorkerLocks:
     """The workers' locks beside one SQLite file.
 

@@ -18,7 +18,9 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from musterd.core import clock
 from musterd.core.errors import StartError, StoreUnavailable
-from musterd.store.database import Params, Row, Statement, Work, for_postgres
+from musterd.store.database import Apart, Params, Row, Statement, Work, for_postgres
+from musterd.store.locks import NoLocks
+from musterd.store.postgres_apart import PostgresApart
 from musterd.store.postgres_faults import Complaints, advice, is_database_fault, place
 from musterd.store.postgres_notify import Notifications
 from musterd.store.postgres_upgrade import upgrade_postgres
@@ -32,6 +34,10 @@ WAIT_SECONDS = 10.0
 DOWN_SECONDS = 0.5
 """The same while the server does not let anybody in."""
 RECONNECT_SECONDS = 3.0
+CHANGES = "musterd_changes"
+"""Where every process says that it has written."""
+LOOK_SECONDS = 1.0
+"""How long a lost wake-up can go unnoticed."""
 ASK_SECONDS = 0.2
 """Between two questions what became of a commit."""
 COLLISIONS = 10
@@ -111,6 +117,9 @@ class PostgresDatabase:
         self._complaints = Complaints(place(url))
         self._refusal: psycopg.Error | None = None
         self._notifications = Notifications(self._connect, self._send)
+        self._hearing: asyncio.Task[None] | None = None
+        self._has_heard = True
+        self._looked_at = 0.0
 
     def upgrade(self) -> None:
         """Bring the schema up to date.
@@ -141,12 +150,17 @@ class PostgresDatabase:
             await self.close()
             what, cure = advice(self._refusal) if self._refusal else ("it does not answer", "check the server")
             raise StartError(f"{place(self.url)}: {what} — {cure}") from error
+        self._hearing = asyncio.create_task(self._hear())
 
     async def close(self) -> None:
         """Finish what was handed in, then let go of the connections."""
         self._is_closing = True
         if self._writing:
             await asyncio.wait(set(self._writing))
+        if self._hearing is not None:
+            self._hearing.cancel()
+            await asyncio.wait([self._hearing])
+            self._hearing = None
         await self._notifications.close()
         if self._pool is not None:
             await self._pool.close()
@@ -198,7 +212,36 @@ class PostgresDatabase:
         """Say ``payload`` on ``channel`` soon: what is said within 20 ms goes out together, equal words once."""
         self._notifications.notify(channel, payload)
 
+    def locks(self) -> NoLocks:
+        """None: whoever shares the database may be on another machine."""
+        return NoLocks()
+
+    def apart(self) -> Apart:
+        """A connection for a thread beside the event loop, made when it is first used."""
+        return PostgresApart(self._parameters(), self._complaints.unavailable)
+
+    def has_changed(self) -> bool:
+        """Whether anything was written, by this process or another, since this was asked last.
+
+        Wake-ups may be lost, so it is also true once in a while.
+        """
+        self._require_open()
+        now = clock.monotonic()
+        changed = self._has_heard or now - self._looked_at >= LOOK_SECONDS
+        if changed:
+            self._has_heard, self._looked_at = False, now
+        return changed
+
+    async def _hear(self) -> None:
+        async for _ in self._notifications.listen(CHANGES):
+            self._has_heard = True
+
     async def _write(self, work: Work[T]) -> T:
+        result = await self._write_once(work)
+        self._notifications.notify(CHANGES, "")
+        return result
+
+    async def _write_once(self, work: Work[T]) -> T:
         async def use(connection: Connection) -> T:
             cursor = connection.cursor()
             await cursor.execute(BEGIN)

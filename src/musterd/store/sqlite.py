@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from musterd.core.errors import StoreUnavailable
 from musterd.store.database import Work, drive
+from musterd.store.locks import WorkerLocks
 from musterd.store.sqlite_apart import SqliteApart
 from musterd.store.sqlite_faults import is_database_fault, unavailable
 from musterd.store.sqlite_tx import SqliteTx
@@ -122,6 +123,10 @@ class SqliteDatabase:
     def apart(self) -> "SqliteApart":
         """A connection for a thread beside the event loop, made when it is first used."""
         return SqliteApart(self.path, self._connect)
+
+    def locks(self) -> WorkerLocks:
+        """Locks beside the file: whoever shares it is on this host."""
+        return WorkerLocks(self.path)
 
     def has_changed(self) -> bool:
         """Whether anything was written, by this process or another, since this was asked last. Cheap."""

@@ -22,7 +22,7 @@ REMOVE = Statement("worker_remove", "DELETE FROM workers WHERE id = :id")
 ALL = Statement(
     "workers_all",
     """SELECT id, beat FROM workers
-       UNION ALL SELECT DISTINCT worker, NULL FROM runs WHERE state = 'running' AND parent_id IS NULL
+       UNION ALL SELECT DISTINCT worker, CAST(NULL AS BIGINT) FROM runs WHERE state = 'running' AND parent_id IS NULL
                  AND worker IS NOT NULL AND worker NOT IN (SELECT id FROM workers)""",
 )
 SEEN = Statement(
