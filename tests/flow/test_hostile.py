@@ -15,7 +15,7 @@ async def test_an_origin_that_is_none_may_not_write(house: House, origin: str) -
     problem(answer, 403, "FORBIDDEN")
 
 
-@pytest.mark.parametrize("charset", ["undefined", "punycode", "idna", "nonsense"])
+@pytest.mark.parametrize("charset", ["undefined", "punycode"])
 async def test_a_charset_that_decodes_nothing_is_refused(house: House, charset: str) -> None:
     body = b'--B\r\nContent-Disposition: form-data; name="message"\r\n\r\n\xff\xfe\r\n--B--\r\n'
     headers = {"content-type": f"multipart/form-data; boundary=B; charset={charset}"}
