@@ -11,7 +11,6 @@ from pydantic_ai.tools import ToolDefinition
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.specs import Component, named_schema
 
-LARGEST_SCHEMA = 20_000
 FINAL_TOOL = "final_result"
 CORRECTIONS = 2
 """How often a model may correct an answer that does not have the form."""
@@ -69,58 +68,6 @@ def wanted_form(component: Component, asked: JsonObject | None) -> AnswerForm | 
         return None
     given = component.spec.output_schema
     return AnswerForm(name=declared[0], schema=declared[1], model_class=given if isinstance(given, type) else None)
-
-
-def require_schema(declared: JsonObject) -> None:
-    """Raise ValueError, in words, when a request's output schema is no JSON schema.
-
-    What it refers to must stand in itself: nothing is fetched and no file is read.
-    """
-    import jsonschema_rs
-
-    wrapper = declared.get("json_schema") if declared.get("type") == "json_schema" else {}
-    if not isinstance(wrapper, dict) or not isinstance(wrapper.get("schema", {}), dict):
-        raise ValueError("json_schema or its schema is not an object")
-    if _unfolded(named_schema(declared)[1]) > LARGEST_SCHEMA:
-        raise ValueError(f"with its references put in place it has more than {LARGEST_SCHEMA} parts")
-    try:
-        jsonschema_rs.validator_for(named_schema(declared)[1], offline=True)
-    except jsonschema_rs.ValidationError as error:
-        raise ValueError(error.message) from error
-
-
-def _unfolded(schema: JsonObject) -> int:
-    """How many parts the schema has once each reference stands for what it refers to.
-
-    A kilobyte of references to references can unfold to gigabytes when an answer is held against it.
-    """
-    known: dict[str, int] = {}
-
-    def count(part: Json) -> int:
-        if isinstance(part, list):
-            return 1 + sum(map(count, part))
-        if not isinstance(part, dict):
-            return 1
-        total = 1 + sum(count(value) for value in part.values())
-        reference = part.get("$ref")
-        return total + (referred(reference) if isinstance(reference, str) else 0)
-
-    def referred(reference: str) -> int:
-        if reference not in known:
-            known[reference] = 0  # what refers to itself is counted once
-            known[reference] = count(_at(schema, reference))
-        return known[reference]
-
-    return count({name: value for name, value in schema.items() if name not in ("$defs", "definitions")})
-
-
-def _at(schema: JsonObject, reference: str) -> Json:
-    """What a reference inside the schema names; None for any other."""
-    part: Json = schema if reference.startswith("#") else None
-    for name in reference.removeprefix("#").strip("/").split("/"):
-        if name:
-            part = part.get(name.replace("~1", "/").replace("~0", "~")) if isinstance(part, dict) else None
-    return part
 
 
 def parameters(tools: list[ToolDefinition], form: AnswerForm | None, model: Model) -> ModelRequestParameters:
