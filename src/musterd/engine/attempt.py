@@ -38,6 +38,8 @@ from musterd.team.world import World
 
 log = structlog.get_logger("musterd.engine")
 
+STOP_SECONDS = 2.0
+"""How long a loop may take to end when it is told to."""
 INTERNAL = "The run failed inside the server. Its log has the details under this run's id."
 
 
@@ -242,7 +244,10 @@ class Attempt:
         self._outbox.stop()
         if self._driving is not None and not self._driving.done():
             self._driving.cancel()
-            await asyncio.wait([self._driving])
+            _, stuck = await asyncio.wait([self._driving], timeout=STOP_SECONDS)
+            if stuck:  # it holds a slot of nobody any more: its steps are refused, its result is late
+                log.warning("a tool does not stop; its run ends without it", run_id=self._run.run_id)
+                return
         if self._driving is not None and not self._driving.cancelled():
             self._driving.exception()  # whatever it was, the attempt ends for another reason
 

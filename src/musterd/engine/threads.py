@@ -43,7 +43,8 @@ class DaemonThreads(Executor):
             try:
                 result = fn(*args, **kwargs)
             except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the call
-                future.set_exception(error)
+                is_carried = isinstance(error, Exception | SystemExit) and not isinstance(error, StopIteration)
+                future.set_exception(error if is_carried else _told(error))
             else:
                 future.set_result(result)
 
@@ -71,3 +72,10 @@ class DaemonThreads(Executor):
                 call()
             del call  # it holds the call's arguments and its result
             self._idle.release()
+
+
+def _told(error: BaseException) -> RuntimeError:
+    """An error that can be handed on, in place of one that would do more than that."""
+    told = RuntimeError(f"{type(error).__name__}: {error}".removesuffix(": "))
+    told.__cause__ = error
+    return told

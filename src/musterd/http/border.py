@@ -7,7 +7,6 @@ import hmac
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -33,6 +32,7 @@ OPEN_PATHS = frozenset({"/", "/health", "/info", "/-/live", "/-/ready", "/docs",
 OPEN_FOLDERS = ("/ui/", "/docs/", "/redoc/")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+_HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[^\[\]:/@?#]+)(?::\d{1,5})?")
 _REQUEST_ID = re.compile(r"[\w.:\-]{1,128}")
 
 
@@ -173,8 +173,7 @@ class Gate:
         origin = headers.get("origin")
         if origin is None or scope["method"] in SAFE_METHODS or origin in self._doors.origins:
             return
-        parts = urlsplit(origin)
-        if parts.netloc.lower() != headers.get("host", "").lower():
+        if not _is_origin_of(origin, scope["scheme"], headers.get("host", "")):
             raise Forbidden("This Origin may not write here; add it to MUSTERD_CORS_ORIGINS.")
 
     def _check_key(self, scope: Scope, headers: Headers) -> None:
@@ -193,12 +192,16 @@ def is_open(path: str) -> bool:
     return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
 
 
+def _is_origin_of(origin: str, scheme: str, host: str) -> bool:
+    """Whether ``Origin`` names the address that the request was sent to; behind a proxy the scheme may differ."""
+    own, _, place = origin.partition("://")
+    return own in (scheme, "https") and place.lower() == host.strip().lower()
+
+
 def _host_name(host: str) -> str:
-    """The name in a ``Host`` header, without the port."""
-    host = host.strip().lower()
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0]
+    """The name in a ``Host`` header, without the port and the root's dot; "" when it is none."""
+    found = _HOST.fullmatch(host.strip().lower())
+    return found[1].removesuffix(".") if found else ""
 
 
 class BodyLimit:

@@ -81,7 +81,7 @@ async def read_form(request: Request, content_type: str, settings: Settings) -> 
             return await kind(request, stream, settings).parse()
     except MultiPartException as error:
         raise BadRequest(error.message) from error
-    except FormParserError as error:
+    except (FormParserError, LookupError, UnicodeError) as error:  # also a charset that decodes nothing
         raise BadRequest("Invalid form data.") from error
 
 

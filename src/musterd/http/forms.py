@@ -58,17 +58,26 @@ async def _upload(file: UploadFile) -> Upload:
 
 async def _json_body(request: Request, settings: Settings) -> Any:
     body = await request.body()
+    if len(body) > settings.field_bytes and not any(f'"{name}"'.encode() in body for name in MEDIA_NAMES):
+        raise BadRequest(f"Field exceeded maximum size of {settings.field_bytes // 1024}KB.")
     try:
         value = jsontext.loads(body)
     except (ValueError, RecursionError) as error:
         raise InvalidInput.at(("body",), "json_invalid", "The body is not JSON") from error
-    if len(body) > settings.field_bytes and isinstance(value, dict):
-        _check_lengths(value, settings.field_bytes)
+    if isinstance(value, dict) and len(body) - _media_bytes(value) > settings.field_bytes:
+        raise BadRequest(f"Field exceeded maximum size of {settings.field_bytes // 1024}KB.")
     return value
 
 
-def _check_lengths(fields: dict[str, Any], limit: int) -> None:
-    """Raise BadRequest when a text is longer than a field of a form may be."""
-    for name, value in fields.items():
-        if isinstance(value, str) and name not in MEDIA_NAMES and len(value.encode("utf-8", "replace")) > limit:
-            raise BadRequest(f"Field exceeded maximum size of {limit // 1024}KB.")
+def _media_bytes(fields: dict[str, Any]) -> int:
+    """What of a JSON body is media: counted against the body's limit, all other fields against a field's."""
+    return sum(
+        len(item["content"])
+        for name in MEDIA_NAMES
+        for item in _items(fields.get(name))
+        if isinstance(item, dict) and isinstance(item.get("content"), str)
+    )
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [{"content": value}]

@@ -88,7 +88,8 @@ class RunOperations:
         session_id = parse_session_id(request.query_params)
         wait = parse_wait(request.query_params, self._server.settings.wait_max_seconds)
         view = await self._server.runs.settled_view(component, run_id, session_id, caller_of(request), wait)
-        tag = f'"{view.row.version}-{view.queue_position or 0}"'
+        has_text = int(view.row.first_token_at is not None)  # the one change that no version counts
+        tag = f'"{view.row.version}-{view.queue_position or 0}-{has_text}"'
         headers = {"ETag": tag, "Cache-Control": "no-cache"}
         if not view.row.state.is_settled:
             headers["Retry-After"] = str(POLL_SECONDS)

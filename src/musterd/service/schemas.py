@@ -1,9 +1,11 @@
 """The form that a request asks its answer to have, checked before the run is accepted."""
 
 from musterd.core.errors import InvalidInput
+from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import Input
 from musterd.specs import named_schema
 
+LARGEST_SCHEMA = 20_000
 _WHERE = ("body", "output_schema")
 
 
@@ -19,8 +21,45 @@ def require_output_schema(asked: Input) -> None:
 
     try:
         _, schema = named_schema(declared)
+        if _unfolded(schema) > LARGEST_SCHEMA:
+            problem = f"Input should have at most {LARGEST_SCHEMA} parts with its references put in place"
+            raise InvalidInput.at(_WHERE, "too_long", problem)
         jsonschema_rs.validator_for(schema, offline=True)
     except jsonschema_rs.ValidationError as error:
         raise InvalidInput.at(_WHERE, "json_schema", f"Input should be a JSON schema: {error.message}") from error
     except (TypeError, ValueError) as error:
         raise InvalidInput.at(_WHERE, "json_schema", "Input should be a JSON schema") from error
+
+
+def _unfolded(schema: JsonObject) -> int:
+    """How many parts the schema has once each reference stands for what it refers to.
+
+    A kilobyte of references to references can unfold to gigabytes when an answer is held against it.
+    """
+    known: dict[str, int] = {}
+
+    def count(part: Json) -> int:
+        if isinstance(part, list):
+            return 1 + sum(map(count, part))
+        if not isinstance(part, dict):
+            return 1
+        total = 1 + sum(count(value) for value in part.values())
+        reference = part.get("$ref")
+        return total + (referred(reference) if isinstance(reference, str) else 0)
+
+    def referred(reference: str) -> int:
+        if reference not in known:
+            known[reference] = 0  # what refers to itself is counted once
+            known[reference] = count(_at(schema, reference))
+        return known[reference]
+
+    return count({name: value for name, value in schema.items() if name not in ("$defs", "definitions")})
+
+
+def _at(schema: JsonObject, reference: str) -> Json:
+    """What a reference inside the schema names; None for any other."""
+    part: Json = schema if reference.startswith("#") else None
+    for name in reference.removeprefix("#").strip("/").split("/"):
+        if name:
+            part = part.get(name.replace("~1", "/").replace("~0", "~")) if isinstance(part, dict) else None
+    return part

@@ -70,22 +70,6 @@ def wanted_form(component: Component, asked: JsonObject | None) -> AnswerForm | 
     return AnswerForm(name=declared[0], schema=declared[1], model_class=given if isinstance(given, type) else None)
 
 
-def require_schema(declared: JsonObject) -> None:
-    """Raise ValueError, in words, when a request's output schema is no JSON schema.
-
-    What it refers to must stand in itself: nothing is fetched and no file is read.
-    """
-    import jsonschema_rs
-
-    wrapper = declared.get("json_schema") if declared.get("type") == "json_schema" else {}
-    if not isinstance(wrapper, dict) or not isinstance(wrapper.get("schema", {}), dict):
-        raise ValueError("json_schema or its schema is not an object")
-    try:
-        jsonschema_rs.validator_for(named_schema(declared)[1], offline=True)
-    except jsonschema_rs.ValidationError as error:
-        raise ValueError(error.message) from error
-
-
 def parameters(tools: list[ToolDefinition], form: AnswerForm | None, model: Model) -> ModelRequestParameters:
     """What a model call is asked for: tools, and the form of the answer in the way that the model takes it best."""
     if form is None:

@@ -33,7 +33,7 @@ async def call_function(
             result = jsontext.storable(as_text(await _call(world, tool, arguments, context)))
         change = state.delta(run.state, context.session_state)
         jsontext.dumps(change)  # what it left in the state must be JSON, or the tool failed
-    except (Exception, SystemExit, asyncio.CancelledError) as error:
+    except BaseException as error:
         if isinstance(error, asyncio.CancelledError) and _is_cancelled():
             raise
         log.warning("tool failed", tool=tool.name, run_id=run.run_id, exc_info=error)

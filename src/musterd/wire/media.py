@@ -16,6 +16,7 @@ MEDIA_NAMES = ("images", "audio", "videos", "files")
 _MEDIA_IDS = "0b7c2f4e-93a1-5c52-8f0c-5f7f0f0c2a11"
 """The namespace of media ids: an attachment has the same id in a repeated request."""
 
+MOST_ITEMS = 100
 _TEXTS = ("id", "filename", "name", "format")
 _URL_SCHEMES = frozenset({"http", "https"})
 
@@ -33,7 +34,11 @@ def media_item(content: bytes, mime_type: str, filename: str | None = None) -> d
 def media_list(fields: Fields, name: str) -> list[dict[str, Any]]:
     """The attachments in the text field ``name``; problems are noted at the place in the list."""
     found: list[dict[str, Any]] = []
-    for place, value in enumerate(fields.json_list(name) or ()):
+    given = fields.json_list(name) or ()
+    if len(given) > MOST_ITEMS:
+        fields.problems.add(name, "too_long", f"List should have at most {MOST_ITEMS} items")
+        return []
+    for place, value in enumerate(given):
         if not isinstance(value, dict):
             fields.problems.add((name, place), "dict_type", "Input should be a JSON object")
         elif problem := _problem(value, name):

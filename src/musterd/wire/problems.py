@@ -5,6 +5,8 @@ from typing import Any
 
 from musterd.core.errors import InvalidInput
 
+MOST = 20
+"""Problems that one answer tells: a long list of wrong items must not make a longer one of words."""
 MISSING = ("missing", "Field required")
 
 
@@ -22,6 +24,8 @@ class Problems:
         :param kind: pydantic's word for the problem, as ``bool_parsing``.
         :param value: what was given; texts longer than 200 characters are cut, so that a 422 stays small.
         """
+        if len(self._errors) >= MOST:
+            return
         path = [where] if isinstance(where, str) else list(where)
         self._errors.append({"type": kind, "loc": [self._part, *path], "msg": msg, "input": _shown(value)})
 

@@ -294,3 +294,25 @@ async def test_a_tool_knows_where_it_is() -> None:
     assert (first.dependencies, first.metadata) == ({"a": 1, "b": 2}, {"m": 1, "n": 2})
     assert first.idempotency_key != second.idempotency_key
     assert "context" not in str(model.offered[0].function_tools[0].parameters_json_schema)
+
+
+class Panic(BaseException):
+    """What a native extension raises."""
+
+
+@pytest.mark.parametrize("error", [Panic("broken"), GeneratorExit(), KeyboardInterrupt(), StopIteration("over")])
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_nothing_that_a_tool_raises_leaves_the_run_hanging(error: BaseException, is_async: bool) -> None:
+    @tool
+    async def later() -> str:
+        """Raise."""
+        raise error
+
+    @tool
+    def now() -> str:
+        """Raise."""
+        raise error
+
+    stage = await told(later if is_async else now, calls=[Call("later" if is_async else "now")])
+    (step,) = stage.steps.results.values()
+    assert (step.is_error, step.state) == (True, StepState.FAILED)

@@ -1,0 +1,53 @@
+"""Requests that are meant to hurt: each is refused in words, and costs little."""
+
+import json
+
+import pytest
+
+from tests.support.http import House, problem, wrong_fields
+
+RUNS = "/teams/demo-team/runs"
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://[foo]:1", "null", "//127.0.0.1", "ftp://test"])
+async def test_an_origin_that_is_none_may_not_write(house: House, origin: str) -> None:
+    answer = await house.http.post(RUNS, data={"message": "hi"}, headers={"origin": origin})
+    problem(answer, 403, "FORBIDDEN")
+
+
+@pytest.mark.parametrize("charset", ["undefined", "punycode"])
+async def test_a_charset_that_decodes_nothing_is_refused(house: House, charset: str) -> None:
+    body = b'--B\r\nContent-Disposition: form-data; name="message"\r\n\r\n\xff\xfe\r\n--B--\r\n'
+    headers = {"content-type": f"multipart/form-data; boundary=B; charset={charset}"}
+    assert (await house.http.post(RUNS, content=body, headers=headers)).status_code in (400, 422)
+
+
+async def test_a_schema_that_unfolds_without_end_is_refused(house: House) -> None:
+    parts: dict[str, object] = {f"a{i}": {"anyOf": [{"$ref": f"#/$defs/a{i + 1}"}] * 2} for i in range(24)}
+    schema = {"$ref": "#/$defs/a0", "$defs": {**parts, "a24": {"type": "string"}}}
+    answer = await house.post("[[SAY 1]]", stream="false", output_schema=json.dumps(schema))
+    assert answer.status_code == 422
+    assert "20000 parts" in problem(answer, 422, "VALIDATION_ERROR")
+
+
+async def test_a_schema_may_refer_to_itself(house: House) -> None:
+    tree = {"type": "object", "properties": {"kids": {"type": "array", "items": {"$ref": "#/$defs/tree"}}}}
+    schema = {"$ref": "#/$defs/tree", "$defs": {"tree": tree}}
+    done = await house.post('[[SAY {"kids": [{"kids": []}]}]]', stream="false", output_schema=json.dumps(schema))
+    assert done.json()["content"] == {"kids": [{"kids": []}]}
+
+
+async def test_many_wrong_items_make_a_short_answer(house: House) -> None:
+    answer = await house.post(images=json.dumps([{}] * 100))
+    assert len(answer.json()["errors"]) == 20
+    answer = await house.post(images=json.dumps([{"url": "http://a"}] * 101))
+    assert wrong_fields(answer) == [("body", "images")]
+
+
+async def test_fields_of_a_json_body_have_one_limit_together(house: House) -> None:
+    state = {"text": ["x" * 1000] * 1200}
+    answer = await house.http.post(RUNS, json={"message": "hi", "stream": False, "session_state": state})
+    assert "1024KB" in problem(answer, 400, "BAD_REQUEST")
+    images = [{"url": "http://a"}]
+    answer = await house.http.post(RUNS, json={"message": "hi", "images": images, "session_state": state})
+    assert "1024KB" in problem(answer, 400, "BAD_REQUEST")
