@@ -12,6 +12,7 @@ from musterd.core.events import EventKind
 from musterd.core.records import RunRow, RunView
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
+from musterd.service.runs import Decided
 from tests.engine.conftest import Engines
 from tests.support.crashes import check_told
 from tests.support.engine import NOBODY, Works
@@ -75,8 +76,7 @@ def waiting(view: RunView) -> list[dict[str, Any]]:
 
 async def decide(works: Works, key: str, verdict: Verdict = Verdict.RUN, run_id: str = "r1", **said: Any) -> RunRow:
     decision = Decision(key=key, verdict=verdict, **said)
-    decided = await works.runs.decide(works.component(), run_id, f"of {run_id}", [decision], NOBODY)
-    return getattr(decided, "run", decided)
+    return (await works.runs.decide(works.component(), run_id, f"of {run_id}", [decision], NOBODY)).run
 
 
 async def approvals(works: Works) -> list[str]:
@@ -134,6 +134,29 @@ async def test_a_person_says_what_came_of_it(
     (call,) = view.output.tools
     assert ((call.result or "").startswith(told), call.is_error) == (True, is_error)
     assert steps == [{"state": "failed" if is_error else "completed"}]
+
+
+async def test_a_decision_again_under_its_key_is_taken_once(engines: Engines, bank: Bank) -> None:
+    teams = [bank.team(hold_paused=True)]
+    async with engines(teams=teams) as first:
+        await bank.cut_off(first, LEADERS)
+    async with engines(teams=teams) as second:
+        (found,) = waiting(await second.end_of("r1"))
+        await second.start("[[SAY next]]", "r2", "of r1")
+        assert (await second.records.states())["r2"] == "queued", "the team's sessions wait for their paused runs"
+        decision = Decision(key=found["id"], verdict=Verdict.RUN)
+
+        async def ask() -> Decided:
+            return await second.runs.decide(second.component(), "r1", "of r1", [decision], NOBODY, "k")
+
+        both = await asyncio.gather(ask(), ask())
+        assert sorted(decided.is_replay for decided in both) == [False, True]
+        assert (await second.end_of("r2")).row.state is RunState.COMPLETED
+        late = await ask()
+        assert (late.is_replay, late.run.state, late.after) == (True, RunState.COMPLETED, both[0].after)
+        told = [event.kind for index, event in await second.stored("r1") if index > late.after]
+    assert (told[0], told[-1]) == (EventKind.RUN_CONTINUED, EventKind.RUN_COMPLETED)
+    assert (bank.paid, both[0].after) == ({1: 2}, both[1].after)
 
 
 @pytest.mark.parametrize("rule, times, told", [("retry", 2, "paid 1"), ("fail", 1, "The call was cut off")])

@@ -1,12 +1,32 @@
-"""Server processes that are killed, on a file of the test's own."""
+"""Real processes on a file of the test's own."""
 
+import contextlib
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from musterd.store.upgrade import upgrade_sqlite
+from tests.support import restarts
 from tests.support.model_server import ModelServer
-from tests.support.process import Site, site
+from tests.support.process import Site, sites
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database without records."""
+    path = tmp_path_factory.mktemp("template") / "musterd.db"
+    upgrade_sqlite(path)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path
+
+
+@pytest.fixture
+def site(template: Path, tmp_path: Path) -> Iterator[Site]:
+    """A folder with a database, and the processes that share it."""
+    yield from sites(template, tmp_path, Path(__file__).with_name("house.py"))
 
 
 @pytest.fixture(scope="module")
@@ -17,9 +37,9 @@ def models() -> Iterator[ModelServer]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, models: ModelServer) -> Iterator[Site]:
+def place(tmp_path: Path, models: ModelServer) -> Iterator[restarts.Site]:
     """A folder for server processes whose team asks that model."""
     models.reset()
     env = {"TEST_MODEL": "openai-chat:scripted", "OPENAI_BASE_URL": models.base_url, "OPENAI_API_KEY": "none"}
-    with site(tmp_path, **env) as found:
+    with restarts.site(tmp_path, **env) as found:
         yield found

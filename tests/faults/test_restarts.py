@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import closing
 
 from tests.support.model_server import ModelServer
-from tests.support.process import Site, until
+from tests.support.restarts import Site, until
 
 
 def rows(place: Site, text: str) -> list[tuple[object, ...]]:

@@ -256,27 +256,14 @@ async def test_an_empty_run_id_is_a_new_run(house: House) -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("on_busy", "reject"),
-        ("priority", "1"),
-        ("delay_seconds", "5"),
         ("webhook_url", "http://localhost/"),
         ("budget", '{"tokens": 1}'),
-        ("timeout_seconds", "5"),
     ],
 )
 async def test_what_this_version_does_not_have_is_refused(house: House, name: str, text: str) -> None:
     answer = await house.post(**{"stream": "false", name: text})
     assert wrong_fields(answer) == [("body", name)]
     assert "not supported" in answer.json()["detail"]
-
-
-@pytest.mark.parametrize("form", ["stream=true", "stream=false", "background=true"])
-async def test_an_idempotency_key_is_refused(house: House, form: str) -> None:
-    name, _, value = form.partition("=")
-    answer = await house.post(headers={"Idempotency-Key": "k1"}, **{name: value})
-    assert wrong_fields(answer) == [("header", "idempotency-key")]
-    assert "not supported" in answer.json()["detail"]
-    assert (await house.get("/sessions"))["data"] == []
 
 
 @pytest.mark.parametrize("owner", ["teams/demo-team", "agents/weather-agent"])

@@ -1,5 +1,6 @@
 """The served OpenAPI document: the reference's operations in the reference's words, and pages without a network."""
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -22,6 +23,8 @@ MORE_PARAMETERS = {
     "get_agent_run": {("query", "wait", False), ("header", "If-None-Match", False)},
 }
 KINDS = ("team", "agent")
+for act, kind in itertools.product(("create", "continue", "cancel"), KINDS):
+    MORE_PARAMETERS[f"{act}_{kind}_run"] = {("header", "Idempotency-Key", False)}
 NOT_THERE_YET = {name for name in DESCRIBED if name.startswith("resume_")}
 """Operations that this version answers with 422 only."""
 

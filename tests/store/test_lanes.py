@@ -5,6 +5,7 @@ import pytest
 from musterd.core.errors import Conflict, NotFound, TooManyRequests
 from musterd.core.events import EventKind
 from musterd.core.records import Caller, Output
+from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
 from musterd.core.turns import OnBusy
 from musterd.store import decisions, lanes, pauses
@@ -195,15 +196,15 @@ async def test_a_parallel_run_that_paused_goes_on_beside_the_line(records: Recor
 
 
 async def go_on(records: Records, run_id: str) -> None:
-    """Have a decision about a paused run, whatever it waits for."""
+    """Decide about a paused run, whatever it waits for."""
     await records.execute(
-        """INSERT INTO approvals (id, root_id, run_id, path, kind, state, request, decision, created_at)
-           VALUES (:id, :run, :run, 't0/c0', 'unknown_outcome', 'decided', :request, '{"verdict": "run"}', 1.0)""",
-        id=f"a-{run_id}",
+        """INSERT INTO approvals (id, root_id, run_id, path, kind, state, request, created_at)
+           VALUES ('a', :run, :run, 't0/c0', 'unknown_outcome', 'pending', :request, 1.0)""",
         run=run_id,
         request=REQUEST,
     )
-    await records.database.write(lambda tx: decisions.decide(tx, run_id, [], "client", records.now))
+    decision = Decision(key="a", verdict=Verdict.RUN)
+    await records.database.write(lambda tx: decisions.decide(tx, run_id, [decision], "client", records.now))
 
 
 REQUEST = (

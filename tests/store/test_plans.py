@@ -20,6 +20,7 @@ from musterd.store import (
     events,
     journal,
     lanes,
+    looks,
     pauses,
     requests,
     runs,
@@ -42,6 +43,7 @@ MODULES = (
     events,
     journal,
     lanes,
+    looks,
     pauses,
     requests,
     runs,
@@ -85,6 +87,10 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     sessions.LIVE_RUNS: {"session_id": "s7"},
     sessions.BURIED: {},
     workers.RUNNING: {"worker": "w"},
+    looks.READY: {"components": '["agent:solo"]', "now": 1.0, "is_solo": False},
+    looks.RUNS: {"run_ids": '["r70", "r71"]'},
+    looks.EXPIRED: {"now": 1.0},
+    pauses.EXPIRED: {"now": 1.0, "limit": 100},
 }
 
 

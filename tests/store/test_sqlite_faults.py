@@ -14,8 +14,9 @@ from structlog.testing import capture_logs
 
 from musterd.core.errors import StoreUnavailable
 from musterd.store.database import Statement, Tx
-from musterd.store.sqlite import SqliteDatabase, SqliteTx
+from musterd.store.sqlite import SqliteDatabase
 from musterd.store.sqlite_faults import unavailable
+from musterd.store.sqlite_tx import SqliteTx
 from tests.support.store import Records
 
 Lines = list[MutableMapping[str, Any]]

@@ -11,7 +11,8 @@ import pytest
 
 from musterd.core.errors import Conflict, StoreUnavailable
 from musterd.store.database import Statement, Tx
-from musterd.store.sqlite import GROUP_LIMIT, SqliteDatabase, SqliteTx
+from musterd.store.sqlite import GROUP_LIMIT, SqliteDatabase
+from musterd.store.sqlite_tx import SqliteTx
 
 PUT = Statement("test put", "INSERT INTO blobs (hash, size, content, created_at) VALUES (:hash, 0, x'', 0)")
 BREAK = Statement("test break", "INSERT INTO blobs (hash) VALUES (:hash)")

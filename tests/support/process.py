@@ -1,191 +1,213 @@
-"""Real server processes: ``python -m musterd serve``, killed and started again on one file."""
+"""Processes of the server, as people start them: they are killed, stopped and told to end."""
 
 import contextlib
-import http.client
-import json
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
-import urllib.parse
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+import httpx2
 
 from musterd.core import clock
+from musterd.store.sqlite_tx import SqliteTx
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 30.0
-LOOK_SECONDS = 0.02
-
-APP = '''
-import os, threading, time
-from musterd import Agent, Team, tool
-
-MODEL = os.environ.get("TEST_MODEL", "scripted")
-
-@tool
-def stay() -> str:
-    """Stay for ever."""
-    open(os.environ["TEST_MARK"], "w").close()
-    threading.Event().wait()
-    return "never"
-
-helper = Agent(id="helper", name="Helper", role="Helps")
-desk = Team(id="desk", name="Desk", model=MODEL, members=[helper], tools=[stay])
-'''
+LOOK_SECONDS = 0.005
 
 
-def until(fact: Callable[[], bool], what: str) -> None:
-    """Look until ``fact`` holds; fail where it never does."""
-    deadline = clock.monotonic() + PATIENCE_SECONDS
-    waiting = threading.Event()
-    while not fact():
-        assert clock.monotonic() < deadline, f"not within {PATIENCE_SECONDS} s: {what}"
-        waiting.wait(LOOK_SECONDS)
+def until(fact: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
+    """Wait for a fact in another process: look until it is there."""
+    pause, deadline = threading.Event(), clock.monotonic() + seconds
+    while not (found := fact()):
+        assert clock.monotonic() < deadline, f"{what}: not within {seconds} s"
+        pause.wait(LOOK_SECONDS)
+    return found
 
 
-@dataclass
-class Process:
-    """One server process.
+class Site:
+    """A folder with a database, and the processes that share it.
 
-    :param db: its file.
-    :param env: variables above the test's own.
-    :param sessions: of the runs that were started so far, on any process of the file.
+    :param house: the Python file that they serve.
     """
 
-    app: Path
-    db: Path
-    env: dict[str, str] = field(default_factory=dict)
-    sessions: dict[str, str] = field(default_factory=dict)
-    process: "subprocess.Popen[str]" = field(init=False)
-    port: int = 0
+    def __init__(self, folder: Path, template: Path, house: Path) -> None:
+        self.folder = folder
+        self.house = house
+        self.db = Path(shutil.copy(template, folder / "musterd.db"))
+        self._processes: list[Process] = []
 
-    def start(self) -> "Process":
-        """Start it and wait until it serves."""
-        command = [
-            sys.executable,
-            "-m",
-            "musterd",
-            "serve",
-            str(self.app),
-            "--port",
-            "0",
-            "--db",
-            f"sqlite:///{self.db}",
-        ]
-        log = self.db.with_suffix(".log").open("a")
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT, env={**os.environ, **self.env}
-        )
-        log.close()
-        assert self.process.stdout is not None
-        said = self.process.stdout.readline()
-        assert said.startswith("musterd: serving on "), said or self.log
-        self.port = int(said.strip().rsplit(":", 1)[1])
+    def serve(self, *options: str, fault: str = "", **settings: Any) -> "Process":
+        """Start ``musterd serve`` and wait until it serves."""
+        return self._start("serve", ("--port", "0", *options), fault, settings)
+
+    def work(self, *options: str, fault: str = "", **settings: Any) -> "Process":
+        """Start ``musterd worker`` and wait until it works."""
+        return self._start("worker", options, fault, settings)
+
+    def _start(self, command: str, options: tuple[str, ...], fault: str, settings: dict[str, Any]) -> "Process":
+        given = {f"MUSTERD_{name.upper()}": str(value) for name, value in settings.items()}
+        source = os.pathsep.join([str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
+        environment = {**os.environ, "PYTHONPATH": source, "MUSTERD_TEST_FOLDER": str(self.folder), **given}
+        if fault:
+            environment["MUSTERD_TEST_FAULT"] = fault
+        words = [sys.executable, "-m", "musterd", command, str(self.house), "--db", f"sqlite:///{self.db}", *options]
+        log = self.folder / f"log{len(self._processes)}"
+        process = Process(words, environment, log)
+        self._processes.append(process)
+        return process.started()
+
+    def close(self) -> None:
+        """Kill what is left."""
+        for process in self._processes:
+            process.end()
+
+    # --- what stands in the database and in the file of counts ------------------------------------
+
+    def select(self, text: str, **params: Any) -> list[dict[str, Any]]:
+        """Rows of a statement."""
+        with contextlib.closing(sqlite3.connect(self.db, timeout=10)) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(text, params)]
+
+    def tx(self) -> "contextlib.closing[_Reading]":
+        """A connection that store functions can be driven on."""
+        return contextlib.closing(_Reading(self.db))
+
+    def state(self, run_id: str) -> str:
+        """The run's state; empty when there is no such run."""
+        rows = self.select("SELECT state FROM runs WHERE run_id = :run_id", run_id=run_id)
+        return str(rows[0]["state"]) if rows else ""
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """The run's row."""
+        (row,) = self.select("SELECT * FROM runs WHERE run_id = :run_id", run_id=run_id)
+        return row
+
+    def counts(self) -> Counter[str]:
+        """What happened, and how often."""
+        path = self.folder / "counts"
+        return Counter(path.read_text().splitlines()) if path.exists() else Counter()
+
+    def reached(self, name: str) -> None:
+        """Wait until a tool waits for ``name``."""
+        until((self.folder / f"{name}.reached").exists, f"a tool waits for {name}")
+
+    def release(self, name: str) -> None:
+        """Let the tool that waits for ``name`` go on."""
+        (self.folder / name).touch()
+
+
+class _Reading(SqliteTx):
+    def __init__(self, path: Path) -> None:
+        connection = sqlite3.connect(path, timeout=10)
+        connection.row_factory = sqlite3.Row
+        super().__init__(connection)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+class Process:
+    """One process of the server, and a client of it."""
+
+    def __init__(self, words: list[str], environment: dict[str, str], log: Path) -> None:
+        self._log = log
+        with log.open("w") as file:
+            self.popen = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=file, text=True)
+        self.http = httpx2.Client(timeout=PATIENCE_SECONDS, trust_env=False)
+
+    def started(self) -> Self:
+        """Wait until it says that it serves, or works."""
+        assert self.popen.stdout is not None
+        line = self.popen.stdout.readline()
+        assert line.startswith("musterd: "), f"{line!r}\n{self.log}"
+        if "http://" in line:
+            self.http.base_url = line.split()[-1]
         return self
 
     @property
     def log(self) -> str:
-        """What it logged."""
-        return self.db.with_suffix(".log").read_text()
+        """What it has logged."""
+        return self._log.read_text()
 
-    def kill(self) -> None:
-        """Kill it, as the kernel does."""
-        self.process.kill()
-        self.process.wait()
-        self._close()
+    def post(
+        self,
+        message: str,
+        run_id: str,
+        to: str = "agents/solo",
+        session_id: str = "s1",
+        seconds: float = PATIENCE_SECONDS,
+    ) -> httpx2.Response | None:
+        """Start a run in the background; None when the process dies over it, or says nothing for so long."""
+        data = {"message": message, "run_id": run_id, "session_id": session_id}
+        data |= {"background": "true", "stream": "false"}
+        with contextlib.suppress(httpx2.TransportError):
+            return self.http.post(f"/{to}/runs", data=data, timeout=seconds)
+        return None
 
-    def terminate(self) -> int:
-        """Ask it to stop, and wait; its exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(PATIENCE_SECONDS)
-        self._close()
-        return code
+    def accepted(self, message: str, run_id: str, to: str = "agents/solo", session_id: str = "s1") -> None:
+        """Start a run in the background."""
+        answer = self.post(message, run_id, to, session_id)
+        assert answer is not None
+        assert answer.status_code == 202, answer.text
 
-    def _close(self) -> None:
-        if self.process.stdout is not None:
-            self.process.stdout.close()
-
-    def ask(self, method: str, path: str, form: dict[str, str] | None = None) -> tuple[int, Any]:
-        """One request; the status and the JSON of the answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
-        with contextlib.closing(connection):
-            body = urllib.parse.urlencode(form) if form else None
-            headers = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
-            connection.request(method, path, body, headers)
-            answer = connection.getresponse()
-            data = answer.read()
-            return answer.status, json.loads(data) if data else None
-
-    def post(self, message: str, run_id: str, session: str = "s1") -> str:
-        """Start a run in the background; its status."""
-        form = {"message": message, "run_id": run_id, "session_id": session, "background": "true", "stream": "false"}
-        status, body = self.ask("POST", "/teams/desk/runs", form)
-        assert status == 202, body
-        self.sessions[run_id] = session
-        return str(body["status"])
-
-    def get(self, run_id: str, wait: int = 0) -> dict[str, Any]:
-        """The run as it stands, or after it has ended."""
-        status, body = self.ask("GET", f"/teams/desk/runs/{run_id}?wait={wait}&session_id={self.sessions[run_id]}")
-        assert status == 200, body
-        return dict(body)
-
-    def end_of(self, run_id: str) -> dict[str, Any]:
-        """The run once it has ended."""
-        found: dict[str, Any] = {}
-
-        def has_ended() -> bool:
-            found.update(self.get(run_id))
-            return found["status"] in ("COMPLETED", "ERROR", "CANCELLED")
-
-        until(has_ended, f"the end of {run_id}")
+    def ended(self, run_id: str, to: str = "agents/solo") -> dict[str, Any]:
+        """The run once it has ended or paused."""
+        answer = self.http.get(f"/{to}/runs/{run_id}", params={"session_id": "s1", "wait": PATIENCE_SECONDS})
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
         return found
 
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        self.popen.kill()
+        self.popen.wait()
 
-@dataclass
-class Site:
-    """A folder with an app and a file, and the processes that were started on it."""
+    def died(self) -> None:
+        """Wait until it has died by its own hand."""
+        assert self.popen.wait(PATIENCE_SECONDS) == -signal.SIGKILL, self.log
 
-    folder: Path
-    env: dict[str, str] = field(default_factory=dict)
-    started: list[Process] = field(default_factory=list)
-    sessions: dict[str, str] = field(default_factory=dict)
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.popen.send_signal(number)
 
-    def start(self, **env: str) -> Process:
-        """One more process on the file."""
-        app = self.folder / "app.py"
-        app.write_text(APP)
-        mark = {"TEST_MARK": str(self.mark)}
-        process = Process(app, self.folder / "musterd.db", {**mark, **self.env, **env}, self.sessions).start()
-        self.started.append(process)
-        return process
+    def is_closed(self) -> bool:
+        """Whether it takes no more requests."""
+        try:
+            self.http.get("/-/live")
+        except httpx2.TransportError:
+            return True
+        return False
 
-    @property
-    def mark(self) -> Path:
-        """The file that a tool leaves once it has begun."""
-        return self.folder / "mark"
+    def has_stopped(self) -> bool:
+        """Whether it stands still (SIGSTOP)."""
+        state = Path(f"/proc/{self.popen.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state == "T"
 
-    @property
-    def workers(self) -> list[str]:
-        """The lock files of workers."""
-        return [found.name for found in self.folder.iterdir() if ".worker-" in found.name]
+    def exit_code(self) -> int:
+        """Wait until it has ended."""
+        return self.popen.wait(PATIENCE_SECONDS)
 
-    def close(self) -> None:
-        """Leave no process behind."""
-        for process in self.started:
-            if process.process.poll() is None:
-                process.kill()
+    def end(self) -> None:
+        """Kill it, if it is still there."""
+        if self.popen.poll() is None:
+            self.popen.kill()
+            self.popen.wait()
+        if self.popen.stdout is not None:
+            self.popen.stdout.close()
+        self.http.close()
 
 
-@contextlib.contextmanager
-def site(folder: Path, **env: str) -> Iterator[Site]:
-    """A place for processes, none of which is left at the end."""
-    found = Site(folder, env)
-    try:
-        yield found
-    finally:
-        found.close()
+def sites(template: Path, folder: Path, house: Path) -> Iterator[Site]:
+    """The body of a fixture that gives a site."""
+    site = Site(folder, template, house)
+    yield site
+    site.close()

@@ -33,4 +33,6 @@ class Turn:
     def as_json(self) -> JsonObject:
         """What was said, as a JSON object."""
         given = {name: getattr(self, name) for name in self.__slots__}
+        if self.on_busy is not None:
+            given["on_busy"] = self.on_busy.value
         return {name: value for name, value in given.items() if value is not None}

@@ -198,7 +198,7 @@ class Attempt:
     # --- drive ------------------------------------------------------------------------------------
 
     async def _drive(self) -> Drive:
-        seconds = self._resources.settings.run_seconds
+        seconds, reached = self._limit()
         limit = asyncio.timeout(seconds)
         try:
             self._driving = asyncio.create_task(self._drive_loop())
@@ -225,11 +225,18 @@ class Attempt:
                 return Drive(RunState.CANCELLED)
             if limit.expired():
                 await self._stop_driving()
-                reached = LimitReached(f"The run's time limit of {seconds:g} s was reached.", "time_limit")
                 return Drive(RunState.ERROR, reached)
             cause = self._outbox.failure or error
             log.exception("run failed inside the server", run_id=self._run.run_id, exc_info=cause)
             return Drive(RunState.ERROR, RunFailed(INTERNAL, "internal_error"))
+
+    def _limit(self) -> tuple[float, LimitReached]:
+        """How long this attempt may take, and what ends the run that takes longer."""
+        seconds, deadline_at = self._resources.settings.run_seconds, self._run.deadline_at
+        left = seconds if deadline_at is None else max(deadline_at - clock.now(), 0.0)
+        if left < seconds:
+            return left, LimitReached("The run's deadline was reached.", "deadline")
+        return seconds, LimitReached(f"The run's time limit of {seconds:g} s was reached.", "time_limit")
 
     async def _drive_loop(self) -> None:
         self._loop = await self._load()

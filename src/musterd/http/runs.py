@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from musterd.core import clock
 from musterd.core.errors import InvalidInput
+from musterd.core.ids import require_identifier
 from musterd.core.records import Caller, ComponentKind, RunRow, RunView
 from musterd.core.states import RunState
 from musterd.http.answers import json_answer
@@ -23,7 +24,8 @@ from musterd.wire.form import StartRequest
 from musterd.wire.query import parse_runs_query, parse_session_id, parse_wait
 from musterd.wire.steps import step_object
 
-LATER_HEADERS = ("idempotency-key",)
+KEY_HEADER = "idempotency-key"
+REPLAYED_HEADER = "Idempotency-Replayed"
 POLL_SECONDS = 1
 ANSWER_WAIT_SECONDS = 3600.0
 
@@ -42,20 +44,23 @@ class RunOperations:
         """Start a run, and answer as the request asks: with its output, its events, or a receipt."""
         server = self._server
         component = self._component(request)
-        _refuse_later_headers(request)
+        key = idempotency_key(request)
         start = await read_start(request, server.settings)
         server.require_ready()
         caller = caller_of(request)
-        wanted = _wanted(start)
+        wanted = _wanted(start, key)
         if start.answer == "stream":
             return await self._stream(component, wanted, start, caller)
         accepted = await server.runs.start(component, wanted, caller)
         if start.answer == "receipt":
-            return self._receipt(request, component, accepted.run, accepted.is_replay)
-        return await self._output(request, component, accepted.run, caller)
+            answer = self._receipt(request, component, accepted.run, tells_state=accepted.is_replay)
+        else:
+            answer = await self._output(request, component, accepted.run, caller)
+        answer.headers.update(_replayed(key, accepted.is_replay))
+        return answer
 
-    def _receipt(self, request: Request, component: Component, run: RunRow, is_replay: bool) -> Response:
-        body = wire_runs.settled(run) if is_replay else wire_runs.accepted(run)
+    def _receipt(self, request: Request, component: Component, run: RunRow, *, tells_state: bool) -> Response:
+        body = wire_runs.settled(run) if tells_state else wire_runs.accepted(run)
         mounted_at = request.scope.get("root_path", "")
         path = f"{quote(mounted_at)}/{self._kind}s/{quote(component.id, safe='')}/runs/{quote(run.run_id, safe='')}"
         return json_answer(body, 202, {"Location": f"{path}?session_id={quote(run.session_id, safe='')}"})
@@ -68,7 +73,7 @@ class RunOperations:
             if view.row.state.is_settled:
                 return json_answer(await self._rendered(component, view, is_post=True))
             if self._server.is_stopping:
-                return self._receipt(request, component, view.row, is_replay=True)
+                return self._receipt(request, component, view.row, tells_state=True)
 
     async def _stream(self, component: Component, wanted: Wanted, start: StartRequest, caller: Caller) -> Response:
         runs = self._server.runs
@@ -78,9 +83,13 @@ class RunOperations:
         except BaseException:
             reading.close()
             raise
-        return EventStream(
-            self._server, reading, accepted.run, is_new=not accepted.is_replay, shows_all=start.stream_events
-        )
+        if accepted.run.run_id != wanted.run_id:  # its key was used before
+            reading.close()
+            reading = runs.subscribe(accepted.run.run_id)
+        is_new, shows_all = not accepted.is_replay, start.stream_events
+        answer = EventStream(self._server, reading, accepted.run, is_new=is_new, shows_all=shows_all)
+        answer.headers.update(_replayed(wanted.key, accepted.is_replay))
+        return answer
 
     async def get(self, request: Request) -> Response:
         """One run as it stands, or once it has ended where the request waits."""
@@ -108,22 +117,23 @@ class RunOperations:
         """Take decisions about a paused run, and answer as a start does."""
         server, component = self._server, self._component(request)
         run_id, caller = path_identifier(request, "run_id"), caller_of(request)
-        _refuse_later_headers(request)
+        key = idempotency_key(request)
         asked = await read_continue(request, server.settings)
         server.require_ready()
-        before = (await server.runs.view(component, run_id, asked.session_id, caller)).row
-        run = await server.runs.decide(component, run_id, asked.session_id, asked.decisions, caller)
+        decided = await server.runs.decide(component, run_id, asked.session_id, asked.decisions, caller, key)
+        run, headers = decided.run, _replayed(key, decided.is_replay)
         if asked.background:
-            return self._receipt(request, component, run, is_replay=True)
-        if asked.stream:
-            # What came before the decisions is known to the client; where nothing was decided it is told once more.
-            after = before.next_event - (2 if run.state is RunState.PAUSED or run.state.is_final else 1)
-            reading = server.runs.subscribe(run_id, after)
-            return EventStream(server, reading, run, is_new=False, shows_all=True)
-        if run.state is RunState.PAUSED:
+            answer = self._receipt(request, component, run, tells_state=True)
+        elif asked.stream:
+            reading = server.runs.subscribe(run_id, decided.after)
+            answer = EventStream(server, reading, run, is_new=False, shows_all=True)
+        elif run.state is RunState.PAUSED:
             view = await server.runs.view(component, run_id, asked.session_id, caller)
-            return json_answer(await self._rendered(component, view, is_post=True))
-        return await self._output(request, component, run, caller)
+            answer = json_answer(await self._rendered(component, view, is_post=True))
+        else:
+            answer = await self._output(request, component, run, caller)
+        answer.headers.update(headers)
+        return answer
 
     async def steps(self, request: Request) -> Response:
         """The ledger of a run: what it did, where that stands, what it used."""
@@ -143,8 +153,9 @@ class RunOperations:
     async def cancel(self, request: Request) -> Response:
         """Cancel a run; the answer says where it stands then."""
         component, run_id = self._component(request), path_identifier(request, "run_id")
-        run = await self._server.runs.cancel(component, run_id, caller_of(request))
-        return json_answer(wire_runs.settled(run))
+        key = idempotency_key(request)
+        stopped = await self._server.runs.cancel(component, run_id, caller_of(request), key)
+        return json_answer(wire_runs.settled(stopped.run), headers=_replayed(key, stopped.is_replay))
 
     async def not_supported(self, request: Request) -> Response:
         """Answer an operation that this version does not have."""
@@ -158,7 +169,25 @@ def caller_of(request: Request) -> Caller:
     return Caller()
 
 
-def _wanted(start: StartRequest) -> Wanted:
+def idempotency_key(request: Request) -> str | None:
+    """The request's key, if it has one.
+
+    :raises InvalidInput: it is none: empty, too long, or given more than once.
+    """
+    given = request.headers.getlist(KEY_HEADER)
+    if not given:
+        return None
+    where = ("header", KEY_HEADER)
+    if len(given) > 1:
+        raise InvalidInput.at(where, "string_identifier", "The header should be given once")
+    return require_identifier(given[0], where)
+
+
+def _replayed(key: str | None, is_replay: bool) -> dict[str, str]:
+    return {REPLAYED_HEADER: "true"} if key is not None and is_replay else {}
+
+
+def _wanted(start: StartRequest, key: str | None) -> Wanted:
     return Wanted(
         input=start.as_input(),
         run_id=start.run_id or clock.new_id(),
@@ -166,14 +195,10 @@ def _wanted(start: StartRequest) -> Wanted:
         session_id=start.session_id,
         user_id=start.user_id,
         is_background=start.background,
-        needs_company=start.answer == "stream" and not start.background,
+        needs_company=start.answer == "stream" and not start.background and key is None,
+        turn=start.turn,
+        key=key,
     )
-
-
-def _refuse_later_headers(request: Request) -> None:
-    for name in LATER_HEADERS:
-        if name in request.headers:
-            raise InvalidInput.at(("header", name), "not_supported", f"{name} is not supported by this version")
 
 
 def _selected(views: "list[RunView]", states: Any, limit: int | None, before: str | None) -> "list[RunView]":

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -11,6 +11,7 @@ from musterd.core.errors import InvalidInput, NotFound, StoreUnavailable
 from musterd.core.records import Caller, Input, RunRow, RunView, StepRow
 from musterd.core.requirements import Decision
 from musterd.core.states import RunState
+from musterd.core.turns import OnBusy, Turn
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
 from musterd.service.media import filled_media, referred, stored_media
@@ -18,10 +19,12 @@ from musterd.service.presence import Presence
 from musterd.service.reading import Reading
 from musterd.service.schemas import require_output_schema
 from musterd.specs import Component, unsupported
-from musterd.store import acceptance, blobs, cancels, journal, runs
+from musterd.store import acceptance, blobs, cancels, journal, requests, runs
 from musterd.store.acceptance import Accepted, Candidate
+from musterd.store.cancels import Cancelled
 from musterd.store.database import Tx
 from musterd.store.decisions import decide
+from musterd.store.requests import Request
 from musterd.team.world import digest
 
 log = structlog.get_logger("musterd.service")
@@ -37,6 +40,8 @@ class Wanted:
     :param session_id: None for a new session.
     :param is_background: nobody waits for it on this connection.
     :param needs_company: it is to be cancelled when its last reader has gone.
+    :param turn: when it gets its turn.
+    :param key: the request's idempotency key: the same request under it is answered with the same run.
     """
 
     input: Input
@@ -46,6 +51,29 @@ class Wanted:
     user_id: str | None = None
     is_background: bool = False
     needs_company: bool = False
+    turn: Turn = field(default_factory=Turn)
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A run about which decisions were taken.
+
+    :param after: the index of the last event that the caller knows, or would be told again where nothing follows.
+    :param is_replay: the same request under its key was here before: nothing was decided now.
+    """
+
+    run: RunRow
+    after: int
+    is_replay: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Where a run stands after a cancel request, and whether the same request under its key was here before."""
+
+    run: RunRow
+    is_replay: bool = False
 
 
 class RunService:
@@ -62,7 +90,7 @@ class RunService:
         """Accept a run; it is stored, and cannot be lost, when this returns.
 
         :raises InvalidInput: the component needs what this version does not have.
-        :raises Conflict: the chosen run id is taken.
+        :raises Conflict: the chosen run id or the key is taken, or the session is busy.
         :raises TooManyRequests: too many runs wait.
         :raises StoreUnavailable: nothing was stored.
         """
@@ -92,7 +120,9 @@ class RunService:
 
         is_launched = False
         try:
+            faults.point("accepting")
             accepted = await self._resources.database.write(work)
+            faults.point("accepted")
             run = accepted.run
             if not accepted.is_replay:
                 if needs_company:
@@ -102,13 +132,16 @@ class RunService:
                     self._engine.launch(run)
                 elif run.state is RunState.READY:
                     self._engine.wake()
+            if accepted.interrupted is not None:
+                self._tell_cancelled(accepted.interrupted)
             return accepted
         finally:
             if candidate.slot_worker is not None and not is_launched:
                 self._engine.unreserve()
 
     def _row(self, component: Component, wanted: Wanted, caller: Caller) -> RunRow:
-        info = self._resources.models.describe(component)
+        info, now, turn = self._resources.models.describe(component), clock.now(), wanted.turn
+        declared = OnBusy(getattr(component.spec, "on_busy", OnBusy.ENQUEUE))
         return RunRow(
             run_id=wanted.run_id,
             root_id=wanted.run_id,
@@ -126,7 +159,12 @@ class RunService:
             definition_hash=component.definition_hash,
             is_background=wanted.is_background,
             cancel_on_disconnect=int(wanted.needs_company),
-            created_at=clock.now(),
+            on_busy=turn.on_busy or declared,
+            priority=turn.priority or 0,
+            hold_paused=bool(getattr(component.spec, "hold_paused", False)),
+            created_at=now,
+            not_before=now + turn.delay_seconds if turn.delay_seconds else None,
+            deadline_at=None if turn.timeout_seconds is None else now + turn.timeout_seconds,
         )
 
     # --- look and wait ----------------------------------------------------------------------------
@@ -193,22 +231,41 @@ class RunService:
     # --- decide -----------------------------------------------------------------------------------
 
     async def decide(
-        self, component: Component, run_id: str, session_id: str, decisions: Sequence[Decision], caller: Caller
-    ) -> RunRow:
+        self,
+        component: Component,
+        run_id: str,
+        session_id: str,
+        decisions: Sequence[Decision],
+        caller: Caller,
+        key: str | None = None,
+    ) -> Decided:
         """Take a person's decisions; a paused run goes on with the first of them.
 
         :raises NotFound: there is no such run that this caller may see.
         :raises InvalidInput: a decision is about nothing that the run waits for.
-        :raises Conflict: it was decided otherwise already.
+        :raises Conflict: it was decided otherwise already, or the key was used for another request.
         """
         found = await self.view(component, run_id, session_id, caller)
         if found.row.parent_id is not None:
             raise NotFound("Run not found")
         now, by = clock.now(), caller.user_id or "client"
-        run = await self._resources.database.write(lambda tx: decide(tx, run_id, decisions, by, now))
-        if run.state is RunState.READY:
+        told = jsontext.canonical([[one.key, one.as_json()] for one in decisions])
+        asked = _request("continue", key, caller, component.kind, component.id, run_id, told)
+
+        async def work(tx: Tx) -> Decided:
+            if asked is not None and (kept := await requests.same(tx, asked)):
+                return Decided(found.row, int(kept["answer"]), is_replay=True)
+            run = await decide(tx, run_id, decisions, by, now)
+            # Where nothing follows, the pause or the end is told once more.
+            after = run.next_event - (2 if run.state.is_settled else 1)
+            if asked is not None:
+                await requests.keep(tx, asked, run_id, now, answer=str(after))
+            return Decided(run, after)
+
+        decided = await self._resources.database.write(work)
+        if decided.run.state is RunState.READY:
             self._engine.wake()
-        return run
+        return decided
 
     async def steps(self, component: Component, run_id: str, session_id: str, caller: Caller) -> list[StepRow]:
         """The ledger of a run: every step of its tree, in order of its start.
@@ -220,35 +277,56 @@ class RunService:
 
     # --- cancel -----------------------------------------------------------------------------------
 
-    async def cancel(self, component: Component, run_id: str, caller: Caller) -> RunRow:
+    async def cancel(self, component: Component, run_id: str, caller: Caller, key: str | None = None) -> Stopped:
         """Cancel a run and wait a little until it has stopped; its row as it then stands.
 
         :raises NotFound: there is none that this caller may see.
+        :raises Conflict: the key was used for another request.
         """
         found = await self.view(component, run_id, None, caller)
-        root_id = found.row.root_id
-        if found.row.state.is_final:
-            return found.row
-        if root_id != run_id:
+        run = found.row
+        asked = _request("cancel", key, caller, component.kind, component.id, run_id)
+        if run.state.is_final and asked is None:
+            return Stopped(run)
+        if not run.state.is_final and run.root_id != run_id:
             raise InvalidInput("Cancelling one member's run is not supported by this version; cancel the team's run.")
-        waiter = self._resources.hub.wait_settled_soon(root_id)
+        waiter = self._resources.hub.wait_settled_soon(run_id)
         try:
-            state = await self._cancel(root_id, caller.user_id or "client")
+            state, is_replay = await self._cancel_once(run, caller.user_id or "client", asked)
             if state is RunState.RUNNING:
                 await waiter.wait(self._resources.settings.cancel_wait_seconds)
         finally:
             waiter.close()
-        return (await self.view(component, run_id, None, caller)).row
+        return Stopped((await self.view(component, run_id, None, caller)).row, is_replay)
 
-    async def _cancel(self, root_id: str, by: str) -> RunState | None:
+    async def _cancel_once(self, run: RunRow, by: str, asked: Request | None) -> tuple[RunState, bool]:
+        """Cancel a run once for each request; its state then, and whether the request was here before."""
+        now = clock.now()
+
+        async def work(tx: Tx) -> tuple[Cancelled | None, bool]:
+            if asked is not None and await requests.same(tx, asked):
+                return None, True
+            done = None if run.state.is_final else await cancels.request(tx, run.run_id, by, now)
+            if asked is not None and (done is not None or run.state.is_final):
+                await requests.keep(tx, asked, run.run_id, now)
+            return done, False
+
+        done, is_replay = await self._resources.database.write(work)
+        if done is None:
+            return run.state, is_replay
+        self._tell_cancelled(done)
+        return done.run.state, is_replay
+
+    def _tell_cancelled(self, done: Cancelled) -> None:
+        self._engine.cancelled(done.run.run_id, done)
+        if done.run.state.is_final:
+            self.presence.forget(done.run.run_id)
+
+    async def _cancel(self, root_id: str, by: str) -> None:
         now = clock.now()
         done = await self._resources.database.write(lambda tx: cancels.request(tx, root_id, by, now))
-        if done is None:
-            return None
-        self._engine.cancelled(root_id, done)
-        if done.run.state.is_final:
-            self.presence.forget(root_id)
-        return done.run.state
+        if done is not None:
+            self._tell_cancelled(done)
 
     async def cancel_of_deleted(self, root_ids: list[str]) -> None:
         """Cancel runs whose session was deleted."""
@@ -263,9 +341,16 @@ class RunService:
             log.warning("an abandoned run could not be cancelled; it goes on", run_id=root_id)
 
 
+def _request(operation: str, key: str | None, caller: Caller, *asked: str) -> Request | None:
+    """The request under its idempotency key, if it has one."""
+    if key is None:
+        return None
+    return Request(caller=caller.label, kind=operation, key=key, fingerprint=digest(*asked))
+
+
 def _fingerprint(component: Component, wanted: Wanted, asked: Input) -> str:
     """Hash of the request: the same for the same request, however its answer is asked for."""
-    value = asked.as_json()
+    value = {**asked.as_json(), **wanted.turn.as_json()}
     value["options"] = {name: item for name, item in asked.options.items() if name != "stream_events"}
     return digest(
         component.kind, component.id, wanted.session_id or "", wanted.user_id or "", jsontext.canonical(value)

@@ -53,9 +53,13 @@ class Team(LaterTeamOptions, Declaration):
         default="enqueue",
         metadata=about(
             ON_BUSY,
-            "What a new run does while another of its session is at work.",
-            later=True,
+            "What a new run does while another of its session is at work, unless its request says it: `enqueue`, "
+            "`reject`, `interrupt` or `parallel`.",
         ),
+    )
+    hold_paused: bool = field(
+        default=False,
+        metadata=about(FLAG, "Later runs of a session wait while one of them waits for a person."),
     )
 
     def __post_init__(self) -> None:

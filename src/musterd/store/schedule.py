@@ -35,7 +35,8 @@ TAKE_SEQ = Statement(
 )
 JOIN = Statement(
     "lane_join",
-    """UPDATE runs SET state = :state, seq = :seq, holder = :holder, queued_at = :now, version = version + 1
+    """UPDATE runs SET state = :state, seq = :seq, holder = :holder, queued_at = :now, not_before = NULL,
+                       version = version + 1
        WHERE run_id = :run_id AND state = 'scheduled'""",
 )
 DEADLINE = "deadline"
@@ -79,7 +80,7 @@ async def _join(tx: Tx, run: RunRow, now: float, moved: Moved) -> None:
     row = await tx.one(TAKE_SEQ, {"session_id": run.session_id})
     if row is None:
         raise RuntimeError(f"run {run.run_id} has no session")
-    run.seq, run.queued_at = int(row["next_seq"]) - 1, now
+    run.seq, run.queued_at, run.not_before = int(row["next_seq"]) - 1, now, None
     try:
         at_work = await lanes.place(tx, run, None)
     except Conflict as busy:

@@ -15,6 +15,8 @@ IDENTIFIER_CHARACTERS = 255
 JSON_DEPTH = 100
 """Nesting that a JSON field may have: what stores and sends it later must not run out of stack."""
 
+YEAR_SECONDS = 366 * 24 * 3600
+
 NOT_STORABLE = "Text must not contain NUL or lone surrogates"
 
 _BOOLS: dict[str, bool] = {
@@ -92,6 +94,26 @@ class Fields:
             return number
         return None
 
+    def seconds(self, name: str, *, takes_zero: bool = True) -> float | None:
+        """A duration, native or as text, of at most a year."""
+        value = self.given(name)
+        if value is None:
+            return None
+        found = _finite_number(value)
+        if found is None:
+            msg = "Input should be a valid number, unable to parse string as a number"
+            self.problems.add(name, "float_parsing", msg, value)
+        elif found < 0 and takes_zero:
+            self.problems.add(name, "greater_than_equal", "Input should be greater than or equal to 0", value)
+        elif found <= 0 and not takes_zero:
+            self.problems.add(name, "greater_than", "Input should be greater than 0", value)
+        elif found > YEAR_SECONDS:
+            msg = f"Input should be less than or equal to {YEAR_SECONDS}"
+            self.problems.add(name, "less_than_equal", msg, value)
+        else:
+            return found
+        return None
+
     def choice(self, name: str, words: tuple[str, ...]) -> str | None:
         """One of ``words``."""
         value = self.given(name)
@@ -164,3 +186,15 @@ def _whole_number(value: Any) -> int | None:
         except ValueError:
             return None
     return None
+
+
+def _finite_number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    if isinstance(value, str) and len(value) > 40:
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None

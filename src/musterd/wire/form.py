@@ -10,12 +10,13 @@ from typing import Any, Literal
 from musterd.core.errors import BadRequest, InvalidInput
 from musterd.core.records import Input
 from musterd.core.requirements import Decision
+from musterd.core.turns import OnBusy, Turn
 from musterd.wire.fields import Fields
 from musterd.wire.media import MEDIA_NAMES, media_list
 from musterd.wire.problems import MISSING
 from musterd.wire.requirements import parse_decisions
 
-LATER_FIELDS = ("on_busy", "priority", "delay_seconds", "webhook_url", "budget", "timeout_seconds")
+LATER_FIELDS = ("webhook_url", "budget")
 """What this version does not have yet."""
 
 OBJECT_FIELDS = ("session_state", "dependencies", "metadata", "knowledge_filters", "output_schema")
@@ -23,6 +24,9 @@ OBJECT_FIELDS = ("session_state", "dependencies", "metadata", "knowledge_filters
 
 OPTION_FLAGS = ("use_json_schema", "add_history_to_context", "stream_events")
 """Switches that the run remembers."""
+
+PRIORITIES = 2**31 - 1
+"""The highest priority, and the lowest below zero."""
 
 Uploads = Mapping[str, Sequence[dict[str, Any]]]
 
@@ -37,6 +41,7 @@ class StartRequest:
     :param user_id: what the caller calls the user; ignored where a token proves one.
     :param run_id: the id that the caller chose, else None.
     :param media: images, audio, videos, files; uploads and text lists together.
+    :param turn: when the run gets its turn, as far as the request says it.
     :param options: of the fields in :data:`OBJECT_FIELDS` and :data:`OPTION_FLAGS` those that were given.
     """
 
@@ -49,6 +54,7 @@ class StartRequest:
     run_id: str | None = None
     media: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
+    turn: Turn = field(default_factory=Turn)
 
     @property
     def answer(self) -> Literal["output", "stream", "receipt"]:
@@ -86,6 +92,7 @@ def parse_start(values: Mapping[str, Any], uploads: Uploads | None = None) -> St
         run_id=fields.identifier("run_id"),
         media=_media(fields, uploads or {}),
         options=_options(fields),
+        turn=_turn(fields),
     )
     fields.flag("monitor")
     fields.whole("version")
@@ -154,6 +161,20 @@ def _options(fields: Fields) -> dict[str, Any]:
     found: dict[str, Any] = {name: fields.json_object(name) for name in OBJECT_FIELDS}
     found.update((name, fields.flag(name)) for name in OPTION_FLAGS)
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _turn(fields: Fields) -> Turn:
+    on_busy = fields.choice("on_busy", tuple(OnBusy))
+    turn = Turn(
+        on_busy=None if on_busy is None else OnBusy(on_busy),
+        priority=fields.whole("priority", -PRIORITIES, PRIORITIES),
+        delay_seconds=fields.seconds("delay_seconds"),
+        timeout_seconds=fields.seconds("timeout_seconds", takes_zero=False),
+    )
+    if turn.timeout_seconds is not None and turn.timeout_seconds <= (turn.delay_seconds or 0):
+        words = "Input should be greater than delay_seconds: both count from the run's acceptance"
+        fields.problems.add("timeout_seconds", "greater_than", words, turn.timeout_seconds)
+    return turn
 
 
 def _refuse_later(fields: Fields) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from musterd.core.errors import InvalidInput
+from musterd.core.turns import OnBusy, Turn
 from musterd.wire.form import LATER_FIELDS, OBJECT_FIELDS, StartRequest, parse_json_body, parse_start
 
 
@@ -166,6 +167,52 @@ def test_what_comes_later_is_refused_now(name: str) -> None:
     assert error.message == f"body.{name}: {name} is not supported by this version"
     assert parse_start({"message": "hi", name: ""}).message == "hi"
     assert refused({"message": "hi", name: {"tokens": 1}}, is_json=True).errors[0]["type"] == "not_supported"
+
+
+def test_a_turn_is_what_was_said_of_it() -> None:
+    assert parse_start({"message": "hi"}).turn == Turn()
+    assert Turn().as_json() == {}
+    texts = {"on_busy": "interrupt", "priority": "-7", "delay_seconds": "1.5", "timeout_seconds": "60"}
+    native = {"on_busy": "interrupt", "priority": -7, "delay_seconds": 1.5, "timeout_seconds": 60}
+    turn = parse_start({"message": "hi", **texts}).turn
+    assert turn == Turn(on_busy=OnBusy.INTERRUPT, priority=-7, delay_seconds=1.5, timeout_seconds=60.0)
+    assert turn == parse_json_body({"message": "hi", **native}).turn
+    assert turn.as_json() == native
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("on_busy", "wait", "enum"),
+        ("on_busy", "ENQUEUE", "enum"),
+        ("on_busy", ["enqueue"], "enum"),
+        ("priority", "high", "int_parsing"),
+        ("priority", 1.5, "int_parsing"),
+        ("priority", 2**31, "less_than_equal"),
+        ("priority", -(2**31), "greater_than_equal"),
+        ("delay_seconds", "soon", "float_parsing"),
+        ("delay_seconds", "nan", "float_parsing"),
+        ("delay_seconds", "1e999", "float_parsing"),
+        ("delay_seconds", 10**400, "float_parsing"),
+        ("delay_seconds", "9" * 41, "float_parsing"),
+        ("delay_seconds", True, "float_parsing"),
+        ("delay_seconds", [1], "float_parsing"),
+        ("delay_seconds", "-0.1", "greater_than_equal"),
+        ("delay_seconds", "1e9", "less_than_equal"),
+        ("timeout_seconds", "0", "greater_than"),
+        ("timeout_seconds", -1, "greater_than"),
+        ("timeout_seconds", "1e9", "less_than_equal"),
+    ],
+)
+def test_turns_that_cannot_be(name: str, value: Any, kind: str) -> None:
+    (error,) = refused({"message": "hi", name: value}, is_json=True).errors
+    assert (error["loc"], error["type"]) == (["body", name], kind)
+
+
+def test_a_run_cannot_end_before_it_may_begin() -> None:
+    assert parse_start({"message": "hi", "delay_seconds": "5", "timeout_seconds": "6"}).turn.timeout_seconds == 6
+    (error,) = refused({"message": "hi", "delay_seconds": "5", "timeout_seconds": "5"}).errors
+    assert (error["loc"], error["type"]) == (["body", "timeout_seconds"], "greater_than")
 
 
 def test_options_are_remembered_only_when_given() -> None:

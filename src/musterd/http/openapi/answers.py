@@ -82,6 +82,10 @@ HEADERS: dict[str, Schema] = {
         "required": True,
         "schema": {"type": "string"},
     },
+    "Idempotency-Replayed": {
+        "description": "`true` where the same request under the same `Idempotency-Key` was answered before.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
     "ETag": {
         "description": "Changes whenever the run does; send it in `If-None-Match`.",
         "required": True,

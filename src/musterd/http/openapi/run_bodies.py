@@ -1,6 +1,7 @@
 """The bodies of requests that start a run or continue one, in each of the ways that they may be sent."""
 
-from musterd.http.openapi.described import Schema, flag, free, many, text, whole
+from musterd.core.turns import OnBusy
+from musterd.http.openapi.described import Schema, flag, free, many, number, text, whole
 
 _IDENTIFIER = {"maxLength": 255, "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$"}
 
@@ -16,6 +17,19 @@ _PLAIN: dict[str, Schema] = {
         **_IDENTIFIER,
     ),
     "stream_events": flag("Stream all events; false: only the text, members' events and the end.", default=True),
+    "on_busy": text(
+        "What the run does while another one of the session is at work: wait, be refused with 409, have that one "
+        "cancelled and come next, or run beside it. Without it: as the team declares, else `enqueue`.",
+        enum=[word.value for word in OnBusy],
+    ),
+    "priority": whole(
+        "Among runs that wait for a free worker the higher come first; the order of a session stays.", default=0
+    ),
+    "delay_seconds": number("How long after its acceptance the run joins its session's line.", minimum=0),
+    "timeout_seconds": number(
+        "How long after its acceptance the run must have ended; else it ends in ERROR. More than `delay_seconds`.",
+        exclusiveMinimum=0,
+    ),
     "add_history_to_context": flag("Whether the model is shown earlier runs of the session."),
     "use_json_schema": flag("Whether `output_schema` is a JSON schema."),
     "monitor": flag("Accepted; without effect.", default=True),

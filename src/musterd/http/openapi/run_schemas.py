@@ -61,6 +61,9 @@ def _output(title: str, component: str, **more: Schema) -> Schema:
     properties = {**named, **_RUN, **more}
     optional = [name for name in _RUN if name not in _ALWAYS]
     words = "A run. Keys without a value are left out; there may be further keys."
+    if component == "team":  # under its team's path a run of a member that is an agent has the form of an agent's
+        words += " A member that is an agent has `agent_id` and `agent_name` in place of the team's, and no members."
+        optional += [*named, *more]
     return record(title, properties, optional=optional, additionalProperties=True, description=words)
 
 

@@ -19,6 +19,15 @@ _IF_NONE_MATCH: Schema = {
     "schema": {"type": "string"},
     "description": "The `ETag` of an earlier answer: 304 while the run has not changed since",
 }
+_KEY: Schema = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "description": "A key of your own for this request: sent again with it, the request is done once and answered with "
+    "the same run as it then stands. Another request with it is a 409. It is kept as long as the run",
+}
+_REPLAYED = header("Idempotency-Replayed")
 
 
 def run_operations(kind: Kind) -> dict[str, Described]:
@@ -49,23 +58,23 @@ def _output(kind: Kind) -> Schema:
 
 
 def _create(kind: Kind) -> Described:
-    done = answer("The run at its end, or its events where `stream` is true", _output(kind))
+    done = answer("The run at its end, or its events where `stream` is true", _output(kind), _REPLAYED)
     done["content"]["text/event-stream"] = {"schema": ref("StreamEvent")}
     return Described(
         tags=_tags(kind),
         summary=f"Create {kind.capitalize()} Run",
         description=f"Start a run of the {kind}. It is stored before it is answered, and goes on when the caller "
         "goes away, but for a stream that nobody reads any more: that run is cancelled after a while.",
-        parameters=[_in_path(kind)],
+        parameters=[_in_path(kind), _KEY],
         body=start_body(),
         answers={
             "200": done,
-            "202": answer("Accepted; `Location` is where to poll", ref("RunReceipt"), header("Location")),
+            "202": answer("Accepted; `Location` is where to poll", ref("RunReceipt"), header("Location"), _REPLAYED),
             **errors(
                 *("401", "403", "413", "422", "429", "503"),
                 _400="The form cannot be read, a field is too long, or a file is of a type that is not taken",
                 _404=f"{kind.capitalize()} not found",
-                _409="The run id is taken by another request",
+                _409="The run id or the key is taken, or the session is busy and `on_busy` is `reject`",
             ),
         },
     )
@@ -161,16 +170,21 @@ def _cancel(kind: Kind) -> Described:
         summary=f"Cancel {kind.capitalize()} Run",
         description="Cancel the run with its members' runs. The answer comes when it has stopped, or after some "
         "seconds; it says where the run stands then. A run that has ended stays as it is.",
-        parameters=[_in_path(kind), _RUN_ID],
+        parameters=[_in_path(kind), _RUN_ID, _KEY],
         answers={
-            "200": answer("Where the run stands", ref("RunReceipt")),
-            **errors("401", "403", "413", "422", "503", _404=f"{kind.capitalize()} or run not found"),
+            "200": answer("Where the run stands", ref("RunReceipt"), _REPLAYED),
+            **errors(
+                *("401", "403", "413", "422", "503"),
+                _404=f"{kind.capitalize()} or run not found",
+                _409="The key is taken by another request",
+            ),
         },
     )
 
 
 def _continue(kind: Kind) -> Described:
-    done = answer("The run at its end or at its next pause, or its events where `stream` is true", _output(kind))
+    settled = "The run at its end or at its next pause, or its events where `stream` is true"
+    done = answer(settled, _output(kind), _REPLAYED)
     done["content"]["text/event-stream"] = {"schema": ref("StreamEvent")}
     words = (
         "Decide about tool calls that a paused run waits for: make the call, tell what came of it, or refuse it. One "
@@ -180,16 +194,16 @@ def _continue(kind: Kind) -> Described:
         tags=_tags(kind),
         summary=f"Continue {kind.capitalize()} Run",
         description=words,
-        parameters=[_in_path(kind), _RUN_ID],
+        parameters=[_in_path(kind), _RUN_ID, _KEY],
         body=continue_body(kind),
         answers={
             "200": done,
-            "202": answer("Taken; `Location` is where to poll", ref("RunReceipt"), header("Location")),
+            "202": answer("Taken; `Location` is where to poll", ref("RunReceipt"), header("Location"), _REPLAYED),
             **errors(
                 *("401", "403", "413", "422", "503"),
                 _400="`session_id` is missing, or a field is no JSON",
                 _404=f"{kind.capitalize()} or run not found",
-                _409="The run is not paused, or it was decided otherwise",
+                _409="The run is not paused, it was decided otherwise, or the key is taken by another request",
             ),
         },
     )

@@ -1,0 +1,88 @@
+"""Who is dead, by the observer's own clock."""
+
+import asyncio
+import threading
+from pathlib import Path
+
+from musterd.engine.beats import Beats, Observer
+from musterd.store import workers
+from tests.engine.conftest import Engines
+from tests.support.engine import Works
+
+
+class Watch:
+    """An observer whose clock the test moves."""
+
+    def __init__(self, free: set[str] | None = None) -> None:
+        self.now, self.free = 100.0, free or set()
+        self.observer = Observer("own", lambda worker: worker in self.free, 4.0, lambda: self.now)
+
+    def look(self, seconds: float, **beats: int | None) -> list[str]:
+        self.now += seconds
+        return self.observer.dead(beats)
+
+
+def test_a_counter_that_stands_still_is_death() -> None:
+    watch = Watch()
+    assert watch.look(0, w=7) == []
+    assert [watch.look(1, w=7) for _ in range(3)] == [[], [], []]
+    assert watch.look(1, w=7) == ["w"]
+    assert watch.observer.others == []
+
+
+def test_a_counter_that_moves_is_life() -> None:
+    watch = Watch()
+    assert [watch.look(1, w=beat // 3) for beat in range(30)] == [[]] * 30
+    assert watch.observer.others == ["w"]
+
+
+def test_a_free_lock_is_death_at_once() -> None:
+    watch = Watch({"w"})
+    assert watch.look(0, w=1, own=1, other=1) == ["w"]
+    assert not watch.observer.has_freed_lock()
+    watch.free.add("other")
+    assert watch.observer.has_freed_lock()
+
+
+def test_an_observer_that_was_stopped_itself_knows_nothing_of_the_time_it_missed() -> None:
+    watch = Watch()
+    watch.look(0, w=1)
+    assert watch.look(3600, w=1) == [], "the other may have stood still with it"
+    assert watch.look(1, w=2) == []
+
+
+def test_one_that_holds_runs_and_is_not_announced_is_dead_too_in_time() -> None:
+    watch = Watch()
+    assert [watch.look(1.5, w=None) for _ in range(4)] == [[], [], [], ["w"]]
+
+
+async def test_nobody_beats_who_is_alone(works: Works) -> None:
+    own = works.engine.worker
+    with_another = [{"id": own, "beat": 1}, {"id": "x", "beat": 0}]
+    assert await works.database.write(lambda tx: workers.beat(tx, own))
+    assert await works.records.select("SELECT id, beat FROM workers") == [{"id": own, "beat": 0}]
+    await works.database.write(lambda tx: workers.add(tx, "x", [], "here", 1, 1.0))
+    assert await works.database.write(lambda tx: workers.beat(tx, own))
+    found = await works.records.select("SELECT id, beat FROM workers ORDER BY id = 'x'")
+    assert found == with_another
+    assert not await works.database.write(lambda tx: workers.beat(tx, "nobody"))
+
+
+async def test_the_thread_tells_when_its_worker_was_taken_for_dead(works: Works) -> None:
+    is_lost = threading.Event()
+    beats = Beats(works.database, "gone", 0.001, is_lost.set)
+    beats.start()
+    await asyncio.to_thread(is_lost.wait)
+    beats.stop()
+    await asyncio.to_thread(beats.join)
+
+
+async def test_one_that_was_taken_for_dead_is_announced_again(engines: Engines, file: Path) -> None:
+    async with engines(upkeep_seconds=3600, beat_seconds=0.001) as works:
+        own = works.engine.worker
+        await works.database.write(lambda tx: workers.release_runs(tx, own, 1.0, crashed=True))
+        file.with_name(f"{file.name}.worker-{own}").unlink()  # as whoever took it over has done
+        while await works.records.select("SELECT id FROM workers") != [{"id": own}]:
+            await works.database.write(lambda tx: workers.beat(tx, own))
+        assert file.with_name(f"{file.name}.worker-{own}").exists()
+        assert (await works.run("hi", "r1")).row.attempt == 1

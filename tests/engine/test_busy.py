@@ -1,0 +1,168 @@
+"""Busy sessions in an engine: interrupts keep what was said, parallel runs overlap, and any mix keeps its order."""
+
+import asyncio
+import contextlib
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from musterd import Agent
+from musterd.core import clock
+from musterd.core.errors import Conflict
+from musterd.core.events import EventKind
+from musterd.core.states import RunState
+from musterd.core.turns import OnBusy, Turn
+from tests.engine.conftest import Engines
+from tests.support.engine import Works, running, works_on
+from tests.support.held_model import HeldModel
+
+INTERRUPT, PARALLEL, REJECT = (Turn(on_busy=word) for word in (OnBusy.INTERRUPT, OnBusy.PARALLEL, OnBusy.REJECT))
+
+
+async def test_an_interrupt_stops_the_live_one_keeps_its_text_and_runs_next(works: Works) -> None:
+    hold = works.model.hold("held", after=1)
+    await works.start("held words", "r1")
+    await hold.reached.wait()
+    await works.start("queued", "r2")
+    done = await works.run("now", "r3", turn=INTERRUPT)
+    await hold.stopped.wait()
+    over = await works.end_of("r1")
+    assert (over.row.state, over.row.cancel_by) == (RunState.CANCELLED, "interrupt")
+    assert over.output is not None
+    assert over.output.content == "Echo: "
+    assert [event.kind for _, event in await works.stored("r1")][-1] is EventKind.RUN_CANCELLED
+    last = await works.end_of("r2")
+    assert [view.row.state for view in (done, last)] == [RunState.COMPLETED] * 2
+    assert (over.row.ended_at or 0) <= (done.row.started_at or 0) <= (done.row.ended_at or 0)
+    assert (done.row.ended_at or 0) <= (last.row.started_at or 0)
+    assert {view.row.attempt for view in (over, done, last)} == {1}
+    await works.idle()
+
+
+async def test_an_interrupt_of_a_run_that_waits_for_a_worker(engines: Engines) -> None:
+    async with engines(concurrency=1) as works:
+        hold = works.model.hold("held")
+        await works.start("held", "r0", "elsewhere")
+        await hold.reached.wait()
+        await works.start("never", "r1")
+        await works.start("now", "r2", turn=INTERRUPT)
+        assert await works.records.states() == {"r0": "running", "r1": "cancelled", "r2": "ready"}
+        assert (await works.end_of("r1")).row.state is RunState.CANCELLED
+        hold.release()
+        assert (await works.end_of("r2")).row.state is RunState.COMPLETED
+        assert len(works.model.calls) == 2
+        await works.idle()
+
+
+async def test_interrupters_of_interrupters(works: Works) -> None:
+    holds = [works.model.hold(word, after=1) for word in ("one", "two")]
+    await works.start("one", "r1")
+    await holds[0].reached.wait()
+    await works.start("two", "r2", turn=INTERRUPT)
+    await holds[1].reached.wait()
+    assert (await works.run("three", "r3", turn=INTERRUPT)).row.state is RunState.COMPLETED
+    assert [(await works.end_of(name)).row.state.value for name in ("r1", "r2")] == ["cancelled"] * 2
+    await works.idle()
+
+
+async def test_parallel_runs_overlap_and_leave_the_line_alone(works: Works) -> None:
+    hold = works.model.hold("held")
+    names = ["r1", "p1", "p2"]
+    for name in names:
+        await works.start("held", name, turn=Turn() if name == "r1" else PARALLEL)
+    await works.start("queued", "r2")
+    while len(works.model.calls) < 3:
+        await works.records.states()
+    assert await works.records.states() == {"r1": "running", "p1": "running", "p2": "running", "r2": "queued"}
+    await works.cancel("p1")
+    assert (await works.records.states())["r2"] == "queued", "it waits for the holder, not for what runs beside it"
+    hold.release()
+    ends = {name: (await works.end_of(name)).row.state.value for name in ("r1", "p1", "p2", "r2")}
+    assert ends == {"r1": "completed", "p1": "cancelled", "p2": "completed", "r2": "completed"}
+    await works.idle()
+
+
+async def test_a_refused_run_keeps_no_slot(works: Works) -> None:
+    hold = works.model.hold("held")
+    await works.start("held", "r1")
+    await hold.reached.wait()
+    for number in range(40):
+        with pytest.raises(Conflict, match="r1"):
+            await works.start("no", f"no{number}", turn=REJECT)
+    hold.release()
+    await works.end_of("r1")
+    await works.idle()
+
+
+async def test_a_delayed_run_keeps_no_slot(works: Works) -> None:
+    for number in range(40):
+        await works.start("later", f"r{number}", turn=Turn(delay_seconds=3600))
+    assert (await works.run("now")).row.state is RunState.COMPLETED
+    await works.idle()
+
+
+async def test_a_deadline_that_has_passed_ends_the_attempt_at_once(works: Works) -> None:
+    works.model.hold("held")
+    view = await works.run("held", "r1", turn=Turn(timeout_seconds=0.05))
+    assert view.row.state is RunState.ERROR
+    assert view.output is not None
+    assert view.output.error is not None
+    assert (view.row.error_code, view.output.error["retryable"]) == ("deadline", False)
+    await works.idle()
+
+
+async def test_the_shorter_of_both_limits_counts(engines: Engines) -> None:
+    async with engines(run_seconds=0.05) as works:
+        works.model.hold("held")
+        view = await works.run("held", turn=Turn(timeout_seconds=60))
+        assert view.row.error_code == "time_limit"
+
+
+# Any mix
+
+ANY_MIX = st.lists(
+    st.tuples(st.sampled_from(list(OnBusy)), st.sampled_from(["s1", "s2"]), st.integers(-1, 1)), min_size=1, max_size=14
+)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(asked=ANY_MIX, concurrency=st.sampled_from([1, 2, 8]))
+def test_any_mix_keeps_its_order(template: Path, tmp_path: Path, asked: list[Any], concurrency: int) -> None:
+    path = tmp_path / f"{clock.new_id()}.db"
+    path.write_bytes(template.read_bytes())
+    asyncio.run(_keeps_its_order(path, asked, concurrency))
+
+
+async def _keeps_its_order(path: Path, asked: list[Any], concurrency: int) -> None:
+    model = HeldModel()
+    async with running(works_on(path, [Agent(id="solo", model=model)], model=model, concurrency=concurrency)) as works:
+        accepted = []
+        for number, (on_busy, session, priority) in enumerate(asked):
+            with contextlib.suppress(Conflict):
+                turn = Turn(on_busy=on_busy, priority=priority)
+                await works.start("[[WORDS 3]]", f"r{number:02}", session, turn=turn)
+                accepted.append(f"r{number:02}")
+        rows = [(await works.end_of(name)).row for name in accepted]
+        await works.idle()
+        assert all(row.holder is None for row in rows)
+        for row in rows:
+            expected = {RunState.COMPLETED} if row.cancel_by is None else {RunState.CANCELLED}
+            assert row.state in expected
+            assert row.cancel_by in (None, "interrupt")
+        for session in ("s1", "s2"):
+            _one_after_the_other([row for row in rows if row.session_id == session])
+
+
+def _one_after_the_other(rows: list[Any]) -> None:
+    """Runs of a line do not overlap; those that wait in the same way begin in the order of their acceptance."""
+    in_line = [row for row in rows if row.on_busy is not OnBusy.PARALLEL and row.started_at is not None]
+    by_start = sorted(in_line, key=lambda row: (row.started_at, row.seq))
+    for before, after in itertools.pairwise(by_start):
+        assert before.ended_at <= after.started_at
+    for is_interrupting in (True, False):
+        same = [row.seq for row in by_start if (row.on_busy is OnBusy.INTERRUPT) is is_interrupting]
+        assert same == sorted(same)

@@ -1,0 +1,209 @@
+"""What nobody else sees to: runs of the dead, of those who kill their worker, and what waits too long."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from musterd.core.errors import StoreUnavailable
+from musterd.core.events import Event, EventKind
+from musterd.core.records import StepState
+from musterd.core.states import RunState
+from musterd.engine.upkeep import Upkeep
+from musterd.store import looks, workers
+from musterd.store.cancels import Cancelled
+from musterd.store.crashes import is_given_up, wait_seconds
+from tests.engine.conftest import Engines
+from tests.support.engine import Works, read_all
+from tests.support.held_model import HeldModel
+from tests.support.store import step
+
+PATIENT: dict[str, Any] = {"upkeep_seconds": 3600}
+
+
+async def crashed_run(works: Works, run_id: str, session: str = "s1", *, crashes: int = 0) -> None:
+    """A run that a dead worker has, and that took that many with it before."""
+    works.records.worker = "gone"
+    await works.records.started(run_id, session)
+    await works.records.execute(
+        "UPDATE runs SET crashes = :n, crashes_in_all = :n WHERE run_id = :run_id", n=crashes, run_id=run_id
+    )
+
+
+async def test_a_dead_ones_runs_are_taken_over_while_this_one_runs(engines: Engines) -> None:
+    async with engines(**PATIENT) as works:
+        await crashed_run(works, "r1")
+        await works.engine.upkeep.once()
+        view = await works.end_of("r1")
+        assert (view.row.state, view.row.attempt, view.row.crashes) == (RunState.COMPLETED, 2, 1)
+
+
+async def test_a_run_that_is_to_be_cancelled_ends_unclaimed(engines: Engines) -> None:
+    async with engines(**PATIENT) as works:
+        await crashed_run(works, "r1", crashes=10)
+        await works.records.accept("r2")
+        await works.records.cancel("r1")
+        reading, waiting = works.runs.subscribe("r1"), asyncio.ensure_future(works.end_of("r1"))
+        await asyncio.wait([waiting], timeout=0)
+        await works.engine.upkeep.once()
+        assert (await waiting).row.state is RunState.CANCELLED
+        assert [event.kind for _, event in await read_all(reading)] == [EventKind.RUN_CANCELLED]
+        assert (await works.end_of("r2")).row.state is RunState.COMPLETED
+        assert len(works.model.calls) == 1
+
+
+def test_it_waits_longer_each_time_and_is_given_up_in_the_end() -> None:
+    assert [wait_seconds(crashes) for crashes in range(1, 10)] == [0, 1, 2, 4, 8, 16, 32, 60, 60]
+    assert [is_given_up(crashes, crashes) for crashes in range(1, 6)] == [False, False, False, False, True]
+    assert not is_given_up(1, 49)
+    assert is_given_up(1, 50)
+
+
+async def test_it_is_given_up_with_the_step_that_it_began_last(engines: Engines) -> None:
+    async with engines(**PATIENT) as works:
+        await crashed_run(works, "r1", crashes=4)
+        await works.records.accept("r2")
+        row = await works.records.row("r1")
+        tool = {"tool": {"name": "explode", "id": "c1"}}
+        told = [
+            Event(EventKind.MODEL_REQUEST_STARTED, "r1", 1.0, {"model": "m"}, "t0/m"),
+            Event(EventKind.MODEL_REQUEST_COMPLETED, "r1", 1.0, {"model": "m"}, "t0/m"),
+            Event(EventKind.TOOL_CALL_STARTED, "r1", 1.0, tool, "t0/c0"),
+        ]
+        await works.records.append(row, events=told, steps=[step(row, "t0/c0", StepState.STARTED)])
+        await works.engine.upkeep.once()
+        view = await works.end_of("r1")
+        assert (view.row.state, view.row.error_code, view.row.crashes) == (RunState.ERROR, "crashed", 5)
+        assert view.output is not None
+        assert view.output.error is not None
+        assert view.output.error["message"] == (
+            "The run took its worker down 5 times without a new step, 3 of them while it ran alone. "
+            "The last step that it began: t0/c0 (tool explode)."
+        )
+        assert (await works.stored("r1"))[-1][1].kind is EventKind.RUN_ERROR
+        assert await works.records.select("SELECT state FROM journal") == [{"state": "unknown"}]
+        assert (await works.end_of("r2")).row.state is RunState.COMPLETED
+
+
+async def test_it_is_not_claimed_before_its_time(engines: Engines) -> None:
+    async with engines(**PATIENT) as works:
+        await crashed_run(works, "r1", crashes=1)
+        await works.engine.upkeep.once()
+        row = await works.records.row("r1")
+        assert (row.state, row.crashes) == (RunState.READY, 2)
+        assert row.not_before is not None
+        await works.engine.upkeep.once()
+        assert (await works.records.row("r1")).state is RunState.READY
+        await works.records.execute("UPDATE runs SET not_before = 1")
+        await works.engine.upkeep.once()
+        assert (await works.end_of("r1")).row.state is RunState.COMPLETED
+
+
+async def test_it_runs_alone_and_nobody_begins_before_it(engines: Engines, model: HeldModel) -> None:
+    async with engines(**PATIENT) as works:
+        bystander, alone = model.hold("held"), model.hold("hello r1")
+        await works.start("held", "r0", "s0")
+        await bystander.reached.wait()
+        await works.records.accept("r1")
+        await works.records.execute("UPDATE runs SET crashes = 2 WHERE run_id = 'r1'")
+        await works.engine.upkeep.once()
+        await works.start("[[SAY late]]", "r2", "s2")
+        assert (await works.records.states()) == {"r0": "running", "r1": "ready", "r2": "ready"}
+        bystander.release()
+        await alone.reached.wait()
+        assert (await works.records.states()) == {"r0": "completed", "r1": "running", "r2": "ready"}
+        alone.release()
+        assert (await works.end_of("r2")).row.state is RunState.COMPLETED
+        await works.idle()
+
+
+async def test_a_solo_run_that_another_process_took_holds_up_nobody(engines: Engines) -> None:
+    async with engines(**PATIENT) as works:
+        works.engine.wake_solo()
+        assert (await works.run("hi", "r1")).row.state is RunState.COMPLETED
+
+
+async def test_a_paused_run_that_nobody_decides_about_ends(engines: Engines) -> None:
+    async with engines(**PATIENT) as works:
+        await works.records.started("r1")
+        await works.records.execute("UPDATE runs SET state = 'paused', worker = NULL, expires_at = 1")
+        await works.records.execute(
+            """INSERT INTO approvals (id, root_id, run_id, path, kind, state, request, created_at)
+               VALUES ('a', 'r1', 'r1', 't0/c0', 'confirmation', 'pending', '{}', 1)"""
+        )
+        await works.records.accept("r2")
+        await works.engine.upkeep.once()
+        view = await works.end_of("r1")
+        assert (view.row.state, view.row.error_code) == (RunState.ERROR, "expired")
+        assert await works.records.select("SELECT state FROM approvals") == [{"state": "closed"}]
+        assert (await works.end_of("r2")).row.state is RunState.COMPLETED
+
+
+async def test_a_delayed_run_that_is_due_is_driven(engines: Engines) -> None:
+    async with engines(**PATIENT) as works:
+        await works.records.accept("r1", row={"not_before": 2.0})
+        assert (await works.records.row("r1")).state is RunState.SCHEDULED
+        await works.engine.upkeep.once()
+        assert (await works.end_of("r1")).row.state is RunState.COMPLETED
+
+
+async def test_a_pending_run_past_its_deadline_ends(engines: Engines, model: HeldModel) -> None:
+    hold = model.hold("held")
+    async with engines(**PATIENT) as works:
+        await works.start("held", "r1")
+        await works.records.accept("r2", row={"deadline_at": 2.0})
+        await works.engine.upkeep.once()
+        view = await works.end_of("r2")
+        assert (view.row.state, view.row.error_code) == (RunState.ERROR, "deadline")
+        hold.release()
+
+
+async def test_a_deleted_session_goes_though_nobody_was_told(engines: Engines) -> None:
+    async with engines(**PATIENT) as works:
+        await works.run("hi", "r1")
+        await works.records.execute("UPDATE sessions SET deleted_at = 1")
+        await works.engine.upkeep.once()
+        assert await works.records.counts() == {"workers": 1}
+
+
+async def test_a_ready_run_that_nobody_was_told_of_is_claimed(engines: Engines) -> None:
+    async with engines(**PATIENT) as works:
+        await works.run("warm", "r0", "s0")
+        await works.records.accept("r1")
+        await works.engine.upkeep.once()
+        assert (await works.end_of("r1")).row.state is RunState.COMPLETED
+
+
+@pytest.mark.parametrize("failure", [StoreUnavailable(), KeyError("ours")])
+async def test_it_goes_on_whatever_happens(works: Works, monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
+    failures, done = [failure], asyncio.Event()
+
+    class Nobody:
+        def wake(self) -> None:
+            done.set()
+
+        def wake_solo(self) -> None: ...
+
+        def cancelled(self, root_id: str, done: Cancelled) -> None: ...
+
+    due = looks.due
+
+    async def fail_first(*given: object) -> object:
+        if failures:
+            raise failures.pop()
+        return await due(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(looks, "due", fail_first)
+    await works.records.accept("r1")
+    await works.records.execute("UPDATE runs SET component_id = 'other'")
+    upkeep = Upkeep(works.database, works.engine._observer, ["agent:other"], Nobody(), lambda worker: None)
+    repeating = asyncio.create_task(upkeep.repeat(0))
+    await done.wait()
+    repeating.cancel()
+
+
+async def test_what_no_process_drives_is_known(works: Works) -> None:
+    await works.records.accept("r1", row={"component_id": "removed"})
+    assert await works.engine.unserved() == ["agent:removed"]
+    await works.database.write(lambda tx: workers.add(tx, "x", ["agent:removed"], "here", 1, 1.0))
+    assert await works.engine.unserved() == []

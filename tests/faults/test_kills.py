@@ -1,0 +1,118 @@
+"""A process is killed at each point where that matters; the next one comes to the end as if nothing had happened."""
+
+from collections import Counter
+
+import pytest
+
+from musterd.core.events import Event
+from musterd.core.faults import POINTS
+from musterd.store import events
+from musterd.store.database import drive
+from tests.support.crashes import Shown, check_calls, check_told
+from tests.support.process import Site, until
+
+LATER = ("claiming", "claimed", "handing_over", "handed_over", "taking_over", "taken_over")
+ALONG_THE_RUN = [name for name in POINTS if name not in LATER]
+TASK = '[[TOOL mark {"n": 1}]]'
+MESSAGE = '[[DELEGATE helper: <TOOL mark {"n": 1}>]]'
+CALLS = {"t0/m": f"model {MESSAGE} #0", "t1/m": f"model {MESSAGE} #1"}
+CALLS |= {"t0/c0/t0/m": f"model {TASK} #0", "t0/c0/t1/m": f"model {TASK} #1"}
+SECOND_TIME = ("asked", "recorded")
+
+
+def stored_calls(site: Site, run_id: str) -> set[str]:
+    """The model calls whose answers are stored, and the tool call."""
+    rows = site.select("SELECT path FROM journal WHERE root_id = :root AND result IS NOT NULL", root=run_id)
+    return {CALLS.get(row["path"], row["path"]) for row in rows}
+
+
+def calls(site: Site) -> Counter[str]:
+    """How often each was made; the tool's under its path, by its one key."""
+    counts = site.counts()
+    marks = [line for line in counts if line.startswith("mark ")]
+    assert len(marks) <= 1, "the same call has the same key on every attempt"
+    return Counter({"t0/c0/t0/c0" if line in marks else line: n for line, n in counts.items()})
+
+
+def told(site: Site, run_id: str) -> list[tuple[int, Event]]:
+    with site.tx() as tx:
+        return drive(events.every(tx, run_id))
+
+
+def check_end(site: Site, run_id: str, stored: set[str], made: Counter[str]) -> None:
+    """The run ended once, what was stored was not done again, what was under way was done once more at most."""
+    after = calls(site)
+    for call, count in after.items():
+        assert count <= made[call] + (0 if call in stored else 1), f"{call} was made {count} times"
+    assert set(after) == {*CALLS.values(), "t0/c0/t0/c0"}
+    events_told = told(site, run_id)
+    check_told(events_told)
+    check_calls(events_told)
+    shown = Shown()
+    for index, event in events_told:
+        shown.read(index, event)
+    assert shown.text(run_id) == "Done: Done: marked 1"
+    assert [event.kind.value for _, event in events_told if event.run_id == run_id][-1] == "run_completed"
+    assert site.select("SELECT count(*) AS n FROM runs WHERE parent_id IS NULL") == [{"n": 1}]
+    assert site.run(run_id)["holder"] is None
+
+
+@pytest.mark.parametrize(
+    "point, n",
+    [(name, 1) for name in ALONG_THE_RUN] + [(name, 2) for name in SECOND_TIME],
+    ids=lambda value: str(value),
+)
+def test_killed_along_the_run(site: Site, point: str, n: int) -> None:
+    first = site.serve(fault=f"{point}:{n}:kill")
+    first.post(MESSAGE, "r1", "teams/desk")
+    first.died()
+    stored, made = stored_calls(site, "r1"), calls(site)
+    was_accepted = site.state("r1") != ""
+    assert was_accepted == (point != "accepting")
+    second = site.serve()
+    if not was_accepted:
+        second.accepted(MESSAGE, "r1", "teams/desk")
+    view = second.ended("r1", "teams/desk")
+    assert (view["status"], view["content"]) == ("COMPLETED", "Done: Done: marked 1")
+    check_end(site, "r1", stored, made)
+
+
+@pytest.mark.parametrize("point", ["claiming", "claimed"])
+def test_killed_at_a_claim(site: Site, point: str) -> None:
+    accepting = site.serve("--no-worker")
+    accepting.accepted(MESSAGE, "r1", "teams/desk")
+    accepting.kill()
+    site.work(fault=f"{point}:1:kill").died()
+    assert site.state("r1") == ("ready" if point == "claiming" else "running")
+    second = site.serve()
+    assert second.ended("r1", "teams/desk")["status"] == "COMPLETED"
+    check_end(site, "r1", set(), Counter())
+
+
+@pytest.mark.parametrize("point", ["handing_over", "handed_over"])
+def test_killed_at_a_hand_over(site: Site, point: str) -> None:
+    first = site.serve(fault=f"{point}:1:kill")
+    first.accepted('[[TOOL hold {"name": "go"}]]', "r1")
+    site.reached("go")
+    first.popen.terminate()
+    until(first.is_closed, "it takes no more connections")
+    site.release("go")
+    first.died()
+    assert site.state("r1") == ("running" if point == "handing_over" else "ready")
+    view = site.serve().ended("r1")
+    assert (view["status"], view["content"]) == ("COMPLETED", "Done: held go")
+    assert site.counts()["hold go"] == 1, "its result was stored before"
+
+
+@pytest.mark.parametrize("point", ["taking_over", "taken_over"])
+def test_killed_while_it_takes_over(site: Site, point: str) -> None:
+    first = site.serve()
+    first.accepted('[[TOOL hold {"name": "go"}]]', "r1", session_id="s1")
+    site.reached("go")
+    first.kill()
+    with pytest.raises(AssertionError):
+        site.work(fault=f"{point}:1:kill")
+    assert site.state("r1") == ("running" if point == "taking_over" else "ready")
+    view = site.serve().ended("r1")
+    assert view["status"] == "PAUSED", "nobody can say whether the tool's call happened"
+    assert site.run("r1")["crashes_in_all"] == 1

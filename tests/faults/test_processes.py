@@ -1,0 +1,190 @@
+"""Several processes on one file: they take over from each other, hear of each other, and never write for another."""
+
+import signal
+import threading
+from typing import Any
+
+import httpx2
+import pytest
+
+from musterd.core import clock
+from tests.support.http import read_stream
+from tests.support.process import Process, Site, until
+
+QUICK: dict[str, Any] = {"beat_seconds": 0.05, "upkeep_seconds": 0.05, "dead_seconds": 0.6}
+WAIT = '[[TOOL wait {"name": "go"}]]'
+TABLES = ("runs", "journal", "run_events", "run_io")
+
+
+def records(site: Site) -> list[list[dict[str, Any]]]:
+    """Everything that an attempt writes."""
+    return [site.select(f"SELECT * FROM {table} ORDER BY 1, 2") for table in TABLES]  # noqa: S608 - constants
+
+
+def test_a_killed_ones_runs_are_taken_over_while_the_other_runs(site: Site) -> None:
+    first, second = site.serve(), site.serve()
+    site.folder.joinpath("go").touch()
+    first.accepted("[[SLEEP 60000]]", "r0", session_id="s0")
+    first.accepted('[[TOOL hold {"name": "never"}]]', "r1")
+    site.reached("never")
+    first.kill()
+    assert second.ended("r1")["status"] == "PAUSED"
+    until(lambda: site.run("r0")["state"] == "running" and site.run("r0")["attempt"] == 2, "the other goes on too")
+    assert site.run("r0")["worker"] == site.select("SELECT id FROM workers")[0]["id"], "the dead one is forgotten"
+
+
+@pytest.mark.parametrize("point", ["asked:1", "recording:1", "settling:1"])
+def test_one_that_comes_back_from_the_dead_writes_nothing(site: Site, point: str) -> None:
+    site.release("go")
+    first = site.serve(fault=f"{point}:stop", **QUICK)
+    first.post(WAIT, "r1", seconds=1)  # where it stands still before it answers, the run is there all the same
+    until(first.has_stopped, "it stands still")
+    second = site.serve(**QUICK)
+    view = second.ended("r1")
+    assert (view["status"], view["attempts"], view["content"]) == ("COMPLETED", 2, "Done: waited go")
+    before = records(site)
+    first.signal(signal.SIGCONT)
+    until(lambda: "attempt lost its run" in first.log, "it notices")
+    until(lambda: len(site.select("SELECT id FROM workers")) == 2, "it is announced again")
+    assert records(site) == before
+    first.accepted("[[SAY back]]", "r2", session_id="s2")
+    view = first.http.get("/agents/solo/runs/r2", params={"session_id": "s2", "wait": 30}).json()
+    assert (view["status"], view["content"]) == ("COMPLETED", "back")
+
+
+def test_a_blocked_event_loop_is_not_death(site: Site) -> None:
+    first = site.serve(**QUICK)
+    second = site.serve(**QUICK)
+    (worker,) = site.select("SELECT id, beat FROM workers WHERE pid = :pid", pid=first.popen.pid)
+    first.post('[[TOOL block {"name": "go"}]]', "r1")
+    site.reached("go")
+
+    def beats() -> int:
+        (row,) = site.select("SELECT beat FROM workers WHERE id = :id", id=worker["id"])
+        return int(row["beat"])
+
+    before = beats()
+    until(lambda: beats() > before + 20, "its thread goes on")
+    site.release("go")
+    view = second.ended("r1")
+    assert (view["status"], view["attempts"]) == ("COMPLETED", 1)
+
+
+def test_a_cancel_comes_to_any_process(site: Site) -> None:
+    first, second = site.serve(), site.serve()
+    until(lambda: len(site.select("SELECT id FROM workers")) == 2, "both are announced")
+    first.accepted("[[SLEEP 60000]]", "r1")
+    until(lambda: site.counts()["model [[SLEEP 60000]] #0"], "the model is asked")
+    began = clock.monotonic()
+    answer = second.http.post("/agents/solo/runs/r1/cancel")
+    assert answer.json()["status"] == "CANCELLED"
+    assert clock.monotonic() - began < 4, "the answer is that of a run that has stopped"
+    assert site.run("r1")["state"] == "cancelled"
+
+
+def test_one_accepts_and_streams_what_another_drives(site: Site) -> None:
+    front = site.serve("--no-worker")
+    front.accepted("[[SAY early]]", "r0", session_id="s0")
+    waiting = front.http.get("/-/ready")
+    assert waiting.status_code == 503
+    assert "agent:solo" in waiting.json()["detail"]
+    site.work()
+    until(lambda: site.state("r0") == "completed", "what waited is driven")
+    assert front.http.get("/-/ready").status_code == 200
+    streamed = front.http.post(
+        "/teams/desk/runs", data={"message": "[[DELEGATE helper: <WORDS 20 5>]]", "run_id": "r1"}
+    )
+    found = read_stream(streamed.text)
+    assert found[-1]["event"] == "TeamRunCompleted"
+    stored = site.select("SELECT sum(count) AS n FROM run_events WHERE root_id = 'r1'")
+    assert [event["event_index"] for event in found] == list(range(stored[0]["n"])), "all of them, each once"
+    answer = front.http.post("/agents/solo/runs", data={"message": "[[SAY whole]]", "stream": "false"})
+    assert (answer.status_code, answer.json()["content"]) == (200, "whole")
+
+
+def test_a_copy_is_looked_at_and_not_run(site: Site) -> None:
+    first = site.serve()
+    first.accepted('[[TOOL hold {"name": "go"}]]', "r1")
+    first.accepted("[[SAY next]]", "r2")
+    site.reached("go")
+    first.kill()
+    before = records(site)
+    copy = site.serve("--no-recover", **QUICK)
+    assert copy.http.get("/agents/solo/runs/r1?session_id=s1").json()["status"] == "RUNNING"
+    copy.accepted("[[SAY new]]", "r3", session_id="s3")
+    third = site.serve("--no-worker", "--no-recover", **QUICK)
+    assert third.http.get("/agents/solo/runs/r3?session_id=s3").json()["status"] == "PENDING"
+    assert copy.http.get("/agents/solo/runs/r2?session_id=s1").json()["status"] == "PENDING"
+    after = records(site)
+    assert [row for row in after[0] if row["run_id"] != "r3"] == before[0]
+    copy.signal(signal.SIGTERM)
+    assert copy.exit_code() == 0
+
+
+# Stopping
+
+
+def begin_in_tool(site: Site, process: Process) -> None:
+    """A run that is in its tool."""
+    process.accepted('[[TOOL hold {"name": "go"}]]', "r1")
+    site.reached("go")
+
+
+def test_a_step_under_way_may_finish(site: Site) -> None:
+    first = site.serve()
+    begin_in_tool(site, first)
+    first.signal(signal.SIGTERM)
+    until(first.is_closed, "it takes no more requests")
+    site.release("go")
+    assert first.exit_code() == 0
+    run = site.run("r1")
+    assert (run["state"], run["crashes"], run["holder"], run["worker"]) == ("ready", 0, "s1", None)
+    steps = site.select("SELECT path, state FROM journal ORDER BY path")
+    assert steps == [{"path": path, "state": "completed"} for path in ("p", "t0/c0", "t0/m")]
+    assert site.select("SELECT id FROM workers") == []
+    view = site.serve().ended("r1")
+    assert (view["status"], view["attempts"]) == ("COMPLETED", 2)
+    assert site.counts()["hold go"] == 1
+
+
+@pytest.mark.parametrize("seconds, signals", [("0.1", 1), ("60", 2)])
+def test_what_takes_longer_is_cut_off(site: Site, seconds: str, signals: int) -> None:
+    first = site.serve(drain_seconds=seconds)
+    begin_in_tool(site, first)
+    first.signal(signal.SIGTERM)
+    if signals == 2:
+        until(first.is_closed, "it takes no more requests")
+        first.signal(signal.SIGTERM)
+    assert first.exit_code() == 0
+    run = site.run("r1")
+    assert (run["state"], run["crashes"]) == ("ready", 0)
+    view = site.serve().ended("r1")
+    assert view["status"] == "PAUSED", "nobody can say whether the tool's call happened"
+
+
+def test_those_who_wait_are_told_where_to_look(site: Site) -> None:
+    first = site.serve()
+    data = {"message": '[[TOOL hold {"name": "go"}]]', "run_id": "r1", "session_id": "s1"}
+    with first.http.stream("POST", "/agents/solo/runs", data=data) as streamed:
+        site.reached("go")
+        first.signal(signal.SIGTERM)
+        text = "".join(streamed.iter_text())
+    assert [event["event"] for event in read_stream(text)][-1] == "ToolCallStarted", "it ends without an end event"
+    site.release("go")
+    assert first.exit_code() == 0
+    assert site.run("r1")["cancel_requested_at"] is None
+
+
+def test_a_waiting_request_gets_a_receipt(site: Site) -> None:
+    first, answers = site.serve(), list[httpx2.Response]()
+    data = {"message": '[[TOOL hold {"name": "go"}]]', "run_id": "r1", "session_id": "s1", "stream": "false"}
+    asking = threading.Thread(target=lambda: answers.append(first.http.post("/agents/solo/runs", data=data)))
+    asking.start()
+    site.reached("go")
+    first.signal(signal.SIGTERM)
+    asking.join()
+    site.release("go")
+    assert first.exit_code() == 0
+    (answer,) = answers
+    assert answer.status_code == 202
+    assert answer.headers["location"] == "/agents/solo/runs/r1?session_id=s1"

@@ -1,0 +1,191 @@
+"""Real server processes: ``python -m musterd serve``, killed and started again on one file."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from musterd.core import clock
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_SECONDS = 30.0
+LOOK_SECONDS = 0.02
+
+APP = '''
+import os, threading, time
+from musterd import Agent, Team, tool
+
+MODEL = os.environ.get("TEST_MODEL", "scripted")
+
+@tool
+def stay() -> str:
+    """Stay for ever."""
+    open(os.environ["TEST_MARK"], "w").close()
+    threading.Event().wait()
+    return "never"
+
+helper = Agent(id="helper", name="Helper", role="Helps")
+desk = Team(id="desk", name="Desk", model=MODEL, members=[helper], tools=[stay])
+'''
+
+
+def until(fact: Callable[[], bool], what: str) -> None:
+    """Look until ``fact`` holds; fail where it never does."""
+    deadline = clock.monotonic() + PATIENCE_SECONDS
+    waiting = threading.Event()
+    while not fact():
+        assert clock.monotonic() < deadline, f"not within {PATIENCE_SECONDS} s: {what}"
+        waiting.wait(LOOK_SECONDS)
+
+
+@dataclass
+class Process:
+    """One server process.
+
+    :param db: its file.
+    :param env: variables above the test's own.
+    :param sessions: of the runs that were started so far, on any process of the file.
+    """
+
+    app: Path
+    db: Path
+    env: dict[str, str] = field(default_factory=dict)
+    sessions: dict[str, str] = field(default_factory=dict)
+    process: "subprocess.Popen[str]" = field(init=False)
+    port: int = 0
+
+    def start(self) -> "Process":
+        """Start it and wait until it serves."""
+        command = [
+            sys.executable,
+            "-m",
+            "musterd",
+            "serve",
+            str(self.app),
+            "--port",
+            "0",
+            "--db",
+            f"sqlite:///{self.db}",
+        ]
+        log = self.db.with_suffix(".log").open("a")
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT, env={**os.environ, **self.env}
+        )
+        log.close()
+        assert self.process.stdout is not None
+        said = self.process.stdout.readline()
+        assert said.startswith("musterd: serving on "), said or self.log
+        self.port = int(said.strip().rsplit(":", 1)[1])
+        return self
+
+    @property
+    def log(self) -> str:
+        """What it logged."""
+        return self.db.with_suffix(".log").read_text()
+
+    def kill(self) -> None:
+        """Kill it, as the kernel does."""
+        self.process.kill()
+        self.process.wait()
+        self._close()
+
+    def terminate(self) -> int:
+        """Ask it to stop, and wait; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(PATIENCE_SECONDS)
+        self._close()
+        return code
+
+    def _close(self) -> None:
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+    def ask(self, method: str, path: str, form: dict[str, str] | None = None) -> tuple[int, Any]:
+        """One request; the status and the JSON of the answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
+        with contextlib.closing(connection):
+            body = urllib.parse.urlencode(form) if form else None
+            headers = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            data = answer.read()
+            return answer.status, json.loads(data) if data else None
+
+    def post(self, message: str, run_id: str, session: str = "s1") -> str:
+        """Start a run in the background; its status."""
+        form = {"message": message, "run_id": run_id, "session_id": session, "background": "true", "stream": "false"}
+        status, body = self.ask("POST", "/teams/desk/runs", form)
+        assert status == 202, body
+        self.sessions[run_id] = session
+        return str(body["status"])
+
+    def get(self, run_id: str, wait: int = 0) -> dict[str, Any]:
+        """The run as it stands, or after it has ended."""
+        status, body = self.ask("GET", f"/teams/desk/runs/{run_id}?wait={wait}&session_id={self.sessions[run_id]}")
+        assert status == 200, body
+        return dict(body)
+
+    def end_of(self, run_id: str) -> dict[str, Any]:
+        """The run once it has ended."""
+        found: dict[str, Any] = {}
+
+        def has_ended() -> bool:
+            found.update(self.get(run_id))
+            return found["status"] in ("COMPLETED", "ERROR", "CANCELLED")
+
+        until(has_ended, f"the end of {run_id}")
+        return found
+
+
+@dataclass
+class Site:
+    """A folder with an app and a file, and the processes that were started on it."""
+
+    folder: Path
+    env: dict[str, str] = field(default_factory=dict)
+    started: list[Process] = field(default_factory=list)
+    sessions: dict[str, str] = field(default_factory=dict)
+
+    def start(self, **env: str) -> Process:
+        """One more process on the file."""
+        app = self.folder / "app.py"
+        app.write_text(APP)
+        mark = {"TEST_MARK": str(self.mark)}
+        process = Process(app, self.folder / "musterd.db", {**mark, **self.env, **env}, self.sessions).start()
+        self.started.append(process)
+        return process
+
+    @property
+    def mark(self) -> Path:
+        """The file that a tool leaves once it has begun."""
+        return self.folder / "mark"
+
+    @property
+    def workers(self) -> list[str]:
+        """The lock files of workers."""
+        return [found.name for found in self.folder.iterdir() if ".worker-" in found.name]
+
+    def close(self) -> None:
+        """Leave no process behind."""
+        for process in self.started:
+            if process.process.poll() is None:
+                process.kill()
+
+
+@contextlib.contextmanager
+def site(folder: Path, **env: str) -> Iterator[Site]:
+    """A place for processes, none of which is left at the end."""
+    found = Site(folder, env)
+    try:
+        yield found
+    finally:
+        found.close()
