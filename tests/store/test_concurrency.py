@@ -109,8 +109,8 @@ async def test_a_worker_that_two_take_over_is_taken_over_once(records: Records) 
         records.database.write(lambda tx: workers.release_runs(tx, "w1", 900.0, crashed=True)) for _ in range(4)
     ]
     found = await asyncio.gather(*take_over)
-    assert sorted(run.run_id for ready, _ in found for run in ready) == ["r0", "r2", "r3", "r5"]
-    assert sorted(name for _, promoted in found for name in promoted) == ["next1", "next4"]
+    assert sorted(run.run_id for released in found for run in released.ready) == ["r0", "r2", "r3", "r5"]
+    assert sorted(str(done.promoted) for released in found for done in released.ended) == ["next1", "next4"]
     assert {row["crashes"] for row in await records.select("SELECT crashes FROM runs WHERE state = 'ready'")} == {0, 1}
     await assert_sound(records)
 

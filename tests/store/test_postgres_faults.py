@@ -96,7 +96,7 @@ async def test_a_transaction_that_loses_its_connection_begins_again(database: Po
         return count
 
     assert await database.write(work) == 1
-    assert (tries, await database.read(workers.known)) == (2, ["try 2"])
+    assert (tries, list(await database.read(workers.known))) == (2, ["try 2"])
 
 
 @pytest.mark.parametrize("stands", [True, False], ids=["it stands", "it does not"])
@@ -151,7 +151,7 @@ async def test_a_standby_is_named_as_such(database: PostgresDatabase, server: Ou
     with capture_logs() as logs, pytest.raises(StoreUnavailable):
         await add(database, "a")
     assert logs[-1]["what"] == "the server is a read-only standby"
-    assert await database.read(workers.known) == [], "reads go on"
+    assert await database.read(workers.known) == {}, "reads go on"
 
 
 async def test_whoever_stops_waiting_does_not_stop_the_write(database: PostgresDatabase) -> None:
@@ -169,7 +169,7 @@ async def test_whoever_stops_waiting_does_not_stop_the_write(database: PostgresD
     go.set()
     await database.close()
     await database.open()
-    assert await database.read(workers.known) == ["a"]
+    assert list(await database.read(workers.known)) == ["a"]
 
 
 async def test_a_closed_database_says_so(postgres_url: str) -> None:
@@ -199,7 +199,7 @@ async def test_a_store_function_that_hides_a_failure_commits_nothing(database: P
 
     with pytest.raises(RuntimeError, match="went on after"):
         await database.write(work)
-    assert await database.read(workers.known) == []
+    assert await database.read(workers.known) == {}
 
 
 async def test_every_connection_busy_is_said(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

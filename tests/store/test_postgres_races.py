@@ -77,7 +77,7 @@ def cancelling(run_id: str) -> Work[cancels.Cancelled | None]:
     return lambda tx: cancels.request(tx, run_id, "alice", 502.0)
 
 
-def releasing(worker: str = "w1") -> Work[tuple[list[RunRow], list[str]]]:
+def releasing(worker: str = "w1") -> Work[workers.Released]:
     return lambda tx: workers.release_runs(tx, worker, 503.0, crashed=True)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from musterd.core import clock, jsontext
+from musterd.core import clock, faults, jsontext
 from musterd.core.errors import InvalidInput, NotFound, StoreUnavailable
 from musterd.core.records import Caller, Input, RunRow, RunView, StepRow
 from musterd.core.requirements import Decision
