@@ -149,6 +149,7 @@ async def test_readers_of_a_real_run_are_shown_the_same(engines: Engines, model:
 
 
 async def test_long_stories_are_read_page_by_page(works: Works) -> None:
+    works.records.worker = works.engine.worker  # one that nobody knows is taken for dead
     run = await works.records.started("r1")
     for number in range(450):
         await works.records.append(run, events=[Event(EventKind.CONTENT, "r1", 1.0, {"text": str(number)})])
