@@ -180,7 +180,7 @@ class Crowd:
 
     async def take_over(self) -> None:
         worker, now = self.chance.choice(["w1", "w2"]), self.records.now
-        await self.records.database.write(lambda tx: workers.release_runs(tx, worker, now, crashed=True))
+        await self.records.database.write(lambda tx: workers.release_runs(tx, worker, now, crashed=False))
 
     async def act(self, times: int) -> None:
         acts: list[Callable[[], Awaitable[None]]] = [self.accept, self.claim, self.append, self.settle]
@@ -190,7 +190,7 @@ class Crowd:
     async def finish(self) -> None:
         """Take over what is left and drive it to its end."""
         for worker in ("w1", "w2"):
-            await self.records.database.write(lambda tx, w=worker: workers.release_runs(tx, w, 1.0, crashed=True))  # type: ignore[misc]
+            await self.records.database.write(lambda tx, w=worker: workers.release_runs(tx, w, 1.0, crashed=False))  # type: ignore[misc]
         while claimed := await self.records.claim(50):
             for run in claimed:
                 await self._settle(run, RunState.COMPLETED)

@@ -198,7 +198,7 @@ async def test_a_take_over_waits_for_an_append_and_the_next_attempt_goes_on_behi
     batch = Batch(events=[delta("r1")] * 3)
     async with held(records, lambda tx: attempts.append(tx, lease_of(run), batch)):
         taking = await waiting(records, records.database.write(releasing()))
-    assert [found.run_id for found in (await taking)[0]] == ["r1"]
+    assert [found.run_id for found in (await taking).ready] == ["r1"]
     (again,) = await records.claim(worker="w2")
     assert await records.append(again, events=[delta("r1")]) == 3
 
@@ -207,7 +207,7 @@ async def test_a_take_over_that_comes_with_the_end_takes_nothing(records: Record
     run = await records.started("r1")
     async with held(records, settling(run)):
         taking = await waiting(records, records.database.write(releasing()))
-    assert await taking == ([], [])
+    assert await taking == workers.Released()
     assert await records.states() == {"r1": "completed"}
 
 
