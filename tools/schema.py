@@ -1,6 +1,6 @@
 """Render src/musterd/store/schema_sqlite.sql: what all migrations make together, for a first start.
 
-    python tools/schema.py
+python tools/schema.py
 """
 
 import tempfile
