@@ -26,7 +26,9 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 7777,
-    db: Annotated[str | None, Parameter(help="sqlite:///file, sqlite:////absolute/file [MUSTERD_DB]")] = None,
+    db: Annotated[
+        str | None, Parameter(help="sqlite:///file, sqlite:////absolute/file, postgresql://… [MUSTERD_DB]")
+    ] = None,
     insecure: Annotated[bool, Parameter(help="Serve beyond loopback without a key.")] = False,
     worker: bool = True,
     recover: bool = True,
@@ -58,7 +60,9 @@ def work(
     source: str,
     /,
     *,
-    db: Annotated[str | None, Parameter(help="sqlite:///file, sqlite:////absolute/file [MUSTERD_DB]")] = None,
+    db: Annotated[
+        str | None, Parameter(help="sqlite:///file, sqlite:////absolute/file, postgresql://… [MUSTERD_DB]")
+    ] = None,
 ) -> int:
     """Drive the runs of SOURCE's agents and teams that a server on the same database accepts.
 

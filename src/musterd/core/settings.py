@@ -20,7 +20,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MUSTERD_", frozen=True, extra="ignore", populate_by_name=True)
 
     db: str = "sqlite:///musterd.db"
-    """Where the records live: ``sqlite:///relative/path``, ``sqlite:////absolute/path``."""
+    """Where the records live: ``sqlite:///relative/path``, ``sqlite:////absolute/path``,
+    ``postgresql://user@host/name``."""
     db_connections: Count = 10
     """Connections to Postgres that a process opens at most."""
     db_prepares: bool = True
