@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.abc
 import importlib.machinery
 import ipaddress
 import os
+import sqlite3
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
     from types import ModuleType
 
 OWN_SETTINGS = ("OS_SECURITY_KEY", "DOCS_ENABLED")
@@ -96,3 +99,15 @@ def loopback_models() -> Iterator[None]:
 
     with override_allow_model_requests(True):
         yield
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database without records, to be copied: making one takes half a second."""
+    from musterd.store.upgrade import upgrade_sqlite  # not before the environment is bare
+
+    path = tmp_path_factory.mktemp("template") / "musterd.db"
+    upgrade_sqlite(path)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path

@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -11,21 +10,10 @@ from typing import Any
 import pytest
 
 from musterd import Agent
-from musterd.store.upgrade import upgrade_sqlite
 from tests.support.engine import Works, running, works_on
 from tests.support.held_model import HeldModel
 
 Engines = Callable[..., AbstractAsyncContextManager[Works]]
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database without records."""
-    path = tmp_path_factory.mktemp("template") / "musterd.db"
-    upgrade_sqlite(path)
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return path
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Servers for the flow tests: each test has its own, on a file of its own."""
 
 import contextlib
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ from typing import Any
 import pytest
 import structlog
 
-from musterd.store.upgrade import upgrade_sqlite
 from tests.support.app import Serve, app_on, copied_file, in_process, on_loopback
 from tests.support.held_model import HeldModel
 from tests.support.http import House
@@ -24,20 +22,10 @@ def plain_log() -> None:
     )
 
 
-@pytest.fixture(scope="session")
-def database_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database without records."""
-    path = tmp_path_factory.mktemp("template") / "musterd.db"
-    upgrade_sqlite(path)
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return path
-
-
 @pytest.fixture
-def database(database_template: Path, tmp_path: Path) -> Path:
+def database(template: Path, tmp_path: Path) -> Path:
     """The test's own database."""
-    return copied_file(database_template, tmp_path)
+    return copied_file(template, tmp_path)
 
 
 @pytest.fixture

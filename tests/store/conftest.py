@@ -1,8 +1,6 @@
 """The store's contract is one suite: every database that it runs on is a parameter here."""
 
-import contextlib
 import shutil
-import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,25 +10,14 @@ import pytest
 from musterd.store.database import Database
 from musterd.store.postgres import PostgresDatabase
 from musterd.store.sqlite import SqliteDatabase
-from musterd.store.upgrade import upgrade_sqlite
 from tests.support.postgres import PostgresServer
 from tests.support.store import Records
 
 
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database without records."""
-    path = tmp_path_factory.mktemp("template") / "musterd.db"
-    upgrade_sqlite(path)
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return path
-
-
 @pytest.fixture
-def sqlite_file(sqlite_template: Path, tmp_path: Path) -> Path:
+def sqlite_file(template: Path, tmp_path: Path) -> Path:
     """The test's own file."""
-    return Path(shutil.copy(sqlite_template, tmp_path))
+    return Path(shutil.copy(template, tmp_path))
 
 
 @pytest.fixture(scope="session")

@@ -95,11 +95,11 @@ HOT: dict[Statement, Mapping[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def big(sqlite_template: Path) -> Iterator[sqlite3.Connection]:
+def big(template: Path) -> Iterator[sqlite3.Connection]:
     """A copy in memory of the schema, with many runs in 10 sessions: most are over, a thousand each wait."""
     with closing(sqlite3.connect(":memory:")) as connection:
-        with closing(sqlite3.connect(sqlite_template)) as template:
-            template.backup(connection)
+        with closing(sqlite3.connect(template)) as source:
+            source.backup(connection)
         others = [name for name in RUN_FIELDS if name not in ("run_id", "session_id", "lane", "seq", "state")]
         kept = {"root_id": "'r' || :n", "parent_id": "NULL", "component_kind": "'agent'", "component_id": "'solo'"}
         kept |= {"queued_at": ":n", "created_at": ":n", "worker": "CASE WHEN :n % 1000 = 0 THEN 'w' END"}
