@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Coroutine
+from contextvars import Context
 from dataclasses import dataclass
 
 import structlog
@@ -309,7 +310,7 @@ class EmbeddedEngine:
             self._early_cancels.discard(run.run_id)
             attempt.cancel()
         self._slots.live += 1
-        self._live[run.run_id] = _Live(attempt, asyncio.create_task(self._execute(run, attempt)))
+        self._live[run.run_id] = _Live(attempt, asyncio.create_task(self._execute(run, attempt), context=Context()))
 
     async def _execute(self, run: RunRow, attempt: Attempt) -> None:
         settled = None

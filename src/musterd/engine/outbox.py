@@ -203,7 +203,7 @@ class Outbox:
 
     def _window_over(self) -> None:
         self._timer = None
-        if self._window is None or self._window.done():
+        if self._window is None:
             self._window = self._commit_soon()
         else:  # the last window is still being stored
             self._start_timer()
@@ -220,6 +220,8 @@ class Outbox:
 
     def _committed(self, task: "asyncio.Task[None]") -> None:
         self._commits.discard(task)
+        if task is self._window:
+            self._window = None
         if not task.cancelled() and task.exception() is not None:
             self.on_failed()
 

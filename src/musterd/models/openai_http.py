@@ -41,7 +41,7 @@ from pydantic_ai.settings import ModelSettings
 from yarl import URL
 
 from musterd.core.settings import Settings
-from musterd.models.openai_http_body import encode
+from musterd.models.openai_http_body import Body
 from musterd.models.openai_http_failures import as_request, as_response, connection_error
 from musterd.models.openai_http_model import ChatModel
 from musterd.models.openai_http_pool import Pool, limits, proxy_for
@@ -164,7 +164,7 @@ class _Completions(AsyncCompletions):
         :raises APITimeoutError: it took longer than allowed.
         :raises APIConnectionError: it could not be reached, or what it answered is no answer.
         """
-        body = encode(parameters, extra_body)
+        body = Body(parameters, extra_body)
         url, headers = self._url(extra_query), self._all_headers(extra_headers)
         allowed, between = self._limits if isinstance(timeout, NotGiven) else limits(self._settings, timeout)
         session = await self._pool.session()

@@ -7,6 +7,8 @@ from datetime import date
 from typing import Any, cast
 
 import pydantic
+from aiohttp import Payload
+from aiohttp.abc import AbstractStreamWriter
 from openai import NotGiven, Omit
 
 _ABSENT = (NotGiven, Omit)
@@ -32,6 +34,40 @@ def _plain(value: Any) -> Any:
 
 
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_plain)
+
+
+class Body(Payload):
+    """A request's body that is not kept once it is sent: a run waits long for its model, and holds its history
+    once already. It is encoded again where it has to be sent again, to where the provider redirects.
+
+    :raises TypeError: a value has no JSON form.
+    :raises ValueError: a number is not finite.
+    """
+
+    _autoclose = True
+
+    def __init__(self, parameters: Mapping[str, Any], extra: object) -> None:
+        encoded = encode(parameters, extra)
+        super().__init__(encoded, content_type="application/json")
+        self._size = len(encoded)
+        self._parameters = parameters
+        self._extra = extra
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """The body as text."""
+        return self._bytes().decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Send the body."""
+        await self.write_with_length(writer, None)
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Send the first ``content_length`` bytes of the body; None: all."""
+        encoded, self._value = self._bytes(), None
+        await writer.write(encoded if content_length is None else encoded[:content_length])
+
+    def _bytes(self) -> bytes:
+        return encode(self._parameters, self._extra) if self._value is None else self._value
 
 
 def encode(parameters: Mapping[str, Any], extra: object) -> bytes:

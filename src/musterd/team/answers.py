@@ -1,12 +1,9 @@
-"""Answers of a given form: how the model is asked for one, and whether what it said has it."""
+"""Answers of a given form: which one a run wants, and whether what the model said has it."""
 
 import json
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ValidationError
-from pydantic_ai.models import Model, ModelRequestParameters
-from pydantic_ai.output import OutputObjectDefinition
-from pydantic_ai.tools import ToolDefinition
 
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.specs import Component, named_schema
@@ -68,24 +65,6 @@ def wanted_form(component: Component, asked: JsonObject | None) -> AnswerForm | 
         return None
     given = component.spec.output_schema
     return AnswerForm(name=declared[0], schema=declared[1], model_class=given if isinstance(given, type) else None)
-
-
-def parameters(tools: list[ToolDefinition], form: AnswerForm | None, model: Model) -> ModelRequestParameters:
-    """What a model call is asked for: tools, and the form of the answer in the way that the model takes it best."""
-    if form is None:
-        return ModelRequestParameters(function_tools=tools)
-    if model.profile.get("supports_json_schema_output", False):
-        definition = OutputObjectDefinition(json_schema=form.schema, name=form.name)
-        return ModelRequestParameters(function_tools=tools, output_mode="native", output_object=definition)
-    final = ToolDefinition(
-        name=FINAL_TOOL,
-        description="Give the final answer. Call it once, when everything else is done.",
-        parameters_json_schema=form.schema,
-        kind="output",
-    )
-    return ModelRequestParameters(
-        function_tools=tools, output_mode="tool", output_tools=[final], allow_text_output=False
-    )
 
 
 def _unfenced(text: str) -> str:

@@ -13,7 +13,6 @@ from pydantic_ai.messages import (
     ToolCallPart,
     ToolReturnPart,
 )
-from pydantic_ai.tools import ToolDefinition
 
 from musterd.core import clock
 from musterd.core.errors import LimitReached, RunFailed
@@ -23,12 +22,13 @@ from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import Output, StepKind
 from musterd.models.call import ModelAnswer
 from musterd.team import state
-from musterd.team.answers import CORRECTIONS, FINAL_TOOL, AnswerInvalid, parameters, wanted_form
+from musterd.team.answers import CORRECTIONS, FINAL_TOOL, AnswerInvalid, wanted_form
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.conversation import NOTES, Conversation
+from musterd.team.offer import parameters, tool_digests
 from musterd.team.prompts import system_prompt
 from musterd.team.toolbox import Toolbox
-from musterd.team.world import World, digest, fingerprint
+from musterd.team.world import World, fingerprint
 
 
 class Loop:
@@ -104,8 +104,7 @@ class Loop:
     def _prepare(self) -> None:
         """Take from the world what the run needs, once, and record it."""
         run = self.run
-        definitions = self._toolbox.definitions
-        self._parameters = parameters(definitions, self._form, self._model)
+        self._parameters = parameters(run.component, self._form, self._model)
         taken = self.world.steps.prepared(
             run.at("p"),
             fingerprint(StepKind.PREPARE, run.component.id, "", None),
@@ -117,7 +116,7 @@ class Loop:
                 "state": state.copied(run.state),
                 "history_runs": list(run.history_runs),
                 "members": [member.id for member in run.component.members],
-                "tools": {tool.name: _schema_digest(tool) for tool in definitions},
+                "tools": dict(tool_digests(run.component)),
             },
         )
         run.state.clear()
@@ -257,10 +256,6 @@ def _make_storable(response: ModelResponse) -> None:
     for part in response.parts:
         if isinstance(part, TextPart | ThinkingPart):
             part.content = storable(part.content)
-
-
-def _schema_digest(tool: ToolDefinition) -> str:
-    return digest(tool.name, repr(tool.parameters_json_schema))
 
 
 def _reasoning(conversation: Conversation) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pydantic_ai.messages import ToolCallPart
-from pydantic_ai.tools import ToolDefinition
 
 from musterd.core import clock, jsontext
 from musterd.core.errors import HandedOver
@@ -20,8 +19,9 @@ from musterd.core.requirements import Requirement, RequirementKind
 from musterd.specs import Component, Tool, ToolArgumentsInvalid
 from musterd.team import state
 from musterd.team.assignment import Assignment, Progress
-from musterd.team.delegation import DELEGATE, Driven, delegation_tool, drive_member, member_start
+from musterd.team.delegation import DELEGATE, Driven, drive_member, member_start
 from musterd.team.functions import call_function
+from musterd.team.offer import tools_of
 from musterd.team.pausing import Waits
 from musterd.team.prompts import describe_member
 from musterd.team.steps import Intent, MemberStart, ToolStep
@@ -57,14 +57,7 @@ class Toolbox:
         self._run = run
         self._progress = progress
         self._make_loop = make_loop
-        self._tools = {tool.name: tool for tool in run.component.tools}
         self._calls_made = 0
-        self.definitions = [
-            ToolDefinition(name=tool.name, description=tool.description, parameters_json_schema=tool.parameters)
-            for tool in run.component.tools
-        ]
-        if run.component.members:
-            self.definitions.append(delegation_tool())
 
     async def call_all(self, turn: int, parts: Sequence[ToolCallPart]) -> list[ToolCall]:
         """Make the calls of one turn, together, and return them with their results, in order."""
@@ -142,9 +135,9 @@ class Toolbox:
         return None
 
     def _plan_tool(self, plan: Planned) -> None:
-        tool = self._tools.get(plan.call.name)
+        tool = self._run.component.tool(plan.call.name)
         if tool is None:
-            known = ", ".join(definition.name for definition in self.definitions) or "none"
+            known = ", ".join(definition.name for definition in tools_of(self._run.component)) or "none"
             plan.refusal = f"There is no tool '{plan.call.name}'. Tools: {known}."
             return
         plan.tool = tool

@@ -70,11 +70,17 @@ class Recorder:
         return web.json_response(ANSWER)
 
 
+async def moved(request: web.Request) -> web.StreamResponse:
+    await request.read()
+    raise web.HTTPTemporaryRedirect("/v1/chat/completions")
+
+
 @pytest.fixture
 async def recorder() -> AsyncIterator[tuple[Recorder, str]]:
     recorder = Recorder()
     app = web.Application()
     app.router.add_post("/v1/chat/completions", recorder.answer)
+    app.router.add_post("/moved/chat/completions", moved)
     async with TestServer(app, host="127.0.0.1") as server:
         yield recorder, str(server.make_url("/v1"))
 
@@ -288,3 +294,15 @@ async def test_a_changed_key_and_url_are_used(recorder: tuple[Recorder, str]) ->
             *(client.chat.completions.create(model="m", messages=[]) for _ in range(3)),
         )
     assert {headers["authorization"] for _, headers, _ in recorder[0].asked} == {"Bearer y"}
+
+
+async def test_a_redirected_call_is_sent_whole_to_where_it_is_redirected(recorder: tuple[Recorder, str]) -> None:
+    server, base_url = recorder
+    message = {"role": "user", "content": "hello ✓"}
+    async with build_client(
+        base_url=base_url.replace("/v1", "/moved"), api_key="sk-1", settings=Settings.model_validate({})
+    ) as client:
+        await client.chat.completions.create(model="m", messages=[message])
+    assert [(path, body) for path, _, body in server.asked] == [
+        ("/v1/chat/completions", {"messages": [message], "model": "m"})
+    ]

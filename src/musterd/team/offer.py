@@ -1,0 +1,60 @@
+"""What a run's model is offered: its tools, and the form of the answer in the way that the model takes it best.
+
+What depends on the component alone is made once for all its runs: it costs as much to make as to send, and a
+thousand runs that wait do not hold it a thousand times.
+"""
+
+import functools
+from collections.abc import Mapping
+
+from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.output import OutputObjectDefinition
+from pydantic_ai.tools import ToolDefinition
+
+from musterd.specs import Component
+from musterd.team.answers import FINAL_TOOL, AnswerForm
+from musterd.team.delegation import delegation_tool
+from musterd.team.world import digest
+
+
+@functools.cache
+def tools_of(component: Component) -> tuple[ToolDefinition, ...]:
+    """The tools that a component's model is offered; a leader's last one delegates."""
+    own = [
+        ToolDefinition(name=tool.name, description=tool.description, parameters_json_schema=tool.parameters)
+        for tool in component.tools
+    ]
+    return (*own, delegation_tool()) if component.members else tuple(own)
+
+
+@functools.cache
+def tool_digests(component: Component) -> Mapping[str, str]:
+    """A hash of each offered tool's schema, by name."""
+    return {tool.name: digest(tool.name, repr(tool.parameters_json_schema)) for tool in tools_of(component)}
+
+
+def parameters(component: Component, form: AnswerForm | None, model: Model) -> ModelRequestParameters:
+    """What a model call of ``component`` is asked for.
+
+    :param form: the form that the answer must have; None: free text.
+    """
+    if form is None:
+        return _free_text(component)
+    tools = list(tools_of(component))
+    if model.profile.get("supports_json_schema_output", False):
+        definition = OutputObjectDefinition(json_schema=form.schema, name=form.name)
+        return ModelRequestParameters(function_tools=tools, output_mode="native", output_object=definition)
+    final = ToolDefinition(
+        name=FINAL_TOOL,
+        description="Give the final answer. Call it once, when everything else is done.",
+        parameters_json_schema=form.schema,
+        kind="output",
+    )
+    return ModelRequestParameters(
+        function_tools=tools, output_mode="tool", output_tools=[final], allow_text_output=False
+    )
+
+
+@functools.cache
+def _free_text(component: Component) -> ModelRequestParameters:
+    return ModelRequestParameters(function_tools=list(tools_of(component)))
