@@ -310,7 +310,9 @@ class EmbeddedEngine:
             self._early_cancels.discard(run.run_id)
             attempt.cancel()
         self._slots.live += 1
-        self._live[run.run_id] = _Live(attempt, asyncio.create_task(self._execute(run, attempt), context=Context()))
+        # In a context of its own: a run outlives the request that brought it, and is not to hold what that one set.
+        task = asyncio.create_task(self._execute(run, attempt), context=Context())
+        self._live[run.run_id] = _Live(attempt, task)
 
     async def _execute(self, run: RunRow, attempt: Attempt) -> None:
         settled = None

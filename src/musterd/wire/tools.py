@@ -4,7 +4,7 @@ from typing import Any
 
 from musterd.core.records import ToolCall
 
-_UNDECIDED: dict[str, None] = dict.fromkeys(
+UNDECIDED: dict[str, None] = dict.fromkeys(
     (
         "requires_confirmation",
         "confirmed",
@@ -43,7 +43,7 @@ def tool_object(call: ToolCall) -> dict[str, Any]:
         "child_run_id": call.child_run_id,
         "stop_after_tool_call": call.stops_run,
         "created_at": int(call.created_at),
-        **_UNDECIDED,
+        **UNDECIDED,
     }
 
 

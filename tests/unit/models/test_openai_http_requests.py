@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from openai import NOT_GIVEN, AsyncOpenAI, Omit, omit
-from openai.types.chat import ChatCompletionMessage
+from openai.types.chat import ChatCompletionMessage, ChatCompletionUserMessageParam
 from pydantic_ai.messages import (
     BinaryContent,
     ImageUrl,
@@ -298,7 +298,7 @@ async def test_a_changed_key_and_url_are_used(recorder: tuple[Recorder, str]) ->
 
 async def test_a_redirected_call_is_sent_whole_to_where_it_is_redirected(recorder: tuple[Recorder, str]) -> None:
     server, base_url = recorder
-    message = {"role": "user", "content": "hello ✓"}
+    message: ChatCompletionUserMessageParam = {"role": "user", "content": "hello ✓"}
     async with build_client(
         base_url=base_url.replace("/v1", "/moved"), api_key="sk-1", settings=Settings.model_validate({})
     ) as client:

@@ -2,6 +2,7 @@
 
 from musterd.core.records import StepKind, StepState
 from musterd.http.openapi.described import Schema, flag, free, many, nullable, number, record, ref, text, whole
+from musterd.wire.tools import UNDECIDED
 
 STATUSES = ("PENDING", "RUNNING", "PAUSED", "COMPLETED", "CANCELLED", "ERROR")
 
@@ -98,20 +99,6 @@ _LISTED: dict[str, Schema] = {
 }
 _NULLS = ("messages", "tools", "events", "citations", "session_state", "response_audio")
 
-_PERSONS = (
-    "requires_confirmation",
-    "confirmed",
-    "confirmation_note",
-    "requires_user_input",
-    "user_input_schema",
-    "user_feedback_schema",
-    "answered",
-    "external_execution_required",
-    "external_execution_silent",
-    "approval_type",
-    "approval_id",
-)
-
 _TOOL: dict[str, Schema] = {
     "tool_call_id": text(),
     "tool_name": text(),
@@ -122,7 +109,7 @@ _TOOL: dict[str, Schema] = {
     "child_run_id": nullable(text("The member's run, of a delegation.")),
     "stop_after_tool_call": flag(),
     "created_at": whole(),
-    **{name: {"description": "What a person could decide; null where nobody is asked."} for name in _PERSONS},
+    **{name: {"description": "What a person could decide; null where nobody is asked."} for name in UNDECIDED},
 }
 
 _MESSAGE: dict[str, Schema] = {
