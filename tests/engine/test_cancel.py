@@ -1,8 +1,10 @@
 """Cancelling in one process: whatever the run is doing, it ends as cancelled, and what it said is kept."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,12 @@ class Stuck:
 
     def __init__(self) -> None:
         self.began, self.may_end, self.stopped = threading.Event(), threading.Event(), threading.Event()
+
+    async def finish_all_the_same(self) -> str:
+        self.began.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.get_running_loop().create_future()
+        return "done all the same"
 
     def wait_in_thread(self) -> str:
         self.began.set()
@@ -49,6 +57,13 @@ def stuck() -> Iterator[Stuck]:
 
 async def kinds(works: Works, run_id: str) -> list[EventKind]:
     return [event.kind for _, event in await works.stored(run_id)]
+
+
+async def receipt(works: Works, run_id: str) -> list[dict[str, Any]]:
+    """What a cancelled run says of the steps that were under way."""
+    view = await works.end_of(run_id)
+    assert view.output is not None
+    return view.output.cut_off
 
 
 async def test_a_queued_run(works: Works) -> None:
@@ -118,8 +133,15 @@ async def test_what_was_said_is_shown_to_a_later_run(engines: Engines, model: He
         ]
 
 
-@pytest.mark.parametrize("way", ["wait_in_thread", "wait_in_loop"])
-async def test_a_tool(engines: Engines, model: HeldModel, stuck: Stuck, way: str) -> None:
+@pytest.mark.parametrize(
+    "way, outcome, stored",
+    [
+        ("wait_in_thread", "unknown", "unknown"),
+        ("wait_in_loop", "stopped", "unknown"),  # it has ended; what it did before, nobody can say
+        ("finish_all_the_same", "finished", "completed"),
+    ],
+)
+async def test_a_tool(engines: Engines, model: HeldModel, stuck: Stuck, way: str, outcome: str, stored: str) -> None:
     solo = Agent(id="solo", model=model, tools=[tool(name="stay")(getattr(stuck, way))])
     async with engines(agents=[solo]) as works:
         await works.start("[[TOOL stay {}]]", "r1")
@@ -129,9 +151,9 @@ async def test_a_tool(engines: Engines, model: HeldModel, stuck: Stuck, way: str
         await works.idle()
         assert (await works.run("[[SAY next]]", "r2")).row.state is RunState.COMPLETED
         assert len(model.calls) == 2, "nothing is called after a cancel"
+        assert await receipt(works, "r1") == [{"path": "t0/c0", "kind": "tool", "name": "stay", "outcome": outcome}]
         steps = await works.records.select("SELECT path, state FROM journal WHERE root_id = 'r1' ORDER BY path")
-        assert steps[-1] == {"path": "t0/m", "state": "completed"}
-        assert {"path": "t0/c0", "state": "started"} in steps, "nobody can say what became of it"
+        assert steps[1:] == [{"path": "t0/c0", "state": stored}, {"path": "t0/m", "state": "completed"}]
 
 
 async def test_members_at_any_depth(engines: Engines, model: HeldModel) -> None:
@@ -147,6 +169,14 @@ async def test_members_at_any_depth(engines: Engines, model: HeldModel) -> None:
         assert hold.stopped.is_set()
         rows = await works.records.select("SELECT component_id, state FROM runs")
         states = {row["component_id"]: row["state"] for row in rows}
+        said = {step["path"]: (step["kind"], step["outcome"]) for step in await receipt(works, "r1")}
+        assert said == {
+            "t0/c0": ("delegate", "stopped"),
+            "t0/c0/t0/c0": ("delegate", "stopped"),
+            "t0/c0/t0/c0/t0/m": ("model", "stopped"),
+        }
+        open_steps = await works.records.select("SELECT path FROM journal WHERE state = 'started'")
+        assert open_steps == [], "no step of a run that has ended is open"
         assert states == {"outer": "cancelled", "inner": "cancelled", "deep": "cancelled", "quick": "completed"}
         members = {view.row.component_id: view for view in await works.runs.members("r1")}
         assert members["deep"].output is not None

@@ -20,6 +20,7 @@ from tests.support.held_model import HeldModel
 
 LEADERS = '[[TOOL pay {"n": 1}]]'
 MEMBERS = '[[DELEGATE one: <TOOL pay {"n": 1}>]]'
+NOT_KNOWN = 'Done: {"error":"No result after 0.05 s; whether it took effect is not known."}'
 BOTH = '[[DELEGATE one: <TOOL pay {"n": 1}> || DELEGATE one: <TOOL pay {"n": 2}>]]'
 
 
@@ -31,18 +32,19 @@ class Bank:
         self.paid: Counter[int] = Counter()
         self.keys: set[str] = set()
         self.hanging = {1, 2}
+        self.hangs_first: int | None = None
         self.hangs: set[int] = set()
         self.has_hung = asyncio.Event()
 
     def team(self, **declared: Any) -> Team:
         """A team whose leader and member pay."""
 
-        @tool
+        @tool(timeout_seconds=declared.pop("timeout_seconds", None))
         async def pay(n: int, context: ToolContext) -> str:
             """Pay."""
             self.paid[n] += 1
             self.keys.add(context.idempotency_key)
-            if n in self.hanging:
+            if n in self.hanging and (self.hangs_first is None or self.paid[n] <= self.hangs_first):
                 self.hangs.add(n)
                 self.has_hung.set()
                 await asyncio.Event().wait()
@@ -134,6 +136,46 @@ async def test_a_person_says_what_came_of_it(
     (call,) = view.output.tools
     assert ((call.result or "").startswith(told), call.is_error) == (True, is_error)
     assert steps == [{"state": "failed" if is_error else "completed"}]
+
+
+async def test_a_call_whose_time_is_over_is_a_question_too(engines: Engines, bank: Bank) -> None:
+    async with engines(teams=[bank.team(timeout_seconds=0.05)]) as works:
+        await works.start(MEMBERS, "r1", "of r1")
+        (first,) = waiting(await works.end_of("r1"))
+        assert (first["tool"]["name"], first["kind"]) == ("pay", "unknown_outcome")
+        assert first["started_at"] is not None
+        told = [event.kind for _, event in await works.stored("r1")]
+        assert EventKind.TOOL_CALL_COMPLETED not in told
+        await decide(works, first["id"])  # it hangs again
+        (second,) = waiting(await works.end_of("r1"))
+        assert second["id"] != first["id"], "an old decision says nothing about the new call"
+        bank.hanging = set()
+        await decide(works, second["id"])
+        view = await works.end_of("r1")
+        check_told(await works.stored("r1"))
+    assert view.output is not None
+    assert (view.row.state, view.output.content) == (RunState.COMPLETED, "Done: Done: paid 1")
+    assert bank.paid == {1: 3}
+    assert len(bank.keys) == 1, "the same idempotency key"
+
+
+@pytest.mark.parametrize(
+    "policy, hanging, paid, said",
+    [
+        ("retry", 1, 2, "Done: paid 1"),
+        ("retry", 2, 2, NOT_KNOWN),
+        ("fail", 1, 1, NOT_KNOWN),
+    ],
+)
+async def test_a_team_may_decide_about_a_call_whose_time_is_over(
+    engines: Engines, bank: Bank, policy: str, hanging: int, paid: int, said: str
+) -> None:
+    bank.hangs_first = hanging
+    async with engines(teams=[bank.team(timeout_seconds=0.05, on_unknown_effect=policy)]) as works:
+        view = await works.run(LEADERS, "r1")
+        check_told(await works.stored("r1"))
+    assert view.output is not None
+    assert (view.row.state, view.output.content, bank.paid) == (RunState.COMPLETED, said, {1: paid})
 
 
 async def test_a_decision_again_under_its_key_is_taken_once(engines: Engines, bank: Bank) -> None:

@@ -25,7 +25,11 @@ async def test_a_running_run_stops(house: House) -> None:
     body = await house.poll(run)
     assert (body["status"], body["content"]) == ("CANCELLED", f"Run {run.run_id} was cancelled")
     assert (body["content_type"], body["events"], body["member_responses"]) == ("str", [], [])
-    assert body["cancel"] == {"requested_at": body["cancel"]["requested_at"], "by": "client"}
+    assert body["cancel"] == {
+        "requested_at": body["cancel"]["requested_at"],
+        "by": "client",
+        "steps": [{"path": "t0/m", "kind": "model", "name": None, "outcome": "stopped"}],
+    }
     assert body["queued_at"] <= body["cancel"]["requested_at"] <= body["ended_at"]
     assert [message["role"] for message in body["messages"]] == ["system", "user"]
     assert "error" not in body

@@ -105,6 +105,7 @@ class Output:
     :param session_state: the user's state after the run; None when there is none.
     :param error: why the run ended in ERROR: code, message, retryable.
     :param requirements: what a paused run waits for, each as ``core.requirements.Requirement.as_json``.
+    :param cut_off: steps that were under way when the run was cancelled: path, kind, name, outcome (``StepOutcome``).
     """
 
     content: Json = None
@@ -117,6 +118,7 @@ class Output:
     session_state: JsonObject | None = None
     error: JsonObject | None = None
     requirements: list[JsonObject] = field(default_factory=list)
+    cut_off: list[JsonObject] = field(default_factory=list)
 
     def as_json(self) -> JsonObject:
         """The output as a JSON object; what is empty is left out."""
@@ -129,6 +131,8 @@ class Output:
                 value[name] = item
         if self.requirements:
             value["requirements"] = self.requirements
+        if self.cut_off:
+            value["cut_off"] = self.cut_off
         return value
 
     @classmethod
@@ -145,6 +149,7 @@ class Output:
             session_state=value.get("session_state"),
             error=value.get("error"),
             requirements=value.get("requirements", []),
+            cut_off=value.get("cut_off", []),
         )
 
 
@@ -280,6 +285,14 @@ class StepState(StrEnum):
     FAILED = "failed"  # the tool itself raised, or refused before sending
     UNKNOWN = "unknown"  # nobody can say whether the effect happened
     WAITING = "waiting"  # a person must decide first
+
+
+class StepOutcome(StrEnum):
+    """What became of a step that was under way when its run was cancelled."""
+
+    STOPPED = "stopped"  # it was ended where it was
+    FINISHED = "finished"  # it came to its own end first; its result is stored
+    UNKNOWN = "unknown"  # it goes on in its thread, or nobody was there to see
 
 
 @dataclass(slots=True, kw_only=True)

@@ -64,6 +64,7 @@ class Attempt:
         self._outbox = Outbox(resources.database, resources.hub, Lease(run.run_id, run.attempt), resources.settings)
         self._outbox.on_failed = self._stop_loop
         self._loop: Loop | None = None
+        self._journal: Journal | None = None
         self._driving: asyncio.Task[None] | None = None
         self._is_cancelled = run.cancel_requested_at is not None
         self.is_handed_over = False
@@ -132,12 +133,13 @@ class Attempt:
         )
         self._state_before = found.state if earlier is None else earlier["session_state"]
         options = found.input.options
+        self._journal = Journal(self._outbox, run, recovered)
         world = World(
             root_id=run.run_id,
             session_id=run.session_id,
             user_id=run.user_id,
             salt=run.salt or clock.new_id(),
-            steps=Journal(self._outbox, run, recovered),
+            steps=self._journal,
             emit=self._emit_for(component),
             models=resources.models,
             settings=resources.settings,
@@ -290,6 +292,8 @@ class Attempt:
         is_loops = loop is not None and progress is loop.progress
         after = loop.run.state if loop is not None and is_loops else self._state_before
         output.session_state = after or None
+        if how.state is RunState.CANCELLED and self._journal is not None:
+            output.cut_off = self._journal.cut_off
         if kind is EventKind.RUN_COMPLETED:
             data["output"] = output.as_json()
         end = End(

@@ -1,12 +1,13 @@
 """The journal of an attempt: each step of the loop, recorded once under its place in the tree."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from musterd.core import clock, faults, jsontext
 from musterd.core.errors import ReplayDiverged
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import Input, RunRow, StepKind, StepRow, StepState
+from musterd.core.records import Input, RunRow, StepKind, StepOutcome, StepRow, StepState
 from musterd.core.requirements import Requirement, RequirementKind, Verdict
 from musterd.core.states import RunState
 from musterd.engine.outbox import Outbox
@@ -23,6 +24,8 @@ CUT_OFF = "The call was cut off, and whether it took effect is not known. It was
 class Journal:
     """Records what an attempt does, through its outbox. The loop's :class:`musterd.team.steps.Steps`.
 
+    ``cut_off`` is what was under way when the attempt was stopped: path, kind, name and outcome of each step.
+
     :param recovered: what earlier attempts stored.
     """
 
@@ -33,6 +36,7 @@ class Journal:
         self._member_rows = recovered.members
         self._approvals = recovered.approvals
         self._members: dict[str, RunRow] = {}
+        self.cut_off: list[JsonObject] = []
 
     def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
         """Record what a run takes from the world before its first turn, or give what an earlier attempt took."""
@@ -53,7 +57,11 @@ class Journal:
         await self._outbox.begin_step()
         started_at = clock.now()
         faults.point("asking")
-        answer = await call()
+        try:
+            answer = await call()
+        except asyncio.CancelledError:
+            self._was_cut_off(path, StepKind.MODEL, StepOutcome.STOPPED)
+            raise
         faults.point("asked")
         text = message_text(answer.response)
         step = self._step(path, StepKind.MODEL, StepState.COMPLETED, fingerprint, started_at)
@@ -88,10 +96,14 @@ class Journal:
         if stored is not None and stored.result is not None:
             return tool_step_of(stored)
         if stored is not None and not intent.is_retry_safe:  # it was cut off: nobody can say whether it happened
-            known = await self._known_outcome(intent, stored, require)
+            known = await self._known_outcome(intent, stored.started_at, require)
             if known is not None:
                 return await self._record_tool(intent, known)
-        return await self._record_tool(intent, await self._made(call))
+        done = await self._made(intent, call)
+        if intent.leaves_open(done.state):  # its time was over
+            known = await self._known_outcome(intent, done.started_at, require, done.result)
+            done = known or await self._made(intent, call)
+        return await self._record_tool(intent, done)
 
     async def _record_tool(self, intent: Intent, done: ToolStep) -> ToolStep:
         step = self._step(intent.path, intent.kind, done.state, intent.fingerprint, done.started_at)
@@ -103,45 +115,60 @@ class Journal:
         faults.point("recorded")
         return done
 
-    async def _made(self, call: Callable[[], Awaitable[ToolStep]]) -> ToolStep:
+    async def _made(self, intent: Intent, call: Callable[[], Awaitable[ToolStep]]) -> ToolStep:
         faults.point("performing")
-        done = await call()
+        try:
+            done = await call()
+        except asyncio.CancelledError:
+            outcome = StepOutcome.STOPPED if intent.is_stoppable else StepOutcome.UNKNOWN
+            self._was_cut_off(intent.path, intent.kind, outcome, intent.name)
+            raise
         faults.point("performed")
+        if self._outbox.is_stopped:
+            self._was_cut_off(intent.path, intent.kind, StepOutcome.FINISHED, intent.name)
         return done
 
+    def _was_cut_off(self, path: str, kind: StepKind, outcome: StepOutcome, name: str | None = None) -> None:
+        self.cut_off.append({"path": path, "kind": kind.value, "name": name, "outcome": outcome.value})
+
     async def _known_outcome(
-        self, intent: Intent, stored: StepRow, require: Callable[[RequirementKind], Requirement]
+        self,
+        intent: Intent,
+        started_at: float,
+        require: Callable[[RequirementKind], Requirement],
+        said: str = CUT_OFF,
     ) -> ToolStep | None:
         """What came of a call that was cut off, as far as a person or the team's rule says; None: make it again.
 
+        :param said: what the model reads where the call counts as failed.
         :raises Waits: a person has to say first.
         """
-        approval = self._approvals.get(intent.path)
+        approval = self._approvals.pop(intent.path, None)
         if approval is not None and approval.decision is not None:
             self._outbox.decision_consumed(intent.path)
-            return await self._decided(intent, stored, approval.decision)
+            return await self._decided(intent, started_at, approval.decision)
         if intent.on_unknown == "retry":
             return None
         if intent.on_unknown == "fail":
-            return _outcome(stored, CUT_OFF, is_error=True)
+            return _outcome(started_at, said, is_error=True)
         if approval is not None:
             raise Waits([approval.requirement])
         asked = require(RequirementKind.UNKNOWN_OUTCOME)
         # Its own id for each time it is cut off: an old decision that is sent again says nothing about the new call.
-        own_id = clock.derived_id(asked.id, str(self._root.attempt))
-        requirement = replace(asked, id=own_id, started_at=stored.started_at)
-        unknown = self._step(intent.path, intent.kind, StepState.UNKNOWN, intent.fingerprint, stored.started_at)
+        own_id = clock.derived_id(asked.id, f"{self._root.attempt} {started_at}")
+        requirement = replace(asked, id=own_id, started_at=started_at)
+        unknown = self._step(intent.path, intent.kind, StepState.UNKNOWN, intent.fingerprint, started_at)
         self._outbox.record(unknown)
         self._outbox.requirement_opened(requirement)
         await self._outbox.commit()
         raise Waits([requirement])
 
-    async def _decided(self, intent: Intent, stored: StepRow, decision: JsonObject) -> ToolStep | None:
+    async def _decided(self, intent: Intent, started_at: float, decision: JsonObject) -> ToolStep | None:
         verdict = Verdict(decision["verdict"])
         if verdict is Verdict.HAPPENED:
-            return _outcome(stored, decision["result"] or "", is_error=False)
+            return _outcome(started_at, decision["result"] or "", is_error=False)
         if verdict is Verdict.REFUSED:
-            return _outcome(stored, decision["note"] or CUT_OFF, is_error=True)
+            return _outcome(started_at, decision["note"] or CUT_OFF, is_error=True)
         now = clock.now()
         self._outbox.record(self._step(intent.path, intent.kind, StepState.STARTED, intent.fingerprint, now))
         await self._outbox.commit()
@@ -198,12 +225,12 @@ class Journal:
         )
 
 
-def _outcome(stored: StepRow, result: str, *, is_error: bool) -> ToolStep:
+def _outcome(started_at: float, result: str, *, is_error: bool) -> ToolStep:
     """What a person, or a rule, says came of a call that was cut off."""
     return ToolStep(
         result=result,
         is_error=is_error,
-        started_at=stored.started_at,
+        started_at=started_at,
         seconds=0.0,
         state=StepState.FAILED if is_error else StepState.COMPLETED,
     )

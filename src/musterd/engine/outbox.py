@@ -118,6 +118,11 @@ class Outbox:
         if self._batch.first_token_at is None:
             self._batch.first_token_at = at
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the loop is to end."""
+        return self._is_stopped
+
     def stop(self) -> None:
         """Have the loop end at its next step, where what it waits for does not pass a cancel on."""
         self._is_stopped = True

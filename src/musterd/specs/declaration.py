@@ -100,7 +100,7 @@ class Declaration(LaterOptions):
         default="pause",
         metadata=about(
             ON_UNKNOWN,
-            "What is done about a tool call that was cut off and is not retry-safe: "
+            "What is done about a tool call that was cut off, or whose time was over, and that is not retry-safe: "
             "`pause` for a person, `retry`, or `fail`.",
         ),
     )

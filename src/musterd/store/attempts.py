@@ -15,7 +15,7 @@ from musterd.core.events import Event
 from musterd.core.records import Output, RunRow, StepRow, StepState
 from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
-from musterd.store import approvals, sessions
+from musterd.store import approvals, outputs, sessions
 from musterd.store.crashes import SOLO_FROM
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, RUN_FIELDS, run_params, run_row
@@ -86,8 +86,10 @@ CLOSE_MEMBERS = Statement(
     """UPDATE runs SET state = :state, ended_at = :now, version = version + 1
        WHERE root_id = :root AND parent_id IS NOT NULL AND state IN ('running', 'paused')""",
 )
-PUT_OUTPUT = Statement(
-    "run_output_put", "UPDATE run_io SET output = :output, messages = :messages WHERE run_id = :run_id"
+CLOSE_STEPS = Statement(  # nobody will find out any more whether they happened
+    "steps_close",
+    """UPDATE journal SET state = CASE kind WHEN 'tool' THEN 'unknown' ELSE 'failed' END
+       WHERE root_id = :root AND state = 'started'""",
 )
 PROMOTE = Statement(
     "lane_promote",
@@ -238,7 +240,9 @@ async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
     member_state = RunState.CANCELLED if end.state is not RunState.ERROR else RunState.ERROR
     await tx.run(CLOSE_MEMBERS, {"root": lease.root_id, "state": member_state.value, "now": end.at})
     await tx.run(approvals.CLOSE, {"root": lease.root_id})
-    await put_output(tx, lease.root_id, end.output, end.messages)
+    if end.state is not RunState.COMPLETED:
+        await tx.run(CLOSE_STEPS, {"root": lease.root_id})
+    await outputs.put(tx, lease.root_id, end.output, end.messages)
     if session is not None:
         await sessions.merge_state(tx, session, end.state_delta or {}, end.at)
     promoted = await promote(tx, end.session_id)
@@ -306,16 +310,4 @@ async def _end_member(tx: Tx, member: MemberRecord) -> None:
             "error_code": output.error["code"] if output.error else None,
         },
     )
-    await put_output(tx, run.run_id, output, member.messages)
-
-
-async def put_output(tx: Tx, run_id: str, output: Output, messages: list[str]) -> None:
-    """Store what a run produced."""
-    await tx.run(
-        PUT_OUTPUT,
-        {
-            "run_id": run_id,
-            "output": jsontext.dumps(output.as_json()),
-            "messages": "[" + ",".join(messages) + "]" if messages else None,
-        },
-    )
+    await outputs.put(tx, run.run_id, output, member.messages)

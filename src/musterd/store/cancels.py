@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from musterd.core.events import Event, EventKind
-from musterd.core.records import RunRow
+from musterd.core.records import RunRow, StepKind, StepOutcome
 from musterd.core.states import RunState
-from musterd.store import approvals, attempts
+from musterd.store import approvals, attempts, outputs
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, run_row
 
@@ -26,6 +26,9 @@ END = Statement(
                        cancel_requested_at = COALESCE(cancel_requested_at, :now), cancel_by = COALESCE(cancel_by, :by),
                        next_event = next_event + 1
        WHERE run_id = :run_id AND state = :state RETURNING next_event""",
+)
+OPEN_STEPS = Statement(
+    "steps_open", "SELECT path, kind FROM journal WHERE root_id = :root AND state = 'started' ORDER BY path"
 )
 
 
@@ -67,8 +70,24 @@ async def end(tx: Tx, run: RunRow, by: str, now: float) -> Cancelled:
     index = int(row["next_event"]) - 1
     event = Event(EventKind.RUN_CANCELLED, run.run_id, now, {"reason": f"Run {run.run_id} was cancelled"})
     await attempts.add_events(tx, run.run_id, index, [event])
+    if run.state is RunState.RUNNING:
+        await _close_steps(tx, run.run_id)
     await tx.run(attempts.CLOSE_MEMBERS, {"root": run.run_id, "state": RunState.CANCELLED.value, "now": now})
     await tx.run(approvals.CLOSE, {"root": run.run_id})
     promoted = await attempts.promote(tx, run.lane) if run.holder is not None and run.lane is not None else None
     run.state, run.ended_at, run.holder, run.next_event = RunState.CANCELLED, now, None, index + 1
     return Cancelled(run, promoted, (index, event))
+
+
+async def _close_steps(tx: Tx, root_id: str) -> None:
+    """Say what became of the steps of a run whose worker is gone: of tools, nobody knows."""
+    cut_off = []
+    for row in await tx.all(OPEN_STEPS, {"root": root_id}):
+        outcome = StepOutcome.UNKNOWN if row["kind"] == StepKind.TOOL.value else StepOutcome.STOPPED
+        cut_off.append({"path": row["path"], "kind": row["kind"], "name": None, "outcome": outcome.value})
+    if not cut_off:
+        return
+    output = await outputs.get(tx, root_id)
+    output.cut_off = cut_off
+    await outputs.replace(tx, root_id, output)
+    await tx.run(attempts.CLOSE_STEPS, {"root": root_id})

@@ -1,13 +1,10 @@
 """Ends in ERROR that no attempt writes: of runs that wait too long, or that nobody could drive."""
 
-import json
-
-from musterd.core import jsontext
 from musterd.core.errors import RunFailed
 from musterd.core.events import Event, EventKind
-from musterd.core.records import Output, RunRow
+from musterd.core.records import RunRow
 from musterd.core.states import RunState
-from musterd.store import approvals, attempts
+from musterd.store import approvals, attempts, outputs
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Statement, Tx
 
@@ -17,12 +14,6 @@ END = Statement(
                        version = version + 1, next_event = next_event + 1
        WHERE run_id = :run_id AND state = :state AND attempt = :attempt RETURNING next_event""",
 )
-OPEN_EFFECTS = Statement(  # nobody will find out any more whether they happened
-    "run_open_effects",
-    "UPDATE journal SET state = 'unknown' WHERE root_id = :root AND kind = 'tool' AND state = 'started'",
-)
-GET_OUTPUT = Statement("run_output_get", "SELECT output FROM run_io WHERE run_id = :run_id")
-SET_OUTPUT = Statement("run_output_set", "UPDATE run_io SET output = :output WHERE run_id = :run_id")
 
 
 async def fail(tx: Tx, run: RunRow, error: RunFailed, now: float) -> Cancelled:
@@ -32,21 +23,16 @@ async def fail(tx: Tx, run: RunRow, error: RunFailed, now: float) -> Cancelled:
     if row is None:
         raise RuntimeError(f"run {run.run_id} changed its state inside a transaction")
     index = int(row["next_event"]) - 1
-    output = await _output(tx, run.run_id)
+    output = await outputs.get(tx, run.run_id)
     output.content, output.content_type, output.requirements = error.message, "str", []
     output.error = {"code": error.code, "message": error.message, "retryable": error.retryable}
-    await tx.run(SET_OUTPUT, {"run_id": run.run_id, "output": jsontext.dumps(output.as_json())})
+    await outputs.replace(tx, run.run_id, output)
     event = Event(EventKind.RUN_ERROR, run.run_id, now, {"content": error.message, "error": output.error})
     await attempts.add_events(tx, run.run_id, index, [event])
-    await tx.run(OPEN_EFFECTS, {"root": run.run_id})
+    await tx.run(attempts.CLOSE_STEPS, {"root": run.run_id})
     await tx.run(attempts.CLOSE_MEMBERS, {"root": run.run_id, "state": RunState.ERROR.value, "now": now})
     await tx.run(approvals.CLOSE, {"root": run.run_id})
     promoted = await attempts.promote(tx, run.lane) if run.holder is not None and run.lane is not None else None
     run.state, run.ended_at, run.holder, run.worker = RunState.ERROR, now, None, None
     run.next_event, run.error_code = index + 1, error.code
     return Cancelled(run, promoted, (index, event))
-
-
-async def _output(tx: Tx, run_id: str) -> Output:
-    row = await tx.one(GET_OUTPUT, {"run_id": run_id})
-    return Output() if row is None or row["output"] is None else Output.from_json(json.loads(row["output"]))

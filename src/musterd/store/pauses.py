@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from musterd.core.errors import LeaseLost, RunFailed
 from musterd.core.records import Output
 from musterd.core.states import RunState
-from musterd.store import attempts, cancels, ends, sessions
+from musterd.store import attempts, cancels, ends, outputs, sessions
 from musterd.store.attempts import Batch, Lease, NotSo, Settled
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Statement, Tx
@@ -78,7 +78,7 @@ async def pause(tx: Tx, lease: Lease, batch: Batch, how: Pause) -> Settled:
     first_index = int(row["next_event"]) - len(batch.events)
     await attempts.write(tx, lease, batch, first_index)
     await tx.run(PAUSE_MEMBERS, {"root": lease.root_id})
-    await attempts.put_output(tx, lease.root_id, how.output, how.messages)
+    await outputs.put(tx, lease.root_id, how.output, how.messages)
     promoted = await attempts.promote(tx, how.session_id)
     return Settled(first_index, promoted, session is not None and session.deleted_at is not None)
 

@@ -22,16 +22,24 @@ class Intent:
     """A tool call that is about to happen, stored before it does.
 
     :param path: its place in the run tree: never a run id, never a time.
+    :param name: the tool's.
     :param fingerprint: hash of component, tool and canonical arguments.
     :param is_retry_safe: whether it may be made again when nobody can say whether it happened.
     :param on_unknown: what is done then where it may not: pause, retry or fail.
+    :param is_stoppable: whether it ends when it is cancelled; a plain function goes on in its thread.
     """
 
     path: str
     kind: StepKind
+    name: str
     fingerprint: str
     is_retry_safe: bool = False
     on_unknown: str = "pause"
+    is_stoppable: bool = True
+
+    def leaves_open(self, state: StepState) -> bool:
+        """Whether a call that ended so is a question: nobody can say whether it happened, and it matters."""
+        return state is StepState.UNKNOWN and not self.is_retry_safe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,7 +96,7 @@ class Toolbox:
         asked = fingerprint(kind, self._run.component.id, part.tool_name, arguments)
         plan = Planned(
             call=call,
-            intent=Intent(path=path, kind=kind, fingerprint=asked),
+            intent=Intent(path=path, kind=kind, name=part.tool_name, fingerprint=asked),
             arguments=arguments,
             refusal=refusal or self._over_limit(),
         )
@@ -110,6 +110,7 @@ class Toolbox:
             plan.intent,
             is_retry_safe=is_retry_safe or plan.refusal is not None,
             on_unknown=self._run.component.spec.on_unknown_effect,
+            is_stoppable=plan.tool is None or plan.tool.is_async,
         )
         return plan
 
@@ -165,7 +166,7 @@ class Toolbox:
         step = await self._world.steps.tool(
             plan.intent, lambda: self._perform(plan), lambda kind: self._requirement(plan, kind)
         )
-        if plan.call.is_error is None:  # an earlier attempt made it
+        if plan.call.is_error is None:  # an earlier attempt made it, or somebody had to say what came of it
             self._finished(plan, step)
         return step
 
@@ -186,7 +187,8 @@ class Toolbox:
             )
         else:
             raise AssertionError("a planned call is a tool, a delegation or a refusal")
-        self._finished(plan, step)
+        if not plan.intent.leaves_open(step.state):
+            self._finished(plan, step)
         return step
 
     def _member_assignment(self, plan: Planned, member: Component) -> Assignment:

@@ -236,9 +236,17 @@ def _add_ours(value: dict[str, Any], view: RunView) -> None:
     if view.queue_position is not None and STATUS[row.state] == "PENDING":
         value["queue_position"] = view.queue_position
     if row.cancel_requested_at is not None:
-        value["cancel"] = {"requested_at": row.cancel_requested_at, "by": row.cancel_by}
+        value["cancel"] = _cancel_object(row, view.output)
     if row.state is RunState.ERROR:
         value["error"] = _error_object(view.output, row)
+
+
+def _cancel_object(row: RunRow, output: Output | None) -> dict[str, Any]:
+    """Who asked for it when; once the run has stopped, what became of each step that was under way."""
+    value: dict[str, Any] = {"requested_at": row.cancel_requested_at, "by": row.cancel_by}
+    if row.state is RunState.CANCELLED:
+        value["steps"] = output.cut_off if output else []
+    return value
 
 
 def _error_object(output: Output | None, row: RunRow) -> dict[str, Any]:

@@ -48,7 +48,11 @@ class Wire:
         self.is_asked = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except asyncio.IncompleteReadError:  # the client has given up before it asked
+            writer.close()
+            return
         self.lines = head.split(b"\r\n")
         size = next(int(line[15:]) for line in self.lines if line.lower().startswith(b"content-length:"))
         await reader.readexactly(size)

@@ -195,7 +195,7 @@ def test_a_cancelled_run_says_so_or_what_it_had_produced() -> None:
     shown = run_output(view)
     assert shown["content"] == f"Run {samples.ROOT_ID} was cancelled"
     assert shown["content_type"] == "str"
-    assert shown["cancel"] == {"requested_at": samples.AT + 1, "by": "u1"}
+    assert shown["cancel"] == {"requested_at": samples.AT + 1, "by": "u1", "steps": []}
     assert "tools" not in run_output(view, is_post=True)
 
 

@@ -1,6 +1,6 @@
 """The shapes of runs: what a run answers, and how lists show it."""
 
-from musterd.core.records import StepKind, StepState
+from musterd.core.records import StepKind, StepOutcome, StepState
 from musterd.http.openapi.described import Schema, flag, free, many, nullable, number, record, ref, text, whole
 from musterd.wire.tools import UNDECIDED
 
@@ -11,6 +11,24 @@ _CONTENT: Schema = {
     "that failed; what was produced so far of one that was cancelled."
 }
 _AT = "unix seconds"
+
+_CUT_OFF: dict[str, Schema] = {
+    "path": text("The step's place in the run tree."),
+    "kind": text(enum=[kind.value for kind in StepKind]),
+    "name": nullable(text("The tool's name, where it is known.")),
+    "outcome": text(
+        "stopped: it was ended. finished: it came to its own end first. unknown: it goes on in its thread, or its "
+        "process was gone.",
+        enum=[outcome.value for outcome in StepOutcome],
+    ),
+}
+_CANCEL: dict[str, Schema] = {
+    "requested_at": number(f"When it was asked for, in {_AT}."),
+    "by": nullable(text()),
+    "steps": many(
+        record("CutOffStep", _CUT_OFF), "What became of the steps that were under way; once the run is CANCELLED."
+    ),
+}
 
 _RUN: dict[str, Schema] = {
     "run_id": text("The run's id."),
@@ -38,7 +56,7 @@ _RUN: dict[str, Schema] = {
     "first_token_at": number(f"When the model first said something, in {_AT}."),
     "ended_at": number(f"When it ended, in {_AT}."),
     "queue_position": whole("How many runs stand before it, while PENDING."),
-    "cancel": record("CancelRequest", {"requested_at": number(), "by": nullable(text())}),
+    "cancel": record("CancelRequest", _CANCEL, optional=["steps"]),
     "error": ref("RunError"),
 }
 _ALWAYS = {

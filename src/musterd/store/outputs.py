@@ -1,0 +1,29 @@
+"""What runs produced: written with their ends and pauses."""
+
+import json
+
+from musterd.core import jsontext
+from musterd.core.records import Output
+from musterd.store.database import Statement, Tx
+
+PUT = Statement("run_output_put", "UPDATE run_io SET output = :output, messages = :messages WHERE run_id = :run_id")
+GET = Statement("run_output_get", "SELECT output FROM run_io WHERE run_id = :run_id")
+SET = Statement("run_output_set", "UPDATE run_io SET output = :output WHERE run_id = :run_id")
+
+
+async def put(tx: Tx, run_id: str, output: Output, messages: list[str]) -> None:
+    """Store what a run produced, and its conversation as JSON texts."""
+    conversation = "[" + ",".join(messages) + "]" if messages else None
+    stored = {"run_id": run_id, "output": jsontext.dumps(output.as_json()), "messages": conversation}
+    await tx.run(PUT, stored)
+
+
+async def get(tx: Tx, run_id: str) -> Output:
+    """What a run has produced so far."""
+    row = await tx.one(GET, {"run_id": run_id})
+    return Output() if row is None or row["output"] is None else Output.from_json(json.loads(row["output"]))
+
+
+async def replace(tx: Tx, run_id: str, output: Output) -> None:
+    """Store what a run produced; its conversation stays as it is."""
+    await tx.run(SET, {"run_id": run_id, "output": jsontext.dumps(output.as_json())})
