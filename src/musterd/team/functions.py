@@ -27,10 +27,10 @@ async def call_function(
     context = _context(world, run, call_id, path)
     started_at, started = clock.now(), clock.monotonic()
     step_state, is_error, change = StepState.COMPLETED, False, None
-    limit = asyncio.timeout(tool.timeout_seconds)
+    limit = asyncio.timeout(None)
     try:
         async with limit:
-            result = jsontext.storable(as_text(await _call(world, tool, arguments, context)))
+            result = jsontext.storable(as_text(await _call(world, tool, arguments, context, limit)))
         change = state.delta(run.state, context.session_state)
         jsontext.dumps(change)  # what it left in the state must be JSON, or the tool failed
     except BaseException as error:
@@ -67,12 +67,24 @@ def _context(world: World, run: Assignment, call_id: str, path: str) -> ToolCont
     )
 
 
-async def _call(world: World, tool: Tool, arguments: JsonObject, context: ToolContext) -> Json:
-    bound = tool.bind(arguments, context)
+async def _call(world: World, tool: Tool, arguments: JsonObject, context: ToolContext, limit: asyncio.Timeout) -> Json:
+    """Call the function; its time begins when it does, not while it waits for a thread."""
+    bound, loop, seconds = tool.bind(arguments, context), asyncio.get_running_loop(), tool.timeout_seconds
     if tool.is_async:
+        limit.reschedule(None if seconds is None else loop.time() + seconds)
         return await bound()
-    copied = contextvars.copy_context()
-    result: Json = await asyncio.get_running_loop().run_in_executor(world.threads, copied.run, bound)
+
+    def begun(seconds: float) -> None:
+        if not waiting.done():  # not cancelled meanwhile
+            limit.reschedule(loop.time() + seconds)
+
+    def in_thread() -> Json:
+        if seconds is not None:
+            loop.call_soon_threadsafe(begun, seconds)
+        return bound()
+
+    waiting = loop.run_in_executor(world.threads, contextvars.copy_context().run, in_thread)
+    result: Json = await waiting
     # A plain wrapper around an async function gives back what is still to be awaited.
     return await result if inspect.isawaitable(result) else result
 

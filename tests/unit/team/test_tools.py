@@ -161,6 +161,32 @@ async def test_a_tool_that_takes_too_long_is_unknown(is_async: bool) -> None:
     assert stage.steps.results["t0/c0"].state is StepState.UNKNOWN
 
 
+async def test_a_tools_time_begins_when_it_has_a_thread() -> None:
+    let_go = threading.Event()
+
+    @tool
+    def hold() -> None:
+        """Hold a thread."""
+        let_go.wait()
+
+    @tool(timeout_seconds=0.02)
+    def waits() -> str:
+        """Need a thread, and no time."""
+        return "in time"
+
+    @tool(timeout_seconds=0.02)
+    async def slow() -> None:
+        """Take too long: when this one's time is over, that of the others would be too."""
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            let_go.set()
+
+    calls: list[Call | str] = [*[Call("hold")] * 4, Call("waits"), Call("slow")]
+    stage = await told(hold, waits, slow, calls=calls)
+    assert results(stage)[4] == "in time"
+
+
 # Calls that cannot be made
 
 
