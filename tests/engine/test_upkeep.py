@@ -10,7 +10,7 @@ from musterd.core.events import Event, EventKind
 from musterd.core.records import StepState
 from musterd.core.states import RunState
 from musterd.engine.upkeep import Upkeep
-from musterd.store import looks, workers
+from musterd.store import looks, sessions, workers
 from musterd.store.cancels import Cancelled
 from musterd.store.crashes import is_given_up, wait_seconds
 from tests.engine.conftest import Engines
@@ -207,3 +207,19 @@ async def test_what_no_process_drives_is_known(works: Works) -> None:
     assert await works.engine.unserved() == ["agent:removed"]
     await works.database.write(lambda tx: workers.add(tx, "x", ["agent:removed"], "here", 1, 1.0))
     assert await works.engine.unserved() == []
+
+
+async def test_a_deletion_that_a_crash_broke_off_is_brought_to_its_end(engines: Engines, model: HeldModel) -> None:
+    hold = model.hold("held")
+    async with engines(**PATIENT) as works:
+        await works.start("held", "r1")
+        await works.start("never", "r2")
+        await works.start("never", "r3")
+        await hold.reached.wait()
+        await works.database.write(lambda tx: sessions.bury(tx, "s1", 1.0))  # and here its process died
+        await works.engine.upkeep.once()
+        await hold.stopped.wait()
+        await works.idle()
+        await works.engine.upkeep.once()
+        assert len(model.calls) == 1, "what waited never began"
+        assert await works.records.select("SELECT run_id FROM runs") == []

@@ -13,7 +13,7 @@ import pytest
 from musterd.core.errors import Conflict, LeaseLost
 from musterd.core.records import Output, RunRow
 from musterd.core.states import RunState
-from musterd.store import acceptance, attempts, cancels, sessions, workers
+from musterd.store import acceptance, attempts, cancels, deletion, sessions, workers
 from musterd.store.acceptance import Accepted
 from musterd.store.attempts import Batch, CancelStored, End, Settled
 from musterd.store.database import Statement, Tx, Work
@@ -232,11 +232,13 @@ async def test_a_run_that_comes_with_the_deletion_is_refused(records: Records) -
         await joining
 
 
-async def test_a_deletion_that_comes_with_a_run_names_it(records: Records) -> None:
+async def test_a_deletion_that_comes_with_a_run_cancels_it(records: Records) -> None:
     await records.started("r1")
     async with held(records, accepting(records, "r2")):
         burying = await waiting(records, records.database.write(lambda tx: sessions.bury(tx, "s1", 505.0)))
-    assert await burying == ["r2", "r1"]
+    await burying
+    cancelled = await records.database.write(lambda tx: deletion.cancel_live(tx, "s1", 506.0))
+    assert [done.run.run_id for done in cancelled] == ["r2", "r1"]
 
 
 async def test_a_run_that_comes_with_the_removal_begins_the_session_anew(records: Records) -> None:

@@ -8,7 +8,7 @@ import pytest
 from musterd.core.events import Event, EventKind
 from musterd.core.records import Caller, SessionRow
 from musterd.core.states import RunState
-from musterd.store import blobs, sessions
+from musterd.store import blobs, deletion, sessions
 from musterd.store.sessions import SessionFilter
 from tests.support.store import NOBODY, Records, member_of, step
 
@@ -19,8 +19,8 @@ async def get(records: Records, session_id: str, caller: Caller = NOBODY) -> Ses
     return await records.database.read(lambda tx: sessions.get(tx, session_id, caller))
 
 
-async def bury(records: Records, session_id: str = "s1") -> list[str]:
-    return await records.database.write(lambda tx: sessions.bury(tx, session_id, 900.0))
+async def bury(records: Records, session_id: str = "s1") -> None:
+    await records.database.write(lambda tx: sessions.bury(tx, session_id, 900.0))
 
 
 async def remove(records: Records, session_id: str = "s1") -> bool:
@@ -59,14 +59,41 @@ async def test_a_deleted_session_is_gone_at_once(records: Records) -> None:
     assert await page(records) == ([], 0)
 
 
-async def test_burying_names_what_lives_last_first(records: Records) -> None:
+async def test_what_lives_is_cancelled_last_first_in_pieces(records: Records) -> None:
     done = await records.started("r0")
     await records.append(done, started=[member_of(done, "m0")])
     await records.settle(done)
     for number in (1, 2, 3):
         await records.accept(f"r{number}")
     await records.execute("UPDATE runs SET state = 'paused' WHERE run_id = 'r2'")
-    assert await bury(records) == ["r3", "r2", "r1"]
+    await records.started("r4", "s2")
+
+    async def cancel() -> list[str]:
+        found = await records.database.write(lambda tx: deletion.cancel_live(tx, "s1", 901.0, limit=2))
+        return [done.run.run_id for done in found]
+
+    assert await cancel() == [], "it was not deleted"
+    await bury(records)
+    assert await cancel() == ["r3", "r2"]
+    assert await records.database.scan(deletion.undone) == ["s1"]
+    assert await cancel() == ["r1"]
+    assert await cancel() == []
+    states = await records.states()
+    assert {name: states[name] for name in ("r1", "r2", "r3", "r4")} == {
+        "r1": "cancelled", "r2": "cancelled", "r3": "cancelled", "r4": "running",
+    }  # fmt: skip
+    assert await records.database.scan(deletion.undone) == ["s1"], "its rows can go"
+    await remove(records)
+    assert await records.database.scan(deletion.undone) == []
+
+
+async def test_a_run_that_is_stopping_is_waited_for(records: Records) -> None:
+    run = await records.started("r1")
+    await bury(records)
+    await records.database.write(lambda tx: deletion.cancel_live(tx, "s1", 901.0))
+    assert await records.database.scan(deletion.undone) == []
+    await records.settle(run, RunState.CANCELLED)
+    assert await records.database.scan(deletion.undone) == ["s1"]
 
 
 async def test_rows_go_when_the_last_run_has_ended(records: Records) -> None:

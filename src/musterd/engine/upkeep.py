@@ -13,7 +13,7 @@ import structlog
 from musterd.core import clock, faults
 from musterd.core.errors import StoreUnavailable
 from musterd.engine.beats import Observer
-from musterd.store import looks, pauses, schedule, sessions, workers
+from musterd.store import deletion, looks, pauses, schedule, sessions, workers
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Database
 from musterd.store.looks import Due
@@ -108,6 +108,9 @@ class Upkeep:
 
     async def _remove_buried(self, due: Due) -> None:
         for session_id in due.buried:
+            self._tell(
+                await self._database.write(partial(deletion.cancel_live, session_id=session_id, now=clock.now()))
+            )
             await self._database.write(partial(sessions.remove_if_over, session_id=session_id))
 
     def _tell(self, done: Sequence[Cancelled]) -> None:

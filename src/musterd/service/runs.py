@@ -19,7 +19,7 @@ from musterd.service.presence import Presence
 from musterd.service.reading import Reading
 from musterd.service.schemas import require_output_schema
 from musterd.specs import Component, unsupported
-from musterd.store import acceptance, blobs, cancels, journal, requests, runs
+from musterd.store import acceptance, blobs, cancels, deletion, journal, requests, runs
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Tx
@@ -328,10 +328,12 @@ class RunService:
         if done is not None:
             self._tell_cancelled(done)
 
-    async def cancel_of_deleted(self, root_ids: list[str]) -> None:
-        """Cancel runs whose session was deleted."""
-        for root_id in root_ids:
-            await self._cancel(root_id, "session deleted")
+    async def cancel_of_deleted(self, session_id: str) -> None:
+        """Cancel the runs of a session that was deleted."""
+        write, now = self._resources.database.write, clock.now()
+        while cancelled := await write(lambda tx: deletion.cancel_live(tx, session_id, now)):
+            for done in cancelled:
+                self._tell_cancelled(done)
 
     async def _abandon(self, root_id: str) -> None:
         log.info("run abandoned by its readers", run_id=root_id)

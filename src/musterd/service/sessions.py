@@ -70,9 +70,12 @@ class SessionService:
         """
         now = clock.now()
 
-        async def work(tx: Tx) -> list[str]:
-            session = await sessions.get(tx, session_id, caller)
-            return [] if session is None else await sessions.bury(tx, session_id, now)
+        async def bury(tx: Tx) -> bool:
+            is_there = await sessions.get(tx, session_id, caller) is not None
+            if is_there:
+                await sessions.bury(tx, session_id, now)
+            return is_there
 
-        await self._runs.cancel_of_deleted(await self._resources.database.write(work))
-        self._engine.session_deleted(session_id)
+        if await self._resources.database.write(bury):
+            await self._runs.cancel_of_deleted(session_id)
+            self._engine.session_deleted(session_id)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from musterd.core import jsontext
 from musterd.core.states import RunState
-from musterd.store import schedule, sessions, workers
+from musterd.store import deletion, schedule, workers
 from musterd.store.crashes import SOLO_FROM
 from musterd.store.database import Statement, Tx
 
@@ -39,7 +39,7 @@ class Due:
     :param has_ready: whether a run waits that this process can claim; ``has_solo``: one that has to be driven alone.
     :param has_scheduled: whether a delayed run is due, or a pending one is over its time.
     :param has_expired: whether a paused run waited too long.
-    :param buried: sessions that were deleted, and in which nothing lives any more.
+    :param buried: sessions whose deletion is still to be brought to its end.
     """
 
     beats: dict[str, int | None]
@@ -58,7 +58,7 @@ async def due(tx: Tx, components: Sequence[str], now: float) -> Due:
         has_solo=await is_ready(tx, components, now, is_solo=True),
         has_scheduled=await schedule.is_any_due(tx, now),
         has_expired=await tx.one(EXPIRED, {"now": now}) is not None,
-        buried=[name for name in await sessions.buried(tx) if not await sessions.live_runs(tx, name)],
+        buried=await deletion.undone(tx),
     )
 
 

@@ -112,10 +112,9 @@ async def runs(tx: Tx, session_id: str) -> list[RunView]:
     return [run_view(row) for row in await tx.all(RUNS, {"session_id": session_id})]
 
 
-async def bury(tx: Tx, session_id: str, now: float) -> list[str]:
-    """Mark the session as deleted; return its live root runs, last first."""
+async def bury(tx: Tx, session_id: str, now: float) -> None:
+    """Mark the session as deleted: it is gone for everybody. :mod:`musterd.store.deletion` does the rest."""
     await tx.run(BURY, {"session_id": session_id, "now": now})
-    return await live_runs(tx, session_id)
 
 
 async def live_runs(tx: Tx, session_id: str) -> list[str]:
