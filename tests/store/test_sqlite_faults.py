@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator, MutableMapping
@@ -13,6 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from musterd.core.errors import StoreUnavailable
+from musterd.store import sessions
 from musterd.store.database import Statement, Tx
 from musterd.store.sqlite import SqliteDatabase
 from musterd.store.sqlite_faults import unavailable
@@ -274,3 +276,26 @@ def test_every_fault_has_words_and_a_cure(code: int, what: str, lines: Lines) ->
     assert line["do"]
     assert "/data" not in told.message, "a client learns nothing of our files"
     assert told.retry_after_seconds
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+async def test_a_file_that_is_not_there_any_more(
+    database: FaultyDatabase, records: Records, sqlite_file: Path, lines: Lines, is_replaced: bool
+) -> None:
+    """SQLite would go on writing into a file that has no name, and nobody would ever find the runs."""
+    await records.accept("r1")
+    kept = sqlite_file.with_name("kept.db")
+    os.rename(sqlite_file, kept)
+    if is_replaced:
+        shutil.copy(kept, sqlite_file)
+    with pytest.raises(StoreUnavailable):
+        await records.accept("r2")
+    with pytest.raises(StoreUnavailable):
+        await database.scan(sessions.buried)
+    assert (sqlite_file.name in os.listdir(sqlite_file.parent)) == is_replaced, "no empty one is made in its place"
+    assert advice(lines) == {
+        ("the file is not the one that was opened", "put it back, or stop the server before it is replaced")
+    }
+    os.replace(kept, sqlite_file)
+    await records.accept("r3")
+    assert await records.states() == {"r1": "ready", "r3": "queued"}

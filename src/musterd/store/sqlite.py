@@ -19,7 +19,7 @@ from musterd.core.errors import StoreUnavailable
 from musterd.store.database import Work, drive
 from musterd.store.locks import WorkerLocks
 from musterd.store.sqlite_apart import SqliteApart
-from musterd.store.sqlite_faults import is_database_fault, unavailable
+from musterd.store.sqlite_faults import file_at, is_database_fault, moved, unavailable
 from musterd.store.sqlite_tx import SqliteTx
 from musterd.store.upgrade import upgrade_sqlite
 
@@ -55,6 +55,7 @@ class SqliteDatabase:
         self._read_tx: SqliteTx | None = None
         self._version_connection: sqlite3.Connection | None = None
         self._version: int | None = None
+        self._file: tuple[int, int] | None = None
         self._is_open = False
         self._has_fault = False
 
@@ -71,6 +72,7 @@ class SqliteDatabase:
         :raises StartError: the file cannot be used, in words, or its schema is newer than this program.
         """
         await asyncio.get_running_loop().run_in_executor(None, self.upgrade)
+        self._file = file_at(self.path)
         self._read_tx = SqliteTx(self._connect(read_only=True))
         self._scanner = ThreadPoolExecutor(1, thread_name_prefix="musterd-scan")
         self._thread = threading.Thread(target=self._write_jobs, name="musterd-writer", daemon=True)
@@ -166,7 +168,14 @@ class SqliteDatabase:
             _close(self._read_tx.connection)
             self._read_tx = None
 
+    def _require_in_place(self) -> None:
+        """Refuse to write what nobody would find: SQLite goes on with a file that was removed or replaced."""
+        with contextlib.suppress(OSError):  # where nobody can look SQLite says why
+            if self._file is not None and file_at(self.path) != self._file:
+                raise moved(self.path)
+
     def _connect(self, *, read_only: bool = False) -> sqlite3.Connection:
+        self._require_in_place()
         try:
             connection = sqlite3.connect(
                 self.path,
@@ -221,6 +230,7 @@ class SqliteDatabase:
         """
         self._has_fault = False
         try:
+            self._require_in_place()
             if tx is None:
                 tx = SqliteTx(self._connect())
             self._commit_together(tx, jobs)

@@ -1,5 +1,6 @@
 """What SQLite's faults mean, and what an operator should do about each."""
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -49,4 +50,23 @@ def unavailable(error: sqlite3.Error, path: Path) -> StoreUnavailable:
     """The error that a caller gets; what happened and what to do goes to the log."""
     what, cure = advice(error)
     log.error("database unavailable", file=str(path), what=what, do=cure, error=str(error))
+    return StoreUnavailable()
+
+
+def file_at(path: Path) -> tuple[int, int] | None:
+    """Which file stands at ``path``; None: no file.
+
+    :raises OSError: nobody can look.
+    """
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def moved(path: Path) -> StoreUnavailable:
+    """The error where the file was removed, moved or replaced under the running server."""
+    what, cure = "the file is not the one that was opened", "put it back, or stop the server before it is replaced"
+    log.error("database unavailable", file=str(path), what=what, do=cure)
     return StoreUnavailable()
