@@ -20,16 +20,21 @@ async def test_a_running_run_stops(house: House) -> None:
     run = await started(house, session_id="s1")
     answer = await house.cancel(run.run_id)
     assert answer.status_code == 200
-    assert answer.json() == {"run_id": run.run_id, "session_id": "s1", "status": "CANCELLED"}
+    receipt = answer.json()
+    assert receipt == {"run_id": run.run_id, "session_id": "s1", "status": "CANCELLED", "cancel": receipt["cancel"]}
     assert house.model.hold_of("wait").stopped.is_set(), "the model call in flight is aborted"
     body = await house.poll(run)
     assert (body["status"], body["content"]) == ("CANCELLED", f"Run {run.run_id} was cancelled")
     assert (body["content_type"], body["events"], body["member_responses"]) == ("str", [], [])
-    assert body["cancel"] == {
-        "requested_at": body["cancel"]["requested_at"],
-        "by": "client",
-        "steps": [{"path": "t0/m", "kind": "model", "name": None, "outcome": "stopped"}],
-    }
+    assert (
+        body["cancel"]
+        == receipt["cancel"]
+        == {
+            "requested_at": body["cancel"]["requested_at"],
+            "by": "client",
+            "steps": [{"path": "t0/m", "kind": "model", "name": None, "outcome": "stopped"}],
+        }
+    )
     assert body["queued_at"] <= body["cancel"]["requested_at"] <= body["ended_at"]
     assert [message["role"] for message in body["messages"]] == ["system", "user"]
     assert "error" not in body
@@ -210,5 +215,6 @@ async def test_a_nested_team_ends_too(house: House) -> None:
 async def test_an_agents_run(house: House) -> None:
     run = await started(house, to="agents/solo-agent")
     answer = await house.cancel(run.run_id, "agents/solo-agent")
-    assert answer.json() == {"run_id": run.run_id, "session_id": run.session_id, "status": "CANCELLED"}
+    receipt = answer.json()
+    assert (receipt["run_id"], receipt["session_id"], receipt["status"]) == (run.run_id, run.session_id, "CANCELLED")
     assert (await house.poll(run, to="agents/solo-agent"))["status"] == "CANCELLED"

@@ -331,7 +331,9 @@ async def test_as_json(shop: Shop) -> None:
 async def test_a_cancelled_run_takes_no_decision(shop: Shop) -> None:
     async with shop.paused() as house:
         yes = decided(await look(house), confirmation=True)
-        assert (await house.cancel("r1")).json() == {**RUN, "status": "CANCELLED"}
+        receipt = (await house.cancel("r1")).json()
+        assert receipt == {**RUN, "status": "CANCELLED", "cancel": receipt["cancel"]}
+        assert receipt["cancel"]["steps"] == [], "nothing was under way"
         problem(await send(house, requirements=yes), 409, "CONFLICT")
         run = await look(house)
     assert (run["status"], run["content"]) == ("CANCELLED", "Run r1 was cancelled")

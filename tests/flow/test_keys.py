@@ -214,7 +214,8 @@ async def test_a_cancel_again_is_the_run_as_it_is(house: House) -> None:
     await house.begin("wait", session_id="s1", run_id="r1")
     await hold.reached.wait()
     first, again = await asyncio.gather(cancel(house, "r1"), cancel(house, "r1"))
-    assert first.json() == again.json() == {"run_id": "r1", "session_id": "s1", "status": "CANCELLED"}
+    assert first.json() == again.json()
+    assert first.json()["status"] == "CANCELLED"
     assert sorted(REPLAYED in answer.headers for answer in (first, again)) == [False, True]
 
 

@@ -65,7 +65,7 @@ class Works:
 
     async def cancel(self, run_id: str, *, of: str = "") -> RunRow:
         """Cancel a run."""
-        return (await self.runs.cancel(self.component(of), run_id, NOBODY)).run
+        return (await self.runs.cancel(self.component(of), run_id, NOBODY)).view.row
 
     async def stored(self, run_id: str) -> list[tuple[int, Event]]:
         """The stored events."""

@@ -155,7 +155,7 @@ class RunOperations:
         component, run_id = self._component(request), path_identifier(request, "run_id")
         key = idempotency_key(request)
         stopped = await self._server.runs.cancel(component, run_id, caller_of(request), key)
-        return json_answer(wire_runs.settled(stopped.run), headers=_replayed(key, stopped.is_replay))
+        return json_answer(wire_runs.cancelled(stopped.view), headers=_replayed(key, stopped.is_replay))
 
     async def not_supported(self, request: Request) -> Response:
         """Answer an operation that this version does not have."""

@@ -70,9 +70,9 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Where a run stands after a cancel request, and whether the same request under its key was here before."""
+    """A run after a cancel request, and whether the same request under its key was here before."""
 
-    run: RunRow
+    view: RunView
     is_replay: bool = False
 
 
@@ -278,7 +278,7 @@ class RunService:
     # --- cancel -----------------------------------------------------------------------------------
 
     async def cancel(self, component: Component, run_id: str, caller: Caller, key: str | None = None) -> Stopped:
-        """Cancel a run and wait a little until it has stopped; its row as it then stands.
+        """Cancel a run and wait a little until it has stopped; the run as it then stands.
 
         :raises NotFound: there is none that this caller may see.
         :raises Conflict: the key was used for another request.
@@ -287,7 +287,7 @@ class RunService:
         run = found.row
         asked = _request("cancel", key, caller, component.kind, component.id, run_id)
         if run.state.is_final and asked is None:
-            return Stopped(run)
+            return Stopped(found)
         if not run.state.is_final and run.root_id != run_id:
             raise InvalidInput("Cancelling one member's run is not supported by this version; cancel the team's run.")
         waiter = self._resources.hub.wait_settled_soon(run_id)
@@ -297,7 +297,7 @@ class RunService:
                 await waiter.wait(self._resources.settings.cancel_wait_seconds)
         finally:
             waiter.close()
-        return Stopped((await self.view(component, run_id, None, caller)).row, is_replay)
+        return Stopped(await self.view(component, run_id, None, caller), is_replay)
 
     async def _cancel_once(self, run: RunRow, by: str, asked: Request | None) -> tuple[RunState, bool]:
         """Cancel a run once for each request; its state then, and whether the request was here before."""

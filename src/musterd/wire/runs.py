@@ -41,8 +41,15 @@ def accepted(row: RunRow) -> dict[str, str]:
 
 
 def settled(row: RunRow) -> dict[str, str]:
-    """The answer to a cancel request, or to a wait that a shutdown cut: where the run stands."""
+    """The answer to a wait that a shutdown cut: where the run stands."""
     return {"run_id": row.run_id, "session_id": row.session_id, "status": STATUS[row.state]}
+
+
+def cancelled(view: RunView) -> dict[str, Any]:
+    """The answer to a cancel request: where the run stands, and what became of the steps that were under way."""
+    row = view.row
+    cancel = {"cancel": _cancel_object(row, view.output)} if row.cancel_requested_at is not None else {}
+    return {**settled(row), **cancel}
 
 
 def error_event(view: RunView) -> dict[str, Any]:

@@ -29,6 +29,11 @@ _CANCEL: dict[str, Schema] = {
         record("CutOffStep", _CUT_OFF), "What became of the steps that were under way; once the run is CANCELLED."
     ),
 }
+_RECEIPT: dict[str, Schema] = {
+    "run_id": text(),
+    "session_id": text("Asked for when the run is polled."),
+    "status": ref("RunStatus"),
+}
 
 _RUN: dict[str, Schema] = {
     "run_id": text("The run's id."),
@@ -205,8 +210,14 @@ RUN_SCHEMAS: dict[str, Schema] = {
     "RunOutput": _output("RunOutput", "agent"),
     "RunReceipt": record(
         "RunReceipt",
-        {"run_id": text(), "session_id": text("Asked for when the run is polled."), "status": ref("RunStatus")},
+        _RECEIPT,
         description="Where a run stands.",
+    ),
+    "CancelReceipt": record(
+        "CancelReceipt",
+        {**_RECEIPT, "cancel": record("CancelRequest", _CANCEL, optional=["steps"])},
+        optional=["cancel"],
+        description="Where a run stands after a cancel; `cancel` is left out where it had ended before.",
     ),
     "RunRequirement": record("RunRequirement", _REQUIREMENT, optional=_REQUIREMENT_SOMETIMES),
     "RunStep": record("RunStep", _STEP),

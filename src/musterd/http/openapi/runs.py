@@ -169,10 +169,11 @@ def _cancel(kind: Kind) -> Described:
         tags=_tags(kind),
         summary=f"Cancel {kind.capitalize()} Run",
         description="Cancel the run with its members' runs. The answer comes when it has stopped, or after some "
-        "seconds; it says where the run stands then. A run that has ended stays as it is.",
+        "seconds; it says where the run stands then, and what became of the steps that were under way. A run that "
+        "has ended stays as it is.",
         parameters=[_in_path(kind), _RUN_ID, _KEY],
         answers={
-            "200": answer("Where the run stands", ref("RunReceipt"), _REPLAYED),
+            "200": answer("Where the run stands", ref("CancelReceipt"), _REPLAYED),
             **errors(
                 *("401", "403", "413", "422", "503"),
                 _404=f"{kind.capitalize()} or run not found",
