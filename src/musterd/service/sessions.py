@@ -58,10 +58,16 @@ class SessionService:
 
         :raises NotFound: there is no such session or run that this caller may see.
         """
-        for found in await self.runs(session_id, caller):
-            if found.row.run_id == run_id:
-                return found
-        raise NotFound(f"Run with ID {run_id} not found in session {session_id}")
+
+        async def work(tx: Tx) -> RunView | None:
+            if await sessions.get(tx, session_id, caller) is None:
+                raise NotFound(f"Session with ID {session_id} not found")
+            return await sessions.run(tx, session_id, run_id)
+
+        found = await self._resources.database.read(work)
+        if found is None:
+            raise NotFound(f"Run with ID {run_id} not found in session {session_id}")
+        return found
 
     async def delete(self, session_id: str, caller: Caller) -> None:
         """Delete a session: it is gone at once, what runs in it is cancelled, its rows go when all has ended.

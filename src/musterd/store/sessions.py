@@ -41,6 +41,11 @@ RUNS = Statement(
         FROM runs r JOIN run_io io ON io.run_id = r.run_id
         WHERE r.session_id = :session_id ORDER BY r.created_at, r.seq""",
 )
+RUN = Statement(
+    "session_run",
+    f"""SELECT {qualified("r")}, io.input, io.output, io.messages
+        FROM runs r JOIN run_io io ON io.run_id = r.run_id WHERE r.run_id = :run_id""",
+)
 _OF_SESSION = "IN (SELECT run_id FROM runs WHERE session_id = :session_id)"
 _REMOVE = (
     Statement("session_remove_events", f"DELETE FROM run_events WHERE root_id {_OF_SESSION}"),
@@ -110,6 +115,12 @@ async def merge_state(tx: Tx, session: SessionRow, delta: dict[str, Any], now: f
 async def runs(tx: Tx, session_id: str) -> list[RunView]:
     """All runs of the session, members' too, in order of creation."""
     return [run_view(row) for row in await tx.all(RUNS, {"session_id": session_id})]
+
+
+async def run(tx: Tx, session_id: str, run_id: str) -> RunView | None:
+    """One run of the session, a member's too; None: it is not one of it."""
+    row = await tx.one(RUN, {"run_id": run_id})
+    return None if row is None or row["session_id"] != session_id else run_view(row)
 
 
 async def bury(tx: Tx, session_id: str, now: float) -> None:
