@@ -36,6 +36,15 @@ async def test_a_run_behind_another_is_queued_even_with_a_slot(records: Records,
     assert await records.row("r2") == run
 
 
+async def test_a_run_that_waited_for_the_end_before_it_begins_after_it(records: Records) -> None:
+    first = await records.started("r1")
+    await records.settle(first)
+    ended_at = (await records.row("r1")).ended_at
+    run = (await records.accept("r2", slot="w1", row={"created_at": 0.5})).run
+    assert (run.created_at, run.queued_at, run.started_at) == (0.5, ended_at, ended_at)
+    assert await records.select("SELECT updated_at FROM sessions") == [{"updated_at": ended_at}]
+
+
 async def test_sessions_do_not_wait_for_each_other(records: Records) -> None:
     await records.accept("r1", "one", slot="w1")
     assert (await records.accept("r2", "two", slot="w1")).run.state is RunState.RUNNING

@@ -97,7 +97,7 @@ async def accept(tx: Tx, candidate: Candidate) -> Accepted:
         caller,
     )
     run.lane, run.seq = run.session_id, session.next_seq - 1
-    at_work = await _place(tx, run, candidate.slot_worker)
+    at_work = await _place(tx, run, candidate.slot_worker, session.updated_at)
     if run.state is not RunState.RUNNING:
         await _require_room(tx, candidate.queue_depth)
     await tx.run(ADD_RUN, run_params(run))
@@ -126,12 +126,12 @@ async def _earlier(tx: Tx, candidate: Candidate) -> RunRow | None:
     return run_row(row)
 
 
-async def _place(tx: Tx, run: RunRow, slot_worker: str | None) -> str | None:
+async def _place(tx: Tx, run: RunRow, slot_worker: str | None, now: float) -> str | None:
     """Decide where the run begins; the run at work that it interrupts, if any."""
     if run.not_before is not None:
         run.state = RunState.SCHEDULED
         return None
-    run.queued_at = run.created_at
+    run.queued_at = now
     return await lanes.place(tx, run, slot_worker)
 
 

@@ -16,6 +16,7 @@ INTERRUPTED = "interrupt"
 async def place(tx: Tx, run: RunRow, slot_worker: str | None) -> str | None:
     """Decide, in ``run``, where it begins: running, ready or queued. The caller holds the session.
 
+    :param run: its ``queued_at`` is when the session was held: not before the last end in it.
     :param slot_worker: the worker that keeps a slot free for it, or None when it has to wait for one.
     :return: the run at work that it interrupts: to be told to :func:`interrupt` once ``run`` is stored.
     :raises Conflict: the line is taken, and the run does not want to wait.
@@ -38,7 +39,7 @@ async def place(tx: Tx, run: RunRow, slot_worker: str | None) -> str | None:
 def _begin(run: RunRow, slot_worker: str | None) -> None:
     run.state = RunState.READY
     if slot_worker is not None:
-        run.state, run.attempt, run.worker, run.started_at = RunState.RUNNING, 1, slot_worker, run.created_at
+        run.state, run.attempt, run.worker, run.started_at = RunState.RUNNING, 1, slot_worker, run.queued_at
 
 
 async def interrupt(tx: Tx, at_work: str, run: RunRow, now: float) -> Cancelled | None:

@@ -15,7 +15,8 @@ JOIN = Statement(
     """INSERT INTO sessions (session_id, owner, user_id, component_kind, component_id, first_message, state,
                              next_seq, created_at, updated_at)
        VALUES (:session_id, :owner, :user_id, :component_kind, :component_id, :first_message, '{}', 1, :now, :now)
-       ON CONFLICT (session_id) DO UPDATE SET next_seq = sessions.next_seq + 1, updated_at = :now
+       ON CONFLICT (session_id) DO UPDATE SET next_seq = sessions.next_seq + 1,
+           updated_at = CASE WHEN sessions.updated_at > :now THEN sessions.updated_at ELSE :now END
        RETURNING *""",
 )
 GET = Statement("session_get", "SELECT * FROM sessions WHERE session_id = :session_id")
@@ -61,6 +62,8 @@ SORTABLE = frozenset({"created_at", "updated_at", "session_name"})
 
 async def join(tx: Tx, new: Params, caller: Caller) -> SessionRow:
     """Enter the session that ``new`` names, making it when it is new; its ``next_seq`` is this run's seq + 1.
+
+    Its ``updated_at`` is when: ``new``'s time, or that of its last end, which it may have waited for.
 
     :raises NotFound: it belongs to another user.
     :raises Conflict: it is being deleted.
