@@ -7,17 +7,21 @@ import importlib.abc
 import importlib.machinery
 import ipaddress
 import os
+import shutil
 import sqlite3
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
     from types import ModuleType
+
+    from tests.support.postgres import PostgresServer
 
 OWN_SETTINGS = ("OS_SECURITY_KEY", "DOCS_ENABLED")
 PROVIDER_SETTINGS = ("_API_KEY", "_BASE_URL", "_PROXY")
@@ -111,3 +115,46 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return path
+
+
+@pytest.fixture
+def sqlite_file(template: Path, tmp_path: Path) -> Path:
+    """The test's own file: for tests that speak of SQLite alone."""
+    return Path(shutil.copy(template, tmp_path))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> PostgresServer:
+    """The server of this run; the first test that needs it starts it."""
+    from tests.support.postgres import PostgresServer
+
+    return PostgresServer()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The test's own database: for tests that speak of Postgres alone."""
+    with postgres_server.database() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """Makes databases without records, of each kind that there is, and gives their URLs."""
+    with contextlib.ExitStack() as stack:
+
+        def file() -> str:
+            folder = tempfile.mkdtemp(dir=tmp_path)
+            return f"sqlite:///{shutil.copy(request.getfixturevalue('template'), folder)}"
+
+        def database() -> str:
+            server: PostgresServer = request.getfixturevalue("postgres_server")
+            return stack.enter_context(server.database())
+
+        yield file if request.param == "sqlite" else database
+
+
+@pytest.fixture
+def database_url(new_database: Callable[[], str]) -> str:
+    """The test's own database, of each kind that there is."""
+    return new_database()

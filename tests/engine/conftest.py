@@ -1,7 +1,6 @@
-"""Engines in this process: each test has its own, on a file of its own."""
+"""Engines in this process: each test has its own, on a database of its own."""
 
 import contextlib
-import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -17,26 +16,29 @@ Engines = Callable[..., AbstractAsyncContextManager[Works]]
 
 
 @pytest.fixture
-def file(template: Path, tmp_path: Path) -> Path:
-    """The test's own file."""
-    return Path(shutil.copy(template, tmp_path))
-
-
-@pytest.fixture
 def model() -> HeldModel:
     """The model of the test's components."""
     return HeldModel()
 
 
 @pytest.fixture
-def engines(file: Path, model: HeldModel) -> Engines:
+def engines(database_url: str, model: HeldModel) -> Engines:
     """``async with engines(agents=[…], concurrency=2) as works``; by default one agent, ``solo``."""
+    return _engines_on(database_url, model)
 
+
+@pytest.fixture
+def file_engines(sqlite_file: Path, model: HeldModel) -> Engines:
+    """The same on SQLite alone."""
+    return _engines_on(f"sqlite:///{sqlite_file}", model)
+
+
+def _engines_on(url: str, model: HeldModel) -> Engines:
     @contextlib.asynccontextmanager
     async def make(**given: Any) -> AsyncIterator[Works]:
         if not given.get("agents") and not given.get("teams"):
             given["agents"] = [Agent(id="solo", model=model)]
-        async with running(works_on(file, model=model, **given)) as works:
+        async with running(works_on(url, model=model, **given)) as works:
             yield works
 
     return make

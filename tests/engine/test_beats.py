@@ -77,12 +77,28 @@ async def test_the_thread_tells_when_its_worker_was_taken_for_dead(works: Works)
     await asyncio.to_thread(beats.join)
 
 
-async def test_one_that_was_taken_for_dead_is_announced_again(engines: Engines, file: Path) -> None:
+async def test_one_that_was_taken_for_dead_is_announced_again(engines: Engines) -> None:
     async with engines(upkeep_seconds=3600, beat_seconds=0.001) as works:
-        own = works.engine.worker
-        await works.database.write(lambda tx: workers.release_runs(tx, own, 1.0, crashed=True))
-        file.with_name(f"{file.name}.worker-{own}").unlink()  # as whoever took it over has done
-        while await works.records.select("SELECT id FROM workers") != [{"id": own}]:
-            await works.database.write(lambda tx: workers.beat(tx, own))
-        assert file.with_name(f"{file.name}.worker-{own}").exists()
+        await taken_for_dead(works)
+        await announced(works)
         assert (await works.run("hi", "r1")).row.attempt == 1
+
+
+async def test_one_that_is_announced_again_holds_its_lock(file_engines: Engines, sqlite_file: Path) -> None:
+    async with file_engines(upkeep_seconds=3600, beat_seconds=0.001) as works:
+        lock = sqlite_file.with_name(f"{sqlite_file.name}.worker-{works.engine.worker}")
+        await taken_for_dead(works)
+        lock.unlink()  # as whoever took it over has done
+        await announced(works)
+        assert lock.exists()
+
+
+async def taken_for_dead(works: Works) -> None:
+    own = works.engine.worker
+    await works.database.write(lambda tx: workers.release_runs(tx, own, 1.0, crashed=True))
+
+
+async def announced(works: Works) -> None:
+    own = works.engine.worker
+    while await works.records.select("SELECT id FROM workers") != [{"id": own}]:
+        await works.database.write(lambda tx: workers.beat(tx, own))

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import itertools
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from musterd import Agent
-from musterd.core import clock
 from musterd.core.errors import Conflict
 from musterd.core.events import EventKind
 from musterd.core.states import RunState
@@ -131,15 +130,13 @@ ANY_MIX = st.lists(
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(asked=ANY_MIX, concurrency=st.sampled_from([1, 2, 8]))
-def test_any_mix_keeps_its_order(template: Path, tmp_path: Path, asked: list[Any], concurrency: int) -> None:
-    path = tmp_path / f"{clock.new_id()}.db"
-    path.write_bytes(template.read_bytes())
-    asyncio.run(_keeps_its_order(path, asked, concurrency))
+def test_any_mix_keeps_its_order(new_database: Callable[[], str], asked: list[Any], concurrency: int) -> None:
+    asyncio.run(_keeps_its_order(new_database(), asked, concurrency))
 
 
-async def _keeps_its_order(path: Path, asked: list[Any], concurrency: int) -> None:
+async def _keeps_its_order(url: str, asked: list[Any], concurrency: int) -> None:
     model = HeldModel()
-    async with running(works_on(path, [Agent(id="solo", model=model)], model=model, concurrency=concurrency)) as works:
+    async with running(works_on(url, [Agent(id="solo", model=model)], model=model, concurrency=concurrency)) as works:
         accepted = []
         for number, (on_busy, session, priority) in enumerate(asked):
             with contextlib.suppress(Conflict):

@@ -15,7 +15,6 @@ from musterd.core.states import RunState
 from musterd.engine.attempt import Attempt
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.outbox import Outbox
-from musterd.store.database import Tx
 from tests.engine.conftest import Engines
 from tests.support.engine import Works, read_all
 from tests.support.held_model import HeldModel
@@ -286,22 +285,13 @@ async def test_before_the_loop_has_read_anything(works: Works, monkeypatch: pyte
 
 async def test_while_a_step_is_being_stored(works: Works) -> None:
     """The commit goes on; what it holds is told to readers once, before the end."""
-    is_held, is_open = threading.Event(), threading.Event()
-
-    async def hold_writer(tx: Tx) -> None:
-        is_held.set()
-        is_open.wait()
-
     hold = works.model.hold("[[TOOL nothing {}]]")
     reading = works.runs.subscribe("r1")
     await works.start("[[TOOL nothing {}]]", "r1")
     await hold.reached.wait()
-    gate = asyncio.ensure_future(works.database.write(hold_writer))
-    await asyncio.to_thread(is_held.wait)
-    cancelling = asyncio.ensure_future(works.cancel("r1"))
-    hold.release()
-    await asyncio.wait([cancelling], timeout=0.05)
-    is_open.set()
-    await gate
+    async with works.writes_held():
+        cancelling = asyncio.ensure_future(works.cancel("r1"))
+        hold.release()
+        await asyncio.wait([cancelling], timeout=0.05)
     assert (await cancelling).state is RunState.CANCELLED
     assert await read_all(reading) == await works.stored("r1")

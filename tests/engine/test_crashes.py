@@ -1,9 +1,8 @@
 """A worker that dies, anywhere: what was stored is never done again, and readers see one story."""
 
 import asyncio
-import shutil
 from collections import Counter
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -29,8 +28,8 @@ MOMENTS = 120
 class World:
     """A team whose every model call and tool call is counted, and an engine that can be killed at each moment."""
 
-    def __init__(self, file: Path, fuse: Fuse) -> None:
-        self.file, self.fuse = file, fuse
+    def __init__(self, url: str, fuse: Fuse) -> None:
+        self.url, self.fuse = url, fuse
         self.model = CountedModel(fuse)
         self.effects: Counter[str] = Counter()
         mark = self._mark()
@@ -52,7 +51,7 @@ class World:
         return mark
 
     def works(self) -> Works:
-        return works_on(self.file, teams=[self.team], delta_seconds=0, drain_seconds=0.05)
+        return works_on(self.url, teams=[self.team], delta_seconds=0, drain_seconds=0.05)
 
     def done(self, path: str, key: str) -> int:
         """How often a step was done."""
@@ -122,13 +121,12 @@ def uninterrupted() -> dict[str, Any]:
 @example(lives=[MOMENTS * 10])
 @example(lives=[1, 1, 1, 1])
 async def test_a_run_that_is_killed_anywhere_comes_to_the_same(
-    template: Path,
-    tmp_path_factory: pytest.TempPathFactory,
+    new_database: Callable[[], str],
     fuse: Fuse,
     uninterrupted: dict[str, Any],
     lives: list[int],
 ) -> None:
-    world = World(Path(shutil.copy(template, tmp_path_factory.mktemp("crash"))), fuse)
+    world = World(new_database(), fuse)
     view = None
     for moments in [*lives, None]:
         if view is None:
@@ -137,7 +135,7 @@ async def test_a_run_that_is_killed_anywhere_comes_to_the_same(
     assert view.row.state is RunState.COMPLETED
     assert (view.output and view.output.session_state) == STATE
     if not uninterrupted:
-        async with running(World(Path(shutil.copy(template, tmp_path_factory.mktemp("calm"))), fuse).works()) as calm:
+        async with running(World(new_database(), fuse).works()) as calm:
             uninterrupted.update(totals(await calm.run(MESSAGE, "r1")))
     assert totals(view) == uninterrupted
     assert max(world.model.calls.values()) <= 1 + world.crashes, "at most what was in flight is done again"

@@ -14,7 +14,7 @@ from musterd.core.states import RunState
 from musterd.service.runs import Wanted
 from musterd.store import workers
 from tests.engine.conftest import Engines
-from tests.support.engine import NOBODY, PATIENCE_SECONDS, read_all
+from tests.support.engine import NOBODY, PATIENCE_SECONDS, Works, read_all
 from tests.support.held_model import HeldModel
 
 
@@ -98,20 +98,36 @@ async def test_a_cancel_that_nobody_obeyed_yet_is_obeyed_at_the_stop(engines: En
         assert (await second.end_of("r1")).row.state is RunState.CANCELLED
 
 
-async def test_a_dead_workers_runs_are_taken_over_at_the_start(engines: Engines, file: Path) -> None:
+async def left_by_the_dead(works: Works) -> None:
+    """A run of a worker that is gone, and one of a worker that was never announced."""
+    await works.database.write(lambda tx: workers.add(tx, "gone", [], "here", 1, 1.0))
+    works.records.worker = "gone"
+    await works.records.started("r1")
+    works.records.worker = "never announced"
+    await works.records.started("r2", "s2")
+
+
+async def check_taken_over(works: Works) -> None:
+    for name in ("r1", "r2"):
+        view = await works.end_of(name)
+        assert (view.row.state, view.row.attempt, view.row.crashes) == (RunState.COMPLETED, 2, 1)
+    assert await works.records.select("SELECT id FROM workers") == [{"id": works.engine.worker}]
+
+
+async def test_a_dead_workers_runs_are_taken_over(engines: Engines) -> None:
     async with engines() as dead:
-        await dead.database.write(lambda tx: workers.add(tx, "gone", [], "here", 1, 1.0))
-        dead.records.worker = "gone"
-        await dead.records.started("r1")
-        dead.records.worker = "never announced"
-        await dead.records.started("r2", "s2")
-    file.with_name(file.name + ".worker-gone").touch()
-    async with engines() as works:
-        for name in ("r1", "r2"):
-            view = await works.end_of(name)
-            assert (view.row.state, view.row.attempt, view.row.crashes) == (RunState.COMPLETED, 2, 1)
-        assert await works.records.select("SELECT id FROM workers") == [{"id": works.engine.worker}]
-    assert [found.name for found in file.parent.iterdir() if ".worker-" in found.name] == []
+        await left_by_the_dead(dead)
+    async with engines(upkeep_seconds=0.01, dead_seconds=0.05) as works:
+        await check_taken_over(works)
+
+
+async def test_a_free_lock_has_them_taken_over_at_the_start(file_engines: Engines, sqlite_file: Path) -> None:
+    async with file_engines() as dead:
+        await left_by_the_dead(dead)
+    sqlite_file.with_name(sqlite_file.name + ".worker-gone").touch()
+    async with file_engines(upkeep_seconds=3600) as works:
+        await check_taken_over(works)
+    assert [found.name for found in sqlite_file.parent.iterdir() if ".worker-" in found.name] == []
 
 
 async def test_two_engines_leave_each_others_live_runs_alone(engines: Engines, model: HeldModel) -> None:

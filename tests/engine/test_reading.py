@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import defaultdict
-from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,7 +15,8 @@ from musterd.engine.outbox import Outbox
 from musterd.service.reading import Reading
 from musterd.store import attempts
 from musterd.store.attempts import End, Lease
-from musterd.store.sqlite import SqliteDatabase
+from musterd.store.database import Database
+from musterd.store.open import open_database
 from tests.engine.conftest import Engines
 from tests.support.engine import Works, read_all
 from tests.support.held_model import HeldModel
@@ -94,8 +94,8 @@ def check_void(events: list[tuple[int, Event]]) -> None:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(acts=st.lists(ACTS, max_size=40))
-async def test_live_and_stored_are_the_same_sequence(file: Path, acts: list[tuple[str, str, str]]) -> None:
-    database, hub = SqliteDatabase(file), Hub(1_000_000)
+async def test_live_and_stored_are_the_same_sequence(database_url: str, acts: list[tuple[str, str, str]]) -> None:
+    database, hub = open_database(database_url), Hub(1_000_000)
     await database.open()
     try:
         records = Records(database)
@@ -127,7 +127,7 @@ async def test_live_and_stored_are_the_same_sequence(file: Path, acts: list[tupl
 class _Resources:
     """What a reading asks for."""
 
-    def __init__(self, database: SqliteDatabase, hub: Hub) -> None:
+    def __init__(self, database: Database, hub: Hub) -> None:
         self.database, self.hub = database, hub
 
 

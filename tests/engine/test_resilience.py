@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from musterd import Agent, Team, ToolContext, tool
-from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
 from musterd.core.events import Event, EventKind
 from musterd.core.states import RunState
+from musterd.engine import embedded, outbox
 from musterd.engine.attempt import Attempt
 from musterd.engine.journal import Journal
 from musterd.store import attempts
@@ -36,7 +36,8 @@ class Outage:
         self.left = self.refused = 0
         self._write = works.database.write
         monkeypatch.setattr(works.database, "write", self._or_refuse)
-        monkeypatch.setattr(clock, "sleep", self._sleep)
+        monkeypatch.setattr(outbox, "clock", self)
+        monkeypatch.setattr(embedded, "RETRY_SECONDS", 0)
         self.waited: list[float] = []
 
     def _or_refuse(self, work: Any) -> Awaitable[Any]:
@@ -46,7 +47,8 @@ class Outage:
             raise StoreUnavailable
         return self._write(work)
 
-    async def _sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float) -> None:
+        """Wait as an attempt does, and no time."""
         self.waited.append(seconds)
 
 

@@ -18,7 +18,8 @@ from tests.support.engine import Works, read_all
 from tests.support.held_model import HeldModel
 from tests.support.store import step
 
-PATIENT: dict[str, Any] = {"upkeep_seconds": 3600}
+PATIENT: dict[str, Any] = {"upkeep_seconds": 3600, "dead_seconds": 0}
+"""Nothing happens by itself, and whoever else is there is taken for dead at the first look."""
 
 
 async def crashed_run(works: Works, run_id: str, session: str = "s1", *, crashes: int = 0) -> None:

@@ -1,6 +1,7 @@
 """Crashes at chosen moments, and what a reader of a recovered run relies on."""
 
 import asyncio
+import json
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -147,11 +148,10 @@ async def stored_steps(records: Records, root_id: str) -> dict[str, str]:
         root=root_id,
     )
     asked = await records.select(
-        """SELECT COALESCE(path, '') AS path, json_extract(input, '$.message') AS message
-           FROM runs JOIN run_io USING (run_id) WHERE root_id = :root""",
+        "SELECT COALESCE(path, '') AS path, input FROM runs JOIN run_io USING (run_id) WHERE root_id = :root",
         root=root_id,
     )
-    messages = {row["path"]: row["message"] for row in asked}
+    messages = {row["path"]: json.loads(row["input"])["message"] for row in asked}
     found = {}
     for step in steps:
         of_run, _, turn = step["path"].removesuffix("/m").rpartition("t")

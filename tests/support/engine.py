@@ -1,9 +1,8 @@
-"""An engine in this process, without HTTP: on a file, with a model that the test holds."""
+"""An engine in this process, without HTTP: on a database, with a model that the test holds."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
 from musterd import Agent, Settings, Team
@@ -16,7 +15,8 @@ from musterd.service.reading import Reading
 from musterd.service.runs import Wanted
 from musterd.specs import Component, Registry
 from musterd.store.acceptance import Accepted
-from musterd.store.database import Tx
+from musterd.store.database import Statement, Tx
+from musterd.store.postgres import PostgresDatabase
 from tests.support.held_model import HeldModel
 from tests.support.store import Records
 
@@ -92,7 +92,32 @@ class Works:
         """Let a window that is due be stored."""
         for _ in range(3):  # its timer, its task, its transaction
             await asyncio.wait([asyncio.ensure_future(_no_work())])
-        await self.database.write(_nothing)
+        await self.written()
+
+    async def written(self) -> None:
+        """Wait until all that was handed in is stored, and known to whoever handed it in."""
+        await self.database.write(_nothing)  # SQLite writes in turn
+        if isinstance(self.database, PostgresDatabase):
+            while self.database._writing:
+                await asyncio.wait(set(self.database._writing))
+
+    @contextlib.asynccontextmanager
+    async def writes_held(self) -> AsyncIterator[None]:
+        """Let every write wait, and no read, as long as this lasts."""
+        connection = self.database.apart()
+        is_postgres = isinstance(self.database, PostgresDatabase)
+        begin = ["BEGIN", "LOCK TABLE runs IN EXCLUSIVE MODE"] if is_postgres else ["BEGIN IMMEDIATE"]
+
+        async def work(tx: Tx, texts: Sequence[str]) -> None:
+            for text in texts:
+                await tx.run(Statement(f"test {text}", text), {})
+
+        try:
+            await asyncio.to_thread(connection.do, lambda tx: work(tx, begin))
+            yield
+            await asyncio.to_thread(connection.do, lambda tx: work(tx, ["COMMIT"]))
+        finally:
+            connection.close()
 
     async def kill(self) -> None:
         """Cut every attempt off where it is: nothing more of it is stored."""
@@ -101,11 +126,11 @@ class Works:
     async def idle(self) -> None:
         """Wait until nothing is driven or claimed any more; every slot is free then."""
         engine = self.engine
-        await self.database.write(_nothing)  # what was handed in before is stored, and known
+        await self.written()
         while engine._live or engine._slots.reserved:
             if tasks := [live.task for live in engine._live.values()]:
                 await asyncio.wait(tasks, timeout=PATIENCE_SECONDS)
-            await self.database.write(_nothing)
+            await self.written()
         assert engine._slots.free == self.settings.concurrency
 
 
@@ -147,17 +172,17 @@ ENDS = ("run_completed", "run_error", "run_cancelled")
 
 
 def works_on(
-    path: Path,
+    url: str,
     agents: Iterable[Agent] = (),
     teams: Iterable[Team] = (),
     *,
     model: HeldModel | None = None,
     **settings: Any,
 ) -> Works:
-    """An engine on the file ``path``, not started."""
+    """An engine on the database ``url``, not started."""
     registry = Registry.of(agents=list(agents), teams=list(teams))
     quick: dict[str, Any] = {"model_retry_seconds": 0, "delta_seconds": 0.005, "drain_seconds": 0}
-    given = Settings(**{"db": f"sqlite:///{path}", **quick, **settings})
+    given = Settings(**{"db": url, **quick, **settings})
     return Works(registry, given, model or HeldModel())
 
 
