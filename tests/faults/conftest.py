@@ -1,4 +1,4 @@
-"""Real processes on a file of the test's own."""
+"""Real processes on a database of the test's own."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +11,9 @@ from tests.support.process import Site, sites
 
 
 @pytest.fixture
-def site(template: Path, tmp_path: Path) -> Iterator[Site]:
-    """A folder with a database, and the processes that share it."""
-    yield from sites(template, tmp_path, Path(__file__).with_name("house.py"))
+def site(database_url: str, tmp_path: Path) -> Iterator[Site]:
+    """A folder and a database, and the processes that share them."""
+    yield from sites(database_url, tmp_path, Path(__file__).with_name("house.py"))
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +24,19 @@ def models() -> Iterator[ModelServer]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, models: ModelServer) -> Iterator[restarts.Site]:
-    """A folder for server processes whose team asks that model."""
+def place(database_url: str, tmp_path: Path, models: ModelServer) -> Iterator[restarts.Site]:
+    """A folder and a database for server processes whose team asks that model."""
+    yield from _places(database_url, tmp_path, models)
+
+
+@pytest.fixture
+def file_place(sqlite_file: Path, tmp_path: Path, models: ModelServer) -> Iterator[restarts.Site]:
+    """The same on SQLite alone."""
+    yield from _places(f"sqlite:///{sqlite_file}", tmp_path, models)
+
+
+def _places(url: str, folder: Path, models: ModelServer) -> Iterator[restarts.Site]:
     models.reset()
     env = {"TEST_MODEL": "openai-chat:scripted", "OPENAI_BASE_URL": models.base_url, "OPENAI_API_KEY": "none"}
-    with restarts.site(tmp_path, **env) as found:
+    with restarts.site(folder, url, **env) as found:
         yield found

@@ -1,4 +1,4 @@
-"""Several processes on one file: they take over from each other, hear of each other, and never write for another."""
+"""Several processes on one database: they take over, hear of each other, and never write for another."""
 
 import signal
 import threading
@@ -9,9 +9,8 @@ import pytest
 
 from musterd.core import clock
 from tests.support.http import read_stream
-from tests.support.process import Process, Site, until
+from tests.support.process import ALL_LIVE, QUICK, Process, Site, until
 
-QUICK: dict[str, Any] = {"beat_seconds": 0.05, "upkeep_seconds": 0.05, "dead_seconds": 0.6}
 WAIT = '[[TOOL wait {"name": "go"}]]'
 TABLES = ("runs", "journal", "run_events", "run_io")
 
@@ -71,7 +70,7 @@ def test_a_blocked_event_loop_is_not_death(site: Site) -> None:
 
 
 def test_a_cancel_comes_to_any_process(site: Site) -> None:
-    first, second = site.serve(), site.serve()
+    first, second = site.serve(**ALL_LIVE), site.serve(**ALL_LIVE)
     until(lambda: len(site.select("SELECT id FROM workers")) == 2, "both are announced")
     first.accepted("[[SLEEP 60000]]", "r1")
     until(lambda: site.counts()["model [[SLEEP 60000]] #0"], "the model is asked")
@@ -83,12 +82,12 @@ def test_a_cancel_comes_to_any_process(site: Site) -> None:
 
 
 def test_one_accepts_and_streams_what_another_drives(site: Site) -> None:
-    front = site.serve("--no-worker")
+    front = site.serve("--no-worker", **ALL_LIVE)
     front.accepted("[[SAY early]]", "r0", session_id="s0")
     waiting = front.http.get("/-/ready")
     assert waiting.status_code == 503
     assert "agent:solo" in waiting.json()["detail"]
-    site.work()
+    site.work(**ALL_LIVE)
     until(lambda: site.state("r0") == "completed", "what waited is driven")
     assert front.http.get("/-/ready").status_code == 200
     streamed = front.http.post(
@@ -96,7 +95,7 @@ def test_one_accepts_and_streams_what_another_drives(site: Site) -> None:
     )
     found = read_stream(streamed.text)
     assert found[-1]["event"] == "TeamRunCompleted"
-    stored = site.select("SELECT sum(count) AS n FROM run_events WHERE root_id = 'r1'")
+    stored = site.select("SELECT CAST(sum(count) AS INTEGER) AS n FROM run_events WHERE root_id = 'r1'")
     assert [event["event_index"] for event in found] == list(range(stored[0]["n"])), "all of them, each once"
     answer = front.http.post("/agents/solo/runs", data={"message": "[[SAY whole]]", "stream": "false"})
     assert (answer.status_code, answer.json()["content"]) == (200, "whole")

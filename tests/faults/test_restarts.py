@@ -1,15 +1,8 @@
 """Processes that die or leave: every accepted run ends, once, in whichever process comes next."""
 
-import sqlite3
-from contextlib import closing
-
 from tests.support.model_server import ModelServer
+from tests.support.process import ALL_LIVE, environment_of
 from tests.support.restarts import Site, until
-
-
-def rows(place: Site, text: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(place.folder / "musterd.db", timeout=30)) as connection:
-        return connection.execute(text).fetchall()
 
 
 def test_killed_right_after_the_answer(place: Site) -> None:
@@ -22,9 +15,8 @@ def test_killed_right_after_the_answer(place: Site) -> None:
     for number, name in enumerate(names):
         found = second.end_of(name)
         assert (found["status"], found["content"]) == ("COMPLETED", f"answer {number}")
-    assert rows(place, "SELECT count(*) FROM runs") == [(6,)]
-    assert rows(place, "SELECT count(*) FROM workers") == [(1,)]
-    assert len(place.workers) == 1, "the dead worker's lock was cleared away"
+    assert place.rows("SELECT count(*) FROM runs") == [(6,)]
+    assert place.rows("SELECT count(*) FROM workers") == [(1,)]
 
 
 def test_killed_in_the_middle_of_a_members_run(place: Site, models: ModelServer) -> None:
@@ -38,15 +30,15 @@ def test_killed_in_the_middle_of_a_members_run(place: Site, models: ModelServer)
     found = second.end_of("r1")
     assert (found["status"], found["content"]) == ("COMPLETED", "Done: word0 word1 word2")
     assert second.end_of("r2")["content"] == "next"
-    assert rows(place, "SELECT run_id, attempt, crashes FROM runs WHERE parent_id IS NULL ORDER BY seq") == [
+    assert place.rows("SELECT run_id, attempt, crashes FROM runs WHERE parent_id IS NULL ORDER BY seq") == [
         ("r1", 2, 0),  # a stored step forgets the crash before it
         ("r2", 1, 0),
     ]
-    assert rows(place, "SELECT crashes_in_all FROM runs WHERE run_id = 'r1'") == [(1,)]
-    assert rows(place, "SELECT count(*), min(state), max(state) FROM runs WHERE parent_id IS NOT NULL") == [
+    assert place.rows("SELECT crashes_in_all FROM runs WHERE run_id = 'r1'") == [(1,)]
+    assert place.rows("SELECT count(*), min(state), max(state) FROM runs WHERE parent_id IS NOT NULL") == [
         (1, "completed", "completed")
     ]
-    ends = rows(place, "SELECT payload FROM run_events WHERE root_id = 'r1' AND payload LIKE '%run_continued%'")
+    ends = place.rows("SELECT payload FROM run_events WHERE root_id = 'r1' AND payload LIKE '%run_continued%'")
     assert len(ends) == 1
 
 
@@ -57,26 +49,26 @@ def test_told_to_stop_in_the_middle_of_a_run(place: Site, models: ModelServer) -
     until(lambda: models.open_calls() == 1 and models.count() == 2, "the member's model call")
     assert first.terminate() == 0
     assert "Traceback" not in first.log
-    assert rows(place, "SELECT run_id, state, worker FROM runs WHERE parent_id IS NULL ORDER BY seq") == [
+    assert place.rows("SELECT run_id, state, worker FROM runs WHERE parent_id IS NULL ORDER BY seq") == [
         ("r1", "ready", None),
         ("r2", "queued", None),
     ]
-    assert (place.workers, rows(place, "SELECT count(*) FROM workers")) == ([], [(0,)])
+    assert place.rows("SELECT count(*) FROM workers") == [(0,)]
     assert (models.open_calls(), models.count()) == (0, 2), "the call under way was let finish, none was begun"
     second = place.start()
     assert second.end_of("r1")["content"] == "Done: word0 word1 word2"
     assert second.end_of("r2")["status"] == "COMPLETED"
     assert models.count() == 4, "no stored step was done again"
-    assert rows(place, "SELECT attempt, crashes FROM runs WHERE parent_id IS NULL ORDER BY seq") == [(2, 0), (1, 0)]
+    assert place.rows("SELECT attempt, crashes FROM runs WHERE parent_id IS NULL ORDER BY seq") == [(2, 0), (1, 0)]
     assert second.terminate() == 0
 
 
 def test_told_to_stop_while_a_tool_hangs_in_its_thread(place: Site) -> None:
-    first = place.start()
+    first = place.start(MUSTERD_DRAIN_SECONDS="0.5")
     first.post("[[TOOL stay {}]]", "r1")
     until(place.mark.exists, "the tool")
     assert first.terminate() == 0, "a thread that never ends does not hold up the process"
-    assert rows(place, "SELECT state FROM runs") == [("ready",)]
+    assert place.rows("SELECT state FROM runs") == [("ready",)]
 
 
 def test_killed_again_and_again(place: Site, models: ModelServer) -> None:
@@ -91,31 +83,34 @@ def test_killed_again_and_again(place: Site, models: ModelServer) -> None:
     status, _ = last.ask("POST", "/teams/desk/runs/r1/cancel")
     assert status == 200
     assert last.end_of("r1")["status"] == "CANCELLED"
-    assert rows(place, "SELECT attempt, crashes FROM runs") == [(4, 3)]
+    assert place.rows("SELECT attempt, crashes FROM runs") == [(4, 3)]
 
 
-def test_two_processes_on_one_file_leave_each_others_runs_alone(place: Site, models: ModelServer) -> None:
-    first = place.start()
-    first.post("[[SLEEP 60000]]", "r1", "one")
-    until(lambda: models.open_calls() == 1, "the first one's model call")
-    second = place.start()
+def test_two_processes_leave_each_others_runs_alone(place: Site, models: ModelServer) -> None:
+    all_live = environment_of(ALL_LIVE)
+    first = place.start(**all_live)
+    first.post("[[TOOL stay {}]]", "r1", "one")
+    until(place.mark.exists, "the first one's tool")
+    second = place.start(**all_live)
     second.post("[[SAY mine]]", "r2", "two")
     assert second.end_of("r2")["content"] == "mine"
     assert second.get("r1")["status"] == "RUNNING", "any process shows any run"
     second.post("[[SLEEP 60000]]", "r3", "three")
-    until(lambda: models.open_calls() == 2, "the second one's model call")
-    assert len(place.workers) == 2
+    until(lambda: models.open_calls() == 1, "the second one's model call")
+    assert place.rows("SELECT count(*) FROM workers") == [(2,)]
     second.kill()
-    first.ask("POST", "/teams/desk/runs/r1/cancel")
-    assert first.end_of("r1")["status"] == "CANCELLED"
-    assert rows(place, "SELECT attempt, crashes FROM runs WHERE run_id = 'r1'") == [(1, 0)]
+    place.let_go()
+    assert first.end_of("r1")["content"] == "Done: gone"
+    assert place.rows("SELECT attempt, crashes FROM runs WHERE run_id = 'r1'") == [(1, 0)]
 
 
-def test_a_start_clears_what_a_killed_start_left(place: Site) -> None:
-    first = place.start()
+def test_locks_beside_the_file_come_and_go_with_processes(file_place: Site) -> None:
+    first, second = file_place.start(), file_place.start()
+    assert len(file_place.locks) == 2
     first.kill()
-    assert len(place.workers) == 1
-    second = place.start()
-    assert len(place.workers) == 1
-    assert second.terminate() == 0
-    assert place.workers == []
+    second.kill()
+    assert len(file_place.locks) == 2
+    third = file_place.start()
+    assert len(file_place.locks) == 1, "those of the dead were cleared away"
+    assert third.terminate() == 0
+    assert file_place.locks == []

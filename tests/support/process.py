@@ -1,26 +1,29 @@
-"""Processes of the server, as people start them: they are killed, stopped and told to end."""
+"""Processes of the server: they are killed, stopped and told to end."""
 
 import contextlib
 import os
-import shutil
 import signal
-import sqlite3
-import subprocess
-import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx2
 
 from musterd.core import clock
-from musterd.store.sqlite_tx import SqliteTx
+from musterd.store.database import Params, Row, Statement, Tx, Work
+from musterd.store.open import open_database
+from tests.support.forked import Forked
 
-ROOT = Path(__file__).resolve().parents[2]
+T = TypeVar("T")
+
 PATIENCE_SECONDS = 30.0
 LOOK_SECONDS = 0.005
+QUICK: dict[str, Any] = {"beat_seconds": 0.05, "upkeep_seconds": 0.05, "dead_seconds": 1.0}
+"""Settings of processes that know soon that another has died, where no lock tells."""
+ALL_LIVE: dict[str, Any] = {"dead_seconds": 60}
+"""Settings of processes that nobody is to take for dead, however slow the machine is."""
 
 
 def until(fact: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
@@ -32,16 +35,42 @@ def until(fact: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS)
     return found
 
 
+def settings_for(url: str) -> dict[str, Any]:
+    """Settings of the processes on a database: as shipped where a lock tells that a process has died."""
+    return {} if url.startswith("sqlite:") else QUICK
+
+
+def environment_of(settings: dict[str, Any]) -> dict[str, str]:
+    """Settings as a process is given them."""
+    return {f"MUSTERD_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+def do(url: str, work: Work[T]) -> T:
+    """Drive store functions on a database that other processes use."""
+    with contextlib.closing(open_database(url).apart()) as connection:
+        return connection.do(work)
+
+
+def select(url: str, text: str, params: Params) -> list[dict[str, Any]]:
+    """Rows of a statement on a database that other processes use."""
+
+    async def work(tx: Tx) -> Sequence[Row]:
+        return await tx.all(Statement(f"test {text}", text), params)
+
+    return [{name: row[name] for name in row.keys()} for row in do(url, work)]  # noqa: SIM118 - iterating gives values
+
+
 class Site:
-    """A folder with a database, and the processes that share it.
+    """A folder and a database, and the processes that share them.
 
     :param house: the Python file that they serve.
     """
 
-    def __init__(self, folder: Path, template: Path, house: Path) -> None:
+    def __init__(self, folder: Path, url: str, house: Path) -> None:
         self.folder = folder
         self.house = house
-        self.db = Path(shutil.copy(template, folder / "musterd.db"))
+        self._url = url
+        self._settings = settings_for(url)
         self._processes: list[Process] = []
 
     def serve(self, *options: str, fault: str = "", **settings: Any) -> "Process":
@@ -52,17 +81,23 @@ class Site:
         """Start ``musterd worker`` and wait until it works."""
         return self._start("worker", options, fault, settings)
 
+    def dies(self, fault: str) -> None:
+        """Start ``musterd worker`` and wait until it has died of ``fault``, be it before it works."""
+        self._begin("worker", (), fault, {}).died()
+
     def _start(self, command: str, options: tuple[str, ...], fault: str, settings: dict[str, Any]) -> "Process":
-        given = {f"MUSTERD_{name.upper()}": str(value) for name, value in settings.items()}
-        source = os.pathsep.join([str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
-        environment = {**os.environ, "PYTHONPATH": source, "MUSTERD_TEST_FOLDER": str(self.folder), **given}
+        return self._begin(command, options, fault, settings).started()
+
+    def _begin(self, command: str, options: tuple[str, ...], fault: str, settings: dict[str, Any]) -> "Process":
+        given = environment_of({**self._settings, **settings})
+        environment = {**os.environ, "MUSTERD_TEST_FOLDER": str(self.folder), **given}
         if fault:
             environment["MUSTERD_TEST_FAULT"] = fault
-        words = [sys.executable, "-m", "musterd", command, str(self.house), "--db", f"sqlite:///{self.db}", *options]
+        words = [command, str(self.house), "--db", self._url, *options]
         log = self.folder / f"log{len(self._processes)}"
         process = Process(words, environment, log)
         self._processes.append(process)
-        return process.started()
+        return process
 
     def close(self) -> None:
         """Kill what is left."""
@@ -73,13 +108,11 @@ class Site:
 
     def select(self, text: str, **params: Any) -> list[dict[str, Any]]:
         """Rows of a statement."""
-        with contextlib.closing(sqlite3.connect(self.db, timeout=10)) as connection:
-            connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute(text, params)]
+        return select(self._url, text, params)
 
-    def tx(self) -> "contextlib.closing[_Reading]":
-        """A connection that store functions can be driven on."""
-        return contextlib.closing(_Reading(self.db))
+    def do(self, work: Work[T]) -> T:
+        """Drive store functions."""
+        return do(self._url, work)
 
     def state(self, run_id: str) -> str:
         """The run's state; empty when there is no such run."""
@@ -105,28 +138,16 @@ class Site:
         (self.folder / name).touch()
 
 
-class _Reading(SqliteTx):
-    def __init__(self, path: Path) -> None:
-        connection = sqlite3.connect(path, timeout=10)
-        connection.row_factory = sqlite3.Row
-        super().__init__(connection)
-
-    def close(self) -> None:
-        self.connection.close()
-
-
 class Process:
     """One process of the server, and a client of it."""
 
     def __init__(self, words: list[str], environment: dict[str, str], log: Path) -> None:
+        self.popen = Forked(words, environment, log)
         self._log = log
-        with log.open("w") as file:
-            self.popen = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=file, text=True)
         self.http = httpx2.Client(timeout=PATIENCE_SECONDS, trust_env=False)
 
     def started(self) -> Self:
         """Wait until it says that it serves, or works."""
-        assert self.popen.stdout is not None
         line = self.popen.stdout.readline()
         assert line.startswith("musterd: "), f"{line!r}\n{self.log}"
         if "http://" in line:
@@ -201,13 +222,12 @@ class Process:
         if self.popen.poll() is None:
             self.popen.kill()
             self.popen.wait()
-        if self.popen.stdout is not None:
-            self.popen.stdout.close()
+        self.popen.stdout.close()
         self.http.close()
 
 
-def sites(template: Path, folder: Path, house: Path) -> Iterator[Site]:
+def sites(url: str, folder: Path, house: Path) -> Iterator[Site]:
     """The body of a fixture that gives a site."""
-    site = Site(folder, template, house)
+    site = Site(folder, url, house)
     yield site
     site.close()

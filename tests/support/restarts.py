@@ -1,4 +1,4 @@
-"""Real server processes: ``python -m musterd serve``, killed and started again on one file."""
+"""Real server processes: ``python -m musterd serve``, killed and started again on one database."""
 
 import contextlib
 import http.client
@@ -15,23 +15,26 @@ from pathlib import Path
 from typing import Any
 
 from musterd.core import clock
+from tests.support.process import environment_of, select, settings_for
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 30.0
 LOOK_SECONDS = 0.02
 
 APP = '''
-import os, threading, time
+import os, threading
 from musterd import Agent, Team, tool
 
 MODEL = os.environ.get("TEST_MODEL", "scripted")
 
 @tool
 def stay() -> str:
-    """Stay for ever."""
-    open(os.environ["TEST_MARK"], "w").close()
-    threading.Event().wait()
-    return "never"
+    """Stay until the test says so."""
+    mark = os.environ["TEST_MARK"]
+    open(mark, "w").close()
+    while not os.path.exists(mark + ".go"):
+        threading.Event().wait(0.02)
+    return "gone"
 
 helper = Agent(id="helper", name="Helper", role="Helps")
 desk = Team(id="desk", name="Desk", model=MODEL, members=[helper], tools=[stay])
@@ -51,13 +54,13 @@ def until(fact: Callable[[], bool], what: str) -> None:
 class Process:
     """One server process.
 
-    :param db: its file.
+    :param url: of its database.
     :param env: variables above the test's own.
-    :param sessions: of the runs that were started so far, on any process of the file.
+    :param sessions: of the runs that were started so far, on any process of the database.
     """
 
     app: Path
-    db: Path
+    url: str
     env: dict[str, str] = field(default_factory=dict)
     sessions: dict[str, str] = field(default_factory=dict)
     process: "subprocess.Popen[str]" = field(init=False)
@@ -74,9 +77,9 @@ class Process:
             "--port",
             "0",
             "--db",
-            f"sqlite:///{self.db}",
+            self.url,
         ]
-        log = self.db.with_suffix(".log").open("a")
+        log = self.app.with_suffix(".log").open("a")
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT, env={**os.environ, **self.env}
         )
@@ -90,7 +93,7 @@ class Process:
     @property
     def log(self) -> str:
         """What it logged."""
-        return self.db.with_suffix(".log").read_text()
+        return self.app.with_suffix(".log").read_text()
 
     def kill(self) -> None:
         """Kill it, as the kernel does."""
@@ -148,19 +151,20 @@ class Process:
 
 @dataclass
 class Site:
-    """A folder with an app and a file, and the processes that were started on it."""
+    """A folder with an app, a database, and the processes that were started on them."""
 
     folder: Path
+    url: str
     env: dict[str, str] = field(default_factory=dict)
     started: list[Process] = field(default_factory=list)
     sessions: dict[str, str] = field(default_factory=dict)
 
     def start(self, **env: str) -> Process:
-        """One more process on the file."""
+        """One more process on the database."""
         app = self.folder / "app.py"
         app.write_text(APP)
-        mark = {"TEST_MARK": str(self.mark)}
-        process = Process(app, self.folder / "musterd.db", {**mark, **self.env, **env}, self.sessions).start()
+        own = {"TEST_MARK": str(self.mark), **environment_of(settings_for(self.url))}
+        process = Process(app, self.url, {**own, **self.env, **env}, self.sessions).start()
         self.started.append(process)
         return process
 
@@ -169,8 +173,16 @@ class Site:
         """The file that a tool leaves once it has begun."""
         return self.folder / "mark"
 
+    def let_go(self) -> None:
+        """Let the tool go on."""
+        self.mark.with_name(f"{self.mark.name}.go").touch()
+
+    def rows(self, text: str) -> list[tuple[object, ...]]:
+        """Rows of a statement."""
+        return [tuple(row.values()) for row in select(self.url, text, {})]
+
     @property
-    def workers(self) -> list[str]:
+    def locks(self) -> list[str]:
         """The lock files of workers."""
         return [found.name for found in self.folder.iterdir() if ".worker-" in found.name]
 
@@ -182,9 +194,9 @@ class Site:
 
 
 @contextlib.contextmanager
-def site(folder: Path, **env: str) -> Iterator[Site]:
+def site(folder: Path, url: str, **env: str) -> Iterator[Site]:
     """A place for processes, none of which is left at the end."""
-    found = Site(folder, env)
+    found = Site(folder, url, env)
     try:
         yield found
     finally:

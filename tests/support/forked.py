@@ -1,0 +1,71 @@
+"""Processes of the server that start quickly: each is forked from one that has imported the server already.
+
+What they do from then on is what ``python -m musterd`` does. The import takes seven times as long as the rest of a
+start, and the tests start hundreds.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+from multiprocessing.connection import Connection
+from pathlib import Path
+from subprocess import TimeoutExpired
+
+IMPORTED = ["musterd.cli.serve", "musterd.cli.worker", "musterd.http.app", "musterd.store.postgres"]
+
+
+class Forked:
+    """One of them, spoken to as to a :class:`subprocess.Popen`."""
+
+    def __init__(self, words: list[str], environment: dict[str, str], log: Path) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(IMPORTED)
+        heard, said = context.Pipe(duplex=False)
+        self._process = context.Process(target=_main, args=(words, environment, said, log), daemon=True)
+        self._process.start()
+        said.close()
+        self.stdout = os.fdopen(os.dup(heard.fileno()))
+        heard.close()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid or 0
+
+    def poll(self) -> int | None:
+        """How it ended; None while it runs."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it has ended."""
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise TimeoutExpired("musterd", timeout or 0)
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, if it is still there."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Tell it to stop."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill it."""
+        self.send_signal(signal.SIGKILL)
+
+
+def _main(words: list[str], environment: dict[str, str], said: Connection, log: Path) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    os.dup2(said.fileno(), sys.stdout.fileno())
+    with log.open("w") as file:
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    from musterd.cli import main
+    from musterd.core import faults
+
+    vars(faults)["_fault"] = faults._armed(environment.get(faults.VARIABLE))  # as at the import
+    sys.exit(main(words))
