@@ -12,11 +12,11 @@ import psycopg
 import pytest
 
 from musterd.core.errors import SchemaTooNew, StartError
-from musterd.store import workers
+from musterd.store import postgres_upgrade, workers
 from musterd.store.open import open_database
 from musterd.store.postgres import PostgresDatabase
 from musterd.store.postgres_upgrade import upgrade_postgres
-from musterd.store.upgrade import HEAD, SCHEMA
+from musterd.store.upgrade import HEAD, OLDEST_WRITER, SCHEMA
 from tests.support.postgres import EMPTY, PostgresServer
 
 ROLE = "musterd_rows"
@@ -89,6 +89,24 @@ def test_a_newer_schema_is_refused_and_left_alone(postgres_url: str) -> None:
     query(postgres_url, "UPDATE alembic_version SET version_num = '9999'")
     assert "newer musterd (schema 9999" in refusal(postgres_url, SchemaTooNew)
     assert query(postgres_url, "SELECT version_num FROM alembic_version") == [("9999",)]
+
+
+def test_a_newer_schema_says_who_may_still_write(postgres_url: str) -> None:
+    query(postgres_url, "UPDATE alembic_version SET version_num = '9999'")
+    query(postgres_url, "INSERT INTO instance VALUES ('one', 1.0, '9998')")
+    assert "newer musterd (schema 9999" in refusal(postgres_url, SchemaTooNew)
+    query(postgres_url, "UPDATE instance SET oldest_writer = '0001'")
+    upgrade_postgres(postgres_url)
+    assert query(postgres_url, "SELECT version_num FROM alembic_version") == [("9999",)]
+
+
+def test_bringing_a_schema_up_to_date_says_who_may_still_write(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query(postgres_url, "INSERT INTO instance VALUES ('one', 1.0, '0000')")
+    monkeypatch.setattr(postgres_upgrade, "_is_older", lambda revision: True)
+    upgrade_postgres(postgres_url)
+    assert query(postgres_url, "SELECT id, oldest_writer FROM instance") == [("one", OLDEST_WRITER)]
 
 
 def test_another_programs_database_is_refused_and_left_alone(empty_url: str) -> None:

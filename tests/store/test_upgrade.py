@@ -14,7 +14,7 @@ import pytest
 from musterd.core.errors import SchemaTooNew, StartError
 from musterd.store import upgrade
 from musterd.store.rows import RUN_FIELDS
-from musterd.store.upgrade import HEAD, MIGRATIONS, upgrade_sqlite
+from musterd.store.upgrade import HEAD, MIGRATIONS, OLDEST_WRITER, upgrade_sqlite
 
 WORDS = re.compile(r"^.+: .+ — .+$")
 
@@ -83,6 +83,7 @@ def test_the_head_is_the_last_migration() -> None:
         revisions[str(found["revision"])] = found["down_revision"]
     assert list(revisions)[-1] == HEAD
     assert list(revisions.values()) == [None, *list(revisions)[:-1]], "one line, without a fork"
+    assert OLDEST_WRITER in revisions
 
 
 def test_a_record_of_a_run_is_its_columns(sqlite_file: Path) -> None:
@@ -171,6 +172,24 @@ def test_a_newer_schema_is_refused_and_left_alone(sqlite_file: Path) -> None:
     assert HEAD in caught.value.message
     assert WORDS.match(caught.value.message)
     assert content(sqlite_file) == before
+
+
+@pytest.mark.parametrize("oldest_writer, is_let_in", [("0001", True), ("0998", False)])
+def test_a_newer_schema_says_who_may_still_write(sqlite_file: Path, oldest_writer: str, is_let_in: bool) -> None:
+    with contextlib.closing(sqlite3.connect(sqlite_file)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0999'")
+        connection.execute("INSERT INTO instance VALUES ('one', 1.0, ?)", (oldest_writer,))
+    before = content(sqlite_file)
+    with contextlib.nullcontext() if is_let_in else pytest.raises(SchemaTooNew):
+        upgrade_sqlite(sqlite_file)
+    assert content(sqlite_file) == before
+
+
+def test_bringing_a_schema_up_to_date_says_who_may_still_write(sqlite_file: Path) -> None:
+    with contextlib.closing(sqlite3.connect(sqlite_file)) as connection, connection:
+        connection.execute("INSERT INTO instance VALUES ('one', 1.0, '0000')")
+    upgrade._migrate(sqlite_file)
+    assert query(sqlite_file, "SELECT id, oldest_writer FROM instance") == [("one", OLDEST_WRITER)]
 
 
 @pytest.mark.parametrize("tables", [["users"], ["alembic_version"], ["runs"], ["a", "b", "c", "d"]], ids=str)

@@ -23,6 +23,7 @@ from musterd.engine.upkeep import Upkeep
 from musterd.store import attempts, sessions, workers
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Locks
+from musterd.store.upgrade import OLDEST_WRITER
 
 log = structlog.get_logger("musterd.engine")
 
@@ -57,11 +58,10 @@ class EmbeddedEngine:
     :param locks: tells which workers of this host are alive.
     """
 
-    def __init__(self, resources: Resources, locks: Locks, version: str, duties: Duties | None = None) -> None:
+    def __init__(self, resources: Resources, locks: Locks, duties: Duties | None = None) -> None:
         self.worker = clock.new_id()
         self._resources = resources
         self._locks = locks
-        self._version = version
         self._duties = duties or Duties()
         self._slots = Slots(resources.settings.concurrency)
         self._live: dict[str, _Live] = {}
@@ -96,7 +96,7 @@ class EmbeddedEngine:
         """Announce this worker, take over the runs of dead ones, and begin to claim."""
         settings, database, now = self._resources.settings, self._resources.database, clock.now()
         self._locks.hold(self.worker)
-        self.instance_id = await database.write(lambda tx: workers.instance(tx, clock.new_id(), self._version, now))
+        self.instance_id = await database.write(lambda tx: workers.instance(tx, clock.new_id(), OLDEST_WRITER, now))
         await self._announce()
         loop = asyncio.get_running_loop()
 

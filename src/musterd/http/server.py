@@ -61,7 +61,7 @@ class Server:
         )
         for component in self.components():
             self._check_model(component)
-        self.engine = EmbeddedEngine(resources, self.database.locks(), musterd.__version__, duties)
+        self.engine = EmbeddedEngine(resources, self.database.locks(), duties)
         self.runs = RunService(resources, self.engine)
         self.sessions = SessionService(resources, self.engine, self.runs)
         self.is_stopping = False

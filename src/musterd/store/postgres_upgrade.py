@@ -11,9 +11,9 @@ import psycopg
 from psycopg import conninfo
 from psycopg.rows import scalar_row, tuple_row
 
-from musterd.core.errors import SchemaTooNew, StartError
+from musterd.core.errors import StartError
 from musterd.store.postgres_faults import advice, place
-from musterd.store.upgrade import HEAD, MIGRATIONS
+from musterd.store.upgrade import HEAD, MIGRATIONS, STATE_OLDEST_WRITER, require_known
 
 OLDEST_SERVER = 130000
 CONNECT_SECONDS = 10
@@ -54,7 +54,7 @@ def upgrade_postgres(url: str) -> None:
             def ask(text: str) -> list[Any]:
                 return connection.execute(text.encode()).fetchall()
 
-            if _revision(ask, where) != HEAD:
+            if _is_older(_revision(ask, where)):
                 _migrate(connection, where)
             if forbidden := ask(FORBIDDEN):
                 raise StartError(
@@ -92,7 +92,7 @@ def _require_usable(connection: psycopg.Connection[Any], where: str) -> None:
 def _revision(ask: Ask, where: str) -> str | None:
     """The schema's revision, or None for a database without records.
 
-    :raises SchemaTooNew: this program does not know it.
+    :raises SchemaTooNew: this program must not write it.
     """
     tables = set(ask(TABLES))
     if not tables:
@@ -103,12 +103,15 @@ def _revision(ask: Ask, where: str) -> str | None:
             "name another database, or a schema of its own with ?options=-csearch_path%3DNAME"
         )
     found = ask("SELECT version_num FROM alembic_version")
-    if found and found[0] > HEAD:
-        raise SchemaTooNew(
-            f"{where}: written by a newer musterd (schema {found[0]}, this one writes {HEAD}) — "
-            "run that version, or name another database"
-        )
-    return str(found[0]) if found else None
+    if not found:
+        return None
+    oldest = ask("SELECT oldest_writer FROM instance") if found[0] > HEAD else []
+    require_known(where, found[0], oldest[0] if oldest else None)
+    return str(found[0])
+
+
+def _is_older(revision: str | None) -> bool:
+    return revision is None or revision < HEAD
 
 
 def _migrate(connection: psycopg.Connection[Any], where: str) -> None:
@@ -126,9 +129,10 @@ def _migrate(connection: psycopg.Connection[Any], where: str) -> None:
     try:
         with engine.begin() as bound:
             bound.exec_driver_sql(LOCK)
-            if _revision(lambda text: list(bound.exec_driver_sql(text).scalars()), where) != HEAD:
+            if _is_older(_revision(lambda text: list(bound.exec_driver_sql(text).scalars()), where)):
                 config.attributes["connection"] = bound
                 command.upgrade(config, "head")
+                bound.exec_driver_sql(STATE_OLDEST_WRITER)
     except DBAPIError as error:
         cause = error.orig
         if isinstance(cause, psycopg.errors.InsufficientPrivilege):

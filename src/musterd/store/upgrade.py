@@ -19,6 +19,13 @@ SCHEMA = Path(__file__).parent / "schema_sqlite.sql"
 BUSY_SECONDS = 5.0
 HEAD = "0001"
 """The revision that this program writes; a test holds it to the last migration."""
+OLDEST_WRITER = "0001"
+"""The oldest revision whose programs may still write what HEAD describes: they go on beside newer ones, and may start.
+
+A migration that only adds leaves it as it is. One that takes away, or a new way to write a row that older programs
+cannot read, raises it to its own revision.
+"""
+STATE_OLDEST_WRITER = f"UPDATE instance SET oldest_writer = '{OLDEST_WRITER}'"
 
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "glusterfs"})
 
@@ -32,18 +39,25 @@ def upgrade_sqlite(path: Path) -> None:
     _require_usable_place(path)
     with _one_at_a_time(path):
         revision = _revision(path)
-        if revision == HEAD:
-            _require_writable(path)
-            return
-        if revision is not None and revision > HEAD:
-            raise SchemaTooNew(
-                f"{path}: written by a newer musterd (schema {revision}, this one writes {HEAD}) — "
-                "run that version, or name another database"
-            )
         if revision is None:
             _create(path)
-        else:
+        elif revision < HEAD:
             _migrate(path)
+        else:
+            _require_writable(path)
+
+
+def require_known(where: str, revision: str, oldest_writer: str | None) -> None:
+    """Refuse a schema that is newer than this program, unless it says that programs of this age may still write.
+
+    :param oldest_writer: what the schema says; None where it says nothing.
+    :raises SchemaTooNew: it does not.
+    """
+    if revision > HEAD and (oldest_writer is None or oldest_writer > HEAD):
+        raise SchemaTooNew(
+            f"{where}: written by a newer musterd (schema {revision}, this one writes {HEAD}) — "
+            "run that version, or name another database"
+        )
 
 
 def _require_usable_place(path: Path) -> None:
@@ -91,7 +105,10 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
 
 
 def _revision(path: Path) -> str | None:
-    """The schema's revision, or None for a file without records."""
+    """The schema's revision, or None for a file without records.
+
+    :raises SchemaTooNew: this program must not write it.
+    """
     if not path.exists():
         return None
     try:
@@ -105,7 +122,11 @@ def _revision(path: Path) -> str | None:
                     "name another place with --db"
                 )
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-            return str(row[0]) if row else None
+            if row is None:
+                return None
+            oldest = connection.execute("SELECT oldest_writer FROM instance").fetchone() if row[0] > HEAD else None
+            require_known(str(path), row[0], oldest and oldest[0])
+            return str(row[0])
     except sqlite3.Error as error:
         what, cure = advice(error)
         raise StartError(f"{path}: {what} — {cure}") from error
@@ -149,10 +170,10 @@ def _migrate(path: Path) -> None:
     try:
         with contextlib.closing(sqlite3.connect(path)) as plain:
             plain.execute("PRAGMA journal_mode = WAL")
-        with engine.connect() as connection:
+        with engine.begin() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
-            connection.commit()
+            connection.exec_driver_sql(STATE_OLDEST_WRITER)
     except (DBAPIError, sqlite3.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         what, cure = advice(cause) if isinstance(cause, sqlite3.Error) else (str(cause), "see the error")

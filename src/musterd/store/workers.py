@@ -59,7 +59,7 @@ COUNT_CRASH = Statement(
 )
 ADD_INSTANCE = Statement(
     "instance_add",
-    """INSERT INTO instance (id, created_at, oldest_writer) SELECT :id, :now, :version
+    """INSERT INTO instance (id, created_at, oldest_writer) SELECT :id, :now, :oldest_writer
        WHERE NOT EXISTS (SELECT 1 FROM instance)""",
 )
 GET_INSTANCE = Statement("instance_get", "SELECT id FROM instance")
@@ -74,10 +74,10 @@ async def add(tx: Tx, worker: str, components: Sequence[str], host: str, pid: in
     )
 
 
-async def instance(tx: Tx, new_id: str, version: str, now: float) -> str:
-    """The id of this set of records; made once."""
+async def instance(tx: Tx, new_id: str, oldest_writer: str, now: float) -> str:
+    """The id of this set of records; made once, with the oldest revision whose programs may write them."""
     await tx.one(TURN, {})  # processes that start together agree on one
-    await tx.run(ADD_INSTANCE, {"id": new_id, "now": now, "version": version})
+    await tx.run(ADD_INSTANCE, {"id": new_id, "now": now, "oldest_writer": oldest_writer})
     row = await tx.one(GET_INSTANCE, {})
     if row is None:
         raise RuntimeError("the instance row was just written")
