@@ -203,6 +203,23 @@ async def test_another_step_under_a_path_ends_the_run(engines: Engines, model: H
         assert marks.calls.total() == calls + 1, "nothing is executed in silence"
 
 
+async def test_a_step_that_a_newer_program_stored_ends_the_run(engines: Engines, model: HeldModel) -> None:
+    marks = Marks()
+    agents = [Agent(id="solo", model=model, tools=[marks.tool()])]
+    async with engines(agents=agents) as first:
+        await killed_in_second_turn(first, model, '[[TOOL mark {"n": 1}]]')
+        await first.records.execute("UPDATE journal SET codec = 2, result = '!' WHERE path = 't0/m'")
+    calls = len(model.calls)
+    async with engines(agents=agents) as second:
+        view = await second.end_of("r1")
+    assert view.row.state is RunState.ERROR
+    assert view.output is not None
+    assert view.output.error is not None
+    assert view.output.error["code"] == "replay_diverged"
+    assert "step t0/m was stored by a newer musterd" in view.output.error["message"]
+    assert (marks.calls, len(model.calls)) == ({1: 1}, calls)
+
+
 async def test_a_tool_that_is_gone_after_a_deploy_is_a_failed_result(engines: Engines, model: HeldModel) -> None:
     marks = Marks()
     marks.cut_off = {2}

@@ -295,6 +295,10 @@ class StepOutcome(StrEnum):
     UNKNOWN = "unknown"  # it goes on in its thread, or nobody was there to see
 
 
+CODEC = 1
+"""How results of steps are written; one more where older programs could not read it. Older ways stay readable."""
+
+
 @dataclass(slots=True, kw_only=True)
 class StepRow:
     """One row of ``journal``.
@@ -302,6 +306,7 @@ class StepRow:
     :param path: the step's place in the run tree, relative to the root.
     :param fingerprint: hash of what was asked (kind, component, tool, canonical arguments); never the request.
     :param result: JSON text, or None before there is one.
+    :param codec: how the result is written.
     """
 
     root_id: str
@@ -314,4 +319,4 @@ class StepRow:
     ended_at: float | None = None
     result: str | None = None
     usage: Usage | None = None
-    codec: int = 1
+    codec: int = CODEC

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse
 
 from musterd.core import jsontext
+from musterd.core.errors import ReplayDiverged
 from musterd.core.events import END_EVENTS, Event, EventKind
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import RunRow, StepKind, StepRow, Usage
+from musterd.core.records import CODEC, RunRow, StepKind, StepRow, Usage
 from musterd.core.requirements import ApprovalRow
 from musterd.models.call import ModelAnswer
 from musterd.store import approvals, events, journal, runs
@@ -62,8 +63,13 @@ class Recovered:
 
 
 async def load(tx: Tx, run: RunRow) -> Recovered:
-    """Read, at once, what earlier attempts of ``run`` stored."""
+    """Read, at once, what earlier attempts of ``run`` stored.
+
+    :raises ReplayDiverged: a newer program stored a step in a way that this one cannot read.
+    """
     steps = {step.path: step for step in await journal.steps(tx, run.run_id)}
+    if newer := [path for path, step in steps.items() if step.codec > CODEC]:
+        raise ReplayDiverged(f"The run cannot go on: step {newer[0]} was stored by a newer musterd.")
     tree = {row.run_id: row for row in await runs.tree(tx, run.run_id)}
     told, cut_off = _told_so_far(await events.every(tx, run.run_id))
     superseded: list[JsonObject] = [
