@@ -238,6 +238,24 @@ async def test_a_tool_that_is_gone_after_a_deploy_is_a_failed_result(engines: En
     assert "no tool 'mark'" in gone[0]
 
 
+async def test_members_that_are_gone_after_a_deploy_are_failed_results(engines: Engines, model: HeldModel) -> None:
+    marks = Marks()
+    marks.cut_off = {1}
+    message = '[[DELEGATE two: <SAY done> || DELEGATE one: <TOOL mark {"n": 1}>]]'
+    members = [Agent(id="one", tools=[marks.tool()]), Agent(id="two")]
+    async with engines(teams=[Team(id="team", model=model, members=members)]) as first:
+        await first.start(message, "r1")
+        await marks.began.wait()
+        await first.told("r1", lambda event: event.kind is EventKind.TOOL_CALL_COMPLETED and event.place == "t0/c0")
+        await first.kill()
+    async with engines(teams=[Team(id="team", model=model)]) as second:
+        view = await second.end_of("r1")
+    assert view.row.state is RunState.COMPLETED
+    (stored, gone) = tool_results(view)
+    assert stored == ("done", False), "what is stored needs no member"
+    assert gone == ("There is no member 'one'. Members:\nnone", True)
+
+
 async def test_times_count_from_the_first_attempt_on(engines: Engines, model: HeldModel) -> None:
     hold = model.hold("held", after=1)
     async with engines() as first:

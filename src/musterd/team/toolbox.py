@@ -91,7 +91,7 @@ class Toolbox:
         path = self._run.at(f"t{turn}/c{number}")
         arguments, refusal = _arguments(part)
         call = ToolCall(id=part.tool_call_id, name=part.tool_name, args=arguments, created_at=clock.now())
-        is_delegation = part.tool_name == DELEGATE and bool(self._run.component.members)
+        is_delegation = part.tool_name == DELEGATE and self._run.component.kind == "team"
         kind = StepKind.DELEGATE if is_delegation else StepKind.TOOL
         asked = fingerprint(kind, self._run.component.id, part.tool_name, arguments)
         plan = Planned(
@@ -155,7 +155,7 @@ class Toolbox:
             return
         plan.member = self._run.component.member(member_id)
         if plan.member is None:
-            members = "\n".join(describe_member(member) for member in self._run.component.members)
+            members = "\n".join(describe_member(member) for member in self._run.component.members) or "none"
             plan.refusal = f"There is no member '{member_id}'. Members:\n{members}"
         elif self._run.depth + 1 > self._world.settings.max_depth:
             plan.refusal = f"Delegation is limited to {self._world.settings.max_depth} levels. Do it yourself."
