@@ -1,0 +1,180 @@
+"""A rolling deploy: old and new processes side by side on one database, in any order; no run is lost or done twice."""
+
+import random
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from musterd.store.upgrade import HEAD
+from tests.support.deploys import Fleet
+from tests.support.postgres import EMPTY, TEMPLATE, PostgresServer
+from tests.support.process import Process, until
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> PostgresServer:
+    """The server of this run; the first test that needs it starts it."""
+    return PostgresServer()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def make_fleet(
+    request: pytest.FixtureRequest, template: Path, tmp_path: Path, postgres_server: PostgresServer
+) -> Iterator[Callable[[bool], Fleet]]:
+    """Makes a fleet on a database of the test's own, with the tables or without."""
+    with ExitStack() as left:
+
+        def make(is_empty: bool) -> Fleet:
+            if request.param == "sqlite":
+                url = f"sqlite:///{tmp_path / 'musterd.db'}"
+                if not is_empty:
+                    shutil.copy(template, tmp_path / "musterd.db")
+            else:
+                url = left.enter_context(postgres_server.database(EMPTY if is_empty else TEMPLATE))
+            fleet = Fleet(tmp_path, Path(__file__).with_name("versions.py"), url)
+            left.callback(fleet.close)
+            return fleet
+
+        yield make
+
+
+@pytest.fixture
+def fleet(make_fleet: Callable[[bool], Fleet]) -> Fleet:
+    """Processes that share a database without records."""
+    return make_fleet(False)
+
+
+def tools(view: dict[str, Any]) -> list[tuple[str, bool]]:
+    return [(tool["result"], tool["tool_call_error"]) for tool in view["tools"]]
+
+
+def told(fleet: Fleet) -> list[str]:
+    """What models were told and offered."""
+    return [line.removeprefix("told ") for line in fleet.counts().elements() if line.startswith("told ")]
+
+
+# What one version knows and the other does not
+
+
+def test_a_component_that_the_old_one_does_not_know(fleet: Fleet) -> None:
+    old, front = fleet.serve("old"), fleet.serve("new", "--no-worker")
+    front.accepted("[[SAY late]]", "r1", "agents/later", session_id="s1")
+    front.accepted("[[SAY behind]]", "r2", "agents/solo", session_id="s1")
+    front.accepted("[[SAY beside]]", "r3", "agents/solo", session_id="s2")
+    until(lambda: fleet.run("r3")["state"] == "completed", "the old one drives what it knows")
+    assert [(fleet.run(name)["state"], fleet.run(name)["attempt"]) for name in ("r1", "r2")] == [
+        ("ready", 0),
+        ("queued", 0),
+    ]
+    assert front.http.get("/agents/later/runs/r1?session_id=s1").json()["status"] == "PENDING"
+    waiting, elsewhere = front.http.get("/-/ready"), old.http.get("/-/ready")
+    assert waiting.status_code == 503
+    assert "agent:later" in waiting.json()["detail"]
+    assert (elsewhere.status_code, elsewhere.json()["not_served"]) == (200, ["agent:later"]), "it serves others"
+    fleet.work("new")
+    view = front.ended("r1", "agents/later")
+    assert (view["status"], view["content"], view["attempts"]) == ("COMPLETED", "late", 1)
+    assert front.ended("r2")["content"] == "behind"
+    assert [process.http.get("/-/ready").json() for process in (front, old)] == [{"status": "ready"}] * 2
+
+
+def test_a_run_goes_on_in_the_new_version_as_it_was_prepared_in_the_old(fleet: Fleet) -> None:
+    old = fleet.serve("old")
+    old.accepted('[[TOOL mark {"n": 1}]] [[TOOL wait {"name": "go"}]]', "r1")
+    fleet.reached("go")
+    new = fleet.serve("new")
+    old.signal(signal.SIGTERM)
+    until(old.is_closed, "it takes no more requests")
+    fleet.release("go")
+    assert old.exit_code() == 0
+    view = new.ended("r1")
+    assert (view["status"], view["content"]) == ("COMPLETED", "Done: marked 1 | waited go")
+    assert (view["attempts"], fleet.run("r1")["crashes_in_all"]) == (2, 0)
+    counts = fleet.counts()
+    assert counts["wait go"] == 1, "it was let finish"
+    assert [count for line, count in counts.items() if line.startswith("mark ")] == [1]
+    of_this_run = ["the old way and offered gone,mark,wait", "the old way and offered added,mark,wait"]
+    assert told(fleet) == of_this_run, "instructions are those of its beginning, tools those of who drives it"
+    new.accepted("[[SAY next]]", "r2")
+    assert new.ended("r2")["content"] == "next"
+    assert told(fleet) == [*of_this_run, "the new way and offered added,mark,wait"]
+
+
+def taken_over(fleet: Fleet, message: str, to: str, name: str) -> dict[str, Any]:
+    """A run whose old process is killed while a tool waits, once the new one has ended it."""
+    old, new = fleet.serve("old"), fleet.serve("new")
+    old.accepted(message, "r1", to)
+    fleet.reached(name)
+    old.kill()
+    view = new.ended("r1", to)
+    assert view["attempts"] == 2
+    return view
+
+
+def test_a_tool_that_is_gone(fleet: Fleet) -> None:
+    view = taken_over(fleet, '[[TOOL mark {"n": 1}]] [[TOOL gone {"name": "never"}]]', "agents/solo", "never")
+    assert view["status"] == "COMPLETED"
+    marked, gone = tools(view)
+    assert marked == ("marked 1", False)
+    assert gone[1]
+    assert "There is no tool 'gone'" in gone[0]
+
+
+def test_a_member_that_is_gone(fleet: Fleet) -> None:
+    message = '[[DELEGATE deep: <TOOL wait {"name": "never"}>]]'
+    view = taken_over(fleet, message, "teams/shrinking", "never")
+    assert view["status"] == "COMPLETED"
+    ((result, is_error),) = tools(view)
+    assert is_error
+    assert "There is no member 'deep'" in result
+    assert fleet.rows("SELECT state FROM runs WHERE parent_id IS NOT NULL") == [{"state": "cancelled"}]
+
+
+def test_something_else_under_a_stored_path(fleet: Fleet) -> None:
+    message = '[[DELEGATE inner: <DELEGATE deep: <TOOL wait {"name": "never"}>>]]'
+    view = taken_over(fleet, message, "teams/nested", "never")
+    assert view["status"] == "ERROR"
+    assert (view["error"]["code"], "step t0/c0/t0/c0 " in view["error"]["message"]) == ("replay_diverged", True)
+    assert fleet.counts()["wait never"] == 1, "nothing is executed"
+
+
+# The schema
+
+
+def test_processes_that_start_at_once_on_an_empty_database(make_fleet: Callable[[bool], Fleet]) -> None:
+    fleet = make_fleet(True)
+    commands = [("old", "serve"), ("new", "serve"), ("new", "worker")]
+    random.shuffle(commands)
+    begun = [fleet.begin(version, name, *(["--port", "0"] if name == "serve" else [])) for version, name in commands]
+    started = [process.started() for process in begun]
+    assert fleet.rows("SELECT version_num FROM alembic_version") == [{"version_num": HEAD}]
+    assert len(fleet.rows("SELECT id FROM instance")) == 1
+    assert len(fleet.rows("SELECT id FROM workers")) == 3
+    serving = started[commands.index(("old", "serve"))]
+    serving.accepted("[[SAY hello]]", "r1")
+    assert serving.ended("r1")["content"] == "hello"
+
+
+def test_an_old_process_on_a_schema_that_is_newer_than_it(fleet: Fleet) -> None:
+    running = fleet.serve("old")
+    fleet.rows("UPDATE alembic_version SET version_num = '9999'")
+    running.accepted("[[SAY on]]", "r1")
+    assert running.ended("r1")["content"] == "on", "what runs goes on"
+    again = fleet.serve("old")
+    again.accepted("[[SAY back]]", "r2")
+    assert again.ended("r2")["content"] == "back", "and may start again"
+    fleet.rows("UPDATE instance SET oldest_writer = '9998'")
+    for command in ("serve", "worker"):
+        assert "newer musterd (schema 9999, this one writes" in refused(fleet.begin("old", command))
+
+
+def refused(process: Process) -> str:
+    """The one line of a command that does not start."""
+    assert process.exit_code() == 2
+    (line,) = process.log.splitlines()
+    return line
