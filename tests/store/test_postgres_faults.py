@@ -252,6 +252,15 @@ def test_every_state_has_words() -> None:
             assert not is_database_fault(error), "a statement of ours"
 
 
+async def test_a_pooler_that_mixes_up_prepared_statements(database: PostgresDatabase) -> None:
+    async def work(tx: Tx) -> None:
+        await tx.run(Statement("test_mixed_up", "EXECUTE somebody_elses"), {})
+
+    with capture_logs() as logs, pytest.raises(StoreUnavailable):
+        await database.write(work)
+    assert "set MUSTERD_DB_PREPARES=false" in logs[0]["do"]
+
+
 def test_an_outage_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("musterd.core.clock.monotonic", lambda: now)

@@ -20,7 +20,14 @@ _FULL_HOUSE: Advice = (
     "raise its max_connections, or give each process fewer connections",
 )
 
+_MIXED: Advice = (
+    "a pooler mixes up prepared statements",
+    "set MUSTERD_DB_PREPARES=false, or the pooler's max_prepared_statements above 0",
+)
+
 _BY_STATE: dict[str, Advice] = {
+    "26000": _MIXED,
+    "42P05": _MIXED,
     "57P01": _GONE,
     "57P02": _GONE,
     "57P03": _STARTING,
