@@ -3,11 +3,14 @@
 A page is a small script. Blocks of Python and YAML that begin with ``# name`` are files; in blocks of ``sh`` the lines
 that serve start a server (the one before it stops) and those with ``curl`` are executed, at the server's own port. A
 block of ``json`` after them holds part of the last answer, a block of ``text`` lines of it, in order; ``…`` stands for
-anything.
+anything. Blocks of ``bash`` start several processes: one shell executes them all, and what such a block answers is what
+it prints last.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import re
@@ -16,6 +19,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", DOCS / "quickstart.md", *sorted((DOCS / "howto").glob("*.md"))]
+SERVER_FOLDER = "/tmp/musterd-pg"
 ADDRESS = "127.0.0.1:7777"
 START_SECONDS = 30
 CURL_SECONDS = 60
@@ -48,6 +53,16 @@ def name_of(path: Path) -> str:
 def blocks(page: Path) -> list[tuple[str, str]]:
     """The page's fenced blocks, each with its language."""
     return re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def needs_shell(page: Path) -> bool:
+    """Whether the page starts several processes."""
+    return any(language == "bash" for language, _ in blocks(page))
+
+
+def needs_terminal(page: Path) -> bool:
+    """Whether the page asks the one server that it starts."""
+    return "\ncurl" in page.read_text(encoding="utf-8") and not needs_shell(page)
 
 
 def files(page: Path) -> dict[str, str]:
@@ -161,7 +176,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 
 
 @needs_curl
-@pytest.mark.parametrize("page", [page for page in PAGES if "\ncurl" in page.read_text(encoding="utf-8")], ids=name_of)
+@pytest.mark.parametrize("page", [page for page in PAGES if needs_terminal(page)], ids=name_of)
 def test_what_a_page_types_is_answered_as_it_shows(page: Path, tmp_path: Path, terminal: Terminal) -> None:
     write_files(page, tmp_path)
     answer: str | None = None
@@ -174,6 +189,78 @@ def test_what_a_page_types_is_answered_as_it_shows(page: Path, tmp_path: Path, t
             assert answer is not None
             shown, told = json.loads(text), json.loads(answer)
             assert missing(shown, told) == [], told
+        elif language == "text":
+            assert answer is not None
+            assert lines_missing(text, answer) == [], answer
+
+
+class Shell:
+    """Types a page's blocks in one bash, which runs what they put into the background.
+
+    :param server: the folder of the database's server, in place of the page's.
+    """
+
+    END = "=== the end of the block ==="
+    # A process takes a free port; whoever asks finds it in the log that the page has it write.
+    OWN_CURL = r"""curl() {
+        until grep -q http:// serve.log; do sleep 0.05; done
+        command curl --silent --show-error --max-time 60 --write-out '\n' \
+            "${@//127.0.0.1:7777/$(sed -n s,.*http://,,p serve.log)}"
+    }"""
+
+    def __init__(self, folder: Path, server: Path) -> None:
+        self._server = server
+        (folder / ".venv").symlink_to(Path(sys.executable).parent.parent)
+        self._bash = subprocess.Popen(
+            ["bash"],
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        self.type(self.OWN_CURL)
+
+    def type(self, block: str) -> str:
+        """Execute the block; what it printed."""
+        ours = block.replace("musterd serve", "musterd serve --port 0").replace(SERVER_FOLDER, str(self._server))
+        assert self._bash.stdin is not None
+        assert self._bash.stdout is not None
+        self._bash.stdin.write(f"{ours}\necho '{self.END}'\n")
+        self._bash.stdin.flush()
+        lines = iter(self._bash.stdout.readline, "")
+        return "".join(itertools.takewhile(lambda line: line.strip() != self.END, lines))
+
+    def close(self) -> None:
+        """End whatever is left."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._bash.pid, signal.SIGKILL)
+        self._bash.communicate()
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            os.kill(int((self._server / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+        shutil.rmtree(self._server, ignore_errors=True)
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    """A shell in an empty folder."""
+    opened = Shell(tmp_path, Path(tempfile.mkdtemp(prefix="musterd-pg-")))
+    yield opened
+    opened.close()
+
+
+@needs_curl
+@pytest.mark.parametrize("page", [page for page in PAGES if needs_shell(page)], ids=name_of)
+def test_what_a_page_types_in_a_shell_is_answered_as_it_shows(page: Path, tmp_path: Path, shell: Shell) -> None:
+    write_files(page, tmp_path)
+    answer: str | None = None
+    for language, text in blocks(page):
+        if language == "bash":
+            answer = shell.type(text)
+        elif language == "json":
+            assert answer is not None
+            assert missing(json.loads(text), json.loads(answer.splitlines()[-1])) == [], answer
         elif language == "text":
             assert answer is not None
             assert lines_missing(text, answer) == [], answer

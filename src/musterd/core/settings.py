@@ -23,7 +23,8 @@ class Settings(BaseSettings):
     """Where the records live: ``sqlite:///relative/path``, ``sqlite:////absolute/path``,
     ``postgresql://user@host/name``."""
     db_connections: Count = 10
-    """Connections to Postgres that a process opens at most."""
+    """Connections to Postgres that a process opens at most for its work; two more hear of changes and show that it
+    lives."""
     db_prepares: bool = True
     """Whether Postgres is to prepare statements; false behind a pooler that cannot have that."""
     os_id: str = "musterd"

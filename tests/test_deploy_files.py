@@ -1,0 +1,80 @@
+"""The files for operators in ``examples/deploy/`` are sound, and name commands, settings and files that exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from configparser import RawConfigParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from musterd.cli.main import app as commands
+from musterd.core.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "examples" / "deploy"
+UNITS = sorted(FOLDER.glob("*.service"))
+COMPOSE: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text())
+OURS = {name: found for name, found in COMPOSE["services"].items() if name != "postgres"}
+SETTINGS = {str(field.validation_alias or f"MUSTERD_{name.upper()}") for name, field in Settings.model_fields.items()}
+
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+
+
+def unit(path: Path) -> RawConfigParser:
+    """A unit, read as the file of options that it is."""
+    parser = RawConfigParser(strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(path)
+    return parser
+
+
+def command_lines() -> list[list[str]]:
+    """What the files start."""
+    started = [shlex.split(unit(path)["Service"]["ExecStart"])[1:] for path in UNITS]
+    return started + [found["command"] for found in OURS.values()]
+
+
+@pytest.mark.parametrize("words", command_lines(), ids=shlex.join)
+def test_what_is_started_is_a_command(words: list[str]) -> None:
+    commands.parse_args(words, exit_on_error=False, print_error=False)
+
+
+def test_settings_are_known() -> None:
+    lines = (FOLDER / "musterd.env").read_text().splitlines()
+    named = {line.partition("=")[0] for line in lines if line and not line.startswith("#")}
+    assert (named | {name for found in OURS.values() for name in found["environment"]}) - SETTINGS == set()
+
+
+def test_the_drain_ends_before_a_process_is_killed() -> None:
+    seconds = [unit(path)["Service"]["TimeoutStopSec"] for path in UNITS]
+    seconds += [found["stop_grace_period"].removesuffix("s") for found in OURS.values()]
+    assert min(map(float, seconds)) > Settings.model_fields["drain_seconds"].default + 5
+
+
+@needs_systemd
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
+def test_systemd_takes_the_unit(path: Path, tmp_path: Path) -> None:
+    text = path.read_text()
+    copy = tmp_path / path.name
+    copy.write_text(text.replace("/srv/musterd/.venv/bin/musterd", sys.executable))
+    done = subprocess.run(["systemd-analyze", "verify", copy], capture_output=True, text=True, check=False)
+    assert [line for line in done.stderr.splitlines() if path.stem in line] == []
+
+
+def test_the_image_is_given_what_the_package_is_built_from() -> None:
+    text = (FOLDER / "Dockerfile").read_text()
+    copied = {name for line in re.findall(r"^COPY (.+) \S+$", text, flags=re.MULTILINE) for name in line.split()}
+    assert [name for name in copied if not (ROOT / name).exists()] == []
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [project["project"]["readme"], *project["project"]["license-files"]]
+    wanted += project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert [name for name in wanted if not any((ROOT / name).is_relative_to(ROOT / found) for found in copied)] == []
+    assert COMPOSE["x-musterd"]["build"] == {"context": "../..", "dockerfile": "examples/deploy/Dockerfile"}
