@@ -1,9 +1,8 @@
 """A rolling deploy: old and new processes side by side on one database, in any order; no run is lost or done twice."""
 
 import random
-import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,49 +10,36 @@ from typing import Any
 import pytest
 
 from musterd.store.upgrade import HEAD
-from tests.support.deploys import Fleet
-from tests.support.postgres import EMPTY, TEMPLATE, PostgresServer
-from tests.support.process import Process, until
+from tests.support.postgres import EMPTY, PostgresServer
+from tests.support.process import Process, Site, sites, until
 
-
-@pytest.fixture(scope="session")
-def postgres_server() -> PostgresServer:
-    """The server of this run; the first test that needs it starts it."""
-    return PostgresServer()
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def make_fleet(
-    request: pytest.FixtureRequest, template: Path, tmp_path: Path, postgres_server: PostgresServer
-) -> Iterator[Callable[[bool], Fleet]]:
-    """Makes a fleet on a database of the test's own, with the tables or without."""
-    with ExitStack() as left:
-
-        def make(is_empty: bool) -> Fleet:
-            if request.param == "sqlite":
-                url = f"sqlite:///{tmp_path / 'musterd.db'}"
-                if not is_empty:
-                    shutil.copy(template, tmp_path / "musterd.db")
-            else:
-                url = left.enter_context(postgres_server.database(EMPTY if is_empty else TEMPLATE))
-            fleet = Fleet(tmp_path, Path(__file__).with_name("versions.py"), url)
-            left.callback(fleet.close)
-            return fleet
-
-        yield make
+HOUSE = Path(__file__).with_name("versions.py")
+OLD, NEW = {"test_version": "old"}, {"test_version": "new"}
 
 
 @pytest.fixture
-def fleet(make_fleet: Callable[[bool], Fleet]) -> Fleet:
-    """Processes that share a database without records."""
-    return make_fleet(False)
+def fleet(database_url: str, tmp_path: Path) -> Iterator[Site]:
+    """Processes that share a database without records; each is told its version."""
+    yield from sites(database_url, tmp_path, HOUSE)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def bare_fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    """The same on a database without tables."""
+    with ExitStack() as left:
+        if request.param == "sqlite":
+            url = f"sqlite:///{tmp_path / 'musterd.db'}"
+        else:
+            server: PostgresServer = request.getfixturevalue("postgres_server")
+            url = left.enter_context(server.database(EMPTY))
+        yield from sites(url, tmp_path, HOUSE)
 
 
 def tools(view: dict[str, Any]) -> list[tuple[str, bool]]:
     return [(tool["result"], tool["tool_call_error"]) for tool in view["tools"]]
 
 
-def told(fleet: Fleet) -> list[str]:
+def told(fleet: Site) -> list[str]:
     """What models were told and offered."""
     return [line.removeprefix("told ") for line in fleet.counts().elements() if line.startswith("told ")]
 
@@ -61,8 +47,8 @@ def told(fleet: Fleet) -> list[str]:
 # What one version knows and the other does not
 
 
-def test_a_component_that_the_old_one_does_not_know(fleet: Fleet) -> None:
-    old, front = fleet.serve("old"), fleet.serve("new", "--no-worker")
+def test_a_component_that_the_old_one_does_not_know(fleet: Site) -> None:
+    old, front = fleet.serve(**OLD), fleet.serve("--no-worker", **NEW)
     front.accepted("[[SAY late]]", "r1", "agents/later", session_id="s1")
     front.accepted("[[SAY behind]]", "r2", "agents/solo", session_id="s1")
     front.accepted("[[SAY beside]]", "r3", "agents/solo", session_id="s2")
@@ -76,18 +62,18 @@ def test_a_component_that_the_old_one_does_not_know(fleet: Fleet) -> None:
     assert waiting.status_code == 503
     assert "agent:later" in waiting.json()["detail"]
     assert (elsewhere.status_code, elsewhere.json()["not_served"]) == (200, ["agent:later"]), "it serves others"
-    fleet.work("new")
+    fleet.work(**NEW)
     view = front.ended("r1", "agents/later")
     assert (view["status"], view["content"], view["attempts"]) == ("COMPLETED", "late", 1)
     assert front.ended("r2")["content"] == "behind"
     assert [process.http.get("/-/ready").json() for process in (front, old)] == [{"status": "ready"}] * 2
 
 
-def test_a_run_goes_on_in_the_new_version_as_it_was_prepared_in_the_old(fleet: Fleet) -> None:
-    old = fleet.serve("old")
+def test_a_run_goes_on_in_the_new_version_as_it_was_prepared_in_the_old(fleet: Site) -> None:
+    old = fleet.serve(**OLD)
     old.accepted('[[TOOL mark {"n": 1}]] [[TOOL wait {"name": "go"}]]', "r1")
     fleet.reached("go")
-    new = fleet.serve("new")
+    new = fleet.serve(**NEW)
     old.signal(signal.SIGTERM)
     until(old.is_closed, "it takes no more requests")
     fleet.release("go")
@@ -105,9 +91,9 @@ def test_a_run_goes_on_in_the_new_version_as_it_was_prepared_in_the_old(fleet: F
     assert told(fleet) == [*of_this_run, "the new way and offered added,mark,wait"]
 
 
-def taken_over(fleet: Fleet, message: str, to: str, name: str) -> dict[str, Any]:
+def taken_over(fleet: Site, message: str, to: str, name: str) -> dict[str, Any]:
     """A run whose old process is killed while a tool waits, once the new one has ended it."""
-    old, new = fleet.serve("old"), fleet.serve("new")
+    old, new = fleet.serve(**OLD), fleet.serve(**NEW)
     old.accepted(message, "r1", to)
     fleet.reached(name)
     old.kill()
@@ -116,7 +102,7 @@ def taken_over(fleet: Fleet, message: str, to: str, name: str) -> dict[str, Any]
     return view
 
 
-def test_a_tool_that_is_gone(fleet: Fleet) -> None:
+def test_a_tool_that_is_gone(fleet: Site) -> None:
     view = taken_over(fleet, '[[TOOL mark {"n": 1}]] [[TOOL gone {"name": "never"}]]', "agents/solo", "never")
     assert view["status"] == "COMPLETED"
     marked, gone = tools(view)
@@ -125,17 +111,17 @@ def test_a_tool_that_is_gone(fleet: Fleet) -> None:
     assert "There is no tool 'gone'" in gone[0]
 
 
-def test_a_member_that_is_gone(fleet: Fleet) -> None:
+def test_a_member_that_is_gone(fleet: Site) -> None:
     message = '[[DELEGATE deep: <TOOL wait {"name": "never"}>]]'
     view = taken_over(fleet, message, "teams/shrinking", "never")
     assert view["status"] == "COMPLETED"
     ((result, is_error),) = tools(view)
     assert is_error
     assert "There is no member 'deep'" in result
-    assert fleet.rows("SELECT state FROM runs WHERE parent_id IS NOT NULL") == [{"state": "cancelled"}]
+    assert fleet.select("SELECT state FROM runs WHERE parent_id IS NOT NULL") == [{"state": "cancelled"}]
 
 
-def test_something_else_under_a_stored_path(fleet: Fleet) -> None:
+def test_something_else_under_a_stored_path(fleet: Site) -> None:
     message = '[[DELEGATE inner: <DELEGATE deep: <TOOL wait {"name": "never"}>>]]'
     view = taken_over(fleet, message, "teams/nested", "never")
     assert view["status"] == "ERROR"
@@ -146,31 +132,31 @@ def test_something_else_under_a_stored_path(fleet: Fleet) -> None:
 # The schema
 
 
-def test_processes_that_start_at_once_on_an_empty_database(make_fleet: Callable[[bool], Fleet]) -> None:
-    fleet = make_fleet(True)
-    commands = [("old", "serve"), ("new", "serve"), ("new", "worker")]
+def test_processes_that_start_at_once_on_an_empty_database(bare_fleet: Site) -> None:
+    fleet, commands = bare_fleet, [("old", "serve"), ("new", "serve"), ("new", "worker")]
     random.shuffle(commands)
-    begun = [fleet.begin(version, name, *(["--port", "0"] if name == "serve" else [])) for version, name in commands]
+    port = {"serve": ["--port", "0"], "worker": []}
+    begun = [fleet.begin(name, *port[name], test_version=version) for version, name in commands]
     started = [process.started() for process in begun]
-    assert fleet.rows("SELECT version_num FROM alembic_version") == [{"version_num": HEAD}]
-    assert len(fleet.rows("SELECT id FROM instance")) == 1
-    assert len(fleet.rows("SELECT id FROM workers")) == 3
+    assert fleet.select("SELECT version_num FROM alembic_version") == [{"version_num": HEAD}]
+    assert len(fleet.select("SELECT id FROM instance")) == 1
+    assert len(fleet.select("SELECT id FROM workers")) == 3
     serving = started[commands.index(("old", "serve"))]
     serving.accepted("[[SAY hello]]", "r1")
     assert serving.ended("r1")["content"] == "hello"
 
 
-def test_an_old_process_on_a_schema_that_is_newer_than_it(fleet: Fleet) -> None:
-    running = fleet.serve("old")
-    fleet.rows("UPDATE alembic_version SET version_num = '9999'")
+def test_an_old_process_on_a_schema_that_is_newer_than_it(fleet: Site) -> None:
+    running = fleet.serve(**OLD)
+    fleet.execute("UPDATE alembic_version SET version_num = '9999'")
     running.accepted("[[SAY on]]", "r1")
     assert running.ended("r1")["content"] == "on", "what runs goes on"
-    again = fleet.serve("old")
+    again = fleet.serve(**OLD)
     again.accepted("[[SAY back]]", "r2")
     assert again.ended("r2")["content"] == "back", "and may start again"
-    fleet.rows("UPDATE instance SET oldest_writer = '9998'")
+    fleet.execute("UPDATE instance SET oldest_writer = '9998'")
     for command in ("serve", "worker"):
-        assert "newer musterd (schema 9999, this one writes" in refused(fleet.begin("old", command))
+        assert "newer musterd (schema 9999, this one writes" in refused(fleet.begin(command, **OLD))
 
 
 def refused(process: Process) -> str:

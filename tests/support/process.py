@@ -81,6 +81,10 @@ class Site:
         """Start ``musterd worker`` and wait until it works."""
         return self._start("worker", options, fault, settings)
 
+    def begin(self, command: str, *options: str, **settings: Any) -> "Process":
+        """Start a command, and wait for nothing."""
+        return self._begin(command, options, "", settings)
+
     def dies(self, fault: str) -> None:
         """Start ``musterd worker`` and wait until it has died of ``fault``, be it before it works."""
         self._begin("worker", (), fault, {}).died()
@@ -113,6 +117,14 @@ class Site:
     def do(self, work: Work[T]) -> T:
         """Drive store functions."""
         return do(self._url, work)
+
+    def execute(self, text: str) -> None:
+        """Change rows behind the processes' back."""
+
+        async def work(tx: Tx) -> None:
+            await tx.run(Statement(f"test {text}", text), {})
+
+        self.do(work)
 
     def state(self, run_id: str) -> str:
         """The run's state; empty when there is no such run."""
