@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from musterd.core.errors import Conflict, LeaseLost
+from musterd.core.errors import Conflict, LeaseLost, StoreUnavailable
 from musterd.core.records import Output, RunRow
 from musterd.core.states import RunState
 from musterd.store import acceptance, attempts, cancels, deletion, sessions, workers
@@ -79,6 +79,41 @@ def cancelling(run_id: str) -> Work[cancels.Cancelled | None]:
 
 def releasing(worker: str = "w1") -> Work[workers.Released]:
     return lambda tx: workers.release_runs(tx, worker, 503.0, crashed=True)
+
+
+# Whoever stands still
+
+
+async def test_one_that_stands_still_in_a_transaction_holds_up_nobody_for_long(
+    records: Records, postgres_url: str
+) -> None:
+    run = await records.started("r1")
+    frozen = PostgresDatabase(postgres_url, silent_seconds=0.05)
+    await frozen.open()
+    try:
+        tries = 0
+
+        async def settle_and_stand_still(tx: Tx) -> Settled:
+            nonlocal tries
+            tries += 1
+            settled = await settling(run)(tx)
+            if tries == 1:
+                is_held.set()
+                await go_on.wait()
+            return settled
+
+        is_held, go_on = asyncio.Event(), asyncio.Event()
+        late = asyncio.ensure_future(frozen.write(settle_and_stand_still))
+        await is_held.wait()
+        async with asyncio.timeout(20):
+            released = await records.database.write(releasing())
+        assert [found.run_id for found in released.ready] == ["r1"]
+        go_on.set()
+        with pytest.raises(StoreUnavailable):
+            await late
+        assert (await records.row("r1")).state is RunState.READY
+    finally:
+        await frozen.close()
 
 
 # Whoever frees the line and whoever joins it

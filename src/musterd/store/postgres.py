@@ -40,6 +40,9 @@ LOOK_SECONDS = 1.0
 """How long a lost wake-up can go unnoticed."""
 ASK_SECONDS = 0.2
 """Between two questions what became of a commit."""
+SILENT_SECONDS = 4.0
+"""How long a transaction may stand still. One of a process that is frozen, or gone without a word, would hold its rows
+until the server misses it, after hours."""
 COLLISIONS = 10
 """How often a transaction is tried that meets others."""
 
@@ -51,7 +54,10 @@ DEFAULTS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
-BEGIN = b"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_current_xact_id()::text AS xid"
+BEGIN = (
+    "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_current_xact_id()::text AS xid, "
+    "set_config('idle_in_transaction_session_timeout', '{:.0f}ms', true)"
+)
 BEGIN_SCAN = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 OUTCOME = b"SELECT pg_xact_status(%(xid)s::xid8) AS outcome"
 
@@ -105,10 +111,19 @@ class PostgresDatabase:
     :param url: as libpq takes it; ``?host=/folder`` names a Unix socket.
     :param connections: how many the pool opens at most.
     :param prepares: whether statements are prepared on the server; False behind a pooler that cannot have that.
+    :param silent_seconds: how long a transaction may stand still; then the server ends it.
     """
 
-    def __init__(self, url: str, *, connections: int = CONNECTIONS, prepares: bool = True) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        connections: int = CONNECTIONS,
+        prepares: bool = True,
+        silent_seconds: float = SILENT_SECONDS,
+    ) -> None:
         self.url = url
+        self._begin = BEGIN.format(silent_seconds * 1000).encode()
         self._connections = connections
         self._prepares = prepares
         self._pool: AsyncConnectionPool[Connection] | None = None
@@ -244,7 +259,7 @@ class PostgresDatabase:
     async def _write_once(self, work: Work[T]) -> T:
         async def use(connection: Connection) -> T:
             cursor = connection.cursor()
-            await cursor.execute(BEGIN)
+            await cursor.execute(self._begin)
             cursor.nextset()
             begun = await cursor.fetchone()
             try:

@@ -33,7 +33,7 @@ _BY_STATE: dict[str, Advice] = {
     "57P03": _STARTING,
     "57P05": ("the server ended an idle session", "nothing; this one reconnects by itself"),
     "57014": ("the server gave a statement up", "raise its statement_timeout, or see what keeps it busy"),
-    "25P03": ("the server ended a slow transaction", "raise idle_in_transaction_session_timeout"),
+    "25P03": ("this process stood still in a transaction", "see what keeps it busy; this one tries again by itself"),
     "25P04": ("the server ended a slow transaction", "raise transaction_timeout"),
     "25006": (
         "the server is a read-only standby",
