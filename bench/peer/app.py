@@ -1,6 +1,6 @@
 """The peer's side: the team of bench/app.py on agno's AgentOS, run in an environment of its own.
 
-BENCH_DB=/tmp/agno.db OPENAI_BASE_URL=http://… python bench/peer/app.py PORT
+BENCH_DB=agno.db OPENAI_BASE_URL=http://… python bench/peer/app.py PORT
 """
 
 import os
@@ -8,6 +8,8 @@ import sys
 
 import uvicorn
 from agno.agent import Agent
+from agno.db.base import BaseDb
+from agno.db.postgres import PostgresDb
 from agno.db.sqlite import SqliteDb
 from agno.models.openai.like import OpenAILike
 from agno.os import AgentOS
@@ -27,7 +29,14 @@ def model() -> OpenAILike:
     return OpenAILike(id="fake-model", base_url=os.environ["OPENAI_BASE_URL"], api_key="none")
 
 
-db = SqliteDb(db_file=os.environ["BENCH_DB"], id="bench-db")
+def database() -> BaseDb:
+    where = os.environ["BENCH_DB"]
+    if "://" in where:
+        return PostgresDb(db_url=where.replace("postgresql://", "postgresql+psycopg://"), id="bench-db")
+    return SqliteDb(db_file=where, id="bench-db")
+
+
+db = database()
 weather = Agent(
     id="weather-agent",
     name="Weather Agent",
