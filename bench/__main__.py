@@ -5,12 +5,16 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
-from bench.figures import Figure, block, table, write_docs, write_json
-from bench.measures import MEASURES
+from bench.durable import DURABLE
+from bench.figures import Figure, block, machine, table, write_docs, write_json
+from bench.measures import MEASURES, Measure
 from bench.profile import Profiler
 from bench.servers import NoFigure, install_peer
+from bench.stores import Postgres, Sqlite
 from bench.trial import Bench
 from tests.support.model_server import ModelServer
 
@@ -18,25 +22,30 @@ from tests.support.model_server import ModelServer
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=sys.modules["bench"].__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASURES)}; all by default")
+    known = f"of {', '.join(MEASURES)}; with --durable of {', '.join(DURABLE)}; all by default"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=known)
+    parser.add_argument("--durable", action="store_true", help="durability and scaling, on SQLite and Postgres")
     parser.add_argument("--scale", type=float, default=1, help="do that share of the work, for a quick look")
     parser.add_argument("--alone", action="store_true", help="without the peer")
     parser.add_argument("--profile", action="store_true", help="musterd alone, sampled by py-spy")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    parser.add_argument("--write-docs", action="store_true", help="rewrite the table of docs/performance.md")
+    parser.add_argument("--write-docs", action="store_true", help="rewrite the group's table in docs/performance.md")
     chosen = parser.parse_args()
-    if unknown := set(chosen.names) - set(MEASURES):
+    chosen.measures = DURABLE if chosen.durable else MEASURES
+    if unknown := set(chosen.names) - set(chosen.measures):
         parser.error(f"no such measurement: {', '.join(sorted(unknown))}")
     if chosen.write_docs and (chosen.names or chosen.alone or chosen.profile or chosen.scale != 1):
         parser.error("--write-docs takes everything, at full scale, beside the peer")
+    if chosen.durable and chosen.profile:
+        parser.error("--profile is of one process: it does not go with --durable")
     return chosen
 
 
-async def measure(bench: Bench, names: list[str]) -> list[Figure]:
+async def measure(bench: Bench, measures: Mapping[str, Measure]) -> list[Figure]:
     figures: list[Figure] = []
-    for name in names:
+    for name, taken in measures.items():
         began = time.perf_counter()
-        figures += await MEASURES[name](bench)
+        figures += await taken(bench)
         print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
     return figures
 
@@ -49,10 +58,20 @@ def main() -> int:
         print("py-spy comes with the peer: no profile.", file=sys.stderr)
         return 2
     profiler = Profiler() if chosen.profile else None
-    with ModelServer() as model:
-        bench = Bench(model, has_peer and not (chosen.alone or chosen.profile), profiler, chosen.scale)
+    wanted = {name: chosen.measures[name] for name in chosen.names or chosen.measures}
+    where = machine()
+    with ExitStack() as stack:
+        bench = Bench(
+            model=stack.enter_context(ModelServer()),
+            with_peer=has_peer and not (chosen.alone or chosen.profile),
+            profiler=profiler,
+            scale=chosen.scale,
+        )
+        if chosen.durable:
+            postgres = stack.enter_context(Postgres())
+            bench.stores, where = [Sqlite(), postgres], f"{where}, {postgres.version}"
         try:
-            figures = asyncio.run(measure(bench, chosen.names or list(MEASURES)))
+            figures = asyncio.run(measure(bench, wanted))
         except NoFigure as failure:
             print(f"No figures: {failure}", file=sys.stderr)
             return 2
@@ -60,9 +79,10 @@ def main() -> int:
     if profiler:
         print(f"\n{profiler.report()}")
     if chosen.json:
-        write_json(figures, chosen.json)
+        write_json(figures, where, chosen.json)
     if chosen.write_docs:
-        write_docs(block(figures, "python -m bench --write-docs", load))
+        group, option = ("bench durable", " --durable") if chosen.durable else ("bench", "")
+        write_docs(group, block(figures, f"python -m bench{option} --write-docs", where, load))
     missed = [figure.name for figure in figures if "MISSED" in figure.verdict]
     if missed:
         print("Missed: " + "; ".join(missed), file=sys.stderr)

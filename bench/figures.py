@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+BEGIN, END = "<!-- {}: begin -->", "<!-- {}: end -->"
 LARGE = 100  # from here on a decimal says nothing
 TINY = 0.1  # below it two would
 
@@ -115,22 +115,26 @@ def machine() -> str:
     return f"{os.cpu_count()} × {cpu}, {memory:.0f} GB, {system}"
 
 
-def block(figures: Sequence[Figure], command: str, load: float) -> str:
-    """Return what docs/performance.md holds between its marks."""
+def block(figures: Sequence[Figure], command: str, where: str, load: float) -> str:
+    """Return what docs/performance.md holds between a group's marks.
+
+    :param where: on what the figures were taken.
+    """
     today = datetime.datetime.now(tz=datetime.UTC).date()
-    said = f"`{command}` on {today}; {machine()}; load before the start {load:.1f}."
-    return f"{BEGIN}\n{said}\n\n{table(figures)}\n{END}"
+    said = f"`{command}` on {today}; {where}; load before the start {load:.1f}."
+    return f"{said}\n\n{table(figures)}"
 
 
-def write_docs(text: str) -> None:
-    """Put `text` in the place of the old block."""
+def write_docs(group: str, text: str) -> None:
+    """Put `text` between the marks of a group, in the place of what stands there."""
+    begin, end = BEGIN.format(group), END.format(group)
     page = DOCS.read_text()
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    DOCS.write_text(before + text + after)
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
+    DOCS.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
-def write_json(figures: Sequence[Figure], path: Path) -> None:
-    """Write the figures, with the machine, to `path`."""
-    kept = {"machine": machine(), "figures": [figure.as_json() for figure in figures]}
+def write_json(figures: Sequence[Figure], where: str, path: Path) -> None:
+    """Write the figures, with what they were taken on, to `path`."""
+    kept = {"machine": where, "figures": [figure.as_json() for figure in figures]}
     path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")

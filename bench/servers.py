@@ -1,4 +1,4 @@
-"""The servers under test: started with an empty database on a free port, metered from outside, killed."""
+"""The servers under test: started on a free port, with an empty database unless they are given one, metered, killed."""
 
 import os
 import socket
@@ -44,7 +44,9 @@ class Server:
 
     name = ""
 
-    def __init__(self, model_url: str, environment: Mapping[str, str] | None = None, db: Path | None = None) -> None:
+    def __init__(
+        self, model_url: str, environment: Mapping[str, str] | None = None, db: Path | str | None = None
+    ) -> None:
         self.model_url = model_url
         self.environment = dict(environment or {})
         self.kept_db = db
@@ -64,8 +66,8 @@ class Server:
         self.log = (WORK / f"{self.name}.log").open("ab")
         environment = {**os.environ, **self.surroundings(), **self.environment}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling at every start is nobody's normal
-        began = time.perf_counter()
-        self.process = subprocess.Popen(self.command(), cwd=ROOT, env=environment, stdout=self.log, stderr=self.log)
+        self.began = began = time.perf_counter()
+        self.process = self.popen(environment)
         try:
             self.wait_until_healthy()
         except BaseException:
@@ -74,6 +76,14 @@ class Server:
         self.start_cpu_seconds = self.cpu()
         self.start_seconds = time.perf_counter() - began
         return self
+
+    def popen(self, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(self.command(), cwd=ROOT, env=environment, stdout=self.log, stderr=self.log)
+
+    @property
+    def db_url(self) -> str:
+        """The database as a URL; a file is SQLite's."""
+        return self.db if isinstance(self.db, str) else f"sqlite:///{self.db}"
 
     def wait_until_healthy(self) -> None:
         deadline = time.perf_counter() + START_SECONDS
@@ -101,10 +111,12 @@ class Server:
 
 class Musterd(Server):
     name = "musterd"
+    source = "bench/app.py"
+    options: tuple[str, ...] = ()
 
     def command(self) -> list[str]:
-        serve = [sys.executable, "-m", "musterd", "serve", "bench/app.py"]
-        return [*serve, "--port", str(self.port), "--db", f"sqlite:///{self.db}"]
+        serve = [sys.executable, "-m", "musterd", "serve", self.source]
+        return [*serve, "--port", str(self.port), "--db", self.db_url, *self.options]
 
     def surroundings(self) -> dict[str, str]:
         path = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
@@ -119,7 +131,8 @@ class Peer(Server):
 
     def surroundings(self) -> dict[str, str]:
         quiet = {"AGNO_TELEMETRY": "false", "PYTHONPATH": ""}
-        return {"OPENAI_BASE_URL": self.model_url, "BENCH_DB": str(self.db), **quiet}
+        where = self.db_url.removeprefix("sqlite:///")
+        return {"OPENAI_BASE_URL": self.model_url, "BENCH_DB": where, **quiet}
 
 
 def install_peer() -> bool:

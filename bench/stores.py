@@ -1,8 +1,10 @@
 """The databases under test: a SQLite file, and a Postgres of the bench's own, both as durable as they are shipped."""
 
+import asyncio
 import contextlib
 import fcntl
 import os
+import sqlite3
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import psycopg
+from psycopg.rows import dict_row
 
 from bench.servers import WORK, NoFigure, cpu_seconds
 
@@ -121,6 +124,20 @@ class Postgres:
     def _require_durable(self) -> None:
         if any(self._setting(name) != "on" for name in DURABLE):
             raise NoFigure(f"the bench's Postgres is not durable: {self.version}")
+
+
+async def select(url: str, text: str) -> list[dict[str, Any]]:
+    """Return the rows of a statement, read beside the processes under test."""
+    return await asyncio.to_thread(_select, url, text)
+
+
+def _select(url: str, text: str) -> list[dict[str, Any]]:
+    if url.startswith("sqlite"):
+        with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=10)) as file:
+            file.row_factory = sqlite3.Row
+            return [dict(row) for row in file.execute(text)]
+    with psycopg.connect(url, row_factory=dict_row) as connection:
+        return connection.execute(text.encode()).fetchall()
 
 
 def cpu_of_living(pid: int) -> float:

@@ -3,13 +3,14 @@
 import asyncio
 import statistics
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from bench.client import Client
 from bench.profile import Profiler
 from bench.servers import Musterd, Peer, Server
+from bench.stores import Store
 from tests.support.model_server import ModelServer
 
 CLIENTS = 8
@@ -50,12 +51,13 @@ Act = Callable[[Side], Awaitable[object]]
 
 @dataclass
 class Bench:
-    """What every measurement is handed: the model, who takes part, how much work."""
+    """What every measurement is handed: the model, who takes part, how much work; for durability, the databases."""
 
     model: ModelServer
     with_peer: bool
     profiler: Profiler | None = None
     scale: float = 1
+    stores: Sequence[Store] = ()
 
     def times(self, count: int) -> int:
         """Return how often to do what a full run does `count` times."""

@@ -2,7 +2,7 @@
 
 The last user message says what it answers, in the directives of :mod:`musterd.models.script`; any other is
 echoed. Beside the protocol it tells what it was asked: ``GET /count``, ``GET /open`` (calls that are not yet
-answered), ``POST /reset``.
+answered), ``GET /calls`` (when each came), ``POST /reset``.
 
     with ModelServer() as server:
         os.environ["OPENAI_BASE_URL"] = server.base_url
@@ -60,6 +60,7 @@ class Tally:
         self.peak = self.open
         self.by_text: Counter[str] = Counter()
         self.by_turn: Counter[str] = Counter()
+        self.calls: list[tuple[float, str]] = []
 
     def begin(self, asked: str, turn: int) -> int:
         """Count one call; return its number."""
@@ -68,6 +69,7 @@ class Tally:
         self.peak = max(self.peak, self.open)
         self.by_text[asked] += 1
         self.by_turn[f"{asked}#{turn}"] += 1
+        self.calls.append((clock.monotonic(), f"{asked}#{turn}"))
         return self.total
 
     def report(self) -> dict[str, Any]:
@@ -175,6 +177,8 @@ class Connection(asyncio.Protocol):
                 self.reply(json.dumps(self.tally.report()).encode())
             case b"GET", b"/open":
                 self.reply(json.dumps({"open": self.tally.open, "total": self.tally.total}).encode())
+            case b"GET", b"/calls":
+                self.reply(json.dumps({"calls": self.tally.calls}).encode())
             case b"POST", b"/reset":
                 self.tally.reset()
                 self.reply(b"{}")
@@ -270,6 +274,10 @@ class ModelServer:
     def open_calls(self) -> int:
         """Return how many calls are not yet answered."""
         return int(self._ask("GET", "/open")["open"])
+
+    def calls(self) -> list[tuple[float, str]]:
+        """Return when each call came, by the machine's monotonic clock, with its user text and tool results."""
+        return [(at, what) for at, what in self._ask("GET", "/calls")["calls"]]
 
     def reset(self) -> None:
         """Start counting anew."""

@@ -1,0 +1,36 @@
+"""Cancelling a run in the process that drives it, and from another one."""
+
+from bench.durable.pickup import WARM_UP
+from bench.figures import Bar, Figure, beside
+from bench.measures.cancel import MODEL_SECONDS, one
+from bench.site import Alone, Front, Site, Worker, site
+from bench.trial import Bench, Samples, Side
+
+CANCELS = 40
+
+
+async def measure(bench: Bench) -> list[Figure]:
+    """Ours alone: the table of single processes has the peer's."""
+    figures = []
+    for store in bench.stores:
+        async with site(bench, store) as found:
+            alone = await found.client_of(await found.start(Alone))
+            figures += await cancels(found, alone, "in the process that drives the run", 100)
+        async with site(bench, store) as found:
+            front = await found.client_of(await found.start(Front))
+            await found.start(Worker)
+            await found.meet()
+            figures += await cancels(found, front, "from another process", 250)
+    return figures
+
+
+async def cancels(found: Site, side: Side, where: str, most_ms: float) -> list[Figure]:
+    """Cancel one run after another."""
+    bench = found.bench
+    seconds = [await one(bench, side) for _ in range(WARM_UP + bench.times(CANCELS))][WARM_UP:]
+    samples = Samples(seconds=seconds)
+    name = f"cancel to stopped {where}, a model that takes {MODEL_SECONDS} s, {found.store.name}"
+    return [
+        beside(f"{name}: p50", "ms", [samples], lambda of: of.percentile(0.5), Bar(at_most=most_ms)),
+        beside(f"{name}: longest", "ms", [samples], lambda of: of.percentile(1)),
+    ]

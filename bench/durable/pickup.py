@@ -1,0 +1,45 @@
+"""A run that one process accepts and another drives: from the request to the first model call."""
+
+import asyncio
+import time
+
+from bench.client import leader_work, new_session
+from bench.figures import Bar, Figure, beside
+from bench.site import Front, Seen, Site, Worker, site
+from bench.trial import Bench, Samples, Side
+
+RUNS = 100
+WARM_UP = 10
+
+
+async def measure(bench: Bench) -> list[Figure]:
+    """Ours alone: the peer drives a run where it was accepted."""
+    figures = []
+    for store in bench.stores:
+        async with site(bench, store) as found:
+            front = await found.client_of(await found.start(Front))
+            await found.start(Worker)
+            await found.meet()
+            seconds = [await one(found, front) for _ in range(WARM_UP + bench.times(RUNS))][WARM_UP:]
+        samples = Samples(seconds=seconds)
+        name = f"request to one process, model call from another, {store.name}"
+        figures += [
+            beside(f"{name}: p50", "ms", [samples], lambda of: of.percentile(0.5), Bar(at_most=50)),
+            beside(f"{name}: p99", "ms", [samples], lambda of: of.percentile(0.99)),
+        ]
+    return figures
+
+
+async def one(found: Site, front: Side) -> float:
+    """Start a run; return the seconds from sending the request to the arrival of its model call."""
+    message, session = leader_work(), new_session()
+
+    def is_its(call: Seen) -> bool:
+        return call.what.startswith(f"{message}#")
+
+    await asyncio.to_thread(found.bench.model.reset)
+    began = time.perf_counter()
+    await front.client.start(message, session)
+    call = await found.world.first(is_its, "the model call of a run that another process accepted")
+    await asyncio.sleep(0.05)  # what follows the answer is not to meet the next run
+    return call.at - began
