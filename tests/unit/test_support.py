@@ -74,5 +74,6 @@ async def test_counts_calls_and_notices_callers_that_go_away(server: ModelServer
     while await asyncio.to_thread(server.open_calls):
         pass
     assert server.count("[[SLEEP 60000]] forever") == 1
+    assert server.calls()[-1][1] == "[[SLEEP 60000]] forever#0"
     server.reset()
     assert server.count() == 0
