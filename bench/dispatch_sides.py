@@ -130,9 +130,9 @@ async def take_by_jobs(way: str, url: str, count: int) -> Times:
     """Have procrastinate's worker bring the runs; each is claimed by its id."""
     taken: Times = {}
     has_all = asyncio.Event()
-    worker = clock.new_id()
+    server = server_on(url, Duties(drives_runs=False))  # the rest of a worker: it shows that it lives, hears of cancels
+    database, worker = server.database, server.engine.worker
     app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=url))
-    database = PostgresDatabase(url)
     if way == "procrastinate alone":
         hush(database)
 
@@ -147,8 +147,7 @@ async def take_by_jobs(way: str, url: str, count: int) -> Times:
         if len(taken) == count:
             has_all.set()
 
-    await database.open()
-    async with app.open_async():
+    async with server.running(), app.open_async():
         working = asyncio.create_task(
             app.run_worker_async(
                 queues=[QUEUE],
@@ -156,7 +155,6 @@ async def take_by_jobs(way: str, url: str, count: int) -> Times:
                 listen_notify=True,
                 delete_jobs="successful",
                 install_signal_handlers=False,
-                update_heartbeat_interval=10,
             )
         )
         await told()
@@ -164,7 +162,6 @@ async def take_by_jobs(way: str, url: str, count: int) -> Times:
         say("taken")
         working.cancel()
         await asyncio.wait([working])  # those under way are finished and deleted
-    await database.close()
     return taken
 
 
@@ -177,7 +174,10 @@ def main() -> None:
     parser.add_argument("count", type=int)
     chosen = parser.parse_args()
     logging.disable(logging.INFO)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     if chosen.act == "accept":
         times = asyncio.run(accept(chosen.way, chosen.url, chosen.clients, chosen.count))
     else:
