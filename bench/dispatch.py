@@ -9,14 +9,15 @@ task, which claims that run by its id. Runs are not driven: what is measured end
 
 One process accepts, another takes, both with the settings that they are shipped with and with all else that a server
 does beside: it shows that it lives, and hears of others' work. Postgres is the bench's own, fsync and synchronous
-commits on. CPU is read from outside, of the whole processes, Postgres with all its helpers. "procrastinate alone" leaves
-out the NOTIFY that our processes send each other, as if nothing but dispatch needed it. A wait is counted from the last
-statement of the acceptance to the claim's return.
+commits on. CPU is read from outside, of the whole processes, Postgres with all its helpers. "procrastinate alone"
+leaves out the NOTIFY that our processes send each other, as if nothing but dispatch needed it. A wait is counted from
+the last statement of the acceptance to the claim's return.
 """
 
 import argparse
 import contextlib
 import json
+import logging
 import os
 import select
 import statistics
@@ -37,7 +38,8 @@ from bench.servers import ROOT, WORK, NoFigure, cpu_seconds
 from bench.stores import Postgres
 from musterd.store.postgres_upgrade import upgrade_postgres
 
-ACCEPTERS = (1, 16)
+ACCEPTERS = {"1, 50 ms apart": (1, 0.05, 0.1), "1": (1, 0.0, 1.0), "16": (16, 0.0, 1.0)}
+"""How many accept at once, how long each waits between two, and which share of the dispatches is made so."""
 PATIENCE_SECONDS = 300
 SETTLE_SECONDS = 0.5
 JOBS = "SELECT count(*) FROM procrastinate_jobs"
@@ -50,8 +52,8 @@ DEAD = """SELECT relname, n_dead_tup, pg_total_relation_size(relid) / 1000 FROM 
 class Part:
     """One of the two processes."""
 
-    def __init__(self, act: str, way: str, url: str, clients: int, count: int) -> None:
-        words = [sys.executable, "-m", "bench.dispatch_sides", act, way, url, str(clients), str(count)]
+    def __init__(self, act: str, way: str, url: str, *numbers: float) -> None:
+        words = [sys.executable, "-m", "bench.dispatch_sides", act, way, url, *map(str, numbers)]
         self._log = (WORK / "dispatch.log").open("ab")
         self._popen = subprocess.Popen(
             words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
@@ -119,15 +121,15 @@ class Outcome:
     tables: list[tuple[str, int, int]] = field(default_factory=list)
 
 
-def one(postgres: Postgres, way: str, clients: int, count: int) -> Outcome:
+def one(postgres: Postgres, way: str, clients: int, apart_seconds: float, count: int) -> Outcome:
     """Dispatch so many runs over a fresh database."""
     with postgres.fresh() as url, contextlib.ExitStack() as stack:
         upgrade_postgres(url)
         if way != "ours":
             make_jobs(url)
-        taker = Part("take", way, url, clients, count)
+        taker = Part("take", way, url, count)
         stack.callback(taker.end)
-        accepter = Part("accept", way, url, clients, count)
+        accepter = Part("accept", way, url, count, clients, apart_seconds)
         stack.callback(accepter.end)
         assert (taker.heard(), accepter.heard()) == ("ready", "ready")
         taker.go()
@@ -202,7 +204,7 @@ def connections(postgres: Postgres, url: str) -> int:
     return int(row[0])
 
 
-def shown_row(way: str, clients: int, count: int, rounds: list[Outcome]) -> str:
+def shown_row(way: str, accepters: str, count: int, rounds: list[Outcome]) -> str:
     """Return a line of the table: medians of the rounds."""
 
     def middle(name: str, digits: int = 2) -> str:
@@ -211,7 +213,7 @@ def shown_row(way: str, clients: int, count: int, rounds: list[Outcome]) -> str:
     python = statistics.median(each.accept_ms + each.take_ms for each in rounds)
     last = rounds[-1]
     rows = "/".join(shown(number / count) for number in last.rows)
-    cells = [way, str(clients), middle("accepted_per_second"), middle("per_second"), shown(python, 2)]
+    cells = [way, accepters, middle("accepted_per_second"), middle("per_second"), shown(python, 2)]
     cells += [middle("accept_ms"), middle("take_ms")]
     cells += [middle("postgres_ms"), middle("p50_ms"), middle("p99_ms"), rows, middle("commits", 1)]
     cells += [middle("wal_bytes"), str(last.connections), str(last.threads), shown(last.take_mb)]
@@ -243,15 +245,16 @@ def measured(postgres: Postgres, count: int, rounds: int) -> Iterator[str]:
     yield f"| {' | '.join(HEAD)} |"
     yield f"|---|{'--:|' * (len(HEAD) - 1)}"
     tables = []
-    for clients in ACCEPTERS:
+    for accepters, (clients, apart_seconds, share) in ACCEPTERS.items():
+        part = max(1, round(count * share))
         found: dict[str, list[Outcome]] = {way: [] for way in WAYS}
         for turn in range(rounds):
             for way in WAYS if turn % 2 else WAYS[::-1]:
-                found[way].append(one(postgres, way, clients, count))
+                found[way].append(one(postgres, way, clients, apart_seconds, part))
         for way in WAYS:
-            yield shown_row(way, clients, count, found[way])
+            yield shown_row(way, accepters, part, found[way])
             sizes = "; ".join(f"{name} {dead:,} dead rows, {size:,} kB" for name, dead, size in found[way][-1].tables)
-            tables.append(f"{way}, {clients} accepters, at the end: {sizes}")
+            tables.append(f"{way}, accepters: {accepters}, at the end: {sizes}")
     yield ""
     yield from tables
 
@@ -283,6 +286,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=2000, help="dispatches in each round")
     parser.add_argument("--rounds", type=int, default=3, help="the median of so many is shown")
     chosen = parser.parse_args()
+    logging.getLogger("procrastinate").setLevel(logging.ERROR)  # it advises against apps in a main module
     WORK.mkdir(exist_ok=True)
     load = os.getloadavg()[0]
     with Postgres() as postgres:

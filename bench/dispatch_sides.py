@@ -71,7 +71,7 @@ def hush(database: object) -> None:
     patch.object(database._notifications, "notify", lambda channel, payload: None).start()
 
 
-async def accept(way: str, url: str, clients: int, count: int) -> Times:
+async def accept(way: str, url: str, count: int, clients: int, apart_seconds: float) -> Times:
     """Accept so many runs, as the server does; return when each was about to be committed."""
     deferred: Times = {}
     stored = acceptance.accept
@@ -94,6 +94,8 @@ async def accept(way: str, url: str, clients: int, count: int) -> Times:
         for _ in left:
             wanted = Wanted(input=Input(message="hello"), run_id=clock.new_id(), is_background=True)
             await server.runs.start(server.component("agent", "solo"), wanted, Caller())
+            if apart_seconds:
+                await asyncio.sleep(apart_seconds)
 
     with patch.object(acceptance, "accept", accept_and_defer):
         async with server.running():
@@ -170,8 +172,9 @@ def main() -> None:
     parser.add_argument("act", choices=("accept", "take"))
     parser.add_argument("way", choices=WAYS)
     parser.add_argument("url")
-    parser.add_argument("clients", type=int)
     parser.add_argument("count", type=int)
+    parser.add_argument("clients", type=int, nargs="?", default=1)
+    parser.add_argument("apart_seconds", type=float, nargs="?", default=0)
     chosen = parser.parse_args()
     logging.disable(logging.INFO)
     structlog.configure(
@@ -179,7 +182,7 @@ def main() -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     if chosen.act == "accept":
-        times = asyncio.run(accept(chosen.way, chosen.url, chosen.clients, chosen.count))
+        times = asyncio.run(accept(chosen.way, chosen.url, chosen.count, chosen.clients, chosen.apart_seconds))
     else:
         times = asyncio.run(take(chosen.way, chosen.url, chosen.count))
     say(times)
