@@ -10,8 +10,8 @@ from bench.site import until
 from bench.stores import Store
 from bench.trial import Bench, Samples, Side, drive
 
-OURS = {1: 200, 8: 800, 64: 1280}
-PEERS = {1: 60, 8: 240, 64: 384}
+OURS = {1: 200, 8: 640, 64: 1024}
+PEERS = {1: 50, 8: 160, 64: 256}
 QUIET_SECONDS = 0.3
 
 
