@@ -29,14 +29,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import procrastinate
 import psycopg
 
-from bench.dispatch_sides import AT_ONCE, WAYS
 from bench.figures import machine, shown
 from bench.servers import ROOT, WORK, NoFigure, cpu_seconds
 from bench.stores import Postgres
 from musterd.store.postgres_upgrade import upgrade_postgres
+
+try:
+    import procrastinate
+except ImportError:
+    sys.exit("The comparison needs the other side: .venv/bin/python -m pip install 'procrastinate>=3.10,<4'")
+from bench.dispatch_sides import AT_ONCE, WAYS
 
 ACCEPTERS = {"1, 50 ms apart": (1, 0.05, 0.1), "1": (1, 0.0, 1.0), "16": (16, 0.0, 1.0)}
 """How many accept at once, how long each waits between two, and which share of the dispatches is made so."""
