@@ -117,9 +117,18 @@ async def test_a_stopping_server_ends_streams_without_an_end(serve_live: Serve) 
         assert not house.model.hold_of("wait").stopped.is_set()
 
 
-async def test_an_idle_stream_is_kept_open(serve_live: Serve) -> None:
+@pytest.mark.parametrize("others_write", [False, True])
+async def test_an_idle_stream_is_kept_open(serve_live: Serve, others_write: bool) -> None:
+    """Also where it is sent to the store more often, for what others write there."""
     async with serve_live(ping_seconds=0.02) as house:
         house.model.hold("wait")
+
+        def look_up() -> None:
+            house.server.hub.look_up("r1")
+            asyncio.get_running_loop().call_later(0.001, look_up)
+
+        if others_write:
+            look_up()
         fields = {"message": "wait", "run_id": "r1"}
         text = ""
         async with house.http.stream("POST", "/teams/demo-team/runs", data=fields) as answer:

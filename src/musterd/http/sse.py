@@ -7,6 +7,7 @@ import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from musterd.core import clock
 from musterd.core.events import END_EVENTS, Event
 from musterd.core.records import RunRow
 from musterd.engine.hub import Flush
@@ -39,6 +40,7 @@ class EventStream(Response):
         self._renderer = EventRenderer(root.session_id, {root.run_id: RunIdentity.of(root)})
         self._frames = sse.EventFrames(self._renderer)
         self._is_over = False
+        self._sent_at = clock.monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the run ends, the client goes, or the process stops."""
@@ -74,8 +76,11 @@ class EventStream(Response):
                 await self._send_flush(send, flush)
             if self._is_over or self._reading.is_closed:
                 return
-            if not await self._reading.wait(ping_seconds):
-                await send({"type": "http.response.body", "body": sse.PING, "more_body": True})
+            quiet_seconds = self._sent_at + ping_seconds - clock.monotonic()
+            if quiet_seconds <= 0:  # also where it is sent to the store all the time, and finds nothing there
+                await self._send_body(send, sse.PING)
+            else:
+                await self._reading.wait(quiet_seconds)
 
     async def _send_flush(self, send: Send, flush: Flush) -> None:
         body = bytearray()
@@ -85,7 +90,11 @@ class EventStream(Response):
             if event.run_id == self._root.run_id:
                 self._is_over = event.kind in END_EVENTS  # a pause is over when the run goes on
         if body:
-            await send({"type": "http.response.body", "body": bytes(body), "more_body": True})
+            await self._send_body(send, bytes(body))
+
+    async def _send_body(self, send: Send, body: bytes) -> None:
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        self._sent_at = clock.monotonic()
 
     async def _frame(self, event: Event, index: int) -> bytes:
         wanted = member_ids(event)
