@@ -102,7 +102,7 @@ class Crash(NamedTuple):
 def kill_and_replace(place: Fleet, workers: list[Process]) -> list[Crash]:
     """Kill the oldest worker in the middle of its work, again and again until all runs have ended."""
     crashes: list[Crash] = []
-    next_one = place.begin_work()
+    next_one = place.begin("worker")
 
     def is_over() -> bool:
         return place.number(ENDED) == len(ASKED)
@@ -119,7 +119,7 @@ def kill_and_replace(place: Fleet, workers: list[Process]) -> list[Crash]:
         workers.pop(0).kill()
         crashes.append(Crash(stored(place), Counter(calls(place))))
         workers.append(next_one.started())
-        next_one = place.begin_work()
+        next_one = place.begin("worker")
 
 
 def read(http: httpx2.Client, asked: Asked) -> str:

@@ -23,7 +23,7 @@ from musterd.core.records import Output, RunRow, ToolCall
 from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
 from musterd.core.states import ACCEPTED_AS, FINAL, PENDING, RunState, is_edge
 from musterd.core.turns import OnBusy
-from musterd.store import attempts, cancels, crashes, decisions, pauses, schedule, sessions, workers
+from musterd.store import attempts, cancels, crashes, decisions, deletion, pauses, schedule, sessions, workers
 from musterd.store.attempts import Batch, CancelStored, End, Lease, MemberRecord
 from musterd.store.database import Database, Statement, Tx
 from musterd.store.pauses import DecisionStored, Pause
@@ -317,9 +317,10 @@ class Runs(RuleBasedStateMachine):
     def delete_session(self, is_sure: bool) -> None:
         if not is_sure:
             return
-        for run_id in self.write(lambda tx: sessions.bury(tx, "deleted", self.records.now)):
+        self.write(lambda tx: sessions.bury(tx, "deleted", self.records.now))
+        self.look()
+        while self.write(lambda tx: deletion.cancel_live(tx, "deleted", self.records.now, limit=2)):
             self.look()
-            self.write(lambda tx, root=run_id: cancels.request(tx, root, "me", self.records.now))  # type: ignore[misc]
 
     def remove(self, session_id: str) -> None:
         is_gone = self.write(lambda tx: sessions.remove_if_over(tx, session_id))
