@@ -4,6 +4,8 @@ import asyncio
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from musterd import Agent, Team, ToolContext, tool
 from musterd.core.events import EventKind
 from musterd.core.records import RunView
@@ -236,6 +238,44 @@ async def test_a_tool_that_is_gone_after_a_deploy_is_a_failed_result(engines: En
     assert stored == ("marked 1", False), "what is stored needs no tool"
     assert gone[1]
     assert "no tool 'mark'" in gone[0]
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+async def test_a_tool_that_may_have_acted_is_a_question_after_a_deploy_too(
+    engines: Engines, model: HeldModel, is_gone: bool
+) -> None:
+    marks = Marks()
+    marks.cut_off = {2}
+
+    @tool
+    async def mark(n: int, why: str) -> str:
+        """Mark a number; now also with a reason."""
+        return f"marked {n}, {why}"
+
+    async with engines(agents=[Agent(id="solo", model=model, tools=[marks.tool(retry_safe=False)])]) as first:
+        await first.start('[[TOOL mark {"n": 2}]]', "r1")
+        await marks.began.wait()
+        await first.kill()
+    async with engines(agents=[Agent(id="solo", model=model, tools=[] if is_gone else [mark])]) as second:
+        view = await second.end_of("r1")
+        assert view.row.state is RunState.PAUSED
+        assert view.output is not None
+        (asked,) = view.output.requirements
+        assert (asked["kind"], asked["tool"]["name"]) == ("unknown_outcome", "mark")
+
+
+async def test_a_call_that_was_refused_is_refused_again(engines: Engines, model: HeldModel) -> None:
+    """Where the process dies between the two nobody is asked about a call that nobody could have made."""
+    agents = [Agent(id="solo", model=model, tools=[Marks().tool(retry_safe=False)])]
+    async with engines(agents=agents) as first:
+        view = await first.run('[[TOOL mark {"m": 2}]]', "r1")
+        await first.records.execute("UPDATE journal SET state = 'started', result = NULL WHERE path = 't0/c0'")
+        await first.records.execute("DELETE FROM journal WHERE path = 't1/m'")
+        await first.records.execute("UPDATE runs SET state = 'ready', ended_at = NULL, holder = lane")
+    async with engines(agents=agents) as second:
+        again = await second.end_of("r1")
+    assert again.row.state is RunState.COMPLETED
+    assert tool_results(again) == tool_results(view)
 
 
 async def test_members_that_are_gone_after_a_deploy_are_failed_results(engines: Engines, model: HeldModel) -> None:

@@ -117,8 +117,10 @@ class Loop:
                 "history_runs": list(run.history_runs),
                 "members": [member.id for member in run.component.members],
                 "tools": dict(tool_digests(run.component)),
+                "retry_safe": [tool.name for tool in run.component.tools if tool.retry_safe],
             },
         )
+        self._toolbox.began_with = taken
         run.state.clear()
         run.state.update(state.copied(taken["state"]))
         self.progress.conversation = self._conversation = Conversation(

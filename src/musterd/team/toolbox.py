@@ -21,7 +21,7 @@ from musterd.team import state
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.delegation import DELEGATE, Driven, drive_member, member_start
 from musterd.team.functions import call_function
-from musterd.team.offer import tools_of
+from musterd.team.offer import tool_digests, tools_of
 from musterd.team.pausing import Waits
 from musterd.team.prompts import describe_member
 from musterd.team.steps import Intent, MemberStart, ToolStep
@@ -44,7 +44,10 @@ class Planned:
 
 
 class Toolbox:
-    """The tools of one run."""
+    """The tools of one run.
+
+    ``began_with`` is what the run was prepared with, by its first attempt.
+    """
 
     def __init__(
         self,
@@ -58,6 +61,7 @@ class Toolbox:
         self._progress = progress
         self._make_loop = make_loop
         self._calls_made = 0
+        self.began_with: JsonObject = {}
 
     async def call_all(self, turn: int, parts: Sequence[ToolCallPart]) -> list[ToolCall]:
         """Make the calls of one turn, together, and return them with their results, in order."""
@@ -105,14 +109,25 @@ class Toolbox:
                 self._plan_delegation(plan)
             else:
                 self._plan_tool(plan)
-        is_retry_safe = plan.tool is None or plan.tool.retry_safe  # a delegation's own steps are recorded, each once
         plan.intent = replace(
             plan.intent,
-            is_retry_safe=is_retry_safe or plan.refusal is not None,
+            is_retry_safe=self._is_retry_safe(plan),
             on_unknown=self._run.component.spec.on_unknown_effect,
             is_stoppable=plan.tool is None or plan.tool.is_async,
         )
         return plan
+
+    def _is_retry_safe(self, plan: Planned) -> bool:
+        """Whether nothing is done twice where the call has begun before, and begins again."""
+        if plan.intent.kind is StepKind.DELEGATE:
+            return True  # its own steps are recorded, each once
+        if plan.refusal is None and plan.tool is not None:
+            return plan.tool.retry_safe
+        name, began_with = plan.call.name, self.began_with
+        if name in began_with.get("retry_safe", ()):
+            return True
+        # One that is refused now was refused then too, unless a deploy has taken the tool away or changed it.
+        return began_with.get("tools", {}).get(name) in (None, tool_digests(self._run.component).get(name))
 
     def _requirement(self, plan: Planned, kind: RequirementKind) -> Requirement:
         component = self._run.component
