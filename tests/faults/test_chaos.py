@@ -33,7 +33,7 @@ ENDED = "SELECT count(*) AS n FROM runs WHERE parent_id IS NULL AND state IN ('c
 
 
 class Asked(NamedTuple):
-    """A run of these tests: its leader asks its member, which calls a tool."""
+    """A run of these tests: its leader has its member do two things side by side, call a tool and speak for a while."""
 
     number: int
     session: int
@@ -44,12 +44,22 @@ class Asked(NamedTuple):
         return f"s{self.session}-{self.turn}"
 
     @property
-    def task(self) -> str:
-        return f'[[SLEEP 400]][[TOOL mark {{"n": {self.number}}}]]'
+    def tool_task(self) -> str:
+        return f'[[TOOL mark {{"n": {self.number}}}]]'
+
+    @property
+    def word_task(self) -> str:
+        return f"[[WORDS 8 50]] of {self.number}"
 
     @property
     def message(self) -> str:
-        return f'[[SLEEP 400]][[DELEGATE helper: <SLEEP 400><TOOL mark {{"n": {self.number}}}>]]'
+        tasks = f'<TOOL mark {{"n": {self.number}}}> || DELEGATE helper: <WORDS 8 50> of {self.number}'
+        return f"[[SLEEP 400]][[DELEGATE helper: {tasks}]]"
+
+    @property
+    def answer(self) -> str:
+        words = " ".join(f"word{number}" for number in range(8))
+        return f"Done: Done: marked {self.number} | {words}"
 
     @property
     def form(self) -> dict[str, str]:
@@ -57,12 +67,13 @@ class Asked(NamedTuple):
 
     @property
     def steps(self) -> dict[str, str]:
-        """The calls that it makes, one after the other, by their places in the tree."""
+        """The calls that it makes, by their places in the tree."""
         return {
             "t0/m": f"model {self.message} #0",
-            "t0/c0/t0/m": f"model {self.task} #0",
+            "t0/c0/t0/m": f"model {self.tool_task} #0",
             "t0/c0/t0/c0": f"mark {self.number}",
-            "t0/c0/t1/m": f"model {self.task} #1",
+            "t0/c0/t1/m": f"model {self.tool_task} #1",
+            "t0/c1/t0/m": f"model {self.word_task} #0",
             "t1/m": f"model {self.message} #1",
         }
 
@@ -157,7 +168,7 @@ def check_rows(place: Fleet) -> None:
     assert {row["run_id"] for row in rows} == {asked.run_id for asked in ASKED}
     assert {(row["state"], row["holder"]) for row in rows} == {("completed", None)}
     members = place.select("SELECT state, count(*) AS n FROM runs WHERE parent_id IS NOT NULL GROUP BY state")
-    assert members == [{"state": "completed", "n": len(ASKED)}]
+    assert members == [{"state": "completed", "n": 2 * len(ASKED)}]
     assert "taken for dead" not in place.log
     assert "Traceback" not in place.log
 
@@ -169,13 +180,13 @@ def check_made(place: Fleet, crashes: list[Crash]) -> None:
     attempts = place.select("SELECT run_id, attempt FROM runs WHERE parent_id IS NULL")
     taken_over = {row["run_id"]: row["attempt"] - 1 for row in attempts}
     for asked in ASKED:
-        assert sum(counts[call] for call in asked.steps.values()) <= len(asked.steps) + taken_over[asked.run_id]
+        assert sum(counts[call] for call in asked.steps.values()) <= len(asked.steps) + 2 * taken_over[asked.run_id]
     for crash in crashes:
         again = {call for call in crash.stored if counts[call] != crash.made[call]}
         assert not again, f"stored before a kill, and called after it: {again}"
     for session in range(SESSIONS):
-        line = [first[call] for asked in ASKED if asked.session == session for call in asked.steps.values()]
-        assert all(before < after for before, after in pairwise(line)), f"session {session} is out of order"
+        line = [[first[call] for call in asked.steps.values()] for asked in ASKED if asked.session == session]
+        assert all(max(before) < min(after) for before, after in pairwise(line)), f"session {session} is out of order"
     keys = Counter(line.split()[1] for line in set(place.calls()) if line.startswith("mark "))
     assert set(keys.values()) == {1}, "the same call has the same key on every attempt"
 
@@ -187,7 +198,7 @@ def check_events(told: list[tuple[int, Event]], asked: Asked) -> None:
     shown = Shown()
     for index, event in told:
         shown.read(index, event)
-    assert shown.text(asked.run_id) == f"Done: Done: marked {asked.number}"
+    assert shown.text(asked.run_id) == asked.answer
     ends = [event.run_id for _, event in told if event.kind.value == "run_completed"]
     assert ends[-1] == asked.run_id
-    assert len(ends) == len(set(ends)) == 2, "the member's and its own"
+    assert len(ends) == len(set(ends)) == 3, "its members' and its own"
