@@ -1,14 +1,19 @@
-"""Runs per second and their CPU with 1, 2 and 4 workers on Postgres: the leader alone, scripted in the process.
+"""Runs per second and their CPU with 1, 2 and 4 workers on Postgres: the model is scripted, in the process.
 
-Clients, the accepting process, the workers and Postgres share the machine's cores.
+Clients, the accepting process, the workers and Postgres share the machine's cores. At the end: what is kept of a run,
+and what processes cost that have nothing to do.
 """
 
+import asyncio
+import itertools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.client import leader_work, new_session
 from bench.figures import Figure, beside
-from bench.site import Front, Site, Worker, site, until
+from bench.servers import NoFigure
+from bench.site import PATIENCE_SECONDS, Front, Site, Worker, site
 from bench.stores import Postgres, select
 from bench.trial import Bench, Side, drive
 
@@ -16,9 +21,27 @@ WORKERS = (1, 2, 4)
 RUNS = 1000
 WARM_UP = 100
 CLIENTS = 16
+IDLE_SECONDS = 4
+LOOK_SECONDS = 0.1  # each look is a connection, and Postgres's work
 SCRIPTED = {"BENCH_MODEL": "scripted"}
 NOT_ENDED = "SELECT count(*) AS n FROM runs WHERE state IN ('queued', 'ready', 'running')"
 NOT_COMPLETED = "SELECT count(*) AS n FROM runs WHERE state <> 'completed'"
+ROOTS = "SELECT count(*) AS n FROM runs WHERE parent_id IS NULL"
+SIZE = "SELECT sum(pg_total_relation_size(relid))::bigint AS n FROM pg_stat_user_tables"
+COMMITS = "SELECT xact_commit AS n FROM pg_stat_database WHERE datname = current_database()"
+
+numbers = itertools.count()
+
+
+def member_work() -> str:
+    """Return a message that the leader gives to a member, who calls a tool: four model calls."""
+    return f'Number {next(numbers)} [[DELEGATE clerk: <TOOL note {{"text": "n"}}>]]'
+
+
+KINDS: dict[str, tuple[Callable[[], str], tuple[int, ...]]] = {
+    "leader only": (leader_work, WORKERS),
+    "leader + member with a tool": (member_work, (2,)),
+}
 
 
 @dataclass
@@ -29,6 +52,10 @@ class Outcome:
     front_ms: float
     workers_ms: float
     postgres_ms: float
+    commits: float
+    kb_a_run: float
+    idle_process_ms: float
+    idle_postgres_ms: float
 
 
 async def measure(bench: Bench) -> list[Figure]:
@@ -37,42 +64,74 @@ async def measure(bench: Bench) -> list[Figure]:
     for store in bench.stores:
         if not isinstance(store, Postgres):
             continue
-        for count in WORKERS:
-            async with site(bench, store, SCRIPTED) as found:
-                outcome = await with_workers(found, count)
-            name = f"{count} worker{'s' * (count > 1)} on Postgres, leader only"
-            figures += [
-                beside(f"{name}: runs a second", "", [outcome], lambda of: of.per_second),
-                beside(f"{name}: CPU a run, accepting", "ms", [outcome], lambda of: of.front_ms),
-                beside(f"{name}: CPU a run, workers", "ms", [outcome], lambda of: of.workers_ms),
-                beside(f"{name}: CPU a run, Postgres", "ms", [outcome], lambda of: of.postgres_ms),
-            ]
+        for kind, (work, counts) in KINDS.items():
+            for count in counts:
+                async with site(bench, store, SCRIPTED) as found:
+                    outcome = await with_workers(found, count, work)
+                figures += shown(f"{count} worker{'s' * (count > 1)} on Postgres, {kind}", outcome)
     return figures
 
 
-async def with_workers(found: Site, count: int) -> Outcome:
+def shown(name: str, outcome: Outcome) -> list[Figure]:
+    return [
+        beside(f"{name}: runs a second", "", [outcome], lambda of: of.per_second),
+        beside(f"{name}: CPU a run, accepting", "ms", [outcome], lambda of: of.front_ms),
+        beside(f"{name}: CPU a run, workers", "ms", [outcome], lambda of: of.workers_ms),
+        beside(f"{name}: CPU a run, Postgres", "ms", [outcome], lambda of: of.postgres_ms),
+        beside(f"{name}: commits a run", "", [outcome], lambda of: of.commits),
+        beside(f"{name}: kept of a run, with indexes", "kB", [outcome], lambda of: of.kb_a_run),
+        beside(f"{name}: idle, CPU a second of a process", "ms", [outcome], lambda of: of.idle_process_ms),
+        beside(f"{name}: idle, CPU a second of Postgres", "ms", [outcome], lambda of: of.idle_postgres_ms),
+    ]
+
+
+async def with_workers(found: Site, count: int, work: Callable[[], str]) -> Outcome:
     """Start so many workers and have them do the runs that clients start through another process."""
     front = await found.client_of(await found.start(Front))
     workers = [await found.start(Worker) for _ in range(count)]
     await found.meet()
-    await all_of(found, front, WARM_UP)
+    await all_of(found, front, WARM_UP, work)
     runs = found.bench.times(RUNS)
-    before = [front.server.cpu(), sum(worker.cpu() for worker in workers), found.store.cpu()]
+
+    def cpu() -> list[float]:
+        return [front.server.cpu(), sum(worker.cpu() for worker in workers), found.store.cpu()]
+
+    before, commits = cpu(), await number(found, COMMITS)
     began = time.perf_counter()
-    await all_of(found, front, runs)
+    await all_of(found, front, runs, work)
     seconds = time.perf_counter() - began
-    after = [front.server.cpu(), sum(worker.cpu() for worker in workers), found.store.cpu()]
-    (left,) = await select(found.url, NOT_COMPLETED)
-    assert left["n"] == 0
-    took = [(now - then) * 1000 / runs for now, then in zip(after, before, strict=True)]
-    return Outcome(runs / seconds, *took)
+    after, commits = cpu(), await number(found, COMMITS) - commits
+    if await number(found, NOT_COMPLETED):
+        raise NoFigure("a run did not complete")
+    front_ms, workers_ms, postgres_ms = ((now - then) * 1000 / runs for now, then in zip(after, before, strict=True))
+    kept = await number(found, SIZE) / 1000 / await number(found, ROOTS)
+    await found.meet()
+    before = cpu()
+    await asyncio.sleep(IDLE_SECONDS)
+    idle = [(now - then) * 1000 / IDLE_SECONDS for now, then in zip(cpu(), before, strict=True)]
+    return Outcome(
+        per_second=runs / seconds,
+        front_ms=front_ms,
+        workers_ms=workers_ms,
+        postgres_ms=postgres_ms,
+        commits=commits / runs,
+        kb_a_run=kept,
+        idle_process_ms=(idle[0] + idle[1]) / (1 + count),
+        idle_postgres_ms=idle[2],
+    )
 
 
-async def all_of(found: Site, front: Side, runs: int) -> None:
+async def number(found: Site, text: str) -> float:
+    """Return the number that a statement gives."""
+    (row,) = await select(found.url, text)
+    return float(row["n"])
+
+
+async def all_of(found: Site, front: Side, runs: int, work: Callable[[], str]) -> None:
     """Start so many runs and wait until none is left."""
-    await drive(front, lambda _: front.client.start(leader_work(), new_session()), runs, CLIENTS)
-
-    async def are_ended() -> bool:
-        return not (await select(found.url, NOT_ENDED))[0]["n"]
-
-    await until(are_ended, f"{runs} runs have ended")
+    await drive(front, lambda _: front.client.start(work(), new_session()), runs, CLIENTS)
+    deadline = time.perf_counter() + PATIENCE_SECONDS
+    while await number(found, NOT_ENDED):
+        if time.perf_counter() > deadline:
+            raise NoFigure(f"{runs} runs have not ended within {PATIENCE_SECONDS} s")
+        await asyncio.sleep(LOOK_SECONDS)
