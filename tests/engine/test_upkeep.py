@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
 from musterd.core.events import Event, EventKind
 from musterd.core.records import StepState
@@ -86,7 +87,9 @@ async def test_it_is_given_up_with_the_step_that_it_began_last(engines: Engines)
         assert (await works.end_of("r2")).row.state is RunState.COMPLETED
 
 
-async def test_it_is_not_claimed_before_its_time(engines: Engines) -> None:
+@pytest.mark.parametrize("hours", [-1, 5])
+async def test_it_is_not_claimed_before_its_time(engines: Engines, hours: int) -> None:
+    """Its time has come also where it lies further ahead than anybody waits: then a clock was put back."""
     async with engines(**PATIENT) as works:
         await crashed_run(works, "r1", crashes=1)
         await works.engine.upkeep.once()
@@ -95,7 +98,7 @@ async def test_it_is_not_claimed_before_its_time(engines: Engines) -> None:
         assert row.not_before is not None
         await works.engine.upkeep.once()
         assert (await works.records.row("r1")).state is RunState.READY
-        await works.records.execute("UPDATE runs SET not_before = 1")
+        await works.records.execute("UPDATE runs SET not_before = :at", at=clock.now() + hours * 3600)
         await works.engine.upkeep.once()
         assert (await works.end_of("r1")).row.state is RunState.COMPLETED
 

@@ -16,7 +16,7 @@ from musterd.core.records import Output, RunRow, StepRow, StepState
 from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
 from musterd.store import approvals, outputs, sessions
-from musterd.store.crashes import SOLO_FROM
+from musterd.store.crashes import HAS_WAITED, SOLO_FROM
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, RUN_FIELDS, run_params, run_row
 
@@ -25,7 +25,7 @@ CLAIM = Statement(
     f"""WITH picked AS MATERIALIZED (
           SELECT run_id FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
           AND IN_LIST(component_kind || ':' || component_id, :components)
-          AND (crashes >= {SOLO_FROM}) = :is_solo AND (not_before IS NULL OR not_before <= :now)
+          AND (crashes >= {SOLO_FROM}) = :is_solo AND {HAS_WAITED}
           ORDER BY priority DESC, queued_at LIMIT :limit LOCK_FREE_ROWS)
         UPDATE runs SET state = 'running', attempt = attempt + 1, worker = :worker, version = version + 1,
                         started_at = COALESCE(started_at, :now)

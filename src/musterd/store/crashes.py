@@ -16,6 +16,9 @@ SOLO_CRASHES = 3
 CRASHES_IN_ALL = 50
 """Crashes in all after which it is given up."""
 LONGEST_WAIT_SECONDS = 60.0
+HAS_WAITED = f"(not_before IS NULL OR not_before <= :now OR not_before > :now + {LONGEST_WAIT_SECONDS})"
+"""Whether a ready run has waited long enough, in SQL. Nobody waits longer than that: a time beyond it is that of a
+clock which has been put back since."""
 
 _BEGAN = {EventKind.MODEL_REQUEST_STARTED: "model call", EventKind.TOOL_CALL_STARTED: "tool"}
 _ENDED = frozenset({EventKind.MODEL_REQUEST_COMPLETED, EventKind.TOOL_CALL_COMPLETED})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from musterd.core import jsontext
 from musterd.core.states import RunState
 from musterd.store import deletion, schedule, workers
-from musterd.store.crashes import SOLO_FROM
+from musterd.store.crashes import HAS_WAITED, SOLO_FROM
 from musterd.store.database import Statement, Tx
 
 RUNS = Statement(
@@ -14,7 +14,7 @@ RUNS = Statement(
 )
 _READY = f"""SELECT 1 AS found FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
              AND IN_LIST(component_kind || ':' || component_id, :components)
-             AND (not_before IS NULL OR not_before <= :now) AND (crashes >= {SOLO_FROM}) = :is_solo LIMIT 1"""
+             AND {HAS_WAITED} AND (crashes >= {SOLO_FROM}) = :is_solo LIMIT 1"""
 READY = Statement("look_ready", _READY)
 EXPIRED = Statement(
     "look_expired",
