@@ -46,6 +46,7 @@ ACCEPTERS = {"1, 50 ms apart": (1, 0.05, 0.1), "1": (1, 0.0, 1.0), "16": (16, 0.
 """How many accept at once, how long each waits between two, and which share of the dispatches is made so."""
 PATIENCE_SECONDS = 300
 SETTLE_SECONDS = 0.5
+INTRODUCTION_SECONDS = 1.5  # a process looks once a second who else is there
 JOBS = "SELECT count(*) FROM procrastinate_jobs"
 ROWS = """SELECT COALESCE(sum(n_tup_ins), 0)::int, COALESCE(sum(n_tup_upd), 0)::int, COALESCE(sum(n_tup_del), 0)::int
           FROM pg_stat_user_tables"""
@@ -137,7 +138,7 @@ def one(postgres: Postgres, way: str, clients: int, apart_seconds: float, count:
         stack.callback(accepter.end)
         assert (taker.heard(), accepter.heard()) == ("ready", "ready")
         taker.go()
-        time.sleep(SETTLE_SECONDS)
+        time.sleep(INTRODUCTION_SECONDS)
         postgres.admin.execute("CHECKPOINT")
         before = Counters.now(postgres, accepter, taker)
         accepter.go()
