@@ -9,7 +9,11 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 import musterd
+from musterd.core import collector
 from musterd.core.errors import DeclarationError, StartError
+
+START = "start"
+"""Who holds the collector until a command that stays has started."""
 
 app = App(
     name="musterd",
@@ -94,9 +98,12 @@ def demo(*, scripted: bool = False, keep: bool = False) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
+    collector.hold(START)
     try:
         result = app(arguments)
     except (DeclarationError, StartError) as error:
         print(f"musterd: {error.message}", file=sys.stderr)  # noqa: T201 - what a command says
         return 2
+    finally:
+        collector.let_go(START)
     return result if isinstance(result, int) else 0

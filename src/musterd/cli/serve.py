@@ -11,7 +11,9 @@ from types import FrameType
 
 import uvicorn
 
+from musterd.cli.main import START
 from musterd.cli.settings import settings_from
+from musterd.core import collector
 from musterd.core.errors import StartError
 from musterd.core.settings import Settings
 from musterd.engine.embedded import Duties
@@ -74,6 +76,7 @@ class _Listening(uvicorn.Server):
         if self.started:
             host, port = self._listener.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
+            collector.started(START)
             print(f"musterd: serving on http://{shown}:{port}", flush=True)  # noqa: T201 - what a command says
 
     @contextlib.contextmanager

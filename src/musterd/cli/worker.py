@@ -3,7 +3,9 @@
 import asyncio
 import signal
 
+from musterd.cli.main import START
 from musterd.cli.settings import settings_from
+from musterd.core import collector
 from musterd.http.server import Server
 
 
@@ -37,5 +39,6 @@ async def _work(server: Server) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
     async with server.running():
+        collector.started(START)
         print(f"musterd: working on {server.settings.db}", flush=True)  # noqa: T201 - what a command says
         await is_told.wait()

@@ -16,6 +16,7 @@ from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, infer_model
 from pydantic_ai.providers import Provider, infer_provider
 
+from musterd.core import collector
 from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
 from musterd.models.names import LOCAL, SCRIPTED
@@ -77,7 +78,12 @@ async def load(models: Iterable[str | Model], settings: Settings) -> None:
     """Resolve ``models`` off the event loop: the first of a kind imports its SDK."""
     missing = [model for model in models if not isinstance(model, Model) and _key(model, settings) not in _resolved]
     if missing:
-        await asyncio.to_thread(lambda: [resolve(model, settings) for model in missing])
+        holder = object()
+        collector.hold(holder)
+        try:
+            await asyncio.to_thread(lambda: [resolve(model, settings) for model in missing])
+        finally:
+            collector.let_go(holder)
 
 
 def warm(models: Iterable[str | Model], settings: Settings) -> None:

@@ -1,0 +1,40 @@
+"""The collector rests while something holds it, and is as it was after."""
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from musterd.cli import main
+from musterd.core import collector
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    yield
+    gc.unfreeze()
+    gc.enable()
+
+
+def test_it_rests_until_the_last_one_lets_go() -> None:
+    for by in ("a", "b"):
+        collector.hold(by)
+    collector.started("a")
+    collector.let_go("a")
+    assert not gc.isenabled()
+    collector.let_go("b")
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 0, "what was there is not looked at again"
+
+
+def test_one_that_was_off_stays_off() -> None:
+    gc.disable()
+    collector.hold("a")
+    collector.let_go("a")
+    assert not gc.isenabled()
+
+
+def test_a_command_leaves_it_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "nowhere.py"]) == 2
+    assert "nowhere.py" in capsys.readouterr().err
+    assert gc.isenabled()
