@@ -1,6 +1,7 @@
 """The collector rests while something holds it, and is as it was after."""
 
 import gc
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -34,7 +35,13 @@ def test_one_that_was_off_stays_off() -> None:
     assert not gc.isenabled()
 
 
-def test_a_command_leaves_it_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["serve", "nowhere.py"]) == 2
-    assert "nowhere.py" in capsys.readouterr().err
-    assert gc.isenabled()
+def test_a_command_leaves_it_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+
+    def command(arguments: list[str] | None) -> int:
+        seen.append(gc.isenabled())
+        return 0
+
+    monkeypatch.setattr(sys.modules["musterd.cli.main"], "app", command)
+    assert main([]) == 0
+    assert (seen, gc.isenabled()) == ([False], True)
