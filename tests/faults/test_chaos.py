@@ -17,7 +17,7 @@ import pytest
 from musterd.core import clock
 from musterd.core.events import Event
 from tests.support.crashes import Shown, check_calls, check_told
-from tests.support.fleet import Fleet, fleet, new_database
+from tests.support.fleet import Fleet, fleet
 from tests.support.http import read_stream
 from tests.support.process import Process, until
 
@@ -81,13 +81,10 @@ class Asked(NamedTuple):
 ASKED = [Asked(turn * SESSIONS + session, session, turn) for turn in range(ROUNDS) for session in range(SESSIONS)]
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def place(request: pytest.FixtureRequest, template: Path, tmp_path: Path) -> Iterator[Fleet]:
+@pytest.fixture
+def place(database_url: str, tmp_path: Path) -> Iterator[Fleet]:
     house = Path(__file__).with_name("house.py")
-    with (
-        new_database(request.param, template, tmp_path) as url,
-        fleet(tmp_path, url, house, concurrency=AT_ONCE) as found,
-    ):
+    with fleet(tmp_path, database_url, house, concurrency=AT_ONCE) as found:
         yield found
 
 

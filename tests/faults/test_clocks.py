@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.fleet import Fleet, fleet, new_database
+from tests.support.fleet import Fleet, fleet
 from tests.support.process import Process, until
 
 QUICK: dict[str, Any] = {"beat_seconds": 0.1, "upkeep_seconds": 0.1, "dead_seconds": 3}
@@ -17,9 +17,9 @@ HOUR = 3600.0
 
 
 @pytest.fixture
-def place(kind: str, template: Path, tmp_path: Path) -> Iterator[Fleet]:
+def place(database_url: str, tmp_path: Path) -> Iterator[Fleet]:
     house = Path(__file__).with_name("jumping_house.py")
-    with new_database(kind, template, tmp_path) as url, fleet(tmp_path, url, house, **QUICK) as found:
+    with fleet(tmp_path, database_url, house, **QUICK) as found:
         yield found
 
 
@@ -50,7 +50,7 @@ def have_completed(place: Fleet, *run_ids: str) -> None:
     until(lambda: all(states()[run_id] == "completed" for run_id in run_ids), f"{run_ids} have ended")
 
 
-@pytest.mark.parametrize("kind, hours", [("sqlite", 5), ("postgres", -5)])
+@pytest.mark.parametrize("new_database, hours", [("sqlite", 5), ("postgres", -5)], indirect=["new_database"])
 def test_a_clock_that_jumps(place: Fleet, hours: int) -> None:
     jumper, steady = place.serve(test_clock="shift"), place.serve()
     start(jumper, '[[TOOL hold {"name": "a"}]]', "a1", "a", timeout_seconds=600)

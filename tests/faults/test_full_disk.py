@@ -1,5 +1,6 @@
 """The volume of a SQLite file is full for a while: what is at work waits for room, and nothing is done twice."""
 
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fleet import Fleet, fleet, new_database
+from tests.support.fleet import Fleet, fleet
 from tests.support.http import problem, read_stream
 from tests.support.process import Process, until
 
@@ -50,7 +51,8 @@ def volume(tmp_path: Path) -> Iterator[Volume]:
 @pytest.fixture
 def place(volume: Volume, template: Path, tmp_path: Path) -> Iterator[Fleet]:
     house = Path(__file__).with_name("house.py")
-    with new_database("sqlite", template, volume.folder) as url, fleet(tmp_path, url, house) as found:
+    url = f"sqlite:///{shutil.copy(template, volume.folder)}"
+    with fleet(tmp_path, url, house) as found:
         yield found
 
 

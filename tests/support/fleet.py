@@ -1,27 +1,13 @@
 """Several processes of the server on one database, SQLite or Postgres: some are killed, others come."""
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from musterd.core.events import Event
 from musterd.store import events
-from tests.support.postgres import PostgresServer
 from tests.support.process import Process, Site
-
-SERVER = PostgresServer()
-
-
-@contextlib.contextmanager
-def new_database(kind: str, template: Path, folder: Path) -> Iterator[str]:
-    """The URL of a database without records: ``sqlite``, in ``folder``, or ``postgres``."""
-    if kind == "sqlite":
-        yield f"sqlite:///{shutil.copy(template, folder / 'musterd.db')}"
-    else:
-        with SERVER.database() as url:
-            yield url
 
 
 @contextlib.contextmanager
