@@ -27,6 +27,11 @@ class EventKind(StrEnum):
     RUN_CANCELLED = "run_cancelled"  # reason
     RUN_PAUSED = "run_paused"  # content, requirements
     RUN_CONTINUED = "run_continued"  # attempt, reason, superseded: [{run_id, path, from_event_index}]
+    TASK_ITERATION_STARTED = "task_iteration_started"  # iteration, max_iterations
+    TASK_ITERATION_COMPLETED = "task_iteration_completed"  # iteration, max_iterations, task_summary
+    TASK_STATE_UPDATED = "task_state_updated"  # task_summary, goal_complete, tasks: [task]
+    TASK_CREATED = "task_created"  # task_id, title, description, assignee, status, dependencies
+    TASK_UPDATED = "task_updated"  # task_id, title, status, previous_status, assignee, result
 
 
 END_EVENTS = frozenset({EventKind.RUN_COMPLETED, EventKind.RUN_ERROR, EventKind.RUN_CANCELLED, EventKind.RUN_PAUSED})
@@ -48,6 +53,12 @@ class Event:
     at: float
     data: JsonObject = field(default_factory=dict)
     place: str = ""
+
+    @property
+    def voice(self) -> str:
+        """The run as whose text the model speaks: a leader's, where it routed the user to a member."""
+        voice: str = self.data.get("voice", self.run_id)
+        return voice
 
     @property
     def key(self) -> tuple[str, str, str]:

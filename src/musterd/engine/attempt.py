@@ -30,8 +30,8 @@ from musterd.store.pauses import DecisionStored, Pause
 from musterd.team import state
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.conversation import earlier_messages
-from musterd.team.delegation import end_event, pause_event
 from musterd.team.loop import Loop
+from musterd.team.members import end_event, pause_event
 from musterd.team.pausing import Waits
 from musterd.team.steps import Emit
 from musterd.team.world import World
@@ -302,7 +302,7 @@ class Attempt:
             session_id=run.session_id,
             output=output,
             messages=progress.messages,
-            state_delta=state.delta(self._state_before, after),
+            state_delta=state.changed_keys(self._state_before, after),
         )
         event = Event(kind, run.run_id, at, data)
         return await self._outbox.settle(lambda tx, lease, batch: attempts.settle(tx, lease, batch, end), event)

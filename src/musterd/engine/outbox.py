@@ -264,14 +264,14 @@ class Outbox:
         indexes = dict(self._request_indexes)  # a copy: the transaction may be tried twice
         for offset, event in enumerate(batch.events):
             if event.kind is EventKind.MODEL_REQUEST_STARTED:
-                indexes[event.run_id] = first_index + offset
+                indexes[event.voice] = first_index + offset
             for item in event.data.get("superseded", ()):
                 item.setdefault("from_event_index", indexes.get(item["run_id"], 0))
 
     def _note_requests(self, batch: Batch, first_index: int) -> None:
         for offset, event in enumerate(batch.events):
             if event.kind is EventKind.MODEL_REQUEST_STARTED:
-                self._request_indexes[event.run_id] = first_index + offset
+                self._request_indexes[event.voice] = first_index + offset
 
     def _published(self, batch: Batch, first_index: int) -> None:
         self._stored = self._taken

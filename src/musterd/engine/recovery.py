@@ -73,7 +73,8 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
     tree = {row.run_id: row for row in await runs.tree(tx, run.run_id)}
     told, cut_off = _told_so_far(await events.every(tx, run.run_id))
     superseded: list[JsonObject] = [
-        {"run_id": run_id, "path": tree[run_id].path, "from_event_index": index} for run_id, index in cut_off.items()
+        {"run_id": voice, "path": tree[stream.run_id].path, "from_event_index": stream.index}
+        for voice, stream in cut_off.items()
     ]
     members = {run_id: row for run_id, row in tree.items() if row.parent_id is not None}
     waiting = await approvals.of_root(tx, run.run_id)
@@ -81,28 +82,39 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
     return Recovered(steps, members, frozenset(told), open_ones, superseded)
 
 
-def _told_so_far(found: Iterable[tuple[int, Event]]) -> tuple[set[EventKey], dict[str, int]]:
-    """What need not be told again, and the streams that were cut off: by run, the index of their beginning.
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """A model's stream as it was told: the index of its beginning, the step, and the run that asked."""
+
+    index: int
+    place: str
+    run_id: str
+
+
+def _told_so_far(found: Iterable[tuple[int, Event]]) -> tuple[set[EventKey], dict[str, _Stream]]:
+    """What need not be told again, and the streams that were cut off, by the run as whose text they were told.
 
     A stream that is void begins again, and says so: whatever was told of it is told anew.
     """
     told: set[EventKey] = set()
-    streams: dict[str, tuple[int, str]] = {}
+    streams: dict[str, _Stream] = {}
     for index, event in found:
         if event.kind is EventKind.CONTENT:
             continue
         if event.kind is EventKind.MODEL_REQUEST_STARTED:
-            streams[event.run_id] = (index, event.place)
-        elif event.kind is EventKind.MODEL_REQUEST_COMPLETED or event.kind in END_EVENTS:
-            streams.pop(event.run_id, None)
+            streams[event.voice] = _Stream(index, event.place, event.run_id)
+        elif event.kind is EventKind.MODEL_REQUEST_COMPLETED:
+            streams.pop(event.voice, None)
+        elif event.kind in END_EVENTS:
+            streams = {voice: stream for voice, stream in streams.items() if stream.run_id != event.run_id}
         elif event.kind is EventKind.RUN_CONTINUED:
             for item in event.data.get("superseded", ()):  # those are void already
                 if (stream := streams.pop(item["run_id"], None)) is not None:
-                    told = _without(told, stream[1])
+                    told = _without(told, stream.place)
         told.add(event.key)
-    for _, place in streams.values():
-        told = _without(told, place)
-    return told, {run_id: index for run_id, (index, _) in streams.items()}
+    for stream in streams.values():
+        told = _without(told, stream.place)
+    return told, streams
 
 
 def _without(told: set[EventKey], place: str) -> set[EventKey]:

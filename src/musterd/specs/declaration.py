@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from musterd.specs.answer_options import AnswerOptions
 from musterd.specs.budget import Budget
-from musterd.specs.later import LaterOptions
+from musterd.specs.guard_options import GuardOptions
+from musterd.specs.knowledge_options import KnowledgeOptions
 from musterd.specs.options import (
     COUNT,
     FLAG,
@@ -20,11 +22,17 @@ from musterd.specs.options import (
     SCHEMA,
     TEXT,
     TEXTS,
+    Declared,
     Kind,
     about,
     check_values,
 )
 from musterd.specs.places import Place, here, wrong
+from musterd.specs.prompt_options import PromptOptions
+from musterd.specs.reasoning_options import ReasoningOptions
+from musterd.specs.removed import REMOVED
+from musterd.specs.session_options import SessionOptions
+from musterd.specs.tool_options import ToolCallOptions
 from musterd.specs.tools import Tool, as_tool
 
 if TYPE_CHECKING:
@@ -45,8 +53,19 @@ def id_from_name(name: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Declaration(LaterOptions):
+class Declaration(
+    PromptOptions,
+    SessionOptions,
+    KnowledgeOptions,
+    AnswerOptions,
+    ToolCallOptions,
+    GuardOptions,
+    ReasoningOptions,
+    Declared,
+):
     """An agent or a team as it is written down."""
+
+    removed = REMOVED
 
     id: str = field(
         default="",

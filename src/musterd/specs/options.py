@@ -83,7 +83,8 @@ def about(
     """The metadata of the dataclass field that is an option.
 
     :param doc: one sentence for the reference.
-    :param later: its behaviour does not exist yet: runs refuse any value but the default.
+    :param later: its behaviour does not exist yet: runs refuse any value but the default (of an option that modifies
+        another one: of that one).
     :param part_of: the option that this one modifies; alone it does nothing.
     :param yaml: the option's type in ``teams.yaml`` where it is not the kind's own.
     """
@@ -93,14 +94,15 @@ def about(
 
 
 def options_of(cls: type) -> dict[str, "dataclasses.Field[Any]"]:
-    """The options that a declaration of ``cls`` takes, by name; those that do something come first."""
+    """The options that a declaration of ``cls`` takes, by name; those that do something come first, then its own."""
     found = [option for option in dataclasses.fields(cls) if option.init and option.metadata]
-    return {option.name: option for option in sorted(found, key=is_late)}
+    places = {name: place for place, owner in enumerate(cls.__mro__) for name in vars(owner).get("__annotations__", ())}
+    return {option.name: option for option in sorted(found, key=lambda one: (is_late(one), places[one.name]))}
 
 
 def is_late(option: "dataclasses.Field[Any]") -> bool:
     """Whether the option does nothing yet, by itself or because what it modifies does not."""
-    return bool(option.metadata["later"] or option.metadata["part_of"])
+    return bool(option.metadata["later"])
 
 
 class Declared:
@@ -160,5 +162,5 @@ def not_yet(declaration: Any) -> Iterator[str]:
     """The options of ``declaration`` that are used and do nothing yet: ``reasoning=True``, ``pre_hooks``."""
     for name, found in options_of(type(declaration)).items():
         value = getattr(declaration, name)
-        if found.metadata["later"] and value != found.default:
+        if found.metadata["later"] and not found.metadata["part_of"] and value != found.default:
             yield f"{name}={value!r}" if isinstance(value, str | bool | int) else name

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from musterd.specs.agent import Agent
-from musterd.specs.later import REMOVED
 from musterd.specs.options import is_late, options_of
+from musterd.specs.removed import REMOVED
 from musterd.specs.team import Team
 from musterd.specs.yaml_schema import json_schema
 

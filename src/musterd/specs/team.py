@@ -8,9 +8,9 @@ from typing import Any
 
 from musterd.specs.agent import Agent
 from musterd.specs.declaration import Declaration
-from musterd.specs.later import LaterTeamOptions
 from musterd.specs.options import FLAG, LIST, MODE, ON_BUSY, about
 from musterd.specs.places import wrong
+from musterd.specs.team_options import TeamOptions
 
 # Tools of the leader in mode "tasks".
 _TASK_LIST = frozenset(
@@ -27,7 +27,7 @@ _TASK_LIST = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Team(LaterTeamOptions, Declaration):
+class Team(TeamOptions, Declaration):
     """A leader with members, which may be teams themselves.
 
     Fields are listed in ``docs/reference/teams.md``.
@@ -43,7 +43,7 @@ class Team(LaterTeamOptions, Declaration):
     )
     mode: str = field(
         default="coordinate",
-        metadata=about(MODE, "How the leader works: `coordinate`, `route`, `broadcast` or `tasks`.", later=True),
+        metadata=about(MODE, "How the leader works: `coordinate`, `route`, `broadcast` or `tasks`."),
     )
     store_member_responses: bool = field(
         default=False, metadata=about(FLAG, "Show members' whole runs in the team's result.")

@@ -73,6 +73,7 @@ class Tool:
     :param retry_safe: may be called again, with the same key, when a crash left its outcome unknown.
     :param timeout_seconds: longest time of one call, in seconds; None: as long as the run may take.
     :param stop_after_tool_call: its result ends the run as the answer.
+    :param is_own: it belongs to the loop.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Tool:
     retry_safe: bool = False
     timeout_seconds: float | None = None
     stop_after_tool_call: bool = False
+    is_own: bool = field(default=False, repr=False)
     signature: Signature = field(repr=False)
     declared_at: Place = field(repr=False)
 
@@ -104,7 +106,7 @@ class Tool:
         except ValueError as error:
             raise ToolArgumentsInvalid(self._correction(error)) from error
 
-    def bind(self, arguments: dict[str, Any], context: ToolContext) -> Callable[[], Any]:
+    def bind(self, arguments: dict[str, Any], context: Any) -> Callable[[], Any]:
         """The call that is left to do, with what :meth:`validate` returned and the call's context."""
         args, kwargs = self.signature.arrange(arguments, context)
         return functools.partial(self.function, *args, **kwargs)
@@ -172,7 +174,12 @@ def _type_name(given: Any) -> str:
     return given.__name__ if inspect.isclass(given) else type(given).__name__
 
 
-def _make(function: Any, *, place: Place, **options: Any) -> Tool:
+def made_tool(function: Callable[..., Any], context_type: type) -> Tool:
+    """A tool of the loop itself: a parameter of ``context_type`` is filled by the loop."""
+    return _make(function, place=here(), context_type=context_type, retry_safe=True, is_own=True)
+
+
+def _make(function: Any, *, place: Place, context_type: type = ToolContext, **options: Any) -> Tool:
     if isinstance(function, Tool):
         return function
     code = code_of(function)
@@ -189,7 +196,7 @@ def _make(function: Any, *, place: Place, **options: Any) -> Tool:
         )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise wrong(stands, f"tool '{name}' yields", "return the whole result instead")
-    signature = read_signature(function, name, stands, ToolContext)
+    signature = read_signature(function, name, stands, context_type)
     description = options.pop("description", None)
     flags = _checked_flags(name, options, signature, stands)
     return Tool(

@@ -17,6 +17,14 @@ class AnswerInvalid(Exception):
     """The answer does not have the form asked for; the message tells the model what to change."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A run's answer: text, or a value of the form that ``content_type`` names."""
+
+    content: Json
+    content_type: str = "str"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerForm:
     """The form that an answer must have: a JSON schema, and the pydantic model where one was declared."""

@@ -23,6 +23,8 @@ class Assignment:
     :param session_state: the session's state before this run; a root's alone.
     :param depth: teams above it.
     :param output_schema: the form of the answer that the request asked for, above the component's own.
+    :param context: what else its system message tells.
+    :param speaks_for: the run as whose text its own is told: that of a leader that routed to it.
     """
 
     component: Component
@@ -36,6 +38,13 @@ class Assignment:
     history_runs: Sequence[str] = ()
     session_state: JsonObject = field(default_factory=dict)
     output_schema: JsonObject | None = None
+    context: Sequence[str] = ()
+    speaks_for: str | None = None
+
+    @property
+    def voice(self) -> str:
+        """The run as whose text its own is told."""
+        return self.speaks_for or self.run_id
 
     def at(self, step: str) -> str:
         """The path of one of its steps."""

@@ -65,6 +65,10 @@ class Conversation:
         """The model is told this: results of its tool calls, or what to correct."""
         self._add(ModelRequest(parts=list(parts), timestamp=_now()))
 
+    def asked(self, text: str) -> None:
+        """The model is asked this, as by the user."""
+        self._add(ModelRequest(parts=[UserPromptPart(text)], timestamp=_now()))
+
     def _add(self, message: ModelMessage) -> None:
         self.messages.append(message)
         self._texts.append(None)

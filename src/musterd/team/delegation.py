@@ -1,145 +1,155 @@
-"""Delegation: a leader's tool call whose body is a member's own run."""
+"""Delegation: how a leader hands work to members, in each mode.
 
-import asyncio
+A call of one of these tools becomes a :class:`Delegations`: the members' runs that it starts, and how their answers
+become the call's result. ``coordinate`` and ``route`` delegate to one member a call, ``broadcast`` to all at once;
+the mode ``tasks`` has its own (:mod:`musterd.team.task_runs`).
+"""
+
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from dataclasses import dataclass
 
 from pydantic_ai.tools import ToolDefinition
 
-from musterd.core import clock
-from musterd.core.errors import ReplayDiverged, RunFailed
-from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import ComponentKind, Output, StepState
-from musterd.core.requirements import Requirement
-from musterd.core.states import RunState
-from musterd.specs import Component
-from musterd.team import state
-from musterd.team.assignment import Assignment, Progress
-from musterd.team.functions import as_text
-from musterd.team.pausing import Waits, pause_text
-from musterd.team.steps import MemberEnd, MemberStart, ToolStep
-from musterd.team.world import World
+from musterd.specs import Component, Team
+from musterd.team.assignment import Assignment
+from musterd.team.own import Tell
+from musterd.team.prompts import describe_member
+from musterd.team.steps import ToolStep
 
 DELEGATE = "delegate_task_to_member"
+BROADCAST = "delegate_task_to_members"
 
 
-class Driven(Protocol):
-    """A run that can be driven."""
-
-    progress: Progress
-
-    async def drive(self) -> Output:
-        """Drive the run to its answer."""
-        ...
+class Refused(Exception):
+    """A call that is not made; the message tells the model what to do instead."""
 
 
-def delegation_tool() -> ToolDefinition:
-    """The tool with which a leader delegates, in the peer's vocabulary."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delegated:
+    """A member's run that a call starts.
+
+    :param path: its place in the tree.
+    :param task: what the member is asked.
+    """
+
+    path: str
+    member: Component
+    task: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """What comes of a call that started several runs, or that does more than starting one."""
+
+    result: str
+    is_error: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delegations:
+    """The members' runs that one call starts.
+
+    :param join: how their results become the call's; it may change the state that it is given, and tell of it. None:
+        the call is the member's run, and has its path.
+    :param begin: what it changes in the state, and tells, before they start.
+    """
+
+    runs: tuple[Delegated, ...]
+    join: Callable[[Sequence[ToolStep], JsonObject, Tell], Joined] | None = None
+    begin: Callable[[JsonObject, Tell], None] | None = None
+
+
+def delegation_tools(team: Component) -> list[ToolDefinition]:
+    """The tools with which a leader delegates, in the peer's vocabulary."""
+    spec = team.spec
+    if not isinstance(spec, Team) or not team.members or spec.mode == "tasks":
+        return []
+    words_it = spec.determine_input_for_members
+    if spec.mode == "broadcast":
+        said = "Delegate one task to all members of the team at once and get each one's answer."
+        return [_definition(BROADCAST, said, {"task": _TASK} if words_it else {})]
+    member = {"member_id": {"type": "string", "description": "The id of the member, as listed."}}
+    said = "Delegate one task to one member of the team."
+    return [_definition(DELEGATE, said, {**member, "task": _TASK} if words_it else member)]
+
+
+_TASK = {"type": "string", "description": "The task and the output expected, clear and concise."}
+_STATE_IT = "State the task completely, with the output you expect: the member sees nothing else."
+_VERBATIM = "The member gets the user's own words."
+
+
+def _definition(name: str, said: str, properties: JsonObject) -> ToolDefinition:
     return ToolDefinition(
-        name=DELEGATE,
-        description=(
-            "Delegate one task to one member of the team. State the task completely, with the output you expect: "
-            "the member sees nothing else."
-        ),
+        name=name,
+        description=f"{said} {_STATE_IT if 'task' in properties else _VERBATIM}",
         parameters_json_schema={
             "type": "object",
-            "properties": {
-                "member_id": {"type": "string", "description": "The id of the member, as listed."},
-                "task": {
-                    "type": "string",
-                    "description": "The task and the output expected, clear and concise.",
-                },
-            },
-            "required": ["member_id", "task"],
+            "properties": properties,
+            "required": list(properties),
             "additionalProperties": False,
         },
     )
 
 
-def member_start(world: World, leader: Assignment, member: Component, path: str, task: str) -> MemberStart:
-    """What the member's row needs before its run begins."""
-    info = world.models.describe(member)
-    return MemberStart(
-        path=path,
-        run_id=clock.derived_id(world.salt, path),
-        parent_id=leader.run_id,
-        component_kind=member.kind,
-        component_id=member.id,
-        component_name=member.name,
-        model=info.model,
-        model_provider=info.provider,
-        task=task,
-        at=clock.now(),
-    )
+def is_delegation(team: Component, name: str) -> bool:
+    """Whether a call of ``name`` starts members' runs by :func:`delegations_of`."""
+    return name in (DELEGATE, BROADCAST) and isinstance(team.spec, Team)
 
 
-async def drive_member(world: World, run: Assignment, make_loop: Callable[[World, Assignment], Driven]) -> ToolStep:
-    """Drive a member's run to its end; its failure is a result that the leader reads."""
-    started_at, started = clock.now(), clock.monotonic()
-    before = state.copied(run.state)
-    loop = make_loop(world, run)
-    step_state, is_error = StepState.COMPLETED, False
-    try:
-        output = await loop.drive()
-    except ReplayDiverged:  # no member's failure: the whole run cannot go on
-        raise
-    except RunFailed as error:
-        result, step_state, is_error = f"{run.component.name} failed: {error.message}", StepState.FAILED, True
-        _end(world, run, loop.progress, RunState.ERROR, error)
-    except Waits as waits:
-        waiting_for = ",".join(requirement.id for requirement in waits.requirements)
-        data = pause_event(run.component.kind, waits.requirements)
-        world.tell(EventKind.RUN_PAUSED, run.run_id, data, f"{waiting_for}/paused")
-        raise
-    except asyncio.CancelledError:
-        _end(world, run, loop.progress, RunState.CANCELLED)
-        raise
-    else:
-        result = as_text(output.content)
-        _end(world, run, loop.progress, RunState.COMPLETED)
-    return ToolStep(
-        result=result,
-        is_error=is_error,
-        started_at=started_at,
-        seconds=clock.monotonic() - started,
-        state=step_state,
-        child_run_id=run.run_id,
-        state_delta=state.delta(before, run.state),
-    )
+def delegations_of(run: Assignment, name: str, arguments: JsonObject, path: str) -> Delegations:
+    """The members' runs that a call of ``name`` starts.
+
+    :param path: the call's place in the tree.
+    :raises Refused: the call cannot be made so.
+    """
+    offered = [tool.name for tool in delegation_tools(run.component)]
+    if offered and name not in offered:
+        raise Refused(f"There is no tool '{name}'. Delegate with {', '.join(offered)}.")
+    takes = [*(["member_id"] if name == DELEGATE else []), *(["task"] if words_tasks(run.component) else [])]
+    if not all(isinstance(given := arguments.get(one), str) and given.strip() for one in takes):
+        raise Refused(f"{name} takes {' and '.join(takes)}, {'both texts' if len(takes) > 1 else 'a text'} not empty.")
+    task = arguments["task"] if words_tasks(run.component) else prompt_text(run)
+    if name == BROADCAST:
+        members = run.component.members
+        if not members:
+            raise Refused("There are no members to delegate to.")
+        runs = [Delegated(path=f"{path}/{place}", member=member, task=task) for place, member in enumerate(members)]
+        return Delegations(runs=tuple(runs), join=lambda steps, state, tell: _each_in_turn(members, steps))
+    member = member_of(run.component, arguments["member_id"])
+    return Delegations(runs=(Delegated(path=path, member=member, task=task),))
 
 
-def _end(world: World, run: Assignment, progress: Progress, how: RunState, error: RunFailed | None = None) -> None:
-    """Tell how the member's run ended, and record it."""
-    kind, data = end_event(run.run_id, progress, how, error)
-    world.tell(kind, run.run_id, data)
-    world.steps.member_ended(
-        MemberEnd(run_id=run.run_id, state=how, at=clock.now(), output=progress.output, messages=progress.messages)
-    )
+def words_tasks(component: Component) -> bool:
+    """Whether a leader words its members' tasks; else they get what the leader was asked, media and all."""
+    spec = component.spec
+    return not isinstance(spec, Team) or spec.determine_input_for_members
 
 
-def pause_event(kind: ComponentKind, requirements: Sequence[Requirement]) -> JsonObject:
-    """What the event of a pause tells, in a run of a team or an agent."""
-    return {
-        "content": pause_text(kind, requirements),
-        "requirements": [requirement.as_json() for requirement in requirements],
-    }
+def prompt_text(run: Assignment) -> str:
+    """The text of what a run was asked."""
+    parts = [run.prompt] if isinstance(run.prompt, str) else run.prompt
+    return "\n".join(part for part in parts if isinstance(part, str))
 
 
-def end_event(
-    run_id: str, progress: Progress, how: RunState, error: RunFailed | None = None
-) -> tuple[EventKind, JsonObject]:
-    """The event that tells of a run's end; what the run produced is brought into its last form."""
-    output = progress.output
-    if how is RunState.COMPLETED:
-        return EventKind.RUN_COMPLETED, {"output": output.as_json(), "members": progress.members}
-    if how is RunState.ERROR and error is not None:
-        output.content = error.message
-        output.error = {"code": error.code, "message": error.message, "retryable": error.retryable}
-        return EventKind.RUN_ERROR, {"content": error.message, "error": output.error}
-    if output.error is not None:  # it failed, and the cancel was stored before its end was
-        output.content = output.error = None
-    output.content = progress.partial_text or output.content
-    if progress.conversation is not None:
-        progress.conversation.broken_off(progress.partial_text)
-    return EventKind.RUN_CANCELLED, {"reason": f"Run {run_id} was cancelled"}
+def member_of(team: Component, member_id: str) -> Component:
+    """The member with this id, or the one whose team has it below.
+
+    :raises Refused: there is none.
+    """
+    for member in team.members:
+        if member.id == member_id or _has_below(member, member_id):
+            return member
+    listed = "\n".join(describe_member(member) for member in team.members) or "none"
+    raise Refused(f"There is no member '{member_id}'. Members:\n{listed}")
+
+
+def _has_below(team: Component, member_id: str) -> bool:
+    return any(member.id == member_id or _has_below(member, member_id) for member in team.members)
+
+
+def _each_in_turn(members: Sequence[Component], steps: Sequence[ToolStep]) -> Joined:
+    said = [
+        f"{member.kind.capitalize()} {member.name}: {step.result}" for member, step in zip(members, steps, strict=True)
+    ]
+    return Joined(result="\n\n".join(said), is_error=bool(steps) and all(step.is_error for step in steps))

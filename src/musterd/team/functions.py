@@ -14,6 +14,7 @@ from musterd.core.records import StepState
 from musterd.specs import Tool, ToolContext
 from musterd.team import state
 from musterd.team.assignment import Assignment
+from musterd.team.own import Act, Unfit
 from musterd.team.steps import ToolStep
 from musterd.team.world import World, digest
 
@@ -24,19 +25,25 @@ async def call_function(
     world: World, run: Assignment, tool: Tool, call_id: str, path: str, arguments: JsonObject
 ) -> ToolStep:
     """Call a tool; whatever it raises is a result that says so, for the model to read."""
-    context = _context(world, run, call_id, path)
+    given = state.copied(run.state)
+    context: ToolContext | Act
+    if tool.is_own:
+        context = Act(run=run, state=given, path=path, tell=world.teller(run.run_id, path))
+    else:
+        context = _context(world, run, call_id, path, given)
     started_at, started = clock.now(), clock.monotonic()
     step_state, is_error, change = StepState.COMPLETED, False, None
     limit = asyncio.timeout(None)
     try:
         async with limit:
             result = jsontext.storable(as_text(await _call(world, tool, arguments, context, limit)))
-        change = state.delta(run.state, context.session_state)
+        change = state.delta(run.state, given)
         jsontext.dumps(change)  # what it left in the state must be JSON, or the tool failed
     except BaseException as error:
         if isinstance(error, asyncio.CancelledError) and _is_cancelled():
             raise
-        log.warning("tool failed", tool=tool.name, run_id=run.run_id, exc_info=error)
+        if not isinstance(error, Unfit):
+            log.warning("tool failed", tool=tool.name, run_id=run.run_id, exc_info=error)
         step_state, is_error, result = StepState.FAILED, True, jsontext.storable(_said(error))
         if limit.expired():
             step_state = StepState.UNKNOWN
@@ -51,7 +58,7 @@ async def call_function(
     )
 
 
-def _context(world: World, run: Assignment, call_id: str, path: str) -> ToolContext:
+def _context(world: World, run: Assignment, call_id: str, path: str, given: JsonObject) -> ToolContext:
     spec = run.component.spec
     return ToolContext(
         run_id=run.run_id,
@@ -61,13 +68,15 @@ def _context(world: World, run: Assignment, call_id: str, path: str) -> ToolCont
         agent_id=run.component.id,
         tool_call_id=call_id,
         idempotency_key=digest(world.root_id, path),
-        session_state=state.copied(run.state),
+        session_state=given,
         dependencies={**(spec.dependencies or {}), **world.dependencies},
         metadata={**(spec.metadata or {}), **world.metadata},
     )
 
 
-async def _call(world: World, tool: Tool, arguments: JsonObject, context: ToolContext, limit: asyncio.Timeout) -> Json:
+async def _call(
+    world: World, tool: Tool, arguments: JsonObject, context: ToolContext | Act, limit: asyncio.Timeout
+) -> Json:
     """Call the function; its time begins when it does, not while it waits for a thread."""
     bound, loop, seconds = tool.bind(arguments, context), asyncio.get_running_loop(), tool.timeout_seconds
     if tool.is_async:

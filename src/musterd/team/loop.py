@@ -19,13 +19,14 @@ from musterd.core.errors import LimitReached, RunFailed
 from musterd.core.events import EventKind
 from musterd.core.jsontext import storable
 from musterd.core.jsontypes import Json, JsonObject
-from musterd.core.records import Output, StepKind
+from musterd.core.records import Output, StepKind, ToolCall
 from musterd.models.call import ModelAnswer
 from musterd.team import state
-from musterd.team.answers import CORRECTIONS, FINAL_TOOL, AnswerInvalid, wanted_form
+from musterd.team.answers import CORRECTIONS, FINAL_TOOL, Answer, AnswerInvalid, wanted_form
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.conversation import NOTES, Conversation
-from musterd.team.offer import parameters, tool_digests
+from musterd.team.iterations import iterate
+from musterd.team.offer import is_in_tasks_mode, parameters, tool_digests
 from musterd.team.prompts import system_prompt
 from musterd.team.toolbox import Toolbox
 from musterd.team.world import World, fingerprint
@@ -43,19 +44,28 @@ class Loop:
         self._model = world.models.of(assignment.component)
         self._info = world.models.describe(assignment.component)
         self._toolbox = Toolbox(world, assignment, self.progress, Loop)
-        self._turn = 0
+        self._turn = -1
 
     async def drive(self) -> Output:
         """Drive the run to its answer.
 
         :raises RunFailed: the model failed, or a limit was reached.
         """
-        world, run = self.world, self.run
         self._tell_started()
         self._prepare()
+        answer = await iterate(self) if is_in_tasks_mode(self.run.component) else await self.turns()
+        return self._finish(answer)
+
+    async def turns(self) -> Answer:
+        """Take turns until the model answers.
+
+        :raises RunFailed: the model failed, or a limit was reached.
+        """
         corrections = 0
-        for turn in range(run.component.spec.max_turns or world.settings.max_turns):
-            response = await self._model_turn(turn)
+        limit = self.run.component.spec.max_turns or self.world.settings.max_turns
+        while self._turn + 1 < limit:
+            self._turn += 1
+            response = await self._model_turn()
             calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
             try:
                 done, content = self._answer(response, calls)
@@ -68,22 +78,50 @@ class Loop:
                 self._ask_again(calls, str(problem))
                 continue
             if done:
-                return self._finish(content)
-            results = await self._toolbox.call_all(turn, calls)
-            self._conversation.told(
-                [
-                    ToolReturnPart(
-                        tool_name=call.name,
-                        content=self._toolbox.shown(call.result or ""),
-                        tool_call_id=call.id,
-                        outcome="failed" if call.is_error else "success",
-                    )
-                    for call in results
-                ]
-            )
-            if stopping := [call for call in results if call.stops_run]:
-                return self._finish("\n".join(call.result or "" for call in stopping))
-        raise LimitReached(f"The limit of {turn + 1} model calls was reached before the answer.", "max_turns")
+                return self._formed(content)
+            if (answer := await self._call_tools(calls)) is not None:
+                return answer
+        raise LimitReached(f"The limit of {limit} model calls was reached before the answer.", "max_turns")
+
+    async def _call_tools(self, calls: list[ToolCallPart]) -> Answer | None:
+        """Make the calls, tell the model; the answer where one of them is it."""
+        results = await self._toolbox.call_all(self._turn, calls)
+        self._conversation.told(
+            [
+                ToolReturnPart(
+                    tool_name=call.name,
+                    content=self._toolbox.shown(call.result or ""),
+                    tool_call_id=call.id,
+                    outcome="failed" if call.is_error else "success",
+                )
+                for call in results
+            ]
+        )
+        stopping = [call for call in results if call.stops_run]
+        if not stopping:
+            return None
+        if all(call.child_run_id is None for call in stopping):
+            return self._formed("\n".join(call.result or "" for call in stopping))
+        return self._routed(stopping)
+
+    def _routed(self, calls: list[ToolCall]) -> Answer | None:
+        """Members' answers as this run's own; None where it has a form that they do not have."""
+        text = "\n\n".join(call.result or "" for call in calls)
+        form = self._form
+        if form is None and len(calls) == 1:
+            form = self._toolbox.form_of(calls[0])
+        if form is not None:
+            try:
+                return Answer(form.parse(text), form.name)
+            except AnswerInvalid:
+                return None
+        if not self._toolbox.has_spoken:
+            self._tell(EventKind.CONTENT, {"text": text})
+        return Answer(text)
+
+    def say(self, text: str) -> None:
+        """Tell the model something between two turns."""
+        self._conversation.asked(text)
 
     # --- before the first turn --------------------------------------------------------------------
 
@@ -111,7 +149,7 @@ class Loop:
             {
                 "at": clock.now(),
                 "definition": run.component.definition_hash,
-                "system": system_prompt(run.component),
+                "system": "\n\n".join(part for part in (system_prompt(run.component), *run.context) if part),
                 "session_state": run.session_state,
                 "state": state.copied(run.state),
                 "history_runs": list(run.history_runs),
@@ -120,7 +158,7 @@ class Loop:
                 "retry_safe": [tool.name for tool in run.component.tools if tool.retry_safe],
             },
         )
-        self._toolbox.began_with = taken
+        self._toolbox.planner.began_with = taken
         run.state.clear()
         run.state.update(state.copied(taken["state"]))
         self.progress.conversation = self._conversation = Conversation(
@@ -129,24 +167,18 @@ class Loop:
 
     # --- a turn -----------------------------------------------------------------------------------
 
-    async def _model_turn(self, turn: int) -> ModelResponse:
-        info = self._info
-        self._turn = turn
+    async def _model_turn(self) -> ModelResponse:
         self.progress.partial.clear()
         path = self._model_path
-        self._tell(EventKind.MODEL_REQUEST_STARTED, {"model": info.model, "model_provider": info.provider}, path)
-        step = fingerprint(StepKind.MODEL, self.run.component.id, "", turn)
+        self._tell(EventKind.MODEL_REQUEST_STARTED, self._asked, path)
+        step = fingerprint(StepKind.MODEL, self.run.component.id, "", self._turn)
         answer, text = await self.world.steps.model(path, step, self._call_model)
         self.world.call_ids.update(
             part.tool_call_id for part in answer.response.parts if isinstance(part, ToolCallPart)
         )
         self._conversation.answered(answer.response, text)
         self.progress.output.usage.add(answer.usage)
-        data: JsonObject = {
-            "model": info.model,
-            "model_provider": info.provider,
-            "usage": answer.usage.as_json(),
-        }
+        data: JsonObject = {**self._asked, "usage": answer.usage.as_json()}
         if answer.first_token_seconds is not None:
             data["first_token_seconds"] = answer.first_token_seconds
         self._tell(EventKind.MODEL_REQUEST_COMPLETED, data, path)
@@ -185,7 +217,7 @@ class Loop:
             data["text"] = text
         if reasoning:
             data["reasoning"] = reasoning
-        self._tell(EventKind.CONTENT, data)
+        self.world.tell(EventKind.CONTENT, self.run.voice, data)
 
     def _on_retry(self, failed_try: int, wait_seconds: float, reason: str, had_text: bool) -> None:
         self._tell(
@@ -195,11 +227,11 @@ class Loop:
         )
         if had_text:
             self.progress.partial.clear()
-            superseded = [{"run_id": self.run.run_id, "path": self.run.path}]
-            path, info = self._model_path, self._info
+            superseded = [{"run_id": self.run.voice, "path": self.run.path}]
+            path = self._model_path
             voided = f"{path}/r{failed_try}"
             self._tell(EventKind.RUN_CONTINUED, {"reason": "model_retry", "superseded": superseded}, voided)
-            self._tell(EventKind.MODEL_REQUEST_STARTED, {"model": info.model, "model_provider": info.provider}, path)
+            self._tell(EventKind.MODEL_REQUEST_STARTED, self._asked, path)
 
     # --- the answer -------------------------------------------------------------------------------
 
@@ -234,16 +266,25 @@ class Loop:
         else:
             self._conversation.told([RetryFeedbackPart(content=said, retry=RetryInfo(cause="model_retry"))])
 
-    def _finish(self, content: Json) -> Output:
+    def _formed(self, content: Json) -> Answer:
+        return Answer(content, self._form.name if self._form is not None and not isinstance(content, str) else "str")
+
+    def _finish(self, answer: Answer) -> Output:
         output = self.progress.output
-        output.content = content
-        output.content_type = self._form.name if self._form is not None and not isinstance(content, str) else "str"
+        output.content, output.content_type = answer.content, answer.content_type
         output.reasoning = _reasoning(self._conversation)
         output.seconds = clock.monotonic() - self.started
         self._tell(EventKind.CONTENT_COMPLETED)
         return output
 
     # --- small things -----------------------------------------------------------------------------
+
+    @property
+    def _asked(self) -> JsonObject:
+        """What events of a model call tell: of which model, and as whose text where that is another run's."""
+        info, run = self._info, self.run
+        told: JsonObject = {"model": info.model, "model_provider": info.provider}
+        return told if run.speaks_for is None else {**told, "voice": run.voice}
 
     @property
     def _model_path(self) -> str:

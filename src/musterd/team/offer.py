@@ -11,20 +11,45 @@ from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.output import OutputObjectDefinition
 from pydantic_ai.tools import ToolDefinition
 
-from musterd.specs import Component
+from musterd.specs import Component, Team, Tool
 from musterd.team.answers import FINAL_TOOL, AnswerForm
-from musterd.team.delegation import delegation_tool
+from musterd.team.delegation import delegation_tools
+from musterd.team.member_tools import MEMBER_INFORMATION
+from musterd.team.task_runs import task_run_tools
+from musterd.team.task_tools import TASK_TOOLS
 from musterd.team.world import digest
 
 
 @functools.cache
 def tools_of(component: Component) -> tuple[ToolDefinition, ...]:
-    """The tools that a component's model is offered; a leader's last one delegates."""
-    own = [
+    """The tools that a component's model is offered; a leader's last ones delegate."""
+    declared = [
         ToolDefinition(name=tool.name, description=tool.description, parameters_json_schema=tool.parameters)
-        for tool in component.tools
+        for tool in (*component.tools, *own_tools(component).values())
     ]
-    return (*own, delegation_tool()) if component.members else tuple(own)
+    runs = task_run_tools() if is_in_tasks_mode(component) else []
+    return (*declared, *delegation_tools(component), *runs)
+
+
+@functools.cache
+def own_tools(component: Component) -> Mapping[str, Tool]:
+    """The tools of the loop itself that a component's options ask for, by name."""
+    found: list[Tool] = []
+    if is_in_tasks_mode(component):
+        found.extend(TASK_TOOLS)
+    if getattr(component.spec, "get_member_information_tool", False):
+        found.append(MEMBER_INFORMATION)
+    return {tool.name: tool for tool in found}
+
+
+def tool_of(component: Component, name: str) -> Tool | None:
+    """The tool that a call of ``name`` means: a declared one, or one of the loop itself."""
+    return component.tool(name) or own_tools(component).get(name)
+
+
+def is_in_tasks_mode(component: Component) -> bool:
+    """Whether a component is a leader with a task list."""
+    return isinstance(component.spec, Team) and component.spec.mode == "tasks"
 
 
 @functools.cache

@@ -7,14 +7,34 @@ message. Texts stay the same from call to call, so that a provider's cache of pr
 import functools
 from collections.abc import Sequence
 
-from musterd.specs import Component
+from musterd.specs import Component, Team
 
-LEADER = (
-    "You lead a team of AI agents. Answer the user's request yourself where you can. Where a member's role or tools "
-    "are needed, delegate: give one member one clear task, with everything that it needs to know, because members "
-    "see nothing of this conversation. You may delegate several tasks at once. Check what members return before you "
-    "use it, and give the user one complete answer in your own words."
-)
+LEADERS = {
+    "coordinate": (
+        "You lead a team of AI agents. Answer the user's request yourself where you can. Where a member's role or "
+        "tools are needed, delegate: give one member one clear task, with everything that it needs to know, because "
+        "members see nothing of this conversation. You may delegate several tasks at once. Check what members return "
+        "before you use it, and give the user one complete answer in your own words."
+    ),
+    "route": (
+        "You lead a team of AI agents. Find the one member whose role and tools fit the user's request, and delegate "
+        "it: what the member answers goes to the user as it is. Answer yourself only where no member fits."
+    ),
+    "broadcast": (
+        "You lead a team of AI agents. Delegate the user's request to all members at once, as one task with "
+        "everything that they need to know, because members see nothing of this conversation. Then weigh what they "
+        "return, and give the user one complete answer in your own words."
+    ),
+    "tasks": (
+        "You lead a team of AI agents and work towards the user's goal over a task list. Break the goal into tasks "
+        "with create_task: each has a title, a complete description, the member that does it, and the tasks that it "
+        "depends on. Have members do them with execute_task, or with execute_tasks_parallel where tasks do not depend "
+        "on each other; a task's results go to those that depend on it. Look at what comes back: have a failed task "
+        "done again, create what is missing. When the goal is reached, call mark_all_complete and give the user one "
+        "complete answer. What needs no task, answer at once."
+    ),
+}
+VERBATIM = "Members get the user's own words; you choose who, not what."
 
 
 @functools.cache
@@ -25,8 +45,10 @@ def system_prompt(component: Component) -> str:
     """
     spec = component.spec
     parts: list[str] = []
-    if component.kind == "team":
-        parts.append(LEADER)
+    if isinstance(spec, Team):
+        parts.append(LEADERS[spec.mode])
+        if not spec.determine_input_for_members:
+            parts.append(VERBATIM)
     if spec.description:
         parts.append(spec.description)
     if spec.role and component.kind == "agent":
@@ -34,22 +56,39 @@ def system_prompt(component: Component) -> str:
     if spec.instructions:
         parts.append(f"<instructions>\n{_listed(spec.instructions)}\n</instructions>")
     if component.members:
-        members = "\n".join(describe_member(member) for member in component.members)
+        in_full = isinstance(spec, Team) and spec.add_member_tools_to_context
+        members = "\n".join(describe_member(member, in_full=in_full) for member in component.members)
         parts.append(f"<team_members>\n{members}\n</team_members>")
     return "\n\n".join(parts)
 
 
-def describe_member(member: Component) -> str:
-    """A member as its leader sees it."""
+def describe_member(member: Component, *, in_full: bool = False) -> str:
+    """A member as its leader sees it.
+
+    :param in_full: with what each of its tools does.
+    """
     lines = [f'<member id="{member.id}" name="{member.name}">']
     if member.spec.role:
         lines.append(f"  Role: {member.spec.role}")
     if member.spec.description and member.spec.description != member.spec.role:
         lines.append(f"  Description: {member.spec.description}")
-    if member.tools:
+    if member.tools and in_full:
+        lines += ["  Tools:", *(f"    {tool.name}: {tool.description}" for tool in member.tools)]
+    elif member.tools:
         lines.append(f"  Tools: {', '.join(tool.name for tool in member.tools)}")
+    if member.members:
+        lines.append(f"  Members: {', '.join(below.id for below in member.members)}")
     lines.append("</member>")
     return "\n".join(lines)
+
+
+def interactions_text(interactions: Sequence[tuple[str, str, str]]) -> str:
+    """What other members were asked and said so far: who, the task, the answer."""
+    said = "\n".join(
+        f'<interaction member="{name}">\n<task>\n{task}\n</task>\n<answer>\n{answer}\n</answer>\n</interaction>'
+        for name, task, answer in interactions
+    )
+    return f"<member_interactions>\n{said}\n</member_interactions>"
 
 
 def _listed(instructions: str | Sequence[str]) -> str:

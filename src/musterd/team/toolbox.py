@@ -1,4 +1,4 @@
-"""The tools of one run: what its model is offered, and what happens when it calls.
+"""The tools of one run: what happens when its model calls them.
 
 The calls of one turn run together. Each is announced, its intent is stored, it happens, and its result is stored
 with the event that tells of it; results come back in the order of the calls.
@@ -6,48 +6,31 @@ with the event that tells of it; results come back in the order of the calls.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
 
 from pydantic_ai.messages import ToolCallPart
 
-from musterd.core import clock, jsontext
+from musterd.core import clock
 from musterd.core.errors import HandedOver
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import StepKind, StepState, ToolCall
+from musterd.core.records import StepState, ToolCall
 from musterd.core.requirements import Requirement, RequirementKind
-from musterd.specs import Component, Tool, ToolArgumentsInvalid
+from musterd.specs import Team
 from musterd.team import state
+from musterd.team.answers import AnswerForm, wanted_form
 from musterd.team.assignment import Assignment, Progress
-from musterd.team.delegation import DELEGATE, Driven, drive_member, member_start
+from musterd.team.delegation import Delegated, Delegations, words_tasks
 from musterd.team.functions import call_function
-from musterd.team.offer import tool_digests, tools_of
+from musterd.team.members import Driven, drive_member, member_start
 from musterd.team.pausing import Waits
-from musterd.team.prompts import describe_member
+from musterd.team.planning import Planned, Planner, member_plan
+from musterd.team.prompts import interactions_text
 from musterd.team.steps import Intent, MemberStart, ToolStep
-from musterd.team.world import World, fingerprint
-
-
-@dataclass(slots=True, kw_only=True)
-class Planned:
-    """A tool call of the model, looked up and checked.
-
-    :param refusal: why it is not made, in words that the model can act on.
-    """
-
-    call: ToolCall
-    intent: Intent
-    tool: Tool | None = None
-    member: Component | None = None
-    arguments: JsonObject
-    refusal: str | None = None
+from musterd.team.world import World
 
 
 class Toolbox:
-    """The tools of one run.
-
-    ``began_with`` is what the run was prepared with, by its first attempt.
-    """
+    """The tools of one run."""
 
     def __init__(
         self,
@@ -60,26 +43,45 @@ class Toolbox:
         self._run = run
         self._progress = progress
         self._make_loop = make_loop
-        self._calls_made = 0
-        self.began_with: JsonObject = {}
+        self._interactions: list[tuple[str, str, str]] = []
+        self._voice: str | None = None
+        self.planner = Planner(world, run)
 
     async def call_all(self, turn: int, parts: Sequence[ToolCallPart]) -> list[ToolCall]:
         """Make the calls of one turn, together, and return them with their results, in order."""
-        planned = [self._plan(turn, number, part) for number, part in enumerate(parts)]
+        planned = [self.planner.plan(turn, number, part) for number, part in enumerate(parts)]
         for plan in planned:
             self._progress.output.tools.append(plan.call)
             self._tell(EventKind.TOOL_CALL_STARTED, plan)
+        starting = [(plan, one) for plan in planned if plan.delegations is not None for one in plan.delegations.runs]
+        self._voice = self._run.voice if len(starting) == 1 and starting[0][0].call.stops_run else None
+        intents = [plan.intent for plan in planned]
+        intents += [self._intent_of(plan, one) for plan, one in starting if one.path != plan.intent.path]
         members: list[MemberStart] = [
-            member_start(self._world, self._run, plan.member, plan.intent.path, plan.arguments["task"])
-            for plan in planned
-            if plan.member is not None and plan.refusal is None
+            member_start(self._world, self._run, one.member, one.path, one.task) for _, one in starting
         ]
         self._progress.members.extend(member.run_id for member in members)
-        await self._world.steps.intend([plan.intent for plan in planned], members)
+        await self._world.steps.intend(intents, members)
         steps = await _together([self._make(plan) for plan in planned])
-        for step in steps:
+        for plan, step in zip(planned, steps, strict=True):
             state.merge(self._run.state, step.state_delta)
+            if plan.delegations is not None:
+                names = ", ".join(one.member.name for one in plan.delegations.runs)
+                self._interactions.append((names, plan.delegations.runs[0].task, step.result))
+                if step.is_error and self.has_spoken:
+                    self._void(plan)
         return [plan.call for plan in planned]
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether the member that answered last was heard in this run's own voice."""
+        return self._voice is not None
+
+    def form_of(self, call: ToolCall) -> AnswerForm | None:
+        """The form of the answer of the member that a delegation went to."""
+        member_id = call.args.get("member_id")
+        found = [member for member in self._run.component.members if member.id == member_id]
+        return wanted_form(found[0], None) if found else None
 
     def shown(self, result: str) -> str:
         """What of a result the model is shown."""
@@ -89,45 +91,8 @@ class Toolbox:
         kept = data[:limit].decode(errors="ignore")
         return f"{kept}\n[… cut: the result has {len(data)} bytes, of which {limit} are shown]"
 
-    # --- from what the model said to a call that can be made --------------------------------------
-
-    def _plan(self, turn: int, number: int, part: ToolCallPart) -> Planned:
-        path = self._run.at(f"t{turn}/c{number}")
-        arguments, refusal = _arguments(part)
-        call = ToolCall(id=part.tool_call_id, name=part.tool_name, args=arguments, created_at=clock.now())
-        is_delegation = part.tool_name == DELEGATE and self._run.component.kind == "team"
-        kind = StepKind.DELEGATE if is_delegation else StepKind.TOOL
-        asked = fingerprint(kind, self._run.component.id, part.tool_name, arguments)
-        plan = Planned(
-            call=call,
-            intent=Intent(path=path, kind=kind, name=part.tool_name, fingerprint=asked),
-            arguments=arguments,
-            refusal=refusal or self._over_limit(),
-        )
-        if plan.refusal is None:
-            if is_delegation:
-                self._plan_delegation(plan)
-            else:
-                self._plan_tool(plan)
-        plan.intent = replace(
-            plan.intent,
-            is_retry_safe=self._is_retry_safe(plan),
-            on_unknown=self._run.component.spec.on_unknown_effect,
-            is_stoppable=plan.tool is None or plan.tool.is_async,
-        )
-        return plan
-
-    def _is_retry_safe(self, plan: Planned) -> bool:
-        """Whether nothing is done twice where the call has begun before, and begins again."""
-        if plan.intent.kind is StepKind.DELEGATE:
-            return True  # its own steps are recorded, each once
-        if plan.refusal is None and plan.tool is not None:
-            return plan.tool.retry_safe
-        name, began_with = plan.call.name, self.began_with
-        if name in began_with.get("retry_safe", ()):
-            return True
-        # One that is refused now was refused then too, unless a deploy has taken the tool away or changed it.
-        return began_with.get("tools", {}).get(name) in (None, tool_digests(self._run.component).get(name))
+    def _intent_of(self, plan: Planned, one: Delegated) -> Intent:
+        return member_plan(plan, one.member, one.path, one.task)
 
     def _requirement(self, plan: Planned, kind: RequirementKind) -> Requirement:
         component = self._run.component
@@ -143,39 +108,7 @@ class Toolbox:
             created_at=clock.now(),
         )
 
-    def _over_limit(self) -> str | None:
-        self._calls_made += 1
-        limit = self._run.component.spec.tool_call_limit
-        if limit is not None and self._calls_made > limit:
-            return f"The limit of {limit} tool calls is reached. Answer with what you have."
-        return None
-
-    def _plan_tool(self, plan: Planned) -> None:
-        tool = self._run.component.tool(plan.call.name)
-        if tool is None:
-            known = ", ".join(definition.name for definition in tools_of(self._run.component)) or "none"
-            plan.refusal = f"There is no tool '{plan.call.name}'. Tools: {known}."
-            return
-        plan.tool = tool
-        plan.call.stops_run = tool.stop_after_tool_call
-        try:
-            plan.arguments = tool.validate(plan.arguments)
-        except ToolArgumentsInvalid as error:
-            plan.refusal = error.message
-
-    def _plan_delegation(self, plan: Planned) -> None:
-        member_id, task = plan.arguments.get("member_id"), plan.arguments.get("task")
-        if not isinstance(member_id, str) or not isinstance(task, str) or not task.strip():
-            plan.refusal = f"{DELEGATE} takes member_id and task, both texts that are not empty."
-            return
-        plan.member = self._run.component.member(member_id)
-        if plan.member is None:
-            members = "\n".join(describe_member(member) for member in self._run.component.members) or "none"
-            plan.refusal = f"There is no member '{member_id}'. Members:\n{members}"
-        elif self._run.depth + 1 > self._world.settings.max_depth:
-            plan.refusal = f"Delegation is limited to {self._world.settings.max_depth} levels. Do it yourself."
-
-    # --- making it --------------------------------------------------------------------------------
+    # --- making a call ----------------------------------------------------------------------------
 
     async def _make(self, plan: Planned) -> ToolStep:
         step = await self._world.steps.tool(
@@ -194,8 +127,8 @@ class Toolbox:
                 seconds=0.0,
                 state=StepState.FAILED,
             )
-        elif plan.member is not None:
-            step = await drive_member(self._world, self._member_assignment(plan, plan.member), self._make_loop)
+        elif plan.delegations is not None:
+            step = await self._delegate(plan, plan.delegations)
         elif plan.tool is not None:
             step = await call_function(
                 self._world, self._run, plan.tool, plan.call.id, plan.intent.path, plan.arguments
@@ -205,17 +138,6 @@ class Toolbox:
         if not plan.intent.leaves_open(step.state):
             self._finished(plan, step)
         return step
-
-    def _member_assignment(self, plan: Planned, member: Component) -> Assignment:
-        return Assignment(
-            component=member,
-            run_id=clock.derived_id(self._world.salt, plan.intent.path),
-            parent_id=self._run.run_id,
-            path=plan.intent.path,
-            prompt=plan.arguments["task"],
-            state=state.copied(self._run.state),
-            depth=self._run.depth + 1,
-        )
 
     def _finished(self, plan: Planned, step: ToolStep) -> None:
         call = plan.call
@@ -229,15 +151,61 @@ class Toolbox:
     def _tell(self, kind: EventKind, plan: Planned) -> None:
         self._world.tell(kind, self._run.run_id, {"tool": plan.call.as_json()}, plan.intent.path)
 
+    def _void(self, plan: Planned) -> None:
+        """What a member has said in this run's voice does not count: it failed."""
+        superseded = [{"run_id": self._run.voice, "path": plan.intent.path}]
+        data: JsonObject = {"reason": "member_failed", "superseded": superseded}
+        self._world.tell(EventKind.RUN_CONTINUED, self._run.run_id, data, f"{plan.intent.path}/failed")
 
-def _arguments(part: ToolCallPart) -> tuple[JsonObject, str | None]:
-    """The arguments of a call, or why they cannot be read."""
-    try:
-        arguments = part.args_as_dict(raise_if_invalid=True)
-        jsontext.dumps(arguments)  # NaN gets through a lax parser, and into nothing after it
-    except (ValueError, AssertionError):
-        return {}, "The arguments are not a JSON object. Send the call again with one."
-    return arguments, None
+    # --- members ----------------------------------------------------------------------------------
+
+    async def _delegate(self, plan: Planned, delegations: Delegations) -> ToolStep:
+        if delegations.join is None:
+            (one,) = delegations.runs
+            return await self._drive(one, self._run)
+        started_at, started = clock.now(), clock.monotonic()
+        run, own = self._run, state.copied(self._run.state)
+        tell = self._world.teller(run.run_id, plan.intent.path)
+        if delegations.begin is not None:
+            delegations.begin(own, tell)
+        steps = await _together([self._drive_recorded(plan, one) for one in delegations.runs])
+        for step in steps:
+            state.merge(own, step.state_delta)
+        joined = delegations.join(steps, own, tell)
+        return ToolStep(
+            result=joined.result,
+            is_error=joined.is_error,
+            started_at=started_at,
+            seconds=clock.monotonic() - started,
+            state=StepState.FAILED if joined.is_error else StepState.COMPLETED,
+            child_run_id=steps[0].child_run_id if len(steps) == 1 else None,
+            state_delta=state.delta(run.state, own),
+        )
+
+    async def _drive_recorded(self, plan: Planned, one: Delegated) -> ToolStep:
+        """Drive one of several members that a call starts: a step of its own."""
+        return await self._world.steps.tool(
+            self._intent_of(plan, one),
+            lambda: self._drive(one, self._run),
+            lambda kind: self._requirement(plan, kind),
+        )
+
+    async def _drive(self, one: Delegated, run: Assignment) -> ToolStep:
+        spec, context = run.component.spec, list[str]()
+        if isinstance(spec, Team) and spec.share_member_interactions and self._interactions:
+            context.append(interactions_text(self._interactions))
+        member = Assignment(
+            component=one.member,
+            run_id=clock.derived_id(self._world.salt, one.path),
+            parent_id=run.run_id,
+            path=one.path,
+            prompt=one.task if isinstance(run.prompt, str) or words_tasks(run.component) else run.prompt,
+            state=state.copied(run.state),
+            depth=run.depth + 1,
+            context=context,
+            speaks_for=self._voice,
+        )
+        return await drive_member(self._world, member, self._make_loop)
 
 
 async def _together(calls: Sequence[Awaitable[ToolStep]]) -> list[ToolStep]:

@@ -57,6 +57,14 @@ class World:
         """Emit an event that happened now, at the step ``place``."""
         self.emit(Event(kind, run_id, clock.now(), data or {}, place))
 
+    def teller(self, run_id: str, path: str) -> Callable[[EventKind, JsonObject, str], None]:
+        """Tells what happens at the step ``path``: kind, data, and what tells it from others of its kind there."""
+
+        def tell(kind: EventKind, data: JsonObject, place: str) -> None:
+            self.tell(kind, run_id, data, f"{path}/{place}" if place else path)
+
+        return tell
+
     def claim_call_id(self, given: str, path: str) -> str:
         """A tool call's id, unique in the tree: what the provider gave, unless it is missing or taken."""
         call_id = given if given and given not in self.call_ids else f"call_{digest(self.salt, path)}"

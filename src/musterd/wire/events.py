@@ -31,6 +31,11 @@ AGENT_NAMES: dict[EventKind, str] = {
     EventKind.RUN_CANCELLED: "RunCancelled",
     EventKind.RUN_PAUSED: "RunPaused",
     EventKind.RUN_CONTINUED: "RunContinued",
+    EventKind.TASK_ITERATION_STARTED: "TaskIterationStarted",
+    EventKind.TASK_ITERATION_COMPLETED: "TaskIterationCompleted",
+    EventKind.TASK_STATE_UPDATED: "TaskStateUpdated",
+    EventKind.TASK_CREATED: "TaskCreated",
+    EventKind.TASK_UPDATED: "TaskUpdated",
 }
 """The name of each kind in an agent's run; a team's has ``Team`` before it."""
 
@@ -257,6 +262,10 @@ def _continued(event: Event, who: RunIdentity) -> dict[str, Any]:
     return {**value, "superseded": event.data.get("superseded") or []}
 
 
+def _as_told(event: Event, who: RunIdentity) -> dict[str, Any]:
+    return {name: value for name, value in event.data.items() if value is not None}
+
+
 _BODIES: dict[EventKind, Callable[[Event, RunIdentity], dict[str, Any]]] = {
     EventKind.RUN_STARTED: _model,
     EventKind.MODEL_REQUEST_STARTED: _model,
@@ -272,4 +281,9 @@ _BODIES: dict[EventKind, Callable[[Event, RunIdentity], dict[str, Any]]] = {
     EventKind.RUN_CANCELLED: _cancelled,
     EventKind.RUN_PAUSED: _paused,
     EventKind.RUN_CONTINUED: _continued,
+    EventKind.TASK_ITERATION_STARTED: _as_told,
+    EventKind.TASK_ITERATION_COMPLETED: _as_told,
+    EventKind.TASK_STATE_UPDATED: _as_told,
+    EventKind.TASK_CREATED: _as_told,
+    EventKind.TASK_UPDATED: _as_told,
 }

@@ -68,7 +68,7 @@ def test_a_field_that_a_server_has_no_use_for_says_what_to_do() -> None:
 
 
 def test_values_by_place_are_refused() -> None:
-    assert "takes its fields by name" in refusal(lambda: Agent("writer"))  # type: ignore[call-arg]
+    assert "takes its fields by name" in refusal(lambda: Agent("writer"))  # type: ignore[arg-type, call-arg]
 
 
 @pytest.mark.parametrize(

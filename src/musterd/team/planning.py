@@ -1,0 +1,138 @@
+"""From a model's tool call to one that can be made: looked up, checked, with its intent."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from pydantic_ai.messages import ToolCallPart
+
+from musterd.core import clock, jsontext
+from musterd.core.jsontypes import JsonObject
+from musterd.core.records import StepKind, ToolCall
+from musterd.specs import Component, Tool, ToolArgumentsInvalid
+from musterd.team.assignment import Assignment
+from musterd.team.delegation import Delegations, Refused, delegations_of, is_delegation
+from musterd.team.offer import tool_digests, tool_of, tools_of
+from musterd.team.steps import Intent
+from musterd.team.task_runs import is_task_run, task_runs_of
+from musterd.team.world import World, fingerprint
+
+
+@dataclass(slots=True, kw_only=True)
+class Planned:
+    """A tool call of the model, looked up and checked.
+
+    Where neither tool nor delegations are there, ``refusal`` says why it is not made, in words that the model can
+    act on.
+    """
+
+    call: ToolCall
+    intent: Intent
+    arguments: JsonObject
+    tool: Tool | None = None
+    delegations: Delegations | None = None
+    refusal: str | None = None
+
+
+class Planner:
+    """Plans the tool calls of one run.
+
+    ``began_with`` is what the run was prepared with, by its first attempt.
+    """
+
+    def __init__(self, world: World, run: Assignment) -> None:
+        self._world = world
+        self._run = run
+        self._calls_made = 0
+        self.began_with: JsonObject = {}
+
+    def plan(self, turn: int, number: int, part: ToolCallPart) -> Planned:
+        """The call that stands at ``number`` in the turn."""
+        run = self._run
+        path = run.at(f"t{turn}/c{number}")
+        arguments, refusal = _arguments(part)
+        call = ToolCall(id=part.tool_call_id, name=part.tool_name, args=arguments, created_at=clock.now())
+        starts_members = is_delegation(run.component, part.tool_name) or is_task_run(run.component, part.tool_name)
+        kind = StepKind.DELEGATE if starts_members else StepKind.TOOL
+        asked = fingerprint(kind, run.component.id, part.tool_name, arguments)
+        plan = Planned(
+            call=call,
+            intent=Intent(path=path, kind=kind, name=part.tool_name, fingerprint=asked),
+            arguments=arguments,
+            refusal=refusal or self._over_limit(),
+        )
+        if plan.refusal is None:
+            try:
+                self._look_up(plan)
+            except Refused as refused:
+                plan.refusal = str(refused)
+        plan.intent = replace(
+            plan.intent,
+            is_retry_safe=self._is_retry_safe(plan),
+            on_unknown=run.component.spec.on_unknown_effect,
+            is_stoppable=plan.tool is None or plan.tool.is_async,
+        )
+        return plan
+
+    def _look_up(self, plan: Planned) -> None:
+        if plan.intent.kind is StepKind.DELEGATE:
+            self._plan_delegation(plan)
+        else:
+            self._plan_tool(plan)
+
+    def _over_limit(self) -> str | None:
+        self._calls_made += 1
+        limit = self._run.component.spec.tool_call_limit
+        if limit is not None and self._calls_made > limit:
+            return f"The limit of {limit} tool calls is reached. Answer with what you have."
+        return None
+
+    def _plan_tool(self, plan: Planned) -> None:
+        component = self._run.component
+        tool = tool_of(component, plan.call.name)
+        if tool is None:
+            known = ", ".join(definition.name for definition in tools_of(component)) or "none"
+            raise Refused(f"There is no tool '{plan.call.name}'. Tools: {known}.")
+        plan.tool = tool
+        plan.call.stops_run = tool.stop_after_tool_call
+        try:
+            plan.arguments = tool.validate(plan.arguments)
+        except ToolArgumentsInvalid as error:
+            raise Refused(error.message) from error
+
+    def _plan_delegation(self, plan: Planned) -> None:
+        run, name, path = self._run, plan.call.name, plan.intent.path
+        find = task_runs_of if is_task_run(run.component, name) else delegations_of
+        found = find(run, name, plan.arguments, path)
+        if run.depth + 1 > self._world.settings.max_depth:
+            raise Refused(f"Delegation is limited to {self._world.settings.max_depth} levels. Do it yourself.")
+        plan.delegations = found
+        plan.call.stops_run = getattr(run.component.spec, "mode", "") == "route"
+
+    def _is_retry_safe(self, plan: Planned) -> bool:
+        """Whether nothing is done twice where the call has begun before, and begins again."""
+        if plan.intent.kind is StepKind.DELEGATE:
+            return True  # members' own steps are recorded, each once
+        if plan.refusal is None and plan.tool is not None:
+            return plan.tool.retry_safe
+        name, began_with = plan.call.name, self.began_with
+        if name in began_with.get("retry_safe", ()):
+            return True
+        # One that is refused now was refused then too, unless a deploy has taken the tool away or changed it.
+        digests: Mapping[str, str] = tool_digests(self._run.component)
+        return began_with.get("tools", {}).get(name) in (None, digests.get(name))
+
+
+def member_plan(plan: Planned, component: Component, path: str, task: str) -> Intent:
+    """The intent of one member's run among several that a call starts."""
+    asked = fingerprint(StepKind.DELEGATE, component.id, plan.call.name, task)
+    return replace(plan.intent, path=path, fingerprint=asked, is_retry_safe=True)
+
+
+def _arguments(part: ToolCallPart) -> tuple[JsonObject, str | None]:
+    """The arguments of a call, or why they cannot be read."""
+    try:
+        arguments = part.args_as_dict(raise_if_invalid=True)
+        jsontext.dumps(arguments)  # NaN gets through a lax parser, and into nothing after it
+    except (ValueError, AssertionError):
+        return {}, "The arguments are not a JSON object. Send the call again with one."
+    return arguments, None
