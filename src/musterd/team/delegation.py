@@ -104,8 +104,8 @@ def delegations_of(run: Assignment, name: str, arguments: JsonObject, path: str)
     :raises Refused: the call cannot be made so.
     """
     offered = [tool.name for tool in delegation_tools(run.component)]
-    if offered and name not in offered:
-        raise Refused(f"There is no tool '{name}'. Delegate with {', '.join(offered)}.")
+    if name not in offered and run.component.members:
+        raise Refused(f"There is no tool '{name}'." + (f" Delegate with {', '.join(offered)}." if offered else ""))
     takes = [*(["member_id"] if name == DELEGATE else []), *(["task"] if words_tasks(run.component) else [])]
     if not all(isinstance(given := arguments.get(one), str) and given.strip() for one in takes):
         raise Refused(f"{name} takes {' and '.join(takes)}, {'both texts' if len(takes) > 1 else 'a text'} not empty.")
