@@ -96,7 +96,7 @@ async def test_info(house: House) -> None:
         "os_version": musterd.__version__,
         "agno_version": "2.5.6",
         "agent_count": 2,
-        "team_count": 8,
+        "team_count": 9,
         "workflow_count": 0,
         "mcp": {"enabled": False, "path": None, "oauth": None, "tool_run_endpoint": False},
         "auth_mode": "none",

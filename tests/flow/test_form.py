@@ -274,9 +274,9 @@ async def test_operations_that_come_later_are_refused(house: House, owner: str) 
 
 async def test_a_component_that_needs_what_comes_later_is_refused(house: House) -> None:
     for form in ({"stream": "false"}, {"stream": "true"}, {"background": "true"}):
-        answer = await house.post(to="teams/route-team", **form)
-        assert "mode" in problem(answer, 422, "VALIDATION_ERROR")
-    assert await house.get("/teams/route-team/runs", session_id="s1") == []
+        answer = await house.post(to="teams/learning-team", **form)
+        assert "learning" in problem(answer, 422, "VALIDATION_ERROR")
+    assert await house.get("/teams/learning-team/runs", session_id="s1") == []
 
 
 @pytest.mark.parametrize(("to", "words"), [("teams/nope", "Team not found"), ("agents/demo-team", "Agent not found")])

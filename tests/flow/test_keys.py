@@ -142,7 +142,7 @@ async def test_a_refused_request_keeps_no_key(house: House) -> None:
     await hold.reached.wait()
     problem(await house.post("", session_id="s1", stream="false", **key()), 422, "VALIDATION_ERROR")
     problem(await house.post("hi", to="teams/nope", stream="false", **key()), 404, "NOT_FOUND")
-    problem(await house.post("hi", to="teams/route-team", stream="false", **key()), 422, "VALIDATION_ERROR")
+    problem(await house.post("hi", to="teams/learning-team", stream="false", **key()), 422, "VALIDATION_ERROR")
     busy = await house.post("hi", session_id="s1", stream="false", on_busy="reject", **key())
     problem(busy, 409, "CONFLICT")
     answer = await house.post("other", session_id="s2", stream="false", **key())

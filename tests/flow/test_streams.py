@@ -330,7 +330,7 @@ async def test_indexes_go_on_over_the_whole_tree(house: House) -> None:
 
 @pytest.mark.parametrize(
     ("to", "fields", "status"),
-    [("teams/nope", {}, 404), ("teams/demo-team", {"session_state": "[1]"}, 422), ("teams/route-team", {}, 422)],
+    [("teams/nope", {}, 404), ("teams/demo-team", {"session_state": "[1]"}, 422), ("teams/learning-team", {}, 422)],
 )
 async def test_a_failure_before_the_run_is_no_stream(
     house: House, to: str, fields: dict[str, str], status: int

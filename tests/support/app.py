@@ -83,6 +83,7 @@ def sample(model: str | Model = "scripted") -> Sample:
         Team(id="quiet-team", name="Quiet Team", members=[writer], model=model, stream_member_events=False),
         Team(id="full-team", name="Full Team", members=[writer], model=model, store_member_responses=True),
         Team(id="state-team", name="State Team", members=[], model=model, session_state={"a": 1}, tools=tools),
+        Team(id="learning-team", name="Learning Team", members=[writer], model=model, learning=True),
         Team(id="route-team", name="Route Team", members=[writer], model=model, mode="route"),
     ]
     agents = [

@@ -14,7 +14,8 @@ Messages and tools have the shapes of OpenAI's chat completions. The last user m
 
 In a task ``<…>`` stands for a nested ``[[…]]``. After tool results it answers ``Done:`` and the results.
 Without a directive a leader that can delegate splits the message and gives each part to the member whose
-role shares its words, then answers with the replies; a member with one tool that fits calls it; whoever is
+role shares its words, then answers with the replies; one that broadcasts gives it to all; one with a task list makes
+each part a task, those behind "then" dependent on those before; a member with one tool that fits calls it; whoever is
 left echoes.
 """
 
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from musterd.models.clauses import Member, joined, members_of, pick_by_words, split_request, words_of
+from musterd.models.script_tasks import has_task_list, next_steps
 
 DELEGATE = "delegate_task_to_member"
 BROADCAST = "delegate_task_to_members"
@@ -83,12 +85,18 @@ def plan(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> Pla
     last_user = max((i for i, message in enumerate(messages) if message["role"] == "user"), default=-1)
     text = _text(messages[last_user]) if last_user >= 0 else ""
     directives = _DIRECTIVE.findall(text)
+    functions = [tool["function"] for tool in tools]
+    system = "\n".join(_text(message) for message in messages if message["role"] in ("system", "developer"))
+    if not directives and has_task_list([function["name"] for function in functions]):
+        steps = next_steps(text, system, messages[last_user + 1 :])
+        if isinstance(steps, str):
+            return Plan(text=steps)
+        return Plan(calls=tuple(Call(name=name, args=args) for name, args in steps))
     if results := [_text(message) for message in messages[last_user + 1 :] if message["role"] == "tool"]:
         return Plan(text="Done: " + " | ".join(results) if directives else joined(results))
     if directives:
         return _directed(text, directives)
-    system = "\n".join(_text(message) for message in messages if message["role"] in ("system", "developer"))
-    return _undirected(text, system, [tool["function"] for tool in tools])
+    return _undirected(text, system, functions)
 
 
 def _directed(text: str, directives: Sequence[tuple[str, str]]) -> Plan:
@@ -147,7 +155,10 @@ def _unnested(task: str) -> str:
 
 
 def _undirected(text: str, system: str, functions: Sequence[Mapping[str, Any]]) -> Plan:
-    if any(function["name"] == DELEGATE for function in functions):
+    names = [function["name"] for function in functions]
+    if BROADCAST in names:
+        return Plan(calls=(Call(name=BROADCAST, args={"task": text}),))
+    if DELEGATE in names:
         if calls := _delegations(text, members_of(system)):
             return Plan(calls=calls)
     elif len(functions) == 1 and (call := _fitting_call(text, functions[0])):

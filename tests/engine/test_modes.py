@@ -1,0 +1,116 @@
+"""Route, broadcast and tasks across a crash: what is stored stays, what readers were told is told once."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+from musterd import Agent, Team, ToolContext, tool
+from musterd.core.events import EventKind
+from musterd.core.states import RunState
+from tests.engine.conftest import Engines
+from tests.engine.test_replay import tool_results
+from tests.support.engine import Works
+from tests.support.held_model import HeldModel
+
+
+class Place:
+    """A tool that counts its calls by agent, and waits in those that the test names."""
+
+    def __init__(self, *waiting: str) -> None:
+        self.calls: Counter[str] = Counter()
+        self.waiting = set(waiting)
+        self.began = asyncio.Event()
+
+    def tool(self) -> Any:
+        @tool(retry_safe=True)
+        async def look(context: ToolContext) -> str:
+            """Look."""
+            self.calls[context.agent_id] += 1
+            if context.agent_id in self.waiting:
+                self.began.set()
+                await asyncio.Event().wait()
+            return f"seen by {context.agent_id}"
+
+        return look
+
+
+async def told_once(works: Works, run_id: str) -> None:
+    """All events but those of a stream that began anew stand once."""
+    keys = [event.key for _, event in await works.stored(run_id) if event.kind is not EventKind.CONTENT]
+    repeated = {kind for (_, kind, _), times in Counter(keys).items() if times > 1}
+    assert repeated <= {EventKind.MODEL_REQUEST_STARTED.value}
+
+
+async def test_a_broadcast_goes_on_with_those_that_have_not_answered(engines: Engines, model: HeldModel) -> None:
+    place = Place("two")
+    members = [Agent(id="one", tools=[place.tool()]), Agent(id="two", tools=[place.tool()])]
+    team = Team(id="team", mode="broadcast", model=model, members=members)
+    async with engines(teams=[team]) as first:
+        await first.start("[[BROADCAST <TOOL look>]]", "r1")
+        await place.began.wait()
+        done = next(run.run_id for run in await _members(first, 2) if run.component_id == "one")
+        await first.told("r1", lambda event: event.kind is EventKind.RUN_COMPLETED and event.run_id == done)
+        await first.kill()
+    place.waiting.clear()
+    async with engines(teams=[team]) as second:
+        view = await second.end_of("r1")
+        await told_once(second, "r1")
+    assert view.row.state is RunState.COMPLETED
+    said = "Agent one: Done: seen by one\n\nAgent two: Done: seen by two"
+    assert tool_results(view) == [(said, False)]
+    assert place.calls == {"one": 1, "two": 2}, "who had answered is not asked again"
+
+
+async def test_a_routed_stream_that_was_cut_off_is_void_in_the_leaders_voice(
+    engines: Engines, model: HeldModel
+) -> None:
+    team = Team(id="team", mode="route", model=model, members=[Agent(id="one")])
+    hold = model.hold("[[WORDS 6]]", after=3)
+    async with engines(teams=[team]) as first:
+        await first.start("[[DELEGATE one: <WORDS 6>]]", "r1")
+        await hold.reached.wait()
+        await first.told("r1", lambda event: event.kind is EventKind.CONTENT)
+        await first.kill()
+        hold.release()
+    async with engines(teams=[team]) as second:
+        view = await second.end_of("r1")
+        events = await second.stored("r1")
+        await told_once(second, "r1")
+    assert (view.output and view.output.content) == "word0 word1 word2 word3 word4 word5"
+    (void,) = [event for _, event in events if event.kind is EventKind.RUN_CONTINUED]
+    ((begun, _), *_) = [
+        (index, event)
+        for index, event in events
+        if event.kind is EventKind.MODEL_REQUEST_STARTED and event.run_id != "r1"
+    ]
+    assert void.data["superseded"] == [{"run_id": "r1", "path": "t0/c0", "from_event_index": begun}]
+    again = next(index for index, event in events if event.kind is EventKind.RUN_CONTINUED)
+    told = [event.data["text"] for index, event in events if event.kind is EventKind.CONTENT and index > again]
+    assert "".join(told) == "word0 word1 word2 word3 word4 word5", "a reader that drops what is void has it once"
+
+
+async def test_a_task_list_survives_and_what_was_done_is_not_done_again(engines: Engines, model: HeldModel) -> None:
+    members = [Agent(id="one", role="Looks at apples"), Agent(id="two", role="Looks at pears")]
+    team = Team(id="team", mode="tasks", model=model, members=members)
+    async with engines(teams=[team]) as first:
+        await first.start("look at apples and look at pears then look at apples again", "r1")
+        await first.told("r1", lambda event: event.kind is EventKind.RUN_COMPLETED)
+        await first.kill()
+    asked = len(model.calls)
+    async with engines(teams=[team]) as second:
+        view = await second.end_of("r1")
+        await told_once(second, "r1")
+    assert view.row.state is RunState.COMPLETED
+    assert view.output is not None
+    assert view.output.session_state is not None
+    listed = view.output.session_state["_team_tasks"]["tasks"]
+    assert [task["assignee"] for task in listed] == ["one", "two", "one"]
+    assert {task["status"] for task in listed} == {"completed"}
+    assert listed[2]["dependencies"] == [listed[0]["id"], listed[1]["id"]]
+    assert len(model.calls) > asked
+
+
+async def _members(works: Works, count: int) -> list[Any]:
+    rows = [view.row for view in await works.runs.members("r1")]
+    assert len(rows) == count
+    return rows
