@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from musterd import Agent, Team, tool
-from musterd.core.errors import InvalidInput, NotFound
+from musterd.core.errors import NotFound
 from musterd.core.events import EventKind
 from musterd.core.states import RunState
 from musterd.engine.attempt import Attempt
@@ -183,18 +183,6 @@ async def test_members_at_any_depth(engines: Engines, model: HeldModel) -> None:
         ends = [event.run_id for _, event in await works.stored("r1") if event.kind is EventKind.RUN_CANCELLED]
         assert ends[-1] == "r1", "the root's end is the last event"
         assert set(ends) == {"r1", members["deep"].row.run_id, members["inner"].row.run_id}
-
-
-async def test_one_member_alone_is_not_cancelled(engines: Engines, model: HeldModel) -> None:
-    async with engines(teams=[Team(id="team", model=model, members=[Agent(id="helper")])]) as works:
-        hold = model.hold("slow")
-        await works.start("[[DELEGATE helper: slow]]", "r1")
-        await hold.reached.wait()
-        (member,) = await works.runs.members("r1")
-        with pytest.raises(InvalidInput):
-            await works.cancel(member.row.run_id)
-        hold.release()
-        assert (await works.end_of("r1")).row.state is RunState.COMPLETED
 
 
 async def test_claimed_and_not_begun(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -194,15 +194,18 @@ async def test_a_stream_tells_of_members_first(serve_live: Serve) -> None:
         assert reader.events[-2]["nested_depth"] == 1
 
 
-async def test_a_member_alone_is_not_cancelled(house: House) -> None:
+async def test_a_member_alone_is_cancelled_and_the_team_goes_on(house: House) -> None:
     run = await started(house, "[[DELEGATE writer-agent: wait]]")
     member, _ = await house.get(f"/sessions/{run.session_id}/runs")
-    detail = problem(await house.cancel(member["run_id"]), 422, "VALIDATION_ERROR")
-    assert "not supported" in detail
-    assert (await house.poll(run))["status"] == "RUNNING"
-    house.model.release()
-    assert (await house.ended(run))["status"] == "COMPLETED"
-    assert (await house.cancel(member["run_id"])).json()["status"] == "COMPLETED"
+    receipt = (await house.cancel(member["run_id"])).json()
+    assert (receipt["run_id"], receipt["status"]) == (member["run_id"], "CANCELLED")
+    ended = await house.ended(run)
+    assert (ended["status"], ended["content"]) == (
+        "COMPLETED",
+        'Done: {"error":"Writer Agent was cancelled by a person."}',
+    )
+    assert [tool["tool_call_error"] for tool in ended["tools"]] == [True]
+    assert (await house.cancel(member["run_id"])).json()["status"] == "CANCELLED"
 
 
 async def test_a_nested_team_ends_too(house: House) -> None:

@@ -17,6 +17,11 @@ ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = ROOT / "tests" / "contract"
 REFERENCE: dict[str, dict[str, Any]] = json.loads((CONTRACT / "operations.json").read_text())
 OURS = {"get_liveness", "get_readiness", "list_team_run_steps", "list_agent_run_steps"}
+OURS |= {
+    f"{act}_{kind}_run_{what}"
+    for act, what in (("list", "messages"), ("send", "message"))
+    for kind in ("team", "agent")
+}
 MORE_PARAMETERS = {
     "list_team_runs": {("query", "limit", False), ("query", "before", False)},
     "list_agent_runs": {("query", "limit", False), ("query", "before", False)},
@@ -187,4 +192,8 @@ def test_the_page_of_the_api_lists_every_operation() -> None:
     paths = {name: (one["method"], one["path"]) for name, one in REFERENCE.items()}
     paths |= {"get_liveness": ("GET", "/-/live"), "get_readiness": ("GET", "/-/ready")}
     paths |= {f"list_{kind}_run_steps": ("GET", f"/{kind}s/{{{kind}_id}}/runs/{{run_id}}/steps") for kind in KINDS}
+    for kind, (act, name, method) in itertools.product(
+        KINDS, (("list", "messages", "GET"), ("send", "message", "POST"))
+    ):
+        paths[f"{act}_{kind}_run_{name}"] = (method, f"/{kind}s/{{{kind}_id}}/runs/{{run_id}}/messages")
     assert documented == {name: (*paths[name], described.summary) for name, described in DESCRIBED.items()}

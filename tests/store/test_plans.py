@@ -4,57 +4,41 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
 
+import musterd.store
 from musterd.store import (
     acceptance,
     approvals,
     attempt_input,
     attempts,
     cancels,
-    decisions,
     deletion,
-    ends,
     events,
+    follow_ups,
     journal,
     lanes,
     looks,
+    messages,
     outputs,
     pauses,
     requests,
     runs,
     schedule,
     sessions,
+    signals,
     workers,
 )
 from musterd.store.database import Statement, for_sqlite
 from musterd.store.rows import RUN_FIELDS
 
 ROWS = 10_000
-MODULES = (
-    acceptance,
-    approvals,
-    attempt_input,
-    attempts,
-    cancels,
-    decisions,
-    deletion,
-    ends,
-    events,
-    journal,
-    lanes,
-    looks,
-    outputs,
-    pauses,
-    requests,
-    runs,
-    schedule,
-    sessions,
-    workers,
-)
+MODULES = [import_module(found.name) for found in iter_modules(musterd.store.__path__, "musterd.store.")]
 LANE: Mapping[str, Any] = {"lane": "s7", "seq": 5000, "session_id": "s7"}
 
 HOT: dict[Statement, Mapping[str, Any]] = {
@@ -101,6 +85,15 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     outputs.GET: {"run_id": "r70"},
     outputs.SET: {"run_id": "r70", "output": "{}"},
     sessions.RUN: {"run_id": "r70"},
+    runs.STATE: {"run_id": "r70"},
+    messages.OF_ROOT: {"root": "r70"},
+    messages.TAKE: {"id": "m", "path": "t0/m", "now": 1.0},
+    messages.BEGAN_NEXT: {"root": "r70", "next": "r71", "now": 1.0},
+    signals.SIGNAL: {"root": "r70"},
+    signals.MEMBER: {"root": "r70", "run_id": "r71"},
+    signals.FLAGGED: {"root": "r70"},
+    signals.CLOSE_APPROVALS: {"root": "r70", "path": "t0/c0", "below": "t0/c0/%"},
+    follow_ups.GET: {"run_id": "r70"},
 }
 
 

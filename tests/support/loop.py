@@ -88,12 +88,17 @@ class MemorySteps:
     started: list[MemberStart] = field(default_factory=list)
     ended: list[MemberEnd] = field(default_factory=list)
     first_tokens: list[float] = field(default_factory=list)
+    said: dict[str, list[str]] = field(default_factory=dict)
 
     def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
         """Keep what was taken."""
         self._note("prepare", path, fingerprint)
         self.taken[path] = taken
         return taken
+
+    async def heard(self, path: str, run_id: str) -> Sequence[str]:
+        """What the test says to a run."""
+        return self.said.pop(run_id, [])
 
     async def model(
         self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]

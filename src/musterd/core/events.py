@@ -27,6 +27,7 @@ class EventKind(StrEnum):
     RUN_CANCELLED = "run_cancelled"  # reason
     RUN_PAUSED = "run_paused"  # content, requirements
     RUN_CONTINUED = "run_continued"  # attempt, reason, superseded: [{run_id, path, from_event_index}]
+    MESSAGE_RECEIVED = "message_received"  # text
     TASK_ITERATION_STARTED = "task_iteration_started"  # iteration, max_iterations
     TASK_ITERATION_COMPLETED = "task_iteration_completed"  # iteration, max_iterations, task_summary
     TASK_STATE_UPDATED = "task_state_updated"  # task_summary, goal_complete, tasks: [task]

@@ -224,6 +224,7 @@ class RunRow:
     cancel_requested_at: float | None = None
     cancel_by: str | None = None
     error_code: str | None = None
+    signals: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -241,6 +242,25 @@ class RunView:
     messages: list[JsonObject] | None = None
     queue_position: int | None = None
     members: "list[RunView]" = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A message to one run of a tree.
+
+    :param run_id: whose model is to read it.
+    :param taken_path: the model call that saw it, once one did.
+    :param next_run_id: the run that it began, where no call of its own run saw it.
+    """
+
+    id: str
+    run_id: str
+    text: str
+    sent_by: str
+    created_at: float
+    taken_at: float | None = None
+    taken_path: str | None = None
+    next_run_id: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)

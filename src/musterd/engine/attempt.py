@@ -19,6 +19,7 @@ from musterd.engine import recovery
 from musterd.engine.journal import Journal
 from musterd.engine.media import prompt_of
 from musterd.engine.outbox import Outbox, until_available
+from musterd.engine.post import Post
 from musterd.engine.recovery import Recovered
 from musterd.engine.resources import Resources
 from musterd.models.addresses import passes_image_addresses_on
@@ -34,6 +35,7 @@ from musterd.team.loop import Loop
 from musterd.team.members import end_event, pause_event
 from musterd.team.pausing import Waits
 from musterd.team.steps import Emit
+from musterd.team.stops import Stops
 from musterd.team.world import World
 
 log = structlog.get_logger("musterd.engine")
@@ -70,6 +72,8 @@ class Attempt:
         self.is_handed_over = False
         self._state_before: JsonObject = {}
         self._is_again = False
+        self._stops = Stops()
+        self._post: Post | None = None
 
     @property
     def number(self) -> int:
@@ -87,6 +91,13 @@ class Attempt:
         self._outbox.stop()
         if self._driving is not None:
             self._driving.cancel()
+
+    def signalled(self, count: int) -> None:
+        """So many times something was said to the run, or to one of its members."""
+        if self._post is not None:
+            self._post.signalled(count)
+        else:
+            self._run.signals = max(self._run.signals, count)
 
     def hand_over(self) -> None:
         """Give the run up at its next step: what is in flight is finished and stored, and another attempt goes on."""
@@ -112,6 +123,8 @@ class Attempt:
             return None
         finally:
             self._outbox.close()
+            if self._post is not None:
+                self._post.close()
 
     # --- load -------------------------------------------------------------------------------------
 
@@ -133,7 +146,9 @@ class Attempt:
         )
         self._state_before = found.state if earlier is None else earlier["session_state"]
         options = found.input.options
-        self._journal = Journal(self._outbox, run, recovered)
+        if self._post is None:
+            self._post = Post(resources.database, run.run_id, run.signals, self._stops.stop)
+        self._journal = Journal(self._outbox, run, recovered, self._post)
         world = World(
             root_id=run.run_id,
             session_id=run.session_id,
@@ -147,6 +162,7 @@ class Attempt:
             dependencies=options.get("dependencies") or {},
             metadata=options.get("metadata") or {},
             call_ids=recovered.call_ids,
+            stops=self._stops,
         )
         initial = {**(spec.session_state or {}), **found.state, **options.get("session_state", {})}
         assignment = Assignment(

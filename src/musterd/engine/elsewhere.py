@@ -107,3 +107,5 @@ class Elsewhere:
             self._driving.lost(root_id)
         elif standing.is_to_be_cancelled:
             attempt.cancel()
+        else:
+            attempt.signalled(standing.signals)

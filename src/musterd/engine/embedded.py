@@ -66,6 +66,7 @@ class EmbeddedEngine:
         self._slots = Slots(resources.settings.concurrency)
         self._live: dict[str, _Live] = {}
         self._early_cancels: set[str] = set()
+        self._early_signals: dict[str, int] = {}
         self._wake = asyncio.Event()
         self._leave = asyncio.Event()
         self._claimer: asyncio.Task[None] | None = None
@@ -309,6 +310,7 @@ class EmbeddedEngine:
         if run.run_id in self._early_cancels:
             self._early_cancels.discard(run.run_id)
             attempt.cancel()
+        attempt.signalled(self._early_signals.pop(run.run_id, 0))
         self._slots.live += 1
         # In a context of its own: a run outlives the request that brought it, and is not to hold what that one set.
         task = asyncio.create_task(self._execute(run, attempt), context=Context())
@@ -351,6 +353,15 @@ class EmbeddedEngine:
         elif done.run.state is RunState.RUNNING and done.run.worker == self.worker:
             self._early_cancels.add(root_id)  # claimed, and not begun yet
         if done.promoted is not None:
+            self._wake.set()
+
+    def signalled(self, run: RunRow) -> None:
+        """Something was said to a run: the attempt that drives it here reads it, others find it themselves."""
+        if (live := self._live.get(run.run_id)) is not None:
+            live.attempt.signalled(run.signals)
+        elif run.state is RunState.RUNNING and run.worker == self.worker:
+            self._early_signals[run.run_id] = run.signals  # claimed, and not begun yet
+        elif run.state is RunState.READY:
             self._wake.set()
 
     def session_deleted(self, session_id: str) -> None:

@@ -11,6 +11,7 @@ from musterd.core.records import Input, RunRow, StepKind, StepOutcome, StepRow, 
 from musterd.core.requirements import Requirement, RequirementKind, Verdict
 from musterd.core.states import RunState
 from musterd.engine.outbox import Outbox
+from musterd.engine.post import Post
 from musterd.engine.recovery import Recovered, answer_of, loaded, tool_result_text, tool_step_of
 from musterd.models.call import ModelAnswer
 from musterd.store.attempts import MemberRecord
@@ -27,15 +28,20 @@ class Journal:
     ``cut_off`` is what was under way when the attempt was stopped: path, kind, name and outcome of each step.
 
     :param recovered: what earlier attempts stored.
+    :param post: what is said to the run meanwhile.
     """
 
-    def __init__(self, outbox: Outbox, root: RunRow, recovered: Recovered) -> None:
+    def __init__(self, outbox: Outbox, root: RunRow, recovered: Recovered, post: Post) -> None:
         self._outbox = outbox
         self._root = root
         self._stored = recovered.steps
         self._member_rows = recovered.members
         self._approvals = recovered.approvals
         self._members: dict[str, RunRow] = {}
+        self._heard = recovered.heard
+        self._post = post
+        self._taking: dict[str, list[str]] = {}
+        self._open: dict[str, StepRow] = {}
         self.cut_off: list[JsonObject] = []
 
     def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
@@ -47,6 +53,15 @@ class Journal:
         step.ended_at, step.result = now, jsontext.dumps(taken)
         self._outbox.record(step)
         return taken
+
+    async def heard(self, path: str, run_id: str) -> Sequence[str]:
+        """What was said to a run and no earlier model call of it saw; taken with the step of the call at ``path``."""
+        if path in self._stored:
+            return self._heard.get(path, ())
+        found = await self._post.take(run_id)
+        if found:
+            self._taking[path] = [message.id for message in found]
+        return [message.text for message in found]
 
     async def model(
         self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
@@ -67,6 +82,8 @@ class Journal:
         step = self._step(path, StepKind.MODEL, StepState.COMPLETED, fingerprint, started_at)
         step.ended_at, step.result, step.usage = clock.now(), text, answer.usage
         self._outbox.record(step)
+        for message_id in self._taking.pop(path, ()):
+            self._outbox.message_taken(message_id, path)
         return answer, text
 
     async def intend(self, intents: Sequence[Intent], members: Sequence[MemberStart]) -> None:
@@ -80,7 +97,10 @@ class Journal:
                 self._outbox.member_started(self._member_record(start))
         for intent in intents:
             if self._earlier(intent.path, intent.kind, intent.fingerprint) is None:
-                self._outbox.record(self._step(intent.path, intent.kind, StepState.STARTED, intent.fingerprint, now))
+                step = self._open[intent.path] = self._step(
+                    intent.path, intent.kind, StepState.STARTED, intent.fingerprint, now
+                )
+                self._outbox.record(step)
         faults.point("intending")
         await self._outbox.commit()
         faults.point("intended")
@@ -109,6 +129,7 @@ class Journal:
         step = self._step(intent.path, intent.kind, done.state, intent.fingerprint, done.started_at)
         step.ended_at = done.started_at + done.seconds
         step.result = tool_result_text(done)
+        self._open.pop(intent.path, None)
         self._outbox.record(step)
         faults.point("recording")
         await self._outbox.commit()
@@ -178,7 +199,16 @@ class Journal:
         """Record how a member's run ended; stored with the next commit."""
         run = self._members.pop(end.run_id)
         run.state, run.ended_at = end.state, end.at
+        if end.is_stopped:
+            self._close_below(run.path)
         self._outbox.member_ended(MemberRecord(run=run, output=end.output, messages=end.messages))
+
+    def _close_below(self, path: str) -> None:
+        """Say of the calls of a member that was stopped that nobody will see what came of them."""
+        for below in [open_path for open_path in self._open if open_path.startswith(f"{path}/")]:
+            step = self._open.pop(below)
+            state = StepState.UNKNOWN if step.kind is StepKind.TOOL else StepState.FAILED
+            self._outbox.record(replace(step, state=state))
 
     def first_token(self, at: float) -> None:
         """Note when the root's model gave its first text."""

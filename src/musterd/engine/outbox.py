@@ -113,6 +113,11 @@ class Outbox:
         self._batch.consumed.append(path)
         self._added += 1
 
+    def message_taken(self, message_id: str, path: str) -> None:
+        """Add that the model call at ``path`` saw a message."""
+        self._batch.taken.append((message_id, path))
+        self._added += 1
+
     def first_token(self, at: float) -> None:
         """Note when the root's model gave its first text."""
         if self._batch.first_token_at is None:

@@ -13,7 +13,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.records import CODEC, RunRow, StepKind, StepRow, Usage
 from musterd.core.requirements import ApprovalRow
 from musterd.models.call import ModelAnswer
-from musterd.store import approvals, events, journal, runs
+from musterd.store import approvals, events, journal, messages, runs
 from musterd.store.database import Tx
 from musterd.team.conversation import NOTES
 from musterd.team.steps import ToolStep
@@ -30,6 +30,7 @@ class Recovered:
     :param told: keys of the events that readers have; they are not told again.
     :param approvals: what waited for a person, by path; what was acted on already is left out.
     :param superseded: streams that were cut off: that run's text from that event on is void.
+    :param heard: the messages that stored model calls saw, by the call's path.
     """
 
     steps: dict[str, StepRow] = field(default_factory=dict)
@@ -37,6 +38,7 @@ class Recovered:
     told: frozenset[EventKey] = frozenset()
     approvals: dict[str, ApprovalRow] = field(default_factory=dict)
     superseded: list[JsonObject] = field(default_factory=list)
+    heard: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def call_ids(self) -> set[str]:
@@ -79,7 +81,16 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
     members = {run_id: row for run_id, row in tree.items() if row.parent_id is not None}
     waiting = await approvals.of_root(tx, run.run_id)
     open_ones = {row.requirement.path: row for row in waiting if row.state in ("pending", "decided")}
-    return Recovered(steps, members, frozenset(told), open_ones, superseded)
+    heard = await _heard(tx, run) if run.signals else {}
+    return Recovered(steps, members, frozenset(told), open_ones, superseded, heard)
+
+
+async def _heard(tx: Tx, run: RunRow) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for message in await messages.of_root(tx, run.run_id):
+        if message.taken_path is not None:
+            found.setdefault(message.taken_path, []).append(message.text)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from musterd.http.form_bodies import read_form
 from musterd.wire.files import Upload, media_of
 from musterd.wire.form import ContinueRequest, StartRequest, parse_continue, parse_json_body, parse_start
 from musterd.wire.media import MEDIA_NAMES
+from musterd.wire.steering import MessageRequest, parse_message
 
 
 async def read_start(request: Request, settings: Settings) -> StartRequest:
@@ -39,15 +40,25 @@ async def read_start(request: Request, settings: Settings) -> StartRequest:
 
 async def read_continue(request: Request, settings: Settings) -> ContinueRequest:
     """The decisions about a paused run. Errors as of :func:`read_start`."""
+    return parse_continue(await _fields(request, settings))
+
+
+async def read_message(request: Request, settings: Settings) -> MessageRequest:
+    """A message to a run at work. Errors as of :func:`read_start`."""
+    return parse_message(await _fields(request, settings))
+
+
+async def _fields(request: Request, settings: Settings) -> dict[str, Any]:
+    """The fields of a form without files, or of a JSON object."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type == "application/json":
         body = await _json_body(request, settings)
         if not isinstance(body, dict):
             raise InvalidInput.at(("body",), "dict_type", "Input should be a JSON object")
-        return parse_continue(body)
+        return body
     form = await read_form(request, content_type, settings)
     try:
-        return parse_continue({name: value for name, value in form.multi_items() if isinstance(value, str)})
+        return {name: value for name, value in form.multi_items() if isinstance(value, str)}
     finally:
         await form.close()
 

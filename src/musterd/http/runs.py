@@ -12,16 +12,18 @@ from musterd.core.ids import require_identifier
 from musterd.core.records import Caller, ComponentKind, RunRow, RunView
 from musterd.core.states import RunState
 from musterd.http.answers import json_answer
-from musterd.http.forms import read_continue, read_start
+from musterd.http.forms import read_continue, read_message, read_start
 from musterd.http.paths import path_identifier
 from musterd.http.server import Server
 from musterd.http.sse import EventStream
 from musterd.service.runs import Wanted
+from musterd.service.steering import SentMessage
 from musterd.specs import Component
 from musterd.wire import lists
 from musterd.wire import runs as wire_runs
 from musterd.wire.form import StartRequest
 from musterd.wire.query import parse_runs_query, parse_session_id, parse_wait
+from musterd.wire.steering import message_object
 from musterd.wire.steps import step_object
 
 KEY_HEADER = "idempotency-key"
@@ -134,6 +136,23 @@ class RunOperations:
             answer = await self._output(request, component, run, caller)
         answer.headers.update(headers)
         return answer
+
+    async def send_message(self, request: Request) -> Response:
+        """Give a run at work, or a member of it, a message that its next model call sees."""
+        component, run_id = self._component(request), path_identifier(request, "run_id")
+        key, asked = idempotency_key(request), await read_message(request, self._server.settings)
+        self._server.require_ready()
+        said = SentMessage(text=asked.message, session_id=asked.session_id, member_run_id=asked.member_run_id)
+        run, sent, is_replay = await self._server.runs.steering.send(component, run_id, said, caller_of(request), key)
+        body = {**message_object(sent), "session_id": run.session_id}
+        return json_answer(body, 202, _replayed(key, is_replay))
+
+    async def messages(self, request: Request) -> Response:
+        """The messages to a run and its members, and what became of each."""
+        component, run_id = self._component(request), path_identifier(request, "run_id")
+        session_id = parse_session_id(request.query_params)
+        found = await self._server.runs.steering.messages(component, run_id, session_id, caller_of(request))
+        return json_answer([message_object(message) for message in found])
 
     async def steps(self, request: Request) -> Response:
         """The ledger of a run: what it did, where that stands, what it used."""

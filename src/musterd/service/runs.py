@@ -18,6 +18,7 @@ from musterd.service.media import filled_media, referred, stored_media
 from musterd.service.presence import Presence
 from musterd.service.reading import Reading
 from musterd.service.schemas import require_output_schema
+from musterd.service.steering import Steering, request_of
 from musterd.specs import Component, unsupported
 from musterd.store import acceptance, blobs, cancels, deletion, journal, requests, runs
 from musterd.store.acceptance import Accepted, Candidate
@@ -82,6 +83,7 @@ class RunService:
     def __init__(self, resources: Resources, engine: EmbeddedEngine) -> None:
         self._resources = resources
         self._engine = engine
+        self.steering = Steering(resources, engine, self.view)
         self.presence = Presence(resources.settings.disconnect_seconds, self._abandon)
 
     # --- start ------------------------------------------------------------------------------------
@@ -250,7 +252,7 @@ class RunService:
             raise NotFound("Run not found")
         now, by = clock.now(), caller.user_id or "client"
         told = jsontext.canonical([[one.key, one.as_json()] for one in decisions])
-        asked = _request("continue", key, caller, component.kind, component.id, run_id, told)
+        asked = request_of("continue", key, caller, component.kind, component.id, run_id, told)
 
         async def work(tx: Tx) -> Decided:
             if asked is not None and (kept := await requests.same(tx, asked)):
@@ -278,18 +280,19 @@ class RunService:
     # --- cancel -----------------------------------------------------------------------------------
 
     async def cancel(self, component: Component, run_id: str, caller: Caller, key: str | None = None) -> Stopped:
-        """Cancel a run and wait a little until it has stopped; the run as it then stands.
+        """Cancel a run, or one member's, and wait a little until it has stopped; the run as it then stands.
 
         :raises NotFound: there is none that this caller may see.
         :raises Conflict: the key was used for another request.
         """
         found = await self.view(component, run_id, None, caller)
         run = found.row
-        asked = _request("cancel", key, caller, component.kind, component.id, run_id)
+        asked = request_of("cancel", key, caller, component.kind, component.id, run_id)
         if run.state.is_final and asked is None:
             return Stopped(found)
         if not run.state.is_final and run.root_id != run_id:
-            raise InvalidInput("Cancelling one member's run is not supported by this version; cancel the team's run.")
+            is_replay = await self.steering.cancel_member(run, caller.user_id or "client", asked)
+            return Stopped(await self.view(component, run_id, None, caller), is_replay)
         waiter = self._resources.hub.wait_settled_soon(run_id)
         try:
             state, is_replay = await self._cancel_once(run, caller.user_id or "client", asked)
@@ -341,13 +344,6 @@ class RunService:
             await self._cancel(root_id, DISCONNECTED)
         except StoreUnavailable:
             log.warning("an abandoned run could not be cancelled; it goes on", run_id=root_id)
-
-
-def _request(operation: str, key: str | None, caller: Caller, *asked: str) -> Request | None:
-    """The request under its idempotency key, if it has one."""
-    if key is None:
-        return None
-    return Request(caller=caller.label, kind=operation, key=key, fingerprint=digest(*asked))
 
 
 def _fingerprint(component: Component, wanted: Wanted, asked: Input) -> str:

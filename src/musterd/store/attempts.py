@@ -15,7 +15,7 @@ from musterd.core.events import Event
 from musterd.core.records import Output, RunRow, StepRow, StepState
 from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
-from musterd.store import approvals, outputs, sessions
+from musterd.store import approvals, follow_ups, messages, outputs, sessions
 from musterd.store.crashes import HAS_WAITED, SOLO_FROM
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, RUN_FIELDS, run_params, run_row
@@ -45,7 +45,7 @@ SETTLE = Statement(
                        first_token_at = COALESCE(first_token_at, :first_token_at)
        WHERE run_id = :root AND attempt = :attempt AND state = 'running'
          AND (:state = 'cancelled' OR cancel_requested_at IS NULL)
-       RETURNING next_event""",
+       RETURNING next_event, signals""",
 )
 RESUME_MEMBERS = Statement(
     "members_resume",
@@ -135,6 +135,7 @@ class Batch:
 
     :param opened: requirements that begin to wait for a person.
     :param consumed: paths of requirements whose decisions are acted on with these steps.
+    :param taken: messages that a model call saw: id, the call's path.
     :param first_token_at: when the root's model gave its first text, once known.
     :param on_indexed: told the index of the first event, inside the transaction, before the events are written.
     """
@@ -145,6 +146,7 @@ class Batch:
     ended: list[MemberRecord] = field(default_factory=list)
     opened: list[Requirement] = field(default_factory=list)
     consumed: list[str] = field(default_factory=list)
+    taken: list[tuple[str, str]] = field(default_factory=list)
     first_token_at: float | None = None
     on_indexed: "Callable[[Batch, int], None] | None" = None
 
@@ -245,6 +247,8 @@ async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
     await outputs.put(tx, lease.root_id, end.output, end.messages)
     if session is not None:
         await sessions.merge_state(tx, session, end.state_delta or {}, end.at)
+    if row["signals"] and end.state is not RunState.CANCELLED:
+        await follow_ups.begin_next(tx, lease.root_id, end.at)
     promoted = await promote(tx, end.session_id)
     return Settled(first_index, promoted, session is not None and session.deleted_at is not None)
 
@@ -269,6 +273,8 @@ async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
         await approvals.add(tx, lease.root_id, requirement, None)
     for path in batch.consumed:
         await tx.run(approvals.CONSUME, {"root": lease.root_id, "path": path, "now": clock.now()})
+    for message_id, path in batch.taken:
+        await messages.take(tx, message_id, path, clock.now())
     for member in batch.ended:
         await _end_member(tx, member)
     if batch.events:

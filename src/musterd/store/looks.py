@@ -10,7 +10,7 @@ from musterd.store.crashes import HAS_WAITED, SOLO_FROM
 from musterd.store.database import Statement, Tx
 
 RUNS = Statement(
-    "look_runs", "SELECT run_id, attempt, state, cancel_requested_at FROM runs WHERE IN_LIST(run_id, :run_ids)"
+    "look_runs", "SELECT run_id, attempt, state, cancel_requested_at, signals FROM runs WHERE IN_LIST(run_id, :run_ids)"
 )
 _READY = f"""SELECT 1 AS found FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
              AND IN_LIST(component_kind || ':' || component_id, :components)
@@ -29,6 +29,7 @@ class Standing:
     attempt: int
     state: RunState
     is_to_be_cancelled: bool
+    signals: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,8 @@ async def standings(tx: Tx, run_ids: Iterable[str]) -> dict[str, Standing]:
     """Where runs stand; those that are gone are left out."""
     rows = await tx.all(RUNS, {"run_ids": jsontext.dumps(list(run_ids))})
     return {
-        row["run_id"]: Standing(row["attempt"], RunState(row["state"]), row["cancel_requested_at"] is not None)
+        row["run_id"]: Standing(
+            row["attempt"], RunState(row["state"]), row["cancel_requested_at"] is not None, row["signals"]
+        )
         for row in rows
     }

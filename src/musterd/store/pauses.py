@@ -17,6 +17,8 @@ PAUSE = Statement(
                        first_token_at = COALESCE(first_token_at, :first_token_at), crashes = 0
        WHERE run_id = :root AND attempt = :attempt AND state = 'running' AND cancel_requested_at IS NULL
          AND NOT EXISTS (SELECT 1 FROM approvals WHERE root_id = :root AND state = 'decided')
+         AND NOT EXISTS (SELECT 1 FROM runs AS member WHERE member.root_id = :root AND member.parent_id IS NOT NULL
+                         AND member.cancel_requested_at IS NOT NULL AND member.state IN ('running', 'paused'))
        RETURNING next_event""",
 )
 PAUSE_MEMBERS = Statement(
@@ -41,7 +43,7 @@ NOBODY_DECIDED = "The run waited for a decision, and nobody made one in time."
 
 
 class DecisionStored(NotSo):
-    """A decision has come meanwhile; the run cannot pause before it is acted on."""
+    """A decision has come meanwhile, or a member is to stop; the run cannot pause before it is acted on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

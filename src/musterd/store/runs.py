@@ -29,6 +29,7 @@ AHEAD_OF_INTERRUPTER = Statement(
                AND on_busy = 'interrupt') AS n""",
 )
 END_OF_LINE = 2**62
+STATE = Statement("run_state", "SELECT state FROM runs WHERE run_id = :run_id")
 TREE = Statement("run_tree", f"SELECT {RUN_COLUMNS} FROM runs WHERE root_id = :root_id")
 OF_COMPONENT = Statement(
     "runs_of_component",
@@ -65,6 +66,12 @@ async def view(
     found = run_view(row)
     found.queue_position = await queue_position(tx, found.row)
     return found
+
+
+async def state_of(tx: Tx, run_id: str) -> RunState | None:
+    """Where a run stands; None: there is none."""
+    row = await tx.one(STATE, {"run_id": run_id})
+    return None if row is None else RunState(row["state"])
 
 
 async def queue_position(tx: Tx, run: RunRow) -> int | None:

@@ -82,7 +82,7 @@ CREATE TABLE runs (
 	cancel_requested_at DOUBLE,
 	cancel_by TEXT,
 	error_code TEXT,
-	traceparent TEXT,
+	traceparent TEXT, signals BIGINT DEFAULT '0' NOT NULL,
 	PRIMARY KEY (run_id)
 )
  WITHOUT ROWID;
@@ -158,6 +158,20 @@ CREATE TABLE approvals (
 )
  WITHOUT ROWID;
 
+CREATE TABLE run_messages (
+	id TEXT NOT NULL,
+	root_id TEXT NOT NULL,
+	run_id TEXT NOT NULL,
+	text TEXT NOT NULL,
+	sent_by TEXT NOT NULL,
+	created_at DOUBLE NOT NULL,
+	taken_at DOUBLE,
+	taken_path TEXT,
+	next_run_id TEXT,
+	PRIMARY KEY (id)
+)
+ WITHOUT ROWID;
+
 CREATE INDEX sessions_updated ON sessions (updated_at, session_id);
 
 CREATE INDEX sessions_component ON sessions (component_kind, component_id, updated_at);
@@ -192,4 +206,6 @@ CREATE UNIQUE INDEX approvals_root ON approvals (root_id, path);
 
 CREATE INDEX approvals_open ON approvals (state, created_at);
 
-INSERT INTO alembic_version VALUES ('0001');
+CREATE INDEX run_messages_root ON run_messages (root_id, created_at);
+
+INSERT INTO alembic_version VALUES ('0002');

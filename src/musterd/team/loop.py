@@ -120,7 +120,7 @@ class Loop:
         return Answer(text)
 
     def say(self, text: str) -> None:
-        """Tell the model something between two turns."""
+        """Tell the model something between two turns, as by the user."""
         self._conversation.asked(text)
 
     # --- before the first turn --------------------------------------------------------------------
@@ -170,6 +170,9 @@ class Loop:
     async def _model_turn(self) -> ModelResponse:
         self.progress.partial.clear()
         path = self._model_path
+        for place, text in enumerate(await self.world.steps.heard(path, self.run.run_id)):
+            self._tell(EventKind.MESSAGE_RECEIVED, {"text": text}, f"{path}/heard{place}")
+            self.say(text)
         self._tell(EventKind.MODEL_REQUEST_STARTED, self._asked, path)
         step = fingerprint(StepKind.MODEL, self.run.component.id, "", self._turn)
         answer, text = await self.world.steps.model(path, step, self._call_model)

@@ -17,6 +17,7 @@ from musterd.team.assignment import Assignment, Progress
 from musterd.team.functions import as_text
 from musterd.team.pausing import Waits, pause_text
 from musterd.team.steps import MemberEnd, MemberStart, ToolStep
+from musterd.team.stops import MemberStopped
 from musterd.team.world import World
 
 
@@ -54,7 +55,11 @@ async def drive_member(world: World, run: Assignment, make_loop: Callable[[World
     loop = make_loop(world, run)
     step_state, is_error = StepState.COMPLETED, False
     try:
-        output = await loop.drive()
+        with world.stops.scope(run.run_id):
+            output = await loop.drive()
+    except MemberStopped:
+        result, step_state, is_error = f"{run.component.name} was cancelled by a person.", StepState.FAILED, True
+        _end(world, run, loop.progress, RunState.CANCELLED, is_stopped=True)
     except ReplayDiverged:  # no member's failure: the whole run cannot go on
         raise
     except RunFailed as error:
@@ -82,12 +87,27 @@ async def drive_member(world: World, run: Assignment, make_loop: Callable[[World
     )
 
 
-def _end(world: World, run: Assignment, progress: Progress, how: RunState, error: RunFailed | None = None) -> None:
+def _end(
+    world: World,
+    run: Assignment,
+    progress: Progress,
+    how: RunState,
+    error: RunFailed | None = None,
+    *,
+    is_stopped: bool = False,
+) -> None:
     """Tell how the member's run ended, and record it."""
     kind, data = end_event(run.run_id, progress, how, error)
     world.tell(kind, run.run_id, data)
     world.steps.member_ended(
-        MemberEnd(run_id=run.run_id, state=how, at=clock.now(), output=progress.output, messages=progress.messages)
+        MemberEnd(
+            run_id=run.run_id,
+            state=how,
+            at=clock.now(),
+            output=progress.output,
+            messages=progress.messages,
+            is_stopped=is_stopped,
+        )
     )
 
 

@@ -80,13 +80,17 @@ class MemberStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberEnd:
-    """How a member's run ended: its state, what it produced, its conversation as JSON texts."""
+    """How a member's run ended: its state, what it produced, its conversation as JSON texts.
+
+    :param is_stopped: it alone was cancelled; the run goes on without it.
+    """
 
     run_id: str
     state: RunState
     at: float
     output: Output
     messages: list[str] = field(default_factory=list)
+    is_stopped: bool = False
 
 
 class Steps(Protocol):
@@ -102,6 +106,13 @@ class Steps(Protocol):
         """Record what a run takes from the world before its first turn; stored with the next commit.
 
         :return: what counts: ``taken``, or what an earlier attempt took.
+        """
+        ...
+
+    async def heard(self, path: str, run_id: str) -> Sequence[str]:
+        """What was said to a run and no earlier model call of it saw; taken with the step of the call at ``path``.
+
+        :return: what counts: what has come, or what the stored call saw.
         """
         ...
 

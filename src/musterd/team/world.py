@@ -16,6 +16,7 @@ from musterd.models.call import ModelCaller
 from musterd.models.names import ModelInfo
 from musterd.specs import Component
 from musterd.team.steps import Emit, Steps
+from musterd.team.stops import Stops
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,7 @@ class World:
 
     :param salt: the root's random salt; members' run ids derive from it.
     :param threads: where tools that are plain functions run.
+    :param stops: which members are to stop.
     :param dependencies: values for tools, of the request; a component's own stand below them.
     """
 
@@ -52,6 +54,7 @@ class World:
     dependencies: JsonObject = field(default_factory=dict)
     metadata: JsonObject = field(default_factory=dict)
     call_ids: set[str] = field(default_factory=set)
+    stops: Stops = field(default_factory=Stops)
 
     def tell(self, kind: EventKind, run_id: str, data: JsonObject | None = None, place: str = "") -> None:
         """Emit an event that happened now, at the step ``place``."""

@@ -63,6 +63,7 @@ REQUIREMENT = {
     "started_at": 1795596890.5,
 }
 
+COUNTED = {"iteration": 1, "max_iterations": 10}
 TABLE: list[tuple[EventKind, dict[str, Any], str, dict[str, Any]]] = [
     (EventKind.RUN_STARTED, MODEL, "RunStarted", MODEL),
     (EventKind.MODEL_REQUEST_STARTED, MODEL, "ModelRequestStarted", MODEL),
@@ -126,6 +127,32 @@ TABLE: list[tuple[EventKind, dict[str, Any], str, dict[str, Any]]] = [
         {"attempt": 2, "reason": "recovered", "superseded": SUPERSEDED},
         "RunContinued",
         {"attempt": 2, "reason": "recovered", "superseded": SUPERSEDED},
+    ),
+    (EventKind.MESSAGE_RECEIVED, {"text": "Be brief"}, "MessageReceived", {"content": "Be brief"}),
+    (EventKind.TASK_ITERATION_STARTED, COUNTED, "TaskIterationStarted", COUNTED),
+    (
+        EventKind.TASK_ITERATION_COMPLETED,
+        {**COUNTED, "task_summary": "None."},
+        "TaskIterationCompleted",
+        {**COUNTED, "task_summary": "None."},
+    ),
+    (
+        EventKind.TASK_STATE_UPDATED,
+        {"task_summary": "None.", "goal_complete": False, "tasks": []},
+        "TaskStateUpdated",
+        {"task_summary": "None.", "goal_complete": False, "tasks": []},
+    ),
+    (
+        EventKind.TASK_CREATED,
+        {"task_id": "t", "title": "One", "assignee": None, "dependencies": []},
+        "TaskCreated",
+        {"task_id": "t", "title": "One", "dependencies": []},
+    ),
+    (
+        EventKind.TASK_UPDATED,
+        {"task_id": "t", "status": "completed", "previous_status": "pending", "result": "Done"},
+        "TaskUpdated",
+        {"task_id": "t", "status": "completed", "previous_status": "pending", "result": "Done"},
     ),
 ]
 

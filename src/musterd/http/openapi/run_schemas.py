@@ -183,6 +183,16 @@ _STEP: dict[str, Schema] = {
     "cost": {"description": "Null: nothing is known of prices yet."},
 }
 
+_SENT: dict[str, Schema] = {
+    "id": text("The message's id."),
+    "run_id": text("The run whose model is to read it: the team's, or a member's."),
+    "message": text("What was said."),
+    "sent_by": text("The user, or `client`."),
+    "created_at": number(_AT),
+    "taken_at": nullable(number("When it was taken up, in unix seconds")),
+    "taken_path": nullable(text("The model call that saw it: its path in the ledger.")),
+    "next_run_id": nullable(text("The run of the session that it began, where no call of its own run saw it.")),
+}
 RUN_SCHEMAS: dict[str, Schema] = {
     "RunStatus": {"title": "RunStatus", "type": "string", "enum": list(STATUSES)},
     "RunInput": record(
@@ -221,6 +231,7 @@ RUN_SCHEMAS: dict[str, Schema] = {
     ),
     "RunRequirement": record("RunRequirement", _REQUIREMENT, optional=_REQUIREMENT_SOMETIMES),
     "RunStep": record("RunStep", _STEP),
+    "RunMessage": record("RunMessage", _SENT),
     "StreamEvent": record(
         "StreamEvent",
         {

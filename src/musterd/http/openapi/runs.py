@@ -1,16 +1,13 @@
 """The operations on runs, the same for teams and agents; one of them as the reference documents it, word for word."""
 
-from typing import Literal
-
 from musterd.http.openapi.answers import answer, errors, header
-from musterd.http.openapi.core import AGENT_ID, TEAM_ID
-from musterd.http.openapi.described import Answers, Described, Schema, in_path, in_query, many, number, ref, text, whole
+from musterd.http.openapi.core import AGENT_ID
+from musterd.http.openapi.described import Answers, Described, Schema, in_query, many, number, ref, text, whole
 from musterd.http.openapi.run_bodies import continue_body, later_body, start_body
+from musterd.http.openapi.run_parts import KEY, RUN_ID, Kind, in_path_of, tags_of
 from musterd.http.openapi.run_schemas import STATUSES
+from musterd.http.openapi.steering import steering_operations
 
-Kind = Literal["team", "agent"]
-
-_RUN_ID = in_path("run_id", "The run's id")
 _SESSION_ID = in_query("session_id", text("The run's session"), is_required=True)
 _IF_NONE_MATCH: Schema = {
     "name": "If-None-Match",
@@ -18,14 +15,6 @@ _IF_NONE_MATCH: Schema = {
     "required": False,
     "schema": {"type": "string"},
     "description": "The `ETag` of an earlier answer: 304 while the run has not changed since",
-}
-_KEY: Schema = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-    "description": "A key of your own for this request: sent again with it, the request is done once and answered with "
-    "the same run as it then stands. Another request with it is a 409. It is kept as long as the run",
 }
 _REPLAYED = header("Idempotency-Replayed")
 
@@ -39,18 +28,11 @@ def run_operations(kind: Kind) -> dict[str, Described]:
         f"cancel_{kind}_run": _cancel(kind),
         f"continue_{kind}_run": _continue(kind),
         f"list_{kind}_run_steps": _steps(kind),
+        **steering_operations(kind),
         f"resume_{kind}_run_stream": _later(
             kind, f"Resume {kind.capitalize()} Run Stream", later_body("last_event_index", "session_id")
         ),
     }
-
-
-def _tags(kind: Kind) -> tuple[str, ...]:
-    return (f"{kind.capitalize()}s",)
-
-
-def _in_path(kind: Kind) -> Schema:
-    return TEAM_ID if kind == "team" else AGENT_ID
 
 
 def _output(kind: Kind) -> Schema:
@@ -61,11 +43,11 @@ def _create(kind: Kind) -> Described:
     done = answer("The run at its end, or its events where `stream` is true", _output(kind), _REPLAYED)
     done["content"]["text/event-stream"] = {"schema": ref("StreamEvent")}
     return Described(
-        tags=_tags(kind),
+        tags=tags_of(kind),
         summary=f"Create {kind.capitalize()} Run",
         description=f"Start a run of the {kind}. It is stored before it is answered, and goes on when the caller "
         "goes away, but for a stream that nobody reads any more: that run is cancelled after a while.",
-        parameters=[_in_path(kind), _KEY],
+        parameters=[in_path_of(kind), KEY],
         body=start_body(),
         answers={
             "200": done,
@@ -83,11 +65,11 @@ def _create(kind: Kind) -> Described:
 def _list(kind: Kind) -> Described:
     words = f"The session's runs of this {kind}, each after the runs of its members. An unknown session has none."
     return Described(
-        tags=_tags(kind),
+        tags=tags_of(kind),
         summary=f"List {kind.capitalize()} Runs",
         description=words,
         parameters=[
-            _in_path(kind),
+            in_path_of(kind),
             in_query("session_id", text("The session"), is_required=True),
             in_query("status", text(f"Only runs in this state, in any case: {', '.join(STATUSES)}")),
             in_query("limit", whole("Only the last so many runs", minimum=1, maximum=1000)),
@@ -128,7 +110,7 @@ def _get_team_run() -> Described:
         "503": errors("503")["503"],
     }
     return Described(
-        tags=_tags("team"),
+        tags=tags_of("team"),
         summary="Get Team Run",
         description="Retrieve the status and output of a team run. Use this to poll for background run completion."
         "\n\nRequires the `session_id` that was returned when the run was created.",
@@ -146,12 +128,12 @@ def _get_agent_run() -> Described:
     found = answer("The run", ref("RunOutput"), header("ETag"), header("Retry-After", "Poll-After"))
     unchanged = answer("The run has not changed", None, header("ETag"), header("Retry-After", "Poll-After"))
     return Described(
-        tags=_tags("agent"),
+        tags=tags_of("agent"),
         summary="Get Agent Run",
         description="The run as it stands, or once it has ended where `wait` is given.",
         parameters=[
             AGENT_ID,
-            _RUN_ID,
+            RUN_ID,
             _SESSION_ID,
             in_query("wait", number("Seconds to wait for the run's end, at most 60", minimum=0)),
             _IF_NONE_MATCH,
@@ -166,12 +148,12 @@ def _get_agent_run() -> Described:
 
 def _cancel(kind: Kind) -> Described:
     return Described(
-        tags=_tags(kind),
+        tags=tags_of(kind),
         summary=f"Cancel {kind.capitalize()} Run",
-        description="Cancel the run with its members' runs. The answer comes when it has stopped, or after some "
-        "seconds; it says where the run stands then, and what became of the steps that were under way. A run that "
-        "has ended stays as it is.",
-        parameters=[_in_path(kind), _RUN_ID, _KEY],
+        description="Cancel the run with its members' runs, or a member's run alone: its leader learns of it and goes "
+        "on. The answer comes when it has stopped, or after some seconds; it says where the run stands then, and what "
+        "became of the steps that were under way. A run that has ended stays as it is.",
+        parameters=[in_path_of(kind), RUN_ID, KEY],
         answers={
             "200": answer("Where the run stands", ref("CancelReceipt"), _REPLAYED),
             **errors(
@@ -192,10 +174,10 @@ def _continue(kind: Kind) -> Described:
         "decision lets the run go on; it pauses again for what is left. The same decisions sent again change nothing."
     )
     return Described(
-        tags=_tags(kind),
+        tags=tags_of(kind),
         summary=f"Continue {kind.capitalize()} Run",
         description=words,
-        parameters=[_in_path(kind), _RUN_ID, _KEY],
+        parameters=[in_path_of(kind), RUN_ID, KEY],
         body=continue_body(kind),
         answers={
             "200": done,
@@ -212,11 +194,11 @@ def _continue(kind: Kind) -> Described:
 
 def _steps(kind: Kind) -> Described:
     return Described(
-        tags=_tags(kind),
+        tags=tags_of(kind),
         summary=f"List {kind.capitalize()} Run Steps",
         description="The ledger of the run: every model call, tool call and delegation of it and its members, in order "
         "of their start.",
-        parameters=[_in_path(kind), _RUN_ID, _SESSION_ID],
+        parameters=[in_path_of(kind), RUN_ID, _SESSION_ID],
         answers={
             "200": answer("The steps", many(ref("RunStep"))),
             **errors("401", "422", "503", _404=f"{kind.capitalize()} or run not found"),
@@ -226,10 +208,10 @@ def _steps(kind: Kind) -> Described:
 
 def _later(kind: Kind, summary: str, body: Schema) -> Described:
     return Described(
-        tags=_tags(kind),
+        tags=tags_of(kind),
         summary=summary,
         description="Not supported by this version: answers 422.",
-        parameters=[_in_path(kind), _RUN_ID],
+        parameters=[in_path_of(kind), RUN_ID],
         body=body,
         answers=errors(
             *("401", "403", "413"), _404=f"{kind.capitalize()} not found", _422="Not supported by this version"

@@ -1,0 +1,28 @@
+"""What the descriptions of operations on runs share."""
+
+from typing import Literal
+
+from musterd.http.openapi.core import AGENT_ID, TEAM_ID
+from musterd.http.openapi.described import Schema, in_path
+
+Kind = Literal["team", "agent"]
+
+RUN_ID = in_path("run_id", "The run's id")
+KEY: Schema = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "description": "A key of your own for this request: sent again with it, the request is done once and answered with "
+    "the same run as it then stands. Another request with it is a 409. It is kept as long as the run",
+}
+
+
+def tags_of(kind: Kind) -> tuple[str, ...]:
+    """The tag of the operations on the runs of teams, or of agents."""
+    return (f"{kind.capitalize()}s",)
+
+
+def in_path_of(kind: Kind) -> Schema:
+    """The component's id in the path."""
+    return TEAM_ID if kind == "team" else AGENT_ID

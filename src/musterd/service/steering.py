@@ -1,0 +1,135 @@
+"""Words to a run at work: messages for its agents, and members that are to stop while the others go on."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from musterd.core import clock
+from musterd.core.errors import NotFound
+from musterd.core.records import Caller, Message, RunRow, RunView
+from musterd.engine.embedded import EmbeddedEngine
+from musterd.engine.resources import Resources
+from musterd.specs import Component
+from musterd.store import messages, requests, runs, signals
+from musterd.store.database import Tx
+from musterd.store.requests import Request
+from musterd.team.world import digest
+
+View = Callable[[Component, str, str | None, Caller], Awaitable[RunView]]
+
+LOOK_SECONDS = 0.02
+"""How often a member is looked at that is to stop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentMessage:
+    """What a client says to a run at work.
+
+    :param member_run_id: the member that is to read it; None: the leader.
+    """
+
+    text: str
+    session_id: str | None = None
+    member_run_id: str | None = None
+
+
+class Steering:
+    """Says something to runs at work.
+
+    :param view: finds a run that the caller may see, or raises NotFound.
+    """
+
+    def __init__(self, resources: Resources, engine: EmbeddedEngine, view: View) -> None:
+        self._resources = resources
+        self._engine = engine
+        self._view = view
+
+    async def send(
+        self, component: Component, run_id: str, message: SentMessage, caller: Caller, key: str | None = None
+    ) -> tuple[RunRow, Message, bool]:
+        """Give a run at work, or one of its members, a message that its next model call sees.
+
+        :return: the run, the message, and whether the same request was here before.
+        :raises NotFound: there is no such run that this caller may see, or no such member of it.
+        :raises Conflict: the run, or the member, has ended; or the key was used for another request.
+        """
+        run = (await self._view(component, run_id, message.session_id, caller)).row
+        if run.parent_id is not None:
+            raise NotFound("Run not found")
+        to = run_id
+        if message.member_run_id is not None:
+            member = (await self._view(component, message.member_run_id, run.session_id, caller)).row
+            if member.root_id != run_id:
+                raise NotFound("Run not found")
+            to = member.run_id
+        asked = request_of("message", key, caller, component.kind, component.id, to, message.text)
+        sent, is_replay = await self._send(run_id, to, message.text, caller.user_id or "client", asked)
+        return run, sent, is_replay
+
+    async def messages(self, component: Component, run_id: str, session_id: str, caller: Caller) -> list[Message]:
+        """The messages to a run and its members, oldest first.
+
+        :raises NotFound: there is no such run that this caller may see.
+        """
+        found = await self._view(component, run_id, session_id, caller)
+        return list(await self._resources.database.scan(lambda tx: messages.of_root(tx, found.row.root_id)))
+
+    async def _send(self, root_id: str, run_id: str, text: str, by: str, asked: Request | None) -> tuple[Message, bool]:
+        """Give a run of the tree a message that its next model call sees.
+
+        :param asked: the request under its key; the same one is answered with the same message.
+        :return: the message, and whether the same request was here before.
+        :raises Conflict: the run, or the member, has ended; or the key was used for another request.
+        """
+        message = Message(id=clock.new_id(), run_id=run_id, text=text, sent_by=by, created_at=clock.now())
+
+        async def work(tx: Tx) -> tuple[Message, RunRow | None]:
+            if asked is not None and (kept := await requests.same(tx, asked)):
+                found = [one for one in await messages.of_root(tx, root_id) if one.id == kept["answer"]]
+                return (found or [message])[0], None
+            root = await signals.send(tx, root_id, message)
+            if asked is not None:
+                await requests.keep(tx, asked, root_id, message.created_at, answer=message.id)
+            return message, root
+
+        sent, root = await self._resources.database.write(work)
+        if root is not None:
+            self._engine.signalled(root)
+        return sent, root is None
+
+    async def cancel_member(self, member: RunRow, by: str, asked: Request | None) -> bool:
+        """Have a member stop, and wait a little until it has; its leader learns of it and goes on.
+
+        :return: whether the same request was here before.
+        :raises Conflict: the run has ended, or the key was used for another request.
+        """
+        now, until = clock.now(), clock.monotonic() + self._resources.settings.cancel_wait_seconds
+
+        async def work(tx: Tx) -> RunRow | None:
+            if asked is not None and await requests.same(tx, asked):
+                return None
+            root = await signals.cancel_member(tx, member.root_id, member.run_id, by, now)
+            if asked is not None:
+                await requests.keep(tx, asked, member.run_id, now)
+            return root
+
+        waiter = self._resources.hub.wait_settled_soon(member.root_id)
+        try:
+            root = await self._resources.database.write(work)
+            if root is not None:
+                self._engine.signalled(root)
+            while not await self._has_ended(member.run_id) and (left := until - clock.monotonic()) > 0:
+                await waiter.wait(min(left, LOOK_SECONDS))
+        finally:
+            waiter.close()
+        return root is None
+
+    async def _has_ended(self, run_id: str) -> bool:
+        state = await self._resources.database.read(lambda tx: runs.state_of(tx, run_id))
+        return state is None or state.is_final
+
+
+def request_of(operation: str, key: str | None, caller: Caller, *asked: str) -> Request | None:
+    """The request under its idempotency key, if it has one."""
+    if key is None:
+        return None
+    return Request(caller=caller.label, kind=operation, key=key, fingerprint=digest(*asked))

@@ -1,0 +1,50 @@
+"""Messages to the agents of a run at work: sent at any time, taken by a model call, or by the session's next run."""
+
+from musterd.core.records import Message
+from musterd.store.database import Statement, Tx
+
+ADD = Statement(
+    "message_add",
+    """INSERT INTO run_messages (id, root_id, run_id, text, sent_by, created_at)
+       VALUES (:id, :root, :run_id, :text, :by, :now)""",
+)
+OF_ROOT = Statement(
+    "messages_of_root",
+    """SELECT id, run_id, text, sent_by, created_at, taken_at, taken_path, next_run_id FROM run_messages
+       WHERE root_id = :root ORDER BY created_at, id""",
+)
+TAKE = Statement(
+    "message_take",
+    "UPDATE run_messages SET taken_at = :now, taken_path = :path WHERE id = :id AND taken_at IS NULL",
+)
+BEGAN_NEXT = Statement(
+    "messages_began_next",
+    "UPDATE run_messages SET taken_at = :now, next_run_id = :next WHERE root_id = :root AND taken_at IS NULL",
+)
+
+
+async def add(tx: Tx, root_id: str, message: Message) -> None:
+    """Store a message."""
+    await tx.run(
+        ADD,
+        {
+            "id": message.id,
+            "root": root_id,
+            "run_id": message.run_id,
+            "text": message.text,
+            "by": message.sent_by,
+            "now": message.created_at,
+        },
+    )
+
+
+async def of_root(tx: Tx, root_id: str) -> list[Message]:
+    """The messages to the runs of a tree, oldest first."""
+    return [
+        Message(**{name: row[name] for name in Message.__slots__}) for row in await tx.all(OF_ROOT, {"root": root_id})
+    ]
+
+
+async def take(tx: Tx, message_id: str, path: str, now: float) -> None:
+    """Note that the model call at ``path`` saw a message."""
+    await tx.run(TAKE, {"id": message_id, "path": path, "now": now})

@@ -1,0 +1,90 @@
+"""Words to a run at work: messages for its agents, and members' runs that are to stop.
+
+Each raises the root's ``signals``. The attempt that drives the run notices (it is told, or finds the count higher than
+what it has read), and reads what there is. A message is taken in the transaction of the model call that saw it
+(:mod:`musterd.store.messages`); what no call took begins the session's next run, in the transaction of the end
+(:mod:`musterd.store.follow_ups`).
+"""
+
+from dataclasses import replace
+
+from musterd.core.errors import Conflict
+from musterd.core.records import Message, RunRow
+from musterd.core.states import RunState
+from musterd.store import cancels, lanes, messages
+from musterd.store.database import Statement, Tx
+from musterd.store.rows import RUN_COLUMNS, run_row
+
+SIGNAL = Statement("signals_raise", "UPDATE runs SET signals = signals + 1 WHERE run_id = :root RETURNING signals")
+MEMBER = Statement("signals_member", f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id AND root_id = :root")
+FLAG_MEMBER = Statement(
+    "member_cancel_flag",
+    """UPDATE runs SET cancel_requested_at = :now, cancel_by = :by, version = version + 1
+       WHERE run_id = :run_id AND cancel_requested_at IS NULL""",
+)
+FLAGGED = Statement(
+    "members_flagged",
+    """SELECT run_id FROM runs WHERE root_id = :root AND parent_id IS NOT NULL AND cancel_requested_at IS NOT NULL
+       AND state IN ('running', 'paused')""",
+)
+CLOSE_APPROVALS = Statement(
+    "member_approvals_close",
+    """UPDATE approvals SET state = 'closed' WHERE root_id = :root AND state IN ('pending', 'decided')
+       AND (path = :path OR path LIKE :below)""",
+)
+RESUME = Statement(
+    "run_resume",
+    """UPDATE runs SET state = :state, holder = :holder, expires_at = NULL, version = version + 1
+       WHERE run_id = :run_id AND state = 'paused'""",
+)
+
+
+async def send(tx: Tx, root_id: str, message: Message) -> RunRow:
+    """Store a message for a run that has not ended; the root as it then is.
+
+    :raises Conflict: it has ended, or the member has.
+    """
+    root = await _live_root(tx, root_id)
+    if message.run_id != root_id:
+        await _live_member(tx, root_id, message.run_id)
+    await messages.add(tx, root_id, message)
+    return await _raised(tx, root)
+
+
+async def cancel_member(tx: Tx, root_id: str, run_id: str, by: str, now: float) -> RunRow:
+    """Have one member stop; the root as it then is. One that waits for a person lets its leader go on.
+
+    :raises Conflict: the run or the member has ended.
+    """
+    root = await _live_root(tx, root_id)
+    member = await _live_member(tx, root_id, run_id)
+    await tx.run(FLAG_MEMBER, {"run_id": run_id, "now": now, "by": by})
+    await tx.run(CLOSE_APPROVALS, {"root": root_id, "path": member.path, "below": f"{member.path}/%"})
+    if root.state is RunState.PAUSED:
+        await lanes.come_back(tx, root)
+        await tx.run(RESUME, {"run_id": root_id, "state": root.state.value, "holder": root.holder})
+    return await _raised(tx, root)
+
+
+async def _live_root(tx: Tx, root_id: str) -> RunRow:
+    root = await cancels.lock(tx, root_id)
+    if root is None or root.state.is_final or root.cancel_requested_at is not None:
+        raise Conflict("The run has ended.")
+    return root
+
+
+async def _live_member(tx: Tx, root_id: str, run_id: str) -> RunRow:
+    row = await tx.one(MEMBER, {"root": root_id, "run_id": run_id})
+    if row is None or RunState(row["state"]).is_final:
+        raise Conflict("The member's run has ended.")
+    return run_row(row)
+
+
+async def _raised(tx: Tx, root: RunRow) -> RunRow:
+    row = await tx.one(SIGNAL, {"root": root.run_id})
+    return root if row is None else replace(root, signals=int(row["signals"]))
+
+
+async def flagged(tx: Tx, root_id: str) -> list[str]:
+    """The members at work that are to stop."""
+    return [str(row["run_id"]) for row in await tx.all(FLAGGED, {"root": root_id})]

@@ -1,0 +1,55 @@
+"""Members' runs that may be stopped one by one, while the others go on."""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+
+class MemberStopped(Exception):
+    """Somebody has stopped this member."""
+
+
+class Stops:
+    """Who is to stop, and where members are at work."""
+
+    def __init__(self) -> None:
+        self._stopped: set[str] = set()
+        self._at_work: dict[str, asyncio.Task[object]] = {}
+
+    def stop(self, run_id: str) -> None:
+        """End a member's run where it is; one that has not begun ends when it does."""
+        if run_id in self._stopped:
+            return
+        self._stopped.add(run_id)
+        if (task := self._at_work.get(run_id)) is not None:
+            task.cancel()
+
+    def scope(self, run_id: str) -> "_Scope":
+        """Within it a member is at work."""
+        return _Scope(run_id, self._stopped, self._at_work)
+
+
+class _Scope:
+    """Turns the cancel that :meth:`Stops.stop` makes into :class:`MemberStopped`, and no other one."""
+
+    def __init__(self, run_id: str, stopped: set[str], at_work: "dict[str, asyncio.Task[object]]") -> None:
+        self._run_id, self._stopped, self._at_work = run_id, stopped, at_work
+
+    def __enter__(self) -> Self:
+        if self._run_id in self._stopped:
+            raise MemberStopped
+        task = asyncio.current_task()
+        assert task is not None
+        self._task, self._cancelling = task, task.cancelling()
+        self._at_work[self._run_id] = task
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        del self._at_work[self._run_id]
+        if self._run_id not in self._stopped:
+            return
+        # Only our own cancel is undone; somebody else's, come at the same time, stays a cancel.
+        if self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise MemberStopped from error
