@@ -15,6 +15,7 @@ from bench.measures import MEASURES, Measure
 from bench.profile import Profiler
 from bench.servers import NoFigure, install_peer
 from bench.stores import Postgres, Sqlite
+from bench.teams import TEAMS
 from bench.trial import Bench
 from tests.support.model_server import ModelServer
 
@@ -22,16 +23,21 @@ from tests.support.model_server import ModelServer
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=sys.modules["bench"].__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    known = f"of {', '.join(MEASURES)}; with --durable of {', '.join(DURABLE)}; all by default"
+    groups = f"with --durable of {', '.join(DURABLE)}, with --teams of {', '.join(TEAMS)}"
+    known = f"of {', '.join(MEASURES)}; {groups}; all by default"
     parser.add_argument("names", nargs="*", metavar="NAME", help=known)
     parser.add_argument("--durable", action="store_true", help="durability and scaling, on SQLite and Postgres")
+    parser.add_argument("--teams", action="store_true", help="every mode, and runs that wait for a person")
     parser.add_argument("--scale", type=float, default=1, help="do that share of the work, for a quick look")
     parser.add_argument("--alone", action="store_true", help="without the peer")
     parser.add_argument("--profile", action="store_true", help="musterd alone, sampled by py-spy")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--write-docs", action="store_true", help="rewrite the group's table in docs/performance.md")
     chosen = parser.parse_args()
-    chosen.measures = DURABLE if chosen.durable else MEASURES
+    if chosen.durable and chosen.teams:
+        parser.error("one group at a time: --durable or --teams")
+    chosen.group = "durable" if chosen.durable else "teams" if chosen.teams else ""
+    chosen.measures = DURABLE if chosen.durable else TEAMS if chosen.teams else MEASURES
     if unknown := set(chosen.names) - set(chosen.measures):
         parser.error(f"no such measurement: {', '.join(sorted(unknown))}")
     if chosen.write_docs and (chosen.names or chosen.alone or chosen.profile or chosen.scale != 1):
@@ -81,7 +87,7 @@ def main() -> int:
     if chosen.json:
         write_json(figures, where, chosen.json)
     if chosen.write_docs:
-        group, option = ("bench durable", " --durable") if chosen.durable else ("bench", "")
+        group, option = (f"bench {chosen.group}", f" --{chosen.group}") if chosen.group else ("bench", "")
         write_docs(group, block(figures, f"python -m bench{option} --write-docs", where, load))
     missed = [figure.name for figure in figures if "MISSED" in figure.verdict]
     if missed:

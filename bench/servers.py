@@ -125,9 +125,10 @@ class Musterd(Server):
 
 class Peer(Server):
     name = "agno"
+    app = "bench/peer/app.py"
 
     def command(self) -> list[str]:
-        return [str(PEER_VENV / "bin" / "python"), "bench/peer/app.py", str(self.port)]
+        return [str(PEER_VENV / "bin" / "python"), self.app, str(self.port)]
 
     def surroundings(self) -> dict[str, str]:
         quiet = {"AGNO_TELEMETRY": "false", "PYTHONPATH": ""}

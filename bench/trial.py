@@ -64,9 +64,11 @@ class Bench:
         return max(1, round(count * self.scale))
 
     @asynccontextmanager
-    async def sides(self, environment: Mapping[str, str] | None = None) -> AsyncIterator[list[Side]]:
+    async def sides(
+        self, environment: Mapping[str, str] | None = None, *, ours: type[Musterd] = Musterd, peer: type[Peer] = Peer
+    ) -> AsyncIterator[list[Side]]:
         """Start a fresh server for each side."""
-        kinds: list[type[Server]] = [Musterd, Peer] if self.with_peer else [Musterd]
+        kinds: list[type[Server]] = [ours, peer] if self.with_peer else [ours]
         async with AsyncExitStack() as stack:
             sides = []
             for kind in kinds:

@@ -23,6 +23,7 @@ import uvloop
 
 from musterd.core import clock
 from musterd.models.script import INPUT_TOKENS, OUTPUT_TOKENS, Plan, plan
+from musterd.models.script_tasks import has_task_list
 
 ROOT = Path(__file__).resolve().parents[2]
 USAGE = {
@@ -193,7 +194,9 @@ class Connection(asyncio.Protocol):
     async def chat(self, request: dict[str, Any]) -> None:
         """Answer one chat completion, counted as open until it is answered or its caller is gone."""
         asked, turn = conversation(request["messages"])
-        planned = plan(request["messages"], [])  # no tools: it does nothing of its own accord
+        tools = request.get("tools") or []
+        keeps_list = has_task_list([tool["function"]["name"] for tool in tools])
+        planned = plan(request["messages"], tools if keeps_list else [])  # else it does nothing of its own accord
         number = self.tally.begin(asked, turn)
         try:
             if planned.sleep_seconds:

@@ -1,0 +1,7 @@
+"""Who is in the teams of either side."""
+
+TRIO = ("apples", "pears", "plums")
+BROADCAST_MEMBERS = tuple(f"member-{number}" for number in range(50))
+PLANNERS = ("apples", "pears")
+DEPTH = 4
+"""Teams around the agent: with it five levels."""
