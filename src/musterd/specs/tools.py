@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypedDict, Unpack, overload
 
 from musterd.core.errors import MusterdError
+from musterd.core.jsontypes import JsonObject
 from musterd.specs.places import Place, here, listed, nearest, of_code, wrong
+from musterd.specs.progress import progress_report
 from musterd.specs.signature import Signature, code_of, read_signature
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
@@ -45,6 +47,21 @@ class ToolContext:
     session_state: dict[str, Any]
     dependencies: dict[str, Any]
     metadata: dict[str, Any]
+
+    def progress(self, message: str = "", /, **details: Any) -> None:
+        """Tell readers of the run's stream how far the call is: a ``CustomEvent``, stored like every other event.
+
+        It may be called from the tool's thread. What a call tells is told once, also where a crash cut it off and it
+        is made again: its first report is the first one then, too.
+
+        :param message: what to show.
+        :param details: JSON values that the event carries under their own names.
+        :raises ValueError: a detail has the name of one of the event's own fields, or is no JSON value.
+        """
+        self._told(progress_report(message, details))
+
+    def _told(self, report: JsonObject) -> None:
+        """Take a report; where the tool was called by other code than a run, nobody listens."""
 
 
 class ToolOptions(TypedDict, total=False):

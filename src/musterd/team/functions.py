@@ -15,6 +15,7 @@ from musterd.specs import Tool, ToolContext
 from musterd.team import state
 from musterd.team.assignment import Assignment
 from musterd.team.own import Act, Unfit
+from musterd.team.progress import CallContext, Reports
 from musterd.team.steps import ToolStep
 from musterd.team.world import World, digest
 
@@ -27,10 +28,12 @@ async def call_function(
     """Call a tool; whatever it raises is a result that says so, for the model to read."""
     given = state.copied(run.state)
     context: ToolContext | Act
+    tell = world.teller(run.run_id, path)
+    reports = Reports(tell, {"tool_call_id": call_id, "tool_name": tool.name})
     if tool.is_own:
-        context = Act(run=run, state=given, path=path, tell=world.teller(run.run_id, path))
+        context = Act(run=run, state=given, path=path, tell=tell)
     else:
-        context = _context(world, run, call_id, path, given)
+        context = _context(world, run, call_id, path, given, reports)
     started_at, started = clock.now(), clock.monotonic()
     step_state, is_error, change = StepState.COMPLETED, False, None
     limit = asyncio.timeout(None)
@@ -48,6 +51,8 @@ async def call_function(
         if limit.expired():
             step_state = StepState.UNKNOWN
             result = f"No result after {tool.timeout_seconds} s; whether it took effect is not known."
+    finally:
+        reports.close()
     return ToolStep(
         result=result,
         is_error=is_error,
@@ -58,9 +63,12 @@ async def call_function(
     )
 
 
-def _context(world: World, run: Assignment, call_id: str, path: str, given: JsonObject) -> ToolContext:
+def _context(
+    world: World, run: Assignment, call_id: str, path: str, given: JsonObject, reports: Reports
+) -> ToolContext:
     spec = run.component.spec
-    return ToolContext(
+    return CallContext(
+        reports=reports,
         run_id=run.run_id,
         root_run_id=world.root_id,
         session_id=world.session_id,
