@@ -95,6 +95,10 @@ class MemorySteps:
         self.taken[path] = taken
         return taken
 
+    async def take(self, path: str, fingerprint: str, ask: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
+        """Take, and keep what was taken."""
+        return self.prepared(path, fingerprint, await ask())
+
     async def model(
         self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
     ) -> tuple[ModelAnswer, str]:

@@ -147,6 +147,7 @@ class Attempt:
             dependencies=options.get("dependencies") or {},
             metadata=options.get("metadata") or {},
             call_ids=recovered.call_ids,
+            servers=resources.servers,
         )
         initial = {**(spec.session_state or {}), **found.state, **options.get("session_state", {})}
         assignment = Assignment(

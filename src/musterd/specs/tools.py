@@ -7,13 +7,17 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 from musterd.core.errors import MusterdError
 from musterd.core.jsontypes import JsonObject
+from musterd.specs.methods import MethodTool, is_method
 from musterd.specs.places import Place, here, listed, nearest, of_code, wrong
 from musterd.specs.progress import progress_report
 from musterd.specs.signature import Signature, code_of, read_signature
+
+if TYPE_CHECKING:
+    from musterd.specs.schema_tool import SchemaSignature
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
@@ -106,7 +110,7 @@ class Tool:
     timeout_seconds: float | None = None
     stop_after_tool_call: bool = False
     is_own: bool = field(default=False, repr=False)
-    signature: Signature = field(repr=False)
+    signature: Signature | SchemaSignature = field(repr=False)
     declared_at: Place = field(repr=False)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -151,7 +155,8 @@ def tool(function: Any = None, /, **options: Any) -> Any:
     """Make a function a tool: ``@tool``, or ``@tool(name=…, retry_safe=True, …)``.
 
     The function's type hints make the arguments' schema, its docstring describes it and them (``Args:``).
-    A parameter of type :class:`ToolContext` is filled by musterd.
+    A parameter of type :class:`ToolContext` is filled by musterd. In a class it says the same of a method; an object
+    of the class in ``tools=`` has the tool.
 
     :param name: what the model calls it; default: the function's name.
     :param description: what the model is told; default: the docstring without its sections.
@@ -173,22 +178,21 @@ def tool(function: Any = None, /, **options: Any) -> Any:
     if isinstance(function, str):
         raise wrong(place, "@tool takes its options by name", f"write @tool(name={function!r})")
     if function is None:
-        return functools.partial(_make, place=place, **options)
+        return functools.partial(_declared, place=place, **options)
+    return _declared(function, place=place, **options)
+
+
+def _declared(function: Any, *, place: Place, **options: Any) -> Any:
+    if is_method(function):
+        return MethodTool(function=function, make=functools.partial(_make, place=place, **options))
     return _make(function, place=place, **options)
 
 
-def as_tool(given: Any, label: str, place: Place) -> Tool:
-    """What stands in ``tools=`` of the component called ``label``, as a tool."""
+def as_tool(given: Any, place: Place) -> Tool:
+    """A function in ``tools=`` of the component at ``place``, as a tool."""
     if isinstance(given, Tool):
         return given
-    if inspect.isclass(given) or not callable(given):
-        what = f"{label}: a tool is {'the class' if inspect.isclass(given) else 'a'} {_type_name(given)}"
-        raise wrong(place, what, "list functions in tools=; toolkits, MCP servers and built-in tools come later")
-    return _make(given, place=place)
-
-
-def _type_name(given: Any) -> str:
-    return given.__name__ if inspect.isclass(given) else type(given).__name__
+    return _make(given.function if isinstance(given, MethodTool) else given, place=place)
 
 
 def made_tool(function: Callable[..., Any], context_type: type) -> Tool:

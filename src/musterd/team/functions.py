@@ -12,6 +12,7 @@ from musterd.core import clock, jsontext
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepState
 from musterd.specs import Tool, ToolContext
+from musterd.specs.tool_errors import OutcomeUnknown, ToolFailed
 from musterd.team import state
 from musterd.team.assignment import Assignment
 from musterd.team.own import Act, Unfit
@@ -45,9 +46,11 @@ async def call_function(
     except BaseException as error:
         if isinstance(error, asyncio.CancelledError) and _is_cancelled():
             raise
-        if not isinstance(error, Unfit):
+        if not isinstance(error, Unfit | ToolFailed | OutcomeUnknown):
             log.warning("tool failed", tool=tool.name, run_id=run.run_id, exc_info=error)
         step_state, is_error, result = StepState.FAILED, True, jsontext.storable(_said(error))
+        if isinstance(error, OutcomeUnknown):
+            step_state = StepState.UNKNOWN
         if limit.expired():
             step_state = StepState.UNKNOWN
             result = f"No result after {tool.timeout_seconds} s; whether it took effect is not known."
