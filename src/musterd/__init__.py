@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from musterd.core.settings import Settings
     from musterd.http.app import create_app
-    from musterd.specs import Agent, Budget, MCPServer, Team, Tool, ToolContext, Toolkit, tool
+    from musterd.specs import (
+        Agent,
+        Budget,
+        MCPServer,
+        OutcomeUnknown,
+        RetryTool,
+        Team,
+        Tool,
+        ToolContext,
+        Toolkit,
+        tool,
+    )
 
 __version__ = "0.1.0"
 
@@ -18,6 +29,8 @@ __all__ = [
     "Agent",
     "Budget",
     "MCPServer",
+    "OutcomeUnknown",
+    "RetryTool",
     "Settings",
     "Team",
     "Tool",
@@ -32,6 +45,8 @@ _HOMES = {
     "Agent": "musterd.specs",
     "Budget": "musterd.specs",
     "MCPServer": "musterd.specs",
+    "OutcomeUnknown": "musterd.specs",
+    "RetryTool": "musterd.specs",
     "Settings": "musterd.core.settings",
     "Team": "musterd.specs",
     "Tool": "musterd.specs",

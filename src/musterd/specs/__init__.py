@@ -15,6 +15,7 @@ from musterd.specs.loading import load
 from musterd.specs.mcp_server import MCPServer
 from musterd.specs.registry import Registry
 from musterd.specs.team import Team
+from musterd.specs.tool_errors import OutcomeUnknown, RetryTool
 from musterd.specs.tool_list import ToolFactory, ToolSource
 from musterd.specs.toolkit import Toolkit
 from musterd.specs.tools import Tool, ToolArgumentsInvalid, ToolContext, tool
@@ -24,7 +25,9 @@ __all__ = [
     "Budget",
     "Component",
     "MCPServer",
+    "OutcomeUnknown",
     "Registry",
+    "RetryTool",
     "Team",
     "Tool",
     "ToolArgumentsInvalid",

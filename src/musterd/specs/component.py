@@ -158,4 +158,7 @@ def _hash(
         "mode": spec.mode if isinstance(spec, Team) else None,
         "members": [member.definition_hash for member in members],
     }
+    if spec.tool_sources or spec.tool_instructions:
+        sources = [getattr(source, "known_as", "tools=") for source in spec.tool_sources]
+        definition["tool_sources"] = [sources, list(spec.tool_instructions)]
     return hashlib.sha256(jsontext.canonical(definition).encode("utf-8", "surrogatepass")).hexdigest()

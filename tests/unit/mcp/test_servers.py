@@ -1,5 +1,6 @@
 """Servers of tools: what they offer and answer, what becomes of a call whose server dies, and the way back."""
 
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -182,3 +183,9 @@ async def test_waits_get_longer_and_an_answer_ends_them(monkeypatch: pytest.Monk
         waits.append(connection._not_before - at)
         at = connection._not_before
     assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30]
+
+
+def test_a_server_without_mcp_servers_does_not_import_the_sdk() -> None:
+    probe = "import sys, musterd.http.app; print('mcp' in sys.modules, 'musterd.mcp' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
