@@ -53,9 +53,12 @@ def read_tools(declared: Sequence[Any] | Callable[..., Any], label: str, place: 
     for given in declared:
         if isinstance(given, MCPServer):
             sources.append(given)
-        else:
-            tools += tools_in(given, label, place)
-        told.append(given.instructions if isinstance(given, MCPServer | Toolkit) else None)
+            told.append(given.instructions)
+            continue
+        found = tools_in(given, label, place)
+        tools += found
+        told.append(getattr(given, "instructions", None) if _is_toolkit(given) else None)
+        told += [tool.instructions for tool in found]
     return ToolList(tools=tuple(tools), sources=tuple(sources), instructions=_each_once(told))
 
 
@@ -66,6 +69,10 @@ def _factory(function: Callable[..., Any], label: str, place: Place) -> ToolFact
         what = f"{label}: 'tools' is a function that takes '{takes[0]}'"
         raise wrong(place, what, f"list it: tools=[{name}]; one that gives a run's tools takes `context` or nothing")
     return ToolFactory(function=function)
+
+
+def _is_toolkit(given: Any) -> bool:
+    return isinstance(given, Toolkit) or (isinstance(given, type) and issubclass(given, Toolkit))
 
 
 def _each_once(texts: Iterable[str | None]) -> tuple[str, ...]:

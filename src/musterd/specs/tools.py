@@ -15,6 +15,7 @@ from musterd.specs.methods import MethodTool, is_method
 from musterd.specs.places import Place, here, listed, nearest, of_code, wrong
 from musterd.specs.progress import progress_report
 from musterd.specs.signature import Signature, code_of, read_signature
+from musterd.specs.tool_extras import KeptResults, check_extras
 
 if TYPE_CHECKING:
     from musterd.specs.schema_tool import SchemaSignature
@@ -80,6 +81,14 @@ class ToolOptions(TypedDict, total=False):
     retry_safe: bool
     timeout_seconds: float | None
     stop_after_tool_call: bool
+    show_result: bool
+    instructions: str | None
+    retries: int
+    cache_results: bool
+    cache_ttl: float
+    pre_hook: Callable[..., Any] | None
+    post_hook: Callable[..., Any] | None
+    tool_hooks: Sequence[Callable[..., Any]] | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,6 +103,13 @@ class Tool:
     :param retry_safe: may be called again, with the same key, when a crash left its outcome unknown.
     :param timeout_seconds: longest time of one call, in seconds; None: as long as the run may take.
     :param stop_after_tool_call: its result ends the run as the answer.
+    :param show_result: its result is part of the answer, as well as told to the model.
+    :param instructions: how to use it: part of the system message.
+    :param retries: how often it is called again when it fails.
+    :param kept_results: where results are kept; None: every call is made.
+    :param pre_hook: called before each call, which is not made where it raises.
+    :param post_hook: called after each call, with what came of it.
+    :param tool_hooks: stand around each call, the first one outermost.
     :param is_own: it belongs to the loop.
     """
 
@@ -109,6 +125,13 @@ class Tool:
     retry_safe: bool = False
     timeout_seconds: float | None = None
     stop_after_tool_call: bool = False
+    show_result: bool = False
+    instructions: str | None = field(default=None, repr=False)
+    retries: int = 0
+    kept_results: KeptResults | None = field(default=None, repr=False)
+    pre_hook: Callable[..., Any] | None = field(default=None, repr=False)
+    post_hook: Callable[..., Any] | None = field(default=None, repr=False)
+    tool_hooks: tuple[Callable[..., Any], ...] = field(default=(), repr=False)
     is_own: bool = field(default=False, repr=False)
     signature: Signature | SchemaSignature = field(repr=False)
     declared_at: Place = field(repr=False)
@@ -167,6 +190,16 @@ def tool(function: Any = None, /, **options: Any) -> Any:
     :param retry_safe: may be called again when a crash left its outcome unknown.
     :param timeout_seconds: longest time of one call, in seconds.
     :param stop_after_tool_call: its result ends the run as the answer.
+    :param show_result: its result is part of the answer, as well as told to the model.
+    :param instructions: how to use it: part of the system message.
+    :param retries: how often it is called again, under the same key, when it fails: where it is ``retry_safe``,
+        whatever it raises; else only where it raises :class:`musterd.RetryTool`, which says that nothing was done.
+    :param cache_results: whether an equal call is answered with the result of an earlier one, in this process. Of a
+        tool that takes a :class:`ToolContext`, calls of other users and sessions are not equal.
+    :param cache_ttl: for how long, in seconds; default: an hour.
+    :param pre_hook: called before each call, which is not made where it raises.
+    :param post_hook: called after each call, with what came of it.
+    :param tool_hooks: functions around each call: each is given the next one, and gives the result.
     :raises DeclarationError: the function cannot be a tool; one line says where and what to do.
     """
     place = here()
@@ -247,4 +280,4 @@ def _checked_flags(name: str, options: dict[str, Any], signature: Signature, pla
     seconds = flags.get("timeout_seconds")
     if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
         raise wrong(place, f"tool '{name}': timeout_seconds is {seconds!r}", "give it seconds above 0")
-    return flags
+    return check_extras(name, flags, place)

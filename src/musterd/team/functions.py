@@ -14,6 +14,7 @@ from musterd.core.records import StepState
 from musterd.specs import Tool, ToolContext
 from musterd.specs.tool_errors import OutcomeUnknown, ToolFailed
 from musterd.team import state
+from musterd.team.around import call_around, is_surrounded
 from musterd.team.assignment import Assignment
 from musterd.team.own import Act, Unfit
 from musterd.team.progress import CallContext, Reports
@@ -40,7 +41,7 @@ async def call_function(
     limit = asyncio.timeout(None)
     try:
         async with limit:
-            result = jsontext.storable(as_text(await _call(world, tool, arguments, context, limit)))
+            result = jsontext.storable(as_text(await _answer(world, run, tool, arguments, context, limit)))
         change = state.delta(run.state, given)
         jsontext.dumps(change)  # what it left in the state must be JSON, or the tool failed
     except BaseException as error:
@@ -82,6 +83,22 @@ def _context(
         session_state=given,
         dependencies={**(spec.dependencies or {}), **world.dependencies},
         metadata={**(spec.metadata or {}), **world.metadata},
+    )
+
+
+async def _answer(
+    world: World,
+    run: Assignment,
+    tool: Tool,
+    arguments: JsonObject,
+    context: ToolContext | Act,
+    limit: asyncio.Timeout,
+) -> Json:
+    """Call the function, with what stands around it."""
+    if isinstance(context, Act) or not is_surrounded(run, tool):
+        return await _call(world, tool, arguments, context, limit)
+    return await call_around(
+        run, tool, arguments, context, lambda given: _call(world, tool, given, context, limit), as_text
     )
 
 
