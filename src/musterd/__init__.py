@@ -10,19 +10,48 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from musterd.core.settings import Settings
     from musterd.http.app import create_app
-    from musterd.specs import Agent, Budget, Team, Tool, ToolContext, tool
+    from musterd.specs import (
+        Agent,
+        Budget,
+        MCPServer,
+        OutcomeUnknown,
+        RetryTool,
+        Team,
+        Tool,
+        ToolContext,
+        Toolkit,
+        tool,
+    )
 
 __version__ = "0.1.0"
 
-__all__ = ["Agent", "Budget", "Settings", "Team", "Tool", "ToolContext", "__version__", "create_app", "tool"]
+__all__ = [
+    "Agent",
+    "Budget",
+    "MCPServer",
+    "OutcomeUnknown",
+    "RetryTool",
+    "Settings",
+    "Team",
+    "Tool",
+    "ToolContext",
+    "Toolkit",
+    "__version__",
+    "create_app",
+    "tool",
+]
 
 _HOMES = {
     "Agent": "musterd.specs",
     "Budget": "musterd.specs",
+    "MCPServer": "musterd.specs",
+    "OutcomeUnknown": "musterd.specs",
+    "RetryTool": "musterd.specs",
     "Settings": "musterd.core.settings",
     "Team": "musterd.specs",
     "Tool": "musterd.specs",
     "ToolContext": "musterd.specs",
+    "Toolkit": "musterd.specs",
     "create_app": "musterd.http.app",
     "tool": "musterd.specs",
 }

@@ -33,6 +33,7 @@ class EventKind(StrEnum):
     TASK_STATE_UPDATED = "task_state_updated"  # task_summary, goal_complete, tasks: [task]
     TASK_CREATED = "task_created"  # task_id, title, description, assignee, status, dependencies
     TASK_UPDATED = "task_updated"  # task_id, title, status, previous_status, assignee, result
+    CUSTOM = "custom"  # tool_call_id, tool_name, content, and what else the tool told
 
 
 END_EVENTS = frozenset({EventKind.RUN_COMPLETED, EventKind.RUN_ERROR, EventKind.RUN_CANCELLED, EventKind.RUN_PAUSED})

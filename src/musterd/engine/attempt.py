@@ -163,6 +163,7 @@ class Attempt:
             metadata=options.get("metadata") or {},
             call_ids=recovered.call_ids,
             stops=self._stops,
+            servers=resources.servers,
         )
         initial = {**(spec.session_state or {}), **found.state, **options.get("session_state", {})}
         assignment = Assignment(

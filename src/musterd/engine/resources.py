@@ -8,6 +8,7 @@ from musterd.core.settings import Settings
 from musterd.engine.hub import Hub
 from musterd.specs import Component, Registry
 from musterd.store.database import Database
+from musterd.team.run_tools import ToolServers
 from musterd.team.world import Models
 
 
@@ -16,6 +17,7 @@ class Resources:
     """What attempts share in one process.
 
     :param threads: where tools that are plain functions run.
+    :param servers: the MCP servers whose tools runs have.
     """
 
     database: Database
@@ -24,6 +26,7 @@ class Resources:
     models: Models
     settings: Settings
     threads: Executor
+    servers: ToolServers | None = None
 
     def component(self, kind: ComponentKind, component_id: str) -> Component | None:
         """The served component of this kind and id."""

@@ -12,12 +12,13 @@ from musterd.engine.embedded import Duties, EmbeddedEngine, component_key
 from musterd.engine.hub import Hub
 from musterd.engine.resources import Resources
 from musterd.engine.threads import DaemonThreads
+from musterd.mcp import Servers
 from musterd.models import resolve
 from musterd.models.call import ModelCaller
 from musterd.models.names import ModelInfo, describe
 from musterd.service.runs import RunService
 from musterd.service.sessions import SessionService
-from musterd.specs import Component, Registry
+from musterd.specs import Component, MCPServer, Registry
 from musterd.store.open import open_database
 from musterd.team.world import Models
 from musterd.wire.components import ServerCard
@@ -43,6 +44,7 @@ class Server:
             auth_mode="security_key" if settings.security_key else "none",
         )
         self.database = open_database(settings.db, connections=settings.db_connections, prepares=settings.db_prepares)
+        self._servers = Servers()
         self._threads = DaemonThreads(settings.tool_threads, "musterd-tool")
         self.hub = Hub(settings.stream_buffer_bytes)
         self._described: dict[Component, ModelInfo] = {}
@@ -58,9 +60,11 @@ class Server:
             ),
             settings=settings,
             threads=self._threads,
+            servers=self._servers,
         )
         for component in self.components():
             self._check_model(component)
+            self._check_servers(component)
         self.engine = EmbeddedEngine(resources, self.database.locks(), duties)
         self.runs = RunService(resources, self.engine)
         self.sessions = SessionService(resources, self.engine, self.runs)
@@ -77,6 +81,7 @@ class Server:
         finally:
             self.begin_stop()
             await self.engine.stop()
+            await self._servers.close()
             await self.database.close()
             await resolve.close(self.settings)
             self._threads.shutdown()
@@ -87,6 +92,11 @@ class Server:
         :raises StartError: the database cannot be used, in words.
         """
         self.database.upgrade()
+
+    def _check_servers(self, component: Component) -> None:
+        for source in component.spec.tool_sources:
+            if isinstance(source, MCPServer):
+                self._servers.check(source)
 
     def _check_model(self, component: Component) -> None:
         try:

@@ -12,19 +12,29 @@ from musterd.specs.agent import Agent
 from musterd.specs.budget import Budget
 from musterd.specs.component import Component, named_schema, unsupported
 from musterd.specs.loading import load
+from musterd.specs.mcp_server import MCPServer
 from musterd.specs.registry import Registry
 from musterd.specs.team import Team
+from musterd.specs.tool_errors import OutcomeUnknown, RetryTool
+from musterd.specs.tool_list import ToolFactory, ToolSource
+from musterd.specs.toolkit import Toolkit
 from musterd.specs.tools import Tool, ToolArgumentsInvalid, ToolContext, tool
 
 __all__ = [
     "Agent",
     "Budget",
     "Component",
+    "MCPServer",
+    "OutcomeUnknown",
     "Registry",
+    "RetryTool",
     "Team",
     "Tool",
     "ToolArgumentsInvalid",
     "ToolContext",
+    "ToolFactory",
+    "ToolSource",
+    "Toolkit",
     "load",
     "named_schema",
     "tool",

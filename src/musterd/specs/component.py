@@ -65,7 +65,7 @@ def unsupported(component: Component) -> list[str]:
 
 def build(spec: Agent | Team, model: str | Model, members: tuple[Component, ...], depth: int) -> Component:
     """The component of ``spec`` with what its place gives it."""
-    tools = tuple(tool for tool in spec.tools if isinstance(tool, Tool))
+    tools = spec.listed_tools
     schema = _output_schema(spec)
     return Component(
         kind="team" if isinstance(spec, Team) else "agent",
@@ -142,8 +142,7 @@ def _hash(
             [getattr(tool, flag) for flag in _PERSON],
             tool.retry_safe,
         ]
-        for tool in spec.tools
-        if isinstance(tool, Tool)
+        for tool in spec.listed_tools
     ]
     definition = {
         "kind": spec.kind,
@@ -159,4 +158,7 @@ def _hash(
         "mode": spec.mode if isinstance(spec, Team) else None,
         "members": [member.definition_hash for member in members],
     }
+    if spec.tool_sources or spec.tool_instructions:
+        sources = [getattr(source, "known_as", "tools=") for source in spec.tool_sources]
+        definition["tool_sources"] = [sources, list(spec.tool_instructions)]
     return hashlib.sha256(jsontext.canonical(definition).encode("utf-8", "surrogatepass")).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ from musterd.specs.knowledge_options import KnowledgeOptions
 from musterd.specs.options import (
     COUNT,
     FLAG,
-    LIST,
     MODEL,
     OBJECT,
     ON_UNKNOWN,
@@ -22,6 +21,7 @@ from musterd.specs.options import (
     SCHEMA,
     TEXT,
     TEXTS,
+    TOOLS,
     Declared,
     Kind,
     about,
@@ -32,8 +32,9 @@ from musterd.specs.prompt_options import PromptOptions
 from musterd.specs.reasoning_options import ReasoningOptions
 from musterd.specs.removed import REMOVED
 from musterd.specs.session_options import SessionOptions
+from musterd.specs.tool_list import ToolSource, read_tools
 from musterd.specs.tool_options import ToolCallOptions
-from musterd.specs.tools import Tool, as_tool
+from musterd.specs.tools import Tool
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -84,8 +85,13 @@ class Declaration(
             "`provider:name`, `local` or `scripted`, in Python also a pydantic-ai Model; else its leader's.",
         ),
     )
-    tools: Sequence[Tool | Callable[..., Any]] = field(
-        default=(), metadata=about(LIST, "What its model may call: functions (in YAML `pkg.mod:function`).")
+    tools: Any = field(
+        default=(),
+        metadata=about(
+            TOOLS,
+            "What its model may call: functions and toolkits (in YAML `pkg.mod:name`), MCP servers (in YAML "
+            "`mcp: {…}`); or a function that gives such a list for each run.",
+        ),
     )
     output_schema: type[BaseModel] | Mapping[str, Any] | None = field(
         default=None,
@@ -128,6 +134,8 @@ class Declaration(
         metadata=about(_BUDGET, "What one run may use: `tokens`, `cost_usd`, `seconds`.", later=True),
     )
     declared_at: Place = field(default_factory=here, init=False)
+    tool_sources: tuple[ToolSource, ...] = field(default=(), init=False)
+    tool_instructions: tuple[str, ...] = field(default=(), init=False)
 
     def __post_init__(self) -> None:
         """Check what is given and bring it to its stored form: an id, tuples, tools."""
@@ -135,7 +143,10 @@ class Declaration(
         self._keep("id", self._own_id())
         if self.instructions is not None and not isinstance(self.instructions, str):
             self._keep("instructions", tuple(self.instructions))
-        self._keep("tools", tuple(as_tool(given, self.label, self.declared_at) for given in self.tools))
+        found = read_tools(self.tools, self.label, self.declared_at)
+        self._keep("tools", found.tools)
+        self._keep("tool_sources", found.sources)
+        self._keep("tool_instructions", found.instructions)
         self._check_tools(self.reserved_tool_names)
 
     def __repr__(self) -> str:
@@ -152,6 +163,12 @@ class Declaration(
         """Names that its tools must not have."""
         return _DELEGATION
 
+    @property
+    def listed_tools(self) -> tuple[Tool, ...]:
+        """The tools that are known before a run begins."""
+        given = () if callable(self.tools) else self.tools
+        return tuple(tool for tool in given if isinstance(tool, Tool))
+
     def _keep(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
 
@@ -166,8 +183,7 @@ class Declaration(
 
     def _check_tools(self, reserved: frozenset[str]) -> None:
         seen: set[str] = set()
-        for declared in self.tools:
-            assert isinstance(declared, Tool)
+        for declared in self.listed_tools:
             if declared.name in reserved:
                 what = f"{self.label}: the tool name '{declared.name}' belongs to musterd"
                 raise wrong(declared.declared_at, what, 'give the tool another: @tool(name="…")')

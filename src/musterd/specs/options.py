@@ -71,6 +71,11 @@ SCHEMA = Kind(
     yaml=str | dict[str, Any],
 )
 LIST = Kind(words="a list", accepts=lambda value: isinstance(value, list | tuple), yaml=list[str])
+TOOLS = Kind(
+    words="a list, or a function that gives one",
+    accepts=lambda value: isinstance(value, list | tuple) or (callable(value) and not isinstance(value, type)),
+    yaml=list[str],
+)
 MODE = _one_of("coordinate", "route", "broadcast", "tasks")
 ON_UNKNOWN = _one_of("pause", "retry", "fail")
 ON_BUSY = _one_of("enqueue", "reject", "interrupt", "parallel")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from musterd.specs.agent import Agent
+from musterd.specs.mcp_server import MCPServer
 from musterd.specs.options import is_late, options_of
 from musterd.specs.removed import REMOVED
 from musterd.specs.team import Team
@@ -42,7 +43,8 @@ def _table(name: str) -> Iterator[str]:
         yield "|---|---|"
         yield from (f"| `{field}` | {cure} |" for field, cure in REMOVED.items())
         return
-    options = shared if name.startswith("shared") else only_teams
+    others = {"mcp": options_of(MCPServer)}
+    options = others.get(name) or (shared if name.startswith("shared") else only_teams)
     yield "| field | default | YAML | meaning |"
     yield "|---|---|---|---|"
     for key, found in options.items():

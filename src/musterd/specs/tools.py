@@ -7,11 +7,18 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 from musterd.core.errors import MusterdError
+from musterd.core.jsontypes import JsonObject
+from musterd.specs.methods import MethodTool, is_method
 from musterd.specs.places import Place, here, listed, nearest, of_code, wrong
+from musterd.specs.progress import progress_report
 from musterd.specs.signature import Signature, code_of, read_signature
+from musterd.specs.tool_extras import KeptResults, check_extras
+
+if TYPE_CHECKING:
+    from musterd.specs.schema_tool import SchemaSignature
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
@@ -46,6 +53,21 @@ class ToolContext:
     dependencies: dict[str, Any]
     metadata: dict[str, Any]
 
+    def progress(self, message: str = "", /, **details: Any) -> None:
+        """Tell readers of the run's stream how far the call is: a ``CustomEvent``, stored like every other event.
+
+        It may be called from the tool's thread. What a call tells is told once, also where a crash cut it off and it
+        is made again: its first report is the first one then, too.
+
+        :param message: what to show.
+        :param details: JSON values that the event carries under their own names.
+        :raises ValueError: a detail has the name of one of the event's own fields, or is no JSON value.
+        """
+        self._told(progress_report(message, details))
+
+    def _told(self, report: JsonObject) -> None:
+        """Take a report; where the tool was called by other code than a run, nobody listens."""
+
 
 class ToolOptions(TypedDict, total=False):
     """What :func:`tool` takes beside the function."""
@@ -59,6 +81,14 @@ class ToolOptions(TypedDict, total=False):
     retry_safe: bool
     timeout_seconds: float | None
     stop_after_tool_call: bool
+    show_result: bool
+    instructions: str | None
+    retries: int
+    cache_results: bool
+    cache_ttl: float
+    pre_hook: Callable[..., Any] | None
+    post_hook: Callable[..., Any] | None
+    tool_hooks: Sequence[Callable[..., Any]] | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,6 +103,13 @@ class Tool:
     :param retry_safe: may be called again, with the same key, when a crash left its outcome unknown.
     :param timeout_seconds: longest time of one call, in seconds; None: as long as the run may take.
     :param stop_after_tool_call: its result ends the run as the answer.
+    :param show_result: its result is part of the answer, as well as told to the model.
+    :param instructions: how to use it: part of the system message.
+    :param retries: how often it is called again when it fails.
+    :param kept_results: where results are kept; None: every call is made.
+    :param pre_hook: called before each call, which is not made where it raises.
+    :param post_hook: called after each call, with what came of it.
+    :param tool_hooks: stand around each call, the first one outermost.
     :param is_own: it belongs to the loop.
     """
 
@@ -88,8 +125,15 @@ class Tool:
     retry_safe: bool = False
     timeout_seconds: float | None = None
     stop_after_tool_call: bool = False
+    show_result: bool = False
+    instructions: str | None = field(default=None, repr=False)
+    retries: int = 0
+    kept_results: KeptResults | None = field(default=None, repr=False)
+    pre_hook: Callable[..., Any] | None = field(default=None, repr=False)
+    post_hook: Callable[..., Any] | None = field(default=None, repr=False)
+    tool_hooks: tuple[Callable[..., Any], ...] = field(default=(), repr=False)
     is_own: bool = field(default=False, repr=False)
-    signature: Signature = field(repr=False)
+    signature: Signature | SchemaSignature = field(repr=False)
     declared_at: Place = field(repr=False)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -134,7 +178,8 @@ def tool(function: Any = None, /, **options: Any) -> Any:
     """Make a function a tool: ``@tool``, or ``@tool(name=…, retry_safe=True, …)``.
 
     The function's type hints make the arguments' schema, its docstring describes it and them (``Args:``).
-    A parameter of type :class:`ToolContext` is filled by musterd.
+    A parameter of type :class:`ToolContext` is filled by musterd. In a class it says the same of a method; an object
+    of the class in ``tools=`` has the tool.
 
     :param name: what the model calls it; default: the function's name.
     :param description: what the model is told; default: the docstring without its sections.
@@ -145,6 +190,16 @@ def tool(function: Any = None, /, **options: Any) -> Any:
     :param retry_safe: may be called again when a crash left its outcome unknown.
     :param timeout_seconds: longest time of one call, in seconds.
     :param stop_after_tool_call: its result ends the run as the answer.
+    :param show_result: its result is part of the answer, as well as told to the model.
+    :param instructions: how to use it: part of the system message.
+    :param retries: how often it is called again, under the same key, when it fails: where it is ``retry_safe``,
+        whatever it raises; else only where it raises :class:`musterd.RetryTool`, which says that nothing was done.
+    :param cache_results: whether an equal call is answered with the result of an earlier one, in this process. Of a
+        tool that takes a :class:`ToolContext`, calls of other users and sessions are not equal.
+    :param cache_ttl: for how long, in seconds; default: an hour.
+    :param pre_hook: called before each call, which is not made where it raises.
+    :param post_hook: called after each call, with what came of it.
+    :param tool_hooks: functions around each call: each is given the next one, and gives the result.
     :raises DeclarationError: the function cannot be a tool; one line says where and what to do.
     """
     place = here()
@@ -156,22 +211,21 @@ def tool(function: Any = None, /, **options: Any) -> Any:
     if isinstance(function, str):
         raise wrong(place, "@tool takes its options by name", f"write @tool(name={function!r})")
     if function is None:
-        return functools.partial(_make, place=place, **options)
+        return functools.partial(_declared, place=place, **options)
+    return _declared(function, place=place, **options)
+
+
+def _declared(function: Any, *, place: Place, **options: Any) -> Any:
+    if is_method(function):
+        return MethodTool(function=function, make=functools.partial(_make, place=place, **options))
     return _make(function, place=place, **options)
 
 
-def as_tool(given: Any, label: str, place: Place) -> Tool:
-    """What stands in ``tools=`` of the component called ``label``, as a tool."""
+def as_tool(given: Any, place: Place) -> Tool:
+    """A function in ``tools=`` of the component at ``place``, as a tool."""
     if isinstance(given, Tool):
         return given
-    if inspect.isclass(given) or not callable(given):
-        what = f"{label}: a tool is {'the class' if inspect.isclass(given) else 'a'} {_type_name(given)}"
-        raise wrong(place, what, "list functions in tools=; toolkits, MCP servers and built-in tools come later")
-    return _make(given, place=place)
-
-
-def _type_name(given: Any) -> str:
-    return given.__name__ if inspect.isclass(given) else type(given).__name__
+    return _make(given.function if isinstance(given, MethodTool) else given, place=place)
 
 
 def made_tool(function: Callable[..., Any], context_type: type) -> Tool:
@@ -226,4 +280,4 @@ def _checked_flags(name: str, options: dict[str, Any], signature: Signature, pla
     seconds = flags.get("timeout_seconds")
     if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
         raise wrong(place, f"tool '{name}': timeout_seconds is {seconds!r}", "give it seconds above 0")
-    return flags
+    return check_extras(name, flags, place)

@@ -2,16 +2,19 @@
 
 import functools
 from types import GenericAlias
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
 
 from musterd.specs.agent import Agent
 from musterd.specs.budget import Budget
+from musterd.specs.mcp_server import MCPServer
 from musterd.specs.options import options_of
 from musterd.specs.signature import schema_writer
 from musterd.specs.team import Team
 
+PATH, SERVER = "(path)", "(server)"
+"""How the form tells the entries of ``tools:`` apart; parts of an error's location that stand for no place."""
 SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -35,8 +38,9 @@ def entry_of(cls: type, **more: Any) -> type[Entry]:
 def file_form() -> type[Entry]:
     """The whole file."""
     budget = entry_of(Budget)
-    agents: Any = GenericAlias(list, (entry_of(Agent, budget=budget),))
-    teams: Any = GenericAlias(list, (entry_of(Team, budget=budget),))
+    tools = _tools()
+    agents: Any = GenericAlias(list, (entry_of(Agent, budget=budget, tools=tools),))
+    teams: Any = GenericAlias(list, (entry_of(Team, budget=budget, tools=tools),))
     form: type[Entry] = create_model(
         "TeamsFile",
         __base__=Entry,
@@ -46,6 +50,22 @@ def file_form() -> type[Entry]:
         teams=(teams | None, Field(None, description="Teams; members are named by id.")),
     )
     return form
+
+
+def _tools() -> Any:
+    """What stands in ``tools:``: import paths, and MCP servers."""
+    entry = create_model(
+        "MCP",
+        __base__=Entry,
+        __doc__="An MCP server among the tools.",
+        mcp=(entry_of(MCPServer), Field(description="The server.")),
+    )
+    either = Annotated[Annotated[str, Tag(PATH)] | Annotated[entry, Tag(SERVER)], Discriminator(_tag)]  # type: ignore[valid-type]
+    return GenericAlias(list, (either,))
+
+
+def _tag(value: Any) -> str:
+    return PATH if isinstance(value, str) else SERVER
 
 
 def json_schema() -> dict[str, Any]:

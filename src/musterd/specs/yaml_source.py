@@ -11,17 +11,19 @@ from musterd.core.errors import DeclarationError
 from musterd.specs.agent import Agent
 from musterd.specs.budget import Budget
 from musterd.specs.declaration import id_from_name
+from musterd.specs.mcp_server import MCPServer
 from musterd.specs.options import is_output_schema, options_of
 from musterd.specs.places import listed, nearest, standing_at, wrong
 from musterd.specs.python_source import import_object
 from musterd.specs.registry import Registry
 from musterd.specs.team import Team
 from musterd.specs.yaml_document import Document, read
-from musterd.specs.yaml_schema import file_form
+from musterd.specs.yaml_schema import PATH, SERVER, file_form
 
 Location = tuple[str | int, ...]
 
 _MCP = frozenset({"mcp", "mcp_servers", "mcp_tools"})
+_TOOL_TAGS = frozenset({PATH, SERVER})
 
 
 def load_yaml(path: Path, environment: Mapping[str, str] | None = None) -> Registry:
@@ -100,9 +102,7 @@ class _Building:
         """What the entry says, with imported objects in place of their paths."""
         given = {name: getattr(entry, name) for name in entry.model_fields_set}
         if given.get("tools") is not None:
-            given["tools"] = [
-                self._imported(path, (*location, "tools", index)) for index, path in enumerate(given["tools"])
-            ]
+            given["tools"] = [self._tool(one, (*location, "tools", at)) for at, one in enumerate(given["tools"])]
         if isinstance(schema := given.get("output_schema"), str):
             at = (*location, "output_schema")
             given["output_schema"] = self._imported(schema, at)
@@ -113,6 +113,12 @@ class _Building:
                 given["budget"] = Budget(**given["budget"].model_dump(exclude_unset=True))
         return given
 
+    def _tool(self, given: Any, location: Location) -> Any:
+        if isinstance(given, str):
+            return self._imported(given, location)
+        with standing_at(self.document.place((*location, "mcp"))):
+            return MCPServer(**given.mcp.model_dump(exclude_unset=True))
+
     def _imported(self, path: str, location: Location) -> Any:
         try:
             return import_object(path, self.document.path.parent)
@@ -121,7 +127,7 @@ class _Building:
 
 
 def _refuse_mcp(document: Document) -> None:
-    """Say that MCP servers come later, rather than that a field is unknown."""
+    """Say where MCP servers stand, rather than that a field is unknown."""
     value = document.value
     if not isinstance(value, dict):
         raise wrong(document.place(()), "the file is no mapping", "declare `agents:` and `teams:` at its top")
@@ -129,21 +135,18 @@ def _refuse_mcp(document: Document) -> None:
     for kind in ("agents", "teams"):
         for index, entry in enumerate(value.get(kind) or () if isinstance(value.get(kind), list) else ()):
             places.append(((kind, index), entry))
-            tools = entry.get("tools") if isinstance(entry, dict) else None
-            for number, given in enumerate(tools if isinstance(tools, list) else ()):
-                places.append(((kind, index, "tools", number), given))
     for location, found in places:
         for key in _MCP.intersection(found if isinstance(found, dict) else ()):
-            what = f"MCP servers ('{key}') are not supported yet"
-            raise wrong(document.place((*location, key)), what, "use tools by import path: pkg.mod:function")
+            cure = "list each server under `tools:` as `- mcp: {command: …}` or `- mcp: {url: …}`"
+            raise wrong(document.place((*location, key)), f"MCP servers do not stand in '{key}'", cure)
 
 
 def _explained(document: Document, error: ValidationError) -> DeclarationError:
     """The first thing that is wrong in the file, with its line."""
-    found = min(error.errors(include_url=False), key=lambda one: document.place(one["loc"]).line or 0)
-    location = found["loc"]
+    found = min(error.errors(include_url=False), key=lambda one: document.place(_place_of(one["loc"])).line or 0)
+    location = _place_of(found["loc"])
     place = document.place(location)
-    who = _who(document.value, location)
+    who = "this MCP server" if _is_server(location) else _who(document.value, location)
     name = str(location[-1]) if location else "the file"
     if found["type"] == "extra_forbidden":
         return wrong(place, f"{who} has no field '{name}'", _cure(location, name))
@@ -151,6 +154,10 @@ def _explained(document: Document, error: ValidationError) -> DeclarationError:
         return wrong(place, f"{who} has no '{name}'", f"add `{name}:`")
     field_name = next((part for part in reversed(location) if part in _known(location)), name)
     return wrong(place, f"{who}: '{field_name}' is not right", f"{found['msg']}, not {_shown(found['input'])}")
+
+
+def _place_of(location: Location) -> Location:
+    return tuple(part for part in location if part not in _TOOL_TAGS)
 
 
 def _shown(value: Any) -> str:
@@ -173,14 +180,22 @@ def _known(location: Sequence[str | int]) -> list[str]:
     """The fields that the mapping at ``location`` may have."""
     if "budget" in location[2:]:
         return list(options_of(Budget))
+    if _is_server(location):
+        return list(options_of(MCPServer))
     if len(location) > 1:
         options = options_of(Agent if location[0] == "agents" else Team)
         return [name for name, found in options.items() if found.metadata["yaml"] is not None or name == "budget"]
     return list(file_form().model_fields)
 
 
+def _is_server(location: Sequence[str | int]) -> bool:
+    return len(location) > 5 and location[2] == "tools" and location[4] == "mcp"
+
+
 def _cure(location: Sequence[str | int], name: str) -> str:
     known = _known(location)
+    if _is_server(location):
+        return MCPServer.cure(name, known)
     if len(location) > 1:
         return (Agent if location[0] == "agents" else Team).cure(name, known)
     meant = nearest(name, known)

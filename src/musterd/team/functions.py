@@ -12,9 +12,12 @@ from musterd.core import clock, jsontext
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepState
 from musterd.specs import Tool, ToolContext
+from musterd.specs.tool_errors import OutcomeUnknown, ToolFailed
 from musterd.team import state
+from musterd.team.around import call_around, is_surrounded
 from musterd.team.assignment import Assignment
 from musterd.team.own import Act, Unfit
+from musterd.team.progress import CallContext, Reports
 from musterd.team.steps import ToolStep
 from musterd.team.world import World, digest
 
@@ -27,27 +30,33 @@ async def call_function(
     """Call a tool; whatever it raises is a result that says so, for the model to read."""
     given = state.copied(run.state)
     context: ToolContext | Act
+    tell = world.teller(run.run_id, path)
+    reports = Reports(tell, {"tool_call_id": call_id, "tool_name": tool.name})
     if tool.is_own:
-        context = Act(run=run, state=given, path=path, tell=world.teller(run.run_id, path))
+        context = Act(run=run, state=given, path=path, tell=tell)
     else:
-        context = _context(world, run, call_id, path, given)
+        context = _context(world, run, call_id, path, given, reports)
     started_at, started = clock.now(), clock.monotonic()
     step_state, is_error, change = StepState.COMPLETED, False, None
     limit = asyncio.timeout(None)
     try:
         async with limit:
-            result = jsontext.storable(as_text(await _call(world, tool, arguments, context, limit)))
+            result = jsontext.storable(as_text(await _answer(world, run, tool, arguments, context, limit)))
         change = state.delta(run.state, given)
         jsontext.dumps(change)  # what it left in the state must be JSON, or the tool failed
     except BaseException as error:
         if isinstance(error, asyncio.CancelledError) and _is_cancelled():
             raise
-        if not isinstance(error, Unfit):
+        if not isinstance(error, Unfit | ToolFailed | OutcomeUnknown):
             log.warning("tool failed", tool=tool.name, run_id=run.run_id, exc_info=error)
         step_state, is_error, result = StepState.FAILED, True, jsontext.storable(_said(error))
+        if isinstance(error, OutcomeUnknown):
+            step_state = StepState.UNKNOWN
         if limit.expired():
             step_state = StepState.UNKNOWN
             result = f"No result after {tool.timeout_seconds} s; whether it took effect is not known."
+    finally:
+        reports.close()
     return ToolStep(
         result=result,
         is_error=is_error,
@@ -58,9 +67,12 @@ async def call_function(
     )
 
 
-def _context(world: World, run: Assignment, call_id: str, path: str, given: JsonObject) -> ToolContext:
+def _context(
+    world: World, run: Assignment, call_id: str, path: str, given: JsonObject, reports: Reports
+) -> ToolContext:
     spec = run.component.spec
-    return ToolContext(
+    return CallContext(
+        reports=reports,
         run_id=run.run_id,
         root_run_id=world.root_id,
         session_id=world.session_id,
@@ -71,6 +83,22 @@ def _context(world: World, run: Assignment, call_id: str, path: str, given: Json
         session_state=given,
         dependencies={**(spec.dependencies or {}), **world.dependencies},
         metadata={**(spec.metadata or {}), **world.metadata},
+    )
+
+
+async def _answer(
+    world: World,
+    run: Assignment,
+    tool: Tool,
+    arguments: JsonObject,
+    context: ToolContext | Act,
+    limit: asyncio.Timeout,
+) -> Json:
+    """Call the function, with what stands around it."""
+    if isinstance(context, Act) or not is_surrounded(run, tool):
+        return await _call(world, tool, arguments, context, limit)
+    return await call_around(
+        run, tool, arguments, context, lambda given: _call(world, tool, given, context, limit), as_text
     )
 
 

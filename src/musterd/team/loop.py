@@ -28,6 +28,7 @@ from musterd.team.conversation import NOTES, Conversation
 from musterd.team.iterations import iterate
 from musterd.team.offer import is_in_tasks_mode, parameters, tool_digests
 from musterd.team.prompts import system_prompt
+from musterd.team.run_tools import run_tools
 from musterd.team.toolbox import Toolbox
 from musterd.team.world import World, fingerprint
 
@@ -52,6 +53,7 @@ class Loop:
         :raises RunFailed: the model failed, or a limit was reached.
         """
         self._tell_started()
+        self._toolbox.planner.run_tools = await run_tools(self.world, self.run)
         self._prepare()
         answer = await iterate(self) if is_in_tasks_mode(self.run.component) else await self.turns()
         return self._finish(answer)
@@ -142,20 +144,23 @@ class Loop:
     def _prepare(self) -> None:
         """Take from the world what the run needs, once, and record it."""
         run = self.run
-        self._parameters = parameters(run.component, self._form, self._model)
+        found = self._toolbox.planner.run_tools
+        self._parameters = parameters(run.component, self._form, self._model, found.definitions)
         taken = self.world.steps.prepared(
             run.at("p"),
             fingerprint(StepKind.PREPARE, run.component.id, "", None),
             {
                 "at": clock.now(),
                 "definition": run.component.definition_hash,
-                "system": "\n\n".join(part for part in (system_prompt(run.component), *run.context) if part),
+                "system": "\n\n".join(
+                    part for part in (system_prompt(run.component), *run.context, *found.notes) if part
+                ),
                 "session_state": run.session_state,
                 "state": state.copied(run.state),
                 "history_runs": list(run.history_runs),
                 "members": [member.id for member in run.component.members],
-                "tools": dict(tool_digests(run.component)),
-                "retry_safe": [tool.name for tool in run.component.tools if tool.retry_safe],
+                "tools": {**tool_digests(run.component), **found.digests},
+                "retry_safe": [tool.name for tool in (*run.component.tools, *found.tools.values()) if tool.retry_safe],
             },
         )
         self._toolbox.planner.began_with = taken

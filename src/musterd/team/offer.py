@@ -5,7 +5,7 @@ thousand runs that wait do not hold it a thousand times.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.output import OutputObjectDefinition
@@ -58,14 +58,17 @@ def tool_digests(component: Component) -> Mapping[str, str]:
     return {tool.name: digest(tool.name, repr(tool.parameters_json_schema)) for tool in tools_of(component)}
 
 
-def parameters(component: Component, form: AnswerForm | None, model: Model) -> ModelRequestParameters:
+def parameters(
+    component: Component, form: AnswerForm | None, model: Model, more: Sequence[ToolDefinition] = ()
+) -> ModelRequestParameters:
     """What a model call of ``component`` is asked for.
 
     :param form: the form that the answer must have; None: free text.
+    :param more: tools that the run has beyond its component's.
     """
     if form is None:
-        return _free_text(component)
-    tools = list(tools_of(component))
+        return _with(component, more) if more else _free_text(component)
+    tools = [*tools_of(component), *more]
     if model.profile.get("supports_json_schema_output", False):
         definition = OutputObjectDefinition(json_schema=form.schema, name=form.name)
         return ModelRequestParameters(function_tools=tools, output_mode="native", output_object=definition)
@@ -83,3 +86,7 @@ def parameters(component: Component, form: AnswerForm | None, model: Model) -> M
 @functools.cache
 def _free_text(component: Component) -> ModelRequestParameters:
     return ModelRequestParameters(function_tools=list(tools_of(component)))
+
+
+def _with(component: Component, more: Sequence[ToolDefinition]) -> ModelRequestParameters:
+    return ModelRequestParameters(function_tools=[*tools_of(component), *more])

@@ -12,6 +12,7 @@ from musterd.specs import Component, Tool, ToolArgumentsInvalid
 from musterd.team.assignment import Assignment
 from musterd.team.delegation import Delegations, Refused, delegations_of, is_delegation
 from musterd.team.offer import tool_digests, tool_of, tools_of
+from musterd.team.run_tools import NONE as NO_RUN_TOOLS
 from musterd.team.steps import Intent
 from musterd.team.task_runs import is_task_run, task_runs_of
 from musterd.team.world import World, fingerprint
@@ -36,7 +37,8 @@ class Planned:
 class Planner:
     """Plans the tool calls of one run.
 
-    ``began_with`` is what the run was prepared with, by its first attempt.
+    ``began_with`` is what the run was prepared with, by its first attempt; ``run_tools`` what it has beyond its
+    component's tools.
     """
 
     def __init__(self, world: World, run: Assignment) -> None:
@@ -44,6 +46,7 @@ class Planner:
         self._run = run
         self._calls_made = 0
         self.began_with: JsonObject = {}
+        self.run_tools = NO_RUN_TOOLS
 
     def plan(self, turn: int, number: int, part: ToolCallPart) -> Planned:
         """The call that stands at ``number`` in the turn."""
@@ -88,9 +91,10 @@ class Planner:
 
     def _plan_tool(self, plan: Planned) -> None:
         component = self._run.component
-        tool = tool_of(component, plan.call.name)
+        tool = tool_of(component, plan.call.name) or self.run_tools.get(plan.call.name)
         if tool is None:
-            known = ", ".join(definition.name for definition in tools_of(component)) or "none"
+            offered = (*tools_of(component), *self.run_tools.definitions)
+            known = ", ".join(definition.name for definition in offered) or "none"
             raise Refused(f"There is no tool '{plan.call.name}'. Tools: {known}.")
         plan.tool = tool
         plan.call.stops_run = tool.stop_after_tool_call
@@ -119,7 +123,8 @@ class Planner:
             return True
         # One that is refused now was refused then too, unless a deploy has taken the tool away or changed it.
         digests: Mapping[str, str] = tool_digests(self._run.component)
-        return began_with.get("tools", {}).get(name) in (None, digests.get(name))
+        now = digests.get(name) or self.run_tools.digests.get(name)
+        return began_with.get("tools", {}).get(name) in (None, now)
 
 
 def member_plan(plan: Planned, component: Component, path: str, task: str) -> Intent:

@@ -55,6 +55,8 @@ def system_prompt(component: Component) -> str:
         parts.append(f"<your_role>\n{spec.role}\n</your_role>")
     if spec.instructions:
         parts.append(f"<instructions>\n{_listed(spec.instructions)}\n</instructions>")
+    if spec.tool_instructions:
+        parts.append("<tool_instructions>\n" + "\n\n".join(spec.tool_instructions) + "\n</tool_instructions>")
     if component.members:
         in_full = isinstance(spec, Team) and spec.add_member_tools_to_context
         members = "\n".join(describe_member(member, in_full=in_full) for member in component.members)

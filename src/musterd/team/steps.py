@@ -116,6 +116,10 @@ class Steps(Protocol):
         """
         ...
 
+    async def take(self, path: str, fingerprint: str, ask: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
+        """As :meth:`prepared`, for what has to be waited for: ``ask`` is called where no earlier attempt did."""
+        ...
+
     async def model(
         self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
     ) -> tuple[ModelAnswer, str]:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pydantic_ai.models import Model
 
@@ -17,6 +18,9 @@ from musterd.models.names import ModelInfo
 from musterd.specs import Component
 from musterd.team.steps import Emit, Steps
 from musterd.team.stops import Stops
+
+if TYPE_CHECKING:
+    from musterd.team.run_tools import ToolServers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,7 @@ class World:
     :param salt: the root's random salt; members' run ids derive from it.
     :param threads: where tools that are plain functions run.
     :param stops: which members are to stop.
+    :param servers: how runs with MCP servers get at them.
     :param dependencies: values for tools, of the request; a component's own stand below them.
     """
 
@@ -55,6 +60,7 @@ class World:
     metadata: JsonObject = field(default_factory=dict)
     call_ids: set[str] = field(default_factory=set)
     stops: Stops = field(default_factory=Stops)
+    servers: "ToolServers | None" = None
 
     def tell(self, kind: EventKind, run_id: str, data: JsonObject | None = None, place: str = "") -> None:
         """Emit an event that happened now, at the step ``place``."""

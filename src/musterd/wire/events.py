@@ -37,8 +37,9 @@ AGENT_NAMES: dict[EventKind, str] = {
     EventKind.TASK_STATE_UPDATED: "TaskStateUpdated",
     EventKind.TASK_CREATED: "TaskCreated",
     EventKind.TASK_UPDATED: "TaskUpdated",
+    EventKind.CUSTOM: "CustomEvent",
 }
-"""The name of each kind in an agent's run; a team's has ``Team`` before it."""
+"""The name of each kind in an agent's run; a team's has ``Team`` before it, but for a tool's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,8 @@ class RunIdentity:
 
 def event_name(kind: EventKind, component_kind: ComponentKind) -> str:
     """The peer's name for ``kind`` in a run of a team or an agent."""
-    return f"Team{AGENT_NAMES[kind]}" if component_kind == "team" else AGENT_NAMES[kind]
+    has_team = component_kind == "team" and kind is not EventKind.CUSTOM
+    return f"Team{AGENT_NAMES[kind]}" if has_team else AGENT_NAMES[kind]
 
 
 def member_ids(event: Event) -> list[str]:
@@ -288,4 +290,5 @@ _BODIES: dict[EventKind, Callable[[Event, RunIdentity], dict[str, Any]]] = {
     EventKind.TASK_STATE_UPDATED: _as_told,
     EventKind.TASK_CREATED: _as_told,
     EventKind.TASK_UPDATED: _as_told,
+    EventKind.CUSTOM: _as_told,
 }

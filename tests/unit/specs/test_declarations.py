@@ -81,7 +81,7 @@ def test_values_by_place_are_refused() -> None:
         ({"instructions": [1]}, "'instructions' is a list — give it a text or a list of texts"),
         ({"output_schema": str}, "'output_schema' is a type"),
         ({"session_state": []}, "'session_state' is a list — give it a dict"),
-        ({"tools": lookup}, "'tools' is a function — give it a list"),
+        ({"tools": lookup}, "'tools' is a function that takes "),
         ({"budget": 3}, "'budget' is 3 — give it a Budget(…)"),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from musterd.core.errors import DeclarationError
-from musterd.specs import Agent, Tool, ToolArgumentsInvalid, ToolContext, tool
+from musterd.specs import Agent, Tool, ToolArgumentsInvalid, ToolContext, Toolkit, tool
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -254,6 +254,15 @@ class Method:
         return word
 
 
+class Needy:
+    def __init__(self, desk: str) -> None:
+        self.desk = desk
+
+
+class Empty:
+    def _hidden(self) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
@@ -264,7 +273,13 @@ class Method:
         (Method.ask, "tool 'ask' is a method without its object — list the bound method"),
         (lambda word: word, "a callable without a name — write it as a function with def"),
         (functools.partial(int, base=2), "a callable without a name"),
-        (Method, "agent 'a': a tool is the class Method — list functions in tools="),
+        (Needy, "agent 'a': a tool is the class Needy, which needs arguments (missing a required argument: 'desk')"),
+        (Empty(), "agent 'a': a tool is a Empty, which has no public methods — list functions"),
+        (Toolkit(), "agent 'a': toolkit 'Toolkit' has no tools"),
+        (
+            Toolkit(name="calc", tools=[Method()], include_tools=["add"]),
+            "agent 'a': toolkit 'calc': include_tools names 'add' — it has 'ask'",
+        ),
         ({"type": "web_search"}, "agent 'a': a tool is a dict"),
     ],
 )

@@ -143,10 +143,13 @@ AGENT = "agents:\n- id: a\n  model: m\n"
         (AGENT + "  tools:\n  - bad:x", "t.yaml:5: bad.py:1: bad does not import (ZeroDivisionError"),
         (AGENT + "  tools:\n  - words:Answer", "t.yaml:2: agent 'a': a tool is the class Answer"),
         (
-            AGENT + "  tools:\n  - mcp: x",
-            "t.yaml:5: MCP servers ('mcp') are not supported yet — use tools by import path",
+            AGENT + "  tools:\n  - mcp:\n      comand: x",
+            "t.yaml:6: this MCP server has no field 'comand' — did you mean 'command'?",
         ),
-        (AGENT + "mcp_servers: []", "t.yaml:4: MCP servers ('mcp_servers') are not supported yet"),
+        (AGENT + "  tools:\n  - mcp: {name: a}", "t.yaml:5: MCP server 'a' has neither command nor url"),
+        (AGENT + "  tools:\n  - mcp: x", "t.yaml:5: agent 'a': 'tools' is not right"),
+        (AGENT + "  tools:\n  - 7", "t.yaml:5: agent 'a': 'tools' is not right"),
+        (AGENT + "mcp_servers: []", "t.yaml:4: MCP servers do not stand in 'mcp_servers' — list each"),
         (AGENT + "  output_schema: words:lookup", "t.yaml:4: 'words:lookup' is no output schema"),
         (
             AGENT + "teams:\n- id: t\n  members:\n  - b",

@@ -342,3 +342,71 @@ async def test_nothing_that_a_tool_raises_leaves_the_run_hanging(error: BaseExce
     stage = await told(later if is_async else now, calls=[Call("later" if is_async else "now")])
     (step,) = stage.steps.results.values()
     assert (step.is_error, step.state) == (True, StepState.FAILED)
+
+
+# What a tool tells while it works
+
+
+def reports(stage: Stage) -> list[dict[str, Any]]:
+    return [event.data for event in stage.events if event.kind is EventKind.CUSTOM]
+
+
+async def test_progress_is_told_before_the_result_from_a_thread_too() -> None:
+    @tool
+    def load(context: ToolContext) -> str:
+        """Load."""
+        rows = ["a"]
+        context.progress("half", rows=rows)
+        rows.append("b")
+        context.progress(percent=100)
+        return "loaded"
+
+    @tool
+    async def look(context: ToolContext) -> str:
+        """Look."""
+        context.progress("looking")
+        return "seen"
+
+    stage = await told(load, look, calls=[Call("load", id="c1"), Call("look", id="c2")])
+    assert sorted(reports(stage), key=lambda data: data["tool_call_id"]) == [
+        {"tool_call_id": "c1", "tool_name": "load", "content": "half", "rows": ["a"]},
+        {"tool_call_id": "c1", "tool_name": "load", "percent": 100},
+        {"tool_call_id": "c2", "tool_name": "look", "content": "looking"},
+    ]
+    of_load = [event for event in stage.events if event.place.startswith("t0/c0")]
+    assert [event.kind.value for event in of_load] == ["tool_call_started", "custom", "custom", "tool_call_completed"]
+    assert [event.place for event in of_load[1:3]] == ["t0/c0/progress0", "t0/c0/progress1"], "each with a key"
+
+
+@pytest.mark.parametrize(
+    ("details", "says"), [({"run_id": "x"}, "cannot tell 'run_id'"), ({"x": {1}}, "tells JSON values only")]
+)
+async def test_progress_that_an_event_cannot_carry_is_the_tools_failure(details: dict[str, Any], says: str) -> None:
+    @tool
+    async def load(context: ToolContext) -> str:
+        """Load."""
+        context.progress("half", **details)
+        return "loaded"
+
+    stage = await told(load, calls=[Call("load")])
+    assert says in results(stage)[0]
+    assert reports(stage) == []
+
+
+async def test_a_call_whose_time_was_over_tells_nothing_more() -> None:
+    began, may_go_on, told_late = threading.Event(), threading.Event(), threading.Event()
+
+    @tool(timeout_seconds=0.01, retry_safe=True)
+    def load(context: ToolContext) -> None:
+        """Load."""
+        began.set()
+        may_go_on.wait()
+        context.progress("late")
+        told_late.set()
+
+    stage = await told(load, calls=[Call("load")])
+    assert began.is_set()
+    may_go_on.set()
+    await asyncio.to_thread(told_late.wait)
+    await asyncio.to_thread(lambda: None)  # what was handed to the loop before has been done
+    assert reports(stage) == []

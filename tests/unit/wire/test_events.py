@@ -212,9 +212,18 @@ def test_deltas_of_a_leader_and_of_a_member() -> None:
 
 
 def test_every_kind_is_in_the_table_and_named() -> None:
-    assert {row[0] for row in TABLE} | {EventKind.CONTENT} == set(EventKind)
+    as_they_are = {kind for kind in EventKind if kind.name.startswith("TASK_")} | {EventKind.CUSTOM}
+    assert {row[0] for row in TABLE} | {EventKind.CONTENT} | as_they_are == set(EventKind)
     names = {event_name(kind, component) for kind in EventKind for component in ("team", "agent")}
-    assert len(names) == 2 * len(EventKind)
+    assert len(names) == 2 * len(EventKind) - 1, "a tool's own event has one name"
+
+
+def test_what_a_tool_tells_has_the_peers_name_in_every_run() -> None:
+    data = {"tool_call_id": "c1", "tool_name": "load", "content": "half", "percent": 50}
+    for run_id, head in ((samples.ROOT_ID, TEAM_HEAD), (samples.MEMBER_ID, AGENT_HEAD)):
+        name, shown = renderer().render(Event(EventKind.CUSTOM, run_id, samples.AT, data), 4)
+        assert shown == {"created_at": 1795596892, "event": "CustomEvent", **head, **data, "event_index": 4}
+        assert name == "CustomEvent"
 
 
 def test_depth_follows_the_tree() -> None:

@@ -1,0 +1,15 @@
+"""What a tool raises to say more than that it failed."""
+
+from musterd.core.errors import MusterdError
+
+
+class ToolFailed(MusterdError):
+    """The tool says what went wrong; nothing of it belongs into the log."""
+
+
+class RetryTool(ToolFailed):
+    """Nothing was done: the call may be made again. A tool with `retries` is called again, whatever else it does."""
+
+
+class OutcomeUnknown(MusterdError):
+    """The tool cannot say whether it took effect: the call is treated as one that a crash cut off."""

@@ -1,0 +1,132 @@
+"""Tools that belong together: the public methods of an object."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from musterd.specs.methods import MethodTool
+from musterd.specs.places import Place, listed, wrong
+from musterd.specs.tools import Tool, as_tool
+
+# What libraries give a class is not what its author wrote for a model.
+_NOT_FOR_MODELS = frozenset({"abc", "builtins", "enum", "pydantic", "typing"})
+_FOREIGN = frozenset({"agno", "pydantic_ai"})
+
+
+class Toolkit:
+    """Tools that belong together: those given, or the public methods of the class that is made from this one.
+
+    An object of any other class in ``tools=`` counts as ``Toolkit(tools=[thing])``.
+
+    :param name: what messages call it; default: the class's name.
+    :param tools: functions, tools, and objects whose public methods are tools.
+    :param instructions: how to use the tools: part of the system message of whoever has them.
+    :param include_tools: the names of the tools that count; none: all.
+    :param exclude_tools: the names of tools that do not count.
+    :param tool_name_prefix: stands before each tool's name, with an underscore.
+    """
+
+    name: str | None = None
+    tools: Sequence[Any] | None = None
+    instructions: str | None = None
+    include_tools: Sequence[str] | None = None
+    exclude_tools: Sequence[str] | None = None
+    tool_name_prefix: str | None = None
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        tools: Sequence[Any] | None = None,
+        instructions: str | None = None,
+        include_tools: Sequence[str] | None = None,
+        exclude_tools: Sequence[str] | None = None,
+        tool_name_prefix: str | None = None,
+    ) -> None:
+        given = {
+            "name": name,
+            "tools": tools,
+            "instructions": instructions,
+            "include_tools": include_tools,
+            "exclude_tools": exclude_tools,
+            "tool_name_prefix": tool_name_prefix,
+        }
+        for key, value in given.items():
+            if value is not None:  # else what the class says
+                setattr(self, key, value)
+
+
+def tools_in(given: Any, label: str, place: Place) -> list[Tool]:
+    """The tools of what stands in ``tools=`` of the component called ``label``.
+
+    :raises DeclarationError: it is no tool and has none.
+    """
+    if isinstance(given, Tool | MethodTool) or (callable(given) and not inspect.isclass(given)):
+        return [as_tool(given, place)]
+    owner = _made(given, label, place) if inspect.isclass(given) else given
+    kind = type(owner)
+    root = kind.__module__.partition(".")[0]
+    if root in _FOREIGN:
+        what = f"{label}: a tool is a {kind.__name__} of {root}"
+        raise wrong(place, what, "list functions, objects with public methods, Toolkit(…) or MCPServer(…)")
+    if isinstance(owner, Toolkit):
+        return _kept(owner, label, place)
+    found = [] if root in _NOT_FOR_MODELS else list(_public_methods(owner, place))
+    if not found:
+        what = f"{label}: a tool is a {kind.__name__}, which has no public methods"
+        raise wrong(place, what, "list functions, objects with public methods, Toolkit(…) or MCPServer(…)")
+    return found
+
+
+def _made(cls: type, label: str, place: Place) -> object:
+    try:
+        inspect.signature(cls).bind()
+    except (TypeError, ValueError) as error:
+        what = f"{label}: a tool is the class {cls.__name__}, which needs arguments ({error})"
+        raise wrong(place, what, f"list an object of it: tools=[{cls.__name__}(…)]") from error
+    made: object = cls()
+    return made
+
+
+def _kept(kit: Toolkit, label: str, place: Place) -> list[Tool]:
+    """The tools of a toolkit that count, under their names."""
+    known_as = f"{label}: toolkit '{kit.name or type(kit).__name__}'"
+    if kit.tools is None:
+        found = list(_public_methods(kit, place))
+    else:
+        found = [tool for given in kit.tools for tool in tools_in(given, label, place)]
+    if not found:
+        raise wrong(place, f"{known_as} has no tools", "give it tools=[…], or public methods")
+    names = [tool.name for tool in found]
+    for option in ("include_tools", "exclude_tools"):
+        for name in getattr(kit, option) or ():
+            if name not in names:
+                raise wrong(place, f"{known_as}: {option} names '{name}'", f"it has {listed(names)}")
+    return list(named(found, kit.include_tools, kit.exclude_tools, kit.tool_name_prefix))
+
+
+def named(
+    found: Iterable[Tool], include: Sequence[str] | None, exclude: Sequence[str] | None, prefix: str | None
+) -> Iterator[Tool]:
+    """The tools that count, with the prefix before their names."""
+    for tool in found:
+        if (not include or tool.name in include) and tool.name not in (exclude or ()):
+            yield replace(tool, name=f"{prefix}_{tool.name}") if prefix else tool
+
+
+def _public_methods(owner: object, place: Place) -> Iterator[Tool]:
+    """The public methods of an object as tools: inherited ones first, in the order in which they are written."""
+    written: dict[str, Any] = {}
+    for cls in reversed(type(owner).__mro__):
+        if cls is not Toolkit and cls.__module__.partition(".")[0] not in _NOT_FOR_MODELS:
+            written.update(vars(cls))
+    for name, value in written.items():
+        if name.startswith("_"):
+            continue
+        if isinstance(value, MethodTool):
+            yield value.bound_to(owner)
+        elif isinstance(value, Tool | classmethod | staticmethod) or inspect.isfunction(value):
+            yield as_tool(getattr(owner, name), place)

@@ -1,0 +1,99 @@
+"""Runs with tools of MCP servers: across a crash, and where the server goes."""
+
+from pathlib import Path
+
+from musterd import Agent, MCPServer, tool
+from musterd.core.records import RunView
+from musterd.core.requirements import Decision, Verdict
+from musterd.core.states import RunState
+from musterd.service.runs import Decided
+from tests.engine.conftest import Engines
+from tests.engine.test_replay import killed_in_second_turn
+from tests.support.engine import NOBODY
+from tests.support.held_model import HeldModel
+from tests.support.mcp_server import PROGRAM
+
+SEND = '[[TOOL send {"text": "x"}]]'
+
+
+def desk(folder: Path) -> MCPServer:
+    return MCPServer(name="desk", command=[*PROGRAM, str(folder)])
+
+
+def gone() -> MCPServer:
+    return MCPServer(name="desk", command="no-such-program-anywhere")
+
+
+def calls(folder: Path) -> list[str]:
+    return [line.rpartition(" ")[0] for line in (folder / "calls").read_text().splitlines()]
+
+
+def offered(model: HeldModel, call: int = -1) -> list[str]:
+    return [found.name for found in model._parameters[call].function_tools]
+
+
+def content(view: RunView) -> object:
+    return view.output and view.output.content
+
+
+async def test_a_later_attempt_offers_the_same_tools_though_the_server_is_gone(
+    engines: Engines, model: HeldModel, tmp_path: Path
+) -> None:
+    agent = Agent(id="solo", model=model, tools=[desk(tmp_path)])
+    async with engines(agents=[agent]) as first:
+        await killed_in_second_turn(first, model, SEND)
+    async with engines(agents=[Agent(id="solo", model=model, tools=[gone()])]) as second:
+        view = await second.end_of("r1")
+    assert (view.row.state, view.row.attempt, content(view)) == (RunState.COMPLETED, 2, "Done: sent x")
+    assert calls(tmp_path) == ["send x"], "a stored result needs no server"
+    assert offered(model, 0) == offered(model) == ["add", "send", "fail", "desk_report", "learn"]
+
+
+async def test_a_server_that_dies_in_a_call_pauses_the_run_and_a_person_has_it_made_again(
+    engines: Engines, model: HeldModel, tmp_path: Path
+) -> None:
+    (tmp_path / "die").touch()
+    async with engines(agents=[Agent(id="solo", model=model, tools=[desk(tmp_path)])]) as works:
+        view = await works.run(SEND, "r1")
+        assert view.row.state is RunState.PAUSED
+        assert view.output is not None
+        (found,) = view.output.requirements
+        decided: Decided = await works.runs.decide(
+            works.component(), "r1", "s1", [Decision(key=found["id"], verdict=Verdict.RUN)], NOBODY
+        )
+        assert decided.run.run_id == "r1"
+        view = await works.end_of("r1")
+    assert (view.row.state, content(view)) == (RunState.COMPLETED, "Done: sent x")
+    keys = {line.rpartition(" ")[2] for line in (tmp_path / "calls").read_text().splitlines()}
+    assert (calls(tmp_path), len(keys)) == (["send x", "send x"], 1)
+
+
+async def test_a_run_goes_without_a_server_that_is_not_there_and_its_model_is_told(
+    engines: Engines, model: HeldModel
+) -> None:
+    @tool
+    def own() -> str:
+        """Do."""
+        return "own"
+
+    async with engines(agents=[Agent(id="solo", model=model, tools=[own, gone()])]) as works:
+        view = await works.run("[[TOOL own {}]]", "r1")
+    assert content(view) == "Done: own"
+    assert offered(model) == ["own"]
+    system = model.asked()[0]["content"]
+    assert "The MCP server 'desk' cannot be reached" in system
+    assert "Its tools are not there in this run." in system
+
+
+async def test_a_tool_that_a_server_has_no_more_is_a_failed_result(
+    engines: Engines, model: HeldModel, tmp_path: Path
+) -> None:
+    narrow = MCPServer(name="desk", command=[*PROGRAM, str(tmp_path)], include_tools=["add"], tool_name_prefix="calc")
+    async with engines(agents=[Agent(id="solo", model=model, tools=[narrow])]) as works:
+        sum_ = await works.run('[[TOOL calc_add {"a": 1, "b": 2}]]', "r1")
+        wrong = await works.run('[[TOOL calc_add {"a": "x"}]]', "r2")
+        unknown = await works.run(SEND, "r3")
+    assert (content(sum_), offered(model)) == ("Done: 3", ["calc_add"])
+    assert "Wrong arguments for calc_add" in str(content(wrong))
+    assert "There is no tool 'send'. Tools: calc_add." in str(content(unknown))
+    assert calls(tmp_path) == [""], "a wrong call is not made"

@@ -1,0 +1,35 @@
+"""What tools tell and do, across a crash."""
+
+import asyncio
+
+from musterd import Agent, ToolContext, tool
+from musterd.core.events import EventKind
+from tests.engine.conftest import Engines
+from tests.support.held_model import HeldModel
+
+
+async def test_what_a_call_told_is_told_once_where_it_is_made_again(engines: Engines, model: HeldModel) -> None:
+    is_cut_off, began = True, asyncio.Event()
+
+    @tool(retry_safe=True)
+    async def load(context: ToolContext) -> str:
+        """Load."""
+        context.progress("began")
+        if is_cut_off:
+            began.set()
+            await asyncio.Event().wait()
+        context.progress("half", percent=50)
+        return "loaded"
+
+    agents = [Agent(id="solo", model=model, tools=[load])]
+    async with engines(agents=agents) as first:
+        await first.start("[[TOOL load {}]]", "r1")
+        await began.wait()
+        await first.told("r1", lambda event: event.kind is EventKind.CUSTOM)
+        await first.kill()
+    is_cut_off = False
+    async with engines(agents=agents) as second:
+        view = await second.end_of("r1")
+        stored = [event for _, event in await second.stored("r1")]
+    assert (view.output and view.output.content) == "Done: loaded"
+    assert [event.data["content"] for event in stored if event.kind is EventKind.CUSTOM] == ["began", "half"]

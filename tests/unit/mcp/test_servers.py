@@ -1,0 +1,191 @@
+"""Servers of tools: what they offer and answer, what becomes of a call whose server dies, and the way back."""
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from musterd import MCPServer, ToolContext
+from musterd.core import clock
+from musterd.mcp import Servers
+from musterd.mcp.connection import Connection
+from musterd.specs.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
+from tests.support.mcp_server import PROGRAM, HttpServer
+
+CONTEXT = ToolContext(
+    run_id="r1",
+    root_run_id="r1",
+    session_id="s1",
+    user_id=None,
+    agent_id="solo",
+    tool_call_id="c1",
+    idempotency_key="key1",
+    session_state={},
+    dependencies={},
+    metadata={},
+)
+
+
+@pytest.fixture
+async def servers() -> AsyncIterator[Servers]:
+    found = Servers()
+    yield found
+    await found.close()
+
+
+@pytest.fixture(params=["stdio", "http"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    if request.param == "stdio":
+        yield MCPServer(name="desk", command=[*PROGRAM, str(tmp_path)])
+        return
+    with HttpServer(tmp_path) as http:
+        yield MCPServer(name="desk", url=http.url)
+
+
+def calls(folder: Path) -> list[str]:
+    path = folder / "calls"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+async def test_a_server_offers_its_tools_and_answers(servers: Servers, server: MCPServer, tmp_path: Path) -> None:
+    found = {tool["name"]: tool for tool in await servers.tools(server)}
+    assert list(found) == ["add", "send", "fail", "desk_report", "learn"]
+    assert found["add"]["description"] == "Add two numbers."
+    assert found["add"]["parameters"]["required"] == ["a", "b"]
+    assert [name for name, tool in found.items() if tool["retry_safe"]] == ["add"]
+    assert await servers.call(server, "add", {"a": 1, "b": 2}, CONTEXT) == "3"
+    assert await servers.call(server, "send", {"text": "x"}, CONTEXT) == "sent x"
+    assert calls(tmp_path) == ["add", "send x key1"], "the key comes with the call"
+
+
+async def test_a_tool_that_fails_says_why(servers: Servers, server: MCPServer) -> None:
+    with pytest.raises(ToolFailed, match="no, "):
+        await servers.call(server, "fail", {}, CONTEXT)
+    with pytest.raises(ToolFailed, match="nothing"):
+        await servers.call(server, "nothing", {}, CONTEXT)
+
+
+async def test_progress_of_a_server_is_the_calls(servers: Servers, server: MCPServer) -> None:
+    told: list[dict[str, Any]] = []
+
+    class Heard(ToolContext):
+        def _told(self, report: dict[str, Any]) -> None:
+            told.append(report)
+
+    heard = Heard(**vars(CONTEXT))
+    assert await servers.call(server, "desk.report", {}, heard) == "reported"
+    assert told == [{"content": "half", "progress": 1.0, "total": 2.0}]
+
+
+async def test_a_server_that_dies_in_a_call_leaves_it_unknown_and_is_reached_again(
+    servers: Servers, tmp_path: Path
+) -> None:
+    server = MCPServer(command=[*PROGRAM, str(tmp_path)])
+    await servers.tools(server)
+    (tmp_path / "die").touch()
+    with pytest.raises(OutcomeUnknown, match="whether the call took effect is not known"):
+        await servers.call(server, "send", {"text": "x"}, CONTEXT)
+    assert await servers.call(server, "send", {"text": "y"}, CONTEXT) == "sent y"
+    assert calls(tmp_path) == ["send x key1", "send y key1"]
+
+
+async def test_an_http_server_that_dies_in_a_call_leaves_it_unknown_and_is_reached_again(
+    servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = clock.monotonic()
+    monkeypatch.setattr(clock, "monotonic", lambda: at)
+    with HttpServer(tmp_path) as http:
+        server = MCPServer(url=http.url)
+        await servers.tools(server)
+        (tmp_path / "die").touch()
+        with pytest.raises(OutcomeUnknown, match="whether the call took effect is not known"):
+            await servers.call(server, "send", {"text": "x"}, CONTEXT)
+        http.wait()
+        with pytest.raises(RetryTool, match="cannot be reached: All connection attempts failed"):
+            await servers.call(server, "send", {"text": "y"}, CONTEXT)
+        http.start()
+        with pytest.raises(RetryTool, match="cannot be reached"):  # it is left alone for a while
+            await servers.call(server, "send", {"text": "y"}, CONTEXT)
+        at += 60
+        assert await servers.call(server, "send", {"text": "z"}, CONTEXT) == "sent z"
+    assert calls(tmp_path) == ["send x key1", "send z key1"]
+
+
+async def test_an_http_server_that_was_away_between_two_calls_is_not_asked_twice(
+    servers: Servers, tmp_path: Path
+) -> None:
+    with HttpServer(tmp_path) as http:
+        server = MCPServer(url=http.url)
+        assert await servers.call(server, "send", {"text": "x"}, CONTEXT) == "sent x"
+        http.kill()
+        with pytest.raises(RetryTool, match="cannot be reached"):
+            await servers.call(server, "send", {"text": "y"}, CONTEXT)
+    with HttpServer(tmp_path) as http:
+        server = MCPServer(url=http.url)
+        assert await servers.call(server, "send", {"text": "x"}, CONTEXT) == "sent x"
+        http.kill()
+        http.start()  # it knows nothing of our session any more
+        assert await servers.call(server, "send", {"text": "z"}, CONTEXT) == "sent z"
+    assert calls(tmp_path) == ["send x key1", "send x key1", "send z key1"]
+
+
+async def test_a_changed_list_is_asked_for_again(servers: Servers, tmp_path: Path) -> None:
+    server = MCPServer(command=[*PROGRAM, str(tmp_path)])
+    before = [tool["name"] for tool in await servers.tools(server)]
+    await servers.call(server, "learn", {}, CONTEXT)
+    after = [tool["name"] for tool in await servers.tools(server)]
+    assert set(after) - set(before) == {"novel"}
+
+
+async def test_what_is_secret_is_in_no_words(servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OUR_SECRET", "hush-hush")
+    server = MCPServer(command=[*PROGRAM, str(tmp_path)], env={"SECRET": "${OUR_SECRET}"})
+    assert "hush" not in repr(server)
+    with pytest.raises(ToolFailed) as caught:
+        await servers.call(server, "fail", {}, CONTEXT)
+    assert "no, …" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"command": "no-such-program-anywhere --port 1"}, "No such file or directory"),
+        ({"command": [sys.executable, "-c", "print('nonsense')"]}, "MCP server 'desk' cannot be reached"),
+        ({"url": "http://127.0.0.1:1/mcp"}, "All connection attempts failed"),
+    ],
+)
+async def test_a_server_that_is_not_there_says_so(servers: Servers, given: dict[str, Any], says: str) -> None:
+    server = MCPServer(name="desk", **given)
+    with pytest.raises(RetryTool, match=r"The MCP server 'desk' cannot be reached: ") as caught:
+        await servers.tools(server)
+    assert says in caught.value.message
+    with pytest.raises(RetryTool, match="cannot be reached"):
+        await servers.tools(server)
+
+
+async def test_a_server_that_does_not_answer_is_given_up(servers: Servers) -> None:
+    server = MCPServer(command=[sys.executable, "-c", "import sys; sys.stdin.read()"], connect_seconds=0.2)
+    with pytest.raises(RetryTool, match=r"no answer within 0\.2 s"):
+        await servers.tools(server)
+
+
+async def test_waits_get_longer_and_an_answer_ends_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = 100.0
+    monkeypatch.setattr(clock, "monotonic", lambda: at)
+    connection = Connection(MCPServer(command="no-such-program-anywhere"))
+    waits = []
+    for _ in range(8):
+        with pytest.raises(RetryTool):
+            await connection.tools()
+        waits.append(connection._not_before - at)
+        at = connection._not_before
+    assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30]
+
+
+def test_a_server_without_mcp_servers_does_not_import_the_sdk() -> None:
+    probe = "import sys, musterd.http.app; print('mcp' in sys.modules, 'musterd.mcp' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
