@@ -10,15 +10,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from musterd.core.settings import Settings
     from musterd.http.app import create_app
-    from musterd.specs import Agent, Budget, Team, Tool, ToolContext, tool
+    from musterd.specs import Agent, Budget, RunContext, Team, Tool, ToolContext, tool
 
 __version__ = "0.1.0"
 
-__all__ = ["Agent", "Budget", "Settings", "Team", "Tool", "ToolContext", "__version__", "create_app", "tool"]
+__all__ = [
+    "Agent",
+    "Budget",
+    "RunContext",
+    "Settings",
+    "Team",
+    "Tool",
+    "ToolContext",
+    "__version__",
+    "create_app",
+    "tool",
+]
 
 _HOMES = {
     "Agent": "musterd.specs",
     "Budget": "musterd.specs",
+    "RunContext": "musterd.specs",
     "Settings": "musterd.core.settings",
     "Team": "musterd.specs",
     "Tool": "musterd.specs",

@@ -95,6 +95,10 @@ class MemorySteps:
         self.taken[path] = taken
         return taken
 
+    async def take(self, path: str, fingerprint: str, look: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
+        """Take it."""
+        return self.prepared(path, fingerprint, await look())
+
     async def model(
         self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
     ) -> tuple[ModelAnswer, str]:

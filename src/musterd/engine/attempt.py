@@ -164,6 +164,7 @@ class Attempt:
             history_runs=found.history_runs,
             session_state=found.state,
             output_schema=options.get("output_schema"),
+            opens_session=run.seq == 0,
         )
         return Loop(world, assignment)
 

@@ -48,6 +48,13 @@ class Journal:
         self._outbox.record(step)
         return taken
 
+    async def take(self, path: str, fingerprint: str, look: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
+        """Take something from the world and record it, stored with the next commit; or give what is stored already."""
+        if (stored := self._earlier(path, StepKind.PREPARE, fingerprint)) is None:
+            await self._outbox.begin_step()
+            return self.prepared(path, fingerprint, await look())
+        return loaded(stored)
+
     async def model(
         self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
     ) -> tuple[ModelAnswer, str]:

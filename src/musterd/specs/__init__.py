@@ -13,6 +13,7 @@ from musterd.specs.budget import Budget
 from musterd.specs.component import Component, named_schema, unsupported
 from musterd.specs.loading import load
 from musterd.specs.registry import Registry
+from musterd.specs.run_context import RunContext
 from musterd.specs.team import Team
 from musterd.specs.tools import Tool, ToolArgumentsInvalid, ToolContext, tool
 
@@ -21,6 +22,7 @@ __all__ = [
     "Budget",
     "Component",
     "Registry",
+    "RunContext",
     "Team",
     "Tool",
     "ToolArgumentsInvalid",

@@ -43,6 +43,11 @@ if TYPE_CHECKING:
 _DELEGATION = frozenset({"delegate_task_to_member", "delegate_task_to_members"})
 
 _BUDGET = Kind(words="a Budget(…)", accepts=lambda value: isinstance(value, Budget))
+_INSTRUCTIONS = Kind(
+    words="a text or a list of texts, or a function that gives one",
+    accepts=lambda value: TEXTS.accepts(value) or callable(value),
+    yaml=TEXTS.yaml,
+)
 _ID_SIGNS = re.compile(r"[^\s/?#\\\x00-\x1f\x7f]+( [^\s/?#\\\x00-\x1f\x7f]+)*")
 _ID_LENGTH = 200
 
@@ -74,8 +79,9 @@ class Declaration(
     name: str | None = field(default=None, metadata=about(TEXT, "Its name for people; without one its id."))
     role: str | None = field(default=None, metadata=about(TEXT, "What it is for: its leader chooses by this."))
     description: str | None = field(default=None, metadata=about(TEXT, "Who it is: the first thing its model is told."))
-    instructions: str | Sequence[str] | None = field(
-        default=None, metadata=about(TEXTS, "What its model is told to do.")
+    instructions: str | Sequence[str] | Callable[..., Any] | None = field(
+        default=None,
+        metadata=about(_INSTRUCTIONS, "What its model is told to do; in Python also a function that gives it."),
     )
     model: str | Model | None = field(
         default=None,
@@ -105,7 +111,12 @@ class Declaration(
         metadata=about(OBJECT, "What a new session's state starts from; tools may change it."),
     )
     dependencies: Mapping[str, Any] | None = field(
-        default=None, metadata=about(OBJECT, "Values for its tools; not stored.")
+        default=None,
+        metadata=about(
+            OBJECT,
+            "Values for its tools and texts; not stored. In Python a function is called once a run, and what it "
+            "gives is stored with the run where it is JSON.",
+        ),
     )
     metadata: Mapping[str, Any] | None = field(
         default=None, metadata=about(OBJECT, "Values that are shown with its runs.")
@@ -133,7 +144,8 @@ class Declaration(
         """Check what is given and bring it to its stored form: an id, tuples, tools."""
         check_values(self, self.label, self.declared_at)
         self._keep("id", self._own_id())
-        if self.instructions is not None and not isinstance(self.instructions, str):
+        self.check_prompt(self.label, self.declared_at)
+        if isinstance(self.instructions, list):
             self._keep("instructions", tuple(self.instructions))
         self._keep("tools", tuple(as_tool(given, self.label, self.declared_at) for given in self.tools))
         self._check_tools(self.reserved_tool_names)

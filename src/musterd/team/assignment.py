@@ -24,6 +24,8 @@ class Assignment:
     :param depth: teams above it.
     :param output_schema: the form of the answer that the request asked for, above the component's own.
     :param context: what else its system message tells.
+    :param resolved: what the component's functions gave for its dependencies, by name.
+    :param opens_session: whether it is the first of its session.
     :param speaks_for: the run as whose text its own is told: that of a leader that routed to it.
     """
 
@@ -39,6 +41,8 @@ class Assignment:
     session_state: JsonObject = field(default_factory=dict)
     output_schema: JsonObject | None = None
     context: Sequence[str] = ()
+    resolved: JsonObject = field(default_factory=dict)
+    opens_session: bool = False
     speaks_for: str | None = None
 
     @property

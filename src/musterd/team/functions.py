@@ -69,7 +69,7 @@ def _context(world: World, run: Assignment, call_id: str, path: str, given: Json
         tool_call_id=call_id,
         idempotency_key=digest(world.root_id, path),
         session_state=given,
-        dependencies={**(spec.dependencies or {}), **world.dependencies},
+        dependencies={**(spec.dependencies or {}), **run.resolved, **world.dependencies},
         metadata={**(spec.metadata or {}), **world.metadata},
     )
 

@@ -24,10 +24,10 @@ from musterd.models.call import ModelAnswer
 from musterd.team import state
 from musterd.team.answers import CORRECTIONS, FINAL_TOOL, Answer, AnswerInvalid, wanted_form
 from musterd.team.assignment import Assignment, Progress
+from musterd.team.context import examples, introduction, system_text
 from musterd.team.conversation import NOTES, Conversation
 from musterd.team.iterations import iterate
 from musterd.team.offer import is_in_tasks_mode, parameters, tool_digests
-from musterd.team.prompts import system_prompt
 from musterd.team.toolbox import Toolbox
 from musterd.team.world import World, fingerprint
 
@@ -52,7 +52,7 @@ class Loop:
         :raises RunFailed: the model failed, or a limit was reached.
         """
         self._tell_started()
-        self._prepare()
+        await self._prepare()
         answer = await iterate(self) if is_in_tasks_mode(self.run.component) else await self.turns()
         return self._finish(answer)
 
@@ -139,17 +139,18 @@ class Loop:
             },
         )
 
-    def _prepare(self) -> None:
+    async def _prepare(self) -> None:
         """Take from the world what the run needs, once, and record it."""
-        run = self.run
+        run, at = self.run, clock.now()
+        system = await system_text(self.world, run, at, has_form=self._form is not None)
         self._parameters = parameters(run.component, self._form, self._model)
         taken = self.world.steps.prepared(
             run.at("p"),
             fingerprint(StepKind.PREPARE, run.component.id, "", None),
             {
-                "at": clock.now(),
+                "at": at,
                 "definition": run.component.definition_hash,
-                "system": "\n\n".join(part for part in (system_prompt(run.component), *run.context) if part),
+                "system": system,
                 "session_state": run.session_state,
                 "state": state.copied(run.state),
                 "history_runs": list(run.history_runs),
@@ -161,9 +162,10 @@ class Loop:
         self._toolbox.planner.began_with = taken
         run.state.clear()
         run.state.update(state.copied(taken["state"]))
-        self.progress.conversation = self._conversation = Conversation(
-            taken["system"], run.history, run.prompt, taken["at"]
-        )
+        history = [*examples(run.component), *run.history]
+        self._conversation = Conversation(taken["system"], history, run.prompt, taken["at"])
+        self._conversation.opened_with(introduction(self.world, run))
+        self.progress.conversation = self._conversation
 
     # --- a turn -----------------------------------------------------------------------------------
 

@@ -105,6 +105,13 @@ class Steps(Protocol):
         """
         ...
 
+    async def take(self, path: str, fingerprint: str, look: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
+        """Take something from the world and record it, stored with the next commit; or give what is stored already.
+
+        ``look`` changes nothing out there, so it may be asked again after a crash.
+        """
+        ...
+
     async def model(
         self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
     ) -> tuple[ModelAnswer, str]:
