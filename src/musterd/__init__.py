@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from musterd.core.settings import Settings
     from musterd.http.app import create_app
-    from musterd.specs import Agent, Budget, RunContext, Team, Tool, ToolContext, tool
+    from musterd.specs import Agent, Budget, RunContext, SessionSummaryManager, Team, Tool, ToolContext, tool
 
 __version__ = "0.1.0"
 
@@ -18,6 +18,7 @@ __all__ = [
     "Agent",
     "Budget",
     "RunContext",
+    "SessionSummaryManager",
     "Settings",
     "Team",
     "Tool",
@@ -31,6 +32,7 @@ _HOMES = {
     "Agent": "musterd.specs",
     "Budget": "musterd.specs",
     "RunContext": "musterd.specs",
+    "SessionSummaryManager": "musterd.specs",
     "Settings": "musterd.core.settings",
     "Team": "musterd.specs",
     "Tool": "musterd.specs",

@@ -19,6 +19,7 @@ from musterd.service.runs import RunService
 from musterd.service.sessions import SessionService
 from musterd.specs import Component, Registry
 from musterd.store.open import open_database
+from musterd.team.summaries import summarizer
 from musterd.team.world import Models
 from musterd.wire.components import ServerCard
 
@@ -61,6 +62,7 @@ class Server:
         )
         for component in self.components():
             self._check_model(component)
+            self._check_model(summarizer(component))
         self.engine = EmbeddedEngine(resources, self.database.locks(), duties)
         self.runs = RunService(resources, self.engine)
         self.sessions = SessionService(resources, self.engine, self.runs)

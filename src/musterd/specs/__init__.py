@@ -14,6 +14,7 @@ from musterd.specs.component import Component, named_schema, unsupported
 from musterd.specs.loading import load
 from musterd.specs.registry import Registry
 from musterd.specs.run_context import RunContext
+from musterd.specs.summary import SessionSummaryManager
 from musterd.specs.team import Team
 from musterd.specs.tools import Tool, ToolArgumentsInvalid, ToolContext, tool
 
@@ -23,6 +24,7 @@ __all__ = [
     "Component",
     "Registry",
     "RunContext",
+    "SessionSummaryManager",
     "Team",
     "Tool",
     "ToolArgumentsInvalid",

@@ -165,7 +165,11 @@ def _hash(
         "model": _model_name(model),
         "tools": tools,
         "output_schema": schema,
-        "history": [spec.add_history_to_context, spec.num_history_runs],
+        "history": [
+            *[spec.add_history_to_context, spec.num_history_runs],
+            *[spec.num_history_messages, spec.max_tool_calls_from_history],
+        ],
+        "session_tools": sorted(spec.session_tool_names),
         "mode": spec.mode if isinstance(spec, Team) else None,
         "members": [member.definition_hash for member in members],
     }

@@ -162,7 +162,7 @@ class Declaration(
     @property
     def reserved_tool_names(self) -> frozenset[str]:
         """Names that its tools must not have."""
-        return _DELEGATION
+        return _DELEGATION | self.session_tool_names
 
     def _keep(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)

@@ -26,6 +26,8 @@ class Assignment:
     :param context: what else its system message tells.
     :param resolved: what the component's functions gave for its dependencies, by name.
     :param opens_session: whether it is the first of its session.
+    :param session_summary: what was said in the session before, summed up.
+    :param asked: what the request says of the context, above the component's own options.
     :param speaks_for: the run as whose text its own is told: that of a leader that routed to it.
     """
 
@@ -43,6 +45,8 @@ class Assignment:
     context: Sequence[str] = ()
     resolved: JsonObject = field(default_factory=dict)
     opens_session: bool = False
+    session_summary: str = ""
+    asked: JsonObject = field(default_factory=dict)
     speaks_for: str | None = None
 
     @property
@@ -57,12 +61,18 @@ class Assignment:
 
 @dataclass(slots=True)
 class Progress:
-    """What a run has produced so far; kept when it is cut off."""
+    """What a run has produced so far; kept when it is cut off.
+
+    :param is_answered: whether the answer stands, and what follows cannot change it.
+    :param summary: what was said in the session, summed up anew: summary, topics, as_of.
+    """
 
     output: Output = field(default_factory=Output)
     partial: list[str] = field(default_factory=list)
     members: list[str] = field(default_factory=list)
     conversation: Conversation | None = None
+    is_answered: bool = False
+    summary: JsonObject | None = None
 
     @property
     def messages(self) -> list[str]:

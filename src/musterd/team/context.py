@@ -29,6 +29,10 @@ from musterd.team.conversation import NOTES
 from musterd.team.prompts import prompt_with, system_prompt
 from musterd.team.world import World
 
+SUMMARY_NOTE = (
+    "It sums up what was said in this session before, and may be outdated: what the conversation itself says counts "
+    "more."
+)
 _NAME = re.compile(r"\{(\w+)\}")
 
 
@@ -98,9 +102,13 @@ def _of_the_run(world: World, run: Assignment, at: float) -> Iterator[str]:
         yield f"The current time is {_time(at, spec.timezone_identifier)}."
     if spec.add_location_to_context and world.settings.location:
         yield f"The user's approximate location is {world.settings.location}."
-    if spec.add_dependencies_to_context and (known := dependencies_of(world, run)):
+    if run.session_summary and spec.shows_summary:
+        yield f"<session_summary>\n{run.session_summary}\n</session_summary>\n{SUMMARY_NOTE}"
+    if run.asked.get("add_dependencies_to_context", spec.add_dependencies_to_context) and (
+        known := dependencies_of(world, run)
+    ):
         yield f"<dependencies>\n{_indented(known)}\n</dependencies>"
-    if spec.add_session_state_to_context:
+    if run.asked.get("add_session_state_to_context", spec.add_session_state_to_context):
         yield f"<session_state>\n{_indented(run.state)}\n</session_state>"
 
 
@@ -114,6 +122,12 @@ def _time(at: float, zone: str | None) -> str:
 
 def _indented(value: JsonObject) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2, default=str)
+
+
+def recorded(world: World, run: Assignment) -> JsonObject:
+    """What a root's first step records beside what every run's does: which runs its members are shown."""
+    ids = world.shown.run_ids
+    return {"shown": ids} if ids and run.parent_id is None else {}
 
 
 # --- messages before the user's ---------------------------------------------------------------------

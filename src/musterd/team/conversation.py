@@ -14,6 +14,7 @@ from pydantic_ai.messages import (
     RetryPromptPart,
     SystemPromptPart,
     TextPart,
+    ThinkingPart,
     ToolCallPart,
     ToolReturnPart,
     UserContent,
@@ -21,6 +22,7 @@ from pydantic_ai.messages import (
 )
 
 from musterd.core import clock
+from musterd.core.jsontext import storable
 from musterd.core.jsontypes import JsonObject
 from musterd.team.answers import FINAL_TOOL
 
@@ -92,6 +94,13 @@ class Conversation:
 def message_text(message: ModelMessage) -> str:
     """A message as JSON text, in pydantic-ai's form."""
     return ModelMessagesTypeAdapter.dump_json([message])[1:-1].decode()
+
+
+def make_storable(response: ModelResponse) -> None:
+    """Replace what a provider may send and nothing can store: half of a surrogate pair."""
+    for part in response.parts:
+        if isinstance(part, TextPart | ThinkingPart):
+            part.content = storable(part.content)
 
 
 def earlier_messages(text: str | None) -> list[ModelMessage]:

@@ -28,7 +28,7 @@ async def call_function(
     given = state.copied(run.state)
     context: ToolContext | Act
     if tool.is_own:
-        context = Act(run=run, state=given, path=path, tell=world.teller(run.run_id, path))
+        context = Act(run=run, state=given, path=path, tell=world.teller(run.run_id, path), past=world.past)
     else:
         context = _context(world, run, call_id, path, given)
     started_at, started = clock.now(), clock.monotonic()

@@ -17,17 +17,17 @@ from pydantic_ai.messages import (
 from musterd.core import clock
 from musterd.core.errors import LimitReached, RunFailed
 from musterd.core.events import EventKind
-from musterd.core.jsontext import storable
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import Output, StepKind, ToolCall
 from musterd.models.call import ModelAnswer
 from musterd.team import state
 from musterd.team.answers import CORRECTIONS, FINAL_TOOL, Answer, AnswerInvalid, wanted_form
 from musterd.team.assignment import Assignment, Progress
-from musterd.team.context import examples, introduction, system_text
-from musterd.team.conversation import NOTES, Conversation
+from musterd.team.context import examples, introduction, recorded, system_text
+from musterd.team.conversation import NOTES, Conversation, make_storable
 from musterd.team.iterations import iterate
 from musterd.team.offer import is_in_tasks_mode, parameters, tool_digests
+from musterd.team.summaries import sum_up, sums_up
 from musterd.team.toolbox import Toolbox
 from musterd.team.world import World, fingerprint
 
@@ -54,7 +54,10 @@ class Loop:
         self._tell_started()
         await self._prepare()
         answer = await iterate(self) if is_in_tasks_mode(self.run.component) else await self.turns()
-        return self._finish(answer)
+        output = self._finish(answer)
+        if sums_up(self.run):
+            await sum_up(self.world, self.run, self.progress)
+        return output
 
     async def turns(self) -> Answer:
         """Take turns until the model answers.
@@ -154,6 +157,7 @@ class Loop:
                 "session_state": run.session_state,
                 "state": state.copied(run.state),
                 "history_runs": list(run.history_runs),
+                **recorded(self.world, run),
                 "members": [member.id for member in run.component.members],
                 "tools": dict(tool_digests(run.component)),
                 "retry_safe": [tool.name for tool in run.component.tools if tool.retry_safe],
@@ -199,7 +203,7 @@ class Loop:
         notes: JsonObject = {"seconds": round(answer.seconds, 6)}
         if answer.first_token_seconds is not None:
             notes["first_token_seconds"] = round(answer.first_token_seconds, 6)
-        _make_storable(response)
+        make_storable(response)
         response.metadata = {**(response.metadata or {}), NOTES: notes}
         calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
         for number, part in enumerate(calls):
@@ -276,6 +280,7 @@ class Loop:
         output.content, output.content_type = answer.content, answer.content_type
         output.reasoning = _reasoning(self._conversation)
         output.seconds = clock.monotonic() - self.started
+        self.progress.is_answered = True
         self._tell(EventKind.CONTENT_COMPLETED)
         return output
 
@@ -294,13 +299,6 @@ class Loop:
 
     def _tell(self, kind: EventKind, data: JsonObject | None = None, place: str = "") -> None:
         self.world.tell(kind, self.run.run_id, data, place)
-
-
-def _make_storable(response: ModelResponse) -> None:
-    """Replace what a provider may send and nothing can store: half of a surrogate pair."""
-    for part in response.parts:
-        if isinstance(part, TextPart | ThinkingPart):
-            part.content = storable(part.content)
 
 
 def _reasoning(conversation: Conversation) -> str:

@@ -15,6 +15,7 @@ from musterd.core.settings import Settings
 from musterd.models.call import ModelCaller
 from musterd.models.names import ModelInfo
 from musterd.specs import Component
+from musterd.team.past import NoPast, Past, Shown
 from musterd.team.steps import Emit, Steps
 
 
@@ -38,6 +39,8 @@ class World:
     :param salt: the root's random salt; members' run ids derive from it.
     :param threads: where tools that are plain functions run.
     :param dependencies: values for tools, of the request; a component's own stand below them.
+    :param past: what tools and summaries look up of earlier runs.
+    :param shown: what members are shown of earlier runs.
     """
 
     root_id: str
@@ -52,6 +55,8 @@ class World:
     dependencies: JsonObject = field(default_factory=dict)
     metadata: JsonObject = field(default_factory=dict)
     call_ids: set[str] = field(default_factory=set)
+    past: Past = field(default_factory=NoPast)
+    shown: Shown = field(default_factory=Shown)
 
     def tell(self, kind: EventKind, run_id: str, data: JsonObject | None = None, place: str = "") -> None:
         """Emit an event that happened now, at the step ``place``."""
