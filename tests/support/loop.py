@@ -100,9 +100,9 @@ class MemorySteps:
         """What the test says to a run."""
         return self.said.pop(run_id, [])
 
-    async def take(self, path: str, fingerprint: str, ask: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
-        """Take, and keep what was taken."""
-        return self.prepared(path, fingerprint, await ask())
+    async def take(self, path: str, fingerprint: str, look: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
+        """Take it."""
+        return self.prepared(path, fingerprint, await look())
 
     async def model(
         self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]

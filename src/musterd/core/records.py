@@ -271,6 +271,7 @@ class SessionRow:
     :param user_id: what its first client called the user: a label.
     :param name: the name a person gave, else None: then the first message is shown (``first_message``).
     :param next_seq: the sequence number the next accepted run gets.
+    :param summary: what was said in it so far: summary, topics, updated_at.
     """
 
     session_id: str
@@ -286,6 +287,7 @@ class SessionRow:
     created_at: float
     updated_at: float
     deleted_at: float | None = None
+    summary: JsonObject | None = None
 
 
 class StepKind(StrEnum):

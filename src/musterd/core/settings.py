@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     """The name that ``/`` and ``/info`` give."""
     os_description: str = ""
     """The description that ``/config`` gives."""
+    location: str = ""
+    """Where the server's users are, for agents and teams with ``add_location_to_context``: "Lisbon, Portugal"."""
     concurrency: Count = 32
     """Runs that a process drives at once."""
     queue_depth: Count = 10_000

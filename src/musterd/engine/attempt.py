@@ -19,20 +19,20 @@ from musterd.engine import recovery
 from musterd.engine.journal import Journal
 from musterd.engine.media import prompt_of
 from musterd.engine.outbox import Outbox, until_available
+from musterd.engine.past import StoredPast, history_of, history_wanted, shown_of
 from musterd.engine.post import Post
 from musterd.engine.recovery import Recovered
 from musterd.engine.resources import Resources
 from musterd.models.addresses import passes_image_addresses_on
 from musterd.specs import Component
 from musterd.store import attempt_input, attempts, pauses
-from musterd.store.attempt_input import HistoryWanted
 from musterd.store.attempts import CancelStored, End, Lease, Settled
 from musterd.store.pauses import DecisionStored, Pause
 from musterd.team import state
 from musterd.team.assignment import Assignment, Progress
-from musterd.team.conversation import earlier_messages
 from musterd.team.loop import Loop
 from musterd.team.members import end_event, pause_event
+from musterd.team.past import Shown
 from musterd.team.pausing import Waits
 from musterd.team.steps import Emit
 from musterd.team.stops import Stops
@@ -136,11 +136,7 @@ class Attempt:
         await resources.models.load(component)
         recovered = await self._recover(component) if run.attempt > 1 or self._is_again else Recovered()
         spec, earlier = component.spec, recovered.prepared
-        wanted = HistoryWanted(
-            is_shown=spec.add_history_to_context,
-            limit=spec.num_history_runs,
-            run_ids=None if earlier is None else earlier["history_runs"],
-        )
+        wanted = history_wanted(component, earlier)
         found = await until_available(
             lambda: resources.database.read(lambda tx: attempt_input.load(tx, run, wanted)), run.run_id
         )
@@ -164,8 +160,11 @@ class Attempt:
             call_ids=recovered.call_ids,
             stops=self._stops,
             servers=resources.servers,
+            past=StoredPast(resources.database, run),
+            shown=shown_of(found.shown) if wanted.shown else Shown(),
         )
-        initial = {**(spec.session_state or {}), **found.state, **options.get("session_state", {})}
+        stored = {} if spec.overwrite_db_session_state else found.state
+        initial = {**(spec.session_state or {}), **stored, **options.get("session_state", {})}
         assignment = Assignment(
             component=component,
             run_id=run.run_id,
@@ -177,10 +176,13 @@ class Attempt:
                 passes_image_addresses_on=passes_image_addresses_on(resources.models.of(component)),
             ),
             state=state.copied(initial),
-            history=[message for text in found.history for message in earlier_messages(text)],
+            history=history_of(spec, found.history, options),
             history_runs=found.history_runs,
             session_state=found.state,
             output_schema=options.get("output_schema"),
+            opens_session=run.seq == 0,
+            session_summary="" if found.summary is None else found.summary["summary"],
+            asked=options,
         )
         return Loop(world, assignment)
 
@@ -244,10 +246,15 @@ class Attempt:
                 return Drive(RunState.CANCELLED)
             if limit.expired():
                 await self._stop_driving()
-                return Drive(RunState.ERROR, reached)
+                return self._cut_short(reached)
             cause = self._outbox.failure or error
             log.exception("run failed inside the server", run_id=self._run.run_id, exc_info=cause)
             return Drive(RunState.ERROR, RunFailed(INTERNAL, "internal_error"))
+
+    def _cut_short(self, reached: LimitReached) -> Drive:
+        """How the run ends whose time is over: an answer that stands only waited for its session to be summed up."""
+        is_answered = self._loop is not None and self._loop.progress.is_answered
+        return Drive(RunState.COMPLETED) if is_answered else Drive(RunState.ERROR, reached)
 
     def _limit(self) -> tuple[float, LimitReached]:
         """How long this attempt may take, and what ends the run that takes longer."""
@@ -320,6 +327,7 @@ class Attempt:
             output=output,
             messages=progress.messages,
             state_delta=state.changed_keys(self._state_before, after),
+            summary=progress.summary if how.state is RunState.COMPLETED else None,
         )
         event = Event(kind, run.run_id, at, data)
         return await self._outbox.settle(lambda tx, lease, batch: attempts.settle(tx, lease, batch, end), event)

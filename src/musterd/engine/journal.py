@@ -63,11 +63,12 @@ class Journal:
             self._taking[path] = [message.id for message in found]
         return [message.text for message in found]
 
-    async def take(self, path: str, fingerprint: str, ask: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
-        """As :meth:`prepared`, for what has to be waited for."""
-        if (stored := self._earlier(path, StepKind.PREPARE, fingerprint)) is not None:
-            return loaded(stored)
-        return self.prepared(path, fingerprint, await ask())
+    async def take(self, path: str, fingerprint: str, look: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
+        """Take something from the world and record it, stored with the next commit; or give what is stored already."""
+        if (stored := self._earlier(path, StepKind.PREPARE, fingerprint)) is None:
+            await self._outbox.begin_step()
+            return self.prepared(path, fingerprint, await look())
+        return loaded(stored)
 
     async def model(
         self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]

@@ -20,6 +20,7 @@ from musterd.service.runs import RunService
 from musterd.service.sessions import SessionService
 from musterd.specs import Component, MCPServer, Registry
 from musterd.store.open import open_database
+from musterd.team.summaries import summarizer
 from musterd.team.world import Models
 from musterd.wire.components import ServerCard
 
@@ -65,6 +66,7 @@ class Server:
         for component in self.components():
             self._check_model(component)
             self._check_servers(component)
+            self._check_model(summarizer(component))
         self.engine = EmbeddedEngine(resources, self.database.locks(), duties)
         self.runs = RunService(resources, self.engine)
         self.sessions = SessionService(resources, self.engine, self.runs)

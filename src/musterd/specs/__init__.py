@@ -14,6 +14,8 @@ from musterd.specs.component import Component, named_schema, unsupported
 from musterd.specs.loading import load
 from musterd.specs.mcp_server import MCPServer
 from musterd.specs.registry import Registry
+from musterd.specs.run_context import RunContext
+from musterd.specs.summary import SessionSummaryManager
 from musterd.specs.team import Team
 from musterd.specs.tool_errors import OutcomeUnknown, RetryTool
 from musterd.specs.tool_list import ToolFactory, ToolSource
@@ -28,6 +30,8 @@ __all__ = [
     "OutcomeUnknown",
     "Registry",
     "RetryTool",
+    "RunContext",
+    "SessionSummaryManager",
     "Team",
     "Tool",
     "ToolArgumentsInvalid",

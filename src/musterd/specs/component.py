@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
@@ -12,13 +13,13 @@ from musterd.core import jsontext
 from musterd.specs.agent import Agent
 from musterd.specs.options import not_yet
 from musterd.specs.places import wrong
+from musterd.specs.prompt_options import PromptOptions
 from musterd.specs.team import Team
 from musterd.specs.tools import Tool
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
-_TEMPLATE = re.compile(r"\{(\w+)\}")
 _PERSON = ("requires_confirmation", "requires_user_input", "external_execution")
 
 
@@ -90,11 +91,6 @@ def _gaps(spec: Agent | Team, tools: tuple[Tool, ...]) -> Iterator[str]:
         for flag in _PERSON:
             if getattr(tool, flag):
                 yield f"{label}: tool '{tool.name}' sets {flag}=True, which is not supported yet."
-    values = {**(spec.session_state or {}), **(spec.dependencies or {})}
-    texts = [spec.instructions] if isinstance(spec.instructions, str) else spec.instructions or ()
-    for name in dict.fromkeys(_TEMPLATE.findall("\n".join(texts))):
-        if name in values and not spec.resolve_in_context:
-            yield f"{label}: its instructions use the template {{{name}}}, which is not supported yet."
 
 
 def _output_schema(spec: Agent | Team) -> tuple[str, dict[str, Any]] | None:
@@ -128,6 +124,19 @@ def _model_name(model: str | Model) -> str:
     return model if isinstance(model, str) else f"{model.system}:{model.model_name}"
 
 
+def _told(value: Any) -> Any:
+    """An option of the prompt in the definition's hash: a function by its name, a message by what it says."""
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, list | tuple):
+        return [_told(item) for item in value]
+    if isinstance(value, Mapping):
+        return dict(value)
+    if callable(value):
+        return f"{getattr(value, '__module__', '')}:{getattr(value, '__qualname__', type(value).__qualname__)}"
+    return [str(getattr(part, "content", "")) for part in getattr(value, "parts", ())]
+
+
 def _hash(
     spec: Agent | Team,
     model: str | Model,
@@ -150,11 +159,16 @@ def _hash(
         "name": spec.name,
         "role": spec.role,
         "description": spec.description,
-        "instructions": spec.instructions,
+        "instructions": _told(spec.instructions),
+        "prompt": [_told(getattr(spec, option.name)) for option in dataclasses.fields(PromptOptions)],
         "model": _model_name(model),
         "tools": tools,
         "output_schema": schema,
-        "history": [spec.add_history_to_context, spec.num_history_runs],
+        "history": [
+            *[spec.add_history_to_context, spec.num_history_runs],
+            *[spec.num_history_messages, spec.max_tool_calls_from_history],
+        ],
+        "session_tools": sorted(spec.session_tool_names),
         "mode": spec.mode if isinstance(spec, Team) else None,
         "members": [member.definition_hash for member in members],
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,11 @@ if TYPE_CHECKING:
 _DELEGATION = frozenset({"delegate_task_to_member", "delegate_task_to_members"})
 
 _BUDGET = Kind(words="a Budget(…)", accepts=lambda value: isinstance(value, Budget))
+_INSTRUCTIONS = Kind(
+    words="a text or a list of texts, or a function that gives one",
+    accepts=lambda value: TEXTS.accepts(value) or callable(value),
+    yaml=TEXTS.yaml,
+)
 _ID_SIGNS = re.compile(r"[^\s/?#\\\x00-\x1f\x7f]+( [^\s/?#\\\x00-\x1f\x7f]+)*")
 _ID_LENGTH = 200
 
@@ -75,8 +80,9 @@ class Declaration(
     name: str | None = field(default=None, metadata=about(TEXT, "Its name for people; without one its id."))
     role: str | None = field(default=None, metadata=about(TEXT, "What it is for: its leader chooses by this."))
     description: str | None = field(default=None, metadata=about(TEXT, "Who it is: the first thing its model is told."))
-    instructions: str | Sequence[str] | None = field(
-        default=None, metadata=about(TEXTS, "What its model is told to do.")
+    instructions: str | Sequence[str] | Callable[..., Any] | None = field(
+        default=None,
+        metadata=about(_INSTRUCTIONS, "What its model is told to do; in Python also a function that gives it."),
     )
     model: str | Model | None = field(
         default=None,
@@ -111,7 +117,12 @@ class Declaration(
         metadata=about(OBJECT, "What a new session's state starts from; tools may change it."),
     )
     dependencies: Mapping[str, Any] | None = field(
-        default=None, metadata=about(OBJECT, "Values for its tools; not stored.")
+        default=None,
+        metadata=about(
+            OBJECT,
+            "Values for its tools and texts; not stored. In Python a function is called once a run, and what it "
+            "gives is stored with the run where it is JSON.",
+        ),
     )
     metadata: Mapping[str, Any] | None = field(
         default=None, metadata=about(OBJECT, "Values that are shown with its runs.")
@@ -141,7 +152,8 @@ class Declaration(
         """Check what is given and bring it to its stored form: an id, tuples, tools."""
         check_values(self, self.label, self.declared_at)
         self._keep("id", self._own_id())
-        if self.instructions is not None and not isinstance(self.instructions, str):
+        self.check_prompt(self.label, self.declared_at)
+        if isinstance(self.instructions, list):
             self._keep("instructions", tuple(self.instructions))
         found = read_tools(self.tools, self.label, self.declared_at)
         self._keep("tools", found.tools)
@@ -161,7 +173,7 @@ class Declaration(
     @property
     def reserved_tool_names(self) -> frozenset[str]:
         """Names that its tools must not have."""
-        return _DELEGATION
+        return _DELEGATION | self.session_tool_names
 
     @property
     def listed_tools(self) -> tuple[Tool, ...]:

@@ -23,10 +23,10 @@ class TeamOptions:
     )
     add_team_history_to_members: bool = field(
         default=False,
-        metadata=about(FLAG, "Members see the team's history.", later=True),
+        metadata=about(FLAG, "Members are told what earlier runs of the team were asked and answered."),
     )
     num_team_history_runs: int = field(
-        default=3, metadata=about(COUNT, later=True, part_of="add_team_history_to_members")
+        default=3, metadata=about(COUNT, "How many runs.", part_of="add_team_history_to_members")
     )
     get_member_information_tool: bool = field(
         default=False,

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, RunRow
-from musterd.store import blobs, runs, sessions
+from musterd.store import blobs, past, runs, sessions
 from musterd.store.database import Statement, Tx
+from musterd.store.past import ShownRows, ShownWanted
 
 GET_MESSAGES = Statement("run_messages", "SELECT run_id, messages FROM run_io WHERE run_id = :run_id")
 GET_INPUT = Statement("run_input", "SELECT input FROM run_io WHERE run_id = :run_id")
+
+NOTHING_SHOWN, NOTHING_WANTED = ShownRows(), ShownWanted()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +24,8 @@ class AttemptInput:
     :param history: messages of earlier runs as JSON text, oldest first.
     :param history_runs: the ids of those runs.
     :param blobs: content of the request's media, by hash.
+    :param summary: what was said in the session, summed up.
+    :param shown: what members are shown of earlier runs.
     """
 
     input: Input
@@ -28,6 +33,8 @@ class AttemptInput:
     history: Sequence[str]
     history_runs: Sequence[str]
     blobs: dict[str, bytes]
+    summary: JsonObject | None = None
+    shown: ShownRows = NOTHING_SHOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +44,13 @@ class HistoryWanted:
     :param is_shown: whether any are, when the request says nothing about it.
     :param limit: how many.
     :param run_ids: exactly these: those that an earlier attempt was shown.
+    :param shown: what members are shown.
     """
 
     is_shown: bool
     limit: int
     run_ids: Sequence[str] | None = None
+    shown: ShownWanted = NOTHING_WANTED
 
 
 async def load(tx: Tx, run: RunRow, wanted: HistoryWanted) -> AttemptInput:
@@ -58,6 +67,8 @@ async def load(tx: Tx, run: RunRow, wanted: HistoryWanted) -> AttemptInput:
         history=[text for _, text in history],
         history_runs=[run_id for run_id, _ in history],
         blobs=await _blobs(tx, asked),
+        summary=None if session["summary"] is None else json.loads(session["summary"]),
+        shown=await past.shown(tx, run, wanted.shown) if wanted.shown else NOTHING_SHOWN,
     )
 
 
@@ -68,7 +79,9 @@ async def _history(tx: Tx, run: RunRow, asked: Input, wanted: HistoryWanted) -> 
         return [(row["run_id"], row["messages"]) for row in rows if row is not None]
     if not asked.options.get("add_history_to_context", wanted.is_shown):
         return []
-    return [(row["run_id"], row["messages"]) for row in reversed(await runs.history(tx, run, wanted.limit))]
+    given = [asked.options[name] for name in ("num_history_messages", "num_history_runs") if name in asked.options]
+    limit: int = given[0] if given else wanted.limit
+    return [(row["run_id"], row["messages"]) for row in reversed(await runs.history(tx, run, limit))]
 
 
 async def _blobs(tx: Tx, asked: Input) -> dict[str, bytes]:

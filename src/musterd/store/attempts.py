@@ -15,7 +15,7 @@ from musterd.core.events import Event
 from musterd.core.records import Output, RunRow, StepRow, StepState
 from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
-from musterd.store import approvals, follow_ups, messages, outputs, sessions
+from musterd.store import approvals, follow_ups, messages, outputs, past, sessions
 from musterd.store.crashes import HAS_WAITED, SOLO_FROM
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, RUN_FIELDS, run_params, run_row
@@ -156,6 +156,7 @@ class End:
     """How an attempt ends its run.
 
     :param state_delta: what the run changed in the session's state: {"set": {…}, "removed": […]}.
+    :param summary: what was said in the session, summed up; None: as it is.
     """
 
     state: RunState
@@ -164,6 +165,7 @@ class End:
     output: Output
     messages: list[str]
     state_delta: dict[str, Any] | None = None
+    summary: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +249,8 @@ async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
     await outputs.put(tx, lease.root_id, end.output, end.messages)
     if session is not None:
         await sessions.merge_state(tx, session, end.state_delta or {}, end.at)
+        if end.summary is not None:
+            await past.set_summary(tx, end.session_id, end.summary)
     if row["signals"] and end.state is not RunState.CANCELLED:
         await follow_ups.begin_next(tx, lease.root_id, end.at)
     promoted = await promote(tx, end.session_id)

@@ -52,7 +52,7 @@ def run_view(row: Row) -> RunView:
 
 def session_row(row: Row) -> SessionRow:
     """The record of a row of ``sessions``."""
-    metadata = row["metadata"]
+    metadata, summary = row["metadata"], row["summary"]
     return SessionRow(
         session_id=row["session_id"],
         owner=row["owner"],
@@ -67,4 +67,5 @@ def session_row(row: Row) -> SessionRow:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         deleted_at=row["deleted_at"],
+        summary=None if summary is None else json.loads(summary),
     )

@@ -24,6 +24,10 @@ class Assignment:
     :param depth: teams above it.
     :param output_schema: the form of the answer that the request asked for, above the component's own.
     :param context: what else its system message tells.
+    :param resolved: what the component's functions gave for its dependencies, by name.
+    :param opens_session: whether it is the first of its session.
+    :param session_summary: what was said in the session before, summed up.
+    :param asked: what the request says of the context, above the component's own options.
     :param speaks_for: the run as whose text its own is told: that of a leader that routed to it.
     """
 
@@ -39,6 +43,10 @@ class Assignment:
     session_state: JsonObject = field(default_factory=dict)
     output_schema: JsonObject | None = None
     context: Sequence[str] = ()
+    resolved: JsonObject = field(default_factory=dict)
+    opens_session: bool = False
+    session_summary: str = ""
+    asked: JsonObject = field(default_factory=dict)
     speaks_for: str | None = None
 
     @property
@@ -53,12 +61,18 @@ class Assignment:
 
 @dataclass(slots=True)
 class Progress:
-    """What a run has produced so far; kept when it is cut off."""
+    """What a run has produced so far; kept when it is cut off.
+
+    :param is_answered: whether the answer stands, and what follows cannot change it.
+    :param summary: what was said in the session, summed up anew: summary, topics, as_of.
+    """
 
     output: Output = field(default_factory=Output)
     partial: list[str] = field(default_factory=list)
     members: list[str] = field(default_factory=list)
     conversation: Conversation | None = None
+    is_answered: bool = False
+    summary: JsonObject | None = None
 
     @property
     def messages(self) -> list[str]:

@@ -14,6 +14,7 @@ from pydantic_ai.messages import (
     RetryPromptPart,
     SystemPromptPart,
     TextPart,
+    ThinkingPart,
     ToolCallPart,
     ToolReturnPart,
     UserContent,
@@ -21,11 +22,14 @@ from pydantic_ai.messages import (
 )
 
 from musterd.core import clock
+from musterd.core.jsontext import storable
 from musterd.core.jsontypes import JsonObject
 from musterd.team.answers import FINAL_TOOL
 
 NOTES = "musterd"
 """The key of our notes in a message's metadata, which no provider is sent."""
+_NOT_SAID = frozenset({"from_history", "introduction"})
+"""Notes of what a run shows and was not said in it, or not by its model."""
 
 
 class Conversation:
@@ -42,6 +46,7 @@ class Conversation:
     ) -> None:
         self.messages: list[ModelMessage] = []
         self._texts: list[str | None] = []
+        self._before: list[str] = []
         opening: list[ModelRequestPart] = [SystemPromptPart(system)] if system else []
         if history:
             if opening:
@@ -50,6 +55,12 @@ class Conversation:
                 self._add(message)
             opening = []
         self._add(ModelRequest(parts=[*opening, UserPromptPart(prompt)], timestamp=_time(at)))
+
+    def opened_with(self, text: str) -> None:
+        """The session began with this, before anybody asked; the model knows it from its system message."""
+        if text:
+            said = ModelResponse(parts=[TextPart(text)], timestamp=_now(), metadata={NOTES: {"introduction": True}})
+            self._before = [message_text(said)]
 
     def answered(self, response: ModelResponse, text: str) -> None:
         """The model said this; ``text`` is the message as JSON."""
@@ -77,12 +88,19 @@ class Conversation:
     def texts(self) -> list[str]:
         """The messages as JSON texts: those that are not written yet are written now, when somebody asks."""
         pairs = zip(self.messages, self._texts, strict=True)
-        return [message_text(message) if text is None else text for message, text in pairs]
+        return self._before + [message_text(message) if text is None else text for message, text in pairs]
 
 
 def message_text(message: ModelMessage) -> str:
     """A message as JSON text, in pydantic-ai's form."""
     return ModelMessagesTypeAdapter.dump_json([message])[1:-1].decode()
+
+
+def make_storable(response: ModelResponse) -> None:
+    """Replace what a provider may send and nothing can store: half of a surrogate pair."""
+    for part in response.parts:
+        if isinstance(part, TextPart | ThinkingPart):
+            part.content = storable(part.content)
 
 
 def earlier_messages(text: str | None) -> list[ModelMessage]:
@@ -93,7 +111,7 @@ def earlier_messages(text: str | None) -> list[ModelMessage]:
     """
     if text is None:
         return []
-    own = [item for item in json.loads(text) if not _notes(item).get("from_history")]
+    own = [item for item in json.loads(text) if not _NOT_SAID & _notes(item).keys()]
     kept: list[ModelMessage] = []
     for message in ModelMessagesTypeAdapter.validate_python(own):
         if isinstance(message, ModelRequest):

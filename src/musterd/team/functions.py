@@ -33,7 +33,7 @@ async def call_function(
     tell = world.teller(run.run_id, path)
     reports = Reports(tell, {"tool_call_id": call_id, "tool_name": tool.name})
     if tool.is_own:
-        context = Act(run=run, state=given, path=path, tell=tell)
+        context = Act(run=run, state=given, path=path, tell=tell, past=world.past)
     else:
         context = _context(world, run, call_id, path, given, reports)
     started_at, started = clock.now(), clock.monotonic()
@@ -81,7 +81,7 @@ def _context(
         tool_call_id=call_id,
         idempotency_key=digest(world.root_id, path),
         session_state=given,
-        dependencies={**(spec.dependencies or {}), **world.dependencies},
+        dependencies={**(spec.dependencies or {}), **run.resolved, **world.dependencies},
         metadata={**(spec.metadata or {}), **world.metadata},
     )
 

@@ -17,18 +17,18 @@ from pydantic_ai.messages import (
 from musterd.core import clock
 from musterd.core.errors import LimitReached, RunFailed
 from musterd.core.events import EventKind
-from musterd.core.jsontext import storable
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import Output, StepKind, ToolCall
 from musterd.models.call import ModelAnswer
 from musterd.team import state
 from musterd.team.answers import CORRECTIONS, FINAL_TOOL, Answer, AnswerInvalid, wanted_form
 from musterd.team.assignment import Assignment, Progress
-from musterd.team.conversation import NOTES, Conversation
+from musterd.team.context import examples, introduction, recorded, system_text
+from musterd.team.conversation import NOTES, Conversation, make_storable
 from musterd.team.iterations import iterate
 from musterd.team.offer import is_in_tasks_mode, parameters, tool_digests
-from musterd.team.prompts import system_prompt
 from musterd.team.run_tools import run_tools
+from musterd.team.summaries import sum_up, sums_up
 from musterd.team.toolbox import Toolbox
 from musterd.team.world import World, fingerprint
 
@@ -54,9 +54,12 @@ class Loop:
         """
         self._tell_started()
         self._toolbox.planner.run_tools = await run_tools(self.world, self.run)
-        self._prepare()
+        await self._prepare()
         answer = await iterate(self) if is_in_tasks_mode(self.run.component) else await self.turns()
-        return self._finish(answer)
+        output = self._finish(answer)
+        if sums_up(self.run):
+            await sum_up(self.world, self.run, self.progress)
+        return output
 
     async def turns(self) -> Answer:
         """Take turns until the model answers.
@@ -141,23 +144,23 @@ class Loop:
             },
         )
 
-    def _prepare(self) -> None:
+    async def _prepare(self) -> None:
         """Take from the world what the run needs, once, and record it."""
-        run = self.run
+        run, at = self.run, clock.now()
         found = self._toolbox.planner.run_tools
+        system = await system_text(self.world, run, at, has_form=self._form is not None)
         self._parameters = parameters(run.component, self._form, self._model, found.definitions)
         taken = self.world.steps.prepared(
             run.at("p"),
             fingerprint(StepKind.PREPARE, run.component.id, "", None),
             {
-                "at": clock.now(),
+                "at": at,
                 "definition": run.component.definition_hash,
-                "system": "\n\n".join(
-                    part for part in (system_prompt(run.component), *run.context, *found.notes) if part
-                ),
+                "system": "\n\n".join(part for part in (system, *found.notes) if part),
                 "session_state": run.session_state,
                 "state": state.copied(run.state),
                 "history_runs": list(run.history_runs),
+                **recorded(self.world, run),
                 "members": [member.id for member in run.component.members],
                 "tools": {**tool_digests(run.component), **found.digests},
                 "retry_safe": [tool.name for tool in (*run.component.tools, *found.tools.values()) if tool.retry_safe],
@@ -166,9 +169,10 @@ class Loop:
         self._toolbox.planner.began_with = taken
         run.state.clear()
         run.state.update(state.copied(taken["state"]))
-        self.progress.conversation = self._conversation = Conversation(
-            taken["system"], run.history, run.prompt, taken["at"]
-        )
+        history = [*examples(run.component), *run.history]
+        self._conversation = Conversation(taken["system"], history, run.prompt, taken["at"])
+        self._conversation.opened_with(introduction(self.world, run))
+        self.progress.conversation = self._conversation
 
     # --- a turn -----------------------------------------------------------------------------------
 
@@ -205,7 +209,7 @@ class Loop:
         notes: JsonObject = {"seconds": round(answer.seconds, 6)}
         if answer.first_token_seconds is not None:
             notes["first_token_seconds"] = round(answer.first_token_seconds, 6)
-        _make_storable(response)
+        make_storable(response)
         response.metadata = {**(response.metadata or {}), NOTES: notes}
         calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
         for number, part in enumerate(calls):
@@ -282,6 +286,7 @@ class Loop:
         output.content, output.content_type = answer.content, answer.content_type
         output.reasoning = _reasoning(self._conversation)
         output.seconds = clock.monotonic() - self.started
+        self.progress.is_answered = True
         self._tell(EventKind.CONTENT_COMPLETED)
         return output
 
@@ -300,13 +305,6 @@ class Loop:
 
     def _tell(self, kind: EventKind, data: JsonObject | None = None, place: str = "") -> None:
         self.world.tell(kind, self.run.run_id, data, place)
-
-
-def _make_storable(response: ModelResponse) -> None:
-    """Replace what a provider may send and nothing can store: half of a surrogate pair."""
-    for part in response.parts:
-        if isinstance(part, TextPart | ThinkingPart):
-            part.content = storable(part.content)
 
 
 def _reasoning(conversation: Conversation) -> str:

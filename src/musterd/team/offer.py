@@ -15,6 +15,7 @@ from musterd.specs import Component, Team, Tool
 from musterd.team.answers import FINAL_TOOL, AnswerForm
 from musterd.team.delegation import delegation_tools
 from musterd.team.member_tools import MEMBER_INFORMATION
+from musterd.team.session_tools import session_tools
 from musterd.team.task_runs import task_run_tools
 from musterd.team.task_tools import TASK_TOOLS
 from musterd.team.world import digest
@@ -39,6 +40,7 @@ def own_tools(component: Component) -> Mapping[str, Tool]:
         found.extend(TASK_TOOLS)
     if getattr(component.spec, "get_member_information_tool", False):
         found.append(MEMBER_INFORMATION)
+    found.extend(session_tools(component))
     return {tool.name: tool for tool in found}
 
 

@@ -1,7 +1,7 @@
 """Tools of the loop itself: they act on the run, not on the world."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from musterd.core.events import EventKind
@@ -9,6 +9,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.specs import Tool
 from musterd.specs.tools import made_tool
 from musterd.team.assignment import Assignment
+from musterd.team.past import NoPast, Past
 
 Tell = Callable[[EventKind, JsonObject, str], None]
 """Emits an event of a run: its kind, its data, and what tells it from others of its kind at the same step."""
@@ -22,12 +23,14 @@ class Act:
     :param state: a copy of the session's state; what changes in it is kept.
     :param path: the call's place in the tree.
     :param tell: emits an event of the run, told once for this call.
+    :param past: what was said before the run.
     """
 
     run: Assignment
     state: JsonObject
     path: str
     tell: Tell
+    past: Past = field(default_factory=NoPast)
 
 
 class Unfit(Exception):

@@ -5,9 +5,9 @@ message. Texts stay the same from call to call, so that a provider's cache of pr
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from musterd.specs import Component, Team
+from musterd.specs import Agent, Component, Team
 
 LEADERS = {
     "coordinate": (
@@ -38,10 +38,23 @@ VERBATIM = "Members get the user's own words; you choose who, not what."
 
 
 @functools.cache
-def system_prompt(component: Component) -> str:
+def system_prompt(component: Component, *, has_form: bool = False) -> str:
     """The system message of an agent or a team's leader; empty when there is nothing to say.
 
     One text for all runs of a component: a thousand that wait do not hold it a thousand times.
+
+    :param has_form: whether its answer has a form.
+    """
+    spec = component.spec
+    if isinstance(spec.system_message, str):
+        return spec.system_message
+    return prompt_with(component, None if callable(spec.instructions) else spec.instructions, has_form=has_form)
+
+
+def prompt_with(component: Component, instructions: str | Sequence[str] | None, *, has_form: bool) -> str:
+    """The system message with these instructions.
+
+    :param has_form: whether the answer has a form.
     """
     spec = component.spec
     parts: list[str] = []
@@ -53,15 +66,34 @@ def system_prompt(component: Component) -> str:
         parts.append(spec.description)
     if spec.role and component.kind == "agent":
         parts.append(f"<your_role>\n{spec.role}\n</your_role>")
-    if spec.instructions:
-        parts.append(f"<instructions>\n{_listed(spec.instructions)}\n</instructions>")
+    if instructions:
+        listed = _listed(instructions)
+        parts.append(f"<instructions>\n{listed}\n</instructions>" if spec.use_instruction_tags else listed)
     if spec.tool_instructions:
         parts.append("<tool_instructions>\n" + "\n\n".join(spec.tool_instructions) + "\n</tool_instructions>")
     if component.members:
         in_full = isinstance(spec, Team) and spec.add_member_tools_to_context
         members = "\n".join(describe_member(member, in_full=in_full) for member in component.members)
         parts.append(f"<team_members>\n{members}\n</team_members>")
+    parts.extend(_closing(spec, component.name, has_form=has_form))
     return "\n\n".join(parts)
+
+
+def _closing(spec: Agent | Team, name: str, *, has_form: bool) -> Iterator[str]:
+    """What the options of the prompt add behind the instructions."""
+    told = []
+    if spec.markdown and not has_form:
+        told.append("Use Markdown to format your answers.")
+    if spec.add_name_to_context:
+        told.append(f"Your name is {name}.")
+    if told:
+        yield f"<additional_information>\n{_listed(told)}\n</additional_information>"
+    if spec.expected_output:
+        yield f"<expected_output>\n{spec.expected_output.strip()}\n</expected_output>"
+    if spec.additional_context:
+        yield f"<additional_context>\n{spec.additional_context.strip()}\n</additional_context>"
+    if spec.introduction:
+        yield f"You have opened the conversation with:\n<introduction>\n{spec.introduction}\n</introduction>"
 
 
 def describe_member(member: Component, *, in_full: bool = False) -> str:

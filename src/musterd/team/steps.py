@@ -116,8 +116,11 @@ class Steps(Protocol):
         """
         ...
 
-    async def take(self, path: str, fingerprint: str, ask: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
-        """As :meth:`prepared`, for what has to be waited for: ``ask`` is called where no earlier attempt did."""
+    async def take(self, path: str, fingerprint: str, look: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
+        """Take something from the world and record it, stored with the next commit; or give what is stored already.
+
+        ``look`` changes nothing out there, so it may be asked again after a crash.
+        """
         ...
 
     async def model(

@@ -15,13 +15,14 @@ from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepState, ToolCall
 from musterd.core.requirements import Requirement, RequirementKind
-from musterd.specs import Team
+from musterd.specs import Component, Team
 from musterd.team import state
 from musterd.team.answers import AnswerForm, wanted_form
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.delegation import Delegated, Delegations, words_tasks
 from musterd.team.functions import call_function
 from musterd.team.members import Driven, drive_member, member_start
+from musterd.team.past import member_history, team_history_text
 from musterd.team.pausing import Waits
 from musterd.team.planning import Planned, Planner, member_plan
 from musterd.team.prompts import interactions_text
@@ -44,6 +45,7 @@ class Toolbox:
         self._progress = progress
         self._make_loop = make_loop
         self._interactions: list[tuple[str, str, str]] = []
+        self._done: list[tuple[Component, str, str]] = []
         self._voice: str | None = None
         self.planner = Planner(world, run)
 
@@ -68,6 +70,8 @@ class Toolbox:
             if plan.delegations is not None:
                 names = ", ".join(one.member.name for one in plan.delegations.runs)
                 self._interactions.append((names, plan.delegations.runs[0].task, step.result))
+                if len(plan.delegations.runs) == 1 and not step.is_error:
+                    self._done.append((plan.delegations.runs[0].member, plan.delegations.runs[0].task, step.result))
                 if step.is_error and self.has_spoken:
                     self._void(plan)
         return [plan.call for plan in planned]
@@ -194,6 +198,7 @@ class Toolbox:
         spec, context = run.component.spec, list[str]()
         if isinstance(spec, Team) and spec.share_member_interactions and self._interactions:
             context.append(interactions_text(self._interactions))
+        context.append(team_history_text(self._world.shown, run.component))
         member = Assignment(
             component=one.member,
             run_id=clock.derived_id(self._world.salt, one.path),
@@ -202,6 +207,7 @@ class Toolbox:
             prompt=one.task if isinstance(run.prompt, str) or words_tasks(run.component) else run.prompt,
             state=state.copied(run.state),
             depth=run.depth + 1,
+            history=member_history(self._world.shown, one.member, self._done),
             context=context,
             speaks_for=self._voice,
         )

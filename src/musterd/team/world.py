@@ -16,6 +16,7 @@ from musterd.core.settings import Settings
 from musterd.models.call import ModelCaller
 from musterd.models.names import ModelInfo
 from musterd.specs import Component
+from musterd.team.past import NoPast, Past, Shown
 from musterd.team.steps import Emit, Steps
 from musterd.team.stops import Stops
 
@@ -45,6 +46,8 @@ class World:
     :param stops: which members are to stop.
     :param servers: how runs with MCP servers get at them.
     :param dependencies: values for tools, of the request; a component's own stand below them.
+    :param past: what tools and summaries look up of earlier runs.
+    :param shown: what members are shown of earlier runs.
     """
 
     root_id: str
@@ -61,6 +64,8 @@ class World:
     call_ids: set[str] = field(default_factory=set)
     stops: Stops = field(default_factory=Stops)
     servers: "ToolServers | None" = None
+    past: Past = field(default_factory=NoPast)
+    shown: Shown = field(default_factory=Shown)
 
     def tell(self, kind: EventKind, run_id: str, data: JsonObject | None = None, place: str = "") -> None:
         """Emit an event that happened now, at the step ``place``."""

@@ -170,7 +170,7 @@ def _system_message(component: "Component") -> dict[str, Any] | None:
     value: dict[str, Any] = {}
     if spec.description:
         value["description"] = spec.description
-    if spec.instructions:
+    if spec.instructions and not callable(spec.instructions):
         value["instructions"] = spec.instructions if isinstance(spec.instructions, str) else list(spec.instructions)
     return value or None
 

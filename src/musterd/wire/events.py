@@ -14,6 +14,7 @@ from musterd.core.records import ComponentKind, Output, RunRow, RunView, ToolCal
 from musterd.wire.metrics import run_metrics
 from musterd.wire.requirements import requirement_objects
 from musterd.wire.runs import cancel_reason, run_output
+from musterd.wire.summary import session_summary
 from musterd.wire.tools import tool_line, tool_object
 
 AGENT_NAMES: dict[EventKind, str] = {
@@ -26,6 +27,8 @@ AGENT_NAMES: dict[EventKind, str] = {
     EventKind.TOOL_CALL_COMPLETED: "ToolCallCompleted",
     EventKind.TOOL_CALL_ERROR: "ToolCallError",
     EventKind.CONTENT_COMPLETED: "RunContentCompleted",
+    EventKind.SESSION_SUMMARY_STARTED: "SessionSummaryStarted",
+    EventKind.SESSION_SUMMARY_COMPLETED: "SessionSummaryCompleted",
     EventKind.RUN_COMPLETED: "RunCompleted",
     EventKind.RUN_ERROR: "RunError",
     EventKind.RUN_CANCELLED: "RunCancelled",
@@ -223,6 +226,11 @@ def _nothing(event: Event, who: RunIdentity) -> dict[str, Any]:
     return {}
 
 
+def _summed_up(event: Event, who: RunIdentity) -> dict[str, Any]:
+    summary = session_summary(event.data.get("session_summary"))
+    return {} if summary is None else {"session_summary": summary}
+
+
 def _completed(event: Event, who: RunIdentity) -> dict[str, Any]:
     output = Output.from_json(event.data["output"])
     value: dict[str, Any] = {} if output.content is None else {"content": output.content}
@@ -279,6 +287,8 @@ _BODIES: dict[EventKind, Callable[[Event, RunIdentity], dict[str, Any]]] = {
     EventKind.TOOL_CALL_COMPLETED: _tool_completed,
     EventKind.TOOL_CALL_ERROR: _tool_error,
     EventKind.CONTENT_COMPLETED: _nothing,
+    EventKind.SESSION_SUMMARY_STARTED: _nothing,
+    EventKind.SESSION_SUMMARY_COMPLETED: _summed_up,
     EventKind.RUN_COMPLETED: _completed,
     EventKind.RUN_ERROR: _error,
     EventKind.RUN_CANCELLED: _cancelled,

@@ -22,8 +22,20 @@ LATER_FIELDS = ("webhook_url", "budget")
 OBJECT_FIELDS = ("session_state", "dependencies", "metadata", "knowledge_filters", "output_schema")
 """Fields that hold an object, as JSON text in forms."""
 
-OPTION_FLAGS = ("use_json_schema", "add_history_to_context", "stream_events")
+OPTION_FLAGS = (
+    "use_json_schema",
+    "add_history_to_context",
+    "add_dependencies_to_context",
+    "add_session_state_to_context",
+    "stream_events",
+)
 """Switches that the run remembers."""
+
+OPTION_COUNTS = ("num_history_runs", "num_history_messages")
+"""How much of the history the run is shown, where its request says it."""
+
+HISTORY_RUNS = 1000
+"""The most that a request may ask to be shown."""
 
 PRIORITIES = 2**31 - 1
 """The highest priority, and the lowest below zero."""
@@ -42,7 +54,7 @@ class StartRequest:
     :param run_id: the id that the caller chose, else None.
     :param media: images, audio, videos, files; uploads and text lists together.
     :param turn: when the run gets its turn, as far as the request says it.
-    :param options: of the fields in :data:`OBJECT_FIELDS` and :data:`OPTION_FLAGS` those that were given.
+    :param options: of the fields in :data:`OBJECT_FIELDS`, :data:`OPTION_FLAGS` and :data:`OPTION_COUNTS` those given.
     """
 
     message: str
@@ -160,6 +172,7 @@ def _media(fields: Fields, uploads: Uploads) -> dict[str, list[dict[str, Any]]]:
 def _options(fields: Fields) -> dict[str, Any]:
     found: dict[str, Any] = {name: fields.json_object(name) for name in OBJECT_FIELDS}
     found.update((name, fields.flag(name)) for name in OPTION_FLAGS)
+    found.update((name, fields.whole(name, 0, HISTORY_RUNS)) for name in OPTION_COUNTS)
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -13,6 +13,7 @@ from musterd.wire.components import ModelWords
 from musterd.wire.lists import members_first
 from musterd.wire.metrics import summed_metrics
 from musterd.wire.runs import messages_of
+from musterd.wire.summary import session_summary
 from musterd.wire.times import iso_seconds
 
 _TOLD = frozenset({RunState.COMPLETED, RunState.CANCELLED})
@@ -77,7 +78,7 @@ def _team_detail(row: SessionRow, runs: list[RunView], model: ModelWords | None)
         "session_name": session_name(row),
         "user_id": row.user_id,
         "team_id": (row.component_id or None) if row.component_kind == "team" else None,
-        "session_summary": None,
+        "session_summary": session_summary(row.summary),
         "session_state": row.state,
         "metrics": metrics,
         "team_data": _component_data(row, "team", runs, model),
@@ -96,7 +97,7 @@ def _agent_detail(row: SessionRow, runs: list[RunView], model: ModelWords | None
         "agent_session_id": row.session_id,
         "session_id": row.session_id,
         "session_name": session_name(row),
-        "session_summary": None,
+        "session_summary": session_summary(row.summary),
         "session_state": row.state,
         "agent_id": (row.component_id or None) if row.component_kind == "agent" else None,
         "total_tokens": metrics.get("total_tokens"),

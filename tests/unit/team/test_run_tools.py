@@ -39,7 +39,7 @@ async def test_what_was_offered_stays_offered_though_the_function_gives_another(
     await stage.loop.world.steps.take("p/tools", "", stored)
     names[:] = ["second"]
 
-    async def again(path: str, fingerprint: str, ask: Any) -> Any:
+    async def again(path: str, fingerprint: str, look: Any) -> Any:
         return stage.steps.taken[path]
 
     stage.steps.take = again  # type: ignore[method-assign]

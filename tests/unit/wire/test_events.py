@@ -67,6 +67,13 @@ COUNTED = {"iteration": 1, "max_iterations": 10}
 TABLE: list[tuple[EventKind, dict[str, Any], str, dict[str, Any]]] = [
     (EventKind.RUN_STARTED, MODEL, "RunStarted", MODEL),
     (EventKind.MODEL_REQUEST_STARTED, MODEL, "ModelRequestStarted", MODEL),
+    (EventKind.SESSION_SUMMARY_STARTED, {}, "SessionSummaryStarted", {}),
+    (
+        EventKind.SESSION_SUMMARY_COMPLETED,
+        {"session_summary": {"summary": "A talk.", "topics": ["talk"], "as_of": 1.5}},
+        "SessionSummaryCompleted",
+        {"session_summary": {"summary": "A talk.", "topics": ["talk"], "updated_at": "1970-01-01T00:00:01.500000Z"}},
+    ),
     (
         EventKind.MODEL_REQUEST_RETRIED,
         {"try": 1, "wait_seconds": 0.5, "reason": "503"},

@@ -2,6 +2,7 @@
 
 from musterd.core.turns import OnBusy
 from musterd.http.openapi.described import Schema, flag, free, many, number, text, whole
+from musterd.wire.form import HISTORY_RUNS
 
 _IDENTIFIER = {"maxLength": 255, "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$"}
 
@@ -31,6 +32,14 @@ _PLAIN: dict[str, Schema] = {
         exclusiveMinimum=0,
     ),
     "add_history_to_context": flag("Whether the model is shown earlier runs of the session."),
+    "num_history_runs": whole(
+        "How many earlier runs; without it as the team declares.", minimum=0, maximum=HISTORY_RUNS
+    ),
+    "num_history_messages": whole(
+        "How many messages of earlier runs, in place of `num_history_runs`.", minimum=0, maximum=HISTORY_RUNS
+    ),
+    "add_dependencies_to_context": flag("Whether the model is shown the dependencies."),
+    "add_session_state_to_context": flag("Whether the model is shown the session's state."),
     "use_json_schema": flag("Whether `output_schema` is a JSON schema."),
     "monitor": flag("Accepted; without effect.", default=True),
     "debug_mode": flag("Accepted; without effect."),
