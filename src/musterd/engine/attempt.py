@@ -14,10 +14,12 @@ from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import RunRow
 from musterd.core.requirements import Requirement
+from musterd.core.settings import Settings
 from musterd.core.states import RunState
 from musterd.engine import recovery
 from musterd.engine.journal import Journal
 from musterd.engine.media import prompt_of
+from musterd.engine.metered_journal import MeteredJournal
 from musterd.engine.outbox import Outbox, until_available
 from musterd.engine.recovery import Recovered
 from musterd.engine.resources import Resources
@@ -29,12 +31,14 @@ from musterd.store.attempts import CancelStored, End, Lease, Settled
 from musterd.store.pauses import DecisionStored, Pause
 from musterd.team import state
 from musterd.team.assignment import Assignment, Progress
+from musterd.team.budget import Budgets, Past, Spending
 from musterd.team.conversation import earlier_messages
 from musterd.team.loop import Loop
 from musterd.team.members import end_event, pause_event
+from musterd.team.metering import budgets_of, metered
 from musterd.team.pausing import Waits
 from musterd.team.steps import Emit
-from musterd.team.world import World
+from musterd.team.world import Models, World
 
 log = structlog.get_logger("musterd.engine")
 
@@ -64,12 +68,15 @@ class Attempt:
         self._outbox = Outbox(resources.database, resources.hub, Lease(run.run_id, run.attempt), resources.settings)
         self._outbox.on_failed = self._stop_loop
         self._loop: Loop | None = None
+        self._budgets: Budgets | None = None
+        self._limit = asyncio.timeout(None)
         self._journal: Journal | None = None
         self._driving: asyncio.Task[None] | None = None
         self._is_cancelled = run.cancel_requested_at is not None
         self.is_handed_over = False
         self._state_before: JsonObject = {}
         self._is_again = False
+        self._reached = LimitReached()
 
     @property
     def number(self) -> int:
@@ -133,7 +140,7 @@ class Attempt:
         )
         self._state_before = found.state if earlier is None else earlier["session_state"]
         options = found.input.options
-        self._journal = Journal(self._outbox, run, recovered)
+        self._journal, models, settings = self._recording(component, options, recovered)
         world = World(
             root_id=run.run_id,
             session_id=run.session_id,
@@ -141,8 +148,8 @@ class Attempt:
             salt=run.salt or clock.new_id(),
             steps=self._journal,
             emit=self._emit_for(component),
-            models=resources.models,
-            settings=resources.settings,
+            models=models,
+            settings=settings,
             threads=resources.threads,
             dependencies=options.get("dependencies") or {},
             metadata=options.get("metadata") or {},
@@ -166,6 +173,19 @@ class Attempt:
             output_schema=options.get("output_schema"),
         )
         return Loop(world, assignment)
+
+    def _recording(
+        self, component: Component, options: JsonObject, recovered: Recovered
+    ) -> tuple[Journal, Models, Settings]:
+        """The journal, and with what the loop is driven; where a budget holds, they count against it."""
+        resources, run, outbox = self._resources, self._run, self._outbox
+        past = Past(steps=list(recovered.steps.values()), seconds=recovered.worked_seconds)
+        asked, lost = options.get("budget"), recovered.lost_characters
+        self._budgets = budgets_of(component, asked, past, lost, resources.models)
+        if self._budgets is None:
+            return Journal(outbox, run, recovered), resources.models, resources.settings
+        journal = MeteredJournal(outbox, run, recovered, self._budgets)
+        return journal, *metered(resources.models, resources.settings, self._budgets, journal)
 
     async def _recover(self, component: Component) -> Recovered:
         """Find what earlier attempts stored, and say which of what they streamed is void."""
@@ -200,8 +220,8 @@ class Attempt:
     # --- drive ------------------------------------------------------------------------------------
 
     async def _drive(self) -> Drive:
-        seconds, reached = self._limit()
-        limit = asyncio.timeout(seconds)
+        seconds, self._reached = self._time()
+        limit = self._limit = asyncio.timeout(seconds)
         try:
             self._driving = asyncio.create_task(self._drive_loop())
             if self._is_cancelled:
@@ -227,12 +247,12 @@ class Attempt:
                 return Drive(RunState.CANCELLED)
             if limit.expired():
                 await self._stop_driving()
-                return Drive(RunState.ERROR, reached)
+                return Drive(RunState.ERROR, self._reached)
             cause = self._outbox.failure or error
             log.exception("run failed inside the server", run_id=self._run.run_id, exc_info=cause)
             return Drive(RunState.ERROR, RunFailed(INTERNAL, "internal_error"))
 
-    def _limit(self) -> tuple[float, LimitReached]:
+    def _time(self) -> tuple[float, LimitReached]:
         """How long this attempt may take, and what ends the run that takes longer."""
         seconds, deadline_at = self._resources.settings.run_seconds, self._run.deadline_at
         left = seconds if deadline_at is None else max(deadline_at - clock.now(), 0.0)
@@ -242,7 +262,18 @@ class Attempt:
 
     async def _drive_loop(self) -> None:
         self._loop = await self._load()
+        if self._budgets is not None:
+            self._hold_to_seconds(self._budgets.root)
         await self._loop.drive()
+
+    def _hold_to_seconds(self, spending: Spending) -> None:
+        """End the attempt when its budget's time is over, where that is sooner than its limit."""
+        if (left := spending.seconds_left) is None:
+            return
+        when, limit = asyncio.get_running_loop().time() + left, self._limit.when()
+        if limit is None or when < limit:
+            self._limit.reschedule(when)
+            self._reached = spending.out_of_time()
 
     def _is_given_up(self) -> bool:
         """Whether this coroutine itself was cancelled, and not only the loop that it drives."""
@@ -290,6 +321,7 @@ class Attempt:
         if output.seconds is None or run.attempt > 1:  # its own clock knows nothing of earlier attempts
             output.seconds = self._seconds(at)
         is_loops = loop is not None and progress is loop.progress
+        output.budget = self._budget_shown()
         after = loop.run.state if loop is not None and is_loops else self._state_before
         output.session_state = after or None
         if how.state is RunState.CANCELLED and self._journal is not None:
@@ -314,6 +346,7 @@ class Attempt:
             progress.output,
             content=data["content"],
             requirements=data["requirements"],
+            budget=self._budget_shown(),
             seconds=self._seconds(at),
             session_state=(loop.run.state if loop is not None else self._state_before) or None,
         )
@@ -326,6 +359,9 @@ class Attempt:
         )
         event = Event(EventKind.RUN_PAUSED, run.run_id, at, data, f"attempt {run.attempt}")
         return await self._outbox.settle(lambda tx, lease, batch: pauses.pause(tx, lease, batch, pause), event)
+
+    def _budget_shown(self) -> JsonObject | None:
+        return None if self._budgets is None else self._budgets.shown("")
 
     def _seconds(self, at: float) -> float:
         """How long the run has taken so far, from its first attempt on."""

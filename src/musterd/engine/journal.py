@@ -65,7 +65,7 @@ class Journal:
         faults.point("asked")
         text = message_text(answer.response)
         step = self._step(path, StepKind.MODEL, StepState.COMPLETED, fingerprint, started_at)
-        step.ended_at, step.result, step.usage = clock.now(), text, answer.usage
+        step.ended_at, step.result, step.usage, step.cost = clock.now(), text, answer.usage, answer.cost
         self._outbox.record(step)
         return answer, text
 

@@ -14,6 +14,7 @@ from musterd.core.states import RunState
 from musterd.core.turns import OnBusy, Turn
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
+from musterd.service.budgets import require_budget
 from musterd.service.media import filled_media, referred, stored_media
 from musterd.service.presence import Presence
 from musterd.service.reading import Reading
@@ -97,6 +98,7 @@ class RunService:
         if missing := unsupported(component):
             raise InvalidInput(" ".join(missing))
         require_output_schema(wanted.input)
+        require_budget(component, wanted.input)
         asked, contents = stored_media(wanted.input)
         run, fingerprint = self._row(component, wanted, caller), _fingerprint(component, wanted, asked)
         candidate = Candidate(

@@ -11,12 +11,13 @@ from musterd.core.errors import BadRequest, InvalidInput
 from musterd.core.records import Input
 from musterd.core.requirements import Decision
 from musterd.core.turns import OnBusy, Turn
+from musterd.wire.budgets import budget
 from musterd.wire.fields import Fields
 from musterd.wire.media import MEDIA_NAMES, media_list
 from musterd.wire.problems import MISSING
 from musterd.wire.requirements import parse_decisions
 
-LATER_FIELDS = ("webhook_url", "budget")
+LATER_FIELDS = ("webhook_url",)
 """What this version does not have yet."""
 
 OBJECT_FIELDS = ("session_state", "dependencies", "metadata", "knowledge_filters", "output_schema")
@@ -42,7 +43,7 @@ class StartRequest:
     :param run_id: the id that the caller chose, else None.
     :param media: images, audio, videos, files; uploads and text lists together.
     :param turn: when the run gets its turn, as far as the request says it.
-    :param options: of the fields in :data:`OBJECT_FIELDS` and :data:`OPTION_FLAGS` those that were given.
+    :param options: of the fields in :data:`OBJECT_FIELDS` and :data:`OPTION_FLAGS` those that were given; ``budget``.
     """
 
     message: str
@@ -160,6 +161,7 @@ def _media(fields: Fields, uploads: Uploads) -> dict[str, list[dict[str, Any]]]:
 def _options(fields: Fields) -> dict[str, Any]:
     found: dict[str, Any] = {name: fields.json_object(name) for name in OBJECT_FIELDS}
     found.update((name, fields.flag(name)) for name in OPTION_FLAGS)
+    found["budget"] = budget(fields)
     return {name: value for name, value in found.items() if value is not None}
 
 

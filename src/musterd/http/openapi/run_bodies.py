@@ -43,6 +43,8 @@ _OBJECTS = {
     "metadata": "Kept with the run and shown in it.",
     "knowledge_filters": "Kept with the run.",
     "output_schema": "The JSON schema that the answer must have.",
+    "budget": "Ceilings for the run with all its members: `tokens`, `cost_usd`, `seconds`, `tool_calls`, `depth`. "
+    "Those that the team declares hold as well.",
 }
 _MEDIA = {
     "images": "Images",
