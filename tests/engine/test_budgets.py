@@ -1,6 +1,7 @@
 """A run with a budget ends at its ceiling, in words, and crashes and pauses give nothing back."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -36,6 +37,17 @@ def budget_of(view: RunView, ceiling: str) -> dict[str, Any]:
     assert view.output.budget is not None
     found: dict[str, Any] = view.output.budget[ceiling]
     return found
+
+
+def _text_of_attempt(number: int) -> Callable[[Event], bool]:
+    at = 1
+
+    def is_it(event: Event) -> bool:
+        nonlocal at
+        at = event.data.get("attempt", at) if event.kind is EventKind.RUN_CONTINUED else at
+        return at == number and event.kind is EventKind.CONTENT
+
+    return is_it
 
 
 class Priced(HeldModel):
@@ -187,7 +199,7 @@ async def test_every_crash_in_the_same_call_is_charged(engines: Engines, model: 
                 await works.start(message, "r1")
             await hold.reached.wait()
             hold.reached.clear()
-            await works.told("r1", lambda event: event.kind is EventKind.CONTENT)
+            await works.told("r1", _text_of_attempt(attempt + 1))
             (step,) = await works.records.select("SELECT state, usage FROM journal WHERE path = 't0/m'")
             await works.kill()
         assert step["state"] == "started"
