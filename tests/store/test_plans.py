@@ -19,6 +19,7 @@ from musterd.store import (
     deletion,
     ends,
     events,
+    forks,
     journal,
     lanes,
     looks,
@@ -44,6 +45,7 @@ MODULES = (
     deletion,
     ends,
     events,
+    forks,
     journal,
     lanes,
     looks,
@@ -101,6 +103,10 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     outputs.GET: {"run_id": "r70"},
     outputs.SET: {"run_id": "r70", "output": "{}"},
     sessions.RUN: {"run_id": "r70"},
+    runs.MEMBERS_ELSEWHERE: {"run_ids": '["r70", "r71"]'},
+    forks.OTHER_FORK: {"session_id": "s7", "origin": "r70"},
+    forks.OUTLINE: {"origin": "r70"},
+    forks.COPY_STEPS: {"root": "r71", "origin": "r70", "paths": "[]"},
 }
 
 

@@ -232,6 +232,7 @@ class RunRow:
     cancel_requested_at: float | None = None
     cancel_by: str | None = None
     error_code: str | None = None
+    forked_from: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)

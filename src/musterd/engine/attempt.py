@@ -128,7 +128,8 @@ class Attempt:
         if component is None:
             raise RuntimeError(f"{run.component_kind} {run.component_id} is not served here")
         await resources.models.load(component)
-        recovered = await self._recover(component) if run.attempt > 1 or self._is_again else Recovered()
+        is_first = run.attempt == 1 and not self._is_again and run.forked_from is None
+        recovered = Recovered() if is_first else await self._recover(component)
         spec, earlier = component.spec, recovered.prepared
         wanted = HistoryWanted(
             is_shown=spec.add_history_to_context,
@@ -154,6 +155,7 @@ class Attempt:
             dependencies=options.get("dependencies") or {},
             metadata=options.get("metadata") or {},
             call_ids=recovered.call_ids,
+            member_runs=options.get("fork", {}).get("members", {}),
         )
         initial = {**(spec.session_state or {}), **found.state, **options.get("session_state", {})}
         assignment = Assignment(
@@ -179,7 +181,8 @@ class Attempt:
     ) -> tuple[Journal, Models, Settings]:
         """The journal, and with what the loop is driven; where a budget holds, they count against it."""
         resources, run, outbox = self._resources, self._run, self._outbox
-        past = Past(steps=list(recovered.steps.values()), seconds=recovered.worked_seconds)
+        seconds = recovered.worked_seconds + options.get("fork", {}).get("seconds", 0.0)
+        past = Past(steps=list(recovered.steps.values()), seconds=seconds)
         asked, lost = options.get("budget"), recovered.lost_characters
         self._budgets = budgets_of(component, asked, past, lost, resources.models)
         if self._budgets is None:

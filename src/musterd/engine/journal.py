@@ -76,7 +76,7 @@ class Journal:
         for start in members:
             if (row := self._member_rows.get(start.run_id)) is not None:
                 self._members[row.run_id] = row
-            else:
+            elif not self._is_done(start.path):
                 self._outbox.member_started(self._member_record(start))
         for intent in intents:
             if self._earlier(intent.path, intent.kind, intent.fingerprint) is None:
@@ -190,6 +190,11 @@ class Journal:
         if stored is not None and (stored.kind, stored.fingerprint) != (kind, fingerprint):
             raise ReplayDiverged(f"The run cannot go on: step {path} would do something else than was stored there.")
         return stored
+
+    def _is_done(self, path: str) -> bool:
+        """Whether the step has a result: of a member's run, in the tree that this one goes on from."""
+        stored = self._stored.get(path)
+        return stored is not None and stored.result is not None
 
     def _member_record(self, start: MemberStart) -> MemberRecord:
         root = self._root

@@ -16,6 +16,7 @@ from musterd.models import resolve
 from musterd.models.call import ModelCaller
 from musterd.models.names import ModelInfo, describe
 from musterd.service.budgets import unpriced
+from musterd.service.forks import ForkService
 from musterd.service.runs import RunService
 from musterd.service.sessions import SessionService
 from musterd.specs import Component, Registry
@@ -64,6 +65,7 @@ class Server:
             self._check_model(component)
         self.engine = EmbeddedEngine(resources, self.database.locks(), duties)
         self.runs = RunService(resources, self.engine)
+        self.forks = ForkService(resources, self.engine, self.runs)
         self.sessions = SessionService(resources, self.engine, self.runs)
         self.is_stopping = False
 

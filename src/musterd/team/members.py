@@ -35,7 +35,7 @@ def member_start(world: World, leader: Assignment, member: Component, path: str,
     info = world.models.describe(member)
     return MemberStart(
         path=path,
-        run_id=clock.derived_id(world.salt, path),
+        run_id=world.member_runs.get(path) or clock.derived_id(world.salt, path),
         parent_id=leader.run_id,
         component_kind=member.kind,
         component_id=member.id,

@@ -1,7 +1,7 @@
 """What all runs of one tree share while an attempt drives them."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
@@ -37,6 +37,7 @@ class World:
 
     :param salt: the root's random salt; members' run ids derive from it.
     :param threads: where tools that are plain functions run.
+    :param member_runs: the runs of members that were done before this tree began, by their place in it.
     :param dependencies: values for tools, of the request; a component's own stand below them.
     """
 
@@ -52,6 +53,7 @@ class World:
     dependencies: JsonObject = field(default_factory=dict)
     metadata: JsonObject = field(default_factory=dict)
     call_ids: set[str] = field(default_factory=set)
+    member_runs: Mapping[str, str] = field(default_factory=dict)
 
     def tell(self, kind: EventKind, run_id: str, data: JsonObject | None = None, place: str = "") -> None:
         """Emit an event that happened now, at the step ``place``."""

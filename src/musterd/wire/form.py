@@ -104,12 +104,16 @@ def parse_start(values: Mapping[str, Any], uploads: Uploads | None = None) -> St
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContinueRequest:
-    """What a caller decides about a paused run, and how it wants to be answered."""
+    """What a caller decides about a paused run, and how it wants to be answered.
+
+    :param budget: what a run that goes on from a failed one may use.
+    """
 
     session_id: str
     decisions: list[Decision]
     stream: bool = True
     background: bool = False
+    budget: dict[str, Any] | None = None
 
 
 def parse_continue(values: Mapping[str, Any]) -> ContinueRequest:
@@ -120,7 +124,7 @@ def parse_continue(values: Mapping[str, Any]) -> ContinueRequest:
     """
     fields = Fields(values)
     session_id, stream = fields.identifier("session_id"), fields.flag("stream")
-    background = bool(fields.flag("background"))
+    background, asked_budget = bool(fields.flag("background")), budget(fields)
     fields.problems.raise_if_any()
     if session_id is None:
         raise BadRequest("session_id is required for this action")
@@ -129,6 +133,7 @@ def parse_continue(values: Mapping[str, Any]) -> ContinueRequest:
         decisions=parse_decisions(values),
         stream=True if stream is None else stream,
         background=background,
+        budget=asked_budget,
     )
 
 

@@ -237,6 +237,8 @@ def _add_ours(value: dict[str, Any], view: RunView) -> None:
     row = view.row
     if row.parent_id is None:
         value["attempts"] = row.attempt
+    if row.forked_from is not None:
+        value["forked_from"] = row.forked_from
     for name in ("queued_at", "started_at", "first_token_at", "ended_at"):
         if (at := getattr(row, name)) is not None:
             value[name] = at

@@ -115,6 +115,7 @@ _CONTINUED: dict[str, dict[str, Schema]] = {
         "user_id": text("Not read by this version."),
         "stream": flag("Answer with events.", default=True),
         "background": flag("Answer at once with 202.", default=False),
+        "budget": text("JSON object, of a failed run: what the new one may use."),
         **{
             name: text("Not read by this version.")
             for name in ("input", "additional_instructions", "continue_from", "fork", "regenerate", "replace_original")
@@ -127,6 +128,7 @@ _CONTINUED: dict[str, dict[str, Schema]] = {
         "user_id": text("Not read by this version."),
         "stream": flag("Answer with events.", default=True),
         "background": flag("Answer at once with 202.", default=False),
+        "budget": text("JSON object, of a failed run: what the new one may use."),
     },
 }
 

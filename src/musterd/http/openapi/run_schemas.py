@@ -63,6 +63,7 @@ _RUN: dict[str, Schema] = {
     "queue_position": whole("How many runs stand before it, while PENDING."),
     "cancel": record("CancelRequest", _CANCEL, optional=["steps"]),
     "error": ref("RunError"),
+    "forked_from": text("The failed run that this one goes on from."),
     "budget": free("Each ceiling that the run had: `limit`, what was `spent` of it, what is `left`."),
 }
 _ALWAYS = {
