@@ -257,7 +257,6 @@ async def test_an_empty_run_id_is_a_new_run(house: House) -> None:
     ("name", "text"),
     [
         ("webhook_url", "http://localhost/"),
-        ("budget", '{"tokens": 1}'),
     ],
 )
 async def test_what_this_version_does_not_have_is_refused(house: House, name: str, text: str) -> None:

@@ -21,6 +21,7 @@ from musterd.store import (
     deletion,
     events,
     follow_ups,
+    forks,
     journal,
     lanes,
     looks,
@@ -94,6 +95,10 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     signals.FLAGGED: {"root": "r70"},
     signals.CLOSE_APPROVALS: {"root": "r70", "path": "t0/c0", "below": "t0/c0/%"},
     follow_ups.GET: {"run_id": "r70"},
+    runs.MEMBERS_ELSEWHERE: {"run_ids": '["r70", "r71"]'},
+    forks.OTHER_FORK: {"session_id": "s7", "origin": "r70"},
+    forks.OUTLINE: {"origin": "r70"},
+    forks.COPY_STEPS: {"root": "r71", "origin": "r70", "paths": "[]"},
 }
 
 

@@ -18,6 +18,7 @@
     ├── RunFailed                 a run ends in ERROR, with a code
     │   ├── ModelFailed           the model did not answer
     │   ├── LimitReached          a ceiling ended the run
+    │   │   └── BudgetSpent       a ceiling of its budget
     │   └── ReplayDiverged        what a step would do is not what was stored under its path
     ├── LeaseLost                 another attempt owns the run; this one must stop
     └── HandedOver                this attempt stops at a step; another one goes on
@@ -165,6 +166,20 @@ class LimitReached(RunFailed):
     """A limit of the run was reached."""
 
     run_code = "limit_reached"
+
+
+class BudgetSpent(LimitReached):
+    """The budget of the run is spent.
+
+    :param ceiling: which: ``tokens``, ``cost_usd``, ``seconds``, ``tool_calls``, ``depth``.
+    :param path: whose budget it is, as a place in the run tree: "" for the root's.
+    """
+
+    run_code = "budget_spent"
+
+    def __init__(self, message: str | None = None, ceiling: str | None = None, path: str = "") -> None:
+        super().__init__(message, None if ceiling is None else f"budget_{ceiling.removesuffix('_usd')}")
+        self.path = path
 
 
 class ReplayDiverged(RunFailed):

@@ -29,13 +29,17 @@ class Caller:
 
 @dataclass(slots=True, kw_only=True)
 class Usage:
-    """Tokens that model calls used."""
+    """Tokens that model calls used.
+
+    :param estimated_tokens: of calls that a crash cut off, as far as a budget has to count them.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     reasoning_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    estimated_tokens: int = 0
 
     def add(self, other: "Usage") -> None:
         """Count ``other`` in."""
@@ -44,11 +48,12 @@ class Usage:
         self.reasoning_tokens += other.reasoning_tokens
         self.cache_read_tokens += other.cache_read_tokens
         self.cache_write_tokens += other.cache_write_tokens
+        self.estimated_tokens += other.estimated_tokens
 
     def as_json(self) -> dict[str, int]:
         """The counts that are not zero, input and output always."""
         counts = {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens}
-        for name in ("reasoning_tokens", "cache_read_tokens", "cache_write_tokens"):
+        for name in ("reasoning_tokens", "cache_read_tokens", "cache_write_tokens", "estimated_tokens"):
             if value := getattr(self, name):
                 counts[name] = value
         return counts
@@ -106,6 +111,7 @@ class Output:
     :param error: why the run ended in ERROR: code, message, retryable.
     :param requirements: what a paused run waits for, each as ``core.requirements.Requirement.as_json``.
     :param cut_off: steps that were under way when the run was cancelled: path, kind, name, outcome (``StepOutcome``).
+    :param budget: each ceiling that the run had, with what was spent of it and what is left.
     """
 
     content: Json = None
@@ -119,6 +125,7 @@ class Output:
     error: JsonObject | None = None
     requirements: list[JsonObject] = field(default_factory=list)
     cut_off: list[JsonObject] = field(default_factory=list)
+    budget: JsonObject | None = None
 
     def as_json(self) -> JsonObject:
         """The output as a JSON object; what is empty is left out."""
@@ -126,7 +133,7 @@ class Output:
         value["usage"] = self.usage.as_json()
         if self.tools:
             value["tools"] = [call.as_json() for call in self.tools]
-        for name in ("reasoning", "first_token_seconds", "seconds", "session_state", "error"):
+        for name in ("reasoning", "first_token_seconds", "seconds", "session_state", "error", "budget"):
             if (item := getattr(self, name)) not in (None, ""):
                 value[name] = item
         if self.requirements:
@@ -150,6 +157,7 @@ class Output:
             error=value.get("error"),
             requirements=value.get("requirements", []),
             cut_off=value.get("cut_off", []),
+            budget=value.get("budget"),
         )
 
 
@@ -225,6 +233,7 @@ class RunRow:
     cancel_by: str | None = None
     error_code: str | None = None
     signals: int = 0
+    forked_from: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -328,6 +337,7 @@ class StepRow:
     :param path: the step's place in the run tree, relative to the root.
     :param fingerprint: hash of what was asked (kind, component, tool, canonical arguments); never the request.
     :param result: JSON text, or None before there is one.
+    :param cost: of a model call in US dollars, where somebody asked for it.
     :param codec: how the result is written.
     """
 
@@ -341,4 +351,5 @@ class StepRow:
     ended_at: float | None = None
     result: str | None = None
     usage: Usage | None = None
+    cost: float | None = None
     codec: int = CODEC

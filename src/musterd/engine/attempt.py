@@ -14,10 +14,12 @@ from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import RunRow
 from musterd.core.requirements import Requirement
+from musterd.core.settings import Settings
 from musterd.core.states import RunState
 from musterd.engine import recovery
 from musterd.engine.journal import Journal
 from musterd.engine.media import prompt_of
+from musterd.engine.metered_journal import MeteredJournal
 from musterd.engine.outbox import Outbox, until_available
 from musterd.engine.past import StoredPast, history_of, history_wanted, shown_of
 from musterd.engine.post import Post
@@ -30,13 +32,15 @@ from musterd.store.attempts import CancelStored, End, Lease, Settled
 from musterd.store.pauses import DecisionStored, Pause
 from musterd.team import state
 from musterd.team.assignment import Assignment, Progress
+from musterd.team.budget import Budgets, Past, Spending
 from musterd.team.loop import Loop
 from musterd.team.members import end_event, pause_event
+from musterd.team.metering import budgets_of, metered
 from musterd.team.past import Shown
 from musterd.team.pausing import Waits
 from musterd.team.steps import Emit
 from musterd.team.stops import Stops
-from musterd.team.world import World
+from musterd.team.world import Models, World
 
 log = structlog.get_logger("musterd.engine")
 
@@ -66,6 +70,8 @@ class Attempt:
         self._outbox = Outbox(resources.database, resources.hub, Lease(run.run_id, run.attempt), resources.settings)
         self._outbox.on_failed = self._stop_loop
         self._loop: Loop | None = None
+        self._budgets: Budgets | None = None
+        self._limit = asyncio.timeout(None)
         self._journal: Journal | None = None
         self._driving: asyncio.Task[None] | None = None
         self._is_cancelled = run.cancel_requested_at is not None
@@ -74,6 +80,7 @@ class Attempt:
         self._is_again = False
         self._stops = Stops()
         self._post: Post | None = None
+        self._reached = LimitReached()
 
     @property
     def number(self) -> int:
@@ -134,7 +141,8 @@ class Attempt:
         if component is None:
             raise RuntimeError(f"{run.component_kind} {run.component_id} is not served here")
         await resources.models.load(component)
-        recovered = await self._recover(component) if run.attempt > 1 or self._is_again else Recovered()
+        is_first = run.attempt == 1 and not self._is_again and run.forked_from is None
+        recovered = Recovered() if is_first else await self._recover(component)
         spec, earlier = component.spec, recovered.prepared
         wanted = history_wanted(component, earlier)
         found = await until_available(
@@ -144,7 +152,7 @@ class Attempt:
         options = found.input.options
         if self._post is None:
             self._post = Post(resources.database, run.run_id, run.signals, self._stops.stop)
-        self._journal = Journal(self._outbox, run, recovered, self._post)
+        self._journal, models, settings = self._recording(component, options, recovered, self._post)
         world = World(
             root_id=run.run_id,
             session_id=run.session_id,
@@ -152,8 +160,8 @@ class Attempt:
             salt=run.salt or clock.new_id(),
             steps=self._journal,
             emit=self._emit_for(component),
-            models=resources.models,
-            settings=resources.settings,
+            models=models,
+            settings=settings,
             threads=resources.threads,
             dependencies=options.get("dependencies") or {},
             metadata=options.get("metadata") or {},
@@ -162,6 +170,7 @@ class Attempt:
             servers=resources.servers,
             past=StoredPast(resources.database, run),
             shown=shown_of(found.shown) if wanted.shown else Shown(),
+            member_runs=options.get("fork", {}).get("members", {}),
         )
         stored = {} if spec.overwrite_db_session_state else found.state
         initial = {**(spec.session_state or {}), **stored, **options.get("session_state", {})}
@@ -185,6 +194,20 @@ class Attempt:
             asked=options,
         )
         return Loop(world, assignment)
+
+    def _recording(
+        self, component: Component, options: JsonObject, recovered: Recovered, post: Post
+    ) -> tuple[Journal, Models, Settings]:
+        """The journal, and with what the loop is driven; where a budget holds, they count against it."""
+        resources, run, outbox = self._resources, self._run, self._outbox
+        seconds = recovered.worked_seconds + options.get("fork", {}).get("seconds", 0.0)
+        past = Past(steps=list(recovered.steps.values()), seconds=seconds)
+        asked, lost = options.get("budget"), recovered.lost_characters
+        self._budgets = budgets_of(component, asked, past, lost, resources.models)
+        if self._budgets is None:
+            return Journal(outbox, run, recovered, post), resources.models, resources.settings
+        journal = MeteredJournal(outbox, run, recovered, post, self._budgets)
+        return journal, *metered(resources.models, resources.settings, self._budgets, journal)
 
     async def _recover(self, component: Component) -> Recovered:
         """Find what earlier attempts stored, and say which of what they streamed is void."""
@@ -219,8 +242,8 @@ class Attempt:
     # --- drive ------------------------------------------------------------------------------------
 
     async def _drive(self) -> Drive:
-        seconds, reached = self._limit()
-        limit = asyncio.timeout(seconds)
+        seconds, self._reached = self._time()
+        limit = self._limit = asyncio.timeout(seconds)
         try:
             self._driving = asyncio.create_task(self._drive_loop())
             if self._is_cancelled:
@@ -246,7 +269,7 @@ class Attempt:
                 return Drive(RunState.CANCELLED)
             if limit.expired():
                 await self._stop_driving()
-                return self._cut_short(reached)
+                return self._cut_short(self._reached)
             cause = self._outbox.failure or error
             log.exception("run failed inside the server", run_id=self._run.run_id, exc_info=cause)
             return Drive(RunState.ERROR, RunFailed(INTERNAL, "internal_error"))
@@ -256,7 +279,7 @@ class Attempt:
         is_answered = self._loop is not None and self._loop.progress.is_answered
         return Drive(RunState.COMPLETED) if is_answered else Drive(RunState.ERROR, reached)
 
-    def _limit(self) -> tuple[float, LimitReached]:
+    def _time(self) -> tuple[float, LimitReached]:
         """How long this attempt may take, and what ends the run that takes longer."""
         seconds, deadline_at = self._resources.settings.run_seconds, self._run.deadline_at
         left = seconds if deadline_at is None else max(deadline_at - clock.now(), 0.0)
@@ -266,7 +289,18 @@ class Attempt:
 
     async def _drive_loop(self) -> None:
         self._loop = await self._load()
+        if self._budgets is not None:
+            self._hold_to_seconds(self._budgets.root)
         await self._loop.drive()
+
+    def _hold_to_seconds(self, spending: Spending) -> None:
+        """End the attempt when its budget's time is over, where that is sooner than its limit."""
+        if (left := spending.seconds_left) is None:
+            return
+        when, limit = asyncio.get_running_loop().time() + left, self._limit.when()
+        if limit is None or when < limit:
+            self._limit.reschedule(when)
+            self._reached = spending.out_of_time()
 
     def _is_given_up(self) -> bool:
         """Whether this coroutine itself was cancelled, and not only the loop that it drives."""
@@ -314,6 +348,7 @@ class Attempt:
         if output.seconds is None or run.attempt > 1:  # its own clock knows nothing of earlier attempts
             output.seconds = self._seconds(at)
         is_loops = loop is not None and progress is loop.progress
+        output.budget = self._budget_shown()
         after = loop.run.state if loop is not None and is_loops else self._state_before
         output.session_state = after or None
         if how.state is RunState.CANCELLED and self._journal is not None:
@@ -339,6 +374,7 @@ class Attempt:
             progress.output,
             content=data["content"],
             requirements=data["requirements"],
+            budget=self._budget_shown(),
             seconds=self._seconds(at),
             session_state=(loop.run.state if loop is not None else self._state_before) or None,
         )
@@ -351,6 +387,9 @@ class Attempt:
         )
         event = Event(EventKind.RUN_PAUSED, run.run_id, at, data, f"attempt {run.attempt}")
         return await self._outbox.settle(lambda tx, lease, batch: pauses.pause(tx, lease, batch, pause), event)
+
+    def _budget_shown(self) -> JsonObject | None:
+        return None if self._budgets is None else self._budgets.shown("")
 
     def _seconds(self, at: float) -> float:
         """How long the run has taken so far, from its first attempt on."""

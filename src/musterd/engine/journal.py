@@ -56,7 +56,7 @@ class Journal:
 
     async def heard(self, path: str, run_id: str) -> Sequence[str]:
         """What was said to a run and no earlier model call of it saw; taken with the step of the call at ``path``."""
-        if path in self._stored:
+        if (stored := self._stored.get(path)) is not None and stored.result is not None:
             return self._heard.get(path, ())
         found = await self._post.take(run_id)
         if found:
@@ -87,7 +87,7 @@ class Journal:
         faults.point("asked")
         text = message_text(answer.response)
         step = self._step(path, StepKind.MODEL, StepState.COMPLETED, fingerprint, started_at)
-        step.ended_at, step.result, step.usage = clock.now(), text, answer.usage
+        step.ended_at, step.result, step.usage, step.cost = clock.now(), text, answer.usage, answer.cost
         self._outbox.record(step)
         for message_id in self._taking.pop(path, ()):
             self._outbox.message_taken(message_id, path)
@@ -100,7 +100,7 @@ class Journal:
         for start in members:
             if (row := self._member_rows.get(start.run_id)) is not None:
                 self._members[row.run_id] = row
-            else:
+            elif not self._is_done(start.path):
                 self._outbox.member_started(self._member_record(start))
         for intent in intents:
             if self._earlier(intent.path, intent.kind, intent.fingerprint) is None:
@@ -227,6 +227,11 @@ class Journal:
         if stored is not None and (stored.kind, stored.fingerprint) != (kind, fingerprint):
             raise ReplayDiverged(f"The run cannot go on: step {path} would do something else than was stored there.")
         return stored
+
+    def _is_done(self, path: str) -> bool:
+        """Whether the step has a result: of a member's run, in the tree that this one goes on from."""
+        stored = self._stored.get(path)
+        return stored is not None and stored.result is not None
 
     def _member_record(self, start: MemberStart) -> MemberRecord:
         root = self._root

@@ -31,6 +31,8 @@ class Recovered:
     :param approvals: what waited for a person, by path; what was acted on already is left out.
     :param superseded: streams that were cut off: that run's text from that event on is void.
     :param heard: the messages that stored model calls saw, by the call's path.
+    :param lost_characters: how much text each of them had, by the place of its step.
+    :param worked_seconds: how long earlier attempts were at work, as far as they told anything.
     """
 
     steps: dict[str, StepRow] = field(default_factory=dict)
@@ -39,6 +41,8 @@ class Recovered:
     approvals: dict[str, ApprovalRow] = field(default_factory=dict)
     superseded: list[JsonObject] = field(default_factory=list)
     heard: dict[str, list[str]] = field(default_factory=dict)
+    lost_characters: dict[str, int] = field(default_factory=dict)
+    worked_seconds: float = 0.0
 
     @property
     def call_ids(self) -> set[str]:
@@ -73,7 +77,8 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
     if newer := [path for path, step in steps.items() if step.codec > CODEC]:
         raise ReplayDiverged(f"The run cannot go on: step {newer[0]} was stored by a newer musterd.")
     tree = {row.run_id: row for row in await runs.tree(tx, run.run_id)}
-    told, cut_off = _told_so_far(await events.every(tx, run.run_id))
+    found = await events.every(tx, run.run_id)
+    told, cut_off = _told_so_far(found)
     superseded: list[JsonObject] = [
         {"run_id": voice, "path": tree[stream.run_id].path, "from_event_index": stream.index}
         for voice, stream in cut_off.items()
@@ -81,11 +86,14 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
     members = {run_id: row for run_id, row in tree.items() if row.parent_id is not None}
     waiting = await approvals.of_root(tx, run.run_id)
     open_ones = {row.requirement.path: row for row in waiting if row.state in ("pending", "decided")}
-    heard = await _heard(tx, run) if run.signals else {}
-    return Recovered(steps, members, frozenset(told), open_ones, superseded, heard)
+    lost = {stream.place: stream.characters for stream in cut_off.values()}
+    seconds = worked_seconds(found, run.run_id)
+    heard = await _messages_seen(tx, run) if run.signals else {}
+    return Recovered(steps, members, frozenset(told), open_ones, superseded, heard, lost, seconds)
 
 
-async def _heard(tx: Tx, run: RunRow) -> dict[str, list[str]]:
+async def _messages_seen(tx: Tx, run: RunRow) -> dict[str, list[str]]:
+    """The messages that stored model calls saw, by the call's path."""
     found: dict[str, list[str]] = {}
     for message in await messages.of_root(tx, run.run_id):
         if message.taken_path is not None:
@@ -93,13 +101,30 @@ async def _heard(tx: Tx, run: RunRow) -> dict[str, list[str]]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
+def worked_seconds(found: Iterable[tuple[int, Event]], root_id: str) -> float:
+    """How long attempts were at work: from the start, or where one went on, to the pause, or what was told last."""
+    seconds, began, last = 0.0, None, 0.0
+    for _, event in found:
+        is_own = event.run_id == root_id
+        if is_own and event.kind is EventKind.RUN_CONTINUED and "attempt" in event.data:
+            seconds += 0.0 if began is None else max(last - began, 0.0)
+            began = event.at
+        elif began is None and event.kind is EventKind.RUN_STARTED:
+            began = event.at
+        last = event.at
+        if is_own and event.kind is EventKind.RUN_PAUSED and began is not None:
+            seconds, began = seconds + max(last - began, 0.0), None
+    return seconds if began is None else seconds + max(last - began, 0.0)
+
+
+@dataclass(slots=True)
 class _Stream:
-    """A model's stream as it was told: the index of its beginning, the step, and the run that asked."""
+    """A model's stream as it was told: the index of its beginning, the step, the run that asked, how much it said."""
 
     index: int
     place: str
     run_id: str
+    characters: int = 0
 
 
 def _told_so_far(found: Iterable[tuple[int, Event]]) -> tuple[set[EventKey], dict[str, _Stream]]:
@@ -111,6 +136,7 @@ def _told_so_far(found: Iterable[tuple[int, Event]]) -> tuple[set[EventKey], dic
     streams: dict[str, _Stream] = {}
     for index, event in found:
         if event.kind is EventKind.CONTENT:
+            _heard(streams.get(event.run_id), event)
             continue
         if event.kind is EventKind.MODEL_REQUEST_STARTED:
             streams[event.voice] = _Stream(index, event.place, event.run_id)
@@ -126,6 +152,11 @@ def _told_so_far(found: Iterable[tuple[int, Event]]) -> tuple[set[EventKey], dic
     for stream in streams.values():
         told = _without(told, stream.place)
     return told, streams
+
+
+def _heard(stream: _Stream | None, event: Event) -> None:
+    if stream is not None:
+        stream.characters += len(event.data.get("text", "")) + len(event.data.get("reasoning", ""))
 
 
 def _without(told: set[EventKey], place: str) -> set[EventKey]:

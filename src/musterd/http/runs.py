@@ -16,12 +16,13 @@ from musterd.http.forms import read_continue, read_message, read_start
 from musterd.http.paths import path_identifier
 from musterd.http.server import Server
 from musterd.http.sse import EventStream
+from musterd.service.forks import WantedFork
 from musterd.service.runs import Wanted
 from musterd.service.steering import SentMessage
 from musterd.specs import Component
 from musterd.wire import lists
 from musterd.wire import runs as wire_runs
-from musterd.wire.form import StartRequest
+from musterd.wire.form import ContinueRequest, StartRequest
 from musterd.wire.query import parse_runs_query, parse_session_id, parse_wait
 from musterd.wire.steering import message_object
 from musterd.wire.steps import step_object
@@ -111,8 +112,10 @@ class RunOperations:
     async def _rendered(self, component: Component, view: RunView, *, is_post: bool) -> dict[str, Any]:
         with_members = bool(getattr(component.spec, "store_member_responses", False)) and view.row.state.is_final
         if with_members:
-            members = await self._server.runs.members(view.row.root_id)
-            view.members = [member for member in members if member.row.parent_id == view.row.run_id]
+            elsewhere = _members_elsewhere(view)
+            members = await self._server.runs.members(view.row.root_id, elsewhere)
+            own = (view.row.run_id, view.row.forked_from)
+            view.members = [m for m in members if m.row.parent_id in own or m.row.run_id in elsewhere]
         return wire_runs.run_output(view, is_post=is_post, with_members=with_members)
 
     async def continue_(self, request: Request) -> Response:
@@ -122,6 +125,10 @@ class RunOperations:
         key = idempotency_key(request)
         asked = await read_continue(request, server.settings)
         server.require_ready()
+        if not asked.decisions:
+            failed = await server.forks.failed(component, run_id, asked.session_id, caller, key)
+            if failed is not None:
+                return await self._fork(request, component, failed, asked)
         decided = await server.runs.decide(component, run_id, asked.session_id, asked.decisions, caller, key)
         run, headers = decided.run, _replayed(key, decided.is_replay)
         if asked.background:
@@ -135,6 +142,35 @@ class RunOperations:
         else:
             answer = await self._output(request, component, run, caller)
         answer.headers.update(headers)
+        return answer
+
+    async def _fork(self, request: Request, component: Component, failed: RunView, asked: ContinueRequest) -> Response:
+        """Go on from a failed run with a new one, and answer as a start does."""
+        server, caller, key = self._server, caller_of(request), idempotency_key(request)
+        wanted = WantedFork(
+            run_id=clock.new_id(),
+            is_background=asked.background,
+            needs_company=asked.stream and not asked.background and key is None,
+            budget=asked.budget,
+            key=key,
+        )
+        reading = server.runs.subscribe(wanted.run_id)
+        is_read = False
+        try:
+            accepted = await server.forks.start(component, failed, wanted, caller)
+            is_read = asked.stream and not asked.background and not accepted.is_replay
+        finally:
+            if not is_read:
+                reading.close()
+        run, is_replay = accepted.run, accepted.is_replay
+        if asked.background:
+            answer = self._receipt(request, component, run, tells_state=is_replay)
+        elif asked.stream:
+            reading = server.runs.subscribe(run.run_id) if is_replay else reading
+            answer = EventStream(server, reading, run, is_new=not is_replay, shows_all=True)
+        else:
+            answer = await self._output(request, component, run, caller)
+        answer.headers.update(_replayed(key, is_replay))
         return answer
 
     async def send_message(self, request: Request) -> Response:
@@ -181,6 +217,13 @@ class RunOperations:
         self._component(request)
         operation = request.url.path.rsplit("/", 1)[-1]
         raise InvalidInput(f"{operation} is not supported by this version.")
+
+
+def _members_elsewhere(view: RunView) -> "list[str]":
+    """The members' runs that a run took over from the failed one that it goes on from."""
+    if view.row.forked_from is None or view.output is None:
+        return []
+    return [call.child_run_id for call in view.output.tools if call.child_run_id is not None]
 
 
 def caller_of(request: Request) -> Caller:

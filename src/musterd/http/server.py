@@ -16,6 +16,8 @@ from musterd.mcp import Servers
 from musterd.models import resolve
 from musterd.models.call import ModelCaller
 from musterd.models.names import ModelInfo, describe
+from musterd.service.budgets import unpriced
+from musterd.service.forks import ForkService
 from musterd.service.runs import RunService
 from musterd.service.sessions import SessionService
 from musterd.specs import Component, MCPServer, Registry
@@ -69,6 +71,7 @@ class Server:
             self._check_model(summarizer(component))
         self.engine = EmbeddedEngine(resources, self.database.locks(), duties)
         self.runs = RunService(resources, self.engine)
+        self.forks = ForkService(resources, self.engine, self.runs)
         self.sessions = SessionService(resources, self.engine, self.runs)
         self.is_stopping = False
 
@@ -106,6 +109,10 @@ class Server:
         except DeclarationError as error:
             spec = component.spec
             raise DeclarationError(f"{spec.declared_at}: {spec.label}: {error.message}") from error
+        if (without := unpriced(component)) is not None:
+            what = f"a budget with cost_usd needs a list price, and there is none for the model of {without.label}"
+            cure = "set tokens= in place of it, or another model"
+            raise DeclarationError(f"{component.spec.declared_at}: {component.spec.label}: {what} — {cure}")
 
     async def _load_models(self, component: Component) -> None:
         await resolve.load((found.model for found in _tree(component)), self.settings)

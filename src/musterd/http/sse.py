@@ -100,7 +100,9 @@ class EventStream(Response):
         wanted = member_ids(event)
         if not wanted:
             return self._frames.frame(event, index)
-        members = {view.row.run_id: view for view in await self._server.runs.members(self._root.run_id)}
+        elsewhere = wanted if self._root.forked_from is not None else ()
+        found = await self._server.runs.members(self._root.run_id, elsewhere)
+        members = {view.row.run_id: view for view in found}
         return self._frames.frame(event, index, [members[run_id] for run_id in wanted if run_id in members])
 
 

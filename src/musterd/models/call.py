@@ -56,12 +56,14 @@ class ModelAnswer:
     :param usage: tokens of the try that answered.
     :param seconds: from the call to the end of the answer, waits and failed tries included.
     :param first_token_seconds: from the call to the first piece of the answer; None when it was empty.
+    :param cost: in US dollars, where somebody asked for it.
     """
 
     response: ModelResponse
     usage: Usage
     seconds: float
     first_token_seconds: float | None
+    cost: float | None = None
 
 
 class ModelCaller:

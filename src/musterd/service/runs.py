@@ -1,8 +1,9 @@
 """Runs: start, look, wait, read along, cancel."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
@@ -14,6 +15,7 @@ from musterd.core.states import RunState
 from musterd.core.turns import OnBusy, Turn
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
+from musterd.service.budgets import require_budget
 from musterd.service.media import filled_media, referred, stored_media
 from musterd.service.presence import Presence
 from musterd.service.reading import Reading
@@ -99,8 +101,9 @@ class RunService:
         if missing := unsupported(component):
             raise InvalidInput(" ".join(missing))
         require_output_schema(wanted.input)
+        require_budget(component, wanted.input)
         asked, contents = stored_media(wanted.input)
-        run, fingerprint = self._row(component, wanted, caller), _fingerprint(component, wanted, asked)
+        run, fingerprint = self.row(component, wanted, caller), _fingerprint(component, wanted, asked)
         candidate = Candidate(
             run=run,
             input=asked,
@@ -111,15 +114,24 @@ class RunService:
             slot_worker=self._engine.reserve(),  # last: whatever fails above keeps no slot
             queue_depth=self._resources.settings.queue_depth,
         )
-        # Shielded: a client that goes away in the middle of it must not leave a slot taken, or a run undriven.
-        return await asyncio.shield(asyncio.ensure_future(self._accept(candidate, contents, wanted.needs_company)))
 
-    async def _accept(self, candidate: Candidate, contents: dict[str, bytes], needs_company: bool) -> Accepted:
         async def work(tx: Tx) -> Accepted:
             for name in sorted(contents):  # in one order, so that no two wait for each other's
                 await blobs.put(tx, contents[name], candidate.run.created_at)
             return await acceptance.accept(tx, candidate)
 
+        return await self.accept(candidate, work, needs_company=wanted.needs_company)
+
+    async def accept(
+        self, candidate: Candidate, work: Callable[[Tx], Coroutine[Any, Any, Accepted]], *, needs_company: bool
+    ) -> Accepted:
+        """Store a run by ``work``, and have it driven."""
+        # Shielded: a client that goes away in the middle of it must not leave a slot taken, or a run undriven.
+        return await asyncio.shield(asyncio.ensure_future(self._accept(candidate, work, needs_company)))
+
+    async def _accept(
+        self, candidate: Candidate, work: Callable[[Tx], Coroutine[Any, Any, Accepted]], needs_company: bool
+    ) -> Accepted:
         is_launched = False
         try:
             faults.point("accepting")
@@ -141,7 +153,8 @@ class RunService:
             if candidate.slot_worker is not None and not is_launched:
                 self._engine.unreserve()
 
-    def _row(self, component: Component, wanted: Wanted, caller: Caller) -> RunRow:
+    def row(self, component: Component, wanted: Wanted, caller: Caller) -> RunRow:
+        """The row of a run that is about to be accepted."""
         info, now, turn = self._resources.models.describe(component), clock.now(), wanted.turn
         declared = OnBusy(getattr(component.spec, "on_busy", OnBusy.ENQUEUE))
         return RunRow(
@@ -220,9 +233,12 @@ class RunService:
             lambda tx: runs.of_component(tx, session_id, component.kind, component.id, caller)
         )
 
-    async def members(self, root_id: str) -> list[RunView]:
-        """The member runs of a root, with their payload."""
-        return await self._resources.database.scan(lambda tx: runs.members(tx, root_id))
+    async def members(self, root_id: str, elsewhere: Sequence[str] = ()) -> list[RunView]:
+        """The member runs of a root, with their payload.
+
+        :param elsewhere: further ones, which a run that goes on from another took over.
+        """
+        return await self._resources.database.scan(lambda tx: runs.members(tx, root_id, elsewhere))
 
     # --- read along -------------------------------------------------------------------------------
 

@@ -142,7 +142,7 @@ class Declaration(
     )
     budget: Budget | None = field(
         default=None,
-        metadata=about(_BUDGET, "What one run may use: `tokens`, `cost_usd`, `seconds`.", later=True),
+        metadata=about(_BUDGET, "What one run may use: `tokens`, `cost_usd`, `seconds`, `tool_calls`, `depth`."),
     )
     declared_at: Place = field(default_factory=here, init=False)
     tool_sources: tuple[ToolSource, ...] = field(default=(), init=False)

@@ -35,6 +35,7 @@ class Candidate:
     :param fingerprint: of the request; the same text for the same request.
     :param has_chosen_id: the client chose the run id, and may send the same request again.
     :param key: the request's idempotency key, or None.
+    :param operation: what the request asks for, as keys are told apart.
     :param slot_worker: the worker that keeps a slot free for it, or None when it has to wait for one.
     :param queue_depth: how many runs may wait.
     """
@@ -47,6 +48,7 @@ class Candidate:
     slot_worker: str | None
     queue_depth: int
     key: str | None = None
+    operation: str = "create"
 
     @property
     def by_run_id(self) -> Request:
@@ -56,7 +58,7 @@ class Candidate:
     @property
     def by_key(self) -> Request | None:
         """The request under its idempotency key, if it has one."""
-        return None if self.key is None else self._request("create", self.key)
+        return None if self.key is None else self._request(self.operation, self.key)
 
     def _request(self, kind: str, key: str) -> Request:
         return Request(caller=self.caller.label, kind=kind, key=key, fingerprint=self.fingerprint)
@@ -80,8 +82,8 @@ async def accept(tx: Tx, candidate: Candidate) -> Accepted:
     :raises NotFound: the session belongs to another user.
     """
     run, caller = replace(candidate.run), candidate.caller  # a copy: a transaction may be tried twice
-    if earlier := await _earlier(tx, candidate):
-        return Accepted(earlier, is_replay=True)
+    if (known := await earlier(tx, candidate)) is not None:
+        return Accepted(known, is_replay=True)
     now = run.created_at
     session = await sessions.join(
         tx,
@@ -110,7 +112,7 @@ async def accept(tx: Tx, candidate: Candidate) -> Accepted:
     return Accepted(run, is_replay=False, interrupted=interrupted)
 
 
-async def _earlier(tx: Tx, candidate: Candidate) -> RunRow | None:
+async def earlier(tx: Tx, candidate: Candidate) -> RunRow | None:
     """The run that the same caller started with the same request, under this key or this id."""
     by_key = candidate.by_key
     if by_key is not None and (kept := await requests.same(tx, by_key)):

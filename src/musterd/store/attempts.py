@@ -64,12 +64,14 @@ ADD_EVENTS = Statement(
 PUT_STEP = Statement(
     "step_put",
     """INSERT INTO journal
-         (root_id, path, kind, state, fingerprint, attempt, started_at, ended_at, result, usage, codec)
+         (root_id, path, kind, state, fingerprint, attempt, started_at, ended_at, result, usage, cost, codec)
        VALUES
-         (:root_id, :path, :kind, :state, :fingerprint, :attempt, :started_at, :ended_at, :result, :usage, :codec)
+         (:root_id, :path, :kind, :state, :fingerprint, :attempt, :started_at, :ended_at, :result, :usage, :cost,
+          :codec)
        ON CONFLICT (root_id, path) DO UPDATE SET state = excluded.state, attempt = excluded.attempt,
            started_at = CASE WHEN excluded.state = 'started' THEN excluded.started_at ELSE journal.started_at END,
-           ended_at = excluded.ended_at, result = excluded.result, usage = excluded.usage""",
+           ended_at = excluded.ended_at, result = excluded.result, usage = excluded.usage,
+           cost = excluded.cost""",
 )
 ADD_RUN = Statement(
     "member_add",
@@ -305,6 +307,7 @@ def _step_params(step: StepRow) -> dict[str, Any]:
         "ended_at": step.ended_at,
         "result": step.result,
         "usage": None if step.usage is None else jsontext.dumps(step.usage.as_json()),
+        "cost": step.cost,
         "codec": step.codec,
     }
 

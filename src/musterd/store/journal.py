@@ -8,7 +8,7 @@ from musterd.store.database import Row, Statement, Tx
 
 STEPS = Statement(
     "steps_of_root",
-    """SELECT root_id, path, kind, state, fingerprint, attempt, started_at, ended_at, result, usage, codec
+    """SELECT root_id, path, kind, state, fingerprint, attempt, started_at, ended_at, result, usage, cost, codec
        FROM journal WHERE root_id = :root_id ORDER BY started_at, path""",
 )
 
@@ -31,5 +31,6 @@ def _step(row: Row) -> StepRow:
         ended_at=row["ended_at"],
         result=row["result"],
         usage=None if usage is None else Usage.from_json(json.loads(usage)),
+        cost=row["cost"],
         codec=row["codec"],
     )

@@ -1,5 +1,6 @@
 """Runs as readers see them."""
 
+import json
 from collections.abc import Sequence
 
 from musterd.core.records import Caller, RunRow, RunView
@@ -15,6 +16,7 @@ _VIEW = f"""SELECT {qualified("r")}, io.input, io.output, io.messages,
             WHERE """
 VIEW = Statement("run_view", _VIEW + "r.run_id = :run_id")
 MEMBERS = Statement("run_members", _VIEW + "r.root_id = :root_id AND r.parent_id IS NOT NULL ORDER BY r.created_at")
+MEMBERS_ELSEWHERE = Statement("run_members_elsewhere", _VIEW + "IN_LIST(r.run_id, :run_ids) ORDER BY r.created_at")
 AHEAD = Statement(  # the holder and the queued: what has ended is not looked at, however much there is of it
     "runs_ahead",
     """SELECT (SELECT count(*) FROM runs WHERE holder = :lane)
@@ -86,9 +88,10 @@ async def queue_position(tx: Tx, run: RunRow) -> int | None:
     return 0 if row is None else int(row["n"])
 
 
-async def members(tx: Tx, root_id: str) -> list[RunView]:
-    """The member runs of a root, in order of their start."""
-    return [run_view(row) for row in await tx.all(MEMBERS, {"root_id": root_id})]
+async def members(tx: Tx, root_id: str, elsewhere: Sequence[str] = ()) -> list[RunView]:
+    """The member runs of a root, in order of their start; before them those of other trees that it took over."""
+    before = await tx.all(MEMBERS_ELSEWHERE, {"run_ids": json.dumps(list(elsewhere))}) if elsewhere else ()
+    return [run_view(row) for row in (*before, *await tx.all(MEMBERS, {"root_id": root_id}))]
 
 
 async def tree(tx: Tx, root_id: str) -> list[RunRow]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pydantic_ai.messages import ModelMessage, UserContent
+from pydantic_ai.messages import ModelMessage, TextPart, UserContent
 
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Output
@@ -83,3 +83,10 @@ class Progress:
     def partial_text(self) -> str:
         """What the model has said of the answer it was cut off in, or of its last turn."""
         return "".join(self.partial)
+
+    @property
+    def said_so_far(self) -> str:
+        """What the model is saying, or what it said last."""
+        messages = self.conversation.messages if self.conversation is not None else ()
+        said = ("".join(part.content for part in one.parts if isinstance(part, TextPart)) for one in reversed(messages))
+        return self.partial_text or next((text for text in said if text), "")

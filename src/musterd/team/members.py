@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from musterd.core import clock
-from musterd.core.errors import ReplayDiverged, RunFailed
+from musterd.core.errors import BudgetSpent, ReplayDiverged, RunFailed
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ComponentKind, Output, StepState
@@ -36,7 +36,7 @@ def member_start(world: World, leader: Assignment, member: Component, path: str,
     info = world.models.describe(member)
     return MemberStart(
         path=path,
-        run_id=clock.derived_id(world.salt, path),
+        run_id=world.member_runs.get(path) or clock.derived_id(world.salt, path),
         parent_id=leader.run_id,
         component_kind=member.kind,
         component_id=member.id,
@@ -65,6 +65,8 @@ async def drive_member(world: World, run: Assignment, make_loop: Callable[[World
     except RunFailed as error:
         result, step_state, is_error = f"{run.component.name} failed: {error.message}", StepState.FAILED, True
         _end(world, run, loop.progress, RunState.ERROR, error)
+        if isinstance(error, BudgetSpent) and error.path != run.path:  # a leader's, or the whole tree's
+            raise
     except Waits as waits:
         waiting_for = ",".join(requirement.id for requirement in waits.requirements)
         data = pause_event(run.component.kind, waits.requirements)
@@ -129,6 +131,8 @@ def end_event(
     if how is RunState.ERROR and error is not None:
         output.content = error.message
         output.error = {"code": error.code, "message": error.message, "retryable": error.retryable}
+        if isinstance(error, BudgetSpent) and (partial := progress.said_so_far):
+            output.error["partial"] = partial
         return EventKind.RUN_ERROR, {"content": error.message, "error": output.error}
     if output.error is not None:  # it failed, and the cancel was stored before its end was
         output.content = output.error = None

@@ -1,7 +1,7 @@
 """What all runs of one tree share while an attempt drives them."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -45,6 +45,7 @@ class World:
     :param threads: where tools that are plain functions run.
     :param stops: which members are to stop.
     :param servers: how runs with MCP servers get at them.
+    :param member_runs: the runs of members that were done before this tree began, by their place in it.
     :param dependencies: values for tools, of the request; a component's own stand below them.
     :param past: what tools and summaries look up of earlier runs.
     :param shown: what members are shown of earlier runs.
@@ -66,6 +67,7 @@ class World:
     servers: "ToolServers | None" = None
     past: Past = field(default_factory=NoPast)
     shown: Shown = field(default_factory=Shown)
+    member_runs: Mapping[str, str] = field(default_factory=dict)
 
     def tell(self, kind: EventKind, run_id: str, data: JsonObject | None = None, place: str = "") -> None:
         """Emit an event that happened now, at the step ``place``."""

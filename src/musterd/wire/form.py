@@ -11,12 +11,13 @@ from musterd.core.errors import BadRequest, InvalidInput
 from musterd.core.records import Input
 from musterd.core.requirements import Decision
 from musterd.core.turns import OnBusy, Turn
+from musterd.wire.budgets import budget
 from musterd.wire.fields import Fields
 from musterd.wire.media import MEDIA_NAMES, media_list
 from musterd.wire.problems import MISSING
 from musterd.wire.requirements import parse_decisions
 
-LATER_FIELDS = ("webhook_url", "budget")
+LATER_FIELDS = ("webhook_url",)
 """What this version does not have yet."""
 
 OBJECT_FIELDS = ("session_state", "dependencies", "metadata", "knowledge_filters", "output_schema")
@@ -54,7 +55,8 @@ class StartRequest:
     :param run_id: the id that the caller chose, else None.
     :param media: images, audio, videos, files; uploads and text lists together.
     :param turn: when the run gets its turn, as far as the request says it.
-    :param options: of the fields in :data:`OBJECT_FIELDS`, :data:`OPTION_FLAGS` and :data:`OPTION_COUNTS` those given.
+    :param options: of the fields in :data:`OBJECT_FIELDS`, :data:`OPTION_FLAGS` and :data:`OPTION_COUNTS` those given;
+        ``budget``.
     """
 
     message: str
@@ -115,12 +117,16 @@ def parse_start(values: Mapping[str, Any], uploads: Uploads | None = None) -> St
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContinueRequest:
-    """What a caller decides about a paused run, and how it wants to be answered."""
+    """What a caller decides about a paused run, and how it wants to be answered.
+
+    :param budget: what a run that goes on from a failed one may use.
+    """
 
     session_id: str
     decisions: list[Decision]
     stream: bool = True
     background: bool = False
+    budget: dict[str, Any] | None = None
 
 
 def parse_continue(values: Mapping[str, Any]) -> ContinueRequest:
@@ -131,7 +137,7 @@ def parse_continue(values: Mapping[str, Any]) -> ContinueRequest:
     """
     fields = Fields(values)
     session_id, stream = fields.identifier("session_id"), fields.flag("stream")
-    background = bool(fields.flag("background"))
+    background, asked_budget = bool(fields.flag("background")), budget(fields)
     fields.problems.raise_if_any()
     if session_id is None:
         raise BadRequest("session_id is required for this action")
@@ -140,6 +146,7 @@ def parse_continue(values: Mapping[str, Any]) -> ContinueRequest:
         decisions=parse_decisions(values),
         stream=True if stream is None else stream,
         background=background,
+        budget=asked_budget,
     )
 
 
@@ -173,6 +180,7 @@ def _options(fields: Fields) -> dict[str, Any]:
     found: dict[str, Any] = {name: fields.json_object(name) for name in OBJECT_FIELDS}
     found.update((name, fields.flag(name)) for name in OPTION_FLAGS)
     found.update((name, fields.whole(name, 0, HISTORY_RUNS)) for name in OPTION_COUNTS)
+    found["budget"] = budget(fields)
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -237,6 +237,8 @@ def _add_ours(value: dict[str, Any], view: RunView) -> None:
     row = view.row
     if row.parent_id is None:
         value["attempts"] = row.attempt
+    if row.forked_from is not None:
+        value["forked_from"] = row.forked_from
     for name in ("queued_at", "started_at", "first_token_at", "ended_at"):
         if (at := getattr(row, name)) is not None:
             value[name] = at
@@ -244,6 +246,8 @@ def _add_ours(value: dict[str, Any], view: RunView) -> None:
         value["queue_position"] = view.queue_position
     if row.cancel_requested_at is not None:
         value["cancel"] = _cancel_object(row, view.output)
+    if view.output is not None and view.output.budget:
+        value["budget"] = view.output.budget
     if row.state is RunState.ERROR:
         value["error"] = _error_object(view.output, row)
 
@@ -258,10 +262,12 @@ def _cancel_object(row: RunRow, output: Output | None) -> dict[str, Any]:
 
 def _error_object(output: Output | None, row: RunRow) -> dict[str, Any]:
     error = (output.error if output else None) or {}
+    more = {name: error[name] for name in ("partial",) if error.get(name)}
     return {
         "code": error.get("code") or row.error_code or RunFailed.run_code,
         "message": error.get("message") or RunFailed().message,
         "retryable": bool(error.get("retryable", False)),
+        **more,
     }
 
 

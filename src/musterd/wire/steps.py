@@ -15,5 +15,5 @@ def step_object(step: StepRow) -> dict[str, Any]:
         "started_at": step.started_at,
         "ended_at": step.ended_at,
         "usage": None if step.usage is None else step.usage.as_json(),
-        "cost": None,
+        "cost": step.cost,
     }

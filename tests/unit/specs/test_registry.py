@@ -201,5 +201,4 @@ def test_every_gap_is_a_sentence_members_included() -> None:
         "Agent 'Writer' sets pre_hooks, which is not supported yet.",
         "Agent 'Writer' sets reasoning=True, which is not supported yet.",
         "Agent 'Writer': tool 'lookup' sets requires_confirmation=True, which is not supported yet.",
-        "Team 't' sets budget, which is not supported yet.",
     ]

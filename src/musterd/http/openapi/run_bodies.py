@@ -52,6 +52,8 @@ _OBJECTS = {
     "metadata": "Kept with the run and shown in it.",
     "knowledge_filters": "Kept with the run.",
     "output_schema": "The JSON schema that the answer must have.",
+    "budget": "Ceilings for the run with all its members: `tokens`, `cost_usd`, `seconds`, `tool_calls`, `depth`. "
+    "Those that the team declares hold as well.",
 }
 _MEDIA = {
     "images": "Images",
@@ -122,6 +124,7 @@ _CONTINUED: dict[str, dict[str, Schema]] = {
         "user_id": text("Not read by this version."),
         "stream": flag("Answer with events.", default=True),
         "background": flag("Answer at once with 202.", default=False),
+        "budget": text("JSON object, of a failed run: what the new one may use."),
         **{
             name: text("Not read by this version.")
             for name in ("input", "additional_instructions", "continue_from", "fork", "regenerate", "replace_original")
@@ -134,6 +137,7 @@ _CONTINUED: dict[str, dict[str, Schema]] = {
         "user_id": text("Not read by this version."),
         "stream": flag("Answer with events.", default=True),
         "background": flag("Answer at once with 202.", default=False),
+        "budget": text("JSON object, of a failed run: what the new one may use."),
     },
 }
 

@@ -63,6 +63,8 @@ _RUN: dict[str, Schema] = {
     "queue_position": whole("How many runs stand before it, while PENDING."),
     "cancel": record("CancelRequest", _CANCEL, optional=["steps"]),
     "error": ref("RunError"),
+    "forked_from": text("The failed run that this one goes on from."),
+    "budget": free("Each ceiling that the run had: `limit`, what was `spent` of it, what is `left`."),
 }
 _ALWAYS = {
     "run_id",
@@ -212,7 +214,9 @@ RUN_SCHEMAS: dict[str, Schema] = {
             "code": text("The kind of failure, for programs.", examples=["model_error"]),
             "message": text("The failure in words."),
             "retryable": flag("Whether the same run may succeed another time."),
+            "partial": text("What a run whose budget is spent had said."),
         },
+        optional=["partial"],
     ),
     "Message": record("Message", _MESSAGE, optional=[name for name in _MESSAGE if name not in _MESSAGE_ALWAYS]),
     "ToolExecution": record("ToolExecution", _TOOL),

@@ -1,0 +1,206 @@
+"""Continue after ERROR: a new run goes on where the failed one stopped, and does nothing again."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from pydantic_ai import RunContext
+from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.messages import ModelMessage
+from pydantic_ai.models import ModelRequestParameters, StreamedResponse
+from pydantic_ai.settings import ModelSettings
+
+from musterd import Agent, Budget, Team, tool
+from musterd.core.errors import Conflict
+from musterd.core.records import RunRow, RunView
+from musterd.core.states import RunState
+from musterd.service.forks import WantedFork
+from tests.engine.conftest import Engines
+from tests.support.engine import NOBODY, Works
+from tests.support.held_model import HeldModel
+
+BOTH = '[[TOOL mark {"n": 1}]] [[DELEGATE one: <TOOL mark {"n": 2}>]]'
+
+
+class Down(HeldModel):
+    """A model whose provider is down from the call with this number on, until it is up again."""
+
+    down_from: int | None = None
+
+    @asynccontextmanager
+    async def request_stream(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+        run_context: RunContext[Any] | None = None,
+    ) -> AsyncGenerator[StreamedResponse]:
+        if self.down_from is not None and len(self.calls) >= self.down_from:
+            raise ModelHTTPError(402, "m", {"message": "no credit"})
+        async with super().request_stream(messages, model_settings, model_request_parameters, run_context) as stream:
+            yield stream
+
+
+class Shop:
+    """A team whose tool calls are counted."""
+
+    def __init__(self) -> None:
+        self.model = Down()
+        self.calls: Counter[int] = Counter()
+        self.hanging = asyncio.Event()
+        self.hangs: set[int] = set()
+
+    def team(self, **declared: Any) -> Team:
+        @tool
+        async def mark(n: int) -> str:
+            """Mark a number."""
+            self.calls[n] += 1
+            if n in self.hangs:
+                self.hanging.set()
+                await asyncio.Event().wait()
+            return f"marked {n}"
+
+        one = Agent(id="one", name="One", tools=[mark])
+        return Team(id="team", name="Team", model=self.model, members=[one], tools=[mark], **declared)
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+async def fork(works: Works, of: str = "r1", run_id: str = "r2", **wanted: Any) -> RunRow:
+    failed = await works.runs.view(works.component(), of, None, NOBODY)
+    accepted = await works.server.forks.start(works.component(), failed, WantedFork(run_id=run_id, **wanted), NOBODY)
+    return accepted.run
+
+
+def content_of(view: RunView) -> str:
+    assert view.output is not None
+    return str(view.output.content)
+
+
+async def test_a_failed_run_goes_on_in_a_new_one(engines: Engines, shop: Shop) -> None:
+    shop.model.down_from = 3
+    async with engines(teams=[shop.team()]) as works:
+        failed = await works.run(BOTH, "r1")
+        assert (failed.row.state, len(shop.model.calls)) == (RunState.ERROR, 3)
+        shop.model.down_from = None
+        row = await fork(works)
+        view = await works.end_of("r2")
+        members = await works.runs.members("r2")
+        (old,) = await works.runs.members("r1")
+        ledger = await works.records.select("SELECT path, attempt FROM journal WHERE root_id = 'r2' ORDER BY path")
+        events = [event.kind.value for _, event in await works.stored("r2")]
+        again = await works.runs.view(works.component(), "r1", None, NOBODY)
+    assert (row.forked_from, row.session_id) == ("r1", failed.row.session_id)
+    assert view.row.state is RunState.COMPLETED
+    assert content_of(view) == "Done: marked 1 | Done: marked 2"
+    assert shop.calls == {1: 1, 2: 1}, "nothing is done again"
+    assert len(shop.model.calls) == 4, "the call that failed, and nothing else"
+    assert members == [], "the member was done: its run stays where it is"
+    assert view.output is not None
+    assert [call.child_run_id for call in view.output.tools] == [None, old.row.run_id]
+    assert {step["path"] for step in ledger if step["attempt"] == 1} == {"t1/m"}
+    assert (events[0], events[-1]) == ("run_started", "run_completed")
+    assert again.row == failed.row, "the failed run stays as it is"
+
+
+async def test_a_member_that_failed_is_asked_again(engines: Engines, shop: Shop) -> None:
+    shop.model.down_from = 2
+    async with engines(teams=[shop.team()]) as works:
+        failed = await works.run(BOTH, "r1")
+        assert failed.row.state is RunState.ERROR
+        shop.model.down_from = None
+        await fork(works)
+        view = await works.end_of("r2")
+        (member,) = await works.runs.members("r2")
+    assert content_of(view) == "Done: marked 1 | Done: marked 2"
+    assert shop.calls == {1: 1, 2: 1}
+    assert member.row.state is RunState.COMPLETED
+    assert len(shop.model.calls) == 4, "leader, member; then the member's second turn and the leader's"
+
+
+async def test_a_fork_of_a_fork_keeps_what_both_did(engines: Engines, shop: Shop) -> None:
+    shop.model.down_from = 3
+    async with engines(teams=[shop.team()]) as works:
+        await works.run(BOTH, "r1")
+        await fork(works)
+        second = await works.end_of("r2")
+        assert second.row.state is RunState.ERROR
+        shop.model.down_from = None
+        await fork(works, "r2", "r3")
+        view = await works.end_of("r3")
+        (old,) = await works.runs.members("r1")
+    assert view.row.state is RunState.COMPLETED
+    assert view.output is not None
+    assert view.output.tools[1].child_run_id == old.row.run_id
+    assert shop.calls == {1: 1, 2: 1}
+
+
+async def test_only_one_run_goes_on_from_a_failed_one(engines: Engines, shop: Shop) -> None:
+    shop.model.down_from = 0
+    async with engines(teams=[shop.team()]) as works:
+        await works.run("[[SAY hi]]", "r1")
+        await fork(works)
+        await works.end_of("r2")
+        await fork(works, run_id="r3")  # the first one has failed too
+        await works.end_of("r3")
+        shop.model.down_from = None
+        await fork(works, run_id="r4")
+        view = await works.end_of("r4")
+        with pytest.raises(Conflict, match=r"already continued: by run r4"):
+            await fork(works, run_id="r5")
+        with pytest.raises(Conflict, match=r"already continued$"):
+            await fork(works, "r4", "r6")
+    assert content_of(view) == "hi"
+
+
+async def test_a_call_of_which_nobody_knows_is_asked_about(engines: Engines, shop: Shop) -> None:
+    shop.hangs = {1}
+    async with engines(teams=[shop.team(budget=Budget(seconds=0.5))]) as works:
+        failed = await works.run('[[TOOL mark {"n": 1}]]', "r1")
+        assert failed.row.error_code == "budget_seconds"
+    shop.hangs = set()
+    async with engines(teams=[shop.team(budget=Budget(seconds=60))]) as works:
+        await fork(works)
+        view = await works.end_of("r2")
+    assert view.row.state is RunState.PAUSED
+    assert view.output is not None
+    assert view.output.requirements[0]["kind"] == "unknown_outcome"
+    assert shop.calls == {1: 1}
+
+
+async def test_what_was_spent_stays_spent(engines: Engines, shop: Shop) -> None:
+    async with engines(teams=[shop.team(budget=Budget(tool_calls=3))]) as works:
+        failed = await works.run(BOTH, "r1", options={"budget": {"tool_calls": 2}})
+        assert failed.row.error_code == "budget_tool_calls"
+        await fork(works)
+        second = await works.end_of("r2")
+        assert second.row.error_code == "budget_tool_calls", "the same ceiling ends it again"
+        await fork(works, run_id="r3", budget={"tool_calls": 10})
+        view = await works.end_of("r3")
+    assert view.row.state is RunState.COMPLETED
+    assert view.output is not None
+    assert view.output.budget == {"tool_calls": {"limit": 3, "spent": 3, "left": 0}}
+    assert shop.calls == {1: 1, 2: 1}
+
+
+async def test_a_fork_that_is_killed_goes_on(engines: Engines, shop: Shop) -> None:
+    shop.model.down_from = 3
+    async with engines(teams=[shop.team()]) as works:
+        await works.run(BOTH, "r1")
+        shop.model.down_from = None
+        hold = shop.model.hold("[[TOOL mark")
+        await fork(works)
+        await hold.reached.wait()
+        await works.kill()
+    hold.release()
+    async with engines(teams=[shop.team()]) as works:
+        view = await works.end_of("r2")
+    assert (view.row.state, view.row.attempt) == (RunState.COMPLETED, 2)
+    assert shop.calls == {1: 1, 2: 1}
+    assert len(shop.model.calls) == 5

@@ -1,0 +1,60 @@
+"""Budgets over HTTP: asked for by a request, shown by the run."""
+
+import json
+from typing import Any
+
+import pytest
+
+from musterd import Agent, Budget, create_app
+from musterd.core.errors import DeclarationError
+from tests.support.http import House, wrong_fields
+
+DELEGATING = "[[DELEGATE writer-agent: <SAY a>]]"
+
+
+async def test_a_request_asks_for_a_budget(house: House) -> None:
+    run = await house.run("[[SAY hi]]", budget=json.dumps({"tokens": 1000, "seconds": 30}))
+    assert run["status"] == "COMPLETED"
+    assert run["budget"]["tokens"] == {"limit": 1000, "spent": 15, "left": 985}
+    assert run["budget"]["seconds"]["limit"] == 30
+    assert "budget" not in await house.run("[[SAY hi]]")
+
+
+async def test_a_run_at_its_ceiling_says_which_one_it_was(house: House) -> None:
+    run = await house.run(DELEGATING, budget=json.dumps({"tool_calls": 0}))
+    assert run["status"] == "ERROR"
+    assert run["error"]["code"] == "budget_tool_calls"
+    assert run["content"] == ("The budget of 0 tool calls is spent: 0 are used, and the model asks for 1 more.")
+    assert run["events"][0]["error_type"] == "budget_tool_calls"
+    assert run["budget"] == {"tool_calls": {"limit": 0, "spent": 0, "left": 0}}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "no JSON",
+        "[1]",
+        {"token": 1},
+        {"tokens": 0},
+        {"tokens": 1.5},
+        {"tokens": True},
+        {"tool_calls": -1},
+        {"seconds": 0},
+        {"cost_usd": "1"},
+    ],
+)
+async def test_a_budget_that_is_none(house: House, asked: Any) -> None:
+    text = asked if isinstance(asked, str) else json.dumps(asked)
+    assert wrong_fields(await house.post(stream="false", budget=text)) == [("body", "budget")]
+
+
+async def test_dollars_need_a_list_price(house: House) -> None:
+    assert (await house.run("[[SAY hi]]", budget=json.dumps({"cost_usd": 1})))["budget"]["cost_usd"]["spent"] == 0
+
+
+def test_a_budget_in_dollars_without_a_list_price_is_refused_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    agent = Agent(id="solo", model="openai:my-own-model", budget=Budget(cost_usd=1))
+    with pytest.raises(DeclarationError, match=r"there is none for the model of agent 'solo' — set tokens="):
+        create_app(agents=[agent])
+    create_app(agents=[Agent(id="solo", model="openai:gpt-4o", budget=Budget(cost_usd=1))])
