@@ -45,6 +45,14 @@ class Usage:
         self.cache_read_tokens += other.cache_read_tokens
         self.cache_write_tokens += other.cache_write_tokens
 
+    def subtract(self, other: "Usage") -> None:
+        """Take ``other`` out."""
+        self.input_tokens -= other.input_tokens
+        self.output_tokens -= other.output_tokens
+        self.reasoning_tokens -= other.reasoning_tokens
+        self.cache_read_tokens -= other.cache_read_tokens
+        self.cache_write_tokens -= other.cache_write_tokens
+
     def as_json(self) -> dict[str, int]:
         """The counts that are not zero, input and output always."""
         counts = {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens}
@@ -106,6 +114,8 @@ class Output:
     :param error: why the run ended in ERROR: code, message, retryable.
     :param requirements: what a paused run waits for, each as ``core.requirements.Requirement.as_json``.
     :param cut_off: steps that were under way when the run was cancelled: path, kind, name, outcome (``StepOutcome``).
+    :param asides: tokens of ``usage`` that are not the run's own model's, by who used them: role, model, provider,
+        usage.
     """
 
     content: Json = None
@@ -119,6 +129,18 @@ class Output:
     error: JsonObject | None = None
     requirements: list[JsonObject] = field(default_factory=list)
     cut_off: list[JsonObject] = field(default_factory=list)
+    asides: list[JsonObject] = field(default_factory=list)
+
+    def count_aside(self, role: str, model: str, provider: str, usage: Usage) -> None:
+        """Count the tokens of a model call that is not one of the run's turns."""
+        self.usage.add(usage)
+        for aside in self.asides:
+            if (aside["role"], aside["model"], aside["provider"]) == (role, model, provider):
+                whole = Usage.from_json(aside["usage"])
+                whole.add(usage)
+                aside["usage"] = whole.as_json()
+                return
+        self.asides.append({"role": role, "model": model, "provider": provider, "usage": usage.as_json()})
 
     def as_json(self) -> JsonObject:
         """The output as a JSON object; what is empty is left out."""
@@ -133,6 +155,8 @@ class Output:
             value["requirements"] = self.requirements
         if self.cut_off:
             value["cut_off"] = self.cut_off
+        if self.asides:
+            value["asides"] = self.asides
         return value
 
     @classmethod
@@ -150,6 +174,7 @@ class Output:
             error=value.get("error"),
             requirements=value.get("requirements", []),
             cut_off=value.get("cut_off", []),
+            asides=value.get("asides", []),
         )
 
 

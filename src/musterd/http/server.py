@@ -17,7 +17,7 @@ from musterd.models.call import ModelCaller
 from musterd.models.names import ModelInfo, describe
 from musterd.service.runs import RunService
 from musterd.service.sessions import SessionService
-from musterd.specs import Component, Registry
+from musterd.specs import Component, Registry, models_of
 from musterd.store.open import open_database
 from musterd.team.world import Models
 from musterd.wire.components import ServerCard
@@ -72,7 +72,7 @@ class Server:
         await self.database.open()
         try:
             await self.engine.start()
-            resolve.warm((component.model for component in self.components()), self.settings)
+            resolve.warm((model for found in self.components() for model in models_of(found)), self.settings)
             yield
         finally:
             self.begin_stop()
@@ -90,13 +90,14 @@ class Server:
 
     def _check_model(self, component: Component) -> None:
         try:
-            resolve.check(component.model, self.settings)
+            for model in models_of(component):
+                resolve.check(model, self.settings)
         except DeclarationError as error:
             spec = component.spec
             raise DeclarationError(f"{spec.declared_at}: {spec.label}: {error.message}") from error
 
     async def _load_models(self, component: Component) -> None:
-        await resolve.load((found.model for found in _tree(component)), self.settings)
+        await resolve.load((model for found in _tree(component) for model in models_of(found)), self.settings)
 
     def begin_stop(self) -> None:
         """Claim no more runs, hand over those at work at their next step, and take leave of those who wait.

@@ -17,12 +17,12 @@ from pydantic_ai.messages import (
 from musterd.core import clock
 from musterd.core.errors import LimitReached, RunFailed
 from musterd.core.events import EventKind
-from musterd.core.jsontext import storable
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import Output, StepKind, ToolCall
 from musterd.models.call import ModelAnswer
 from musterd.team import state
 from musterd.team.answers import CORRECTIONS, FINAL_TOOL, Answer, AnswerInvalid, wanted_form
+from musterd.team.asking import Telling, make_storable
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.conversation import NOTES, Conversation
 from musterd.team.iterations import iterate
@@ -169,8 +169,8 @@ class Loop:
 
     async def _model_turn(self) -> ModelResponse:
         self.progress.partial.clear()
-        path = self._model_path
-        self._tell(EventKind.MODEL_REQUEST_STARTED, self._asked, path)
+        path, telling = self._model_path, self._telling
+        telling.started()
         step = fingerprint(StepKind.MODEL, self.run.component.id, "", self._turn)
         answer, text = await self.world.steps.model(path, step, self._call_model)
         self.world.call_ids.update(
@@ -178,10 +178,7 @@ class Loop:
         )
         self._conversation.answered(answer.response, text)
         self.progress.output.usage.add(answer.usage)
-        data: JsonObject = {**self._asked, "usage": answer.usage.as_json()}
-        if answer.first_token_seconds is not None:
-            data["first_token_seconds"] = answer.first_token_seconds
-        self._tell(EventKind.MODEL_REQUEST_COMPLETED, data, path)
+        telling.completed(answer)
         return answer.response
 
     async def _call_model(self) -> ModelAnswer:
@@ -197,7 +194,7 @@ class Loop:
         notes: JsonObject = {"seconds": round(answer.seconds, 6)}
         if answer.first_token_seconds is not None:
             notes["first_token_seconds"] = round(answer.first_token_seconds, 6)
-        _make_storable(response)
+        make_storable(response)
         response.metadata = {**(response.metadata or {}), NOTES: notes}
         calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
         for number, part in enumerate(calls):
@@ -220,18 +217,9 @@ class Loop:
         self.world.tell(EventKind.CONTENT, self.run.voice, data)
 
     def _on_retry(self, failed_try: int, wait_seconds: float, reason: str, had_text: bool) -> None:
-        self._tell(
-            EventKind.MODEL_REQUEST_RETRIED,
-            {"try": failed_try, "wait_seconds": round(wait_seconds, 3), "reason": reason},
-            f"{self._model_path}/r{failed_try}",
-        )
         if had_text:
             self.progress.partial.clear()
-            superseded = [{"run_id": self.run.voice, "path": self.run.path}]
-            path = self._model_path
-            voided = f"{path}/r{failed_try}"
-            self._tell(EventKind.RUN_CONTINUED, {"reason": "model_retry", "superseded": superseded}, voided)
-            self._tell(EventKind.MODEL_REQUEST_STARTED, self._asked, path)
+        self._telling.retried(failed_try, wait_seconds, reason, had_text)
 
     # --- the answer -------------------------------------------------------------------------------
 
@@ -280,11 +268,9 @@ class Loop:
     # --- small things -----------------------------------------------------------------------------
 
     @property
-    def _asked(self) -> JsonObject:
-        """What events of a model call tell: of which model, and as whose text where that is another run's."""
-        info, run = self._info, self.run
-        told: JsonObject = {"model": info.model, "model_provider": info.provider}
-        return told if run.speaks_for is None else {**told, "voice": run.voice}
+    def _telling(self) -> Telling:
+        """Tells of the turn's model call."""
+        return Telling(world=self.world, run=self.run, info=self._info, path=self._model_path)
 
     @property
     def _model_path(self) -> str:
@@ -292,13 +278,6 @@ class Loop:
 
     def _tell(self, kind: EventKind, data: JsonObject | None = None, place: str = "") -> None:
         self.world.tell(kind, self.run.run_id, data, place)
-
-
-def _make_storable(response: ModelResponse) -> None:
-    """Replace what a provider may send and nothing can store: half of a surrogate pair."""
-    for part in response.parts:
-        if isinstance(part, TextPart | ThinkingPart):
-            part.content = storable(part.content)
 
 
 def _reasoning(conversation: Conversation) -> str:

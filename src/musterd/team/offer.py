@@ -5,7 +5,7 @@ thousand runs that wait do not hold it a thousand times.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.output import OutputObjectDefinition
@@ -65,7 +65,12 @@ def parameters(component: Component, form: AnswerForm | None, model: Model) -> M
     """
     if form is None:
         return _free_text(component)
-    tools = list(tools_of(component))
+    return form_parameters(form, model, list(tools_of(component)))
+
+
+def form_parameters(form: AnswerForm, model: Model, tools: Sequence[ToolDefinition] = ()) -> ModelRequestParameters:
+    """What a model call is asked for whose answer must have a form."""
+    tools = list(tools)
     if model.profile.get("supports_json_schema_output", False):
         definition = OutputObjectDefinition(json_schema=form.schema, name=form.name)
         return ModelRequestParameters(function_tools=tools, output_mode="native", output_object=definition)
