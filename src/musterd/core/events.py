@@ -27,6 +27,11 @@ class EventKind(StrEnum):
     RUN_CANCELLED = "run_cancelled"  # reason
     RUN_PAUSED = "run_paused"  # content, requirements
     RUN_CONTINUED = "run_continued"  # attempt, reason, superseded: [{run_id, path, from_event_index}]
+    INTERMEDIATE_CONTENT = "intermediate_content"  # text, reasoning (a delta); of a leader whose answer another words
+    PARSER_MODEL_RESPONSE_STARTED = "parser_model_response_started"  # -
+    PARSER_MODEL_RESPONSE_COMPLETED = "parser_model_response_completed"  # -
+    OUTPUT_MODEL_RESPONSE_STARTED = "output_model_response_started"  # -
+    OUTPUT_MODEL_RESPONSE_COMPLETED = "output_model_response_completed"  # -
     TASK_ITERATION_STARTED = "task_iteration_started"  # iteration, max_iterations
     TASK_ITERATION_COMPLETED = "task_iteration_completed"  # iteration, max_iterations, task_summary
     TASK_STATE_UPDATED = "task_state_updated"  # task_summary, goal_complete, tasks: [task]
@@ -35,6 +40,9 @@ class EventKind(StrEnum):
 
 
 END_EVENTS = frozenset({EventKind.RUN_COMPLETED, EventKind.RUN_ERROR, EventKind.RUN_CANCELLED, EventKind.RUN_PAUSED})
+
+DELTAS = frozenset({EventKind.CONTENT, EventKind.INTERMEDIATE_CONTENT})
+"""Pieces of something that comes bit by bit: they have no key, and those that follow each other are joined."""
 
 
 @dataclass(slots=True)

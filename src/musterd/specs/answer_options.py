@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from musterd.specs.options import ANYTHING, FLAG, TEXT, about
+from musterd.specs.options import ANYTHING, FLAG, MODEL, TEXT, about
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -13,12 +13,16 @@ class AnswerOptions:
     input_schema: Any = field(default=None, metadata=about(ANYTHING, "What a message must look like.", later=True))
     parser_model: Any = field(
         default=None,
-        metadata=about(ANYTHING, "A model that parses the answer.", later=True, yaml=str),
+        metadata=about(MODEL, "A model that brings the answer into the form of `output_schema`."),
     )
-    parser_model_prompt: str | None = field(default=None, metadata=about(TEXT, later=True, part_of="parser_model"))
+    parser_model_prompt: str | None = field(
+        default=None, metadata=about(TEXT, "What it is told.", part_of="parser_model")
+    )
     output_model: Any = field(
         default=None,
-        metadata=about(ANYTHING, "A model that words the answer.", later=True, yaml=str),
+        metadata=about(MODEL, "A model that words the answer, from what its own model found out."),
     )
-    output_model_prompt: str | None = field(default=None, metadata=about(TEXT, later=True, part_of="output_model"))
+    output_model_prompt: str | None = field(
+        default=None, metadata=about(TEXT, "What it is told in place of the instructions.", part_of="output_model")
+    )
     use_json_mode: bool = field(default=False, metadata=about(FLAG, "Structured output by JSON mode.", later=True))

@@ -149,6 +149,8 @@ async def ask_for_form(
                     f"The answer does not have the form asked for: {problem}", "output_invalid"
                 ) from problem
             messages += [response, _corrected(response, str(problem))]
+            if aside.on_void is not None:
+                aside.on_void()
 
 
 def told(system: str, text: str) -> list[ModelMessage]:

@@ -25,6 +25,7 @@ from musterd.team.answers import CORRECTIONS, FINAL_TOOL, Answer, AnswerInvalid,
 from musterd.team.asking import Telling, make_storable
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.conversation import NOTES, Conversation
+from musterd.team.finishing import answers_in_form, finished, has_output_model
 from musterd.team.iterations import iterate
 from musterd.team.offer import is_in_tasks_mode, parameters, tool_digests
 from musterd.team.prompts import system_prompt
@@ -40,7 +41,9 @@ class Loop:
         self.run = assignment
         self.progress = Progress()
         self.started = clock.monotonic()
-        self._form = wanted_form(assignment.component, assignment.output_schema)
+        self._last_form = wanted_form(assignment.component, assignment.output_schema)
+        self._form = self._last_form if answers_in_form(assignment.component) else None
+        self._is_reworded = has_output_model(assignment.component)
         self._model = world.models.of(assignment.component)
         self._info = world.models.describe(assignment.component)
         self._toolbox = Toolbox(world, assignment, self.progress, Loop)
@@ -54,6 +57,8 @@ class Loop:
         self._tell_started()
         self._prepare()
         answer = await iterate(self) if is_in_tasks_mode(self.run.component) else await self.turns()
+        if not answers_in_form(self.run.component):
+            answer = await finished(self.world, self.run, self.progress, answer, self._last_form)
         return self._finish(answer)
 
     async def turns(self) -> Answer:
@@ -115,7 +120,7 @@ class Loop:
                 return Answer(form.parse(text), form.name)
             except AnswerInvalid:
                 return None
-        if not self._toolbox.has_spoken:
+        if not self._toolbox.has_spoken and not self._is_reworded:
             self._tell(EventKind.CONTENT, {"text": text})
         return Answer(text)
 
@@ -214,7 +219,8 @@ class Loop:
             data["text"] = text
         if reasoning:
             data["reasoning"] = reasoning
-        self.world.tell(EventKind.CONTENT, self.run.voice, data)
+        kind = EventKind.INTERMEDIATE_CONTENT if self._is_reworded else EventKind.CONTENT
+        self.world.tell(kind, self.run.voice, data)
 
     def _on_retry(self, failed_try: int, wait_seconds: float, reason: str, had_text: bool) -> None:
         if had_text:

@@ -20,6 +20,7 @@ from musterd.team import state
 from musterd.team.answers import AnswerForm, wanted_form
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.delegation import Delegated, Delegations, words_tasks
+from musterd.team.finishing import has_output_model
 from musterd.team.functions import call_function
 from musterd.team.members import Driven, drive_member, member_start
 from musterd.team.pausing import Waits
@@ -54,7 +55,8 @@ class Toolbox:
             self._progress.output.tools.append(plan.call)
             self._tell(EventKind.TOOL_CALL_STARTED, plan)
         starting = [(plan, one) for plan in planned if plan.delegations is not None for one in plan.delegations.runs]
-        self._voice = self._run.voice if len(starting) == 1 and starting[0][0].call.stops_run else None
+        is_heard = len(starting) == 1 and starting[0][0].call.stops_run and not has_output_model(self._run.component)
+        self._voice = self._run.voice if is_heard else None
         intents = [plan.intent for plan in planned]
         intents += [self._intent_of(plan, one) for plan, one in starting if one.path != plan.intent.path]
         members: list[MemberStart] = [

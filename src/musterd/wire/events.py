@@ -31,6 +31,11 @@ AGENT_NAMES: dict[EventKind, str] = {
     EventKind.RUN_CANCELLED: "RunCancelled",
     EventKind.RUN_PAUSED: "RunPaused",
     EventKind.RUN_CONTINUED: "RunContinued",
+    EventKind.INTERMEDIATE_CONTENT: "RunIntermediateContent",
+    EventKind.PARSER_MODEL_RESPONSE_STARTED: "ParserModelResponseStarted",
+    EventKind.PARSER_MODEL_RESPONSE_COMPLETED: "ParserModelResponseCompleted",
+    EventKind.OUTPUT_MODEL_RESPONSE_STARTED: "OutputModelResponseStarted",
+    EventKind.OUTPUT_MODEL_RESPONSE_COMPLETED: "OutputModelResponseCompleted",
     EventKind.TASK_ITERATION_STARTED: "TaskIterationStarted",
     EventKind.TASK_ITERATION_COMPLETED: "TaskIterationCompleted",
     EventKind.TASK_STATE_UPDATED: "TaskStateUpdated",
@@ -188,6 +193,13 @@ def _content(event: Event, who: RunIdentity) -> dict[str, Any]:
     return value
 
 
+def _intermediate(event: Event, who: RunIdentity) -> dict[str, Any]:
+    value: dict[str, Any] = {"content": event.data.get("text") or "", "content_type": "str"}
+    if reasoning := event.data.get("reasoning"):
+        value["reasoning_content"] = reasoning
+    return value
+
+
 def _model_completed(event: Event, who: RunIdentity) -> dict[str, Any]:
     usage = Usage.from_json(event.data.get("usage"))
     value = _model(event, who)
@@ -281,6 +293,11 @@ _BODIES: dict[EventKind, Callable[[Event, RunIdentity], dict[str, Any]]] = {
     EventKind.RUN_CANCELLED: _cancelled,
     EventKind.RUN_PAUSED: _paused,
     EventKind.RUN_CONTINUED: _continued,
+    EventKind.INTERMEDIATE_CONTENT: _intermediate,
+    EventKind.PARSER_MODEL_RESPONSE_STARTED: _nothing,
+    EventKind.PARSER_MODEL_RESPONSE_COMPLETED: _nothing,
+    EventKind.OUTPUT_MODEL_RESPONSE_STARTED: _nothing,
+    EventKind.OUTPUT_MODEL_RESPONSE_COMPLETED: _nothing,
     EventKind.TASK_ITERATION_STARTED: _as_told,
     EventKind.TASK_ITERATION_COMPLETED: _as_told,
     EventKind.TASK_STATE_UPDATED: _as_told,

@@ -93,6 +93,16 @@ TABLE: list[tuple[EventKind, dict[str, Any], str, dict[str, Any]]] = [
     ),
     (EventKind.CONTENT_COMPLETED, {}, "RunContentCompleted", {}),
     (
+        EventKind.INTERMEDIATE_CONTENT,
+        {"text": "so", "reasoning": "hm"},
+        "RunIntermediateContent",
+        {"content": "so", "content_type": "str", "reasoning_content": "hm"},
+    ),
+    (EventKind.PARSER_MODEL_RESPONSE_STARTED, {}, "ParserModelResponseStarted", {}),
+    (EventKind.PARSER_MODEL_RESPONSE_COMPLETED, {}, "ParserModelResponseCompleted", {}),
+    (EventKind.OUTPUT_MODEL_RESPONSE_STARTED, {}, "OutputModelResponseStarted", {}),
+    (EventKind.OUTPUT_MODEL_RESPONSE_COMPLETED, {}, "OutputModelResponseCompleted", {}),
+    (
         EventKind.RUN_COMPLETED,
         {"output": samples.output("Done", session_state={"a": 1}).as_json(), "members": []},
         "RunCompleted",
