@@ -17,7 +17,7 @@ from musterd.engine.resources import Resources
 from musterd.service.media import filled_media, referred, stored_media
 from musterd.service.presence import Presence
 from musterd.service.reading import Reading
-from musterd.service.schemas import require_output_schema
+from musterd.service.schemas import require_output_schema, with_formed_message
 from musterd.specs import Component, unsupported
 from musterd.store import acceptance, blobs, cancels, deletion, journal, requests, runs
 from musterd.store.acceptance import Accepted, Candidate
@@ -99,6 +99,7 @@ class RunService:
         require_output_schema(wanted.input)
         asked, contents = stored_media(wanted.input)
         run, fingerprint = self._row(component, wanted, caller), _fingerprint(component, wanted, asked)
+        asked = with_formed_message(component, asked)
         candidate = Candidate(
             run=run,
             input=asked,

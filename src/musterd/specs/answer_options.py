@@ -3,14 +3,20 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from musterd.specs.options import ANYTHING, FLAG, MODEL, TEXT, about
+from musterd.specs.options import FLAG, MODEL, SCHEMA, TEXT, about
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class AnswerOptions:
     """The form of what goes in and comes out."""
 
-    input_schema: Any = field(default=None, metadata=about(ANYTHING, "What a message must look like.", later=True))
+    input_schema: Any = field(
+        default=None,
+        metadata=about(
+            SCHEMA,
+            "The form of a message, which must be JSON: a pydantic model class (in YAML `pkg.mod:Class`) or a JSON schema.",
+        ),
+    )
     parser_model: Any = field(
         default=None,
         metadata=about(MODEL, "A model that brings the answer into the form of `output_schema`."),

@@ -21,6 +21,7 @@ from musterd.specs.yaml_schema import file_form
 
 Location = tuple[str | int, ...]
 
+_SCHEMAS = frozenset({"input_schema", "output_schema"})
 _MCP = frozenset({"mcp", "mcp_servers", "mcp_tools"})
 
 
@@ -103,11 +104,12 @@ class _Building:
             given["tools"] = [
                 self._imported(path, (*location, "tools", index)) for index, path in enumerate(given["tools"])
             ]
-        if isinstance(schema := given.get("output_schema"), str):
-            at = (*location, "output_schema")
-            given["output_schema"] = self._imported(schema, at)
-            if not is_output_schema(given["output_schema"]):
-                raise wrong(self.document.place(at), f"'{schema}' is no output schema", "name a pydantic model class")
+        for option in _SCHEMAS.intersection(given):
+            if isinstance(schema := given[option], str):
+                at, words = (*location, option), option.replace("_", " ")
+                given[option] = self._imported(schema, at)
+                if not is_output_schema(given[option]):
+                    raise wrong(self.document.place(at), f"'{schema}' is no {words}", "name a pydantic model class")
         if given.get("budget") is not None:
             with standing_at(self.document.place((*location, "budget"))):
                 given["budget"] = Budget(**given["budget"].model_dump(exclude_unset=True))
