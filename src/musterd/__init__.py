@@ -11,14 +11,27 @@ if TYPE_CHECKING:
     from musterd.core.settings import Settings
     from musterd.http.app import create_app
     from musterd.specs import Agent, Budget, Team, Tool, ToolContext, tool
+    from musterd.team.reasoning_tools import ReasoningTools
 
 __version__ = "0.1.0"
 
-__all__ = ["Agent", "Budget", "Settings", "Team", "Tool", "ToolContext", "__version__", "create_app", "tool"]
+__all__ = [
+    "Agent",
+    "Budget",
+    "ReasoningTools",
+    "Settings",
+    "Team",
+    "Tool",
+    "ToolContext",
+    "__version__",
+    "create_app",
+    "tool",
+]
 
 _HOMES = {
     "Agent": "musterd.specs",
     "Budget": "musterd.specs",
+    "ReasoningTools": "musterd.team.reasoning_tools",
     "Settings": "musterd.core.settings",
     "Team": "musterd.specs",
     "Tool": "musterd.specs",

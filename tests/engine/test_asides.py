@@ -54,3 +54,24 @@ async def test_a_parser_that_was_cut_off_is_asked_again_and_nobody_else_is(engin
     assert view.output.content == {"n": 1}
     assert (len(model.calls), len(parser.calls)) == (1, 2)
     check_told(told)
+
+
+async def test_thoughts_that_are_stored_are_not_thought_again(engines: Engines, model: HeldModel) -> None:
+    steps = '{"reasoning_steps": [{"title": "a", "reasoning": "b", "next_action": "final_answer"}]}'
+    message = f"[[SAY {steps}]]"
+    agents = [Agent(id="solo", model=model, reasoning_model=(other := HeldModel()))]
+    hold = model.hold("[[SAY", after=1)
+    async with engines(agents=agents) as first:
+        await first.start(message, "r1")
+        await hold.reached.wait()
+        await first.told("r1", lambda event: event.kind is EventKind.REASONING_COMPLETED)
+        await first.kill()
+    hold.release()
+    async with engines(agents=agents) as second:
+        view = await second.end_of("r1")
+        told = await second.stored("r1")
+    assert (len(model.calls), len(other.calls)) == (2, 1)
+    assert view.output is not None
+    assert [step["title"] for step in view.output.reasoning_steps] == ["a"]
+    assert model.asked(0) == model.asked(1), "the same thoughts"
+    check_told(told)

@@ -14,7 +14,8 @@ class AnswerOptions:
         default=None,
         metadata=about(
             SCHEMA,
-            "The form of a message, which must be JSON: a pydantic model class (in YAML `pkg.mod:Class`) or a JSON schema.",
+            "The form of a message, which is JSON then: a pydantic model class (in YAML `pkg.mod:Class`) or a "
+            "JSON schema.",
         ),
     )
     parser_model: Any = field(

@@ -59,6 +59,7 @@ class Progress:
     partial: list[str] = field(default_factory=list)
     members: list[str] = field(default_factory=list)
     conversation: Conversation | None = None
+    is_reasoning: bool = False
 
     @property
     def messages(self) -> list[str]:

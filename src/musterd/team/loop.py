@@ -20,14 +20,14 @@ from musterd.core.events import EventKind
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import Output, StepKind, ToolCall
 from musterd.models.call import ModelAnswer
-from musterd.team import state
+from musterd.team import state, thoughts
 from musterd.team.answers import CORRECTIONS, FINAL_TOOL, Answer, AnswerInvalid, wanted_form
 from musterd.team.asking import Telling, make_storable
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.conversation import NOTES, Conversation
 from musterd.team.finishing import answers_in_form, finished, has_output_model
 from musterd.team.iterations import iterate
-from musterd.team.offer import is_in_tasks_mode, parameters, tool_digests
+from musterd.team.offer import is_in_tasks_mode, parameters, reasons_first, tool_digests
 from musterd.team.prompts import system_prompt
 from musterd.team.toolbox import Toolbox
 from musterd.team.world import World, fingerprint
@@ -56,6 +56,10 @@ class Loop:
         """
         self._tell_started()
         self._prepare()
+        if reasons_first(self.run.component):
+            from musterd.team.reasoning import reason
+
+            await reason(self.world, self.run, self.progress)
         answer = await iterate(self) if is_in_tasks_mode(self.run.component) else await self.turns()
         if not answers_in_form(self.run.component):
             answer = await finished(self.world, self.run, self.progress, answer, self._last_form)
@@ -266,7 +270,9 @@ class Loop:
     def _finish(self, answer: Answer) -> Output:
         output = self.progress.output
         output.content, output.content_type = answer.content, answer.content_type
-        output.reasoning = _reasoning(self._conversation)
+        output.reasoning = "\n\n".join(filter(None, (output.reasoning.strip(), _reasoning(self._conversation))))
+        if self.progress.is_reasoning:
+            thoughts.end(self.world, self.run, self.progress, self.run.at("think"))
         output.seconds = clock.monotonic() - self.started
         self._tell(EventKind.CONTENT_COMPLETED)
         return output

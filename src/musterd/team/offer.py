@@ -52,6 +52,12 @@ def is_in_tasks_mode(component: Component) -> bool:
     return isinstance(component.spec, Team) and component.spec.mode == "tasks"
 
 
+def reasons_first(component: Component) -> bool:
+    """Whether the request is thought through before the first turn."""
+    spec = component.spec
+    return spec.reasoning or spec.reasoning_model is not None or spec.reasoning_agent is not None
+
+
 @functools.cache
 def tool_digests(component: Component) -> Mapping[str, str]:
     """A hash of each offered tool's schema, by name."""

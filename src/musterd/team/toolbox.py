@@ -16,7 +16,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepState, ToolCall
 from musterd.core.requirements import Requirement, RequirementKind
 from musterd.specs import Team
-from musterd.team import state
+from musterd.team import state, thoughts
 from musterd.team.answers import AnswerForm, wanted_form
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.delegation import Delegated, Delegations, words_tasks
@@ -147,6 +147,8 @@ class Toolbox:
         call.started_at, call.seconds, call.child_run_id = step.started_at, step.seconds, step.child_run_id
         call.stops_run = call.stops_run and not step.is_error
         self._tell(EventKind.TOOL_CALL_COMPLETED, plan)
+        if plan.tool is not None and plan.tool.is_own and call.name in (thoughts.THINK, thoughts.ANALYZE):
+            thoughts.note_call(self._world, self._run, self._progress, call, plan.intent.path)
         if step.is_error:
             self._tell(EventKind.TOOL_CALL_ERROR, plan)
 

@@ -32,6 +32,10 @@ AGENT_NAMES: dict[EventKind, str] = {
     EventKind.RUN_PAUSED: "RunPaused",
     EventKind.RUN_CONTINUED: "RunContinued",
     EventKind.INTERMEDIATE_CONTENT: "RunIntermediateContent",
+    EventKind.REASONING_STARTED: "ReasoningStarted",
+    EventKind.REASONING_CONTENT_DELTA: "ReasoningContentDelta",
+    EventKind.REASONING_STEP: "ReasoningStep",
+    EventKind.REASONING_COMPLETED: "ReasoningCompleted",
     EventKind.PARSER_MODEL_RESPONSE_STARTED: "ParserModelResponseStarted",
     EventKind.PARSER_MODEL_RESPONSE_COMPLETED: "ParserModelResponseCompleted",
     EventKind.OUTPUT_MODEL_RESPONSE_STARTED: "OutputModelResponseStarted",
@@ -200,6 +204,10 @@ def _intermediate(event: Event, who: RunIdentity) -> dict[str, Any]:
     return value
 
 
+def _reasoning_delta(event: Event, who: RunIdentity) -> dict[str, Any]:
+    return {"reasoning_content": event.data.get("reasoning") or ""}
+
+
 def _model_completed(event: Event, who: RunIdentity) -> dict[str, Any]:
     usage = Usage.from_json(event.data.get("usage"))
     value = _model(event, who)
@@ -238,6 +246,8 @@ def _completed(event: Event, who: RunIdentity) -> dict[str, Any]:
     value["content_type"] = output.content_type
     if output.reasoning:
         value["reasoning_content"] = output.reasoning
+    if output.reasoning_steps:
+        value["reasoning_steps"] = output.reasoning_steps
     if output.session_state:
         value["session_state"] = output.session_state
     value["metrics"] = run_metrics(output, who.model, who.model_provider)
@@ -294,6 +304,10 @@ _BODIES: dict[EventKind, Callable[[Event, RunIdentity], dict[str, Any]]] = {
     EventKind.RUN_PAUSED: _paused,
     EventKind.RUN_CONTINUED: _continued,
     EventKind.INTERMEDIATE_CONTENT: _intermediate,
+    EventKind.REASONING_STARTED: _nothing,
+    EventKind.REASONING_CONTENT_DELTA: _reasoning_delta,
+    EventKind.REASONING_STEP: _as_told,
+    EventKind.REASONING_COMPLETED: _as_told,
     EventKind.PARSER_MODEL_RESPONSE_STARTED: _nothing,
     EventKind.PARSER_MODEL_RESPONSE_COMPLETED: _nothing,
     EventKind.OUTPUT_MODEL_RESPONSE_STARTED: _nothing,

@@ -205,6 +205,8 @@ def _add_content(value: dict[str, Any], view: RunView) -> None:
     value["content_type"] = output.content_type if output and content is output.content else "str"
     if output and output.reasoning:
         value["reasoning_content"] = output.reasoning
+    if output and output.reasoning_steps:
+        value["reasoning_steps"] = output.reasoning_steps
 
 
 def _add_events(value: dict[str, Any], view: RunView, is_post: bool) -> None:
