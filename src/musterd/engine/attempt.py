@@ -157,6 +157,7 @@ class Attempt:
             prompt=prompt_of(
                 found.input,
                 found.blobs,
+                sends_media=spec.send_media_to_model,
                 passes_image_addresses_on=passes_image_addresses_on(resources.models.of(component)),
             ),
             state=state.copied(initial),

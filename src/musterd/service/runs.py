@@ -14,7 +14,7 @@ from musterd.core.states import RunState
 from musterd.core.turns import OnBusy, Turn
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
-from musterd.service.media import filled_media, referred, stored_media
+from musterd.service.media import filled_media, referred, require_readable, stored_media
 from musterd.service.presence import Presence
 from musterd.service.reading import Reading
 from musterd.service.schemas import require_output_schema, with_formed_message
@@ -97,6 +97,7 @@ class RunService:
         if missing := unsupported(component):
             raise InvalidInput(" ".join(missing))
         require_output_schema(wanted.input)
+        await require_readable(self._resources, component, wanted.input)
         asked, contents = stored_media(wanted.input)
         run, fingerprint = self._row(component, wanted, caller), _fingerprint(component, wanted, asked)
         asked = with_formed_message(component, asked)

@@ -33,3 +33,9 @@ class AnswerOptions:
         default=None, metadata=about(TEXT, "What it is told in place of the instructions.", part_of="output_model")
     )
     use_json_mode: bool = field(default=False, metadata=about(FLAG, "Structured output by JSON mode.", later=True))
+    send_media_to_model: bool = field(
+        default=True, metadata=about(FLAG, "False: media of a request are stored and shown, and no model gets them.")
+    )
+    store_media: bool = field(
+        default=True, metadata=about(FLAG, "False: a run that has ended no longer has its media.", later=True)
+    )

@@ -28,7 +28,7 @@ PROMPT = (
     "You think a request through before somebody else answers it. Say what is asked and what has to be known. Break it "
     "into parts, weigh at least two ways to go, choose one and say why. Go through it step by step: what you do, what "
     "comes of it, what you take for granted. Check the result in another way before you call it the final "
-    "answer; where it does not hold, begin anew. You cannot call tools: where one is needed, say which one and what for."
+    "answer; where it does not hold, begin anew. You cannot call tools: where one is needed, say which and what for."
 )
 GO_ON = "Go on with the steps that are missing."
 _FORM = AnswerForm(name="ReasoningSteps", schema=thoughts.STEPS)

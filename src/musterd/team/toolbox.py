@@ -19,9 +19,10 @@ from musterd.specs import Team
 from musterd.team import state, thoughts
 from musterd.team.answers import AnswerForm, wanted_form
 from musterd.team.assignment import Assignment, Progress
-from musterd.team.delegation import Delegated, Delegations, words_tasks
+from musterd.team.delegation import Delegated, Delegations
 from musterd.team.finishing import has_output_model
 from musterd.team.functions import call_function
+from musterd.team.media import member_prompt
 from musterd.team.members import Driven, drive_member, member_start
 from musterd.team.pausing import Waits
 from musterd.team.planning import Planned, Planner, member_plan
@@ -203,7 +204,7 @@ class Toolbox:
             run_id=clock.derived_id(self._world.salt, one.path),
             parent_id=run.run_id,
             path=one.path,
-            prompt=one.task if isinstance(run.prompt, str) or words_tasks(run.component) else run.prompt,
+            prompt=member_prompt(self._world, run, one),
             state=state.copied(run.state),
             depth=run.depth + 1,
             context=context,
