@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from musterd.core.settings import Settings
     from musterd.http.app import create_app
     from musterd.specs import Agent, Budget, Team, Tool, ToolContext, tool
+    from musterd.specs.tool_result import Media, ToolResult
     from musterd.team.reasoning_tools import ReasoningTools
 
 __version__ = "0.1.0"
@@ -18,11 +19,13 @@ __version__ = "0.1.0"
 __all__ = [
     "Agent",
     "Budget",
+    "Media",
     "ReasoningTools",
     "Settings",
     "Team",
     "Tool",
     "ToolContext",
+    "ToolResult",
     "__version__",
     "create_app",
     "tool",
@@ -31,11 +34,13 @@ __all__ = [
 _HOMES = {
     "Agent": "musterd.specs",
     "Budget": "musterd.specs",
+    "Media": "musterd.specs.tool_result",
     "ReasoningTools": "musterd.team.reasoning_tools",
     "Settings": "musterd.core.settings",
     "Team": "musterd.specs",
     "Tool": "musterd.specs",
     "ToolContext": "musterd.specs",
+    "ToolResult": "musterd.specs.tool_result",
     "create_app": "musterd.http.app",
     "tool": "musterd.specs",
 }

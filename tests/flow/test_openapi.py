@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = ROOT / "tests" / "contract"
 REFERENCE: dict[str, dict[str, Any]] = json.loads((CONTRACT / "operations.json").read_text())
 OURS = {"get_liveness", "get_readiness", "list_team_run_steps", "list_agent_run_steps"}
+OURS |= {"get_team_run_media", "get_agent_run_media"}
 MORE_PARAMETERS = {
     "list_team_runs": {("query", "limit", False), ("query", "before", False)},
     "list_agent_runs": {("query", "limit", False), ("query", "before", False)},
@@ -186,5 +187,7 @@ def test_the_page_of_the_api_lists_every_operation() -> None:
     documented = {name: (method, path, summary) for method, path, name, summary in rows}
     paths = {name: (one["method"], one["path"]) for name, one in REFERENCE.items()}
     paths |= {"get_liveness": ("GET", "/-/live"), "get_readiness": ("GET", "/-/ready")}
+    media = "runs/{run_id}/media/{media_id}"
+    paths |= {f"get_{kind}_run_media": ("GET", f"/{kind}s/{{{kind}_id}}/{media}") for kind in KINDS}
     paths |= {f"list_{kind}_run_steps": ("GET", f"/{kind}s/{{{kind}_id}}/runs/{{run_id}}/steps") for kind in KINDS}
     assert documented == {name: (*paths[name], described.summary) for name, described in DESCRIBED.items()}

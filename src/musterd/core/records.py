@@ -114,6 +114,7 @@ class Output:
     :param error: why the run ended in ERROR: code, message, retryable.
     :param requirements: what a paused run waits for, each as ``core.requirements.Requirement.as_json``.
     :param cut_off: steps that were under way when the run was cancelled: path, kind, name, outcome (``StepOutcome``).
+    :param media: images, audio, videos, files that its tools and its model made: as an input's, by reference.
     :param reasoning_steps: steps of reasoning, in the peer's shape.
     :param asides: tokens of ``usage`` that are not the run's own model's, by who used them: role, model, provider,
         usage.
@@ -132,6 +133,7 @@ class Output:
     cut_off: list[JsonObject] = field(default_factory=list)
     asides: list[JsonObject] = field(default_factory=list)
     reasoning_steps: list[JsonObject] = field(default_factory=list)
+    media: dict[str, list[JsonObject]] = field(default_factory=dict)
 
     def count_aside(self, role: str, model: str, provider: str, usage: Usage) -> None:
         """Count the tokens of a model call that is not one of the run's turns."""
@@ -153,7 +155,7 @@ class Output:
         for name in ("reasoning", "first_token_seconds", "seconds", "session_state", "error"):
             if (item := getattr(self, name)) not in (None, ""):
                 value[name] = item
-        for name in ("requirements", "cut_off", "asides", "reasoning_steps"):
+        for name in ("requirements", "cut_off", "asides", "reasoning_steps", "media"):
             if item := getattr(self, name):
                 value[name] = item
         return value
@@ -175,6 +177,7 @@ class Output:
             cut_off=value.get("cut_off", []),
             asides=value.get("asides", []),
             reasoning_steps=value.get("reasoning_steps", []),
+            media=value.get("media", {}),
         )
 
 

@@ -161,7 +161,7 @@ class Attempt:
                 passes_image_addresses_on=passes_image_addresses_on(resources.models.of(component)),
             ),
             state=state.copied(initial),
-            history=[message for text in found.history for message in earlier_messages(text)],
+            history=[message for text in found.history for message in earlier_messages(text, found.blobs)],
             history_runs=found.history_runs,
             session_state=found.state,
             output_schema=options.get("output_schema"),

@@ -93,6 +93,11 @@ class Outbox:
         self._batch.steps.append(step)
         self._added += 1
 
+    def content(self, content: bytes) -> None:
+        """Add the content of something that a step refers to."""
+        self._batch.contents.append(content)
+        self._added += 1
+
     def member_started(self, member: MemberRecord) -> None:
         """Add a member's run that begins."""
         self._batch.started.append(member)

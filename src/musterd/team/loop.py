@@ -28,6 +28,7 @@ from musterd.team.conversation import NOTES, Conversation
 from musterd.team.finishing import answers_in_form, finished, has_output_model
 from musterd.team.iterations import iterate
 from musterd.team.offer import is_in_tasks_mode, parameters, reasons_first, tool_digests
+from musterd.team.produced import generated
 from musterd.team.prompts import system_prompt
 from musterd.team.toolbox import Toolbox
 from musterd.team.world import World, fingerprint
@@ -99,7 +100,7 @@ class Loop:
             [
                 ToolReturnPart(
                     tool_name=call.name,
-                    content=self._toolbox.shown(call.result or ""),
+                    content=self._toolbox.returned(call),
                     tool_call_id=call.id,
                     outcome="failed" if call.is_error else "success",
                 )
@@ -188,6 +189,8 @@ class Loop:
         self._conversation.answered(answer.response, text)
         self.progress.output.usage.add(answer.usage)
         telling.completed(answer)
+        if files := generated(answer.response, self.world.salt, path):
+            self.progress.add_media(files)
         return answer.response
 
     async def _call_model(self) -> ModelAnswer:

@@ -7,12 +7,13 @@ with the event that tells of it; results come back in the order of the calls.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from pydantic_ai.messages import ToolCallPart
+from pydantic_ai.messages import ToolCallPart, UserContent
 
 from musterd.core import clock
 from musterd.core.errors import HandedOver
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
+from musterd.core.media import Medium
 from musterd.core.records import StepState, ToolCall
 from musterd.core.requirements import Requirement, RequirementKind
 from musterd.specs import Team
@@ -26,6 +27,7 @@ from musterd.team.media import member_prompt
 from musterd.team.members import Driven, drive_member, member_start
 from musterd.team.pausing import Waits
 from musterd.team.planning import Planned, Planner, member_plan
+from musterd.team.produced import shown as shown_with_media
 from musterd.team.prompts import interactions_text
 from musterd.team.steps import Intent, MemberStart, ToolStep
 from musterd.team.world import World
@@ -46,6 +48,7 @@ class Toolbox:
         self._progress = progress
         self._make_loop = make_loop
         self._interactions: list[tuple[str, str, str]] = []
+        self._media: dict[str, tuple[Medium, ...]] = {}
         self._voice: str | None = None
         self.planner = Planner(world, run)
 
@@ -68,6 +71,9 @@ class Toolbox:
         steps = await _together([self._make(plan) for plan in planned])
         for plan, step in zip(planned, steps, strict=True):
             state.merge(self._run.state, step.state_delta)
+            if step.media:
+                self._progress.add_media(step.media)
+                self._media[plan.call.id] = step.media
             if plan.delegations is not None:
                 names = ", ".join(one.member.name for one in plan.delegations.runs)
                 self._interactions.append((names, plan.delegations.runs[0].task, step.result))
@@ -85,6 +91,13 @@ class Toolbox:
         member_id = call.args.get("member_id")
         found = [member for member in self._run.component.members if member.id == member_id]
         return wanted_form(found[0], None) if found else None
+
+    def returned(self, call: ToolCall) -> str | list[UserContent]:
+        """What the model reads of a call's result: its text, and its media where they are sent to models."""
+        text, media = self.shown(call.result or ""), self._media.get(call.id, ())
+        if not media or not self._run.component.spec.send_media_to_model:
+            return text
+        return shown_with_media(text, media, self._world.models.of(self._run.component))
 
     def shown(self, result: str) -> str:
         """What of a result the model is shown."""

@@ -13,7 +13,7 @@ from musterd.core.events import END_EVENTS, Event, EventKind
 from musterd.core.records import ComponentKind, Output, RunRow, RunView, ToolCall, Usage
 from musterd.wire.metrics import run_metrics
 from musterd.wire.requirements import requirement_objects
-from musterd.wire.runs import cancel_reason, run_output
+from musterd.wire.runs import cancel_reason, media_of, run_output
 from musterd.wire.tools import tool_line, tool_object
 
 AGENT_NAMES: dict[EventKind, str] = {
@@ -246,6 +246,7 @@ def _completed(event: Event, who: RunIdentity) -> dict[str, Any]:
     value["content_type"] = output.content_type
     if output.reasoning:
         value["reasoning_content"] = output.reasoning
+    value.update(media_of(output))
     if output.reasoning_steps:
         value["reasoning_steps"] = output.reasoning_steps
     if output.session_state:

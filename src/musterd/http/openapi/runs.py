@@ -11,6 +11,7 @@ from musterd.http.openapi.run_schemas import STATUSES
 Kind = Literal["team", "agent"]
 
 _RUN_ID = in_path("run_id", "The run's id")
+_MEDIA_ID = in_path("media_id", "The `blob` of the medium")
 _SESSION_ID = in_query("session_id", text("The run's session"), is_required=True)
 _IF_NONE_MATCH: Schema = {
     "name": "If-None-Match",
@@ -39,6 +40,7 @@ def run_operations(kind: Kind) -> dict[str, Described]:
         f"cancel_{kind}_run": _cancel(kind),
         f"continue_{kind}_run": _continue(kind),
         f"list_{kind}_run_steps": _steps(kind),
+        f"get_{kind}_run_media": _medium(kind),
         f"resume_{kind}_run_stream": _later(
             kind, f"Resume {kind.capitalize()} Run Stream", later_body("last_event_index", "session_id")
         ),
@@ -220,6 +222,23 @@ def _steps(kind: Kind) -> Described:
         answers={
             "200": answer("The steps", many(ref("RunStep"))),
             **errors("401", "422", "503", _404=f"{kind.capitalize()} or run not found"),
+        },
+    )
+
+
+def _medium(kind: Kind) -> Described:
+    media = answer("The content", None, header("ETag"))
+    media["content"] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    return Described(
+        tags=_tags(kind),
+        summary=f"Get {kind.capitalize()} Run Media",
+        description="One image, sound, video or file that the run was given or has produced: `media_id` is the `blob` "
+        "of its entry in `images`, `videos`, `audio` or `files`. It never changes.",
+        parameters=[_in_path(kind), _RUN_ID, _MEDIA_ID, _SESSION_ID],
+        answers={
+            "200": media,
+            "304": answer("The client has it", None, header("ETag")),
+            **errors("401", "422", "503", _404=f"{kind.capitalize()}, run or medium not found"),
         },
     )
 
