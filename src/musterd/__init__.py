@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         Toolkit,
         tool,
     )
+    from musterd.specs.tool_result import Media, ToolResult
+    from musterd.team.reasoning_tools import ReasoningTools
 
 __version__ = "0.1.0"
 
@@ -31,7 +33,9 @@ __all__ = [
     "Agent",
     "Budget",
     "MCPServer",
+    "Media",
     "OutcomeUnknown",
+    "ReasoningTools",
     "RetryTool",
     "RunContext",
     "SessionSummaryManager",
@@ -39,6 +43,7 @@ __all__ = [
     "Team",
     "Tool",
     "ToolContext",
+    "ToolResult",
     "Toolkit",
     "__version__",
     "create_app",
@@ -53,11 +58,14 @@ _HOMES = {
     "RetryTool": "musterd.specs",
     "RunContext": "musterd.specs",
     "SessionSummaryManager": "musterd.specs",
+    "Media": "musterd.specs.tool_result",
+    "ReasoningTools": "musterd.team.reasoning_tools",
     "Settings": "musterd.core.settings",
     "Team": "musterd.specs",
     "Tool": "musterd.specs",
     "ToolContext": "musterd.specs",
     "Toolkit": "musterd.specs",
+    "ToolResult": "musterd.specs.tool_result",
     "create_app": "musterd.http.app",
     "tool": "musterd.specs",
 }

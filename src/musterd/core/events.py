@@ -30,6 +30,15 @@ class EventKind(StrEnum):
     RUN_PAUSED = "run_paused"  # content, requirements
     RUN_CONTINUED = "run_continued"  # attempt, reason, superseded: [{run_id, path, from_event_index}]
     MESSAGE_RECEIVED = "message_received"  # text
+    INTERMEDIATE_CONTENT = "intermediate_content"  # text, reasoning (a delta); of a leader whose answer another words
+    REASONING_STARTED = "reasoning_started"  # -
+    REASONING_CONTENT_DELTA = "reasoning_content_delta"  # reasoning (a delta)
+    REASONING_STEP = "reasoning_step"  # content: a step, content_type, reasoning_content: all so far
+    REASONING_COMPLETED = "reasoning_completed"  # content: {reasoning_steps}, content_type
+    PARSER_MODEL_RESPONSE_STARTED = "parser_model_response_started"  # -
+    PARSER_MODEL_RESPONSE_COMPLETED = "parser_model_response_completed"  # -
+    OUTPUT_MODEL_RESPONSE_STARTED = "output_model_response_started"  # -
+    OUTPUT_MODEL_RESPONSE_COMPLETED = "output_model_response_completed"  # -
     TASK_ITERATION_STARTED = "task_iteration_started"  # iteration, max_iterations
     TASK_ITERATION_COMPLETED = "task_iteration_completed"  # iteration, max_iterations, task_summary
     TASK_STATE_UPDATED = "task_state_updated"  # task_summary, goal_complete, tasks: [task]
@@ -39,6 +48,9 @@ class EventKind(StrEnum):
 
 
 END_EVENTS = frozenset({EventKind.RUN_COMPLETED, EventKind.RUN_ERROR, EventKind.RUN_CANCELLED, EventKind.RUN_PAUSED})
+
+DELTAS = frozenset({EventKind.CONTENT, EventKind.INTERMEDIATE_CONTENT, EventKind.REASONING_CONTENT_DELTA})
+"""Pieces of something that comes bit by bit: they have no key, and those that follow each other are joined."""
 
 
 @dataclass(slots=True)

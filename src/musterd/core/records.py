@@ -50,6 +50,14 @@ class Usage:
         self.cache_write_tokens += other.cache_write_tokens
         self.estimated_tokens += other.estimated_tokens
 
+    def subtract(self, other: "Usage") -> None:
+        """Take ``other`` out."""
+        self.input_tokens -= other.input_tokens
+        self.output_tokens -= other.output_tokens
+        self.reasoning_tokens -= other.reasoning_tokens
+        self.cache_read_tokens -= other.cache_read_tokens
+        self.cache_write_tokens -= other.cache_write_tokens
+
     def as_json(self) -> dict[str, int]:
         """The counts that are not zero, input and output always."""
         counts = {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens}
@@ -112,6 +120,10 @@ class Output:
     :param requirements: what a paused run waits for, each as ``core.requirements.Requirement.as_json``.
     :param cut_off: steps that were under way when the run was cancelled: path, kind, name, outcome (``StepOutcome``).
     :param budget: each ceiling that the run had, with what was spent of it and what is left.
+    :param media: images, audio, videos, files that its tools and its model made: as an input's, by reference.
+    :param reasoning_steps: steps of reasoning, in the peer's shape.
+    :param asides: tokens of ``usage`` that are not the run's own model's, by who used them: role, model, provider,
+        usage.
     """
 
     content: Json = None
@@ -126,6 +138,20 @@ class Output:
     requirements: list[JsonObject] = field(default_factory=list)
     cut_off: list[JsonObject] = field(default_factory=list)
     budget: JsonObject | None = None
+    asides: list[JsonObject] = field(default_factory=list)
+    reasoning_steps: list[JsonObject] = field(default_factory=list)
+    media: dict[str, list[JsonObject]] = field(default_factory=dict)
+
+    def count_aside(self, role: str, model: str, provider: str, usage: Usage) -> None:
+        """Count the tokens of a model call that is not one of the run's turns."""
+        self.usage.add(usage)
+        for aside in self.asides:
+            if (aside["role"], aside["model"], aside["provider"]) == (role, model, provider):
+                whole = Usage.from_json(aside["usage"])
+                whole.add(usage)
+                aside["usage"] = whole.as_json()
+                return
+        self.asides.append({"role": role, "model": model, "provider": provider, "usage": usage.as_json()})
 
     def as_json(self) -> JsonObject:
         """The output as a JSON object; what is empty is left out."""
@@ -136,10 +162,9 @@ class Output:
         for name in ("reasoning", "first_token_seconds", "seconds", "session_state", "error", "budget"):
             if (item := getattr(self, name)) not in (None, ""):
                 value[name] = item
-        if self.requirements:
-            value["requirements"] = self.requirements
-        if self.cut_off:
-            value["cut_off"] = self.cut_off
+        for name in ("requirements", "cut_off", "asides", "reasoning_steps", "media"):
+            if item := getattr(self, name):
+                value[name] = item
         return value
 
     @classmethod
@@ -158,6 +183,9 @@ class Output:
             requirements=value.get("requirements", []),
             cut_off=value.get("cut_off", []),
             budget=value.get("budget"),
+            asides=value.get("asides", []),
+            reasoning_steps=value.get("reasoning_steps", []),
+            media=value.get("media", {}),
         )
 
 

@@ -182,10 +182,11 @@ class Attempt:
             prompt=prompt_of(
                 found.input,
                 found.blobs,
+                sends_media=spec.send_media_to_model,
                 passes_image_addresses_on=passes_image_addresses_on(resources.models.of(component)),
             ),
             state=state.copied(initial),
-            history=history_of(spec, found.history, options),
+            history=history_of(spec, found.history, options, found.blobs),
             history_runs=found.history_runs,
             session_state=found.state,
             output_schema=options.get("output_schema"),

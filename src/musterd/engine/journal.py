@@ -7,6 +7,7 @@ from dataclasses import replace
 from musterd.core import clock, faults, jsontext
 from musterd.core.errors import ReplayDiverged
 from musterd.core.jsontypes import JsonObject
+from musterd.core.media import contents
 from musterd.core.records import Input, RunRow, StepKind, StepOutcome, StepRow, StepState
 from musterd.core.requirements import Requirement, RequirementKind, Verdict
 from musterd.core.states import RunState
@@ -18,6 +19,7 @@ from musterd.store.attempts import MemberRecord
 from musterd.team.conversation import message_text
 from musterd.team.pausing import Waits
 from musterd.team.steps import Intent, MemberEnd, MemberStart, ToolStep
+from musterd.team.stored_media import binaries
 
 CUT_OFF = "The call was cut off, and whether it took effect is not known. It was not made again."
 
@@ -37,6 +39,7 @@ class Journal:
         self._stored = recovered.steps
         self._member_rows = recovered.members
         self._approvals = recovered.approvals
+        self._contents = recovered.contents
         self._members: dict[str, RunRow] = {}
         self._heard = recovered.heard
         self._post = post
@@ -75,7 +78,7 @@ class Journal:
     ) -> tuple[ModelAnswer, str]:
         """Make one model call and record it, stored with the next commit; or give what is stored already."""
         if (stored := self._earlier(path, StepKind.MODEL, fingerprint)) is not None and stored.result is not None:
-            return answer_of(stored), stored.result
+            return answer_of(stored, self._contents), stored.result
         await self._outbox.begin_step()
         started_at = clock.now()
         faults.point("asking")
@@ -85,6 +88,8 @@ class Journal:
             self._was_cut_off(path, StepKind.MODEL, StepOutcome.STOPPED)
             raise
         faults.point("asked")
+        for binary in binaries(answer.response):
+            self._outbox.content(binary.data)
         text = message_text(answer.response)
         step = self._step(path, StepKind.MODEL, StepState.COMPLETED, fingerprint, started_at)
         step.ended_at, step.result, step.usage, step.cost = clock.now(), text, answer.usage, answer.cost
@@ -121,7 +126,7 @@ class Journal:
         """Do one tool call whose intent is stored, and commit its result; or give the result that is stored."""
         stored = self._earlier(intent.path, intent.kind, intent.fingerprint)
         if stored is not None and stored.result is not None:
-            return tool_step_of(stored)
+            return tool_step_of(stored, self._contents)
         if stored is not None and not intent.is_retry_safe:  # it was cut off: nobody can say whether it happened
             known = await self._known_outcome(intent, stored.started_at, require)
             if known is not None:
@@ -137,6 +142,8 @@ class Journal:
         step.ended_at = done.started_at + done.seconds
         step.result = tool_result_text(done)
         self._open.pop(intent.path, None)
+        for content in contents(done.media).values():
+            self._outbox.content(content)
         self._outbox.record(step)
         faults.point("recording")
         await self._outbox.commit()

@@ -14,14 +14,15 @@ from musterd.core.records import Input
 
 
 def prompt_of(
-    asked: Input, blobs: dict[str, bytes], *, passes_image_addresses_on: bool = False
+    asked: Input, blobs: dict[str, bytes], *, sends_media: bool = True, passes_image_addresses_on: bool = False
 ) -> str | Sequence[UserContent]:
     """The user's message: text, or text with media after it.
 
+    :param sends_media: whether the model is given media at all.
     :param passes_image_addresses_on: whether the provider is the one that fetches images; else the model is told their
         addresses in words, as it is of all other media.
     """
-    if not asked.media:
+    if not asked.media or not sends_media:
         return asked.message
     content: list[UserContent] = [asked.message]
     for name, items in asked.media.items():
@@ -43,7 +44,12 @@ def _note(name: str, item: JsonObject) -> str:
 def _content(name: str, item: JsonObject, blobs: dict[str, bytes]) -> UserContent:
     mime_type = item.get("mime_type") or "application/octet-stream"
     data = blobs[item["blob"]] if "blob" in item else base64.b64decode(item.get("content", ""))
-    if name == "files" and (mime_type.startswith("text/") or mime_type == "application/json"):
+    if is_text(name, mime_type):
         title = item.get("filename") or item.get("id") or "file"
         return f'<file name="{title}">\n{data.decode("utf-8", errors="replace")}\n</file>'
     return BinaryContent(data, media_type=mime_type, identifier=item.get("id"))
+
+
+def is_text(name: str, mime_type: str) -> bool:
+    """Whether a model is given such a file as text, in its prompt."""
+    return name == "files" and (mime_type.startswith("text/") or mime_type == "application/json")

@@ -14,7 +14,7 @@ import structlog
 
 from musterd.core import clock, faults
 from musterd.core.errors import HandedOver, StoreUnavailable
-from musterd.core.events import Event, EventKind
+from musterd.core.events import DELTAS, Event, EventKind
 from musterd.core.records import StepRow
 from musterd.core.requirements import Requirement
 from musterd.core.settings import Settings
@@ -66,7 +66,7 @@ class Outbox:
 
     def emit(self, event: Event) -> None:
         """Add an event that was not told before; text of one run that follows its own text is joined to it."""
-        if event.kind is EventKind.CONTENT:
+        if event.kind in DELTAS:
             self._emit_delta(event)
         elif self._told and event.key in self._told:
             return
@@ -79,7 +79,7 @@ class Outbox:
 
     def _emit_delta(self, event: Event) -> None:
         last = self._open_delta.get(event.run_id)
-        if last is None:
+        if last is None or last.kind is not event.kind:
             self._open_delta[event.run_id] = event
             self._batch.events.append(event)
         else:
@@ -91,6 +91,11 @@ class Outbox:
     def record(self, step: StepRow) -> None:
         """Add a journal step."""
         self._batch.steps.append(step)
+        self._added += 1
+
+    def content(self, content: bytes) -> None:
+        """Add the content of something that a step refers to."""
+        self._batch.contents.append(content)
         self._added += 1
 
     def member_started(self, member: MemberRecord) -> None:

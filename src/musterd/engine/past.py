@@ -1,7 +1,7 @@
 """What was said before a run, from the store: the loop's :class:`musterd.team.past.Past`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic_ai.messages import ModelMessage
 
@@ -79,13 +79,16 @@ def history_wanted(component: Component, earlier: JsonObject | None) -> HistoryW
     )
 
 
-def history_of(spec: Agent | Team, texts: Sequence[str], asked: JsonObject) -> Sequence[ModelMessage]:
+def history_of(
+    spec: Agent | Team, texts: Sequence[str], asked: JsonObject, contents: Mapping[str, bytes]
+) -> Sequence[ModelMessage]:
     """The history that a root's model is shown.
 
     :param texts: conversations of earlier runs.
     :param asked: the request's options, which stand above the declaration's.
+    :param contents: of the media in them, by hash.
     """
-    messages = [message for text in texts for message in earlier_messages(text)]
+    messages = [message for text in texts for message in earlier_messages(text, contents)]
     by_runs = "num_history_runs" in asked and "num_history_messages" not in asked
     last = None if by_runs else asked.get("num_history_messages", spec.num_history_messages)
     return trimmed(messages, last, spec.max_tool_calls_from_history)

@@ -1,22 +1,24 @@
 """What a later attempt finds of earlier ones: stored steps, members, and what was told already."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse
 
 from musterd.core import jsontext
 from musterd.core.errors import ReplayDiverged
-from musterd.core.events import END_EVENTS, Event, EventKind
+from musterd.core.events import DELTAS, END_EVENTS, Event, EventKind
 from musterd.core.jsontypes import JsonObject
+from musterd.core.media import Medium, references
 from musterd.core.records import CODEC, RunRow, StepKind, StepRow, Usage
 from musterd.core.requirements import ApprovalRow
 from musterd.models.call import ModelAnswer
-from musterd.store import approvals, events, journal, messages, runs
+from musterd.store import approvals, blobs, events, journal, messages, runs
 from musterd.store.database import Tx
 from musterd.team.conversation import NOTES
 from musterd.team.steps import ToolStep
+from musterd.team.stored_media import with_contents
 
 EventKey = tuple[str, str, str]
 
@@ -29,6 +31,7 @@ class Recovered:
     :param members: rows of the members that began, by run id.
     :param told: keys of the events that readers have; they are not told again.
     :param approvals: what waited for a person, by path; what was acted on already is left out.
+    :param contents: of the media that steps refer to, by hash.
     :param superseded: streams that were cut off: that run's text from that event on is void.
     :param heard: the messages that stored model calls saw, by the call's path.
     :param lost_characters: how much text each of them had, by the place of its step.
@@ -43,6 +46,7 @@ class Recovered:
     heard: dict[str, list[str]] = field(default_factory=dict)
     lost_characters: dict[str, int] = field(default_factory=dict)
     worked_seconds: float = 0.0
+    contents: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def call_ids(self) -> set[str]:
@@ -89,7 +93,8 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
     lost = {stream.place: stream.characters for stream in cut_off.values()}
     seconds = worked_seconds(found, run.run_id)
     heard = await _messages_seen(tx, run) if run.signals else {}
-    return Recovered(steps, members, frozenset(told), open_ones, superseded, heard, lost, seconds)
+    contents = await blobs.several(tx, {name for step in steps.values() for name in _references(step)})
+    return Recovered(steps, members, frozenset(told), open_ones, superseded, heard, lost, seconds, contents)
 
 
 async def _messages_seen(tx: Tx, run: RunRow) -> dict[str, list[str]]:
@@ -135,7 +140,7 @@ def _told_so_far(found: Iterable[tuple[int, Event]]) -> tuple[set[EventKey], dic
     told: set[EventKey] = set()
     streams: dict[str, _Stream] = {}
     for index, event in found:
-        if event.kind is EventKind.CONTENT:
+        if event.kind in DELTAS:
             _heard(streams.get(event.run_id), event)
             continue
         if event.kind is EventKind.MODEL_REQUEST_STARTED:
@@ -169,9 +174,20 @@ def loaded(step: StepRow) -> JsonObject:
     return value
 
 
-def answer_of(step: StepRow) -> ModelAnswer:
+def _references(step: StepRow) -> list[str]:
+    """The contents that the result of a step refers to."""
+    if step.kind is StepKind.MODEL:
+        return references(step.result)
+    if step.result is None or '"media"' not in step.result:
+        return []
+    return [one["item"]["blob"] for one in loaded(step).get("media", ()) if "blob" in one["item"]]
+
+
+def answer_of(step: StepRow, contents: Mapping[str, bytes]) -> ModelAnswer:
     """The answer that a stored model step holds."""
     response = ModelMessagesTypeAdapter.validate_json(f"[{step.result}]")[0]
+    if references(step.result):
+        response = with_contents(response, contents)
     if not isinstance(response, ModelResponse):
         raise TypeError(f"step {step.path} does not hold a model's answer")
     notes = (response.metadata or {}).get(NOTES) or {}
@@ -185,18 +201,17 @@ def answer_of(step: StepRow) -> ModelAnswer:
 
 def tool_result_text(done: ToolStep) -> str:
     """A tool call's result as it is recorded."""
-    return jsontext.dumps(
-        {
-            "result": done.result,
-            "is_error": done.is_error,
-            "seconds": done.seconds,
-            "child_run_id": done.child_run_id,
-            "state_delta": done.state_delta,
-        }
-    )
+    value = {
+        "result": done.result,
+        "is_error": done.is_error,
+        "seconds": done.seconds,
+        "child_run_id": done.child_run_id,
+        "state_delta": done.state_delta,
+    }
+    return jsontext.dumps({**value, "media": [medium.as_json() for medium in done.media]} if done.media else value)
 
 
-def tool_step_of(step: StepRow) -> ToolStep:
+def tool_step_of(step: StepRow, contents: Mapping[str, bytes]) -> ToolStep:
     """The result that a stored tool call or delegation holds."""
     value = loaded(step)
     return ToolStep(
@@ -207,4 +222,8 @@ def tool_step_of(step: StepRow) -> ToolStep:
         state=step.state,
         child_run_id=value["child_run_id"],
         state_delta=value["state_delta"],
+        media=tuple(
+            Medium(name=one["name"], item=one["item"], content=contents.get(one["item"].get("blob", "")))
+            for one in value.get("media", ())
+        ),
     )

@@ -13,6 +13,7 @@ from musterd.core.records import Caller, ComponentKind, RunRow, RunView
 from musterd.core.states import RunState
 from musterd.http.answers import json_answer
 from musterd.http.forms import read_continue, read_message, read_start
+from musterd.http.media import matches, media_answer
 from musterd.http.paths import path_identifier
 from musterd.http.server import Server
 from musterd.http.sse import EventStream
@@ -105,7 +106,7 @@ class RunOperations:
         headers = {"ETag": tag, "Cache-Control": "no-cache"}
         if not view.row.state.is_settled:
             headers["Retry-After"] = str(POLL_SECONDS)
-        if _matches(request.headers.get("if-none-match"), tag):
+        if matches(request.headers.get("if-none-match"), tag):
             return Response(status_code=304, headers=headers)
         return json_answer(await self._rendered(component, view, is_post=False), headers=headers)
 
@@ -197,6 +198,13 @@ class RunOperations:
         found = await self._server.runs.steps(component, run_id, session_id, caller_of(request))
         return json_answer([step_object(step) for step in found])
 
+    async def medium(self, request: Request) -> Response:
+        """One image, sound, video or file of a run, as it is."""
+        component, run_id = self._component(request), path_identifier(request, "run_id")
+        session_id, name = parse_session_id(request.query_params), path_identifier(request, "media_id")
+        item, content = await self._server.runs.medium(component, run_id, session_id, caller_of(request), name)
+        return media_answer(request, item, content, name)
+
     async def list(self, request: Request) -> Response:
         """The runs of the component in a session, members' before their parents."""
         component = self._component(request)
@@ -273,10 +281,3 @@ def _selected(views: "list[RunView]", states: Any, limit: int | None, before: st
     roots = [root_id for root_id in roots if root_id in found]
     kept = set(roots if limit is None else roots[-limit:])
     return [view for view in wanted if view.row.root_id in kept]
-
-
-def _matches(header: str | None, tag: str) -> bool:
-    """Whether ``If-None-Match`` names this tag (RFC 9110, section 13.1.2: weak comparison)."""
-    if header is None:
-        return False
-    return any(given.strip().removeprefix("W/") in ("*", tag) for given in header.split(","))

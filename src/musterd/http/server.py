@@ -20,7 +20,7 @@ from musterd.service.budgets import unpriced
 from musterd.service.forks import ForkService
 from musterd.service.runs import RunService
 from musterd.service.sessions import SessionService
-from musterd.specs import Component, MCPServer, Registry
+from musterd.specs import Component, MCPServer, Registry, models_of
 from musterd.store.open import open_database
 from musterd.team.summaries import summarizer
 from musterd.team.world import Models
@@ -81,7 +81,7 @@ class Server:
         await self.database.open()
         try:
             await self.engine.start()
-            resolve.warm((component.model for component in self.components()), self.settings)
+            resolve.warm((model for found in self.components() for model in models_of(found)), self.settings)
             yield
         finally:
             self.begin_stop()
@@ -105,7 +105,8 @@ class Server:
 
     def _check_model(self, component: Component) -> None:
         try:
-            resolve.check(component.model, self.settings)
+            for model in models_of(component):
+                resolve.check(model, self.settings)
         except DeclarationError as error:
             spec = component.spec
             raise DeclarationError(f"{spec.declared_at}: {spec.label}: {error.message}") from error
@@ -115,7 +116,7 @@ class Server:
             raise DeclarationError(f"{component.spec.declared_at}: {component.spec.label}: {what} — {cure}")
 
     async def _load_models(self, component: Component) -> None:
-        await resolve.load((found.model for found in _tree(component)), self.settings)
+        await resolve.load((model for found in _tree(component) for model in models_of(found)), self.settings)
 
     def begin_stop(self) -> None:
         """Claim no more runs, hand over those at work at their next step, and take leave of those who wait.

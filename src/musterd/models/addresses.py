@@ -6,6 +6,8 @@ whoever sent it; so no other model is handed one.
 
 from pydantic_ai.models import Model
 
+from musterd.models.media_taken import not_taken
+
 # By name, so that no SDK is imported to tell.
 _PASS_ON = frozenset(
     {"AnthropicModel", "GroqModel", "HuggingFaceModel", "MistralModel", "OpenAIChatModel", "OpenAIResponsesModel"}
@@ -13,5 +15,5 @@ _PASS_ON = frozenset(
 
 
 def passes_image_addresses_on(model: Model) -> bool:
-    """Whether an image's address reaches the provider as it is."""
-    return any(kind.__name__ in _PASS_ON for kind in type(model).__mro__)
+    """Whether an image's address reaches the provider as it is, and its model reads images."""
+    return not_taken(model, "images", "") is None and any(kind.__name__ in _PASS_ON for kind in type(model).__mro__)

@@ -16,9 +16,19 @@ class BuiltInModel(Model):
     """A model of this process. What it can do is its :meth:`request_stream`."""
 
     name: ClassVar[str]
+    reads_media: ClassVar[bool] = True
 
     def __init__(self) -> None:
-        super().__init__(profile=ModelProfile(supports_json_schema_output=True))
+        reads = self.reads_media
+        super().__init__(
+            profile=ModelProfile(
+                supports_json_schema_output=True,
+                supports_image_input=reads,
+                supports_audio_file_input=reads,
+                supports_video_input=reads,
+                supports_document_input=reads,
+            )
+        )
 
     @property
     def model_name(self) -> str:

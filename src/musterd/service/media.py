@@ -1,10 +1,46 @@
-"""Media of a request on its way into the store: content goes to blobs, once, and the request refers to it."""
+"""Media of a request on its way into the store: content goes to blobs, once, and the request refers to it.
+
+What a model of the run cannot read is refused before: nothing is stored, and nobody pays.
+"""
 
 import base64
+from collections.abc import Mapping
 
+from musterd.core.errors import InvalidInput
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import Input
+from musterd.core.records import Input, RunView
+from musterd.engine.media import is_text
+from musterd.engine.resources import Resources
+from musterd.models.media_taken import not_taken
+from musterd.models.names import describe
+from musterd.models.resolve import resolve
+from musterd.specs import Component
 from musterd.store.blobs import blob_hash
+
+
+async def require_readable(resources: Resources, component: Component, asked: Input) -> None:
+    """Check that the models that are shown a request can read its media.
+
+    :raises InvalidInput: one cannot.
+    """
+    spec = component.spec
+    if not asked.media or not spec.send_media_to_model:
+        return
+    await resources.models.load(component)
+    problems: list[JsonObject] = []
+    for declared in dict.fromkeys(filter(None, (component.model, spec.output_model, spec.reasoning_model))):
+        model, info = resolve(declared, resources.settings), describe(declared)
+        for name, items in asked.media.items():
+            for place, item in enumerate(items):
+                mime_type = item.get("mime_type") or ""
+                if "url" in item or is_text(name, mime_type):  # the model reads a text
+                    continue
+                if words := not_taken(model, name, mime_type):
+                    msg = f"The model {info.model} ({info.provider}) cannot read {words}"
+                    loc = ["body", name, place]
+                    problems.append({"type": "media_not_taken", "loc": loc, "msg": msg, "input": item.get("filename")})
+    if problems:
+        raise InvalidInput("; ".join(dict.fromkeys(problem["msg"] for problem in problems)), problems)
 
 
 def stored_media(asked: Input) -> tuple[Input, dict[str, bytes]]:
@@ -27,15 +63,29 @@ def stored_media(asked: Input) -> tuple[Input, dict[str, bytes]]:
     return Input(message=asked.message, media=media, options=asked.options), contents
 
 
-def referred(asked: Input) -> set[str]:
-    """The blobs that the request's media refer to."""
-    return {item["blob"] for items in asked.media.values() for item in items if "blob" in item}
+def referred(media: Mapping[str, list[JsonObject]]) -> set[str]:
+    """The blobs that media refer to."""
+    return {item["blob"] for items in media.values() for item in items if "blob" in item}
 
 
-def filled_media(asked: Input, contents: dict[str, bytes]) -> Input:
-    """The request with content in place of references, as it came."""
-    media = {name: [_filled(item, contents) for item in items] for name, items in asked.media.items()}
-    return Input(message=asked.message, media=media, options=asked.options)
+def filled_media(media: Mapping[str, list[JsonObject]], contents: dict[str, bytes]) -> dict[str, list[JsonObject]]:
+    """Media of a request with content in place of references, as they came."""
+    return {name: [_filled(item, contents) for item in items] for name, items in media.items()}
+
+
+def with_contents(media: Mapping[str, list[JsonObject]], contents: dict[str, bytes]) -> dict[str, list[JsonObject]]:
+    """Media that a run produced with content beside the references: those can be asked for one by one."""
+    return {
+        name: [{**_filled(item, contents), **({"blob": item["blob"]} if "blob" in item else {})} for item in items]
+        for name, items in media.items()
+    }
+
+
+def medium_of(view: RunView, name: str) -> JsonObject | None:
+    """What a run shows of the content under this name, among what it was given and what it produced."""
+    shown = [view.input.media, *([view.output.media] if view.output is not None else [])]
+    items = (item for media in shown for items in media.values() for item in items)
+    return next((item for item in items if item.get("blob") == name), None)
 
 
 def _filled(item: JsonObject, contents: dict[str, bytes]) -> JsonObject:

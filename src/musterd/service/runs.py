@@ -9,6 +9,7 @@ import structlog
 
 from musterd.core import clock, faults, jsontext
 from musterd.core.errors import InvalidInput, NotFound, StoreUnavailable
+from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Caller, Input, RunRow, RunView, StepRow
 from musterd.core.requirements import Decision
 from musterd.core.states import RunState
@@ -16,10 +17,10 @@ from musterd.core.turns import OnBusy, Turn
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
 from musterd.service.budgets import require_budget
-from musterd.service.media import filled_media, referred, stored_media
+from musterd.service.media import filled_media, medium_of, referred, require_readable, stored_media, with_contents
 from musterd.service.presence import Presence
 from musterd.service.reading import Reading
-from musterd.service.schemas import require_output_schema
+from musterd.service.schemas import require_output_schema, with_formed_message
 from musterd.service.steering import Steering, request_of
 from musterd.specs import Component, unsupported
 from musterd.store import acceptance, blobs, cancels, deletion, journal, requests, runs
@@ -102,8 +103,10 @@ class RunService:
             raise InvalidInput(" ".join(missing))
         require_output_schema(wanted.input)
         require_budget(component, wanted.input)
+        await require_readable(self._resources, component, wanted.input)
         asked, contents = stored_media(wanted.input)
         run, fingerprint = self.row(component, wanted, caller), _fingerprint(component, wanted, asked)
+        asked = with_formed_message(component, asked)
         candidate = Candidate(
             run=run,
             input=asked,
@@ -189,20 +192,39 @@ class RunService:
 
         :raises NotFound: there is none that this caller may see.
         """
+        return await self._with_media(await self._found(component, run_id, session_id, caller))
+
+    async def medium(
+        self, component: Component, run_id: str, session_id: str | None, caller: Caller, name: str
+    ) -> tuple[JsonObject, bytes]:
+        """One medium of a run, of its request or its own: what is shown of it, and its content.
+
+        :raises NotFound: there is no such run that this caller may see, or no such medium in it.
+        """
+        found = await self._found(component, run_id, session_id, caller)
+        item = medium_of(found, name)
+        content = None if item is None else await self._resources.database.read(lambda tx: blobs.get(tx, name))
+        if item is None or content is None:
+            raise NotFound("Media not found")
+        return item, content
+
+    async def _found(self, component: Component, run_id: str, session_id: str | None, caller: Caller) -> RunView:
         found = await self._resources.database.read(
             lambda tx: runs.view(tx, run_id, component.kind, component.id, session_id, caller)
         )
         if found is None:
             raise NotFound("Run not found")
-        if found.input.media:
-            found.input = await self._with_media(found.input)
         return found
 
-    async def _with_media(self, asked: Input) -> Input:
-        async def work(tx: Tx) -> dict[str, bytes]:
-            return {name: await blobs.get(tx, name) or b"" for name in referred(asked)}
-
-        return filled_media(asked, await self._resources.database.read(work))
+    async def _with_media(self, found: RunView) -> RunView:
+        output = found.output
+        names = referred(found.input.media) | (referred(output.media) if output is not None else set())
+        if names:
+            contents = await self._resources.database.read(lambda tx: blobs.several(tx, names))
+            found.input.media = filled_media(found.input.media, contents)
+            if output is not None:
+                output.media = with_contents(output.media, contents)
+        return found
 
     async def settled_view(
         self, component: Component, run_id: str, session_id: str | None, caller: Caller, seconds: float

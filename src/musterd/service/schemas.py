@@ -1,9 +1,14 @@
-"""The form that a request asks its answer to have, checked before the run is accepted."""
+"""The form that a request asks its answer to have, and the one that its message must have: checked before the run is
+accepted."""
+
+import json
+from dataclasses import replace
 
 from musterd.core.errors import InvalidInput
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import Input
-from musterd.specs import named_schema
+from musterd.specs import Component, named_schema
+from musterd.team.answers import AnswerInvalid, message_form
 
 LARGEST_SCHEMA = 20_000
 _WHERE = ("body", "output_schema")
@@ -29,6 +34,30 @@ def require_output_schema(asked: Input) -> None:
         raise InvalidInput.at(_WHERE, "json_schema", f"Input should be a JSON schema: {error.message}") from error
     except (TypeError, ValueError) as error:
         raise InvalidInput.at(_WHERE, "json_schema", "Input should be a JSON schema") from error
+
+
+def with_formed_message(component: Component, asked: Input) -> Input:
+    """The request with its message as the model reads it: where the component declares a form, JSON of that form.
+
+    A pydantic model class brings the message into its own order, with its defaults.
+
+    :raises InvalidInput: the message does not have the form.
+    """
+    form = message_form(component)
+    if form is None:
+        return asked
+    try:
+        value = form.parse(asked.message)
+        if form.model_class is None:
+            return asked
+        return replace(asked, message=json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    except AnswerInvalid as problem:
+        said = str(problem).removeprefix("The answer is not JSON: ")
+        raise InvalidInput.at(
+            ("body", "message"), "input_schema", f"Input should be JSON of {form.name}: {said}"
+        ) from problem
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput.at(("body", "message"), "input_schema", f"Input should be JSON of {form.name}") from error
 
 
 def _unfolded(schema: JsonObject) -> int:

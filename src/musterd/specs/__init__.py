@@ -11,6 +11,7 @@ Nothing here imports a model provider's SDK, and pydantic-ai only when somebody 
 from musterd.specs.agent import Agent
 from musterd.specs.budget import Budget
 from musterd.specs.component import Component, named_schema, unsupported
+from musterd.specs.extra_models import models_of
 from musterd.specs.loading import load
 from musterd.specs.mcp_server import MCPServer
 from musterd.specs.registry import Registry
@@ -40,6 +41,7 @@ __all__ = [
     "ToolSource",
     "Toolkit",
     "load",
+    "models_of",
     "named_schema",
     "tool",
     "unsupported",

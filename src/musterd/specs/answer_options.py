@@ -3,22 +3,39 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from musterd.specs.options import ANYTHING, FLAG, TEXT, about
+from musterd.specs.options import FLAG, MODEL, SCHEMA, TEXT, about
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class AnswerOptions:
     """The form of what goes in and comes out."""
 
-    input_schema: Any = field(default=None, metadata=about(ANYTHING, "What a message must look like.", later=True))
+    input_schema: Any = field(
+        default=None,
+        metadata=about(
+            SCHEMA,
+            "The form of a message, which is JSON then: a pydantic model class (in YAML `pkg.mod:Class`) or a "
+            "JSON schema.",
+        ),
+    )
     parser_model: Any = field(
         default=None,
-        metadata=about(ANYTHING, "A model that parses the answer.", later=True, yaml=str),
+        metadata=about(MODEL, "A model that brings the answer into the form of `output_schema`."),
     )
-    parser_model_prompt: str | None = field(default=None, metadata=about(TEXT, later=True, part_of="parser_model"))
+    parser_model_prompt: str | None = field(
+        default=None, metadata=about(TEXT, "What it is told.", part_of="parser_model")
+    )
     output_model: Any = field(
         default=None,
-        metadata=about(ANYTHING, "A model that words the answer.", later=True, yaml=str),
+        metadata=about(MODEL, "A model that words the answer, from what its own model found out."),
     )
-    output_model_prompt: str | None = field(default=None, metadata=about(TEXT, later=True, part_of="output_model"))
+    output_model_prompt: str | None = field(
+        default=None, metadata=about(TEXT, "What it is told in place of the instructions.", part_of="output_model")
+    )
     use_json_mode: bool = field(default=False, metadata=about(FLAG, "Structured output by JSON mode.", later=True))
+    send_media_to_model: bool = field(
+        default=True, metadata=about(FLAG, "False: media of a request are stored and shown, and no model gets them.")
+    )
+    store_media: bool = field(
+        default=True, metadata=about(FLAG, "False: a run that has ended no longer has its media.", later=True)
+    )

@@ -45,6 +45,7 @@ class Component:
     definition_hash: str = field(repr=False)
     gaps: tuple[str, ...] = field(repr=False)
     answer_schema: tuple[str, dict[str, Any]] | None = field(repr=False)
+    message_schema: tuple[str, dict[str, Any]] | None = field(repr=False)
 
     def member(self, member_id: str) -> Component | None:
         """The member with this id, if it has one."""
@@ -67,7 +68,7 @@ def unsupported(component: Component) -> list[str]:
 def build(spec: Agent | Team, model: str | Model, members: tuple[Component, ...], depth: int) -> Component:
     """The component of ``spec`` with what its place gives it."""
     tools = spec.listed_tools
-    schema = _output_schema(spec)
+    schema, message_schema = _schema(spec, "output_schema"), _schema(spec, "input_schema")
     return Component(
         kind="team" if isinstance(spec, Team) else "agent",
         spec=spec,
@@ -80,6 +81,7 @@ def build(spec: Agent | Team, model: str | Model, members: tuple[Component, ...]
         definition_hash=_hash(spec, model, members, schema),
         gaps=tuple(dict.fromkeys((*_gaps(spec, tools), *(gap for member in members for gap in member.gaps)))),
         answer_schema=schema,
+        message_schema=message_schema,
     )
 
 
@@ -93,8 +95,8 @@ def _gaps(spec: Agent | Team, tools: tuple[Tool, ...]) -> Iterator[str]:
                 yield f"{label}: tool '{tool.name}' sets {flag}=True, which is not supported yet."
 
 
-def _output_schema(spec: Agent | Team) -> tuple[str, dict[str, Any]] | None:
-    declared = spec.output_schema
+def _schema(spec: Agent | Team, option: str) -> tuple[str, dict[str, Any]] | None:
+    declared = getattr(spec, option)
     if declared is None:
         return None
     if isinstance(declared, Mapping):
@@ -104,7 +106,7 @@ def _output_schema(spec: Agent | Team) -> tuple[str, dict[str, Any]] | None:
     try:
         return _usable_name(declared.__name__), declared.model_json_schema()
     except PydanticUserError as error:
-        what = f"{spec.label}: output_schema {declared.__name__} makes no JSON schema"
+        what = f"{spec.label}: {option} {declared.__name__} makes no JSON schema"
         raise wrong(spec.declared_at, what, str(error).splitlines()[0]) from error
 
 

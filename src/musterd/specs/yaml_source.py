@@ -22,6 +22,7 @@ from musterd.specs.yaml_schema import PATH, SERVER, file_form
 
 Location = tuple[str | int, ...]
 
+_SCHEMAS = frozenset({"input_schema", "output_schema"})
 _MCP = frozenset({"mcp", "mcp_servers", "mcp_tools"})
 _TOOL_TAGS = frozenset({PATH, SERVER})
 
@@ -103,11 +104,12 @@ class _Building:
         given = {name: getattr(entry, name) for name in entry.model_fields_set}
         if given.get("tools") is not None:
             given["tools"] = [self._tool(one, (*location, "tools", at)) for at, one in enumerate(given["tools"])]
-        if isinstance(schema := given.get("output_schema"), str):
-            at = (*location, "output_schema")
-            given["output_schema"] = self._imported(schema, at)
-            if not is_output_schema(given["output_schema"]):
-                raise wrong(self.document.place(at), f"'{schema}' is no output schema", "name a pydantic model class")
+        for option in _SCHEMAS.intersection(given):
+            if isinstance(schema := given[option], str):
+                at, words = (*location, option), option.replace("_", " ")
+                given[option] = self._imported(schema, at)
+                if not is_output_schema(given[option]):
+                    raise wrong(self.document.place(at), f"'{schema}' is no {words}", "name a pydantic model class")
         if given.get("budget") is not None:
             with standing_at(self.document.place((*location, "budget"))):
                 given["budget"] = Budget(**given["budget"].model_dump(exclude_unset=True))

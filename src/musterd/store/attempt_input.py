@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from musterd.core.jsontypes import JsonObject
+from musterd.core.media import references
 from musterd.core.records import Input, RunRow
 from musterd.store import blobs, past, runs, sessions
 from musterd.store.database import Statement, Tx
@@ -23,7 +24,7 @@ class AttemptInput:
     :param state: the session's state.
     :param history: messages of earlier runs as JSON text, oldest first.
     :param history_runs: the ids of those runs.
-    :param blobs: content of the request's media, by hash.
+    :param blobs: content of the media of the request and the history, by hash.
     :param summary: what was said in the session, summed up.
     :param shown: what members are shown of earlier runs.
     """
@@ -66,7 +67,7 @@ async def load(tx: Tx, run: RunRow, wanted: HistoryWanted) -> AttemptInput:
         state=json.loads(session["state"]),
         history=[text for _, text in history],
         history_runs=[run_id for run_id, _ in history],
-        blobs=await _blobs(tx, asked),
+        blobs=await _blobs(tx, asked, [text for _, text in history]),
         summary=None if session["summary"] is None else json.loads(session["summary"]),
         shown=await past.shown(tx, run, wanted.shown) if wanted.shown else NOTHING_SHOWN,
     )
@@ -84,7 +85,7 @@ async def _history(tx: Tx, run: RunRow, asked: Input, wanted: HistoryWanted) -> 
     return [(row["run_id"], row["messages"]) for row in reversed(await runs.history(tx, run, limit))]
 
 
-async def _blobs(tx: Tx, asked: Input) -> dict[str, bytes]:
+async def _blobs(tx: Tx, asked: Input, history: Sequence[str]) -> dict[str, bytes]:
     names = {item["blob"] for items in asked.media.values() for item in items if "blob" in item}
-    found = {name: await blobs.get(tx, name) for name in names}
-    return {name: content for name, content in found.items() if content is not None}
+    names.update(name for text in history for name in references(text))
+    return await blobs.several(tx, names)

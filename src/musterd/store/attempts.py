@@ -15,7 +15,7 @@ from musterd.core.events import Event
 from musterd.core.records import Output, RunRow, StepRow, StepState
 from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
-from musterd.store import approvals, follow_ups, messages, outputs, past, sessions
+from musterd.store import approvals, blobs, follow_ups, messages, outputs, past, sessions
 from musterd.store.crashes import HAS_WAITED, SOLO_FROM
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, RUN_FIELDS, run_params, run_row
@@ -135,6 +135,7 @@ class MemberRecord:
 class Batch:
     """What one transaction of an attempt writes.
 
+    :param contents: of media that the steps refer to.
     :param opened: requirements that begin to wait for a person.
     :param consumed: paths of requirements whose decisions are acted on with these steps.
     :param taken: messages that a model call saw: id, the call's path.
@@ -144,6 +145,7 @@ class Batch:
 
     events: list[Event] = field(default_factory=list)
     steps: list[StepRow] = field(default_factory=list)
+    contents: list[bytes] = field(default_factory=list)
     started: list[MemberRecord] = field(default_factory=list)
     ended: list[MemberRecord] = field(default_factory=list)
     opened: list[Requirement] = field(default_factory=list)
@@ -273,6 +275,8 @@ async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
     for member in batch.started:
         await tx.run(ADD_RUN, run_params(member.run))
         await tx.run(ADD_IO, {"run_id": member.run.run_id, "input": member.input_text})
+    for content in sorted(batch.contents, key=blobs.blob_hash):  # in one order, so that no two wait for each other's
+        await blobs.put(tx, content, clock.now())
     for step in batch.steps:
         await tx.run(PUT_STEP, _step_params(step))
     for requirement in batch.opened:

@@ -1,7 +1,8 @@
 """Blobs: media, stored once under the hash of their content."""
 
-import hashlib
+from collections.abc import Collection
 
+from musterd.core.media import content_hash
 from musterd.store.database import Statement, Tx
 
 PUT = Statement(
@@ -14,7 +15,7 @@ GET = Statement("blob_get", "SELECT content FROM blobs WHERE hash = :hash")
 
 def blob_hash(content: bytes) -> str:
     """The name under which ``content`` is stored."""
-    return hashlib.sha256(content).hexdigest()
+    return content_hash(content)
 
 
 async def put(tx: Tx, content: bytes, now: float) -> str:
@@ -28,3 +29,9 @@ async def get(tx: Tx, name: str) -> bytes | None:
     """The content stored under ``name``."""
     row = await tx.one(GET, {"hash": name})
     return None if row is None else bytes(row["content"])
+
+
+async def several(tx: Tx, names: Collection[str]) -> dict[str, bytes]:
+    """The contents stored under ``names``, as far as they are there."""
+    found = {name: await get(tx, name) for name in names}
+    return {name: content for name, content in found.items() if content is not None}

@@ -75,6 +75,15 @@ def wanted_form(component: Component, asked: JsonObject | None) -> AnswerForm | 
     return AnswerForm(name=declared[0], schema=declared[1], model_class=given if isinstance(given, type) else None)
 
 
+def message_form(component: Component) -> AnswerForm | None:
+    """The form that a message to a component must have; None: any text."""
+    if component.message_schema is None:
+        return None
+    name, schema = component.message_schema
+    given = component.spec.input_schema
+    return AnswerForm(name=name, schema=schema, model_class=given if isinstance(given, type) else None)
+
+
 def _unfenced(text: str) -> str:
     """The JSON in a text that a model fenced as code."""
     stripped = text.strip()

@@ -1,11 +1,12 @@
 """One run to drive, and what it has produced so far."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pydantic_ai.messages import ModelMessage, TextPart, UserContent
 
 from musterd.core.jsontypes import JsonObject
+from musterd.core.media import Medium
 from musterd.core.records import Output
 from musterd.specs import Component
 from musterd.team.conversation import Conversation
@@ -73,6 +74,12 @@ class Progress:
     conversation: Conversation | None = None
     is_answered: bool = False
     summary: JsonObject | None = None
+    is_reasoning: bool = False
+
+    def add_media(self, media: Iterable[Medium]) -> None:
+        """Show media among what the run has produced."""
+        for medium in media:
+            self.output.media.setdefault(medium.name, []).append(medium.item)
 
     @property
     def messages(self) -> list[str]:

@@ -1,7 +1,7 @@
 """The conversation of one run: pydantic-ai's messages, and the JSON text of each."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from pydantic_ai.messages import (
@@ -24,7 +24,9 @@ from pydantic_ai.messages import (
 from musterd.core import clock
 from musterd.core.jsontext import storable
 from musterd.core.jsontypes import JsonObject
+from musterd.core.media import references
 from musterd.team.answers import FINAL_TOOL
+from musterd.team.stored_media import with_contents, without_contents
 
 NOTES = "musterd"
 """The key of our notes in a message's metadata, which no provider is sent."""
@@ -93,7 +95,7 @@ class Conversation:
 
 def message_text(message: ModelMessage) -> str:
     """A message as JSON text, in pydantic-ai's form."""
-    return ModelMessagesTypeAdapter.dump_json([message])[1:-1].decode()
+    return ModelMessagesTypeAdapter.dump_json([without_contents(message)])[1:-1].decode()
 
 
 def make_storable(response: ModelResponse) -> None:
@@ -103,17 +105,21 @@ def make_storable(response: ModelResponse) -> None:
             part.content = storable(part.content)
 
 
-def earlier_messages(text: str | None) -> list[ModelMessage]:
+def earlier_messages(text: str | None, contents: Mapping[str, bytes] | None = None) -> list[ModelMessage]:
     """The messages of an earlier run as history: without its system message and its own history.
 
     An answer given by calling the tool for it stands as text. A tool call whose result was never stored is left out
     with everything after it, and so is what was never answered.
+
+    :param contents: of the media that the messages refer to, by hash.
     """
     if text is None:
         return []
     own = [item for item in json.loads(text) if not _NOT_SAID & _notes(item).keys()]
     kept: list[ModelMessage] = []
-    for message in ModelMessagesTypeAdapter.validate_python(own):
+    has_media = bool(references(text))
+    for found in ModelMessagesTypeAdapter.validate_python(own):
+        message = with_contents(found, contents or {}) if has_media else found
         if isinstance(message, ModelRequest):
             message.parts = [part for part in message.parts if not isinstance(part, SystemPromptPart)]
             if not message.parts:

@@ -10,6 +10,7 @@ from pydantic_core import to_json
 
 from musterd.core import clock, jsontext
 from musterd.core.jsontypes import Json, JsonObject
+from musterd.core.media import Medium
 from musterd.core.records import StepState
 from musterd.specs import Tool, ToolContext
 from musterd.specs.tool_errors import OutcomeUnknown, ToolFailed
@@ -17,6 +18,7 @@ from musterd.team import state
 from musterd.team.around import call_around, is_surrounded
 from musterd.team.assignment import Assignment
 from musterd.team.own import Act, Unfit
+from musterd.team.produced import taken_apart
 from musterd.team.progress import CallContext, Reports
 from musterd.team.steps import ToolStep
 from musterd.team.world import World, digest
@@ -37,11 +39,13 @@ async def call_function(
     else:
         context = _context(world, run, call_id, path, given, reports)
     started_at, started = clock.now(), clock.monotonic()
-    step_state, is_error, change = StepState.COMPLETED, False, None
+    step_state, is_error, change, media = StepState.COMPLETED, False, None, tuple[Medium, ...]()
     limit = asyncio.timeout(None)
     try:
         async with limit:
-            result = jsontext.storable(as_text(await _answer(world, run, tool, arguments, context, limit)))
+            returned = await _answer(world, run, tool, arguments, context, limit)
+        returned, media = taken_apart(returned, world.salt, path)
+        result = jsontext.storable(as_text(returned))
         change = state.delta(run.state, given)
         jsontext.dumps(change)  # what it left in the state must be JSON, or the tool failed
     except BaseException as error:
@@ -49,7 +53,7 @@ async def call_function(
             raise
         if not isinstance(error, Unfit | ToolFailed | OutcomeUnknown):
             log.warning("tool failed", tool=tool.name, run_id=run.run_id, exc_info=error)
-        step_state, is_error, result = StepState.FAILED, True, jsontext.storable(_said(error))
+        step_state, is_error, media, result = StepState.FAILED, True, (), jsontext.storable(_said(error))
         if isinstance(error, OutcomeUnknown):
             step_state = StepState.UNKNOWN
         if limit.expired():
@@ -64,6 +68,7 @@ async def call_function(
         seconds=clock.monotonic() - started,
         state=step_state,
         state_delta=None if is_error else change,
+        media=media,
     )
 
 

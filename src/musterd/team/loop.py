@@ -20,13 +20,16 @@ from musterd.core.events import EventKind
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import Output, StepKind, ToolCall
 from musterd.models.call import ModelAnswer
-from musterd.team import state
+from musterd.team import state, thoughts
 from musterd.team.answers import CORRECTIONS, FINAL_TOOL, Answer, AnswerInvalid, wanted_form
+from musterd.team.asking import Telling
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.context import examples, introduction, recorded, system_text
 from musterd.team.conversation import NOTES, Conversation, make_storable
+from musterd.team.finishing import answers_in_form, finished, has_output_model
 from musterd.team.iterations import iterate
-from musterd.team.offer import is_in_tasks_mode, parameters, tool_digests
+from musterd.team.offer import is_in_tasks_mode, parameters, reasons_first, tool_digests
+from musterd.team.produced import generated
 from musterd.team.run_tools import run_tools
 from musterd.team.summaries import sum_up, sums_up
 from musterd.team.toolbox import Toolbox
@@ -41,7 +44,9 @@ class Loop:
         self.run = assignment
         self.progress = Progress()
         self.started = clock.monotonic()
-        self._form = wanted_form(assignment.component, assignment.output_schema)
+        self._last_form = wanted_form(assignment.component, assignment.output_schema)
+        self._form = self._last_form if answers_in_form(assignment.component) else None
+        self._is_reworded = has_output_model(assignment.component)
         self._model = world.models.of(assignment.component)
         self._info = world.models.describe(assignment.component)
         self._toolbox = Toolbox(world, assignment, self.progress, Loop)
@@ -55,7 +60,13 @@ class Loop:
         self._tell_started()
         self._toolbox.planner.run_tools = await run_tools(self.world, self.run)
         await self._prepare()
+        if reasons_first(self.run.component):
+            from musterd.team.reasoning import reason
+
+            await reason(self.world, self.run, self.progress)
         answer = await iterate(self) if is_in_tasks_mode(self.run.component) else await self.turns()
+        if not answers_in_form(self.run.component):
+            answer = await finished(self.world, self.run, self.progress, answer, self._last_form)
         output = self._finish(answer)
         if sums_up(self.run):
             await sum_up(self.world, self.run, self.progress)
@@ -95,7 +106,7 @@ class Loop:
             [
                 ToolReturnPart(
                     tool_name=call.name,
-                    content=self._toolbox.shown(call.result or ""),
+                    content=self._toolbox.returned(call),
                     tool_call_id=call.id,
                     outcome="failed" if call.is_error else "success",
                 )
@@ -120,7 +131,7 @@ class Loop:
                 return Answer(form.parse(text), form.name)
             except AnswerInvalid:
                 return None
-        if not self._toolbox.has_spoken:
+        if not self._toolbox.has_spoken and not self._is_reworded:
             self._tell(EventKind.CONTENT, {"text": text})
         return Answer(text)
 
@@ -178,11 +189,11 @@ class Loop:
 
     async def _model_turn(self) -> ModelResponse:
         self.progress.partial.clear()
-        path = self._model_path
+        path, telling = self._model_path, self._telling
         for place, text in enumerate(await self.world.steps.heard(path, self.run.run_id)):
             self._tell(EventKind.MESSAGE_RECEIVED, {"text": text}, f"{path}/heard{place}")
             self.say(text)
-        self._tell(EventKind.MODEL_REQUEST_STARTED, self._asked, path)
+        telling.started()
         step = fingerprint(StepKind.MODEL, self.run.component.id, "", self._turn)
         answer, text = await self.world.steps.model(path, step, self._call_model)
         self.world.call_ids.update(
@@ -190,10 +201,9 @@ class Loop:
         )
         self._conversation.answered(answer.response, text)
         self.progress.output.usage.add(answer.usage)
-        data: JsonObject = {**self._asked, "usage": answer.usage.as_json()}
-        if answer.first_token_seconds is not None:
-            data["first_token_seconds"] = answer.first_token_seconds
-        self._tell(EventKind.MODEL_REQUEST_COMPLETED, data, path)
+        telling.completed(answer)
+        if files := generated(answer.response, self.world.salt, path):
+            self.progress.add_media(files)
         return answer.response
 
     async def _call_model(self) -> ModelAnswer:
@@ -229,21 +239,13 @@ class Loop:
             data["text"] = text
         if reasoning:
             data["reasoning"] = reasoning
-        self.world.tell(EventKind.CONTENT, self.run.voice, data)
+        kind = EventKind.INTERMEDIATE_CONTENT if self._is_reworded else EventKind.CONTENT
+        self.world.tell(kind, self.run.voice, data)
 
     def _on_retry(self, failed_try: int, wait_seconds: float, reason: str, had_text: bool) -> None:
-        self._tell(
-            EventKind.MODEL_REQUEST_RETRIED,
-            {"try": failed_try, "wait_seconds": round(wait_seconds, 3), "reason": reason},
-            f"{self._model_path}/r{failed_try}",
-        )
         if had_text:
             self.progress.partial.clear()
-            superseded = [{"run_id": self.run.voice, "path": self.run.path}]
-            path = self._model_path
-            voided = f"{path}/r{failed_try}"
-            self._tell(EventKind.RUN_CONTINUED, {"reason": "model_retry", "superseded": superseded}, voided)
-            self._tell(EventKind.MODEL_REQUEST_STARTED, self._asked, path)
+        self._telling.retried(failed_try, wait_seconds, reason, had_text)
 
     # --- the answer -------------------------------------------------------------------------------
 
@@ -284,7 +286,9 @@ class Loop:
     def _finish(self, answer: Answer) -> Output:
         output = self.progress.output
         output.content, output.content_type = answer.content, answer.content_type
-        output.reasoning = _reasoning(self._conversation)
+        output.reasoning = "\n\n".join(filter(None, (output.reasoning.strip(), _reasoning(self._conversation))))
+        if self.progress.is_reasoning:
+            thoughts.end(self.world, self.run, self.progress, self.run.at("think"))
         output.seconds = clock.monotonic() - self.started
         self.progress.is_answered = True
         self._tell(EventKind.CONTENT_COMPLETED)
@@ -293,11 +297,9 @@ class Loop:
     # --- small things -----------------------------------------------------------------------------
 
     @property
-    def _asked(self) -> JsonObject:
-        """What events of a model call tell: of which model, and as whose text where that is another run's."""
-        info, run = self._info, self.run
-        told: JsonObject = {"model": info.model, "model_provider": info.provider}
-        return told if run.speaks_for is None else {**told, "voice": run.voice}
+    def _telling(self) -> Telling:
+        """Tells of the turn's model call."""
+        return Telling(world=self.world, run=self.run, info=self._info, path=self._model_path)
 
     @property
     def _model_path(self) -> str:

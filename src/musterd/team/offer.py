@@ -54,6 +54,12 @@ def is_in_tasks_mode(component: Component) -> bool:
     return isinstance(component.spec, Team) and component.spec.mode == "tasks"
 
 
+def reasons_first(component: Component) -> bool:
+    """Whether the request is thought through before the first turn."""
+    spec = component.spec
+    return spec.reasoning or spec.reasoning_model is not None or spec.reasoning_agent is not None
+
+
 @functools.cache
 def tool_digests(component: Component) -> Mapping[str, str]:
     """A hash of each offered tool's schema, by name."""
@@ -70,7 +76,12 @@ def parameters(
     """
     if form is None:
         return _with(component, more) if more else _free_text(component)
-    tools = [*tools_of(component), *more]
+    return form_parameters(form, model, [*tools_of(component), *more])
+
+
+def form_parameters(form: AnswerForm, model: Model, tools: Sequence[ToolDefinition] = ()) -> ModelRequestParameters:
+    """What a model call is asked for whose answer must have a form."""
+    tools = list(tools)
     if model.profile.get("supports_json_schema_output", False):
         definition = OutputObjectDefinition(json_schema=form.schema, name=form.name)
         return ModelRequestParameters(function_tools=tools, output_mode="native", output_object=definition)

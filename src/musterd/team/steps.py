@@ -9,6 +9,7 @@ from typing import Protocol
 
 from musterd.core.events import Event
 from musterd.core.jsontypes import JsonObject
+from musterd.core.media import Medium
 from musterd.core.records import ComponentKind, Output, StepKind, StepState
 from musterd.core.requirements import Requirement, RequirementKind
 from musterd.core.states import RunState
@@ -51,6 +52,7 @@ class ToolStep:
     :param state: how the journal has it.
     :param seconds: how long it took.
     :param state_delta: what it changed in the session's state: {"set": {…}, "removed": […]}.
+    :param media: the media that it returned beside its text.
     """
 
     result: str
@@ -60,6 +62,7 @@ class ToolStep:
     state: StepState = StepState.COMPLETED
     child_run_id: str | None = None
     state_delta: JsonObject | None = None
+    media: tuple[Medium, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,24 +7,28 @@ with the event that tells of it; results come back in the order of the calls.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from pydantic_ai.messages import ToolCallPart
+from pydantic_ai.messages import ToolCallPart, UserContent
 
 from musterd.core import clock
 from musterd.core.errors import HandedOver
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
+from musterd.core.media import Medium
 from musterd.core.records import StepState, ToolCall
 from musterd.core.requirements import Requirement, RequirementKind
 from musterd.specs import Component, Team
-from musterd.team import state
+from musterd.team import state, thoughts
 from musterd.team.answers import AnswerForm, wanted_form
 from musterd.team.assignment import Assignment, Progress
-from musterd.team.delegation import Delegated, Delegations, words_tasks
+from musterd.team.delegation import Delegated, Delegations
+from musterd.team.finishing import has_output_model
 from musterd.team.functions import call_function
+from musterd.team.media import member_prompt
 from musterd.team.members import Driven, drive_member, member_start
 from musterd.team.past import member_history, team_history_text
 from musterd.team.pausing import Waits
 from musterd.team.planning import Planned, Planner, member_plan
+from musterd.team.produced import shown as shown_with_media
 from musterd.team.prompts import interactions_text
 from musterd.team.steps import Intent, MemberStart, ToolStep
 from musterd.team.world import World
@@ -46,6 +50,7 @@ class Toolbox:
         self._make_loop = make_loop
         self._interactions: list[tuple[str, str, str]] = []
         self._done: list[tuple[Component, str, str]] = []
+        self._media: dict[str, tuple[Medium, ...]] = {}
         self._voice: str | None = None
         self.planner = Planner(world, run)
 
@@ -56,7 +61,8 @@ class Toolbox:
             self._progress.output.tools.append(plan.call)
             self._tell(EventKind.TOOL_CALL_STARTED, plan)
         starting = [(plan, one) for plan in planned if plan.delegations is not None for one in plan.delegations.runs]
-        self._voice = self._run.voice if len(starting) == 1 and starting[0][0].call.stops_run else None
+        is_heard = len(starting) == 1 and starting[0][0].call.stops_run and not has_output_model(self._run.component)
+        self._voice = self._run.voice if is_heard else None
         intents = [plan.intent for plan in planned]
         intents += [self._intent_of(plan, one) for plan, one in starting if one.path != plan.intent.path]
         members: list[MemberStart] = [
@@ -67,6 +73,9 @@ class Toolbox:
         steps = await _together([self._make(plan) for plan in planned])
         for plan, step in zip(planned, steps, strict=True):
             state.merge(self._run.state, step.state_delta)
+            if step.media:
+                self._progress.add_media(step.media)
+                self._media[plan.call.id] = step.media
             if plan.delegations is not None:
                 names = ", ".join(one.member.name for one in plan.delegations.runs)
                 self._interactions.append((names, plan.delegations.runs[0].task, step.result))
@@ -86,6 +95,13 @@ class Toolbox:
         member_id = call.args.get("member_id")
         found = [member for member in self._run.component.members if member.id == member_id]
         return wanted_form(found[0], None) if found else None
+
+    def returned(self, call: ToolCall) -> str | list[UserContent]:
+        """What the model reads of a call's result: its text, and its media where they are sent to models."""
+        text, media = self.shown(call.result or ""), self._media.get(call.id, ())
+        if not media or not self._run.component.spec.send_media_to_model:
+            return text
+        return shown_with_media(text, media, self._world.models.of(self._run.component))
 
     def shown(self, result: str) -> str:
         """What of a result the model is shown."""
@@ -149,6 +165,8 @@ class Toolbox:
         call.started_at, call.seconds, call.child_run_id = step.started_at, step.seconds, step.child_run_id
         call.stops_run = call.stops_run and not step.is_error
         self._tell(EventKind.TOOL_CALL_COMPLETED, plan)
+        if plan.tool is not None and plan.tool.is_own and call.name in (thoughts.THINK, thoughts.ANALYZE):
+            thoughts.note_call(self._world, self._run, self._progress, call, plan.intent.path)
         if step.is_error:
             self._tell(EventKind.TOOL_CALL_ERROR, plan)
 
@@ -204,7 +222,7 @@ class Toolbox:
             run_id=clock.derived_id(self._world.salt, one.path),
             parent_id=run.run_id,
             path=one.path,
-            prompt=one.task if isinstance(run.prompt, str) or words_tasks(run.component) else run.prompt,
+            prompt=member_prompt(self._world, run, one),
             state=state.copied(run.state),
             depth=run.depth + 1,
             history=member_history(self._world.shown, one.member, self._done),

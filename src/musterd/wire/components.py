@@ -74,6 +74,7 @@ def component_item(component: "Component", describe: Describe) -> dict[str, Any]
     if component.kind == "team":
         item["streaming"] = {"stream_member_events": getattr(spec, "stream_member_events", True)}
         item["members"] = [component_item(member, describe) for member in component.members]
+    item["input_schema"] = component.message_schema[1] if component.message_schema is not None else None
     item["is_component"] = False
     return {name: value for name, value in item.items() if value is not None}
 

@@ -13,7 +13,7 @@ from musterd.core.events import END_EVENTS, Event, EventKind
 from musterd.core.records import ComponentKind, Output, RunRow, RunView, ToolCall, Usage
 from musterd.wire.metrics import run_metrics
 from musterd.wire.requirements import requirement_objects
-from musterd.wire.runs import cancel_reason, run_output
+from musterd.wire.runs import cancel_reason, media_of, run_output
 from musterd.wire.summary import session_summary
 from musterd.wire.tools import tool_line, tool_object
 
@@ -35,6 +35,15 @@ AGENT_NAMES: dict[EventKind, str] = {
     EventKind.RUN_PAUSED: "RunPaused",
     EventKind.RUN_CONTINUED: "RunContinued",
     EventKind.MESSAGE_RECEIVED: "MessageReceived",
+    EventKind.INTERMEDIATE_CONTENT: "RunIntermediateContent",
+    EventKind.REASONING_STARTED: "ReasoningStarted",
+    EventKind.REASONING_CONTENT_DELTA: "ReasoningContentDelta",
+    EventKind.REASONING_STEP: "ReasoningStep",
+    EventKind.REASONING_COMPLETED: "ReasoningCompleted",
+    EventKind.PARSER_MODEL_RESPONSE_STARTED: "ParserModelResponseStarted",
+    EventKind.PARSER_MODEL_RESPONSE_COMPLETED: "ParserModelResponseCompleted",
+    EventKind.OUTPUT_MODEL_RESPONSE_STARTED: "OutputModelResponseStarted",
+    EventKind.OUTPUT_MODEL_RESPONSE_COMPLETED: "OutputModelResponseCompleted",
     EventKind.TASK_ITERATION_STARTED: "TaskIterationStarted",
     EventKind.TASK_ITERATION_COMPLETED: "TaskIterationCompleted",
     EventKind.TASK_STATE_UPDATED: "TaskStateUpdated",
@@ -194,6 +203,17 @@ def _content(event: Event, who: RunIdentity) -> dict[str, Any]:
     return value
 
 
+def _intermediate(event: Event, who: RunIdentity) -> dict[str, Any]:
+    value: dict[str, Any] = {"content": event.data.get("text") or "", "content_type": "str"}
+    if reasoning := event.data.get("reasoning"):
+        value["reasoning_content"] = reasoning
+    return value
+
+
+def _reasoning_delta(event: Event, who: RunIdentity) -> dict[str, Any]:
+    return {"reasoning_content": event.data.get("reasoning") or ""}
+
+
 def _model_completed(event: Event, who: RunIdentity) -> dict[str, Any]:
     usage = Usage.from_json(event.data.get("usage"))
     value = _model(event, who)
@@ -237,6 +257,9 @@ def _completed(event: Event, who: RunIdentity) -> dict[str, Any]:
     value["content_type"] = output.content_type
     if output.reasoning:
         value["reasoning_content"] = output.reasoning
+    value.update(media_of(output))
+    if output.reasoning_steps:
+        value["reasoning_steps"] = output.reasoning_steps
     if output.session_state:
         value["session_state"] = output.session_state
     value["metrics"] = run_metrics(output, who.model, who.model_provider)
@@ -295,6 +318,15 @@ _BODIES: dict[EventKind, Callable[[Event, RunIdentity], dict[str, Any]]] = {
     EventKind.RUN_PAUSED: _paused,
     EventKind.RUN_CONTINUED: _continued,
     EventKind.MESSAGE_RECEIVED: lambda event, who: {"content": event.data["text"]},
+    EventKind.INTERMEDIATE_CONTENT: _intermediate,
+    EventKind.REASONING_STARTED: _nothing,
+    EventKind.REASONING_CONTENT_DELTA: _reasoning_delta,
+    EventKind.REASONING_STEP: _as_told,
+    EventKind.REASONING_COMPLETED: _as_told,
+    EventKind.PARSER_MODEL_RESPONSE_STARTED: _nothing,
+    EventKind.PARSER_MODEL_RESPONSE_COMPLETED: _nothing,
+    EventKind.OUTPUT_MODEL_RESPONSE_STARTED: _nothing,
+    EventKind.OUTPUT_MODEL_RESPONSE_COMPLETED: _nothing,
     EventKind.TASK_ITERATION_STARTED: _as_told,
     EventKind.TASK_ITERATION_COMPLETED: _as_told,
     EventKind.TASK_STATE_UPDATED: _as_told,

@@ -8,9 +8,20 @@ from typing import Any
 
 from musterd.core.records import RunView
 from musterd.core.states import RunState
-from musterd.wire.runs import content_of, error_event, input_object, messages_of, metrics_of, paused_event, tools_of
+from musterd.wire.runs import (
+    content_of,
+    error_event,
+    input_object,
+    media_of,
+    messages_of,
+    metrics_of,
+    paused_event,
+    tools_of,
+)
 from musterd.wire.states import STATUS
 from musterd.wire.times import iso_seconds
+
+_NO_MEDIA: dict[str, Any] = {"images": [], "videos": [], "audio": [], "files": []}
 
 
 def members_first(views: Iterable[RunView]) -> list[RunView]:
@@ -82,10 +93,8 @@ def team_run_schema(view: RunView) -> dict[str, Any]:
         "reasoning_messages": [],
         "session_state": _session_state(view),
         "input_media": _input_media(view),
-        "images": [],
-        "videos": [],
-        "audio": [],
-        "files": [],
+        **_NO_MEDIA,
+        **media_of(view.output),
         "response_audio": None,
     }
 
@@ -113,10 +122,8 @@ def agent_run_schema(view: RunView) -> dict[str, Any]:
         "citations": None,
         "reasoning_messages": [],
         "session_state": _session_state(view),
-        "images": [],
-        "videos": [],
-        "audio": [],
-        "files": [],
+        **_NO_MEDIA,
+        **media_of(view.output),
         "response_audio": None,
         "input_media": _input_media(view),
     }

@@ -114,6 +114,12 @@ def input_object(asked: Input) -> dict[str, Any]:
     return value
 
 
+def media_of(output: Output | None) -> dict[str, list[dict[str, Any]]]:
+    """The media that a run has produced, under the peer's names; those of which there are none are left out."""
+    media = output.media if output is not None else {}
+    return {name: media[name] for name in ("images", "videos", "audio", "files") if media.get(name)}
+
+
 def messages_of(view: RunView) -> list[dict[str, Any]] | None:
     """The run's conversation in Agno's shape, or None while there is none."""
     if not view.messages:
@@ -205,6 +211,8 @@ def _add_content(value: dict[str, Any], view: RunView) -> None:
     value["content_type"] = output.content_type if output and content is output.content else "str"
     if output and output.reasoning:
         value["reasoning_content"] = output.reasoning
+    if output and output.reasoning_steps:
+        value["reasoning_steps"] = output.reasoning_steps
 
 
 def _add_events(value: dict[str, Any], view: RunView, is_post: bool) -> None:
@@ -230,6 +238,7 @@ def _add_conversation(value: dict[str, Any], view: RunView, is_post: bool) -> No
         value["requirements"] = requirement_objects(output.requirements, view.row.run_id)
     if tools or (is_post and state is RunState.COMPLETED):
         value["tools"] = tools
+    value.update(media_of(output))
 
 
 def _add_ours(value: dict[str, Any], view: RunView) -> None:

@@ -7,11 +7,11 @@ out of the answers to GET and POST, and keeps them after a rename or a change.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from musterd.core.records import ComponentKind, RunView, SessionRow, Usage
+from musterd.core.records import ComponentKind, RunView, SessionRow
 from musterd.core.states import RunState
 from musterd.wire.components import ModelWords
 from musterd.wire.lists import members_first
-from musterd.wire.metrics import summed_metrics
+from musterd.wire.metrics import summed_metrics, usage_shares
 from musterd.wire.runs import messages_of
 from musterd.wire.summary import session_summary
 from musterd.wire.times import iso_seconds
@@ -125,8 +125,9 @@ def _component_data(
 
 
 def _metrics(runs: list[RunView]) -> dict[str, Any]:
+    outputs = ((view.output, view.row) for view in runs if view.output is not None)
     return summed_metrics(
-        (view.output.usage if view.output else Usage(), view.row.model, view.row.model_provider) for view in runs
+        share for output, row in outputs for share in usage_shares(output, row.model, row.model_provider)
     )
 
 

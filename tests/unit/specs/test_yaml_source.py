@@ -37,6 +37,7 @@ FILE = """
       - name: The Writer
         model: "${WRITER}"
         output_schema: words:Answer
+        input_schema: words:Answer
     teams:
       - id: outer
         model: ${MODEL:-scripted}
@@ -73,6 +74,7 @@ def test_a_file_declares_what_python_does(project: Project, monkeypatch: pytest.
     assert outer.spec.budget is not None
     assert outer.spec.budget.as_json() == {"tokens": 100, "cost_usd": 1}
     schema = registry.agents["the-writer"].json_output_schema()
+    assert registry.agents["the-writer"].message_schema == schema
     assert schema is not None
     assert schema[0] == "Answer"
 
@@ -151,6 +153,7 @@ AGENT = "agents:\n- id: a\n  model: m\n"
         (AGENT + "  tools:\n  - 7", "t.yaml:5: agent 'a': 'tools' is not right"),
         (AGENT + "mcp_servers: []", "t.yaml:4: MCP servers do not stand in 'mcp_servers' — list each"),
         (AGENT + "  output_schema: words:lookup", "t.yaml:4: 'words:lookup' is no output schema"),
+        (AGENT + "  input_schema: words:lookup", "t.yaml:4: 'words:lookup' is no input schema"),
         (
             AGENT + "teams:\n- id: t\n  members:\n  - b",
             "t.yaml:7: there is no agent or team 'b' — the file declares 'a', 't'",

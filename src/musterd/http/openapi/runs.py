@@ -2,12 +2,13 @@
 
 from musterd.http.openapi.answers import answer, errors, header
 from musterd.http.openapi.core import AGENT_ID
-from musterd.http.openapi.described import Answers, Described, Schema, in_query, many, number, ref, text, whole
+from musterd.http.openapi.described import Answers, Described, Schema, in_path, in_query, many, number, ref, text, whole
 from musterd.http.openapi.run_bodies import continue_body, later_body, start_body
 from musterd.http.openapi.run_parts import KEY, RUN_ID, Kind, in_path_of, tags_of
 from musterd.http.openapi.run_schemas import STATUSES
 from musterd.http.openapi.steering import steering_operations
 
+_MEDIA_ID = in_path("media_id", "The `blob` of the medium")
 _SESSION_ID = in_query("session_id", text("The run's session"), is_required=True)
 _IF_NONE_MATCH: Schema = {
     "name": "If-None-Match",
@@ -29,6 +30,7 @@ def run_operations(kind: Kind) -> dict[str, Described]:
         f"continue_{kind}_run": _continue(kind),
         f"list_{kind}_run_steps": _steps(kind),
         **steering_operations(kind),
+        f"get_{kind}_run_media": _medium(kind),
         f"resume_{kind}_run_stream": _later(
             kind, f"Resume {kind.capitalize()} Run Stream", later_body("last_event_index", "session_id")
         ),
@@ -187,8 +189,8 @@ def _continue(kind: Kind) -> Described:
                 *("401", "403", "413", "422", "503"),
                 _400="`session_id` is missing, or a field is no JSON",
                 _404=f"{kind.capitalize()} or run not found",
-                _409="The run has neither paused nor failed, it was decided otherwise or goes on already, or the key is taken by "
-                "another request",
+                _409="The run has neither paused nor failed, it was decided otherwise or goes on already, or the key "
+                "is taken by another request",
             ),
         },
     )
@@ -204,6 +206,23 @@ def _steps(kind: Kind) -> Described:
         answers={
             "200": answer("The steps", many(ref("RunStep"))),
             **errors("401", "422", "503", _404=f"{kind.capitalize()} or run not found"),
+        },
+    )
+
+
+def _medium(kind: Kind) -> Described:
+    media = answer("The content", None, header("ETag"))
+    media["content"] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    return Described(
+        tags=tags_of(kind),
+        summary=f"Get {kind.capitalize()} Run Media",
+        description="One image, sound, video or file that the run was given or has produced: `media_id` is the `blob` "
+        "of its entry in `images`, `videos`, `audio` or `files`. It never changes.",
+        parameters=[in_path_of(kind), RUN_ID, _MEDIA_ID, _SESSION_ID],
+        answers={
+            "200": media,
+            "304": answer("The client has it", None, header("ETag")),
+            **errors("401", "422", "503", _404=f"{kind.capitalize()}, run or medium not found"),
         },
     )
 

@@ -33,6 +33,7 @@ class LocalModel(BuiltInModel):
     """
 
     name = LOCAL
+    reads_media = False
 
     def __init__(self, settings: Settings, runtime: Runtime | None = None) -> None:
         super().__init__()

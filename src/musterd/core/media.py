@@ -1,0 +1,47 @@
+"""Media that a run produces: the content is stored once, under its hash, and everything else refers to it."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from musterd.core.jsontypes import JsonObject
+
+MEDIA_NAMES = ("images", "audio", "videos", "files")
+REFERENCE = "musterd_blob"
+"""The key under which a stored message refers to a content."""
+
+_REFERENCES = re.compile(f'"{REFERENCE}":"([0-9a-f]{{64}})"')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Medium:
+    """One image, sound, video or file.
+
+    :param name: what it is: one of :data:`MEDIA_NAMES`.
+    :param item: what is shown of it: id, mime_type, filename, and ``blob`` (the hash of its content) or ``url``.
+    :param content: the content itself, where it is at hand.
+    """
+
+    name: str
+    item: JsonObject
+    content: bytes | None = None
+
+    def as_json(self) -> JsonObject:
+        """What is stored of it in a row."""
+        return {"name": self.name, "item": self.item}
+
+
+def content_hash(content: bytes) -> str:
+    """The name under which ``content`` is stored."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def contents(media: Iterable[Medium]) -> dict[str, bytes]:
+    """The contents that are at hand, by their hash."""
+    return {medium.item["blob"]: medium.content for medium in media if medium.content is not None}
+
+
+def references(text: str | None) -> list[str]:
+    """The contents that stored messages, as JSON text, refer to."""
+    return _REFERENCES.findall(text) if text is not None and REFERENCE in text else []

@@ -1,0 +1,73 @@
+"""Media that a run produces: its tools return them, or its model does."""
+
+from collections.abc import Sequence
+
+from pydantic_ai.messages import BinaryContent, FilePart, ImageUrl, ModelResponse, UserContent
+from pydantic_ai.models import Model
+
+from musterd.core import clock
+from musterd.core.jsontypes import Json
+from musterd.core.media import Medium, content_hash
+from musterd.models.addresses import passes_image_addresses_on
+from musterd.models.media_taken import kind_of, not_taken
+from musterd.specs.tool_result import Media, ToolResult
+
+_TYPES = {"images": "image/png", "audio": "audio/wav", "videos": "video/mp4", "files": "application/octet-stream"}
+
+
+def taken_apart(result: Json, salt: str, path: str) -> tuple[Json, tuple[Medium, ...]]:
+    """A tool's result without its media, and those.
+
+    :raises ValueError: one of them has neither content nor url, or has both.
+    """
+    if isinstance(result, BinaryContent):
+        return "", (_of_content(result.data, result.media_type, f"{path}/media0", salt),)
+    if not isinstance(result, ToolResult):
+        return result, ()
+    given = {"images": result.images, "audio": result.audios, "videos": result.videos, "files": result.files}
+    found = [(name, media) for name, several in given.items() for media in several]
+    return result.content, tuple(
+        _medium(name, media, salt, f"{path}/media{number}") for number, (name, media) in enumerate(found)
+    )
+
+
+def generated(response: ModelResponse, salt: str, path: str) -> tuple[Medium, ...]:
+    """The media that a model's answer holds."""
+    files = [part.content for part in response.parts if isinstance(part, FilePart)]
+    return tuple(
+        _of_content(file.data, file.media_type, f"{path}/media{number}", salt) for number, file in enumerate(files)
+    )
+
+
+def shown(text: str, media: Sequence[Medium], model: Model) -> str | list[UserContent]:
+    """A tool's result as a model reads it: the text, and the media that it can read; others are named."""
+    return [text, *(_shown(medium, model) for medium in media)] if media else text
+
+
+def _medium(name: str, media: Media, salt: str, place: str) -> Medium:
+    if (media.content is None) == (media.url is None):
+        raise ValueError(f"One of the {name} needs either content or url.")
+    item = {
+        "id": media.id or clock.derived_id(salt, place),
+        "mime_type": media.mime_type or _TYPES[name],
+        "filename": media.filename,
+        "url": media.url,
+        "blob": None if media.content is None else content_hash(media.content),
+    }
+    return Medium(name=name, item={key: one for key, one in item.items() if one is not None}, content=media.content)
+
+
+def _of_content(content: bytes, mime_type: str, place: str, salt: str) -> Medium:
+    return _medium(kind_of(mime_type), Media(content=content, mime_type=mime_type), salt, place)
+
+
+def _shown(medium: Medium, model: Model) -> UserContent:
+    item = medium.item
+    if "url" in item:
+        if medium.name == "images" and passes_image_addresses_on(model):
+            return ImageUrl(item["url"])
+        return f'<{medium.name.removesuffix("s")} url="{item["url"]}"/>'
+    words = not_taken(model, medium.name, item["mime_type"])
+    if words is None and medium.content is not None:
+        return BinaryContent(medium.content, media_type=item["mime_type"], identifier=item["id"])
+    return f'<file id="{item["id"]}" type="{item["mime_type"]}">Not shown: you cannot read {words}.</file>'

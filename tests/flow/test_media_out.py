@@ -1,0 +1,169 @@
+"""Media that tools return and models make: stored once, shown with the run, streamed one by one."""
+
+import base64
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic_ai.messages import BinaryContent, ModelRequest, ToolReturnPart
+
+from musterd import Agent, Media, Team, ToolResult, tool
+from tests.support.app import Sample, app_on, in_process
+from tests.support.held_model import HeldModel
+from tests.support.http import House, problem
+from tests.support.store import Records
+
+PNG = b"\x89PNG\r\n\x1a\n rest"
+ASK = "[[TOOL draw {}]]"
+
+
+@tool
+async def draw() -> ToolResult:
+    """Draw something."""
+    return ToolResult(
+        content="drawn",
+        images=[Media(content=PNG, mime_type="image/png", filename="a.png")],
+        files=[Media(url="https://media.invalid/a.pdf", mime_type="application/pdf")],
+    )
+
+
+@tool
+async def two_sources() -> ToolResult:
+    """Return what cannot be."""
+    return ToolResult(content="x", images=[Media(content=PNG, url="https://media.invalid/a.png")])
+
+
+@tool
+async def bare() -> Any:
+    """Return bytes alone."""
+    return BinaryContent(PNG, media_type="image/png")
+
+
+class Blind(HeldModel):
+    """Reads text alone."""
+
+    reads_media = False
+
+
+def served(model: HeldModel, **options: Any) -> Sample:
+    painter = Agent(id="painter", model=model, tools=[draw, two_sources, bare], **options)
+    return Sample([Team(id="team", model=model, members=[painter])], [painter])
+
+
+@pytest.fixture
+async def house(database: Path) -> AsyncIterator[House]:
+    """A painter, alone and in a team."""
+    async with in_process(app_on(database, served=served(model := HeldModel())), model) as found:
+        yield found
+
+
+def returned(model: HeldModel) -> Any:
+    """What the model read of its tool's result."""
+    last = model.calls[-1][-1]
+    assert isinstance(last, ModelRequest)
+    (part,) = [part for part in last.parts if isinstance(part, ToolReturnPart)]
+    return part.content
+
+
+async def test_the_run_has_what_its_tool_returned(house: House) -> None:
+    done = await house.run(ASK, to="agents/painter", session_id="s1")
+    (image,) = done["images"]
+    assert (image["mime_type"], image["filename"]) == ("image/png", "a.png")
+    assert base64.b64decode(image["content"]) == PNG
+    assert done["files"] == [
+        {"id": done["files"][0]["id"], "mime_type": "application/pdf", "url": "https://media.invalid/a.pdf"}
+    ]
+    assert done["tools"][0]["result"] == "drawn"
+    found = await house.get(f"/agents/painter/runs/{done['run_id']}", session_id="s1")
+    assert found["images"] == done["images"]
+    text, shown, note = returned(house.model)
+    assert (text, note) == ("drawn", '<file url="https://media.invalid/a.pdf"/>')
+    assert isinstance(shown, BinaryContent)
+    assert shown.data == PNG
+
+
+async def test_one_medium_is_sent_as_it_is(house: House) -> None:
+    done = await house.run(ASK, to="agents/painter", session_id="s1")
+    path = f"/agents/painter/runs/{done['run_id']}/media/{done['images'][0]['blob']}"
+    answer = await house.http.get(path, params={"session_id": "s1"})
+    assert (answer.content, answer.headers["content-type"]) == (PNG, "image/png")
+    assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''a.png"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    again = await house.http.get(path, params={"session_id": "s1"}, headers={"if-none-match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    other = await house.run("hello", to="agents/painter", session_id="s2")
+    elsewhere = path.replace(done["run_id"], other["run_id"])
+    for wrong, session in ((path, "s2"), (f"{path}0", "s1"), (elsewhere, "s2")):
+        problem(await house.http.get(wrong, params={"session_id": session}), 404, "NOT_FOUND")
+
+
+async def test_the_stream_tells_of_media_without_their_content(house: House) -> None:
+    stream = await house.stream(ASK, to="agents/painter")
+    (image,) = stream.one("RunCompleted")["images"]
+    assert set(image) == {"id", "mime_type", "filename", "blob"}
+
+
+async def test_a_member_keeps_its_own(house: House) -> None:
+    done = await house.run("[[DELEGATE painter: <TOOL draw {}>]]", to="teams/team", session_id="s1")
+    assert "images" not in done
+    runs = await house.get("/sessions/s1/runs", type="team")
+    member = next(run for run in runs if run.get("agent_id") == "painter")
+    assert member["images"][0]["mime_type"] == "image/png"
+
+
+async def test_content_stands_in_no_row(house: House) -> None:
+    await house.run(ASK, to="agents/painter", session_id="s1", files=[("files", ("b.png", PNG + b"2", "image/png"))])
+    records = Records(house.server.database)
+    encoded = [base64.b64encode(content).decode() for content in (PNG, PNG + b"2")]
+    tables = (
+        "SELECT input, output, messages FROM run_io",
+        "SELECT result FROM journal",
+        "SELECT payload FROM run_events",
+    )
+    rows = [row for table in tables for row in await records.select(table)]
+    assert not any(content in str(value) for row in rows for value in row.values() for content in encoded)
+    assert len(await records.select("SELECT hash FROM blobs")) == 2
+
+
+async def test_history_shows_the_media_again(database: Path) -> None:
+    model = HeldModel()
+    sample = served(model, add_history_to_context=True)
+    async with in_process(app_on(database, served=sample), model) as house:
+        upload = ("files", ("b.png", PNG + b"2", "image/png"))
+        await house.run(ASK, to="agents/painter", session_id="s1", files=[upload])
+        await house.run("[[SAY so]]", to="agents/painter", session_id="s1")
+    found = [
+        item.data
+        for message in model.calls[-1]
+        for part in message.parts
+        for item in (getattr(part, "content", None) or ())
+        if isinstance(item, BinaryContent)
+    ]
+    assert found == [PNG + b"2", PNG]
+
+
+async def test_a_model_that_reads_text_alone_is_told_so(database: Path) -> None:
+    async with in_process(app_on(database, served=served(model := Blind())), model) as house:
+        done = await house.run(ASK, to="agents/painter")
+        assert "you cannot read images" in returned(model)[1]
+        assert len(done["images"]) == 1
+
+
+async def test_media_may_be_kept_from_models(database: Path) -> None:
+    sample = served(model := HeldModel(), send_media_to_model=False)
+    async with in_process(app_on(database, served=sample), model) as house:
+        done = await house.run(ASK, to="agents/painter")
+        assert returned(model) == "drawn"
+        assert len(done["images"]) == 1
+
+
+async def test_bytes_alone_are_a_result(house: House) -> None:
+    done = await house.run("[[TOOL bare {}]]", to="agents/painter")
+    assert base64.b64decode(done["images"][0]["content"]) == PNG
+
+
+async def test_a_medium_with_two_sources_is_a_failed_result(house: House) -> None:
+    done = await house.run("[[TOOL two_sources {}]]", to="agents/painter")
+    assert done["tools"][0]["tool_call_error"] is True
+    assert "either content or url" in done["tools"][0]["result"]
