@@ -4,6 +4,7 @@ The attempt is the border where every failure of a run becomes an end that a cli
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -147,6 +148,7 @@ class Attempt:
             dependencies=options.get("dependencies") or {},
             metadata=options.get("metadata") or {},
             call_ids=recovered.call_ids,
+            asked=recovered.asked,
         )
         initial = {**(spec.session_state or {}), **found.state, **options.get("session_state", {})}
         assignment = Assignment(
@@ -319,13 +321,18 @@ class Attempt:
         )
         pause = Pause(
             at=at,
-            expires_at=at + self._resources.settings.pause_seconds,
+            expires_at=self._expiry(how.requirements, at),
             session_id=run.session_id,
             output=output,
             messages=progress.messages,
         )
         event = Event(EventKind.RUN_PAUSED, run.run_id, at, data, f"attempt {run.attempt}")
         return await self._outbox.settle(lambda tx, lease, batch: pauses.pause(tx, lease, batch, pause), event)
+
+    def _expiry(self, requirements: Sequence[Requirement], at: float) -> float:
+        """When the first of these is decided by default, or the run ends without a decision."""
+        declared = [found.expires_at for found in requirements if found.expires_at is not None]
+        return min([at + self._resources.settings.pause_seconds, *declared])
 
     def _seconds(self, at: float) -> float:
         """How long the run has taken so far, from its first attempt on."""

@@ -29,6 +29,7 @@ class Recovered:
     :param members: rows of the members that began, by run id.
     :param told: keys of the events that readers have; they are not told again.
     :param approvals: what waited for a person, by path; what was acted on already is left out.
+    :param asked: the last that persons were asked, by path, whatever became of it.
     :param superseded: streams that were cut off: that run's text from that event on is void.
     """
 
@@ -37,6 +38,7 @@ class Recovered:
     told: frozenset[EventKey] = frozenset()
     approvals: dict[str, ApprovalRow] = field(default_factory=dict)
     superseded: list[JsonObject] = field(default_factory=list)
+    asked: dict[str, ApprovalRow] = field(default_factory=dict)
 
     @property
     def call_ids(self) -> set[str]:
@@ -77,9 +79,9 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
         for voice, stream in cut_off.items()
     ]
     members = {run_id: row for run_id, row in tree.items() if row.parent_id is not None}
-    waiting = await approvals.of_root(tx, run.run_id)
-    open_ones = {row.requirement.path: row for row in waiting if row.state in ("pending", "decided")}
-    return Recovered(steps, members, frozenset(told), open_ones, superseded)
+    asked = {row.requirement.path: row for row in await approvals.of_root(tx, run.run_id)}
+    open_ones = {path: row for path, row in asked.items() if row.state in ("pending", "decided")}
+    return Recovered(steps, members, frozenset(told), open_ones, superseded, asked)
 
 
 @dataclass(frozen=True, slots=True)

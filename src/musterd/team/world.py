@@ -1,7 +1,7 @@
 """What all runs of one tree share while an attempt drives them."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
@@ -11,6 +11,7 @@ from musterd.core import clock, jsontext
 from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
+from musterd.core.requirements import ApprovalRow
 from musterd.core.settings import Settings
 from musterd.models.call import ModelCaller
 from musterd.models.names import ModelInfo
@@ -38,6 +39,7 @@ class World:
     :param salt: the root's random salt; members' run ids derive from it.
     :param threads: where tools that are plain functions run.
     :param dependencies: values for tools, of the request; a component's own stand below them.
+    :param asked: what persons were asked about tool calls, by path, and decided where they did.
     """
 
     root_id: str
@@ -52,6 +54,7 @@ class World:
     dependencies: JsonObject = field(default_factory=dict)
     metadata: JsonObject = field(default_factory=dict)
     call_ids: set[str] = field(default_factory=set)
+    asked: Mapping[str, ApprovalRow] = field(default_factory=dict)
 
     def tell(self, kind: EventKind, run_id: str, data: JsonObject | None = None, place: str = "") -> None:
         """Emit an event that happened now, at the step ``place``."""
