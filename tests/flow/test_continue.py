@@ -40,7 +40,7 @@ WAITING_TOOL = {
     "external_execution_required": None,
     "external_execution_silent": None,
     "approval_type": None,
-    "approval_id": None,
+    "approval_id": IsStr,
 }
 REQUIREMENT = {
     "id": IsStr,

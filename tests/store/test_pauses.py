@@ -16,6 +16,7 @@ from musterd.store.pauses import DecisionStored, Pause
 from tests.support.store import Records, lease_of, member_of, step
 
 YES = Verdict.RUN
+ME = decisions.Deciding(by="me", now=7.0)
 
 
 def asks(run: RunRow, path: str = "t0/c0", name: str = "q1") -> Requirement:
@@ -41,7 +42,7 @@ async def pause(records: Records, run: RunRow, **batch: Any) -> Settled:
 
 async def decide(records: Records, key: str, verdict: Verdict = YES, run_id: str = "r1", **said: Any) -> RunRow:
     said_so = [Decision(key=key, verdict=verdict, **said)]
-    return await records.database.write(lambda tx: decisions.decide(tx, run_id, said_so, "me", 7.0))
+    return await records.database.write(lambda tx: decisions.decide(tx, run_id, said_so, ME))
 
 
 async def paused(records: Records, *names: str) -> RunRow:
@@ -53,7 +54,7 @@ async def paused(records: Records, *names: str) -> RunRow:
 
 
 async def states(records: Records) -> list[tuple[str, str]]:
-    rows = await records.select("SELECT id, state FROM approvals ORDER BY path")
+    rows = await records.select("SELECT id, state FROM approvals ORDER BY path, id")
     return [(row["id"], row["state"]) for row in rows]
 
 
@@ -121,7 +122,7 @@ async def test_what_cannot_be_decided(records: Records) -> None:
     with pytest.raises(InvalidInput):
         await decide(records, "other")
     with pytest.raises(InvalidInput):
-        await records.database.write(lambda tx: decisions.decide(tx, "r1", [], "me", 7.0))
+        await records.database.write(lambda tx: decisions.decide(tx, "r1", [], ME))
     await records.cancel("r1")
     assert await states(records) == [("q1", "closed")]
     with pytest.raises(Conflict):
@@ -132,7 +133,7 @@ async def test_one_decision_that_is_wrong_takes_none(records: Records) -> None:
     await paused(records, "q1", "q2")
     both = [Decision(key="q1", verdict=YES), Decision(key="q3", verdict=YES)]
     with pytest.raises(InvalidInput):
-        await records.database.write(lambda tx: decisions.decide(tx, "r1", both, "me", 7.0))
+        await records.database.write(lambda tx: decisions.decide(tx, "r1", both, ME))
     assert await states(records) == [("q1", "pending"), ("q2", "pending")]
     assert (await records.row("r1")).state is RunState.PAUSED
 
@@ -176,7 +177,8 @@ async def test_a_call_that_is_cut_off_again_asks_anew(records: Records) -> None:
     await records.append(run, consumed=["t0/c0"], steps=[restarted])
     anew = replace(asks(run, name="q2"), started_at=8.0)
     await records.append(run, opened=[anew])
-    (row,) = await records.database.read(lambda tx: approvals.of_root(tx, "r1"))
+    before, row = await records.database.read(lambda tx: approvals.of_root(tx, "r1"))
     assert (row.requirement, row.state, row.decision) == (anew, "pending", None)
-    with pytest.raises(InvalidInput):
-        await decide(records, "q1")
+    assert (before.requirement.id, before.state) == ("q1", "consumed"), "who decided about it stays on record"
+    await decide(records, "q1")
+    assert await states(records) == [("q1", "consumed"), ("q2", "pending")], "the old decision is about the old call"

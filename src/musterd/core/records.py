@@ -81,6 +81,8 @@ class ToolCall:
     :param is_error: None before it ran; True when the tool raised or could not be run.
     :param result: what the model was told, as text.
     :param child_run_id: the member's run, for a delegation.
+    :param asked: what a person was asked about the call first, and said: kind, fields, approval_type, approval_id,
+        verdict, note.
     """
 
     id: str
@@ -93,18 +95,20 @@ class ToolCall:
     seconds: float | None = None
     child_run_id: str | None = None
     stops_run: bool = False
+    asked: JsonObject | None = None
 
     def as_json(self) -> JsonObject:
-        """The call as a JSON object, keys named as the fields."""
-        return {name: getattr(self, name) for name in _TOOL_CALL_FIELDS}
+        """The call as a JSON object, keys named as the fields; ``asked`` only where somebody was."""
+        value = {name: getattr(self, name) for name in _TOOL_CALL_FIELDS}
+        return value if self.asked is None else {**value, "asked": self.asked}
 
     @classmethod
     def from_json(cls, value: JsonObject) -> "ToolCall":
         """The call that :meth:`as_json` wrote; unknown keys of newer versions are left out."""
-        return cls(**{name: value[name] for name in _TOOL_CALL_FIELDS if name in value})
+        return cls(**{name: value[name] for name in _TOOL_CALL_FIELDS if name in value}, asked=value.get("asked"))
 
 
-_TOOL_CALL_FIELDS = tuple(ToolCall.__slots__)
+_TOOL_CALL_FIELDS = tuple(name for name in ToolCall.__slots__ if name != "asked")
 
 
 @dataclass(slots=True, kw_only=True)

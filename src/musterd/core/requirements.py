@@ -1,6 +1,6 @@
 """What a run waits for a person for, and what was decided about it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from musterd.core.jsontypes import JsonObject
@@ -11,6 +11,9 @@ class RequirementKind(StrEnum):
     """What a tool call waits for."""
 
     UNKNOWN_OUTCOME = "unknown_outcome"  # it was cut off; a person says whether it happened
+    CONFIRMATION = "confirmation"  # a person must agree before it is made
+    USER_INPUT = "user_input"  # a person gives arguments before it is made
+    EXTERNAL_EXECUTION = "external_execution"  # a person, or a client, does it and says what came of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +23,13 @@ class Requirement:
     :param path: the call's place in the run tree.
     :param run_id: the run whose model made the call: the root's or a member's.
     :param started_at: when it began, where it did.
+    :param fields: the arguments that a person may give: name, field_type, description, value.
+    :param schema: the JSON schema that the call's arguments must have then.
+    :param approval_type: ``required``: decided through the inbox of approvals alone; ``audit``: by the run's client,
+        and shown there once it is.
+    :param expires_at: when the decision is ``default_decision``, or the run ends without one; None: when the run
+        has been paused for as long as a run may be.
+    :param default_decision: ``approve`` or ``reject``: what counts as decided where nobody decides in time.
     """
 
     id: str
@@ -32,10 +42,16 @@ class Requirement:
     component_name: str
     created_at: float
     started_at: float | None = None
+    fields: list[JsonObject] | None = None
+    schema: JsonObject | None = None
+    approval_type: str | None = None
+    expires_at: float | None = None
+    default_decision: str | None = None
 
     def as_json(self) -> JsonObject:
-        """The requirement as a JSON object, keys named as the fields."""
+        """The requirement as a JSON object, keys named as the fields; what most do not have is left out."""
         value = {name: getattr(self, name) for name in self.__slots__}
+        value = {name: item for name, item in value.items() if item is not None or name not in _SELDOM}
         return {**value, "tool": self.tool.as_json(), "kind": self.kind.value}
 
     @classmethod
@@ -44,6 +60,9 @@ class Requirement:
         given: JsonObject = {name: value.get(name) for name in cls.__slots__}
         given["tool"], given["kind"] = ToolCall.from_json(value["tool"]), RequirementKind(value["kind"])
         return cls(**given)
+
+
+_SELDOM = ("fields", "schema", "approval_type", "expires_at", "default_decision")
 
 
 class Verdict(StrEnum):
@@ -61,16 +80,84 @@ class Decision:
     :param key: the requirement's id, or the tool call's.
     :param result: what came of the call, where it happened elsewhere.
     :param note: for the model, where it is refused.
+    :param values: arguments that a person gives, by name.
+    :param tool_values: the same as they stood in the call, where a client sends both; what is not as shown counts.
+    :param is_explicit: False where nothing but values came: as long as they are those that were shown, nobody has
+        decided.
     """
 
     key: str
     verdict: Verdict
     result: str | None = None
     note: str | None = None
+    values: JsonObject | None = None
+    tool_values: JsonObject | None = None
+    is_explicit: bool = True
 
     def as_json(self) -> JsonObject:
         """The decision as it is stored: without the key."""
-        return {"verdict": self.verdict.value, "result": self.result, "note": self.note}
+        stored: JsonObject = {"verdict": self.verdict.value, "result": self.result, "note": self.note}
+        return stored if not self.values else {**stored, "values": self.values}
+
+    @classmethod
+    def by_default(cls, requirement: Requirement) -> "Decision | None":
+        """What counts as decided where nobody decides in time; None: nothing does."""
+        if requirement.default_decision is None:
+            return None
+        if requirement.default_decision == "approve":
+            return cls(key=requirement.id, verdict=Verdict.RUN)
+        return cls(key=requirement.id, verdict=Verdict.REFUSED, note=NOBODY_DECIDED)
+
+
+NOBODY_DECIDED = "Nobody decided about the call in time, so it was not made."
+
+
+def said_of(decision: Decision, requirement: Requirement) -> Decision | None:
+    """The decision as one about this requirement: None where it says nothing yet."""
+    if requirement.kind is not RequirementKind.USER_INPUT:
+        return replace(decision, values=None, tool_values=None) if decision.is_explicit else None
+    shown = {found["name"]: found["value"] for found in requirement.fields or ()}
+    values: JsonObject = {}
+    for given in (decision.tool_values or {}, decision.values or {}):
+        values.update({name: value for name, value in given.items() if value != shown.get(name)})
+    if not decision.is_explicit and not values:
+        return None
+    values = values if decision.verdict is Verdict.RUN else {}
+    return replace(decision, values=values, tool_values=None, is_explicit=True)
+
+
+def problem_of(decision: Decision, requirement: Requirement) -> str | None:
+    """What is wrong with a decision about a requirement, in words; None: nothing is."""
+    kind, verdict = requirement.kind, decision.verdict
+    if kind is RequirementKind.UNKNOWN_OUTCOME or verdict is Verdict.REFUSED:
+        return None
+    name = requirement.tool.name
+    if kind is RequirementKind.EXTERNAL_EXECUTION:
+        if verdict is Verdict.HAPPENED:
+            return None
+        return f"{name} is executed outside of the server: send what came of it, or refuse it"
+    if verdict is Verdict.HAPPENED:
+        return f"{name} is made by the server: agree to it, or refuse it; it takes no result"
+    return None if kind is RequirementKind.CONFIRMATION else _input_problem(decision, requirement)
+
+
+def _input_problem(decision: Decision, requirement: Requirement) -> str | None:
+    import jsonschema_rs
+
+    values, known = decision.values or {}, {found["name"] for found in requirement.fields or ()}
+    if unknown := sorted(set(values) - known):
+        return f"{requirement.tool.name} has no field {', '.join(unknown)[:200]}; it has {', '.join(sorted(known))}"
+    given = {**requirement.tool.args, **values}
+    if missing := sorted(_required(requirement) - set(given)):
+        return f"{requirement.tool.name} needs a value for {', '.join(missing)}"
+    wrong = next(iter(jsonschema_rs.iter_errors(requirement.schema or {}, given)), None)
+    if wrong is None:
+        return None
+    return f"{'.'.join(str(part) for part in wrong.instance_path) or requirement.tool.name}: {wrong.message[:200]}"
+
+
+def _required(requirement: Requirement) -> set[str]:
+    return set((requirement.schema or {}).get("required", ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

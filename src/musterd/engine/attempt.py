@@ -4,6 +4,7 @@ The attempt is the border where every failure of a run becomes an end that a cli
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -171,6 +172,7 @@ class Attempt:
             past=StoredPast(resources.database, run),
             shown=shown_of(found.shown) if wanted.shown else Shown(),
             member_runs=options.get("fork", {}).get("members", {}),
+            asked=recovered.asked,
         )
         stored = {} if spec.overwrite_db_session_state else found.state
         initial = {**(spec.session_state or {}), **stored, **options.get("session_state", {})}
@@ -381,7 +383,7 @@ class Attempt:
         )
         pause = Pause(
             at=at,
-            expires_at=at + self._resources.settings.pause_seconds,
+            expires_at=self._expiry(how.requirements, at),
             session_id=run.session_id,
             output=output,
             messages=progress.messages,
@@ -391,6 +393,11 @@ class Attempt:
 
     def _budget_shown(self) -> JsonObject | None:
         return None if self._budgets is None else self._budgets.shown("")
+
+    def _expiry(self, requirements: Sequence[Requirement], at: float) -> float:
+        """When the first of these is decided by default, or the run ends without a decision."""
+        declared = [found.expires_at for found in requirements if found.expires_at is not None]
+        return min([at + self._resources.settings.pause_seconds, *declared])
 
     def _seconds(self, at: float) -> float:
         """How long the run has taken so far, from its first attempt on."""

@@ -9,7 +9,7 @@ from musterd.core.errors import ReplayDiverged
 from musterd.core.jsontypes import JsonObject
 from musterd.core.media import contents
 from musterd.core.records import Input, RunRow, StepKind, StepOutcome, StepRow, StepState
-from musterd.core.requirements import Requirement, RequirementKind, Verdict
+from musterd.core.requirements import ApprovalRow, Requirement, RequirementKind, Verdict
 from musterd.core.states import RunState
 from musterd.engine.outbox import Outbox
 from musterd.engine.post import Post
@@ -22,6 +22,8 @@ from musterd.team.steps import Intent, MemberEnd, MemberStart, ToolStep
 from musterd.team.stored_media import binaries
 
 CUT_OFF = "The call was cut off, and whether it took effect is not known. It was not made again."
+
+NOT_MADE = "A person refused the call. It was not made."
 
 
 class Journal:
@@ -109,10 +111,11 @@ class Journal:
                 self._outbox.member_started(self._member_record(start))
         for intent in intents:
             if self._earlier(intent.path, intent.kind, intent.fingerprint) is None:
-                step = self._open[intent.path] = self._step(
-                    intent.path, intent.kind, StepState.STARTED, intent.fingerprint, now
-                )
+                state = StepState.STARTED if intent.asks is None else StepState.WAITING
+                step = self._open[intent.path] = self._step(intent.path, intent.kind, state, intent.fingerprint, now)
                 self._outbox.record(step)
+                if intent.asks is not None:
+                    self._outbox.requirement_opened(intent.asks)
         faults.point("intending")
         await self._outbox.commit()
         faults.point("intended")
@@ -127,7 +130,13 @@ class Journal:
         stored = self._earlier(intent.path, intent.kind, intent.fingerprint)
         if stored is not None and stored.result is not None:
             return tool_step_of(stored, self._contents)
-        if stored is not None and not intent.is_retry_safe:  # it was cut off: nobody can say whether it happened
+        if stored is not None and stored.state is StepState.WAITING:
+            known = await self._agreed(intent, self._approvals[intent.path])
+            if known is not None:
+                return await self._record_tool(intent, known)
+        elif stored is None and intent.asks is not None:
+            raise Waits([intent.asks])
+        elif stored is not None and not intent.is_retry_safe:  # it was cut off: nobody can say whether it happened
             known = await self._known_outcome(intent, stored.started_at, require)
             if known is not None:
                 return await self._record_tool(intent, known)
@@ -181,7 +190,7 @@ class Journal:
         approval = self._approvals.pop(intent.path, None)
         if approval is not None and approval.decision is not None:
             self._outbox.decision_consumed(intent.path)
-            return await self._decided(intent, started_at, approval.decision)
+            return await self._decided(intent, started_at, approval.decision, CUT_OFF)
         if intent.on_unknown == "retry":
             return None
         if intent.on_unknown == "fail":
@@ -198,12 +207,22 @@ class Journal:
         await self._outbox.commit()
         raise Waits([requirement])
 
-    async def _decided(self, intent: Intent, started_at: float, decision: JsonObject) -> ToolStep | None:
+    async def _agreed(self, intent: Intent, approval: ApprovalRow) -> ToolStep | None:
+        """What came of a call that waited for a person, as that person says; None: make it.
+
+        :raises Waits: nobody has decided.
+        """
+        if approval.decision is None:
+            raise Waits([approval.requirement])
+        self._outbox.decision_consumed(intent.path)
+        return await self._decided(intent, clock.now(), approval.decision, NOT_MADE)
+
+    async def _decided(self, intent: Intent, started_at: float, decision: JsonObject, said: str) -> ToolStep | None:
         verdict = Verdict(decision["verdict"])
         if verdict is Verdict.HAPPENED:
             return _outcome(started_at, decision["result"] or "", is_error=False)
         if verdict is Verdict.REFUSED:
-            return _outcome(started_at, decision["note"] or CUT_OFF, is_error=True)
+            return _outcome(started_at, decision["note"] or said, is_error=True)
         now = clock.now()
         self._outbox.record(self._step(intent.path, intent.kind, StepState.STARTED, intent.fingerprint, now))
         await self._outbox.commit()
@@ -221,7 +240,8 @@ class Journal:
         """Say of the calls of a member that was stopped that nobody will see what came of them."""
         for below in [open_path for open_path in self._open if open_path.startswith(f"{path}/")]:
             step = self._open.pop(below)
-            state = StepState.UNKNOWN if step.kind is StepKind.TOOL else StepState.FAILED
+            was_made = step.kind is StepKind.TOOL and step.state is StepState.STARTED
+            state = StepState.UNKNOWN if was_made else StepState.FAILED
             self._outbox.record(replace(step, state=state))
 
     def first_token(self, at: float) -> None:

@@ -32,6 +32,7 @@ class Recovered:
     :param told: keys of the events that readers have; they are not told again.
     :param approvals: what waited for a person, by path; what was acted on already is left out.
     :param contents: of the media that steps refer to, by hash.
+    :param asked: the last that persons were asked, by path, whatever became of it.
     :param superseded: streams that were cut off: that run's text from that event on is void.
     :param heard: the messages that stored model calls saw, by the call's path.
     :param lost_characters: how much text each of them had, by the place of its step.
@@ -47,6 +48,7 @@ class Recovered:
     lost_characters: dict[str, int] = field(default_factory=dict)
     worked_seconds: float = 0.0
     contents: dict[str, bytes] = field(default_factory=dict)
+    asked: dict[str, ApprovalRow] = field(default_factory=dict)
 
     @property
     def call_ids(self) -> set[str]:
@@ -88,13 +90,19 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
         for voice, stream in cut_off.items()
     ]
     members = {run_id: row for run_id, row in tree.items() if row.parent_id is not None}
-    waiting = await approvals.of_root(tx, run.run_id)
-    open_ones = {row.requirement.path: row for row in waiting if row.state in ("pending", "decided")}
-    lost = {stream.place: stream.characters for stream in cut_off.values()}
-    seconds = worked_seconds(found, run.run_id)
-    heard = await _messages_seen(tx, run) if run.signals else {}
-    contents = await blobs.several(tx, {name for step in steps.values() for name in _references(step)})
-    return Recovered(steps, members, frozenset(told), open_ones, superseded, heard, lost, seconds, contents)
+    asked = {row.requirement.path: row for row in await approvals.of_root(tx, run.run_id)}
+    return Recovered(
+        steps=steps,
+        members=members,
+        told=frozenset(told),
+        approvals={path: row for path, row in asked.items() if row.state in ("pending", "decided")},
+        superseded=superseded,
+        heard=await _messages_seen(tx, run) if run.signals else {},
+        lost_characters={stream.place: stream.characters for stream in cut_off.values()},
+        worked_seconds=worked_seconds(found, run.run_id),
+        contents=await blobs.several(tx, {name for step in steps.values() for name in _references(step)}),
+        asked=asked,
+    )
 
 
 async def _messages_seen(tx: Tx, run: RunRow) -> dict[str, list[str]]:

@@ -104,7 +104,7 @@ class Upkeep:
 
     async def _expire(self, due: Due) -> None:
         if due.has_expired:
-            self._tell(await self._database.write(lambda tx: pauses.expire(tx, clock.now())))
+            self._moved(await self._database.write(lambda tx: pauses.expire(tx, clock.now())))
 
     async def _remove_buried(self, due: Due) -> None:
         for session_id in due.buried:

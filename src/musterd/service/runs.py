@@ -27,7 +27,7 @@ from musterd.store import acceptance, blobs, cancels, deletion, journal, request
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Tx
-from musterd.store.decisions import decide
+from musterd.store.decisions import Deciding, decide
 from musterd.store.requests import Request
 from musterd.team.world import digest
 
@@ -282,7 +282,8 @@ class RunService:
         """Take a person's decisions; a paused run goes on with the first of them.
 
         :raises NotFound: there is no such run that this caller may see.
-        :raises InvalidInput: a decision is about nothing that the run waits for.
+        :raises InvalidInput: a decision is about nothing that the run waits for, or not what it waits for.
+        :raises Forbidden: a call needs approval.
         :raises Conflict: it was decided otherwise already, or the key was used for another request.
         """
         found = await self.view(component, run_id, session_id, caller)
@@ -295,7 +296,7 @@ class RunService:
         async def work(tx: Tx) -> Decided:
             if asked is not None and (kept := await requests.same(tx, asked)):
                 return Decided(found.row, int(kept["answer"]), is_replay=True)
-            run = await decide(tx, run_id, decisions, by, now)
+            run = await decide(tx, run_id, decisions, Deciding(by=by, now=now))
             # Where nothing follows, the pause or the end is told once more.
             after = run.next_event - (2 if run.state.is_settled else 1)
             if asked is not None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from musterd.core import jsontext
 from musterd.specs.agent import Agent
 from musterd.specs.options import not_yet
+from musterd.specs.person_flags import ASKING
 from musterd.specs.places import wrong
 from musterd.specs.prompt_options import PromptOptions
 from musterd.specs.team import Team
@@ -19,8 +20,6 @@ from musterd.specs.tools import Tool
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
-
-_PERSON = ("requires_confirmation", "requires_user_input", "external_execution")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,20 +78,16 @@ def build(spec: Agent | Team, model: str | Model, members: tuple[Component, ...]
         members=members,
         depth=depth,
         definition_hash=_hash(spec, model, members, schema),
-        gaps=tuple(dict.fromkeys((*_gaps(spec, tools), *(gap for member in members for gap in member.gaps)))),
+        gaps=tuple(dict.fromkeys((*_gaps(spec), *(gap for member in members for gap in member.gaps)))),
         answer_schema=schema,
         message_schema=message_schema,
     )
 
 
-def _gaps(spec: Agent | Team, tools: tuple[Tool, ...]) -> Iterator[str]:
+def _gaps(spec: Agent | Team) -> Iterator[str]:
     label = spec.label[0].upper() + spec.label[1:]
     for used in not_yet(spec):
         yield f"{label} sets {used}, which is not supported yet."
-    for tool in tools:
-        for flag in _PERSON:
-            if getattr(tool, flag):
-                yield f"{label}: tool '{tool.name}' sets {flag}=True, which is not supported yet."
 
 
 def _schema(spec: Agent | Team, option: str) -> tuple[str, dict[str, Any]] | None:
@@ -150,7 +145,7 @@ def _hash(
             tool.name,
             tool.description,
             tool.parameters,
-            [getattr(tool, flag) for flag in _PERSON],
+            [getattr(tool, flag) for flag in ASKING],
             tool.retry_safe,
         ]
         for tool in spec.listed_tools

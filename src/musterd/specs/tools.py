@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from musterd.core.errors import MusterdError
 from musterd.core.jsontypes import JsonObject
 from musterd.specs.methods import MethodTool, is_method
+from musterd.specs.person_flags import check_person_flags
 from musterd.specs.places import Place, here, listed, nearest, of_code, wrong
 from musterd.specs.progress import progress_report
 from musterd.specs.signature import Signature, code_of, read_signature
@@ -78,6 +79,9 @@ class ToolOptions(TypedDict, total=False):
     requires_user_input: bool
     user_input_fields: Sequence[str]
     external_execution: bool
+    approval: Literal["required", "audit"] | None
+    decide_within_seconds: float | None
+    default_decision: Literal["approve", "reject"] | None
     retry_safe: bool
     timeout_seconds: float | None
     stop_after_tool_call: bool
@@ -98,8 +102,12 @@ class Tool:
     :param parameters: JSON schema of the arguments, as the model sees it.
     :param is_async: whether calling it gives an awaitable.
     :param requires_confirmation: a person must agree before each call.
-    :param requires_user_input: a person fills ``user_input_fields`` (none named: all) before each call.
+    :param requires_user_input: a person gives ``user_input_fields`` before each call: the model is not told of them.
+        None named: the model proposes what it can, and a person completes or corrects it.
     :param external_execution: the client does it and hands the result back.
+    :param approval: ``required``: decided through the inbox of approvals alone; ``audit``: shown there once decided.
+    :param decide_within_seconds: how long a person has; None: as long as a run may be paused.
+    :param default_decision: what counts as decided then; None: the run ends.
     :param retry_safe: may be called again, with the same key, when a crash left its outcome unknown.
     :param timeout_seconds: longest time of one call, in seconds; None: as long as the run may take.
     :param stop_after_tool_call: its result ends the run as the answer.
@@ -122,6 +130,9 @@ class Tool:
     requires_user_input: bool = False
     user_input_fields: tuple[str, ...] = ()
     external_execution: bool = False
+    approval: str | None = None
+    decide_within_seconds: float | None = None
+    default_decision: str | None = None
     retry_safe: bool = False
     timeout_seconds: float | None = None
     stop_after_tool_call: bool = False
@@ -148,23 +159,53 @@ class Tool:
         try:
             return self.signature.convert(args)
         except ValueError as error:
-            raise ToolArgumentsInvalid(self._correction(error)) from error
+            raise ToolArgumentsInvalid(self._correction(self.signature.problems(error))) from error
+
+    def validate_proposed(self, args: dict[str, Any]) -> None:
+        """Check the arguments of a call that a person completes: what that person is to give may be missing.
+
+        :raises ToolArgumentsInvalid: they do not fit; the message tells the model what to send instead.
+        """
+        found: dict[str, str | None] = {
+            name: None for name in args if name not in self.offered_parameters["properties"]
+        }
+        persons = self.user_input_fields or tuple(self.parameters["properties"])
+        try:
+            self.signature.convert(args)
+        except ValueError as error:
+            for at, what in self.signature.problems(error):
+                if at not in found and (at not in persons or at in args):
+                    found[at] = what
+        if found:
+            raise ToolArgumentsInvalid(self._correction(found.items()))
+
+    @functools.cached_property
+    def offered_parameters(self) -> dict[str, Any]:
+        """JSON schema of the arguments that the model gives: without those that a person does."""
+        if not self.requires_user_input:
+            return self.parameters
+        properties = self.parameters.get("properties", {})
+        kept = {name: schema for name, schema in properties.items() if name not in self.user_input_fields}
+        required = [name for name in self.parameters.get("required", ()) if name in kept and self.user_input_fields]
+        rest = {name: part for name, part in self.parameters.items() if name != "required"}
+        return {**rest, "properties": kept, **({"required": required} if required else {})}
 
     def bind(self, arguments: dict[str, Any], context: Any) -> Callable[[], Any]:
         """The call that is left to do, with what :meth:`validate` returned and the call's context."""
         args, kwargs = self.signature.arrange(arguments, context)
         return functools.partial(self.function, *args, **kwargs)
 
-    def _correction(self, error: ValueError) -> str:
-        known = list(self.parameters.get("properties", {}))
+    def _correction(self, found: Iterable[tuple[str, str | None]]) -> str:
+        offered = self.offered_parameters
+        known = list(offered.get("properties", {}))
         problems = []
-        for place, message in self.signature.problems(error):
+        for place, message in found:
             if message is None:
                 meant = nearest(place, known)
                 message = f"unknown argument (did you mean '{meant}'?)" if meant else "unknown argument"
             problems.append(f"{place}: {message}" if place else message)
         takes = listed(known) if known else "no arguments"
-        needs = self.parameters.get("required", [])
+        needs = offered.get("required", [])
         required = f" (required: {listed(needs)})" if needs else ""
         said = f"Wrong arguments for {self.name}. {'; '.join(problems)}. It takes {takes}{required}."
         return f"{said} Correct them and call again."
@@ -185,8 +226,12 @@ def tool(function: Any = None, /, **options: Any) -> Any:
     :param description: what the model is told; default: the docstring without its sections.
     :param requires_confirmation: a person must agree before each call.
     :param requires_user_input: a person fills the fields before each call.
-    :param user_input_fields: the parameters that a person fills; none named: all.
+    :param user_input_fields: the parameters that a person gives; none named: all, and the model may propose them.
     :param external_execution: the client executes it.
+    :param approval: "required": the call is decided through ``/approvals`` alone (with no other flag it is a
+        confirmation); "audit": the run's client decides, and the decision is recorded there.
+    :param decide_within_seconds: how long a person has to decide; default: as long as a run may be paused.
+    :param default_decision: "approve" or "reject": what counts as decided then; default: the run ends.
     :param retry_safe: may be called again when a crash left its outcome unknown.
     :param timeout_seconds: longest time of one call, in seconds.
     :param stop_after_tool_call: its result ends the run as the answer.
@@ -274,9 +319,7 @@ def _checked_flags(name: str, options: dict[str, Any], signature: Signature, pla
         if given not in signature.parameters.get("properties", {}):
             cure = f"name some of {listed(signature.parameters.get('properties', {}))}"
             raise wrong(place, f"tool '{name}': user_input_fields names '{given}', which is no parameter", cure)
-    asks = [flag for flag in ("requires_confirmation", "requires_user_input", "external_execution") if flags.get(flag)]
-    if len(asks) > 1:
-        raise wrong(place, f"tool '{name}' sets {listed(asks)}", "a call waits for one thing: keep one of them")
+    check_person_flags(name, flags, place)
     seconds = flags.get("timeout_seconds")
     if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
         raise wrong(place, f"tool '{name}': timeout_seconds is {seconds!r}", "give it seconds above 0")

@@ -8,11 +8,10 @@ from musterd.store.database import Row, Statement, Tx
 
 ADD = Statement(
     "approval_add",
-    """INSERT INTO approvals (id, root_id, run_id, path, kind, state, request, created_at, expires_at)
-       VALUES (:id, :root_id, :run_id, :path, :kind, 'pending', :request, :created_at, :expires_at)
-       ON CONFLICT (root_id, path) DO UPDATE SET id = excluded.id, state = 'pending', request = excluded.request,
-           decision = NULL,
-           created_at = excluded.created_at, decided_at = NULL, consumed_at = NULL, expires_at = excluded.expires_at""",
+    """INSERT INTO approvals (id, root_id, run_id, path, kind, state, approval_type, request, created_at, expires_at,
+                              default_decision)
+       VALUES (:id, :root_id, :run_id, :path, :kind, 'pending', :approval_type, :request, :created_at, :expires_at,
+               :default_decision)""",
 )
 OF_ROOT = Statement(
     "approvals_of_root",
@@ -20,14 +19,21 @@ OF_ROOT = Statement(
 )
 CONSUME = Statement(
     "approval_consume",
-    "UPDATE approvals SET state = 'consumed', consumed_at = :now WHERE root_id = :root AND path = :path",
+    """UPDATE approvals SET state = 'consumed', consumed_at = :now
+       WHERE root_id = :root AND path = :path AND state = 'decided'""",
 )
 CLOSE = Statement(
-    "approvals_close", "UPDATE approvals SET state = 'closed' WHERE root_id = :root AND state IN ('pending', 'decided')"
+    "approvals_close",
+    """UPDATE approvals SET state = 'closed', status = CASE WHEN status = 'pending' THEN :status ELSE status END
+       WHERE root_id = :root AND state IN ('pending', 'decided')""",
 )
+CLOSE_STEPS = Statement(  # they were never begun, and never will be
+    "steps_close_waiting", "UPDATE journal SET state = 'failed' WHERE root_id = :root AND state = 'waiting'"
+)
+CANCELLED, EXPIRED = "cancelled", "expired"
 
 
-async def add(tx: Tx, root_id: str, requirement: Requirement, expires_at: float | None) -> None:
+async def add(tx: Tx, root_id: str, requirement: Requirement) -> None:
     """Open a requirement."""
     await tx.run(
         ADD,
@@ -37,15 +43,26 @@ async def add(tx: Tx, root_id: str, requirement: Requirement, expires_at: float 
             "run_id": requirement.run_id,
             "path": requirement.path,
             "kind": requirement.kind.value,
+            "approval_type": requirement.approval_type,
             "request": jsontext.dumps(requirement.as_json()),
             "created_at": requirement.created_at,
-            "expires_at": expires_at,
+            "expires_at": requirement.expires_at,
+            "default_decision": requirement.default_decision,
         },
     )
 
 
+async def close(tx: Tx, root_id: str, status: str = CANCELLED) -> None:
+    """Close what a run that ends has left open.
+
+    :param status: what becomes of what nobody decided.
+    """
+    if await tx.run(CLOSE, {"root": root_id, "status": status}):
+        await tx.run(CLOSE_STEPS, {"root": root_id})
+
+
 async def of_root(tx: Tx, root_id: str) -> list[ApprovalRow]:
-    """The requirements of a run tree, open and decided ones, in order."""
+    """All requirements of a run tree, in order: what was asked last about a call comes last."""
     return [_approval(row) for row in await tx.all(OF_ROOT, {"root_id": root_id})]
 
 

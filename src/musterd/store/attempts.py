@@ -247,7 +247,7 @@ async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
     # A member that is still open ends as its root does; one that ended before keeps its end.
     member_state = RunState.CANCELLED if end.state is not RunState.ERROR else RunState.ERROR
     await tx.run(CLOSE_MEMBERS, {"root": lease.root_id, "state": member_state.value, "now": end.at})
-    await tx.run(approvals.CLOSE, {"root": lease.root_id})
+    await approvals.close(tx, lease.root_id)
     if end.state is not RunState.COMPLETED:
         await tx.run(CLOSE_STEPS, {"root": lease.root_id})
     await outputs.put(tx, lease.root_id, end.output, end.messages)
@@ -280,7 +280,7 @@ async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
     for step in batch.steps:
         await tx.run(PUT_STEP, _step_params(step))
     for requirement in batch.opened:
-        await approvals.add(tx, lease.root_id, requirement, None)
+        await approvals.add(tx, lease.root_id, requirement)
     for path in batch.consumed:
         await tx.run(approvals.CONSUME, {"root": lease.root_id, "path": path, "now": clock.now()})
     for message_id, path in batch.taken:

@@ -73,7 +73,7 @@ async def end(tx: Tx, run: RunRow, by: str, now: float) -> Cancelled:
     if run.state is RunState.RUNNING:
         await _close_steps(tx, run.run_id)
     await tx.run(attempts.CLOSE_MEMBERS, {"root": run.run_id, "state": RunState.CANCELLED.value, "now": now})
-    await tx.run(approvals.CLOSE, {"root": run.run_id})
+    await approvals.close(tx, run.run_id)
     promoted = await attempts.promote(tx, run.lane) if run.holder is not None and run.lane is not None else None
     run.state, run.ended_at, run.holder, run.next_event = RunState.CANCELLED, now, None, index + 1
     return Cancelled(run, promoted, (index, event))

@@ -1,11 +1,12 @@
 """Decisions about what runs wait for: taken while a run is at work or paused, acted on by its next attempt."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from musterd.core import jsontext
-from musterd.core.errors import Conflict, InvalidInput, NotFound
+from musterd.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from musterd.core.records import RunRow
-from musterd.core.requirements import ApprovalRow, Decision
+from musterd.core.requirements import ApprovalRow, Decision, Verdict, problem_of, said_of
 from musterd.core.states import RunState
 from musterd.store import acceptance, approvals, cancels, lanes, sessions
 from musterd.store.database import Statement, Tx
@@ -13,7 +14,8 @@ from musterd.store.rows import run_row
 
 DECIDE = Statement(
     "approval_decide",
-    """UPDATE approvals SET state = 'decided', decision = :decision, decided_by = :by, decided_at = :now
+    """UPDATE approvals SET state = 'decided', status = :status, decision = :decision, decided_by = :by,
+                            decided_at = :now, resolution_data = :data
        WHERE id = :id AND state = 'pending'""",
 )
 CONTINUE = Statement(
@@ -22,28 +24,69 @@ CONTINUE = Statement(
        WHERE run_id = :run_id AND state = 'paused'""",
 )
 ALREADY = "run is already continued"
+EXPIRY = "expiry"
+"""Who decides, where nobody does in time."""
 
 
-async def decide(tx: Tx, root_id: str, decisions: Sequence[Decision], by: str, now: float) -> RunRow:
+NEEDS_APPROVAL = "needs approval: it is decided at POST /approvals/{id}/resolve"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deciding:
+    """Who decides, when, and where from.
+
+    :param in_inbox: through the inbox of approvals, else as the run's own client.
+    :param data: what the inbox was told with the decision, as JSON text.
+    """
+
+    by: str
+    now: float
+    in_inbox: bool = False
+    data: str | None = None
+
+
+async def decide(tx: Tx, root_id: str, decisions: Sequence[Decision], how: Deciding) -> RunRow:
     """Take decisions about a run's requirements; a paused run goes on when one of them is still to be acted on.
 
     :raises NotFound: there is no such run.
-    :raises InvalidInput: a decision is about nothing that the run waits for.
+    :raises InvalidInput: a decision is about nothing that the run waits for, or not what it waits for.
+    :raises Forbidden: a call needs approval, and this is not the inbox of approvals.
     :raises Conflict: it was decided otherwise already, or the run has ended.
     """
     run = await _locked(tx, root_id)
     rows = await approvals.of_root(tx, root_id)
     if run.state is not RunState.PAUSED and not (rows and decisions):
         raise Conflict(ALREADY)
-    if run.component_kind == "agent" and not decisions:
+    known = [(_known(rows, decision), decision) for decision in decisions]
+    about = [(row, said) for row, decision in known if (said := said_of(decision, row.requirement)) is not None]
+    if run.component_kind == "agent" and not about:
         raise InvalidInput.at(("body", "tools"), "missing", "No tool that the run waits for has a decision")
-    for decision in decisions:
-        await _decide_one(tx, run, rows, decision, by, now)
+    for row, said in about:
+        await _decide_one(tx, run, row, said, how)
     if run.state is RunState.PAUSED:
         fresh = await approvals.of_root(tx, root_id)
         if any(row.state == "decided" for row in fresh):
             await _continue(tx, run)
     return run
+
+
+async def by_default(tx: Tx, run: RunRow, now: float) -> bool:
+    """Take the declared decisions about what a paused run has waited too long for, and let it go on.
+
+    The caller holds the run and its session. False: something has none, so the run cannot.
+    """
+    pending = [row.requirement for row in await approvals.of_root(tx, run.run_id) if row.state == "pending"]
+    due = [found for found in pending if found.expires_at is not None and found.expires_at <= now]
+    decisions = [
+        (found, Decision.by_default(found)) for found in due or [found for found in pending if not found.expires_at]
+    ]
+    if not decisions or any(decision is None for _, decision in decisions):
+        return False
+    for found, decision in decisions:
+        if decision is not None:
+            await _store(tx, found.id, decision, Deciding(by=EXPIRY, now=now))
+    await _continue(tx, run)
+    return True
 
 
 async def _locked(tx: Tx, root_id: str) -> RunRow:
@@ -58,22 +101,34 @@ async def _locked(tx: Tx, root_id: str) -> RunRow:
     return run_row(locked)
 
 
-async def _decide_one(
-    tx: Tx, run: RunRow, rows: Sequence[ApprovalRow], decision: Decision, by: str, now: float
-) -> None:
-    known = next((row for row in rows if decision.key in (row.requirement.id, row.requirement.tool.id)), None)
-    if known is None:
-        problem = f"The run does not wait for {decision.key[:100]}"
-        raise InvalidInput.at(("body", "requirements"), "unknown_requirement", problem)
-    wanted = decision.as_json()
+def _known(rows: Sequence[ApprovalRow], decision: Decision) -> ApprovalRow:
+    """What the decision is about: the last that was asked under this name."""
+    for row in reversed(rows):
+        if decision.key in (row.requirement.id, row.requirement.tool.id):
+            return row
+    problem = f"The run does not wait for {decision.key[:100]}"
+    raise InvalidInput.at(("body", "requirements"), "unknown_requirement", problem)
+
+
+async def _decide_one(tx: Tx, run: RunRow, known: ApprovalRow, decision: Decision, how: Deciding) -> None:
     if known.decision is not None:
-        if known.decision != wanted:
+        if known.decision != decision.as_json():
             raise Conflict(ALREADY)
         return
-    if known.state != "pending" or run.state not in (RunState.PAUSED, RunState.RUNNING):
+    if known.state != "pending" or run.state.is_final:
         raise Conflict(ALREADY)
-    params = {"id": known.requirement.id, "decision": jsontext.canonical(wanted), "by": by, "now": now}
-    await tx.run(DECIDE, params)
+    requirement = known.requirement
+    if requirement.approval_type == "required" and not how.in_inbox:
+        raise Forbidden(f"{requirement.tool.name} {NEEDS_APPROVAL.format(id=requirement.id)}")
+    if problem := problem_of(decision, requirement):
+        raise InvalidInput.at(("body", "requirements"), "decision", problem)
+    await _store(tx, requirement.id, decision, how)
+
+
+async def _store(tx: Tx, approval_id: str, decision: Decision, how: Deciding) -> None:
+    status = "rejected" if decision.verdict is Verdict.REFUSED else "approved"
+    stored = {"status": status, "decision": jsontext.canonical(decision.as_json()), "data": how.data}
+    await tx.run(DECIDE, {"id": approval_id, **stored, "by": how.by, "now": how.now})
 
 
 async def _continue(tx: Tx, run: RunRow) -> None:

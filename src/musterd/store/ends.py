@@ -8,6 +8,8 @@ from musterd.store import approvals, attempts, outputs
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Statement, Tx
 
+EXPIRED = "expired"
+"""The code of a run that nobody decided about in time."""
 END = Statement(
     "run_end_in_error",
     """UPDATE runs SET state = 'error', holder = NULL, worker = NULL, ended_at = :now, error_code = :code,
@@ -31,7 +33,7 @@ async def fail(tx: Tx, run: RunRow, error: RunFailed, now: float) -> Cancelled:
     await attempts.add_events(tx, run.run_id, index, [event])
     await tx.run(attempts.CLOSE_STEPS, {"root": run.run_id})
     await tx.run(attempts.CLOSE_MEMBERS, {"root": run.run_id, "state": RunState.ERROR.value, "now": now})
-    await tx.run(approvals.CLOSE, {"root": run.run_id})
+    await approvals.close(tx, run.run_id, approvals.EXPIRED if error.code == EXPIRED else approvals.CANCELLED)
     promoted = await attempts.promote(tx, run.lane) if run.holder is not None and run.lane is not None else None
     run.state, run.ended_at, run.holder, run.worker = RunState.ERROR, now, None, None
     run.next_event, run.error_code = index + 1, error.code

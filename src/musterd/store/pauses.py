@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from musterd.core.errors import LeaseLost, RunFailed
 from musterd.core.records import Output
 from musterd.core.states import RunState
-from musterd.store import attempts, cancels, ends, outputs, sessions
+from musterd.store import attempts, cancels, decisions, ends, outputs, sessions
 from musterd.store.attempts import Batch, Lease, NotSo, Settled
-from musterd.store.cancels import Cancelled
 from musterd.store.database import Statement, Tx
+from musterd.store.schedule import Moved
 
 PAUSE = Statement(
     "attempt_pause",
@@ -85,14 +85,18 @@ async def pause(tx: Tx, lease: Lease, batch: Batch, how: Pause) -> Settled:
     return Settled(first_index, promoted, session is not None and session.deleted_at is not None)
 
 
-async def expire(tx: Tx, now: float, limit: int = LIMIT) -> list[Cancelled]:
-    """End paused runs that nobody decided about in time."""
-    done = []
+async def expire(tx: Tx, now: float, limit: int = LIMIT) -> Moved:
+    """Let paused runs that waited too long go on as was declared for that; end those for which nothing was."""
+    moved = Moved()
     for row in await tx.all(EXPIRED, {"now": now, "limit": limit}):
         run = await cancels.lock(tx, row["run_id"])
         if run is None or run.state is not RunState.PAUSED:
             continue
         held = await tx.one(EXPIRES_AT, {"run_id": run.run_id})
-        if held is not None and held["expires_at"] is not None and held["expires_at"] <= now:
-            done.append(await ends.fail(tx, run, RunFailed(NOBODY_DECIDED, "expired"), now))
-    return done
+        if held is None or held["expires_at"] is None or held["expires_at"] > now:
+            continue
+        if await decisions.by_default(tx, run, now):
+            moved.joined.append(run)
+        else:
+            moved.told.append(await ends.fail(tx, run, RunFailed(NOBODY_DECIDED, ends.EXPIRED), now))
+    return moved

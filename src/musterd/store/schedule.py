@@ -47,7 +47,7 @@ BUSY = "busy"
 class Moved:
     """What upkeep moved.
 
-    :param joined: runs that joined their line, as they stand now.
+    :param joined: runs that joined their line, or came back to it, as they stand now.
     :param told: what the engine must tell of other runs: ended, or to be cancelled.
     """
 

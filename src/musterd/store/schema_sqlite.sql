@@ -153,7 +153,7 @@ CREATE TABLE approvals (
 	decided_at DOUBLE,
 	consumed_at DOUBLE,
 	expires_at DOUBLE,
-	default_decision TEXT,
+	default_decision TEXT, status TEXT DEFAULT 'pending' NOT NULL, approval_type TEXT, resolution_data TEXT,
 	PRIMARY KEY (id)
 )
  WITHOUT ROWID;
@@ -202,10 +202,12 @@ CREATE INDEX runs_deadline ON runs (deadline_at) WHERE state IN ('scheduled', 'q
 
 CREATE INDEX requests_run ON requests (run_id);
 
-CREATE UNIQUE INDEX approvals_root ON approvals (root_id, path);
+CREATE INDEX approvals_root ON approvals (root_id, path);
 
-CREATE INDEX approvals_open ON approvals (state, created_at);
+CREATE INDEX approvals_inbox ON approvals (status, created_at, id);
+
+CREATE INDEX approvals_created ON approvals (created_at, id);
 
 CREATE INDEX run_messages_root ON run_messages (root_id, created_at);
 
-INSERT INTO alembic_version VALUES ('0002');
+INSERT INTO alembic_version VALUES ('0003');

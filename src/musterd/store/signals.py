@@ -29,8 +29,8 @@ FLAGGED = Statement(
 )
 CLOSE_APPROVALS = Statement(
     "member_approvals_close",
-    """UPDATE approvals SET state = 'closed' WHERE root_id = :root AND state IN ('pending', 'decided')
-       AND (path = :path OR path LIKE :below)""",
+    """UPDATE approvals SET state = 'closed', status = CASE WHEN status = 'pending' THEN 'cancelled' ELSE status END
+       WHERE root_id = :root AND state IN ('pending', 'decided') AND (path = :path OR path LIKE :below)""",
 )
 RESUME = Statement(
     "run_resume",

@@ -25,7 +25,7 @@ from musterd.team.world import digest
 def tools_of(component: Component) -> tuple[ToolDefinition, ...]:
     """The tools that a component's model is offered; a leader's last ones delegate."""
     declared = [
-        ToolDefinition(name=tool.name, description=tool.description, parameters_json_schema=tool.parameters)
+        ToolDefinition(name=tool.name, description=tool.description, parameters_json_schema=tool.offered_parameters)
         for tool in (*component.tools, *own_tools(component).values())
     ]
     runs = task_run_tools() if is_in_tasks_mode(component) else []

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from musterd.core.errors import MusterdError
 from musterd.core.records import ComponentKind
-from musterd.core.requirements import Requirement
+from musterd.core.requirements import Requirement, RequirementKind
 
 
 class Waits(MusterdError):
@@ -21,12 +21,16 @@ class Waits(MusterdError):
 def pause_text(kind: ComponentKind, requirements: Sequence[Requirement]) -> str:
     """What is needed, in words, for whoever reads the paused run of a team or an agent."""
     lines = [
-        f"- {'team' if found.component_kind == 'team' else found.component_name}: {found.tool.name} {_need(found)}"
+        f"- {'team' if found.component_kind == 'team' else found.component_name}: {found.tool.name} {_NEEDS[found.kind]}"
         for found in requirements
     ]
     paused = "Team run paused" if kind == "team" else "Run paused"
     return "\n".join([f"{paused}. The following require input:", *lines])
 
 
-def _need(requirement: Requirement) -> str:
-    return "was cut off: say whether it happened"
+_NEEDS = {
+    RequirementKind.UNKNOWN_OUTCOME: "was cut off: say whether it happened",
+    RequirementKind.CONFIRMATION: "requires confirmation",
+    RequirementKind.USER_INPUT: "requires user input",
+    RequirementKind.EXTERNAL_EXECUTION: "requires external execution",
+}

@@ -10,6 +10,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind, ToolCall
 from musterd.specs import Component, Tool, ToolArgumentsInvalid
 from musterd.team.assignment import Assignment
+from musterd.team.consent import first_asked, may_begin, take_in, waits_still
 from musterd.team.delegation import Delegations, Refused, delegations_of, is_delegation
 from musterd.team.offer import tool_digests, tool_of, tools_of
 from musterd.team.run_tools import NONE as NO_RUN_TOOLS
@@ -23,7 +24,7 @@ class Planned:
     """A tool call of the model, looked up and checked.
 
     Where neither tool nor delegations are there, ``refusal`` says why it is not made, in words that the model can
-    act on.
+    act on. One that ``waits`` is not begun before a person decides.
     """
 
     call: ToolCall
@@ -32,6 +33,7 @@ class Planned:
     tool: Tool | None = None
     delegations: Delegations | None = None
     refusal: str | None = None
+    waits: bool = False
 
 
 class Planner:
@@ -99,9 +101,27 @@ class Planner:
         plan.tool = tool
         plan.call.stops_run = tool.stop_after_tool_call
         try:
-            plan.arguments = tool.validate(plan.arguments)
+            plan.arguments = self._checked(plan, tool)
         except ToolArgumentsInvalid as error:
             raise Refused(error.message) from error
+
+    def _checked(self, plan: Planned, tool: Tool) -> JsonObject:
+        """The arguments as the function takes them, once nobody is to be asked any more about the call."""
+        path, call = plan.intent.path, plan.call
+        arguments = call.args
+        if tool.requires_user_input:
+            tool.validate_proposed(call.args)
+        else:
+            arguments = tool.validate(call.args)
+        row = self._world.asked.get(path)
+        asks = first_asked(self._world, self._run, call, path, tool) if row is None else None
+        if asks is not None:
+            plan.intent = replace(plan.intent, asks=asks)
+        plan.waits = waits_still(row, asks)
+        if row is None:
+            return arguments
+        take_in(call, row)
+        return tool.validate(call.args) if may_begin(row) else arguments
 
     def _plan_delegation(self, plan: Planned) -> None:
         run, name, path = self._run, plan.call.name, plan.intent.path

@@ -28,6 +28,7 @@ class Intent:
     :param is_retry_safe: whether it may be made again when nobody can say whether it happened.
     :param on_unknown: what is done then where it may not: pause, retry or fail.
     :param is_stoppable: whether it ends when it is cancelled; a plain function goes on in its thread.
+    :param asks: what a person is asked before it happens; None: nobody is.
     """
 
     path: str
@@ -37,6 +38,7 @@ class Intent:
     is_retry_safe: bool = False
     on_unknown: str = "pause"
     is_stoppable: bool = True
+    asks: Requirement | None = None
 
     def leaves_open(self, state: StepState) -> bool:
         """Whether a call that ended so is a question: nobody can say whether it happened, and it matters."""
@@ -136,7 +138,7 @@ class Steps(Protocol):
         ...
 
     async def intend(self, intents: Sequence[Intent], members: Sequence[MemberStart]) -> None:
-        """Commit what is recorded so far, and with it that these tool calls and members' runs begin."""
+        """Commit what is recorded so far, and with it that these tool calls and members' runs begin, or wait."""
 
     async def tool(
         self,

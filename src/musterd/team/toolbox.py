@@ -20,6 +20,7 @@ from musterd.specs import Component, Team
 from musterd.team import state, thoughts
 from musterd.team.answers import AnswerForm, wanted_form
 from musterd.team.assignment import Assignment, Progress
+from musterd.team.consent import requirement_about
 from musterd.team.delegation import Delegated, Delegations
 from musterd.team.finishing import has_output_model
 from musterd.team.functions import call_function
@@ -59,7 +60,8 @@ class Toolbox:
         planned = [self.planner.plan(turn, number, part) for number, part in enumerate(parts)]
         for plan in planned:
             self._progress.output.tools.append(plan.call)
-            self._tell(EventKind.TOOL_CALL_STARTED, plan)
+            if not plan.waits:
+                self._tell(EventKind.TOOL_CALL_STARTED, plan)
         starting = [(plan, one) for plan in planned if plan.delegations is not None for one in plan.delegations.runs]
         is_heard = len(starting) == 1 and starting[0][0].call.stops_run and not has_output_model(self._run.component)
         self._voice = self._run.voice if is_heard else None
@@ -115,18 +117,7 @@ class Toolbox:
         return member_plan(plan, one.member, one.path, one.task)
 
     def _requirement(self, plan: Planned, kind: RequirementKind) -> Requirement:
-        component = self._run.component
-        return Requirement(
-            id=clock.derived_id(self._world.salt, f"{plan.intent.path}/{kind.value}"),
-            kind=kind,
-            path=plan.intent.path,
-            tool=plan.call,
-            run_id=self._run.run_id,
-            component_kind=component.kind,
-            component_id=component.id,
-            component_name=component.name,
-            created_at=clock.now(),
-        )
+        return requirement_about(self._world, self._run, plan.call, plan.intent.path, kind)
 
     # --- making a call ----------------------------------------------------------------------------
 

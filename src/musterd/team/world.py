@@ -12,6 +12,7 @@ from musterd.core import clock, jsontext
 from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
+from musterd.core.requirements import ApprovalRow
 from musterd.core.settings import Settings
 from musterd.models.call import ModelCaller
 from musterd.models.names import ModelInfo
@@ -49,6 +50,7 @@ class World:
     :param dependencies: values for tools, of the request; a component's own stand below them.
     :param past: what tools and summaries look up of earlier runs.
     :param shown: what members are shown of earlier runs.
+    :param asked: what persons were asked about tool calls, by path, and decided where they did.
     """
 
     root_id: str
@@ -68,6 +70,7 @@ class World:
     past: Past = field(default_factory=NoPast)
     shown: Shown = field(default_factory=Shown)
     member_runs: Mapping[str, str] = field(default_factory=dict)
+    asked: Mapping[str, ApprovalRow] = field(default_factory=dict)
 
     def tell(self, kind: EventKind, run_id: str, data: JsonObject | None = None, place: str = "") -> None:
         """Emit an event that happened now, at the step ``place``."""

@@ -1,15 +1,18 @@
 """What a run waits for, as Agno shows it; and what a client sends back, as decisions.
 
-A confirmation may come as ``confirmation`` or as ``tool_execution.confirmed``, or both; what happened elsewhere comes
-as ``external_execution_result`` or as the tool's ``result``.
+A confirmation may come as ``confirmation`` or as ``tool_execution.confirmed``, or both; a person's input as values in
+``user_input_schema``, of the requirement or its tool; what happened elsewhere as ``external_execution_result`` or as
+the tool's ``result``.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from musterd.core import jsontext
 from musterd.core.errors import BadRequest, InvalidInput
+from musterd.core.records import ToolCall
 from musterd.core.requirements import Decision, Requirement, Verdict
 from musterd.wire.tools import tool_object
 
@@ -23,9 +26,13 @@ def requirement_object(stored: Mapping[str, Any], of_run: str) -> dict[str, Any]
     value: dict[str, Any] = {
         "id": requirement.id,
         "created_at": datetime.fromtimestamp(requirement.created_at, UTC).isoformat(),
-        "tool_execution": {**tool_object(requirement.tool), "requires_confirmation": True},
+        "tool_execution": tool_object(_as_asked(requirement)),
         "kind": requirement.kind.value,
     }
+    if requirement.fields is not None:
+        value["user_input_schema"] = requirement.fields
+    if requirement.expires_at is not None:
+        value["expires_at"] = requirement.expires_at
     if requirement.started_at is not None:
         value["started_at"] = requirement.started_at
     if requirement.run_id != of_run:
@@ -33,6 +40,13 @@ def requirement_object(stored: Mapping[str, Any], of_run: str) -> dict[str, Any]
         value["member_agent_name"] = requirement.component_name
         value["member_run_id"] = requirement.run_id
     return value
+
+
+def _as_asked(requirement: Requirement) -> ToolCall:
+    """The call as this requirement asks about it: not as an earlier one did."""
+    asked: dict[str, Any] = {"kind": requirement.kind.value, "approval_id": requirement.id}
+    given = {"fields": requirement.fields, "approval_type": requirement.approval_type}
+    return replace(requirement.tool, asked={**asked, **given})
 
 
 def requirement_objects(stored: Iterable[Mapping[str, Any]], of_run: str) -> list[dict[str, Any]]:
@@ -88,10 +102,26 @@ def _decision(item: Mapping[str, Any], field: str) -> Decision | None:
     confirmed = item.get("confirmation")
     confirmed = tool.get("confirmed") if confirmed is None else confirmed
     note = item.get("confirmation_note") or tool.get("confirmation_note")
+    values = _values(item, field) if field == "requirements" else None
+    tool_values = _values(tool, field)
     if confirmed is None:
-        return None
+        is_answered = tool.get("answered") is True
+        if not is_answered and not values and not tool_values:
+            return None
+        return Decision(key=key, verdict=Verdict.RUN, values=values, tool_values=tool_values, is_explicit=is_answered)
     if not isinstance(confirmed, bool) or not (note is None or isinstance(note, str)):
         raise InvalidInput.at(("body", field), "bool_type", "A confirmation is true or false, its note a text")
     if confirmed:
-        return Decision(key=key, verdict=Verdict.RUN)
+        return Decision(key=key, verdict=Verdict.RUN, values=values, tool_values=tool_values)
     return Decision(key=key, verdict=Verdict.REFUSED, note=note)
+
+
+def _values(item: Mapping[str, Any], field: str) -> dict[str, Any] | None:
+    """The values in the schema of a person's input."""
+    schema = item.get("user_input_schema")
+    if not schema:
+        return None
+    if not isinstance(schema, list) or not all(isinstance(one, dict) and one.get("name") for one in schema):
+        problem = "A user_input_schema is a list of objects with name and value"
+        raise InvalidInput.at(("body", field), "list_type", problem)
+    return {str(one["name"]): one.get("value") for one in schema}

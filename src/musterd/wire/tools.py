@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ToolCall
+from musterd.core.requirements import RequirementKind, Verdict
 
 UNDECIDED: dict[str, None] = dict.fromkeys(
     (
@@ -43,8 +45,25 @@ def tool_object(call: ToolCall) -> dict[str, Any]:
         "child_run_id": call.child_run_id,
         "stop_after_tool_call": call.stops_run,
         "created_at": int(call.created_at),
-        **UNDECIDED,
+        **(UNDECIDED if call.asked is None else asked_object(call.asked)),
     }
+
+
+def asked_object(asked: JsonObject) -> dict[str, Any]:
+    """What a person was asked about a call, and said, in the tool object's keys."""
+    kind, verdict = asked["kind"], asked.get("verdict")
+    value: dict[str, Any] = {**UNDECIDED}
+    if kind == RequirementKind.USER_INPUT:
+        value["requires_user_input"], value["user_input_schema"] = True, asked.get("fields")
+        value["answered"] = None if verdict is None else verdict != Verdict.REFUSED
+    elif kind == RequirementKind.EXTERNAL_EXECUTION:
+        value["external_execution_required"] = True
+    else:
+        value["requires_confirmation"] = True
+    if verdict is not None and (kind == RequirementKind.CONFIRMATION or verdict == Verdict.REFUSED):
+        value["confirmed"], value["confirmation_note"] = verdict == Verdict.RUN, asked.get("note")
+    value["approval_type"], value["approval_id"] = asked.get("approval_type"), asked.get("approval_id")
+    return value
 
 
 def tool_line(call: ToolCall) -> str:

@@ -1,14 +1,14 @@
 """Words to a run at work: messages for its agents, members' runs that are to stop.
 
-Revision ID: 0002
-Revises: 0001
+Revision ID: 0003
+Revises: 0002
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 
@@ -34,4 +34,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Messages are not given up."""
-    raise NotImplementedError("the second revision cannot be undone")
+    raise NotImplementedError("the third revision cannot be undone")

@@ -1,0 +1,119 @@
+"""Tool calls that wait for a person before they are made: what is asked, and what was said."""
+
+from dataclasses import replace
+
+from musterd.core import clock
+from musterd.core.jsontypes import JsonObject
+from musterd.core.records import ToolCall
+from musterd.core.requirements import ApprovalRow, Requirement, RequirementKind, Verdict
+from musterd.specs import Tool
+from musterd.team.assignment import Assignment
+from musterd.team.world import World
+
+_TYPES = {
+    "string": "str",
+    "integer": "int",
+    "number": "float",
+    "boolean": "bool",
+    "array": "list",
+    "object": "dict",
+}
+
+
+def asked_by(tool: Tool) -> RequirementKind | None:
+    """What a person is asked before each call of the tool; None: nothing."""
+    if tool.requires_confirmation:
+        return RequirementKind.CONFIRMATION
+    if tool.requires_user_input:
+        return RequirementKind.USER_INPUT
+    return RequirementKind.EXTERNAL_EXECUTION if tool.external_execution else None
+
+
+def requirement_about(world: World, run: Assignment, call: ToolCall, path: str, kind: RequirementKind) -> Requirement:
+    """What a person is asked about a call.
+
+    :param path: the call's place in the tree.
+    """
+    component = run.component
+    return Requirement(
+        id=clock.derived_id(world.salt, f"{path}/{kind.value}"),
+        kind=kind,
+        path=path,
+        tool=call,
+        run_id=run.run_id,
+        component_kind=component.kind,
+        component_id=component.id,
+        component_name=component.name,
+        created_at=clock.now(),
+    )
+
+
+def first_asked(world: World, run: Assignment, call: ToolCall, path: str, tool: Tool) -> Requirement | None:
+    """What a person is asked before the call is made, noted in the call; None: nothing."""
+    kind = asked_by(tool)
+    if kind is None:
+        return None
+    found = requirement_about(world, run, call, path, kind)
+    fields = _fields(tool, call.args) if kind is RequirementKind.USER_INPUT else None
+    within = tool.decide_within_seconds
+    call.asked = {"kind": kind.value, "approval_id": found.id}
+    if tool.approval is not None:
+        call.asked["approval_type"] = tool.approval
+    if fields is not None:
+        call.asked["fields"] = fields
+    return replace(
+        found,
+        fields=fields,
+        schema=None if fields is None else tool.parameters,
+        approval_type=tool.approval,
+        expires_at=None if within is None else found.created_at + within,
+        default_decision=tool.default_decision,
+    )
+
+
+def take_in(call: ToolCall, row: ApprovalRow) -> None:
+    """Bring a call to what a person made of it: with the arguments and the words of the decision."""
+    call.args = {**call.args, **row.requirement.tool.args}
+    call.asked = row.requirement.tool.asked
+    decision = row.decision
+    if decision is None or row.requirement.kind is RequirementKind.UNKNOWN_OUTCOME:
+        return
+    values = decision.get("values") or {}
+    call.args = {**call.args, **values}
+    said: JsonObject = {"verdict": decision["verdict"], "note": decision["note"]}
+    if fields := (call.asked or {}).get("fields"):
+        said["fields"] = [{**found, "value": values.get(found["name"], found["value"])} for found in fields]
+    call.asked = {**(call.asked or {}), **said}
+
+
+def waits_still(row: ApprovalRow | None, asks: Requirement | None) -> bool:
+    """Whether a call is not begun before somebody decides."""
+    if row is None:
+        return asks is not None
+    return row.decision is None and row.requirement.kind is not RequirementKind.UNKNOWN_OUTCOME
+
+
+def may_begin(row: ApprovalRow) -> bool:
+    """Whether the call may have been made, or is to be: with whatever arguments a person gave."""
+    if row.requirement.kind is RequirementKind.UNKNOWN_OUTCOME:
+        return True
+    return row.decision is not None and row.decision["verdict"] == Verdict.RUN.value
+
+
+def _fields(tool: Tool, args: JsonObject) -> list[JsonObject]:
+    properties: JsonObject = tool.parameters.get("properties", {})
+    return [
+        {
+            "name": name,
+            "field_type": _type_of(schema),
+            "description": schema.get("description"),
+            "value": args.get(name),
+        }
+        for name, schema in properties.items()
+    ]
+
+
+def _type_of(schema: JsonObject) -> str:
+    """The peer's word for a field's type; a text where it has none."""
+    kinds = [schema.get("type"), *(one.get("type") for one in schema.get("anyOf", ()))]
+    return next((_TYPES[kind] for kind in kinds if kind in _TYPES), "str")

@@ -1,0 +1,453 @@
+"""Tool calls that a person is asked about first: they wait, are made once where that person says so, or are not."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+import pytest
+
+from musterd import Agent, Team, ToolContext, tool
+from musterd.core.errors import Conflict, Forbidden, InvalidInput
+from musterd.core.events import EventKind
+from musterd.core.records import RunRow, RunView
+from musterd.core.requirements import Decision, Verdict
+from musterd.core.states import RunState
+from tests.engine.conftest import Engines
+from tests.support.crashes import check_calls, check_told
+from tests.support.engine import NOBODY, Works, read_all
+from tests.support.held_model import HeldModel
+
+LEADERS = '[[TOOL pay {"n": 1}]]'
+MEMBERS = '[[DELEGATE one: <TOOL pay {"n": 1}>]]'
+BOTH = '[[DELEGATE one: <TOOL pay {"n": 1}> || DELEGATE one: <TOOL pay {"n": 2}>]]'
+NO = Verdict.REFUSED
+
+
+class Desk:
+    """Tools that ask first, and count what they do; ``pay`` hangs where the test says so."""
+
+    def __init__(self, model: HeldModel) -> None:
+        self.model = model
+        self.paid: Counter[int] = Counter()
+        self.keys: set[str] = set()
+        self.booked: list[tuple[str, int, str]] = []
+        self.is_hanging = False
+        self.has_hung = asyncio.Event()
+
+    def team(self, **flags: Any) -> Team:
+        """A team whose leader and member have the tools; ``flags`` are those of ``pay``."""
+
+        @tool(**{"requires_confirmation": True, **flags})
+        async def pay(n: int, context: ToolContext) -> str:
+            """Pay."""
+            self.paid[n] += 1
+            self.keys.add(context.idempotency_key)
+            if self.is_hanging:
+                self.has_hung.set()
+                await asyncio.Event().wait()
+            context.session_state[f"paid {n}"] = True
+            return f"paid {n}"
+
+        @tool(user_input_fields=["nights", "room"])
+        async def book(city: str, nights: int, room: Literal["single", "double"] = "single") -> str:
+            """Book a hotel."""
+            self.booked.append((city, nights, room))
+            return f"{nights} nights in {city}, {room}"
+
+        @tool(external_execution=True)
+        async def mail(to: str) -> str:
+            """Send a mail."""
+            raise AssertionError("the client does it")
+
+        tools = [pay, book, mail]
+        return Team(
+            id="team", name="Team", model=self.model, members=[Agent(id="one", name="One", tools=tools)], tools=tools
+        )
+
+
+@pytest.fixture
+def desk(model: HeldModel) -> Desk:
+    return Desk(model)
+
+
+def waiting(view: RunView) -> list[dict[str, Any]]:
+    """What a paused run waits for."""
+    assert view.row.state is RunState.PAUSED, view.output and view.output.content
+    assert view.output is not None
+    return view.output.requirements
+
+
+async def decide(works: Works, key: str, verdict: Verdict = Verdict.RUN, **said: Any) -> RunRow:
+    decision = Decision(key=key, verdict=verdict, **said)
+    return (await works.runs.decide(works.component(), "r1", "s1", [decision], NOBODY)).run
+
+
+async def approvals(works: Works) -> list[tuple[str, str]]:
+    rows = await works.records.select("SELECT state, status FROM approvals ORDER BY path, created_at")
+    return [(row["state"], row["status"]) for row in rows]
+
+
+def content(view: RunView) -> str:
+    assert view.output is not None
+    return f"{view.row.state}: {view.output.content}"
+
+
+# --- confirmation ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("message", [LEADERS, MEMBERS])
+async def test_a_confirmed_call_is_made_once_by_another_process(engines: Engines, desk: Desk, message: str) -> None:
+    teams = [desk.team()]
+    async with engines(teams=teams) as first:
+        (found,) = waiting(await first.run(message, "r1"))
+        assert (found["kind"], found["tool"]["args"], found["started_at"]) == ("confirmation", {"n": 1}, None)
+        assert set((await first.records.states()).values()) == {"paused"}
+        told = [event for _, event in await first.stored("r1") if event.data.get("tool", {}).get("name") == "pay"]
+        assert told == [], "it has not started"
+    assert desk.paid == {}
+    async with engines(teams=teams) as second:
+        assert content(await second.end_of("r1")).startswith("paused: Team run paused.")
+        await decide(second, found["id"])
+        view = await second.end_of("r1")
+        assert await approvals(second) == [("consumed", "approved")]
+        check_told(told := await second.stored("r1"))
+        check_calls(told)
+        steps = await second.records.select("SELECT state FROM journal WHERE kind = 'tool'")
+    assert content(view) == ("completed: Done: paid 1" if message == LEADERS else "completed: Done: Done: paid 1")
+    assert (view.row.attempt, view.row.crashes, desk.paid, steps) == (2, 0, {1: 1}, [{"state": "completed"}])
+    assert view.output is not None
+    assert view.output.session_state == {"paid 1": True}
+    (pay,) = [
+        event for _, event in told if event.kind is EventKind.TOOL_CALL_COMPLETED and "asked" in event.data["tool"]
+    ]
+    assert pay.data["tool"]["asked"]["verdict"] == "run"
+
+
+@pytest.mark.parametrize(
+    "note, said", [("too dear", "too dear"), (None, "A person refused the call. It was not made.")]
+)
+async def test_a_refused_call_is_not_made_and_the_model_reads_why(
+    engines: Engines, desk: Desk, note: str | None, said: str
+) -> None:
+    async with engines(teams=[desk.team()]) as works:
+        (found,) = waiting(await works.run(LEADERS, "r1"))
+        await decide(works, found["tool"]["id"], NO, note=note)
+        view = await works.end_of("r1")
+        assert await approvals(works) == [("consumed", "rejected")]
+        steps = await works.records.select("SELECT state FROM journal WHERE kind = 'tool'")
+        check_told(await works.stored("r1"))
+    assert view.output is not None
+    (call,) = view.output.tools
+    assert (call.result, call.is_error, desk.paid, steps) == (said, True, {}, [{"state": "failed"}])
+
+
+async def test_two_members_are_decided_in_two_rounds(engines: Engines, desk: Desk) -> None:
+    async with engines(teams=[desk.team()]) as works:
+        one, two = waiting(await works.run(BOTH, "r1"))
+        await decide(works, two["id"])
+        (left,) = waiting(await works.end_of("r1"))
+        assert (left, desk.paid) == (one, {2: 1})
+        assert await approvals(works) == [("pending", "pending"), ("consumed", "approved")]
+        await decide(works, one["id"], NO, note="no")
+        view = await works.end_of("r1")
+        check_told(await works.stored("r1"))
+    assert (content(view), desk.paid) == ('completed: Done: Done: {"error":"no"} | Done: paid 2', {2: 1})
+
+
+async def test_a_second_call_pauses_again(engines: Engines, desk: Desk, model: HeldModel) -> None:
+    message = '[[DELEGATE one: <TOOL pay {"n": 1}>]] [[TOOL pay {"n": 2}]]'
+    async with engines(teams=[desk.team()]) as works:
+        found = waiting(await works.run(message, "r1"))
+        for one in found:
+            await decide(works, one["id"])
+            view = await works.end_of("r1")
+        check_told(await works.stored("r1"))
+    assert (view.row.state, desk.paid) == (RunState.COMPLETED, {1: 1, 2: 1})
+
+
+async def test_others_go_on_meanwhile(engines: Engines, desk: Desk, model: HeldModel) -> None:
+    hold = model.hold("[[WORDS 4]]")
+    async with engines(teams=[desk.team()]) as works:
+        await works.start('[[DELEGATE one: <TOOL pay {"n": 1}> || DELEGATE one: <WORDS 4>]]', "r1")
+        await hold.reached.wait()
+        index = await works.told("r1", lambda event: event.kind is EventKind.RUN_PAUSED)
+        (paused,) = [event for at, event in await works.stored("r1") if at == index]
+        assert (await works.records.row("r1")).state is RunState.RUNNING
+        await decide(works, paused.data["requirements"][0]["id"])
+        hold.release()
+        view = await works.end_of("r1")
+        told = await works.stored("r1")
+    assert (view.row.state, view.row.attempt, desk.paid) == (RunState.COMPLETED, 1, {1: 1})
+    assert EventKind.RUN_PAUSED not in {event.kind for _, event in told if event.run_id == "r1"}
+    check_told(told)
+
+
+async def test_wrong_arguments_are_refused_to_the_model_before_a_person_is_asked(engines: Engines, desk: Desk) -> None:
+    async with engines(teams=[desk.team()]) as works:
+        view = await works.run('[[TOOL pay {"n": "many"}]]', "r1")
+        assert await approvals(works) == []
+    assert view.row.state is RunState.COMPLETED
+    assert "Wrong arguments for pay" in content(view)
+
+
+async def test_a_call_over_the_limit_is_refused_before_a_person_is_asked(engines: Engines, desk: Desk) -> None:
+    team = desk.team()
+    limited = Agent(id="solo", model=desk.model, tools=team.tools, tool_call_limit=1)
+    async with engines(agents=[limited]) as works:
+        (found,) = waiting(await works.run('[[TOOL pay {"n": 1}]] [[TOOL pay {"n": 2}]]', "r1"))
+        assert found["tool"]["args"] == {"n": 1}
+        await decide(works, found["id"])
+        view = await works.end_of("r1")
+    assert "The limit of 1 tool calls is reached" in content(view)
+
+
+# --- crashes -----------------------------------------------------------------------------------------------
+
+
+async def test_a_decision_outlives_the_worker_that_did_not_act_on_it(engines: Engines, desk: Desk) -> None:
+    teams = [desk.team()]
+    async with engines(teams=teams) as first:
+        one, two = waiting(await first.run(BOTH, "r1"))
+        first.engine.wake = lambda: None  # type: ignore[method-assign]
+        assert (await decide(first, one["id"])).state is RunState.READY
+        assert (await decide(first, two["id"], NO)).state is RunState.READY, "it need not be paused to be decided"
+        await first.kill()
+    async with engines(teams=teams) as second:
+        view = await second.end_of("r1")
+        check_told(await second.stored("r1"))
+    assert (view.row.state, view.row.attempt, desk.paid) == (RunState.COMPLETED, 2, {1: 1})
+
+
+@pytest.mark.parametrize("message", [LEADERS, MEMBERS])
+async def test_a_call_that_is_cut_off_behind_its_approval_is_a_question_anew(
+    engines: Engines, desk: Desk, message: str
+) -> None:
+    teams = [desk.team()]
+    async with engines(teams=teams) as first:
+        (found,) = waiting(await first.run(message, "r1"))
+        desk.is_hanging = True
+        await decide(first, found["id"])
+        await desk.has_hung.wait()
+        await first.kill()
+        desk.is_hanging = False
+    async with engines(teams=teams) as second:
+        (again,) = waiting(await second.end_of("r1"))
+        assert (again["kind"], again["tool"]["args"]) == ("unknown_outcome", {"n": 1})
+        assert again["id"] != found["id"]
+        assert await approvals(second) == [("consumed", "approved"), ("pending", "pending")]
+        await decide(second, found["id"])
+        (still,) = waiting(await second.end_of("r1"))
+        assert still == again, "the old decision says nothing about it"
+        await decide(second, again["id"], Verdict.HAPPENED, result="receipt")
+        view = await second.end_of("r1")
+        check_told(await second.stored("r1"))
+    assert (view.row.state, desk.paid, len(desk.keys)) == (RunState.COMPLETED, {1: 1}, 1)
+
+
+async def test_a_call_that_may_be_made_again_is_not_asked_about_twice(engines: Engines, desk: Desk) -> None:
+    teams = [desk.team(retry_safe=True)]
+    async with engines(teams=teams) as first:
+        (found,) = waiting(await first.run(LEADERS, "r1"))
+        desk.is_hanging = True
+        await decide(first, found["id"])
+        await desk.has_hung.wait()
+        await first.kill()
+        desk.is_hanging = False
+    async with engines(teams=teams) as second:
+        view = await second.end_of("r1")
+    assert (content(view), desk.paid, len(desk.keys)) == ("completed: Done: paid 1", {1: 2}, 1)
+
+
+async def test_a_worker_that_dies_while_others_wait_asks_the_same(
+    engines: Engines, desk: Desk, model: HeldModel
+) -> None:
+    teams = [desk.team()]
+    hold = model.hold("[[WORDS 4]]", after=1)
+    async with engines(teams=teams) as first:
+        await first.start('[[DELEGATE one: <TOOL pay {"n": 1}> || DELEGATE one: <WORDS 4>]]', "r1")
+        await hold.reached.wait()
+        await first.told("r1", lambda event: event.kind is EventKind.RUN_PAUSED)
+        before = await first.records.select("SELECT id FROM approvals")
+        await first.kill()
+    hold.release()
+    async with engines(teams=teams) as second:
+        (found,) = waiting(await second.end_of("r1"))
+        assert [{"id": found["id"]}] == before
+        await decide(second, found["id"])
+        view = await second.end_of("r1")
+        check_told(await second.stored("r1"))
+    assert (view.row.state, desk.paid) == (RunState.COMPLETED, {1: 1})
+
+
+async def test_a_deploy_that_asks_no_more_does_not_take_back_the_question(engines: Engines, desk: Desk) -> None:
+    async with engines(teams=[desk.team()]) as first:
+        (found,) = waiting(await first.run(LEADERS, "r1"))
+    async with engines(teams=[desk.team(requires_confirmation=False)]) as second:
+        await decide(second, found["id"], NO, note="no")
+        view = await second.end_of("r1")
+    assert (content(view), desk.paid) == ('completed: Done: {"error":"no"}', {})
+
+
+# --- a person's input --------------------------------------------------------------------------------------
+
+BOOK = '[[DELEGATE one: <TOOL book {"city": "Rome"}>]]'
+
+
+async def test_a_person_gives_arguments(engines: Engines, desk: Desk) -> None:
+    teams = [desk.team()]
+    async with engines(teams=teams) as first:
+        (found,) = waiting(await first.run(BOOK, "r1"))
+        described = {one["name"]: (one["field_type"], one["value"]) for one in found["fields"]}
+        assert described == {"city": ("str", "Rome"), "nights": ("int", None), "room": ("str", None)}
+    async with engines(teams=teams) as second:
+        await decide(second, found["id"], values={"nights": 2, "room": "double"})
+        view = await second.end_of("r1")
+        (member,) = await second.runs.members("r1")
+        check_told(await second.stored("r1"))
+    assert (view.row.state, desk.booked) == (RunState.COMPLETED, [("Rome", 2, "double")])
+    assert member.output is not None
+    (call,) = member.output.tools
+    assert (call.args, call.result) == (
+        {"city": "Rome", "nights": 2, "room": "double"},
+        "2 nights in Rome, double",
+    )
+
+
+@pytest.mark.parametrize(
+    "said, problem",
+    [
+        ({"values": {"room": "double"}}, "book needs a value for nights"),
+        ({"values": {"nights": "two"}}, 'nights: "two" is not of type "integer"'),
+        ({"values": {"nights": 2, "room": "suite"}}, "room: "),
+        ({"values": {"nights": 2, "stars": 5}}, "book has no field stars; it has city, nights, room"),
+        ({"verdict": Verdict.HAPPENED, "result": "done"}, "book is made by the server"),
+    ],
+)
+async def test_input_that_is_not_complete_changes_nothing(
+    engines: Engines, desk: Desk, said: dict[str, Any], problem: str
+) -> None:
+    async with engines(teams=[desk.team()]) as works:
+        (found,) = waiting(await works.run(BOOK, "r1"))
+        before = await works.records.everything()
+        with pytest.raises(InvalidInput, match=problem):
+            await decide(works, found["id"], **said)
+        assert await works.records.everything() == before
+        run = await decide(works, found["id"], values={"city": "Rome"}, is_explicit=False)
+        assert run.state is RunState.PAUSED, "what was shown, sent back: nobody has decided"
+        await decide(works, found["id"], NO)
+        await works.end_of("r1")
+    assert desk.booked == []
+
+
+async def test_a_field_that_the_model_is_not_told_of_cannot_be_given_by_it(engines: Engines, desk: Desk) -> None:
+    async with engines(teams=[desk.team()]) as works:
+        view = await works.run('[[TOOL book {"city": "Rome", "nights": 3}]]', "r1")
+    assert "nights: unknown argument" in content(view)
+
+
+async def test_given_arguments_outlive_a_crash_behind_the_decision(engines: Engines, desk: Desk) -> None:
+    teams = [desk.team(requires_confirmation=False, requires_user_input=True)]
+    async with engines(teams=teams) as first:
+        (found,) = waiting(await first.run(LEADERS, "r1"))
+        desk.is_hanging = True
+        await decide(first, found["id"], values={"n": 7})
+        await desk.has_hung.wait()
+        await first.kill()
+    async with engines(teams=teams) as second:
+        (again,) = waiting(await second.end_of("r1"))
+        assert (again["kind"], again["tool"]["args"]) == ("unknown_outcome", {"n": 7})
+        desk.has_hung.clear()
+        await decide(second, again["id"])
+        await desk.has_hung.wait()
+        await second.kill()
+        desk.is_hanging = False
+    async with engines(teams=teams) as third:
+        (last,) = waiting(await third.end_of("r1"))
+        await decide(third, last["id"])
+        view = await third.end_of("r1")
+    assert (content(view), desk.paid, len(desk.keys)) == ("completed: Done: paid 7", {7: 3}, 1)
+
+
+# --- done elsewhere ----------------------------------------------------------------------------------------
+
+
+async def test_a_client_does_it_and_says_what_came_of_it(engines: Engines, desk: Desk) -> None:
+    async with engines(teams=[desk.team()]) as works:
+        (found,) = waiting(await works.run('[[DELEGATE one: <TOOL mail {"to": "Ana"}>]]', "r1"))
+        with pytest.raises(InvalidInput, match="mail is executed outside of the server"):
+            await decide(works, found["id"])
+        await decide(works, found["id"], Verdict.HAPPENED, result="sent to Ana")
+        view = await works.end_of("r1")
+        check_told(await works.stored("r1"))
+        assert await approvals(works) == [("consumed", "approved")]
+    assert content(view) == "completed: Done: Done: sent to Ana"
+
+
+# --- ends --------------------------------------------------------------------------------------------------
+
+
+async def test_a_cancelled_run_leaves_nothing_open(engines: Engines, desk: Desk) -> None:
+    async with engines(teams=[desk.team()]) as works:
+        one, _ = waiting(await works.run(BOTH, "r1"))
+        await works.cancel("r1")
+        assert (await works.end_of("r1")).row.state is RunState.CANCELLED
+        assert await approvals(works) == [("closed", "cancelled")] * 2
+        states = await works.records.select("SELECT state FROM journal WHERE kind = 'tool'")
+        assert {row["state"] for row in states} == {"failed"}
+        with pytest.raises(Conflict):
+            await decide(works, one["id"])
+    assert desk.paid == {}
+
+
+@asynccontextmanager
+async def expiring(engines: Engines, desk: Desk, **flags: Any) -> AsyncIterator[Works]:
+    """A run that was paused, and whose time is over."""
+    flags = {"decide_within_seconds": 0.001, **flags}
+    async with engines(teams=[desk.team(**flags)], upkeep_seconds=0.02) as works:
+        await works.start(flags.pop("message", MEMBERS), "r1")
+        yield works
+
+
+@pytest.mark.parametrize("default, said, paid", [("approve", "paid 1", {1: 1}), ("reject", "Nobody decided", {})])
+async def test_a_declared_decision_counts_where_nobody_decides(
+    engines: Engines, desk: Desk, default: str, said: str, paid: dict[int, int]
+) -> None:
+    async with expiring(engines, desk, default_decision=default) as works:
+        await read_all(works.runs.subscribe("r1"), is_new=False)
+        view = await works.end_of("r1")
+        (row,) = await works.records.select("SELECT status, decided_by FROM approvals")
+        check_told(await works.stored("r1"))
+    assert said in content(view)
+    assert (desk.paid, row["decided_by"]) == (paid, "expiry")
+    assert row["status"] == ("approved" if default == "approve" else "rejected")
+
+
+async def test_without_one_the_run_ends(engines: Engines, desk: Desk) -> None:
+    async with expiring(engines, desk) as works:
+        await read_all(works.runs.subscribe("r1"), is_new=False)
+        view = await works.end_of("r1")
+        assert await approvals(works) == [("closed", "expired")]
+    assert view.output is not None
+    assert view.output.error is not None
+    assert (view.row.state, view.output.error["code"], desk.paid) == (RunState.ERROR, "expired", {})
+
+
+async def test_the_servers_own_limit_takes_the_declared_decision_too(engines: Engines, desk: Desk) -> None:
+    teams = [desk.team(default_decision="approve")]
+    async with engines(teams=teams, upkeep_seconds=0.02, pause_seconds=0.01) as works:
+        await works.start(LEADERS, "r1")
+        await read_all(works.runs.subscribe("r1"), is_new=False)
+        assert await approvals(works) == [("consumed", "approved")]
+    assert desk.paid == {1: 1}
+
+
+async def test_a_call_that_needs_approval_is_not_decided_by_the_runs_client(engines: Engines, desk: Desk) -> None:
+    async with engines(teams=[desk.team(requires_confirmation=False, approval="required")]) as works:
+        (found,) = waiting(await works.run(MEMBERS, "r1"))
+        assert (found["kind"], found["approval_type"]) == ("confirmation", "required")
+        before = await works.records.everything()
+        with pytest.raises(Forbidden, match=f"pay needs approval: it is decided at POST /approvals/{found['id']}"):
+            await decide(works, found["id"])
+        assert await works.records.everything() == before
