@@ -39,6 +39,7 @@ from musterd.team.members import end_event, pause_event
 from musterd.team.metering import budgets_of, metered
 from musterd.team.past import Shown
 from musterd.team.pausing import Waits
+from musterd.team.staffing import staffed
 from musterd.team.steps import Emit
 from musterd.team.stops import Stops
 from musterd.team.world import Models, World
@@ -196,7 +197,7 @@ class Attempt:
             session_summary="" if found.summary is None else found.summary["summary"],
             asked=options,
         )
-        return Loop(world, assignment)
+        return Loop(world, await staffed(world, assignment))
 
     def _recording(
         self, component: Component, options: JsonObject, recovered: Recovered, post: Post

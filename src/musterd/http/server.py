@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from weakref import WeakKeyDictionary
 
 import musterd
 from musterd.core import clock
@@ -50,7 +51,7 @@ class Server:
         self._servers = Servers()
         self._threads = DaemonThreads(settings.tool_threads, "musterd-tool")
         self.hub = Hub(settings.stream_buffer_bytes)
-        self._described: dict[Component, ModelInfo] = {}
+        self._described: WeakKeyDictionary[Component, ModelInfo] = WeakKeyDictionary()  # some are of one run
         resources = Resources(
             database=self.database,
             hub=self.hub,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from musterd.specs.agent import Agent
@@ -47,6 +47,19 @@ class Registry:
         return (self.teams if kind == "team" else self.agents).get(component_id)
 
 
+def with_members(team: Component, given: Iterable[Agent | Team]) -> Component:
+    """``team`` with members that a function gave for one run.
+
+    :raises DeclarationError: they cannot be its members.
+    """
+    assert isinstance(team.spec, Team)
+    members = team.spec.checked_members(given)
+    for member in members:
+        _check_tree(member, ())
+    resolved = tuple(_resolve(member, member.model or team.model, team.depth + 1) for member in members)
+    return replace(team, members=resolved, gaps=tuple(gap for member in resolved for gap in member.gaps))
+
+
 def _unique(declared: Iterable[Any], cls: type[Agent] | type[Team]) -> list[Any]:
     """The declarations, each once; two different ones must not share an id."""
     by_id: dict[str, Agent | Team] = {}
@@ -77,7 +90,7 @@ def _check_tree(spec: Agent | Team, leaders: tuple[Agent | Team, ...]) -> None:
         what = f"{spec.label} lies {len(leaders)} levels deep ({way}), {MAX_DEPTH} are allowed"
         raise wrong(spec.declared_at, what, "nest fewer teams")
     if isinstance(spec, Team):
-        for member in spec.members:
+        for member in _members(spec):
             _check_tree(member, (*leaders, spec))
 
 
@@ -95,13 +108,18 @@ def _top_model(spec: Agent | Team, tops: list[Agent | Team]) -> str | Model:
 def _model_below(leader: Agent | Team, model: str | Model, wanted: Agent | Team) -> str | Model | None:
     if not isinstance(leader, Team):
         return None
-    if any(member is wanted for member in leader.members):
+    if any(member is wanted for member in _members(leader)):
         return model
-    below = (_model_below(member, member.model or model, wanted) for member in leader.members)
+    below = (_model_below(member, member.model or model, wanted) for member in _members(leader))
     return next((found for found in below if found is not None), None)
 
 
 def _resolve(spec: Agent | Team, model: str | Model, depth: int) -> Component:
-    members = spec.members if isinstance(spec, Team) else ()
+    members = _members(spec) if isinstance(spec, Team) else ()
     resolved = tuple(_resolve(member, member.model or model, depth + 1) for member in members)
     return build(spec, model, resolved, depth)
+
+
+def _members(spec: Team) -> tuple[Agent | Team, ...]:
+    """The members that a declaration lists; those that a function gives are known in a run."""
+    return () if callable(spec.members) else tuple(spec.members)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from musterd.specs.agent import Agent
 from musterd.specs.declaration import Declaration
-from musterd.specs.options import FLAG, LIST, MODE, ON_BUSY, about
+from musterd.specs.options import FLAG, MODE, ON_BUSY, Kind, about
 from musterd.specs.places import wrong
+from musterd.specs.run_context import check_callable
 from musterd.specs.team_options import TeamOptions
 
+_MEMBERS = Kind(
+    words="a list of agents and teams, or a function that gives one",
+    accepts=lambda value: isinstance(value, list | tuple) or callable(value),
+    yaml=list[str],
+)
 # Tools of the leader in mode "tasks".
 _TASK_LIST = frozenset(
     {
@@ -38,8 +44,13 @@ class Team(TeamOptions, Declaration):
 
     kind = "team"
 
-    members: Sequence[Agent | Team] = field(
-        default=(), metadata=about(LIST, "Agents and teams that the leader delegates to (in YAML their ids).")
+    members: Sequence[Agent | Team] | Callable[..., Any] = field(
+        default=(),
+        metadata=about(
+            _MEMBERS,
+            "Agents and teams that the leader delegates to (in YAML their ids); in Python also a function that gives "
+            "them for each run.",
+        ),
     )
     mode: str = field(
         default="coordinate",
@@ -61,18 +72,16 @@ class Team(TeamOptions, Declaration):
         default=False,
         metadata=about(FLAG, "Later runs of a session wait while one of them waits for a person."),
     )
+    member_function: Callable[..., Any] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         """Check the members and take Agno's older words for modes."""
         super().__post_init__()
-        self._keep("members", tuple(self.members))
-        ids: set[str] = set()
-        for member in self.members:
-            self._check_member(member)
-            if member.id in ids:
-                what = f"{self.label} has two members with the id '{member.id}'"
-                raise wrong(self.declared_at, what, "list a member once, or give one another id")
-            ids.add(member.id)
+        if callable(self.members):
+            check_callable(self.members, f"{self.label}: the function in 'members'", self.declared_at)
+            self._keep("member_function", self.members)
+            self._keep("members", ())
+        self._keep("members", self.checked_members(self.members))
         if self.mode == "coordinate":
             older = "route" if self.respond_directly else "broadcast" if self.delegate_to_all_members else self.mode
             self._keep("mode", older)
@@ -82,6 +91,21 @@ class Team(TeamOptions, Declaration):
         """Names that the leader's tools must not have: those that it delegates with."""
         names = super().reserved_tool_names
         return names | _TASK_LIST if self.mode == "tasks" else names
+
+    def checked_members(self, given: Any) -> tuple[Agent | Team, ...]:
+        """The members of a list, where they can be this team's.
+
+        :raises DeclarationError: one of them cannot.
+        """
+        members: tuple[Agent | Team, ...] = tuple(given)
+        ids: set[str] = set()
+        for member in members:
+            self._check_member(member)
+            if member.id in ids:
+                what = f"{self.label} has two members with the id '{member.id}'"
+                raise wrong(self.declared_at, what, "list a member once, or give one another id")
+            ids.add(member.id)
+        return members
 
     def _check_member(self, member: Any) -> None:
         if not isinstance(member, Agent | Team):

@@ -6,7 +6,6 @@ such as a client of a database, cannot be stored; that one's function is called 
 
 import asyncio
 import contextvars
-import functools
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +20,7 @@ from musterd.specs import Component, RunContext
 from musterd.specs.run_context import bound_to
 from musterd.team import state
 from musterd.team.assignment import Assignment
+from musterd.team.kept import kept
 from musterd.team.world import World, fingerprint
 
 log = structlog.get_logger("musterd.team")
@@ -29,13 +29,13 @@ FAILED = "context_failed"
 """The code of a run whose functions could not be asked."""
 
 
-@functools.cache
+@kept
 def dependency_functions(component: Component) -> Mapping[str, Callable[..., Json]]:
     """The dependencies that a function gives, by name."""
     return {name: value for name, value in (component.spec.dependencies or {}).items() if callable(value)}
 
 
-@functools.cache
+@kept
 def asks_functions(component: Component) -> bool:
     """Whether a run of ``component`` asks functions for its context."""
     spec = component.spec
@@ -67,7 +67,7 @@ async def _asked(world: World, run: Assignment) -> JsonObject:
     if callable(component.spec.system_message):
         taken["system_message"] = await _text(world, run, "system_message", component.spec.system_message)
     elif callable(component.spec.instructions):
-        given = await _called(world, run, "instructions", component.spec.instructions)
+        given = await called(world, run, "instructions", component.spec.instructions)
         if isinstance(given, list | tuple) and all(isinstance(item, str) for item in given):
             taken["instructions"] = [jsontext.storable(item) for item in given]
         else:
@@ -81,11 +81,11 @@ async def _asked(world: World, run: Assignment) -> JsonObject:
 async def _resolve(world: World, run: Assignment, names: Iterable[str]) -> None:
     functions = dependency_functions(run.component)
     for name in names:
-        run.resolved[name] = await _called(world, run, f"dependencies['{name}']", functions[name])
+        run.resolved[name] = await called(world, run, f"dependencies['{name}']", functions[name])
 
 
 async def _text(world: World, run: Assignment, what: str, function: Callable[..., Json]) -> str:
-    return _require_text(run, what, await _called(world, run, what, function))
+    return _require_text(run, what, await called(world, run, what, function))
 
 
 def _require_text(run: Assignment, what: str, given: Json) -> str:
@@ -94,8 +94,11 @@ def _require_text(run: Assignment, what: str, given: Json) -> str:
     return jsontext.storable(given)
 
 
-async def _called(world: World, run: Assignment, what: str, function: Callable[..., Json]) -> Json:
-    """Call a function with what it asks for: plain ones in a thread."""
+async def called(world: World, run: Assignment, what: str, function: Callable[..., Json]) -> Json:
+    """Call a function of a declaration with what it asks for: plain ones in a thread.
+
+    :raises RunFailed: it raised.
+    """
     call = bound_to(function, _given(world, run))
     try:
         if inspect.iscoroutinefunction(function):

@@ -5,7 +5,6 @@ is the run's own comes behind them: the time, the state, what a leader's history
 first step, so that a later attempt tells the model the same.
 """
 
-import functools
 import json
 import re
 from collections import ChainMap
@@ -26,6 +25,7 @@ from musterd.specs import Component
 from musterd.team.assignment import Assignment
 from musterd.team.called import ask_functions, asks_functions
 from musterd.team.conversation import NOTES
+from musterd.team.kept import kept
 from musterd.team.prompts import prompt_with, system_prompt
 from musterd.team.world import World
 
@@ -133,7 +133,7 @@ def recorded(world: World, run: Assignment) -> JsonObject:
 # --- messages before the user's ---------------------------------------------------------------------
 
 
-@functools.cache
+@kept
 def examples(component: Component) -> tuple[ModelMessage, ...]:
     """The few-shot messages of a component; they are no part of what was said in the session."""
     return tuple(_example(item) for item in component.spec.additional_input or ())

@@ -16,6 +16,7 @@ from musterd.team import state
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.functions import as_text
 from musterd.team.pausing import Waits, pause_text
+from musterd.team.staffing import staffed
 from musterd.team.steps import MemberEnd, MemberStart, ToolStep
 from musterd.team.stops import MemberStopped
 from musterd.team.world import World
@@ -52,19 +53,20 @@ async def drive_member(world: World, run: Assignment, make_loop: Callable[[World
     """Drive a member's run to its end; its failure is a result that the leader reads."""
     started_at, started = clock.now(), clock.monotonic()
     before = state.copied(run.state)
-    loop = make_loop(world, run)
-    step_state, is_error = StepState.COMPLETED, False
+    step_state, is_error, progress = StepState.COMPLETED, False, Progress()
     try:
+        loop = make_loop(world, await staffed(world, run))
+        progress = loop.progress
         with world.stops.scope(run.run_id):
             output = await loop.drive()
     except MemberStopped:
         result, step_state, is_error = f"{run.component.name} was cancelled by a person.", StepState.FAILED, True
-        _end(world, run, loop.progress, RunState.CANCELLED, is_stopped=True)
+        _end(world, run, progress, RunState.CANCELLED, is_stopped=True)
     except ReplayDiverged:  # no member's failure: the whole run cannot go on
         raise
     except RunFailed as error:
         result, step_state, is_error = f"{run.component.name} failed: {error.message}", StepState.FAILED, True
-        _end(world, run, loop.progress, RunState.ERROR, error)
+        _end(world, run, progress, RunState.ERROR, error)
         if isinstance(error, BudgetSpent) and error.path != run.path:  # a leader's, or the whole tree's
             raise
     except Waits as waits:
@@ -73,11 +75,11 @@ async def drive_member(world: World, run: Assignment, make_loop: Callable[[World
         world.tell(EventKind.RUN_PAUSED, run.run_id, data, f"{waiting_for}/paused")
         raise
     except asyncio.CancelledError:
-        _end(world, run, loop.progress, RunState.CANCELLED)
+        _end(world, run, progress, RunState.CANCELLED)
         raise
     else:
         result = as_text(output.content)
-        _end(world, run, loop.progress, RunState.COMPLETED)
+        _end(world, run, progress, RunState.COMPLETED)
     return ToolStep(
         result=result,
         is_error=is_error,

@@ -4,7 +4,6 @@ What depends on the component alone is made once for all its runs: it costs as m
 thousand runs that wait do not hold it a thousand times.
 """
 
-import functools
 from collections.abc import Mapping, Sequence
 
 from pydantic_ai.models import Model, ModelRequestParameters
@@ -14,6 +13,7 @@ from pydantic_ai.tools import ToolDefinition
 from musterd.specs import Component, Team, Tool
 from musterd.team.answers import FINAL_TOOL, AnswerForm
 from musterd.team.delegation import delegation_tools
+from musterd.team.kept import kept
 from musterd.team.member_tools import MEMBER_INFORMATION
 from musterd.team.session_tools import session_tools
 from musterd.team.task_runs import task_run_tools
@@ -21,7 +21,7 @@ from musterd.team.task_tools import TASK_TOOLS
 from musterd.team.world import digest
 
 
-@functools.cache
+@kept
 def tools_of(component: Component) -> tuple[ToolDefinition, ...]:
     """The tools that a component's model is offered; a leader's last ones delegate."""
     declared = [
@@ -32,7 +32,7 @@ def tools_of(component: Component) -> tuple[ToolDefinition, ...]:
     return (*declared, *delegation_tools(component), *runs)
 
 
-@functools.cache
+@kept
 def own_tools(component: Component) -> Mapping[str, Tool]:
     """The tools of the loop itself that a component's options ask for, by name."""
     found: list[Tool] = []
@@ -60,7 +60,7 @@ def reasons_first(component: Component) -> bool:
     return spec.reasoning or spec.reasoning_model is not None or spec.reasoning_agent is not None
 
 
-@functools.cache
+@kept
 def tool_digests(component: Component) -> Mapping[str, str]:
     """A hash of each offered tool's schema, by name."""
     return {tool.name: digest(tool.name, repr(tool.parameters_json_schema)) for tool in tools_of(component)}
@@ -96,7 +96,7 @@ def form_parameters(form: AnswerForm, model: Model, tools: Sequence[ToolDefiniti
     )
 
 
-@functools.cache
+@kept
 def _free_text(component: Component) -> ModelRequestParameters:
     return ModelRequestParameters(function_tools=list(tools_of(component)))
 

@@ -3,7 +3,6 @@
 Nothing here reads a database: :class:`Past` is the seam, :mod:`musterd.engine.past` implements it.
 """
 
-import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from musterd.specs import Agent, Component, Team
 from musterd.team.answers import FINAL_TOOL
 from musterd.team.conversation import NOTES
 from musterd.team.history import trimmed
+from musterd.team.kept import kept
 
 Who = tuple[ComponentKind, str]
 """A component by its kind and id."""
@@ -96,7 +96,7 @@ class Shown:
 # --- who is shown something -------------------------------------------------------------------------
 
 
-@functools.cache
+@kept
 def who_looks_back(root: Component) -> Mapping[Who, int]:
     """The members below ``root`` that are shown their own earlier runs, and how many."""
     found: dict[Who, int] = {}
@@ -112,7 +112,7 @@ def runs_wanted(spec: Agent | Team) -> int:
     return spec.num_history_runs if spec.num_history_messages is None else spec.num_history_messages
 
 
-@functools.cache
+@kept
 def team_runs_shown(root: Component) -> int:
     """How many earlier runs of ``root`` its members are told of."""
     specs = [component.spec for component in (root, *_below(root))]

@@ -4,10 +4,10 @@ The user's message, or a member's task, is the last user message, verbatim; ever
 message. Texts stay the same from call to call, so that a provider's cache of prefixes holds.
 """
 
-import functools
 from collections.abc import Iterator, Sequence
 
 from musterd.specs import Agent, Component, Team
+from musterd.team.kept import kept
 
 LEADERS = {
     "coordinate": (
@@ -37,7 +37,6 @@ LEADERS = {
 VERBATIM = "Members get the user's own words; you choose who, not what."
 
 
-@functools.cache
 def system_prompt(component: Component, *, has_form: bool = False) -> str:
     """The system message of an agent or a team's leader; empty when there is nothing to say.
 
@@ -45,6 +44,20 @@ def system_prompt(component: Component, *, has_form: bool = False) -> str:
 
     :param has_form: whether its answer has a form.
     """
+    return _with_form(component) if has_form else _of_free_text(component)
+
+
+@kept
+def _with_form(component: Component) -> str:
+    return _prompt(component, has_form=True)
+
+
+@kept
+def _of_free_text(component: Component) -> str:
+    return _prompt(component, has_form=False)
+
+
+def _prompt(component: Component, *, has_form: bool) -> str:
     spec = component.spec
     if isinstance(spec.system_message, str):
         return spec.system_message

@@ -5,7 +5,6 @@ that cannot be made is told as none, and the run ends as it would have; the next
 """
 
 import dataclasses
-import functools
 import json
 
 import structlog
@@ -55,7 +54,6 @@ def sums_up(run: Assignment) -> bool:
     return run.parent_id is None and run.component.spec.sums_up
 
 
-@functools.cache
 def summarizer(component: Component) -> Component:
     """The component with the model that sums its sessions up."""
     manager = component.spec.session_summary_manager
