@@ -52,3 +52,25 @@ async def test_the_planner_has_its_tasks_done_in_order(database: Path) -> None:
     ]
     assert listed["tasks"][2]["dependencies"] == [task["id"] for task in listed["tasks"][:2]]
     assert listed["goal_complete"] is True
+
+
+LOOK_UP = 'DELEGATE librarian: <TOOL search_library {"topic": "tides"}>'
+PUBLISH = 'DELEGATE editor: <TOOL publish {"title": "Tides", "text": "They rise and fall."}>'
+
+
+async def test_the_research_desk_publishes_what_a_person_approved_once(database: Path) -> None:
+    async with serving("research.py", database) as house:
+        run = await house.run(f"[[{LOOK_UP} || {PUBLISH}]]", to="teams/research", session_id="s1")
+        assert run["status"] == "PAUSED"
+        (waiting,) = (await house.get("/approvals", status="pending"))["data"]
+        assert (waiting["tool_name"], waiting["approval_type"]) == ("publish", "required")
+    async with serving("research.py", database) as house:  # the server was stopped meanwhile
+        resolved = await house.http.post(f"/approvals/{waiting['id']}/resolve", json={"status": "approved"})
+        assert resolved.status_code == 200
+        path = f"/teams/research/runs/{run['run_id']}"
+        ended = await house.get(path, session_id="s1", wait=30)
+        assert (await house.get("/approvals", status="pending"))["data"] == []
+    assert ended["status"] == "COMPLETED"
+    assert "Tides rise and fall twice a day" in ended["content"]
+    assert "Published 'Tides' as number 1." in ended["content"]
+    assert ended["session_state"]["published"] == [{"title": "Tides", "text": "They rise and fall."}]
