@@ -29,6 +29,7 @@ from musterd.team.iterations import iterate
 from musterd.team.offer import is_in_tasks_mode, parameters, tool_digests
 from musterd.team.prompts import system_prompt
 from musterd.team.run_tools import run_tools
+from musterd.team.tool_choice import tool_settings
 from musterd.team.toolbox import Toolbox
 from musterd.team.world import World, fingerprint
 
@@ -194,7 +195,7 @@ class Loop:
             self._model,
             self._conversation.messages,
             self._parameters,
-            None,
+            tool_settings(self.run.component, self._turn, self._parameters),
             on_text=self._on_text,
             on_retry=self._on_retry,
         )
