@@ -5,6 +5,7 @@ import asyncio
 from musterd import Agent, ToolContext, tool
 from musterd.core.events import EventKind
 from tests.engine.conftest import Engines
+from tests.engine.test_replay import killed_in_second_turn
 from tests.support.held_model import HeldModel
 
 
@@ -33,3 +34,20 @@ async def test_what_a_call_told_is_told_once_where_it_is_made_again(engines: Eng
         stored = [event for _, event in await second.stored("r1")]
     assert (view.output and view.output.content) == "Done: loaded"
     assert [event.data["content"] for event in stored if event.kind is EventKind.CUSTOM] == ["began", "half"]
+
+
+async def test_a_shown_result_is_shown_once_across_a_crash(engines: Engines, model: HeldModel) -> None:
+    @tool(show_result=True)
+    async def table() -> str:
+        """Table."""
+        return "| a |"
+
+    agents = [Agent(id="solo", model=model, tools=[table])]
+    async with engines(agents=agents) as first:
+        await killed_in_second_turn(first, model, "[[TOOL table {}]]")
+    async with engines(agents=agents) as second:
+        view = await second.end_of("r1")
+        stored = [event for _, event in await second.stored("r1")]
+    assert (view.output and view.output.content) == "| a |\n\nDone: | a |"
+    texts = [event.data.get("text", "") for event in stored if event.kind is EventKind.CONTENT]
+    assert sum("| a |\n\n" in text for text in texts) == 1

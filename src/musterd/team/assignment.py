@@ -53,11 +53,12 @@ class Assignment:
 
 @dataclass(slots=True)
 class Progress:
-    """What a run has produced so far; kept when it is cut off."""
+    """What a run has produced so far; kept when it is cut off. ``shown`` are tools' results that begin its answer."""
 
     output: Output = field(default_factory=Output)
     partial: list[str] = field(default_factory=list)
     members: list[str] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
     conversation: Conversation | None = None
 
     @property

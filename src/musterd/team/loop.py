@@ -277,11 +277,15 @@ class Loop:
 
     def _finish(self, answer: Answer) -> Output:
         output = self.progress.output
-        output.content, output.content_type = answer.content, answer.content_type
+        output.content, output.content_type = self._with_shown(answer.content), answer.content_type
         output.reasoning = _reasoning(self._conversation)
         output.seconds = clock.monotonic() - self.started
         self._tell(EventKind.CONTENT_COMPLETED)
         return output
+
+    def _with_shown(self, content: Json) -> Json:
+        """An answer in text begins with the results that its run's tools have shown."""
+        return "\n\n".join([*self.progress.shown, content]) if isinstance(content, str) else content
 
     # --- small things -----------------------------------------------------------------------------
 
