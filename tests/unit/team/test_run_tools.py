@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from musterd import Agent, OutcomeUnknown, ToolContext, Toolkit, tool
+from musterd import Agent, MCPServer, OutcomeUnknown, Team, ToolContext, Toolkit, tool
 from musterd.core.errors import RunFailed
 from musterd.core.records import StepState
 from tests.support.loop import Call, Stage, TurnModel
@@ -88,3 +88,11 @@ async def test_a_tool_that_cannot_say_leaves_its_call_unknown() -> None:
     await stage.drive()
     step = stage.steps.results["t0/c0"]
     assert (step.state, step.is_error, step.result) == (StepState.UNKNOWN, True, "The line broke.")
+
+
+async def test_a_leader_is_told_which_servers_its_members_have() -> None:
+    server = MCPServer(name="desk", command="server")
+    team = Team(id="team", model=TurnModel("answer"), members=[Agent(id="one", tools=[server])])
+    stage = Stage(team)
+    await stage.drive()
+    assert "Tools of: desk" in stage.steps.taken["p"]["system"]
