@@ -6,6 +6,7 @@ The SDK's connections are task groups: whoever enters one has to leave it. Runs 
 import asyncio
 import contextlib
 import functools
+import importlib
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -147,12 +148,12 @@ class Owner:
     # --- the task ---------------------------------------------------------------------------------
 
     async def _own(self) -> None:
-        from musterd.mcp.transport import opened
-
+        # The SDK takes half a second to import: in a thread, others' runs go on.
+        transport = await asyncio.to_thread(importlib.import_module, "musterd.mcp.transport")
         async with contextlib.AsyncExitStack() as stack:
             async with asyncio.timeout(self._server.connect_seconds):
                 client = await stack.enter_async_context(
-                    opened(self._server, self._leave.set, self._tools_changed, self._refused)
+                    transport.opened(self._server, self._leave.set, self._tools_changed, self._refused)
                 )
             self._client.set_result(client)
             await self._leave.wait()
