@@ -24,6 +24,8 @@ def make(folder: Path) -> Any:
 
     server = MCPServer("desk")
     calls = folder / "calls"
+    with (folder / "started").open("a") as started:
+        started.write(".")
 
     def note(text: str) -> None:
         with calls.open("a") as file:

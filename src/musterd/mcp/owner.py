@@ -26,6 +26,8 @@ log = structlog.get_logger("musterd.mcp")
 T = TypeVar("T")
 OnProgress = Callable[[float, float | None, str | None], Awaitable[None]]
 CLOSE_SECONDS = 5.0
+# What the SDK says in place of the status of an HTTP answer.
+_WORDS_FOR_A_STATUS = frozenset({"Not Found", "Server returned an error response"})
 
 
 class Owner:
@@ -178,6 +180,8 @@ class Owner:
             error = error.exceptions[0]
         if error is None:
             return "the connection was closed"
+        if self._refused_with and str(error) in _WORDS_FOR_A_STATUS:
+            return f"it answered {self._refused_with}"
         if isinstance(error, TimeoutError):
             return f"no answer within {self._server.connect_seconds:g} s"
         return self._server.without_secrets(str(error) or type(error).__name__)
