@@ -97,3 +97,13 @@ async def test_a_tool_that_a_server_has_no_more_is_a_failed_result(
     assert "Wrong arguments for calc_add" in str(content(wrong))
     assert "There is no tool 'send'. Tools: calc_add." in str(content(unknown))
     assert calls(tmp_path) == [""], "a wrong call is not made"
+
+
+async def test_a_call_that_changes_nothing_is_made_again_where_the_server_died_in_it(
+    engines: Engines, model: HeldModel, tmp_path: Path
+) -> None:
+    (tmp_path / "die").touch()
+    async with engines(agents=[Agent(id="solo", model=model, tools=[desk(tmp_path)])]) as works:
+        view = await works.run('[[TOOL add {"a": 1, "b": 2}]]', "r1")
+    assert content(view) == "Done: 3"
+    assert (tmp_path / "calls").read_text().split() == ["add", "add"]

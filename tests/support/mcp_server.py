@@ -24,15 +24,23 @@ def make(folder: Path) -> Any:
 
     server = MCPServer("desk")
     calls = folder / "calls"
+    with (folder / "started").open("a") as started:
+        started.write(".")
 
     def note(text: str) -> None:
         with calls.open("a") as file:
             file.write(f"{text}\n")
 
+    def die_where_told() -> None:
+        if (folder / "die").exists():
+            (folder / "die").unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+
     @server.tool(annotations=ToolAnnotations(read_only_hint=True))
     def add(a: int, b: int) -> int:
         """Add two numbers."""
         note("add")
+        die_where_told()
         return a + b
 
     @server.tool()
@@ -40,9 +48,7 @@ def make(folder: Path) -> Any:
         """Send a text."""
         meta = context.request_context.meta or {}
         note(f"send {text} {meta.get('io.musterd/idempotency-key', '-')}")
-        if (folder / "die").exists():
-            (folder / "die").unlink()
-            os.kill(os.getpid(), signal.SIGKILL)
+        die_where_told()
         return f"sent {text}"
 
     @server.tool()

@@ -6,6 +6,7 @@ The SDK's connections are task groups: whoever enters one has to leave it. Runs 
 import asyncio
 import contextlib
 import functools
+import importlib
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,6 +26,8 @@ log = structlog.get_logger("musterd.mcp")
 T = TypeVar("T")
 OnProgress = Callable[[float, float | None, str | None], Awaitable[None]]
 CLOSE_SECONDS = 5.0
+# What the SDK says in place of the status of an HTTP answer.
+_WORDS_FOR_A_STATUS = frozenset({"Not Found", "Server returned an error response"})
 
 
 class Owner:
@@ -147,12 +150,12 @@ class Owner:
     # --- the task ---------------------------------------------------------------------------------
 
     async def _own(self) -> None:
-        from musterd.mcp.transport import opened
-
+        # The SDK takes half a second to import: in a thread, others' runs go on.
+        transport = await asyncio.to_thread(importlib.import_module, "musterd.mcp.transport")
         async with contextlib.AsyncExitStack() as stack:
             async with asyncio.timeout(self._server.connect_seconds):
                 client = await stack.enter_async_context(
-                    opened(self._server, self._leave.set, self._tools_changed, self._refused)
+                    transport.opened(self._server, self._leave.set, self._tools_changed, self._refused)
                 )
             self._client.set_result(client)
             await self._leave.wait()
@@ -177,6 +180,8 @@ class Owner:
             error = error.exceptions[0]
         if error is None:
             return "the connection was closed"
+        if self._refused_with and str(error) in _WORDS_FOR_A_STATUS:
+            return f"it answered {self._refused_with}"
         if isinstance(error, TimeoutError):
             return f"no answer within {self._server.connect_seconds:g} s"
         return self._server.without_secrets(str(error) or type(error).__name__)

@@ -4,15 +4,11 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx2
 from mcp import Client, StdioServerParameters, stdio_client
-from mcp.client._transport import TransportStreams
 from mcp.client.streamable_http import streamable_http_client
-from mcp.shared._httpx_utils import create_mcp_http_client
-from mcp.shared._stream_protocols import ReadStream
-from mcp.shared.message import SessionMessage
 from mcp.types import Implementation, ToolListChangedNotification
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
@@ -51,8 +47,13 @@ async def opened(
                 if response.status_code >= 400:
                     on_refused(response.status_code)
 
-            http = await stack.enter_async_context(create_mcp_http_client(headers=server.request_headers()))
-            http.event_hooks = {"request": [], "response": [note_status]}
+            http = await stack.enter_async_context(
+                httpx2.AsyncClient(
+                    headers=server.request_headers(),
+                    timeout=httpx2.Timeout(server.connect_seconds, read=None),  # a call's time is its tool's
+                    event_hooks={"response": [note_status]},
+                )
+            )
             streams = streamable_http_client(server.address(), http_client=http)
         info = Implementation(name="musterd", version=musterd.__version__)
         watched = _watched(streams, on_end)
@@ -70,8 +71,8 @@ def tells_of_changes(client: Client) -> bool:
 
 @contextlib.asynccontextmanager
 async def _watched(
-    transport: contextlib.AbstractAsyncContextManager[TransportStreams], on_end: Callable[[], object]
-) -> AsyncIterator[TransportStreams]:
+    transport: contextlib.AbstractAsyncContextManager[Any], on_end: Callable[[], object]
+) -> AsyncIterator[tuple["_Watched", Any]]:
     async with transport as (read, write):
         yield _Watched(read, on_end), write
 
@@ -79,7 +80,7 @@ async def _watched(
 class _Watched:
     """A stream of messages that tells when it has ended."""
 
-    def __init__(self, stream: ReadStream[SessionMessage | Exception], on_end: Callable[[], object]) -> None:
+    def __init__(self, stream: Any, on_end: Callable[[], object]) -> None:
         self._stream = stream
         self._on_end = on_end
 
@@ -88,7 +89,7 @@ class _Watched:
         """The context of whoever sent the last message, where the stream knows it."""
         return getattr(self._stream, "last_context", None)
 
-    async def receive(self) -> SessionMessage | Exception:
+    async def receive(self) -> Any:
         """The next message."""
         return await self._stream.receive()
 
@@ -99,7 +100,7 @@ class _Watched:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> SessionMessage | Exception:
+    async def __anext__(self) -> Any:
         try:
             return await self._stream.__anext__()
         except StopAsyncIteration:
@@ -113,4 +114,5 @@ class _Watched:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        return await self._stream.__aexit__(kind, error, trace)
+        suppressed: bool | None = await self._stream.__aexit__(kind, error, trace)
+        return suppressed

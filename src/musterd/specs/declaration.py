@@ -27,7 +27,7 @@ from musterd.specs.options import (
     about,
     check_values,
 )
-from musterd.specs.places import Place, here, wrong
+from musterd.specs.places import Place, here, nearest, wrong
 from musterd.specs.prompt_options import PromptOptions
 from musterd.specs.reasoning_options import ReasoningOptions
 from musterd.specs.removed import REMOVED
@@ -203,3 +203,13 @@ class Declaration(
                 what = f"{self.label} has two tools named '{declared.name}'"
                 raise wrong(declared.declared_at, what, 'list it once or rename one: @tool(name="…")')
             seen.add(declared.name)
+        self._check_choice({*seen, *reserved})
+
+    def _check_choice(self, known: set[str]) -> None:
+        """Refuse a choice that is one of the tools' names with a slip; those that runs alone know are let through."""
+        choice = self.tool_choice["function"]["name"] if isinstance(self.tool_choice, Mapping) else self.tool_choice
+        if choice in (None, "auto", "none", "required") or choice in known:
+            return
+        if meant := nearest(choice, known):
+            what = f"{self.label}: tool_choice names '{choice}', which is none of its tools"
+            raise wrong(self.declared_at, what, f"did you mean '{meant}'?")

@@ -27,6 +27,14 @@ _SECONDS = Kind(
     yaml=float,
 )
 
+_REMOVED = {
+    "transport": "remove it: a url is spoken to over streamable HTTP, a command over its pipes",
+    "server_params": "give command= and env=, or url= and headers=",
+    "session": "remove it: musterd opens the connection, and opens it again where it is lost",
+    "refresh_connection": "remove it: a connection that is lost is opened again",
+    "header_provider": "give headers=, with ${NAME} for what the environment holds",
+}
+
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class MCPServer(Declared):
@@ -39,6 +47,7 @@ class MCPServer(Declared):
     """
 
     kind = "MCP server"
+    removed = _REMOVED
 
     name: str | None = field(default=None, metadata=about(TEXT, "What messages and the log call it."))
     command: str | Sequence[str] | None = field(

@@ -1,6 +1,6 @@
 """Options of agents and teams: how tools are called."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,11 +12,28 @@ HOOKS = Kind(
 )
 
 
+def _is_choice(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        function = value.get("function")
+        return isinstance(function, Mapping) and isinstance(function.get("name"), str)
+    return isinstance(value, str) and bool(value)
+
+
+TOOL_CHOICE = Kind(words='"auto", "none", "required", or the name of a tool', accepts=_is_choice, yaml=str)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ToolCallOptions:
     """How tools are called."""
 
-    tool_choice: Any = field(default=None, metadata=about(ANYTHING, "Which tool must be called.", later=True, yaml=str))
+    tool_choice: str | Mapping[str, Any] | None = field(
+        default=None,
+        metadata=about(
+            TOOL_CHOICE,
+            "`auto`; `none`: its model calls no tool; `required`, or a tool's name: its first answer is a call, later "
+            "ones are as it likes.",
+        ),
+    )
     tool_hooks: Sequence[Callable[..., Any]] | None = field(
         default=None, metadata=about(HOOKS, "Functions around each tool call, the first one outermost.")
     )

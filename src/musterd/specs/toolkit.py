@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from musterd.specs.methods import MethodTool
-from musterd.specs.places import Place, listed, wrong
+from musterd.specs.places import Place, here, listed, nearest, wrong
 from musterd.specs.tools import Tool, as_tool
 
 # What libraries give a class is not what its author wrote for a model.
 _NOT_FOR_MODELS = frozenset({"abc", "builtins", "enum", "pydantic", "typing"})
 _FOREIGN = frozenset({"agno", "pydantic_ai"})
+
+
+# Lists of a toolkit's tools, and what each says of them.
+_FLAGS = {
+    "requires_confirmation_tools": "requires_confirmation",
+    "external_execution_required_tools": "external_execution",
+    "stop_after_tool_call_tools": "stop_after_tool_call",
+    "show_result_tools": "show_result",
+}
+
+
+class ToolkitOptions(TypedDict, total=False):
+    """What :class:`Toolkit` takes."""
+
+    name: str | None
+    tools: Sequence[Any] | None
+    instructions: str | None
+    include_tools: Sequence[str] | None
+    exclude_tools: Sequence[str] | None
+    tool_name_prefix: str | None
+    requires_confirmation_tools: Sequence[str] | None
+    external_execution_required_tools: Sequence[str] | None
+    stop_after_tool_call_tools: Sequence[str] | None
+    show_result_tools: Sequence[str] | None
 
 
 class Toolkit:
@@ -27,6 +51,11 @@ class Toolkit:
     :param include_tools: the names of the tools that count; none: all.
     :param exclude_tools: the names of tools that do not count.
     :param tool_name_prefix: stands before each tool's name, with an underscore.
+    :param requires_confirmation_tools: the names of tools that have ``requires_confirmation``.
+    :param external_execution_required_tools: the names of tools that have ``external_execution``.
+    :param stop_after_tool_call_tools: the names of tools that have ``stop_after_tool_call``.
+    :param show_result_tools: the names of tools that have ``show_result``.
+    :raises DeclarationError: it has no such option.
     """
 
     name: str | None = None
@@ -35,28 +64,19 @@ class Toolkit:
     include_tools: Sequence[str] | None = None
     exclude_tools: Sequence[str] | None = None
     tool_name_prefix: str | None = None
+    requires_confirmation_tools: Sequence[str] | None = None
+    external_execution_required_tools: Sequence[str] | None = None
+    stop_after_tool_call_tools: Sequence[str] | None = None
+    show_result_tools: Sequence[str] | None = None
 
-    def __init__(
-        self,
-        *,
-        name: str | None = None,
-        tools: Sequence[Any] | None = None,
-        instructions: str | None = None,
-        include_tools: Sequence[str] | None = None,
-        exclude_tools: Sequence[str] | None = None,
-        tool_name_prefix: str | None = None,
-    ) -> None:
-        given = {
-            "name": name,
-            "tools": tools,
-            "instructions": instructions,
-            "include_tools": include_tools,
-            "exclude_tools": exclude_tools,
-            "tool_name_prefix": tool_name_prefix,
-        }
-        for key, value in given.items():
+    def __init__(self, **options: Unpack[ToolkitOptions]) -> None:
+        for option, value in options.items():
+            if option not in ToolkitOptions.__annotations__:
+                meant = nearest(option, ToolkitOptions.__annotations__)
+                cure = f"did you mean '{meant}'?" if meant else f"it takes {listed(ToolkitOptions.__annotations__)}"
+                raise wrong(here(), f"a toolkit has no option '{option}'", cure)
             if value is not None:  # else what the class says
-                setattr(self, key, value)
+                setattr(self, option, value)
 
 
 def tools_in(given: Any, label: str, place: Place) -> list[Tool]:
@@ -101,20 +121,22 @@ def _kept(kit: Toolkit, label: str, place: Place) -> list[Tool]:
     if not found:
         raise wrong(place, f"{known_as} has no tools", "give it tools=[…], or public methods")
     names = [tool.name for tool in found]
-    for option in ("include_tools", "exclude_tools"):
+    for option in ("include_tools", "exclude_tools", *_FLAGS):
         for name in getattr(kit, option) or ():
             if name not in names:
                 raise wrong(place, f"{known_as}: {option} names '{name}'", f"it has {listed(names)}")
-    return list(named(found, kit.include_tools, kit.exclude_tools, kit.tool_name_prefix))
+    return [
+        _as_kit_says(kit, tool)
+        for tool in found
+        if (not kit.include_tools or tool.name in kit.include_tools) and tool.name not in (kit.exclude_tools or ())
+    ]
 
 
-def named(
-    found: Iterable[Tool], include: Sequence[str] | None, exclude: Sequence[str] | None, prefix: str | None
-) -> Iterator[Tool]:
-    """The tools that count, with the prefix before their names."""
-    for tool in found:
-        if (not include or tool.name in include) and tool.name not in (exclude or ()):
-            yield replace(tool, name=f"{prefix}_{tool.name}") if prefix else tool
+def _as_kit_says(kit: Toolkit, tool: Tool) -> Tool:
+    changed: dict[str, Any] = {flag: True for names, flag in _FLAGS.items() if tool.name in (getattr(kit, names) or ())}
+    if kit.tool_name_prefix:
+        changed["name"] = f"{kit.tool_name_prefix}_{tool.name}"
+    return replace(tool, **changed) if changed else tool
 
 
 def _public_methods(owner: object, place: Place) -> Iterator[Tool]:

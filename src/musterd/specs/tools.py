@@ -240,7 +240,7 @@ def tool(function: Any = None, /, **options: Any) -> Any:
     :param retries: how often it is called again, under the same key, when it fails: where it is ``retry_safe``,
         whatever it raises; else only where it raises :class:`musterd.RetryTool`, which says that nothing was done.
     :param cache_results: whether an equal call is answered with the result of an earlier one, in this process. Of a
-        tool that takes a :class:`ToolContext`, calls of other users and sessions are not equal.
+        tool that takes a :class:`ToolContext`, calls of other users, sessions and agents are not equal.
     :param cache_ttl: for how long, in seconds; default: an hour.
     :param pre_hook: called before each call, which is not made where it raises.
     :param post_hook: called after each call, with what came of it.

@@ -1,7 +1,7 @@
 """What stands around a tool's call: kept results, hooks, further tries.
 
 All of it is inside the call's step: its result is journalled as any other, and none of it happens again in a replay.
-From the outside in: a kept result, ``pre_hook``, the hooks of the agent or team, those of the tool, its tries.
+From the outside in: ``pre_hook``, the hooks of the agent or team, those of the tool, a kept result, the tool's tries.
 """
 
 import asyncio
@@ -48,22 +48,26 @@ async def call_around(
 
     :param call: calls the function itself.
     """
-    kept, key = tool.kept_results, ""
-    if kept is not None:
-        key = _key(tool, arguments, context)
+
+    async def made(given: JsonObject) -> Json:
+        kept = tool.kept_results
+        if kept is None:
+            return await _tries(run, tool, given, context, call)
+        key = _key(tool, given, context)
         if (found := kept.get(key)) is not None:
             return found
-    result = await _with_own_hooks(run, tool, arguments, context, _chain(run, tool, context, call))
-    if kept is not None:
+        result = await _tries(run, tool, given, context, call)
         kept.keep(key, as_text(result))
-    return result
+        return result
+
+    return await _with_own_hooks(run, tool, arguments, context, _chain(run, tool, context, made))
 
 
 def _key(tool: Tool, arguments: JsonObject, context: ToolContext) -> str:
-    """What makes two calls equal: the arguments, and of a tool that knows who calls, the user and the session too."""
+    """What makes two calls equal: the arguments, and of a tool that knows who calls, who that is."""
     knows_who = getattr(tool.signature, "context_name", "context") is not None
-    who = [context.user_id, context.session_id] if knows_who else []
-    return jsontext.canonical([who, to_jsonable_python(arguments, fallback=repr)])
+    who = [context.user_id, context.session_id, context.agent_id, context.dependencies] if knows_who else []
+    return jsontext.canonical(to_jsonable_python([who, arguments], fallback=repr))
 
 
 async def _with_own_hooks(run: Assignment, tool: Tool, arguments: JsonObject, context: ToolContext, call: Call) -> Json:
@@ -98,11 +102,7 @@ async def _afterwards(tool: Tool, known: JsonObject) -> None:
 
 def _chain(run: Assignment, tool: Tool, context: ToolContext, call: Call) -> Call:
     """The call with the hooks around it, the first one outermost."""
-
-    async def tried(arguments: JsonObject) -> Json:
-        return await _tries(run, tool, arguments, context, call) if tool.retries else await call(arguments)
-
-    chain: Call = tried
+    chain = call
     for hook in reversed((*(run.component.spec.tool_hooks or ()), *tool.tool_hooks)):
         chain = _hooked(run, tool, context, hook, chain)
     return chain

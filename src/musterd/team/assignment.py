@@ -64,6 +64,7 @@ class Assignment:
 class Progress:
     """What a run has produced so far; kept when it is cut off.
 
+    :param shown: results of tools that begin its answer.
     :param is_answered: whether the answer stands, and what follows cannot change it.
     :param summary: what was said in the session, summed up anew: summary, topics, as_of.
     """
@@ -71,6 +72,7 @@ class Progress:
     output: Output = field(default_factory=Output)
     partial: list[str] = field(default_factory=list)
     members: list[str] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
     conversation: Conversation | None = None
     is_answered: bool = False
     summary: JsonObject | None = None

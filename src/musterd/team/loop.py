@@ -32,6 +32,7 @@ from musterd.team.offer import is_in_tasks_mode, parameters, reasons_first, tool
 from musterd.team.produced import generated
 from musterd.team.run_tools import run_tools
 from musterd.team.summaries import sum_up, sums_up
+from musterd.team.tool_choice import tool_settings
 from musterd.team.toolbox import Toolbox
 from musterd.team.world import World, fingerprint
 
@@ -211,7 +212,7 @@ class Loop:
             self._model,
             self._conversation.messages,
             self._parameters,
-            None,
+            tool_settings(self.run.component, self._turn, self._parameters),
             on_text=self._on_text,
             on_retry=self._on_retry,
         )
@@ -285,7 +286,7 @@ class Loop:
 
     def _finish(self, answer: Answer) -> Output:
         output = self.progress.output
-        output.content, output.content_type = answer.content, answer.content_type
+        output.content, output.content_type = self._with_shown(answer.content), answer.content_type
         output.reasoning = "\n\n".join(filter(None, (output.reasoning.strip(), _reasoning(self._conversation))))
         if self.progress.is_reasoning:
             thoughts.end(self.world, self.run, self.progress, self.run.at("think"))
@@ -293,6 +294,10 @@ class Loop:
         self.progress.is_answered = True
         self._tell(EventKind.CONTENT_COMPLETED)
         return output
+
+    def _with_shown(self, content: Json) -> Json:
+        """An answer in text begins with the results that its run's tools have shown."""
+        return "\n\n".join([*self.progress.shown, content]) if isinstance(content, str) else content
 
     # --- small things -----------------------------------------------------------------------------
 

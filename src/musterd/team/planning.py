@@ -95,8 +95,8 @@ class Planner:
         component = self._run.component
         tool = tool_of(component, plan.call.name) or self.run_tools.get(plan.call.name)
         if tool is None:
-            offered = (*tools_of(component), *self.run_tools.definitions)
-            known = ", ".join(definition.name for definition in offered) or "none"
+            offered = [definition.name for definition in tools_of(component)]
+            known = ", ".join([*offered, *self.run_tools.tools]) or "none"
             raise Refused(f"There is no tool '{plan.call.name}'. Tools: {known}.")
         plan.tool = tool
         plan.call.stops_run = tool.stop_after_tool_call

@@ -6,7 +6,7 @@ message. Texts stay the same from call to call, so that a provider's cache of pr
 
 from collections.abc import Iterator, Sequence
 
-from musterd.specs import Agent, Component, Team
+from musterd.specs import Agent, Component, MCPServer, Team
 from musterd.team.kept import kept
 
 LEADERS = {
@@ -123,6 +123,8 @@ def describe_member(member: Component, *, in_full: bool = False) -> str:
         lines += ["  Tools:", *(f"    {tool.name}: {tool.description}" for tool in member.tools)]
     elif member.tools:
         lines.append(f"  Tools: {', '.join(tool.name for tool in member.tools)}")
+    if servers := [source.known_as for source in member.spec.tool_sources if isinstance(source, MCPServer)]:
+        lines.append(f"  Tools of: {', '.join(servers)}")
     if member.members:
         lines.append(f"  Members: {', '.join(below.id for below in member.members)}")
     lines.append("</member>")

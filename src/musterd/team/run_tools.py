@@ -20,7 +20,7 @@ from musterd.core.records import StepKind
 from musterd.specs import MCPServer, Tool, ToolContext, ToolFactory, ToolSource
 from musterd.specs.schema_tool import schema_tool
 from musterd.specs.tool_errors import RetryTool
-from musterd.specs.tool_list import read_tools
+from musterd.specs.tool_list import ToolList, read_tools
 from musterd.team import state
 from musterd.team.assignment import Assignment
 from musterd.team.offer import tools_of
@@ -75,16 +75,21 @@ async def run_tools(world: World, run: Assignment) -> RunTools:
     sources = run.component.spec.tool_sources
     if not sources:
         return NONE
-    made = {place: await _factory_tools(world, run, one) for place, one in enumerate(sources) if _is_factory(one)}
+    made = {
+        place: await _factory_tools(world, run, source)
+        for place, source in enumerate(sources)
+        if isinstance(source, ToolFactory)
+    }
     asked = fingerprint(StepKind.PREPARE, run.component.id, "tools", None)
     taken = await world.steps.take(run.at("p/tools"), asked, lambda: _take(world, run, made))
     found: dict[str, Tool] = {}
-    for place, (source, of_source) in enumerate(zip(sources, taken["sources"], strict=False)):
+    for place, of_source in enumerate(taken["sources"]):
+        source = _source_now(sources, place, of_source["of"])
         if isinstance(source, MCPServer):
             found |= {told["name"]: _server_tool(world, source, told) for told in of_source["tools"]}
-        else:
+        elif source is not None:
             names = {told["name"] for told in of_source["tools"]}
-            found |= {tool.name: tool for tool in made[place] if tool.name in names}
+            found |= {tool.name: tool for tool in made[place].tools if tool.name in names}
     offered = [told for of_source in taken["sources"] for told in of_source["tools"]]
     return RunTools(
         definitions=tuple(
@@ -99,11 +104,17 @@ async def run_tools(world: World, run: Assignment) -> RunTools:
     )
 
 
-def _is_factory(source: ToolSource) -> bool:
-    return isinstance(source, ToolFactory)
+def _source_now(sources: Sequence[ToolSource], place: int, name: str) -> ToolSource | None:
+    """The source of what was stored: the one in its place, or where a deploy has moved it; None: it is gone."""
+    near = [*sources[place : place + 1], *sources]
+    return next((source for source in near if _known_as(source) == name), None)
 
 
-async def _take(world: World, run: Assignment, made: Mapping[int, Sequence[Tool]]) -> JsonObject:
+def _known_as(source: ToolSource) -> str:
+    return source.known_as if isinstance(source, MCPServer) else "tools="
+
+
+async def _take(world: World, run: Assignment, made: Mapping[int, ToolList]) -> JsonObject:
     """What the sources offer now; a name that is taken already is left out."""
     component = run.component
     taken_names = {tool.name for tool in tools_of(component)} | component.spec.reserved_tool_names
@@ -147,6 +158,7 @@ def _server_tool(world: World, server: MCPServer, told: JsonObject) -> Tool:
         call,
         server.declared_at,
         retry_safe=told["retry_safe"],
+        retries=int(told["retry_safe"]),  # a server that was started anew answers the second time
         timeout_seconds=server.timeout_seconds,
     )
 
@@ -154,19 +166,18 @@ def _server_tool(world: World, server: MCPServer, told: JsonObject) -> Tool:
 # --- functions that give tools --------------------------------------------------------------------
 
 
-async def _told(tools: Sequence[Tool]) -> JsonObject:
+async def _told(made: ToolList) -> JsonObject:
     return {
-        "of": "tools=",
+        "of": "tools=",  # as _known_as has it
         "tools": [
-            {"name": tool.name, "description": tool.description, "parameters": tool.parameters} for tool in tools
+            {"name": tool.name, "description": tool.description, "parameters": tool.parameters} for tool in made.tools
         ],
+        "note": "\n\n".join(made.instructions),
     }
 
 
-async def _factory_tools(world: World, run: Assignment, source: ToolSource) -> Sequence[Tool]:
+async def _factory_tools(world: World, run: Assignment, source: ToolFactory) -> ToolList:
     """What the function gives, called in each attempt: functions cannot be stored."""
-    if not isinstance(source, ToolFactory):
-        return ()
     spec = run.component.spec
     context = ToolContext(
         run_id=run.run_id,
@@ -187,7 +198,7 @@ async def _factory_tools(world: World, run: Assignment, source: ToolSource) -> S
         found = read_tools(given, spec.label, spec.declared_at)
         if found.sources:
             raise TypeError("it gave an MCP server; list that in tools=")
-        return found.tools
+        return found
     except Exception as error:
         log.warning("the function in tools= failed", component=run.component.id, run_id=run.run_id, exc_info=error)
         said = str(error) or type(error).__name__

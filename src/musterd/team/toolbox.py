@@ -78,6 +78,8 @@ class Toolbox:
             if step.media:
                 self._progress.add_media(step.media)
                 self._media[plan.call.id] = step.media
+            if _is_shown(plan, step):
+                self._progress.shown.append(step.result)
             if plan.delegations is not None:
                 names = ", ".join(one.member.name for one in plan.delegations.runs)
                 self._interactions.append((names, plan.delegations.runs[0].task, step.result))
@@ -148,6 +150,8 @@ class Toolbox:
             raise AssertionError("a planned call is a tool, a delegation or a refusal")
         if not plan.intent.leaves_open(step.state):
             self._finished(plan, step)
+            if _is_shown(plan, step):
+                self._world.tell(EventKind.CONTENT, self._run.voice, {"text": f"{step.result}\n\n"})
         return step
 
     def _finished(self, plan: Planned, step: ToolStep) -> None:
@@ -221,6 +225,11 @@ class Toolbox:
             speaks_for=self._voice,
         )
         return await drive_member(self._world, member, self._make_loop)
+
+
+def _is_shown(plan: Planned, step: ToolStep) -> bool:
+    """Whether a result is part of the run's answer; one that is the answer is shown as that."""
+    return plan.tool is not None and plan.tool.show_result and not step.is_error and not plan.call.stops_run
 
 
 async def _together(calls: Sequence[Awaitable[ToolStep]]) -> list[ToolStep]:

@@ -1,5 +1,6 @@
 """Servers of tools: what they offer and answer, what becomes of a call whose server dies, and the way back."""
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -164,6 +165,31 @@ async def test_a_server_that_is_not_there_says_so(servers: Servers, given: dict[
     assert says in caught.value.message
     with pytest.raises(RetryTool, match="cannot be reached"):
         await servers.tools(server)
+
+
+async def test_a_server_that_wants_a_key_says_its_status(servers: Servers, tmp_path: Path) -> None:
+    with HttpServer(tmp_path) as http:
+        server = MCPServer(name="desk", url=http.url.replace("/mcp", "/elsewhere"))
+        with pytest.raises(RetryTool, match="cannot be reached: it answered 404"):
+            await servers.tools(server)
+
+
+async def test_many_calls_go_over_one_connection(servers: Servers, tmp_path: Path) -> None:
+    server = MCPServer(command=[*PROGRAM, str(tmp_path)])
+    found = await asyncio.gather(*(servers.call(server, "add", {"a": n, "b": 1}, CONTEXT) for n in range(20)))
+    assert found == [str(n + 1) for n in range(20)]
+    assert (tmp_path / "started").read_text() == "."
+
+
+async def test_a_caller_that_goes_leaves_the_connection_to_others(servers: Servers, tmp_path: Path) -> None:
+    server = MCPServer(command=[*PROGRAM, str(tmp_path)])
+    first = asyncio.create_task(servers.tools(server))
+    second = asyncio.create_task(servers.tools(server))
+    await asyncio.wait([first, second], timeout=0)  # both wait for the program to start
+    first.cancel()
+    assert [tool["name"] for tool in await second][:1] == ["add"]
+    assert first.cancelled()
+    assert (tmp_path / "started").read_text() == "."
 
 
 async def test_a_server_that_does_not_answer_is_given_up(servers: Servers) -> None:

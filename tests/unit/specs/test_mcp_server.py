@@ -43,6 +43,7 @@ def test_a_command_is_words_or_one_line() -> None:
         ({"command": "a", "env": {"X": 1}}, "'env' is a dict — give it a dict of texts"),
         ({"command": "a", "timeout_seconds": 0}, "'timeout_seconds' is 0 — give it seconds above 0"),
         ({"command": "a", "tool_name_prefix": "a b"}, "its tool_name_prefix cannot stand in a tool's name"),
+        ({"url": "b", "transport": "sse"}, "has no field 'transport' — remove it: a url is spoken to over"),
         ({"comand": "a"}, "this MCP server has no field 'comand' — did you mean 'command'?"),
     ],
 )

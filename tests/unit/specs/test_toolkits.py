@@ -142,3 +142,22 @@ def test_yaml_names_a_class_or_an_object(project: Project) -> None:
     )
     found = load("teams.yaml").agents
     assert [tool.name for agent in found.values() for tool in agent.tools] == ["ask", "ask"]
+
+
+def test_a_toolkit_says_more_of_some_of_its_tools() -> None:
+    kit = Toolkit(
+        tools=[Calculator()],
+        tool_name_prefix="calc",
+        stop_after_tool_call_tools=["add"],
+        show_result_tools=["look"],
+        requires_confirmation_tools=["clear"],
+    )
+    found = {tool.name: tool for tool in Agent(id="a", tools=[kit]).listed_tools}
+    assert [name for name, tool in found.items() if tool.stop_after_tool_call] == ["calc_add"]
+    assert [name for name, tool in found.items() if tool.show_result] == ["calc_look"]
+    assert [name for name, tool in found.items() if tool.requires_confirmation] == ["calc_clear"]
+
+
+def test_an_option_that_a_toolkit_has_not_is_refused() -> None:
+    with pytest.raises(DeclarationError, match=r"test_toolkits\.py:\d+: a toolkit has no option 'tool' — did you mean"):
+        Toolkit(tool=[Calculator()])  # type: ignore[call-arg]

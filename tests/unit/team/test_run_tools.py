@@ -1,12 +1,14 @@
 """Tools that a run learns of when it begins."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from musterd import Agent, OutcomeUnknown, ToolContext, Toolkit, tool
+from musterd import Agent, MCPServer, OutcomeUnknown, Team, ToolContext, Toolkit, tool
 from musterd.core.errors import RunFailed
 from musterd.core.records import StepState
+from musterd.team.loop import Loop
 from tests.support.loop import Call, Stage, TurnModel
 
 
@@ -88,3 +90,43 @@ async def test_a_tool_that_cannot_say_leaves_its_call_unknown() -> None:
     await stage.drive()
     step = stage.steps.results["t0/c0"]
     assert (step.state, step.is_error, step.result) == (StepState.UNKNOWN, True, "The line broke.")
+
+
+async def test_a_leader_is_told_which_servers_its_members_have() -> None:
+    server = MCPServer(name="desk", command="server")
+    team = Team(id="team", model=TurnModel("answer"), members=[Agent(id="one", tools=[server])])
+    stage = Stage(team)
+    await stage.drive()
+    assert "Tools of: desk" in stage.steps.taken["p"]["system"]
+
+
+class Desks:
+    """Servers that answer with their own names."""
+
+    async def tools(self, server: MCPServer) -> list[dict[str, Any]]:
+        parameters = {"type": "object", "properties": {}}
+        told = {"description": "", "parameters": parameters, "retry_safe": False}
+        return [{"name": f"ask_{server.name}", "tool": "ask", **told}]
+
+    async def call(self, server: MCPServer, tool: str, arguments: dict[str, Any], context: ToolContext) -> str:
+        return f"{server.name} {tool}"
+
+
+async def test_a_deploy_that_moves_or_takes_a_server_sends_no_call_to_another() -> None:
+    one, two = (MCPServer(name=name, command=name) for name in ("one", "two"))
+    before = Stage(Agent(id="solo", model=TurnModel("answer"), tools=[one, two]))
+    before.loop.world = replace(before.world, servers=Desks())
+    await before.drive()
+    taken = before.steps.taken["p/tools"]
+
+    async def again(path: str, fingerprint: str, ask: Any) -> Any:
+        return taken
+
+    model = TurnModel([Call("ask_one"), Call("ask_two")], "answer")
+    after = Stage(Agent(id="solo", model=model, tools=[MCPServer(name="new", command="new"), one]))
+    after.steps.take = again  # type: ignore[method-assign]
+    after.loop = Loop(replace(after.world, servers=Desks()), after.run)
+    await after.drive()
+    assert [found.name for found in model.offered[0].function_tools] == ["ask_one", "ask_two"]
+    assert model.told()[0] == "one ask"
+    assert "There is no tool 'ask_two'" in model.told()[1]

@@ -410,3 +410,36 @@ async def test_a_call_whose_time_was_over_tells_nothing_more() -> None:
     await asyncio.to_thread(told_late.wait)
     await asyncio.to_thread(lambda: None)  # what was handed to the loop before has been done
     assert reports(stage) == []
+
+
+# Results that are shown
+
+
+async def test_a_result_that_is_shown_begins_the_answer() -> None:
+    @tool(show_result=True)
+    def table() -> str:
+        """Table."""
+        return "| a |"
+
+    @tool(show_result=True)
+    def fail() -> str:
+        """Fail."""
+        raise ValueError("no")
+
+    model = TurnModel([Call("table"), Call("fail")], "As you see.")
+    stage = Stage(Agent(id="solo", model=model, tools=[table, fail]))
+    output = await stage.drive()
+    assert output.content == "| a |\n\nAs you see."
+    assert model.told() == ["| a |", "no"], "the model reads it too"
+    texts = [event.data["text"] for event in stage.events if event.kind is EventKind.CONTENT]
+    assert "".join(texts) == output.content
+
+
+async def test_a_shown_result_that_ends_the_run_is_the_answer_once() -> None:
+    @tool(show_result=True, stop_after_tool_call=True)
+    def table() -> str:
+        """Table."""
+        return "| a |"
+
+    stage = Stage(Agent(id="solo", model=TurnModel([Call("table")]), tools=[table]))
+    assert (await stage.drive()).content == "| a |"

@@ -1,0 +1,32 @@
+"""Which tools a model may call, or has to: the option ``tool_choice``.
+
+A choice that forces a call holds for the first model call of a run alone: held on to, it would never let the model
+answer. ``none`` holds for all.
+"""
+
+from collections.abc import Mapping
+
+from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.settings import ModelSettings
+
+from musterd.core.jsontypes import Json
+from musterd.specs import Component
+
+
+def tool_settings(component: Component, turn: int, parameters: ModelRequestParameters) -> ModelSettings | None:
+    """What a model call of ``component`` says of its tools; None: the model chooses."""
+    choice: Json = component.spec.tool_choice
+    if choice is None:
+        return None
+    if isinstance(choice, Mapping):  # as OpenAI writes it, and the peer takes it
+        choice = choice["function"]["name"]
+    offered = [tool.name for tool in parameters.function_tools]
+    if choice == "auto" or not offered:
+        return None
+    if choice == "none":
+        return ModelSettings(tool_choice="none")
+    if turn > 0:
+        return None
+    if choice == "required":
+        return ModelSettings(tool_choice="required")
+    return ModelSettings(tool_choice=[choice]) if choice in offered else None
