@@ -64,7 +64,7 @@ class Progress:
     """What a run has produced so far; kept when it is cut off.
 
     :param is_answered: whether the answer stands, and what follows cannot change it.
-    :param summary: what was said in the session, summed up anew: summary, topics, as_of.
+    :param summary: what was said in the session, summed up anew: summary, topics, as_of, and the run that did it.
     """
 
     output: Output = field(default_factory=Output)

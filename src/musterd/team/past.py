@@ -39,7 +39,7 @@ class EarlierSession:
 class Unsummarised:
     """What a summary is made of.
 
-    :param summary: the one so far: summary, topics, as_of.
+    :param summary: the one so far: summary, topics, as_of, run_id.
     :param conversations: of runs that ended since, as JSON texts, oldest first.
     """
 
