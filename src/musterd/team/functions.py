@@ -59,7 +59,6 @@ async def call_function(
 
 
 def _context(world: World, run: Assignment, call_id: str, path: str, given: JsonObject) -> ToolContext:
-    spec = run.component.spec
     return ToolContext(
         run_id=run.run_id,
         root_run_id=world.root_id,
@@ -69,8 +68,8 @@ def _context(world: World, run: Assignment, call_id: str, path: str, given: Json
         tool_call_id=call_id,
         idempotency_key=digest(world.root_id, path),
         session_state=given,
-        dependencies={**(spec.dependencies or {}), **run.resolved, **world.dependencies},
-        metadata={**(spec.metadata or {}), **world.metadata},
+        dependencies={**run.dependencies, **world.dependencies},
+        metadata={**run.metadata, **world.metadata},
     )
 
 

@@ -209,6 +209,8 @@ class Toolbox:
             depth=run.depth + 1,
             history=member_history(self._world.shown, one.member, self._done),
             context=context,
+            inherited_dependencies=run.dependencies,
+            inherited_metadata=run.metadata,
             speaks_for=self._voice,
         )
         return await drive_member(self._world, member, self._make_loop)
