@@ -31,7 +31,7 @@ from musterd.team import state
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.loop import Loop
 from musterd.team.members import end_event, pause_event
-from musterd.team.past import Shown
+from musterd.team.past import NOTHING_SHOWN
 from musterd.team.pausing import Waits
 from musterd.team.steps import Emit
 from musterd.team.world import World
@@ -144,7 +144,7 @@ class Attempt:
             metadata=options.get("metadata") or {},
             call_ids=recovered.call_ids,
             past=StoredPast(resources.database, run),
-            shown=shown_of(found.shown) if wanted.shown else Shown(),
+            shown=shown_of(found.shown) if wanted.shown else NOTHING_SHOWN,
         )
         stored = {} if spec.overwrite_db_session_state else found.state
         initial = {**(spec.session_state or {}), **stored, **options.get("session_state", {})}

@@ -93,6 +93,9 @@ class Shown:
     run_ids: JsonObject = field(default_factory=dict)
 
 
+NO_PAST, NOTHING_SHOWN = NoPast(), Shown()
+
+
 # --- who is shown something -------------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ from musterd.core.settings import Settings
 from musterd.models.call import ModelCaller
 from musterd.models.names import ModelInfo
 from musterd.specs import Component
-from musterd.team.past import NoPast, Past, Shown
+from musterd.team.past import NO_PAST, NOTHING_SHOWN, Past, Shown
 from musterd.team.steps import Emit, Steps
 
 
@@ -55,8 +55,8 @@ class World:
     dependencies: JsonObject = field(default_factory=dict)
     metadata: JsonObject = field(default_factory=dict)
     call_ids: set[str] = field(default_factory=set)
-    past: Past = field(default_factory=NoPast)
-    shown: Shown = field(default_factory=Shown)
+    past: Past = NO_PAST
+    shown: Shown = NOTHING_SHOWN
 
     def tell(self, kind: EventKind, run_id: str, data: JsonObject | None = None, place: str = "") -> None:
         """Emit an event that happened now, at the step ``place``."""
