@@ -248,6 +248,16 @@ async def test_a_function_that_fails_ends_the_run_in_words(options: dict[str, An
     assert caught.value.code == "context_failed"
 
 
+async def test_a_members_function_that_fails_is_the_leaders_to_read() -> None:
+    model = TurnModel([Call("delegate_task_to_member", {"member_id": "a", "task": "x"})], "leader's")
+    team = Team(id="t", model=model, members=[Agent(id="a", instructions=lambda: 1 / 0)])
+    output = await Stage(team).drive()
+    assert output.content == "leader's"
+    assert model.told() == [
+        "a failed: Agent 'a' could not begin: the function in instructions failed; the server's log says why."
+    ]
+
+
 # Messages before the user's
 
 
