@@ -27,6 +27,7 @@ from musterd.store import (
     looks,
     messages,
     outputs,
+    past,
     pauses,
     requests,
     runs,
@@ -100,6 +101,19 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     forks.OTHER_FORK: {"session_id": "s7", "origin": "r70"},
     forks.OUTLINE: {"origin": "r70"},
     forks.COPY_STEPS: {"root": "r71", "origin": "r70", "paths": "[]"},
+    past.BY_ID: {"run_id": "r70"},
+    past.OF_MEMBER: {**LANE, "kind": "agent", "component_id": "solo", "limit": 3},
+    past.SINCE: {"session_id": "s7", "run_id": "r70", "summed_by": "r71", "since": 9.0, "limit": 3},
+    past.OF_SESSION: {"session_id": "s7", "limit": 3},
+    past.OTHER_SESSIONS: {
+        "user_id": "ada",
+        "owner": "",
+        "kind": "agent",
+        "component_id": "solo",
+        "session_id": "s7",
+        "limit": 3,
+    },
+    past.SET_SUMMARY: {"session_id": "s7", "summary": "{}"},
 }
 
 
@@ -164,6 +178,10 @@ def test_what_waits_is_counted_without_a_look_at_its_rows(big: sqlite3.Connectio
         (runs.AHEAD_OF_INTERRUPTER, "runs_interrupting"),
         (runs.AHEAD, "runs_queued"),
         (runs.HISTORY, "runs_session"),
+        (past.OF_MEMBER, "runs_session"),
+        (past.SINCE, "runs_session"),
+        (past.OF_SESSION, "runs_session"),
+        (past.OTHER_SESSIONS, "sessions_user"),
         (workers.RUNNING, "runs_running"),
         (sessions.BURIED, "sessions_deleted"),
     ],

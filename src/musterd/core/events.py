@@ -23,7 +23,7 @@ class EventKind(StrEnum):
     TOOL_CALL_ERROR = "tool_call_error"  # tool: ToolCall
     CONTENT_COMPLETED = "content_completed"  # -
     SESSION_SUMMARY_STARTED = "session_summary_started"  # -
-    SESSION_SUMMARY_COMPLETED = "session_summary_completed"  # session_summary: {summary, topics, as_of} or None
+    SESSION_SUMMARY_COMPLETED = "session_summary_completed"  # session_summary: {summary, topics, as_of, run_id} or None
     RUN_COMPLETED = "run_completed"  # output: Output, members: [member run ids in order]
     RUN_ERROR = "run_error"  # content, error: ErrorInfo
     RUN_CANCELLED = "run_cancelled"  # reason

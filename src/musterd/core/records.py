@@ -312,7 +312,7 @@ class SessionRow:
     :param user_id: what its first client called the user: a label.
     :param name: the name a person gave, else None: then the first message is shown (``first_message``).
     :param next_seq: the sequence number the next accepted run gets.
-    :param summary: what was said in it so far: summary, topics, updated_at.
+    :param summary: what was said in it so far: summary, topics, as_of (a time), run_id (who summed it up).
     """
 
     session_id: str

@@ -37,7 +37,7 @@ from musterd.team.budget import Budgets, Past, Spending
 from musterd.team.loop import Loop
 from musterd.team.members import end_event, pause_event
 from musterd.team.metering import budgets_of, metered
-from musterd.team.past import Shown
+from musterd.team.past import NOTHING_SHOWN
 from musterd.team.pausing import Waits
 from musterd.team.staffing import staffed
 from musterd.team.steps import Emit
@@ -171,7 +171,7 @@ class Attempt:
             stops=self._stops,
             servers=resources.servers,
             past=StoredPast(resources.database, run),
-            shown=shown_of(found.shown) if wanted.shown else Shown(),
+            shown=shown_of(found.shown) if wanted.shown else NOTHING_SHOWN,
             member_runs=options.get("fork", {}).get("members", {}),
             asked=recovered.asked,
         )

@@ -23,14 +23,17 @@ BY_ID = Statement("past_by_id", "SELECT run_id, input, output, messages FROM run
 SINCE = Statement(
     "past_since",
     """SELECT io.messages FROM runs r JOIN run_io io ON io.run_id = r.run_id
-       WHERE r.session_id = :session_id AND r.seq IS NOT NULL AND r.parent_id IS NULL AND r.run_id <> :run_id
+       WHERE r.session_id = :session_id AND r.seq IS NOT NULL AND r.parent_id IS NULL
+       AND r.run_id <> :run_id AND r.run_id <> :summed_by
        AND r.state = 'completed' AND r.ended_at > :since AND io.messages IS NOT NULL
        ORDER BY r.seq DESC LIMIT :limit""",
 )
-OTHER_SESSIONS = Statement(  # a label that a client gave never finds what belongs to a user that a token proved
+# A label that a client gave never finds what belongs to a user that a token proved. By the user's sessions, of which
+# there are few: the component's own index would be walked through everybody's, so its column stands in a term.
+OTHER_SESSIONS = Statement(
     "past_other_sessions",
     """SELECT session_id, COALESCE(name, first_message) AS name, updated_at FROM sessions
-       WHERE user_id = :user_id AND COALESCE(owner, '') = :owner AND component_kind = :kind
+       WHERE user_id = :user_id AND COALESCE(owner, '') = :owner AND COALESCE(component_kind, '') = :kind
        AND component_id = :component_id AND session_id <> :session_id AND deleted_at IS NULL
        ORDER BY updated_at DESC LIMIT :limit""",
 )
@@ -144,11 +147,14 @@ async def other_sessions(tx: Tx, run: RunRow, limit: int, runs_limit: int) -> li
 
 
 async def unsummarised(tx: Tx, run: RunRow, limit: int) -> tuple[dict[str, Any] | None, list[str]]:
-    """The session's summary, and the last conversations that ended after it was made, oldest first."""
+    """The session's summary, and the last conversations that ended after it was made, oldest first.
+
+    The run that made it is in it, though it ended behind it.
+    """
     session = await tx.one(sessions.GET, {"session_id": run.session_id})
     summary = None if session is None or session["summary"] is None else json.loads(session["summary"])
-    since = 0.0 if summary is None else summary["as_of"]
-    asked = {"session_id": run.session_id, "run_id": run.run_id, "since": since, "limit": limit}
+    since, summed_by = (0.0, "") if summary is None else (summary["as_of"], summary["run_id"])
+    asked = {"session_id": run.session_id, "run_id": run.run_id, "limit": limit, "since": since, "summed_by": summed_by}
     return summary, [row["messages"] for row in reversed(await tx.all(SINCE, asked))]
 
 

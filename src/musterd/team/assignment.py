@@ -26,6 +26,8 @@ class Assignment:
     :param output_schema: the form of the answer that the request asked for, above the component's own.
     :param context: what else its system message tells.
     :param resolved: what the component's functions gave for its dependencies, by name.
+    :param inherited_dependencies: those of its leader; they stand above its own.
+    :param inherited_metadata: that of its leader; it stands above its own.
     :param opens_session: whether it is the first of its session.
     :param session_summary: what was said in the session before, summed up.
     :param asked: what the request says of the context, above the component's own options.
@@ -45,6 +47,8 @@ class Assignment:
     output_schema: JsonObject | None = None
     context: Sequence[str] = ()
     resolved: JsonObject = field(default_factory=dict)
+    inherited_dependencies: JsonObject = field(default_factory=dict)
+    inherited_metadata: JsonObject = field(default_factory=dict)
     opens_session: bool = False
     session_summary: str = ""
     asked: JsonObject = field(default_factory=dict)
@@ -54,6 +58,16 @@ class Assignment:
     def voice(self) -> str:
         """The run as whose text its own is told."""
         return self.speaks_for or self.run_id
+
+    @property
+    def dependencies(self) -> JsonObject:
+        """Its dependencies without the request's, which stand above them."""
+        return {**(self.component.spec.dependencies or {}), **self.resolved, **self.inherited_dependencies}
+
+    @property
+    def metadata(self) -> JsonObject:
+        """Its metadata without the request's, which stand above it."""
+        return {**(self.component.spec.metadata or {}), **self.inherited_metadata}
 
     def at(self, step: str) -> str:
         """The path of one of its steps."""
@@ -66,7 +80,7 @@ class Progress:
 
     :param shown: results of tools that begin its answer.
     :param is_answered: whether the answer stands, and what follows cannot change it.
-    :param summary: what was said in the session, summed up anew: summary, topics, as_of.
+    :param summary: what was said in the session, summed up anew: summary, topics, as_of, and the run that did it.
     """
 
     output: Output = field(default_factory=Output)

@@ -113,14 +113,15 @@ async def called(world: World, run: Assignment, what: str, function: Callable[..
 
 def _given(world: World, run: Assignment) -> JsonObject:
     spec = run.component.spec
-    declared = {name: value for name, value in (spec.dependencies or {}).items() if not callable(value)}
+    unknown = dependency_functions(run.component).keys() - run.resolved.keys() - run.inherited_dependencies.keys()
+    known = {name: value for name, value in run.dependencies.items() if name not in unknown}
     context = RunContext(
         run_id=run.run_id,
         session_id=world.session_id,
         user_id=world.user_id,
         session_state=run.state,
-        dependencies={**declared, **run.resolved, **world.dependencies},
-        metadata={**(spec.metadata or {}), **world.metadata},
+        dependencies={**known, **world.dependencies},
+        metadata={**run.metadata, **world.metadata},
     )
     given: JsonObject = {"run_context": context, "agent": spec, "team": spec}
     return {**given, "session_state": context.session_state, "dependencies": context.dependencies}

@@ -9,6 +9,7 @@ import json
 import re
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from pydantic_ai.messages import (
@@ -84,13 +85,12 @@ def shown(value: Json) -> str:
 def _values(world: World, run: Assignment) -> Mapping[str, Json]:
     """What names in texts stand for; of one name the state's value wins, then the dependencies', the metadata's."""
     user: JsonObject = {} if world.user_id is None else {"user_id": world.user_id}
-    metadata = {**(run.component.spec.metadata or {}), **world.metadata}
-    return ChainMap(run.state, dependencies_of(world, run), metadata, user)
+    return ChainMap(run.state, dependencies_of(world, run), {**run.metadata, **world.metadata}, user)
 
 
 def dependencies_of(world: World, run: Assignment) -> JsonObject:
-    """The dependencies of a run: the declaration's, what its functions gave, the request's."""
-    return {**(run.component.spec.dependencies or {}), **run.resolved, **world.dependencies}
+    """The dependencies of a run: its declaration's, what functions gave, its leader's, the request's."""
+    return {**run.dependencies, **world.dependencies}
 
 
 # --- what is the run's own --------------------------------------------------------------------------
@@ -142,8 +142,7 @@ def examples(component: Component) -> tuple[ModelMessage, ...]:
 def _example(item: str | Mapping[str, str] | ModelMessage) -> ModelMessage:
     notes: JsonObject = {NOTES: {"from_history": True}}
     if isinstance(item, ModelRequest | ModelResponse):
-        item.metadata = {**(item.metadata or {}), **notes}
-        return item
+        return replace(item, metadata={**(item.metadata or {}), **notes})
     role, content = ("user", item) if isinstance(item, str) else (item["role"], item["content"])
     if role == "assistant":
         return ModelResponse(parts=[TextPart(content)], metadata=notes)

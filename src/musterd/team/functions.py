@@ -75,7 +75,6 @@ async def call_function(
 def _context(
     world: World, run: Assignment, call_id: str, path: str, given: JsonObject, reports: Reports
 ) -> ToolContext:
-    spec = run.component.spec
     return CallContext(
         reports=reports,
         run_id=run.run_id,
@@ -86,8 +85,8 @@ def _context(
         tool_call_id=call_id,
         idempotency_key=digest(world.root_id, path),
         session_state=given,
-        dependencies={**(spec.dependencies or {}), **run.resolved, **world.dependencies},
-        metadata={**(spec.metadata or {}), **world.metadata},
+        dependencies={**run.dependencies, **world.dependencies},
+        metadata={**run.metadata, **world.metadata},
     )
 
 

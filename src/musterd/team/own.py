@@ -1,7 +1,7 @@
 """Tools of the loop itself: they act on the run, not on the world."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from musterd.core.events import EventKind
@@ -9,7 +9,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.specs import Tool
 from musterd.specs.tools import made_tool
 from musterd.team.assignment import Assignment
-from musterd.team.past import NoPast, Past
+from musterd.team.past import NO_PAST, Past
 
 Tell = Callable[[EventKind, JsonObject, str], None]
 """Emits an event of a run: its kind, its data, and what tells it from others of its kind at the same step."""
@@ -30,7 +30,7 @@ class Act:
     state: JsonObject
     path: str
     tell: Tell
-    past: Past = field(default_factory=NoPast)
+    past: Past = NO_PAST
 
 
 class Unfit(Exception):

@@ -39,7 +39,7 @@ class EarlierSession:
 class Unsummarised:
     """What a summary is made of.
 
-    :param summary: the one so far: summary, topics, as_of.
+    :param summary: the one so far: summary, topics, as_of, run_id.
     :param conversations: of runs that ended since, as JSON texts, oldest first.
     """
 
@@ -91,6 +91,9 @@ class Shown:
     of_members: Mapping[Who, Sequence[ModelMessage]] = field(default_factory=dict)
     of_team: Sequence[tuple[str, str]] = ()
     run_ids: JsonObject = field(default_factory=dict)
+
+
+NO_PAST, NOTHING_SHOWN = NoPast(), Shown()
 
 
 # --- who is shown something -------------------------------------------------------------------------

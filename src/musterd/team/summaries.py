@@ -70,7 +70,7 @@ async def sum_up(world: World, run: Assignment, progress: Progress) -> None:
     try:
         answer, _ = await world.steps.model(run.at("summary/m"), step, lambda: _ask(world, run, progress))
         progress.output.usage.add(answer.usage)
-        progress.summary = _read(answer)
+        progress.summary = {**_read(answer), "run_id": run.run_id}
     except (ModelFailed, AnswerInvalid) as error:
         log.warning("a session was not summed up", run_id=run.run_id, reason=str(error))
     tell(EventKind.SESSION_SUMMARY_COMPLETED, {"session_summary": progress.summary}, "")

@@ -83,7 +83,7 @@ class Toolbox:
             if plan.delegations is not None:
                 names = ", ".join(one.member.name for one in plan.delegations.runs)
                 self._interactions.append((names, plan.delegations.runs[0].task, step.result))
-                if len(plan.delegations.runs) == 1 and not step.is_error:
+                if plan.delegations.join is None and not step.is_error:  # the result is the member's own words
                     self._done.append((plan.delegations.runs[0].member, plan.delegations.runs[0].task, step.result))
                 if step.is_error and self.has_spoken:
                     self._void(plan)
@@ -222,6 +222,8 @@ class Toolbox:
             depth=run.depth + 1,
             history=member_history(self._world.shown, one.member, self._done),
             context=context,
+            inherited_dependencies=run.dependencies,
+            inherited_metadata=run.metadata,
             speaks_for=self._voice,
         )
         return await drive_member(self._world, member, self._make_loop)

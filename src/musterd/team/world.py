@@ -17,7 +17,7 @@ from musterd.core.settings import Settings
 from musterd.models.call import ModelCaller
 from musterd.models.names import ModelInfo
 from musterd.specs import Component
-from musterd.team.past import NoPast, Past, Shown
+from musterd.team.past import NO_PAST, NOTHING_SHOWN, Past, Shown
 from musterd.team.steps import Emit, Steps
 from musterd.team.stops import Stops
 
@@ -67,10 +67,10 @@ class World:
     call_ids: set[str] = field(default_factory=set)
     stops: Stops = field(default_factory=Stops)
     servers: "ToolServers | None" = None
-    past: Past = field(default_factory=NoPast)
-    shown: Shown = field(default_factory=Shown)
     member_runs: Mapping[str, str] = field(default_factory=dict)
     asked: Mapping[str, ApprovalRow] = field(default_factory=dict)
+    past: Past = NO_PAST
+    shown: Shown = NOTHING_SHOWN
 
     def tell(self, kind: EventKind, run_id: str, data: JsonObject | None = None, place: str = "") -> None:
         """Emit an event that happened now, at the step ``place``."""

@@ -209,6 +209,31 @@ async def test_dependencies_from_functions_reach_texts_and_tools() -> None:
     assert stage.steps.taken["p/functions"]["dependencies"] == {"weather": {"degrees": 7}}, "a client is not stored"
 
 
+async def test_members_get_what_their_leader_has() -> None:
+    seen = []
+
+    @tool
+    def look(context: ToolContext) -> str:
+        """Look."""
+        seen.append((context.dependencies, context.metadata))
+        return "seen"
+
+    model = TurnModel([Call("delegate_task_to_member", {"member_id": "a", "task": "x"})], "leader's")
+    member = Agent(
+        id="a",
+        model=TurnModel([Call("look")], "member's"),
+        tools=[look],
+        instructions="{tone} {own} {level}",
+        dependencies={"tone": "harsh", "own": lambda: "mine"},
+        metadata={"level": 1},
+    )
+    team = Team(id="t", model=model, members=[member], dependencies={"tone": lambda: "kind"}, metadata={"level": 2})
+    await Stage(team, metadata={"asked": 3}).drive()
+    assert seen == [({"tone": "kind", "own": "mine"}, {"level": 2, "asked": 3})]
+    assert isinstance(member.model, TurnModel)
+    assert "kind mine 2" in said(member.model.seen[0])[0][1]
+
+
 @pytest.mark.parametrize(
     "options, why",
     [
@@ -221,6 +246,16 @@ async def test_a_function_that_fails_ends_the_run_in_words(options: dict[str, An
     with pytest.raises(RunFailed, match=why) as caught:
         await Stage(agent(**options)).drive()
     assert caught.value.code == "context_failed"
+
+
+async def test_a_members_function_that_fails_is_the_leaders_to_read() -> None:
+    model = TurnModel([Call("delegate_task_to_member", {"member_id": "a", "task": "x"})], "leader's")
+    team = Team(id="t", model=model, members=[Agent(id="a", instructions=lambda: 1 / 0)])
+    output = await Stage(team).drive()
+    assert output.content == "leader's"
+    assert model.told() == [
+        "a failed: Agent 'a' could not begin: the function in instructions failed; the server's log says why."
+    ]
 
 
 # Messages before the user's

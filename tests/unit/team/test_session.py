@@ -134,11 +134,18 @@ SUMMARY = '{"summary": "They talked.", "topics": ["talk"]}'
 async def test_a_session_is_summed_up_after_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "now", lambda: 50.0)
     model = TurnModel("the answer", SUMMARY)
-    past = GivenPast(chats=[chat("one", "1")], summary={"summary": "Before.", "topics": [], "as_of": 1.0})
+    past = GivenPast(
+        chats=[chat("one", "1")], summary={"summary": "Before.", "topics": [], "as_of": 1.0, "run_id": "r0"}
+    )
     found = stage(Agent(id="solo", model=model, enable_session_summaries=True), past, prompt="two")
     output = await found.drive()
     assert output.content == "the answer"
-    assert found.loop.progress.summary == {"summary": "They talked.", "topics": ["talk"], "as_of": 50.0}
+    assert found.loop.progress.summary == {
+        "summary": "They talked.",
+        "topics": ["talk"],
+        "as_of": 50.0,
+        "run_id": "root",
+    }
     asked = system_of(model.seen[1])
     assert "<earlier_summary>\nBefore.\n</earlier_summary>" in asked
     assert "<conversation>\nUser: one\nAssistant: 1\nUser: two\nAssistant: the answer\n</conversation>" in asked

@@ -36,6 +36,11 @@ def registry(**team: Any) -> Registry:
     return Registry.of([Team(members=[weather, inner], **{**fields, **team})], [writer])
 
 
+def test_instructions_that_a_function_gives_are_not_shown() -> None:
+    team = registry(description="A demo team", instructions=lambda: "Be brief").teams["demo-team"]
+    assert component_item(team, words)["system_message"] == {"description": "A demo team"}
+
+
 def test_a_team() -> None:
     team = registry(description="A demo team", instructions=["Be brief"], tools=[get_weather]).teams["demo-team"]
     shown = component_item(team, words)
