@@ -154,7 +154,7 @@ async def test_only_one_run_goes_on_from_a_failed_one(engines: Engines, shop: Sh
         view = await works.end_of("r4")
         with pytest.raises(Conflict, match="already continued: by run r4"):
             await fork(works, run_id="r5")
-        with pytest.raises(Conflict, match="already continued$"):
+        with pytest.raises(Conflict, match=r"already continued$"):
             await fork(works, "r4", "r6")
     assert content_of(view) == "hi"
 

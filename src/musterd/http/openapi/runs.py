@@ -189,8 +189,8 @@ def _continue(kind: Kind) -> Described:
     done["content"]["text/event-stream"] = {"schema": ref("StreamEvent")}
     words = (
         "Decide about tool calls that a paused run waits for: make the call, tell what came of it, or refuse it. One "
-        "decision lets the run go on; it pauses again for what is left. The same decisions sent again change nothing. Of a "
-        "run that ended in ERROR: start a new run that goes on where it stopped, and answer as a start does."
+        "decision lets the run go on; it pauses again for what is left. The same decisions sent again change nothing. "
+        "Of a run that ended in ERROR: start a new run that goes on where it stopped, and answer as a start does."
     )
     return Described(
         tags=_tags(kind),
@@ -205,7 +205,7 @@ def _continue(kind: Kind) -> Described:
                 *("401", "403", "413", "422", "503"),
                 _400="`session_id` is missing, or a field is no JSON",
                 _404=f"{kind.capitalize()} or run not found",
-                _409="The run has neither paused nor failed, it was decided otherwise or goes on already, or the key is taken by another request",
+                _409="The run has neither paused nor failed, it was decided otherwise or goes on already, or the key is taken",
             ),
         },
     )
