@@ -99,10 +99,9 @@ class _Building:
     def _given(self, entry: BaseModel, location: Location) -> dict[str, Any]:
         """What the entry says, with imported objects in place of their paths."""
         given = {name: getattr(entry, name) for name in entry.model_fields_set}
-        if given.get("tools") is not None:
-            given["tools"] = [
-                self._imported(path, (*location, "tools", index)) for index, path in enumerate(given["tools"])
-            ]
+        for name in ("tools", "pre_hooks", "post_hooks"):
+            if given.get(name) is not None:
+                given[name] = [self._imported(path, (*location, name, at)) for at, path in enumerate(given[name])]
         if isinstance(schema := given.get("output_schema"), str):
             at = (*location, "output_schema")
             given["output_schema"] = self._imported(schema, at)

@@ -21,7 +21,7 @@ from musterd.core.jsontext import storable
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import Output, StepKind, ToolCall
 from musterd.models.call import ModelAnswer
-from musterd.team import state
+from musterd.team import hooks, state
 from musterd.team.answers import CORRECTIONS, FINAL_TOOL, Answer, AnswerInvalid, wanted_form
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.conversation import NOTES, Conversation
@@ -49,11 +49,16 @@ class Loop:
     async def drive(self) -> Output:
         """Drive the run to its answer.
 
-        :raises RunFailed: the model failed, or a limit was reached.
+        :raises RunFailed: the model failed, a limit was reached, or a hook refuses.
         """
         self._tell_started()
+        if self.run.component.spec.pre_hooks:
+            self.run = await hooks.before(self.world, self.run)
+            self._toolbox = Toolbox(self.world, self.run, self.progress, Loop)
         self._prepare()
         answer = await iterate(self) if is_in_tasks_mode(self.run.component) else await self.turns()
+        if self.run.component.spec.post_hooks:
+            answer = await hooks.after(self.world, self.run, self.progress, answer)
         return self._finish(answer)
 
     async def turns(self) -> Answer:
