@@ -12,7 +12,7 @@ from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 from musterd import Agent, Settings, Team
 from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import Output
+from musterd.core.records import Output, StepKind
 from musterd.core.requirements import Requirement, RequirementKind
 from musterd.engine.threads import DaemonThreads
 from musterd.models.call import ModelAnswer, ModelCaller
@@ -129,6 +129,14 @@ class MemorySteps:
         done = await call()
         self.log.append(("result", intent.path))
         self.results[intent.path] = done
+        return done
+
+    async def once(
+        self, kind: StepKind, path: str, fingerprint: str, call: Callable[[], Awaitable[JsonObject]]
+    ) -> JsonObject:
+        """Do it."""
+        done = await call()
+        self._note(kind.value, path, fingerprint)
         return done
 
     def member_ended(self, end: MemberEnd) -> None:

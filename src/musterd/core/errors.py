@@ -19,6 +19,8 @@
     │   ├── ModelFailed           the model did not answer
     │   ├── LimitReached          a ceiling ended the run
     │   │   └── BudgetSpent       a ceiling of its budget
+    │   ├── InputCheckError       a hook refuses what the run is asked
+    │   │   └── OutputCheckError  what it answers
     │   └── ReplayDiverged        what a step would do is not what was stored under its path
     ├── LeaseLost                 another attempt owns the run; this one must stop
     └── HandedOver                this attempt stops at a step; another one goes on
@@ -28,6 +30,7 @@ nothing else; causes go to the log with the request id.
 """
 
 from collections.abc import Sequence
+from enum import Enum
 from typing import ClassVar, Self
 
 from musterd.core.jsontypes import Json, JsonObject
@@ -154,6 +157,67 @@ class RunFailed(MusterdError):
         super().__init__(message)
         self.code = code or self.run_code
         self.retryable = self.is_retryable if retryable is None else retryable
+
+    @property
+    def details(self) -> JsonObject:
+        """What clients are told beside code and message."""
+        return {}
+
+
+class CheckTrigger(Enum):
+    """Why a hook refuses: the ``error_id`` of what it raises. Any other text will do as well."""
+
+    OFF_TOPIC = "off_topic"
+    INPUT_NOT_ALLOWED = "input_not_allowed"
+    OUTPUT_NOT_ALLOWED = "output_not_allowed"
+    VALIDATION_FAILED = "validation_failed"
+    PROMPT_INJECTION = "prompt_injection"
+    PII_DETECTED = "pii_detected"
+
+
+class InputCheckError(RunFailed):
+    """The input was refused.
+
+    :param check_trigger: why, for programs.
+    :param additional_data: what else is shown with the error; JSON values.
+    """
+
+    run_code = "input_check_error"
+    default_trigger: ClassVar[CheckTrigger] = CheckTrigger.INPUT_NOT_ALLOWED
+
+    def __init__(
+        self,
+        message: str | None = None,
+        check_trigger: CheckTrigger | str | None = None,
+        additional_data: JsonObject | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.check_trigger = check_trigger or self.default_trigger
+        self.additional_data = additional_data
+
+    @property
+    def type(self) -> str:
+        """Its code."""
+        return self.code
+
+    @property
+    def error_id(self) -> str:
+        """Why, as a text."""
+        trigger = self.check_trigger
+        return trigger.value if isinstance(trigger, CheckTrigger) else trigger
+
+    @property
+    def details(self) -> JsonObject:
+        """What clients are told beside code and message."""
+        more = {} if self.additional_data is None else {"additional_data": self.additional_data}
+        return {"error_id": self.error_id, **more}
+
+
+class OutputCheckError(InputCheckError):
+    """The output was refused."""
+
+    run_code = "output_check_error"
+    default_trigger = CheckTrigger.OUTPUT_NOT_ALLOWED
 
 
 class ModelFailed(RunFailed):

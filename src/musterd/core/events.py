@@ -43,6 +43,10 @@ class EventKind(StrEnum):
     TASK_ITERATION_COMPLETED = "task_iteration_completed"  # iteration, max_iterations, task_summary
     TASK_STATE_UPDATED = "task_state_updated"  # task_summary, goal_complete, tasks: [task]
     TASK_CREATED = "task_created"  # task_id, title, description, assignee, status, dependencies
+    PRE_HOOK_STARTED = "pre_hook_started"  # hook, input
+    PRE_HOOK_COMPLETED = "pre_hook_completed"  # hook, input
+    POST_HOOK_STARTED = "post_hook_started"  # hook
+    POST_HOOK_COMPLETED = "post_hook_completed"  # hook
     TASK_UPDATED = "task_updated"  # task_id, title, status, previous_status, assignee, result
     CUSTOM = "custom"  # tool_call_id, tool_name, content, and what else the tool told
 

@@ -338,6 +338,7 @@ class StepKind(StrEnum):
     MODEL = "model"  # one model call
     TOOL = "tool"  # one tool call
     DELEGATE = "delegate"  # one member's run
+    HOOK = "hook"  # one hook before or after a run
 
 
 class StepState(StrEnum):

@@ -146,6 +146,20 @@ class Journal:
             done = known or await self._made(intent, call)
         return await self._record_tool(intent, done)
 
+    async def once(
+        self, kind: StepKind, path: str, fingerprint: str, call: Callable[[], Awaitable[JsonObject]]
+    ) -> JsonObject:
+        """Do something of the loop's own, and commit its result; or give the result that is stored."""
+        if (stored := self._earlier(path, kind, fingerprint)) is not None and stored.result is not None:
+            return loaded(stored)
+        await self._outbox.begin_step()
+        step = self._step(path, kind, StepState.COMPLETED, fingerprint, clock.now())
+        done = await call()
+        step.ended_at, step.result = clock.now(), jsontext.dumps(done)
+        self._outbox.record(step)
+        await self._outbox.commit()
+        return done
+
     async def _record_tool(self, intent: Intent, done: ToolStep) -> ToolStep:
         step = self._step(intent.path, intent.kind, done.state, intent.fingerprint, done.started_at)
         step.ended_at = done.started_at + done.seconds

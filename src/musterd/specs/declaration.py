@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from musterd.specs.answer_options import AnswerOptions
 from musterd.specs.budget import Budget
 from musterd.specs.guard_options import GuardOptions
+from musterd.specs.hooks import check_hooks
 from musterd.specs.knowledge_options import KnowledgeOptions
 from musterd.specs.options import (
     COUNT,
@@ -160,6 +161,8 @@ class Declaration(
         self._keep("tool_sources", found.sources)
         self._keep("tool_instructions", found.instructions)
         self._check_tools(self.reserved_tool_names)
+        for hooks, given in ((self.pre_hooks, "run_input"), (self.post_hooks, "run_output")):
+            check_hooks(hooks or (), given, self.label, self.kind, self.declared_at)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(id={self.id!r})"

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from musterd.specs.options import ANYTHING, about
+from musterd.specs.hooks import HOOKS
+from musterd.specs.options import about
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -12,8 +13,8 @@ class GuardOptions:
     """What stands around a run."""
 
     pre_hooks: Sequence[Any] | None = field(
-        default=None, metadata=about(ANYTHING, "Functions and guardrails before a run.", later=True)
+        default=None, metadata=about(HOOKS, "Functions and guardrails that look at what it is asked.")
     )
     post_hooks: Sequence[Any] | None = field(
-        default=None, metadata=about(ANYTHING, "Functions and guardrails after a run.", later=True)
+        default=None, metadata=about(HOOKS, "Functions and guardrails that look at its answer.")
     )

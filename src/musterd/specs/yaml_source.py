@@ -104,6 +104,9 @@ class _Building:
         given = {name: getattr(entry, name) for name in entry.model_fields_set}
         if given.get("tools") is not None:
             given["tools"] = [self._tool(one, (*location, "tools", at)) for at, one in enumerate(given["tools"])]
+        for name in ("pre_hooks", "post_hooks"):
+            if given.get(name) is not None:
+                given[name] = [self._imported(path, (*location, name, at)) for at, path in enumerate(given[name])]
         for option in _SCHEMAS.intersection(given):
             if isinstance(schema := given[option], str):
                 at, words = (*location, option), option.replace("_", " ")

@@ -20,7 +20,7 @@ from musterd.core.events import EventKind
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import Output, StepKind, ToolCall
 from musterd.models.call import ModelAnswer
-from musterd.team import state, thoughts
+from musterd.team import hooks, state, thoughts
 from musterd.team.answers import CORRECTIONS, FINAL_TOOL, Answer, AnswerInvalid, wanted_form
 from musterd.team.asking import Telling
 from musterd.team.assignment import Assignment, Progress
@@ -56,9 +56,12 @@ class Loop:
     async def drive(self) -> Output:
         """Drive the run to its answer.
 
-        :raises RunFailed: the model failed, or a limit was reached.
+        :raises RunFailed: the model failed, a limit was reached, or a hook refuses.
         """
         self._tell_started()
+        if self.run.component.spec.pre_hooks:
+            self.run = await hooks.before(self.world, self.run)
+            self._toolbox = Toolbox(self.world, self.run, self.progress, Loop)
         self._toolbox.planner.run_tools = await run_tools(self.world, self.run)
         await self._prepare()
         if reasons_first(self.run.component):
@@ -68,6 +71,8 @@ class Loop:
         answer = await iterate(self) if is_in_tasks_mode(self.run.component) else await self.turns()
         if not answers_in_form(self.run.component):
             answer = await finished(self.world, self.run, self.progress, answer, self._last_form)
+        if self.run.component.spec.post_hooks:
+            answer = await hooks.after(self.world, self.run, self.progress, answer)
         output = self._finish(answer)
         if sums_up(self.run):
             await sum_up(self.world, self.run, self.progress)

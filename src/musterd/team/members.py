@@ -133,6 +133,7 @@ def end_event(
     if how is RunState.ERROR and error is not None:
         output.content = error.message
         output.error = {"code": error.code, "message": error.message, "retryable": error.retryable}
+        output.error.update(error.details)
         if isinstance(error, BudgetSpent) and (partial := progress.said_so_far):
             output.error["partial"] = partial
         return EventKind.RUN_ERROR, {"content": error.message, "error": output.error}

@@ -153,6 +153,12 @@ class Steps(Protocol):
         """
         ...
 
+    async def once(
+        self, kind: StepKind, path: str, fingerprint: str, call: Callable[[], Awaitable[JsonObject]]
+    ) -> JsonObject:
+        """Do something of the loop's own, and commit its result; or give the result that is stored."""
+        ...
+
     def member_ended(self, end: MemberEnd) -> None:
         """Record how a member's run ended; stored with the next commit, the latest with its delegation's result."""
 

@@ -50,6 +50,10 @@ AGENT_NAMES: dict[EventKind, str] = {
     EventKind.TASK_CREATED: "TaskCreated",
     EventKind.TASK_UPDATED: "TaskUpdated",
     EventKind.CUSTOM: "CustomEvent",
+    EventKind.PRE_HOOK_STARTED: "PreHookStarted",
+    EventKind.PRE_HOOK_COMPLETED: "PreHookCompleted",
+    EventKind.POST_HOOK_STARTED: "PostHookStarted",
+    EventKind.POST_HOOK_COMPLETED: "PostHookCompleted",
 }
 """The name of each kind in an agent's run; a team's has ``Team`` before it, but for a tool's own."""
 
@@ -271,6 +275,7 @@ def _error(event: Event, who: RunIdentity) -> dict[str, Any]:
     value: dict[str, Any] = {"content": event.data.get("content") or error.get("message") or RunFailed().message}
     if code := error.get("code"):
         value["error_type"] = code
+    value.update((name, error[name]) for name in ("error_id", "additional_data") if name in error)
     return value
 
 
@@ -294,6 +299,14 @@ def _paused(event: Event, who: RunIdentity) -> dict[str, Any]:
 def _continued(event: Event, who: RunIdentity) -> dict[str, Any]:
     value = {name: event.data[name] for name in ("attempt", "reason") if event.data.get(name) is not None}
     return {**value, "superseded": event.data.get("superseded") or []}
+
+
+def _pre_hook(event: Event, who: RunIdentity) -> dict[str, Any]:
+    return {"pre_hook_name": event.data["hook"], "run_input": {"input_content": event.data["input"]}}
+
+
+def _post_hook(event: Event, who: RunIdentity) -> dict[str, Any]:
+    return {"post_hook_name": event.data["hook"]}
 
 
 def _as_told(event: Event, who: RunIdentity) -> dict[str, Any]:
@@ -333,4 +346,8 @@ _BODIES: dict[EventKind, Callable[[Event, RunIdentity], dict[str, Any]]] = {
     EventKind.TASK_CREATED: _as_told,
     EventKind.TASK_UPDATED: _as_told,
     EventKind.CUSTOM: _as_told,
+    EventKind.PRE_HOOK_STARTED: _pre_hook,
+    EventKind.PRE_HOOK_COMPLETED: _pre_hook,
+    EventKind.POST_HOOK_STARTED: _post_hook,
+    EventKind.POST_HOOK_COMPLETED: _post_hook,
 }

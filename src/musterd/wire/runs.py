@@ -59,6 +59,7 @@ def error_event(view: RunView) -> dict[str, Any]:
     error = view.output.error if view.output else None
     if error:
         event["error_type"] = error["code"]
+        event.update((name, error[name]) for name in ("error_id", "additional_data") if name in error)
     return event
 
 
@@ -271,7 +272,7 @@ def _cancel_object(row: RunRow, output: Output | None) -> dict[str, Any]:
 
 def _error_object(output: Output | None, row: RunRow) -> dict[str, Any]:
     error = (output.error if output else None) or {}
-    more = {name: error[name] for name in ("partial",) if error.get(name)}
+    more = {name: error[name] for name in ("error_id", "additional_data", "partial") if error.get(name)}
     return {
         "code": error.get("code") or row.error_code or RunFailed.run_code,
         "message": error.get("message") or RunFailed().message,

@@ -45,7 +45,7 @@ def test_the_schema_takes_what_the_reader_takes() -> None:
     agent = schema["$defs"]["Agent"]
     assert agent["additionalProperties"] is False
     assert "members" in schema["$defs"]["Team"]["properties"]
-    assert "pre_hooks" not in agent["properties"], "only Python can say it"
+    assert "tool_hooks" not in agent["properties"], "only Python can say it"
     with pytest.raises(ValidationError):
         file_form().model_validate({"agents": [{"id": "a", "modle": "m"}]})
 

@@ -189,7 +189,7 @@ def test_what_the_loop_can_do_has_no_gaps() -> None:
 
 def test_every_gap_is_a_sentence_members_included() -> None:
     asks = tool(requires_confirmation=True)(lookup)
-    member = Agent(id="Writer", tools=[asks], pre_hooks=[print])
+    member = Agent(id="Writer", tools=[asks], learning=True)
     team = Team(
         id="t",
         model="m",
@@ -198,6 +198,6 @@ def test_every_gap_is_a_sentence_members_included() -> None:
         budget=Budget(tokens=3),
     )
     assert sorted(unsupported(only(team))) == [
-        "Agent 'Writer' sets pre_hooks, which is not supported yet.",
+        "Agent 'Writer' sets learning=True, which is not supported yet.",
         "Agent 'Writer': tool 'lookup' sets requires_confirmation=True, which is not supported yet.",
     ]

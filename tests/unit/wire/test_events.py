@@ -66,6 +66,15 @@ REQUIREMENT = {
 COUNTED = {"iteration": 1, "max_iterations": 10}
 TABLE: list[tuple[EventKind, dict[str, Any], str, dict[str, Any]]] = [
     (EventKind.RUN_STARTED, MODEL, "RunStarted", MODEL),
+    *[
+        (kind, {"hook": "look", "input": "hi"}, name, {"pre_hook_name": "look", "run_input": {"input_content": "hi"}})
+        for kind, name in (
+            (EventKind.PRE_HOOK_STARTED, "PreHookStarted"),
+            (EventKind.PRE_HOOK_COMPLETED, "PreHookCompleted"),
+        )
+    ],
+    (EventKind.POST_HOOK_STARTED, {"hook": "look"}, "PostHookStarted", {"post_hook_name": "look"}),
+    (EventKind.POST_HOOK_COMPLETED, {"hook": "look"}, "PostHookCompleted", {"post_hook_name": "look"}),
     (EventKind.MODEL_REQUEST_STARTED, MODEL, "ModelRequestStarted", MODEL),
     (EventKind.SESSION_SUMMARY_STARTED, {}, "SessionSummaryStarted", {}),
     (

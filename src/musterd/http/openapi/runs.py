@@ -189,8 +189,7 @@ def _continue(kind: Kind) -> Described:
                 *("401", "403", "413", "422", "503"),
                 _400="`session_id` is missing, or a field is no JSON",
                 _404=f"{kind.capitalize()} or run not found",
-                _409="The run has neither paused nor failed, it was decided otherwise or goes on already, or the key "
-                "is taken by another request",
+                _409="The run neither paused nor failed, was decided otherwise or goes on already; or the key is taken",
             ),
         },
     )
