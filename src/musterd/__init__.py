@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from musterd.core.settings import Settings
     from musterd.http.app import create_app
     from musterd.specs import Agent, Budget, Team, Tool, ToolContext, tool
+    from musterd.specs.compression import CompressionManager
     from musterd.specs.tool_result import Media, ToolResult
     from musterd.team.reasoning_tools import ReasoningTools
 
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Agent",
     "Budget",
+    "CompressionManager",
     "Media",
     "ReasoningTools",
     "Settings",
@@ -34,6 +36,7 @@ __all__ = [
 _HOMES = {
     "Agent": "musterd.specs",
     "Budget": "musterd.specs",
+    "CompressionManager": "musterd.specs.compression",
     "Media": "musterd.specs.tool_result",
     "ReasoningTools": "musterd.team.reasoning_tools",
     "Settings": "musterd.core.settings",

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from musterd.specs.options import ANYTHING, FLAG, about
+from musterd.specs.compression import CompressionManager
+from musterd.specs.options import ANYTHING, FLAG, Kind, about
+
+_COMPRESSION = Kind(words="a CompressionManager(…)", accepts=lambda value: isinstance(value, CompressionManager))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -15,7 +18,12 @@ class ToolCallOptions:
     tool_hooks: Sequence[Any] | None = field(
         default=None, metadata=about(ANYTHING, "Functions around tool calls.", later=True)
     )
-    compress_tool_results: bool = field(default=False, metadata=about(FLAG, "Shorten tool results.", later=True))
+    compress_tool_results: bool = field(
+        default=False, metadata=about(FLAG, "Tool results are shortened by a model once there are three of them.")
+    )
     compression_manager: Any = field(
-        default=None, metadata=about(ANYTHING, later=True, part_of="compress_tool_results")
+        default=None,
+        metadata=about(
+            _COMPRESSION, "When and how: a `CompressionManager(…)`; alone it turns `compress_tool_results` on."
+        ),
     )
