@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Toolkit,
         tool,
     )
+    from musterd.specs.compression import CompressionManager
     from musterd.specs.tool_result import Media, ToolResult
     from musterd.team.reasoning_tools import ReasoningTools
 
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Agent",
     "Budget",
+    "CompressionManager",
     "MCPServer",
     "Media",
     "OutcomeUnknown",
@@ -53,6 +55,7 @@ __all__ = [
 _HOMES = {
     "Agent": "musterd.specs",
     "Budget": "musterd.specs",
+    "CompressionManager": "musterd.specs.compression",
     "MCPServer": "musterd.specs",
     "OutcomeUnknown": "musterd.specs",
     "RetryTool": "musterd.specs",

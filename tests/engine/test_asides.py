@@ -1,6 +1,6 @@
 """Model calls beside a run's turns, when a crash comes: what is stored is not asked again, what was cut off is void."""
 
-from musterd import Agent
+from musterd import Agent, CompressionManager, tool
 from musterd.core.events import EventKind
 from musterd.core.states import RunState
 from tests.engine.conftest import Engines
@@ -74,4 +74,32 @@ async def test_thoughts_that_are_stored_are_not_thought_again(engines: Engines, 
     assert view.output is not None
     assert [step["title"] for step in view.output.reasoning_steps] == ["a"]
     assert model.asked(0) == model.asked(1), "the same thoughts"
+    check_told(told)
+
+
+async def test_a_result_that_was_shortened_is_not_shortened_again(engines: Engines, model: HeldModel) -> None:
+    @tool(retry_safe=True)
+    async def look() -> str:
+        """Look."""
+        return "[[SAY short]] " + "long " * 100
+
+    short = HeldModel()
+    manager = CompressionManager(model=short, compress_tool_results_limit=1)
+    agents = [Agent(id="solo", model=model, tools=[look], compression_manager=manager)]
+    hold = model.hold("[[TOOL look {}]]", after=1)
+    async with engines(agents=agents) as first:
+        await first.start("[[TOOL look {}]]", "r1")
+        await hold.reached.wait()  # in its answer
+        await first.told("r1", lambda event: event.kind is EventKind.COMPRESSION_COMPLETED)
+        await first.kill()
+    hold.release()
+    async with engines(agents=agents) as second:
+        view = await second.end_of("r1")
+        told = await second.stored("r1")
+    assert len(short.calls) == 1
+    assert model.asked(-1)[-1]["content"] == "short"
+    assert view.output is not None
+    assert view.output.tools[0].result is not None
+    assert view.output.tools[0].result.endswith("long ")
+    assert model.asked(-1) == model.asked(-2)
     check_told(told)

@@ -13,7 +13,7 @@ from pydantic_ai.messages import ModelMessage, ModelResponseStreamEvent
 from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.settings import ModelSettings
 
-from musterd.core.events import Event, EventKind
+from musterd.core.events import DELTAS, Event, EventKind
 from musterd.models.plain import plain_messages
 from musterd.models.scripted import ScriptedModel
 from tests.support.store import Records
@@ -111,7 +111,7 @@ def check_told(told: Told) -> None:
     """Nothing but text is told twice, and exactly the streams that were cut off are said to be void."""
     indexes = [index for index, _ in told]
     assert indexes == sorted(set(indexes))
-    counts = Counter(event.key for _, event in told if event.kind is not EventKind.CONTENT)
+    counts = Counter(event.key for _, event in told if event.kind not in DELTAS)
     voided: Counter[tuple[str, str, str]] = Counter()
     by_index = dict(told)
     for index, event in told:
@@ -121,7 +121,7 @@ def check_told(told: Told) -> None:
             between = [
                 one for at, one in told if item["from_event_index"] < at < index and one.run_id == request.run_id
             ]
-            assert {one.kind for one in between} <= {EventKind.CONTENT, EventKind.MODEL_REQUEST_RETRIED}
+            assert {one.kind for one in between} <= DELTAS | {EventKind.MODEL_REQUEST_RETRIED}
             voided[request.key] += 1
     for key, count in counts.items():
         assert count == 1 + voided[key], f"{key} was told {count} times"

@@ -39,6 +39,8 @@ class EventKind(StrEnum):
     PARSER_MODEL_RESPONSE_COMPLETED = "parser_model_response_completed"  # -
     OUTPUT_MODEL_RESPONSE_STARTED = "output_model_response_started"  # -
     OUTPUT_MODEL_RESPONSE_COMPLETED = "output_model_response_completed"  # -
+    COMPRESSION_STARTED = "compression_started"  # -
+    COMPRESSION_COMPLETED = "compression_completed"  # tool_results_compressed, original_size, compressed_size
     TASK_ITERATION_STARTED = "task_iteration_started"  # iteration, max_iterations
     TASK_ITERATION_COMPLETED = "task_iteration_completed"  # iteration, max_iterations, task_summary
     TASK_STATE_UPDATED = "task_state_updated"  # task_summary, goal_complete, tasks: [task]

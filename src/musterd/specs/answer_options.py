@@ -32,7 +32,10 @@ class AnswerOptions:
     output_model_prompt: str | None = field(
         default=None, metadata=about(TEXT, "What it is told in place of the instructions.", part_of="output_model")
     )
-    use_json_mode: bool = field(default=False, metadata=about(FLAG, "Structured output by JSON mode.", later=True))
+    use_json_mode: bool = field(
+        default=False,
+        metadata=about(FLAG, "The form of the answer stands in the prompt, and the provider is asked for JSON."),
+    )
     send_media_to_model: bool = field(
         default=True, metadata=about(FLAG, "False: media of a request are stored and shown, and no model gets them.")
     )

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from musterd.specs.options import ANYTHING, FLAG, Kind, about
+from musterd.specs.compression import CompressionManager
+from musterd.specs.options import FLAG, Kind, about
 
 HOOKS = Kind(
     words="a list of functions",
@@ -20,6 +21,7 @@ def _is_choice(value: Any) -> bool:
 
 
 TOOL_CHOICE = Kind(words='"auto", "none", "required", or the name of a tool', accepts=_is_choice, yaml=str)
+_COMPRESSION = Kind(words="a CompressionManager(…)", accepts=lambda value: isinstance(value, CompressionManager))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -37,7 +39,12 @@ class ToolCallOptions:
     tool_hooks: Sequence[Callable[..., Any]] | None = field(
         default=None, metadata=about(HOOKS, "Functions around each tool call, the first one outermost.")
     )
-    compress_tool_results: bool = field(default=False, metadata=about(FLAG, "Shorten tool results.", later=True))
+    compress_tool_results: bool = field(
+        default=False, metadata=about(FLAG, "Tool results are shortened by a model once there are three of them.")
+    )
     compression_manager: Any = field(
-        default=None, metadata=about(ANYTHING, later=True, part_of="compress_tool_results")
+        default=None,
+        metadata=about(
+            _COMPRESSION, "When and how: a `CompressionManager(…)`; alone it turns `compress_tool_results` on."
+        ),
     )

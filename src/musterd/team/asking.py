@@ -133,7 +133,8 @@ async def ask_for_form(
 
     :raises RunFailed: what it says does not have the form.
     """
-    messages, parameters = list(aside.messages), form_parameters(form, resolve(aside.model, world.settings))
+    messages, model = list(aside.messages), resolve(aside.model, world.settings)
+    parameters = form_parameters(form, model, in_json_mode=run.component.spec.use_json_mode)
     correction = 0
     while True:
         place = f"{aside.place}/{correction}" if correction else aside.place

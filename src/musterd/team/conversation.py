@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from pydantic_ai.messages import (
@@ -23,7 +24,7 @@ from pydantic_ai.messages import (
 
 from musterd.core import clock
 from musterd.core.jsontext import storable
-from musterd.core.jsontypes import JsonObject
+from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.media import references
 from musterd.team.answers import FINAL_TOOL
 from musterd.team.stored_media import with_contents, without_contents
@@ -49,6 +50,7 @@ class Conversation:
         self.messages: list[ModelMessage] = []
         self._texts: list[str | None] = []
         self._before: list[str] = []
+        self._short: dict[str, str] = {}
         opening: list[ModelRequestPart] = [SystemPromptPart(system)] if system else []
         if history:
             if opening:
@@ -82,6 +84,25 @@ class Conversation:
         """The model is asked this, as by the user."""
         self._add(ModelRequest(parts=[UserPromptPart(text)], timestamp=_now()))
 
+    @property
+    def shown(self) -> list[ModelMessage]:
+        """The messages as a model reads them: with tool results that are shortened in short."""
+        return [_in_short(message, self._short) for message in self.messages] if self._short else self.messages
+
+    @property
+    def own_results(self) -> list[ToolReturnPart]:
+        """The results of this run's own tool calls, in full."""
+        own = [message for message in self.messages if not _own_notes(message).get("from_history")]
+        return [part for message in own for part in message.parts if isinstance(part, ToolReturnPart)]
+
+    def shorten(self, tool_call_id: str, text: str) -> None:
+        """Show the result of a tool call as this text from now on."""
+        self._short[tool_call_id] = text
+
+    def is_shortened(self, tool_call_id: str) -> bool:
+        """Whether the result of a tool call is shown in short."""
+        return tool_call_id in self._short
+
     def _add(self, message: ModelMessage) -> None:
         self.messages.append(message)
         self._texts.append(None)
@@ -91,6 +112,33 @@ class Conversation:
         """The messages as JSON texts: those that are not written yet are written now, when somebody asks."""
         pairs = zip(self.messages, self._texts, strict=True)
         return self._before + [message_text(message) if text is None else text for message, text in pairs]
+
+
+def text_in(part: ToolReturnPart) -> str:
+    """The text of a tool's result, without its media."""
+    return part.content if isinstance(part.content, str) else "".join(_texts_in(part))
+
+
+def _texts_in(part: ToolReturnPart) -> list[str]:
+    return [item for item in part.content if isinstance(item, str)] if isinstance(part.content, list) else []
+
+
+def _in_short(message: ModelMessage, short: Mapping[str, str]) -> ModelMessage:
+    if not isinstance(message, ModelRequest):
+        return message
+    parts = [
+        replace(part, content=_short_content(part, short[part.tool_call_id]))
+        if isinstance(part, ToolReturnPart) and part.tool_call_id in short
+        else part
+        for part in message.parts
+    ]
+    return replace(message, parts=parts)
+
+
+def _short_content(part: ToolReturnPart, text: str) -> Json:
+    if not isinstance(part.content, list):
+        return text
+    return [text, *(item for item in part.content if not isinstance(item, str))]
 
 
 def message_text(message: ModelMessage) -> str:

@@ -62,7 +62,7 @@ async def _worded(world: World, run: Assignment, progress: Progress, form: Answe
         place=WORD,
         role="output_model",
         model=spec.output_model,
-        messages=_without_answer(conversation.messages, spec.output_model_prompt),
+        messages=_without_answer(conversation.shown, spec.output_model_prompt),
         on_text=on_text,
         on_void=progress.partial.clear,
     )

@@ -28,7 +28,7 @@ from musterd.team.context import examples, introduction, recorded, system_text
 from musterd.team.conversation import NOTES, Conversation, make_storable
 from musterd.team.finishing import answers_in_form, finished, has_output_model
 from musterd.team.iterations import iterate
-from musterd.team.offer import is_in_tasks_mode, parameters, reasons_first, tool_digests
+from musterd.team.offer import compresses, is_in_tasks_mode, parameters, reasons_first, tool_digests
 from musterd.team.produced import generated
 from musterd.team.run_tools import run_tools
 from musterd.team.summaries import sum_up, sums_up
@@ -52,6 +52,8 @@ class Loop:
         self._info = world.models.describe(assignment.component)
         self._toolbox = Toolbox(world, assignment, self.progress, Loop)
         self._turn = -1
+        self._tokens = 0
+        self._compresses = compresses(assignment.component)
 
     async def drive(self) -> Output:
         """Drive the run to its answer.
@@ -87,6 +89,10 @@ class Loop:
         limit = self.run.component.spec.max_turns or self.world.settings.max_turns
         while self._turn + 1 < limit:
             self._turn += 1
+            if self._compresses:
+                from musterd.team.compression import compress
+
+                await compress(self.world, self.run, self.progress, self._turn, self._tokens)
             response = await self._model_turn()
             calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
             try:
@@ -207,6 +213,7 @@ class Loop:
         )
         self._conversation.answered(answer.response, text)
         self.progress.output.usage.add(answer.usage)
+        self._tokens = answer.usage.input_tokens + answer.usage.output_tokens
         telling.completed(answer)
         if files := generated(answer.response, self.world.salt, path):
             self.progress.add_media(files)
@@ -215,7 +222,7 @@ class Loop:
     async def _call_model(self) -> ModelAnswer:
         answer = await self.world.models.caller.stream(
             self._model,
-            self._conversation.messages,
+            self._conversation.shown,
             self._parameters,
             tool_settings(self.run.component, self._turn, self._parameters),
             on_text=self._on_text,

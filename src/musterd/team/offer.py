@@ -10,6 +10,7 @@ from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.output import OutputObjectDefinition
 from pydantic_ai.tools import ToolDefinition
 
+from musterd.models.names import LOCAL, SCRIPTED
 from musterd.specs import Component, Team, Tool
 from musterd.team.answers import FINAL_TOOL, AnswerForm
 from musterd.team.delegation import delegation_tools
@@ -60,6 +61,11 @@ def reasons_first(component: Component) -> bool:
     return spec.reasoning or spec.reasoning_model is not None or spec.reasoning_agent is not None
 
 
+def compresses(component: Component) -> bool:
+    """Whether tool results are shortened for later turns."""
+    return component.spec.compress_tool_results or component.spec.compression_manager is not None
+
+
 @kept
 def tool_digests(component: Component) -> Mapping[str, str]:
     """A hash of each offered tool's schema, by name."""
@@ -76,12 +82,21 @@ def parameters(
     """
     if form is None:
         return _with(component, more) if more else _free_text(component)
-    return form_parameters(form, model, [*tools_of(component), *more])
+    return form_parameters(form, model, [*tools_of(component), *more], in_json_mode=component.spec.use_json_mode)
 
 
-def form_parameters(form: AnswerForm, model: Model, tools: Sequence[ToolDefinition] = ()) -> ModelRequestParameters:
-    """What a model call is asked for whose answer must have a form."""
+def form_parameters(
+    form: AnswerForm, model: Model, tools: Sequence[ToolDefinition] = (), *, in_json_mode: bool = False
+) -> ModelRequestParameters:
+    """What a model call is asked for whose answer must have a form.
+
+    :param in_json_mode: the form stands in the prompt, and a provider that can is asked for JSON; a model of this
+        process keeps to the form anyway.
+    """
     tools = list(tools)
+    if in_json_mode and model.system not in (SCRIPTED, LOCAL):
+        definition = OutputObjectDefinition(json_schema=form.schema, name=form.name)
+        return ModelRequestParameters(function_tools=tools, output_mode="prompted", output_object=definition)
     if model.profile.get("supports_json_schema_output", False):
         definition = OutputObjectDefinition(json_schema=form.schema, name=form.name)
         return ModelRequestParameters(function_tools=tools, output_mode="native", output_object=definition)

@@ -101,3 +101,13 @@ async def test_a_routed_answer_is_worded_too() -> None:
     assert output.content == "as the team says"
     own = [event.data["text"] for event in stage.events if event.kind is EventKind.CONTENT and event.run_id == "root"]
     assert own == ["as the team says"]
+
+
+async def test_the_form_may_stand_in_the_prompt() -> None:
+    own = TurnModel('```json\n{"name": "Paris", "people": 2}\n```')
+    output = await Stage(Agent(id="solo", model=own, output_schema=City, use_json_mode=True)).drive()
+    assert output.content == PARIS
+    asked = own.offered[0].model_request_parameters
+    assert (asked.output_mode, asked.output_tools) == ("prompted", [])
+    assert asked.output_object is not None
+    assert '"people"' in (own.offered[0].instructions or "")

@@ -133,6 +133,13 @@ TABLE: list[tuple[EventKind, dict[str, Any], str, dict[str, Any]]] = [
     (EventKind.PARSER_MODEL_RESPONSE_COMPLETED, {}, "ParserModelResponseCompleted", {}),
     (EventKind.OUTPUT_MODEL_RESPONSE_STARTED, {}, "OutputModelResponseStarted", {}),
     (EventKind.OUTPUT_MODEL_RESPONSE_COMPLETED, {}, "OutputModelResponseCompleted", {}),
+    (EventKind.COMPRESSION_STARTED, {}, "CompressionStarted", {}),
+    (
+        EventKind.COMPRESSION_COMPLETED,
+        {"tool_results_compressed": 3, "original_size": 900, "compressed_size": 90},
+        "CompressionCompleted",
+        {"tool_results_compressed": 3, "original_size": 900, "compressed_size": 90},
+    ),
     (
         EventKind.RUN_COMPLETED,
         {"output": samples.output("Done", session_state={"a": 1}).as_json(), "members": []},
