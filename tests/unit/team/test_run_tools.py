@@ -119,7 +119,7 @@ async def test_a_deploy_that_moves_or_takes_a_server_sends_no_call_to_another() 
     await before.drive()
     taken = before.steps.taken["p/tools"]
 
-    async def again(path: str, fingerprint: str, ask: Any) -> Any:
+    async def again(path: str, fingerprint: str, look: Any) -> Any:
         return taken
 
     model = TurnModel([Call("ask_one"), Call("ask_two")], "answer")
