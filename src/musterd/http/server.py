@@ -15,6 +15,7 @@ from musterd.engine.threads import DaemonThreads
 from musterd.models import resolve
 from musterd.models.call import ModelCaller
 from musterd.models.names import ModelInfo, describe
+from musterd.service.approvals import ApprovalService
 from musterd.service.runs import RunService
 from musterd.service.sessions import SessionService
 from musterd.specs import Component, Registry
@@ -64,6 +65,7 @@ class Server:
         self.engine = EmbeddedEngine(resources, self.database.locks(), duties)
         self.runs = RunService(resources, self.engine)
         self.sessions = SessionService(resources, self.engine, self.runs)
+        self.approvals = ApprovalService(resources, self.engine)
         self.is_stopping = False
 
     @contextlib.asynccontextmanager

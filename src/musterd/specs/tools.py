@@ -122,7 +122,9 @@ class Tool:
 
         :raises ToolArgumentsInvalid: they do not fit; the message tells the model what to send instead.
         """
-        found: dict[str, str | None] = {name: None for name in args if name not in self.offered_parameters["properties"]}
+        found: dict[str, str | None] = {
+            name: None for name in args if name not in self.offered_parameters["properties"]
+        }
         persons = self.user_input_fields or tuple(self.parameters["properties"])
         try:
             self.signature.convert(args)

@@ -203,7 +203,6 @@ def test_every_gap_is_a_sentence_members_included() -> None:
     assert sorted(unsupported(only(team))) == [
         "Agent 'Writer' sets pre_hooks, which is not supported yet.",
         "Agent 'Writer' sets reasoning=True, which is not supported yet.",
-        "Agent 'Writer': tool 'lookup' sets requires_confirmation=True, which is not supported yet.",
         "Team 't' sets add_team_history_to_members=True, which is not supported yet.",
         "Team 't' sets budget, which is not supported yet.",
         "Team 't': its instructions use the template {name}, which is not supported yet.",
