@@ -112,15 +112,16 @@ async def test_a_confirmed_call_is_made_once_by_another_process(engines: Engines
         await decide(second, found["id"])
         view = await second.end_of("r1")
         assert await approvals(second) == [("consumed", "approved")]
-        check_told(told := await second.stored("r1"))
-        check_calls(told)
+        events = await second.stored("r1")
+        check_told(events)
+        check_calls(events)
         steps = await second.records.select("SELECT state FROM journal WHERE kind = 'tool'")
     assert content(view) == ("completed: Done: paid 1" if message == LEADERS else "completed: Done: Done: paid 1")
     assert (view.row.attempt, view.row.crashes, desk.paid, steps) == (2, 0, {1: 1}, [{"state": "completed"}])
     assert view.output is not None
     assert view.output.session_state == {"paid 1": True}
     (pay,) = [
-        event for _, event in told if event.kind is EventKind.TOOL_CALL_COMPLETED and "asked" in event.data["tool"]
+        event for _, event in events if event.kind is EventKind.TOOL_CALL_COMPLETED and "asked" in event.data["tool"]
     ]
     assert pay.data["tool"]["asked"]["verdict"] == "run"
 
@@ -162,7 +163,8 @@ async def test_a_second_call_pauses_again(engines: Engines, desk: Desk, model: H
         found = waiting(await works.run(message, "r1"))
         for one in found:
             await decide(works, one["id"])
-            view = await works.end_of("r1")
+            await works.end_of("r1")
+        view = await works.end_of("r1")
         check_told(await works.stored("r1"))
     assert (view.row.state, desk.paid) == (RunState.COMPLETED, {1: 1, 2: 1})
 

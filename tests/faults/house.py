@@ -83,6 +83,13 @@ async def block(name: str) -> str:
     return f"blocked {name}"
 
 
-tools = [mark, hold, wait, block]
+@tool(requires_confirmation=True)
+def pay(n: int, context: ToolContext) -> str:
+    """Pay, once a person agrees; must not be done twice."""
+    count(f"pay {n} {context.idempotency_key}")
+    return f"paid {n}"
+
+
+tools = [pay, mark, hold, wait, block]
 solo = Agent(id="solo", model=CountingModel(), tools=tools)
 desk = Team(id="desk", model=CountingModel(), members=[Agent(id="helper", tools=tools)])

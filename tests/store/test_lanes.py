@@ -204,7 +204,8 @@ async def go_on(records: Records, run_id: str) -> None:
         request=REQUEST,
     )
     decision = Decision(key="a", verdict=Verdict.RUN)
-    await records.database.write(lambda tx: decisions.decide(tx, run_id, [decision], "client", records.now))
+    how = decisions.Deciding(by="client", now=records.now)
+    await records.database.write(lambda tx: decisions.decide(tx, run_id, [decision], how))
 
 
 REQUEST = (

@@ -277,10 +277,15 @@ class Runs(RuleBasedStateMachine):
     def decide(self, approval: dict[str, Any]) -> None:
         run = self.now.roots[approval["root_id"]]
         said = [Decision(key=approval["id"], verdict=Verdict.RUN)]
-        if run.state not in (RunState.PAUSED, RunState.RUNNING):
-            self.refused(Conflict, lambda tx: decisions.decide(tx, run.run_id, said, "me", self.records.now))
+        if run.state.is_final:
+            self.refused(
+                Conflict,
+                lambda tx: decisions.decide(tx, run.run_id, said, decisions.Deciding(by="me", now=self.records.now)),
+            )
             return
-        after = self.write(lambda tx: decisions.decide(tx, run.run_id, said, "me", self.records.now))
+        after = self.write(
+            lambda tx: decisions.decide(tx, run.run_id, said, decisions.Deciding(by="me", now=self.records.now))
+        )
         if run.state is RunState.PAUSED:
             is_free = run.holder is not None or run.on_busy is OnBusy.PARALLEL or not self.now.holder(run.session_id)
             assert after.state is (RunState.READY if is_free else RunState.QUEUED)

@@ -21,6 +21,7 @@ from musterd.specs import Registry
 from musterd.team.assignment import Assignment
 from musterd.team.conversation import message_text
 from musterd.team.loop import Loop
+from musterd.team.pausing import Waits
 from musterd.team.steps import Intent, MemberEnd, MemberStart, ToolStep
 from musterd.team.world import Models, World
 
@@ -126,6 +127,8 @@ class MemorySteps:
     ) -> ToolStep:
         """Make the call."""
         assert ("intent", intent.path) in self.log, "no effect without an intent"
+        if intent.asks is not None:
+            raise Waits([intent.asks])
         done = await call()
         self.log.append(("result", intent.path))
         self.results[intent.path] = done

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from musterd.http.approvals import ApprovalOperations
 from musterd.http.core import CoreOperations
 from musterd.http.runs import RunOperations
 from musterd.http.server import Server
@@ -61,12 +62,25 @@ def operations(server: Server) -> list[Operation]:
         Operation("POST", "/teams/{team_id}/runs/{run_id}/messages", "send_team_run_message", teams.send_message),
         Operation("GET", "/teams/{team_id}/runs/{run_id}/media/{media_id}", "get_team_run_media", teams.medium),
         Operation("POST", "/teams/{team_id}/runs/{run_id}/resume", "resume_team_run_stream", teams.not_supported),
+        *_approval_operations(ApprovalOperations(server)),
         Operation("GET", "/sessions", "get_sessions", sessions.list),
         Operation("DELETE", "/sessions", "delete_sessions", sessions.delete_many),
         Operation("GET", "/sessions/{session_id}", "get_session_by_id", sessions.get),
         Operation("DELETE", "/sessions/{session_id}", "delete_session", sessions.delete),
         Operation("GET", "/sessions/{session_id}/runs", "get_session_runs", sessions.runs),
         Operation("GET", "/sessions/{session_id}/runs/{run_id}", "get_session_run", sessions.run),
+    ]
+
+
+def _approval_operations(approvals: ApprovalOperations) -> list[Operation]:
+    one = "/approvals/{approval_id}"
+    return [
+        Operation("GET", "/approvals", "list_approvals_approvals_get", approvals.list),
+        Operation("GET", "/approvals/count", "get_approval_count_approvals_count_get", approvals.count),
+        Operation("GET", one, "get_approval_approvals__approval_id__get", approvals.get),
+        Operation("DELETE", one, "delete_approval_approvals__approval_id__delete", approvals.delete),
+        Operation("GET", f"{one}/status", "get_approval_status_approvals__approval_id__status_get", approvals.status),
+        Operation("POST", f"{one}/resolve", "resolve_approval_approvals__approval_id__resolve_post", approvals.resolve),
     ]
 
 

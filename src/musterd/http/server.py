@@ -17,6 +17,7 @@ from musterd.mcp import Servers
 from musterd.models import resolve
 from musterd.models.call import ModelCaller
 from musterd.models.names import ModelInfo, describe
+from musterd.service.approvals import ApprovalService
 from musterd.service.budgets import unpriced
 from musterd.service.forks import ForkService
 from musterd.service.runs import RunService
@@ -74,6 +75,7 @@ class Server:
         self.runs = RunService(resources, self.engine)
         self.forks = ForkService(resources, self.engine, self.runs)
         self.sessions = SessionService(resources, self.engine, self.runs)
+        self.approvals = ApprovalService(resources, self.engine)
         self.is_stopping = False
 
     @contextlib.asynccontextmanager

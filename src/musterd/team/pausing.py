@@ -21,7 +21,7 @@ class Waits(MusterdError):
 def pause_text(kind: ComponentKind, requirements: Sequence[Requirement]) -> str:
     """What is needed, in words, for whoever reads the paused run of a team or an agent."""
     lines = [
-        f"- {'team' if found.component_kind == 'team' else found.component_name}: {found.tool.name} {_NEEDS[found.kind]}"
+        f"- {'team' if found.component_kind == 'team' else found.component_name}: {found.tool.name} {_need(found)}"
         for found in requirements
     ]
     paused = "Team run paused" if kind == "team" else "Run paused"
@@ -34,3 +34,7 @@ _NEEDS = {
     RequirementKind.USER_INPUT: "requires user input",
     RequirementKind.EXTERNAL_EXECUTION: "requires external execution",
 }
+
+
+def _need(requirement: Requirement) -> str:
+    return _NEEDS[requirement.kind]

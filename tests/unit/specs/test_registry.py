@@ -199,5 +199,4 @@ def test_every_gap_is_a_sentence_members_included() -> None:
     )
     assert sorted(unsupported(only(team))) == [
         "Agent 'Writer' sets learning=True, which is not supported yet.",
-        "Agent 'Writer': tool 'lookup' sets requires_confirmation=True, which is not supported yet.",
     ]

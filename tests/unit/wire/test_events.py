@@ -54,7 +54,7 @@ NOT_RUN = {
 METRICS = {"start_time": samples.AT, "end_time": samples.AT + 0.0036304, "duration": 0.0036304}
 FINISHED = {**NOT_RUN, "tool_call_error": False, "result": "Sunny in Paris", "metrics": METRICS}
 SUPERSEDED = [{"run_id": samples.ROOT_ID, "path": "t0/m", "from_event_index": 3}]
-CONFIRM = {**NOT_RUN, "requires_confirmation": True}
+CONFIRM = {**NOT_RUN, "requires_confirmation": True, "approval_id": "req-1"}
 REQUIREMENT = {
     "id": "req-1",
     "created_at": "2026-11-25T08:54:52.250000+00:00",

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from musterd.http.contract import Operation
 from musterd.http.openapi.answers import ERROR_SCHEMAS, HEADERS
+from musterd.http.openapi.approvals import APPROVAL_SCHEMAS, APPROVALS
 from musterd.http.openapi.core import CORE
 from musterd.http.openapi.core_schemas import CORE_SCHEMAS
 from musterd.http.openapi.described import Described, Schema
@@ -12,7 +13,7 @@ from musterd.http.openapi.runs import run_operations
 from musterd.http.openapi.session_schemas import SESSION_SCHEMAS
 from musterd.http.openapi.sessions import SESSIONS
 
-DESCRIBED: dict[str, Described] = {**CORE, **run_operations("agent"), **run_operations("team"), **SESSIONS}
+DESCRIBED: dict[str, Described] = {**CORE, **run_operations("agent"), **run_operations("team"), **APPROVALS, **SESSIONS}
 """What is documented, by operation id."""
 
 _ABOUT = """\
@@ -38,7 +39,7 @@ def document(operations: Iterable[Operation], *, title: str, version: str, root_
         found["servers"] = [{"url": root_path}]
     found["paths"] = paths
     found["components"] = {
-        "schemas": {**RUN_SCHEMAS, **SESSION_SCHEMAS, **CORE_SCHEMAS, **ERROR_SCHEMAS},
+        "schemas": {**RUN_SCHEMAS, **APPROVAL_SCHEMAS, **SESSION_SCHEMAS, **CORE_SCHEMAS, **ERROR_SCHEMAS},
         "headers": HEADERS,
         "securitySchemes": {"HTTPBearer": {"type": "http", "scheme": "bearer"}},
     }

@@ -1,0 +1,101 @@
+"""Approvals: the inbox of what runs wait for, and decisions taken there."""
+
+from musterd.core import clock, jsontext
+from musterd.core.approvals import Approval, ApprovalFilter, Resolution
+from musterd.core.errors import Conflict, NotFound
+from musterd.core.records import Caller
+from musterd.core.requirements import Decision, RequirementKind, Verdict
+from musterd.core.states import RunState
+from musterd.engine.embedded import EmbeddedEngine
+from musterd.engine.resources import Resources
+from musterd.store import inbox
+from musterd.store.database import Tx
+from musterd.store.decisions import Deciding, decide
+
+_MAY_HAVE_HAPPENED = (RequirementKind.EXTERNAL_EXECUTION, RequirementKind.UNKNOWN_OUTCOME)
+
+
+class ApprovalService:
+    """The use cases of approvals."""
+
+    def __init__(self, resources: Resources, engine: EmbeddedEngine) -> None:
+        self._resources = resources
+        self._engine = engine
+
+    async def search(self, wanted: ApprovalFilter, caller: Caller) -> tuple[list[Approval], int]:
+        """One page of approvals, newest first, and how many there are in all."""
+        return await self._resources.database.scan(lambda tx: inbox.search(tx, wanted, caller))
+
+    async def count(self, wanted: ApprovalFilter, caller: Caller) -> int:
+        """How many approvals there are."""
+        return await self._resources.database.scan(lambda tx: inbox.count(tx, wanted, caller))
+
+    async def view(self, approval_id: str, caller: Caller) -> Approval:
+        """One approval.
+
+        :raises NotFound: there is none that this caller may see.
+        """
+        return await self._resources.database.read(lambda tx: _found(tx, approval_id, caller))
+
+    async def resolve(self, approval_id: str, said: Resolution, caller: Caller) -> Approval:
+        """Decide; the approval as it then stands. A paused run goes on.
+
+        :raises NotFound: there is none that this caller may see.
+        :raises Conflict: it is decided already, or its run has ended; the message has the outcome.
+        :raises InvalidInput: the decision is not what the call waits for.
+        """
+        data = None if said.data is None else jsontext.canonical(said.data)
+        how = Deciding(by=caller.user_id or said.by or "client", now=clock.now(), in_inbox=True, data=data)
+
+        async def work(tx: Tx) -> tuple[Approval, RunState]:
+            approval = await _found(tx, approval_id, caller)
+            _require_pending(approval)
+            try:
+                run = await decide(tx, approval.root_id, [_decision(approval, said)], how)
+            except Conflict:  # whoever held the run meanwhile was faster
+                _require_pending(await _found(tx, approval_id, caller))
+                raise
+            return await _found(tx, approval_id, caller), run.state
+
+        approval, state = await self._resources.database.write(work)
+        if state is RunState.READY:
+            self._engine.wake()
+        return approval
+
+    async def delete(self, approval_id: str, caller: Caller) -> None:
+        """Remove the record of an approval whose run has ended.
+
+        :raises NotFound: there is none that this caller may see.
+        :raises Conflict: its run still needs it.
+        """
+
+        async def work(tx: Tx) -> None:
+            approval = await _found(tx, approval_id, caller)
+            if not approval.run_state.is_final:
+                raise Conflict("The run has not ended and still needs this approval: resolve it, or cancel the run")
+            await inbox.remove(tx, approval_id)
+
+        await self._resources.database.write(work)
+
+
+async def _found(tx: Tx, approval_id: str, caller: Caller) -> Approval:
+    approval = await inbox.get(tx, approval_id, caller)
+    if approval is None:
+        raise NotFound("Approval not found")
+    return approval
+
+
+def _require_pending(approval: Approval) -> None:
+    if approval.status != "pending":
+        by = f" by {approval.decided_by}" if approval.decided_by else ""
+        raise Conflict(f"Approval is already '{approval.status}'{by} and cannot be resolved")
+
+
+def _decision(approval: Approval, said: Resolution) -> Decision:
+    requirement, data = approval.requirement, said.data or {}
+    if not said.is_approved:
+        return Decision(key=requirement.id, verdict=Verdict.REFUSED, note=data.get("note"))
+    result = data.get("result")
+    if result is not None and requirement.kind in _MAY_HAVE_HAPPENED:
+        return Decision(key=requirement.id, verdict=Verdict.HAPPENED, result=result)
+    return Decision(key=requirement.id, verdict=Verdict.RUN, values=data.get("values"))

@@ -1,0 +1,100 @@
+"""The inbox: one page of what waits over all runs, by an index, whoever asks."""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from musterd.core.approvals import ApprovalFilter
+from musterd.core.records import Caller, Output, RunRow, ToolCall
+from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
+from musterd.store import decisions, inbox, pauses
+from musterd.store.attempts import Batch
+from musterd.store.database import for_sqlite
+from musterd.store.pauses import Pause
+from tests.support.store import NOBODY, Records, lease_of
+
+ANA = Caller(user_id="ana", label="ana")
+
+
+def asks(run: RunRow, **changes: Any) -> Requirement:
+    found = Requirement(
+        id=f"ask {run.run_id}",
+        kind=RequirementKind.CONFIRMATION,
+        path="t0/c0",
+        tool=ToolCall(id=f"call {run.run_id}", name="pay", args={"n": 1}, created_at=1.0),
+        run_id=run.run_id,
+        component_kind="agent",
+        component_id="solo",
+        component_name="Solo",
+        created_at=run.created_at,
+    )
+    return replace(found, **changes)
+
+
+async def pause(records: Records, run_id: str, owner: str | None = None, **changes: Any) -> None:
+    caller = NOBODY if owner is None else Caller(user_id=owner, label=owner)
+    row = {"owner": owner, "user_id": owner}
+    run = await records.started(run_id, f"of {run_id}", row=row, caller=caller)
+    opened = [asks(run, **changes)]
+    how = Pause(at=5.0, expires_at=9_999.0, session_id=run.session_id, output=Output(content="why"), messages=["{}"])
+    await records.database.write(lambda tx: pauses.pause(tx, lease_of(run), Batch(opened=opened), how))
+
+
+async def found(records: Records, caller: Caller = NOBODY, **wanted: Any) -> tuple[list[str], int]:
+    asked = ApprovalFilter(**wanted)
+    page, total = await records.database.scan(lambda tx: inbox.search(tx, asked, caller))
+    return [one.root_id for one in page], total
+
+
+async def test_pages_come_newest_first(records: Records) -> None:
+    for number in range(5):
+        await pause(records, f"r{number}")
+    assert await found(records, limit=2) == (["r4", "r3"], 5)
+    assert await found(records, limit=2, page=3) == (["r0"], 5)
+    assert await found(records, limit=2, page=4) == ([], 5)
+    said = [Decision(key="ask r3", verdict=Verdict.REFUSED)]
+    how = decisions.Deciding(by="me", now=7.0)
+    await records.database.write(lambda tx: decisions.decide(tx, "r3", said, how))
+    await records.cancel("r2")
+    assert await found(records, status="pending") == (["r4", "r1", "r0"], 3)
+    assert await found(records, status="rejected") == (["r3"], 1)
+    assert await found(records, status="cancelled") == (["r2"], 1)
+
+
+async def test_a_user_sees_its_own(records: Records) -> None:
+    await pause(records, "r1", "ana")
+    await pause(records, "r2", "bob")
+    assert await found(records, ANA) == (["r1"], 1)
+    assert await found(records, ANA, user_id="bob") == ([], 0)
+    assert await found(records) == (["r2", "r1"], 2)
+    assert await records.database.read(lambda tx: inbox.get(tx, "ask r2", ANA)) is None
+
+
+async def test_what_is_audited_is_there_once_it_is_decided(records: Records) -> None:
+    await pause(records, "r1", approval_type="audit")
+    assert await found(records) == ([], 0)
+    said = [Decision(key="ask r1", verdict=Verdict.RUN)]
+    how = decisions.Deciding(by="me", now=7.0)
+    await records.database.write(lambda tx: decisions.decide(tx, "r1", said, how))
+    assert await found(records, approval_type="audit", status="approved") == (["r1"], 1)
+
+
+async def test_until_when_is_the_runs_own_limit_where_nothing_is_declared(records: Records) -> None:
+    await pause(records, "r1")
+    await pause(records, "r2", expires_at=77.0)
+    page, _ = await records.database.scan(lambda tx: inbox.search(tx, ApprovalFilter(), NOBODY))
+    assert [one.expires_at for one in page] == [77.0, 9_999.0]
+
+
+@pytest.mark.parametrize("wanted", [{"status": "pending"}, {}, {"status": "approved", "team_id": "t"}])
+def test_a_page_comes_from_the_index(template: Path, wanted: dict[str, Any]) -> None:
+    statement, params = inbox.page_of(ApprovalFilter(**wanted), NOBODY)
+    with closing(sqlite3.connect(template)) as connection:
+        rows = connection.execute(f"EXPLAIN QUERY PLAN {for_sqlite(statement.text)}", params).fetchall()
+    steps = [str(row[-1]) for row in rows]
+    assert any("approvals_inbox" in step or "approvals_created" in step for step in steps), steps
+    assert not any("TEMP B-TREE" in step or step.startswith(("SCAN r", "SCAN m", "SCAN s")) for step in steps), steps
