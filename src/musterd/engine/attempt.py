@@ -15,34 +15,23 @@ from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import RunRow
 from musterd.core.requirements import Requirement
-from musterd.core.settings import Settings
 from musterd.core.states import RunState
-from musterd.engine import recovery
 from musterd.engine.journal import Journal
-from musterd.engine.media import prompt_of
-from musterd.engine.metered_journal import MeteredJournal
-from musterd.engine.outbox import Outbox, until_available
-from musterd.engine.past import StoredPast, history_of, history_wanted, shown_of
+from musterd.engine.loading import load
+from musterd.engine.outbox import Outbox
 from musterd.engine.post import Post
-from musterd.engine.recovery import Recovered
 from musterd.engine.resources import Resources
-from musterd.models.addresses import passes_image_addresses_on
-from musterd.specs import Component
-from musterd.store import attempt_input, attempts, pauses
+from musterd.store import attempts, pauses
 from musterd.store.attempts import CancelStored, End, Lease, Settled
 from musterd.store.pauses import DecisionStored, Pause
 from musterd.team import state
-from musterd.team.assignment import Assignment, Progress
-from musterd.team.budget import Budgets, Past, Spending
+from musterd.team.assignment import Progress
+from musterd.team.budget import Budgets, Spending
 from musterd.team.loop import Loop
 from musterd.team.members import end_event, pause_event
-from musterd.team.metering import budgets_of, metered
-from musterd.team.past import NOTHING_SHOWN
 from musterd.team.pausing import Waits
 from musterd.team.staffing import staffed
-from musterd.team.steps import Emit
 from musterd.team.stops import Stops
-from musterd.team.world import Models, World
 
 log = structlog.get_logger("musterd.engine")
 
@@ -139,109 +128,11 @@ class Attempt:
 
     async def _load(self) -> Loop:
         run, resources = self._run, self._resources
-        component = resources.component(run.component_kind, run.component_id)
-        if component is None:
-            raise RuntimeError(f"{run.component_kind} {run.component_id} is not served here")
-        await resources.models.load(component)
-        is_first = run.attempt == 1 and not self._is_again and run.forked_from is None
-        recovered = Recovered() if is_first else await self._recover(component)
-        spec, earlier = component.spec, recovered.prepared
-        wanted = history_wanted(component, earlier)
-        found = await until_available(
-            lambda: resources.database.read(lambda tx: attempt_input.load(tx, run, wanted)), run.run_id
-        )
-        self._state_before = found.state if earlier is None else earlier["session_state"]
-        options = found.input.options
         if self._post is None:
             self._post = Post(resources.database, run.run_id, run.signals, self._stops.stop)
-        self._journal, models, settings = self._recording(component, options, recovered, self._post)
-        world = World(
-            root_id=run.run_id,
-            session_id=run.session_id,
-            user_id=run.user_id,
-            salt=run.salt or clock.new_id(),
-            steps=self._journal,
-            emit=self._emit_for(component),
-            models=models,
-            settings=settings,
-            threads=resources.threads,
-            dependencies=options.get("dependencies") or {},
-            metadata=options.get("metadata") or {},
-            call_ids=recovered.call_ids,
-            stops=self._stops,
-            servers=resources.servers,
-            past=StoredPast(resources.database, run),
-            shown=shown_of(found.shown) if wanted.shown else NOTHING_SHOWN,
-            member_runs=options.get("fork", {}).get("members", {}),
-            asked=recovered.asked,
-        )
-        stored = {} if spec.overwrite_db_session_state else found.state
-        initial = {**(spec.session_state or {}), **stored, **options.get("session_state", {})}
-        assignment = Assignment(
-            component=component,
-            run_id=run.run_id,
-            parent_id=None,
-            path="",
-            prompt=prompt_of(
-                found.input,
-                found.blobs,
-                sends_media=spec.send_media_to_model,
-                passes_image_addresses_on=passes_image_addresses_on(resources.models.of(component)),
-            ),
-            state=state.copied(initial),
-            history=history_of(spec, found.history, options, found.blobs),
-            history_runs=found.history_runs,
-            session_state=found.state,
-            output_schema=options.get("output_schema"),
-            opens_session=run.seq == 0,
-            session_summary="" if found.summary is None else found.summary["summary"],
-            asked=options,
-        )
-        return Loop(world, await staffed(world, assignment))
-
-    def _recording(
-        self, component: Component, options: JsonObject, recovered: Recovered, post: Post
-    ) -> tuple[Journal, Models, Settings]:
-        """The journal, and with what the loop is driven; where a budget holds, they count against it."""
-        resources, run, outbox = self._resources, self._run, self._outbox
-        seconds = recovered.worked_seconds + options.get("fork", {}).get("seconds", 0.0)
-        past = Past(steps=list(recovered.steps.values()), seconds=seconds)
-        asked, lost = options.get("budget"), recovered.lost_characters
-        self._budgets = budgets_of(component, asked, past, lost, resources.models)
-        if self._budgets is None:
-            return Journal(outbox, run, recovered, post), resources.models, resources.settings
-        journal = MeteredJournal(outbox, run, recovered, post, self._budgets)
-        return journal, *metered(resources.models, resources.settings, self._budgets, journal)
-
-    async def _recover(self, component: Component) -> Recovered:
-        """Find what earlier attempts stored, and say which of what they streamed is void."""
-        run = self._run
-        await self._outbox.commit()  # where this attempt itself drove before
-        recovered = await until_available(
-            lambda: self._resources.database.scan(lambda tx: recovery.load(tx, run)), run.run_id
-        )
-        if not recovered.told:  # no reader saw it begin: it does now
-            return recovered
-        self._outbox.resume(recovered.told)
-        is_decided = any(row.state == "decided" for row in recovered.approvals.values())
-        data: JsonObject = {"attempt": run.attempt, "reason": "decided" if is_decided else "recovered"}
-        emit, now, place = self._emit_for(component), clock.now(), f"attempt {run.attempt}"
-        told = {**data, "superseded": recovered.superseded}
-        emit(Event(EventKind.RUN_CONTINUED, run.run_id, now, told, place))
-        for member in recovered.continued:
-            emit(Event(EventKind.RUN_CONTINUED, member, now, data, place))
-        return recovered
-
-    def _emit_for(self, component: Component) -> Emit:
-        if getattr(component.spec, "stream_member_events", True):
-            return self._outbox.emit
-        root_id = self._run.run_id
-
-        def emit_own(event: Event) -> None:
-            if event.run_id == root_id:
-                self._outbox.emit(event)
-
-        return emit_own
+        loaded = await load(resources, run, self._outbox, self._post, self._stops, is_again=self._is_again)
+        self._journal, self._budgets, self._state_before = loaded.journal, loaded.budgets, loaded.state_before
+        return Loop(loaded.world, await staffed(loaded.world, loaded.assignment))
 
     # --- drive ------------------------------------------------------------------------------------
 

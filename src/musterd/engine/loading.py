@@ -1,0 +1,169 @@
+"""What an attempt starts from: the request, the session, and what earlier attempts stored, as the loop takes it."""
+
+from dataclasses import dataclass
+
+from musterd.core import clock
+from musterd.core.events import Event, EventKind
+from musterd.core.jsontypes import JsonObject
+from musterd.core.records import RunRow
+from musterd.core.settings import Settings
+from musterd.engine import recovery
+from musterd.engine.journal import Journal
+from musterd.engine.media import prompt_of
+from musterd.engine.metered_journal import MeteredJournal
+from musterd.engine.outbox import Outbox, until_available
+from musterd.engine.past import StoredPast, history_of, history_wanted, shown_of
+from musterd.engine.post import Post
+from musterd.engine.recovery import Recovered
+from musterd.engine.resources import Resources
+from musterd.models.addresses import passes_image_addresses_on
+from musterd.specs import Component
+from musterd.store import attempt_input
+from musterd.store.attempt_input import AttemptInput
+from musterd.team import state
+from musterd.team.assignment import Assignment
+from musterd.team.budget import Budgets, Past
+from musterd.team.metering import budgets_of, metered
+from musterd.team.past import NOTHING_SHOWN
+from musterd.team.steps import Emit
+from musterd.team.stops import Stops
+from musterd.team.world import Models, World
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What an attempt drives.
+
+    :param budgets: what it counts against; None where no budget holds.
+    :param state_before: the session's state before the run.
+    """
+
+    world: World
+    assignment: Assignment
+    journal: Journal
+    budgets: Budgets | None
+    state_before: JsonObject
+
+
+async def load(
+    resources: Resources, run: RunRow, outbox: Outbox, post: Post, stops: Stops, *, is_again: bool
+) -> Loaded:
+    """Read what an attempt of ``run`` starts from.
+
+    :param is_again: this attempt drove before, until a decision came.
+    """
+    component = resources.component(run.component_kind, run.component_id)
+    if component is None:
+        raise RuntimeError(f"{run.component_kind} {run.component_id} is not served here")
+    await resources.models.load(component)
+    emit = _emit_for(component, run, outbox)
+    is_first = run.attempt == 1 and not is_again and run.forked_from is None
+    recovered = Recovered() if is_first else await _recover(resources, run, outbox, emit)
+    earlier = recovered.prepared
+    wanted = history_wanted(component, earlier)
+    found = await until_available(
+        lambda: resources.database.read(lambda tx: attempt_input.load(tx, run, wanted)), run.run_id
+    )
+    options = found.input.options
+    budgets = _budgets(component, options, recovered, resources.models)
+    journal, models, settings = _recording(resources, run, outbox, post, recovered, budgets)
+    world = World(
+        root_id=run.run_id,
+        session_id=run.session_id,
+        user_id=run.user_id,
+        salt=run.salt or clock.new_id(),
+        steps=journal,
+        emit=emit,
+        models=models,
+        settings=settings,
+        threads=resources.threads,
+        dependencies=options.get("dependencies") or {},
+        metadata=options.get("metadata") or {},
+        call_ids=recovered.call_ids,
+        stops=stops,
+        servers=resources.servers,
+        past=StoredPast(resources.database, run),
+        shown=shown_of(found.shown) if wanted.shown else NOTHING_SHOWN,
+        member_runs=options.get("fork", {}).get("members", {}),
+        asked=recovered.asked,
+    )
+    return Loaded(
+        world=world,
+        assignment=_assignment(component, run, found, resources.models),
+        journal=journal,
+        budgets=budgets,
+        state_before=found.state if earlier is None else earlier["session_state"],
+    )
+
+
+def _assignment(component: Component, run: RunRow, found: AttemptInput, models: Models) -> Assignment:
+    """The root's run as the loop drives it."""
+    spec, options = component.spec, found.input.options
+    stored = {} if spec.overwrite_db_session_state else found.state
+    initial = {**(spec.session_state or {}), **stored, **options.get("session_state", {})}
+    return Assignment(
+        component=component,
+        run_id=run.run_id,
+        parent_id=None,
+        path="",
+        prompt=prompt_of(
+            found.input,
+            found.blobs,
+            sends_media=spec.send_media_to_model,
+            passes_image_addresses_on=passes_image_addresses_on(models.of(component)),
+        ),
+        state=state.copied(initial),
+        history=history_of(spec, found.history, options, found.blobs),
+        history_runs=found.history_runs,
+        session_state=found.state,
+        output_schema=options.get("output_schema"),
+        opens_session=run.seq == 0,
+        session_summary="" if found.summary is None else found.summary["summary"],
+        asked=options,
+    )
+
+
+def _budgets(component: Component, options: JsonObject, recovered: Recovered, models: Models) -> Budgets | None:
+    """What the run counts against, and what of it earlier attempts used."""
+    seconds = recovered.worked_seconds + options.get("fork", {}).get("seconds", 0.0)
+    past = Past(steps=list(recovered.steps.values()), seconds=seconds)
+    return budgets_of(component, options.get("budget"), past, recovered.lost_characters, models)
+
+
+def _recording(
+    resources: Resources, run: RunRow, outbox: Outbox, post: Post, recovered: Recovered, budgets: Budgets | None
+) -> tuple[Journal, Models, Settings]:
+    """The journal, and with what the loop is driven; where a budget holds, they count against it."""
+    if budgets is None:
+        return Journal(outbox, run, recovered, post), resources.models, resources.settings
+    journal = MeteredJournal(outbox, run, recovered, post, budgets)
+    return journal, *metered(resources.models, resources.settings, budgets, journal)
+
+
+async def _recover(resources: Resources, run: RunRow, outbox: Outbox, emit: Emit) -> Recovered:
+    """Find what earlier attempts stored, and say which of what they streamed is void."""
+    await outbox.commit()  # where this attempt itself drove before
+    recovered = await until_available(lambda: resources.database.scan(lambda tx: recovery.load(tx, run)), run.run_id)
+    if not recovered.told:  # no reader saw it begin: it does now
+        return recovered
+    outbox.resume(recovered.told)
+    is_decided = any(row.state == "decided" for row in recovered.approvals.values())
+    data: JsonObject = {"attempt": run.attempt, "reason": "decided" if is_decided else "recovered"}
+    now, place = clock.now(), f"attempt {run.attempt}"
+    told = {**data, "superseded": recovered.superseded}
+    emit(Event(EventKind.RUN_CONTINUED, run.run_id, now, told, place))
+    for member in recovered.continued:
+        emit(Event(EventKind.RUN_CONTINUED, member, now, data, place))
+    return recovered
+
+
+def _emit_for(component: Component, run: RunRow, outbox: Outbox) -> Emit:
+    """Where the run's events go: all, or its own alone."""
+    if getattr(component.spec, "stream_member_events", True):
+        return outbox.emit
+
+    def emit_own(event: Event) -> None:
+        if event.run_id == run.run_id:
+            outbox.emit(event)
+
+    return emit_own
