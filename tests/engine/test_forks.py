@@ -18,6 +18,7 @@ from musterd.core.errors import Conflict
 from musterd.core.records import RunRow, RunView
 from musterd.core.states import RunState
 from musterd.service.forks import WantedFork
+from musterd.service.steering import SentMessage
 from tests.engine.conftest import Engines
 from tests.support.engine import NOBODY, Works
 from tests.support.held_model import HeldModel
@@ -51,6 +52,7 @@ class Shop:
         self.model = Down()
         self.calls: Counter[int] = Counter()
         self.hanging = asyncio.Event()
+        self.go_on = asyncio.Event()
         self.hangs: set[int] = set()
 
     def team(self, **declared: Any) -> Team:
@@ -60,7 +62,7 @@ class Shop:
             self.calls[n] += 1
             if n in self.hangs:
                 self.hanging.set()
-                await asyncio.Event().wait()
+                await self.go_on.wait()
             return f"marked {n}"
 
         one = Agent(id="one", name="One", tools=[mark])
@@ -204,3 +206,22 @@ async def test_a_fork_that_is_killed_goes_on(engines: Engines, shop: Shop) -> No
     assert (view.row.state, view.row.attempt) == (RunState.COMPLETED, 2)
     assert shop.calls == {1: 1, 2: 1}
     assert len(shop.model.calls) == 5
+
+
+async def test_a_fork_knows_what_was_said_to_the_failed_run(engines: Engines, shop: Shop) -> None:
+    shop.hangs.add(1)
+    async with engines(teams=[shop.team()]) as works:
+        await works.start('[[TOOL mark {"n": 1}]]', "r1")
+        await shop.hanging.wait()
+        said = SentMessage(text='[[TOOL mark {"n": 2}]]')
+        await works.runs.steering.send(works.component(), "r1", said, NOBODY)
+        shop.go_on.set()
+        shop.model.down_from = 2
+        assert (await works.end_of("r1")).row.state is RunState.ERROR
+        shop.model.down_from = None
+        await fork(works)
+        view = await works.end_of("r2")
+    words = [message["content"] for message in shop.model.asked() if message["role"] == "user"]
+    assert words == ['[[TOOL mark {"n": 1}]]', '[[TOOL mark {"n": 2}]]']
+    assert view.row.state is RunState.COMPLETED
+    assert shop.calls == {1: 1, 2: 1}

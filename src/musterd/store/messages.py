@@ -17,6 +17,13 @@ TAKE = Statement(
     "message_take",
     "UPDATE run_messages SET taken_at = :now, taken_path = :path WHERE id = :id AND taken_at IS NULL",
 )
+COPY = Statement(
+    "messages_copy",
+    """INSERT INTO run_messages (id, root_id, run_id, text, sent_by, created_at, taken_at, taken_path)
+       SELECT :root || ' ' || id, :root, CASE run_id WHEN :origin THEN :root ELSE run_id END, text, sent_by, created_at,
+              taken_at, taken_path
+       FROM run_messages WHERE root_id = :origin AND taken_path IS NOT NULL""",
+)
 BEGAN_NEXT = Statement(
     "messages_began_next",
     "UPDATE run_messages SET taken_at = :now, next_run_id = :next WHERE root_id = :root AND taken_at IS NULL",
@@ -48,3 +55,8 @@ async def of_root(tx: Tx, root_id: str) -> list[Message]:
 async def take(tx: Tx, message_id: str, path: str, now: float) -> None:
     """Note that the model call at ``path`` saw a message."""
     await tx.run(TAKE, {"id": message_id, "path": path, "now": now})
+
+
+async def copy_taken(tx: Tx, origin_id: str, root_id: str) -> int:
+    """Give a run the messages that the model calls of another saw; how many there are."""
+    return await tx.run(COPY, {"origin": origin_id, "root": root_id})

@@ -81,8 +81,13 @@ async def _live_member(tx: Tx, root_id: str, run_id: str) -> RunRow:
 
 
 async def _raised(tx: Tx, root: RunRow) -> RunRow:
-    row = await tx.one(SIGNAL, {"root": root.run_id})
-    return root if row is None else replace(root, signals=int(row["signals"]))
+    return replace(root, signals=await note(tx, root.run_id))
+
+
+async def note(tx: Tx, root_id: str) -> int:
+    """Count one signal more: there is something to read about the run."""
+    row = await tx.one(SIGNAL, {"root": root_id})
+    return 0 if row is None else int(row["signals"])
 
 
 async def flagged(tx: Tx, root_id: str) -> list[str]:
