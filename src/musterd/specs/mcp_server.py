@@ -73,9 +73,7 @@ class MCPServer(Declared):
     )
     retry_safe_tools: Sequence[str] | None = field(
         default=None,
-        metadata=about(
-            LIST, "Those that are `retry_safe`, beside what it calls read-only or idempotent itself."
-        ),
+        metadata=about(LIST, "Those that are `retry_safe`, beside what it calls read-only or idempotent itself."),
     )
     tool_name_prefix: str | None = field(
         default=None, metadata=about(TEXT, "Stands before each tool's name, with an underscore.")
