@@ -43,7 +43,11 @@ class Connection:
             async with asyncio.timeout(self._server.connect_seconds):
                 return definitions_of(await owner.list_tools(), self._server)
         except (RetryTool, OutcomeUnknown, ToolFailed, TimeoutError) as error:
-            raise RetryTool(self._unreachable(str(error) or "it does not list its tools")) from error
+            reason = str(error) or f"it does not list its tools within {self._server.connect_seconds:g} s"
+            if isinstance(error, TimeoutError) and self._owner is owner:  # the next run is not to wait as long
+                owner.begin_close()
+                self._note_failure(reason)
+            raise RetryTool(self._unreachable(reason)) from error
 
     async def call(self, tool: str, arguments: JsonObject, context: ToolContext) -> str:
         """Call a tool; raises as :meth:`musterd.mcp.servers.Servers.call`."""

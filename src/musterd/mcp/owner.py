@@ -125,7 +125,8 @@ class Owner:
         except MCPError as error:
             raise await self._meaning(error, is_alone=is_alone and self._calls == 1) from error
         except (ValidationError, RuntimeError) as error:  # an answer came, and has not the form that it must have
-            raise ToolFailed(f"{self._server.label} gave an answer that cannot be read: {error}") from error
+            said = self._server.without_secrets(f"The call was made; its answer cannot be read: {error}")
+            raise ToolFailed(said) from error
         finally:
             self._calls -= 1
 
@@ -135,6 +136,8 @@ class Owner:
         if error.code == INVALID_REQUEST and error.message == "Session terminated":  # the SDK's words for a 404
             self.has_forgotten_us = True
             return RetryTool("it was started anew")
+        if error.code == CONNECTION_CLOSED and error.message != "Connection closed":  # of this call alone, over HTTP
+            return OutcomeUnknown(self._words(error))
         if error.code == CONNECTION_CLOSED:
             self._leave.set()
             await asyncio.wait([self._task], timeout=CLOSE_SECONDS)
@@ -168,7 +171,8 @@ class Owner:
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._leave.set()
-        if self._client.done() and not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        if self._client.done() and error is not None:
             log.warning("an MCP server's connection broke", server=self._server.known_as, reason=self._words(error))
 
     def _failure(self) -> BaseException | None:

@@ -23,7 +23,7 @@ def definitions_of(found: "Sequence[Tool]", server: MCPServer) -> list[JsonObjec
             "tool": tool.name,
             "description": tool.description or tool.title or "",
             "parameters": {**tool.input_schema, "properties": tool.input_schema.get("properties", {})},
-            "retry_safe": _is_retry_safe(tool),
+            "retry_safe": tool.name in (server.retry_safe_tools or ()) or _is_retry_safe(tool),
         }
         for tool in found
         if (not server.include_tools or tool.name in server.include_tools)

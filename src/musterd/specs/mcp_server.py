@@ -71,6 +71,10 @@ class MCPServer(Declared):
     exclude_tools: Sequence[str] | None = field(
         default=None, metadata=about(LIST, "The server's tools that do not count.")
     )
+    retry_safe_tools: Sequence[str] | None = field(
+        default=None,
+        metadata=about(LIST, "Those that are `retry_safe`, beside what it calls read-only or idempotent itself."),
+    )
     tool_name_prefix: str | None = field(
         default=None, metadata=about(TEXT, "Stands before each tool's name, with an underscore.")
     )

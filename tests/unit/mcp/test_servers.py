@@ -1,6 +1,7 @@
 """Servers of tools: what they offer and answer, what becomes of a call whose server dies, and the way back."""
 
 import asyncio
+import functools
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import Client
 
 from musterd import MCPServer, ToolContext
 from musterd.core import clock
@@ -133,7 +135,11 @@ async def test_an_http_server_that_was_away_between_two_calls_is_not_asked_twice
     assert calls(tmp_path) == ["send x key1", "send x key1", "send z key1"]
 
 
-async def test_a_changed_list_is_asked_for_again(servers: Servers, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_a_changed_list_is_asked_for_again(
+    servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setattr("musterd.mcp.transport.Client", functools.partial(Client, mode=mode))
     server = MCPServer(command=[*PROGRAM, str(tmp_path)])
     before = [tool["name"] for tool in await servers.tools(server)]
     await servers.call(server, "learn", {}, CONTEXT)
