@@ -111,6 +111,7 @@ class Output:
     :param error: why the run ended in ERROR: code, message, retryable.
     :param requirements: what a paused run waits for, each as ``core.requirements.Requirement.as_json``.
     :param cut_off: steps that were under way when the run was cancelled: path, kind, name, outcome (``StepOutcome``).
+    :param cost: of the model calls of the run and its members in US dollars; None where one has no list price.
     :param budget: each ceiling that the run had, with what was spent of it and what is left.
     """
 
@@ -126,6 +127,7 @@ class Output:
     requirements: list[JsonObject] = field(default_factory=list)
     cut_off: list[JsonObject] = field(default_factory=list)
     budget: JsonObject | None = None
+    cost: float | None = None
 
     def as_json(self) -> JsonObject:
         """The output as a JSON object; what is empty is left out."""
@@ -133,7 +135,7 @@ class Output:
         value["usage"] = self.usage.as_json()
         if self.tools:
             value["tools"] = [call.as_json() for call in self.tools]
-        for name in ("reasoning", "first_token_seconds", "seconds", "session_state", "error", "budget"):
+        for name in ("reasoning", "first_token_seconds", "seconds", "session_state", "error", "budget", "cost"):
             if (item := getattr(self, name)) not in (None, ""):
                 value[name] = item
         if self.requirements:
@@ -158,6 +160,7 @@ class Output:
             requirements=value.get("requirements", []),
             cut_off=value.get("cut_off", []),
             budget=value.get("budget"),
+            cost=value.get("cost"),
         )
 
 
@@ -316,7 +319,7 @@ class StepRow:
     :param path: the step's place in the run tree, relative to the root.
     :param fingerprint: hash of what was asked (kind, component, tool, canonical arguments); never the request.
     :param result: JSON text, or None before there is one.
-    :param cost: of a model call in US dollars, where somebody asked for it.
+    :param cost: of a model call in US dollars; None where its model has no list price.
     :param codec: how the result is written.
     """
 

@@ -36,6 +36,8 @@ class Journal:
         self._member_rows = recovered.members
         self._approvals = recovered.approvals
         self._members: dict[str, RunRow] = {}
+        steps = recovered.steps.values()
+        self._costs = {step.path: step.cost for step in steps if step.kind is StepKind.MODEL and step.usage is not None}
         self.cut_off: list[JsonObject] = []
 
     def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
@@ -67,6 +69,7 @@ class Journal:
         step = self._step(path, StepKind.MODEL, StepState.COMPLETED, fingerprint, started_at)
         step.ended_at, step.result, step.usage, step.cost = clock.now(), text, answer.usage, answer.cost
         self._outbox.record(step)
+        self._costs[path] = answer.cost
         return answer, text
 
     async def intend(self, intents: Sequence[Intent], members: Sequence[MemberStart]) -> None:
@@ -192,7 +195,14 @@ class Journal:
         """Record how a member's run ended; stored with the next commit."""
         run = self._members.pop(end.run_id)
         run.state, run.ended_at = end.state, end.at
+        end.output.cost = self.cost_below(f"{run.path}/")
         self._outbox.member_ended(MemberRecord(run=run, output=end.output, messages=end.messages))
+
+    def cost_below(self, place: str) -> float | None:
+        """What the model calls at places that begin with ``place`` cost; None where one has no list price."""
+        costs = [cost for path, cost in self._costs.items() if path.startswith(place)]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if len(known) == len(costs) else None
 
     def first_token(self, at: float) -> None:
         """Note when the root's model gave its first text."""
