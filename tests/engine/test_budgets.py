@@ -138,6 +138,18 @@ async def test_seconds_end_a_call_that_is_under_way(engines: Engines, model: Hel
     assert budget_of(view, "seconds")["left"] == 0
 
 
+async def test_a_call_that_is_ended_counts_by_estimate(engines: Engines, model: HeldModel) -> None:
+    hold = model.hold("[[WORDS", after=2)
+    agent = Agent(id="solo", model=model, budget=Budget(tokens=500))
+    async with engines(agents=[agent]) as works:
+        await works.start("[[WORDS 6]]" + " x" * 200, "r1")
+        await hold.reached.wait()
+        await works.cancel("r1")
+        view = await works.end_of("r1")
+    assert view.row.state is RunState.CANCELLED
+    assert budget_of(view, "tokens")["spent"] == (len("[[WORDS 6]]") + 400) // 4
+
+
 async def test_the_lower_of_what_is_declared_and_asked_for_holds(engines: Engines, model: HeldModel) -> None:
     agent = Agent(id="solo", model=model, budget=Budget(tokens=100, tool_calls=1))
     async with engines(agents=[agent]) as works:
@@ -284,4 +296,23 @@ async def test_a_run_without_a_budget_stores_no_more_than_before(engines: Engine
         (step,) = await works.records.select("SELECT state, cost FROM journal WHERE path = 't0/m'")
     assert view.output is not None
     assert view.output.budget is None
-    assert step == {"state": "completed", "cost": None}
+    assert step == {"state": "completed", "cost": 0.0}
+
+
+async def test_a_run_tells_what_it_cost_with_its_members(engines: Engines) -> None:
+    model = Priced()
+    hold = model.hold("[[TOOL mark")
+    team = Team(id="team", model=model, members=[Agent(id="one", tools=[mark])], tools=[mark])
+    async with engines(teams=[team]) as first:
+        await first.start('[[DELEGATE one: <TOOL mark {"n": 1}>]]', "r1")
+        await hold.reached.wait()
+        await first.kill()
+    hold.release()
+    async with engines(teams=[team]) as second:
+        view = await second.end_of("r1")
+        (member,) = await second.runs.members("r1")
+    a_call = 2.5e-6 * INPUT_TOKENS + 10e-6 * OUTPUT_TOKENS
+    assert view.output is not None
+    assert member.output is not None
+    assert view.output.cost == pytest.approx(4 * a_call)
+    assert member.output.cost == pytest.approx(2 * a_call)

@@ -161,6 +161,17 @@ async def test_only_one_run_goes_on_from_a_failed_one(engines: Engines, shop: Sh
     assert content_of(view) == "hi"
 
 
+async def test_of_two_at_once_one_goes_on(engines: Engines, shop: Shop) -> None:
+    shop.model.down_from = 0
+    async with engines(teams=[shop.team()]) as works:
+        await works.run("[[SAY hi]]", "r1")
+        shop.model.down_from = None
+        done = await asyncio.gather(*(fork(works, run_id=f"f{n}") for n in range(3)), return_exceptions=True)
+        (started,) = [row for row in done if isinstance(row, RunRow)]
+        assert all(isinstance(one, RunRow | Conflict) for one in done)
+        assert content_of(await works.end_of(started.run_id)) == "hi"
+
+
 async def test_a_call_of_which_nobody_knows_is_asked_about(engines: Engines, shop: Shop) -> None:
     shop.hangs = {1}
     async with engines(teams=[shop.team(budget=Budget(seconds=0.5))]) as works:

@@ -1,11 +1,13 @@
 """A process is killed at each point where that matters; the next one comes to the end as if nothing had happened."""
 
+import json
 from collections import Counter
 
 import pytest
 
 from musterd.core.events import Event
 from musterd.core.faults import POINTS
+from musterd.models.script import INPUT_TOKENS, OUTPUT_TOKENS
 from musterd.store import events
 from tests.support.crashes import Shown, check_calls, check_told
 from tests.support.process import Site, until
@@ -113,3 +115,20 @@ def test_killed_while_it_takes_over(site: Site, point: str) -> None:
     view = site.serve().ended("r1")
     assert view["status"] == "PAUSED", "nobody can say whether the tool's call happened"
     assert site.run("r1")["crashes_in_all"] == 1
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_model_call_that_died_with_its_process_is_charged(site: Site, n: int) -> None:
+    first = site.serve(fault=f"asked:{n}:kill")
+    first.post(MESSAGE, "r1", "teams/desk", budget='{"tokens": 100000, "tool_calls": 2}')
+    first.died()
+    (cut_off,) = site.select(
+        "SELECT path, usage FROM journal WHERE root_id = 'r1' AND state = 'started' AND kind = 'model'"
+    )
+    estimate = json.loads(cut_off["usage"])["estimated_tokens"]
+    view = site.serve().ended("r1", "teams/desk")
+    assert view["status"] == "COMPLETED"
+    assert estimate > 0
+    lost = view["budget"]["tokens"]["spent"] - 4 * (INPUT_TOKENS + OUTPUT_TOKENS)
+    assert estimate <= lost <= estimate + len("Done: marked 1") // 4, "and what readers were told of it"
+    assert view["budget"]["tool_calls"] == {"limit": 2, "spent": 2, "left": 0}

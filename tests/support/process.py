@@ -178,9 +178,10 @@ class Process:
         to: str = "agents/solo",
         session_id: str = "s1",
         seconds: float = PATIENCE_SECONDS,
+        **fields: str,
     ) -> httpx2.Response | None:
         """Start a run in the background; None when the process dies over it, or says nothing for so long."""
-        data = {"message": message, "run_id": run_id, "session_id": session_id}
+        data = {"message": message, "run_id": run_id, "session_id": session_id, **fields}
         data |= {"background": "true", "stream": "false"}
         with contextlib.suppress(httpx2.TransportError):
             return self.http.post(f"/{to}/runs", data=data, timeout=seconds)

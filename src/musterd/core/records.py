@@ -123,6 +123,7 @@ class Output:
     :param error: why the run ended in ERROR: code, message, retryable.
     :param requirements: what a paused run waits for, each as ``core.requirements.Requirement.as_json``.
     :param cut_off: steps that were under way when the run was cancelled: path, kind, name, outcome (``StepOutcome``).
+    :param cost: of the model calls of the run and its members in US dollars; None where one has no list price.
     :param budget: each ceiling that the run had, with what was spent of it and what is left.
     :param media: images, audio, videos, files that its tools and its model made: as an input's, by reference.
     :param reasoning_steps: steps of reasoning, in the peer's shape.
@@ -157,13 +158,15 @@ class Output:
                 return
         self.asides.append({"role": role, "model": model, "provider": provider, "usage": usage.as_json()})
 
+    cost: float | None = None
+
     def as_json(self) -> JsonObject:
         """The output as a JSON object; what is empty is left out."""
         value: JsonObject = {"content": self.content, "content_type": self.content_type}
         value["usage"] = self.usage.as_json()
         if self.tools:
             value["tools"] = [call.as_json() for call in self.tools]
-        for name in ("reasoning", "first_token_seconds", "seconds", "session_state", "error", "budget"):
+        for name in ("reasoning", "first_token_seconds", "seconds", "session_state", "error", "budget", "cost"):
             if (item := getattr(self, name)) not in (None, ""):
                 value[name] = item
         for name in ("requirements", "cut_off", "asides", "reasoning_steps", "media"):
@@ -190,6 +193,7 @@ class Output:
             asides=value.get("asides", []),
             reasoning_steps=value.get("reasoning_steps", []),
             media=value.get("media", {}),
+            cost=value.get("cost"),
         )
 
 
@@ -370,7 +374,7 @@ class StepRow:
     :param path: the step's place in the run tree, relative to the root.
     :param fingerprint: hash of what was asked (kind, component, tool, canonical arguments); never the request.
     :param result: JSON text, or None before there is one.
-    :param cost: of a model call in US dollars, where somebody asked for it.
+    :param cost: of a model call in US dollars; None where its model has no list price.
     :param codec: how the result is written.
     """
 

@@ -244,6 +244,7 @@ class Attempt:
             output.seconds = self._seconds(at)
         is_loops = loop is not None and progress is loop.progress
         output.budget = self._budget_shown()
+        output.cost = self._journal.cost_below("") if self._journal is not None else None
         after = loop.run.state if loop is not None and is_loops else self._state_before
         output.session_state = after or None
         if how.state is RunState.CANCELLED and self._journal is not None:
@@ -270,6 +271,7 @@ class Attempt:
             content=data["content"],
             requirements=data["requirements"],
             budget=self._budget_shown(),
+            cost=self._journal.cost_below("") if self._journal is not None else None,
             seconds=self._seconds(at),
             session_state=(loop.run.state if loop is not None else self._state_before) or None,
         )

@@ -47,6 +47,8 @@ class Journal:
         self._post = post
         self._taking: dict[str, list[str]] = {}
         self._open: dict[str, StepRow] = {}
+        steps = recovered.steps.values()
+        self._costs = {step.path: step.cost for step in steps if step.kind is StepKind.MODEL and step.usage is not None}
         self.cut_off: list[JsonObject] = []
 
     def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
@@ -98,6 +100,7 @@ class Journal:
         self._outbox.record(step)
         for message_id in self._taking.pop(path, ()):
             self._outbox.message_taken(message_id, path)
+        self._costs[path] = answer.cost
         return answer, text
 
     async def intend(self, intents: Sequence[Intent], members: Sequence[MemberStart]) -> None:
@@ -248,7 +251,14 @@ class Journal:
         run.state, run.ended_at = end.state, end.at
         if end.is_stopped:
             self._close_below(run.path)
+        end.output.cost = self.cost_below(f"{run.path}/")
         self._outbox.member_ended(MemberRecord(run=run, output=end.output, messages=end.messages))
+
+    def cost_below(self, place: str) -> float | None:
+        """What the model calls at places that begin with ``place`` cost; None where one has no list price."""
+        costs = [cost for path, cost in self._costs.items() if path.startswith(place)]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if len(known) == len(costs) else None
 
     def _close_below(self, path: str) -> None:
         """Say of the calls of a member that was stopped that nobody will see what came of them."""

@@ -204,6 +204,7 @@ def answer_of(step: StepRow, contents: Mapping[str, bytes]) -> ModelAnswer:
         usage=step.usage or Usage(),
         seconds=notes.get("seconds", 0.0),
         first_token_seconds=notes.get("first_token_seconds"),
+        cost=step.cost,
     )
 
 

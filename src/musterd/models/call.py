@@ -32,6 +32,7 @@ from musterd.core.records import Usage
 from musterd.core.settings import Settings
 from musterd.models.failures import CALL_ERRORS, BrokenOff, Failure, Stalled, explain
 from musterd.models.names import LOCAL, SCRIPTED
+from musterd.models.prices import price
 
 # pydantic-ai rewrites a history for the provider it goes to (lengths of call ids, places of system messages).
 # These take ours as it is, and the rewriting is not free.
@@ -56,7 +57,7 @@ class ModelAnswer:
     :param usage: tokens of the try that answered.
     :param seconds: from the call to the end of the answer, waits and failed tries included.
     :param first_token_seconds: from the call to the first piece of the answer; None when it was empty.
-    :param cost: in US dollars, where somebody asked for it.
+    :param cost: in US dollars; None where its model has no list price.
     """
 
     response: ModelResponse
@@ -102,7 +103,7 @@ class ModelCaller:
             try:
                 async with self._provider_calls(model), self._calls:
                     response = await one.answer(messages, parameters, model_settings)
-                return _answer(response, started, one.first_at)
+                return _answer(model, response, started, one.first_at)
             except CALL_ERRORS as error:
                 failed_tries += 1
                 failure = explain(error)
@@ -238,10 +239,12 @@ class _Watch:
             raise Stalled(self._limit, began=self._fed_at is not None) from error
 
 
-def _answer(response: ModelResponse, started: float, first_at: float | None) -> ModelAnswer:
+def _answer(model: Model, response: ModelResponse, started: float, first_at: float | None) -> ModelAnswer:
+    usage = _usage(response.usage)
     return ModelAnswer(
         response=response,
-        usage=_usage(response.usage),
+        usage=usage,
+        cost=price(model, usage),
         seconds=clock.monotonic() - started,
         first_token_seconds=None if first_at is None else first_at - started,
     )

@@ -17,9 +17,9 @@ def hook_function(hook: Any) -> Callable[..., Any]:
     """The function that is called for a hook: itself, or a guardrail's check."""
     if callable(hook):
         return hook  # type: ignore[no-any-return]
-    own = vars(type(hook))
-    is_sync = "check" in own and "async_check" not in own
-    return hook.check if is_sync else hook.async_check  # type: ignore[no-any-return]
+    names = (set(vars(cls)) & {"check", "async_check"} for cls in type(hook).__mro__)
+    own = next((found for found in names if found), set())
+    return hook.async_check if "async_check" in own else hook.check  # type: ignore[no-any-return]
 
 
 def hook_name(hook: Any) -> str:

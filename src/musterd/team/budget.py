@@ -105,15 +105,14 @@ class Spending:
         limit = self.ceilings["seconds"]
         return BudgetSpent(f"The budget of {limit:g} seconds of work is spent.", "seconds", self.path)
 
-    def take_calls(self, paths: Sequence[str]) -> None:
-        """Count tool calls that are about to be made; those of an earlier attempt are counted already.
+    def require_calls(self, paths: Sequence[str]) -> None:
+        """Pass where these tool calls may be made; those of an earlier attempt are counted already.
 
         :raises BudgetSpent: they are more than are left.
         """
         limit, new = self.ceilings.get("tool_calls"), set(paths) - self.calls
         if limit is not None and len(self.calls) + len(new) > limit:
             raise self._spent("tool_calls", len(self.calls), 0, len(new))
-        self.calls |= new
 
     def as_json(self) -> JsonObject:
         """Each ceiling, with what was spent of it and what is left."""
@@ -206,9 +205,12 @@ class Budgets:
 
         :raises BudgetSpent: they are more than are left.
         """
-        for spending in self.over(paths[0]) if paths else ():
+        over = list(self.over(paths[0])) if paths else []
+        for spending in over:
             spending.require_time()
-            spending.take_calls(paths)
+            spending.require_calls(paths)
+        for spending in over:
+            spending.calls.update(paths)
 
     def cut_off(self, path: str) -> tuple[int, float]:
         """Tokens and dollars that were counted for calls at ``path`` which were cut off."""

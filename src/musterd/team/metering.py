@@ -4,6 +4,7 @@ Which step a call is made for is told by a context variable: whoever makes model
 makes them inside a step, and need know nothing of budgets.
 """
 
+import asyncio
 import functools
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -38,6 +39,7 @@ class Asked:
     fingerprint: str
 
 
+_NO_STEP = Asked("", "")
 asked_step: ContextVar[Asked] = ContextVar("musterd_asked_step")
 
 
@@ -103,19 +105,24 @@ class MeteredCaller(ModelCaller):
         :raises BudgetSpent: they have none.
         :raises ModelFailed: there is no answer.
         """
-        asked, budgets = asked_step.get(), self._budgets
+        asked, budgets = asked_step.get(_NO_STEP), self._budgets
         planned = Usage(input_tokens=_input_tokens(messages), output_tokens=_most_tokens(model, model_settings))
         wanted = Amount(tokens_of(planned), price(model, planned) or 0.0)
         used, (lost_tokens, lost_cost) = Amount(), budgets.cut_off(asked.path)
         budgets.reserve(asked.path, wanted)
         try:
-            await self._journal.begun(asked, wanted)
+            if asked is not _NO_STEP:
+                await self._journal.begun(asked, wanted)
             answer = await self._inner.stream(
                 model, messages, parameters, model_settings, on_text=on_text, on_retry=on_retry
             )
-            used = Amount(tokens_of(answer.usage), price(model, answer.usage) or 0.0)
+            used = Amount(tokens_of(answer.usage), answer.cost or 0.0)
         except ModelFailed:
-            self._journal.in_vain(asked)
+            if asked is not _NO_STEP:
+                self._journal.in_vain(asked)
+            raise
+        except asyncio.CancelledError:
+            used = wanted  # its provider has probably charged it
             raise
         finally:
             budgets.settle(asked.path, wanted, used)

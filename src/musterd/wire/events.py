@@ -269,6 +269,8 @@ def _completed(event: Event, who: RunIdentity) -> dict[str, Any]:
     if output.session_state:
         value["session_state"] = output.session_state
     value["metrics"] = run_metrics(output, who.model, who.model_provider)
+    if output.cost:
+        value["cost"] = output.cost
     return value
 
 

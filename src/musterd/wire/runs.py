@@ -256,6 +256,8 @@ def _add_ours(value: dict[str, Any], view: RunView) -> None:
         value["queue_position"] = view.queue_position
     if row.cancel_requested_at is not None:
         value["cancel"] = _cancel_object(row, view.output)
+    if view.output is not None and view.output.cost:
+        value["cost"] = view.output.cost
     if view.output is not None and view.output.budget:
         value["budget"] = view.output.budget
     if row.state is RunState.ERROR:

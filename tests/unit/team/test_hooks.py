@@ -1,5 +1,6 @@
 """Hooks around a run: what they are handed, what they change, how they refuse."""
 
+import threading
 from typing import Any
 
 import pytest
@@ -135,6 +136,20 @@ async def test_a_member_that_is_refused_has_failed() -> None:
     output = await Stage(team).drive()
     assert output.content == "sorry"
     assert model.told() == ["One failed: Closed."]
+
+
+async def test_a_guardrail_may_inherit_its_check() -> None:
+    threads: list[str] = []
+
+    class Short(BaseGuardrail):
+        def check(self, run_input: RunInput) -> None:
+            threads.append(threading.current_thread().name)
+
+    class Shorter(Short):
+        pass
+
+    await Stage(Agent(id="solo", model=TurnModel("hi"), pre_hooks=[Shorter()])).drive()
+    assert threads[0].startswith("test-tool"), "a plain check does not hold the event loop"
 
 
 def test_what_no_hook_can_be() -> None:
