@@ -100,13 +100,15 @@ async def test_one_medium_is_sent_as_it_is(house: House) -> None:
 
 async def test_the_stream_tells_of_media_without_their_content(house: House) -> None:
     stream = await house.stream(ASK, to="agents/painter")
-    (image,) = stream.one("RunCompleted")["images"]
-    assert set(image) == {"id", "mime_type", "filename", "blob"}
+    for name in ("ToolCallCompleted", "RunCompleted"):
+        (image,) = stream.one(name)["images"]
+        assert set(image) == {"id", "mime_type", "filename", "blob"}
 
 
-async def test_a_member_keeps_its_own(house: House) -> None:
+async def test_what_a_member_made_is_the_teams_too(house: House) -> None:
     done = await house.run("[[DELEGATE painter: <TOOL draw {}>]]", to="teams/team", session_id="s1")
-    assert "images" not in done
+    assert base64.b64decode(done["images"][0]["content"]) == PNG
+    assert returned(house.model).startswith("Done: drawn"), "its leader reads what it says"
     runs = await house.get("/sessions/s1/runs", type="team")
     member = next(run for run in runs if run.get("agent_id") == "painter")
     assert member["images"][0]["mime_type"] == "image/png"
@@ -146,7 +148,7 @@ async def test_history_shows_the_media_again(database: Path) -> None:
 async def test_a_model_that_reads_text_alone_is_told_so(database: Path) -> None:
     async with in_process(app_on(database, served=served(model := Blind())), model) as house:
         done = await house.run(ASK, to="agents/painter")
-        assert "you cannot read images" in returned(model)[1]
+        assert "you cannot read images" in returned(model)
         assert len(done["images"]) == 1
 
 
