@@ -31,6 +31,7 @@ from musterd.team import state
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.conversation import earlier_messages
 from musterd.team.loop import Loop
+from musterd.team.media import readable_by
 from musterd.team.members import end_event, pause_event
 from musterd.team.pausing import Waits
 from musterd.team.steps import Emit
@@ -161,7 +162,10 @@ class Attempt:
                 passes_image_addresses_on=passes_image_addresses_on(resources.models.of(component)),
             ),
             state=state.copied(initial),
-            history=[message for text in found.history for message in earlier_messages(text, found.blobs)],
+            history=readable_by(
+                resources.models.of(component),
+                [message for text in found.history for message in earlier_messages(text, found.blobs)],
+            ),
             history_runs=found.history_runs,
             session_state=found.state,
             output_schema=options.get("output_schema"),
