@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic_ai.messages import BinaryContent, ModelRequest, ToolReturnPart
 
-from musterd import Agent, Media, Team, ToolResult, tool
+from musterd import Agent, Media, Team, ToolContext, ToolResult, tool
 from tests.support.app import Sample, app_on, in_process
 from tests.support.held_model import HeldModel
 from tests.support.http import House, problem
@@ -40,6 +40,14 @@ async def bare() -> Any:
     return BinaryContent(PNG, media_type="image/png")
 
 
+@tool
+async def measure(context: ToolContext) -> str:
+    """Measure what came with the request."""
+    return ", ".join(
+        f"{name} {item.filename} {len(item.content or b'')}" for name, items in context.media.items() for item in items
+    )
+
+
 class Blind(HeldModel):
     """Reads text alone."""
 
@@ -47,7 +55,7 @@ class Blind(HeldModel):
 
 
 def served(model: HeldModel, **options: Any) -> Sample:
-    painter = Agent(id="painter", model=model, tools=[draw, two_sources, bare], **options)
+    painter = Agent(id="painter", model=model, tools=[draw, two_sources, bare, measure], **options)
     return Sample([Team(id="team", model=model, members=[painter])], [painter])
 
 
@@ -169,3 +177,14 @@ async def test_a_medium_with_two_sources_is_a_failed_result(house: House) -> Non
     done = await house.run("[[TOOL two_sources {}]]", to="agents/painter")
     assert done["tools"][0]["tool_call_error"] is True
     assert "either content or url" in done["tools"][0]["result"]
+
+
+@pytest.mark.parametrize("sends", [True, False])
+async def test_tools_find_what_came_with_the_request(database: Path, sends: bool) -> None:
+    sample = served(model := HeldModel(), send_media_to_model=sends)
+    async with in_process(app_on(database, served=sample), model) as house:
+        upload = [("files", ("b.png", PNG, "image/png")), ("files", ("c.txt", b"abc", "text/plain"))]
+        for to in ("agents/painter", "teams/team"):
+            call = "[[TOOL measure {}]]" if to.startswith("agents") else "[[DELEGATE painter: <TOOL measure {}>]]"
+            done = await house.run(call, to=to, files=upload)
+            assert f"images b.png {len(PNG)}, files c.txt 3" in done["content"]

@@ -17,7 +17,7 @@ from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
 from musterd.engine import recovery
 from musterd.engine.journal import Journal
-from musterd.engine.media import prompt_of
+from musterd.engine.media import media_of, prompt_of
 from musterd.engine.outbox import Outbox, until_available
 from musterd.engine.recovery import Recovered
 from musterd.engine.resources import Resources
@@ -169,6 +169,7 @@ class Attempt:
             history_runs=found.history_runs,
             session_state=found.state,
             output_schema=options.get("output_schema"),
+            media=media_of(found.input, found.blobs),
         )
         return Loop(world, assignment)
 

@@ -130,6 +130,23 @@ def _model_name(model: str | Model) -> str:
     return model if isinstance(model, str) else f"{model.system}:{model.model_name}"
 
 
+def _beside(spec: Agent | Team) -> list[Any]:
+    """What shapes the answer beside the model itself, as far as it is declared."""
+    models = [getattr(spec, name) for name in ("parser_model", "output_model", "reasoning_model")]
+    thinker = spec.reasoning_agent
+    return [
+        [None if model is None else _model_name(model) for model in models],
+        [spec.parser_model_prompt, spec.output_model_prompt, spec.use_json_mode, spec.send_media_to_model],
+        [
+            spec.reasoning,
+            spec.reasoning_min_steps,
+            spec.reasoning_max_steps,
+            thinker.id if thinker is not None else None,
+        ],
+        spec.compress_tool_results or spec.compression_manager is not None,
+    ]
+
+
 def _hash(
     spec: Agent | Team,
     model: str | Model,
@@ -157,6 +174,7 @@ def _hash(
         "model": _model_name(model),
         "tools": tools,
         "output_schema": schema,
+        "beside": _beside(spec),
         "history": [spec.add_history_to_context, spec.num_history_runs],
         "mode": spec.mode if isinstance(spec, Team) else None,
         "members": [member.definition_hash for member in members],

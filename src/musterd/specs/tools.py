@@ -12,6 +12,7 @@ from typing import Any, TypedDict, Unpack, overload
 from musterd.core.errors import MusterdError
 from musterd.specs.places import Place, here, listed, nearest, of_code, wrong
 from musterd.specs.signature import Signature, code_of, read_signature
+from musterd.specs.tool_result import Media
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
@@ -33,6 +34,7 @@ class ToolContext:
     :param session_state: the session's state; what a tool changes here is kept.
     :param dependencies: values of the declaration and the request.
     :param metadata: values of the declaration and the request.
+    :param media: what came with the request, in members too: ``images``, ``audio``, ``videos``, ``files``.
     """
 
     run_id: str
@@ -45,6 +47,7 @@ class ToolContext:
     session_state: dict[str, Any]
     dependencies: dict[str, Any]
     metadata: dict[str, Any]
+    media: dict[str, list[Media]] = field(default_factory=dict)
 
 
 class ToolOptions(TypedDict, total=False):

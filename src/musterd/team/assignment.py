@@ -1,6 +1,6 @@
 """One run to drive, and what it has produced so far."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydantic_ai.messages import ModelMessage, UserContent
@@ -9,6 +9,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.media import Medium
 from musterd.core.records import Output
 from musterd.specs import Component
+from musterd.specs.tool_result import Media
 from musterd.team.conversation import Conversation
 
 
@@ -25,6 +26,7 @@ class Assignment:
     :param depth: teams above it.
     :param output_schema: the form of the answer that the request asked for, above the component's own.
     :param context: what else its system message tells.
+    :param media: what came with the root's request, for tools.
     :param speaks_for: the run as whose text its own is told: that of a leader that routed to it.
     """
 
@@ -41,6 +43,7 @@ class Assignment:
     output_schema: JsonObject | None = None
     context: Sequence[str] = ()
     speaks_for: str | None = None
+    media: Mapping[str, list[Media]] = field(default_factory=dict)
 
     @property
     def voice(self) -> str:

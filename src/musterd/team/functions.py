@@ -76,6 +76,7 @@ def _context(world: World, run: Assignment, call_id: str, path: str, given: Json
         session_state=given,
         dependencies={**(spec.dependencies or {}), **world.dependencies},
         metadata={**(spec.metadata or {}), **world.metadata},
+        media={name: list(items) for name, items in run.media.items()},
     )
 
 

@@ -226,6 +226,7 @@ class Toolbox:
             depth=run.depth + 1,
             context=context,
             speaks_for=self._voice,
+            media=run.media,
         )
         return await drive_member(self._world, member, self._make_loop)
 
