@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic_ai.messages import BinaryContent, ModelRequest, ToolReturnPart
 
-from musterd import Agent, Media, Team, ToolResult, tool
+from musterd import Agent, Media, Team, ToolContext, ToolResult, tool
 from tests.support.app import Sample, app_on, in_process
 from tests.support.held_model import HeldModel
 from tests.support.http import House, problem
@@ -40,6 +40,14 @@ async def bare() -> Any:
     return BinaryContent(PNG, media_type="image/png")
 
 
+@tool
+async def measure(context: ToolContext) -> str:
+    """Measure what came with the request."""
+    return ", ".join(
+        f"{name} {item.filename} {len(item.content or b'')}" for name, items in context.media.items() for item in items
+    )
+
+
 class Blind(HeldModel):
     """Reads text alone."""
 
@@ -47,7 +55,7 @@ class Blind(HeldModel):
 
 
 def served(model: HeldModel, **options: Any) -> Sample:
-    painter = Agent(id="painter", model=model, tools=[draw, two_sources, bare], **options)
+    painter = Agent(id="painter", model=model, tools=[draw, two_sources, bare, measure], **options)
     return Sample([Team(id="team", model=model, members=[painter])], [painter])
 
 
@@ -100,13 +108,15 @@ async def test_one_medium_is_sent_as_it_is(house: House) -> None:
 
 async def test_the_stream_tells_of_media_without_their_content(house: House) -> None:
     stream = await house.stream(ASK, to="agents/painter")
-    (image,) = stream.one("RunCompleted")["images"]
-    assert set(image) == {"id", "mime_type", "filename", "blob"}
+    for name in ("ToolCallCompleted", "RunCompleted"):
+        (image,) = stream.one(name)["images"]
+        assert set(image) == {"id", "mime_type", "filename", "blob"}
 
 
-async def test_a_member_keeps_its_own(house: House) -> None:
+async def test_what_a_member_made_is_the_teams_too(house: House) -> None:
     done = await house.run("[[DELEGATE painter: <TOOL draw {}>]]", to="teams/team", session_id="s1")
-    assert "images" not in done
+    assert base64.b64decode(done["images"][0]["content"]) == PNG
+    assert returned(house.model).startswith("Done: drawn"), "its leader reads what it says"
     runs = await house.get("/sessions/s1/runs", type="team")
     member = next(run for run in runs if run.get("agent_id") == "painter")
     assert member["images"][0]["mime_type"] == "image/png"
@@ -146,7 +156,7 @@ async def test_history_shows_the_media_again(database: Path) -> None:
 async def test_a_model_that_reads_text_alone_is_told_so(database: Path) -> None:
     async with in_process(app_on(database, served=served(model := Blind())), model) as house:
         done = await house.run(ASK, to="agents/painter")
-        assert "you cannot read images" in returned(model)[1]
+        assert "you cannot read images" in returned(model)
         assert len(done["images"]) == 1
 
 
@@ -167,3 +177,14 @@ async def test_a_medium_with_two_sources_is_a_failed_result(house: House) -> Non
     done = await house.run("[[TOOL two_sources {}]]", to="agents/painter")
     assert done["tools"][0]["tool_call_error"] is True
     assert "either content or url" in done["tools"][0]["result"]
+
+
+@pytest.mark.parametrize("sends", [True, False])
+async def test_tools_find_what_came_with_the_request(database: Path, sends: bool) -> None:
+    sample = served(model := HeldModel(), send_media_to_model=sends)
+    async with in_process(app_on(database, served=sample), model) as house:
+        upload = [("files", ("b.png", PNG, "image/png")), ("files", ("c.txt", b"abc", "text/plain"))]
+        for to in ("agents/painter", "teams/team"):
+            call = "[[TOOL measure {}]]" if to.startswith("agents") else "[[DELEGATE painter: <TOOL measure {}>]]"
+            done = await house.run(call, to=to, files=upload)
+            assert f"images b.png {len(PNG)}, files c.txt 3" in done["content"]

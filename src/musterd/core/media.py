@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from musterd.core.jsontypes import JsonObject
@@ -45,3 +45,8 @@ def contents(media: Iterable[Medium]) -> dict[str, bytes]:
 def references(text: str | None) -> list[str]:
     """The contents that stored messages, as JSON text, refer to."""
     return _REFERENCES.findall(text) if text is not None and REFERENCE in text else []
+
+
+def media_in(shown: Mapping[str, list[JsonObject]]) -> tuple[Medium, ...]:
+    """The media that an output shows, without their content."""
+    return tuple(Medium(name=name, item=item) for name, items in shown.items() for item in items)

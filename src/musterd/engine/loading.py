@@ -9,7 +9,7 @@ from musterd.core.records import RunRow
 from musterd.core.settings import Settings
 from musterd.engine import recovery
 from musterd.engine.journal import Journal
-from musterd.engine.media import prompt_of
+from musterd.engine.media import media_of, prompt_of
 from musterd.engine.metered_journal import MeteredJournal
 from musterd.engine.outbox import Outbox, until_available
 from musterd.engine.past import StoredPast, history_of, history_wanted, shown_of
@@ -23,6 +23,7 @@ from musterd.store.attempt_input import AttemptInput
 from musterd.team import state
 from musterd.team.assignment import Assignment
 from musterd.team.budget import Budgets, Past
+from musterd.team.media import readable_by
 from musterd.team.metering import budgets_of, metered
 from musterd.team.past import NOTHING_SHOWN
 from musterd.team.steps import Emit
@@ -113,13 +114,14 @@ def _assignment(component: Component, run: RunRow, found: AttemptInput, models: 
             passes_image_addresses_on=passes_image_addresses_on(models.of(component)),
         ),
         state=state.copied(initial),
-        history=history_of(spec, found.history, options, found.blobs),
+        history=readable_by(models.of(component), history_of(spec, found.history, options, found.blobs)),
         history_runs=found.history_runs,
         session_state=found.state,
         output_schema=options.get("output_schema"),
         opens_session=run.seq == 0,
         session_summary="" if found.summary is None else found.summary["summary"],
         asked=options,
+        media=media_of(found.input, found.blobs),
     )
 
 

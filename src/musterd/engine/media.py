@@ -11,6 +11,7 @@ from pydantic_ai.messages import BinaryContent, ImageUrl, UserContent
 
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input
+from musterd.specs.tool_result import Media
 
 
 def prompt_of(
@@ -33,6 +34,23 @@ def prompt_of(
             else:
                 content.append(_content(name, item, blobs))
     return content
+
+
+def media_of(asked: Input, blobs: dict[str, bytes]) -> dict[str, list[Media]]:
+    """The media of a request as tools get them."""
+    return {
+        name: [
+            Media(
+                content=blobs.get(item["blob"]) if "blob" in item else None,
+                url=item.get("url"),
+                mime_type=item.get("mime_type") or "",
+                filename=item.get("filename"),
+                id=item.get("id"),
+            )
+            for item in items
+        ]
+        for name, items in asked.media.items()
+    }
 
 
 def _note(name: str, item: JsonObject) -> str:

@@ -186,7 +186,7 @@ def _references(step: StepRow) -> list[str]:
     """The contents that the result of a step refers to."""
     if step.kind is StepKind.MODEL:
         return references(step.result)
-    if step.result is None or '"media"' not in step.result:
+    if step.kind is not StepKind.TOOL or step.result is None or '"media"' not in step.result:
         return []
     return [one["item"]["blob"] for one in loaded(step).get("media", ()) if "blob" in one["item"]]
 

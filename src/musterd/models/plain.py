@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic_ai.messages import (
+    BinaryContent,
+    ImageUrl,
     ModelMessage,
     ModelRequest,
     ModelRequestPart,
@@ -48,9 +50,16 @@ def _request(parts: Sequence[ModelRequestPart]) -> Iterator[dict[str, Any]]:
         elif isinstance(part, UserPromptPart):
             yield {"role": "user", "content": _user_text(part)}
         elif isinstance(part, ToolReturnPart):
-            yield {"role": "tool", "tool_call_id": part.tool_call_id, "content": part.model_response_str()}
+            yield {"role": "tool", "tool_call_id": part.tool_call_id, "content": _returned_text(part)}
         elif isinstance(part, RetryPromptPart):
             yield {"role": "tool", "tool_call_id": part.tool_call_id, "content": part.model_response()}
+
+
+def _returned_text(part: ToolReturnPart) -> str:
+    content: Any = part.content
+    if isinstance(content, list) and any(isinstance(item, BinaryContent | ImageUrl) for item in content):
+        return "\n".join(item for item in content if isinstance(item, str))
+    return part.model_response_str()
 
 
 def _user_text(part: UserPromptPart) -> str:

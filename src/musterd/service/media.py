@@ -12,33 +12,29 @@ from musterd.core.records import Input, RunView
 from musterd.engine.media import is_text
 from musterd.engine.resources import Resources
 from musterd.models.media_taken import not_taken
-from musterd.models.names import describe
-from musterd.models.resolve import resolve
 from musterd.specs import Component
 from musterd.store.blobs import blob_hash
 
 
 async def require_readable(resources: Resources, component: Component, asked: Input) -> None:
-    """Check that the models that are shown a request can read its media.
+    """Check that a component's model can read the media of a request.
 
-    :raises InvalidInput: one cannot.
+    :raises InvalidInput: it cannot.
     """
-    spec = component.spec
-    if not asked.media or not spec.send_media_to_model:
+    if not asked.media or not component.spec.send_media_to_model:
         return
     await resources.models.load(component)
+    model, info = resources.models.of(component), resources.models.describe(component)
     problems: list[JsonObject] = []
-    for declared in dict.fromkeys(filter(None, (component.model, spec.output_model, spec.reasoning_model))):
-        model, info = resolve(declared, resources.settings), describe(declared)
-        for name, items in asked.media.items():
-            for place, item in enumerate(items):
-                mime_type = item.get("mime_type") or ""
-                if "url" in item or is_text(name, mime_type):  # the model reads a text
-                    continue
-                if words := not_taken(model, name, mime_type):
-                    msg = f"The model {info.model} ({info.provider}) cannot read {words}"
-                    loc = ["body", name, place]
-                    problems.append({"type": "media_not_taken", "loc": loc, "msg": msg, "input": item.get("filename")})
+    for name, items in asked.media.items():
+        for place, item in enumerate(items):
+            mime_type = item.get("mime_type") or ""
+            if "url" in item or is_text(name, mime_type):  # the model reads a text
+                continue
+            if words := not_taken(model, name, mime_type):
+                msg = f"The model {info.model} ({info.provider}) cannot read {words}"
+                loc = ["body", name, place]
+                problems.append({"type": "media_not_taken", "loc": loc, "msg": msg, "input": item.get("filename")})
     if problems:
         raise InvalidInput("; ".join(dict.fromkeys(problem["msg"] for problem in problems)), problems)
 

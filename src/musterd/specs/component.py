@@ -134,6 +134,23 @@ def _told(value: Any) -> Any:
     return [str(getattr(part, "content", "")) for part in getattr(value, "parts", ())]
 
 
+def _beside(spec: Agent | Team) -> list[Any]:
+    """What shapes the answer beside the model itself, as far as it is declared."""
+    models = [getattr(spec, name) for name in ("parser_model", "output_model", "reasoning_model")]
+    thinker = spec.reasoning_agent
+    return [
+        [None if model is None else _model_name(model) for model in models],
+        [spec.parser_model_prompt, spec.output_model_prompt, spec.use_json_mode, spec.send_media_to_model],
+        [
+            spec.reasoning,
+            spec.reasoning_min_steps,
+            spec.reasoning_max_steps,
+            thinker.id if thinker is not None else None,
+        ],
+        spec.compress_tool_results or spec.compression_manager is not None,
+    ]
+
+
 def _hash(
     spec: Agent | Team,
     model: str | Model,
@@ -166,6 +183,7 @@ def _hash(
             *[spec.num_history_messages, spec.max_tool_calls_from_history],
         ],
         "session_tools": sorted(spec.session_tool_names),
+        "beside": _beside(spec),
         "mode": spec.mode if isinstance(spec, Team) else None,
         "members": [member.definition_hash for member in members],
     }

@@ -17,6 +17,7 @@ from musterd.specs.places import Place, here, listed, nearest, of_code, wrong
 from musterd.specs.progress import progress_report
 from musterd.specs.signature import Signature, code_of, read_signature
 from musterd.specs.tool_extras import KeptResults, check_extras
+from musterd.specs.tool_result import Media
 
 if TYPE_CHECKING:
     from musterd.specs.schema_tool import SchemaSignature
@@ -41,6 +42,7 @@ class ToolContext:
     :param session_state: the session's state; what a tool changes here is kept.
     :param dependencies: values of the declaration and the request.
     :param metadata: values of the declaration and the request.
+    :param media: what came with the request, in members too: ``images``, ``audio``, ``videos``, ``files``.
     """
 
     run_id: str
@@ -53,6 +55,7 @@ class ToolContext:
     session_state: dict[str, Any]
     dependencies: dict[str, Any]
     metadata: dict[str, Any]
+    media: dict[str, list[Media]] = field(default_factory=dict)
 
     def progress(self, message: str = "", /, **details: Any) -> None:
         """Tell readers of the run's stream how far the call is: a ``CustomEvent``, stored like every other event.

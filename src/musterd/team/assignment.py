@@ -1,6 +1,6 @@
 """One run to drive, and what it has produced so far."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydantic_ai.messages import ModelMessage, TextPart, UserContent
@@ -9,6 +9,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.media import Medium
 from musterd.core.records import Output
 from musterd.specs import Component
+from musterd.specs.tool_result import Media
 from musterd.team.conversation import Conversation
 
 
@@ -31,6 +32,7 @@ class Assignment:
     :param opens_session: whether it is the first of its session.
     :param session_summary: what was said in the session before, summed up.
     :param asked: what the request says of the context, above the component's own options.
+    :param media: what came with the root's request, for tools.
     :param speaks_for: the run as whose text its own is told: that of a leader that routed to it.
     """
 
@@ -53,6 +55,7 @@ class Assignment:
     session_summary: str = ""
     asked: JsonObject = field(default_factory=dict)
     speaks_for: str | None = None
+    media: Mapping[str, list[Media]] = field(default_factory=dict)
 
     @property
     def voice(self) -> str:

@@ -4,12 +4,14 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, Syst
 
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import Json, JsonObject
+from musterd.models.resolve import resolve
 from musterd.specs import Component
 from musterd.team.answers import Answer, AnswerForm
 from musterd.team.asking import Aside, ask, ask_for_form, said_in, told
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.conversation import Conversation
 from musterd.team.functions import as_text
+from musterd.team.media import readable_by
 from musterd.team.world import World
 
 PARSE = "Bring what the user gives you into the form asked for. Add nothing that does not stand there."
@@ -45,6 +47,7 @@ async def finished(
 async def _worded(world: World, run: Assignment, progress: Progress, form: AnswerForm | None) -> Answer:
     """The answer that the output model gives to what the run was asked and found out."""
     spec, conversation = run.component.spec, _conversation(progress)
+    model = resolve(spec.output_model, world.settings)
     tell = world.teller(run.run_id, run.at(WORD))
     tell(EventKind.OUTPUT_MODEL_RESPONSE_STARTED, {}, "")
     progress.partial.clear()
@@ -62,7 +65,7 @@ async def _worded(world: World, run: Assignment, progress: Progress, form: Answe
         place=WORD,
         role="output_model",
         model=spec.output_model,
-        messages=_without_answer(conversation.shown, spec.output_model_prompt),
+        messages=readable_by(model, _without_answer(conversation.shown, spec.output_model_prompt)),
         on_text=on_text,
         on_void=progress.partial.clear,
     )

@@ -87,6 +87,7 @@ def _context(
         session_state=given,
         dependencies={**run.dependencies, **world.dependencies},
         metadata={**run.metadata, **world.metadata},
+        media={name: list(items) for name, items in run.media.items()},
     )
 
 

@@ -8,6 +8,7 @@ from musterd.core import clock
 from musterd.core.errors import BudgetSpent, ReplayDiverged, RunFailed
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
+from musterd.core.media import media_in
 from musterd.core.records import ComponentKind, Output, StepState
 from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
@@ -88,6 +89,7 @@ async def drive_member(world: World, run: Assignment, make_loop: Callable[[World
         state=step_state,
         child_run_id=run.run_id,
         state_delta=state.delta(before, run.state),
+        media=() if is_error else media_in(progress.output.media),
     )
 
 

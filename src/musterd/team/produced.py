@@ -41,7 +41,9 @@ def generated(response: ModelResponse, salt: str, path: str) -> tuple[Medium, ..
 
 def shown(text: str, media: Sequence[Medium], model: Model) -> str | list[UserContent]:
     """A tool's result as a model reads it: the text, and the media that it can read; others are named."""
-    return [text, *(_shown(medium, model) for medium in media)] if media else text
+    content = [text, *(_shown(medium, model) for medium in media)]
+    texts = [item for item in content if isinstance(item, str)]
+    return "\n".join(texts) if len(texts) == len(content) else content
 
 
 def _medium(name: str, media: Media, salt: str, place: str) -> Medium:

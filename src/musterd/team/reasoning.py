@@ -17,6 +17,7 @@ from musterd.team import thoughts
 from musterd.team.answers import AnswerForm
 from musterd.team.asking import Aside, ask, ask_for_form, said_in, thought_in
 from musterd.team.assignment import Assignment, Progress
+from musterd.team.media import readable_by
 from musterd.team.world import World
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ async def _thought(world: World, run: Assignment, progress: Progress, model: "st
             world.tell(EventKind.REASONING_CONTENT_DELTA, run.voice, {"reasoning": reasoning})
 
     aside = Aside(
-        place=f"{PLACE}/0", role=ROLE, model=model, messages=_shown(run, progress, prompt=None), on_text=on_text
+        place=f"{PLACE}/0", role=ROLE, model=model, messages=_shown(world, run, progress, prompt=None), on_text=on_text
     )
     response, _ = await ask(world, run, progress, aside)
     found = thought_in(response) or said_in(response)
@@ -87,7 +88,9 @@ async def _stepwise(world: World, run: Assignment, progress: Progress, model: "s
     spec = run.component.spec
     most, least = spec.reasoning_max_steps, min(spec.reasoning_min_steps, spec.reasoning_max_steps)
     steps: list[JsonObject] = []
-    messages = _shown(run, progress, prompt=f"{_prompt(spec.reasoning_agent)}\nTake {least} to {most} steps in all.")
+    messages = _shown(
+        world, run, progress, prompt=f"{_prompt(spec.reasoning_agent)}\nTake {least} to {most} steps in all."
+    )
     calls = 0
     while len(steps) < most and calls < most:
         aside = Aside(place=f"{PLACE}/{calls}", role=ROLE, model=model, messages=list(messages))
@@ -112,10 +115,10 @@ def _prompt(agent: Agent | None) -> str:
     return "\n".join(line for line in lines if line) or PROMPT
 
 
-def _shown(run: Assignment, progress: Progress, prompt: str | None) -> list[ModelMessage]:
+def _shown(world: World, run: Assignment, progress: Progress, prompt: str | None) -> list[ModelMessage]:
     """The conversation as the model that reasons sees it: what it is told in place of the run's own system message."""
     assert progress.conversation is not None, "a run has a conversation once it is prepared"
-    messages = list(progress.conversation.messages)
+    messages = readable_by(resolve(_model(run.component), world.settings), progress.conversation.messages)
     if prompt is None:
         return messages
     first = messages[0]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pydantic_ai.messages import (
     BinaryContent,
     FilePart,
+    ImageUrl,
     ModelMessage,
     ModelRequestPart,
     ModelResponsePart,
@@ -21,13 +22,15 @@ def without_contents(message: ModelMessage) -> ModelMessage:
     """The message with a reference in place of each content; itself where it has none."""
     if not any(True for _ in binaries(message)):
         return message
-    return _with_each(message, _referring)
+    return with_each(message, _referring)
 
 
 def with_contents(message: ModelMessage, found: Mapping[str, bytes]) -> ModelMessage:
     """The message with the contents that it refers to; one that is no longer there stays empty."""
 
-    def filled(binary: BinaryContent) -> BinaryContent:
+    def filled(binary: Json) -> Json:
+        if not isinstance(binary, BinaryContent):
+            return binary
         notes = dict(binary.vendor_metadata or {})
         content = found.get(notes.pop(REFERENCE, ""))
         if content is None:
@@ -36,7 +39,7 @@ def with_contents(message: ModelMessage, found: Mapping[str, bytes]) -> ModelMes
         own.data, own.vendor_metadata = content, notes or None
         return own
 
-    return _with_each(message, filled)
+    return with_each(message, filled)
 
 
 def binaries(message: ModelMessage) -> Iterator[BinaryContent]:
@@ -48,7 +51,8 @@ def binaries(message: ModelMessage) -> Iterator[BinaryContent]:
             yield from (item for item in part.content if isinstance(item, BinaryContent))
 
 
-def _with_each(message: ModelMessage, change: Callable[[BinaryContent], BinaryContent]) -> ModelMessage:
+def with_each(message: ModelMessage, change: Callable[[Json], Json]) -> ModelMessage:
+    """The message with each medium of its prompts and tool results changed, and each content of its files."""
     own = copy.copy(message)
     parts: Json = [_with_each_in(part, change) for part in message.parts]  # of the message's own kind of parts
     own.parts = parts
@@ -56,17 +60,19 @@ def _with_each(message: ModelMessage, change: Callable[[BinaryContent], BinaryCo
 
 
 def _with_each_in(
-    part: ModelRequestPart | ModelResponsePart, change: Callable[[BinaryContent], BinaryContent]
+    part: ModelRequestPart | ModelResponsePart, change: Callable[[Json], Json]
 ) -> ModelRequestPart | ModelResponsePart:
     own = copy.copy(part)
     if isinstance(own, FilePart):
         own.content = change(own.content)
     elif isinstance(own, UserPromptPart | ToolReturnPart) and isinstance(own.content, list | tuple):
-        own.content = [change(item) if isinstance(item, BinaryContent) else item for item in own.content]
+        own.content = [change(item) if isinstance(item, BinaryContent | ImageUrl) else item for item in own.content]
     return own
 
 
-def _referring(binary: BinaryContent) -> BinaryContent:
+def _referring(binary: Json) -> Json:
+    if not isinstance(binary, BinaryContent):
+        return binary
     own = copy.copy(binary)
     own.vendor_metadata = {**(binary.vendor_metadata or {}), REFERENCE: content_hash(binary.data)}
     own.data = b""

@@ -76,8 +76,8 @@ class Toolbox:
         for plan, step in zip(planned, steps, strict=True):
             state.merge(self._run.state, step.state_delta)
             if step.media:
-                self._progress.add_media(step.media)
-                self._media[plan.call.id] = step.media
+                self._progress.add_media(step.media)  # members' too
+                self._media[plan.call.id] = step.media if plan.delegations is None else ()
             if _is_shown(plan, step):
                 self._progress.shown.append(step.result)
             if plan.delegations is not None:
@@ -159,14 +159,17 @@ class Toolbox:
         call.result, call.is_error = step.result, step.is_error
         call.started_at, call.seconds, call.child_run_id = step.started_at, step.seconds, step.child_run_id
         call.stops_run = call.stops_run and not step.is_error
-        self._tell(EventKind.TOOL_CALL_COMPLETED, plan)
+        self._tell(EventKind.TOOL_CALL_COMPLETED, plan, step.media)
         if plan.tool is not None and plan.tool.is_own and call.name in (thoughts.THINK, thoughts.ANALYZE):
             thoughts.note_call(self._world, self._run, self._progress, call, plan.intent.path)
         if step.is_error:
             self._tell(EventKind.TOOL_CALL_ERROR, plan)
 
-    def _tell(self, kind: EventKind, plan: Planned) -> None:
-        self._world.tell(kind, self._run.run_id, {"tool": plan.call.as_json()}, plan.intent.path)
+    def _tell(self, kind: EventKind, plan: Planned, media: Sequence[Medium] = ()) -> None:
+        data: JsonObject = {"tool": plan.call.as_json()}
+        if media:
+            data["media"] = [medium.as_json() for medium in media]
+        self._world.tell(kind, self._run.run_id, data, plan.intent.path)
 
     def _void(self, plan: Planned) -> None:
         """What a member has said in this run's voice does not count: it failed."""
@@ -197,6 +200,7 @@ class Toolbox:
             state=StepState.FAILED if joined.is_error else StepState.COMPLETED,
             child_run_id=steps[0].child_run_id if len(steps) == 1 else None,
             state_delta=state.delta(run.state, own),
+            media=tuple(medium for step in steps for medium in step.media),
         )
 
     async def _drive_recorded(self, plan: Planned, one: Delegated) -> ToolStep:
@@ -225,6 +229,7 @@ class Toolbox:
             inherited_dependencies=run.dependencies,
             inherited_metadata=run.metadata,
             speaks_for=self._voice,
+            media=run.media,
         )
         return await drive_member(self._world, member, self._make_loop)
 

@@ -240,7 +240,10 @@ def _tool_started(event: Event, who: RunIdentity) -> dict[str, Any]:
 
 def _tool_completed(event: Event, who: RunIdentity) -> dict[str, Any]:
     call = ToolCall.from_json(event.data["tool"])
-    return {"content": tool_line(call), "tool": tool_object(call)}
+    value: dict[str, Any] = {"content": tool_line(call), "tool": tool_object(call)}
+    for medium in event.data.get("media") or ():
+        value.setdefault(medium["name"], []).append(medium["item"])
+    return value
 
 
 def _tool_error(event: Event, who: RunIdentity) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from pydantic_ai.messages import BinaryContent, ImageUrl
+from pydantic_ai.profiles import ModelProfile
 
 from musterd import Agent, Team
 from musterd.core.errors import RunFailed
@@ -111,3 +113,23 @@ async def test_the_form_may_stand_in_the_prompt() -> None:
     assert (asked.output_mode, asked.output_tools) == ("prompted", [])
     assert asked.output_object is not None
     assert '"people"' in (own.offered[0].instructions or "")
+
+
+async def test_a_model_beside_the_turns_gets_the_media_that_it_reads() -> None:
+    image, address = (
+        BinaryContent(b"x", media_type="image/png", identifier="i"),
+        ImageUrl("https://media.invalid/a.png"),
+    )
+    blind = TurnModel("worded")
+    blind._profile = ModelProfile(supports_image_input=False)
+    thinker = TurnModel(
+        Call("final_result", {"reasoning_steps": [{"title": "a", "reasoning": "b", "next_action": "final_answer"}]})
+    )
+    spec = Agent(id="solo", model=TurnModel("so"), output_model=blind, reasoning_model=thinker)
+    prompt: Any = ["look", image, address]
+    await Stage(spec, prompt).drive()
+    assert "you cannot read images" in text(blind)
+    assert "image/png" in text(thinker)
+    for model in (blind, thinker):
+        items = [item for message in model.seen[0] for part in message.parts for item in getattr(part, "content", ())]
+        assert not any(isinstance(item, ImageUrl) for item in items), "this machine would fetch it"
