@@ -100,13 +100,11 @@ class Decision:
         return stored if not self.values else {**stored, "values": self.values}
 
     @classmethod
-    def by_default(cls, requirement: Requirement) -> "Decision | None":
-        """What counts as decided where nobody decides in time; None: nothing does."""
-        if requirement.default_decision is None:
-            return None
-        if requirement.default_decision == "approve":
-            return cls(key=requirement.id, verdict=Verdict.RUN)
-        return cls(key=requirement.id, verdict=Verdict.REFUSED, note=NOBODY_DECIDED)
+    def by_default(cls, key: str, default: str) -> "Decision":
+        """What counts as decided where nobody decides in time, and ``default`` was declared."""
+        if default == "approve":
+            return cls(key=key, verdict=Verdict.RUN)
+        return cls(key=key, verdict=Verdict.REFUSED, note=NOBODY_DECIDED)
 
 
 NOBODY_DECIDED = "Nobody decided about the call in time, so it was not made."

@@ -45,7 +45,14 @@ def requirement_about(world: World, run: Assignment, call: ToolCall, path: str, 
         component_id=component.id,
         component_name=component.name,
         created_at=clock.now(),
+        approval_type=_needed(call) if kind is RequirementKind.UNKNOWN_OUTCOME else None,
     )
+
+
+def _needed(call: ToolCall) -> str | None:
+    """Where a call needed approval, it needs it once more to be made again."""
+    needed: str | None = (call.asked or {}).get("approval_type")
+    return needed if needed == "required" else None
 
 
 def first_asked(world: World, run: Assignment, call: ToolCall, path: str, tool: Tool) -> Requirement | None:
