@@ -11,10 +11,23 @@ if TYPE_CHECKING:
     from musterd.core.settings import Settings
     from musterd.http.app import create_app
     from musterd.specs import Agent, Budget, Team, Tool, ToolContext, tool
+    from musterd.specs.person_tools import ask_user, get_user_input
 
 __version__ = "0.1.0"
 
-__all__ = ["Agent", "Budget", "Settings", "Team", "Tool", "ToolContext", "__version__", "create_app", "tool"]
+__all__ = [
+    "Agent",
+    "Budget",
+    "Settings",
+    "Team",
+    "Tool",
+    "ToolContext",
+    "__version__",
+    "ask_user",
+    "create_app",
+    "get_user_input",
+    "tool",
+]
 
 _HOMES = {
     "Agent": "musterd.specs",
@@ -23,7 +36,9 @@ _HOMES = {
     "Team": "musterd.specs",
     "Tool": "musterd.specs",
     "ToolContext": "musterd.specs",
+    "ask_user": "musterd.specs.person_tools",
     "create_app": "musterd.http.app",
+    "get_user_input": "musterd.specs.person_tools",
     "tool": "musterd.specs",
 }
 

@@ -1,6 +1,7 @@
 """Tool calls that a person is asked about first: they wait, are made once where that person says so, or are not."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,7 +9,7 @@ from typing import Any, Literal
 
 import pytest
 
-from musterd import Agent, Team, ToolContext, tool
+from musterd import Agent, Team, ToolContext, ask_user, get_user_input, tool
 from musterd.core.approvals import Resolution
 from musterd.core.errors import Conflict, Forbidden, InvalidInput
 from musterd.core.events import EventKind
@@ -493,3 +494,49 @@ async def test_members_of_every_mode_wait(engines: Engines, desk: Desk, mode: An
         view = await works.end_of("r1")
         check_told(await works.stored("r1"))
     assert (view.row.state, desk.paid, len(desk.keys)) == (RunState.COMPLETED, {1: len(members)}, len(members))
+
+
+# --- the model asks ----------------------------------------------------------------------------------------
+
+WANTS = {"user_input_fields": [{"field_name": "age", "field_type": "int", "field_description": "In years"}]}
+CHOICE = {"question": "Which one?", "header": "One", "options": [{"label": "red"}, {"label": "blue"}]}
+
+
+@pytest.mark.parametrize(
+    "call, answers, wrong, told",
+    [
+        (f"get_user_input {json.dumps(WANTS)}", {"age": 7}, {"age": "old"}, 'retrieved: [{"name": "age", "value": 7}]'),
+        (
+            f"ask_user {json.dumps({'questions': [CHOICE]})}",
+            {"Which one?": ["blue"]},
+            {"Which one?": ["red", "blue"]},
+            'received: [{"question": "Which one?", "selected": ["blue"]}]',
+        ),
+    ],
+    ids=["values", "options"],
+)
+async def test_a_model_asks_the_user(
+    engines: Engines, model: HeldModel, call: str, answers: dict[str, Any], wrong: dict[str, Any], told: str
+) -> None:
+    one = Agent(id="one", name="One", tools=[get_user_input, ask_user])
+    teams = [Team(id="team", name="Team", model=model, members=[one], tools=[get_user_input, ask_user])]
+    async with engines(teams=teams) as first:
+        (found,) = waiting(await first.run(f"[[TOOL {call}]]", "r1"))
+        assert found["kind"] == "user_input"
+        assert [field["name"] for field in found["fields"]] == list(answers)
+        with pytest.raises(InvalidInput):
+            await decide(first, found["id"], values=wrong)
+        with pytest.raises(InvalidInput, match="needs a value for"):
+            await decide(first, found["id"])
+    async with engines(teams=teams) as second:
+        await decide(second, found["id"], values=answers)
+        view = await second.end_of("r1")
+        check_told(await second.stored("r1"))
+    assert told in content(view)
+
+
+async def test_a_question_without_options_is_refused_to_the_model(engines: Engines, model: HeldModel) -> None:
+    asked = {"questions": [{"question": "Which one?", "options": []}]}
+    async with engines(agents=[Agent(id="solo", model=model, tools=[ask_user])]) as works:
+        view = await works.run(f"[[TOOL ask_user {json.dumps(asked)}]]", "r1")
+    assert "Wrong arguments for ask_user. questions.0.options" in content(view)

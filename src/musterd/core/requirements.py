@@ -145,7 +145,7 @@ def _input_problem(decision: Decision, requirement: Requirement) -> str | None:
     values, known = decision.values or {}, {found["name"] for found in requirement.fields or ()}
     if unknown := sorted(set(values) - known):
         return f"{requirement.tool.name} has no field {', '.join(unknown)[:200]}; it has {', '.join(sorted(known))}"
-    given = {**requirement.tool.args, **values}
+    given = {**{name: value for name, value in requirement.tool.args.items() if name in known}, **values}
     if missing := sorted(_required(requirement) - set(given)):
         return f"{requirement.tool.name} needs a value for {', '.join(missing)}"
     wrong = next(iter(jsonschema_rs.iter_errors(requirement.schema or {}, given)), None)

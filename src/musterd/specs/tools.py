@@ -82,6 +82,7 @@ class Tool:
     :param timeout_seconds: longest time of one call, in seconds; None: as long as the run may take.
     :param stop_after_tool_call: its result ends the run as the answer.
     :param is_own: it belongs to the loop.
+    :param asks_for: its arguments say what a person is asked; the answers are its argument ``answers``.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Tool:
     timeout_seconds: float | None = None
     stop_after_tool_call: bool = False
     is_own: bool = field(default=False, repr=False)
+    asks_for: Literal["fields", "questions"] | None = field(default=None, repr=False)
     signature: Signature = field(repr=False)
     declared_at: Place = field(repr=False)
 
@@ -222,6 +224,12 @@ def _type_name(given: Any) -> str:
 def made_tool(function: Callable[..., Any], context_type: type) -> Tool:
     """A tool of the loop itself: a parameter of ``context_type`` is filled by the loop."""
     return _make(function, place=here(), context_type=context_type, retry_safe=True, is_own=True)
+
+
+def asking_tool(function: Callable[..., Any], name: str, asks_for: Literal["fields", "questions"]) -> Tool:
+    """A tool by which the model asks a person, and whose function tells it the ``answers``."""
+    asking: dict[str, Any] = {"user_input_fields": ("answers",), "retry_safe": True, "asks_for": asks_for}
+    return _make(function, place=here(), name=name, **asking)
 
 
 def _make(function: Any, *, place: Place, context_type: type = ToolContext, **options: Any) -> Tool:
