@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         tool,
     )
     from musterd.specs.compression import CompressionManager
+    from musterd.specs.person_tools import ask_user, get_user_input
     from musterd.specs.tool_result import Media, ToolResult
     from musterd.team.reasoning_tools import ReasoningTools
 
@@ -48,7 +49,9 @@ __all__ = [
     "ToolResult",
     "Toolkit",
     "__version__",
+    "ask_user",
     "create_app",
+    "get_user_input",
     "tool",
 ]
 
@@ -69,7 +72,9 @@ _HOMES = {
     "ToolContext": "musterd.specs",
     "Toolkit": "musterd.specs",
     "ToolResult": "musterd.specs.tool_result",
+    "ask_user": "musterd.specs.person_tools",
     "create_app": "musterd.http.app",
+    "get_user_input": "musterd.specs.person_tools",
     "tool": "musterd.specs",
 }
 

@@ -1,6 +1,7 @@
 """Tool calls that a person is asked about first: they wait, are made once where that person says so, or are not."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,7 +9,8 @@ from typing import Any, Literal
 
 import pytest
 
-from musterd import Agent, Team, ToolContext, tool
+from musterd import Agent, Team, ToolContext, ask_user, get_user_input, tool
+from musterd.core.approvals import Resolution
 from musterd.core.errors import Conflict, Forbidden, InvalidInput
 from musterd.core.events import EventKind
 from musterd.core.records import RunRow, RunView
@@ -453,3 +455,88 @@ async def test_a_call_that_needs_approval_is_not_decided_by_the_runs_client(engi
         with pytest.raises(Forbidden, match=f"pay needs approval: it is decided at POST /approvals/{found['id']}"):
             await decide(works, found["id"])
         assert await works.records.everything() == before
+
+
+async def test_to_be_made_again_it_needs_approval_again(engines: Engines, desk: Desk) -> None:
+    teams = [desk.team(approval="required")]
+    approved = Resolution(is_approved=True, by="ana")
+    async with engines(teams=teams) as first:
+        (found,) = waiting(await first.run(MEMBERS, "r1"))
+        desk.is_hanging = True
+        await first.server.approvals.resolve(found["id"], approved, NOBODY)
+        await desk.has_hung.wait()
+        await first.kill()
+        desk.is_hanging = False
+    async with engines(teams=teams) as second:
+        (again,) = waiting(await second.end_of("r1"))
+        with pytest.raises(Forbidden):
+            await decide(second, again["id"])
+        with pytest.raises(Conflict, match="already 'approved' by ana"):
+            await second.server.approvals.resolve(found["id"], approved, NOBODY)
+        await second.server.approvals.resolve(again["id"], approved, NOBODY)
+        assert (await second.end_of("r1")).row.state is RunState.COMPLETED
+    assert (desk.paid, len(desk.keys)) == ({1: 2}, 1)
+
+
+@pytest.mark.parametrize(
+    "mode, message",
+    [("broadcast", '[[BROADCAST <TOOL pay {"n": 1}>]]'), ("route", MEMBERS)],
+)
+async def test_members_of_every_mode_wait(engines: Engines, desk: Desk, mode: Any, message: str) -> None:
+    tools = desk.team().tools
+    members = [Agent(id=name, name=name, tools=tools) for name in (["one"] if mode == "route" else ["one", "two"])]
+    async with engines(teams=[Team(id="team", name="Team", model=desk.model, members=members, mode=mode)]) as works:
+        found = waiting(await works.run(message, "r1"))
+        assert len(found) == len(members)
+        for one in found:
+            await decide(works, one["id"])
+            await works.end_of("r1")
+        view = await works.end_of("r1")
+        check_told(await works.stored("r1"))
+    assert (view.row.state, desk.paid, len(desk.keys)) == (RunState.COMPLETED, {1: len(members)}, len(members))
+
+
+# --- the model asks ----------------------------------------------------------------------------------------
+
+WANTS = {"user_input_fields": [{"field_name": "age", "field_type": "int", "field_description": "In years"}]}
+CHOICE = {"question": "Which one?", "header": "One", "options": [{"label": "red"}, {"label": "blue"}]}
+
+
+@pytest.mark.parametrize(
+    "call, answers, wrong, told",
+    [
+        (f"get_user_input {json.dumps(WANTS)}", {"age": 7}, {"age": "old"}, 'retrieved: [{"name": "age", "value": 7}]'),
+        (
+            f"ask_user {json.dumps({'questions': [CHOICE]})}",
+            {"Which one?": ["blue"]},
+            {"Which one?": ["red", "blue"]},
+            'received: [{"question": "Which one?", "selected": ["blue"]}]',
+        ),
+    ],
+    ids=["values", "options"],
+)
+async def test_a_model_asks_the_user(
+    engines: Engines, model: HeldModel, call: str, answers: dict[str, Any], wrong: dict[str, Any], told: str
+) -> None:
+    one = Agent(id="one", name="One", tools=[get_user_input, ask_user])
+    teams = [Team(id="team", name="Team", model=model, members=[one], tools=[get_user_input, ask_user])]
+    async with engines(teams=teams) as first:
+        (found,) = waiting(await first.run(f"[[TOOL {call}]]", "r1"))
+        assert found["kind"] == "user_input"
+        assert [field["name"] for field in found["fields"]] == list(answers)
+        with pytest.raises(InvalidInput):
+            await decide(first, found["id"], values=wrong)
+        with pytest.raises(InvalidInput, match="needs a value for"):
+            await decide(first, found["id"])
+    async with engines(teams=teams) as second:
+        await decide(second, found["id"], values=answers)
+        view = await second.end_of("r1")
+        check_told(await second.stored("r1"))
+    assert told in content(view)
+
+
+async def test_a_question_without_options_is_refused_to_the_model(engines: Engines, model: HeldModel) -> None:
+    asked = {"questions": [{"question": "Which one?", "options": []}]}
+    async with engines(agents=[Agent(id="solo", model=model, tools=[ask_user])]) as works:
+        view = await works.run(f"[[TOOL ask_user {json.dumps(asked)}]]", "r1")
+    assert "Wrong arguments for ask_user. questions.0.options" in content(view)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from dirty_equals import IsInt, IsStr
 
-from musterd import Agent, Team, tool
+from musterd import Agent, Team, ask_user, tool
 from musterd.core.approvals import ApprovalFilter
 from musterd.core.records import Caller
 from tests.support.app import Sample, app_on, in_process
@@ -192,6 +192,24 @@ async def test_work_that_is_done_elsewhere(shop: Shop) -> None:
         ]
         run = (await send(house, requirements=[{**asked, "external_execution_result": "sent"}])).json()
     assert (run["status"], run["content"]) == ("COMPLETED", "Done: sent")
+
+
+async def test_a_model_that_has_the_user_choose(shop: Shop) -> None:
+    options: list[dict[str, Any]] = [{"label": "red", "description": "Warm"}, {"label": "blue", "description": None}]
+    question = {"question": "Which one?", "header": "Colour", "options": options, "multi_select": True}
+    asking = Agent(id="weather-agent", name="Asking", tools=[ask_user], model="scripted")
+    async with in_process(app_on(shop.database, served=Sample([], [asking]))) as house:
+        run = await paused(house, f"[[TOOL ask_user {json.dumps({'questions': [question]})}]]", AGENT)
+        (call,) = run["tools"]
+        shown = {**question, "selected_options": None, "options": [{**one, "selected": False} for one in options]}
+        assert (call["requires_user_input"], call["user_input_schema"]) == (True, None)
+        assert call["user_feedback_schema"] == run["requirements"][0]["user_feedback_schema"] == [shown]
+        chosen = [{**shown, "selected_options": ["red"]}]
+        done = (await send(house, AGENT, tools=[{**call, "user_feedback_schema": chosen}])).json()
+    assert done["status"] == "COMPLETED"
+    (call,) = done["tools"]
+    assert call["result"] == 'User feedback received: [{"question": "Which one?", "selected": ["red"]}]'
+    assert [one["selected"] for one in call["user_feedback_schema"][0]["options"]] == [True, False]
 
 
 # --- the inbox ---------------------------------------------------------------------------------------------

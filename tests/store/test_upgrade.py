@@ -239,3 +239,29 @@ def test_a_network_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_file_system_of_a_folder_is_known() -> None:
     assert upgrade._file_system(Path("/proc/self")) == "proc"
+
+
+def test_approvals_of_the_first_schema_keep_what_became_of_them(tmp_path: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import create_engine
+
+    path, config = tmp_path / "musterd.db", Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for number, (state, verdict) in enumerate(
+            [("pending", None), ("decided", "run"), ("consumed", "refused"), ("closed", None), ("closed", "happened")]
+        ):
+            decision = None if verdict is None else f'{{"note":"refused","result":null,"verdict":"{verdict}"}}'
+            connection.exec_driver_sql(
+                """INSERT INTO approvals (id, root_id, run_id, path, kind, state, request, decision, created_at)
+                   VALUES (?, 'r', 'r', ?, 'unknown_outcome', ?, '{}', ?, 1)""",
+                (str(number), f"t0/c{number}", state, decision),
+            )
+    engine.dispose()
+    upgrade_sqlite(path)
+    found = [status for (status,) in query(path, "SELECT status FROM approvals ORDER BY id")]
+    assert found == ["pending", "approved", "rejected", "cancelled", "approved"]

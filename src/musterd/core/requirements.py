@@ -100,13 +100,11 @@ class Decision:
         return stored if not self.values else {**stored, "values": self.values}
 
     @classmethod
-    def by_default(cls, requirement: Requirement) -> "Decision | None":
-        """What counts as decided where nobody decides in time; None: nothing does."""
-        if requirement.default_decision is None:
-            return None
-        if requirement.default_decision == "approve":
-            return cls(key=requirement.id, verdict=Verdict.RUN)
-        return cls(key=requirement.id, verdict=Verdict.REFUSED, note=NOBODY_DECIDED)
+    def by_default(cls, key: str, default: str) -> "Decision":
+        """What counts as decided where nobody decides in time, and ``default`` was declared."""
+        if default == "approve":
+            return cls(key=key, verdict=Verdict.RUN)
+        return cls(key=key, verdict=Verdict.REFUSED, note=NOBODY_DECIDED)
 
 
 NOBODY_DECIDED = "Nobody decided about the call in time, so it was not made."
@@ -147,7 +145,7 @@ def _input_problem(decision: Decision, requirement: Requirement) -> str | None:
     values, known = decision.values or {}, {found["name"] for found in requirement.fields or ()}
     if unknown := sorted(set(values) - known):
         return f"{requirement.tool.name} has no field {', '.join(unknown)[:200]}; it has {', '.join(sorted(known))}"
-    given = {**requirement.tool.args, **values}
+    given = {**{name: value for name, value in requirement.tool.args.items() if name in known}, **values}
     if missing := sorted(_required(requirement) - set(given)):
         return f"{requirement.tool.name} needs a value for {', '.join(missing)}"
     wrong = next(iter(jsonschema_rs.iter_errors(requirement.schema or {}, given)), None)

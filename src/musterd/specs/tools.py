@@ -122,6 +122,7 @@ class Tool:
     :param post_hook: called after each call, with what came of it.
     :param tool_hooks: stand around each call, the first one outermost.
     :param is_own: it belongs to the loop.
+    :param asks_for: its arguments say what a person is asked; the answers are its argument ``answers``.
     """
 
     name: str
@@ -147,6 +148,7 @@ class Tool:
     post_hook: Callable[..., Any] | None = field(default=None, repr=False)
     tool_hooks: tuple[Callable[..., Any], ...] = field(default=(), repr=False)
     is_own: bool = field(default=False, repr=False)
+    asks_for: Literal["fields", "questions"] | None = field(default=None, repr=False)
     signature: Signature | SchemaSignature = field(repr=False)
     declared_at: Place = field(repr=False)
 
@@ -279,6 +281,12 @@ def as_tool(given: Any, place: Place) -> Tool:
 def made_tool(function: Callable[..., Any], context_type: type) -> Tool:
     """A tool of the loop itself: a parameter of ``context_type`` is filled by the loop."""
     return _make(function, place=here(), context_type=context_type, retry_safe=True, is_own=True)
+
+
+def asking_tool(function: Callable[..., Any], name: str, asks_for: Literal["fields", "questions"]) -> Tool:
+    """A tool by which the model asks a person, and whose function tells it the ``answers``."""
+    asking: dict[str, Any] = {"user_input_fields": ("answers",), "retry_safe": True, "asks_for": asks_for}
+    return _make(function, place=here(), name=name, **asking)
 
 
 def _make(function: Any, *, place: Place, context_type: type = ToolContext, **options: Any) -> Tool:

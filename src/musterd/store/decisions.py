@@ -18,6 +18,10 @@ DECIDE = Statement(
                             decided_at = :now, resolution_data = :data
        WHERE id = :id AND state = 'pending'""",
 )
+PENDING = Statement(
+    "approvals_pending",
+    "SELECT id, expires_at, default_decision FROM approvals WHERE root_id = :root AND state = 'pending' ORDER BY path",
+)
 CONTINUE = Statement(
     "run_continue",
     """UPDATE runs SET state = :state, holder = :holder, expires_at = NULL, version = version + 1
@@ -75,16 +79,14 @@ async def by_default(tx: Tx, run: RunRow, now: float) -> bool:
 
     The caller holds the run and its session. False: something has none, so the run cannot.
     """
-    pending = [row.requirement for row in await approvals.of_root(tx, run.run_id) if row.state == "pending"]
-    due = [found for found in pending if found.expires_at is not None and found.expires_at <= now]
-    decisions = [
-        (found, Decision.by_default(found)) for found in due or [found for found in pending if not found.expires_at]
-    ]
-    if not decisions or any(decision is None for _, decision in decisions):
+    pending = await tx.all(PENDING, {"root": run.run_id})
+    due = [row for row in pending if row["expires_at"] is not None and row["expires_at"] <= now]
+    due = due or [row for row in pending if row["expires_at"] is None]
+    if not due or any(row["default_decision"] is None for row in due):
         return False
-    for found, decision in decisions:
-        if decision is not None:
-            await _store(tx, found.id, decision, Deciding(by=EXPIRY, now=now))
+    for row in due:
+        decision = Decision.by_default(row["id"], row["default_decision"])
+        await _store(tx, row["id"], decision, Deciding(by=EXPIRY, now=now))
     await _continue(tx, run)
     return True
 
@@ -121,7 +123,7 @@ async def _decide_one(tx: Tx, run: RunRow, known: ApprovalRow, decision: Decisio
     if requirement.approval_type == "required" and not how.in_inbox:
         raise Forbidden(f"{requirement.tool.name} {NEEDS_APPROVAL.format(id=requirement.id)}")
     if problem := problem_of(decision, requirement):
-        raise InvalidInput.at(("body", "requirements"), "decision", problem)
+        raise InvalidInput.at(("body", "resolution_data" if how.in_inbox else "requirements"), "decision", problem)
     await _store(tx, requirement.id, decision, how)
 
 

@@ -9,7 +9,7 @@ from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
 from musterd.store.database import Row, Statement, Tx
 
-_FROM = """FROM approvals a JOIN runs r ON r.run_id = a.root_id JOIN runs m ON m.run_id = a.run_id
+_FROM = """FROM approvals a JOIN runs r ON r.run_id = a.root_id
                 JOIN sessions s ON s.session_id = r.session_id AND s.deleted_at IS NULL
            WHERE (a.approval_type IS NULL OR a.approval_type <> 'audit' OR a.status <> 'pending')"""
 _COLUMNS = """a.id, a.root_id, a.status, a.approval_type, a.request, a.decision, a.decided_by, a.created_at,
@@ -23,7 +23,8 @@ _CONDITIONS = {
     "approval_type": "a.approval_type = :approval_type",
     "pause_type": "a.kind = :pause_type",
     "source_type": "r.component_kind = :source_type",
-    "agent_id": "m.component_kind = 'agent' AND m.component_id = :agent_id",
+    "agent_id": """EXISTS (SELECT 1 FROM runs m WHERE m.run_id = a.run_id AND m.component_kind = 'agent'
+                        AND m.component_id = :agent_id)""",
     "team_id": "r.component_kind = 'team' AND r.component_id = :team_id",
     "user_id": "r.user_id = :user_id",
     "run_id": "a.root_id = :run_id",

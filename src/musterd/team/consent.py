@@ -8,16 +8,8 @@ from musterd.core.records import ToolCall
 from musterd.core.requirements import ApprovalRow, Requirement, RequirementKind, Verdict
 from musterd.specs import Tool
 from musterd.team.assignment import Assignment
+from musterd.team.forms import form_of
 from musterd.team.world import World
-
-_TYPES = {
-    "string": "str",
-    "integer": "int",
-    "number": "float",
-    "boolean": "bool",
-    "array": "list",
-    "object": "dict",
-}
 
 
 def asked_by(tool: Tool) -> RequirementKind | None:
@@ -45,7 +37,14 @@ def requirement_about(world: World, run: Assignment, call: ToolCall, path: str, 
         component_id=component.id,
         component_name=component.name,
         created_at=clock.now(),
+        approval_type=_needed(call) if kind is RequirementKind.UNKNOWN_OUTCOME else None,
     )
+
+
+def _needed(call: ToolCall) -> str | None:
+    """Where a call needed approval, it needs it once more to be made again."""
+    needed: str | None = (call.asked or {}).get("approval_type")
+    return needed if needed == "required" else None
 
 
 def first_asked(world: World, run: Assignment, call: ToolCall, path: str, tool: Tool) -> Requirement | None:
@@ -54,7 +53,7 @@ def first_asked(world: World, run: Assignment, call: ToolCall, path: str, tool: 
     if kind is None:
         return None
     found = requirement_about(world, run, call, path, kind)
-    fields = _fields(tool, call.args) if kind is RequirementKind.USER_INPUT else None
+    fields, schema = form_of(tool, call.args) if kind is RequirementKind.USER_INPUT else (None, None)
     within = tool.decide_within_seconds
     call.asked = {"kind": kind.value, "approval_id": found.id}
     if tool.approval is not None:
@@ -64,14 +63,14 @@ def first_asked(world: World, run: Assignment, call: ToolCall, path: str, tool: 
     return replace(
         found,
         fields=fields,
-        schema=None if fields is None else tool.parameters,
+        schema=schema,
         approval_type=tool.approval,
         expires_at=None if within is None else found.created_at + within,
         default_decision=tool.default_decision,
     )
 
 
-def take_in(call: ToolCall, row: ApprovalRow) -> None:
+def take_in(call: ToolCall, tool: Tool, row: ApprovalRow) -> None:
     """Bring a call to what a person made of it: with the arguments and the words of the decision."""
     call.args = {**call.args, **row.requirement.tool.args}
     call.asked = row.requirement.tool.asked
@@ -79,7 +78,7 @@ def take_in(call: ToolCall, row: ApprovalRow) -> None:
     if decision is None or row.requirement.kind is RequirementKind.UNKNOWN_OUTCOME:
         return
     values = decision.get("values") or {}
-    call.args = {**call.args, **values}
+    call.args = {**call.args, **(values if tool.asks_for is None else {"answers": values})}
     said: JsonObject = {"verdict": decision["verdict"], "note": decision["note"]}
     if fields := (call.asked or {}).get("fields"):
         said["fields"] = [{**found, "value": values.get(found["name"], found["value"])} for found in fields]
@@ -98,22 +97,3 @@ def may_begin(row: ApprovalRow) -> bool:
     if row.requirement.kind is RequirementKind.UNKNOWN_OUTCOME:
         return True
     return row.decision is not None and row.decision["verdict"] == Verdict.RUN.value
-
-
-def _fields(tool: Tool, args: JsonObject) -> list[JsonObject]:
-    properties: JsonObject = tool.parameters.get("properties", {})
-    return [
-        {
-            "name": name,
-            "field_type": _type_of(schema),
-            "description": schema.get("description"),
-            "value": args.get(name),
-        }
-        for name, schema in properties.items()
-    ]
-
-
-def _type_of(schema: JsonObject) -> str:
-    """The peer's word for a field's type; a text where it has none."""
-    kinds = [schema.get("type"), *(one.get("type") for one in schema.get("anyOf", ()))]
-    return next((_TYPES[kind] for kind in kinds if kind in _TYPES), "str")

@@ -120,7 +120,7 @@ class Planner:
         plan.waits = waits_still(row, asks)
         if row is None:
             return arguments
-        take_in(call, row)
+        take_in(call, tool, row)
         return tool.validate(call.args) if may_begin(row) else arguments
 
     def _plan_delegation(self, plan: Planned) -> None:

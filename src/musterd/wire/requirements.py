@@ -14,7 +14,10 @@ from musterd.core import jsontext
 from musterd.core.errors import BadRequest, InvalidInput
 from musterd.core.records import ToolCall
 from musterd.core.requirements import Decision, Requirement, Verdict
-from musterd.wire.tools import tool_object
+from musterd.wire.tools import form_object, tool_object
+
+_FORMS = (("user_input_schema", "name", "value"), ("user_feedback_schema", "question", "selected_options"))
+"""Where values of a person's input stand: the schema, and its keys of a value's name and the value."""
 
 
 def requirement_object(stored: Mapping[str, Any], of_run: str) -> dict[str, Any]:
@@ -30,7 +33,7 @@ def requirement_object(stored: Mapping[str, Any], of_run: str) -> dict[str, Any]
         "kind": requirement.kind.value,
     }
     if requirement.fields is not None:
-        value["user_input_schema"] = requirement.fields
+        value.update(form_object(requirement.fields))
     if requirement.expires_at is not None:
         value["expires_at"] = requirement.expires_at
     if requirement.started_at is not None:
@@ -118,10 +121,12 @@ def _decision(item: Mapping[str, Any], field: str) -> Decision | None:
 
 def _values(item: Mapping[str, Any], field: str) -> dict[str, Any] | None:
     """The values in the schema of a person's input."""
-    schema = item.get("user_input_schema")
-    if not schema:
-        return None
-    if not isinstance(schema, list) or not all(isinstance(one, dict) and one.get("name") for one in schema):
-        problem = "A user_input_schema is a list of objects with name and value"
-        raise InvalidInput.at(("body", field), "list_type", problem)
-    return {str(one["name"]): one.get("value") for one in schema}
+    for schema_name, name, value in _FORMS:
+        schema = item.get(schema_name)
+        if not schema:
+            continue
+        if not isinstance(schema, list) or not all(isinstance(one, dict) and one.get(name) for one in schema):
+            problem = f"A {schema_name} is a list of objects with {name} and {value}"
+            raise InvalidInput.at(("body", field), "list_type", problem)
+        return {str(one[name]): one.get(value) for one in schema}
+    return None

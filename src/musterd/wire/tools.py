@@ -1,5 +1,6 @@
 """Tool calls as Agno shows them: an object that keeps all its keys, null or not, and one line of text."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from musterd.core.jsontypes import JsonObject
@@ -49,12 +50,30 @@ def tool_object(call: ToolCall) -> dict[str, Any]:
     }
 
 
+def form_object(fields: Sequence[JsonObject]) -> dict[str, Any]:
+    """A person's form under the peer's key: of values, or of questions with options."""
+    if not any("options" in one for one in fields):
+        return {"user_input_schema": list(fields)}
+    return {"user_feedback_schema": [_question(one) for one in fields]}
+
+
+def _question(asked: JsonObject) -> dict[str, Any]:
+    chosen = asked["value"]
+    return {
+        "question": asked["name"],
+        "header": asked["header"],
+        "multi_select": asked["multi_select"],
+        "selected_options": chosen,
+        "options": [{**option, "selected": option["label"] in (chosen or ())} for option in asked["options"]],
+    }
+
+
 def asked_object(asked: JsonObject) -> dict[str, Any]:
     """What a person was asked about a call, and said, in the tool object's keys."""
     kind, verdict = asked["kind"], asked.get("verdict")
     value: dict[str, Any] = {**UNDECIDED}
     if kind == RequirementKind.USER_INPUT:
-        value["requires_user_input"], value["user_input_schema"] = True, asked.get("fields")
+        value.update(requires_user_input=True, **form_object(asked.get("fields") or []))
         value["answered"] = None if verdict is None else verdict != Verdict.REFUSED
     elif kind == RequirementKind.EXTERNAL_EXECUTION:
         value["external_execution_required"] = True

@@ -118,7 +118,10 @@ def later_body(*names: str) -> Schema:
 
 _CONTINUED: dict[str, dict[str, Schema]] = {
     "team": {
-        "requirements": text("JSON list of the run's requirements, each with `confirmation` or a result."),
+        "requirements": text(
+            "JSON list of the run's requirements, each with `confirmation`, "
+            "`user_input_schema` or `external_execution_result`."
+        ),
         "tools": text("JSON list of the run's tools, as agents' runs take them."),
         "session_id": text("The run's session."),
         "user_id": text("Not read by this version."),
@@ -131,7 +134,9 @@ _CONTINUED: dict[str, dict[str, Schema]] = {
         },
     },
     "agent": {
-        "tools": text("JSON list of the run's tools, each with `confirmed`, `confirmation_note` or `result`."),
+        "tools": text(
+            "JSON list of the run's tools, each with `confirmed`, `confirmation_note`, `user_input_schema` or `result`."
+        ),
         "requirements": text("JSON list of the run's requirements, as teams' runs take them."),
         "session_id": text("The run's session."),
         "user_id": text("Not read by this version."),
