@@ -1,11 +1,12 @@
 """What a hook is handed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from musterd.core import jsontext
 from musterd.specs.hooks import GIVEN
+from musterd.specs.run_context import RunContext
 
 __all__ = ["GIVEN", "RunContext", "RunInput", "RunOutput"]
 
@@ -47,15 +48,3 @@ class RunOutput:
     def get_content_as_string(self) -> str:
         """The content as text."""
         return self.content if isinstance(self.content, str) else jsontext.dumps(self.content)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunContext:
-    """Where a run stands. What a hook changes in ``session_state`` is kept."""
-
-    run_id: str
-    session_id: str
-    user_id: str | None = None
-    session_state: dict[str, Any] = field(default_factory=dict)
-    dependencies: dict[str, Any] = field(default_factory=dict)
-    metadata: dict[str, Any] = field(default_factory=dict)

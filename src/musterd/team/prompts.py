@@ -6,7 +6,7 @@ message. Texts stay the same from call to call, so that a provider's cache of pr
 
 from collections.abc import Iterator, Sequence
 
-from musterd.specs import Agent, Component, MCPServer, Team
+from musterd.specs import Component, MCPServer, Team
 from musterd.team.kept import kept
 
 LEADERS = {
@@ -88,24 +88,24 @@ def prompt_with(component: Component, instructions: str | Sequence[str] | None, 
         in_full = isinstance(spec, Team) and spec.add_member_tools_to_context
         members = "\n".join(describe_member(member, in_full=in_full) for member in component.members)
         parts.append(f"<team_members>\n{members}\n</team_members>")
-    parts.extend(_closing(spec, component.name, has_form=has_form))
+    parts.extend(_closing(component, has_form=has_form))
     return "\n\n".join(parts)
 
 
-def _closing(spec: Agent | Team, name: str, *, has_form: bool) -> Iterator[str]:
+def _closing(component: Component, *, has_form: bool) -> Iterator[str]:
     """What the options of the prompt add behind the instructions."""
-    told = []
+    spec, told = component.spec, []
     if spec.markdown and not has_form:
         told.append("Use Markdown to format your answers.")
     if spec.add_name_to_context:
-        told.append(f"Your name is {name}.")
+        told.append(f"Your name is {component.name}.")
     if told:
         yield f"<additional_information>\n{_listed(told)}\n</additional_information>"
     if spec.expected_output:
         yield f"<expected_output>\n{spec.expected_output.strip()}\n</expected_output>"
     if spec.additional_context:
         yield f"<additional_context>\n{spec.additional_context.strip()}\n</additional_context>"
-    if spec.introduction:
+    if spec.introduction and component.depth == 0:  # a member opens no session
         yield f"You have opened the conversation with:\n<introduction>\n{spec.introduction}\n</introduction>"
 
 

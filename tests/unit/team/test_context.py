@@ -286,3 +286,10 @@ async def test_the_first_run_of_a_session_shows_the_introduction() -> None:
     await later.drive()
     assert "Hello Ada" not in later.loop.progress.messages[-2].split("<introduction>")[0]
     assert len(later.loop.progress.messages) == 2
+
+
+async def test_a_member_opens_no_session() -> None:
+    model = TurnModel([Call("delegate_task_to_member", {"member_id": "a", "task": "x"})], "member's", "leader's")
+    team = Team(id="t", model=model, members=[Agent(id="a", introduction="Hello")])
+    await Stage(team, opens_session=True).drive()
+    assert said(model.seen[1]) == [("user", "x")]
