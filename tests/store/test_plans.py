@@ -80,6 +80,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     attempts.RESUME_MEMBERS: {"root": "r70"},
     attempt_input.GET_MESSAGES: {"run_id": "r70"},
     journal.STEPS: {"root_id": "r70"},
+    journal.USAGE: {"root_id": "r70"},
     approvals.OF_ROOT: {"root_id": "r70"},
     approvals.CLOSE: {"root": "r70"},
     pauses.PAUSE: {"root": "r70", "attempt": 1, "count": 1, "expires_at": 1.0, "first_token_at": None},

@@ -9,13 +9,14 @@ import structlog
 
 from musterd.core import clock, faults, jsontext
 from musterd.core.errors import InvalidInput, NotFound, StoreUnavailable
+from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Caller, Input, RunRow, RunView, StepRow
 from musterd.core.requirements import Decision
 from musterd.core.states import RunState
 from musterd.core.turns import OnBusy, Turn
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
-from musterd.service.budgets import require_budget
+from musterd.service.budgets import require_budget, so_far
 from musterd.service.media import filled_media, referred, stored_media
 from musterd.service.presence import Presence
 from musterd.service.reading import Reading
@@ -195,6 +196,10 @@ class RunService:
         if found.input.media:
             found.input = await self._with_media(found.input)
         return found
+
+    async def spent(self, component: Component, view: RunView) -> JsonObject | None:
+        """What a run that has not ended has spent of its budget; None: it has none."""
+        return await so_far(self._resources.database, component, view)
 
     async def _with_media(self, asked: Input) -> Input:
         async def work(tx: Tx) -> dict[str, bytes]:
