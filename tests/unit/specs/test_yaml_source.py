@@ -182,4 +182,4 @@ def test_hooks_are_named_by_import_path(project: Project) -> None:
     spec = load("teams.yaml").agents["a"].spec
     assert [hook_name(hook) for hook in spec.pre_hooks or ()] == ["look", "Guard"]
     project("teams.yaml", AGENT + "  post_hooks: [hooks:late]\n")
-    assert "the hook 'late' has a parameter 'weather'" in refusal(lambda: load("teams.yaml"))
+    assert "the hook 'late' has a parameter 'weather'" in refusal("teams.yaml")
