@@ -88,6 +88,7 @@ class MemorySteps:
     started: list[MemberStart] = field(default_factory=list)
     ended: list[MemberEnd] = field(default_factory=list)
     first_tokens: list[float] = field(default_factory=list)
+    inputs: dict[str, str] = field(default_factory=dict)
 
     def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
         """Keep what was taken."""
@@ -129,6 +130,10 @@ class MemorySteps:
         done = await call()
         self._note(kind.value, path, fingerprint)
         return done
+
+    def input_changed(self, run_id: str, text: str) -> None:
+        """Keep the text."""
+        self.inputs[run_id] = text
 
     def member_ended(self, end: MemberEnd) -> None:
         """Keep the end."""

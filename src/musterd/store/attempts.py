@@ -137,6 +137,7 @@ class Batch:
 
     :param opened: requirements that begin to wait for a person.
     :param consumed: paths of requirements whose decisions are acted on with these steps.
+    :param inputs: what runs are asked in place of what they were asked, by run id.
     :param first_token_at: when the root's model gave its first text, once known.
     :param on_indexed: told the index of the first event, inside the transaction, before the events are written.
     """
@@ -147,6 +148,7 @@ class Batch:
     ended: list[MemberRecord] = field(default_factory=list)
     opened: list[Requirement] = field(default_factory=list)
     consumed: list[str] = field(default_factory=list)
+    inputs: dict[str, str] = field(default_factory=dict)
     first_token_at: float | None = None
     on_indexed: "Callable[[Batch, int], None] | None" = None
 
@@ -156,6 +158,7 @@ class End:
     """How an attempt ends its run.
 
     :param state_delta: what the run changed in the session's state: {"set": {…}, "removed": […]}.
+    :param first_message: what the session is called by, where hooks may have changed it.
     """
 
     state: RunState
@@ -164,6 +167,7 @@ class End:
     output: Output
     messages: list[str]
     state_delta: dict[str, Any] | None = None
+    first_message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +251,8 @@ async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
     await outputs.put(tx, lease.root_id, end.output, end.messages)
     if session is not None:
         await sessions.merge_state(tx, session, end.state_delta or {}, end.at)
+        if end.first_message is not None:
+            await tx.run(sessions.SET_FIRST_MESSAGE, {"session_id": end.session_id, "text": end.first_message})
     promoted = await promote(tx, end.session_id)
     return Settled(first_index, promoted, session is not None and session.deleted_at is not None)
 
@@ -271,6 +277,8 @@ async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
         await approvals.add(tx, lease.root_id, requirement, None)
     for path in batch.consumed:
         await tx.run(approvals.CONSUME, {"root": lease.root_id, "path": path, "now": clock.now()})
+    for run_id, text in batch.inputs.items():
+        await outputs.change_input(tx, run_id, text)
     for member in batch.ended:
         await _end_member(tx, member)
     if batch.events:
