@@ -17,6 +17,7 @@ from musterd import Agent, Budget, Team, tool
 from musterd.core.errors import Conflict
 from musterd.core.records import RunRow, RunView
 from musterd.core.states import RunState
+from musterd.core.turns import Turn
 from musterd.service.forks import WantedFork
 from musterd.service.steering import SentMessage
 from tests.engine.conftest import Engines
@@ -159,6 +160,22 @@ async def test_only_one_run_goes_on_from_a_failed_one(engines: Engines, shop: Sh
         with pytest.raises(Conflict, match=r"already continued$"):
             await fork(works, "r4", "r6")
     assert content_of(view) == "hi"
+
+
+async def test_a_run_that_never_began_begins_anew(engines: Engines, shop: Shop) -> None:
+    hold = shop.model.hold("[[SAY first]]")
+    async with engines(teams=[shop.team()]) as works:
+        await works.start("[[SAY first]]", "r0")
+        await hold.reached.wait()
+        await works.start("[[SAY second]]", "r1", turn=Turn(timeout_seconds=0.01))
+        failed = await works.end_of("r1")
+        assert (failed.row.error_code, failed.row.attempt) == ("deadline", 0)
+        row = await fork(works)
+        assert row.state is RunState.QUEUED, "it waits its turn"
+        hold.release()
+        view = await works.end_of("r2")
+    assert content_of(view) == "second"
+    assert view.row.deadline_at is None
 
 
 async def test_of_two_at_once_one_goes_on(engines: Engines, shop: Shop) -> None:

@@ -58,6 +58,7 @@ async def test_a_hook_that_is_done_is_not_called_again(engines: Engines, model: 
         ("post0", "hook", 2),
     ]
     assert session == {"state": '{"pre":1,"post":true}'}
+    assert view.input.message == "[[SAY hi 1]]", "what it was asked in the end"
     assert Counter(events)["pre_hook_completed"] == 1
 
 

@@ -20,6 +20,20 @@ async def test_a_request_asks_for_a_budget(house: House) -> None:
     assert "budget" not in await house.run("[[SAY hi]]")
 
 
+async def test_a_run_at_work_shows_what_is_left(house: House) -> None:
+    hold = house.model.hold("[[TOOL get_weather")
+    message = '[[TOOL get_weather {"city": "Rome"}]]'
+    run = await house.begin(message, session_id="s1", budget=json.dumps({"tokens": 5000, "tool_calls": 3}))
+    await hold.reached.wait()
+    before = (await house.poll(run))["budget"]
+    assert before["tokens"]["spent"] > 0, "the call under way, by estimate"
+    assert before["tool_calls"] == {"limit": 3, "spent": 0, "left": 3}
+    hold.release()
+    after = (await house.ended(run))["budget"]
+    assert after["tool_calls"]["spent"] == 1
+    assert after["tokens"]["spent"] == 30
+
+
 async def test_a_run_at_its_ceiling_says_which_one_it_was(house: House) -> None:
     run = await house.run(DELEGATING, budget=json.dumps({"tool_calls": 0}))
     assert run["status"] == "ERROR"

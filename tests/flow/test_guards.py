@@ -10,6 +10,7 @@ from musterd import Team
 from musterd.guards import PIIDetectionGuardrail, PromptInjectionGuardrail, RunOutput
 from tests.support.app import Sample, app_on, in_process
 from tests.support.http import House
+from tests.support.store import Records
 
 TO = "teams/guarded"
 
@@ -41,6 +42,22 @@ async def test_a_refusal_ends_the_run_and_says_why(guarded: House) -> None:
     assert (event["error_type"], event["error_id"]) == ("input_check_error", "prompt_injection")
 
 
+async def test_what_is_masked_is_stored_nowhere(guarded: House) -> None:
+    run = await guarded.run("[[SAY mail ann@mail.example.org]]", TO, session_id="s1")
+    masked = f"[[SAY mail {'*' * len('ann@mail.example.org')}]]"
+    assert run["input"]["input_content"] == masked
+    assert run["status"] == "COMPLETED"
+    assert (await guarded.get("/sessions"))["data"][0]["session_name"] == masked
+    found = await guarded.get(f"/{TO}/runs/{run['run_id']}", session_id="s1")
+    assert found["messages"][-2]["content"] == masked
+
+    records = Records(guarded.server.database)
+    tables = ("runs", "run_io", "run_events", "journal", "sessions", "requests")
+    stored = str([await records.select("SELECT * FROM " + name) for name in tables])  # noqa: S608
+    assert masked in stored
+    assert "ann@" not in stored
+
+
 async def test_hooks_are_told_in_a_stream(guarded: House) -> None:
     stream = await guarded.stream("[[SAY write to ann@mail.example.org]]", TO)
     assert stream.names[:5] == ["TeamRunStarted", *["TeamPreHookStarted", "TeamPreHookCompleted"] * 2]
@@ -55,6 +72,7 @@ async def test_hooks_are_told_in_a_stream(guarded: House) -> None:
     assert stream.all("TeamPreHookStarted")[0]["pre_hook_name"] == "PromptInjectionGuardrail"
     assert stream.one("TeamPostHookCompleted")["post_hook_name"] == "shout"
     assert stream.one("TeamRunCompleted")["content"].startswith("WRITE TO ***")
+    assert "ann@" not in stream.response.text
     failed = await guarded.stream("jailbreak", TO)
     error = failed.one("TeamRunError")
     assert (error["error_type"], error["error_id"]) == ("input_check_error", "prompt_injection")

@@ -65,6 +65,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     attempts.RESUME_MEMBERS: {"root": "r70"},
     attempt_input.GET_MESSAGES: {"run_id": "r70"},
     journal.STEPS: {"root_id": "r70"},
+    journal.USAGE: {"root_id": "r70"},
     approvals.OF_ROOT: {"root_id": "r70"},
     decisions.PENDING: {"root": "r70"},
     approvals.CLOSE: {"root": "r70", "status": "cancelled"},

@@ -90,6 +90,7 @@ class MemorySteps:
     ended: list[MemberEnd] = field(default_factory=list)
     first_tokens: list[float] = field(default_factory=list)
     said: dict[str, list[str]] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
 
     def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
         """Keep what was taken."""
@@ -141,6 +142,10 @@ class MemorySteps:
         done = await call()
         self._note(kind.value, path, fingerprint)
         return done
+
+    def input_changed(self, run_id: str, text: str) -> None:
+        """Keep the text."""
+        self.inputs[run_id] = text
 
     def member_ended(self, end: MemberEnd) -> None:
         """Keep the end."""

@@ -279,6 +279,7 @@ class RunView:
     :param messages: the conversation in pydantic-ai's JSON form, or None while it runs.
     :param queue_position: runs of its session that are ahead, while the run is pending; else None.
     :param members: views of the member runs, where the reader asked for them.
+    :param budget: of a run that has not ended, as :class:`Output` has it at the end.
     """
 
     row: RunRow
@@ -287,6 +288,7 @@ class RunView:
     messages: list[JsonObject] | None = None
     queue_position: int | None = None
     members: "list[RunView]" = field(default_factory=list)
+    budget: JsonObject | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

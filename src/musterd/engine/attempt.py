@@ -27,6 +27,7 @@ from musterd.store.pauses import DecisionStored, Pause
 from musterd.team import state
 from musterd.team.assignment import Progress
 from musterd.team.budget import Budgets, Spending
+from musterd.team.hooks import message_of
 from musterd.team.loop import Loop
 from musterd.team.members import end_event, pause_event
 from musterd.team.pausing import Waits
@@ -259,6 +260,7 @@ class Attempt:
             messages=progress.messages,
             state_delta=state.changed_keys(self._state_before, after),
             summary=progress.summary if how.state is RunState.COMPLETED else None,
+            first_message=self._first_message(),
         )
         event = Event(kind, run.run_id, at, data)
         return await self._outbox.settle(lambda tx, lease, batch: attempts.settle(tx, lease, batch, end), event)
@@ -284,6 +286,13 @@ class Attempt:
         )
         event = Event(EventKind.RUN_PAUSED, run.run_id, at, data, f"attempt {run.attempt}")
         return await self._outbox.settle(lambda tx, lease, batch: pauses.pause(tx, lease, batch, pause), event)
+
+    def _first_message(self) -> str | None:
+        """What the session is called by, where this is its first run and hooks may have changed what that was asked."""
+        loop = self._loop
+        if loop is None or self._run.seq != 0 or not loop.run.component.spec.pre_hooks:
+            return None
+        return message_of(loop.run.prompt)[:200]
 
     def _budget_shown(self) -> JsonObject | None:
         return None if self._budgets is None else self._budgets.shown("")

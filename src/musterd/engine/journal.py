@@ -245,6 +245,10 @@ class Journal:
         await self._outbox.commit()
         return None
 
+    def input_changed(self, run_id: str, text: str) -> None:
+        """Record that a run is asked this in place of what it was asked; stored with the next commit."""
+        self._outbox.input_changed(run_id, text)
+
     def member_ended(self, end: MemberEnd) -> None:
         """Record how a member's run ended; stored with the next commit."""
         run = self._members.pop(end.run_id)

@@ -53,7 +53,8 @@ class MeteredJournal(Journal):
 
     def member_ended(self, end: MemberEnd) -> None:
         """Record how a member's run ended, and what is left of its own budget."""
-        end.output.budget = self._budgets.shown(self._paths[end.run_id])
+        if (path := self._paths.get(end.run_id)) is not None:
+            end.output.budget = self._budgets.shown(path)
         super().member_ended(end)
 
     async def begun(self, asked: Asked, estimate: Amount) -> None:

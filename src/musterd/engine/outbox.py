@@ -108,6 +108,11 @@ class Outbox:
         self._batch.ended.append(member)
         self._added += 1
 
+    def input_changed(self, run_id: str, text: str) -> None:
+        """Add what a run is asked in place of what it was asked."""
+        self._batch.inputs[run_id] = text
+        self._added += 1
+
     def requirement_opened(self, requirement: Requirement) -> None:
         """Add a tool call that begins to wait for a person."""
         self._batch.opened.append(requirement)

@@ -29,7 +29,7 @@ class PIIDetectionGuardrail(BaseGuardrail):
         enable_phone_check: bool = True,
         custom_patterns: Mapping[str, str | re.Pattern[str]] | None = None,
     ) -> None:
-        self.mask_pii = mask_pii
+        self.mask_pii = self.hides_input = mask_pii
         known = {
             "SSN": (enable_ssn_check, _SSN),
             "Credit Card": (enable_credit_card_check, _CARD),

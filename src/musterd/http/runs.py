@@ -112,6 +112,8 @@ class RunOperations:
 
     async def _rendered(self, component: Component, view: RunView, *, is_post: bool) -> dict[str, Any]:
         with_members = bool(getattr(component.spec, "store_member_responses", False)) and view.row.state.is_final
+        if not view.row.state.is_settled:
+            view.budget = await self._server.runs.spent(component, view)
         if with_members:
             elsewhere = _members_elsewhere(view)
             members = await self._server.runs.members(view.row.root_id, elsewhere)

@@ -1,11 +1,16 @@
-"""Budgets in US dollars: asked only of models that have a list price."""
+"""Budgets: whether one can be held, and what of it is spent while a run is at work."""
 
 from collections.abc import Iterator
 
+from musterd.core import clock
 from musterd.core.errors import InvalidInput
-from musterd.core.records import Input
+from musterd.core.jsontypes import JsonObject
+from musterd.core.records import Input, RunView
 from musterd.models.prices import has_price
 from musterd.specs import Agent, Component, Team
+from musterd.store import journal
+from musterd.store.database import Database
+from musterd.team.budget import Budgets, Past, lower_of
 
 
 def unpriced(component: Component, *, is_asked: bool = False) -> Agent | Team | None:
@@ -29,6 +34,26 @@ def require_budget(component: Component, asked: Input) -> None:
     if (without := unpriced(component, is_asked=True)) is not None:
         words = f"cost_usd needs a list price, and there is none for the model of {without.label}"
         raise InvalidInput.at(("body", "budget"), "no_price", words)
+
+
+def ceilings_of(component: Component, asked: Input) -> dict[str, float]:
+    """What holds for a run: what its component declares and what its request asked for, of each the lower one."""
+    declared = component.spec.budget
+    return lower_of({} if declared is None else declared.as_json(), asked.options.get("budget") or {})
+
+
+async def so_far(database: Database, component: Component, view: RunView) -> JsonObject | None:
+    """What a run that has not ended has spent of its budget; None: it has none, or it is a member's."""
+    row = view.row
+    if row.parent_id is not None or not (ceilings := ceilings_of(component, view.input)):
+        return None
+    steps = await database.read(lambda tx: journal.used(tx, row.run_id))
+    seconds = view.input.options.get("fork", {}).get("seconds", 0.0)
+    seconds += 0.0 if row.started_at is None else max(clock.now() - row.started_at, 0.0)
+    shown = Budgets(component, ceilings, Past(steps=steps, seconds=seconds)).shown("")
+    if shown is not None and "seconds" in shown and row.attempt > 1:  # how long it waited only its events tell
+        shown["seconds"] = {"limit": ceilings["seconds"]}
+    return shown
 
 
 def _tree(component: Component) -> Iterator[Component]:

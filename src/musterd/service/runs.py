@@ -16,7 +16,7 @@ from musterd.core.states import RunState
 from musterd.core.turns import OnBusy, Turn
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
-from musterd.service.budgets import require_budget
+from musterd.service.budgets import require_budget, so_far
 from musterd.service.media import filled_media, medium_of, referred, require_readable, stored_media, with_contents
 from musterd.service.presence import Presence
 from musterd.service.reading import Reading
@@ -215,6 +215,10 @@ class RunService:
         if found is None:
             raise NotFound("Run not found")
         return found
+
+    async def spent(self, component: Component, view: RunView) -> JsonObject | None:
+        """What a run that has not ended has spent of its budget; None: it has none."""
+        return await so_far(self._resources.database, component, view)
 
     async def _with_media(self, found: RunView) -> RunView:
         output = found.output

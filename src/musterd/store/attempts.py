@@ -139,6 +139,7 @@ class Batch:
     :param opened: requirements that begin to wait for a person.
     :param consumed: paths of requirements whose decisions are acted on with these steps.
     :param taken: messages that a model call saw: id, the call's path.
+    :param inputs: what runs are asked in place of what they were asked, by run id.
     :param first_token_at: when the root's model gave its first text, once known.
     :param on_indexed: told the index of the first event, inside the transaction, before the events are written.
     """
@@ -151,6 +152,7 @@ class Batch:
     opened: list[Requirement] = field(default_factory=list)
     consumed: list[str] = field(default_factory=list)
     taken: list[tuple[str, str]] = field(default_factory=list)
+    inputs: dict[str, str] = field(default_factory=dict)
     first_token_at: float | None = None
     on_indexed: "Callable[[Batch, int], None] | None" = None
 
@@ -161,6 +163,7 @@ class End:
 
     :param state_delta: what the run changed in the session's state: {"set": {…}, "removed": […]}.
     :param summary: what was said in the session, summed up; None: as it is.
+    :param first_message: what the session is called by, where hooks may have changed it.
     """
 
     state: RunState
@@ -170,6 +173,7 @@ class End:
     messages: list[str]
     state_delta: dict[str, Any] | None = None
     summary: dict[str, Any] | None = None
+    first_message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +259,8 @@ async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
         await sessions.merge_state(tx, session, end.state_delta or {}, end.at)
         if end.summary is not None:
             await past.set_summary(tx, end.session_id, end.summary)
+        if end.first_message is not None:
+            await tx.run(sessions.SET_FIRST_MESSAGE, {"session_id": end.session_id, "text": end.first_message})
     if row["signals"] and end.state is not RunState.CANCELLED:
         await follow_ups.begin_next(tx, lease.root_id, end.at)
     promoted = await promote(tx, end.session_id)
@@ -285,6 +291,8 @@ async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
         await tx.run(approvals.CONSUME, {"root": lease.root_id, "path": path, "now": clock.now()})
     for message_id, path in batch.taken:
         await messages.take(tx, message_id, path, clock.now())
+    for run_id, text in batch.inputs.items():
+        await outputs.change_input(tx, run_id, text)
     for member in batch.ended:
         await _end_member(tx, member)
     if batch.events:

@@ -12,6 +12,27 @@ STEPS = Statement(
        FROM journal WHERE root_id = :root_id ORDER BY started_at, path""",
 )
 
+USAGE = Statement("steps_usage", "SELECT path, kind, usage, cost, started_at FROM journal WHERE root_id = :root_id")
+
+
+async def used(tx: Tx, root_id: str) -> list[StepRow]:
+    """Every step of a run tree, with what it used and nothing else."""
+    rows = await tx.all(USAGE, {"root_id": root_id})
+    return [
+        StepRow(
+            root_id=root_id,
+            path=row["path"],
+            kind=StepKind(row["kind"]),
+            state=StepState.COMPLETED,
+            fingerprint="",
+            attempt=0,
+            started_at=row["started_at"],
+            usage=None if row["usage"] is None else Usage.from_json(json.loads(row["usage"])),
+            cost=row["cost"],
+        )
+        for row in rows
+    ]
+
 
 async def steps(tx: Tx, root_id: str) -> Sequence[StepRow]:
     """Every step of a run tree, in order of its start."""

@@ -25,6 +25,9 @@ SET_STATE = Statement(
     "session_set_state",
     "UPDATE sessions SET state = :state, version = version + 1, updated_at = :now WHERE session_id = :session_id",
 )
+SET_FIRST_MESSAGE = Statement(
+    "session_set_first_message", "UPDATE sessions SET first_message = :text WHERE session_id = :session_id"
+)
 TOUCH = Statement("session_touch", "UPDATE sessions SET updated_at = :now WHERE session_id = :session_id")
 BURY = Statement(
     "session_bury",

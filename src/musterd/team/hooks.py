@@ -36,25 +36,36 @@ async def before(world: World, run: Assignment) -> Assignment:
 
     :raises RunFailed: one refuses, or fails.
     """
-    for number, hook in enumerate(run.component.spec.pre_hooks or ()):
-        run = await _before(world, run, number, hook)
+    hooks = run.component.spec.pre_hooks or ()
+    hidden = max((number for number, hook in enumerate(hooks) if getattr(hook, "hides_input", False)), default=-1)
+    for number, hook in enumerate(hooks):
+        run = await _before(world, run, number, hook, hidden)
     return run
 
 
-async def _before(world: World, run: Assignment, number: int, hook: Json) -> Assignment:
-    place, text = run.at(f"pre{number}"), _text(run.prompt)
-    told: JsonObject = {"hook": hook_name(hook), "input": text}
+async def _before(world: World, run: Assignment, number: int, hook: Json, hidden: int) -> Assignment:
+    """Call one hook.
+
+    :param hidden: the number of the last one before which events must not show the input.
+    """
+    place, text = run.at(f"pre{number}"), message_of(run.prompt)
+    told: JsonObject = {"hook": hook_name(hook), "input": text if number > hidden else ""}
     world.tell(EventKind.PRE_HOOK_STARTED, run.run_id, told, place)
     asked = RunInput(input_content=text, **_media(run.prompt))
 
     async def look() -> JsonObject:
         changed = await _called(world, run, hook, {"run_input": asked})
-        return {"input": jsontext.storable(asked.input_content_string()), "state_delta": changed}
+        left = jsontext.storable(asked.input_content_string())
+        if left != text:
+            world.steps.input_changed(run.run_id, left)
+        return {"input": None if left == text else left, "state_delta": changed}
 
     done = await _recorded(world, run, hook, place, look)
-    if done["input"] != text:
+    if done["input"] is not None:
         run = replace(run, prompt=_replaced(run.prompt, done["input"]))
-    world.tell(EventKind.PRE_HOOK_COMPLETED, run.run_id, {**told, "input": done["input"]}, place)
+    if number >= hidden:
+        told = {**told, "input": message_of(run.prompt)}
+    world.tell(EventKind.PRE_HOOK_COMPLETED, run.run_id, told, place)
     return run
 
 
@@ -150,7 +161,7 @@ def _context(world: World, run: Assignment, given: JsonObject) -> JsonObject:
 Prompt = str | Sequence[UserContent]
 
 
-def _text(prompt: Prompt) -> str:
+def message_of(prompt: Prompt) -> str:
     """The message: what stands first; the texts behind it are of its media."""
     first = prompt if isinstance(prompt, str) else next(iter(prompt), "")
     return first if isinstance(first, str) else ""

@@ -127,7 +127,7 @@ class MeteredCaller(ModelCaller):
         finally:
             budgets.settle(asked.path, wanted, used)
         usage = replace(answer.usage, estimated_tokens=lost_tokens)
-        return replace(answer, usage=usage, cost=used.cost_usd + lost_cost)
+        return replace(answer, usage=usage, cost=None if answer.cost is None else answer.cost + lost_cost)
 
 
 def metered(models: Models, settings: Settings, budgets: Budgets, journal: Begins) -> tuple[Models, Settings]:

@@ -159,6 +159,9 @@ class Steps(Protocol):
         """Do something of the loop's own, and commit its result; or give the result that is stored."""
         ...
 
+    def input_changed(self, run_id: str, text: str) -> None:
+        """Record that a run is asked this in place of what it was asked; stored with the next commit."""
+
     def member_ended(self, end: MemberEnd) -> None:
         """Record how a member's run ended; stored with the next commit, the latest with its delegation's result."""
 

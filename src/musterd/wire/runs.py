@@ -258,8 +258,8 @@ def _add_ours(value: dict[str, Any], view: RunView) -> None:
         value["cancel"] = _cancel_object(row, view.output)
     if view.output is not None and view.output.cost:
         value["cost"] = view.output.cost
-    if view.output is not None and view.output.budget:
-        value["budget"] = view.output.budget
+    if budget := view.budget or (view.output.budget if view.output is not None else None):
+        value["budget"] = budget
     if row.state is RunState.ERROR:
         value["error"] = _error_object(view.output, row)
 

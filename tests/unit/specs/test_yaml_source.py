@@ -7,6 +7,7 @@ import re
 import pytest
 
 from musterd.specs import load
+from musterd.specs.hooks import hook_name
 from tests.unit.specs.conftest import Project, refusal
 
 TOOLS = """
@@ -177,3 +178,14 @@ def test_a_cycle_of_members_is_refused(project: Project) -> None:
 
 def test_a_missing_file_is_named(project: Project) -> None:
     assert re.fullmatch(r"nix\.yaml: the file does not exist — looked for it in /.+", refusal("nix.yaml"))
+
+
+def test_hooks_are_named_by_import_path(project: Project) -> None:
+    hooks = "def look(run_input): ...\ndef late(run_output, weather): ...\n"
+    hooks += "class Guard:\n    def check(self, run_input): ...\nguard = Guard()\n"
+    project("hooks.py", hooks)
+    project("teams.yaml", AGENT + "  pre_hooks: [hooks:look, hooks:guard]\n")
+    spec = load("teams.yaml").agents["a"].spec
+    assert [hook_name(hook) for hook in spec.pre_hooks or ()] == ["look", "Guard"]
+    project("teams.yaml", AGENT + "  post_hooks: [hooks:late]\n")
+    assert "the hook 'late' has a parameter 'weather'" in refusal("teams.yaml")
