@@ -134,6 +134,9 @@ async def test_one_decision_that_is_wrong_takes_none(records: Records) -> None:
     both = [Decision(key="q1", verdict=YES), Decision(key="q3", verdict=YES)]
     with pytest.raises(InvalidInput):
         await records.database.write(lambda tx: decisions.decide(tx, "r1", both, ME))
+    both[1:] = [Decision(key="call of q1", verdict=Verdict.REFUSED)]
+    with pytest.raises(InvalidInput, match="two decisions"):
+        await records.database.write(lambda tx: decisions.decide(tx, "r1", both, ME))
     assert await states(records) == [("q1", "pending"), ("q2", "pending")]
     assert (await records.row("r1")).state is RunState.PAUSED
 

@@ -162,7 +162,7 @@ def _hash(
             tool.name,
             tool.description,
             tool.parameters,
-            [getattr(tool, flag) for flag in ASKING],
+            [*(getattr(tool, flag) for flag in ASKING), *tool.user_input_fields],
             tool.retry_safe,
         ]
         for tool in spec.listed_tools

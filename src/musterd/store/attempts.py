@@ -285,6 +285,17 @@ async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
         await blobs.put(tx, content, clock.now())
     for step in batch.steps:
         await tx.run(PUT_STEP, _step_params(step))
+    await _write_words(tx, lease, batch)
+    for member in batch.ended:
+        await _end_member(tx, member)
+    if batch.events:
+        if batch.on_indexed is not None:
+            batch.on_indexed(batch, first_index)
+        await add_events(tx, lease.root_id, first_index, batch.events)
+
+
+async def _write_words(tx: Tx, lease: Lease, batch: Batch) -> None:
+    """Store what persons are asked and have said, as far as the batch acts on it."""
     for requirement in batch.opened:
         await approvals.add(tx, lease.root_id, requirement)
     for path in batch.consumed:
@@ -293,12 +304,6 @@ async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
         await messages.take(tx, message_id, path, clock.now())
     for run_id, text in batch.inputs.items():
         await outputs.change_input(tx, run_id, text)
-    for member in batch.ended:
-        await _end_member(tx, member)
-    if batch.events:
-        if batch.on_indexed is not None:
-            batch.on_indexed(batch, first_index)
-        await add_events(tx, lease.root_id, first_index, batch.events)
 
 
 async def add_events(tx: Tx, root_id: str, first_index: int, events: Sequence[Event]) -> None:

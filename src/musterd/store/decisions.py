@@ -61,11 +61,10 @@ async def decide(tx: Tx, root_id: str, decisions: Sequence[Decision], how: Decid
     rows = await approvals.of_root(tx, root_id)
     if run.state is not RunState.PAUSED and not (rows and decisions):
         raise Conflict(ALREADY)
-    known = [(_known(rows, decision), decision) for decision in decisions]
-    about = [(row, said) for row, decision in known if (said := said_of(decision, row.requirement)) is not None]
+    about = _about(rows, decisions)
     if run.component_kind == "agent" and not about:
         raise InvalidInput.at(("body", "tools"), "missing", "No tool that the run waits for has a decision")
-    for row, said in about:
+    for row, said in about.values():
         await _decide_one(tx, run, row, said, how)
     if run.state is RunState.PAUSED:
         fresh = await approvals.of_root(tx, root_id)
@@ -101,6 +100,21 @@ async def _locked(tx: Tx, root_id: str) -> RunRow:
     if locked is None:
         raise NotFound("Run not found")
     return run_row(locked)
+
+
+def _about(rows: Sequence[ApprovalRow], decisions: Sequence[Decision]) -> dict[str, tuple[ApprovalRow, Decision]]:
+    """What is decided, by requirement, without what says nothing yet."""
+    found: dict[str, tuple[ApprovalRow, Decision]] = {}
+    for decision in decisions:
+        row = _known(rows, decision)
+        said = said_of(decision, row.requirement)
+        if said is None:
+            continue
+        _, first = found.setdefault(row.requirement.id, (row, said))
+        if first.as_json() != said.as_json():
+            problem = f"There are two decisions about {decision.key[:100]}"
+            raise InvalidInput.at(("body", "requirements"), "two_decisions", problem)
+    return found
 
 
 def _known(rows: Sequence[ApprovalRow], decision: Decision) -> ApprovalRow:
