@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     model_chunk_seconds: Seconds = 60
     """Longest wait between two chunks of a model's answer."""
     pause_seconds: Seconds = 7 * 24 * 3600
-    """How long a paused run waits for a person, in seconds; then it ends in ERROR."""
+    """How long a paused run waits for a person, in seconds; then what its tools declare counts, or it ends in ERROR."""
     delta_seconds: Seconds = 0.05
     """How long text deltas are collected before they are stored and sent."""
     first_delta_seconds: Seconds = 0.004
