@@ -12,6 +12,7 @@ from musterd import Agent, Team
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.team import tasks
+from musterd.team.world import digest
 from tests.support.loop import Call, Stage, TurnModel, failure
 from tests.unit.team.test_loop import delegate
 
@@ -336,3 +337,38 @@ async def test_what_cannot_be_done_to_a_list_is_said(call: Call, said: str) -> N
     output = await Stage(tasks_team(leader, Agent(id="ann"))).drive()
     assert said in json.dumps(leader.told(), ensure_ascii=False)
     assert output.tools[0].is_error
+
+
+async def test_a_member_with_a_task_list_of_its_own_leaves_its_leaders_alone() -> None:
+    worker = Agent(id="w", model=TurnModel("Worked"))
+    inner = Team(
+        id="inner",
+        mode="tasks",
+        model=TurnModel(
+            Call("create_task", {"title": "Inner", "assignee": "w"}),
+            Call("mark_all_complete", {"summary": "inner is done"}),
+            "Inner says",
+        ),
+        members=[worker],
+    )
+
+    class Leader(TurnModel):
+        """Takes the ids of tasks from what it is told."""
+
+    first = tasks_id("root", "t0/c0")
+    leader = Leader(
+        [Call("create_task", {"title": "One", "assignee": "inner"}), Call("create_task", {"title": "Two"})],
+        Call("execute_task", {"task_id": first, "member_id": "inner"}),
+        "So far",
+        "The end",
+    )
+    stage = Stage(Team(id="team", mode="tasks", max_iterations=2, model=leader, members=[inner]))
+    output = await stage.drive()
+    found = stage.run.state[tasks.KEY]
+    assert [task["title"] for task in found["tasks"]] == ["One", "Two"]
+    assert found["goal_complete"] is False
+    assert str(output.content).startswith("The end\n\nNot finished")
+
+
+def tasks_id(run_id: str, path: str) -> str:
+    return digest(run_id, path)[:8]
