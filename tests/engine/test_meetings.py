@@ -2,13 +2,14 @@
 
 import asyncio
 
-from musterd import Agent, Team, tool
+from musterd import Agent, Budget, CompressionManager, Team, tool
 from musterd.core import clock
 from musterd.core.events import EventKind
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
 from musterd.store import signals
 from tests.engine.conftest import Engines
+from tests.engine.test_budgets import A_CALL, code_of
 from tests.engine.test_steering import member_of
 from tests.support.engine import NOBODY
 from tests.support.held_model import HeldModel
@@ -70,3 +71,33 @@ async def test_a_call_that_was_agreed_to_is_not_left_open_where_its_member_is_st
         steps = await works.records.select("SELECT path, state FROM journal WHERE kind = 'tool'")
     assert view.row.state is RunState.COMPLETED
     assert steps == [{"path": "t0/c0/t0/c0", "state": "unknown"}]
+
+
+async def test_a_summary_that_the_budget_has_no_room_for_leaves_the_answer(engines: Engines, model: HeldModel) -> None:
+    agent = Agent(id="solo", model=model, enable_session_summaries=True, budget=Budget(tokens=A_CALL + 5))
+    async with engines(agents=[agent]) as works:
+        view = await works.run("[[SAY yes]]", "r1")
+    assert (code_of(view), view.output and view.output.content) == ("completed", "yes")
+
+
+async def test_a_result_that_the_budget_has_no_room_to_shorten_is_read_in_full(
+    engines: Engines, model: HeldModel
+) -> None:
+    @tool(retry_safe=True)
+    async def read() -> str:
+        """Read."""
+        return "x" * 1600
+
+    short = CompressionManager(compress_tool_results_limit=1, compress_tool_call_instructions="y" * 4000)
+    agent = Agent(
+        id="solo",
+        model=model,
+        tools=[read],
+        compress_tool_results=True,
+        compression_manager=short,
+        budget=Budget(tokens=800),
+    )
+    async with engines(agents=[agent]) as works:
+        view = await works.run("[[TOOL read]]", "r1")
+    assert code_of(view) == "completed"
+    assert "x" * 1600 in str(view.output and view.output.content)
