@@ -356,3 +356,11 @@ async def test_a_member_with_a_task_list_of_its_own_leaves_its_leaders_alone() -
     assert [(task["title"], task["status"]) for task in found["tasks"]] == [("One", "completed"), ("Two", "pending")]
     assert found["goal_complete"] is False
     assert "Not finished" in str(output.content), "the member's goal is not the team's"
+
+
+async def test_several_answers_below_a_routed_team_are_told_in_the_first_teams_voice() -> None:
+    members = [Agent(id="a", model=TurnModel("A1")), Agent(id="b", model=TurnModel("B1"))]
+    inner = Team(id="inner", mode="route", model=TurnModel([delegate("a"), delegate("b")]), members=members)
+    stage = Stage(Team(id="team", mode="route", model=TurnModel(delegate("inner")), members=[inner]))
+    assert (await stage.drive()).content == "A1\n\nB1"
+    assert team_text(stage) == "A1\n\nB1"
