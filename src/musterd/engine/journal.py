@@ -21,6 +21,7 @@ from musterd.team.pausing import Waits
 from musterd.team.steps import Intent, MemberEnd, MemberStart, ToolStep
 from musterd.team.stored_media import binaries
 
+_CALLS = (StepKind.TOOL, StepKind.DELEGATE)
 CUT_OFF = "The call was cut off, and whether it took effect is not known. It was not made again."
 
 NOT_MADE = "A person refused the call. It was not made."
@@ -46,8 +47,8 @@ class Journal:
         self._heard = recovered.heard
         self._post = post
         self._taking: dict[str, list[str]] = {}
-        self._open: dict[str, StepRow] = {}
         steps = recovered.steps.values()
+        self._open = {step.path: step for step in steps if step.kind in _CALLS and step.result is None}
         self._costs = {step.path: step.cost for step in steps if step.kind is StepKind.MODEL and step.usage is not None}
         self.cut_off: list[JsonObject] = []
 
@@ -240,8 +241,9 @@ class Journal:
             return _outcome(started_at, decision["result"] or "", is_error=False)
         if verdict is Verdict.REFUSED:
             return _outcome(started_at, decision["note"] or said, is_error=True)
-        now = clock.now()
-        self._outbox.record(self._step(intent.path, intent.kind, StepState.STARTED, intent.fingerprint, now))
+        step = self._step(intent.path, intent.kind, StepState.STARTED, intent.fingerprint, clock.now())
+        self._open[intent.path] = step
+        self._outbox.record(step)
         await self._outbox.commit()
         return None
 
@@ -268,7 +270,7 @@ class Journal:
         """Say of the calls of a member that was stopped that nobody will see what came of them."""
         for below in [open_path for open_path in self._open if open_path.startswith(f"{path}/")]:
             step = self._open.pop(below)
-            was_made = step.kind is StepKind.TOOL and step.state is StepState.STARTED
+            was_made = step.kind is StepKind.TOOL and step.state is not StepState.WAITING
             state = StepState.UNKNOWN if was_made else StepState.FAILED
             self._outbox.record(replace(step, state=state))
 

@@ -60,6 +60,8 @@ async def load(
     emit = _emit_for(component, run, outbox)
     is_first = run.attempt == 1 and not is_again and run.forked_from is None
     recovered = Recovered() if is_first else await _recover(resources, run, outbox, emit)
+    if recovered.has_closed:
+        await post.look()
     earlier = recovered.prepared
     wanted = history_wanted(component, earlier)
     found = await until_available(

@@ -32,6 +32,11 @@ class Post:
             self._seen = count
             self._reading = asyncio.create_task(self._read(self._reading))
 
+    async def look(self) -> None:
+        """Read now what there is, whether or not anybody told of it."""
+        self._reading = asyncio.create_task(self._read(self._reading))
+        await asyncio.shield(self._reading)
+
     async def take(self, run_id: str) -> list[Message]:
         """What has come for one run; each message is given once."""
         if self._reading is not None:

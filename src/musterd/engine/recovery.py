@@ -68,6 +68,11 @@ class Recovered:
         return list(found)
 
     @property
+    def has_closed(self) -> bool:
+        """Whether a question was closed: the member that waited for its answer is to stop, and must not ask again."""
+        return any(row.state == "closed" for row in self.asked.values())
+
+    @property
     def prepared(self) -> JsonObject | None:
         """What the root took from the world before its first turn."""
         stored = self.steps.get("p")

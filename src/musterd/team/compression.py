@@ -9,7 +9,7 @@ import asyncio
 import structlog
 from pydantic_ai.messages import ToolReturnPart
 
-from musterd.core.errors import ModelFailed
+from musterd.core.errors import BudgetSpent, ModelFailed
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.specs.compression import CompressionManager
@@ -82,7 +82,7 @@ async def _shortened(
     )
     try:
         response, _ = await ask(world, run, progress, aside)
-    except ModelFailed as error:
+    except (ModelFailed, BudgetSpent) as error:  # where the run itself has no room left, its next turn says so
         log.warning("a tool result could not be shortened", run_id=run.run_id, tool=part.tool_name, exc_info=error)
         return text
     short = said_in(response).strip()

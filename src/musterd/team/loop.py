@@ -144,7 +144,7 @@ class Loop:
             except AnswerInvalid:
                 return None
         if not self._toolbox.has_spoken and not self._is_reworded:
-            self._tell(EventKind.CONTENT, {"text": text})
+            self.world.tell(EventKind.CONTENT, self.run.voice, {"text": text})
         return Answer(text)
 
     def say(self, text: str) -> None:

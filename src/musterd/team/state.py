@@ -33,6 +33,11 @@ def changed_keys(before: JsonObject, after: JsonObject) -> JsonObject | None:
     return {"set": changed, "removed": removed} if changed or removed else None
 
 
+def without_tasks(change: JsonObject | None) -> JsonObject | None:
+    """A change as far as it is none of the task list."""
+    return None if change is None else {name: value for name, value in change.items() if name != "tasks"}
+
+
 def merge(state: JsonObject, change: JsonObject | None) -> None:
     """Apply a change."""
     if change is not None:

@@ -13,7 +13,7 @@ from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.output import OutputObjectDefinition
 
 from musterd.core import clock
-from musterd.core.errors import ModelFailed
+from musterd.core.errors import BudgetSpent, ModelFailed
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
@@ -71,7 +71,7 @@ async def sum_up(world: World, run: Assignment, progress: Progress) -> None:
         answer, _ = await world.steps.model(run.at("summary/m"), step, lambda: _ask(world, run, progress))
         progress.output.usage.add(answer.usage)
         progress.summary = {**_read(answer), "run_id": run.run_id}
-    except (ModelFailed, AnswerInvalid) as error:
+    except (ModelFailed, AnswerInvalid, BudgetSpent) as error:
         log.warning("a session was not summed up", run_id=run.run_id, reason=str(error))
     tell(EventKind.SESSION_SUMMARY_COMPLETED, {"session_summary": progress.summary}, "")
 

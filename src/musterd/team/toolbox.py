@@ -6,6 +6,7 @@ with the event that tells of it; results come back in the order of the calls.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from pydantic_ai.messages import ToolCallPart, UserContent
 
@@ -26,6 +27,7 @@ from musterd.team.finishing import has_output_model
 from musterd.team.functions import call_function
 from musterd.team.media import member_prompt
 from musterd.team.members import Driven, drive_member, member_start
+from musterd.team.offer import is_in_tasks_mode
 from musterd.team.past import member_history, team_history_text
 from musterd.team.pausing import Waits
 from musterd.team.planning import Planned, Planner, member_plan
@@ -231,7 +233,10 @@ class Toolbox:
             speaks_for=self._voice,
             media=run.media,
         )
-        return await drive_member(self._world, member, self._make_loop)
+        step = await drive_member(self._world, member, self._make_loop)
+        if is_in_tasks_mode(run.component):  # its list is this leader's alone: members have their own, or none
+            return replace(step, state_delta=state.without_tasks(step.state_delta))
+        return step
 
 
 def _is_shown(plan: Planned, step: ToolStep) -> bool:

@@ -12,6 +12,7 @@ from musterd import Agent, Team
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.team import tasks
+from musterd.team.world import digest
 from tests.support.loop import Call, Stage, TurnModel, failure
 from tests.unit.team.test_loop import delegate
 
@@ -336,3 +337,30 @@ async def test_what_cannot_be_done_to_a_list_is_said(call: Call, said: str) -> N
     output = await Stage(tasks_team(leader, Agent(id="ann"))).drive()
     assert said in json.dumps(leader.told(), ensure_ascii=False)
     assert output.tools[0].is_error
+
+
+async def test_a_member_with_a_task_list_of_its_own_leaves_its_leaders_alone() -> None:
+    first = digest("root", "t0/c0")[:8]
+    inner = TurnModel(
+        Call("create_task", {"title": "Inner"}), Call("mark_all_complete", {"summary": "All done"}), "From inside"
+    )
+    leader = TurnModel(
+        [Call("create_task", {"title": "One"}), Call("create_task", {"title": "Two"})],
+        Call("execute_task", {"task_id": first, "member_id": "inner"}),
+        "Well",
+    )
+    below = Team(id="inner", mode="tasks", model=inner, members=[Agent(id="a")])
+    stage = Stage(Team(id="team", mode="tasks", max_iterations=1, model=leader, members=[below]))
+    output = await stage.drive()
+    found = tasks.list_in(stage.run.state)
+    assert [(task["title"], task["status"]) for task in found["tasks"]] == [("One", "completed"), ("Two", "pending")]
+    assert found["goal_complete"] is False
+    assert "Not finished" in str(output.content), "the member's goal is not the team's"
+
+
+async def test_several_answers_below_a_routed_team_are_told_in_the_first_teams_voice() -> None:
+    members = [Agent(id="a", model=TurnModel("A1")), Agent(id="b", model=TurnModel("B1"))]
+    inner = Team(id="inner", mode="route", model=TurnModel([delegate("a"), delegate("b")]), members=members)
+    stage = Stage(Team(id="team", mode="route", model=TurnModel(delegate("inner")), members=[inner]))
+    assert (await stage.drive()).content == "A1\n\nB1"
+    assert team_text(stage) == "A1\n\nB1"

@@ -1,0 +1,103 @@
+"""Where features meet, under crash, pause and cancel."""
+
+import asyncio
+
+from musterd import Agent, Budget, CompressionManager, Team, tool
+from musterd.core import clock
+from musterd.core.events import EventKind
+from musterd.core.requirements import Decision, Verdict
+from musterd.core.states import RunState
+from musterd.store import signals
+from tests.engine.conftest import Engines
+from tests.engine.test_budgets import A_CALL, code_of
+from tests.engine.test_steering import member_of
+from tests.support.engine import NOBODY
+from tests.support.held_model import HeldModel
+
+
+async def test_who_is_stopped_from_elsewhere_while_it_waits_is_stopped_before_the_run_goes_on(
+    engines: Engines, model: HeldModel
+) -> None:
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    @tool(requires_confirmation=True)
+    async def pay() -> str:
+        """Pay."""
+        raise AssertionError("nobody has agreed")
+
+    @tool
+    async def wait() -> str:
+        """Wait."""
+        began.set()
+        await go_on.wait()
+        return "waited"
+
+    members = [Agent(id="one", tools=[pay]), Agent(id="two", tools=[wait])]
+    async with engines(teams=[Team(id="team", model=model, members=members)]) as works:
+        await works.start("[[DELEGATE one: <TOOL pay> || DELEGATE two: <TOOL wait>]]", "r1")
+        await began.wait()
+        await works.told("r1", lambda event: event.kind is EventKind.RUN_PAUSED)
+        one = next(view.row for view in await works.runs.members("r1") if view.row.component_id == "one")
+        # As another process does: nobody here is told.
+        await works.database.write(lambda tx: signals.cancel_member(tx, "r1", one.run_id, "client", clock.now()))
+        go_on.set()
+        view = await works.end_of("r1")
+        steps = await works.records.select("SELECT path, state FROM journal WHERE state IN ('waiting', 'started')")
+    said = 'Done: {"error":"one was cancelled by a person."} | Done: waited'
+    assert (view.row.state, view.output and view.output.content) == (RunState.COMPLETED, said)
+    assert steps == []
+
+
+async def test_a_call_that_was_agreed_to_is_not_left_open_where_its_member_is_stopped(
+    engines: Engines, model: HeldModel
+) -> None:
+    began = asyncio.Event()
+
+    @tool(requires_confirmation=True)
+    async def pay() -> str:
+        """Pay."""
+        began.set()
+        await asyncio.Event().wait()
+        return "never"
+
+    async with engines(teams=[Team(id="team", model=model, members=[Agent(id="one", tools=[pay])])]) as works:
+        paused = await works.run("[[DELEGATE one: <TOOL pay>]]", "r1")
+        assert paused.output is not None
+        agreed = Decision(key=paused.output.requirements[0]["id"], verdict=Verdict.RUN)
+        await works.runs.decide(works.component(), "r1", "s1", [agreed], NOBODY)
+        await began.wait()
+        await works.cancel((await member_of(works, "r1")).row.run_id)
+        view = await works.end_of("r1")
+        steps = await works.records.select("SELECT path, state FROM journal WHERE kind = 'tool'")
+    assert view.row.state is RunState.COMPLETED
+    assert steps == [{"path": "t0/c0/t0/c0", "state": "unknown"}]
+
+
+async def test_a_summary_that_the_budget_has_no_room_for_leaves_the_answer(engines: Engines, model: HeldModel) -> None:
+    agent = Agent(id="solo", model=model, enable_session_summaries=True, budget=Budget(tokens=A_CALL + 5))
+    async with engines(agents=[agent]) as works:
+        view = await works.run("[[SAY yes]]", "r1")
+    assert (code_of(view), view.output and view.output.content) == ("completed", "yes")
+
+
+async def test_a_result_that_the_budget_has_no_room_to_shorten_is_read_in_full(
+    engines: Engines, model: HeldModel
+) -> None:
+    @tool(retry_safe=True)
+    async def read() -> str:
+        """Read."""
+        return "x" * 1600
+
+    short = CompressionManager(compress_tool_results_limit=1, compress_tool_call_instructions="y" * 4000)
+    agent = Agent(
+        id="solo",
+        model=model,
+        tools=[read],
+        compress_tool_results=True,
+        compression_manager=short,
+        budget=Budget(tokens=800),
+    )
+    async with engines(agents=[agent]) as works:
+        view = await works.run("[[TOOL read]]", "r1")
+    assert code_of(view) == "completed"
+    assert "x" * 1600 in str(view.output and view.output.content)
