@@ -1,16 +1,21 @@
 """Route, broadcast and tasks across a crash: what is stored stays, what readers were told is told once."""
 
 import asyncio
+import re
 from collections import Counter
 from typing import Any
 
+from pydantic_ai.messages import ModelMessage, ToolReturnPart
+
 from musterd import Agent, Team, ToolContext, tool
 from musterd.core.events import EventKind
+from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
 from tests.engine.conftest import Engines
 from tests.engine.test_replay import tool_results
-from tests.support.engine import Works
+from tests.support.engine import NOBODY, Works
 from tests.support.held_model import HeldModel
+from tests.support.loop import Call, Turn, TurnModel
 
 
 class Place:
@@ -108,6 +113,48 @@ async def test_a_task_list_survives_and_what_was_done_is_not_done_again(engines:
     assert {task["status"] for task in listed} == {"completed"}
     assert listed[2]["dependencies"] == [listed[0]["id"], listed[1]["id"]]
     assert len(model.calls) > asked
+
+
+async def test_a_task_whose_member_waits_for_a_person_is_done_after_a_restart(engines: Engines) -> None:
+    paid = 0
+
+    @tool(requires_confirmation=True)
+    async def pay() -> str:
+        """Pay."""
+        nonlocal paid
+        paid += 1
+        return "paid"
+
+    def plan(messages: list[ModelMessage]) -> Turn:
+        told = [part for message in messages for part in message.parts if isinstance(part, ToolReturnPart)]
+        if not told:
+            return [Call("create_task", {"title": name, "assignee": name}) for name in ("one", "two")]
+        if len(told) == 2:
+            ids = [re.search(r"[0-9a-f]{8}", str(part.content)) for part in told]
+            return Call("execute_tasks_parallel", {"task_ids": [found and found[0] for found in ids]})
+        return "All done"
+
+    one = Agent(id="one", model=TurnModel(Call("pay"), "It is paid"), tools=[pay])
+    two = Agent(id="two", model=TurnModel("Looked"))
+    team = Team(id="team", mode="tasks", model=TurnModel(ask=plan), members=[one, two])
+    async with engines(teams=[team]) as first:
+        paused = await first.run("Pay and look", "r1")
+        assert (paused.row.state, paused.output and len(paused.output.requirements)) == (RunState.PAUSED, 1)
+        await first.kill()
+    assert paused.output is not None
+    async with engines(teams=[team]) as second:
+        agreed = Decision(key=paused.output.requirements[0]["id"], verdict=Verdict.RUN)
+        await second.runs.decide(second.component(), "r1", "s1", [agreed], NOBODY)
+        view = await second.end_of("r1")
+        await told_once(second, "r1")
+    assert view.output is not None
+    assert (view.row.state, view.output.content, paid) == (RunState.COMPLETED, "All done", 1)
+    assert view.output.session_state is not None
+    listed = view.output.session_state["_team_tasks"]["tasks"]
+    assert [(task["title"], task["status"], task["result"]) for task in listed] == [
+        ("one", "completed", "It is paid"),
+        ("two", "completed", "Looked"),
+    ]
 
 
 async def _members(works: Works, count: int) -> list[Any]:
