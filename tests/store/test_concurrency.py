@@ -125,8 +125,20 @@ async def test_processes_that_start_at_once_agree_on_one_instance(records: Recor
 
 
 async def test_the_same_media_at_once_is_stored_once(records: Records) -> None:
-    await asyncio.gather(*(records.database.write(lambda tx: blobs.put(tx, b"same", 1.0)) for _ in range(6)))
+    await asyncio.gather(*(records.database.write(lambda tx: blobs.put(tx, "s1", [b"same"], 1.0)) for _ in range(6)))
     assert len(await records.select("SELECT hash FROM blobs")) == 1
+
+
+async def test_media_that_a_session_takes_up_while_the_last_other_goes_stay(records: Records) -> None:
+    for turn in range(20):
+        await records.database.write(lambda tx: blobs.put(tx, "old", [b"same"], 1.0))
+        await asyncio.gather(
+            records.database.write(lambda tx: blobs.remove(tx, "old")),
+            records.database.write(lambda tx: blobs.put(tx, "new", [b"same", b"more"], 1.0)),
+        )
+        assert len(await records.select("SELECT hash FROM blobs")) == 2, turn
+        await records.database.write(lambda tx: blobs.remove(tx, "new"))
+        assert await records.select("SELECT hash FROM blobs") == []
 
 
 class Crowd:

@@ -106,7 +106,8 @@ async def test_rows_go_when_the_last_run_has_ended(records: Records) -> None:
     )
     kept = await records.started("other", "s2", has_chosen_id=True)
     await records.append(kept, started=[member_of(kept, "m2")], steps=[step(kept, "t0/m")])
-    await records.database.write(lambda tx: blobs.put(tx, b"content", 1.0))
+    await records.database.write(lambda tx: blobs.put(tx, "s1", [b"its own", b"of both"], 1.0))
+    await records.database.write(lambda tx: blobs.put(tx, "s2", [b"of both"], 1.0))
     before = await records.everything()
     assert not await remove(records), "it was not deleted"
     await bury(records)
@@ -119,6 +120,7 @@ async def test_rows_go_when_the_last_run_has_ended(records: Records) -> None:
     for table, rows in left.items():
         assert all("s1" not in row.values() and "r1" not in row.values() and "m1" not in row.values() for row in rows)
         assert all(row in before[table] for row in rows), "another session's rows are as they were"
+    assert [row["content"] for row in left["blobs"]] == [b"of both"]
     assert not await remove(records)
     assert await records.database.scan(sessions.buried) == []
 

@@ -16,7 +16,18 @@ from musterd.store.database import Database, Params, Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, run_row
 
 SALT = "6b0c3a52-0d0e-4b4e-9f0e-5f1f6f6f0a11"
-TABLES = ("sessions", "runs", "run_io", "run_events", "journal", "requests", "approvals", "blobs", "workers")
+TABLES = (
+    "sessions",
+    "runs",
+    "run_io",
+    "run_events",
+    "journal",
+    "requests",
+    "approvals",
+    "blobs",
+    "blob_uses",
+    "workers",
+)
 COMPONENTS = ("agent:solo",)
 NOBODY = Caller()
 

@@ -119,9 +119,10 @@ class RunService:
         )
 
         async def work(tx: Tx) -> Accepted:
-            for name in sorted(contents):  # in one order, so that no two wait for each other's
-                await blobs.put(tx, contents[name], candidate.run.created_at)
-            return await acceptance.accept(tx, candidate)
+            accepted = await acceptance.accept(tx, candidate)
+            if contents and not accepted.is_replay:
+                await blobs.put(tx, run.session_id, contents.values(), run.created_at)
+            return accepted
 
         return await self.accept(candidate, work, needs_company=wanted.needs_company)
 

@@ -57,6 +57,7 @@ CANCEL_STORED = Statement(
     """SELECT 1 AS found FROM runs WHERE run_id = :root AND attempt = :attempt AND state = 'running'
        AND cancel_requested_at IS NOT NULL""",
 )
+SESSION_OF = Statement("attempt_session", "SELECT session_id FROM runs WHERE run_id = :root")
 ADD_EVENTS = Statement(
     "events_add",
     "INSERT INTO run_events (root_id, first_index, count, payload) VALUES (:root, :first_index, :count, :payload)",
@@ -281,8 +282,8 @@ async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
     for member in batch.started:
         await tx.run(ADD_RUN, run_params(member.run))
         await tx.run(ADD_IO, {"run_id": member.run.run_id, "input": member.input_text})
-    for content in sorted(batch.contents, key=blobs.blob_hash):  # in one order, so that no two wait for each other's
-        await blobs.put(tx, content, clock.now())
+    if batch.contents:
+        await _put_blobs(tx, lease, batch)
     for step in batch.steps:
         await tx.run(PUT_STEP, _step_params(step))
     await _write_words(tx, lease, batch)
@@ -292,6 +293,13 @@ async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
         if batch.on_indexed is not None:
             batch.on_indexed(batch, first_index)
         await add_events(tx, lease.root_id, first_index, batch.events)
+
+
+async def _put_blobs(tx: Tx, lease: Lease, batch: Batch) -> None:
+    row = await tx.one(SESSION_OF, {"root": lease.root_id})
+    if row is None:
+        raise LeaseLost
+    await blobs.put(tx, row["session_id"], batch.contents, clock.now())
 
 
 async def _write_words(tx: Tx, lease: Lease, batch: Batch) -> None:

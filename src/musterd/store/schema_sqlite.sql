@@ -172,6 +172,13 @@ CREATE TABLE run_messages (
 )
  WITHOUT ROWID;
 
+CREATE TABLE blob_uses (
+	session_id TEXT NOT NULL,
+	hash TEXT NOT NULL,
+	PRIMARY KEY (session_id, hash)
+)
+ WITHOUT ROWID;
+
 CREATE INDEX sessions_updated ON sessions (updated_at, session_id);
 
 CREATE INDEX sessions_component ON sessions (component_kind, component_id, updated_at);
@@ -210,4 +217,6 @@ CREATE INDEX approvals_created ON approvals (created_at, id);
 
 CREATE INDEX run_messages_root ON run_messages (root_id, created_at);
 
-INSERT INTO alembic_version VALUES ('0003');
+CREATE INDEX blob_uses_hash ON blob_uses (hash);
+
+INSERT INTO alembic_version VALUES ('0004');

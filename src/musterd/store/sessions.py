@@ -7,6 +7,7 @@ from typing import Any
 from musterd.core import jsontext
 from musterd.core.errors import Conflict, NotFound
 from musterd.core.records import Caller, RunView, SessionRow
+from musterd.store import blobs
 from musterd.store.database import Params, Statement, Tx
 from musterd.store.rows import qualified, run_view, session_row
 
@@ -147,6 +148,7 @@ async def remove_if_over(tx: Tx, session_id: str) -> bool:
         return False
     if await live_runs(tx, session_id):
         return False
+    await blobs.remove(tx, session_id)
     for statement in _REMOVE:
         await tx.run(statement, {"session_id": session_id})
     return True
