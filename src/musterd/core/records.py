@@ -142,6 +142,7 @@ class Output:
     error: JsonObject | None = None
     requirements: list[JsonObject] = field(default_factory=list)
     cut_off: list[JsonObject] = field(default_factory=list)
+    cost: float | None = None
     budget: JsonObject | None = None
     asides: list[JsonObject] = field(default_factory=list)
     reasoning_steps: list[JsonObject] = field(default_factory=list)
@@ -157,8 +158,6 @@ class Output:
                 aside["usage"] = whole.as_json()
                 return
         self.asides.append({"role": role, "model": model, "provider": provider, "usage": usage.as_json()})
-
-    cost: float | None = None
 
     def as_json(self) -> JsonObject:
         """The output as a JSON object; what is empty is left out."""

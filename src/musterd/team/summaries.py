@@ -69,7 +69,8 @@ async def sum_up(world: World, run: Assignment, progress: Progress) -> None:
     step = fingerprint(StepKind.MODEL, run.component.id, "summary", None)
     try:
         answer, _ = await world.steps.model(run.at("summary/m"), step, lambda: _ask(world, run, progress))
-        progress.output.usage.add(answer.usage)
+        info = world.models.describe(summarizer(run.component))
+        progress.output.count_aside("session_summary_model", info.model, info.provider, answer.usage)
         progress.summary = {**_read(answer), "run_id": run.run_id}
     except (ModelFailed, AnswerInvalid, BudgetSpent) as error:
         log.warning("a session was not summed up", run_id=run.run_id, reason=str(error))

@@ -163,7 +163,8 @@ async def test_another_model_and_prompt_sum_up() -> None:
     model, other = TurnModel("the answer"), TurnModel("In short: a talk.")
     manager = SessionSummaryManager(model=other, session_summary_prompt="Be brief.", summary_request_message="Now.")
     found = stage(Agent(id="solo", model=model, session_summary_manager=manager))
-    await found.drive()
+    output = await found.drive()
+    assert [aside["role"] for aside in output.asides] == ["session_summary_model"]
     assert found.loop.progress.summary is not None
     assert found.loop.progress.summary["summary"] == "In short: a talk."
     assert system_of(other.seen[0]).startswith("Be brief.\n\n<conversation>")
