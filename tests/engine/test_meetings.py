@@ -101,3 +101,12 @@ async def test_a_result_that_the_budget_has_no_room_to_shorten_is_read_in_full(
         view = await works.run("[[TOOL read]]", "r1")
     assert code_of(view) == "completed"
     assert "x" * 1600 in str(view.output and view.output.content)
+
+
+async def test_a_member_that_a_function_gives_is_held_to_its_budget(engines: Engines, model: HeldModel) -> None:
+    def experts() -> list[Agent]:
+        return [Agent(id="one", budget=Budget(tokens=1))]
+
+    async with engines(teams=[Team(id="team", model=model, members=experts)]) as works:
+        view = await works.run("[[DELEGATE one: hello everybody]]", "r1")
+    assert "budget" in str(view.output and view.output.content)
