@@ -10,7 +10,7 @@ from musterd.core.states import RunState
 from musterd.store import signals
 from tests.engine.conftest import Engines
 from tests.engine.test_budgets import A_CALL, code_of
-from tests.engine.test_steering import member_of
+from tests.engine.test_steering import member_of, send, sent_to
 from tests.support.engine import NOBODY
 from tests.support.held_model import HeldModel
 
@@ -110,3 +110,18 @@ async def test_a_member_that_a_function_gives_is_held_to_its_budget(engines: Eng
     async with engines(teams=[Team(id="team", model=model, members=experts)]) as works:
         view = await works.run("[[DELEGATE one: hello everybody]]", "r1")
     assert "budget" in str(view.output and view.output.content)
+
+
+async def test_the_run_that_a_late_message_begins_is_held_to_the_same_budget(
+    engines: Engines, model: HeldModel
+) -> None:
+    async with engines() as works:
+        hold = model.hold("slow")
+        await works.start("slow", "r1", options={"budget": {"tokens": 40}})
+        await hold.reached.wait()
+        await send(works, "r1", "x" * 400)
+        hold.release()
+        await works.end_of("r1")
+        (found,) = await sent_to(works, "r1")
+        view = await works.end_of(found.next_run_id or "")
+    assert code_of(view) == "budget_tokens"
