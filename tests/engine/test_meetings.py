@@ -125,3 +125,20 @@ async def test_the_run_that_a_late_message_begins_is_held_to_the_same_budget(
         (found,) = await sent_to(works, "r1")
         view = await works.end_of(found.next_run_id or "")
     assert code_of(view) == "budget_tokens"
+
+
+async def test_a_text_that_is_told_whole_is_told_once(engines: Engines, model: HeldModel) -> None:
+    members = [Agent(id="one"), Agent(id="two")]
+    team = Team(id="team", mode="route", model=model, members=members, enable_session_summaries=True)
+    hold = model.hold("Provide the summary")
+    async with engines(teams=[team]) as first:
+        await first.start("[[DELEGATE one: hello || DELEGATE two: hello]]", "r1")
+        await hold.reached.wait()
+        await first.told("r1", lambda event: event.kind is EventKind.CONTENT and event.run_id == "r1")
+        await first.kill()
+        hold.release()
+    async with engines(teams=[team]) as second:
+        assert (await second.end_of("r1")).row.state is RunState.COMPLETED
+        events = await second.stored("r1")
+    told = [event.data["text"] for _, event in events if event.kind is EventKind.CONTENT and event.run_id == "r1"]
+    assert told == ["Echo: hello\n\nEcho: hello"]

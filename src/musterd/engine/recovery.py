@@ -8,7 +8,7 @@ from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse
 
 from musterd.core import jsontext
 from musterd.core.errors import ReplayDiverged
-from musterd.core.events import DELTAS, END_EVENTS, Event, EventKind
+from musterd.core.events import END_EVENTS, Event, EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.media import Medium, references
 from musterd.core.records import CODEC, RunRow, StepKind, StepRow, Usage
@@ -153,7 +153,7 @@ def _told_so_far(found: Iterable[tuple[int, Event]]) -> tuple[set[EventKey], dic
     told: set[EventKey] = set()
     streams: dict[str, _Stream] = {}
     for index, event in found:
-        if event.kind in DELTAS:
+        if event.is_piece:
             _heard(streams.get(event.run_id), event)
             continue
         if event.kind is EventKind.MODEL_REQUEST_STARTED:

@@ -144,7 +144,7 @@ class Loop:
             except AnswerInvalid:
                 return None
         if not self._toolbox.has_spoken and not self._is_reworded:
-            self.world.tell(EventKind.CONTENT, self.run.voice, {"text": text})
+            self.world.tell(EventKind.CONTENT, self.run.voice, {"text": text}, self.run.at(f"t{self._turn}/whole"))
         return Answer(text)
 
     def say(self, text: str) -> None:
