@@ -372,3 +372,17 @@ async def test_a_routed_member_whose_events_nobody_sees_is_heard_when_it_has_ans
     stage = Stage(Team(id="team", mode="route", model=leader, members=members, stream_member_events=False))
     assert (await stage.drive()).content == "The answer"
     assert team_text(stage) == "The answer", "what is void is told by an event of the member, and none is told"
+
+
+async def test_what_is_not_finished_is_said_by_whoever_words_the_answer() -> None:
+    leader = TurnModel(Call("create_task", {"title": "One"}), "Soon")
+    team = Team(
+        id="team",
+        mode="tasks",
+        max_iterations=1,
+        model=leader,
+        output_model=TurnModel("Worded"),
+        members=[Agent(id="a")],
+    )
+    output = await Stage(team).drive()
+    assert str(output.content).startswith("Worded\n\nNot finished: the limit of 1 iterations was reached.")
