@@ -1,15 +1,18 @@
 """Where features meet, under crash, pause and cancel."""
 
 import asyncio
+from typing import Any
 
 from musterd import Agent, Budget, CompressionManager, Team, tool
 from musterd.core import clock
 from musterd.core.events import EventKind
+from musterd.core.records import RunView
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
 from musterd.store import signals
 from tests.engine.conftest import Engines
 from tests.engine.test_budgets import A_CALL, code_of
+from tests.engine.test_forks import Down, fork
 from tests.engine.test_steering import member_of, send, sent_to
 from tests.support.engine import NOBODY
 from tests.support.held_model import HeldModel
@@ -142,3 +145,44 @@ async def test_a_text_that_is_told_whole_is_told_once(engines: Engines, model: H
         events = await second.stored("r1")
     told = [event.data["text"] for _, event in events if event.kind is EventKind.CONTENT and event.run_id == "r1"]
     assert told == ["Echo: hello\n\nEcho: hello"]
+
+
+async def test_a_fork_knows_what_a_person_gave_for_a_call_of_the_failed_run(engines: Engines) -> None:
+    model, hangs = Down(), asyncio.Event()
+    booked: list[int] = []
+
+    @tool(user_input_fields=["nights"])
+    async def book(city: str, nights: int) -> str:
+        """Book."""
+        booked.append(nights)
+        if len(booked) == 1:
+            await hangs.wait()
+        return f"{nights} nights in {city}"
+
+    async def decide(run_id: str, **said: Any) -> RunView:
+        view = await works.end_of(run_id)
+        assert view.output is not None
+        decision = Decision(key=view.output.requirements[0]["id"], verdict=Verdict.RUN, **said)
+        await works.runs.decide(works.component(), run_id, "s1", [decision], NOBODY)
+        while (view := await works.end_of(run_id)).row.state is RunState.PAUSED:
+            pass
+        return view
+
+    def team(seconds: float) -> Team:
+        return Team(id="team", model=model, members=[Agent(id="one", tools=[book])], budget=Budget(seconds=seconds))
+
+    async with engines(teams=[team(0.5)]) as works:
+        await works.run('[[DELEGATE one: <TOOL book {"city": "Bern"}>]]', "r1")
+        assert (await decide("r1", values={"nights": 2})).row.error_code == "budget_seconds"
+    async with engines(teams=[team(60)]) as works:
+        model.down_from = len(model.calls)
+        await fork(works)
+        assert (await decide("r2")).row.state is RunState.ERROR, "made once more, and the model behind it is down"
+        model.down_from = None
+        await fork(works, "r2", "r3")
+        view = await works.end_of("r3")
+        (member,) = await works.runs.members("r3")
+    assert booked == [2, 2]
+    assert (view.output and view.output.content) == "Done: Done: 2 nights in Bern"
+    assert member.output is not None
+    assert [call.args for call in member.output.tools] == [{"city": "Bern", "nights": 2}]
