@@ -9,6 +9,7 @@ from musterd.core.events import EventKind
 from musterd.core.records import RunView
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
+from musterd.guards import PIIDetectionGuardrail
 from musterd.store import signals
 from tests.engine.conftest import Engines
 from tests.engine.test_budgets import A_CALL, code_of
@@ -186,3 +187,21 @@ async def test_a_fork_knows_what_a_person_gave_for_a_call_of_the_failed_run(engi
     assert (view.output and view.output.content) == "Done: Done: 2 nights in Bern"
     assert member.output is not None
     assert [call.args for call in member.output.tools] == [{"city": "Bern", "nights": 2}]
+
+
+async def test_members_are_told_of_earlier_runs_what_the_teams_hooks_let_through(
+    engines: Engines, model: HeldModel
+) -> None:
+    team = Team(
+        id="team",
+        model=model,
+        members=[Agent(id="one")],
+        add_team_history_to_members=True,
+        pre_hooks=[PIIDetectionGuardrail(mask_pii=True)],
+    )
+    async with engines(teams=[team]) as works:
+        await works.run("Write to ada@example.com", "r1")
+        await works.run("[[DELEGATE one: hello]]", "r2")
+    shown = str(model.asked(-2))
+    assert "Write to" in shown
+    assert "ada@example.com" not in shown
