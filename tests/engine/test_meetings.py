@@ -1,16 +1,20 @@
 """Where features meet, under crash, pause and cancel."""
 
 import asyncio
+from typing import Any
 
 from musterd import Agent, Budget, CompressionManager, Team, tool
 from musterd.core import clock
 from musterd.core.events import EventKind
+from musterd.core.records import RunView
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
+from musterd.guards import PIIDetectionGuardrail
 from musterd.store import signals
 from tests.engine.conftest import Engines
 from tests.engine.test_budgets import A_CALL, code_of
-from tests.engine.test_steering import member_of
+from tests.engine.test_forks import Down, fork
+from tests.engine.test_steering import member_of, send, sent_to
 from tests.support.engine import NOBODY
 from tests.support.held_model import HeldModel
 
@@ -101,3 +105,103 @@ async def test_a_result_that_the_budget_has_no_room_to_shorten_is_read_in_full(
         view = await works.run("[[TOOL read]]", "r1")
     assert code_of(view) == "completed"
     assert "x" * 1600 in str(view.output and view.output.content)
+
+
+async def test_a_member_that_a_function_gives_is_held_to_its_budget(engines: Engines, model: HeldModel) -> None:
+    def experts() -> list[Agent]:
+        return [Agent(id="one", budget=Budget(tokens=1))]
+
+    async with engines(teams=[Team(id="team", model=model, members=experts)]) as works:
+        view = await works.run("[[DELEGATE one: hello everybody]]", "r1")
+    assert "budget" in str(view.output and view.output.content)
+
+
+async def test_the_run_that_a_late_message_begins_is_held_to_the_same_budget(
+    engines: Engines, model: HeldModel
+) -> None:
+    async with engines() as works:
+        hold = model.hold("slow")
+        await works.start("slow", "r1", options={"budget": {"tokens": 40}})
+        await hold.reached.wait()
+        await send(works, "r1", "x" * 400)
+        hold.release()
+        await works.end_of("r1")
+        (found,) = await sent_to(works, "r1")
+        view = await works.end_of(found.next_run_id or "")
+    assert code_of(view) == "budget_tokens"
+
+
+async def test_a_text_that_is_told_whole_is_told_once(engines: Engines, model: HeldModel) -> None:
+    members = [Agent(id="one"), Agent(id="two")]
+    team = Team(id="team", mode="route", model=model, members=members, enable_session_summaries=True)
+    hold = model.hold("Provide the summary")
+    async with engines(teams=[team]) as first:
+        await first.start("[[DELEGATE one: hello || DELEGATE two: hello]]", "r1")
+        await hold.reached.wait()
+        await first.told("r1", lambda event: event.kind is EventKind.CONTENT and event.run_id == "r1")
+        await first.kill()
+        hold.release()
+    async with engines(teams=[team]) as second:
+        assert (await second.end_of("r1")).row.state is RunState.COMPLETED
+        events = await second.stored("r1")
+    told = [event.data["text"] for _, event in events if event.kind is EventKind.CONTENT and event.run_id == "r1"]
+    assert told == ["Echo: hello\n\nEcho: hello"]
+
+
+async def test_a_fork_knows_what_a_person_gave_for_a_call_of_the_failed_run(engines: Engines) -> None:
+    model, hangs = Down(), asyncio.Event()
+    booked: list[int] = []
+
+    @tool(user_input_fields=["nights"])
+    async def book(city: str, nights: int) -> str:
+        """Book."""
+        booked.append(nights)
+        if len(booked) == 1:
+            await hangs.wait()
+        return f"{nights} nights in {city}"
+
+    async def decide(run_id: str, **said: Any) -> RunView:
+        view = await works.end_of(run_id)
+        assert view.output is not None
+        decision = Decision(key=view.output.requirements[0]["id"], verdict=Verdict.RUN, **said)
+        await works.runs.decide(works.component(), run_id, "s1", [decision], NOBODY)
+        while (view := await works.end_of(run_id)).row.state is RunState.PAUSED:
+            pass
+        return view
+
+    def team(seconds: float) -> Team:
+        return Team(id="team", model=model, members=[Agent(id="one", tools=[book])], budget=Budget(seconds=seconds))
+
+    async with engines(teams=[team(0.5)]) as works:
+        await works.run('[[DELEGATE one: <TOOL book {"city": "Bern"}>]]', "r1")
+        assert (await decide("r1", values={"nights": 2})).row.error_code == "budget_seconds"
+    async with engines(teams=[team(60)]) as works:
+        model.down_from = len(model.calls)
+        await fork(works)
+        assert (await decide("r2")).row.state is RunState.ERROR, "made once more, and the model behind it is down"
+        model.down_from = None
+        await fork(works, "r2", "r3")
+        view = await works.end_of("r3")
+        (member,) = await works.runs.members("r3")
+    assert booked == [2, 2]
+    assert (view.output and view.output.content) == "Done: Done: 2 nights in Bern"
+    assert member.output is not None
+    assert [call.args for call in member.output.tools] == [{"city": "Bern", "nights": 2}]
+
+
+async def test_members_are_told_of_earlier_runs_what_the_teams_hooks_let_through(
+    engines: Engines, model: HeldModel
+) -> None:
+    team = Team(
+        id="team",
+        model=model,
+        members=[Agent(id="one")],
+        add_team_history_to_members=True,
+        pre_hooks=[PIIDetectionGuardrail(mask_pii=True)],
+    )
+    async with engines(teams=[team]) as works:
+        await works.run("Write to ada@example.com", "r1")
+        await works.run("[[DELEGATE one: hello]]", "r2")
+    shown = str(model.asked(-2))
+    assert "Write to" in shown
+    assert "ada@example.com" not in shown

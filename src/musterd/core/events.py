@@ -77,6 +77,11 @@ class Event:
     place: str = ""
 
     @property
+    def is_piece(self) -> bool:
+        """Whether it is a piece of something that comes bit by bit; one with a place came whole, and is told once."""
+        return self.kind in DELTAS and not self.place
+
+    @property
     def voice(self) -> str:
         """The run as whose text the model speaks: a leader's, where it routed the user to a member."""
         voice: str = self.data.get("voice", self.run_id)

@@ -48,7 +48,7 @@ class MeteredJournal(Journal):
         self._budgets.take_calls([intent.path for intent in intents if is_call(intent.kind, intent.path)])
         for member in members:
             self._paths[member.run_id] = member.path
-            self._budgets.open_member(member.component_kind, member.component_id, member.path)
+            self._budgets.open_member(member.path, member.budget)
         await super().intend(intents, members)
 
     def member_ended(self, end: MemberEnd) -> None:

@@ -14,7 +14,7 @@ import structlog
 
 from musterd.core import clock, faults
 from musterd.core.errors import HandedOver, StoreUnavailable
-from musterd.core.events import DELTAS, Event, EventKind
+from musterd.core.events import Event, EventKind
 from musterd.core.records import StepRow
 from musterd.core.requirements import Requirement
 from musterd.core.settings import Settings
@@ -66,7 +66,7 @@ class Outbox:
 
     def emit(self, event: Event) -> None:
         """Add an event that was not told before; text of one run that follows its own text is joined to it."""
-        if event.kind in DELTAS:
+        if event.is_piece:
             self._emit_delta(event)
         elif self._told and event.key in self._told:
             return

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pydantic_ai.messages import ModelMessage
 
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import Input, Output, RunRow
+from musterd.core.records import Output, RunRow
 from musterd.engine.outbox import until_available
 from musterd.specs import Agent, Component, Team
 from musterd.store import past
@@ -16,7 +16,16 @@ from musterd.store.past import ShownRows, ShownWanted
 from musterd.team.conversation import earlier_messages
 from musterd.team.functions import as_text
 from musterd.team.history import trimmed
-from musterd.team.past import EarlierSession, Shown, Unsummarised, Who, runs_wanted, team_runs_shown, who_looks_back
+from musterd.team.past import (
+    EarlierSession,
+    Shown,
+    Unsummarised,
+    Who,
+    asked_in,
+    runs_wanted,
+    team_runs_shown,
+    who_looks_back,
+)
 from musterd.team.session_tools import RUNS_OF_A_SESSION
 
 RUNS_OF_A_SUMMARY = 50
@@ -101,8 +110,7 @@ def shown_of(rows: ShownRows) -> Shown:
             who: [part for text in texts for part in earlier_messages(text)] for who, texts in rows.of_members.items()
         },
         of_team=[
-            (Input.from_json(json.loads(asked)).message, as_text(Output.from_json(json.loads(answered)).content))
-            for asked, answered in rows.of_team
+            (asked_in(text), as_text(Output.from_json(json.loads(answered)).content)) for text, answered in rows.of_team
         ],
         run_ids=rows.run_ids,
     )

@@ -8,7 +8,7 @@ from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse
 
 from musterd.core import jsontext
 from musterd.core.errors import ReplayDiverged
-from musterd.core.events import DELTAS, END_EVENTS, Event, EventKind
+from musterd.core.events import END_EVENTS, Event, EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.media import Medium, references
 from musterd.core.records import CODEC, RunRow, StepKind, StepRow, Usage
@@ -95,7 +95,8 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
         for voice, stream in cut_off.items()
     ]
     members = {run_id: row for run_id, row in tree.items() if row.parent_id is not None}
-    asked = {row.requirement.path: row for row in await approvals.of_root(tx, run.run_id)}
+    asked = await _agreed_before(tx, run, steps) if run.forked_from is not None else {}
+    asked |= {row.requirement.path: row for row in await approvals.of_root(tx, run.run_id)}
     return Recovered(
         steps=steps,
         members=members,
@@ -108,6 +109,17 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
         contents=await blobs.several(tx, {name for step in steps.values() for name in _references(step)}),
         asked=asked,
     )
+
+
+async def _agreed_before(tx: Tx, run: RunRow, steps: Mapping[str, StepRow]) -> dict[str, ApprovalRow]:
+    """What persons said, in the runs that this one goes on from, about calls that it has from there, by path."""
+    found: dict[str, ApprovalRow] = {}
+    origin_id = run.forked_from
+    while origin_id is not None:
+        rows = [row for row in await approvals.of_root(tx, origin_id) if row.state == "consumed"]
+        found = {row.requirement.path: row for row in rows if row.requirement.path in steps} | found
+        origin_id = await runs.origin_of(tx, origin_id)
+    return found
 
 
 async def _messages_seen(tx: Tx, run: RunRow) -> dict[str, list[str]]:
@@ -153,7 +165,7 @@ def _told_so_far(found: Iterable[tuple[int, Event]]) -> tuple[set[EventKey], dic
     told: set[EventKey] = set()
     streams: dict[str, _Stream] = {}
     for index, event in found:
-        if event.kind in DELTAS:
+        if event.is_piece:
             _heard(streams.get(event.run_id), event)
             continue
         if event.kind is EventKind.MODEL_REQUEST_STARTED:

@@ -20,6 +20,8 @@ NEXT_SEQ = Statement(
     "next_run_seq",
     "UPDATE sessions SET next_seq = next_seq + 1 WHERE session_id = :session_id RETURNING next_seq",
 )
+_PASSED_ON = ("budget", "dependencies", "metadata")
+"""Options of the run that ended which hold for the next one too: a message lifts no ceiling."""
 
 
 async def begin_next(tx: Tx, root_id: str, now: float) -> str | None:
@@ -36,7 +38,7 @@ async def begin_next(tx: Tx, root_id: str, now: float) -> str | None:
         return None
     run = _next(ended, int(counted["next_seq"]) - 1, now)
     text = "\n\n".join(message.text for message in left)
-    options: JsonObject = {name: given.options[name] for name in ("dependencies", "metadata") if name in given.options}
+    options: JsonObject = {name: given.options[name] for name in _PASSED_ON if name in given.options}
     await tx.run(ADD_RUN, run_params(run))
     asked_next = Input(message=text, options=options)
     await tx.run(ADD_IO, {"run_id": run.run_id, "input": jsontext.dumps(asked_next.as_json())})

@@ -72,7 +72,7 @@ class ShownRows:
     """What there is of it.
 
     :param of_members: conversations as JSON texts, oldest first.
-    :param of_team: input and output as JSON texts, oldest first.
+    :param of_team: conversation and output as JSON texts, oldest first: what was asked, as its hooks left it.
     :param run_ids: whose they are.
     """
 
@@ -103,7 +103,7 @@ async def shown(tx: Tx, run: RunRow, wanted: ShownWanted) -> ShownRows:
     ids["team"] = [row["run_id"] for row in team]
     return ShownRows(
         of_members=of_members,
-        of_team=[(row["input"], row["output"]) for row in team if row["output"] is not None],
+        of_team=[(row["messages"], row["output"]) for row in team if row["messages"] and row["output"]],
         run_ids=ids,
     )
 

@@ -32,6 +32,7 @@ AHEAD_OF_INTERRUPTER = Statement(
 )
 END_OF_LINE = 2**62
 STATE = Statement("run_state", "SELECT state FROM runs WHERE run_id = :run_id")
+ORIGIN = Statement("run_origin", "SELECT forked_from FROM runs WHERE run_id = :run_id")
 TREE = Statement("run_tree", f"SELECT {RUN_COLUMNS} FROM runs WHERE root_id = :root_id")
 OF_COMPONENT = Statement(
     "runs_of_component",
@@ -74,6 +75,12 @@ async def state_of(tx: Tx, run_id: str) -> RunState | None:
     """Where a run stands; None: there is none."""
     row = await tx.one(STATE, {"run_id": run_id})
     return None if row is None else RunState(row["state"])
+
+
+async def origin_of(tx: Tx, run_id: str) -> str | None:
+    """The failed run that a run goes on from, if it does."""
+    row = await tx.one(ORIGIN, {"run_id": run_id})
+    return None if row is None else row["forked_from"]
 
 
 async def queue_position(tx: Tx, run: RunRow) -> int | None:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import structlog
+from pydantic_ai.messages import BinaryContent
 from pydantic_core import to_jsonable_python
 
 from musterd.core import clock, jsontext
@@ -20,6 +21,7 @@ from musterd.specs import Team, Tool, ToolContext
 from musterd.specs.signature import unwrapped
 from musterd.specs.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
 from musterd.specs.tool_extras import FunctionCall
+from musterd.specs.tool_result import ToolResult
 from musterd.team import state
 from musterd.team.assignment import Assignment
 
@@ -57,7 +59,8 @@ async def call_around(
         if (found := kept.get(key)) is not None:
             return found
         result = await _tries(run, tool, given, context, call)
-        kept.keep(key, as_text(result))
+        if not isinstance(result, ToolResult | BinaryContent):  # media are too much to keep, and no text is all of them
+            kept.keep(key, as_text(result))
         return result
 
     return await _with_own_hooks(run, tool, arguments, context, _chain(run, tool, context, made))

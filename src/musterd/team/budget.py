@@ -145,12 +145,7 @@ class Budgets:
     :param past: what earlier attempts used.
     """
 
-    def __init__(self, root: Component, ceilings: Mapping[str, float], past: Past) -> None:
-        self._declared: dict[tuple[str, str], Mapping[str, float]] = {
-            (found.kind, found.id): found.spec.budget.as_json()
-            for found in _below(root)
-            if found.spec.budget is not None
-        }
+    def __init__(self, ceilings: Mapping[str, float], past: Past) -> None:
         self._past = past
         self._open: dict[str, Spending] = {}
         self._cut_off: dict[str, tuple[int, float]] = {}
@@ -159,16 +154,16 @@ class Budgets:
                 self._cut_off[step.path] = (step.usage.estimated_tokens, 0.0 if step.result else step.cost or 0.0)
         self.root = self._opened("", ceilings, past.seconds)
 
-    def open_member(self, kind: str, component_id: str, path: str) -> None:
-        """Let a member's own budget count from now on, where its declaration has one.
+    def open_member(self, path: str, ceilings: Mapping[str, float] | None) -> None:
+        """Let a member's own budget count from now on.
 
+        :param ceilings: those that its declaration has, if it has any.
         :raises BudgetSpent: it stands deeper than a budget above it allows.
         """
         for above in self.over(path):
             if above.path and _levels(above.path, path) > above.ceilings.get("depth", float("inf")):
                 said = f"The budget of {above.ceilings['depth']:g} levels of members is spent."
                 raise BudgetSpent(said, "depth", above.path)
-        ceilings = self._declared.get((kind, component_id))
         if ceilings and path not in self._open:
             self._opened(path, ceilings, self._busy_seconds(path))
 
@@ -255,8 +250,11 @@ def lower_of(declared: Mapping[str, float], asked: Mapping[str, float]) -> dict[
 
 
 def has_budget(root: Component) -> bool:
-    """Whether a component or anybody below it declares a budget."""
-    return any(found.spec.budget is not None for found in (root, *_below(root)))
+    """Whether a component or anybody below it declares a budget, or may: whom a function gives is not known yet."""
+    return any(
+        found.spec.budget is not None or getattr(found.spec, "member_function", None) is not None
+        for found in (root, *_below(root))
+    )
 
 
 def _below(root: Component) -> Iterator[Component]:

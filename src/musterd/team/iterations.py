@@ -32,7 +32,7 @@ async def iterate(leader: Leader) -> Answer:
     """Have the leader work on its task list, iteration by iteration.
 
     An answer without any task is the answer: nothing was worth a task. When the iterations are used up, the last
-    answer stands, and says what is not done.
+    answer stands, and :func:`with_open_tasks` says what is not done.
     """
     run, spec = leader.run, leader.run.component.spec
     assert isinstance(spec, Team)
@@ -52,12 +52,16 @@ async def iterate(leader: Leader) -> Answer:
         tell(EventKind.TASK_STATE_UPDATED, told, "")
         tell(EventKind.TASK_ITERATION_COMPLETED, {**counted, "task_summary": summary}, "")
         if tasks.is_over(run.state) or not found["tasks"]:
-            return answer
-    return _unfinished(answer, run.state, limit)
+            break
+    return answer
 
 
-def _unfinished(answer: Answer, state: JsonObject, limit: int) -> Answer:
-    """The last answer, and what it is not: a caller must not take it for the goal reached."""
+def with_open_tasks(run: Assignment, answer: Answer) -> Answer:
+    """The answer, whoever has worded it, and what it is not: a caller must not take it for the goal reached."""
+    state, spec = run.state, run.component.spec
+    if not isinstance(spec, Team) or tasks.is_over(state) or not tasks.list_in(state)["tasks"]:
+        return answer
+    limit = spec.max_iterations
     left = ", ".join(f"[{task['id']}] {task['title']} ({task['status']})" for task in tasks.open_tasks(state))
     said = f"Not finished: the limit of {limit} iterations was reached. Open tasks: {left}."
     if not isinstance(answer.content, str):

@@ -27,7 +27,7 @@ from musterd.team.assignment import Assignment, Progress
 from musterd.team.context import examples, introduction, recorded, system_text
 from musterd.team.conversation import NOTES, Conversation, make_storable
 from musterd.team.finishing import answers_in_form, finished, has_output_model
-from musterd.team.iterations import iterate
+from musterd.team.iterations import iterate, with_open_tasks
 from musterd.team.offer import compresses, is_in_tasks_mode, parameters, reasons_first, tool_digests
 from musterd.team.produced import generated
 from musterd.team.run_tools import run_tools
@@ -73,6 +73,8 @@ class Loop:
         answer = await iterate(self) if is_in_tasks_mode(self.run.component) else await self.turns()
         if not answers_in_form(self.run.component):
             answer = await finished(self.world, self.run, self.progress, answer, self._last_form)
+        if is_in_tasks_mode(self.run.component):
+            answer = with_open_tasks(self.run, answer)
         if self.run.component.spec.post_hooks:
             answer = await hooks.after(self.world, self.run, self.progress, answer)
         output = self._finish(answer)
@@ -144,7 +146,7 @@ class Loop:
             except AnswerInvalid:
                 return None
         if not self._toolbox.has_spoken and not self._is_reworded:
-            self.world.tell(EventKind.CONTENT, self.run.voice, {"text": text})
+            self.world.tell(EventKind.CONTENT, self.run.voice, {"text": text}, self.run.at(f"t{self._turn}/whole"))
         return Answer(text)
 
     def say(self, text: str) -> None:

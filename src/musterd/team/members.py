@@ -47,6 +47,7 @@ def member_start(world: World, leader: Assignment, member: Component, path: str,
         model_provider=info.provider,
         task=task,
         at=clock.now(),
+        budget=None if member.spec.budget is None else member.spec.budget.as_json(),
     )
 
 

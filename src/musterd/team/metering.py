@@ -67,7 +67,7 @@ def budgets_of(
     declared = {} if component.spec.budget is None else component.spec.budget.as_json()
     model = models.of(component)
     steps = [_priced(step, model, lost_characters.get(step.path, 0)) for step in past.steps]
-    return Budgets(component, lower_of(declared, asked or {}), replace(past, steps=steps))
+    return Budgets(lower_of(declared, asked or {}), replace(past, steps=steps))
 
 
 def _priced(step: StepRow, model: Model, lost_characters: int) -> StepRow:

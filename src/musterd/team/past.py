@@ -164,6 +164,17 @@ def team_history_text(shown: Shown, team: Component) -> str:
 # --- reading a stored conversation ------------------------------------------------------------------
 
 
+def asked_in(text: str) -> str:
+    """What the user asked in a stored run, as its hooks left it."""
+    for message in json.loads(text):
+        if ((message.get("metadata") or {}).get(NOTES) or {}).get("from_history"):
+            continue
+        for part in message["parts"]:
+            if part["part_kind"] == "user-prompt":  # the message stands first, texts of files behind it
+                return _text(part["content"] if isinstance(part["content"], str) else part["content"][:1])
+    return ""
+
+
 def chat_of(text: str) -> list[JsonObject]:
     """What the user and the assistant said in a stored run: ``role`` and ``content``, without tools and history."""
     chat: list[JsonObject] = []

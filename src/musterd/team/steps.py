@@ -3,7 +3,7 @@
 :mod:`musterd.engine.journal` implements this over the store; tests implement it in a few lines.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -69,7 +69,10 @@ class ToolStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberStart:
-    """A member's run that is about to begin: what its row needs."""
+    """A member's run that is about to begin: what its row needs.
+
+    :param budget: the ceilings that the member declares.
+    """
 
     path: str
     run_id: str
@@ -81,6 +84,7 @@ class MemberStart:
     model_provider: str
     task: str
     at: float
+    budget: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

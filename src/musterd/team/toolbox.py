@@ -65,7 +65,7 @@ class Toolbox:
             if not plan.waits:
                 self._tell(EventKind.TOOL_CALL_STARTED, plan)
         starting = [(plan, one) for plan in planned if plan.delegations is not None for one in plan.delegations.runs]
-        is_heard = len(starting) == 1 and starting[0][0].call.stops_run and not has_output_model(self._run.component)
+        is_heard = len(starting) == 1 and starting[0][0].call.stops_run and _lets_members_be_heard(self._run.component)
         self._voice = self._run.voice if is_heard else None
         intents = [plan.intent for plan in planned]
         intents += [self._intent_of(plan, one) for plan, one in starting if one.path != plan.intent.path]
@@ -242,6 +242,11 @@ class Toolbox:
 def _is_shown(plan: Planned, step: ToolStep) -> bool:
     """Whether a result is part of the run's answer; one that is the answer is shown as that."""
     return plan.tool is not None and plan.tool.show_result and not step.is_error and not plan.call.stops_run
+
+
+def _lets_members_be_heard(team: Component) -> bool:
+    """Whether a member's text may be told as the team's own while it comes: what makes it void is a member's event."""
+    return not has_output_model(team) and bool(getattr(team.spec, "stream_member_events", True))
 
 
 async def _together(calls: Sequence[Awaitable[ToolStep]]) -> list[ToolStep]:

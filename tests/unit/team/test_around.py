@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from musterd import Agent, OutcomeUnknown, RetryTool, ToolContext, tool
+from musterd import Agent, Media, OutcomeUnknown, RetryTool, ToolContext, ToolResult, tool
 from musterd.core import clock
 from musterd.specs.tool_errors import ToolFailed
 from musterd.team.loop import Loop
@@ -238,3 +238,15 @@ async def test_only_so_many_results_are_kept() -> None:
     kept.keep("long", "x" * 70_000)
     assert [kept.get(str(n)) for n in (0, 43, 44, 299)] == [None, None, "x", "x"]
     assert kept.get("long") is None
+
+
+async def test_a_kept_result_with_media_is_the_same_again() -> None:
+    @tool(cache_results=True)
+    def draw() -> ToolResult:
+        """Draw."""
+        return ToolResult(content="drawn", images=[Media(content=b"png", mime_type="image/png")])
+
+    stage = Stage(Agent(id="solo", model=TurnModel([Call("draw"), Call("draw")], Call("draw"), "answer"), tools=[draw]))
+    output = await stage.drive()
+    assert [call.result for call in output.tools] == ["drawn"] * 3
+    assert len(output.media["images"]) == 3

@@ -364,3 +364,25 @@ async def test_several_answers_below_a_routed_team_are_told_in_the_first_teams_v
     stage = Stage(Team(id="team", mode="route", model=TurnModel(delegate("inner")), members=[inner]))
     assert (await stage.drive()).content == "A1\n\nB1"
     assert team_text(stage) == "A1\n\nB1"
+
+
+async def test_a_routed_member_whose_events_nobody_sees_is_heard_when_it_has_answered() -> None:
+    leader, member = TurnModel(delegate("a"), delegate("a")), TurnModel(["Half an ", failure(400)], ["The ", "answer"])
+    members = [Agent(id="a", model=member)]
+    stage = Stage(Team(id="team", mode="route", model=leader, members=members, stream_member_events=False))
+    assert (await stage.drive()).content == "The answer"
+    assert team_text(stage) == "The answer", "what is void is told by an event of the member, and none is told"
+
+
+async def test_what_is_not_finished_is_said_by_whoever_words_the_answer() -> None:
+    leader = TurnModel(Call("create_task", {"title": "One"}), "Soon")
+    team = Team(
+        id="team",
+        mode="tasks",
+        max_iterations=1,
+        model=leader,
+        output_model=TurnModel("Worded"),
+        members=[Agent(id="a")],
+    )
+    output = await Stage(team).drive()
+    assert str(output.content).startswith("Worded\n\nNot finished: the limit of 1 iterations was reached.")
