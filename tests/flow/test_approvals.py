@@ -194,6 +194,28 @@ async def test_work_that_is_done_elsewhere(shop: Shop) -> None:
     assert (run["status"], run["content"]) == ("COMPLETED", "Done: sent")
 
 
+async def test_a_silent_call_is_not_named_in_the_paused_runs_content(shop: Shop) -> None:
+    @tool(external_execution=True, external_execution_silent=True)
+    def scroll() -> str:
+        """Scroll."""
+        raise AssertionError("the client does it")
+
+    @tool(requires_confirmation=True)
+    def pay() -> str:
+        """Pay."""
+        raise AssertionError("nobody has agreed")
+
+    page = Agent(id="weather-agent", name="Page", tools=[scroll, pay], model="scripted")
+    async with in_process(app_on(shop.database, served=Sample([], [page]))) as house:
+        alone = await house.run("[[TOOL scroll]]", AGENT)
+        both = await house.run("[[TOOL scroll || TOOL pay]]", AGENT)
+        (call,) = alone["tools"]
+        assert (call["external_execution_required"], call["external_execution_silent"]) == (True, True)
+        assert (alone["status"], alone["content"]) == ("PAUSED", "")
+        assert len(both["requirements"]) == 2
+        assert both["content"] == "Run paused. The following require input:\n- Page: pay requires confirmation"
+
+
 async def test_a_model_that_has_the_user_choose(shop: Shop) -> None:
     options: list[dict[str, Any]] = [{"label": "red", "description": "Warm"}, {"label": "blue", "description": None}]
     question = {"question": "Which one?", "header": "Colour", "options": options, "multi_select": True}

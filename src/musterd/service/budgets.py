@@ -50,7 +50,7 @@ async def so_far(database: Database, component: Component, view: RunView) -> Jso
     steps = await database.read(lambda tx: journal.used(tx, row.run_id))
     seconds = view.input.options.get("fork", {}).get("seconds", 0.0)
     seconds += 0.0 if row.started_at is None else max(clock.now() - row.started_at, 0.0)
-    shown = Budgets(component, ceilings, Past(steps=steps, seconds=seconds)).shown("")
+    shown = Budgets(ceilings, Past(steps=steps, seconds=seconds)).shown("")
     if shown is not None and "seconds" in shown and row.attempt > 1:  # how long it waited only its events tell
         shown["seconds"] = {"limit": ceilings["seconds"]}
     return shown

@@ -24,6 +24,9 @@ def check_person_flags(name: str, flags: dict[str, Any], place: Place) -> None:
     asks = [flag for flag in ASKING if flags.get(flag)]
     if len(asks) > 1:
         raise wrong(place, f"tool '{name}' sets {listed(asks)}", "a call waits for one thing: keep one of them")
+    if flags.get("external_execution_silent") and not flags.get("external_execution"):
+        what = f"tool '{name}' sets external_execution_silent, and the server executes it"
+        raise wrong(place, what, "set external_execution=True")
     if flags.get("approval") == "required" and not asks:
         flags["requires_confirmation"] = True
         asks = [ASKING[0]]

@@ -82,6 +82,7 @@ class ToolOptions(TypedDict, total=False):
     requires_user_input: bool
     user_input_fields: Sequence[str]
     external_execution: bool
+    external_execution_silent: bool
     approval: Literal["required", "audit"] | None
     decide_within_seconds: float | None
     default_decision: Literal["approve", "reject"] | None
@@ -108,6 +109,7 @@ class Tool:
     :param requires_user_input: a person gives ``user_input_fields`` before each call: the model is not told of them.
         None named: the model proposes what it can, and a person completes or corrects it.
     :param external_execution: the client does it and hands the result back.
+    :param external_execution_silent: a paused run does not name the call in its content.
     :param approval: ``required``: decided through the inbox of approvals alone; ``audit``: shown there once decided.
     :param decide_within_seconds: how long a person has; None: as long as a run may be paused.
     :param default_decision: what counts as decided then; None: the run ends.
@@ -134,6 +136,7 @@ class Tool:
     requires_user_input: bool = False
     user_input_fields: tuple[str, ...] = ()
     external_execution: bool = False
+    external_execution_silent: bool = False
     approval: str | None = None
     decide_within_seconds: float | None = None
     default_decision: str | None = None
@@ -233,6 +236,7 @@ def tool(function: Any = None, /, **options: Any) -> Any:
     :param requires_user_input: a person fills the fields before each call.
     :param user_input_fields: the parameters that a person gives; none named: all, and the model may propose them.
     :param external_execution: the client executes it.
+    :param external_execution_silent: a paused run does not name the call in its content, which people read.
     :param approval: "required": the call is decided through ``/approvals`` alone (with no other flag it is a
         confirmation); "audit": the run's client decides, and the decision is recorded there.
     :param decide_within_seconds: how long a person has to decide; default: as long as a run may be paused.

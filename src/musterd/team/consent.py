@@ -60,6 +60,8 @@ def first_asked(world: World, run: Assignment, call: ToolCall, path: str, tool: 
         call.asked["approval_type"] = tool.approval
     if fields is not None:
         call.asked["fields"] = fields
+    if tool.external_execution_silent:
+        call.asked["is_silent"] = True
     return replace(
         found,
         fields=fields,

@@ -19,10 +19,13 @@ class Waits(MusterdError):
 
 
 def pause_text(kind: ComponentKind, requirements: Sequence[Requirement]) -> str:
-    """What is needed, in words, for whoever reads the paused run of a team or an agent."""
+    """What is needed, in words, for whoever reads the paused run of a team or an agent; nothing where all is silent."""
+    named = [found for found in requirements if not (found.tool.asked or {}).get("is_silent")]
+    if not named:
+        return ""
     lines = [
         f"- {'team' if found.component_kind == 'team' else found.component_name}: {found.tool.name} {_need(found)}"
-        for found in requirements
+        for found in named
     ]
     paused = "Team run paused" if kind == "team" else "Run paused"
     return "\n".join([f"{paused}. The following require input:", *lines])

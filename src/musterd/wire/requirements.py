@@ -49,7 +49,8 @@ def _as_asked(requirement: Requirement) -> ToolCall:
     """The call as this requirement asks about it: not as an earlier one did."""
     asked: dict[str, Any] = {"kind": requirement.kind.value, "approval_id": requirement.id}
     given = {"fields": requirement.fields, "approval_type": requirement.approval_type}
-    return replace(requirement.tool, asked={**asked, **given})
+    kept = {"is_silent": (requirement.tool.asked or {}).get("is_silent")}
+    return replace(requirement.tool, asked={**asked, **given, **kept})
 
 
 def requirement_objects(stored: Iterable[Mapping[str, Any]], of_run: str) -> list[dict[str, Any]]:

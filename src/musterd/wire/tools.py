@@ -77,6 +77,7 @@ def asked_object(asked: JsonObject) -> dict[str, Any]:
         value["answered"] = None if verdict is None else verdict != Verdict.REFUSED
     elif kind == RequirementKind.EXTERNAL_EXECUTION:
         value["external_execution_required"] = True
+        value["external_execution_silent"] = asked.get("is_silent")
     else:
         value["requires_confirmation"] = True
     if verdict is not None and (kind == RequirementKind.CONFIRMATION or verdict == Verdict.REFUSED):

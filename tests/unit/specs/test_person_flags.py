@@ -22,6 +22,7 @@ def pay(n: int) -> str:
         ({"decide_within_seconds": 5}, "sets 'decide_within_seconds', and asks no person"),
         ({"requires_confirmation": True, "decide_within_seconds": 0}, "give it seconds above 0"),
         ({"requires_confirmation": True, "default_decision": "yes"}, "use 'approve', 'reject'"),
+        ({"external_execution_silent": True}, "set external_execution=True"),
         ({"external_execution": True, "default_decision": "approve"}, "use default_decision='reject'"),
         ({"requires_user_input": True, "default_decision": "approve"}, "use default_decision='reject'"),
     ],

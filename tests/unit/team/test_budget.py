@@ -2,18 +2,9 @@
 
 import pytest
 
-from musterd import Agent, Budget, Team
 from musterd.core.errors import BudgetSpent
 from musterd.core.records import StepKind, StepRow, StepState, Usage
-from musterd.specs import Component, Registry
 from musterd.team.budget import Amount, Budgets, Past, lower_of
-
-
-def team(**declared: Budget) -> Component:
-    members = [Agent(id=name, budget=declared.get(name)) for name in ("one", "two")]
-    found = Registry.of(teams=[Team(id="team", model="scripted", members=members)]).component("team", "team")
-    assert found is not None
-    return found
 
 
 def step(path: str, kind: StepKind = StepKind.MODEL, tokens: int = 0, lost: int = 0) -> StepRow:
@@ -25,7 +16,7 @@ def step(path: str, kind: StepKind = StepKind.MODEL, tokens: int = 0, lost: int 
 
 
 def test_calls_under_way_keep_their_room() -> None:
-    budgets = Budgets(team(), {"tokens": 100}, Past())
+    budgets = Budgets({"tokens": 100}, Past())
     budgets.reserve("t0/m", Amount(60))
     with pytest.raises(BudgetSpent, match="0 are used, 60 are kept for calls under way") as spent:
         budgets.reserve("t0/c0/t0/m", Amount(50))
@@ -37,9 +28,9 @@ def test_calls_under_way_keep_their_room() -> None:
 
 def test_a_members_budget_counts_what_is_below_it() -> None:
     past = Past(steps=[step("t0/m", tokens=10), step("t0/c0/t0/m", tokens=7, lost=5), step("t0/c10/t0/m", tokens=1)])
-    budgets = Budgets(team(one=Budget(tokens=20, seconds=9)), {}, past)
-    budgets.open_member("agent", "one", "t0/c0")
-    budgets.open_member("agent", "two", "t0/c1")
+    budgets = Budgets({}, past)
+    budgets.open_member("t0/c0", {"tokens": 20, "seconds": 9})
+    budgets.open_member("t0/c1", None)
     assert budgets.shown("") is None
     assert budgets.shown("t0/c1") is None
     shown = budgets.shown("t0/c0")
@@ -53,7 +44,7 @@ def test_a_members_budget_counts_what_is_below_it() -> None:
 
 def test_tool_calls_count_once_and_runs_that_they_start_do_not() -> None:
     past = Past(steps=[step("t0/c0", StepKind.DELEGATE), step("t0/c0/0", StepKind.DELEGATE)])
-    budgets = Budgets(team(), {"tool_calls": 2}, past)
+    budgets = Budgets({"tool_calls": 2}, past)
     budgets.take_calls(["t0/c0"])
     budgets.take_calls(["t0/c0/0/t0/c0"])
     with pytest.raises(BudgetSpent, match="2 are used, and the model asks for 2 more"):
@@ -62,16 +53,16 @@ def test_tool_calls_count_once_and_runs_that_they_start_do_not() -> None:
 
 
 def test_time_that_is_over_is_over_for_tools_too() -> None:
-    budgets = Budgets(team(), {"seconds": 5}, Past(seconds=5))
+    budgets = Budgets({"seconds": 5}, Past(seconds=5))
     with pytest.raises(BudgetSpent, match="The budget of 5 seconds of work is spent"):
         budgets.take_calls(["t0/c0"])
 
 
 def test_depth_of_a_members_budget() -> None:
-    budgets = Budgets(team(one=Budget(depth=0)), {}, Past())
-    budgets.open_member("agent", "one", "t0/c0")
+    budgets = Budgets({}, Past())
+    budgets.open_member("t0/c0", {"depth": 0})
     with pytest.raises(BudgetSpent, match="0 levels of members") as spent:
-        budgets.open_member("agent", "two", "t0/c0/t0/c1")
+        budgets.open_member("t0/c0/t0/c1", None)
     assert (spent.value.code, spent.value.path) == ("budget_depth", "t0/c0")
 
 
