@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from musterd import Agent, Budget, CompressionManager, Team, tool
 from musterd.core import clock
 from musterd.core.events import EventKind
@@ -17,6 +19,8 @@ from tests.engine.test_forks import Down, fork
 from tests.engine.test_steering import member_of, send, sent_to
 from tests.support.engine import NOBODY
 from tests.support.held_model import HeldModel
+from tests.support.loop import Call, TurnModel, failure
+from tests.unit.team.test_loop import delegate
 
 
 async def test_who_is_stopped_from_elsewhere_while_it_waits_is_stopped_before_the_run_goes_on(
@@ -205,3 +209,40 @@ async def test_members_are_told_of_earlier_runs_what_the_teams_hooks_let_through
     shown = str(model.asked(-2))
     assert "Write to" in shown
     assert "ada@example.com" not in shown
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+async def test_all_that_a_routed_member_said_is_void_when_it_fails_and_no_more(
+    engines: Engines, is_killed: bool
+) -> None:
+    began = asyncio.Event()
+
+    @tool(retry_safe=True)
+    async def look() -> str:
+        """Look."""
+        if is_killed and not began.is_set():
+            began.set()
+            await asyncio.Event().wait()
+        return "seen"
+
+    leader = TurnModel(["I ask one. ", delegate("one")], "Sorry")
+    member = TurnModel(["Let me look. ", Call("look")], ["Half an ", failure(400)])
+    agents = [Agent(id="one", model=member, tools=[look])]
+    team = Team(id="team", mode="route", model=leader, members=agents)
+    async with engines(teams=[team]) as first:
+        await first.start("hello", "r1")
+        if is_killed:
+            await began.wait()
+            await first.kill()
+        else:
+            await first.end_of("r1")
+    async with engines(teams=[team]) as second:
+        await second.end_of("r1")
+        events = await second.stored("r1")
+    said: list[tuple[int, str]] = []
+    for index, event in events:
+        if event.kind is EventKind.CONTENT and event.run_id == "r1":
+            said.append((index, event.data["text"]))
+        for item in event.data.get("superseded", ()):
+            said = [one for one in said if one[0] < item["from_event_index"]]
+    assert "".join(text for _, text in said) == "I ask one. Sorry"
