@@ -16,7 +16,7 @@ from musterd.store import signals
 from tests.engine.conftest import Engines
 from tests.engine.test_budgets import A_CALL, code_of
 from tests.engine.test_forks import Down, fork
-from tests.engine.test_steering import member_of, send, sent_to
+from tests.engine.test_steering import member_of, send, sent_to, users_words
 from tests.support.engine import NOBODY
 from tests.support.held_model import HeldModel
 from tests.support.loop import Call, TurnModel, failure
@@ -246,3 +246,36 @@ async def test_all_that_a_routed_member_said_is_void_when_it_fails_and_no_more(
         for item in event.data.get("superseded", ()):
             said = [one for one in said if one[0] < item["from_event_index"]]
     assert "".join(text for _, text in said) == "I ask one. Sorry"
+
+
+async def test_what_a_turn_has_heard_stands_when_the_same_attempt_drives_again(
+    engines: Engines, model: HeldModel
+) -> None:
+    begun = {"first": asyncio.Event(), "second": asyncio.Event()}
+    go_on = {"first": asyncio.Event(), "second": asyncio.Event()}
+
+    @tool(requires_confirmation=True)
+    async def pay() -> str:
+        """Pay."""
+        return "paid"
+
+    @tool
+    async def wait(which: str) -> str:
+        """Wait."""
+        begun[which].set()
+        await go_on[which].wait()
+        return "waited"
+
+    async with engines(agents=[Agent(id="solo", model=model, tools=[pay, wait])]) as works:
+        await works.start('[[TOOL wait {"which": "first"}]]', "r1")
+        await begun["first"].wait()
+        await send(works, "r1", '[[TOOL pay]] [[TOOL wait {"which": "second"}]]')
+        go_on["first"].set()
+        await begun["second"].wait()
+        (asked,) = await works.records.select("SELECT id FROM approvals")
+        agreed = Decision(key=asked["id"], verdict=Verdict.RUN)
+        await works.runs.decide(works.component(), "r1", "s1", [agreed], NOBODY)
+        go_on["second"].set()
+        view = await works.end_of("r1")
+    assert (view.row.state, view.row.attempt) == (RunState.COMPLETED, 1)
+    assert len(users_words(model.asked())) == 2, "what was asked, and what was said meanwhile"
