@@ -279,3 +279,24 @@ async def test_what_a_turn_has_heard_stands_when_the_same_attempt_drives_again(
         view = await works.end_of("r1")
     assert (view.row.state, view.row.attempt) == (RunState.COMPLETED, 1)
     assert len(users_words(model.asked())) == 2, "what was asked, and what was said meanwhile"
+
+
+async def test_what_nobody_has_read_when_a_pause_expires_begins_the_next_run(
+    engines: Engines, model: HeldModel
+) -> None:
+    @tool(requires_confirmation=True)
+    async def pay() -> str:
+        """Pay."""
+        return "paid"
+
+    agents = [Agent(id="solo", model=model, tools=[pay])]
+    async with engines(agents=agents, upkeep_seconds=0.02) as works:
+        assert (await works.run("[[TOOL pay]]", "r1")).row.state is RunState.PAUSED
+        await send(works, "r1", "Well?")
+        await works.records.execute("UPDATE runs SET expires_at = 1")
+        while (view := await works.end_of("r1")).row.state is RunState.PAUSED:
+            await works.stored_so_far()
+        (found,) = await sent_to(works, "r1")
+        following = await works.end_of(found.next_run_id or "")
+    assert view.row.error_code == "expired"
+    assert (following.output and following.output.content) == "Echo: Well?"
