@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from musterd import Agent, Budget, CompressionManager, Team, tool
 from musterd.core import clock
 from musterd.core.events import EventKind
@@ -14,9 +16,11 @@ from musterd.store import signals
 from tests.engine.conftest import Engines
 from tests.engine.test_budgets import A_CALL, code_of
 from tests.engine.test_forks import Down, fork
-from tests.engine.test_steering import member_of, send, sent_to
+from tests.engine.test_steering import member_of, send, sent_to, users_words
 from tests.support.engine import NOBODY
 from tests.support.held_model import HeldModel
+from tests.support.loop import Call, TurnModel, failure
+from tests.unit.team.test_loop import delegate
 
 
 async def test_who_is_stopped_from_elsewhere_while_it_waits_is_stopped_before_the_run_goes_on(
@@ -205,3 +209,94 @@ async def test_members_are_told_of_earlier_runs_what_the_teams_hooks_let_through
     shown = str(model.asked(-2))
     assert "Write to" in shown
     assert "ada@example.com" not in shown
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+async def test_all_that_a_routed_member_said_is_void_when_it_fails_and_no_more(
+    engines: Engines, is_killed: bool
+) -> None:
+    began = asyncio.Event()
+
+    @tool(retry_safe=True)
+    async def look() -> str:
+        """Look."""
+        if is_killed and not began.is_set():
+            began.set()
+            await asyncio.Event().wait()
+        return "seen"
+
+    leader = TurnModel(["I ask one. ", delegate("one")], "Sorry")
+    member = TurnModel(["Let me look. ", Call("look")], ["Half an ", failure(400)])
+    agents = [Agent(id="one", model=member, tools=[look])]
+    team = Team(id="team", mode="route", model=leader, members=agents)
+    async with engines(teams=[team]) as first:
+        await first.start("hello", "r1")
+        if is_killed:
+            await began.wait()
+            await first.kill()
+        else:
+            await first.end_of("r1")
+    async with engines(teams=[team]) as second:
+        await second.end_of("r1")
+        events = await second.stored("r1")
+    said: list[tuple[int, str]] = []
+    for index, event in events:
+        if event.kind is EventKind.CONTENT and event.run_id == "r1":
+            said.append((index, event.data["text"]))
+        for item in event.data.get("superseded", ()):
+            said = [one for one in said if one[0] < item["from_event_index"]]
+    assert "".join(text for _, text in said) == "I ask one. Sorry"
+
+
+async def test_what_a_turn_has_heard_stands_when_the_same_attempt_drives_again(
+    engines: Engines, model: HeldModel
+) -> None:
+    begun = {"first": asyncio.Event(), "second": asyncio.Event()}
+    go_on = {"first": asyncio.Event(), "second": asyncio.Event()}
+
+    @tool(requires_confirmation=True)
+    async def pay() -> str:
+        """Pay."""
+        return "paid"
+
+    @tool
+    async def wait(which: str) -> str:
+        """Wait."""
+        begun[which].set()
+        await go_on[which].wait()
+        return "waited"
+
+    async with engines(agents=[Agent(id="solo", model=model, tools=[pay, wait])]) as works:
+        await works.start('[[TOOL wait {"which": "first"}]]', "r1")
+        await begun["first"].wait()
+        await send(works, "r1", '[[TOOL pay]] [[TOOL wait {"which": "second"}]]')
+        go_on["first"].set()
+        await begun["second"].wait()
+        (asked,) = await works.records.select("SELECT id FROM approvals")
+        agreed = Decision(key=asked["id"], verdict=Verdict.RUN)
+        await works.runs.decide(works.component(), "r1", "s1", [agreed], NOBODY)
+        go_on["second"].set()
+        view = await works.end_of("r1")
+    assert (view.row.state, view.row.attempt) == (RunState.COMPLETED, 1)
+    assert len(users_words(model.asked())) == 2, "what was asked, and what was said meanwhile"
+
+
+async def test_what_nobody_has_read_when_a_pause_expires_begins_the_next_run(
+    engines: Engines, model: HeldModel
+) -> None:
+    @tool(requires_confirmation=True)
+    async def pay() -> str:
+        """Pay."""
+        return "paid"
+
+    agents = [Agent(id="solo", model=model, tools=[pay])]
+    async with engines(agents=agents, upkeep_seconds=0.02) as works:
+        assert (await works.run("[[TOOL pay]]", "r1")).row.state is RunState.PAUSED
+        await send(works, "r1", "Well?")
+        await works.records.execute("UPDATE runs SET expires_at = 1")
+        while (view := await works.end_of("r1")).row.state is RunState.PAUSED:
+            await works.stored_so_far()
+        (found,) = await sent_to(works, "r1")
+        following = await works.end_of(found.next_run_id or "")
+    assert view.row.error_code == "expired"
+    assert (following.output and following.output.content) == "Echo: Well?"

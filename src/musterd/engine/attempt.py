@@ -93,10 +93,9 @@ class Attempt:
 
     def signalled(self, count: int) -> None:
         """So many times something was said to the run, or to one of its members."""
+        self._run.signals = max(self._run.signals, count)  # what is driven again has heard what there was
         if self._post is not None:
             self._post.signalled(count)
-        else:
-            self._run.signals = max(self._run.signals, count)
 
     def hand_over(self) -> None:
         """Give the run up at its next step: what is in flight is finished and stored, and another attempt goes on."""

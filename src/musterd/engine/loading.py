@@ -150,7 +150,7 @@ async def _recover(resources: Resources, run: RunRow, outbox: Outbox, emit: Emit
     recovered = await until_available(lambda: resources.database.scan(lambda tx: recovery.load(tx, run)), run.run_id)
     if not recovered.told:  # no reader saw it begin: it does now
         return recovered
-    outbox.resume(recovered.told)
+    outbox.resume(recovered.told, recovered.requests)
     is_decided = any(row.state == "decided" for row in recovered.approvals.values())
     data: JsonObject = {"attempt": run.attempt, "reason": "decided" if is_decided else "recovered"}
     now, place = clock.now(), f"attempt {run.attempt}"

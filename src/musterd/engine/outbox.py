@@ -6,7 +6,7 @@ hangs on is committed when the loop asks for it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import chain, repeat
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ import structlog
 from musterd.core import clock, faults
 from musterd.core.errors import HandedOver, StoreUnavailable
 from musterd.core.events import Event, EventKind
+from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepRow
 from musterd.core.requirements import Requirement
 from musterd.core.settings import Settings
@@ -27,6 +28,8 @@ log = structlog.get_logger("musterd.engine")
 
 T = TypeVar("T")
 EventKey = tuple[str, str, str]
+Requests = dict[str, list[tuple[str, int]]]
+"""The model calls that were told, by the run as whose text: the step's place, the event's index."""
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -53,16 +56,16 @@ class Outbox:
         self._has_flushed = False
         self._is_stopped = False
         self._is_handing_over = False
-        self._request_indexes: dict[str, int] = {}
+        self._requests: Requests = {}
         self._taken = 0
         self.failure: Exception | None = None
         self.on_failed: Callable[[], object] = lambda: None
 
     # --- what the loop calls ----------------------------------------------------------------------
 
-    def resume(self, told: frozenset[EventKey]) -> None:
-        """Go on where earlier attempts stopped: events with these keys are told already."""
-        self._told = told
+    def resume(self, told: frozenset[EventKey], requests: Requests) -> None:
+        """Go on where earlier attempts stopped: events with these keys are told already, these models were asked."""
+        self._told, self._requests = told, requests
 
     def emit(self, event: Event) -> None:
         """Add an event that was not told before; text of one run that follows its own text is joined to it."""
@@ -275,18 +278,16 @@ class Outbox:
         return batch
 
     def _place_superseded(self, batch: Batch, first_index: int) -> None:
-        """Name, in events that void earlier text, the index from which on it is void: that of the request before."""
-        indexes = dict(self._request_indexes)  # a copy: the transaction may be tried twice
-        for offset, event in enumerate(batch.events):
-            if event.kind is EventKind.MODEL_REQUEST_STARTED:
-                indexes[event.voice] = first_index + offset
+        """Name, in events that void earlier text, the index from which on it is void."""
+        requests = {voice: list(found) for voice, found in self._requests.items()}  # the transaction may be tried twice
+        for index, event in enumerate(batch.events, first_index):
+            note_request(requests, index, event)
             for item in event.data.get("superseded", ()):
-                item.setdefault("from_event_index", indexes.get(item["run_id"], 0))
+                item.setdefault("from_event_index", _void_from(requests.get(item["run_id"], ()), index, event, item))
 
     def _note_requests(self, batch: Batch, first_index: int) -> None:
-        for offset, event in enumerate(batch.events):
-            if event.kind is EventKind.MODEL_REQUEST_STARTED:
-                self._request_indexes[event.voice] = first_index + offset
+        for index, event in enumerate(batch.events, first_index):
+            note_request(self._requests, index, event)
 
     def _published(self, batch: Batch, first_index: int) -> None:
         self._stored = self._taken
@@ -309,3 +310,16 @@ async def until_available(use: Callable[[], Awaitable[T]], root_id: str) -> T:
             log.warning("waiting for the database", run_id=root_id, seconds=wait)
             await clock.sleep(wait)
     raise AssertionError("unreachable")
+
+
+def note_request(requests: Requests, index: int, event: Event) -> None:
+    """Note the event where it tells that a model is asked."""
+    if event.kind is EventKind.MODEL_REQUEST_STARTED:
+        requests.setdefault(event.voice, []).append((event.place, index))
+
+
+def _void_from(requests: Sequence[tuple[str, int]], index: int, event: Event, item: JsonObject) -> int:
+    """From where on text is void: of a model call, since it was asked; of a member that failed, all that it said."""
+    if event.data.get("reason") == "member_failed":
+        return next((asked for place, asked in requests if place.startswith(f"{item['path']}/")), index)
+    return requests[-1][1] if requests else 0

@@ -13,14 +13,13 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.media import Medium, references
 from musterd.core.records import CODEC, RunRow, StepKind, StepRow, Usage
 from musterd.core.requirements import ApprovalRow
+from musterd.engine.outbox import EventKey, Requests, note_request
 from musterd.models.call import ModelAnswer
 from musterd.store import approvals, blobs, events, journal, messages, runs
 from musterd.store.database import Tx
 from musterd.team.conversation import NOTES
 from musterd.team.steps import ToolStep
 from musterd.team.stored_media import with_contents
-
-EventKey = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,7 @@ class Recovered:
     :param approvals: what waited for a person, by path; what was acted on already is left out.
     :param contents: of the media that steps refer to, by hash.
     :param asked: the last that persons were asked, by path, whatever became of it.
+    :param requests: the model calls that readers were told of.
     :param superseded: streams that were cut off: that run's text from that event on is void.
     :param heard: the messages that stored model calls saw, by the call's path.
     :param lost_characters: how much text each of them had, by the place of its step.
@@ -49,6 +49,7 @@ class Recovered:
     worked_seconds: float = 0.0
     contents: dict[str, bytes] = field(default_factory=dict)
     asked: dict[str, ApprovalRow] = field(default_factory=dict)
+    requests: Requests = field(default_factory=dict)
 
     @property
     def call_ids(self) -> set[str]:
@@ -108,7 +109,15 @@ async def load(tx: Tx, run: RunRow) -> Recovered:
         worked_seconds=worked_seconds(found, run.run_id),
         contents=await blobs.several(tx, {name for step in steps.values() for name in _references(step)}),
         asked=asked,
+        requests=_requests(found),
     )
+
+
+def _requests(found: Iterable[tuple[int, Event]]) -> Requests:
+    requests: Requests = {}
+    for index, event in found:
+        note_request(requests, index, event)
+    return requests
 
 
 async def _agreed_before(tx: Tx, run: RunRow, steps: Mapping[str, StepRow]) -> dict[str, ApprovalRow]:

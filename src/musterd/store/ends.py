@@ -4,7 +4,7 @@ from musterd.core.errors import RunFailed
 from musterd.core.events import Event, EventKind
 from musterd.core.records import RunRow
 from musterd.core.states import RunState
-from musterd.store import approvals, attempts, outputs
+from musterd.store import approvals, attempts, follow_ups, outputs
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Statement, Tx
 
@@ -34,7 +34,9 @@ async def fail(tx: Tx, run: RunRow, error: RunFailed, now: float) -> Cancelled:
     await tx.run(attempts.CLOSE_STEPS, {"root": run.run_id})
     await tx.run(attempts.CLOSE_MEMBERS, {"root": run.run_id, "state": RunState.ERROR.value, "now": now})
     await approvals.close(tx, run.run_id, approvals.EXPIRED if error.code == EXPIRED else approvals.CANCELLED)
-    promoted = await attempts.promote(tx, run.lane) if run.holder is not None and run.lane is not None else None
+    following = await follow_ups.begin_next(tx, run.run_id, now) if run.signals else None
+    is_free = run.holder is not None or following is not None
+    promoted = await attempts.promote(tx, run.lane) if is_free and run.lane is not None else None
     run.state, run.ended_at, run.holder, run.worker = RunState.ERROR, now, None, None
     run.next_event, run.error_code = index + 1, error.code
     return Cancelled(run, promoted, (index, event))
