@@ -14,6 +14,7 @@ from musterd.core.approvals import ApprovalFilter
 from musterd.core.records import Caller
 from tests.support.app import Sample, app_on, in_process
 from tests.support.http import House, Stream, problem, read_stream, wrong_fields
+from tests.support.loop import Call, TurnModel
 
 TEAM, AGENT = "teams/demo-team", "agents/weather-agent"
 PAY = '[[TOOL pay {"n": 1}]]'
@@ -205,10 +206,11 @@ async def test_a_silent_call_is_not_named_in_the_paused_runs_content(shop: Shop)
         """Pay."""
         raise AssertionError("nobody has agreed")
 
-    page = Agent(id="weather-agent", name="Page", tools=[scroll, pay], model="scripted")
+    model = TurnModel(Call("scroll"), [Call("scroll"), Call("pay")])
+    page = Agent(id="weather-agent", name="Page", tools=[scroll, pay], model=model)
     async with in_process(app_on(shop.database, served=Sample([], [page]))) as house:
-        alone = await house.run("[[TOOL scroll]]", AGENT)
-        both = await house.run("[[TOOL scroll || TOOL pay]]", AGENT)
+        alone = await house.run("Scroll", AGENT)
+        both = await house.run("Scroll, and pay", AGENT)
         (call,) = alone["tools"]
         assert (call["external_execution_required"], call["external_execution_silent"]) == (True, True)
         assert (alone["status"], alone["content"]) == ("PAUSED", "")
