@@ -140,6 +140,38 @@ async def test_content_stands_in_no_row(house: House) -> None:
     assert await records.select("SELECT hash FROM blobs") == [], "it goes with the last session that refers to it"
 
 
+def shown_to(model: HeldModel, call: int) -> list[bytes]:
+    """The media in one conversation that the model was given."""
+    return [
+        item.data
+        for message in model.calls[call]
+        for part in message.parts
+        for item in (getattr(part, "content", None) or ())
+        if isinstance(item, BinaryContent)
+    ]
+
+
+async def test_media_may_be_kept_no_longer_than_the_run(database: Path) -> None:
+    model = HeldModel()
+    upload = ("files", ("b.png", PNG + b"2", "image/png"))
+    async with in_process(
+        app_on(database, served=served(model, store_media=False, add_history_to_context=True))
+    ) as house:
+        records = Records(house.server.database)
+        done = await house.run(ASK, to="agents/painter", session_id="s1", files=[upload])
+        assert shown_to(model, 0) == [PNG + b"2"]
+        assert [set(image) for image in done["images"]] == [{"id", "mime_type", "filename"}]
+        assert await records.select("SELECT hash FROM blobs") == []
+        again = await house.run("[[SAY so]]", to="agents/painter", session_id="s1")
+        assert (again["status"], shown_to(model, -1)) == ("COMPLETED", []), "it is told that they are gone"
+        failed = await house.run("[[ERROR 400]]", to="agents/painter", session_id="s2", files=[upload])
+        assert failed["status"] == "ERROR"
+        assert len(await records.select("SELECT hash FROM blobs")) == 1, "it may go on"
+        path = f"/agents/painter/runs/{failed['run_id']}/continue"
+        await house.http.post(path, data={"session_id": "s2", "stream": "false"})
+        assert shown_to(model, -1) == [PNG + b"2"]
+
+
 async def test_history_shows_the_media_again(database: Path) -> None:
     model = HeldModel()
     sample = served(model, add_history_to_context=True)
@@ -147,14 +179,7 @@ async def test_history_shows_the_media_again(database: Path) -> None:
         upload = ("files", ("b.png", PNG + b"2", "image/png"))
         await house.run(ASK, to="agents/painter", session_id="s1", files=[upload])
         await house.run("[[SAY so]]", to="agents/painter", session_id="s1")
-    found = [
-        item.data
-        for message in model.calls[-1]
-        for part in message.parts
-        for item in (getattr(part, "content", None) or ())
-        if isinstance(item, BinaryContent)
-    ]
-    assert found == [PNG + b"2", PNG]
+    assert shown_to(model, -1) == [PNG + b"2", PNG]
 
 
 async def test_a_model_that_reads_text_alone_is_told_so(database: Path) -> None:

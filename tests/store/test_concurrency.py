@@ -129,15 +129,18 @@ async def test_the_same_media_at_once_is_stored_once(records: Records) -> None:
     assert len(await records.select("SELECT hash FROM blobs")) == 1
 
 
-async def test_media_that_a_session_takes_up_while_the_last_other_goes_stay(records: Records) -> None:
+async def test_media_that_a_run_takes_up_while_the_last_other_lets_go_of_them_stay(records: Records) -> None:
+    def put(run_id: str, *contents: bytes) -> Awaitable[None]:
+        return records.database.write(lambda tx: blobs.put(tx, run_id, contents, 1.0, until_end=True))
+
+    def release(run_id: str) -> Awaitable[None]:
+        return records.database.write(lambda tx: blobs.release(tx, run_id))
+
     for turn in range(20):
-        await records.database.write(lambda tx: blobs.put(tx, "old", [b"same"], 1.0))
-        await asyncio.gather(
-            records.database.write(lambda tx: blobs.remove(tx, "old")),
-            records.database.write(lambda tx: blobs.put(tx, "new", [b"same", b"more"], 1.0)),
-        )
+        await put("old", b"same")
+        await asyncio.gather(release("old"), put("new", b"same", b"more"))
         assert len(await records.select("SELECT hash FROM blobs")) == 2, turn
-        await records.database.write(lambda tx: blobs.remove(tx, "new"))
+        await release("new")
         assert await records.select("SELECT hash FROM blobs") == []
 
 

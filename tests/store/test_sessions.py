@@ -106,8 +106,8 @@ async def test_rows_go_when_the_last_run_has_ended(records: Records) -> None:
     )
     kept = await records.started("other", "s2", has_chosen_id=True)
     await records.append(kept, started=[member_of(kept, "m2")], steps=[step(kept, "t0/m")])
-    await records.database.write(lambda tx: blobs.put(tx, "s1", [b"its own", b"of both"], 1.0))
-    await records.database.write(lambda tx: blobs.put(tx, "s2", [b"of both"], 1.0))
+    await records.database.write(lambda tx: blobs.put(tx, "r1", [b"its own", b"of both"], 1.0))
+    await records.database.write(lambda tx: blobs.put(tx, "other", [b"of both"], 1.0))
     before = await records.everything()
     assert not await remove(records), "it was not deleted"
     await bury(records)

@@ -187,8 +187,8 @@ async def test_an_attempt_reads_its_media(records: Records) -> None:
     name = blobs.blob_hash(b"bytes")
 
     async def work(tx: Tx) -> RunRow:
-        await blobs.put(tx, "s1", [b"bytes"], 1.0)
-        await blobs.put(tx, "s1", [b"bytes"], 2.0)
+        await blobs.put(tx, "r1", [b"bytes"], 1.0)
+        await blobs.put(tx, "r1", [b"bytes"], 2.0)
         asked = Input(message="m", media={"images": [{"blob": name}, {"url": "u"}], "files": [{"blob": "missing"}]})
         return (await acceptance.accept(tx, records.candidate(new_run("r1"), input=asked))).run
 

@@ -59,7 +59,10 @@ class Attempt:
     def __init__(self, resources: Resources, run: RunRow) -> None:
         self._resources = resources
         self._run = run
-        self._outbox = Outbox(resources.database, resources.hub, Lease(run.run_id, run.attempt), resources.settings)
+        component = resources.component(run.component_kind, run.component_id)
+        drops_media = component is not None and not component.spec.store_media
+        lease = Lease(run.run_id, run.attempt, drops_media)
+        self._outbox = Outbox(resources.database, resources.hub, lease, resources.settings)
         self._outbox.on_failed = self._stop_loop
         self._loop: Loop | None = None
         self._budgets: Budgets | None = None

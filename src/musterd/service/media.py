@@ -72,7 +72,10 @@ def filled_media(media: Mapping[str, list[JsonObject]], contents: dict[str, byte
 def with_contents(media: Mapping[str, list[JsonObject]], contents: dict[str, bytes]) -> dict[str, list[JsonObject]]:
     """Media that a run produced with content beside the references: those can be asked for one by one."""
     return {
-        name: [{**_filled(item, contents), **({"blob": item["blob"]} if "blob" in item else {})} for item in items]
+        name: [
+            {**_filled(item, contents), **({"blob": item["blob"]} if item.get("blob") in contents else {})}
+            for item in items
+        ]
         for name, items in media.items()
     }
 

@@ -121,7 +121,8 @@ class RunService:
         async def work(tx: Tx) -> Accepted:
             accepted = await acceptance.accept(tx, candidate)
             if contents and not accepted.is_replay:
-                await blobs.put(tx, run.session_id, contents.values(), run.created_at)
+                until_end = not component.spec.store_media
+                await blobs.put(tx, run.run_id, contents.values(), run.created_at, until_end=until_end)
             return accepted
 
         return await self.accept(candidate, work, needs_company=wanted.needs_company)

@@ -40,5 +40,5 @@ class AnswerOptions:
         default=True, metadata=about(FLAG, "False: media of a request are stored and shown, and no model gets them.")
     )
     store_media: bool = field(
-        default=True, metadata=about(FLAG, "False: a run that has ended no longer has its media.", later=True)
+        default=True, metadata=about(FLAG, "False: a run that has ended, and did not fail, no longer has its media.")
     )

@@ -57,7 +57,6 @@ CANCEL_STORED = Statement(
     """SELECT 1 AS found FROM runs WHERE run_id = :root AND attempt = :attempt AND state = 'running'
        AND cancel_requested_at IS NOT NULL""",
 )
-SESSION_OF = Statement("attempt_session", "SELECT session_id FROM runs WHERE run_id = :root")
 ADD_EVENTS = Statement(
     "events_add",
     "INSERT INTO run_events (root_id, first_index, count, payload) VALUES (:root, :first_index, :count, :payload)",
@@ -116,10 +115,14 @@ class CancelStored(NotSo):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to write for a run: the root and the number of the attempt."""
+    """The right to write for a run: the root and the number of the attempt.
+
+    :param drops_media: whether the run's media go with its end.
+    """
 
     root_id: str
     attempt: int
+    drops_media: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -253,6 +256,8 @@ async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
     member_state = RunState.CANCELLED if end.state is not RunState.ERROR else RunState.ERROR
     await tx.run(CLOSE_MEMBERS, {"root": lease.root_id, "state": member_state.value, "now": end.at})
     await approvals.close(tx, lease.root_id)
+    if lease.drops_media and end.state is not RunState.ERROR:  # a failed run may go on in another one, with them
+        await blobs.release(tx, lease.root_id)
     if end.state is not RunState.COMPLETED:
         await tx.run(CLOSE_STEPS, {"root": lease.root_id})
     await outputs.put(tx, lease.root_id, end.output, end.messages)
@@ -283,7 +288,7 @@ async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
         await tx.run(ADD_RUN, run_params(member.run))
         await tx.run(ADD_IO, {"run_id": member.run.run_id, "input": member.input_text})
     if batch.contents:
-        await _put_blobs(tx, lease, batch)
+        await blobs.put(tx, lease.root_id, batch.contents, clock.now(), until_end=lease.drops_media)
     for step in batch.steps:
         await tx.run(PUT_STEP, _step_params(step))
     await _write_words(tx, lease, batch)
@@ -293,13 +298,6 @@ async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
         if batch.on_indexed is not None:
             batch.on_indexed(batch, first_index)
         await add_events(tx, lease.root_id, first_index, batch.events)
-
-
-async def _put_blobs(tx: Tx, lease: Lease, batch: Batch) -> None:
-    row = await tx.one(SESSION_OF, {"root": lease.root_id})
-    if row is None:
-        raise LeaseLost
-    await blobs.put(tx, row["session_id"], batch.contents, clock.now())
 
 
 async def _write_words(tx: Tx, lease: Lease, batch: Batch) -> None:

@@ -1,25 +1,27 @@
-"""Blobs: media, stored once under the hash of their content; a blob goes with the last session that refers to it."""
+"""Blobs: media, stored once under the hash of their content; a blob goes with the last run that refers to it."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from musterd.core import jsontext
 from musterd.core.media import content_hash
 from musterd.store.database import Statement, Tx
 
+_OF_SESSION = "IN (SELECT run_id FROM runs WHERE session_id = :session_id)"
 PUT = Statement(  # one that is there is locked: whoever removes it waits, and then sees the use of it
     "blob_put",
     """INSERT INTO blobs (hash, size, content, created_at) VALUES (:hash, :size, :content, :now)
        ON CONFLICT (hash) DO UPDATE SET size = excluded.size""",
 )
 USE = Statement(
-    "blob_use", "INSERT INTO blob_uses (session_id, hash) VALUES (:session_id, :hash) ON CONFLICT DO NOTHING"
+    "blob_use",
+    "INSERT INTO blob_uses (root_id, hash, until_end) VALUES (:root, :hash, :until_end) ON CONFLICT DO NOTHING",
 )
-OF_SESSION = Statement(
-    "blob_of_session",
-    """SELECT hash FROM blobs WHERE hash IN (SELECT hash FROM blob_uses WHERE session_id = :session_id)
-       ORDER BY hash LOCK_ROW""",
-)
-DISUSE = Statement("blob_disuse", "DELETE FROM blob_uses WHERE session_id = :session_id")
+HAND_OVER = Statement("blob_hand_over", "UPDATE blob_uses SET root_id = :to WHERE root_id = :root")
+USED = Statement("blob_used", "SELECT hash FROM blob_uses WHERE root_id = :root AND until_end")
+USED_IN = Statement("blob_used_in", f"SELECT DISTINCT hash FROM blob_uses WHERE root_id {_OF_SESSION}")
+LOCK = Statement("blob_lock", "SELECT hash FROM blobs WHERE IN_LIST(hash, :names) ORDER BY hash LOCK_ROW")
+DISUSE = Statement("blob_disuse", "DELETE FROM blob_uses WHERE root_id = :root AND until_end")
+DISUSE_IN = Statement("blob_disuse_in", f"DELETE FROM blob_uses WHERE root_id {_OF_SESSION}")
 REMOVE_UNUSED = Statement(
     "blob_remove_unused",
     """DELETE FROM blobs WHERE IN_LIST(hash, :names)
@@ -33,18 +35,44 @@ def blob_hash(content: bytes) -> str:
     return content_hash(content)
 
 
-async def put(tx: Tx, session_id: str, contents: Iterable[bytes], now: float) -> None:
-    """Store what a session refers to."""
+async def put(tx: Tx, root_id: str, contents: Iterable[bytes], now: float, *, until_end: bool = False) -> None:
+    """Store what a run refers to.
+
+    :param until_end: whether it refers to it no longer than until it has ended; else until its session is deleted.
+    """
     named = {blob_hash(content): content for content in contents}
     for name in sorted(named):  # in one order, so that no two wait for each other's
         await tx.run(PUT, {"hash": name, "size": len(named[name]), "content": named[name], "now": now})
-        await tx.run(USE, {"session_id": session_id, "hash": name})
+        await tx.run(USE, {"root": root_id, "hash": name, "until_end": until_end})
+
+
+async def hand_over(tx: Tx, root_id: str, to: str) -> None:
+    """Let another run of the session refer to what this one did, in its place."""
+    await tx.run(HAND_OVER, {"root": root_id, "to": to})
+
+
+async def release(tx: Tx, root_id: str) -> None:
+    """Let go of what a run referred to until its end."""
+    if names := [row["hash"] for row in await tx.all(USED, {"root": root_id})]:
+        await _lock(tx, names)
+        await tx.run(DISUSE, {"root": root_id})
+        await _remove_unused(tx, names)
 
 
 async def remove(tx: Tx, session_id: str) -> None:
-    """Remove what nobody but this session referred to."""
-    names = [row["hash"] for row in await tx.all(OF_SESSION, {"session_id": session_id})]
-    await tx.run(DISUSE, {"session_id": session_id})
+    """Let go of what the runs of a session refer to."""
+    if names := [row["hash"] for row in await tx.all(USED_IN, {"session_id": session_id})]:
+        await _lock(tx, names)
+        await tx.run(DISUSE_IN, {"session_id": session_id})
+        await _remove_unused(tx, names)
+
+
+async def _lock(tx: Tx, names: Sequence[str]) -> None:
+    """Hold blobs, before it is looked who uses them: who takes one up meanwhile waits, or was waited for."""
+    await tx.all(LOCK, {"names": jsontext.dumps(names)})
+
+
+async def _remove_unused(tx: Tx, names: Sequence[str]) -> None:
     await tx.run(REMOVE_UNUSED, {"names": jsontext.dumps(names)})
 
 

@@ -13,7 +13,7 @@ from musterd.core.errors import Conflict, NotFound
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, Output, RunRow, StepKind, StepState
 from musterd.core.states import RunState
-from musterd.store import acceptance, attempt_input, messages, outputs, runs, sessions, signals
+from musterd.store import acceptance, attempt_input, blobs, messages, outputs, runs, sessions, signals
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.rows import run_row
@@ -64,6 +64,7 @@ async def accept(tx: Tx, candidate: Candidate, origin_id: str, budget: JsonObjec
     accepted = await acceptance.accept(tx, replace(candidate, input=replace(given, options=options)))
     copied = {"root": accepted.run.run_id, "origin": origin_id, "paths": json.dumps([step["path"] for step in steps])}
     await tx.run(COPY_STEPS, copied)
+    await blobs.hand_over(tx, origin_id, accepted.run.run_id)
     if origin.signals and await messages.copy_taken(tx, origin_id, accepted.run.run_id):
         accepted.run.signals = await signals.note(tx, accepted.run.run_id)
     return accepted

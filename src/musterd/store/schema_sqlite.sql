@@ -173,9 +173,10 @@ CREATE TABLE run_messages (
  WITHOUT ROWID;
 
 CREATE TABLE blob_uses (
-	session_id TEXT NOT NULL,
+	root_id TEXT NOT NULL,
 	hash TEXT NOT NULL,
-	PRIMARY KEY (session_id, hash)
+	until_end BOOLEAN NOT NULL,
+	PRIMARY KEY (root_id, hash)
 )
  WITHOUT ROWID;
 
