@@ -300,3 +300,16 @@ async def test_what_nobody_has_read_when_a_pause_expires_begins_the_next_run(
         following = await works.end_of(found.next_run_id or "")
     assert view.row.error_code == "expired"
     assert (following.output and following.output.content) == "Echo: Well?"
+
+
+async def test_of_several_that_were_asked_at_once_a_fork_asks_who_failed_again(engines: Engines) -> None:
+    leader = TurnModel(Call("delegate_task_to_members", {"task": "Look"}), failure(402), "All said")
+    one, two = TurnModel("A1"), TurnModel(failure(402), "B1")
+    members = [Agent(id="one", model=one), Agent(id="two", model=two)]
+    async with engines(teams=[Team(id="team", mode="broadcast", model=leader, members=members)]) as works:
+        assert (await works.run("hello", "r1")).row.state is RunState.ERROR
+        await fork(works)
+        view = await works.end_of("r2")
+    assert view.row.state is RunState.COMPLETED
+    assert leader.told() == ["Agent one: A1\n\nAgent two: B1"]
+    assert len(one.seen) == 1
