@@ -313,3 +313,21 @@ async def test_of_several_that_were_asked_at_once_a_fork_asks_who_failed_again(e
     assert view.row.state is RunState.COMPLETED
     assert leader.told() == ["Agent one: A1\n\nAgent two: B1"]
     assert len(one.seen) == 1
+
+
+async def test_a_result_that_is_shown_is_told_where_a_person_gives_it(engines: Engines, model: HeldModel) -> None:
+    @tool(external_execution=True, show_result=True)
+    async def mail() -> str:
+        """Send a mail."""
+        raise AssertionError("the client does it")
+
+    async with engines(agents=[Agent(id="solo", model=model, tools=[mail])]) as works:
+        paused = await works.run("[[TOOL mail]]", "r1")
+        assert paused.output is not None
+        happened = Decision(key=paused.output.requirements[0]["id"], verdict=Verdict.HAPPENED, result="sent")
+        await works.runs.decide(works.component(), "r1", "s1", [happened], NOBODY)
+        while (view := await works.end_of("r1")).row.state is RunState.PAUSED:
+            pass
+        events = await works.stored("r1")
+    told = "".join(event.data["text"] for _, event in events if event.kind is EventKind.CONTENT)
+    assert told == (view.output and view.output.content)
