@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from pydantic_ai.messages import ModelMessage
 
 from musterd import Agent, Budget, CompressionManager, Team, tool
 from musterd.core import clock
@@ -331,3 +332,47 @@ async def test_a_result_that_is_shown_is_told_where_a_person_gives_it(engines: E
         events = await works.stored("r1")
     told = "".join(event.data["text"] for _, event in events if event.kind is EventKind.CONTENT)
     assert told == (view.output and view.output.content)
+
+
+async def test_nobody_is_asked_any_more_for_a_member_whose_team_has_failed(engines: Engines) -> None:
+    go_on = asyncio.Event()
+
+    class Later(TurnModel):
+        async def _stream(self, messages: list[ModelMessage], info: Any) -> Any:
+            await go_on.wait()
+            async for piece in super()._stream(messages, info):
+                yield piece
+
+    @tool(requires_confirmation=True)
+    async def pay() -> str:
+        """Pay."""
+        return "paid"
+
+    @tool
+    async def mark() -> str:
+        """Mark."""
+        return "marked"
+
+    below = [
+        Agent(id="x", model=TurnModel(Call("pay")), tools=[pay]),
+        Agent(id="y", model=Later(Call("mark")), tools=[mark]),
+    ]
+    inner_model = TurnModel([delegate("x"), delegate("y")])
+    inner = Team(id="inner", model=inner_model, members=below, budget=Budget(tool_calls=3))
+    other = Agent(id="other", model=TurnModel(Call("pay"), "Done"), tools=[pay])
+    leader = TurnModel([delegate("inner"), delegate("other")], "Well")
+    async with engines(teams=[Team(id="team", model=leader, members=[inner, other])]) as works:
+        await works.start("hello", "r1")
+        await works.told("r1", lambda event: event.kind is EventKind.RUN_PAUSED)
+        go_on.set()
+        view = await works.end_of("r1")
+        asked = await works.records.select("SELECT path, state FROM approvals ORDER BY path")
+        steps = await works.records.select("SELECT path FROM journal WHERE state = 'waiting'")
+        rows = await works.records.select("SELECT path FROM runs WHERE state = 'paused' AND parent_id IS NOT NULL")
+    assert view.row.state is RunState.PAUSED
+    assert [(row["path"], row["state"]) for row in asked] == [
+        ("t0/c0/t0/c0/t0/c0", "closed"),
+        ("t0/c1/t0/c0", "pending"),
+    ]
+    assert [step["path"] for step in steps] == ["t0/c1/t0/c0"]
+    assert [row["path"] for row in rows] == ["t0/c1"]
