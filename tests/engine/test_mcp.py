@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from musterd import Agent, MCPServer, tool
+from musterd import Agent, MCPServer, Team, tool
 from musterd.core.records import RunView
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
@@ -107,3 +107,16 @@ async def test_a_call_that_changes_nothing_is_made_again_where_the_server_died_i
         view = await works.run('[[TOOL add {"a": 1, "b": 2}]]', "r1")
     assert content(view) == "Done: 3"
     assert (tmp_path / "calls").read_text().split() == ["add", "add"]
+
+
+async def test_members_that_a_function_gives_share_a_server_that_they_declare_alike(
+    engines: Engines, model: HeldModel, tmp_path: Path
+) -> None:
+    def experts() -> list[Agent]:
+        return [Agent(id="one", tools=[desk(tmp_path)])]
+
+    async with engines(teams=[Team(id="team", model=model, members=experts)]) as works:
+        for run_id in ("r1", "r2"):
+            view = await works.run(f"[[DELEGATE one: <{SEND.strip('[]')}>]]", run_id)
+            assert content(view) == "Done: Done: sent x"
+    assert (tmp_path / "started").read_text() == "."

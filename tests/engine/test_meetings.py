@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from pydantic_ai.messages import ModelMessage
 
 from musterd import Agent, Budget, CompressionManager, Team, tool
 from musterd.core import clock
@@ -300,3 +301,78 @@ async def test_what_nobody_has_read_when_a_pause_expires_begins_the_next_run(
         following = await works.end_of(found.next_run_id or "")
     assert view.row.error_code == "expired"
     assert (following.output and following.output.content) == "Echo: Well?"
+
+
+async def test_of_several_that_were_asked_at_once_a_fork_asks_who_failed_again(engines: Engines) -> None:
+    leader = TurnModel(Call("delegate_task_to_members", {"task": "Look"}), failure(402), "All said")
+    one, two = TurnModel("A1"), TurnModel(failure(402), "B1")
+    members = [Agent(id="one", model=one), Agent(id="two", model=two)]
+    async with engines(teams=[Team(id="team", mode="broadcast", model=leader, members=members)]) as works:
+        assert (await works.run("hello", "r1")).row.state is RunState.ERROR
+        await fork(works)
+        view = await works.end_of("r2")
+    assert view.row.state is RunState.COMPLETED
+    assert leader.told() == ["Agent one: A1\n\nAgent two: B1"]
+    assert len(one.seen) == 1
+
+
+async def test_a_result_that_is_shown_is_told_where_a_person_gives_it(engines: Engines, model: HeldModel) -> None:
+    @tool(external_execution=True, show_result=True)
+    async def mail() -> str:
+        """Send a mail."""
+        raise AssertionError("the client does it")
+
+    async with engines(agents=[Agent(id="solo", model=model, tools=[mail])]) as works:
+        paused = await works.run("[[TOOL mail]]", "r1")
+        assert paused.output is not None
+        happened = Decision(key=paused.output.requirements[0]["id"], verdict=Verdict.HAPPENED, result="sent")
+        await works.runs.decide(works.component(), "r1", "s1", [happened], NOBODY)
+        while (view := await works.end_of("r1")).row.state is RunState.PAUSED:
+            pass
+        events = await works.stored("r1")
+    told = "".join(event.data["text"] for _, event in events if event.kind is EventKind.CONTENT)
+    assert told == (view.output and view.output.content)
+
+
+async def test_nobody_is_asked_any_more_for_a_member_whose_team_has_failed(engines: Engines) -> None:
+    go_on = asyncio.Event()
+
+    class Later(TurnModel):
+        async def _stream(self, messages: list[ModelMessage], info: Any) -> Any:
+            await go_on.wait()
+            async for piece in super()._stream(messages, info):
+                yield piece
+
+    @tool(requires_confirmation=True)
+    async def pay() -> str:
+        """Pay."""
+        return "paid"
+
+    @tool
+    async def mark() -> str:
+        """Mark."""
+        return "marked"
+
+    below = [
+        Agent(id="x", model=TurnModel(Call("pay")), tools=[pay]),
+        Agent(id="y", model=Later(Call("mark")), tools=[mark]),
+    ]
+    inner_model = TurnModel([delegate("x"), delegate("y")])
+    inner = Team(id="inner", model=inner_model, members=below, budget=Budget(tool_calls=3))
+    other = Agent(id="other", model=TurnModel(Call("pay"), "Done"), tools=[pay])
+    leader = TurnModel([delegate("inner"), delegate("other")], "Well")
+    async with engines(teams=[Team(id="team", model=leader, members=[inner, other])]) as works:
+        await works.start("hello", "r1")
+        await works.told("r1", lambda event: event.kind is EventKind.RUN_PAUSED)
+        go_on.set()
+        view = await works.end_of("r1")
+        asked = await works.records.select("SELECT path, state FROM approvals ORDER BY path")
+        steps = await works.records.select("SELECT path FROM journal WHERE state = 'waiting'")
+        rows = await works.records.select("SELECT path FROM runs WHERE state = 'paused' AND parent_id IS NOT NULL")
+    assert view.row.state is RunState.PAUSED
+    assert [(row["path"], row["state"]) for row in asked] == [
+        ("t0/c0/t0/c0/t0/c0", "closed"),
+        ("t0/c1/t0/c0", "pending"),
+    ]
+    assert [step["path"] for step in steps] == ["t0/c1/t0/c0"]
+    assert [row["path"] for row in rows] == ["t0/c1"]

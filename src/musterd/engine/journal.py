@@ -255,7 +255,7 @@ class Journal:
         """Record how a member's run ended; stored with the next commit."""
         run = self._members.pop(end.run_id)
         run.state, run.ended_at = end.state, end.at
-        if end.is_stopped:
+        if end.is_stopped or end.state is RunState.ERROR:
             self._close_below(run.path)
         end.output.cost = self.cost_below(f"{run.path}/")
         self._outbox.member_ended(MemberRecord(run=run, output=end.output, messages=end.messages))

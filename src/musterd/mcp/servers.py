@@ -1,7 +1,13 @@
-"""All servers of a process, by their declarations."""
+"""All servers of a process, by their declarations: what is declared alike is one server.
+
+A function that gives a run its members may declare their servers anew each time.
+"""
 
 import importlib.util
+from collections.abc import Mapping
+from dataclasses import fields
 
+from musterd.core import jsontext
 from musterd.core.jsontypes import JsonObject
 from musterd.mcp.connection import Connection
 from musterd.specs import MCPServer, ToolContext
@@ -12,7 +18,7 @@ class Servers:
     """Gives the tools of MCP servers, and calls them. The loop's :class:`musterd.team.run_tools.ToolServers`."""
 
     def __init__(self) -> None:
-        self._connections: dict[MCPServer, Connection] = {}
+        self._connections: dict[str, Connection] = {}
 
     @staticmethod
     def check(server: MCPServer) -> None:
@@ -46,7 +52,14 @@ class Servers:
             await connection.close()
 
     def _connection(self, server: MCPServer) -> Connection:
-        found = self._connections.get(server)
+        declared = _declared(server)
+        found = self._connections.get(declared)
         if found is None:
-            found = self._connections[server] = Connection(server)
+            found = self._connections[declared] = Connection(server)
         return found
+
+
+def _declared(server: MCPServer) -> str:
+    """All that was declared of a server, as text."""
+    values = [getattr(server, field.name) for field in fields(server) if field.init]
+    return jsontext.canonical([dict(value) if isinstance(value, Mapping) else value for value in values])

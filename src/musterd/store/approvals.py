@@ -30,6 +30,11 @@ CLOSE = Statement(
 CLOSE_STEPS = Statement(  # they were never begun, and never will be
     "steps_close_waiting", "UPDATE journal SET state = 'failed' WHERE root_id = :root AND state = 'waiting'"
 )
+CLOSE_BELOW = Statement(
+    "approvals_close_below",
+    """UPDATE approvals SET state = 'closed', status = CASE WHEN status = 'pending' THEN 'cancelled' ELSE status END
+       WHERE root_id = :root AND state IN ('pending', 'decided') AND path LIKE :below""",
+)
 CANCELLED, EXPIRED = "cancelled", "expired"
 
 
@@ -59,6 +64,11 @@ async def close(tx: Tx, root_id: str, status: str = CANCELLED) -> None:
     """
     if await tx.run(CLOSE, {"root": root_id, "status": status}):
         await tx.run(CLOSE_STEPS, {"root": root_id})
+
+
+async def close_below(tx: Tx, root_id: str, path: str) -> None:
+    """Close what a member at ``path`` has left open, or anybody below it: nobody acts on a decision any more."""
+    await tx.run(CLOSE_BELOW, {"root": root_id, "below": f"{path}/%"})
 
 
 async def of_root(tx: Tx, root_id: str) -> list[ApprovalRow]:

@@ -88,6 +88,11 @@ CLOSE_MEMBERS = Statement(
     """UPDATE runs SET state = :state, ended_at = :now, version = version + 1
        WHERE root_id = :root AND parent_id IS NOT NULL AND state IN ('running', 'paused')""",
 )
+CLOSE_MEMBERS_BELOW = Statement(
+    "members_close_below",
+    """UPDATE runs SET state = :state, ended_at = :now, version = version + 1
+       WHERE root_id = :root AND path LIKE :below AND state IN ('running', 'paused')""",
+)
 CLOSE_STEPS = Statement(  # nobody will find out any more whether they happened
     "steps_close",
     """UPDATE journal SET state = CASE kind WHEN 'tool' THEN 'unknown' ELSE 'failed' END
@@ -347,3 +352,7 @@ async def _end_member(tx: Tx, member: MemberRecord) -> None:
         },
     )
     await outputs.put(tx, run.run_id, output, member.messages)
+    if run.state is not RunState.COMPLETED:  # who waits below it is not driven any more
+        ended = {"state": run.state.value, "now": run.ended_at, "below": f"{run.path}/%"}
+        await tx.run(CLOSE_MEMBERS_BELOW, {"root": run.root_id, **ended})
+        await approvals.close_below(tx, run.root_id, run.path)

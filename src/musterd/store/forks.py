@@ -87,7 +87,11 @@ async def _failed(tx: Tx, origin_id: str) -> RunRow:
 def _kept(steps: Sequence[Row]) -> list[Row]:
     """The steps that the new run finds done, or begun."""
     paths = {step["path"] for step in steps if step["is_done"]}
-    return [step for step in steps if _is_kept(step, paths)]
+    kept = [step for step in steps if _is_kept(step, paths)]
+    # A call that asked several members is made again where one of them is: what the others said is found.
+    again = paths - {step["path"] for step in kept}
+    calls = {above for above, _, last in (path.rpartition("/") for path in again) if last.isdigit()}
+    return [step for step in kept if step["path"] not in calls]
 
 
 def _is_kept(step: Row, done: set[str]) -> bool:

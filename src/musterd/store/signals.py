@@ -11,7 +11,7 @@ from dataclasses import replace
 from musterd.core.errors import Conflict
 from musterd.core.records import Message, RunRow
 from musterd.core.states import RunState
-from musterd.store import cancels, lanes, messages
+from musterd.store import approvals, cancels, lanes, messages
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, run_row
 
@@ -26,11 +26,6 @@ FLAGGED = Statement(
     "members_flagged",
     """SELECT run_id FROM runs WHERE root_id = :root AND parent_id IS NOT NULL AND cancel_requested_at IS NOT NULL
        AND state IN ('running', 'paused')""",
-)
-CLOSE_APPROVALS = Statement(
-    "member_approvals_close",
-    """UPDATE approvals SET state = 'closed', status = CASE WHEN status = 'pending' THEN 'cancelled' ELSE status END
-       WHERE root_id = :root AND state IN ('pending', 'decided') AND (path = :path OR path LIKE :below)""",
 )
 RESUME = Statement(
     "run_resume",
@@ -59,7 +54,7 @@ async def cancel_member(tx: Tx, root_id: str, run_id: str, by: str, now: float) 
     root = await _live_root(tx, root_id)
     member = await _live_member(tx, root_id, run_id)
     await tx.run(FLAG_MEMBER, {"run_id": run_id, "now": now, "by": by})
-    await tx.run(CLOSE_APPROVALS, {"root": root_id, "path": member.path, "below": f"{member.path}/%"})
+    await approvals.close_below(tx, root_id, member.path)
     if root.state is RunState.PAUSED:
         await lanes.come_back(tx, root)
         await tx.run(RESUME, {"run_id": root_id, "state": root.state.value, "holder": root.holder})

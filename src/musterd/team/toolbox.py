@@ -152,8 +152,6 @@ class Toolbox:
             raise AssertionError("a planned call is a tool, a delegation or a refusal")
         if not plan.intent.leaves_open(step.state):
             self._finished(plan, step)
-            if _is_shown(plan, step):
-                self._world.tell(EventKind.CONTENT, self._run.voice, {"text": f"{step.result}\n\n"})
         return step
 
     def _finished(self, plan: Planned, step: ToolStep) -> None:
@@ -166,6 +164,8 @@ class Toolbox:
             thoughts.note_call(self._world, self._run, self._progress, call, plan.intent.path)
         if step.is_error:
             self._tell(EventKind.TOOL_CALL_ERROR, plan)
+        if _is_shown(plan, step):
+            self._world.tell(EventKind.CONTENT, self._run.voice, {"text": f"{step.result}\n\n"}, plan.intent.path)
 
     def _tell(self, kind: EventKind, plan: Planned, media: Sequence[Medium] = ()) -> None:
         data: JsonObject = {"tool": plan.call.as_json()}
