@@ -13,7 +13,8 @@ from musterd.engine.media import is_text
 from musterd.engine.resources import Resources
 from musterd.models.media_taken import not_taken
 from musterd.specs import Component
-from musterd.store.blobs import blob_hash
+from musterd.store import blobs
+from musterd.store.database import Database
 
 
 async def require_readable(resources: Resources, component: Component, asked: Input) -> None:
@@ -52,32 +53,41 @@ def stored_media(asked: Input) -> tuple[Input, dict[str, bytes]]:
                 media[name].append(item)
                 continue
             content = base64.b64decode(item["content"])
-            hashed = blob_hash(content)
+            hashed = blobs.blob_hash(content)
             contents[hashed] = content
             rest = {key: value for key, value in item.items() if key != "content"}
             media[name].append({**rest, "blob": hashed})
     return Input(message=asked.message, media=media, options=asked.options), contents
 
 
-def referred(media: Mapping[str, list[JsonObject]]) -> set[str]:
-    """The blobs that media refer to."""
+async def fill(database: Database, view: RunView) -> None:
+    """Put the content of a run's media in place of the references; what the run made can still be asked for by them."""
+    output = view.output
+    names = _referred(view.input.media) | (_referred(output.media) if output is not None else set())
+    if names:
+        contents = await database.read(lambda tx: blobs.several(tx, names))
+        view.input.media = _filled(view.input.media, contents)
+        if output is not None:
+            output.media = _filled(output.media, contents, keeps_reference=True)
+
+
+def _referred(media: Mapping[str, list[JsonObject]]) -> set[str]:
     return {item["blob"] for items in media.values() for item in items if "blob" in item}
 
 
-def filled_media(media: Mapping[str, list[JsonObject]], contents: dict[str, bytes]) -> dict[str, list[JsonObject]]:
-    """Media of a request with content in place of references, as they came."""
-    return {name: [_filled(item, contents) for item in items] for name, items in media.items()}
+def _filled(
+    media: Mapping[str, list[JsonObject]], contents: dict[str, bytes], *, keeps_reference: bool = False
+) -> dict[str, list[JsonObject]]:
+    def one(item: JsonObject) -> JsonObject:
+        content = contents.get(str(item.get("blob")))
+        shown = {key: value for key, value in item.items() if key != "blob"}
+        if content is not None:
+            shown["content"] = base64.b64encode(content).decode()
+            if keeps_reference:
+                shown["blob"] = item["blob"]
+        return shown
 
-
-def with_contents(media: Mapping[str, list[JsonObject]], contents: dict[str, bytes]) -> dict[str, list[JsonObject]]:
-    """Media that a run produced with content beside the references: those can be asked for one by one."""
-    return {
-        name: [
-            {**_filled(item, contents), **({"blob": item["blob"]} if item.get("blob") in contents else {})}
-            for item in items
-        ]
-        for name, items in media.items()
-    }
+    return {name: [one(item) for item in items] for name, items in media.items()}
 
 
 def medium_of(view: RunView, name: str) -> JsonObject | None:
@@ -85,9 +95,3 @@ def medium_of(view: RunView, name: str) -> JsonObject | None:
     shown = [view.input.media, *([view.output.media] if view.output is not None else [])]
     items = (item for media in shown for items in media.values() for item in items)
     return next((item for item in items if item.get("blob") == name), None)
-
-
-def _filled(item: JsonObject, contents: dict[str, bytes]) -> JsonObject:
-    content = contents.get(str(item.get("blob")))
-    rest = {key: value for key, value in item.items() if key != "blob"}
-    return rest if content is None else {**rest, "content": base64.b64encode(content).decode()}

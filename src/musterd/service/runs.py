@@ -17,7 +17,7 @@ from musterd.core.turns import OnBusy, Turn
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
 from musterd.service.budgets import require_budget, so_far
-from musterd.service.media import filled_media, medium_of, referred, require_readable, stored_media, with_contents
+from musterd.service.media import fill, medium_of, require_readable, stored_media
 from musterd.service.presence import Presence
 from musterd.service.reading import Reading
 from musterd.service.schemas import require_output_schema, with_formed_message
@@ -194,7 +194,9 @@ class RunService:
 
         :raises NotFound: there is none that this caller may see.
         """
-        return await self._with_media(await self._found(component, run_id, session_id, caller))
+        found = await self._found(component, run_id, session_id, caller)
+        await fill(self._resources.database, found)
+        return found
 
     async def medium(
         self, component: Component, run_id: str, session_id: str | None, caller: Caller, name: str
@@ -221,16 +223,6 @@ class RunService:
     async def spent(self, component: Component, view: RunView) -> JsonObject | None:
         """What a run that has not ended has spent of its budget; None: it has none."""
         return await so_far(self._resources.database, component, view)
-
-    async def _with_media(self, found: RunView) -> RunView:
-        output = found.output
-        names = referred(found.input.media) | (referred(output.media) if output is not None else set())
-        if names:
-            contents = await self._resources.database.read(lambda tx: blobs.several(tx, names))
-            found.input.media = filled_media(found.input.media, contents)
-            if output is not None:
-                output.media = with_contents(output.media, contents)
-        return found
 
     async def settled_view(
         self, component: Component, run_id: str, session_id: str | None, caller: Caller, seconds: float
