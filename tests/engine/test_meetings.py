@@ -376,3 +376,29 @@ async def test_nobody_is_asked_any_more_for_a_member_whose_team_has_failed(engin
     ]
     assert [step["path"] for step in steps] == ["t0/c1/t0/c0"]
     assert [row["path"] for row in rows] == ["t0/c1"]
+
+
+async def test_a_decision_about_a_member_that_is_gone_keeps_no_run_from_pausing(
+    engines: Engines, model: HeldModel
+) -> None:
+    @tool(requires_confirmation=True)
+    async def pay() -> str:
+        """Pay."""
+        return "paid"
+
+    given = {"one", "two"}
+
+    def experts() -> list[Agent]:
+        return [Agent(id=name, tools=[pay]) for name in sorted(given)]
+
+    async with engines(teams=[Team(id="team", model=model, members=experts)]) as works:
+        paused = await works.run("[[DELEGATE one: <TOOL pay> || DELEGATE two: <TOOL pay>]]", "r1")
+        assert paused.output is not None
+        given.discard("one")
+        first = Decision(key=paused.output.requirements[0]["id"], verdict=Verdict.RUN)
+        await works.runs.decide(works.component(), "r1", "s1", [first], NOBODY)
+        await works.told("r1", lambda event: event.kind is EventKind.RUN_PAUSED and event.place == "attempt 2")
+        rows = {view.row.component_id: view.row.state for view in await works.runs.members("r1")}
+        approvals = await works.records.select("SELECT state FROM approvals ORDER BY path")
+    assert rows == {"one": RunState.CANCELLED, "two": RunState.PAUSED}
+    assert [row["state"] for row in approvals] == ["closed", "pending"]

@@ -169,6 +169,8 @@ class Journal:
         step.ended_at = done.started_at + done.seconds
         step.result = tool_result_text(done)
         self._open.pop(intent.path, None)
+        if intent.kind is StepKind.DELEGATE and done.is_error:
+            self._end_left(intent.path)
         for content in contents(done.media).values():
             self._outbox.content(content)
         self._outbox.record(step)
@@ -259,6 +261,14 @@ class Journal:
             self._close_below(run.path)
         end.output.cost = self.cost_below(f"{run.path}/")
         self._outbox.member_ended(MemberRecord(run=run, output=end.output, messages=end.messages))
+
+    def _end_left(self, path: str) -> None:
+        """End the members of a delegation that an earlier attempt began and this one refuses: they are gone."""
+        for row in self._member_rows.values():
+            if not row.state.is_final and f"{row.path}/".startswith(f"{path}/"):
+                row.state, row.ended_at = RunState.CANCELLED, clock.now()
+                self._close_below(row.path)
+                self._outbox.member_ended(MemberRecord(run=row))
 
     def cost_below(self, place: str) -> float | None:
         """What the model calls at places that begin with ``place`` cost; None where one has no list price."""
