@@ -1,7 +1,14 @@
 """Messages on the wire."""
 
+from pathlib import Path
+from typing import Any
+
 from dirty_equals import IsFloat, IsStr
 
+from musterd import Agent, Team
+from musterd.guards import InputCheckError, PIIDetectionGuardrail, RunInput
+from tests.support.app import Sample, app_on, in_process
+from tests.support.held_model import HeldModel
 from tests.support.http import House, problem, wrong_fields
 
 PATH = "/teams/demo-team/runs/{}/messages"
@@ -39,6 +46,43 @@ async def test_a_message_that_cannot_be(house: House) -> None:
     problem(await house.http.post(PATH.format("none"), data={"message": "x"}), 404, "NOT_FOUND")
     problem(await house.http.post(path, data={"message": "x", "session_id": "other"}), 404, "NOT_FOUND")
     assert await house.get(path, session_id="s1") == []
+
+
+async def test_hooks_look_at_a_message_as_at_a_request(database: Path) -> None:
+    seen: list[tuple[str, dict[str, Any]]] = []
+
+    def note(run_input: RunInput, session_state: dict[str, Any]) -> None:
+        seen.append((run_input.input_content, session_state))
+        session_state["changed"] = True
+
+    def no_pets(run_input: RunInput) -> None:
+        if "dog" in run_input.input_content:
+            raise InputCheckError("No pets.", check_trigger="pets")
+
+    model = HeldModel()
+    writer = Agent(id="writer-agent", model=model, pre_hooks=[no_pets])
+    demo = Team(id="demo-team", model=model, members=[writer], pre_hooks=[PIIDetectionGuardrail(mask_pii=True), note])
+    async with in_process(app_on(database, served=Sample([demo], [])), model) as house:
+        hold = model.hold("wait")
+        run = await house.begin("[[DELEGATE writer-agent: wait]]", session_id="s1", session_state='{"a": 1}')
+        await hold.reached.wait()
+        path = PATH.format(run.run_id)
+        masked = await house.http.post(path, data={"message": "Write to ana@example.com about the dog"})
+        assert masked.json()["message"] == "Write to *************** about the dog"
+        (member,) = [one for one in await house.get("/sessions/s1/runs", type="team") if one.get("agent_id")]
+        refused = await house.http.post(path, data={"message": "A dog", "member_run_id": member["run_id"]})
+        assert wrong_fields(refused) == [("body", "message")]
+        assert "No pets." in refused.text
+        assert [one["message"] for one in await house.get(path, session_id="s1")] == [masked.json()["message"]]
+        hold.release()
+        done = await house.ended(run)
+    assert (done["status"], done["session_state"]) == ("COMPLETED", {"a": 1, "changed": True})
+    assert [text for text, _ in seen[1:]] == [masked.json()["message"], "A dog"]
+    assert users_words(model.asked()) == ["[[DELEGATE writer-agent: wait]]", masked.json()["message"]]
+
+
+def users_words(conversation: list[dict[str, Any]]) -> list[str]:
+    return [message["content"] for message in conversation if message["role"] == "user"]
 
 
 async def test_a_key_makes_it_safe_to_send_again(house: House) -> None:

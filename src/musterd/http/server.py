@@ -1,7 +1,7 @@
 """The server's parts, put together and taken down in order."""
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from weakref import WeakKeyDictionary
 
 import musterd
@@ -119,7 +119,7 @@ class Server:
             raise DeclarationError(f"{component.spec.declared_at}: {component.spec.label}: {what} — {cure}")
 
     async def _load_models(self, component: Component) -> None:
-        await resolve.load((model for found in _tree(component) for model in models_of(found)), self.settings)
+        await resolve.load((model for found in component.tree() for model in models_of(found)), self.settings)
 
     def begin_stop(self) -> None:
         """Claim no more runs, hand over those at work at their next step, and take leave of those who wait.
@@ -139,7 +139,7 @@ class Server:
     def components(self) -> list[Component]:
         """Every component, members too, each once, leaders before their members."""
         tops = [*self.registry.teams.values(), *self.registry.agents.values()]
-        return list(dict.fromkeys(found for top in tops for found in _tree(top)))
+        return list(dict.fromkeys(found for top in tops for found in top.tree()))
 
     @property
     def served(self) -> set[str]:
@@ -168,10 +168,3 @@ class Server:
         """Raise Unavailable unless runs can be accepted."""
         if not self.engine.is_ready or self.is_stopping:
             raise Unavailable("The server is not ready; try again.")
-
-
-def _tree(component: Component) -> Iterator[Component]:
-    """The component and its members, leaders first."""
-    yield component
-    for member in component.members:
-        yield from _tree(member)

@@ -1,7 +1,5 @@
 """Budgets: whether one can be held, and what of it is spent while a run is at work."""
 
-from collections.abc import Iterator
-
 from musterd.core import clock
 from musterd.core.errors import InvalidInput
 from musterd.core.jsontypes import JsonObject
@@ -21,7 +19,7 @@ def unpriced(component: Component, *, is_asked: bool = False) -> Agent | Team | 
     declared = component.spec.budget
     if not is_asked and (declared is None or declared.cost_usd is None):
         return None
-    return next((found.spec for found in _tree(component) if not has_price(found.model)), None)
+    return next((found.spec for found in component.tree() if not has_price(found.model)), None)
 
 
 def require_budget(component: Component, asked: Input) -> None:
@@ -54,9 +52,3 @@ async def so_far(database: Database, component: Component, view: RunView) -> Jso
     if shown is not None and "seconds" in shown and row.attempt > 1:  # how long it waited only its events tell
         shown["seconds"] = {"limit": ceilings["seconds"]}
     return shown
-
-
-def _tree(component: Component) -> Iterator[Component]:
-    yield component
-    for member in component.members:
-        yield from _tree(member)

@@ -1,17 +1,19 @@
 """Words to a run at work: messages for its agents, and members that are to stop while the others go on."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from musterd.core import clock
-from musterd.core.errors import NotFound
+from musterd.core.errors import InvalidInput, NotFound, RunFailed
 from musterd.core.records import Caller, Message, RunRow, RunView
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
 from musterd.specs import Component
-from musterd.store import messages, requests, runs, signals
+from musterd.specs.run_context import RunContext
+from musterd.store import messages, requests, runs, sessions, signals
 from musterd.store.database import Tx
 from musterd.store.requests import Request
+from musterd.team import hooks
 from musterd.team.world import digest
 
 View = Callable[[Component, str, str | None, Caller], Awaitable[RunView]]
@@ -51,19 +53,47 @@ class Steering:
         :return: the run, the message, and whether the same request was here before.
         :raises NotFound: there is no such run that this caller may see, or no such member of it.
         :raises Conflict: the run, or the member, has ended; or the key was used for another request.
+        :raises InvalidInput: a hook refuses the message, as it would refuse to begin a run with it.
         """
-        run = (await self._view(component, run_id, message.session_id, caller)).row
+        view = await self._view(component, run_id, message.session_id, caller)
+        run = view.row
         if run.parent_id is not None:
             raise NotFound("Run not found")
-        to = run_id
+        to, readers = run_id, [component]
         if message.member_run_id is not None:
             member = (await self._view(component, message.member_run_id, run.session_id, caller)).row
             if member.root_id != run_id:
                 raise NotFound("Run not found")
             to = member.run_id
+            readers += [found for found in component.tree() if _is_of(member, found)][:1]
         asked = request_of("message", key, caller, component.kind, component.id, to, message.text)
-        sent, is_replay = await self._send(run_id, to, message.text, caller.user_id or "client", asked)
+        text = await self._checked(readers, view, message.text)
+        sent, is_replay = await self._send(run_id, to, text, caller.user_id or "client", asked)
         return run, sent, is_replay
+
+    async def _checked(self, readers: Sequence[Component], view: RunView, text: str) -> str:
+        """A message as the hooks of the run, and of the member that is to read it, leave it.
+
+        :raises InvalidInput: one refuses it, or fails.
+        """
+        run, options = view.row, view.input.options
+        for reader in readers:
+            if not reader.spec.pre_hooks:
+                continue
+            session = await self._resources.database.read(lambda tx: sessions.get(tx, run.session_id, Caller()))
+            context = RunContext(
+                run_id=run.run_id,
+                session_id=run.session_id,
+                user_id=run.user_id,
+                session_state={} if session is None else session.state,
+                dependencies={**(reader.spec.dependencies or {}), **options.get("dependencies", {})},
+                metadata={**(reader.spec.metadata or {}), **options.get("metadata", {})},
+            )
+            try:
+                text = await hooks.checked(self._resources.threads, reader, text, context)
+            except RunFailed as error:
+                raise InvalidInput.at(("body", "message"), error.code, error.message) from error
+        return text
 
     async def messages(self, component: Component, run_id: str, session_id: str, caller: Caller) -> list[Message]:
         """The messages to a run and its members, oldest first.
@@ -126,6 +156,10 @@ class Steering:
     async def _has_ended(self, run_id: str) -> bool:
         state = await self._resources.database.read(lambda tx: runs.state_of(tx, run_id))
         return state is None or state.is_final
+
+
+def _is_of(member: RunRow, component: Component) -> bool:
+    return (member.component_kind, member.component_id) == (component.kind, component.id)
 
 
 def request_of(operation: str, key: str | None, caller: Caller, *asked: str) -> Request | None:

@@ -50,6 +50,12 @@ class Component:
         """The member with this id, if it has one."""
         return next((member for member in self.members if member.id == member_id), None)
 
+    def tree(self) -> Iterator[Component]:
+        """It and all below it, leaders first."""
+        yield self
+        for member in self.members:
+            yield from member.tree()
+
     def tool(self, name: str) -> Tool | None:
         """The tool with this name, if it has one."""
         return next((tool for tool in self.tools if tool.name == name), None)

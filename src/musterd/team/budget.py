@@ -253,14 +253,8 @@ def has_budget(root: Component) -> bool:
     """Whether a component or anybody below it declares a budget, or may: whom a function gives is not known yet."""
     return any(
         found.spec.budget is not None or getattr(found.spec, "member_function", None) is not None
-        for found in (root, *_below(root))
+        for found in root.tree()
     )
-
-
-def _below(root: Component) -> Iterator[Component]:
-    for member in root.members:
-        yield member
-        yield from _below(member)
 
 
 def _levels(above: str, path: str) -> int:

@@ -10,6 +10,7 @@ import functools
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 
 import structlog
@@ -22,6 +23,7 @@ from musterd.core.events import EventKind
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
 from musterd.guards.given import RunContext, RunInput, RunOutput
+from musterd.specs import Agent, Component, Team
 from musterd.specs.hooks import hook_function, hook_name, wanted_by
 from musterd.team import state
 from musterd.team.answers import Answer
@@ -69,6 +71,17 @@ async def _before(world: World, run: Assignment, number: int, hook: Json, hidden
     return run
 
 
+async def checked(threads: Executor, component: Component, text: str, context: RunContext) -> str:
+    """A message to a run at work, as the hooks of whom it is for leave it. What they change in the state is not kept.
+
+    :raises RunFailed: one refuses, or fails.
+    """
+    asked = RunInput(input_content=text)
+    for hook in component.spec.pre_hooks or ():
+        await _call(threads, hook, {"run_input": asked, **_offered(component.spec, context)}, context.run_id)
+    return jsontext.storable(asked.input_content_string())
+
+
 async def after(world: World, run: Assignment, progress: Progress, answer: Answer) -> Answer:
     """Call the hooks of a run that has its answer; the answer as they leave it.
 
@@ -110,29 +123,43 @@ async def _called(world: World, run: Assignment, hook: Json, seen: JsonObject) -
 
     :raises RunFailed: it refuses, or fails.
     """
-    function, given = hook_function(hook), state.copied(run.state)
-    values = wanted_by(hook, {**seen, **_context(world, run, given)})
+    given = state.copied(run.state)
+    await _call(world.threads, hook, {**seen, **_context(world, run, given)}, run.run_id)
+    changed = state.delta(run.state, given)
+    try:
+        jsontext.dumps([changed, *(one.content for one in seen.values() if isinstance(one, RunOutput))])
+    except Exception as error:
+        raise _failure(hook, run.run_id, error) from error
+    return changed
+
+
+async def _call(threads: Executor, hook: Json, offered: JsonObject, run_id: str) -> None:
+    """Call one hook with what it wants.
+
+    :raises RunFailed: it refuses, or fails.
+    """
+    function, values = hook_function(hook), wanted_by(hook, offered)
     try:
         if inspect.iscoroutinefunction(function):
             await function(**values)
         else:
             in_context = contextvars.copy_context().run
             loop = asyncio.get_running_loop()
-            result = await loop.run_in_executor(world.threads, lambda: in_context(function, **values))
+            result = await loop.run_in_executor(threads, lambda: in_context(function, **values))
             if inspect.isawaitable(result):  # a plain wrapper around an async function
                 await result
-        changed = state.delta(run.state, given)
-        jsontext.dumps([changed, *(one.content for one in seen.values() if isinstance(one, RunOutput))])
     except RunFailed as error:
         if isinstance(error, InputCheckError) and error.additional_data is not None:
             error.additional_data = json.loads(to_json(error.additional_data, fallback=str))
         raise
     except Exception as error:
-        name = hook_name(hook)
-        log.warning("hook failed", hook=name, run_id=run.run_id, exc_info=error)
-        words = f"The hook '{name}' failed. The server's log has the details under this run's id."
-        raise RunFailed(words, "hook_failed") from error
-    return changed
+        raise _failure(hook, run_id, error) from error
+
+
+def _failure(hook: Json, run_id: str, error: Exception) -> RunFailed:
+    name = hook_name(hook)
+    log.warning("hook failed", hook=name, run_id=run_id, exc_info=error)
+    return RunFailed(f"The hook '{name}' failed. The server's log has the details under this run's id.", "hook_failed")
 
 
 def _context(world: World, run: Assignment, given: JsonObject) -> JsonObject:
@@ -146,13 +173,17 @@ def _context(world: World, run: Assignment, given: JsonObject) -> JsonObject:
         dependencies={**(spec.dependencies or {}), **world.dependencies},
         metadata={**(spec.metadata or {}), **world.metadata},
     )
+    return _offered(spec, context)
+
+
+def _offered(spec: Agent | Team, context: RunContext) -> JsonObject:
     return {
         "run_context": context,
         "session": context,
-        "session_state": given,
+        "session_state": context.session_state,
         "dependencies": context.dependencies,
         "metadata": context.metadata,
-        "user_id": world.user_id,
+        "user_id": context.user_id,
         "debug_mode": False,
         spec.kind: spec,
     }

@@ -4,7 +4,7 @@ Nothing here reads a database: :class:`Past` is the seam, :mod:`musterd.engine.p
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -103,7 +103,7 @@ NO_PAST, NOTHING_SHOWN = NoPast(), Shown()
 def who_looks_back(root: Component) -> Mapping[Who, int]:
     """The members below ``root`` that are shown their own earlier runs, and how many."""
     found: dict[Who, int] = {}
-    for component in _below(root):
+    for component in (found for member in root.members for found in member.tree()):
         if component.spec.add_history_to_context:
             who = (component.kind, component.id)
             found[who] = max(found.get(who, 0), runs_wanted(component.spec))
@@ -118,17 +118,11 @@ def runs_wanted(spec: Agent | Team) -> int:
 @kept
 def team_runs_shown(root: Component) -> int:
     """How many earlier runs of ``root`` its members are told of."""
-    specs = [component.spec for component in (root, *_below(root))]
+    specs = [component.spec for component in root.tree()]
     return max(
         (spec.num_team_history_runs for spec in specs if isinstance(spec, Team) and spec.add_team_history_to_members),
         default=0,
     )
-
-
-def _below(component: Component) -> Iterator[Component]:
-    for member in component.members:
-        yield member
-        yield from _below(member)
 
 
 def member_history(
