@@ -62,7 +62,7 @@ def page(path: str) -> str:
 
 @cache
 def tracked_texts() -> dict[str, str]:
-    """Every text file that git tracks or would track, by its path; all files outside a checkout."""
+    """Every text file that git tracks or would track (all files outside a checkout), by its path; of a link its target."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode == 0:
@@ -71,7 +71,9 @@ def tracked_texts() -> dict[str, str]:
         paths = [path for path in ROOT.rglob("*") if not {".venv", ".git", "node_modules"} & set(path.parts)]
     texts = {}
     for path in paths:
-        if path.is_file() and not path.is_symlink():
+        if path.is_symlink():
+            texts[name_of(path)] = str(path.readlink())
+        elif path.is_file():
             data = path.read_bytes()
             if b"\0" not in data:
                 texts[name_of(path)] = data.decode(errors="replace")
