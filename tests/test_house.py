@@ -62,7 +62,7 @@ def page(path: str) -> str:
 
 @cache
 def tracked_texts() -> dict[str, str]:
-    """Every text file that git tracks or would track (all files outside a checkout), by its path; of a link its target."""
+    """Every text file that git tracks or would track (outside a checkout all files), by path; of a link its target."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode == 0:
