@@ -1,5 +1,6 @@
 """What an attempt starts from: the request, the session, and what earlier attempts stored, as the loop takes it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from musterd.core import clock
@@ -46,6 +47,11 @@ class Loaded:
     state_before: JsonObject
 
 
+NOTHING = Recovered()
+"""What the first attempt of a run finds."""
+_NO_MEMBERS: Mapping[str, str] = {}
+
+
 async def load(
     resources: Resources, run: RunRow, outbox: Outbox, post: Post, stops: Stops, *, is_again: bool
 ) -> Loaded:
@@ -59,7 +65,7 @@ async def load(
     await resources.models.load(component)
     emit = _emit_for(component, run, outbox)
     is_first = run.attempt == 1 and not is_again and run.forked_from is None
-    recovered = Recovered() if is_first else await _recover(resources, run, outbox, emit)
+    recovered = NOTHING if is_first else await _recover(resources, run, outbox, emit)
     if recovered.has_closed:
         await post.look()
     earlier = recovered.prepared
@@ -87,7 +93,7 @@ async def load(
         servers=resources.servers,
         past=StoredPast(resources.database, run),
         shown=shown_of(found.shown) if wanted.shown else NOTHING_SHOWN,
-        member_runs=options.get("fork", {}).get("members", {}),
+        member_runs=_members_of_fork(options),
         asked=recovered.asked,
     )
     return Loaded(
@@ -97,6 +103,12 @@ async def load(
         budgets=budgets,
         state_before=found.state if earlier is None else earlier["session_state"],
     )
+
+
+def _members_of_fork(options: JsonObject) -> Mapping[str, str]:
+    """The members' runs that the run which this one goes on from has done, by their place."""
+    found: Mapping[str, str] = options["fork"].get("members", _NO_MEMBERS) if "fork" in options else _NO_MEMBERS
+    return found
 
 
 def _assignment(component: Component, run: RunRow, found: AttemptInput, models: Models) -> Assignment:

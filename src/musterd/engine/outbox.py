@@ -33,6 +33,9 @@ Requests = dict[str, list[tuple[str, int]]]
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
+_NONE: frozenset[EventKey] = frozenset()  # one for all: there may be thousands of runs
+
+
 class Outbox:
     """Collects what an attempt has to store, and stores it.
 
@@ -44,15 +47,15 @@ class Outbox:
         self._hub = hub
         self._lease = lease
         self._settings = settings
-        self._told: frozenset[EventKey] = frozenset()
-        self._batch = Batch()
+        self._told = _NONE
+        self._collected: Batch | None = None  # none while a run waits: there may be thousands
         self._open_delta: dict[str, Event] = {}
         self._added = 0
         self._stored = 0
         self._lock = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._window: asyncio.Task[None] | None = None
-        self._commits: set[asyncio.Task[None]] = set()
+        self._commits: list[asyncio.Task[None]] = []
         self._has_flushed = False
         self._is_stopped = False
         self._is_handing_over = False
@@ -193,7 +196,7 @@ class Outbox:
                 )
             except attempts.NotSo:
                 batch.events.pop()
-                self._batch = batch
+                self._collected = batch
                 raise
             faults.point("settled")
             self._published(batch, settled.first_index)
@@ -201,7 +204,7 @@ class Outbox:
 
     def discard(self) -> None:
         """Give up what was added and could not be stored."""
-        self._batch = Batch()
+        self._collected = None
         self._open_delta.clear()
         self._window = self.failure = None
 
@@ -211,6 +214,12 @@ class Outbox:
         self._stop_timer()
         for task in self._commits:
             task.cancel()
+
+    @property
+    def _batch(self) -> Batch:
+        if self._collected is None:
+            self._collected = Batch()
+        return self._collected
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -237,12 +246,12 @@ class Outbox:
 
     def _commit_soon(self) -> "asyncio.Task[None]":
         task = asyncio.create_task(self._commit_to(self._added))
-        self._commits.add(task)
+        self._commits.append(task)
         task.add_done_callback(self._committed)
         return task
 
     def _committed(self, task: "asyncio.Task[None]") -> None:
-        self._commits.discard(task)
+        self._commits.remove(task)
         if task is self._window:
             self._window = None
         if not task.cancelled() and task.exception() is not None:
@@ -270,7 +279,7 @@ class Outbox:
         self._published(batch, first_index)
 
     def _take(self) -> Batch:
-        batch, self._batch = self._batch, Batch()
+        batch, self._collected = self._batch, None
         self._open_delta.clear()
         self._taken = self._added
         if any(event.kind is EventKind.RUN_CONTINUED for event in batch.events):

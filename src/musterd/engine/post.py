@@ -8,6 +8,8 @@ from musterd.engine.outbox import until_available
 from musterd.store import messages, signals
 from musterd.store.database import Database, Tx
 
+_NONE: frozenset[str] = frozenset()  # one for all: there may be thousands of runs
+
 
 class Post:
     """The post of one attempt: read when it learns that there is some.
@@ -23,7 +25,7 @@ class Post:
         self._stop_member = stop_member
         self._reading: asyncio.Task[None] | None = None
         self._waiting: dict[str, list[Message]] = {}
-        self._given: set[str] = set()
+        self._given = _NONE
         self.signalled(seen)
 
     def signalled(self, count: int) -> None:
@@ -43,7 +45,8 @@ class Post:
             await asyncio.shield(self._reading)
             self._reading = None
         found = self._waiting.pop(run_id, [])
-        self._given.update(message.id for message in found)
+        if found:
+            self._given = self._given.union(message.id for message in found)
         return found
 
     def close(self) -> None:

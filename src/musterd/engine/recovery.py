@@ -52,11 +52,11 @@ class Recovered:
     requests: Requests = field(default_factory=dict)
 
     @property
-    def call_ids(self) -> set[str]:
+    def call_ids(self) -> dict[str, None]:
         """The ids of the tool calls that models made: no other call of the tree may have one of them."""
         answers = [loaded(step) for step in self.steps.values() if step.kind is StepKind.MODEL]
         parts = [part for answer in answers for part in answer.get("parts", ())]
-        return {part["tool_call_id"] for part in parts if part["part_kind"] == "tool-call"}
+        return {part["tool_call_id"]: None for part in parts if part["part_kind"] == "tool-call"}
 
     @property
     def continued(self) -> list[str]:

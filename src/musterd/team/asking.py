@@ -119,7 +119,7 @@ async def ask(world: World, run: Assignment, progress: Progress, aside: Aside) -
 
     step = fingerprint(StepKind.MODEL, run.component.id, aside.role, aside.place)
     answer, text = await world.steps.model(path, step, call)
-    world.call_ids.update(part.tool_call_id for part in answer.response.parts if isinstance(part, ToolCallPart))
+    world.note_call_ids(answer.response)
     progress.output.count_aside(aside.role, info.model, info.provider, answer.usage)
     if aside.is_told:
         telling.completed(answer)

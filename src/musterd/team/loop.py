@@ -210,9 +210,7 @@ class Loop:
         telling.started()
         step = fingerprint(StepKind.MODEL, self.run.component.id, "", self._turn)
         answer, text = await self.world.steps.model(path, step, self._call_model)
-        self.world.call_ids.update(
-            part.tool_call_id for part in answer.response.parts if isinstance(part, ToolCallPart)
-        )
+        self.world.note_call_ids(answer.response)
         self._conversation.answered(answer.response, text)
         self.progress.output.usage.add(answer.usage)
         self._tokens = answer.usage.input_tokens + answer.usage.output_tokens

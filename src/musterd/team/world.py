@@ -6,6 +6,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pydantic_ai.messages import ModelResponse, ToolCallPart
 from pydantic_ai.models import Model
 
 from musterd.core import clock, jsontext
@@ -64,7 +65,7 @@ class World:
     threads: Executor
     dependencies: JsonObject = field(default_factory=dict)
     metadata: JsonObject = field(default_factory=dict)
-    call_ids: set[str] = field(default_factory=set)
+    call_ids: dict[str, None] = field(default_factory=dict)
     stops: Stops = field(default_factory=Stops)
     servers: "ToolServers | None" = None
     member_runs: Mapping[str, str] = field(default_factory=dict)
@@ -87,8 +88,14 @@ class World:
     def claim_call_id(self, given: str, path: str) -> str:
         """A tool call's id, unique in the tree: what the provider gave, unless it is missing or taken."""
         call_id = given if given and given not in self.call_ids else f"call_{digest(self.salt, path)}"
-        self.call_ids.add(call_id)
+        self.call_ids[call_id] = None
         return call_id
+
+    def note_call_ids(self, response: ModelResponse) -> None:
+        """Note the tool calls that a model made: no other call of the tree may have the id of one of them."""
+        for part in response.parts:
+            if isinstance(part, ToolCallPart):
+                self.call_ids[part.tool_call_id] = None
 
 
 def digest(*parts: str) -> str:
