@@ -44,10 +44,9 @@ def check_callable(function: Callable[..., Any], what: str, place: Place) -> Non
             raise wrong(place, f"{what} has the parameter '{name}'", cure)
 
 
-def bound_to(function: Callable[..., Any], given: Mapping[str, Any]) -> Callable[[], Any]:
-    """The call of ``function`` with those of :data:`PARAMETERS` that it asks for."""
-    asked = [name for name in _parameters(function) if name in given]
-    return lambda: function(**{name: given[name] for name in asked})
+def asked_of(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of :data:`PARAMETERS` that ``function`` asks for."""
+    return {name: given[name] for name in _parameters(function) if name in given}
 
 
 def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

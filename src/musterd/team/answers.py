@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ValidationError
 
+from musterd.core.errors import RunFailed
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.specs import Component, named_schema
 
@@ -15,6 +16,11 @@ CORRECTIONS = 2
 
 class AnswerInvalid(Exception):
     """The answer does not have the form asked for; the message tells the model what to change."""
+
+
+def never_of_the_form(problem: AnswerInvalid) -> RunFailed:
+    """What ends a run whose model has corrected its answer as often as it may."""
+    return RunFailed(f"The answer does not have the form asked for: {problem}", "output_invalid")
 
 
 @dataclass(frozen=True, slots=True)

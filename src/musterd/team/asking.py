@@ -23,14 +23,13 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.models import ModelRequestParameters
 
-from musterd.core.errors import RunFailed
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
 from musterd.models.call import ModelAnswer, OnText
 from musterd.models.names import ModelInfo, describe
 from musterd.models.resolve import resolve
-from musterd.team.answers import CORRECTIONS, FINAL_TOOL, AnswerForm, AnswerInvalid
+from musterd.team.answers import CORRECTIONS, FINAL_TOOL, AnswerForm, AnswerInvalid, never_of_the_form
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.conversation import NOTES, make_storable
 from musterd.team.offer import form_parameters
@@ -145,9 +144,7 @@ async def ask_for_form(
         except AnswerInvalid as problem:
             correction += 1
             if correction > CORRECTIONS:
-                raise RunFailed(
-                    f"The answer does not have the form asked for: {problem}", "output_invalid"
-                ) from problem
+                raise never_of_the_form(problem) from problem
             messages += [response, _corrected(response, str(problem))]
             if aside.on_void is not None:
                 aside.on_void()

@@ -4,9 +4,6 @@ What they give is a step of the journal: a later attempt does not ask them again
 such as a client of a database, cannot be stored; that one's function is called by each attempt.
 """
 
-import asyncio
-import contextvars
-import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
 
@@ -17,9 +14,10 @@ from musterd.core.errors import RunFailed
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
 from musterd.specs import Component, RunContext
-from musterd.specs.run_context import bound_to
+from musterd.specs.run_context import asked_of
 from musterd.team import state
 from musterd.team.assignment import Assignment
+from musterd.team.calling import call
 from musterd.team.kept import kept
 from musterd.team.world import World, fingerprint
 
@@ -99,13 +97,9 @@ async def called(world: World, run: Assignment, what: str, function: Callable[..
 
     :raises RunFailed: it raised.
     """
-    call = bound_to(function, _given(world, run))
+    values = asked_of(function, _given(world, run))
     try:
-        if inspect.iscoroutinefunction(function):
-            return await call()
-        context = contextvars.copy_context()
-        result = await asyncio.get_running_loop().run_in_executor(world.threads, context.run, call)
-        return await result if inspect.isawaitable(result) else result
+        return await call(world.threads, function, values)
     except Exception as error:
         log.warning("a function of a declaration failed", what=what, run_id=run.run_id, exc_info=error)
         raise _failed(run, f"the function in {what} failed; the server's log says why") from error

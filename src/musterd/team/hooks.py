@@ -4,10 +4,7 @@ Hooks are called before anything else of a run is prepared, and after its answer
 again: it should do no harm twice.
 """
 
-import asyncio
-import contextvars
 import functools
-import inspect
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
@@ -28,6 +25,7 @@ from musterd.specs.hooks import hook_function, hook_name, wanted_by
 from musterd.team import state
 from musterd.team.answers import Answer
 from musterd.team.assignment import Assignment, Progress
+from musterd.team.calling import call
 from musterd.team.world import World, fingerprint
 
 log = structlog.get_logger("musterd.team")
@@ -140,14 +138,7 @@ async def _call(threads: Executor, hook: Json, offered: JsonObject, run_id: str)
     """
     function, values = hook_function(hook), wanted_by(hook, offered)
     try:
-        if inspect.iscoroutinefunction(function):
-            await function(**values)
-        else:
-            in_context = contextvars.copy_context().run
-            loop = asyncio.get_running_loop()
-            result = await loop.run_in_executor(threads, lambda: in_context(function, **values))
-            if inspect.isawaitable(result):  # a plain wrapper around an async function
-                await result
+        await call(threads, function, values)
     except RunFailed as error:
         if isinstance(error, InputCheckError) and error.additional_data is not None:
             error.additional_data = json.loads(to_json(error.additional_data, fallback=str))

@@ -15,13 +15,13 @@ from pydantic_ai.messages import (
 )
 
 from musterd.core import clock
-from musterd.core.errors import LimitReached, RunFailed
+from musterd.core.errors import LimitReached
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import Output, StepKind, ToolCall
 from musterd.models.call import ModelAnswer
 from musterd.team import hooks, state, thoughts
-from musterd.team.answers import CORRECTIONS, FINAL_TOOL, Answer, AnswerInvalid, wanted_form
+from musterd.team.answers import CORRECTIONS, FINAL_TOOL, Answer, AnswerInvalid, never_of_the_form, wanted_form
 from musterd.team.asking import Telling
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.context import examples, introduction, recorded, system_text
@@ -102,9 +102,7 @@ class Loop:
             except AnswerInvalid as problem:
                 corrections += 1
                 if corrections > CORRECTIONS:
-                    raise RunFailed(
-                        f"The answer does not have the form asked for: {problem}", "output_invalid"
-                    ) from problem
+                    raise never_of_the_form(problem) from problem
                 self._ask_again(calls, str(problem))
                 continue
             if done:

@@ -5,7 +5,6 @@ be reached costs the run its tools, and its model is told so; a tool that has go
 """
 
 import asyncio
-import contextvars
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ import structlog
 from pydantic_ai.tools import ToolDefinition
 
 from musterd.core.errors import RunFailed
-from musterd.core.jsontypes import Json, JsonObject
+from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind
 from musterd.specs import MCPServer, Tool, ToolContext, ToolFactory, ToolSource
 from musterd.specs.schema_tool import schema_tool
@@ -23,6 +22,7 @@ from musterd.specs.tool_errors import RetryTool
 from musterd.specs.tool_list import ToolList, read_tools
 from musterd.team import state
 from musterd.team.assignment import Assignment
+from musterd.team.calling import call
 from musterd.team.offer import tools_of
 from musterd.team.world import World, digest, fingerprint
 
@@ -192,7 +192,8 @@ async def _factory_tools(world: World, run: Assignment, source: ToolFactory) -> 
         metadata={**(spec.metadata or {}), **world.metadata},
     )
     try:
-        given = await _given(world, source, context)
+        has_context = "context" in inspect.signature(source.function).parameters
+        given = await call(world.threads, source.function, {"context": context} if has_context else {})
         if not isinstance(given, list | tuple):
             raise TypeError(f"it gave a {type(given).__name__}, not a list")
         found = read_tools(given, spec.label, spec.declared_at)
@@ -203,12 +204,3 @@ async def _factory_tools(world: World, run: Assignment, source: ToolFactory) -> 
         log.warning("the function in tools= failed", component=run.component.id, run_id=run.run_id, exc_info=error)
         said = str(error) or type(error).__name__
         raise RunFailed(f"The tools of {run.component.name} could not be made: {said}", "tools_failed") from error
-
-
-async def _given(world: World, source: ToolFactory, context: ToolContext) -> Json:
-    function = source.function
-    arguments = {"context": context} if "context" in inspect.signature(function).parameters else {}
-    if inspect.iscoroutinefunction(function):
-        return await function(**arguments)
-    bound = contextvars.copy_context()
-    return await asyncio.get_running_loop().run_in_executor(world.threads, lambda: bound.run(function, **arguments))
