@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from musterd import Agent
+from musterd.engine.outbox import Outbox
+from tests.support.crashes import Fuse
 from tests.support.engine import Works, running, works_on
 from tests.support.held_model import HeldModel
 
@@ -49,3 +51,18 @@ async def works(engines: Engines) -> AsyncIterator[Works]:
     """A running engine as shipped, with one agent."""
     async with engines() as found:
         yield found
+
+
+@pytest.fixture
+def fuse(monkeypatch: pytest.MonkeyPatch) -> Fuse:
+    """Its moments are also those just before and just after a commit."""
+    found, store = Fuse(), Outbox._until_stored
+
+    async def until_stored(self: Outbox, write: Any) -> Any:
+        await found.tick()
+        result = await store(self, write)
+        await found.tick()
+        return result
+
+    monkeypatch.setattr(Outbox, "_until_stored", until_stored)
+    return found

@@ -2,35 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from musterd import Agent
 from musterd.core.records import RunView
 from musterd.core.states import RunState
-from musterd.engine.outbox import Outbox
 from tests.support.crashes import CountedModel, Fuse, Shown, check_told, stored_steps
 from tests.support.engine import running, works_on
 
 STEPS = '{"reasoning_steps": [{"title": "a", "reasoning": "b", "next_action": "final_answer"}]}'
 MESSAGE = f"[[SAY {STEPS}]]"
 FORM = {"type": "object", "required": ["reasoning_steps"]}
-
-
-@pytest.fixture
-def fuse(monkeypatch: pytest.MonkeyPatch) -> Fuse:
-    """Its moments are also those just before and just after a commit."""
-    found, store = Fuse(), Outbox._until_stored
-
-    async def until_stored(self: Outbox, write: Any) -> Any:
-        await found.tick()
-        result = await store(self, write)
-        await found.tick()
-        return result
-
-    monkeypatch.setattr(Outbox, "_until_stored", until_stored)
-    return found
 
 
 async def life(url: str, agent: Agent, fuse: Fuse, moments: int | None, is_first: bool) -> RunView | None:

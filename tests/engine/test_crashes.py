@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from musterd import Agent, Team, ToolContext, tool
 from musterd.core.records import RunView
 from musterd.core.states import RunState
-from musterd.engine.outbox import Outbox
 from musterd.team.world import digest
 from tests.support.crashes import CountedModel, Fuse, Shown, check_calls, check_told, stored_steps
 from tests.support.engine import Works, running, works_on
@@ -81,21 +80,6 @@ class World:
             self.fuse.disarm()
             assert {path: self.done(path, key) for path, key in stored.items()} == before, "no stored step is repeated"
             return None if has_died else await ending
-
-
-@pytest.fixture
-def fuse(monkeypatch: pytest.MonkeyPatch) -> Fuse:
-    """Its moments are also those just before and just after a commit."""
-    found, store = Fuse(), Outbox._until_stored
-
-    async def until_stored(self: Outbox, write: Any) -> Any:
-        await found.tick()
-        result = await store(self, write)
-        await found.tick()
-        return result
-
-    monkeypatch.setattr(Outbox, "_until_stored", until_stored)
-    return found
 
 
 def totals(view: RunView) -> dict[str, Any]:

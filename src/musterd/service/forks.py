@@ -49,7 +49,7 @@ class ForkService:
 
         :raises NotFound: there is no such run that this caller may see.
         """
-        found = await self._runs.view(component, run_id, session_id, caller)
+        found = await self._runs.find(component, run_id, session_id, caller)
         if found.row.state is not RunState.ERROR or found.row.parent_id is not None:
             return None
         if key is not None:  # a request that decided, sent again, is told what became of that

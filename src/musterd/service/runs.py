@@ -86,7 +86,7 @@ class RunService:
     def __init__(self, resources: Resources, engine: EmbeddedEngine) -> None:
         self._resources = resources
         self._engine = engine
-        self.steering = Steering(resources, engine, self.view)
+        self.steering = Steering(resources, engine, self.find)
         self.presence = Presence(resources.settings.disconnect_seconds, self._abandon)
 
     # --- start ------------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ class RunService:
 
         :raises NotFound: there is none that this caller may see.
         """
-        found = await self._found(component, run_id, session_id, caller)
+        found = await self.find(component, run_id, session_id, caller)
         await fill(self._resources.database, found)
         return found
 
@@ -205,14 +205,18 @@ class RunService:
 
         :raises NotFound: there is no such run that this caller may see, or no such medium in it.
         """
-        found = await self._found(component, run_id, session_id, caller)
+        found = await self.find(component, run_id, session_id, caller)
         item = medium_of(found, name)
         content = None if item is None else await self._resources.database.read(lambda tx: blobs.get(tx, name))
         if item is None or content is None:
             raise NotFound("Media not found")
         return item, content
 
-    async def _found(self, component: Component, run_id: str, session_id: str | None, caller: Caller) -> RunView:
+    async def find(self, component: Component, run_id: str, session_id: str | None, caller: Caller) -> RunView:
+        """The same, with references in place of the content of media.
+
+        :raises NotFound: there is none that this caller may see.
+        """
         found = await self._resources.database.read(
             lambda tx: runs.view(tx, run_id, component.kind, component.id, session_id, caller)
         )
@@ -284,7 +288,7 @@ class RunService:
         :raises Forbidden: a call needs approval.
         :raises Conflict: it was decided otherwise already, or the key was used for another request.
         """
-        found = await self.view(component, run_id, session_id, caller)
+        found = await self.find(component, run_id, session_id, caller)
         if found.row.parent_id is not None:
             raise NotFound("Run not found")
         now, by = clock.now(), caller.user_id or "client"
@@ -311,7 +315,7 @@ class RunService:
 
         :raises NotFound: there is no such run that this caller may see.
         """
-        found = await self.view(component, run_id, session_id, caller)
+        found = await self.find(component, run_id, session_id, caller)
         return list(await self._resources.database.scan(lambda tx: journal.steps(tx, found.row.root_id)))
 
     # --- cancel -----------------------------------------------------------------------------------

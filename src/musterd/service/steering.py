@@ -13,7 +13,7 @@ from musterd.specs.run_context import RunContext
 from musterd.store import messages, requests, runs, sessions, signals
 from musterd.store.database import Tx
 from musterd.store.requests import Request
-from musterd.team import hooks
+from musterd.team import hooks, state
 from musterd.team.world import digest
 
 View = Callable[[Component, str, str | None, Caller], Awaitable[RunView]]
@@ -76,16 +76,17 @@ class Steering:
 
         :raises InvalidInput: one refuses it, or fails.
         """
+        guarded = [reader for reader in readers if reader.spec.pre_hooks]
+        if not guarded:
+            return text
         run, options = view.row, view.input.options
-        for reader in readers:
-            if not reader.spec.pre_hooks:
-                continue
-            session = await self._resources.database.read(lambda tx: sessions.get(tx, run.session_id, Caller()))
+        session = await self._resources.database.read(lambda tx: sessions.get(tx, run.session_id, Caller()))
+        for reader in guarded:
             context = RunContext(
                 run_id=run.run_id,
                 session_id=run.session_id,
                 user_id=run.user_id,
-                session_state={} if session is None else session.state,
+                session_state={} if session is None else state.copied(session.state),
                 dependencies={**(reader.spec.dependencies or {}), **options.get("dependencies", {})},
                 metadata={**(reader.spec.metadata or {}), **options.get("metadata", {})},
             )

@@ -8,9 +8,8 @@ from musterd.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from musterd.core.records import RunRow
 from musterd.core.requirements import ApprovalRow, Decision, Verdict, problem_of, said_of
 from musterd.core.states import RunState
-from musterd.store import acceptance, approvals, cancels, lanes, sessions
+from musterd.store import approvals, cancels, lanes
 from musterd.store.database import Statement, Tx
-from musterd.store.rows import run_row
 
 DECIDE = Statement(
     "approval_decide",
@@ -91,15 +90,10 @@ async def by_default(tx: Tx, run: RunRow, now: float) -> bool:
 
 
 async def _locked(tx: Tx, root_id: str) -> RunRow:
-    """The root's row, locked after its session's, as everywhere."""
-    row = await tx.one(acceptance.GET_RUN, {"run_id": root_id})
-    if row is None:
+    run = await cancels.lock(tx, root_id)
+    if run is None:
         raise NotFound("Run not found")
-    await sessions.lock(tx, row["session_id"])
-    locked = await tx.one(cancels.GET, {"run_id": root_id})
-    if locked is None:
-        raise NotFound("Run not found")
-    return run_row(locked)
+    return run
 
 
 def _about(rows: Sequence[ApprovalRow], decisions: Sequence[Decision]) -> dict[str, tuple[ApprovalRow, Decision]]:

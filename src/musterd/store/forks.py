@@ -13,10 +13,9 @@ from musterd.core.errors import Conflict, NotFound
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, Output, RunRow, StepKind, StepState
 from musterd.core.states import RunState
-from musterd.store import acceptance, attempt_input, blobs, messages, outputs, runs, sessions, signals
+from musterd.store import acceptance, attempt_input, blobs, cancels, messages, outputs, runs, signals
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.database import Row, Statement, Tx
-from musterd.store.rows import run_row
 
 OTHER_FORK = Statement(  # by the session's index: forks are in the session of what they go on from
     "run_other_fork",
@@ -72,16 +71,15 @@ async def accept(tx: Tx, candidate: Candidate, origin_id: str, budget: JsonObjec
 
 async def _failed(tx: Tx, origin_id: str) -> RunRow:
     """The run, with its session held, where a new one may go on from it."""
-    row = await tx.one(acceptance.GET_RUN, {"run_id": origin_id})
-    if row is None:
+    run = await cancels.lock(tx, origin_id)
+    if run is None:
         raise NotFound("Run not found")
-    await sessions.lock(tx, row["session_id"])
-    if row["state"] != RunState.ERROR.value:
+    if run.state is not RunState.ERROR:
         raise Conflict(ALREADY)
-    other = await tx.one(OTHER_FORK, {"session_id": row["session_id"], "origin": origin_id})
+    other = await tx.one(OTHER_FORK, {"session_id": run.session_id, "origin": origin_id})
     if other is not None:
         raise Conflict(f"{ALREADY}: by run {other['run_id']}")
-    return run_row(row)
+    return run
 
 
 def _kept(steps: Sequence[Row]) -> list[Row]:
