@@ -15,7 +15,8 @@ import procrastinate
 import structlog
 
 from musterd.core import clock
-from musterd.core.records import Caller, Input, RunRow
+from musterd.core.callers import Caller
+from musterd.core.records import Input, RunRow
 from musterd.core.settings import Settings
 from musterd.core.states import RunState
 from musterd.engine.embedded import Duties

@@ -3,7 +3,7 @@
 Needs nothing but an interpreter with venv and pip. uv does the installing and is told to use the index, the
 certificates and the proxies that pip is set up with: a machine configured for one is configured for both.
 
-    python tools/install.py setup     the server, its extras for Postgres and MCP, the tests' tools
+    python tools/install.py setup     the server, its extras for Postgres, MCP and OpenTelemetry, the tests' tools
     python tools/install.py local     the embedded model, 1.1 GB; exit 3 and one line where it cannot be had
     python tools/install.py lock      resolve requirements/*.txt anew (add --upgrade for newer versions)
 """
@@ -123,7 +123,7 @@ def make_environment() -> None:
 
 
 def setup() -> None:
-    """Install the server, its extras for Postgres and MCP, and the tests' tools, just as they are locked."""
+    """Install the server with its extras for Postgres, MCP and OpenTelemetry, and the tests' tools, as locked."""
     if sys.version_info < OLDEST:
         found = ".".join(str(part) for part in sys.version_info[:2])
         raise CannotInstall(f"Python 3.11 or newer is needed, not {found}: make setup PYTHON=python3.13")
@@ -187,7 +187,16 @@ def lock(*arguments: str) -> None:
     options += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
     sources = {
         "setup": ["requirements/setup.in"],
-        "runtime": ["pyproject.toml", "--extra", "postgres", "--extra", "mcp", "requirements/runtime.in"],
+        "runtime": [
+            "pyproject.toml",
+            "--extra",
+            "postgres",
+            "--extra",
+            "mcp",
+            "--extra",
+            "otel",
+            "requirements/runtime.in",
+        ],
         "test": ["requirements/test.in", "--constraints", "requirements/runtime.txt"],
         "local": ["requirements/local.in", "--no-deps", "--only-binary", ":all:"],
     }

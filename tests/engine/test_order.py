@@ -6,9 +6,10 @@ from itertools import pairwise
 
 import pytest
 
+from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, StoreUnavailable
 from musterd.core.events import EventKind
-from musterd.core.records import Caller, Input
+from musterd.core.records import Input
 from musterd.core.states import RunState
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.service.runs import Wanted

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from musterd import Agent, SessionSummaryManager, Team, ToolContext, tool
+from musterd.core.callers import Caller
 from musterd.core.events import EventKind
-from musterd.core.records import Caller, RunView, SessionRow
+from musterd.core.records import RunView, SessionRow
 from musterd.core.states import RunState
 from musterd.core.turns import OnBusy, Turn
 from tests.engine.conftest import Engines

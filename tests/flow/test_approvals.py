@@ -11,7 +11,7 @@ from dirty_equals import IsInt, IsStr
 
 from musterd import Agent, Team, ask_user, tool
 from musterd.core.approvals import ApprovalFilter
-from musterd.core.records import Caller
+from musterd.core.callers import Caller
 from tests.support.app import Sample, app_on, in_process
 from tests.support.http import House, Stream, problem, read_stream, wrong_fields
 from tests.support.loop import Call, TurnModel

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, MusterdError, NotFound, TooManyRequests
-from musterd.core.records import Caller
 from musterd.core.states import RunState
 from musterd.store import acceptance, sessions
 from musterd.store.database import Tx

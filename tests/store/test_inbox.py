@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from musterd.core.approvals import ApprovalFilter
-from musterd.core.records import Caller, Output, RunRow, ToolCall
+from musterd.core.callers import Caller
+from musterd.core.records import Output, RunRow, ToolCall
 from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
 from musterd.store import decisions, inbox, pauses
 from musterd.store.attempts import Batch

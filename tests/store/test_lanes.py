@@ -2,9 +2,10 @@
 
 import pytest
 
+from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, NotFound, TooManyRequests
 from musterd.core.events import EventKind
-from musterd.core.records import Caller, Output
+from musterd.core.records import Output
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
 from musterd.core.turns import OnBusy

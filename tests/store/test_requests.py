@@ -2,8 +2,8 @@
 
 import pytest
 
+from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, TooManyRequests
-from musterd.core.records import Caller
 from musterd.core.states import RunState
 from musterd.core.turns import OnBusy
 from musterd.store import requests, sessions

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from musterd.core.callers import Caller
 from musterd.core.events import Event, EventKind
-from musterd.core.records import Caller, SessionRow
+from musterd.core.records import SessionRow
 from musterd.core.states import RunState
 from musterd.store import blobs, deletion, sessions
 from musterd.store.sessions import SessionFilter

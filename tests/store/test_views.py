@@ -2,7 +2,8 @@
 
 import pytest
 
-from musterd.core.records import Caller, Input, Output, RunRow, RunView
+from musterd.core.callers import Caller
+from musterd.core.records import Input, Output, RunRow, RunView
 from musterd.core.states import RunState
 from musterd.store import attempt_input, runs
 from musterd.store.attempt_input import HistoryWanted

@@ -7,8 +7,9 @@ from typing import Any
 
 from musterd import Agent, Settings, Team
 from musterd.core import clock
+from musterd.core.callers import Caller
 from musterd.core.events import Event
-from musterd.core.records import Caller, Input, RunRow, RunView
+from musterd.core.records import Input, RunRow, RunView
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.http.server import Server
 from musterd.service.reading import Reading

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from musterd.core.callers import Caller
 from musterd.core.events import Event, EventKind
-from musterd.core.records import Caller, Input, Output, RunRow, StepKind, StepRow, StepState
+from musterd.core.records import Input, Output, RunRow, StepKind, StepRow, StepState
 from musterd.core.states import RunState
 from musterd.store import acceptance, attempts, cancels, events, runs
 from musterd.store.acceptance import Accepted, Candidate

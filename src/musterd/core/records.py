@@ -15,18 +15,6 @@ from musterd.core.turns import OnBusy
 ComponentKind = Literal["team", "agent"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """Who asks.
-
-    :param user_id: the user that a token proved, else None. Isolation goes by this.
-    :param label: what scopes run ids and idempotency keys: the proved user, else "".
-    """
-
-    user_id: str | None = None
-    label: str = ""
-
-
 @dataclass(slots=True, kw_only=True)
 class Usage:
     """Tokens that model calls used.

@@ -9,8 +9,8 @@ from musterd.core import jsontext
 from musterd.core.approvals import ApprovalFilter
 from musterd.core.errors import InvalidInput
 from musterd.http.answers import json_answer
+from musterd.http.callers import caller_of
 from musterd.http.paths import path_identifier
-from musterd.http.runs import caller_of
 from musterd.http.server import Server
 from musterd.wire import approvals as wire_approvals
 

@@ -1,4 +1,4 @@
-"""The table of operations: path, method, name, handler."""
+"""The table of operations: method, path, name, who may, handler."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from musterd.core.records import ComponentKind
 from musterd.http.approvals import ApprovalOperations
 from musterd.http.core import CoreOperations
 from musterd.http.runs import RunOperations
@@ -15,72 +16,95 @@ from musterd.http.sessions import SessionOperations
 
 Handler = Callable[[Request], Awaitable[Response]]
 
+OPEN = None
+"""In place of a scope: answered to everybody, without a key."""
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation of the API; :mod:`musterd.http.openapi` describes it under its id."""
+    """One operation of the API; :mod:`musterd.http.openapi` describes it under its id.
+
+    :param scope: what a token must be allowed, ``resource:action``, or :data:`OPEN`. Where the path names a team or an
+        agent, a scope of that one alone (``teams:desk:run``) is enough.
+    """
 
     method: str
     path: str
     operation_id: str
+    scope: str | None
     handler: Handler
 
 
 def operations(server: Server) -> list[Operation]:
     """Every operation, in the order of the docs."""
-    core, sessions = CoreOperations(server), SessionOperations(server)
-    teams, agents = RunOperations(server, "team"), RunOperations(server, "agent")
     return [
-        Operation("GET", "/", "get_api_info", core.home),
-        Operation("GET", "/health", "health_check", core.health),
-        Operation("GET", "/info", "get_info", core.info),
-        Operation("GET", "/config", "get_config", core.config),
-        Operation("GET", "/models", "get_models", core.models),
-        Operation("GET", "/-/live", "get_liveness", core.live),
-        Operation("GET", "/-/ready", "get_readiness", core.ready),
-        Operation("GET", "/agents", "get_agents", core.agents),
-        Operation("GET", "/agents/{agent_id}", "get_agent", core.agent),
-        Operation("POST", "/agents/{agent_id}/runs", "create_agent_run", agents.create),
-        Operation("GET", "/agents/{agent_id}/runs", "list_agent_runs", agents.list),
-        Operation("GET", "/agents/{agent_id}/runs/{run_id}", "get_agent_run", agents.get),
-        Operation("POST", "/agents/{agent_id}/runs/{run_id}/cancel", "cancel_agent_run", agents.cancel),
-        Operation("POST", "/agents/{agent_id}/runs/{run_id}/continue", "continue_agent_run", agents.continue_),
-        Operation("GET", "/agents/{agent_id}/runs/{run_id}/steps", "list_agent_run_steps", agents.steps),
-        Operation("GET", "/agents/{agent_id}/runs/{run_id}/messages", "list_agent_run_messages", agents.messages),
-        Operation("POST", "/agents/{agent_id}/runs/{run_id}/messages", "send_agent_run_message", agents.send_message),
-        Operation("GET", "/agents/{agent_id}/runs/{run_id}/media/{media_id}", "get_agent_run_media", agents.medium),
-        Operation("POST", "/agents/{agent_id}/runs/{run_id}/resume", "resume_agent_run_stream", agents.not_supported),
-        Operation("GET", "/teams", "get_teams", core.teams),
-        Operation("GET", "/teams/{team_id}", "get_team", core.team),
-        Operation("POST", "/teams/{team_id}/runs", "create_team_run", teams.create),
-        Operation("GET", "/teams/{team_id}/runs", "list_team_runs", teams.list),
-        Operation("GET", "/teams/{team_id}/runs/{run_id}", "get_team_run", teams.get),
-        Operation("POST", "/teams/{team_id}/runs/{run_id}/cancel", "cancel_team_run", teams.cancel),
-        Operation("POST", "/teams/{team_id}/runs/{run_id}/continue", "continue_team_run", teams.continue_),
-        Operation("GET", "/teams/{team_id}/runs/{run_id}/steps", "list_team_run_steps", teams.steps),
-        Operation("GET", "/teams/{team_id}/runs/{run_id}/messages", "list_team_run_messages", teams.messages),
-        Operation("POST", "/teams/{team_id}/runs/{run_id}/messages", "send_team_run_message", teams.send_message),
-        Operation("GET", "/teams/{team_id}/runs/{run_id}/media/{media_id}", "get_team_run_media", teams.medium),
-        Operation("POST", "/teams/{team_id}/runs/{run_id}/resume", "resume_team_run_stream", teams.not_supported),
+        *_core_operations(CoreOperations(server)),
+        *_run_operations(RunOperations(server, "agent"), "agent"),
+        *_run_operations(RunOperations(server, "team"), "team"),
         *_approval_operations(ApprovalOperations(server)),
-        Operation("GET", "/sessions", "get_sessions", sessions.list),
-        Operation("DELETE", "/sessions", "delete_sessions", sessions.delete_many),
-        Operation("GET", "/sessions/{session_id}", "get_session_by_id", sessions.get),
-        Operation("DELETE", "/sessions/{session_id}", "delete_session", sessions.delete),
-        Operation("GET", "/sessions/{session_id}/runs", "get_session_runs", sessions.runs),
-        Operation("GET", "/sessions/{session_id}/runs/{run_id}", "get_session_run", sessions.run),
+        *_session_operations(SessionOperations(server)),
+    ]
+
+
+def _core_operations(core: CoreOperations) -> list[Operation]:
+    return [
+        Operation("GET", "/", "get_api_info", OPEN, core.home),
+        Operation("GET", "/health", "health_check", OPEN, core.health),
+        Operation("GET", "/info", "get_info", OPEN, core.info),
+        Operation("GET", "/config", "get_config", "system:read", core.config),
+        Operation("GET", "/models", "get_models", "system:read", core.models),
+        Operation("GET", "/-/live", "get_liveness", OPEN, core.live),
+        Operation("GET", "/-/ready", "get_readiness", OPEN, core.ready),
+        Operation("GET", "/agents", "get_agents", "agents:read", core.agents),
+        Operation("GET", "/agents/{agent_id}", "get_agent", "agents:read", core.agent),
+        Operation("GET", "/teams", "get_teams", "teams:read", core.teams),
+        Operation("GET", "/teams/{team_id}", "get_team", "teams:read", core.team),
+    ]
+
+
+def _run_operations(runs: RunOperations, kind: ComponentKind) -> list[Operation]:
+    """What can be asked about runs: who may run a team may do everything with its own runs."""
+    every, scope = f"/{kind}s/{{{kind}_id}}/runs", f"{kind}s:run"
+    one = f"{every}/{{run_id}}"
+    return [
+        Operation("POST", every, f"create_{kind}_run", scope, runs.create),
+        Operation("GET", every, f"list_{kind}_runs", scope, runs.list),
+        Operation("GET", one, f"get_{kind}_run", scope, runs.get),
+        Operation("POST", f"{one}/cancel", f"cancel_{kind}_run", scope, runs.cancel),
+        Operation("POST", f"{one}/continue", f"continue_{kind}_run", scope, runs.continue_),
+        Operation("GET", f"{one}/steps", f"list_{kind}_run_steps", scope, runs.steps),
+        Operation("GET", f"{one}/messages", f"list_{kind}_run_messages", scope, runs.messages),
+        Operation("POST", f"{one}/messages", f"send_{kind}_run_message", scope, runs.send_message),
+        Operation("GET", f"{one}/media/{{media_id}}", f"get_{kind}_run_media", scope, runs.medium),
+        Operation("POST", f"{one}/resume", f"resume_{kind}_run_stream", scope, runs.not_supported),
     ]
 
 
 def _approval_operations(approvals: ApprovalOperations) -> list[Operation]:
-    one = "/approvals/{approval_id}"
+    one, read, write = "/approvals/{approval_id}", "approvals:read", "approvals:write"
+    get, resolve = "get_approval_approvals__approval_id__get", "resolve_approval_approvals__approval_id__resolve_post"
+    status = "get_approval_status_approvals__approval_id__status_get"
     return [
-        Operation("GET", "/approvals", "list_approvals_approvals_get", approvals.list),
-        Operation("GET", "/approvals/count", "get_approval_count_approvals_count_get", approvals.count),
-        Operation("GET", one, "get_approval_approvals__approval_id__get", approvals.get),
-        Operation("DELETE", one, "delete_approval_approvals__approval_id__delete", approvals.delete),
-        Operation("GET", f"{one}/status", "get_approval_status_approvals__approval_id__status_get", approvals.status),
-        Operation("POST", f"{one}/resolve", "resolve_approval_approvals__approval_id__resolve_post", approvals.resolve),
+        Operation("GET", "/approvals", "list_approvals_approvals_get", read, approvals.list),
+        Operation("GET", "/approvals/count", "get_approval_count_approvals_count_get", read, approvals.count),
+        Operation("GET", one, get, read, approvals.get),
+        Operation(
+            "DELETE", one, "delete_approval_approvals__approval_id__delete", "approvals:delete", approvals.delete
+        ),
+        Operation("GET", f"{one}/status", status, read, approvals.status),
+        Operation("POST", f"{one}/resolve", resolve, write, approvals.resolve),
+    ]
+
+
+def _session_operations(sessions: SessionOperations) -> list[Operation]:
+    one, read, delete = "/sessions/{session_id}", "sessions:read", "sessions:delete"
+    return [
+        Operation("GET", "/sessions", "get_sessions", read, sessions.list),
+        Operation("DELETE", "/sessions", "delete_sessions", delete, sessions.delete_many),
+        Operation("GET", one, "get_session_by_id", read, sessions.get),
+        Operation("DELETE", one, "delete_session", delete, sessions.delete),
+        Operation("GET", f"{one}/runs", "get_session_runs", read, sessions.runs),
+        Operation("GET", f"{one}/runs/{{run_id}}", "get_session_run", read, sessions.run),
     ]
 
 

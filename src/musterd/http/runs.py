@@ -7,11 +7,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musterd.core import clock
+from musterd.core.callers import Caller
 from musterd.core.errors import InvalidInput
 from musterd.core.ids import require_identifier
-from musterd.core.records import Caller, ComponentKind, RunRow, RunView
+from musterd.core.records import ComponentKind, RunRow, RunView
 from musterd.core.states import RunState
 from musterd.http.answers import json_answer
+from musterd.http.callers import caller_of
 from musterd.http.forms import read_continue, read_message, read_start
 from musterd.http.media import matches, media_answer
 from musterd.http.paths import path_identifier
@@ -234,11 +236,6 @@ def _members_elsewhere(view: RunView) -> "list[str]":
     if view.row.forked_from is None or view.output is None:
         return []
     return [call.child_run_id for call in view.output.tools if call.child_run_id is not None]
-
-
-def caller_of(request: Request) -> Caller:
-    """Who asks. Under a shared key nobody is told from anybody else."""
-    return Caller()
 
 
 def idempotency_key(request: Request) -> str | None:

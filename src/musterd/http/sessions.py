@@ -8,8 +8,8 @@ from musterd.core.errors import BadRequest, InvalidInput, NotFound
 from musterd.core.ids import require_identifier
 from musterd.core.records import ComponentKind, RunView
 from musterd.http.answers import json_answer
+from musterd.http.callers import caller_of
 from musterd.http.paths import path_identifier
-from musterd.http.runs import caller_of
 from musterd.http.server import Server
 from musterd.service.sessions import SessionView
 from musterd.store.sessions import SessionFilter

@@ -2,8 +2,8 @@
 
 from musterd.core import clock, jsontext
 from musterd.core.approvals import Approval, ApprovalFilter, Resolution
+from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, NotFound
-from musterd.core.records import Caller
 from musterd.core.requirements import Decision, RequirementKind, Verdict
 from musterd.core.states import RunState
 from musterd.engine.embedded import EmbeddedEngine

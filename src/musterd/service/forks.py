@@ -3,9 +3,10 @@
 from dataclasses import dataclass, replace
 
 from musterd.core import jsontext
+from musterd.core.callers import Caller
 from musterd.core.errors import InvalidInput
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import Caller, Input, RunView
+from musterd.core.records import Input, RunView
 from musterd.core.states import RunState
 from musterd.core.turns import OnBusy, Turn
 from musterd.engine.embedded import EmbeddedEngine

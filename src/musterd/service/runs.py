@@ -8,9 +8,10 @@ from typing import Any
 import structlog
 
 from musterd.core import clock, faults, jsontext
+from musterd.core.callers import Caller
 from musterd.core.errors import InvalidInput, NotFound, StoreUnavailable
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import Caller, Input, RunRow, RunView, StepRow
+from musterd.core.records import Input, RunRow, RunView, StepRow
 from musterd.core.requirements import Decision
 from musterd.core.states import RunState
 from musterd.core.turns import OnBusy, Turn

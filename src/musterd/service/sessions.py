@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from musterd.core import clock
+from musterd.core.callers import Caller
 from musterd.core.errors import NotFound
-from musterd.core.records import Caller, RunView, SessionRow
+from musterd.core.records import RunView, SessionRow
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
 from musterd.service.runs import RunService

@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from musterd.core import clock
+from musterd.core.callers import Caller
 from musterd.core.errors import InvalidInput, NotFound, RunFailed
-from musterd.core.records import Caller, Message, RunRow, RunView
+from musterd.core.records import Message, RunRow, RunView
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
 from musterd.specs import Component

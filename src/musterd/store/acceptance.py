@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 
 from musterd.core import jsontext
+from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, TooManyRequests
-from musterd.core.records import Caller, Input, RunRow
+from musterd.core.records import Input, RunRow
 from musterd.core.states import RunState
 from musterd.store import lanes, requests, sessions
 from musterd.store.cancels import Cancelled

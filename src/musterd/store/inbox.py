@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from musterd.core.approvals import Approval, ApprovalFilter
-from musterd.core.records import Caller
+from musterd.core.callers import Caller
 from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
 from musterd.store.database import Row, Statement, Tx
@@ -34,8 +34,8 @@ _CONDITIONS = {
 
 def _where(wanted: ApprovalFilter, caller: Caller) -> tuple[str, dict[str, Any]]:
     params = {name: value for name in _CONDITIONS if (value := getattr(wanted, name, None)) is not None}
-    if caller.user_id is not None:
-        params["owner"] = caller.user_id
+    if caller.sees_only is not None:
+        params["owner"] = caller.sees_only
     return "".join(f" AND {_CONDITIONS[name]}" for name in params), params
 
 
@@ -64,7 +64,7 @@ async def count(tx: Tx, wanted: ApprovalFilter, caller: Caller) -> int:
 async def get(tx: Tx, approval_id: str, caller: Caller) -> Approval | None:
     """The approval, or None when there is none that this caller may see."""
     row = await tx.one(GET, {"id": approval_id})
-    if row is None or (caller.user_id is not None and row["owner"] != caller.user_id):
+    if row is None or not caller.may_see(row["owner"]):
         return None
     return _approval(row)
 

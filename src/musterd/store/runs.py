@@ -3,7 +3,8 @@
 import json
 from collections.abc import Sequence
 
-from musterd.core.records import Caller, RunRow, RunView
+from musterd.core.callers import Caller
+from musterd.core.records import RunRow, RunView
 from musterd.core.states import PENDING, RunState
 from musterd.core.turns import OnBusy
 from musterd.store.database import Row, Statement, Tx
@@ -51,7 +52,7 @@ HISTORY = Statement(
 
 
 def _is_visible(row: Row, caller: Caller) -> bool:
-    return caller.user_id is None or row["root_owner"] == caller.user_id
+    return caller.may_see(row["root_owner"])
 
 
 async def view(

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from musterd.core import jsontext
+from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, NotFound
-from musterd.core.records import Caller, RunView, SessionRow
+from musterd.core.records import RunView, SessionRow
 from musterd.store import blobs
 from musterd.store.database import Params, Statement, Tx
 from musterd.store.rows import qualified, run_view, session_row
@@ -84,7 +85,7 @@ async def join(tx: Tx, new: Params, caller: Caller) -> SessionRow:
 
 
 def _require_own(session: SessionRow, caller: Caller) -> None:
-    if caller.user_id is not None and session.owner != caller.user_id:
+    if not caller.may_see(session.owner):
         raise NotFound(f"Session with ID {session.session_id} not found")
 
 
@@ -94,7 +95,7 @@ async def get(tx: Tx, session_id: str, caller: Caller) -> SessionRow | None:
     if row is None:
         return None
     session = session_row(row)
-    if session.deleted_at is not None or (caller.user_id is not None and session.owner != caller.user_id):
+    if session.deleted_at is not None or not caller.may_see(session.owner):
         return None
     return session
 
@@ -181,7 +182,7 @@ async def search(tx: Tx, wanted: SessionFilter, caller: Caller) -> tuple[Sequenc
         ("component_kind", wanted.component_kind),
         ("component_id", wanted.component_id),
         ("user_id", wanted.user_id),
-        ("owner", caller.user_id),
+        ("owner", caller.sees_only),
     ):
         if value is not None:
             conditions.append(f"{column} = :{column}")
