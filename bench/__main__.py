@@ -19,30 +19,34 @@ from bench.teams import TEAMS
 from bench.trial import Bench
 from tests.support.model_server import ModelServer
 
+GROUPS: dict[str, tuple[str, Mapping[str, Measure]]] = {
+    "durable": ("durability and scaling, on SQLite and Postgres", DURABLE),
+    "teams": ("every mode, and runs that wait for a person", TEAMS),
+}
+"""Measurements that are taken apart from the rest: what each group is, by its option."""
+
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=sys.modules["bench"].__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    groups = f"with --durable of {', '.join(DURABLE)}, with --teams of {', '.join(TEAMS)}"
+    groups = ", ".join(f"with --{name} of {', '.join(group)}" for name, (_, group) in GROUPS.items())
     known = f"of {', '.join(MEASURES)}; {groups}; all by default"
     parser.add_argument("names", nargs="*", metavar="NAME", help=known)
-    parser.add_argument("--durable", action="store_true", help="durability and scaling, on SQLite and Postgres")
-    parser.add_argument("--teams", action="store_true", help="every mode, and runs that wait for a person")
+    one = parser.add_mutually_exclusive_group()
+    for name, (words, _) in GROUPS.items():
+        one.add_argument(f"--{name}", dest="group", action="store_const", const=name, default="", help=words)
     parser.add_argument("--scale", type=float, default=1, help="do that share of the work, for a quick look")
     parser.add_argument("--alone", action="store_true", help="without the peer")
     parser.add_argument("--profile", action="store_true", help="musterd alone, sampled by py-spy")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--write-docs", action="store_true", help="rewrite the group's table in docs/performance.md")
     chosen = parser.parse_args()
-    if chosen.durable and chosen.teams:
-        parser.error("one group at a time: --durable or --teams")
-    chosen.group = "durable" if chosen.durable else "teams" if chosen.teams else ""
-    chosen.measures = DURABLE if chosen.durable else TEAMS if chosen.teams else MEASURES
+    chosen.measures = GROUPS[chosen.group][1] if chosen.group else MEASURES
     if unknown := set(chosen.names) - set(chosen.measures):
         parser.error(f"no such measurement: {', '.join(sorted(unknown))}")
     if chosen.write_docs and (chosen.names or chosen.alone or chosen.profile or chosen.scale != 1):
         parser.error("--write-docs takes everything, at full scale, beside the peer")
-    if chosen.durable and chosen.profile:
+    if chosen.group == "durable" and chosen.profile:
         parser.error("--profile is of one process: it does not go with --durable")
     return chosen
 
@@ -73,7 +77,7 @@ def main() -> int:
             profiler=profiler,
             scale=chosen.scale,
         )
-        if chosen.durable:
+        if chosen.group == "durable":
             postgres = stack.enter_context(Postgres())
             bench.stores, where = [Sqlite(), postgres], f"{where}, {postgres.version}"
         try:
