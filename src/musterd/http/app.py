@@ -23,6 +23,7 @@ from musterd.http.border import BodyLimit, Doors, Errors, Gate, RequestIds, from
 from musterd.http.contract import operations, routes
 from musterd.http.docs import docs_routes
 from musterd.http.paths import EscapedSlashes
+from musterd.http.safe_headers import SafeHeaders
 from musterd.http.server import Server
 from musterd.specs import Agent, Registry, Team
 
@@ -68,6 +69,7 @@ def create_app(
         exception_handlers={MusterdError: _answer_error, HTTPException: _answer_http_exception},
         middleware=[
             Middleware(RequestIds),
+            Middleware(SafeHeaders),
             Middleware(
                 CORSMiddleware,
                 allow_origins=list(settings.cors_origins),

@@ -4,6 +4,7 @@ From the outside in: request id and log line, CORS, errors, Host and Origin, who
 size of the body.
 """
 
+import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from musterd.http.answers import error_answer
 log = structlog.get_logger("musterd.http")
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+LOOPBACK_NAMES = frozenset({"localhost"})
 _HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[^\[\]:/@?#]+)(?::\d{1,5})?")
 _REQUEST_ID = re.compile(r"[\w.:\-]{1,128}")
 
@@ -154,13 +155,16 @@ class Gate:
         """Serve one request, or refuse it."""
         if scope["type"] == "http":
             headers = Headers(scope=scope)
-            self._check_host(headers)
+            self._check_host(headers.getlist("host"))
             self._check_origin(scope, headers)
         await self._app(scope, receive, send)
 
-    def _check_host(self, headers: Headers) -> None:
+    def _check_host(self, hosts: list[str]) -> None:
         """A page that points a name of its own at this address is not let in (DNS rebinding)."""
-        if self._doors.hosts and _host_name(headers.get("host", "")) not in self._doors.hosts:
+        if not self._doors.hosts:
+            return
+        name = _host_name(hosts[0]) if len(hosts) == 1 else ""
+        if name not in self._doors.hosts and not _is_loopback(name):
             raise BadRequest("This Host is not served here; add it to MUSTERD_ALLOWED_HOSTS.")
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
@@ -182,6 +186,14 @@ def _host_name(host: str) -> str:
     """The name in a ``Host`` header, without the port and the root's dot; "" when it is none."""
     found = _HOST.fullmatch(host.strip().lower())
     return found[1].removesuffix(".") if found else ""
+
+
+def _is_loopback(name: str) -> bool:
+    """Whether it is an address of loopback: then it is no name that anybody could point elsewhere."""
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 class BodyLimit:
