@@ -1,4 +1,4 @@
-"""Whoever signs tokens for the server under test: keys of each kind, made once, and tokens as right or wrong as asked."""
+"""Whoever signs tokens for the server under test: keys made once, and tokens as right or as wrong as asked."""
 
 import base64
 import functools
