@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.support.postgres import PostgresServer
 
-OWN_SETTINGS = ("OS_SECURITY_KEY", "DOCS_ENABLED")
+OWN_SETTINGS = ("OS_SECURITY_KEY", "JWT_VERIFICATION_KEY", "JWT_JWKS_FILE", "DOCS_ENABLED")
 PROVIDER_SETTINGS = ("_API_KEY", "_BASE_URL", "_PROXY")
 
 hypothesis.settings.register_profile("musterd", deadline=None, print_blob=True)

@@ -34,6 +34,8 @@ from musterd.wire.states import STATUS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cyclopts import App
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", DOCS / "quickstart.md", *sorted((DOCS / "howto").glob("*.md"))]
@@ -324,18 +326,28 @@ def shown_value(value: object) -> str:
     return ",".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
 
 
-NAMES = [name for name in commands if not name.startswith("-")]
+def named(above: App, prefix: str = "") -> dict[str, App]:
+    """The commands below `above`, those below them in their place, by name."""
+    found: dict[str, App] = {}
+    for name in above:
+        if not name.startswith("-"):
+            below = named(above[name], f"{prefix}{name} ")
+            found.update(below or {f"{prefix}{name}": above[name]})
+    return found
+
+
+COMMANDS = named(commands)
 
 
 def test_every_command_is_listed() -> None:
     text = (DOCS / "reference" / "cli.md").read_text(encoding="utf-8")
-    assert sorted(re.findall(r"^## musterd (\w+)", text, flags=re.MULTILINE)) == sorted(NAMES)
+    assert sorted(re.findall(r"^## musterd ([a-z ]*[a-z])", text, flags=re.MULTILINE)) == sorted(COMMANDS)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_of_a_command_is_listed(name: str) -> None:
     wanted = {}
-    for argument in commands[name].assemble_argument_collection():
+    for argument in COMMANDS[name].assemble_argument_collection():
         if argument.names[0].startswith("--"):
             wanted[tuple(argument.names)] = shown_value(argument.field_info.default)
         else:

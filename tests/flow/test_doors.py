@@ -1,5 +1,6 @@
 """Who is let in: the key, the names that the server answers to, the pages that may write."""
 
+import asyncio
 import json
 
 import httpx2
@@ -107,13 +108,22 @@ async def test_without_a_key_everybody_is_let_in(house: House) -> None:
 # --- Host ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("host", ["localhost", "localhost:7777", "LOCALHOST", "127.0.0.1:80", "[::1]", "[::1]:7777"])
+LOCAL = ["localhost", "localhost:7777", "LOCALHOST", "127.0.0.1:80", "[::1]", "[::1]:7777", "localhost.:7777"]
+LOCAL += ["127.0.0.2", "[0:0:0:0:0:0:0:1]:80"]  # addresses: nobody can point them elsewhere
+
+
+@pytest.mark.parametrize("host", LOCAL)
 async def test_names_of_this_machine(house: House, host: str) -> None:
     assert (await house.http.get("/teams", headers={"host": host})).status_code == 200
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:7777", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", ""]
+    "host",
+    [
+        *("evil.example", "evil.example:7777", "evil.example.", "localhost.evil.example", "127.0.0.1.evil.example"),
+        *("10.0.0.1", "[2001:db8::1]", "[::1", "::1]:7777", "", ":7777", "localhost:x", "localhost:7777:1"),
+        *("user@localhost", "localhost/x", "localhost#", "localhost, evil.example", "localhost evil.example", "0177.1"),
+    ],
 )
 @pytest.mark.parametrize("path", ["/teams", "/health"])
 async def test_another_name(house: House, host: str, path: str) -> None:
@@ -135,6 +145,27 @@ async def test_a_name_that_is_allowed(serve: Serve) -> None:
 async def test_any_name_where_it_is_reachable_from_elsewhere(serve: Serve) -> None:
     async with serve(is_loopback=False) as house:
         assert (await house.http.get("/teams", headers={"host": "musterd.example"})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "request_lines, status",
+    [
+        ("GET /teams HTTP/1.1\r\nHost: localhost", 200),
+        ("GET /teams HTTP/1.0", 400),
+        ("GET /teams HTTP/1.1\r\nHost: localhost\r\nHost: evil.example", 400),
+        ("GET /teams HTTP/1.1\r\nHost: evil.example\r\nHost: localhost", 400),
+        ("GET http://localhost/teams HTTP/1.1\r\nHost: evil.example", 400),
+        ("GET http://evil.example/teams HTTP/1.1\r\nHost: evil.example", 400),
+        ("GET /teams HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-Host: evil.example", 200),
+    ],
+)
+async def test_names_as_they_come_over_the_wire(serve_live: Serve, request_lines: str, status: int) -> None:
+    async with serve_live() as house:
+        reader, writer = await asyncio.open_connection(house.http.base_url.host, house.http.base_url.port)
+        writer.write(f"{request_lines}\r\nConnection: close\r\n\r\n".encode())
+        answer = await reader.read()
+        writer.close()
+        assert answer.split(b" ", 2)[1] == str(status).encode(), answer
 
 
 # --- Origin -------------------------------------------------------------------------------------------
@@ -236,3 +267,63 @@ async def test_every_answer_to_an_allowed_page_carries_the_headers(
             assert answer.headers["access-control-allow-origin"] == origin["origin"]
             assert "origin" in answer.headers["vary"].lower()
             assert answer.headers["access-control-expose-headers"]
+
+
+# --- headers for browsers -----------------------------------------------------------------------------
+
+SAFE = {
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+}
+
+
+async def test_every_answer_keeps_browsers_from_making_more_of_it(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve(security_key="k1", rate_per_minute=1, rate_burst=8, body_bytes=2000) as house:
+        run = (await house.post(stream="false", headers=BEARER)).json()
+        one = f"/teams/demo-team/runs/{run['run_id']}?session_id={run['session_id']}"
+        monkeypatch.setattr(house.server, "describe", lambda component: 1 // 0)
+        answers = [
+            await house.http.get("/sessions", headers=BEARER),
+            await house.http.get("/teams"),
+            await house.http.get("/nope", headers=BEARER),
+            await house.http.delete("/teams", headers=BEARER),
+            await house.post("", headers=BEARER),
+            await house.post("x" * 3000, headers=BEARER),
+            await house.http.get("/teams", headers=BEARER),
+            await house.post(headers={"origin": "http://evil.example", **BEARER}),
+            await house.http.get("/teams", headers={"host": "evil.example"}),
+            await house.http.delete("/sessions/s1", headers=BEARER),
+            await house.http.get(one, headers=BEARER),
+        ]
+        statuses = [200, 401, 404, 405, 422, 413, 500, 403, 400, 204, 429]
+        assert [answer.status_code for answer in answers] == statuses
+        for answer in answers:
+            assert SAFE.items() <= dict(answer.headers).items()
+            assert answer.headers["cache-control"] == "no-store"
+        for path in ("/health", "/openapi.json"):
+            answer = await house.http.get(path)
+            assert SAFE.items() <= dict(answer.headers).items()
+        for path in ("/docs", "/redoc"):
+            answer = await house.http.get(path)
+            assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+            assert "script-src 'self'" in answer.headers["content-security-policy"]
+
+
+async def test_a_poll_may_be_kept_by_who_asked_and_asked_again(house: House) -> None:
+    run = await house.run()
+    answer = await house.http.get(f"/teams/demo-team/runs/{run['run_id']}?session_id={run['session_id']}")
+    assert answer.headers["cache-control"] == "no-cache"
+
+
+# --- what is shown twice ------------------------------------------------------------------------------
+
+
+async def test_two_keys_are_none(serve: Serve) -> None:
+    async with serve(security_key="k1") as house:
+        for second in ("Bearer k1", "Bearer k2", "Basic x"):
+            headers = [("authorization", "Bearer k1"), ("authorization", second)]
+            answer = await house.http.get("/teams", headers=headers)
+            assert "once" in problem(answer, 401, "UNAUTHENTICATED")

@@ -6,14 +6,18 @@ Exit codes: 0 done, 1 it did not work, 2 it was asked or declared wrongly.
 import sys
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
 import musterd
 from musterd.core import collector
-from musterd.core.errors import DeclarationError, StartError
+from musterd.core.errors import DeclarationError, RequestError, StartError, Unavailable
 
 START = "start"
 """Who holds the collector until a command that stays has started."""
+
+DATABASE = Annotated[
+    str | None, Parameter(help="sqlite:///file, sqlite:////absolute/file, postgresql://… [MUSTERD_DB]")
+]
 
 app = App(
     name="musterd",
@@ -30,10 +34,8 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 7777,
-    db: Annotated[
-        str | None, Parameter(help="sqlite:///file, sqlite:////absolute/file, postgresql://… [MUSTERD_DB]")
-    ] = None,
-    insecure: Annotated[bool, Parameter(help="Serve beyond loopback without a key.")] = False,
+    db: DATABASE = None,
+    insecure: Annotated[bool, Parameter(help="Serve beyond loopback without a key or tokens.")] = False,
     worker: bool = True,
     recover: bool = True,
 ) -> int:
@@ -64,9 +66,7 @@ def work(
     source: str,
     /,
     *,
-    db: Annotated[
-        str | None, Parameter(help="sqlite:///file, sqlite:////absolute/file, postgresql://… [MUSTERD_DB]")
-    ] = None,
+    db: DATABASE = None,
 ) -> int:
     """Drive the runs of SOURCE's agents and teams that a server on the same database accepts.
 
@@ -96,14 +96,69 @@ def demo(*, scripted: bool = False, keep: bool = False) -> int:
     return run(scripted=scripted, keep=keep)
 
 
+token = App(name="token", help="Tokens of service accounts: for programs, and for the first of all administrators.")
+app.command(token)
+
+
+@token.command(name="create")
+def create_token(
+    name: str,
+    /,
+    *,
+    scope: Annotated[list[str] | None, Parameter(negative=())] = None,
+    days: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=3650))] = 90,
+    never_expires: Annotated[bool, Parameter(negative=())] = False,
+    db: DATABASE = None,
+) -> int:
+    """Make the service account NAME, and print its token: once, and never again.
+
+    Parameters
+    ----------
+    name
+        Its name; its user is service:NAME.
+    scope
+        What it may do, as teams:run or teams:desk:run or agent_os:admin; may be given several times. Without any: run
+        all agents and teams, and look at its own sessions.
+    days
+        How many days the token is valid.
+    never_expires
+        Make it valid for ever.
+    """
+    from musterd.cli.tokens import create
+
+    return create(name, scopes=scope, days=None if never_expires else days, db=db)
+
+
+@token.command(name="list")
+def list_tokens(*, db: DATABASE = None) -> int:
+    """List the service accounts."""
+    from musterd.cli.tokens import show
+
+    return show(db=db)
+
+
+@token.command(name="revoke")
+def revoke_token(name: str, /, *, db: DATABASE = None) -> int:
+    """Revoke the service account NAME: its token lets nobody in any more.
+
+    Parameters
+    ----------
+    name
+        Its name or its id.
+    """
+    from musterd.cli.tokens import revoke
+
+    return revoke(name, db=db)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
     collector.hold(START)
     try:
         result = app(arguments)
-    except (DeclarationError, StartError) as error:
+    except (DeclarationError, StartError, RequestError) as error:
         print(f"musterd: {error.message}", file=sys.stderr)  # noqa: T201 - what a command says
-        return 2
+        return 1 if isinstance(error, Unavailable) else 2
     finally:
         collector.let_go(START)
     return result if isinstance(result, int) else 0

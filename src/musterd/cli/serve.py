@@ -17,6 +17,7 @@ from musterd.core import collector
 from musterd.core.errors import StartError
 from musterd.core.settings import Settings
 from musterd.engine.embedded import Duties
+from musterd.http.auth.modes import auth_mode
 from musterd.http.server import Server
 
 GRACE_SECONDS = 5
@@ -56,10 +57,10 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
 
 
 def _require_key(settings: Settings, host: str, *, is_open: bool) -> None:
-    if not is_open and not settings.security_key and not settings.insecure:
+    if not is_open and not settings.insecure and auth_mode(settings) == "none":
         raise StartError(
-            f"--host {host} is reachable from elsewhere and no key is set — set OS_SECURITY_KEY, "
-            "or say --insecure to serve everybody"
+            f"--host {host} is reachable from elsewhere and neither a key nor keys of tokens are set — "
+            "set OS_SECURITY_KEY or JWT_VERIFICATION_KEY, or say --insecure to serve everybody"
         )
 
 

@@ -16,5 +16,6 @@ def settings_from(db: str | None) -> Settings:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]).upper()
-        variable = name if name in ("OS_SECURITY_KEY", "DOCS_ENABLED") else f"MUSTERD_{name}"
+        own_names = {field.validation_alias for field in Settings.model_fields.values()}  # those of the peer
+        variable = name if name in own_names else f"MUSTERD_{name}"
         raise StartError(f"{variable}: {first['msg']} — correct or unset the variable") from error

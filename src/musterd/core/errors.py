@@ -7,6 +7,7 @@
     ├── RequestError              a request is answered with an error status
     │   ├── BadRequest            400
     │   ├── Unauthenticated       401
+    │   │   └── WrongToken        the key or token that was shown is wrong
     │   ├── Forbidden             403
     │   ├── NotFound              404
     │   ├── Conflict              409
@@ -65,7 +66,7 @@ class RequestError(MusterdError):
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "INTERNAL_SERVER_ERROR"
-    retry_after_seconds: ClassVar[int | None] = None
+    retry_after_seconds: int | None = None
 
 
 class BadRequest(RequestError):
@@ -80,6 +81,10 @@ class Unauthenticated(RequestError):
 
     status = 401
     code = "UNAUTHENTICATED"
+
+
+class WrongToken(Unauthenticated):
+    """Invalid authentication token"""
 
 
 class Forbidden(RequestError):
@@ -133,6 +138,11 @@ class TooManyRequests(RequestError):
     status = 429
     code = "RATE_LIMITED"
     retry_after_seconds = 5
+
+    def __init__(self, message: str | None = None, retry_after_seconds: int | None = None) -> None:
+        super().__init__(message)
+        if retry_after_seconds is not None:
+            self.retry_after_seconds = retry_after_seconds
 
 
 class Unavailable(RequestError):

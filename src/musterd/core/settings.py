@@ -4,7 +4,7 @@ Names are ``MUSTERD_<FIELD>`` but for those of the peer, which keep the peer's n
 ``docs/reference/settings.md`` lists them all.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -12,6 +12,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 Seconds = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=1)]
+Limit = Annotated[int, Field(ge=0)]
+"""A count where 0 sets no limit."""
+
+Algorithm = Literal["RS256", "ES256", "HS256"]
 
 
 class Settings(BaseSettings):
@@ -94,7 +98,36 @@ class Settings(BaseSettings):
     tls_verify: bool = True
     """Whether certificates of model providers are checked."""
     insecure: bool = False
-    """Serve beyond loopback without a key."""
+    """Serve beyond loopback without a key and without tokens."""
+    auth: Literal["security_key", "jwt"] | None = None
+    """What callers must show, where both the key and keys of tokens are set: ``security_key`` or ``jwt``."""
+    jwt_verification_key: str = Field(default="", validation_alias="JWT_VERIFICATION_KEY", repr=False)
+    """The key that tokens are checked with: a public key in PEM, or the secret of HS256. The peer's name:
+    ``JWT_VERIFICATION_KEY``."""
+    jwt_jwks_file: str = Field(default="", validation_alias="JWT_JWKS_FILE")
+    """A file with the set of keys (JWKS) that tokens are checked with. The peer's name: ``JWT_JWKS_FILE``."""
+    jwt_jwks_url: str = ""
+    """The address of such a set, fetched by https."""
+    jwt_algorithms: Annotated[tuple[Algorithm, ...], NoDecode, Field(min_length=1)] = ("RS256",)
+    """Algorithms that tokens may be signed with, separated by commas: RS256, ES256, HS256."""
+    jwt_audience: Annotated[tuple[str, ...], NoDecode] = ()
+    """The audiences (``aud``) whose tokens are taken, separated by commas; empty: any."""
+    jwt_issuer: str = ""
+    """The issuer (``iss``) whose tokens are taken; empty: any."""
+    jwt_scopes_claim: str = "scopes"
+    """The claim that has a token's scopes."""
+    jwt_leeway_seconds: Seconds = 10
+    """How far clocks may be apart when a token's times are checked."""
+    rate_per_minute: Limit = 0
+    """Requests that one caller may make a minute; beyond it 429. 0: any number."""
+    rate_burst: Count = 20
+    """Requests of one caller that may come at once, where their number is limited."""
+    auth_failures_per_minute: Limit = 30
+    """Wrong keys and tokens that one address may show a minute; beyond it 429. 0: any number."""
+    user_queue_depth: Limit = 0
+    """Runs of one user that may wait; beyond it a new one is refused with 429. 0: any number."""
+    user_concurrency: Limit = 0
+    """Runs of one user that are driven at once; others of that user wait. 0: any number."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ("http://localhost:3000", "http://127.0.0.1:3000")
     """Browser origins that may call the API, separated by commas."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
@@ -110,7 +143,7 @@ class Settings(BaseSettings):
     docs_enabled: bool = Field(default=True, validation_alias="DOCS_ENABLED")
     """Serve ``/docs``, ``/redoc`` and ``/openapi.json``. The peer's name: ``DOCS_ENABLED``."""
 
-    @field_validator("cors_origins", "allowed_hosts", mode="before")
+    @field_validator("cors_origins", "allowed_hosts", "jwt_algorithms", "jwt_audience", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         """Lists come as one text with commas."""

@@ -16,10 +16,14 @@ from musterd.core.errors import MusterdError, RequestError
 from musterd.core.settings import Settings
 from musterd.engine.embedded import Duties
 from musterd.http.answers import error_answer
+from musterd.http.auth.authenticator import Authenticator
+from musterd.http.auth.identity import Identity
+from musterd.http.auth.limits import Limits
 from musterd.http.border import BodyLimit, Doors, Errors, Gate, RequestIds, from_http_exception
 from musterd.http.contract import operations, routes
 from musterd.http.docs import docs_routes
 from musterd.http.paths import EscapedSlashes
+from musterd.http.safe_headers import SafeHeaders
 from musterd.http.server import Server
 from musterd.specs import Agent, Registry, Team
 
@@ -48,10 +52,16 @@ def create_app(
     settings = settings or Settings()
     server = Server(registry or Registry.of(teams=teams, agents=agents), settings, duties)
 
+    authenticator = Authenticator(settings, server.service_accounts)
+
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with server.running():
-            yield
+            authenticator.begin()
+            try:
+                yield
+            finally:
+                authenticator.close()
 
     app = Starlette(
         routes=_routes(server),
@@ -59,6 +69,7 @@ def create_app(
         exception_handlers={MusterdError: _answer_error, HTTPException: _answer_http_exception},
         middleware=[
             Middleware(RequestIds),
+            Middleware(SafeHeaders),
             Middleware(
                 CORSMiddleware,
                 allow_origins=list(settings.cors_origins),
@@ -69,6 +80,7 @@ def create_app(
             ),
             Middleware(Errors),
             Middleware(Gate, Doors.of(settings, is_loopback=is_loopback)),
+            Middleware(Identity, authenticator, Limits(settings)),
             Middleware(BodyLimit, settings.body_bytes),
             Middleware(EscapedSlashes),
         ],

@@ -1,9 +1,10 @@
 """The border of HTTP: every request passes it once on its way in, every answer once on its way out.
 
-From the outside in: request id and log line, CORS, Host and Origin, the key, the size of the body, errors.
+From the outside in: request id and log line, CORS, errors, Host and Origin, who asks (:mod:`musterd.http.auth`), the
+size of the body.
 """
 
-import hmac
+import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,17 +22,14 @@ from musterd.core.errors import (
     PayloadTooLarge,
     RequestError,
     StoreUnavailable,
-    Unauthenticated,
 )
 from musterd.core.settings import Settings
 from musterd.http.answers import error_answer
 
 log = structlog.get_logger("musterd.http")
 
-OPEN_PATHS = frozenset({"/", "/health", "/info", "/-/live", "/-/ready", "/docs", "/redoc", "/openapi.json"})
-OPEN_FOLDERS = ("/ui/", "/docs/", "/redoc/")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+LOOPBACK_NAMES = frozenset({"localhost"})
 _HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[^\[\]:/@?#]+)(?::\d{1,5})?")
 _REQUEST_ID = re.compile(r"[\w.:\-]{1,128}")
 
@@ -131,12 +129,11 @@ def _code(status: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """Who may come in: the key, the names this server answers to, the origins whose pages may write.
+    """Who may come in: the names this server answers to, the origins whose pages may write.
 
     :param hosts: names that a ``Host`` may have; empty: any, for a server that is reachable from elsewhere.
     """
 
-    key: str
     hosts: frozenset[str]
     origins: frozenset[str]
 
@@ -144,11 +141,11 @@ class Doors:
     def of(cls, settings: Settings, *, is_loopback: bool) -> "Doors":
         """The doors of a server with these settings."""
         hosts = LOOPBACK_NAMES | {host.lower() for host in settings.allowed_hosts} if is_loopback else frozenset()
-        return cls(settings.security_key, frozenset(hosts), frozenset(settings.cors_origins))
+        return cls(frozenset(hosts), frozenset(settings.cors_origins))
 
 
 class Gate:
-    """Checks ``Host``, ``Origin`` and the key, in this order, before anything of the request is read."""
+    """Checks ``Host`` and ``Origin``, in this order, before anything of the request is read."""
 
     def __init__(self, app: ASGIApp, doors: Doors) -> None:
         self._app = app
@@ -158,14 +155,16 @@ class Gate:
         """Serve one request, or refuse it."""
         if scope["type"] == "http":
             headers = Headers(scope=scope)
-            self._check_host(headers)
+            self._check_host(headers.getlist("host"))
             self._check_origin(scope, headers)
-            self._check_key(scope, headers)
         await self._app(scope, receive, send)
 
-    def _check_host(self, headers: Headers) -> None:
+    def _check_host(self, hosts: list[str]) -> None:
         """A page that points a name of its own at this address is not let in (DNS rebinding)."""
-        if self._doors.hosts and _host_name(headers.get("host", "")) not in self._doors.hosts:
+        if not self._doors.hosts:
+            return
+        name = _host_name(hosts[0]) if len(hosts) == 1 else ""
+        if name not in self._doors.hosts and not _is_loopback(name):
             raise BadRequest("This Host is not served here; add it to MUSTERD_ALLOWED_HOSTS.")
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
@@ -175,21 +174,6 @@ class Gate:
             return
         if not _is_origin_of(origin, scope["scheme"], headers.get("host", "")):
             raise Forbidden("This Origin may not write here; add it to MUSTERD_CORS_ORIGINS.")
-
-    def _check_key(self, scope: Scope, headers: Headers) -> None:
-        key = self._doors.key
-        if not key or is_open(scope["path"].removeprefix(scope.get("root_path", ""))) or scope["method"] == "OPTIONS":
-            return
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            raise Unauthenticated("Authorization header required")
-        if not hmac.compare_digest(token.strip().encode("latin-1"), key.encode()):  # headers are read as latin-1
-            raise Unauthenticated("Invalid authentication token")
-
-
-def is_open(path: str) -> bool:
-    """Whether a path is answered without a key."""
-    return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
 
 
 def _is_origin_of(origin: str, scheme: str, host: str) -> bool:
@@ -202,6 +186,14 @@ def _host_name(host: str) -> str:
     """The name in a ``Host`` header, without the port and the root's dot; "" when it is none."""
     found = _HOST.fullmatch(host.strip().lower())
     return found[1].removesuffix(".") if found else ""
+
+
+def _is_loopback(name: str) -> bool:
+    """Whether it is an address of loopback: then it is no name that anybody could point elsewhere."""
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 class BodyLimit:

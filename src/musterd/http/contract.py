@@ -1,23 +1,24 @@
 """The table of operations: method, path, name, who may, handler."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from musterd.core.records import ComponentKind
+from musterd.core.scopes import ADMIN
 from musterd.http.approvals import ApprovalOperations
+from musterd.http.auth.scopes import Handler, guarded
 from musterd.http.core import CoreOperations
 from musterd.http.runs import RunOperations
 from musterd.http.server import Server
+from musterd.http.service_accounts import ServiceAccountOperations
 from musterd.http.sessions import SessionOperations
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 OPEN = None
 """In place of a scope: answered to everybody, without a key."""
+
+LIMITABLE = frozenset({"agents", "teams"})
+"""What a scope may be limited to one of: ``teams:desk:run``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Operation:
 
     :param scope: what a token must be allowed, ``resource:action``, or :data:`OPEN`. Where the path names a team or an
         agent, a scope of that one alone (``teams:desk:run``) is enough.
+    :param lists: it lists what scopes may be limited to, and shows each caller its own: any such scope is enough.
     """
 
     method: str
@@ -33,6 +35,17 @@ class Operation:
     operation_id: str
     scope: str | None
     handler: Handler
+    lists: bool = False
+
+    @property
+    def guarded(self) -> Handler:
+        """The handler, for whoever has the scope."""
+        if self.scope is OPEN:
+            return self.handler
+        resource = self.scope.partition(":")[0]
+        named = f"{resource.removesuffix('s')}_id" if resource in LIMITABLE else None
+        named = named if f"{{{named}}}" in self.path else None
+        return guarded(self.handler, self.method, self.scope, named, lists=self.lists)
 
 
 def operations(server: Server) -> list[Operation]:
@@ -43,6 +56,7 @@ def operations(server: Server) -> list[Operation]:
         *_run_operations(RunOperations(server, "team"), "team"),
         *_approval_operations(ApprovalOperations(server)),
         *_session_operations(SessionOperations(server)),
+        *_service_account_operations(ServiceAccountOperations(server)),
     ]
 
 
@@ -55,9 +69,9 @@ def _core_operations(core: CoreOperations) -> list[Operation]:
         Operation("GET", "/models", "get_models", "system:read", core.models),
         Operation("GET", "/-/live", "get_liveness", OPEN, core.live),
         Operation("GET", "/-/ready", "get_readiness", OPEN, core.ready),
-        Operation("GET", "/agents", "get_agents", "agents:read", core.agents),
+        Operation("GET", "/agents", "get_agents", "agents:read", core.agents, lists=True),
         Operation("GET", "/agents/{agent_id}", "get_agent", "agents:read", core.agent),
-        Operation("GET", "/teams", "get_teams", "teams:read", core.teams),
+        Operation("GET", "/teams", "get_teams", "teams:read", core.teams, lists=True),
         Operation("GET", "/teams/{team_id}", "get_team", "teams:read", core.team),
     ]
 
@@ -108,6 +122,17 @@ def _session_operations(sessions: SessionOperations) -> list[Operation]:
     ]
 
 
+def _service_account_operations(accounts: ServiceAccountOperations) -> list[Operation]:
+    """Whoever makes accounts could give them everything: so they are for those who have it."""
+    every, one = "/service-accounts", "/service-accounts/{service_account_id}"
+    revoke = "revoke_service_account_service_accounts__service_account_id__delete"
+    return [
+        Operation("GET", every, "list_service_accounts_service_accounts_get", ADMIN, accounts.list),
+        Operation("POST", every, "create_service_account_service_accounts_post", ADMIN, accounts.create),
+        Operation("DELETE", one, revoke, ADMIN, accounts.revoke),
+    ]
+
+
 def routes(server: Server) -> list[Route]:
     """A route for every operation."""
-    return [Route(found.path, found.handler, methods=[found.method]) for found in operations(server)]
+    return [Route(found.path, found.guarded, methods=[found.method]) for found in operations(server)]

@@ -6,6 +6,7 @@ from starlette.responses import RedirectResponse, Response
 from musterd.core.errors import StoreUnavailable, Unavailable
 from musterd.core.records import ComponentKind
 from musterd.http.answers import json_answer
+from musterd.http.auth.scopes import shows
 from musterd.http.paths import path_identifier
 from musterd.http.server import Server
 from musterd.wire import components
@@ -63,8 +64,9 @@ class CoreOperations:
         return json_answer(components.model_items(tops, self._server.describe))
 
     async def teams(self, request: Request) -> Response:
-        """All teams."""
-        found = self._server.registry.teams.values()
+        """The teams that whoever asks may look at or run."""
+        teams = self._server.registry.teams.values()
+        found = [team for team in teams if shows(request, "teams", team.id)]
         return json_answer([components.component_item(team, self._server.describe) for team in found])
 
     async def team(self, request: Request) -> Response:
@@ -72,8 +74,9 @@ class CoreOperations:
         return self._component(request, "team")
 
     async def agents(self, request: Request) -> Response:
-        """All agents."""
-        found = self._server.registry.agents.values()
+        """The agents that whoever asks may look at or run."""
+        agents = self._server.registry.agents.values()
+        found = [agent for agent in agents if shows(request, "agents", agent.id)]
         return json_answer([components.component_item(agent, self._server.describe) for agent in found])
 
     async def agent(self, request: Request) -> Response:

@@ -13,6 +13,7 @@ from musterd.engine.embedded import Duties, EmbeddedEngine, component_key
 from musterd.engine.hub import Hub
 from musterd.engine.resources import Resources
 from musterd.engine.threads import DaemonThreads
+from musterd.http.auth.modes import auth_mode
 from musterd.mcp import Servers
 from musterd.models import resolve
 from musterd.models.call import ModelCaller
@@ -21,6 +22,7 @@ from musterd.service.approvals import ApprovalService
 from musterd.service.budgets import unpriced
 from musterd.service.forks import ForkService
 from musterd.service.runs import RunService
+from musterd.service.service_accounts import ServiceAccountService
 from musterd.service.sessions import SessionService
 from musterd.specs import Component, MCPServer, Registry, models_of
 from musterd.store.open import open_database
@@ -46,7 +48,8 @@ class Server:
             description=settings.os_description,
             version=musterd.__version__,
             started_at=clock.now(),
-            auth_mode="security_key" if settings.security_key else "none",
+            auth_mode=auth_mode(settings),
+            has_user_isolation=auth_mode(settings) == "jwt",
         )
         self.database = open_database(settings.db, connections=settings.db_connections, prepares=settings.db_prepares)
         self._servers = Servers()
@@ -76,6 +79,7 @@ class Server:
         self.forks = ForkService(resources, self.engine, self.runs)
         self.sessions = SessionService(resources, self.engine, self.runs)
         self.approvals = ApprovalService(resources, self.engine)
+        self.service_accounts = ServiceAccountService(self.database)
         self.is_stopping = False
 
     @contextlib.asynccontextmanager
@@ -90,6 +94,7 @@ class Server:
             self.begin_stop()
             await self.engine.stop()
             await self._servers.close()
+            await self.service_accounts.finish()
             await self.database.close()
             await resolve.close(self.settings)
             self._threads.shutdown()

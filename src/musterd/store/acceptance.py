@@ -99,7 +99,7 @@ async def accept(tx: Tx, candidate: Candidate) -> Accepted:
         },
         caller,
     )
-    run.lane, run.seq = run.session_id, session.next_seq - 1
+    run.lane, run.seq, run.owner = run.session_id, session.next_seq - 1, session.owner  # whoever it was that asked
     at_work = await _place(tx, run, candidate.slot_worker, session.updated_at)
     if run.state is not RunState.RUNNING:
         await _require_room(tx, candidate.queue_depth)

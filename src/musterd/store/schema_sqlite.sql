@@ -180,6 +180,21 @@ CREATE TABLE blob_uses (
 )
  WITHOUT ROWID;
 
+CREATE TABLE service_accounts (
+	id TEXT NOT NULL,
+	name TEXT NOT NULL,
+	token_hash TEXT NOT NULL,
+	token_prefix TEXT NOT NULL,
+	scopes TEXT NOT NULL,
+	created_at DOUBLE NOT NULL,
+	created_by TEXT,
+	expires_at DOUBLE,
+	last_used_at DOUBLE,
+	revoked_at DOUBLE,
+	PRIMARY KEY (id)
+)
+ WITHOUT ROWID;
+
 CREATE INDEX sessions_updated ON sessions (updated_at, session_id);
 
 CREATE INDEX sessions_component ON sessions (component_kind, component_id, updated_at);
@@ -220,4 +235,10 @@ CREATE INDEX run_messages_root ON run_messages (root_id, created_at);
 
 CREATE INDEX blob_uses_hash ON blob_uses (hash);
 
-INSERT INTO alembic_version VALUES ('0004');
+CREATE UNIQUE INDEX service_accounts_token ON service_accounts (token_hash);
+
+CREATE UNIQUE INDEX service_accounts_name ON service_accounts (name) WHERE revoked_at IS NULL;
+
+CREATE INDEX runs_of_owner ON runs (owner, state) WHERE owner IS NOT NULL AND parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running');
+
+INSERT INTO alembic_version VALUES ('0005');

@@ -112,7 +112,9 @@ def answer(description: str, schema: Schema | None = None, *headers: Schema) -> 
 
 _ERRORS: Answers = {
     "400": answer("Bad request", ref("ErrorResponse")),
-    "401": answer("The key is missing or wrong", ref("ErrorResponse"), header("WWW-Authenticate")),
+    "401": answer(
+        "The key or token is missing, wrong, or has expired", ref("ErrorResponse"), header("WWW-Authenticate")
+    ),
     "403": answer("The `Origin` may not write here", ref("ErrorResponse")),
     "404": answer("Not found", ref("ErrorResponse")),
     "409": answer("Conflict", ref("ErrorResponse")),

@@ -2,18 +2,26 @@
 
 from collections.abc import Iterable
 
-from musterd.http.contract import Operation
-from musterd.http.openapi.answers import ERROR_SCHEMAS, HEADERS
+from musterd.http.contract import OPEN, Operation
+from musterd.http.openapi.answers import ERROR_SCHEMAS, HEADERS, errors
 from musterd.http.openapi.approvals import APPROVAL_SCHEMAS, APPROVALS
 from musterd.http.openapi.core import CORE
 from musterd.http.openapi.core_schemas import CORE_SCHEMAS
-from musterd.http.openapi.described import Described, Schema
+from musterd.http.openapi.described import Answers, Described, Schema
 from musterd.http.openapi.run_schemas import RUN_SCHEMAS
 from musterd.http.openapi.runs import run_operations
+from musterd.http.openapi.service_accounts import SERVICE_ACCOUNT_SCHEMAS, SERVICE_ACCOUNTS
 from musterd.http.openapi.session_schemas import SESSION_SCHEMAS
 from musterd.http.openapi.sessions import SESSIONS
 
-DESCRIBED: dict[str, Described] = {**CORE, **run_operations("agent"), **run_operations("team"), **APPROVALS, **SESSIONS}
+DESCRIBED: dict[str, Described] = {
+    **CORE,
+    **run_operations("agent"),
+    **run_operations("team"),
+    **APPROVALS,
+    **SESSIONS,
+    **SERVICE_ACCOUNTS,
+}
 """What is documented, by operation id."""
 
 _ABOUT = """\
@@ -25,6 +33,17 @@ changed. Every answer carries `X-Request-ID`.
 """
 
 
+def _refusals(operation: Operation) -> Answers:
+    """How whoever may not call an operation is refused, and whoever calls too often."""
+    if operation.scope is OPEN:
+        return {}
+    words = f"The token has not the scope `{operation.scope}`"
+    if operation.method != "GET":
+        words += ", or the `Origin` may not write here"
+    found = errors(_403=words, _429="Too many requests, or too many runs wait", _503="The server cannot take it now")
+    return {status: found[status] for status in ("403", "429", "503")}
+
+
 def document(operations: Iterable[Operation], *, title: str, version: str, root_path: str = "") -> Schema:
     """The OpenAPI document of these operations.
 
@@ -33,13 +52,21 @@ def document(operations: Iterable[Operation], *, title: str, version: str, root_
     paths: dict[str, Schema] = {}
     for operation in operations:
         described = DESCRIBED[operation.operation_id].as_openapi(operation.operation_id)
+        described["responses"] = dict(sorted({**described["responses"], **_refusals(operation)}.items()))
         paths.setdefault(operation.path, {})[operation.method.lower()] = described
     found: Schema = {"openapi": "3.1.0", "info": {"title": title, "description": _ABOUT, "version": version}}
     if root_path:
         found["servers"] = [{"url": root_path}]
     found["paths"] = paths
     found["components"] = {
-        "schemas": {**RUN_SCHEMAS, **APPROVAL_SCHEMAS, **SESSION_SCHEMAS, **CORE_SCHEMAS, **ERROR_SCHEMAS},
+        "schemas": {
+            **RUN_SCHEMAS,
+            **APPROVAL_SCHEMAS,
+            **SESSION_SCHEMAS,
+            **SERVICE_ACCOUNT_SCHEMAS,
+            **CORE_SCHEMAS,
+            **ERROR_SCHEMAS,
+        },
         "headers": HEADERS,
         "securitySchemes": {"HTTPBearer": {"type": "http", "scheme": "bearer"}},
     }

@@ -1,0 +1,50 @@
+"""The place at the border where it is found out who asks, and whether they ask too often."""
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from musterd.core.errors import WrongToken
+from musterd.http.auth.authenticator import Authenticator
+from musterd.http.auth.limits import Limits, network_of
+from musterd.http.auth.principals import ANYBODY, Principal
+
+OPEN_PATHS = frozenset({"/", "/health", "/info", "/-/live", "/-/ready", "/docs", "/redoc", "/openapi.json"})
+OPEN_FOLDERS = ("/ui/", "/docs/", "/redoc/")
+
+
+class Identity:
+    """Lets in whoever may ask at all, before anything of the request's body is read.
+
+    What it finds stands in the request's state: ``caller`` for use cases, ``principal`` for scopes.
+    """
+
+    def __init__(self, app: ASGIApp, authenticator: Authenticator, limits: Limits) -> None:
+        self._app = app
+        self._authenticator = authenticator
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or refuse it."""
+        if scope["type"] == "http":
+            is_free = is_open(scope["path"].removeprefix(scope.get("root_path", "")))
+            principal = ANYBODY if is_free else await self._let_in(scope)
+            scope.setdefault("state", {}).update(principal=principal, caller=principal.caller)
+        await self._app(scope, receive, send)
+
+    async def _let_in(self, scope: Scope) -> Principal:
+        address = network_of((scope.get("client") or ("",))[0])
+        shown = Headers(scope=scope).getlist("authorization")
+        if self._authenticator.is_asked(shown):
+            self._limits.require_unsuspected(address)
+        try:
+            principal = await self._authenticator.principal(shown)
+        except WrongToken:
+            self._limits.was_wrong(address)
+            raise
+        self._limits.admit(principal.name, address)
+        return principal
+
+
+def is_open(path: str) -> bool:
+    """Whether a path is answered to everybody."""
+    return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)

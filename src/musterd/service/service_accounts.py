@@ -1,0 +1,154 @@
+"""Service accounts: make, list, revoke, and recognise them by their tokens."""
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import structlog
+
+from musterd.core import clock
+from musterd.core.errors import NotFound, StoreUnavailable
+from musterd.core.scopes import Scopes
+from musterd.core.service_accounts import AccountFilter, ServiceAccount
+from musterd.store import service_accounts
+from musterd.store.database import Database, Tx
+
+log = structlog.get_logger("musterd.service")
+
+PREFIX = "msa_"
+"""What tokens of service accounts begin with."""
+
+SHOWN_CHARACTERS = len(PREFIX) + 8
+KEPT_SECONDS = 5.0
+"""How long an account counts as it was read: a revoked one is refused by every process within that time."""
+
+MOST_KEPT = 1000
+NOTED_SECONDS = 300.0
+"""How exactly it is noted when an account was used last: not every request is to write."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedAccount:
+    """A service account that is asked for.
+
+    :param days: how many days its token is valid; None: for ever.
+    """
+
+    name: str
+    scopes: Scopes
+    days: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A new account, and its token: what nobody is told again."""
+
+    account: ServiceAccount
+    token: str
+
+
+class ServiceAccountService:
+    """The use cases of service accounts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._kept: OrderedDict[str, tuple[ServiceAccount, float]] = OrderedDict()
+        self._noted: dict[str, float] = {}
+        self._notes: set[asyncio.Task[None]] = set()
+
+    async def create(self, wanted: WantedAccount, by: str | None) -> Issued:
+        """Make an account.
+
+        :param by: the user that makes it.
+        :raises Conflict: another one that was not revoked has its name.
+        """
+        token, now = f"{PREFIX}{clock.new_secret()}", clock.now()
+        account = ServiceAccount(
+            id=clock.new_id(),
+            name=wanted.name,
+            token_prefix=token[:SHOWN_CHARACTERS],
+            scopes=wanted.scopes,
+            created_at=now,
+            created_by=by,
+            expires_at=None if wanted.days is None else now + wanted.days * 24 * 3600,
+        )
+        await self._database.write(lambda tx: service_accounts.add(tx, account, token_hash(token)))
+        log.info("service account made", name=account.name, account_id=account.id, by=by)
+        return Issued(account, token)
+
+    async def search(self, wanted: AccountFilter) -> tuple[list[ServiceAccount], int]:
+        """One page of accounts, and how many there are in all."""
+        return await self._database.scan(lambda tx: service_accounts.search(tx, wanted))
+
+    async def revoke(self, account_id: str, by: str | None) -> None:
+        """Revoke an account: its token lets nobody in any more. What it made stays.
+
+        :raises NotFound: there is none.
+        """
+        now = clock.now()
+        if not await self._database.write(lambda tx: service_accounts.revoke(tx, account_id, now)):
+            raise NotFound("Service account not found")
+        self._kept.clear()
+        log.info("service account revoked", account_id=account_id, by=by)
+
+    async def revoke_named(self, name_or_id: str) -> None:
+        """Revoke the account of this name, or of this id.
+
+        :raises NotFound: there is none.
+        """
+        found = await self._database.read(lambda tx: service_accounts.by_name(tx, name_or_id))
+        await self.revoke(name_or_id if found is None else found.id, None)
+
+    async def recognise(self, token: str) -> ServiceAccount | None:
+        """The account whose token this is; None: there is none, or it is not valid any more.
+
+        :raises StoreUnavailable: it cannot be looked up now.
+        """
+        hashed, now = token_hash(token), clock.monotonic()
+        account, read_at = self._kept.get(hashed, (None, 0.0))
+        if account is None or now - read_at >= KEPT_SECONDS:
+            self._kept.pop(hashed, None)
+            account = await self._database.read(lambda tx: service_accounts.by_token(tx, hashed))
+            if account is None:
+                return None
+            self._kept[hashed] = (account, now)
+            if len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)
+        if not account.is_valid(clock.now()):
+            return None
+        self._note_use(account.id, now)
+        return account
+
+    def _note_use(self, account_id: str, now: float) -> None:
+        if now - self._noted.get(account_id, float("-inf")) < NOTED_SECONDS:
+            return
+        self._noted[account_id] = now
+        task = asyncio.create_task(self._write_use(account_id))
+        self._notes.add(task)
+        task.add_done_callback(self._notes.discard)
+
+    async def _write_use(self, account_id: str) -> None:
+        now = clock.now()
+
+        async def work(tx: Tx) -> None:
+            await service_accounts.used(tx, account_id, now, now - NOTED_SECONDS)
+
+        try:
+            await self._database.write(work)
+        except StoreUnavailable:
+            log.warning("the use of a service account could not be noted", account_id=account_id)
+
+    async def finish(self) -> None:
+        """Finish what is being noted."""
+        if self._notes:
+            await asyncio.wait(self._notes)
+
+
+def token_hash(token: str) -> str:
+    """What is stored of a token.
+
+    A plain hash is right here: a token is 256 random bits, so nobody can try them all, and a slow hash, made for
+    words that people choose, would only slow down each request.
+    """
+    return hashlib.sha256(token.encode("latin-1", "replace")).hexdigest()

@@ -1,0 +1,113 @@
+"""How often somebody may ask, and how often somebody may be wrong."""
+
+import pytest
+
+from musterd.core import clock
+from musterd.http.auth.limits import Buckets, network_of
+from tests.support.app import Serve
+from tests.support.http import problem
+from tests.support.tokens import Issuer, public_pem, rsa_key
+
+KEY = {"authorization": "Bearer the-key"}
+WRONG = {"authorization": "Bearer wrong"}
+
+
+class StillClock:
+    at = 1000.0
+
+
+@pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> StillClock:
+    """A clock that the test moves."""
+    found = StillClock()
+    monkeypatch.setattr(clock, "monotonic", lambda: found.at)
+    return found
+
+
+async def test_a_caller_who_asks_too_often(serve: Serve, still: StillClock) -> None:
+    async with serve(security_key="the-key", rate_per_minute=60, rate_burst=3) as house:
+        for _ in range(3):
+            assert (await house.http.get("/teams", headers=KEY)).status_code == 200
+        answer = await house.http.get("/teams", headers={**KEY, "origin": "http://localhost:3000"})
+        problem(answer, 429, "RATE_LIMITED")
+        assert answer.headers["retry-after"] == "1"
+        assert answer.headers["access-control-allow-origin"] == "http://localhost:3000"
+        still.at += 1
+        assert (await house.http.get("/teams", headers=KEY)).status_code == 200
+        problem(await house.http.get("/teams", headers=KEY), 429, "RATE_LIMITED")
+
+
+async def test_it_is_said_before_the_body_is_read(serve: Serve, still: StillClock) -> None:
+    async with serve(security_key="the-key", rate_per_minute=1, rate_burst=1, body_bytes=10) as house:
+        await house.http.get("/teams", headers=KEY)
+        answer = await house.post("x" * 1000, headers=KEY)
+        problem(answer, 429, "RATE_LIMITED")
+        assert answer.headers["retry-after"] == "60"
+
+
+async def test_each_user_has_a_share_of_its_own(serve: Serve, still: StillClock) -> None:
+    settings = {"jwt_verification_key": public_pem(rsa_key()), "rate_per_minute": 1, "rate_burst": 1}
+    async with serve(**settings) as house:
+        for user in ("ada", "eve"):
+            bearer = Issuer().bearer(user, "teams:read")
+            assert (await house.http.get("/teams", headers=bearer)).status_code == 200
+            problem(await house.http.get("/teams", headers=bearer), 429, "RATE_LIMITED")
+
+
+async def test_where_nobody_is_known_an_address_has_one(serve: Serve, still: StillClock) -> None:
+    async with serve(rate_per_minute=1, rate_burst=1) as house:
+        assert (await house.http.get("/teams")).status_code == 200
+        problem(await house.http.get("/teams"), 429, "RATE_LIMITED")
+        for path in ("/health", "/-/live", "/-/ready", "/info"):
+            assert (await house.http.get(path)).status_code == 200, "what is open is not counted"
+
+
+async def test_a_guess_costs(serve: Serve, still: StillClock) -> None:
+    async with serve(security_key="the-key", auth_failures_per_minute=3) as house:
+        for _ in range(3):
+            problem(await house.http.get("/teams", headers=WRONG), 401, "UNAUTHENTICATED")
+        answer = await house.http.get("/teams", headers=KEY)
+        assert "wrong" in problem(answer, 429, "RATE_LIMITED"), "a right guess is not told from a wrong one"
+        assert answer.headers["retry-after"] == "20"
+        problem(await house.http.get("/teams"), 401, "UNAUTHENTICATED")
+        assert (await house.http.get("/health")).status_code == 200
+        still.at += 20
+        assert (await house.http.get("/teams", headers=KEY)).status_code == 200
+
+
+async def test_no_token_and_an_expired_one_are_no_guesses(serve: Serve) -> None:
+    async with serve(jwt_verification_key=public_pem(rsa_key()), auth_failures_per_minute=1) as house:
+        for _ in range(5):
+            problem(await house.http.get("/teams"), 401, "UNAUTHENTICATED")
+            expired = Issuer().bearer("ada", "teams:read", lives=-60)
+            assert problem(await house.http.get("/teams", headers=expired), 401, "UNAUTHENTICATED").startswith("Token")
+        assert (await house.http.get("/teams", headers=Issuer().bearer("ada", "teams:read"))).status_code == 200
+
+
+async def test_as_shipped_requests_are_not_counted(serve: Serve) -> None:
+    async with serve(security_key="the-key") as house:
+        for _ in range(100):
+            assert (await house.http.get("/teams", headers=KEY)).status_code == 200
+
+
+def test_buckets_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("musterd.http.auth.limits.MOST_BUCKETS", 3)
+    buckets = Buckets(60, 1)
+    for name in "abcdef":
+        buckets.take(name)
+    assert len(buckets._buckets) == 3
+
+
+@pytest.mark.parametrize(
+    "host, network",
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+        ("testclient", "testclient"),
+    ],
+)
+def test_whose_address_it_is(host: str, network: str) -> None:
+    assert network_of(host) == network

@@ -1,0 +1,379 @@
+"""Every operation, asked by everybody: what each may, and what it learns of another's.
+
+All of it comes from the table of operations: an operation that is added is asked here as well. Parameters of paths are
+filled by their name, from what one user has made; one that nobody made anything for gets an id of nothing.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from starlette.routing import Route
+
+from musterd import Agent, Team, tool
+from musterd.core.scopes import ADMIN
+from musterd.http.auth.identity import is_open
+from musterd.http.contract import OPEN, Operation, operations
+from tests.support.app import Sample, app_on, in_process
+from tests.support.http import House, problem
+from tests.support.tokens import Issuer, public_pem, rsa_key
+
+AUDIENCE = "musterd-test"
+SECRET_WORD = "xyzzy-4711"
+NOBODYS = "nothing-has-this-id"
+LONGEST_SECONDS = 0.5
+"""After that an answer has no end: it is a stream, and whoever asked was let in."""
+
+ISSUER = Issuer(claims={"aud": AUDIENCE})
+ADMIN_BEARER = ISSUER.bearer("root", ADMIN)
+
+
+@tool(requires_confirmation=True, approval="required")
+def pay(n: int) -> str:
+    """Pay."""
+    return f"paid {n}"
+
+
+def shop() -> Sample:
+    """One team and one agent, whose tool asks first."""
+    agent = Agent(id="solo-agent", name="Solo Agent", tools=[pay], model="scripted")
+    return Sample([Team(id="demo-team", name="Demo Team", members=[], tools=[pay], model="scripted")], [agent])
+
+
+@dataclass
+class Seed:
+    """What one user has made, by the names of parameters."""
+
+    ids: dict[str, str] = field(default_factory=dict)
+
+    def path(self, operation: Operation, *, nobodys: bool = False) -> str:
+        """The operation's path, filled with what the user has made, or with what nobody has.
+
+        Teams and agents belong to no user: they are always there.
+        """
+
+        def value(found: re.Match[str]) -> str:
+            name = found[1]
+            is_served = name in ("team_id", "agent_id")
+            if name == "run_id" and operation.path.startswith("/agents/"):
+                name = "agent_run_id"
+            return NOBODYS if nobodys and not is_served else self.ids.get(name, NOBODYS)
+
+        found = re.sub(r"\{(\w+)\}", value, operation.path)
+        session = NOBODYS if nobodys else self.ids["session_id"]
+        if operation.path.startswith("/agents/") and not nobodys:
+            session = self.ids["agent_session_id"]
+        return f"{found}?session_id={session}"
+
+
+def everything_but_admin(house: House) -> list[str]:
+    """Every scope that some operation asks for, but the one that allows all."""
+    found = {operation.scope for operation in operations(house.server) if operation.scope is not OPEN}
+    return sorted(scope for scope in found if scope is not None and scope != ADMIN)
+
+
+async def seeded(house: House) -> Seed:
+    """A session, runs, an approval, a memory and a service account of the user ada."""
+    found = Seed({"team_id": "demo-team", "agent_id": "solo-agent", "media_id": "0" * 64})
+    own = ISSUER.bearer("ada", *everything_but_admin(house))
+    asked = {"stream": "false", "session_state": f'{{"word": "{SECRET_WORD}"}}'}
+    for to, names in (("teams/demo-team", ("run_id", "session_id")), ("agents/solo-agent", ("agent_run_id", ""))):
+        message = f'{SECRET_WORD} [[TOOL pay {{"n": 1}}]]'
+        answer = (await house.post(message, to, headers=own, **asked)).json()
+        assert answer["status"] == "PAUSED", answer
+        found.ids[names[0]] = answer["run_id"]
+        found.ids[names[1] or "agent_session_id"] = answer["session_id"]
+    found.ids["trace_id"] = found.ids["run_id"]
+    waiting = (await house.http.get("/approvals", headers=own)).json()["data"]
+    assert len(waiting) == 2
+    found.ids["approval_id"] = next(one["id"] for one in waiting if one["run_id"] == found.ids["run_id"])
+    account = await house.http.post("/service-accounts", json={"name": SECRET_WORD}, headers=ADMIN_BEARER)
+    found.ids["service_account_id"] = account.json()["id"]
+    if any(one.method == "POST" and one.path == "/memories" for one in operations(house.server)):
+        memory = await house.http.post("/memories", json={"memory": SECRET_WORD}, headers=own)
+        found.ids["memory_id"] = memory.json()["memory_id"]
+    return found
+
+
+@pytest.fixture
+async def house(database: Path) -> AsyncIterator[House]:
+    """A server whose callers show tokens."""
+    settings = {"jwt_verification_key": public_pem(rsa_key()), "jwt_audience": AUDIENCE, "cancel_wait_seconds": 0}
+    async with in_process(app_on(database, served=shop(), auth_failures_per_minute=0, **settings)) as serving:
+        yield serving
+
+
+async def ask(house: House, method: str, path: str, headers: dict[str, str] | None = None) -> httpx2.Response | None:
+    """The answer, or None where it has no end."""
+    try:
+        async with asyncio.timeout(LONGEST_SECONDS):
+            return await house.http.request(method, path, headers=headers)
+    except TimeoutError:
+        return None
+
+
+def closed(house: House) -> Iterator[Operation]:
+    """The operations that ask for a scope: those that look first, those that remove last."""
+    order = {"GET": 0, "DELETE": 2}
+    found = [operation for operation in operations(house.server) if operation.scope is not OPEN]
+    return iter(sorted(found, key=lambda operation: order.get(operation.method, 1)))
+
+
+def name_of(operation: Operation) -> str:
+    return f"{operation.method} {operation.path}"
+
+
+def shown(answer: httpx2.Response | None) -> tuple[int, str]:
+    """What an answer tells: its status and its words."""
+    return (0, "") if answer is None else (answer.status_code, answer.text)
+
+
+# --- the table ----------------------------------------------------------------------------------------
+
+
+async def test_every_route_stands_in_the_table_or_is_open(house: House) -> None:
+    table = {(operation.method, operation.path) for operation in operations(house.server)}
+    for route in house.app.routes:
+        assert isinstance(route, Route), f"{route} is no route that can be asked"
+        for method in route.methods or ():
+            is_known = (method, route.path) in table or (method == "HEAD" and ("GET", route.path) in table)
+            assert is_known or (method in ("GET", "HEAD") and is_open(route.path)), (method, route.path)
+
+
+async def test_what_asks_for_no_scope_is_open_and_nothing_else_is(house: House) -> None:
+    for operation in operations(house.server):
+        assert (operation.scope is OPEN) == is_open(operation.path), name_of(operation)
+        assert operation.scope is OPEN or operation.scope == ADMIN or re.fullmatch(r"\w+:\w+", operation.scope or "")
+
+
+# --- who is not let in --------------------------------------------------------------------------------
+
+STRANGERS: dict[str, tuple[dict[str, str], str]] = {
+    "no token": ({}, "Authorization header required"),
+    "another scheme": ({"authorization": "Basic YTpi"}, "Authorization header required"),
+    "a wrong key": ({"authorization": "Bearer nonsense"}, "Invalid authentication token"),
+    "another's token": (Issuer(key=rsa_key(1), claims={"aud": AUDIENCE}).bearer("ada", ADMIN), "Invalid"),
+    "an expired token": (ISSUER.bearer("ada", ADMIN, lives=-60), "Token has expired"),
+    "another audience": (ISSUER.bearer("ada", ADMIN, aud="other"), "wrong aud"),
+    "no audience": (ISSUER.bearer("ada", ADMIN, aud=None), "wrong aud"),
+    "an unknown account": ({"authorization": "Bearer msa_" + "0" * 64}, "Invalid authentication token"),
+}
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+async def test_a_stranger_is_let_in_nowhere(house: House, stranger: str) -> None:
+    headers, words = STRANGERS[stranger]
+    for operation in closed(house):
+        answer = await ask(house, operation.method, Seed({"session_id": "s"}).path(operation, nobodys=True), headers)
+        assert answer is not None, name_of(operation)
+        assert words in problem(answer, 401, "UNAUTHENTICATED"), name_of(operation)
+        assert answer.headers["www-authenticate"] == "Bearer"
+    for method in ("GET", "POST", "DELETE", "OPTIONS"):
+        problem(await house.http.request(method, "/nope", headers=headers), 401, "UNAUTHENTICATED")
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+async def test_what_is_open_is_open_to_strangers(house: House, stranger: str) -> None:
+    for operation in operations(house.server):
+        if operation.scope is OPEN:
+            answer = await ask(house, operation.method, operation.path, STRANGERS[stranger][0])
+            assert shown(answer)[0] not in (401, 403), name_of(operation)
+
+
+# --- scopes -------------------------------------------------------------------------------------------
+
+
+def enough(operation: Operation) -> set[str]:
+    """The scopes of which one is enough."""
+    scope = str(operation.scope)
+    reads = operation.method == "GET" and scope.endswith(":run")
+    return {scope, scope.replace(":run", ":read")} if reads else {scope}
+
+
+async def test_without_scopes_nothing_is_allowed(house: House) -> None:
+    seed = await seeded(house)
+    for operation in closed(house):
+        answer = await ask(house, operation.method, seed.path(operation), ISSUER.bearer("ada"))
+        assert answer is not None, name_of(operation)
+        assert problem(answer, 403, "FORBIDDEN") == "Insufficient permissions", name_of(operation)
+    problem(await house.http.get("/nope", headers=ISSUER.bearer("ada")), 404, "NOT_FOUND")
+
+
+async def test_all_other_scopes_are_not_enough(house: House) -> None:
+    seed, every = await seeded(house), everything_but_admin(house)
+    for operation in closed(house):
+        lacking = enough(operation) | ({f"{str(operation.scope).split(':')[0]}:run"} if operation.lists else set())
+        others = [*(scope for scope in every if scope not in lacking), "agent_os:*:admin", "*:*", "*"]
+        answer = await ask(house, operation.method, seed.path(operation), ISSUER.bearer("ada", *others))
+        assert answer is not None, name_of(operation)
+        problem(answer, 403, "FORBIDDEN")
+
+
+async def test_its_own_scope_is_enough(house: House) -> None:
+    seed = await seeded(house)
+    for operation in closed(house):
+        for scope in enough(operation):
+            answer = await ask(house, operation.method, seed.path(operation), ISSUER.bearer("ada", scope))
+            assert shown(answer)[0] not in (401, 403, 500), (name_of(operation), shown(answer))
+
+
+async def test_a_scope_may_be_limited_to_one_team_or_agent(house: House) -> None:
+    seed = await seeded(house)
+    for operation in closed(house):
+        named = re.search(r"\{(team|agent)_id\}", operation.path)
+        if named is None:
+            continue
+        resource, action = str(operation.scope).split(":")
+        for limit, is_let_in in ((seed.ids[f"{named[1]}_id"], True), ("*", True), ("other", False), ("", False)):
+            bearer = ISSUER.bearer("ada", f"{resource}:{limit}:{action}")
+            status = shown(await ask(house, operation.method, seed.path(operation), bearer))[0]
+            assert (status != 403) == is_let_in, (name_of(operation), limit, status)
+
+
+@pytest.mark.parametrize(
+    "scopes, teams",
+    [
+        (["teams:read"], ["demo-team"]),
+        (["teams:run"], ["demo-team"]),
+        (["teams:demo-team:run"], ["demo-team"]),
+        (["teams:demo-team:read"], ["demo-team"]),
+        (["teams:*:read"], ["demo-team"]),
+        (["teams:other:run"], []),
+        ([ADMIN], ["demo-team"]),
+    ],
+)
+async def test_lists_show_what_may_be_looked_at_or_run(house: House, scopes: list[str], teams: list[str]) -> None:
+    answer = await house.http.get("/teams", headers=ISSUER.bearer("ada", *scopes))
+    assert [team["id"] for team in answer.json()] == teams
+
+
+# --- other users --------------------------------------------------------------------------------------
+
+
+async def test_another_users_things_are_not_there(house: House) -> None:
+    """What is answered about them is what is answered about ids that nobody has."""
+    seed = await seeded(house)
+    everything = everything_but_admin(house)
+    own, other = ISSUER.bearer("ada", *everything), ISSUER.bearer("eve", *everything)
+    before = await state_of(house, seed, own)
+    for operation in closed(house):
+        if operation.scope == ADMIN:
+            continue
+        path, nobodys = seed.path(operation), seed.path(operation, nobodys=True)
+        status, text = shown(await ask(house, operation.method, path, other))
+        told = shown(await ask(house, operation.method, nobodys, other))
+        assert status not in (401, 403, 500), name_of(operation)
+        assert (status, same(text, seed)) == (told[0], same(told[1], seed)), name_of(operation)
+        assert SECRET_WORD not in text, name_of(operation)
+    for user in ("ada", NOBODYS):  # a label in the query changes nothing
+        for path in ("/sessions", "/approvals"):
+            listed = await house.http.get(path, params={"user_id": user}, headers=other)
+            assert listed.json()["data"] == []
+    assert (await house.http.get("/approvals/count", headers=other)).json() == {"count": 0}
+    assert await state_of(house, seed, own) == before, "nothing was changed"
+
+
+async def state_of(house: House, seed: Seed, own: dict[str, str]) -> list[Any]:
+    """What the owner sees of it."""
+    paths = [
+        f"/sessions/{seed.ids['session_id']}/runs",
+        f"/sessions/{seed.ids['agent_session_id']}/runs",
+        f"/approvals/{seed.ids['approval_id']}",
+        f"/teams/demo-team/runs/{seed.ids['run_id']}?session_id={seed.ids['session_id']}",
+    ]
+    answers = [await house.http.get(path, headers=own) for path in paths]
+    assert {answer.status_code for answer in answers} == {200}
+    return [answer.json() for answer in answers]
+
+
+def same(text: str, seed: Seed) -> str:
+    """The words of an answer, whatever ids and requests it speaks of."""
+    for known in seed.ids.values():
+        text = text.replace(known, NOBODYS)
+    text = re.sub(r'"search_time_ms":[0-9.]+', "", text)
+    return re.sub(r'"request_id":"[^"]*"|[0-9a-f]{8}-[0-9a-f-]{27}|\d{10}(\.\d+)?', "", text)
+
+
+FORMS: dict[str, dict[str, Any]] = {
+    "continue": {"data": {"requirements": "[]", "stream": "false"}},
+    "messages": {"data": {"message": "listen"}},
+    "cancel": {},
+    "resume": {"data": {}},
+    "resolve": {"json": {"status": "approved"}},
+    "rename": {"json": {"session_name": "mine"}},
+}
+
+
+async def test_another_user_changes_nothing_by_requests_that_are_right(house: House) -> None:
+    seed, everything = await seeded(house), everything_but_admin(house)
+    own, other = ISSUER.bearer("ada", *everything), ISSUER.bearer("eve", *everything)
+    before = await state_of(house, seed, own)
+    for operation in closed(house):
+        asked = FORMS.get(operation.path.rsplit("/", 1)[1])
+        if operation.method != "POST" or asked is None or operation.scope == ADMIN:
+            continue
+        form = dict(asked)
+        session = seed.ids["agent_session_id" if operation.path.startswith("/agents/") else "session_id"]
+        if "data" in form:
+            form["data"] = {**form["data"], "session_id": session}
+        answer = await house.http.post(seed.path(operation), headers=other, **form)
+        assert answer.status_code in (404, 422), (name_of(operation), answer.text)
+        if not operation.handler.__name__.startswith("not_"):
+            assert answer.status_code == 404, (name_of(operation), answer.text)
+    for to in ("teams/demo-team", "agents/solo-agent"):  # nor does a run enter her session
+        for name in ("session_id", "agent_session_id"):
+            answer = await house.post("hello", to, session_id=seed.ids[name], stream="false", headers=other)
+            problem(answer, 404, "NOT_FOUND")
+    taken = await house.post("hello", run_id=seed.ids["run_id"], stream="false", headers=other)
+    assert SECRET_WORD not in problem(taken, 409, "CONFLICT")
+    sessions = {"session_ids": [seed.ids["session_id"]], "session_types": ["team"]}
+    await house.http.request("DELETE", "/sessions", json=sessions, headers=other)
+    assert await state_of(house, seed, own) == before
+
+
+async def test_keys_are_each_users_own(house: House) -> None:
+    everything = everything_but_admin(house)
+    runs = []
+    for user in ("ada", "eve", "ada"):
+        headers = {**ISSUER.bearer(user, *everything), "idempotency-key": "k1"}
+        answer = await house.post("hello", stream="false", headers=headers)
+        runs.append(answer.json()["run_id"])
+    assert runs[0] == runs[2] != runs[1]
+
+
+async def test_a_form_cannot_name_another_user(house: House) -> None:
+    ada, eve = (ISSUER.bearer(user, *everything_but_admin(house)) for user in ("ada", "eve"))
+    run = (await house.post("hello", user_id="eve", stream="false", headers=ada)).json()
+    assert run["user_id"] == "ada"
+    assert (await house.http.get("/sessions", headers=eve)).json()["data"] == []
+    assert [one["session_id"] for one in (await house.http.get("/sessions", headers=ada)).json()["data"]] == [
+        run["session_id"]
+    ]
+
+
+# --- administrators -----------------------------------------------------------------------------------
+
+
+async def test_an_administrator_sees_everybodys_and_may_everything(house: House) -> None:
+    seed = await seeded(house)
+    own = ISSUER.bearer("ada", *everything_but_admin(house))
+    for operation in closed(house):
+        path = seed.path(operation)
+        if operation.method == "GET" and operation.scope != ADMIN:
+            assert shown(await ask(house, "GET", path, ADMIN_BEARER))[0] == shown(await ask(house, "GET", path, own))[0]
+        answer = await ask(house, operation.method, path, ADMIN_BEARER)
+        assert shown(answer)[0] not in (401, 403, 500), name_of(operation)
+
+
+async def test_what_an_administrator_adds_to_a_session_is_its_owners(house: House) -> None:
+    seed = await seeded(house)
+    own = ISSUER.bearer("ada", *everything_but_admin(house))
+    session = seed.ids["session_id"]
+    run = (await house.post("hello", session_id=session, stream="false", headers=ADMIN_BEARER)).json()
+    seen = await house.http.get(f"/teams/demo-team/runs/{run['run_id']}?session_id={session}", headers=own)
+    assert seen.status_code == 200

@@ -1,0 +1,91 @@
+"""What is secret is told nobody: no answer and no line of the log has it."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from musterd.http.contract import operations
+from tests.support.app import Serve
+from tests.support.http import House
+from tests.support.tokens import SECRET, Issuer
+
+KEY = "os-key-4711-xyzzy"
+PROVIDER_KEY = "sk-provider-4711-xyzzy"
+DATABASE_WORD = "db-word-4711-xyzzy"
+ISSUER = Issuer(algorithm="HS256", key=SECRET)
+SETTINGS: dict[str, dict[str, Any]] = {
+    "key": {"security_key": KEY},
+    "tokens": {"jwt_verification_key": SECRET, "jwt_algorithms": "HS256"},
+    "nothing": {},
+}
+
+
+class Lines:
+    """Everything that is logged, down to what is for developers."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def __call__(self, logger: object, name: str, event: structlog.typing.EventDict) -> str:
+        self.texts.append(repr(event))
+        raise structlog.DropEvent
+
+
+@pytest.fixture
+def lines() -> Any:
+    before = structlog.get_config()
+    found = Lines()
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, structlog.processors.format_exc_info, found],
+        wrapper_class=structlog.make_filtering_bound_logger("debug"),
+        cache_logger_on_first_use=False,
+    )
+    yield found
+    structlog.configure(**before)
+
+
+async def walk(house: House, headers: dict[str, str]) -> list[str]:
+    """What every route answers: nothing sent, nonsense sent, and as it is asked for by mistake."""
+    texts = []
+    for operation in operations(house.server):
+        path = re.sub(r"\{\w+\}", "demo-team", operation.path)
+        if "/events" in path or "stream" in path:  # the same answers, without an end
+            continue
+        for sent in ({}, {"content": b"{"}, {"data": {"message": "hello", "stream": "false"}}):
+            answer = await house.http.request(operation.method, path, headers=headers, **sent)
+            texts += [answer.text, json.dumps(dict(answer.headers))]
+    return texts
+
+
+@pytest.mark.parametrize("mode", SETTINGS)
+async def test_no_answer_and_no_line_has_a_secret(
+    serve: Serve, lines: Lines, mode: str, monkeypatch: pytest.MonkeyPatch, database: Path
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", PROVIDER_KEY)
+    async with serve(**SETTINGS[mode], auth_failures_per_minute=0) as house:
+        token = ISSUER.token("root", "agent_os:admin")
+        admin = {"key": f"Bearer {KEY}", "tokens": f"Bearer {token}", "nothing": ""}[mode]
+        made = await house.http.post("/service-accounts", json={"name": "ci"}, headers={"authorization": admin})
+        account_token = made.json()["token"]
+        texts = []
+        for shown in (admin, f"Bearer {account_token}", f"Bearer {KEY}x", f"Bearer {token}x", f"Basic {KEY}"):
+            texts += await walk(house, {"authorization": shown})
+        monkeypatch.setattr(house.server, "describe", lambda component: 1 // 0)
+        texts += await walk(house, {"authorization": admin})
+        await house.server.service_accounts.finish()
+    assert any("ZeroDivisionError" in text for text in lines.texts), "the log is looked through"
+    for secret in (KEY, SECRET, PROVIDER_KEY, token, token.rsplit(".", 1)[1], account_token):
+        for text in (*texts, *lines.texts):
+            assert secret not in text
+
+
+def test_settings_do_not_show_their_secrets() -> None:
+    from musterd import Settings
+
+    shown = repr(Settings(security_key=KEY, jwt_verification_key=SECRET))
+    assert KEY not in shown
+    assert SECRET not in shown

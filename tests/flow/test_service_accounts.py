@@ -1,0 +1,211 @@
+"""Service accounts: made, listed, revoked over HTTP, and what their tokens let in."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dirty_equals import IsInt, IsStr
+
+from musterd.core import clock
+from tests.support.app import Serve
+from tests.support.http import House, problem, wrong_fields
+from tests.support.tokens import Issuer, public_pem, rsa_key
+
+KEY = {"authorization": "Bearer the-key"}
+RUN = [{"scope": "teams:run"}]
+
+
+async def make(house: House, name: str = "ci", by: dict[str, str] = KEY, **more: Any) -> dict[str, Any]:
+    answer = await house.http.post("/service-accounts", json={"name": name, **more}, headers=by)
+    assert answer.status_code == 201, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def bearer(made: dict[str, Any]) -> dict[str, str]:
+    return {"authorization": f"Bearer {made['token']}"}
+
+
+async def test_an_account_is_made_and_its_token_is_shown_once(serve: Serve, database: Path) -> None:
+    async with serve(security_key="the-key") as house:
+        made = await make(house, scopes=[*RUN, {"scope": "teams:desk:read"}])
+        token = made.pop("token")
+        assert made == {
+            "id": IsStr,
+            "name": "ci",
+            "principal": "service:ci",
+            "user_id": "service:ci",
+            "token_prefix": token[:12],
+            "scopes": [
+                {
+                    "raw": "teams:desk:read",
+                    "namespace": "teams",
+                    "sub_namespace": None,
+                    "id": "desk",
+                    "permission": "read",
+                    "value": "allow",
+                },
+                {
+                    "raw": "teams:run",
+                    "namespace": "teams",
+                    "sub_namespace": None,
+                    "id": None,
+                    "permission": "run",
+                    "value": "allow",
+                },
+            ],
+            "created_at": IsInt,
+            "created_by": None,
+            "expires_at": made["created_at"] + 90 * 24 * 3600,
+            "last_used_at": None,
+            "revoked_at": None,
+        }
+        assert len(token) == 4 + 64
+        listed = await house.http.get("/service-accounts", headers=KEY)
+        assert listed.json()["data"] == [made]
+        assert token not in listed.text
+    with closing(sqlite3.connect(database)) as stored:
+        assert token not in "\n".join(stored.iterdump())
+
+
+async def test_what_an_account_makes_is_its_own(serve: Serve) -> None:
+    async with serve(security_key="the-key") as house:
+        ci, cd = await make(house, "ci"), await make(house, "cd")
+        run = (await house.post(stream="false", headers=bearer(ci))).json()
+        assert run["user_id"] == "service:ci"
+        path = f"/teams/demo-team/runs/{run['run_id']}?session_id={run['session_id']}"
+        assert (await house.http.get(path, headers=bearer(ci))).status_code == 200
+        problem(await house.http.get(path, headers=bearer(cd)), 404, "NOT_FOUND")
+        assert (await house.http.get(path, headers=KEY)).status_code == 200
+        problem(await house.http.get("/config", headers=bearer(ci)), 403, "FORBIDDEN")
+        problem(await house.http.post("/service-accounts", json={"name": "x"}, headers=bearer(ci)), 403, "FORBIDDEN")
+
+
+async def test_a_revoked_account_is_let_in_no_more(serve: Serve) -> None:
+    async with serve(security_key="the-key") as house:
+        made = await make(house)
+        assert (await house.http.get("/teams", headers=bearer(made))).status_code == 200
+        one = f"/service-accounts/{made['id']}"
+        assert (await house.http.delete(one, headers=KEY)).status_code == 204
+        problem(await house.http.get("/teams", headers=bearer(made)), 401, "UNAUTHENTICATED")
+        assert (await house.http.delete(one, headers=KEY)).status_code == 204
+        problem(await house.http.delete("/service-accounts/nope", headers=KEY), 404, "NOT_FOUND")
+        (listed,) = (await house.http.get("/service-accounts", headers=KEY)).json()["data"]
+        assert listed["revoked_at"] == IsInt
+        current = await house.http.get("/service-accounts", params={"include_revoked": "false"}, headers=KEY)
+        assert current.json()["data"] == []
+        again = await make(house)  # its name is free
+        assert again["token"] != made["token"]
+
+
+async def test_revoked_elsewhere_it_is_refused_within_seconds(
+    serve: Serve, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve(security_key="the-key") as house:
+        made = await make(house)
+        assert (await house.http.get("/teams", headers=bearer(made))).status_code == 200
+        await house.server.service_accounts.finish()
+        with closing(sqlite3.connect(database)) as other, other:
+            other.execute("UPDATE service_accounts SET revoked_at = 1")
+        later = clock.monotonic() + 5.1
+        monkeypatch.setattr(clock, "monotonic", lambda: later)
+        problem(await house.http.get("/teams", headers=bearer(made)), 401, "UNAUTHENTICATED")
+
+
+async def test_an_account_expires(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serve(security_key="the-key") as house:
+        short, never = await make(house, "short", expires_in_days=1), await make(house, "never", never_expires=True)
+        assert never["expires_at"] is None
+        later = clock.now() + 24 * 3600 + 1
+        monkeypatch.setattr(clock, "now", lambda: later)
+        problem(await house.http.get("/teams", headers=bearer(short)), 401, "UNAUTHENTICATED")
+        assert (await house.http.get("/teams", headers=bearer(never))).status_code == 200
+
+
+async def test_when_it_was_used_is_noted_once_in_a_while(serve: Serve) -> None:
+    async with serve(security_key="the-key") as house:
+        made = await make(house)
+        for _ in range(3):
+            await house.http.get("/teams", headers=bearer(made))
+        await house.server.service_accounts.finish()
+        (listed,) = (await house.http.get("/service-accounts", headers=KEY)).json()["data"]
+        assert listed["last_used_at"] == IsInt(ge=made["created_at"])
+
+
+@pytest.mark.parametrize(
+    "body, field",
+    [
+        ({}, "name"),
+        ({"name": ""}, "name"),
+        ({"name": "a b"}, "name"),
+        ({"name": "-a"}, "name"),
+        ({"name": "x" * 64}, "name"),
+        ({"name": 7}, "name"),
+        ({"name": "ci", "scopes": []}, "scopes"),
+        ({"name": "ci", "scopes": "teams:run"}, "scopes"),
+        ({"name": "ci", "scopes": ["teams:run"]}, "scopes"),
+        ({"name": "ci", "scopes": [{"scope": "teams"}]}, "scopes"),
+        ({"name": "ci", "scopes": [{"scope": "teams:"}]}, "scopes"),
+        ({"name": "ci", "scopes": [{"scope": "teams: run"}]}, "scopes"),
+        ({"name": "ci", "scopes": [{"scope": "teams:run", "effect": "deny"}]}, "scopes"),
+        ({"name": "ci", "scopes": [{"scope": "agent_os:admin"}]}, "scopes"),
+        ({"name": "ci", "scopes": RUN * 101}, "scopes"),
+        ({"name": "ci", "expires_in_days": 0}, "expires_in_days"),
+        ({"name": "ci", "expires_in_days": 3651}, "expires_in_days"),
+        ({"name": "ci", "never_expires": "perhaps"}, "never_expires"),
+    ],
+)
+async def test_what_cannot_be_made(serve: Serve, body: dict[str, Any], field: str) -> None:
+    async with serve(security_key="the-key") as house:
+        answer = await house.http.post("/service-accounts", json=body, headers=KEY)
+        assert {where[1] for where in wrong_fields(answer)} == {field}
+        assert (await house.http.get("/service-accounts", headers=KEY)).json()["data"] == []
+
+
+async def test_what_is_no_object(house: House) -> None:
+    for content in ("", "{", "[]", "7", "[" * 5000):
+        wrong_fields(await house.http.post("/service-accounts", content=content))
+
+
+async def test_a_name_is_taken_once(serve: Serve) -> None:
+    async with serve(security_key="the-key") as house:
+        await make(house)
+        problem(await house.http.post("/service-accounts", json={"name": "ci"}, headers=KEY), 409, "CONFLICT")
+
+
+async def test_an_administrator_is_made_on_purpose_only(serve: Serve) -> None:
+    async with serve(security_key="the-key") as house:
+        root = await make(house, "root", scopes=[{"scope": "agent_os:admin"}], allow_privileged_scopes=True)
+        made = await make(house, "ci", by=bearer(root))
+        assert made["created_by"] == "service:root"
+        assert (await house.http.get("/config", headers=bearer(root))).status_code == 200
+
+
+async def test_accounts_beside_tokens_of_users(serve: Serve) -> None:
+    admin = Issuer().bearer("root", "agent_os:admin")
+    async with serve(jwt_verification_key=public_pem(rsa_key())) as house:
+        made = await make(house, by=admin)
+        assert made["created_by"] == "root"
+        assert (await house.http.get("/teams", headers=bearer(made))).status_code == 200
+        problem(await house.http.get("/teams", headers=Issuer().bearer("service:ci")), 401, "UNAUTHENTICATED")
+        assert (await house.get("/info"))["auth_mode"] == "jwt"
+
+
+async def test_pages_of_accounts(house: House) -> None:
+    for name in ("b", "a", "c"):
+        await make(house, name, by={})
+    for query, names in (
+        ({"sort_by": "name", "sort_order": "asc"}, ["a", "b", "c"]),
+        ({"sort_by": "name"}, ["c", "b", "a"]),
+        ({"sort_order": "asc", "limit": 2}, ["b", "a"]),
+        ({"sort_order": "asc", "limit": 2, "page": 2}, ["c"]),
+        ({"sort_by": "last_used_at", "limit": 1}, None),
+        ({"sort_by": "nonsense; DROP TABLE runs", "sort_order": "asc"}, ["b", "a", "c"]),
+    ):
+        page = await house.get("/service-accounts", **query)
+        assert names is None or [one["name"] for one in page["data"]] == names
+        assert page["meta"]["total_count"] == 3
+    for wrong in ({"limit": 0}, {"limit": 101}, {"page": 0}, {"sort_order": "up"}, {"include_revoked": "perhaps"}):
+        wrong_fields(await house.http.get("/service-accounts", params=wrong))

@@ -1,0 +1,80 @@
+"""Whoever signs tokens for the server under test: keys made once, and tokens as right or as wrong as asked."""
+
+import base64
+import functools
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+from musterd.core import clock
+
+SECRET = "a-secret-of-at-least-32-bytes-for-hs256"
+HOUR = 3600
+
+
+@functools.cache
+def rsa_key(number: int = 0) -> rsa.RSAPrivateKey:
+    """A key of RS256; each number has one of its own."""
+    return rsa.generate_private_key(65537, 2048)
+
+
+@functools.cache
+def ec_key(number: int = 0) -> ec.EllipticCurvePrivateKey:
+    """A key of ES256."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def public_pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
+    """The public part of a key."""
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def jwk(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, kid: str | None = None, **more: Any) -> dict[str, Any]:
+    """The public part of a key, as sets have it."""
+    public = key.public_key()
+    algorithm: Any = RSAAlgorithm if isinstance(public, rsa.RSAPublicKey) else ECAlgorithm
+    found = algorithm.to_jwk(public, as_dict=True)
+    found.pop("key_ops", None)
+    return {**found, **({} if kid is None else {"kid": kid}), **more}
+
+
+def jwks(*keys: dict[str, Any]) -> str:
+    """A set of keys."""
+    return json.dumps({"keys": list(keys)})
+
+
+def hand_made(header: dict[str, Any], claims: object, signature: bytes = b"") -> str:
+    """A token of any header and claims, with a signature of one's own."""
+    parts = (json.dumps(header).encode(), json.dumps(claims).encode(), signature)
+    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Issuer:
+    """Signs tokens.
+
+    :param key: None: the RSA key 0.
+    :param claims: what every token says.
+    """
+
+    algorithm: str = "RS256"
+    key: Any = None
+    kid: str | None = None
+    claims: dict[str, Any] = field(default_factory=dict)
+
+    def token(self, sub: str | None = "ada", *scopes: str, lives: float = HOUR, **claims: Any) -> str:
+        """A token of a user; a claim that is None is left out."""
+        now = clock.now()
+        said = {"sub": sub, "exp": now + lives, "iat": now, "scopes": list(scopes), **self.claims, **claims}
+        headers = None if self.kid is None else {"kid": self.kid}
+        payload = {name: value for name, value in said.items() if value is not None}
+        return jwt.encode(payload, self.key or rsa_key(), self.algorithm, headers)
+
+    def bearer(self, sub: str | None = "ada", *scopes: str, **claims: Any) -> dict[str, str]:
+        """The header of a request with such a token."""
+        return {"authorization": f"Bearer {self.token(sub, *scopes, **claims)}"}

@@ -1,0 +1,68 @@
+"""``musterd token``: accounts are made and revoked without a server, and what it prints is the token alone."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from musterd.cli import tokens
+from musterd.cli.main import main
+
+
+@pytest.fixture(autouse=True)
+def log_to_stderr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Log as the command does, but to the stream of each test."""
+
+    def configure(*, as_json: bool) -> None:
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr), cache_logger_on_first_use=False)
+
+    before = structlog.get_config()
+    monkeypatch.setattr(tokens, "configure", configure)
+    yield
+    structlog.configure(**before)
+
+
+@pytest.fixture
+def db(sqlite_file: Path) -> str:
+    return f"sqlite:///{sqlite_file}"
+
+
+def test_an_account_is_made_listed_and_revoked(db: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["token", "create", "ci", "--scope", "teams:run", "--scope", "teams:desk:read", "--db", db]) == 0
+    token = capsys.readouterr().out.strip()
+    assert token.startswith("msa_")
+    assert len(token.splitlines()) == 1, "so that a script can take it"
+    assert main(["token", "create", "root", "--scope", "agent_os:admin", "--never-expires", "--db", db]) == 0
+    capsys.readouterr()
+    assert main(["token", "list", "--db", db]) == 0
+    listed = capsys.readouterr().out
+    assert token not in listed
+    root, ci = listed.splitlines()
+    assert "root  never expires  agent_os:admin" in root
+    assert f"{token[:12]}…  ci  valid until " in ci
+    assert main(["token", "revoke", "ci", "--db", db]) == 0
+    assert main(["token", "list", "--db", db]) == 0
+    assert "ci  revoked " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["create", "a b"], "no name"),
+        (["create", "ci", "--scope", "everything"], "no scope"),
+        (["revoke", "nobody"], "not found"),
+    ],
+)
+def test_what_cannot_be_done(db: str, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:
+    assert main(["token", *arguments, "--db", db]) == 2
+    said = capsys.readouterr()
+    assert words in said.err
+    assert said.out == ""
+
+
+def test_a_name_is_taken_once(db: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["token", "create", "ci", "--db", db]) == 0
+    assert main(["token", "create", "ci", "--db", db]) == 2
+    assert "already" in capsys.readouterr().err
