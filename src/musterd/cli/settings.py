@@ -15,6 +15,7 @@ def settings_from(db: str | None) -> Settings:
         return Settings() if db is None else Settings(db=db)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
+        problem = str(first["msg"]).removeprefix("Value error, ")
         name = str(first["loc"][0]).upper()
         variable = name if name in ("OS_SECURITY_KEY", "DOCS_ENABLED") else f"MUSTERD_{name}"
-        raise StartError(f"{variable}: {first['msg']} — correct or unset the variable") from error
+        raise StartError(f"{variable}: {problem} — correct or unset the variable") from error

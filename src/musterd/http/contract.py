@@ -13,6 +13,7 @@ from musterd.http.core import CoreOperations
 from musterd.http.runs import RunOperations
 from musterd.http.server import Server
 from musterd.http.sessions import SessionOperations
+from musterd.http.webhooks import WebhookOperations
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -43,6 +44,7 @@ def operations(server: Server) -> list[Operation]:
         *_run_operations(RunOperations(server, "team"), "team"),
         *_approval_operations(ApprovalOperations(server)),
         *_session_operations(SessionOperations(server)),
+        *_webhook_operations(WebhookOperations(server)),
     ]
 
 
@@ -105,6 +107,16 @@ def _session_operations(sessions: SessionOperations) -> list[Operation]:
         Operation("DELETE", one, "delete_session", delete, sessions.delete),
         Operation("GET", f"{one}/runs", "get_session_runs", read, sessions.runs),
         Operation("GET", f"{one}/runs/{{run_id}}", "get_session_run", read, sessions.run),
+    ]
+
+
+def _webhook_operations(webhooks: WebhookOperations) -> list[Operation]:
+    every, read, write = "/webhooks/deliveries", "webhooks:read", "webhooks:write"
+    one = f"{every}/{{delivery_id}}"
+    return [
+        Operation("GET", every, "list_webhook_deliveries", read, webhooks.list),
+        Operation("GET", one, "get_webhook_delivery", read, webhooks.get),
+        Operation("POST", f"{one}/redeliver", "redeliver_webhook", write, webhooks.redeliver),
     ]
 
 
