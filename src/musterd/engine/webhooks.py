@@ -62,15 +62,21 @@ class Webhooks:
         self._is_stopping = True
         self._wake.set()
 
+    def leave_now(self) -> None:
+        """Cut off what is being sent: it is sent again once its lease is over."""
+        for task in self._sending:
+            task.cancel()
+
     async def stop(self) -> None:
         """Let what is being sent come to its end, as long as a step may; the rest is sent by whoever comes."""
         self.begin_stop()
         if self._looking is not None:
-            await asyncio.wait([self._looking])
+            _, stuck = await asyncio.wait([self._looking], timeout=CUT_SECONDS)
+            for task in stuck:  # it waits for a database that is not there
+                task.cancel()
         if self._sending:
             await asyncio.wait(self._sending, timeout=self._settings.drain_seconds)
-        for task in list(self._sending):
-            task.cancel()
+        self.leave_now()
         if self._sending:
             await asyncio.wait(self._sending, timeout=CUT_SECONDS)
         if self._posts is not None:

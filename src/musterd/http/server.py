@@ -144,6 +144,7 @@ class Server:
     def leave_now(self) -> None:
         """Stop at once: steps under way are cut off, nothing that is stored is lost."""
         self.begin_stop()
+        self.webhooks.leave_now()
         self.engine.leave_now()
 
     def components(self) -> list[Component]:

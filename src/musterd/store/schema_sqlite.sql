@@ -246,7 +246,7 @@ CREATE INDEX deliveries_newest ON deliveries (created_at, id);
 
 CREATE INDEX deliveries_state ON deliveries (state, created_at, id);
 
-CREATE INDEX deliveries_due ON deliveries (due_at, id) WHERE state = 'pending';
+CREATE INDEX deliveries_due ON deliveries (state, due_at, id);
 
 CREATE INDEX deliveries_ended ON deliveries (ended_at) WHERE ended_at IS NOT NULL;
 

@@ -38,15 +38,11 @@ def upgrade() -> None:
     op.create_index("deliveries_run", "deliveries", ["run_id", "created_at", "id"])
     op.create_index("deliveries_newest", "deliveries", ["created_at", "id"])
     op.create_index("deliveries_state", "deliveries", ["state", "created_at", "id"])
-    _create_partial_index("deliveries_due", ["due_at", "id"], "state = 'pending'")
-    _create_partial_index("deliveries_ended", ["ended_at"], "ended_at IS NOT NULL")
+    op.create_index("deliveries_due", "deliveries", ["state", "due_at", "id"])
+    has_ended = sa.text("ended_at IS NOT NULL")
+    op.create_index("deliveries_ended", "deliveries", ["ended_at"], sqlite_where=has_ended, postgresql_where=has_ended)
 
 
 def downgrade() -> None:
     """What is still to be told is not forgotten."""
     raise NotImplementedError("the sixth revision cannot be undone")
-
-
-def _create_partial_index(name: str, columns: list[str], condition: str) -> None:
-    where = sa.text(condition)
-    op.create_index(name, "deliveries", columns, sqlite_where=where, postgresql_where=where)
