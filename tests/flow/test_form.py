@@ -253,18 +253,6 @@ async def test_an_empty_run_id_is_a_new_run(house: House) -> None:
 # --- what comes later, and where to ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("webhook_url", "http://localhost/"),
-    ],
-)
-async def test_what_this_version_does_not_have_is_refused(house: House, name: str, text: str) -> None:
-    answer = await house.post(**{"stream": "false", name: text})
-    assert wrong_fields(answer) == [("body", name)]
-    assert "not supported" in answer.json()["detail"]
-
-
 @pytest.mark.parametrize("owner", ["teams/demo-team", "agents/weather-agent"])
 async def test_operations_that_come_later_are_refused(house: House, owner: str) -> None:
     answer = await house.http.post(f"/{owner}/runs/r1/resume", data={"session_id": "s1"})

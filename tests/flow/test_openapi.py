@@ -23,6 +23,7 @@ OURS |= {
     for kind in ("team", "agent")
 }
 OURS |= {"get_team_run_media", "get_agent_run_media"}
+OURS |= {"list_webhook_deliveries", "get_webhook_delivery", "redeliver_webhook"}
 MORE_PARAMETERS = {
     "list_team_runs": {("query", "limit", False), ("query", "before", False)},
     "list_agent_runs": {("query", "limit", False), ("query", "before", False)},
@@ -199,4 +200,8 @@ def test_the_page_of_the_api_lists_every_operation() -> None:
         KINDS, (("list", "messages", "GET"), ("send", "message", "POST"))
     ):
         paths[f"{act}_{kind}_run_{name}"] = (method, f"/{kind}s/{{{kind}_id}}/runs/{{run_id}}/messages")
+    deliveries = "/webhooks/deliveries"
+    paths |= {"list_webhook_deliveries": ("GET", deliveries)}
+    paths |= {"get_webhook_delivery": ("GET", f"{deliveries}/{{delivery_id}}")}
+    paths |= {"redeliver_webhook": ("POST", f"{deliveries}/{{delivery_id}}/redeliver")}
     assert documented == {name: (*paths[name], described.summary) for name, described in DESCRIBED.items()}

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 import musterd.store
+from musterd.core.callers import Caller
+from musterd.core.deliveries import DeliveryFilter, DeliveryState
 from musterd.store import (
     acceptance,
     approvals,
@@ -20,6 +22,7 @@ from musterd.store import (
     cancels,
     decisions,
     deletion,
+    deliveries,
     events,
     follow_ups,
     forks,
@@ -118,6 +121,21 @@ HOT: dict[Statement, Mapping[str, Any]] = {
         "limit": 3,
     },
     past.SET_SUMMARY: {"session_id": "s7", "summary": "{}"},
+    deliveries.DUE: {"now": 1.0, "busy": "[]", "limit": 100},
+    deliveries.CLAIM: {"ids": '["d1"]', "now": 1.0, "until": 2.0, "lease": "l"},
+    deliveries.CLAIMED: {"ids": '["d1"]', "lease": "l"},
+    deliveries.NOTE: {
+        "id": "d1",
+        "lease": "l",
+        "state": "pending",
+        "due_at": 1.0,
+        "status": 500,
+        "error": "",
+        "now": 1.0,
+    },
+    deliveries.AGAIN: {"id": "d1", "now": 1.0},
+    deliveries.GET: {"id": "d1"},
+    deliveries.FORGET: {"before": 1.0, "limit": 100},
 }
 
 
@@ -188,6 +206,8 @@ def test_what_waits_is_counted_without_a_look_at_its_rows(big: sqlite3.Connectio
         (past.OTHER_SESSIONS, "sessions_user"),
         (workers.RUNNING, "runs_running"),
         (sessions.BURIED, "sessions_deleted"),
+        (deliveries.DUE, "deliveries_due"),
+        (deliveries.FORGET, "deliveries_ended"),
     ],
     ids=lambda value: value.name if isinstance(value, Statement) else None,
 )
@@ -195,9 +215,27 @@ def test_the_index_made_for_it_is_used(big: sqlite3.Connection, statement: State
     assert any(index in step for step in plan(big, statement, HOT[statement]))
 
 
-@pytest.mark.parametrize("statement", [attempts.CLAIM, attempts.PROMOTE, runs.HISTORY], ids=lambda found: found.name)
+@pytest.mark.parametrize(
+    "statement", [attempts.CLAIM, attempts.PROMOTE, runs.HISTORY, deliveries.DUE], ids=lambda found: found.name
+)
 def test_order_comes_from_the_index(big: sqlite3.Connection, statement: Statement) -> None:
     assert [step for step in plan(big, statement, HOT[statement]) if "TEMP B-TREE" in step] == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (DeliveryFilter(), "deliveries_newest"),
+        (DeliveryFilter(run_id="r70"), "deliveries_run"),
+        (DeliveryFilter(state=DeliveryState.FAILED), "deliveries_state"),
+        (DeliveryFilter(state=DeliveryState.FAILED, before="d1"), "deliveries_state"),
+        (DeliveryFilter(before="d1"), "deliveries_newest"),
+    ],
+)
+def test_a_page_of_deliveries_comes_from_the_index(big: sqlite3.Connection, wanted: DeliveryFilter, index: str) -> None:
+    steps = plan(big, *deliveries.page_of(wanted, Caller(), 1.0))
+    assert any(index in step for step in steps)
+    assert [step for step in steps if "TEMP B-TREE" in step] == []
 
 
 # A plan can hide what a search visits: the virtual machine's steps do not.

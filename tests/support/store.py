@@ -27,6 +27,7 @@ TABLES = (
     "approvals",
     "blobs",
     "blob_uses",
+    "deliveries",
     "workers",
 )
 COMPONENTS = ("agent:solo",)

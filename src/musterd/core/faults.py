@@ -20,6 +20,7 @@ POINTS = (
     "settling", "settled",  # … of the end
     "handing_over", "handed_over",  # … of a hand-over
     "taking_over", "taken_over",  # … of taking a dead worker's runs
+    "sending", "sent",  # before a webhook is told, and before it is noted what came of it
 )  # fmt: skip
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 

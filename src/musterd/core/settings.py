@@ -6,10 +6,14 @@ Names are ``MUSTERD_<FIELD>`` but for those of the peer, which keep the peer's n
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from musterd.core.webhook_addresses import Reach, split
+from musterd.core.webhook_secrets import keys_of
+
 Seconds = Annotated[float, Field(ge=0)]
+Days = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=1)]
 Limit = Annotated[int, Field(ge=0)]
@@ -21,7 +25,9 @@ Algorithm = Literal["RS256", "ES256", "HS256"]
 class Settings(BaseSettings):
     """What a server may do and how much of it."""
 
-    model_config = SettingsConfigDict(env_prefix="MUSTERD_", frozen=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="MUSTERD_", frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True
+    )
 
     db: str = "sqlite:///musterd.db"
     """Where the records live: ``sqlite:///relative/path``, ``sqlite:////absolute/path``,
@@ -132,6 +138,24 @@ class Settings(BaseSettings):
     """Browser origins that may call the API, separated by commas."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Further ``Host`` names that a server bound to loopback answers to, separated by commas."""
+    webhook_secret: str = Field(default="", repr=False)
+    """What webhooks are signed with: ``whsec_…``, or a text of your own; several, separated by spaces, all sign.
+    Without one runs cannot have a webhook."""
+    webhook_urls: Annotated[tuple[str, ...], NoDecode] = Field(default=(), repr=False)
+    """Where every run's end and pause is told, beside the run's own ``webhook_url``; separated by commas."""
+    webhook_private_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Networks (``10.1.0.0/16``), addresses and host names within private networks that runs' own webhooks may lead to;
+    ``webhook_urls`` may lead anywhere."""
+    webhook_content: bool = False
+    """Whether webhooks are told the answer of a run that completed."""
+    webhook_seconds: Seconds = 10
+    """How long a webhook may take to answer."""
+    webhook_posts: Count = 16
+    """Webhooks that a process calls at once."""
+    webhook_posts_per_host: Count = 4
+    """Webhooks on one host and port that a process calls at once."""
+    webhook_days: Days = 30
+    """How long the record of a delivery that has ended is kept, in days."""
     log_json: bool = False
     """Log lines as JSON."""
     local_model: str = ""
@@ -143,10 +167,40 @@ class Settings(BaseSettings):
     docs_enabled: bool = Field(default=True, validation_alias="DOCS_ENABLED")
     """Serve ``/docs``, ``/redoc`` and ``/openapi.json``. The peer's name: ``DOCS_ENABLED``."""
 
-    @field_validator("cors_origins", "allowed_hosts", "jwt_algorithms", "jwt_audience", mode="before")
+    @field_validator(
+        "cors_origins",
+        "allowed_hosts",
+        "jwt_algorithms",
+        "jwt_audience",
+        "webhook_urls",
+        "webhook_private_hosts",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         """Lists come as one text with commas."""
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("webhook_urls")
+    @classmethod
+    def _check_urls(cls, urls: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
+        if urls and others.data.get("webhook_secret") == "":
+            raise ValueError("needs MUSTERD_WEBHOOK_SECRET, by which receivers tell that a message is this server's")
+        for number, url in enumerate(urls, 1):
+            if isinstance(problem := split(url), str):
+                raise ValueError(f"URL {number}: {problem}")
+        return urls
+
+    @field_validator("webhook_private_hosts")
+    @classmethod
+    def _check_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        Reach.of(hosts)
+        return hosts
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _check_secret(cls, secret: str) -> str:
+        keys_of(secret)
+        return secret

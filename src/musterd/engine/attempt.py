@@ -61,9 +61,9 @@ class Attempt:
         self._run = run
         component = resources.component(run.component_kind, run.component_id)
         drops_media = component is not None and not component.spec.store_media
-        lease = Lease(run.run_id, run.attempt, drops_media)
+        lease = Lease(run.run_id, run.attempt, drops_media, run.webhooks)
         self._outbox = Outbox(resources.database, resources.hub, lease, resources.settings)
-        self._outbox.on_failed = self._stop_loop
+        self._outbox.on_failed, self._outbox.on_told = self._stop_loop, resources.webhooks.wake
         self._loop: Loop | None = None
         self._budgets: Budgets | None = None
         self._limit = asyncio.timeout(None)

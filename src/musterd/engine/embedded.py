@@ -348,6 +348,8 @@ class EmbeddedEngine:
             index, event = done.end_event
             self._resources.hub.publish(root_id, Flush(index, [event]))
             self._resources.hub.settled(root_id)
+            if done.run.webhooks:
+                self._resources.webhooks.wake()
         elif (live := self._live.get(root_id)) is not None:
             live.attempt.cancel()
         elif done.run.state is RunState.RUNNING and done.run.worker == self.worker:

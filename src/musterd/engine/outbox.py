@@ -40,6 +40,7 @@ class Outbox:
     """Collects what an attempt has to store, and stores it.
 
     ``on_failed`` is called when something could not be stored, and ``failure`` says why: the loop need not go on.
+    ``on_told`` is called once webhooks have something to be told.
     """
 
     def __init__(self, database: Database, hub: Hub, lease: Lease, settings: Settings) -> None:
@@ -63,6 +64,7 @@ class Outbox:
         self._taken = 0
         self.failure: Exception | None = None
         self.on_failed: Callable[[], object] = lambda: None
+        self.on_told: Callable[[], object] = lambda: None
 
     # --- what the loop calls ----------------------------------------------------------------------
 
@@ -200,6 +202,8 @@ class Outbox:
                 raise
             faults.point("settled")
             self._published(batch, settled.first_index)
+            if self._lease.webhooks:
+                self.on_told()
             return settled
 
     def discard(self) -> None:
@@ -302,6 +306,8 @@ class Outbox:
         self._stored = self._taken
         self._has_flushed = True
         self._note_requests(batch, first_index)
+        if batch.opened and self._lease.webhooks:
+            self.on_told()
         if batch.events:
             self._hub.publish(self._lease.root_id, Flush(first_index, batch.events))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from musterd.core.records import ComponentKind
 from musterd.core.settings import Settings
 from musterd.engine.hub import Hub
+from musterd.engine.webhooks import Webhooks
 from musterd.specs import Component, Registry
 from musterd.store.database import Database
 from musterd.team.run_tools import ToolServers
@@ -17,6 +18,7 @@ class Resources:
     """What attempts share in one process.
 
     :param threads: where tools that are plain functions run.
+    :param webhooks: who sends what webhooks are told.
     :param servers: the MCP servers whose tools runs have.
     """
 
@@ -26,6 +28,7 @@ class Resources:
     models: Models
     settings: Settings
     threads: Executor
+    webhooks: Webhooks
     servers: ToolServers | None = None
 
     def component(self, kind: ComponentKind, component_id: str) -> Component | None:

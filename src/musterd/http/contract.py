@@ -13,6 +13,7 @@ from musterd.http.runs import RunOperations
 from musterd.http.server import Server
 from musterd.http.service_accounts import ServiceAccountOperations
 from musterd.http.sessions import SessionOperations
+from musterd.http.webhooks import WebhookOperations
 
 OPEN = None
 """In place of a scope: answered to everybody, without a key."""
@@ -57,6 +58,7 @@ def operations(server: Server) -> list[Operation]:
         *_approval_operations(ApprovalOperations(server)),
         *_session_operations(SessionOperations(server)),
         *_service_account_operations(ServiceAccountOperations(server)),
+        *_webhook_operations(WebhookOperations(server)),
     ]
 
 
@@ -130,6 +132,16 @@ def _service_account_operations(accounts: ServiceAccountOperations) -> list[Oper
         Operation("GET", every, "list_service_accounts_service_accounts_get", ADMIN, accounts.list),
         Operation("POST", every, "create_service_account_service_accounts_post", ADMIN, accounts.create),
         Operation("DELETE", one, revoke, ADMIN, accounts.revoke),
+    ]
+
+
+def _webhook_operations(webhooks: WebhookOperations) -> list[Operation]:
+    every, read, write = "/webhooks/deliveries", "webhooks:read", "webhooks:write"
+    one = f"{every}/{{delivery_id}}"
+    return [
+        Operation("GET", every, "list_webhook_deliveries", read, webhooks.list),
+        Operation("GET", one, "get_webhook_delivery", read, webhooks.get),
+        Operation("POST", f"{one}/redeliver", "redeliver_webhook", write, webhooks.redeliver),
     ]
 
 

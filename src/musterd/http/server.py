@@ -1,5 +1,6 @@
 """The server's parts, put together and taken down in order."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from weakref import WeakKeyDictionary
@@ -13,6 +14,7 @@ from musterd.engine.embedded import Duties, EmbeddedEngine, component_key
 from musterd.engine.hub import Hub
 from musterd.engine.resources import Resources
 from musterd.engine.threads import DaemonThreads
+from musterd.engine.webhooks import Webhooks
 from musterd.http.auth.modes import auth_mode
 from musterd.mcp import Servers
 from musterd.models import resolve
@@ -24,6 +26,7 @@ from musterd.service.forks import ForkService
 from musterd.service.runs import RunService
 from musterd.service.service_accounts import ServiceAccountService
 from musterd.service.sessions import SessionService
+from musterd.service.webhooks import WebhookService
 from musterd.specs import Component, MCPServer, Registry, models_of
 from musterd.store.open import open_database
 from musterd.team.summaries import summarizer
@@ -56,6 +59,7 @@ class Server:
         self._threads = DaemonThreads(settings.tool_threads, "musterd-tool")
         self.hub = Hub(settings.stream_buffer_bytes)
         self._described: WeakKeyDictionary[Component, ModelInfo] = WeakKeyDictionary()  # some are of one run
+        self.webhooks = Webhooks(self.database, settings)
         resources = Resources(
             database=self.database,
             hub=self.hub,
@@ -68,18 +72,21 @@ class Server:
             ),
             settings=settings,
             threads=self._threads,
+            webhooks=self.webhooks,
             servers=self._servers,
         )
         for component in self.components():
             self._check_model(component)
             self._check_servers(component)
             self._check_model(summarizer(component))
-        self.engine = EmbeddedEngine(resources, self.database.locks(), duties)
+        self._duties = duties or Duties()
+        self.engine = EmbeddedEngine(resources, self.database.locks(), self._duties)
         self.runs = RunService(resources, self.engine)
         self.forks = ForkService(resources, self.engine, self.runs)
         self.sessions = SessionService(resources, self.engine, self.runs)
         self.approvals = ApprovalService(resources, self.engine)
         self.service_accounts = ServiceAccountService(self.database)
+        self.deliveries = WebhookService(resources)
         self.is_stopping = False
 
     @contextlib.asynccontextmanager
@@ -88,11 +95,13 @@ class Server:
         await self.database.open()
         try:
             await self.engine.start()
+            if self._duties.recovers:
+                self.webhooks.start()
             resolve.warm((model for found in self.components() for model in models_of(found)), self.settings)
             yield
         finally:
             self.begin_stop()
-            await self.engine.stop()
+            await asyncio.gather(self.engine.stop(), self.webhooks.stop())
             await self._servers.close()
             await self.service_accounts.finish()
             await self.database.close()
@@ -134,11 +143,13 @@ class Server:
         self.is_stopping = True
         self.runs.presence.stop()
         self.engine.begin_stop()
+        self.webhooks.begin_stop()
         self.hub.close()
 
     def leave_now(self) -> None:
         """Stop at once: steps under way are cut off, nothing that is stored is lost."""
         self.begin_stop()
+        self.webhooks.leave_now()
         self.engine.leave_now()
 
     def components(self) -> list[Component]:

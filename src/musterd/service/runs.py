@@ -23,6 +23,7 @@ from musterd.service.presence import Presence
 from musterd.service.reading import Reading
 from musterd.service.schemas import require_output_schema, with_formed_message
 from musterd.service.steering import Steering, request_of
+from musterd.service.webhooks import addresses
 from musterd.specs import Component, unsupported
 from musterd.store import acceptance, blobs, cancels, deletion, journal, requests, runs
 from musterd.store.acceptance import Accepted, Candidate
@@ -185,6 +186,7 @@ class RunService:
             hold_paused=bool(getattr(component.spec, "hold_paused", False)),
             created_at=now,
             not_before=now + turn.delay_seconds if turn.delay_seconds else None,
+            webhooks=addresses(self._resources.settings, wanted.input),
             deadline_at=None if turn.timeout_seconds is None else now + turn.timeout_seconds,
         )
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from musterd.core import clock, jsontext
+from musterd.core.deliveries import HAPPENING_OF, Happening, Notice
 from musterd.core.errors import LeaseLost, MusterdError
 from musterd.core.events import Event
+from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Output, RunRow, StepRow, StepState
 from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
-from musterd.store import approvals, blobs, follow_ups, messages, outputs, past, sessions
+from musterd.store import approvals, blobs, deliveries, follow_ups, messages, outputs, past, sessions
 from musterd.store.crashes import HAS_WAITED, SOLO_FROM
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, RUN_FIELDS, run_params, run_row
@@ -123,11 +125,13 @@ class Lease:
     """The right to write for a run: the root and the number of the attempt.
 
     :param drops_media: whether the run's media go with its end.
+    :param webhooks: whom the run tells, as its row has it.
     """
 
     root_id: str
     attempt: int
     drops_media: bool = False
+    webhooks: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -266,6 +270,8 @@ async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
     if end.state is not RunState.COMPLETED:
         await tx.run(CLOSE_STEPS, {"root": lease.root_id})
     await outputs.put(tx, lease.root_id, end.output, end.messages)
+    if lease.webhooks:
+        await tell(tx, lease, HAPPENING_OF[end.state], end.at, {"error": end.output.error} if end.output.error else {})
     if session is not None:
         await sessions.merge_state(tx, session, end.state_delta or {}, end.at)
         if end.summary is not None:
@@ -276,6 +282,19 @@ async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
         await follow_ups.begin_next(tx, lease.root_id, end.at)
     promoted = await promote(tx, end.session_id)
     return Settled(first_index, promoted, session is not None and session.deleted_at is not None)
+
+
+async def tell(tx: Tx, lease: Lease, happening: Happening, at: float, facts: JsonObject) -> None:
+    """Have the webhooks of an attempt's run told."""
+    notice = Notice(
+        run_id=lease.root_id,
+        webhooks=lease.webhooks,
+        happening=happening,
+        at=at,
+        attempts=lease.attempt,
+        facts=facts,
+    )
+    await deliveries.add(tx, notice)
 
 
 async def promote(tx: Tx, lane: str) -> str | None:
@@ -309,6 +328,10 @@ async def _write_words(tx: Tx, lease: Lease, batch: Batch) -> None:
     """Store what persons are asked and have said, as far as the batch acts on it."""
     for requirement in batch.opened:
         await approvals.add(tx, lease.root_id, requirement)
+        if lease.webhooks and requirement.approval_type != "audit":  # those are shown once they are decided
+            await tell(
+                tx, lease, Happening.APPROVAL_PENDING, requirement.created_at, {"approval": requirement.as_json()}
+            )
     for path in batch.consumed:
         await tx.run(approvals.CONSUME, {"root": lease.root_id, "path": path, "now": clock.now()})
     for message_id, path in batch.taken:

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+from musterd.core.deliveries import Notice
 from musterd.core.events import Event, EventKind
 from musterd.core.records import RunRow, StepKind, StepOutcome
 from musterd.core.states import RunState
-from musterd.store import approvals, attempts, blobs, outputs
+from musterd.store import approvals, attempts, blobs, deliveries, outputs
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, run_row
 
@@ -75,6 +76,8 @@ async def end(tx: Tx, run: RunRow, by: str, now: float) -> Cancelled:
     await tx.run(attempts.CLOSE_MEMBERS, {"root": run.run_id, "state": RunState.CANCELLED.value, "now": now})
     await approvals.close(tx, run.run_id)
     await blobs.release(tx, run.run_id)
+    if run.webhooks:
+        await deliveries.add(tx, Notice.of_end(run, RunState.CANCELLED, now))
     promoted = await attempts.promote(tx, run.lane) if run.holder is not None and run.lane is not None else None
     run.state, run.ended_at, run.holder, run.next_event = RunState.CANCELLED, now, None, index + 1
     return Cancelled(run, promoted, (index, event))

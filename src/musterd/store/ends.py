@@ -1,10 +1,11 @@
 """Ends in ERROR that no attempt writes: of runs that wait too long, or that nobody could drive."""
 
+from musterd.core.deliveries import Notice
 from musterd.core.errors import RunFailed
 from musterd.core.events import Event, EventKind
 from musterd.core.records import RunRow
 from musterd.core.states import RunState
-from musterd.store import approvals, attempts, follow_ups, outputs
+from musterd.store import approvals, attempts, deliveries, follow_ups, outputs
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Statement, Tx
 
@@ -34,6 +35,8 @@ async def fail(tx: Tx, run: RunRow, error: RunFailed, now: float) -> Cancelled:
     await tx.run(attempts.CLOSE_STEPS, {"root": run.run_id})
     await tx.run(attempts.CLOSE_MEMBERS, {"root": run.run_id, "state": RunState.ERROR.value, "now": now})
     await approvals.close(tx, run.run_id, approvals.EXPIRED if error.code == EXPIRED else approvals.CANCELLED)
+    if run.webhooks:
+        await deliveries.add(tx, Notice.of_end(run, RunState.ERROR, now, output.error))
     following = await follow_ups.begin_next(tx, run.run_id, now) if run.signals else None
     is_free = run.holder is not None or following is not None
     promoted = await attempts.promote(tx, run.lane) if is_free and run.lane is not None else None

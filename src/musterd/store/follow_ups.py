@@ -20,7 +20,7 @@ NEXT_SEQ = Statement(
     "next_run_seq",
     "UPDATE sessions SET next_seq = next_seq + 1 WHERE session_id = :session_id RETURNING next_seq",
 )
-_PASSED_ON = ("budget", "dependencies", "metadata")
+_PASSED_ON = ("budget", "dependencies", "metadata", "webhook_url")
 """Options of the run that ended which hold for the next one too: a message lifts no ceiling."""
 
 
@@ -70,4 +70,5 @@ def _next(ended: RunRow, seq: int, now: float) -> RunRow:
         is_background=True,
         created_at=now,
         queued_at=now,
+        webhooks=ended.webhooks,
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from musterd.core.deliveries import Happening
 from musterd.core.errors import LeaseLost, RunFailed
 from musterd.core.records import Output
 from musterd.core.states import RunState
@@ -81,6 +82,8 @@ async def pause(tx: Tx, lease: Lease, batch: Batch, how: Pause) -> Settled:
     await attempts.write(tx, lease, batch, first_index)
     await tx.run(PAUSE_MEMBERS, {"root": lease.root_id})
     await outputs.put(tx, lease.root_id, how.output, how.messages)
+    if lease.webhooks:
+        await attempts.tell(tx, lease, Happening.RUN_PAUSED, how.at, {"requirements": how.output.requirements})
     promoted = await attempts.promote(tx, how.session_id)
     return Settled(first_index, promoted, session is not None and session.deleted_at is not None)
 

@@ -82,7 +82,7 @@ CREATE TABLE runs (
 	cancel_requested_at DOUBLE,
 	cancel_by TEXT,
 	error_code TEXT,
-	traceparent TEXT, signals BIGINT DEFAULT '0' NOT NULL,
+	traceparent TEXT, signals BIGINT DEFAULT '0' NOT NULL, webhooks TEXT,
 	PRIMARY KEY (run_id)
 )
  WITHOUT ROWID;
@@ -195,6 +195,26 @@ CREATE TABLE service_accounts (
 )
  WITHOUT ROWID;
 
+CREATE TABLE deliveries (
+	id TEXT NOT NULL,
+	run_id TEXT NOT NULL,
+	url TEXT NOT NULL,
+	place TEXT NOT NULL,
+	happening TEXT NOT NULL,
+	run_attempts BIGINT NOT NULL,
+	facts TEXT NOT NULL,
+	state TEXT NOT NULL,
+	attempts BIGINT DEFAULT '0' NOT NULL,
+	due_at DOUBLE NOT NULL,
+	lease TEXT,
+	created_at DOUBLE NOT NULL,
+	ended_at DOUBLE,
+	last_status BIGINT,
+	last_error TEXT,
+	PRIMARY KEY (id)
+)
+ WITHOUT ROWID;
+
 CREATE INDEX sessions_updated ON sessions (updated_at, session_id);
 
 CREATE INDEX sessions_component ON sessions (component_kind, component_id, updated_at);
@@ -241,4 +261,14 @@ CREATE UNIQUE INDEX service_accounts_name ON service_accounts (name) WHERE revok
 
 CREATE INDEX runs_of_owner ON runs (owner, state) WHERE owner IS NOT NULL AND parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running');
 
-INSERT INTO alembic_version VALUES ('0005');
+CREATE INDEX deliveries_run ON deliveries (run_id, created_at, id);
+
+CREATE INDEX deliveries_newest ON deliveries (created_at, id);
+
+CREATE INDEX deliveries_state ON deliveries (state, created_at, id);
+
+CREATE INDEX deliveries_due ON deliveries (state, due_at, id);
+
+CREATE INDEX deliveries_ended ON deliveries (ended_at) WHERE ended_at IS NOT NULL;
+
+INSERT INTO alembic_version VALUES ('0006');

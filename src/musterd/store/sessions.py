@@ -59,6 +59,7 @@ _REMOVE = (
     Statement("session_remove_requests", f"DELETE FROM requests WHERE run_id {_OF_SESSION}"),
     Statement("session_remove_approvals", f"DELETE FROM approvals WHERE run_id {_OF_SESSION}"),
     Statement("session_remove_messages", f"DELETE FROM run_messages WHERE root_id {_OF_SESSION}"),
+    Statement("session_remove_deliveries", f"DELETE FROM deliveries WHERE run_id {_OF_SESSION}"),
     Statement("session_remove_io", f"DELETE FROM run_io WHERE run_id {_OF_SESSION}"),
     Statement("session_remove_runs", "DELETE FROM runs WHERE session_id = :session_id"),
     Statement("session_remove", "DELETE FROM sessions WHERE session_id = :session_id"),

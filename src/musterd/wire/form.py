@@ -1,6 +1,6 @@
 """The request that starts a run: form fields or a JSON body in, a :class:`StartRequest` or one 422 out.
 
-Unknown names are ignored, as the peer does. Names that a later version will know are refused, never ignored.
+Unknown names are ignored, as the peer does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,6 @@ from musterd.wire.fields import Fields
 from musterd.wire.media import MEDIA_NAMES, media_list
 from musterd.wire.problems import MISSING
 from musterd.wire.requirements import parse_decisions
-
-LATER_FIELDS = ("webhook_url",)
-"""What this version does not have yet."""
 
 OBJECT_FIELDS = ("session_state", "dependencies", "metadata", "knowledge_filters", "output_schema")
 """Fields that hold an object, as JSON text in forms."""
@@ -56,7 +53,7 @@ class StartRequest:
     :param media: images, audio, videos, files; uploads and text lists together.
     :param turn: when the run gets its turn, as far as the request says it.
     :param options: of the fields in :data:`OBJECT_FIELDS`, :data:`OPTION_FLAGS` and :data:`OPTION_COUNTS` those given;
-        ``budget``.
+        ``budget``, ``webhook_url``.
     """
 
     message: str
@@ -110,7 +107,6 @@ def parse_start(values: Mapping[str, Any], uploads: Uploads | None = None) -> St
     )
     fields.flag("monitor")
     fields.whole("version")
-    _refuse_later(fields)
     fields.problems.raise_if_any()
     return request
 
@@ -180,7 +176,7 @@ def _options(fields: Fields) -> dict[str, Any]:
     found: dict[str, Any] = {name: fields.json_object(name) for name in OBJECT_FIELDS}
     found.update((name, fields.flag(name)) for name in OPTION_FLAGS)
     found.update((name, fields.whole(name, 0, HISTORY_RUNS)) for name in OPTION_COUNTS)
-    found["budget"] = budget(fields)
+    found["budget"], found["webhook_url"] = budget(fields), fields.text("webhook_url")
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -196,10 +192,3 @@ def _turn(fields: Fields) -> Turn:
         words = "Input should be greater than delay_seconds: both count from the run's acceptance"
         fields.problems.add("timeout_seconds", "greater_than", words, turn.timeout_seconds)
     return turn
-
-
-def _refuse_later(fields: Fields) -> None:
-    for name in LATER_FIELDS:
-        value = fields.given(name)
-        if value is not None:
-            fields.problems.add(name, "not_supported", f"{name} is not supported by this version", value)

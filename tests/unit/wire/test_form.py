@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from musterd.core.errors import InvalidInput
 from musterd.core.turns import OnBusy, Turn
-from musterd.wire.form import LATER_FIELDS, OBJECT_FIELDS, StartRequest, parse_json_body, parse_start
+from musterd.wire.form import OBJECT_FIELDS, StartRequest, parse_json_body, parse_start
 
 
 def refused(values: Any, *, is_json: bool = False) -> InvalidInput:
@@ -161,12 +161,11 @@ def test_objects_that_are_none(name: str, text: str) -> None:
     assert len(json.dumps(error)) < 1000
 
 
-@pytest.mark.parametrize("name", LATER_FIELDS)
-def test_what_comes_later_is_refused_now(name: str) -> None:
-    error = refused({"message": "hi", name: "1"})
-    assert error.message == f"body.{name}: {name} is not supported by this version"
-    assert parse_start({"message": "hi", name: ""}).message == "hi"
-    assert refused({"message": "hi", name: {"tokens": 1}}, is_json=True).errors[0]["type"] == "not_supported"
+def test_a_webhook_is_an_option_of_the_run() -> None:
+    url = "https://hooks.example/run?key=1"
+    assert parse_start({"message": "hi", "webhook_url": url}).options == {"webhook_url": url}
+    assert parse_start({"message": "hi", "webhook_url": ""}).options == {}
+    assert refused({"message": "hi", "webhook_url": 7}, is_json=True).errors[0]["type"] == "string_type"
 
 
 def test_a_turn_is_what_was_said_of_it() -> None:

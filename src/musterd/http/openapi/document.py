@@ -13,6 +13,7 @@ from musterd.http.openapi.runs import run_operations
 from musterd.http.openapi.service_accounts import SERVICE_ACCOUNT_SCHEMAS, SERVICE_ACCOUNTS
 from musterd.http.openapi.session_schemas import SESSION_SCHEMAS
 from musterd.http.openapi.sessions import SESSIONS
+from musterd.http.openapi.webhooks import WEBHOOK_SCHEMAS, WEBHOOKS
 
 DESCRIBED: dict[str, Described] = {
     **CORE,
@@ -21,6 +22,7 @@ DESCRIBED: dict[str, Described] = {
     **APPROVALS,
     **SESSIONS,
     **SERVICE_ACCOUNTS,
+    **WEBHOOKS,
 }
 """What is documented, by operation id."""
 
@@ -64,6 +66,7 @@ def document(operations: Iterable[Operation], *, title: str, version: str, root_
             **APPROVAL_SCHEMAS,
             **SESSION_SCHEMAS,
             **SERVICE_ACCOUNT_SCHEMAS,
+            **WEBHOOK_SCHEMAS,
             **CORE_SCHEMAS,
             **ERROR_SCHEMAS,
         },

@@ -1,6 +1,7 @@
 """The bodies of requests that start a run or continue one, in each of the ways that they may be sent."""
 
 from musterd.core.turns import OnBusy
+from musterd.core.webhook_addresses import MOST_CHARACTERS
 from musterd.http.openapi.described import Schema, flag, free, many, number, text, whole
 from musterd.wire.form import HISTORY_RUNS
 
@@ -30,6 +31,11 @@ _PLAIN: dict[str, Schema] = {
     "timeout_seconds": number(
         "How long after its acceptance the run must have ended; else it ends in ERROR. More than `delay_seconds`.",
         exclusiveMinimum=0,
+    ),
+    "webhook_url": text(
+        "Where the run's end, its pauses and its approvals are told, signed. Not into private networks.",
+        format="uri",
+        maxLength=MOST_CHARACTERS,
     ),
     "add_history_to_context": flag("Whether the model is shown earlier runs of the session."),
     "num_history_runs": whole(

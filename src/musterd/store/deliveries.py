@@ -1,0 +1,164 @@
+"""Deliveries: rows written with what they tell, claimed by whoever sends them, ended by the receiver's answer.
+
+A claim is a lease by time: it moves ``due_at`` behind the time that a try may take, so that no other process finds the
+row due meanwhile; the outcome is noted under the claim's name, so that one who comes too late notes nothing.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from musterd.core import clock, jsontext
+from musterd.core.callers import Caller
+from musterd.core.deliveries import (
+    Delivery,
+    DeliveryFilter,
+    DeliveryState,
+    Happening,
+    Notice,
+    Outcome,
+    Standing,
+)
+from musterd.core.webhook_addresses import place_of
+from musterd.store.database import Row, Statement, Tx
+
+ADD = Statement(
+    "delivery_add",
+    """INSERT INTO deliveries (id, run_id, url, place, happening, run_attempts, facts, state, due_at, created_at)
+       VALUES (:id, :run_id, :url, :place, :happening, :run_attempts, :facts, 'pending', :now, :now)""",
+)
+DUE = Statement(
+    "deliveries_due",
+    """SELECT id, place FROM deliveries WHERE state = 'pending' AND due_at <= :now AND NOT IN_LIST(place, :busy)
+       ORDER BY due_at, id LIMIT :limit""",
+)
+CLAIM = Statement(
+    "deliveries_claim",
+    """WITH picked AS MATERIALIZED (
+         SELECT id FROM deliveries WHERE IN_LIST(id, :ids) AND state = 'pending' AND due_at <= :now LOCK_FREE_ROWS)
+       UPDATE deliveries SET due_at = :until, lease = :lease, attempts = attempts + 1
+       WHERE id IN (SELECT id FROM picked)""",
+)
+NOTE = Statement(
+    "delivery_note",
+    """UPDATE deliveries SET state = :state, due_at = :due_at, lease = NULL, last_status = :status, last_error = :error,
+                             ended_at = CASE WHEN :state <> 'pending' THEN :now END
+       WHERE id = :id AND lease = :lease AND state = 'pending'""",
+)
+AGAIN = Statement(
+    "delivery_again",
+    """UPDATE deliveries SET state = 'pending', due_at = :now, lease = NULL, attempts = 0, ended_at = NULL
+       WHERE id = :id""",
+)
+FORGET = Statement(
+    "deliveries_forget",
+    "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE ended_at <= :before LIMIT :limit)",
+)
+_COLUMNS = """d.id, d.run_id, d.url, d.happening, d.run_attempts, d.facts, d.state, d.attempts, d.due_at, d.created_at,
+              d.ended_at, d.last_status, d.last_error, r.session_id, r.owner, r.user_id, r.component_kind,
+              r.component_id, r.component_name"""
+_FROM = "FROM deliveries d JOIN runs r ON r.run_id = d.run_id"
+CLAIMED = Statement(
+    "deliveries_claimed", f"SELECT {_COLUMNS} {_FROM} WHERE IN_LIST(d.id, :ids) AND d.lease = :lease ORDER BY d.id"
+)
+GET = Statement(
+    "delivery_get",
+    f"""SELECT {_COLUMNS} {_FROM} JOIN sessions s ON s.session_id = r.session_id AND s.deleted_at IS NULL
+        WHERE d.id = :id""",
+)
+_CONDITIONS = {
+    "run_id": "d.run_id = :run_id",
+    "state": "d.state = :state",
+    "owner": "r.owner = :owner",
+    "before": "(d.created_at, d.id) < (:created_at, :before)",
+}
+FORGOTTEN_AT_ONCE = 1000
+
+
+async def add(tx: Tx, notice: Notice) -> None:
+    """Have every webhook of a run told; in the transaction that makes true what it is told."""
+    shared = {
+        "run_id": notice.run_id,
+        "happening": notice.happening.value,
+        "run_attempts": notice.attempts,
+        "facts": jsontext.dumps(notice.facts),
+        "now": notice.at,
+    }
+    for url in (notice.webhooks or "").split():
+        await tx.run(ADD, {**shared, "id": clock.new_id(), "url": url, "place": place_of(url)})
+
+
+async def due(tx: Tx, now: float, busy: Sequence[str], limit: int) -> list[tuple[str, str]]:
+    """Deliveries that are to be sent now, those that wait longest first: id and place.
+
+    :param busy: places to which enough is sent already.
+    """
+    rows = await tx.all(DUE, {"now": now, "busy": jsontext.dumps(list(busy)), "limit": limit})
+    return [(row["id"], row["place"]) for row in rows]
+
+
+async def claim(tx: Tx, ids: Sequence[str], lease: str, now: float, until: float) -> list[Delivery]:
+    """Take deliveries that are due, as far as nobody else has; others leave them alone ``until`` then.
+
+    :param lease: a name that no other claim has.
+    """
+    asked = {"ids": jsontext.dumps(list(ids)), "lease": lease}
+    await tx.run(CLAIM, {**asked, "now": now, "until": until})
+    return [_delivery(row) for row in await tx.all(CLAIMED, asked)]
+
+
+async def note(tx: Tx, delivery_id: str, lease: str, outcome: Outcome, standing: Standing) -> bool:
+    """Note what came of a try. False: it is another's now, or gone."""
+    said = {"status": outcome.status, "error": outcome.error, "now": clock.now()}
+    placed = {"id": delivery_id, "lease": lease, "state": standing.state.value, "due_at": standing.due_at}
+    return await tx.run(NOTE, {**said, **placed}) > 0
+
+
+async def again(tx: Tx, delivery_id: str, now: float) -> None:
+    """Have a delivery sent at once, whatever became of it; its tries are counted anew."""
+    await tx.run(AGAIN, {"id": delivery_id, "now": now})
+
+
+async def forget(tx: Tx, before: float) -> int:
+    """Remove some of the deliveries that ended before then; how many."""
+    return await tx.run(FORGET, {"before": before, "limit": FORGOTTEN_AT_ONCE})
+
+
+async def get(tx: Tx, delivery_id: str, caller: Caller) -> Delivery | None:
+    """The delivery, or None where there is none that this caller may see."""
+    row = await tx.one(GET, {"id": delivery_id})
+    return None if row is None or not caller.may_see(row["owner"]) else _delivery(row)
+
+
+def page_of(wanted: DeliveryFilter, caller: Caller, created_at: float | None) -> tuple[Statement, dict[str, Any]]:
+    """The statement that reads one page, newest first, and its parameters.
+
+    :param created_at: when ``wanted.before`` was created.
+    """
+    given = {"run_id": wanted.run_id, "state": wanted.state, "owner": caller.sees_only, "before": wanted.before}
+    params: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    conditions = "".join(f" AND {_CONDITIONS[name]}" for name in params)
+    name = "deliveries_page " + " ".join(params)
+    if wanted.before is not None:
+        params["created_at"] = created_at
+    text = f"""SELECT {_COLUMNS} {_FROM} JOIN sessions s ON s.session_id = r.session_id AND s.deleted_at IS NULL
+               WHERE 1 = 1{conditions} ORDER BY d.created_at DESC, d.id DESC LIMIT :limit"""
+    return Statement(name, text), {**params, "limit": wanted.limit}
+
+
+async def search(tx: Tx, wanted: DeliveryFilter, caller: Caller) -> list[Delivery]:
+    """One page of deliveries, newest first. Behind one that is gone, or that the caller may not see, there are none."""
+    created_at = None
+    if wanted.before is not None:
+        before = await get(tx, wanted.before, caller)
+        if before is None:
+            return []
+        created_at = before.created_at
+    statement, params = page_of(wanted, caller, created_at)
+    return [_delivery(row) for row in await tx.all(statement, params)]
+
+
+def _delivery(row: Row) -> Delivery:
+    plain = {name: row[name] for name in Delivery.__slots__ if name not in ("happening", "facts", "state")}
+    read = {"facts": json.loads(row["facts"]), "state": DeliveryState(row["state"])}
+    return Delivery(**plain, **read, happening=Happening(row["happening"]))

@@ -1,0 +1,192 @@
+"""Each way that a run can end or pause is told: once, in the transaction that makes it so, by whoever makes it so."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from musterd import Agent, tool
+from musterd.core.turns import OnBusy, Turn
+from musterd.service.forks import WantedFork
+from musterd.service.steering import SentMessage
+from tests.engine.conftest import Engines
+from tests.support.engine import NOBODY, Works
+from tests.support.held_model import HeldModel
+from tests.support.receiver import SECRET, Receiver, receiving
+
+PATIENT: dict[str, Any] = {"upkeep_seconds": 3600, "dead_seconds": 0}
+"""Nothing happens by itself but what a commit wakes; whoever else is there is taken for dead at the first look."""
+
+
+@tool(requires_confirmation=True)
+async def pay(n: int) -> str:
+    """Pay."""
+    return f"paid {n}"
+
+
+@tool(approval="audit", requires_confirmation=True)
+async def note(n: int) -> str:
+    """Note."""
+    return f"noted {n}"
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as found:
+        yield found
+
+
+@contextlib.asynccontextmanager
+async def telling(engines: Engines, receiver: Receiver, model: HeldModel, **given: Any) -> AsyncIterator[Works]:
+    """An engine whose server tells the receiver of every run."""
+    agents = [Agent(id="solo", model=model, tools=[pay, note])]
+    own = {"webhook_secret": SECRET, "webhook_urls": (receiver.url,)}
+    async with engines(agents=agents, **{**PATIENT, **own, **given}) as works:
+        yield works
+
+
+async def test_an_answer(engines: Engines, receiver: Receiver, model: HeldModel) -> None:
+    async with telling(engines, receiver, model) as works:
+        await works.run("hello", "r1", user_id="ana")
+        (taken,) = await receiver.has(1)
+    path = "/agents/solo/runs/r1?session_id=s1"
+    data = {"run_id": "r1", "session_id": "s1", "agent_id": "solo", "user_id": "ana", "status": "COMPLETED"}
+    assert taken.type == "run.completed"
+    assert taken.message["data"] == {**data, "attempts": 1, "path": path}, "the answer is not told"
+
+
+async def test_an_answer_is_told_where_the_operator_says_so(
+    engines: Engines, receiver: Receiver, model: HeldModel
+) -> None:
+    async with telling(engines, receiver, model, webhook_content=True) as works:
+        await works.run("hello", "r1")
+        (taken,) = await receiver.has(1)
+    assert taken.message["data"]["content"] == "Echo: hello"
+
+
+async def test_a_failure(engines: Engines, receiver: Receiver, model: HeldModel) -> None:
+    async with telling(engines, receiver, model) as works:
+        view = await works.run("[[ERROR 402]]", "r1")
+        (taken,) = await receiver.has(1)
+    assert view.output is not None
+    assert (taken.type, taken.message["data"]["error"]) == ("run.error", view.output.error)
+
+
+async def test_a_cancel_at_work_and_while_it_waits(engines: Engines, receiver: Receiver, model: HeldModel) -> None:
+    async with telling(engines, receiver, model) as works:
+        hold = model.hold("[[SAY first]]")
+        await works.start("[[SAY first]]", "r1")
+        await hold.reached.wait()
+        await works.start("[[SAY second]]", "r2")
+        await works.cancel("r2")
+        await receiver.has(1)
+        await works.cancel("r1")
+        taken = await receiver.has(2)
+        assert [(one.type, one.message["data"]["run_id"]) for one in taken] == [
+            ("run.cancelled", "r2"),
+            ("run.cancelled", "r1"),
+        ]
+        hold.release()
+
+
+async def test_an_interrupted_run(engines: Engines, receiver: Receiver, model: HeldModel) -> None:
+    async with telling(engines, receiver, model) as works:
+        hold = model.hold("[[SAY first]]")
+        await works.start("[[SAY first]]", "r1")
+        await hold.reached.wait()
+        await works.start("[[SAY second]]", "r2", turn=Turn(on_busy=OnBusy.INTERRUPT))
+        taken = await receiver.has(2)
+    told = {one.message["data"]["run_id"]: one.type for one in taken}
+    assert told == {"r1": "run.cancelled", "r2": "run.completed"}
+
+
+async def test_a_question_and_the_pause(engines: Engines, receiver: Receiver, model: HeldModel) -> None:
+    async with telling(engines, receiver, model) as works:
+        await works.run('[[TOOL pay {"n": 1}]] [[TOOL note {"n": 2}]]', "r1")
+        taken = {one.type: one.message["data"] for one in await receiver.has(2)}
+        assert set(taken) == {"approval.pending", "run.paused"}, "an audit is shown once it is decided"
+        assert taken["run.paused"]["status"] == "PAUSED"
+        assert {one["tool_execution"]["tool_name"] for one in taken["run.paused"]["requirements"]} == {"pay", "note"}
+        approval = taken["approval.pending"]["approval"]
+        (row,) = await works.records.select("SELECT id FROM approvals WHERE approval_type IS NULL")
+        assert (approval["id"], approval["status"], approval["tool_args"]) == (row["id"], "pending", {"n": 1})
+        await works.cancel("r1")
+        await receiver.has(3)
+    assert receiver.told[2:] == ["run.cancelled"]
+
+
+async def test_a_pause_that_nobody_ended(engines: Engines, receiver: Receiver, model: HeldModel) -> None:
+    async with telling(engines, receiver, model) as works:
+        await works.run('[[TOOL note {"n": 1}]]', "r1")
+        await works.records.execute("UPDATE runs SET expires_at = 1")
+        await works.engine.upkeep.once()
+        taken = await receiver.has(2)
+    assert sorted(receiver.told) == ["run.error", "run.paused"]
+    (error,) = [one.message["data"]["error"] for one in taken if one.type == "run.error"]
+    assert error["code"] == "expired"
+
+
+async def test_a_deadline(engines: Engines, receiver: Receiver, model: HeldModel) -> None:
+    async with telling(engines, receiver, model) as works:
+        hold = model.hold("[[SAY first]]")
+        await works.start("[[SAY first]]", "r1")
+        await hold.reached.wait()
+        await works.start("[[SAY second]]", "r2", turn=Turn(timeout_seconds=60))
+        await works.records.execute("UPDATE runs SET deadline_at = 1 WHERE run_id = 'r2'")
+        await works.engine.upkeep.once()
+        (taken,) = await receiver.has(1)
+        hold.release()
+        await works.end_of("r1")
+    assert (taken.message["data"]["run_id"], taken.message["data"]["error"]["code"]) == ("r2", "deadline")
+
+
+@pytest.mark.parametrize("is_to_be_cancelled", [True, False], ids=["cancelled", "given up"])
+async def test_a_run_of_a_dead_worker(
+    engines: Engines, receiver: Receiver, model: HeldModel, is_to_be_cancelled: bool
+) -> None:
+    async with telling(engines, receiver, model) as works:
+        works.records.worker = "gone"
+        await works.records.started("r1", row={"webhooks": receiver.url})
+        await works.records.execute("UPDATE runs SET crashes = 4, crashes_in_all = 4")
+        if is_to_be_cancelled:
+            await works.records.cancel("r1")
+        await works.engine.upkeep.once()
+        (taken,) = await receiver.has(1)
+    assert taken.type == ("run.cancelled" if is_to_be_cancelled else "run.error")
+    assert is_to_be_cancelled or taken.message["data"]["error"]["code"] == "crashed"
+
+
+async def test_a_fork_keeps_the_runs_own_webhook(engines: Engines, receiver: Receiver, model: HeldModel) -> None:
+    own = receiver.url + "&own=1"
+    async with telling(engines, receiver, model, webhook_private_hosts=("127.0.0.1",)) as works:
+        await works.run("[[ERROR 402]]", "r1", options={"webhook_url": own})
+        failed = await works.server.forks.failed(works.component(), "r1", "s1", NOBODY, None)
+        assert failed is not None
+        await works.server.forks.start(works.component(), failed, WantedFork(run_id="r2"), NOBODY)
+        taken = await receiver.has(4)
+    told = sorted((one.message["data"]["run_id"], one.path.endswith("own=1")) for one in taken)
+    assert told == [("r1", False), ("r1", True), ("r2", False), ("r2", True)]
+
+
+async def test_a_run_of_words_that_no_call_read_keeps_it(
+    engines: Engines, receiver: Receiver, model: HeldModel
+) -> None:
+    own = receiver.url + "&own=1"
+    async with telling(engines, receiver, model, webhook_urls=(), webhook_private_hosts=("127.0.0.1",)) as works:
+        await works.run('[[TOOL pay {"n": 1}]]', "r1", options={"webhook_url": own})
+        await works.runs.steering.send(works.component(), "r1", SentMessage(text="Well?"), NOBODY, None)
+        await works.records.execute("UPDATE runs SET expires_at = 1")
+        await works.engine.upkeep.once()
+        taken = await receiver.has(4)
+    told = {(one.type, one.message["data"]["run_id"] == "r1") for one in taken}
+    assert told == {("approval.pending", True), ("run.paused", True), ("run.error", True), ("run.completed", False)}
+
+
+async def test_without_webhooks_nothing_is_written(engines: Engines, receiver: Receiver, model: HeldModel) -> None:
+    async with telling(engines, receiver, model, webhook_urls=()) as works:
+        await works.run("hello", "r1")
+        await works.run('[[TOOL pay {"n": 1}]]', "r2")
+        await works.cancel("r2")
+        assert await works.records.select("SELECT id FROM deliveries") == []
+    assert receiver.taken == []

@@ -1,0 +1,382 @@
+"""Deliveries: signed, tried again over hours and restarts, never by two at once, and not to where they may not go."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from standardwebhooks.webhooks import Webhook
+
+from musterd.core import clock
+from musterd.core.deliveries import WAITS_SECONDS, Delivery, DeliveryFilter, Outcome, after
+from musterd.engine.webhooks import SPARE_SECONDS, Webhooks
+from musterd.store import deliveries
+from tests.engine.conftest import Engines
+from tests.support.engine import NOBODY, Works
+from tests.support.receiver import SECRET, Receiver, check, receiving
+
+HOUR_SECONDS = 3600.0
+QUIET: dict[str, Any] = {"upkeep_seconds": 3600}
+
+
+class Time:
+    """The clock, as the test sets it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = clock.now()
+        monkeypatch.setattr(clock, "now", lambda: self.now)
+        monkeypatch.setattr(clock, "jitter", lambda seconds: seconds)
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> Time:
+    return Time(monkeypatch)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as found:
+        yield found
+
+
+@contextlib.asynccontextmanager
+async def telling(engines: Engines, *urls: str, **given: Any) -> AsyncIterator[Works]:
+    """An engine that tells these addresses, when the test says so."""
+    own = {"webhook_secret": SECRET, "webhook_urls": urls}
+    async with engines(**{**QUIET, **own, **given}) as works:
+        works.server.webhooks.begin_stop()  # the tests send themselves
+        yield works
+
+
+def sender(works: Works) -> Webhooks:
+    """A sender of a process of its own, which looks when it is told to."""
+    return Webhooks(works.database, works.settings)
+
+
+async def sent(webhooks: Webhooks) -> None:
+    """Send what is due, until nothing is left."""
+    await webhooks.once()
+    while webhooks._sending:
+        await asyncio.wait(set(webhooks._sending))
+        await webhooks.once()
+
+
+@contextlib.asynccontextmanager
+async def sending(works: Works) -> AsyncIterator[Webhooks]:
+    """A sender that is closed in the end."""
+    found = sender(works)
+    yield found
+    await found.stop()
+
+
+async def listed(works: Works, **wanted: Any) -> list[Delivery]:
+    return await works.server.deliveries.search(DeliveryFilter(**wanted), NOBODY)
+
+
+async def only(works: Works) -> Delivery:
+    (found,) = await listed(works)
+    return found
+
+
+async def test_what_is_taken_is_delivered(engines: Engines, receiver: Receiver) -> None:
+    async with telling(engines, receiver.url) as works, sending(works) as webhooks:
+        await works.run("hello", "r1")
+        await sent(webhooks)
+        delivery = await only(works)
+    (taken,) = receiver.taken
+    assert (delivery.state, delivery.last_status, delivery.attempts, delivery.ended_at is None) == (
+        "delivered",
+        204,
+        1,
+        False,
+    )
+    assert taken.id == delivery.id
+    assert taken.headers["Content-Type"] == "application/json"
+
+
+async def test_the_library_verifies_it(engines: Engines) -> None:
+    bodies: list[tuple[str, dict[str, str]]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
+        body = await reader.readexactly(int(headers["Content-Length"]))
+        bodies.append((body.decode(), headers))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    secrets = [SECRET, "a-text-of-my-own-making"]
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hooks"
+    async with telling(engines, url, webhook_secret=" ".join(secrets)) as works, sending(works) as webhooks:
+        await works.run("hello", "r1")
+        await sent(webhooks)
+        assert (await only(works)).state == "delivered"
+    server.close()
+    ((body, headers),) = bodies
+    for secret in (secrets[0], secrets[1].encode()):
+        assert Webhook(secret).verify(body, headers)["data"]["run_id"] == "r1"
+        check(body, {name.lower(): value for name, value in headers.items()}, secret)
+
+
+async def test_a_failure_is_tried_again_over_hours_and_restarts(
+    engines: Engines, receiver: Receiver, time: Time
+) -> None:
+    receiver.answers = [(500, {})] * len(WAITS_SECONDS)
+    async with telling(engines, receiver.url) as works:
+        await works.run("hello", "r1")
+    for number, wait in enumerate(WAITS_SECONDS, 1):
+        async with telling(engines, receiver.url) as works, sending(works) as webhooks:
+            await sent(webhooks)
+            delivery = await only(works)
+            assert (delivery.state, delivery.attempts, delivery.last_status) == ("pending", number, 500)
+            assert delivery.last_error == "500: answer 500 more"
+            assert delivery.due_at == pytest.approx(time.now + wait)
+            time.now += wait - 1
+            await sent(webhooks)
+            assert len(receiver.taken) == number, "it is not sent before its time"
+            time.now += 1
+    async with telling(engines, receiver.url) as works, sending(works) as webhooks:
+        await sent(webhooks)
+        assert (await only(works)).state == "delivered"
+    assert len({one.id for one in receiver.taken}) == 1, "it has one id"
+    assert len({str(one.message) for one in receiver.taken}) == 1, "and says the same"
+
+
+async def test_after_the_last_try_it_is_given_up_and_sent_again_when_somebody_asks(
+    engines: Engines, receiver: Receiver, time: Time
+) -> None:
+    receiver.answers = [(500, {})] * (len(WAITS_SECONDS) + 1)
+    async with telling(engines, receiver.url) as works, sending(works) as webhooks:
+        await works.run("hello", "r1")
+        for wait in (*WAITS_SECONDS, 0.0):
+            await sent(webhooks)
+            time.now += wait
+        delivery = await only(works)
+        assert (delivery.state, delivery.attempts, delivery.ended_at) == ("failed", 10, pytest.approx(time.now))
+        time.now += 100 * HOUR_SECONDS
+        await sent(webhooks)
+        assert len(receiver.taken) == 10
+        receiver.answers = [(500, {})]
+        again = await works.server.deliveries.redeliver(delivery.id, NOBODY)
+        assert (again.state, again.attempts, again.ended_at) == ("pending", 0, None)
+        await sent(webhooks)
+        assert (await only(works)).state == "pending", "its tries are counted anew"
+        time.now += WAITS_SECONDS[0]
+        await sent(webhooks)
+        assert (await only(works)).state == "delivered"
+
+
+async def test_gone_is_gone(engines: Engines, receiver: Receiver) -> None:
+    receiver.answers = [(410, {})]
+    async with telling(engines, receiver.url) as works, sending(works) as webhooks:
+        await works.run("hello", "r1")
+        await sent(webhooks)
+        delivery = await only(works)
+    assert (delivery.state, delivery.attempts, delivery.last_status) == ("failed", 1, 410)
+
+
+@pytest.mark.parametrize(
+    ("status", "asked", "wait"),
+    [
+        (429, "120", 120),
+        (503, "Wed, 01 Jan 2020 00:00:00 GMT", WAITS_SECONDS[0]),
+        (503, "9" * 30, 86400),
+        (429, "soon", WAITS_SECONDS[0]),
+    ],
+)
+async def test_a_receiver_says_when(
+    engines: Engines, receiver: Receiver, time: Time, status: int, asked: str, wait: float
+) -> None:
+    receiver.answers = [(status, {"Retry-After": asked})]
+    async with telling(engines, receiver.url) as works, sending(works) as webhooks:
+        await works.run("hello", "r1")
+        await sent(webhooks)
+        assert (await only(works)).due_at == pytest.approx(time.now + wait)
+
+
+async def test_a_redirect_is_a_failure(engines: Engines, receiver: Receiver) -> None:
+    receiver.answers = [(307, {"Location": receiver.url})]
+    async with telling(engines, receiver.url) as works, sending(works) as webhooks:
+        await works.run("hello", "r1")
+        await sent(webhooks)
+        delivery = await only(works)
+    assert (delivery.state, delivery.last_error) == ("pending", "307: redirects are not followed")
+    assert len(receiver.taken) == 1
+
+
+async def test_a_receiver_that_does_not_answer(engines: Engines, receiver: Receiver) -> None:
+    receiver.gate.clear()
+    async with telling(engines, receiver.url, webhook_seconds=0.1) as works, sending(works) as webhooks:
+        await works.run("hello", "r1")
+        await sent(webhooks)
+        delivery = await only(works)
+    assert (delivery.state, delivery.last_status, delivery.last_error) == ("pending", None, "No answer within 0.1 s")
+
+
+async def test_nobody_listens(engines: Engines) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    async with telling(engines, f"http://127.0.0.1:{port}/") as works, sending(works) as webhooks:
+        await works.run("hello", "r1")
+        await sent(webhooks)
+        assert (await only(works)).last_error == "No connection could be made"
+
+
+async def test_of_two_processes_one_sends(engines: Engines, receiver: Receiver, time: Time) -> None:
+    receiver.gate.clear()
+    async with telling(engines, receiver.url) as works, sending(works) as one, sending(works) as other:
+        await works.run("hello", "r1")
+        await asyncio.gather(one.once(), other.once())
+        await receiver.has(1)
+        time.now += works.settings.webhook_seconds + SPARE_SECONDS - 1
+        await one.once()
+        await other.once()
+        assert len(one._sending) + len(other._sending) == 1, "the lease is not over"
+        time.now += 1
+        late, free = (one, other) if one._sending else (other, one)
+        await free.once()
+        await receiver.has(2)
+        receiver.gate.set()
+        await sent(late)
+        await sent(free)
+        delivery = await only(works)
+    assert (delivery.state, delivery.attempts) == ("delivered", 2)
+    assert len({taken.id for taken in receiver.taken}) == 1
+
+
+async def test_one_host_does_not_hold_up_another(engines: Engines, receiver: Receiver) -> None:
+    async with receiving() as slow:
+        slow.gate.clear()
+        given = {"webhook_posts": 3, "webhook_posts_per_host": 2}
+        async with telling(engines, slow.url, receiver.url, **given) as works, sending(works) as webhooks:
+            for number in range(4):
+                await works.run("hello", f"r{number}")
+            await webhooks.once()
+            while len(receiver.taken) < 4:
+                await asyncio.wait(set(webhooks._sending), return_when=asyncio.FIRST_COMPLETED)
+                await webhooks.once()
+            await slow.has(2)
+            await webhooks.once()
+            assert (slow.waiting, len(slow.taken)) == (2, 2), "two at once, and no more"
+            slow.gate.set()
+            await sent(webhooks)
+            assert len(slow.taken) == 4
+            assert {one.state for one in await listed(works)} == {"delivered"}
+
+
+async def test_a_stop_waits_for_what_is_being_sent(engines: Engines, receiver: Receiver) -> None:
+    receiver.gate.clear()
+    async with telling(engines, receiver.url, drain_seconds=30) as works:
+        await works.run("hello", "r1")
+        await works.run("hello", "r2")
+        webhooks = sender(works)
+        await webhooks.once()
+        await receiver.has(2)
+        await works.run("hello", "r3")
+        stopping = asyncio.ensure_future(webhooks.stop())
+        await asyncio.wait([stopping], timeout=0)
+        receiver.gate.set()
+        await stopping
+        assert sorted(one.state for one in await listed(works)) == ["delivered", "delivered", "pending"]
+
+
+async def test_what_ended_long_ago_is_forgotten(engines: Engines, receiver: Receiver, time: Time) -> None:
+    async with telling(engines, receiver.url, webhook_days=2) as works:
+        await works.run("hello", "r1")
+        async with sending(works) as webhooks:
+            await sent(webhooks)
+        time.now += 47 * HOUR_SECONDS
+        async with sending(works) as webhooks:
+            await webhooks.once()
+        assert len(await listed(works)) == 1
+        time.now += HOUR_SECONDS
+        await works.run("hello", "r2")
+        async with sending(works) as webhooks:
+            await webhooks._tidy()
+        assert [one.run_id for one in await listed(works)] == ["r2"]
+
+
+async def test_a_late_outcome_is_not_noted(engines: Engines) -> None:
+    async with telling(engines, "http://127.0.0.1:9/") as works:
+        await works.run("hello", "r1")
+        delivery = await only(works)
+        now, done, write = clock.now(), Outcome(status=200), works.database.write
+        await write(lambda tx: deliveries.claim(tx, [delivery.id], "old", now, now))
+        await write(lambda tx: deliveries.claim(tx, [delivery.id], "new", now, now + 9))
+        assert not await write(lambda tx: deliveries.note(tx, delivery.id, "old", done, after(done, 1, now)))
+        assert (await only(works)).state == "pending"
+
+
+# --- where they may go -----------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def resolving(*addresses: str) -> AsyncIterator[list[str]]:
+    """Have every name resolve to these addresses."""
+    loop, asked = asyncio.get_running_loop(), list[str]()
+
+    async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
+        asked.append(host)
+        kind = socket.SOCK_STREAM
+        return [
+            (socket.AF_INET6 if ":" in one else socket.AF_INET, kind, socket.IPPROTO_TCP, "", (one, port))
+            for one in addresses
+        ]
+
+    before = loop.getaddrinfo
+    vars(loop)["getaddrinfo"] = getaddrinfo
+    try:
+        yield asked
+    finally:
+        vars(loop)["getaddrinfo"] = before
+
+
+@pytest.mark.parametrize("addresses", [("127.0.0.1",), ("8.8.8.8", "10.0.0.1"), ("169.254.169.254",)])
+async def test_a_name_that_leads_inside_is_refused_at_each_delivery(
+    engines: Engines, receiver: Receiver, addresses: tuple[str, ...]
+) -> None:
+    async with telling(engines) as works, sending(works) as webhooks, resolving(*addresses) as asked:
+        await works.run("hello", "r1", options={"webhook_url": f"http://hooks.example:{receiver.port}/"})
+        await sent(webhooks)
+        delivery = await only(works)
+    assert (delivery.state, delivery.last_error) == (
+        "failed",
+        "The name leads into a private network, where webhooks may not go",
+    )
+    assert asked == ["hooks.example"]
+    assert receiver.taken == []
+
+
+async def test_a_name_that_is_allowed_may_lead_inside_and_is_asked_once(engines: Engines, receiver: Receiver) -> None:
+    url = f"http://hooks.example:{receiver.port}/"
+    given = {"webhook_private_hosts": ("hooks.example",)}
+    async with telling(engines, **given) as works, sending(works) as webhooks, resolving("127.0.0.1") as asked:
+        await works.run("hello", "r1", options={"webhook_url": url})
+        await sent(webhooks)
+        assert (await only(works)).state == "delivered"
+    assert asked == ["hooks.example"], "the connection goes to the address that was judged"
+    assert receiver.taken[0].headers["Host"] == f"hooks.example:{receiver.port}"
+
+
+async def test_the_servers_own_connections_are_not_lent(engines: Engines, receiver: Receiver) -> None:
+    url = f"http://hooks.example:{receiver.port}/"
+    async with telling(engines, url) as works, sending(works) as webhooks, resolving("127.0.0.1"):
+        await works.run("hello", "r1")
+        await sent(webhooks)
+        await works.run("hello", "r2", options={"webhook_url": url + "other"})
+        await sent(webhooks)
+        states = {one.url: one.state for one in await listed(works, run_id="r2")}
+    assert states == {url: "delivered", url + "other": "failed"}
+    assert [one.path for one in receiver.taken] == ["/", "/"]
+
+
+async def test_an_address_that_is_not_allowed_any_more_is_not_sent_to(engines: Engines, receiver: Receiver) -> None:
+    async with telling(engines, webhook_private_hosts=("127.0.0.1",)) as works:
+        await works.run("hello", "r1", options={"webhook_url": receiver.url})
+    async with telling(engines) as works, sending(works) as webhooks:
+        await sent(webhooks)
+        assert (await only(works)).state == "failed"
+    assert receiver.taken == []
