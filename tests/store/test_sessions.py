@@ -9,8 +9,8 @@ from musterd.core.callers import Caller
 from musterd.core.events import Event, EventKind
 from musterd.core.records import SessionRow
 from musterd.core.states import RunState
-from musterd.store import blobs, deletion, sessions
-from musterd.store.sessions import SessionFilter
+from musterd.store import blobs, deletion, session_search, sessions
+from musterd.store.session_search import SessionFilter
 from tests.support.store import NOBODY, Records, member_of, step
 
 ALICE, BOB = Caller(user_id="alice", label="alice"), Caller(user_id="bob", label="bob")
@@ -151,7 +151,7 @@ async def test_a_run_may_end_after_its_session_was_removed(records: Records) -> 
 
 async def page(records: Records, caller: Caller = NOBODY, **wanted: Any) -> tuple[list[str], int]:
     found, count = await records.database.scan(
-        lambda tx: sessions.search(
+        lambda tx: session_search.search(
             tx, SessionFilter(**{"sort_by": "created_at", "descending": False, **wanted}), caller
         )
     )
@@ -204,7 +204,7 @@ async def test_sorting(records: Records, key: str, order: str) -> None:
     await named(records, "c", "a", "b")
     for place, session in enumerate("201"):
         await records.execute("UPDATE sessions SET updated_at = :at WHERE session_id = :i", at=900.0 + place, i=session)
-    assert key in sessions.SORTABLE
+    assert key in session_search.SORTABLE
     assert (await page(records, sort_by=key))[0] == list(order)
     assert (await page(records, sort_by=key, descending=True))[0] == list(reversed(order))
 

@@ -20,6 +20,7 @@ from musterd.models.names import ModelInfo, describe
 from musterd.service.approvals import ApprovalService
 from musterd.service.budgets import unpriced
 from musterd.service.forks import ForkService
+from musterd.service.lists import RunLists
 from musterd.service.runs import RunService
 from musterd.service.sessions import SessionService
 from musterd.specs import Component, MCPServer, Registry, models_of
@@ -74,6 +75,7 @@ class Server:
         self.engine = EmbeddedEngine(resources, self.database.locks(), duties)
         self.runs = RunService(resources, self.engine)
         self.forks = ForkService(resources, self.engine, self.runs)
+        self.lists = RunLists(resources)
         self.sessions = SessionService(resources, self.engine, self.runs)
         self.approvals = ApprovalService(resources, self.engine)
         self.is_stopping = False

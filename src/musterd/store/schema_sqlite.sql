@@ -35,7 +35,7 @@ CREATE TABLE sessions (
 	version BIGINT DEFAULT '0' NOT NULL,
 	created_at DOUBLE NOT NULL,
 	updated_at DOUBLE NOT NULL,
-	deleted_at DOUBLE,
+	deleted_at DOUBLE, forked_from TEXT,
 	PRIMARY KEY (session_id)
 )
  WITHOUT ROWID;
@@ -82,7 +82,7 @@ CREATE TABLE runs (
 	cancel_requested_at DOUBLE,
 	cancel_by TEXT,
 	error_code TEXT,
-	traceparent TEXT, signals BIGINT DEFAULT '0' NOT NULL,
+	traceparent TEXT, signals BIGINT DEFAULT '0' NOT NULL, copied_from TEXT,
 	PRIMARY KEY (run_id)
 )
  WITHOUT ROWID;
@@ -220,4 +220,26 @@ CREATE INDEX run_messages_root ON run_messages (root_id, created_at);
 
 CREATE INDEX blob_uses_hash ON blob_uses (hash);
 
-INSERT INTO alembic_version VALUES ('0004');
+CREATE INDEX sessions_created ON sessions (created_at, session_id) WHERE deleted_at IS NULL;
+
+CREATE INDEX sessions_component_created ON sessions (component_kind, component_id, created_at, session_id) WHERE deleted_at IS NULL;
+
+CREATE INDEX sessions_user_created ON sessions (user_id, created_at, session_id) WHERE deleted_at IS NULL AND user_id IS NOT NULL;
+
+CREATE INDEX sessions_owner_created ON sessions (owner, created_at, session_id) WHERE deleted_at IS NULL AND owner IS NOT NULL;
+
+CREATE INDEX runs_created ON runs (created_at, run_id) WHERE parent_id IS NULL;
+
+CREATE INDEX runs_component ON runs ((component_kind || '/' || component_id), created_at, run_id) WHERE parent_id IS NULL;
+
+CREATE INDEX runs_user ON runs (user_id, created_at, run_id) WHERE parent_id IS NULL AND user_id IS NOT NULL;
+
+CREATE INDEX runs_owner ON runs (owner, created_at, run_id) WHERE parent_id IS NULL AND owner IS NOT NULL;
+
+CREATE INDEX runs_error ON runs (created_at, run_id) WHERE state = 'error' AND parent_id IS NULL;
+
+CREATE INDEX runs_cancelled ON runs (created_at, run_id) WHERE state = 'cancelled' AND parent_id IS NULL;
+
+CREATE INDEX runs_live ON runs (session_id, seq) WHERE parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused');
+
+INSERT INTO alembic_version VALUES ('0008');

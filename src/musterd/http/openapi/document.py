@@ -8,12 +8,21 @@ from musterd.http.openapi.approvals import APPROVAL_SCHEMAS, APPROVALS
 from musterd.http.openapi.core import CORE
 from musterd.http.openapi.core_schemas import CORE_SCHEMAS
 from musterd.http.openapi.described import Described, Schema
+from musterd.http.openapi.history import HISTORY_SCHEMAS, history_operations
 from musterd.http.openapi.run_schemas import RUN_SCHEMAS
 from musterd.http.openapi.runs import run_operations
 from musterd.http.openapi.session_schemas import SESSION_SCHEMAS
 from musterd.http.openapi.sessions import SESSIONS
 
-DESCRIBED: dict[str, Described] = {**CORE, **run_operations("agent"), **run_operations("team"), **APPROVALS, **SESSIONS}
+DESCRIBED: dict[str, Described] = {
+    **CORE,
+    **run_operations("agent"),
+    **history_operations("agent"),
+    **run_operations("team"),
+    **history_operations("team"),
+    **APPROVALS,
+    **SESSIONS,
+}
 """What is documented, by operation id."""
 
 _ABOUT = """\
@@ -39,7 +48,14 @@ def document(operations: Iterable[Operation], *, title: str, version: str, root_
         found["servers"] = [{"url": root_path}]
     found["paths"] = paths
     found["components"] = {
-        "schemas": {**RUN_SCHEMAS, **APPROVAL_SCHEMAS, **SESSION_SCHEMAS, **CORE_SCHEMAS, **ERROR_SCHEMAS},
+        "schemas": {
+            **RUN_SCHEMAS,
+            **HISTORY_SCHEMAS,
+            **APPROVAL_SCHEMAS,
+            **SESSION_SCHEMAS,
+            **CORE_SCHEMAS,
+            **ERROR_SCHEMAS,
+        },
         "headers": HEADERS,
         "securitySchemes": {"HTTPBearer": {"type": "http", "scheme": "bearer"}},
     }
