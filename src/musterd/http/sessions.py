@@ -1,5 +1,7 @@
 """The operations on sessions."""
 
+from collections.abc import Sequence
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -122,7 +124,7 @@ class SessionOperations:
         """The same runs, of each a few words."""
         return json_answer(lists.session_run_previews(await self._listed(request, has_messages=False)))
 
-    async def _listed(self, request: Request, *, has_messages: bool) -> "list[RunView]":
+    async def _listed(self, request: Request, *, has_messages: bool) -> Sequence[RunView]:
         query = parse_session_runs_query(request.query_params, request.query_params.getlist("status"))
         _require_database(request)
         wanted = SessionRunsWanted(

@@ -4,13 +4,13 @@ A page is of root runs. Lists of a session hold their members too; what is liste
 """
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from musterd.core.callers import Caller
 from musterd.core.records import RunRow, RunView
-from musterd.core.states import RunState
+from musterd.core.states import FINAL, RunState
 from musterd.core.turns import OnBusy
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.rows import qualified, run_row, run_view
@@ -65,7 +65,7 @@ def of_session_statement(wanted: SessionRunsWanted) -> tuple[Statement, dict[str
         params["before"] = wanted.before
     if wanted.states is not None:
         listed.append("IN_LIST(r.state, :states)")
-        params["states"] = json.dumps(sorted(state.value for state in wanted.states))
+        params["states"] = _names(wanted.states)
     for name, comparison in (("created_after", ">="), ("created_before", "<=")):
         if (at := getattr(wanted, name)) is not None:
             listed.append(f"r.created_at {comparison} :{name}")
@@ -84,6 +84,10 @@ def of_session_statement(wanted: SessionRunsWanted) -> tuple[Statement, dict[str
 async def of_session(tx: Tx, wanted: SessionRunsWanted) -> list[RunView]:
     """Runs of a session that the caller may see, trees in the order of the line."""
     return [run_view(row) for row in await tx.all(*of_session_statement(wanted))]
+
+
+def _names(states: Collection[RunState]) -> str:
+    return json.dumps(sorted(state.value for state in states))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,11 +118,13 @@ _CONDITIONS = {
 }
 
 
-def page_statement(wanted: RunsWanted, caller: Caller, state: RunState | None) -> tuple[Statement, dict[str, Any]]:
-    """The statement that reads one page of runs, of one state or of all, and its parameters.
+def page_statement(
+    wanted: RunsWanted, caller: Caller, states: Collection[RunState] | None
+) -> tuple[Statement, dict[str, Any]]:
+    """The statement that reads one page of runs, and its parameters.
 
-    Each state has an index of its own, which a list of states would not go by. Those of what lives hold little, and
-    are not in the page's order: it is kept from leading through all that has ended.
+    :param states: one in which runs have ended, or any in which they have not: each of these has an index, which no
+        other list of states would go by. None: all.
     """
     after_at, after_id = wanted.after or (None, None)
     given = {
@@ -131,26 +137,33 @@ def page_statement(wanted: RunsWanted, caller: Caller, state: RunState | None) -
         "after_at": after_at,
     }
     params: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    where = "".join(f" AND {_CONDITIONS[name]}" for name in params)
+    where = [_CONDITIONS[name] for name in params]
     if after_id is not None:
         params["after_id"] = after_id
-    if state is not None:
-        where += f" AND r.state = '{state.value}'"
-    is_few = wanted.session_id is not None or (state is not None and not state.is_final)
-    order = "+r.created_at" if is_few else "r.created_at"
+    if states is not None and FINAL.issuperset(states):
+        where += [f"r.state = '{state.value}'" for state in states]
+    elif states is not None:
+        where.append(f"r.{_LIVE} AND IN_LIST(r.state, :states)")
+        params["states"] = _names(states)
+    # A session has an index of its own, which is not in the order of the page: it is kept from going by another.
+    order = "r.created_at" if wanted.session_id is None else "+r.created_at"
     text = f"""SELECT {_WITHOUT_MESSAGES} FROM runs r LEFT JOIN run_io io ON io.run_id = r.run_id
-               WHERE r.parent_id IS NULL {where}
+               WHERE r.parent_id IS NULL {"".join(f" AND {one}" for one in where)}
                AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.session_id = r.session_id AND s.deleted_at IS NOT NULL)
                ORDER BY {order} DESC, r.run_id DESC LIMIT :limit"""
-    return Statement(f"runs_page {sorted(params)} {state} {is_few}", text), {**params, "limit": wanted.limit}
+    return Statement(f"runs_page {where} {order}", text), {**params, "limit": wanted.limit}
 
 
 async def page(tx: Tx, wanted: RunsWanted, caller: Caller) -> list[RunView]:
     """One page of root runs of all sessions, newest first, without their conversations."""
-    states: Iterable[RunState | None] = [None] if wanted.states is None else sorted(wanted.states)
+    groups: list[Collection[RunState] | None] = [None]
+    if wanted.states is not None:
+        unended = [state for state in wanted.states if not state.is_final]
+        groups = [[state] for state in wanted.states if state.is_final]
+        groups += [unended] if unended else []
     rows: list[Row] = []
-    for state in states:
-        rows += await tx.all(*page_statement(wanted, caller, state))
+    for states in groups:
+        rows += await tx.all(*page_statement(wanted, caller, states))
     rows.sort(key=lambda row: (row["created_at"], row["run_id"]), reverse=True)
     return [run_view(row) for row in rows[: wanted.limit]]
 

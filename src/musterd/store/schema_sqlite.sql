@@ -220,13 +220,13 @@ CREATE INDEX run_messages_root ON run_messages (root_id, created_at);
 
 CREATE INDEX blob_uses_hash ON blob_uses (hash);
 
-CREATE INDEX sessions_created ON sessions (created_at, session_id) WHERE deleted_at IS NULL;
+CREATE INDEX sessions_created ON sessions (created_at, session_id, deleted_at) WHERE deleted_at IS NULL;
 
-CREATE INDEX sessions_component_created ON sessions (component_kind, component_id, created_at, session_id) WHERE deleted_at IS NULL;
+CREATE INDEX sessions_component_created ON sessions (component_kind, component_id, created_at, session_id, deleted_at) WHERE deleted_at IS NULL;
 
-CREATE INDEX sessions_user_created ON sessions (user_id, created_at, session_id) WHERE deleted_at IS NULL AND user_id IS NOT NULL;
+CREATE INDEX sessions_user_created ON sessions (user_id, created_at, session_id, deleted_at) WHERE deleted_at IS NULL AND user_id IS NOT NULL;
 
-CREATE INDEX sessions_owner_created ON sessions (owner, created_at, session_id) WHERE deleted_at IS NULL AND owner IS NOT NULL;
+CREATE INDEX sessions_owner_created ON sessions (owner, created_at, session_id, deleted_at) WHERE deleted_at IS NULL AND owner IS NOT NULL;
 
 CREATE INDEX runs_created ON runs (created_at, run_id) WHERE parent_id IS NULL;
 
@@ -241,5 +241,7 @@ CREATE INDEX runs_error ON runs (created_at, run_id) WHERE state = 'error' AND p
 CREATE INDEX runs_cancelled ON runs (created_at, run_id) WHERE state = 'cancelled' AND parent_id IS NULL;
 
 CREATE INDEX runs_live ON runs (session_id, seq) WHERE parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused');
+
+CREATE INDEX runs_live_created ON runs (created_at, run_id) WHERE parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused');
 
 INSERT INTO alembic_version VALUES ('0008');

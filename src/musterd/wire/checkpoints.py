@@ -75,7 +75,7 @@ def _preview(text: str) -> str:
 
 def _boundaries(messages: Sequence[Mapping[str, Any]]) -> list[int]:
     """Where every call that was made has its result: after so many messages. The start is one, and so is the end."""
-    found, open_calls = [0], set()
+    found, open_calls = [0], set[Any]()
     for place, message in enumerate(messages, 1):
         open_calls.update(call["id"] for call in message.get("tool_calls", ()))
         open_calls.discard(message.get("tool_call_id"))

@@ -56,7 +56,9 @@ def parse_create_session(values: Mapping[str, Any], kind: str | None) -> CreateS
     found: ComponentKind = "team" if kind == "team" or (kind is None and ids["team"] is not None) else "agent"
     other = "agent" if found == "team" else "team"
     if ids[other] is not None:
-        fields.problems.add(f"{other}_id", "value_error", f"The session is to be of an {found}: give {found}_id alone")
+        fields.problems.add(
+            f"{other}_id", "value_error", f"A session is of a team or of an agent: give {found}_id alone"
+        )
     created = CreateSession(
         kind=found,
         session_id=fields.identifier("session_id"),
