@@ -43,7 +43,7 @@ async def test_an_unknown_path(house: House) -> None:
         ("PUT", "/teams/demo-team/runs", {"GET", "HEAD", "POST"}),
         ("GET", "/teams/demo-team/runs/r/cancel", {"POST"}),
         ("POST", "/health", {"GET", "HEAD"}),
-        ("PATCH", "/sessions", {"GET", "HEAD", "DELETE"}),
+        ("PATCH", "/sessions", {"GET", "HEAD", "POST", "DELETE"}),
     ],
 )
 async def test_another_method(house: House, method: str, path: str, allowed: set[str]) -> None:
@@ -101,7 +101,7 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     "describe": ("server", "describe", "GET /teams"),
     "start": ("runs", "start", "POST /teams/demo-team/runs"),
     "settled_view": ("runs", "settled_view", "GET /teams/demo-team/runs/r?session_id=s"),
-    "of_session": ("runs", "of_session", "GET /teams/demo-team/runs?session_id=s"),
+    "of_component": ("lists", "of_component", "GET /teams/demo-team/runs?session_id=s"),
     "cancel": ("runs", "cancel", "POST /teams/demo-team/runs/r/cancel"),
     "search": ("sessions", "search", "GET /sessions"),
     "view": ("sessions", "view", "GET /sessions/s"),

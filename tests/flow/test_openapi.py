@@ -22,11 +22,13 @@ OURS |= {
     for act, what in (("list", "messages"), ("send", "message"))
     for kind in ("team", "agent")
 }
-OURS |= {"get_team_run_media", "get_agent_run_media"}
 OURS |= {"list_webhook_deliveries", "get_webhook_delivery", "redeliver_webhook"}
+OURS |= {"get_team_run_media", "get_agent_run_media", "list_runs", "list_active_session_runs"}
 MORE_PARAMETERS = {
     "list_team_runs": {("query", "limit", False), ("query", "before", False)},
     "list_agent_runs": {("query", "limit", False), ("query", "before", False)},
+    "get_session_runs": {("query", "status", False), ("query", "limit", False), ("query", "before", False)},
+    "get_session_run_previews": {("query", "limit", False), ("query", "before", False)},
     "get_agent_run": {("query", "wait", False), ("header", "If-None-Match", False)},
 }
 KINDS = ("team", "agent")
@@ -193,6 +195,7 @@ def test_the_page_of_the_api_lists_every_operation() -> None:
     documented = {name: (method, path, summary) for method, path, name, summary in rows}
     paths = {name: (one["method"], one["path"]) for name, one in REFERENCE.items()}
     paths |= {"get_liveness": ("GET", "/-/live"), "get_readiness": ("GET", "/-/ready")}
+    paths |= {"list_runs": ("GET", "/runs"), "list_active_session_runs": ("GET", "/sessions/{session_id}/active")}
     media = "runs/{run_id}/media/{media_id}"
     paths |= {f"get_{kind}_run_media": ("GET", f"/{kind}s/{{{kind}_id}}/{media}") for kind in KINDS}
     paths |= {f"list_{kind}_run_steps": ("GET", f"/{kind}s/{{{kind}_id}}/runs/{{run_id}}/steps") for kind in KINDS}

@@ -14,6 +14,7 @@ import pytest
 import musterd.store
 from musterd.core.callers import Caller
 from musterd.core.deliveries import DeliveryFilter, DeliveryState
+from musterd.core.states import RunState
 from musterd.store import (
     acceptance,
     approvals,
@@ -34,8 +35,11 @@ from musterd.store import (
     past,
     pauses,
     requests,
+    run_lists,
     runs,
     schedule,
+    session_forks,
+    session_search,
     sessions,
     signals,
     workers,
@@ -45,6 +49,7 @@ from musterd.store.rows import RUN_FIELDS
 
 ROWS = 10_000
 MODULES = [import_module(found.name) for found in iter_modules(musterd.store.__path__, "musterd.store.")]
+NOBODY = Caller()
 LANE: Mapping[str, Any] = {"lane": "s7", "seq": 5000, "session_id": "s7"}
 
 HOT: dict[Statement, Mapping[str, Any]] = {
@@ -94,6 +99,21 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     outputs.GET: {"run_id": "r70"},
     outputs.SET: {"run_id": "r70", "output": "{}"},
     sessions.RUN: {"run_id": "r70"},
+    sessions.BEGIN: {
+        "session_id": "s7",
+        "first_message": "m",
+        "user_id": None,
+        "component_kind": "agent",
+        "component_id": "solo",
+    },
+    sessions.CHANGE: {"session_id": "s7", "name": None, "state": "{}", "metadata": None, "summary": None, "now": 1.0},
+    run_lists.LIVE: {"session_id": "s7"},
+    session_forks.ENDED: {"session_id": "s7"},
+    session_forks.IO: {"names": '["r70"]'},
+    session_forks.EVENTS: {"names": '["r70"]'},
+    session_forks.STEPS: {"names": '["r70"]'},
+    session_forks.USES: {"names": '["r70"]'},
+    session_forks.MESSAGES: {"names": '["r70"]'},
     runs.STATE: {"run_id": "r70"},
     messages.OF_ROOT: {"root": "r70"},
     messages.TAKE: {"id": "m", "path": "t0/m", "now": 1.0},
@@ -208,6 +228,9 @@ def test_what_waits_is_counted_without_a_look_at_its_rows(big: sqlite3.Connectio
         (sessions.BURIED, "sessions_deleted"),
         (deliveries.DUE, "deliveries_due"),
         (deliveries.FORGET, "deliveries_ended"),
+        (sessions.LIVE_RUNS, "runs_live"),
+        (deletion.UNCANCELLED, "runs_live"),
+        (run_lists.LIVE, "runs_live"),
     ],
     ids=lambda value: value.name if isinstance(value, Statement) else None,
 )
@@ -258,6 +281,11 @@ STEPS = 5_000  # a look at each of 1,000 rows takes more
 def test_the_work_does_not_grow_with_the_rows(
     big: sqlite3.Connection, statement: Statement, params: Mapping[str, Any]
 ) -> None:
+    assert work(big, statement, params) < STEPS
+
+
+def work(connection: sqlite3.Connection, statement: Statement, params: Mapping[str, Any]) -> int:
+    """How many steps the virtual machine takes."""
     ticks = 0
 
     def count() -> int:
@@ -265,15 +293,97 @@ def test_the_work_does_not_grow_with_the_rows(
         ticks += 1
         return 0
 
-    big.execute(for_sqlite(statement.text), params).fetchall()  # the first of a connection also reads the schema
-    big.rollback()
-    big.set_progress_handler(count, 100)
+    connection.execute(for_sqlite(statement.text), params).fetchall()  # the first also reads the schema
+    connection.rollback()
+    connection.set_progress_handler(count, 100)
     try:
-        big.execute(for_sqlite(statement.text), params).fetchall()
+        connection.execute(for_sqlite(statement.text), params).fetchall()
     finally:
-        big.set_progress_handler(None, 0)
-        big.rollback()
-    assert ticks * 100 < STEPS
+        connection.set_progress_handler(None, 0)
+        connection.rollback()
+    return ticks * 100
+
+
+# Lists
+
+
+ALICE = Caller(user_id="alice", label="alice")
+CURSOR = (5_000.0, "r5000")
+
+
+@pytest.mark.parametrize(
+    "wanted, caller, states, index",
+    [
+        ({}, NOBODY, None, "runs_created"),
+        ({"after": CURSOR}, NOBODY, None, "runs_created"),
+        ({"created_after": 9.0, "created_before": 99.0}, NOBODY, None, "runs_created"),
+        ({"component": ("agent", "solo")}, NOBODY, None, "runs_component"),
+        ({"component": ("agent", "solo"), "after": CURSOR}, NOBODY, None, "runs_component"),
+        ({"user_id": "u1"}, NOBODY, None, "runs_user"),
+        ({}, ALICE, None, "runs_owner"),
+        ({"after": CURSOR}, ALICE, None, "runs_owner"),
+        ({"session_id": "s7"}, NOBODY, None, "runs_session"),
+        ({}, NOBODY, [RunState.COMPLETED], "runs_created"),
+        ({}, NOBODY, [RunState.ERROR], "runs_error"),
+        ({"after": CURSOR}, NOBODY, [RunState.CANCELLED], "runs_cancelled"),
+        ({}, NOBODY, [RunState.QUEUED], "runs_live_created"),
+        ({"after": CURSOR}, NOBODY, [RunState.READY, RunState.PAUSED], "runs_live_created"),
+    ],
+)
+def test_a_page_of_runs_goes_by_an_index(
+    big: sqlite3.Connection, wanted: dict[str, Any], caller: Caller, states: list[RunState] | None, index: str
+) -> None:
+    statement, params = run_lists.page_statement(run_lists.RunsWanted(**wanted), caller, states)
+    steps = plan(big, statement, params)
+    assert any(f"INDEX {index} " in f"{step} " for step in steps), steps
+    assert (index == "runs_session") == any("TEMP B-TREE" in step for step in steps), steps
+    assert all(step.startswith("SEARCH") for step in steps if re.match(r"\w+ (io|s)\b", step)), steps
+
+
+@pytest.mark.parametrize("wanted", [{"limit": 20}, {"limit": 20, "before": "r5007"}, {"limit": 20, "before": "nope"}])
+def test_a_page_of_a_session_ends_with_the_page(big: sqlite3.Connection, wanted: dict[str, Any]) -> None:
+    statement, params = run_lists.of_session_statement(run_lists.SessionRunsWanted(session_id="s7", **wanted))
+    steps = plan(big, statement, params)
+    assert any("runs_session" in step for step in steps), steps
+    assert work(big, statement, params) < STEPS
+
+
+@pytest.mark.parametrize(
+    "wanted, caller, index",
+    [
+        ({}, NOBODY, "sessions_created"),
+        ({"component_kind": "team", "component_id": "desk"}, NOBODY, "sessions_component_created"),
+        ({"user_id": "u1"}, NOBODY, "sessions_user_created"),
+        ({}, ALICE, "sessions_owner_created"),
+        ({"sort_by": "updated_at"}, NOBODY, "sessions_updated"),
+        ({"sort_by": "updated_at", "user_id": "u1"}, NOBODY, "sessions_user"),
+    ],
+)
+def test_a_page_of_sessions_goes_by_an_index(
+    big: sqlite3.Connection, wanted: dict[str, Any], caller: Caller, index: str
+) -> None:
+    for descending in (True, False):
+        found = session_search.SessionFilter(descending=descending, **wanted)
+        steps = plan(big, *session_search.page_of(found, caller))
+        assert any(f"INDEX {index} " in f"{step} " for step in steps), steps
+        assert not any("TEMP B-TREE" in step and "LAST TERM" not in step for step in steps), steps
+
+
+@pytest.mark.parametrize(
+    "wanted, caller",
+    [
+        ({}, NOBODY),
+        ({"component_kind": "team"}, NOBODY),
+        ({"component_kind": "team", "component_id": "desk"}, NOBODY),
+        ({"user_id": "u1"}, NOBODY),
+        ({}, ALICE),
+    ],
+)
+def test_sessions_are_counted_without_a_look_at_them(
+    big: sqlite3.Connection, wanted: dict[str, Any], caller: Caller
+) -> None:
+    steps = plan(big, *session_search.count_of(session_search.SessionFilter(**wanted), caller))
+    assert all("COVERING INDEX" in step for step in steps), steps
 
 
 def test_every_statement_has_a_name_of_its_own() -> None:

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from musterd.core.callers import Caller
+from musterd.core.errors import Conflict
 from musterd.core.events import Event, EventKind
 from musterd.core.records import SessionRow
 from musterd.core.states import RunState
-from musterd.store import blobs, deletion, sessions
-from musterd.store.sessions import SessionFilter
+from musterd.store import blobs, deletion, session_search, sessions
+from musterd.store.session_search import SessionFilter
 from tests.support.store import NOBODY, Records, member_of, step
 
 ALICE, BOB = Caller(user_id="alice", label="alice"), Caller(user_id="bob", label="bob")
@@ -48,6 +49,90 @@ async def test_an_owner_sees_its_own_session_alone(records: Records) -> None:
     await records.accept("r2", "nobodys")
     assert [await get(records, "mine", who) is not None for who in (ALICE, BOB, NOBODY)] == [True, False, True]
     assert await get(records, "nobodys", ALICE) is None
+
+
+# Made ahead of its runs, and changed
+
+
+def new_session(session_id: str = "s1", **changes: Any) -> SessionRow:
+    values: dict[str, Any] = {"owner": None, "user_id": None, "component_kind": "agent", "component_id": ""}
+    values |= {"name": None, "first_message": "", "state": {}, "metadata": None, "next_seq": 0}
+    return SessionRow(session_id=session_id, created_at=50.0, updated_at=50.0, **{**values, **changes})
+
+
+async def add(records: Records, session: SessionRow) -> None:
+    await records.database.write(lambda tx: sessions.add(tx, session))
+
+
+async def change(records: Records, caller: Caller = NOBODY, session_id: str = "s1", **changes: Any) -> bool:
+    wanted = sessions.SessionChanges(**changes)
+    return await records.database.write(lambda tx: sessions.change(tx, session_id, wanted, caller, 60.0)) is not None
+
+
+async def test_a_session_may_be_there_before_its_first_run(records: Records) -> None:
+    await add(records, new_session(state={"a": 1}, metadata={"m": 1}, name="Plan"))
+    assert await get(records, "s1") == new_session(state={"a": 1}, metadata={"m": 1}, name="Plan")
+    first = (await records.accept("r1", row={"user_id": "u1", "component_kind": "team"})).run
+    await records.accept("r2", row={"user_id": "u2", "component_id": "other"})
+    session = await get(records, "s1")
+    assert session is not None
+    assert (first.seq, session.next_seq, session.first_message) == (0, 2, "hello r1")
+    assert (session.component_kind, session.component_id, session.user_id) == ("team", "solo", "u1")
+    assert (session.state, session.metadata, session.name) == ({"a": 1}, {"m": 1}, "Plan")
+
+
+async def test_what_it_was_made_for_stays(records: Records) -> None:
+    await add(records, new_session(component_kind="team", component_id="desk", user_id="u1"))
+    await records.accept("r1", row={"user_id": "u2", "component_id": "other"})
+    session = await get(records, "s1")
+    assert session is not None
+    assert (session.component_kind, session.component_id, session.user_id) == ("team", "desk", "u1")
+    assert session.first_message == "hello r1"
+
+
+async def test_an_id_is_taken_once(records: Records) -> None:
+    await records.accept("r1", "s1")
+    await add(records, new_session("s2"))
+    await bury(records, "s2")
+    for taken in ("s1", "s2"):
+        with pytest.raises(Conflict):
+            await add(records, new_session(taken))
+    assert (await get(records, "s1")) is not None
+
+
+async def test_a_change_stays_when_a_run_at_work_ends(records: Records) -> None:
+    run = await records.started("r1")
+    assert await change(records, name="", state={"a": 1, "b": 1}, metadata={"m": 1})
+    await records.settle(run, state_delta={"set": {"b": 2, "c": 2}, "removed": []})
+    session = await get(records, "s1")
+    assert session is not None
+    assert (session.name, session.state, session.metadata) == ("", {"a": 1, "b": 2, "c": 2}, {"m": 1})
+
+
+async def test_what_is_not_given_stays(records: Records) -> None:
+    summary = {"summary": "x", "topics": [], "as_of": 1.0, "run_id": ""}
+    await add(records, new_session(name="Plan", state={"a": 1}, metadata={"m": 1}))
+    assert await change(records, summary=summary)
+    assert await get(records, "s1") == SessionRow(
+        **{
+            name: getattr(new_session(name="Plan", state={"a": 1}, metadata={"m": 1}), name)
+            for name in SessionRow.__slots__
+            if name not in ("summary", "updated_at")
+        },
+        summary=summary,
+        updated_at=60.0,
+    )
+
+
+async def test_nobody_changes_what_it_may_not_see(records: Records) -> None:
+    await records.accept("r1", "mine", caller=ALICE, row={"owner": "alice"})
+    await records.accept("r2", "gone")
+    await bury(records, "gone")
+    assert not await change(records, BOB, "mine", name="x")
+    assert not await change(records, session_id="gone", name="x")
+    assert not await change(records, session_id="nope", name="x")
+    assert await change(records, ALICE, "mine", name="x")
+    assert [row["name"] for row in await records.select("SELECT name FROM sessions ORDER BY session_id")] == [None, "x"]
 
 
 # Deleting
@@ -151,7 +236,7 @@ async def test_a_run_may_end_after_its_session_was_removed(records: Records) -> 
 
 async def page(records: Records, caller: Caller = NOBODY, **wanted: Any) -> tuple[list[str], int]:
     found, count = await records.database.scan(
-        lambda tx: sessions.search(
+        lambda tx: session_search.search(
             tx, SessionFilter(**{"sort_by": "created_at", "descending": False, **wanted}), caller
         )
     )
@@ -204,7 +289,7 @@ async def test_sorting(records: Records, key: str, order: str) -> None:
     await named(records, "c", "a", "b")
     for place, session in enumerate("201"):
         await records.execute("UPDATE sessions SET updated_at = :at WHERE session_id = :i", at=900.0 + place, i=session)
-    assert key in sessions.SORTABLE
+    assert key in session_search.SORTABLE
     assert (await page(records, sort_by=key))[0] == list(order)
     assert (await page(records, sort_by=key, descending=True))[0] == list(reversed(order))
 

@@ -65,25 +65,6 @@ async def test_a_view_grows_with_the_run(records: Records) -> None:
     assert over.row.version > begun.row.version, "a tag of the run as it was does not fit any more"
 
 
-async def test_lists_hold_the_components_runs_in_order(records: Records) -> None:
-    first = await records.started("r1")
-    await records.append(first, started=[member_of(first, "m1")])
-    await records.accept("r2", caller=NOBODY)
-    await records.accept("r3", row={"component_id": "other"})
-    await records.accept("r4", "s2")
-
-    async def of(session: str, component: str = "solo", caller: Caller = NOBODY) -> list[str]:
-        found = await records.database.scan(lambda tx: runs.of_component(tx, session, "agent", component, caller))
-        return [view.row.run_id for view in found]
-
-    assert sorted(await of("s1")) == ["m1", "r1", "r2"]
-    assert await of("s1", "other") == ["r3"]
-    assert await of("s1", "helper") == [], "a member's own component has no runs of its own here"
-    assert await of("s2") == ["r4"]
-    assert await of("s1", caller=ALICE) == []
-    assert [view.row.run_id for view in await records.database.scan(lambda tx: runs.members(tx, "r1"))] == ["m1"]
-
-
 # What is ahead
 
 

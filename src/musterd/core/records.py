@@ -215,7 +215,11 @@ class Input:
 
 @dataclass(slots=True, kw_only=True)
 class RunRow:
-    """One row of ``runs``: a root run, or a member's run inside it. Field by field the narrow columns."""
+    """One row of ``runs``: a root run, or a member's run inside it. Field by field the narrow columns.
+
+    :param forked_from: the failed run of its session that it goes on from.
+    :param copied_from: the run that it is a copy of, made when the session was forked: nothing was done for it.
+    """
 
     run_id: str
     root_id: str
@@ -258,6 +262,7 @@ class RunRow:
     signals: int = 0
     forked_from: str | None = None
     webhooks: str | None = None
+    copied_from: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -306,7 +311,8 @@ class SessionRow:
     :param user_id: what its first client called the user: a label.
     :param name: the name a person gave, else None: then the first message is shown (``first_message``).
     :param next_seq: the sequence number the next accepted run gets.
-    :param summary: what was said in it so far: summary, topics, as_of (a time), run_id (who summed it up).
+    :param summary: what was said in it so far: summary, topics, as_of (a time), run_id (who summed it up, or "").
+    :param forked_from: the session whose ended runs it began with.
     """
 
     session_id: str
@@ -323,6 +329,7 @@ class SessionRow:
     updated_at: float
     deleted_at: float | None = None
     summary: JsonObject | None = None
+    forked_from: str | None = None
 
 
 class StepKind(StrEnum):

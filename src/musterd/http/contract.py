@@ -9,6 +9,8 @@ from musterd.core.scopes import ADMIN
 from musterd.http.approvals import ApprovalOperations
 from musterd.http.auth.scopes import Handler, guarded
 from musterd.http.core import CoreOperations
+from musterd.http.history import HistoryOperations
+from musterd.http.run_lists import RunListOperations
 from musterd.http.runs import RunOperations
 from musterd.http.server import Server
 from musterd.http.service_accounts import ServiceAccountOperations
@@ -54,7 +56,10 @@ def operations(server: Server) -> list[Operation]:
     return [
         *_core_operations(CoreOperations(server)),
         *_run_operations(RunOperations(server, "agent"), "agent"),
+        *_history_operations(HistoryOperations(server, "agent"), "agent"),
         *_run_operations(RunOperations(server, "team"), "team"),
+        *_history_operations(HistoryOperations(server, "team"), "team"),
+        Operation("GET", "/runs", "list_runs", "runs:read", RunListOperations(server).list),
         *_approval_operations(ApprovalOperations(server)),
         *_session_operations(SessionOperations(server)),
         *_service_account_operations(ServiceAccountOperations(server)),
@@ -96,6 +101,17 @@ def _run_operations(runs: RunOperations, kind: ComponentKind) -> list[Operation]
     ]
 
 
+def _history_operations(history: HistoryOperations, kind: ComponentKind) -> list[Operation]:
+    """What can be asked about what was said, under the same scope as runs."""
+    one, scope = f"/{kind}s/{{{kind}_id}}", f"{kind}s:run"
+    checkpoints, snapshot = f"{one}/runs/{{run_id}}/checkpoints", f"get_{kind}_run_checkpoint_snapshot"
+    return [
+        Operation("GET", checkpoints, f"list_{kind}_run_checkpoints", scope, history.checkpoints),
+        Operation("GET", f"{checkpoints}/{{message_index}}", snapshot, scope, history.checkpoint),
+        Operation("POST", f"{one}/sessions/{{session_id}}/fork", f"fork_{kind}_session", scope, history.fork),
+    ]
+
+
 def _approval_operations(approvals: ApprovalOperations) -> list[Operation]:
     one, read, write = "/approvals/{approval_id}", "approvals:read", "approvals:write"
     get, resolve = "get_approval_approvals__approval_id__get", "resolve_approval_approvals__approval_id__resolve_post"
@@ -113,14 +129,19 @@ def _approval_operations(approvals: ApprovalOperations) -> list[Operation]:
 
 
 def _session_operations(sessions: SessionOperations) -> list[Operation]:
-    one, read, delete = "/sessions/{session_id}", "sessions:read", "sessions:delete"
+    one, read, write, delete = "/sessions/{session_id}", "sessions:read", "sessions:write", "sessions:delete"
     return [
         Operation("GET", "/sessions", "get_sessions", read, sessions.list),
+        Operation("POST", "/sessions", "create_session", write, sessions.create),
         Operation("DELETE", "/sessions", "delete_sessions", delete, sessions.delete_many),
         Operation("GET", one, "get_session_by_id", read, sessions.get),
+        Operation("PATCH", one, "update_session", write, sessions.update),
+        Operation("POST", f"{one}/rename", "rename_session", write, sessions.rename),
         Operation("DELETE", one, "delete_session", delete, sessions.delete),
         Operation("GET", f"{one}/runs", "get_session_runs", read, sessions.runs),
         Operation("GET", f"{one}/runs/{{run_id}}", "get_session_run", read, sessions.run),
+        Operation("GET", f"{one}/run-previews", "get_session_run_previews", read, sessions.run_previews),
+        Operation("GET", f"{one}/active", "list_active_session_runs", read, sessions.active),
     ]
 
 

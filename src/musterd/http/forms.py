@@ -23,7 +23,7 @@ async def read_start(request: Request, settings: Settings) -> StartRequest:
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type == "application/json":
-        return parse_json_body(await _json_body(request, settings))
+        return parse_json_body(await read_json(request, settings))
     form = await read_form(request, content_type, settings)
     try:
         values: dict[str, Any] = {}
@@ -52,10 +52,7 @@ async def _fields(request: Request, settings: Settings) -> dict[str, Any]:
     """The fields of a form without files, or of a JSON object."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type == "application/json":
-        body = await _json_body(request, settings)
-        if not isinstance(body, dict):
-            raise InvalidInput.at(("body",), "dict_type", "Input should be a JSON object")
-        return body
+        return await read_object(request, settings)
     form = await read_form(request, content_type, settings)
     try:
         return {name: value for name, value in form.multi_items() if isinstance(value, str)}
@@ -67,7 +64,23 @@ async def _upload(file: UploadFile) -> Upload:
     return Upload(filename=file.filename or "", content_type=file.content_type or "", content=await file.read())
 
 
-async def _json_body(request: Request, settings: Settings) -> Any:
+async def read_object(request: Request, settings: Settings, *, may_be_empty: bool = False) -> dict[str, Any]:
+    """The JSON object in the body, whatever type it is said to be.
+
+    :param may_be_empty: whether no body at all is an object without keys.
+    :raises InvalidInput: there is none.
+    :raises BadRequest: it is too long.
+    """
+    if may_be_empty and not await request.body():
+        return {}
+    body = await read_json(request, settings)
+    if not isinstance(body, dict):
+        raise InvalidInput.at(("body",), "dict_type", "Input should be a JSON object")
+    return body
+
+
+async def read_json(request: Request, settings: Settings) -> Any:
+    """The JSON value in the body. Errors as of :func:`read_object`."""
     body = await request.body()
     if len(body) > settings.field_bytes and not any(f'"{name}"'.encode() in body for name in MEDIA_NAMES):
         raise BadRequest(f"Field exceeded maximum size of {settings.field_bytes // 1024}KB.")

@@ -23,6 +23,7 @@ from musterd.service.forks import WantedFork
 from musterd.service.runs import Wanted
 from musterd.service.steering import SentMessage
 from musterd.specs import Component
+from musterd.store.run_lists import SessionRunsWanted
 from musterd.wire import lists
 from musterd.wire import runs as wire_runs
 from musterd.wire.form import ContinueRequest, StartRequest
@@ -213,9 +214,15 @@ class RunOperations:
         """The runs of the component in a session, members' before their parents."""
         component = self._component(request)
         query = parse_runs_query(request.query_params)
-        views = await self._server.runs.of_session(component, query.session_id, caller_of(request))
-        render = lists.team_runs if self._kind == "team" else lists.agent_runs
-        return json_answer(render(_selected(views, query.states, query.limit, query.before)))
+        wanted = SessionRunsWanted(
+            session_id=query.session_id,
+            component=(component.kind, component.id),
+            states=query.states,
+            before=query.before,
+            limit=query.limit,
+        )
+        views = await self._server.lists.of_component(wanted, caller_of(request))
+        return json_answer(lists.team_runs(views) if self._kind == "team" else lists.agent_runs(views))
 
     async def cancel(self, request: Request) -> Response:
         """Cancel a run; the answer says where it stands then."""
@@ -268,15 +275,3 @@ def _wanted(start: StartRequest, key: str | None) -> Wanted:
         turn=start.turn,
         key=key,
     )
-
-
-def _selected(views: "list[RunView]", states: Any, limit: int | None, before: str | None) -> "list[RunView]":
-    """The runs in these states, of the last ``limit`` trees before ``before`` that have any."""
-    roots = [view.row.run_id for view in views if view.row.parent_id is None]
-    if before is not None:
-        roots = roots[: roots.index(before)] if before in roots else []
-    wanted = views if states is None else [view for view in views if view.row.state in states]
-    found = {view.row.root_id for view in wanted}
-    roots = [root_id for root_id in roots if root_id in found]
-    kept = set(roots if limit is None else roots[-limit:])
-    return [view for view in wanted if view.row.root_id in kept]

@@ -23,6 +23,7 @@ from musterd.models.names import ModelInfo, describe
 from musterd.service.approvals import ApprovalService
 from musterd.service.budgets import unpriced
 from musterd.service.forks import ForkService
+from musterd.service.lists import RunLists
 from musterd.service.runs import RunService
 from musterd.service.service_accounts import ServiceAccountService
 from musterd.service.sessions import SessionService
@@ -83,6 +84,7 @@ class Server:
         self.engine = EmbeddedEngine(resources, self.database.locks(), self._duties)
         self.runs = RunService(resources, self.engine)
         self.forks = ForkService(resources, self.engine, self.runs)
+        self.lists = RunLists(resources)
         self.sessions = SessionService(resources, self.engine, self.runs)
         self.approvals = ApprovalService(resources, self.engine)
         self.service_accounts = ServiceAccountService(self.database)

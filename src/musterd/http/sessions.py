@@ -1,31 +1,41 @@
 """The operations on sessions."""
 
+from collections.abc import Sequence
+
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musterd.core import jsontext
-from musterd.core.errors import BadRequest, InvalidInput, NotFound
+from musterd.core import clock
+from musterd.core.errors import NotFound
 from musterd.core.ids import require_identifier
 from musterd.core.records import ComponentKind, RunView
 from musterd.http.answers import json_answer
 from musterd.http.callers import caller_of
+from musterd.http.forms import read_object
 from musterd.http.paths import path_identifier
 from musterd.http.server import Server
-from musterd.service.sessions import SessionView
-from musterd.store.sessions import SessionFilter
+from musterd.service.sessions import SessionView, WantedSession
+from musterd.store.run_lists import SessionRunsWanted
+from musterd.store.session_search import SessionFilter
+from musterd.store.sessions import SessionChanges
 from musterd.wire import lists
 from musterd.wire import sessions as wire_sessions
 from musterd.wire.components import DB_ID
 from musterd.wire.query import (
-    SessionRunsQuery,
     parse_session_runs_query,
     parse_session_type,
     parse_sessions_query,
 )
+from musterd.wire.session_bodies import (
+    parse_create_session,
+    parse_delete_sessions,
+    parse_rename_session,
+    parse_update_session,
+)
 
 
 class SessionOperations:
-    """List, look, delete."""
+    """Make, list, look, change, delete."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -47,6 +57,25 @@ class SessionOperations:
         rows, count = await self._server.sessions.search(wanted, caller_of(request))
         return json_answer(wire_sessions.session_page(rows, count, page=query.page, limit=query.limit))
 
+    async def create(self, request: Request) -> Response:
+        """Make a session ahead of its first run."""
+        kind = parse_session_type(request.query_params)
+        _require_database(request)
+        asked = parse_create_session(await read_object(request, self._server.settings, may_be_empty=True), kind)
+        if asked.component_id is not None:
+            self._server.component(asked.kind, asked.component_id)
+        wanted = WantedSession(
+            session_id=asked.session_id,
+            component_kind=asked.kind,
+            component_id=asked.component_id or "",
+            user_id=asked.user_id,
+            name=asked.name,
+            state=asked.state,
+            metadata=asked.metadata,
+        )
+        session = await self._server.sessions.create(wanted, caller_of(request))
+        return json_answer(wire_sessions.session_detail(session, [], kind=asked.kind), 201)
+
     async def get(self, request: Request) -> Response:
         """One session with its conversation."""
         kind = parse_session_type(request.query_params)
@@ -54,19 +83,67 @@ class SessionOperations:
         view = await self._visible(request, session_id)
         if view is None:
             raise NotFound(_not_found(session_id, kind))
+        return self._detail(view, kind, with_nulls=False)
+
+    async def update(self, request: Request) -> Response:
+        """Change name, state, metadata or summary of a session; the session as it is then."""
+        body = await read_object(request, self._server.settings)
+        asked = parse_update_session(body, clock.now())
+        return await self._change(
+            request,
+            SessionChanges(name=asked.name, state=asked.state, metadata=asked.metadata, summary=asked.summary),
+        )
+
+    async def rename(self, request: Request) -> Response:
+        """Give a session a name; the session as it is then."""
+        name = parse_rename_session(await read_object(request, self._server.settings))
+        return await self._change(request, SessionChanges(name=name))
+
+    async def _change(self, request: Request, changes: SessionChanges) -> Response:
+        kind = parse_session_type(request.query_params)
+        session_id, user_id = path_identifier(request, "session_id"), request.query_params.get("user_id")
+        _require_database(request)
+        await self._server.sessions.change(session_id, changes, caller_of(request), user_id=user_id)
+        view = await self._visible(request, session_id)
+        if view is None:  # deleted meanwhile
+            raise NotFound(f"Session with id '{session_id}' not found")
+        return self._detail(view, kind, with_nulls=True)
+
+    def _detail(self, view: SessionView, kind: str | None, *, with_nulls: bool) -> Response:
         asked: ComponentKind | None = "agent" if kind == "agent" else "team" if kind == "team" else None
         component = self._server.registry.component(view.session.component_kind, view.session.component_id)
         model = self._server.describe(component) if component is not None else None
-        return json_answer(wire_sessions.session_detail(view.session, view.runs, kind=asked, model=model))
+        shown = wire_sessions.session_detail(view.session, view.runs, kind=asked, model=model, with_nulls=with_nulls)
+        return json_answer(shown)
 
     async def runs(self, request: Request) -> Response:
         """The session's runs, live ones too, members' before their parents."""
-        query = parse_session_runs_query(request.query_params)
-        session_id = path_identifier(request, "session_id")
-        view = await self._visible(request, session_id, query.user_id)
-        if view is None:
-            raise NotFound(f"Session with ID {session_id} not found")
-        return json_answer(lists.session_runs(_selected(view.runs, query)))
+        return json_answer(lists.session_runs(await self._listed(request, has_messages=True)))
+
+    async def run_previews(self, request: Request) -> Response:
+        """The same runs, of each a few words."""
+        return json_answer(lists.session_run_previews(await self._listed(request, has_messages=False)))
+
+    async def _listed(self, request: Request, *, has_messages: bool) -> Sequence[RunView]:
+        query = parse_session_runs_query(request.query_params, request.query_params.getlist("status"))
+        _require_database(request)
+        wanted = SessionRunsWanted(
+            session_id=path_identifier(request, "session_id"),
+            states=query.states,
+            created_after=query.created_after,
+            created_before=query.created_before,
+            before=query.before,
+            limit=query.limit,
+            has_messages=has_messages,
+        )
+        return await self._server.lists.of_session(wanted, caller_of(request), user_id=query.user_id)
+
+    async def active(self, request: Request) -> Response:
+        """The runs of the session that have not ended, in the order of its line."""
+        session_id, user_id = path_identifier(request, "session_id"), request.query_params.get("user_id")
+        _require_database(request)
+        found = await self._server.lists.live(session_id, caller_of(request), user_id=user_id)
+        return json_answer([lists.active_run(view, expires_at) for view, expires_at in found])
 
     async def run(self, request: Request) -> Response:
         """One run of the session."""
@@ -82,7 +159,9 @@ class SessionOperations:
 
     async def delete_many(self, request: Request) -> Response:
         """Delete sessions by their ids."""
-        for session_id in await _session_ids(request):
+        body = await read_object(request, self._server.settings)
+        ids = [require_identifier(item, ("body", "session_ids")) for item in parse_delete_sessions(body)]
+        for session_id in ids:
             await self._delete(request, session_id)
         return Response(status_code=204)
 
@@ -92,10 +171,10 @@ class SessionOperations:
         if not request.query_params.get("user_id") or await self._visible(request, session_id) is not None:
             await self._server.sessions.delete(session_id, caller_of(request))
 
-    async def _visible(self, request: Request, session_id: str, user_id: str | None = None) -> SessionView | None:
+    async def _visible(self, request: Request, session_id: str) -> SessionView | None:
         """The session, when the labels of the request fit it."""
         _require_database(request)
-        wanted_user = user_id or request.query_params.get("user_id")
+        wanted_user = request.query_params.get("user_id")
         view = await self._server.sessions.view(session_id, caller_of(request))
         if view is not None and wanted_user and view.session.user_id != wanted_user:
             return None
@@ -110,31 +189,3 @@ def _require_database(request: Request) -> None:
 
 def _not_found(session_id: str, kind: str | None) -> str:
     return f"{(kind or 'team').capitalize()} Session with id '{session_id}' not found"
-
-
-def _selected(views: "list[RunView]", query: SessionRunsQuery) -> "list[RunView]":
-    after, before = query.created_after, query.created_before
-    return [
-        view
-        for view in views
-        if (after is None or view.row.created_at >= after) and (before is None or view.row.created_at <= before)
-    ]
-
-
-async def _session_ids(request: Request) -> "list[str]":
-    try:
-        body = jsontext.loads(await request.body())
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput.at(("body",), "json_invalid", "The body is not JSON") from error
-    found: dict[str, list[str]] = {}
-    for name in ("session_ids", "session_types"):
-        value = body.get(name) if isinstance(body, dict) else None
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise InvalidInput.at(("body", name), "list_type", "Input should be a list of texts")
-        if not value:
-            message = "List should have at least 1 item after validation, not 0"
-            raise InvalidInput.at(("body", name), "too_short", message, value)
-        found[name] = value
-    if len(found["session_ids"]) != len(found["session_types"]):
-        raise BadRequest("Session IDs and session types must have the same length")
-    return [require_identifier(item, ("body", "session_ids")) for item in found["session_ids"]]

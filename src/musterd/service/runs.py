@@ -254,12 +254,6 @@ class RunService:
             self.presence.leave(root_id)
         return await self.view(component, run_id, session_id, caller)
 
-    async def of_session(self, component: Component, session_id: str, caller: Caller) -> list[RunView]:
-        """The runs of the component in a session, members' too, in order of their start."""
-        return await self._resources.database.scan(
-            lambda tx: runs.of_component(tx, session_id, component.kind, component.id, caller)
-        )
-
     async def members(self, root_id: str, elsewhere: Sequence[str] = ()) -> list[RunView]:
         """The member runs of a root, with their payload.
 

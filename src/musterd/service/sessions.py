@@ -1,17 +1,21 @@
-"""Sessions: list, look, delete."""
+"""Sessions: make, list, look, change, fork, delete."""
 
 from dataclasses import dataclass
 
 from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.core.errors import NotFound
-from musterd.core.records import RunView, SessionRow
+from musterd.core.jsontypes import JsonObject
+from musterd.core.records import ComponentKind, RunView, SessionRow
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
 from musterd.service.runs import RunService
-from musterd.store import sessions
+from musterd.specs import Component
+from musterd.store import session_forks, session_search, sessions
 from musterd.store.database import Tx
-from musterd.store.sessions import SessionFilter
+from musterd.store.session_forks import ForkedSession
+from musterd.store.session_search import SessionFilter
+from musterd.store.sessions import SessionChanges
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,23 @@ class SessionView:
 
     session: SessionRow
     runs: list[RunView]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedSession:
+    """A session that is to be there before its first run.
+
+    :param session_id: None for a new id.
+    :param component_id: "" where its first run is to say whose it is.
+    """
+
+    session_id: str | None
+    component_kind: ComponentKind
+    component_id: str
+    user_id: str | None = None
+    name: str | None = None
+    state: JsonObject | None = None
+    metadata: JsonObject | None = None
 
 
 class SessionService:
@@ -32,7 +53,7 @@ class SessionService:
 
     async def search(self, wanted: SessionFilter, caller: Caller) -> tuple[list[SessionRow], int]:
         """One page of sessions, and how many there are in all."""
-        page, count = await self._resources.database.scan(lambda tx: sessions.search(tx, wanted, caller))
+        page, count = await self._resources.database.scan(lambda tx: session_search.search(tx, wanted, caller))
         return list(page), count
 
     async def view(self, session_id: str, caller: Caller) -> SessionView | None:
@@ -44,15 +65,59 @@ class SessionService:
 
         return await self._resources.database.scan(work)
 
-    async def runs(self, session_id: str, caller: Caller) -> list[RunView]:
-        """The session's runs, members' and live ones too, in order of their start.
+    async def create(self, wanted: WantedSession, caller: Caller) -> SessionRow:
+        """Make a session ahead of its first run.
 
+        :raises Conflict: there is one of this id.
+        """
+        now = clock.now()
+        session = SessionRow(
+            session_id=wanted.session_id or clock.new_id(),
+            owner=caller.user_id,
+            user_id=caller.user_id or wanted.user_id,
+            component_kind=wanted.component_kind,
+            component_id=wanted.component_id,
+            name=wanted.name,
+            first_message="",
+            state=wanted.state or {},
+            metadata=wanted.metadata,
+            next_seq=0,
+            created_at=now,
+            updated_at=now,
+        )
+        await self._resources.database.write(lambda tx: sessions.add(tx, session))
+        return session
+
+    async def change(
+        self, session_id: str, changes: SessionChanges, caller: Caller, *, user_id: str | None = None
+    ) -> None:
+        """Change what is given; a run at work does not undo it when it ends.
+
+        :param user_id: the label that the session must have, where one is asked for.
         :raises NotFound: there is no such session that this caller may see.
         """
-        found = await self.view(session_id, caller)
-        if found is None:
-            raise NotFound(f"Session with ID {session_id} not found")
-        return found.runs
+        now = clock.now()
+
+        async def work(tx: Tx) -> None:
+            found = await sessions.change(tx, session_id, changes, caller, now)
+            if found is None or (user_id and found.user_id != user_id):
+                raise NotFound(f"Session with id '{session_id}' not found")
+
+        await self._resources.database.write(work)
+
+    async def fork(self, component: Component, session_id: str, caller: Caller, *, user_id: str | None = None) -> str:
+        """Make a session of the caller's that begins with copies of the runs that have ended in one of a component.
+
+        :param user_id: what the user of the new one is called; None: as in the old one.
+        :return: the new session's id.
+        :raises NotFound: there is no such session that this caller may see.
+        :raises BadRequest: no run of it has ended.
+        """
+        wanted = ForkedSession(
+            session_id=clock.new_id(), component_kind=component.kind, component_id=component.id, user_id=user_id
+        )
+        await self._resources.database.write(lambda tx: session_forks.fork(tx, session_id, wanted, caller))
+        return wanted.session_id
 
     async def run(self, session_id: str, run_id: str, caller: Caller) -> RunView:
         """One run of the session.

@@ -68,4 +68,5 @@ def session_row(row: Row) -> SessionRow:
         updated_at=row["updated_at"],
         deleted_at=row["deleted_at"],
         summary=None if summary is None else json.loads(summary),
+        forked_from=row["forked_from"],
     )

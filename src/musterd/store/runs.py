@@ -35,12 +35,6 @@ END_OF_LINE = 2**62
 STATE = Statement("run_state", "SELECT state FROM runs WHERE run_id = :run_id")
 ORIGIN = Statement("run_origin", "SELECT forked_from FROM runs WHERE run_id = :run_id")
 TREE = Statement("run_tree", f"SELECT {RUN_COLUMNS} FROM runs WHERE root_id = :root_id")
-OF_COMPONENT = Statement(
-    "runs_of_component",
-    _VIEW
-    + """r.session_id = :session_id AND root.component_kind = :kind AND root.component_id = :component_id
-         ORDER BY r.created_at, r.seq""",
-)
 HISTORY = Statement(
     "run_history",
     """SELECT r.run_id, io.input, io.output, io.messages FROM runs r JOIN run_io io ON io.run_id = r.run_id
@@ -105,12 +99,6 @@ async def members(tx: Tx, root_id: str, elsewhere: Sequence[str] = ()) -> list[R
 async def tree(tx: Tx, root_id: str) -> list[RunRow]:
     """The rows of a root and its members."""
     return [run_row(row) for row in await tx.all(TREE, {"root_id": root_id})]
-
-
-async def of_component(tx: Tx, session_id: str, kind: str, component_id: str, caller: Caller) -> list[RunView]:
-    """The runs of one component in one session, members' too, in order of creation."""
-    params = {"session_id": session_id, "kind": kind, "component_id": component_id}
-    return [run_view(row) for row in await tx.all(OF_COMPONENT, params) if _is_visible(row, caller)]
 
 
 async def history(tx: Tx, run: RunRow, limit: int) -> Sequence[Row]:

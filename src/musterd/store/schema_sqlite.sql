@@ -35,7 +35,7 @@ CREATE TABLE sessions (
 	version BIGINT DEFAULT '0' NOT NULL,
 	created_at DOUBLE NOT NULL,
 	updated_at DOUBLE NOT NULL,
-	deleted_at DOUBLE,
+	deleted_at DOUBLE, forked_from TEXT,
 	PRIMARY KEY (session_id)
 )
  WITHOUT ROWID;
@@ -82,7 +82,7 @@ CREATE TABLE runs (
 	cancel_requested_at DOUBLE,
 	cancel_by TEXT,
 	error_code TEXT,
-	traceparent TEXT, signals BIGINT DEFAULT '0' NOT NULL, webhooks TEXT,
+	traceparent TEXT, signals BIGINT DEFAULT '0' NOT NULL, copied_from TEXT,
 	PRIMARY KEY (run_id)
 )
  WITHOUT ROWID;
@@ -180,41 +180,6 @@ CREATE TABLE blob_uses (
 )
  WITHOUT ROWID;
 
-CREATE TABLE service_accounts (
-	id TEXT NOT NULL,
-	name TEXT NOT NULL,
-	token_hash TEXT NOT NULL,
-	token_prefix TEXT NOT NULL,
-	scopes TEXT NOT NULL,
-	created_at DOUBLE NOT NULL,
-	created_by TEXT,
-	expires_at DOUBLE,
-	last_used_at DOUBLE,
-	revoked_at DOUBLE,
-	PRIMARY KEY (id)
-)
- WITHOUT ROWID;
-
-CREATE TABLE deliveries (
-	id TEXT NOT NULL,
-	run_id TEXT NOT NULL,
-	url TEXT NOT NULL,
-	place TEXT NOT NULL,
-	happening TEXT NOT NULL,
-	run_attempts BIGINT NOT NULL,
-	facts TEXT NOT NULL,
-	state TEXT NOT NULL,
-	attempts BIGINT DEFAULT '0' NOT NULL,
-	due_at DOUBLE NOT NULL,
-	lease TEXT,
-	created_at DOUBLE NOT NULL,
-	ended_at DOUBLE,
-	last_status BIGINT,
-	last_error TEXT,
-	PRIMARY KEY (id)
-)
- WITHOUT ROWID;
-
 CREATE INDEX sessions_updated ON sessions (updated_at, session_id);
 
 CREATE INDEX sessions_component ON sessions (component_kind, component_id, updated_at);
@@ -255,20 +220,28 @@ CREATE INDEX run_messages_root ON run_messages (root_id, created_at);
 
 CREATE INDEX blob_uses_hash ON blob_uses (hash);
 
-CREATE UNIQUE INDEX service_accounts_token ON service_accounts (token_hash);
+CREATE INDEX sessions_created ON sessions (created_at, session_id, deleted_at) WHERE deleted_at IS NULL;
 
-CREATE UNIQUE INDEX service_accounts_name ON service_accounts (name) WHERE revoked_at IS NULL;
+CREATE INDEX sessions_component_created ON sessions (component_kind, component_id, created_at, session_id, deleted_at) WHERE deleted_at IS NULL;
 
-CREATE INDEX runs_of_owner ON runs (owner, state) WHERE owner IS NOT NULL AND parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running');
+CREATE INDEX sessions_user_created ON sessions (user_id, created_at, session_id, deleted_at) WHERE deleted_at IS NULL AND user_id IS NOT NULL;
 
-CREATE INDEX deliveries_run ON deliveries (run_id, created_at, id);
+CREATE INDEX sessions_owner_created ON sessions (owner, created_at, session_id, deleted_at) WHERE deleted_at IS NULL AND owner IS NOT NULL;
 
-CREATE INDEX deliveries_newest ON deliveries (created_at, id);
+CREATE INDEX runs_created ON runs (created_at, run_id) WHERE parent_id IS NULL;
 
-CREATE INDEX deliveries_state ON deliveries (state, created_at, id);
+CREATE INDEX runs_component ON runs ((component_kind || '/' || component_id), created_at, run_id) WHERE parent_id IS NULL;
 
-CREATE INDEX deliveries_due ON deliveries (state, due_at, id);
+CREATE INDEX runs_user ON runs (user_id, created_at, run_id) WHERE parent_id IS NULL AND user_id IS NOT NULL;
 
-CREATE INDEX deliveries_ended ON deliveries (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX runs_owner ON runs (owner, created_at, run_id) WHERE parent_id IS NULL AND owner IS NOT NULL;
 
-INSERT INTO alembic_version VALUES ('0006');
+CREATE INDEX runs_error ON runs (created_at, run_id) WHERE state = 'error' AND parent_id IS NULL;
+
+CREATE INDEX runs_cancelled ON runs (created_at, run_id) WHERE state = 'cancelled' AND parent_id IS NULL;
+
+CREATE INDEX runs_live ON runs (session_id, seq) WHERE parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused');
+
+CREATE INDEX runs_live_created ON runs (created_at, run_id) WHERE parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused');
+
+INSERT INTO alembic_version VALUES ('0008');

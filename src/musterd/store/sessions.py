@@ -1,12 +1,12 @@
 """Sessions: the lanes of runs, and what lasts from run to run."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from musterd.core import jsontext
 from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, NotFound
+from musterd.core.jsontypes import JsonObject
 from musterd.core.records import RunView, SessionRow
 from musterd.store import blobs
 from musterd.store.database import Params, Statement, Tx
@@ -20,6 +20,27 @@ JOIN = Statement(
        ON CONFLICT (session_id) DO UPDATE SET next_seq = sessions.next_seq + 1,
            updated_at = CASE WHEN sessions.updated_at > :now THEN sessions.updated_at ELSE :now END
        RETURNING *""",
+)
+BEGIN = Statement(  # a session that was made ahead of its first run
+    "session_begin",
+    """UPDATE sessions SET first_message = :first_message, user_id = COALESCE(user_id, :user_id),
+           component_kind = CASE component_id WHEN '' THEN :component_kind ELSE component_kind END,
+           component_id = CASE component_id WHEN '' THEN :component_id ELSE component_id END
+       WHERE session_id = :session_id RETURNING *""",
+)
+ADD = Statement(
+    "session_add",
+    """INSERT INTO sessions (session_id, owner, user_id, component_kind, component_id, name, first_message, state,
+                             metadata, summary, next_seq, created_at, updated_at, forked_from)
+       VALUES (:session_id, :owner, :user_id, :component_kind, :component_id, :name, :first_message, :state,
+               :metadata, :summary, :next_seq, :created_at, :updated_at, :forked_from)
+       ON CONFLICT (session_id) DO NOTHING""",
+)
+CHANGE = Statement(
+    "session_change",
+    """UPDATE sessions SET name = :name, state = :state, metadata = :metadata, summary = :summary,
+           version = version + 1, updated_at = CASE WHEN updated_at > :now THEN updated_at ELSE :now END
+       WHERE session_id = :session_id""",
 )
 GET = Statement("session_get", "SELECT * FROM sessions WHERE session_id = :session_id")
 LOCK = Statement("session_lock", "SELECT * FROM sessions WHERE session_id = :session_id LOCK_ROW")
@@ -64,7 +85,6 @@ _REMOVE = (
     Statement("session_remove_runs", "DELETE FROM runs WHERE session_id = :session_id"),
     Statement("session_remove", "DELETE FROM sessions WHERE session_id = :session_id"),
 )
-SORTABLE = frozenset({"created_at", "updated_at", "session_name"})
 
 
 async def join(tx: Tx, new: Params, caller: Caller) -> SessionRow:
@@ -82,7 +102,9 @@ async def join(tx: Tx, new: Params, caller: Caller) -> SessionRow:
     _require_own(session, caller)
     if session.deleted_at is not None:
         raise Conflict(f"Session {session.session_id} is being deleted; use another session_id.")
-    return session
+    if session.first_message or (row := await tx.one(BEGIN, new)) is None:
+        return session
+    return session_row(row)
 
 
 def _require_own(session: SessionRow, caller: Caller) -> None:
@@ -99,6 +121,48 @@ async def get(tx: Tx, session_id: str, caller: Caller) -> SessionRow | None:
     if session.deleted_at is not None or not caller.may_see(session.owner):
         return None
     return session
+
+
+async def add(tx: Tx, session: SessionRow) -> None:
+    """Store a session ahead of its first run.
+
+    :raises Conflict: there is one of this id, or was and is still being deleted.
+    """
+    texts = {name: _json(getattr(session, name)) for name in ("state", "metadata", "summary")}
+    values = {name: getattr(session, name) for name in SessionRow.__slots__ if name != "deleted_at"}
+    if not await tx.run(ADD, {**values, **texts}):
+        raise Conflict("This session_id is taken; choose another one.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionChanges:
+    """What a person changes in a session; None: it stays as it is."""
+
+    name: str | None = None
+    state: JsonObject | None = None
+    metadata: JsonObject | None = None
+    summary: JsonObject | None = None
+
+
+async def change(tx: Tx, session_id: str, changes: SessionChanges, caller: Caller, now: float) -> SessionRow | None:
+    """Change a session, and return it as it was; None when there is none that this caller may see.
+
+    What a run of it changes in the state until its end is merged into this, key by key.
+    """
+    session = await lock(tx, session_id)
+    if session is None or session.deleted_at is not None or not caller.may_see(session.owner):
+        return None
+    new = {
+        name: getattr(session, name) if getattr(changes, name) is None else getattr(changes, name)
+        for name in SessionChanges.__slots__
+    }
+    texts = {name: _json(new[name]) for name in ("state", "metadata", "summary")}
+    await tx.run(CHANGE, {"session_id": session_id, "name": new["name"], "now": now, **texts})
+    return session
+
+
+def _json(value: JsonObject | None) -> str | None:
+    return None if value is None else jsontext.dumps(value)
 
 
 async def lock(tx: Tx, session_id: str) -> SessionRow | None:
@@ -159,53 +223,3 @@ async def remove_if_over(tx: Tx, session_id: str) -> bool:
 async def buried(tx: Tx) -> list[str]:
     """Sessions that were deleted and still have rows."""
     return [row["session_id"] for row in await tx.all(BURIED, {})]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionFilter:
-    """Which sessions to list, and how. None: no such condition."""
-
-    component_kind: str | None = None
-    component_id: str | None = None
-    user_id: str | None = None
-    name: str | None = None
-    sort_by: str = "created_at"
-    descending: bool = True
-    limit: int = 20
-    page: int = 1
-
-
-async def search(tx: Tx, wanted: SessionFilter, caller: Caller) -> tuple[Sequence[SessionRow], int]:
-    """One page of sessions and the number of all that match."""
-    conditions = ["deleted_at IS NULL"]
-    params: dict[str, Any] = {}
-    for column, value in (
-        ("component_kind", wanted.component_kind),
-        ("component_id", wanted.component_id),
-        ("user_id", wanted.user_id),
-        ("owner", caller.sees_only),
-    ):
-        if value is not None:
-            conditions.append(f"{column} = :{column}")
-            params[column] = value
-    if wanted.name:
-        conditions.append("lower(COALESCE(name, first_message)) LIKE :pattern ESCAPE '\\'")
-        params["pattern"] = "%" + _like_literal(wanted.name.lower()) + "%"
-    where = " AND ".join(conditions)
-    order = "COALESCE(name, first_message)" if wanted.sort_by == "session_name" else wanted.sort_by
-    direction = "DESC" if wanted.descending else "ASC"
-    key = f"{sorted(params)}{order}{direction}"
-    count = await tx.one(Statement("sessions_count" + key, f"SELECT count(*) AS n FROM sessions WHERE {where}"), params)
-    page = await tx.all(
-        Statement(
-            "sessions_page" + key,
-            f"SELECT * FROM sessions WHERE {where} ORDER BY {order} {direction}, session_id {direction} "
-            "LIMIT :limit OFFSET :offset",
-        ),
-        {**params, "limit": wanted.limit, "offset": max(wanted.page - 1, 0) * wanted.limit},
-    )
-    return [session_row(row) for row in page], 0 if count is None else int(count["n"])
-
-
-def _like_literal(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

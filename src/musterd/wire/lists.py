@@ -1,11 +1,12 @@
-"""Runs in lists: TeamRunSchema and RunSchema, another shape than the run itself.
+"""Runs in lists: TeamRunSchema and RunSchema, another shape than the run itself; previews; runs without conversation.
 
 ``/teams/{id}/runs`` and ``/agents/{id}/runs`` keep their nulls; ``/sessions/{id}/runs`` leaves them out.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from musterd.core import jsontext
 from musterd.core.records import RunView
 from musterd.core.states import RunState
 from musterd.wire.runs import (
@@ -16,10 +17,14 @@ from musterd.wire.runs import (
     messages_of,
     metrics_of,
     paused_event,
+    run_output,
     tools_of,
 )
 from musterd.wire.states import STATUS
 from musterd.wire.times import iso_seconds
+
+PREVIEW_CHARACTERS = 280
+"""What a preview shows of a text."""
 
 _NO_MEDIA: dict[str, Any] = {"images": [], "videos": [], "audio": [], "files": []}
 
@@ -68,6 +73,44 @@ def session_runs(views: Iterable[RunView]) -> list[dict[str, Any]]:
 def session_run(view: RunView) -> dict[str, Any]:
     """``GET /sessions/{id}/runs/{run_id}``: one run in the schema of its kind; nulls included."""
     return team_run_schema(view) if view.row.component_kind == "team" else agent_run_schema(view)
+
+
+def session_run_previews(views: Iterable[RunView]) -> list[dict[str, Any]]:
+    """``GET /sessions/{id}/run-previews``: what each run was asked and says, cut short; nulls left out."""
+    return [_preview(view) for view in members_first(views)]
+
+
+def run_page(views: Sequence[RunView], next_cursor: str | None, limit: int) -> dict[str, Any]:
+    """``GET /runs``: each run as :func:`run_summary`; ``next_cursor`` is null on the last page."""
+    data = [run_summary(view) for view in views]
+    return {"data": data, "meta": {"limit": limit, "next_cursor": next_cursor}}
+
+
+def active_run(view: RunView, expires_at: float | None) -> dict[str, Any]:
+    """One of ``GET /sessions/{id}/active``: the run, where it stands in our own words, and until when it waits."""
+    value = {**run_summary(view), "state": view.row.state.value}
+    return value if expires_at is None else {**value, "pause": {"expires_at": expires_at}}
+
+
+def run_summary(view: RunView) -> dict[str, Any]:
+    """The run as GET of one has it, without its conversation; of which component it is stands in either kind."""
+    view.messages = None
+    return run_output(view)
+
+
+def _preview(view: RunView) -> dict[str, Any]:
+    row, content = view.row, _content(view)
+    value = {
+        "run_id": row.run_id,
+        "parent_run_id": row.parent_id or "",
+        f"{row.component_kind}_id": row.component_id,
+        "user_id": row.user_id,
+        "status": STATUS[row.state],
+        "run_input": view.input.message[:PREVIEW_CHARACTERS],
+        "content_preview": (content if isinstance(content, str) else jsontext.dumps(content))[:PREVIEW_CHARACTERS],
+        "created_at": iso_seconds(row.created_at),
+    }
+    return {name: item for name, item in value.items() if item is not None}
 
 
 def team_run_schema(view: RunView) -> dict[str, Any]:

@@ -1,13 +1,16 @@
 """Query values of the operations that list and poll: typed, bounded, and refused in words."""
 
-from collections.abc import Mapping
+import base64
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from musterd.core import jsontext
 from musterd.core.errors import InvalidInput
+from musterd.core.records import ComponentKind, RunRow
 from musterd.core.states import RunState
 from musterd.wire.fields import Fields
 from musterd.wire.problems import MISSING
-from musterd.wire.states import parse_status
+from musterd.wire.states import parse_status, parse_statuses
 
 SESSION_TYPES = ("agent", "team", "workflow")
 SORTABLE = ("created_at", "updated_at", "session_name")
@@ -64,6 +67,27 @@ class SessionRunsQuery:
     user_id: str | None = None
     created_after: int | None = None
     created_before: int | None = None
+    states: frozenset[RunState] | None = None
+    limit: int | None = None
+    before: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPageQuery:
+    """What ``GET /runs`` asks for; times are unix seconds.
+
+    :param after: acceptance and id of the last run of the page before.
+    """
+
+    states: frozenset[RunState] | None = None
+    kind: ComponentKind | None = None
+    component_id: str | None = None
+    user_id: str | None = None
+    session_id: str | None = None
+    created_after: int | None = None
+    created_before: int | None = None
+    after: tuple[float, str] | None = None
+    limit: int = 20
 
 
 def parse_sessions_query(values: Mapping[str, str]) -> SessionsQuery:
@@ -94,17 +118,69 @@ def parse_runs_query(values: Mapping[str, str]) -> RunsQuery:
     return RunsQuery(session_id=session_id, states=states, limit=limit, before=before)
 
 
-def parse_session_runs_query(values: Mapping[str, str]) -> SessionRunsQuery:
-    """The query of ``GET /sessions/{id}/runs``."""
+def parse_session_runs_query(values: Mapping[str, str], statuses: Sequence[str] = ()) -> SessionRunsQuery:
+    """The query of ``GET /sessions/{id}/runs`` and of its previews.
+
+    :param statuses: every ``status`` that is given.
+    """
+    states = parse_statuses(statuses)
     fields = Fields(values, "query")
     query = SessionRunsQuery(
         type=fields.choice("type", SESSION_TYPES),
         user_id=fields.text("user_id"),
         created_after=fields.whole("created_after", 0, _WHOLE_LIMIT),
         created_before=fields.whole("created_before", 0, _WHOLE_LIMIT),
+        states=states,
+        limit=fields.whole("limit", 1, PAGE_LIMIT),
+        before=fields.text("before"),
     )
     fields.problems.raise_if_any()
     return query
+
+
+def parse_run_page_query(values: Mapping[str, str], statuses: Sequence[str] = ()) -> RunPageQuery:
+    """The query of ``GET /runs``.
+
+    :param statuses: every ``status`` that is given.
+    """
+    states = parse_statuses(statuses)
+    fields = Fields(values, "query")
+    team_id, agent_id = fields.text("team_id"), fields.text("agent_id")
+    if team_id is not None and agent_id is not None:
+        fields.problems.add("agent_id", "value_error", "A run is of a team or of an agent: give one of the two")
+    query = RunPageQuery(
+        states=states,
+        kind="team" if team_id is not None else "agent" if agent_id is not None else None,
+        component_id=team_id or agent_id,
+        user_id=fields.text("user_id"),
+        session_id=fields.text("session_id"),
+        created_after=fields.whole("created_after", 0, _WHOLE_LIMIT),
+        created_before=fields.whole("created_before", 0, _WHOLE_LIMIT),
+        after=_cursor(fields),
+        limit=fields.whole("limit", 1, PAGE_LIMIT) or 20,
+    )
+    fields.problems.raise_if_any()
+    return query
+
+
+def cursor_of(row: RunRow) -> str:
+    """What leads from the page that ends with this run to the next one."""
+    return base64.urlsafe_b64encode(jsontext.dumps([row.created_at, row.run_id]).encode()).decode().rstrip("=")
+
+
+def _cursor(fields: Fields) -> tuple[float, str] | None:
+    """Where the page before ended, as :func:`cursor_of` wrote it."""
+    text = fields.text("cursor")
+    if text is None:
+        return None
+    try:
+        at, run_id = jsontext.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        if isinstance(at, float) and isinstance(run_id, str) and jsontext.is_storable(run_id):
+            return at, run_id
+    except (ValueError, TypeError, RecursionError):
+        pass
+    fields.problems.add("cursor", "value_error", "Input should be the next_cursor of an earlier page", text)
+    return None
 
 
 def parse_session_type(values: Mapping[str, str]) -> str | None:

@@ -247,11 +247,9 @@ def _add_ours(value: dict[str, Any], view: RunView) -> None:
     row = view.row
     if row.parent_id is None:
         value["attempts"] = row.attempt
-    if row.forked_from is not None:
-        value["forked_from"] = row.forked_from
-    for name in ("queued_at", "started_at", "first_token_at", "ended_at"):
-        if (at := getattr(row, name)) is not None:
-            value[name] = at
+    for name in ("forked_from", "copied_from", "queued_at", "started_at", "first_token_at", "ended_at"):
+        if (known := getattr(row, name)) is not None:
+            value[name] = known
     if view.queue_position is not None and STATUS[row.state] == "PENDING":
         value["queue_position"] = view.queue_position
     if row.cancel_requested_at is not None:

@@ -68,6 +68,8 @@ def session_detail(
     """
     shape = _agent_detail if (kind or row.component_kind) == "agent" else _team_detail
     value = shape(row, members_first(runs), model)
+    if row.forked_from is not None:
+        value["forked_from_session_id"] = row.forked_from
     return value if with_nulls else {name: item for name, item in value.items() if item is not None}
 
 

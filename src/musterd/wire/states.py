@@ -1,5 +1,7 @@
 """Run states on the wire: upper-case words, in which all that waits to start is PENDING."""
 
+from collections.abc import Iterable
+
 from musterd.core.errors import InvalidInput
 from musterd.core.states import PENDING, RunState
 
@@ -27,3 +29,9 @@ def parse_status(text: str | None) -> frozenset[RunState] | None:
     if states is None:
         raise InvalidInput.at(("query", "status"), "enum", f"Input should be one of {', '.join(_STATES)}", text)
     return states
+
+
+def parse_statuses(texts: Iterable[str]) -> frozenset[RunState] | None:
+    """The states that a repeated ``status`` filter asks for: any of them. Errors as of :func:`parse_status`."""
+    found = [states for text in texts if (states := parse_status(text)) is not None]
+    return frozenset().union(*found) if found else None

@@ -8,6 +8,7 @@ from musterd.http.openapi.approvals import APPROVAL_SCHEMAS, APPROVALS
 from musterd.http.openapi.core import CORE
 from musterd.http.openapi.core_schemas import CORE_SCHEMAS
 from musterd.http.openapi.described import Answers, Described, Schema
+from musterd.http.openapi.history import HISTORY_SCHEMAS, history_operations
 from musterd.http.openapi.run_schemas import RUN_SCHEMAS
 from musterd.http.openapi.runs import run_operations
 from musterd.http.openapi.service_accounts import SERVICE_ACCOUNT_SCHEMAS, SERVICE_ACCOUNTS
@@ -23,6 +24,8 @@ DESCRIBED: dict[str, Described] = {
     **SESSIONS,
     **SERVICE_ACCOUNTS,
     **WEBHOOKS,
+    **history_operations("agent"),
+    **history_operations("team"),
 }
 """What is documented, by operation id."""
 
@@ -67,6 +70,7 @@ def document(operations: Iterable[Operation], *, title: str, version: str, root_
             **SESSION_SCHEMAS,
             **SERVICE_ACCOUNT_SCHEMAS,
             **WEBHOOK_SCHEMAS,
+            **HISTORY_SCHEMAS,
             **CORE_SCHEMAS,
             **ERROR_SCHEMAS,
         },

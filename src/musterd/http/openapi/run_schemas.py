@@ -69,6 +69,7 @@ _RUN: dict[str, Schema] = {
     "cancel": record("CancelRequest", _CANCEL, optional=["steps"]),
     "error": ref("RunError"),
     "forked_from": text("The failed run that this one goes on from."),
+    "copied_from": text("The run of another session that this is a copy of: the session was forked."),
     "cost": number("What the model calls of the run and its members cost, in US dollars, where list prices are known."),
     "budget": free("Each ceiling that the run had: `limit`, what was `spent` of it, what is `left`."),
 }

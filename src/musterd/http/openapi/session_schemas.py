@@ -8,17 +8,37 @@ _NAME = text("The name that was given, else the first message.")
 _DETAIL: dict[str, Schema] = {
     "session_id": text(),
     "session_name": _NAME,
-    "user_id": text(),
-    "session_summary": free(),
+    "user_id": nullable(text()),
+    "session_summary": nullable(free()),
     "session_state": free(),
     "metrics": free("What all its runs used."),
-    "metadata": free(),
+    "metadata": nullable(free()),
     "chat_history": many(ref("Message"), "What the user and the leader said."),
     "created_at": _TIME,
     "updated_at": _TIME,
-    "total_tokens": whole(),
+    "total_tokens": nullable(whole()),
+    "forked_from_session_id": text("The session whose runs it began with copies of."),
 }
-_DETAIL_OPTIONAL = ("user_id", "session_summary", "session_state", "metadata", "total_tokens")
+_DETAIL_OPTIONAL = ("user_id", "session_summary", "session_state", "metadata", "total_tokens", "forked_from_session_id")
+
+_GIVEN: dict[str, Schema] = {
+    "session_name": nullable(text("Its name; without one the first message is shown.")),
+    "session_state": nullable(free("Its state, as its runs find it.")),
+    "metadata": nullable(free("What else is to be kept with it.")),
+}
+_ID = nullable(text(maxLength=255))
+_RUN_OUTPUT: Schema = {"anyOf": [ref("TeamRunOutput"), ref("RunOutput")]}
+_PREVIEW: dict[str, Schema] = {
+    "run_id": text(),
+    "parent_run_id": text('The run of the team that delegated this one; "" at the top.'),
+    "team_id": text(),
+    "agent_id": text(),
+    "user_id": text(),
+    "status": ref("RunStatus"),
+    "run_input": text("The message, cut short."),
+    "content_preview": text('The answer, cut short; "" until the run has ended.'),
+    "created_at": _TIME,
+}
 
 SESSION_SCHEMAS: dict[str, Schema] = {
     "SessionType": {"title": "SessionType", "type": "string", "enum": ["agent", "team", "workflow"]},
@@ -48,12 +68,12 @@ SESSION_SCHEMAS: dict[str, Schema] = {
     ),
     "TeamSessionDetailSchema": record(
         "TeamSessionDetailSchema",
-        {**_DETAIL, "team_id": text(), "team_data": free()},
+        {**_DETAIL, "team_id": nullable(text()), "team_data": nullable(free())},
         optional=[*_DETAIL_OPTIONAL, "team_id", "team_data"],
     ),
     "AgentSessionDetailSchema": record(
         "AgentSessionDetailSchema",
-        {**_DETAIL, "agent_session_id": text(), "agent_id": text(), "agent_data": free()},
+        {**_DETAIL, "agent_session_id": text(), "agent_id": nullable(text()), "agent_data": nullable(free())},
         optional=[*_DETAIL_OPTIONAL, "agent_id", "agent_data"],
     ),
     "DeleteSessionRequest": record(
@@ -61,6 +81,57 @@ SESSION_SCHEMAS: dict[str, Schema] = {
         {
             "session_ids": many(text(minLength=1, maxLength=255), minItems=1),
             "session_types": many(ref("SessionType"), "As many as there are ids.", minItems=1),
+        },
+    ),
+    "CreateSessionRequest": record(
+        "CreateSessionRequest",
+        {
+            "session_id": nullable(text("Its id; without one it gets a new one.", maxLength=255)),
+            **_GIVEN,
+            "user_id": nullable(text("What the user is called.", maxLength=255)),
+            "agent_id": nullable(text("The agent whose session it is; without any its first run says it.")),
+            "team_id": nullable(text("The team whose session it is.")),
+            "workflow_id": nullable(text("Not supported: 422.")),
+        },
+        optional=[*_GIVEN, "session_id", "user_id", "agent_id", "team_id", "workflow_id"],
+    ),
+    "UpdateSessionRequest": record(
+        "UpdateSessionRequest",
+        {
+            **_GIVEN,
+            "summary": nullable(free("`summary`: what was said; `topics`: a list of texts; `updated_at`: until when.")),
+        },
+        optional=[*_GIVEN, "summary"],
+    ),
+    "Body_rename_session": record("Body_rename_session", {"session_name": text("Its new name; it may be empty.")}),
+    "SessionRunPreviewSchema": record("SessionRunPreviewSchema", _PREVIEW, optional=["team_id", "agent_id", "user_id"]),
+    "ActiveRun": {
+        "title": "ActiveRun",
+        "description": "A run that has not ended.",
+        "allOf": [
+            _RUN_OUTPUT,
+            record(
+                "ActiveRunState",
+                {
+                    "state": text(enum=["scheduled", "queued", "ready", "running", "paused"]),
+                    "queue_position": whole("How many runs of the session stand before it, while PENDING."),
+                    "pause": record("RunPause", {"expires_at": number("When it ends undecided, in unix seconds.")}),
+                },
+                optional=["queue_position", "pause"],
+            ),
+        ],
+    },
+    "RunPage": record(
+        "RunPage",
+        {
+            "data": many(_RUN_OUTPUT, "The runs, without their conversations."),
+            "meta": record(
+                "RunPageInfo",
+                {
+                    "limit": whole(minimum=1),
+                    "next_cursor": nullable(text("Asks for the next page as `cursor`; null on the last one.")),
+                },
+            ),
         },
     ),
 }

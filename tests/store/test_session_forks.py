@@ -1,0 +1,192 @@
+"""Forks of a session: copies with ids of their own, whole in themselves."""
+
+import json
+from typing import Any
+
+import pytest
+
+from musterd.core.callers import Caller
+from musterd.core.errors import BadRequest, NotFound
+from musterd.core.events import Event, EventKind
+from musterd.core.records import Output, RunRow, SessionRow, StepKind, ToolCall
+from musterd.core.states import RunState
+from musterd.store import blobs, messages, run_lists, session_forks, sessions
+from musterd.store.attempts import MemberRecord
+from musterd.store.run_lists import SessionRunsWanted
+from musterd.store.session_forks import ForkedSession, renamed
+from tests.support.store import NOBODY, Records, member_of, step
+
+ALICE, BOB = Caller(user_id="alice", label="alice"), Caller(user_id="bob", label="bob")
+
+
+async def fork(records: Records, source: str = "s1", caller: Caller = NOBODY, **changes: Any) -> None:
+    values: dict[str, Any] = {"session_id": "s2", "component_kind": "agent", "component_id": "solo", **changes}
+    await records.database.write(lambda tx: session_forks.fork(tx, source, ForkedSession(**values), caller))
+
+
+async def session_of(records: Records, session_id: str = "s2") -> SessionRow:
+    found = await records.database.read(lambda tx: sessions.get(tx, session_id, NOBODY))
+    assert found is not None
+    return found
+
+
+async def rows(records: Records, session_id: str = "s2") -> dict[str, RunRow]:
+    """The rows of a session's runs, by what each was copied from."""
+    wanted = SessionRunsWanted(session_id=session_id)
+    found = await records.database.scan(lambda tx: run_lists.of_session(tx, wanted))
+    return {str(view.row.copied_from): view.row for view in found}
+
+
+async def delegated(records: Records, run_id: str, state: RunState = RunState.COMPLETED, **given: Any) -> RunRow:
+    """A run that has ended, with a member, steps, events, a medium and a message."""
+    run, child = await records.started(run_id, **given), f"m-{run_id}"
+    taken = {"history_runs": [run_id], "state": {"of": run_id}}
+    member = member_of(run, child)
+    call = ToolCall(id="c", name="delegate", args={"run_id": run_id}, created_at=1.0, child_run_id=child)
+    await records.append(
+        run,
+        started=[member],
+        steps=[
+            step(run, "p", kind=StepKind.PREPARE, result=json.dumps(taken)),
+            step(run, "t0/c0", kind=StepKind.DELEGATE, result=f'{{"result":"{run_id}","child_run_id":"{child}"}}'),
+        ],
+        events=[Event(EventKind.TOOL_CALL_COMPLETED, run_id, 1.0, {"tool": call.as_json()}, "t0/c0")],
+        contents=[b"a picture"],
+    )  # fmt: skip
+    sent = messages.Message(id=f"said-{run_id}", run_id=child, text=run_id, sent_by="client", created_at=1.0)
+    await records.database.write(lambda tx: messages.add(tx, run_id, sent))
+    await records.database.write(lambda tx: messages.take(tx, sent.id, "t0/m", 1.0))
+    member.run.state, member.run.ended_at = RunState.COMPLETED, 1.0
+    await records.append(run, ended=[MemberRecord(run=member.run, output=Output(content="m"), messages=['"member"'])])
+    end = Event(EventKind.RUN_COMPLETED, run_id, 2.0, {"output": {"tools": [call.as_json()]}, "members": [child]})
+    output = Output(content=run_id, tools=[call])
+    await records.settle(
+        run, state, output=output, messages=[f'"{run_id}"'], events=[end], state_delta={"set": {"a": 1}}
+    )
+    return run
+
+
+async def test_the_copy_has_all_that_its_original_has_under_ids_of_its_own(records: Records) -> None:
+    await delegated(records, "r1")
+    before = await records.everything()
+    await fork(records)
+    found = await rows(records)
+    root, member = found["r1"], found["m-r1"]
+    assert not {root.run_id, member.run_id} & {"r1", "m-r1"}
+    assert (root.root_id, root.parent_id, root.lane, root.seq) == (root.run_id, None, "s2", 0)
+    assert (member.root_id, member.parent_id, member.lane) == (root.run_id, root.run_id, None)
+    assert (root.state, root.ended_at is not None) == (RunState.COMPLETED, True)
+    (io,) = await records.select("SELECT * FROM run_io WHERE run_id = :r", r=root.run_id)
+    (tool,) = json.loads(io["output"])["tools"]
+    assert (tool["child_run_id"], tool["args"]) == (member.run_id, {"run_id": "r1"}), "others' words stay"
+    assert (json.loads(io["output"])["content"], io["messages"]) == ("r1", '["r1"]')
+    steps = {
+        one["path"]: json.loads(one["result"])
+        for one in await records.select("SELECT * FROM journal WHERE root_id = :r", r=root.run_id)
+    }
+    assert steps["p"] == {"history_runs": [root.run_id], "state": {"of": "r1"}}
+    assert steps["t0/c0"] == {"result": "r1", "child_run_id": member.run_id}
+    told = [event for _, event in await records.events(root.run_id)]
+    assert [event.run_id for event in told] == [root.run_id] * 2
+    assert told[0].data["tool"]["child_run_id"] == member.run_id
+    assert told[1].data["members"] == [member.run_id]
+    ((said),) = await records.database.read(lambda tx: messages.of_root(tx, root.run_id))
+    assert (said.run_id, said.text, said.taken_path) == (member.run_id, "r1", "t0/m")
+    after = await records.everything()
+    assert all(row in after[table] for table, kept in before.items() for row in kept), "the original is as it was"
+
+
+async def test_each_session_goes_alone(records: Records) -> None:
+    await delegated(records, "r1")
+    await fork(records)
+    for session_id in ("s1", "s2"):
+        (blob,) = (await records.everything())["blobs"]
+        assert await records.database.read(lambda tx, name=blob["hash"]: blobs.get(tx, name)) == b"a picture"  # type: ignore[misc]
+        await records.database.write(lambda tx, name=session_id: sessions.bury(tx, name, 900.0))  # type: ignore[misc]
+        assert await records.database.write(lambda tx, name=session_id: sessions.remove_if_over(tx, name))  # type: ignore[misc]
+    left = await records.counts()
+    assert not {"blobs", "blob_uses", "runs", "run_io", "journal", "run_events", "sessions"} & set(left)
+
+
+async def test_what_lives_is_left_out(records: Records) -> None:
+    await delegated(records, "r1", RunState.ERROR)
+    await delegated(records, "r2", RunState.CANCELLED)
+    await records.started("at-work")
+    await records.accept("waits")
+    await fork(records)
+    found = await rows(records)
+    assert set(found) == {"r1", "m-r1", "r2", "m-r2"}
+    assert [found[name].seq for name in ("r1", "r2")] == [0, 1]
+    next_run = (await records.accept("next", "s2")).run
+    assert (next_run.state, next_run.seq) == (RunState.READY, 2)
+
+
+async def test_a_run_that_goes_on_from_a_failed_one_does_so_in_the_copy(records: Records) -> None:
+    await delegated(records, "r1", RunState.ERROR)
+    await records.accept("r2", row={"forked_from": "r1"})
+    asked = {"message": "m", "options": {"fork": {"of": "r1", "members": {"t0/c0": "m-r1"}}, "metadata": {"of": "r1"}}}
+    await records.execute("UPDATE runs SET state = 'completed', holder = NULL WHERE run_id = 'r2'")
+    await records.execute(
+        "UPDATE run_io SET input = :i WHERE run_id = 'r2'", i=json.dumps(asked, separators=(",", ":"))
+    )
+    await fork(records)
+    found = await rows(records)
+    assert found["r2"].forked_from == found["r1"].run_id
+    (io,) = await records.select("SELECT input FROM run_io WHERE run_id = :r", r=found["r2"].run_id)
+    options = json.loads(io["input"])["options"]
+    assert options["fork"] == {"of": found["r1"].run_id, "members": {"t0/c0": found["m-r1"].run_id}}
+    assert options["metadata"] == {"of": "r1"}
+
+
+async def test_the_session_is_the_callers(records: Records) -> None:
+    await delegated(records, "r1", caller=ALICE, row={"owner": "alice", "user_id": "alice"})
+    await records.execute(
+        "UPDATE sessions SET name = 'Plan', summary = :s", s='{"summary":"x","as_of":1.0,"run_id":"r1"}'
+    )
+    await fork(records, caller=Caller(user_id="root", label="root", is_admin=True))
+    session, found = await session_of(records), await rows(records)
+    assert (session.owner, session.user_id, session.name, session.state) == ("root", "root", "Plan", {"a": 1})
+    assert (session.forked_from, session.next_seq, session.first_message) == ("s1", 1, "hello r1")
+    assert session.summary == {"summary": "x", "as_of": 1.0, "run_id": found["r1"].run_id}
+    assert {(row.owner, row.user_id) for row in found.values()} == {("root", "root")}
+
+
+async def test_a_label_is_taken_over_unless_another_is_given(records: Records) -> None:
+    await delegated(records, "r1", row={"user_id": "u1"})
+    await fork(records)
+    await fork(records, session_id="s3", user_id="u2")
+    assert [(await session_of(records, name)).user_id for name in ("s2", "s3")] == ["u1", "u2"]
+
+
+async def test_what_cannot_be_forked(records: Records) -> None:
+    await records.accept("r1", caller=ALICE, row={"owner": "alice"})
+    with pytest.raises(BadRequest):
+        await fork(records)
+    for changes in ({"source": "nope"}, {"caller": BOB}, {"component_id": "other"}, {"component_kind": "team"}):
+        with pytest.raises(NotFound):
+            await fork(records, **changes)
+    assert (await records.counts())["sessions"] == 1
+
+
+async def test_a_long_session_is_copied_in_pieces(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_forks, "PIECE", 2)
+    for number in range(5):
+        await delegated(records, f"r{number}")
+    await fork(records)
+    assert [name for name in await rows(records) if name.startswith("r")] == [f"r{number}" for number in range(5)]
+    assert len(await records.select("SELECT * FROM run_events")) == 2 * len(
+        await records.select("SELECT * FROM run_events WHERE root_id IN ('r0', 'r1', 'r2', 'r3', 'r4')")
+    )
+
+
+def test_ids_are_replaced_where_our_own_records_name_runs() -> None:
+    ids = {"a": "A", "b": "B"}
+    record = {"run_id": "a", "tools": [{"child_run_id": "b", "args": {"run_id": "a"}, "result": "a"}], "name": "a"}
+    assert renamed(record, ids) == {
+        "run_id": "A",
+        "tools": [{"child_run_id": "B", "args": {"run_id": "a"}, "result": "a"}],
+        "name": "a",
+    }
+    assert renamed({"shown": {"members": {"agent:x": ["a"]}, "team": ["b", "c"]}}, ids) == {
+        "shown": {"members": {"agent:x": ["A"]}, "team": ["B", "c"]}
+    }
