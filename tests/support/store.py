@@ -28,6 +28,8 @@ TABLES = (
     "blobs",
     "blob_uses",
     "workers",
+    "memories",
+    "daily_metrics",
 )
 COMPONENTS = ("agent:solo",)
 NOBODY = Caller()

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from musterd.core.records import ComponentKind
 from musterd.http.approvals import ApprovalOperations
 from musterd.http.core import CoreOperations
+from musterd.http.memories import MemoryOperations
 from musterd.http.runs import RunOperations
 from musterd.http.server import Server
 from musterd.http.sessions import SessionOperations
@@ -43,6 +44,7 @@ def operations(server: Server) -> list[Operation]:
         *_run_operations(RunOperations(server, "team"), "team"),
         *_approval_operations(ApprovalOperations(server)),
         *_session_operations(SessionOperations(server)),
+        *_memory_operations(MemoryOperations(server)),
     ]
 
 
@@ -105,6 +107,22 @@ def _session_operations(sessions: SessionOperations) -> list[Operation]:
         Operation("DELETE", one, "delete_session", delete, sessions.delete),
         Operation("GET", f"{one}/runs", "get_session_runs", read, sessions.runs),
         Operation("GET", f"{one}/runs/{{run_id}}", "get_session_run", read, sessions.run),
+    ]
+
+
+def _memory_operations(memories: MemoryOperations) -> list[Operation]:
+    every, one = "/memories", "/memories/{memory_id}"
+    read, write, delete = "memories:read", "memories:write", "memories:delete"
+    return [
+        Operation("POST", every, "create_memory", write, memories.create),
+        Operation("GET", every, "get_memories", read, memories.list),
+        Operation("DELETE", every, "delete_memories", delete, memories.delete_many),
+        Operation("GET", one, "get_memory", read, memories.get),
+        Operation("PATCH", one, "update_memory", write, memories.update),
+        Operation("DELETE", one, "delete_memory", delete, memories.delete),
+        Operation("GET", "/memory_topics", "get_memory_topics", read, memories.topics),
+        Operation("GET", "/user_memory_stats", "get_user_memory_stats", read, memories.stats),
+        Operation("POST", "/optimize-memories", "optimize_memories", write, memories.optimize),
     ]
 
 

@@ -20,6 +20,7 @@ from musterd.models.names import ModelInfo, describe
 from musterd.service.approvals import ApprovalService
 from musterd.service.budgets import unpriced
 from musterd.service.forks import ForkService
+from musterd.service.memories import MemoryService
 from musterd.service.runs import RunService
 from musterd.service.sessions import SessionService
 from musterd.specs import Component, MCPServer, Registry, models_of
@@ -76,6 +77,7 @@ class Server:
         self.forks = ForkService(resources, self.engine, self.runs)
         self.sessions = SessionService(resources, self.engine, self.runs)
         self.approvals = ApprovalService(resources, self.engine)
+        self.memories = MemoryService(resources)
         self.is_stopping = False
 
     @contextlib.asynccontextmanager

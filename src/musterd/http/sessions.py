@@ -3,19 +3,19 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musterd.core import jsontext
 from musterd.core.errors import BadRequest, InvalidInput, NotFound
 from musterd.core.ids import require_identifier
 from musterd.core.records import ComponentKind, RunView
 from musterd.http.answers import json_answer
 from musterd.http.callers import caller_of
+from musterd.http.databases import require_database
+from musterd.http.json_bodies import json_body
 from musterd.http.paths import path_identifier
 from musterd.http.server import Server
 from musterd.service.sessions import SessionView
 from musterd.store.sessions import SessionFilter
 from musterd.wire import lists
 from musterd.wire import sessions as wire_sessions
-from musterd.wire.components import DB_ID
 from musterd.wire.query import (
     SessionRunsQuery,
     parse_session_runs_query,
@@ -33,7 +33,7 @@ class SessionOperations:
     async def list(self, request: Request) -> Response:
         """A page of sessions."""
         query = parse_sessions_query(request.query_params)
-        _require_database(request)
+        require_database(request)
         wanted = SessionFilter(
             component_kind=query.type,
             component_id=query.component_id,
@@ -88,24 +88,18 @@ class SessionOperations:
 
     async def _delete(self, request: Request, session_id: str) -> None:
         """Delete the session, unless the labels of the request name another user's or another database."""
-        _require_database(request)
+        require_database(request)
         if not request.query_params.get("user_id") or await self._visible(request, session_id) is not None:
             await self._server.sessions.delete(session_id, caller_of(request))
 
     async def _visible(self, request: Request, session_id: str, user_id: str | None = None) -> SessionView | None:
         """The session, when the labels of the request fit it."""
-        _require_database(request)
+        require_database(request)
         wanted_user = user_id or request.query_params.get("user_id")
         view = await self._server.sessions.view(session_id, caller_of(request))
         if view is not None and wanted_user and view.session.user_id != wanted_user:
             return None
         return view
-
-
-def _require_database(request: Request) -> None:
-    db_id = request.query_params.get("db_id")
-    if db_id and db_id != DB_ID:
-        raise NotFound(f"No database found with id '{db_id}'")
 
 
 def _not_found(session_id: str, kind: str | None) -> str:
@@ -122,10 +116,7 @@ def _selected(views: "list[RunView]", query: SessionRunsQuery) -> "list[RunView]
 
 
 async def _session_ids(request: Request) -> "list[str]":
-    try:
-        body = jsontext.loads(await request.body())
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput.at(("body",), "json_invalid", "The body is not JSON") from error
+    body = await json_body(request)
     found: dict[str, list[str]] = {}
     for name in ("session_ids", "session_types"):
         value = body.get(name) if isinstance(body, dict) else None

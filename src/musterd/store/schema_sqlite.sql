@@ -82,7 +82,7 @@ CREATE TABLE runs (
 	cancel_requested_at DOUBLE,
 	cancel_by TEXT,
 	error_code TEXT,
-	traceparent TEXT, signals BIGINT DEFAULT '0' NOT NULL,
+	traceparent TEXT, signals BIGINT DEFAULT '0' NOT NULL, trace_id TEXT,
 	PRIMARY KEY (run_id)
 )
  WITHOUT ROWID;
@@ -180,6 +180,31 @@ CREATE TABLE blob_uses (
 )
  WITHOUT ROWID;
 
+CREATE TABLE memories (
+	memory_id TEXT NOT NULL,
+	owner TEXT,
+	user_id TEXT NOT NULL,
+	memory TEXT NOT NULL,
+	topics TEXT NOT NULL,
+	agent_id TEXT,
+	team_id TEXT,
+	created_at DOUBLE NOT NULL,
+	updated_at DOUBLE NOT NULL,
+	PRIMARY KEY (memory_id)
+)
+ WITHOUT ROWID;
+
+CREATE TABLE daily_metrics (
+	day TEXT NOT NULL,
+	owner TEXT NOT NULL,
+	is_over BIGINT NOT NULL,
+	figures TEXT NOT NULL,
+	created_at DOUBLE NOT NULL,
+	updated_at DOUBLE NOT NULL,
+	PRIMARY KEY (day, owner)
+)
+ WITHOUT ROWID;
+
 CREATE INDEX sessions_updated ON sessions (updated_at, session_id);
 
 CREATE INDEX sessions_component ON sessions (component_kind, component_id, updated_at);
@@ -220,4 +245,20 @@ CREATE INDEX run_messages_root ON run_messages (root_id, created_at);
 
 CREATE INDEX blob_uses_hash ON blob_uses (hash);
 
-INSERT INTO alembic_version VALUES ('0004');
+CREATE INDEX memories_updated ON memories (updated_at, memory_id);
+
+CREATE INDEX memories_user ON memories (user_id, updated_at, memory_id);
+
+CREATE INDEX memories_owner ON memories (owner, updated_at, memory_id);
+
+CREATE INDEX daily_metrics_owner ON daily_metrics (owner, day);
+
+CREATE INDEX runs_created ON runs (created_at, run_id) WHERE parent_id IS NULL;
+
+CREATE INDEX runs_owner ON runs (owner, created_at, run_id) WHERE parent_id IS NULL AND owner IS NOT NULL;
+
+CREATE INDEX runs_trace_id ON runs (trace_id) WHERE trace_id IS NOT NULL;
+
+CREATE INDEX runs_traceparent ON runs (traceparent) WHERE traceparent IS NOT NULL;
+
+INSERT INTO alembic_version VALUES ('0007');

@@ -189,7 +189,7 @@ async def search(tx: Tx, wanted: SessionFilter, caller: Caller) -> tuple[Sequenc
             params[column] = value
     if wanted.name:
         conditions.append("lower(COALESCE(name, first_message)) LIKE :pattern ESCAPE '\\'")
-        params["pattern"] = "%" + _like_literal(wanted.name.lower()) + "%"
+        params["pattern"] = "%" + like_literal(wanted.name.lower()) + "%"
     where = " AND ".join(conditions)
     order = "COALESCE(name, first_message)" if wanted.sort_by == "session_name" else wanted.sort_by
     direction = "DESC" if wanted.descending else "ASC"
@@ -206,5 +206,6 @@ async def search(tx: Tx, wanted: SessionFilter, caller: Caller) -> tuple[Sequenc
     return [session_row(row) for row in page], 0 if count is None else int(count["n"])
 
 
-def _like_literal(text: str) -> str:
+def like_literal(text: str) -> str:
+    """``text`` as a pattern of ``LIKE … ESCAPE '\\'`` that means itself."""
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -8,13 +8,30 @@ from musterd.http.openapi.approvals import APPROVAL_SCHEMAS, APPROVALS
 from musterd.http.openapi.core import CORE
 from musterd.http.openapi.core_schemas import CORE_SCHEMAS
 from musterd.http.openapi.described import Described, Schema
+from musterd.http.openapi.memories import MEMORIES, MEMORY_SCHEMAS
 from musterd.http.openapi.run_schemas import RUN_SCHEMAS
 from musterd.http.openapi.runs import run_operations
 from musterd.http.openapi.session_schemas import SESSION_SCHEMAS
 from musterd.http.openapi.sessions import SESSIONS
 
-DESCRIBED: dict[str, Described] = {**CORE, **run_operations("agent"), **run_operations("team"), **APPROVALS, **SESSIONS}
+DESCRIBED: dict[str, Described] = {
+    **CORE,
+    **run_operations("agent"),
+    **run_operations("team"),
+    **APPROVALS,
+    **SESSIONS,
+    **MEMORIES,
+}
 """What is documented, by operation id."""
+
+_SCHEMAS: dict[str, Schema] = {
+    **RUN_SCHEMAS,
+    **APPROVAL_SCHEMAS,
+    **SESSION_SCHEMAS,
+    **MEMORY_SCHEMAS,
+    **CORE_SCHEMAS,
+    **ERROR_SCHEMAS,
+}
 
 _ABOUT = """\
 Teams of agents over HTTP, as AgentOS 2.5.6 has it; a run that is accepted is stored and driven to its end.
@@ -39,7 +56,7 @@ def document(operations: Iterable[Operation], *, title: str, version: str, root_
         found["servers"] = [{"url": root_path}]
     found["paths"] = paths
     found["components"] = {
-        "schemas": {**RUN_SCHEMAS, **APPROVAL_SCHEMAS, **SESSION_SCHEMAS, **CORE_SCHEMAS, **ERROR_SCHEMAS},
+        "schemas": _SCHEMAS,
         "headers": HEADERS,
         "securitySchemes": {"HTTPBearer": {"type": "http", "scheme": "bearer"}},
     }

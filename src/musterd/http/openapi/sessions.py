@@ -2,15 +2,12 @@
 
 from musterd.http.openapi.answers import answer, errors
 from musterd.http.openapi.described import Described, Schema, in_path, in_query, many, ref, text, whole
+from musterd.http.openapi.query_parts import DATABASE, PAGE, SORT_ORDER
 
 _TAGS = ("Sessions",)
 _SESSION_ID = in_path("session_id", "The session's id")
 _TYPE = in_query("type", ref("SessionType"))
 _USER_ID = in_query("user_id", text("Only for this user"))
-_DATABASE: list[Schema] = [
-    in_query("db_id", text("The id of the database; there is one")),
-    in_query("table", text("Accepted; without effect")),
-]
 _TIME = {"minimum": 0, "maximum": 2**53}
 _RUN: Schema = {"anyOf": [ref("TeamRunSchema"), ref("RunSchema")]}
 
@@ -25,10 +22,10 @@ SESSIONS: dict[str, Described] = {
             in_query("user_id", text("Only sessions of this user")),
             in_query("session_name", text("Only sessions in whose name this stands")),
             in_query("limit", whole("Sessions on a page", minimum=1, maximum=1000, default=20)),
-            in_query("page", whole("The page, from 1", minimum=0, default=1)),
+            PAGE,
             in_query("sort_by", text("`created_at`, `updated_at` or `session_name`", default="created_at")),
-            in_query("sort_order", {**ref("SortOrder"), "default": "desc"}),
-            *_DATABASE,
+            SORT_ORDER,
+            *DATABASE,
         ],
         answers={
             "200": answer("The page", ref("PaginatedResponse_SessionSchema_")),
@@ -39,7 +36,7 @@ SESSIONS: dict[str, Described] = {
         tags=_TAGS,
         summary="Delete Multiple Sessions",
         description="Delete sessions with all their runs. Those that do not exist are deleted already.",
-        parameters=[_USER_ID, *_DATABASE],
+        parameters=[_USER_ID, *DATABASE],
         body={"required": True, "content": {"application/json": {"schema": ref("DeleteSessionRequest")}}},
         answers={"204": answer("They are deleted"), **errors("401", "403", "404", "413", "422", "503")},
     ),
@@ -47,7 +44,7 @@ SESSIONS: dict[str, Described] = {
         tags=_TAGS,
         summary="Get Session by ID",
         description="One session with its conversation.",
-        parameters=[_SESSION_ID, _TYPE, _USER_ID, *_DATABASE],
+        parameters=[_SESSION_ID, _TYPE, _USER_ID, *DATABASE],
         answers={
             "200": answer("The session", {"anyOf": [ref("TeamSessionDetailSchema"), ref("AgentSessionDetailSchema")]}),
             **errors("401", "422", "503", _404="Session or database not found"),
@@ -57,7 +54,7 @@ SESSIONS: dict[str, Described] = {
         tags=_TAGS,
         summary="Delete Session",
         description="Delete a session with all its runs. One that does not exist is deleted already.",
-        parameters=[_SESSION_ID, _USER_ID, *_DATABASE],
+        parameters=[_SESSION_ID, _USER_ID, *DATABASE],
         answers={"204": answer("It is deleted"), **errors("401", "403", "404", "413", "422", "503")},
     ),
     "get_session_runs": Described(
@@ -71,7 +68,7 @@ SESSIONS: dict[str, Described] = {
             _USER_ID,
             in_query("created_after", whole("Only runs accepted from then on, in unix seconds", **_TIME)),
             in_query("created_before", whole("Only runs accepted until then, in unix seconds", **_TIME)),
-            *_DATABASE,
+            *DATABASE,
         ],
         answers={
             "200": answer("The runs", many(_RUN)),
@@ -82,7 +79,7 @@ SESSIONS: dict[str, Described] = {
         tags=_TAGS,
         summary="Get Run by ID",
         description="One run of the session.",
-        parameters=[_SESSION_ID, in_path("run_id", "The run's id"), _TYPE, _USER_ID, *_DATABASE],
+        parameters=[_SESSION_ID, in_path("run_id", "The run's id"), _TYPE, _USER_ID, *DATABASE],
         answers={"200": answer("The run", _RUN), **errors("401", "422", "503", _404="Run not found")},
     ),
 }

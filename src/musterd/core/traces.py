@@ -1,0 +1,52 @@
+"""The ids of traces and spans: derived, so that the same run has the same ones wherever it is shown.
+
+A trace is a root run. Its id is the one that a client sent in ``traceparent``, else the run's own where that is a UUID,
+else a hash of it. A span is a run or a step of its tree; its id is a hash of the root and its place.
+"""
+
+import hashlib
+import re
+import uuid
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
+
+
+def stored_trace_id(run_id: str) -> str | None:
+    """The id of a run's trace where it cannot be told from the run's id; None: it is the run's own, without dashes."""
+    return None if _is_uuid(run_id) else hashlib.sha256(f"trace {run_id}".encode()).hexdigest()[:32]
+
+
+def trace_id(run_id: str, traceparent: str | None = None) -> str:
+    """The id of a root run's trace: 32 hexadecimal digits."""
+    if traceparent is not None and (sent := _TRACEPARENT.fullmatch(traceparent)):
+        return sent[1]
+    return stored_trace_id(run_id) or run_id.replace("-", "")
+
+
+def run_id_of(trace: str) -> str | None:
+    """The run's id that a trace's id may be; None: it is none."""
+    try:
+        return str(uuid.UUID(hex=trace)) if len(trace) == 32 else None
+    except ValueError:
+        return None
+
+
+def run_span_id(root_id: str, path: str) -> str:
+    """The id of the span of a run: the root's (its path is empty), or a member's."""
+    return _hash(f"run {root_id} {path}")
+
+
+def step_span_id(root_id: str, path: str) -> str:
+    """The id of the span of a step of the journal."""
+    return _hash(f"step {root_id} {path}")
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
