@@ -11,6 +11,8 @@ from musterd.core.records import ComponentKind
 from musterd.http.approvals import ApprovalOperations
 from musterd.http.core import CoreOperations
 from musterd.http.memories import MemoryOperations
+from musterd.http.metrics import MetricsOperations
+from musterd.http.migrations import MigrationOperations
 from musterd.http.runs import RunOperations
 from musterd.http.server import Server
 from musterd.http.sessions import SessionOperations
@@ -45,6 +47,8 @@ def operations(server: Server) -> list[Operation]:
         *_approval_operations(ApprovalOperations(server)),
         *_session_operations(SessionOperations(server)),
         *_memory_operations(MemoryOperations(server)),
+        *_metrics_operations(MetricsOperations(server)),
+        *_database_operations(MigrationOperations(server)),
     ]
 
 
@@ -123,6 +127,23 @@ def _memory_operations(memories: MemoryOperations) -> list[Operation]:
         Operation("GET", "/memory_topics", "get_memory_topics", read, memories.topics),
         Operation("GET", "/user_memory_stats", "get_user_memory_stats", read, memories.stats),
         Operation("POST", "/optimize-memories", "optimize_memories", write, memories.optimize),
+    ]
+
+
+def _metrics_operations(metrics: MetricsOperations) -> list[Operation]:
+    read, status = "metrics:read", "/metrics/refresh/status"
+    return [
+        Operation("GET", "/metrics", "get_metrics", read, metrics.list),
+        Operation("POST", "/metrics/refresh", "refresh_metrics", "metrics:write", metrics.refresh),
+        Operation("GET", status, "get_metrics_refresh_status", read, metrics.status),
+    ]
+
+
+def _database_operations(migrations: MigrationOperations) -> list[Operation]:
+    one, write = "/databases/{db_id}/migrate", "system:write"
+    return [
+        Operation("POST", "/databases/all/migrate", "migrate_all_databases", write, migrations.all),
+        Operation("POST", one, "migrate_database", write, migrations.one),
     ]
 
 

@@ -21,6 +21,7 @@ from musterd.service.approvals import ApprovalService
 from musterd.service.budgets import unpriced
 from musterd.service.forks import ForkService
 from musterd.service.memories import MemoryService
+from musterd.service.metrics import MetricsService
 from musterd.service.runs import RunService
 from musterd.service.sessions import SessionService
 from musterd.specs import Component, MCPServer, Registry, models_of
@@ -78,6 +79,7 @@ class Server:
         self.sessions = SessionService(resources, self.engine, self.runs)
         self.approvals = ApprovalService(resources, self.engine)
         self.memories = MemoryService(resources)
+        self.metrics = MetricsService(resources)
         self.is_stopping = False
 
     @contextlib.asynccontextmanager
@@ -90,6 +92,7 @@ class Server:
             yield
         finally:
             self.begin_stop()
+            await self.metrics.close()
             await self.engine.stop()
             await self._servers.close()
             await self.database.close()

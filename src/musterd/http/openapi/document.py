@@ -9,6 +9,7 @@ from musterd.http.openapi.core import CORE
 from musterd.http.openapi.core_schemas import CORE_SCHEMAS
 from musterd.http.openapi.described import Described, Schema
 from musterd.http.openapi.memories import MEMORIES, MEMORY_SCHEMAS
+from musterd.http.openapi.metrics import DATABASES, METRICS, METRICS_SCHEMAS
 from musterd.http.openapi.run_schemas import RUN_SCHEMAS
 from musterd.http.openapi.runs import run_operations
 from musterd.http.openapi.session_schemas import SESSION_SCHEMAS
@@ -21,6 +22,8 @@ DESCRIBED: dict[str, Described] = {
     **APPROVALS,
     **SESSIONS,
     **MEMORIES,
+    **METRICS,
+    **DATABASES,
 }
 """What is documented, by operation id."""
 
@@ -29,6 +32,7 @@ _SCHEMAS: dict[str, Schema] = {
     **APPROVAL_SCHEMAS,
     **SESSION_SCHEMAS,
     **MEMORY_SCHEMAS,
+    **METRICS_SCHEMAS,
     **CORE_SCHEMAS,
     **ERROR_SCHEMAS,
 }
