@@ -84,9 +84,9 @@ async def test_a_day_that_is_kept_does_not_change(records: Records) -> None:
     await records.database.write(lambda tx: daily.close(tx, FIRST, {EVERYBODY: Figures()}, 10.0))
     for owner, users in ((None, 1), ("ada", 1)):
         kept = await records.database.scan(lambda tx, owner=owner: daily.kept(tx, owner, FIRST, SECOND))
-        assert list(kept) == [FIRST]
-        assert (kept[FIRST].figures.runs, kept[FIRST].figures.users_count) == ({"agent": 2}, users)
-        assert kept[FIRST].figures.usage == Usage(input_tokens=12, output_tokens=2, cache_read_tokens=2)
+        (day,) = kept
+        assert (day.day, day.figures.runs, day.figures.users_count) == (FIRST, {"agent": 2}, users)
+        assert day.figures.usage == Usage(input_tokens=12, output_tokens=2, cache_read_tokens=2)
     assert await records.database.scan(lambda tx: daily.removed_days(tx, None, FIRST, SECOND)) == set()
 
 

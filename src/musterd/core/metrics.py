@@ -88,12 +88,10 @@ class Day:
     """The figures of one day.
 
     :param day: the date in UTC, ``YYYY-MM-DD``.
-    :param is_over: whether they are kept as they are: the day is over, and so is every run of it.
     :param created_at: when they were counted first.
     """
 
     day: str
     figures: Figures
-    is_over: bool
     created_at: float
     updated_at: float

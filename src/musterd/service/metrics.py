@@ -40,6 +40,11 @@ class _Counted:
     figures: ByOwner
     is_over: bool
 
+    def day_for(self, owner: str | None, now: float) -> Day:
+        """The day, for an owner (None: for everybody)."""
+        figures = self.figures.get(owner or EVERYBODY, Figures())
+        return Day(day=self.day, figures=figures, created_at=now, updated_at=now)
+
 
 class MetricsService:
     """The use cases of daily figures."""
@@ -57,27 +62,27 @@ class MetricsService:
         :param first: the first date, ``YYYY-MM-DD``; None: there is no first one.
         :param last: the last date; None: today.
         """
-        owner, now = caller.sees_only, clock.now()
-        first, last = first or FIRST_DAY, min(last or LAST_DAY, daily.day_of(now))
-
-        async def look(tx: Tx) -> tuple[dict[str, Day], list[_Counted]]:
-            kept = await daily.kept(tx, owner, first, last)
-            return kept, await _uncounted(tx, owner, first, last)
-
-        found, fresh = await self._database.scan(look)
-        if owner is None:
-            await self._keep(fresh, now)
-        for one in fresh:
-            figures = one.figures.get(owner or EVERYBODY, Figures())
-            found[one.day] = Day(
-                day=one.day, figures=figures, is_over=one.is_over and owner is None, created_at=now, updated_at=now
-            )
-        return [found[day] for day in sorted(found) if not found[day].figures.is_empty]
+        kept, fresh = await self._count(first, last, caller)
+        found = sorted([*kept, *fresh], key=lambda day: day.day)
+        return [day for day in found if not day.figures.is_empty]
 
     async def refresh(self, caller: Caller) -> list[Day]:
         """Count every day anew that is not kept yet; those days."""
-        now = clock.now()
-        return [day for day in await self.days(None, None, caller) if day.updated_at >= now]
+        _, fresh = await self._count(None, None, caller)
+        return [day for day in fresh if not day.figures.is_empty]
+
+    async def _count(self, first: str | None, last: str | None, caller: Caller) -> tuple[list[Day], list[Day]]:
+        """The days that are kept, and those that were counted now; of these the ones that are over are kept."""
+        owner, now = caller.sees_only, clock.now()
+        span = first or FIRST_DAY, min(last or LAST_DAY, daily.day_of(now))
+
+        async def look(tx: Tx) -> tuple[list[Day], list[_Counted]]:
+            return await daily.kept(tx, owner, *span), await _uncounted(tx, owner, *span)
+
+        kept, counted = await self._database.scan(look)
+        if owner is None:
+            await self._keep(counted, now)
+        return kept, [one.day_for(owner, now) for one in counted]
 
     def refresh_in_background(self) -> None:
         """Count in the background, unless that is under way."""

@@ -76,20 +76,19 @@ def bounds(day: str) -> tuple[float, float]:
     return start.timestamp(), (start + timedelta(days=1)).timestamp()
 
 
-async def kept(tx: Tx, owner: str | None, first: str, last: str) -> dict[str, Day]:
-    """The days from ``first`` to ``last`` that are kept as over, for an owner (None: for everybody), by date."""
+async def kept(tx: Tx, owner: str | None, first: str, last: str) -> list[Day]:
+    """The days from ``first`` to ``last`` that are kept as over, for an owner (None: for everybody), oldest first."""
     rows = await tx.all(KEPT, {"owner": owner or EVERYBODY, "first": first, "last": last})
-    return {
-        row["day"]: Day(
+    return [
+        Day(
             day=row["day"],
             figures=Figures.from_json(json.loads(row["figures"])),
-            is_over=True,
             created_at=row["created_at"],
             updated_at=row["updated_at"],
         )
         for row in rows
         if row["is_over"]
-    }
+    ]
 
 
 async def next_day(tx: Tx, start: float, owner: str | None) -> str | None:
