@@ -91,7 +91,7 @@ async def test_figures_are_counted_in_the_background(house: House, times: list[f
     assert await house.get(status) == {"status": "idle", "started_at": None, "finished_at": None, "error": None}
     await house.run("hello")
     answer = await house.http.post("/metrics/refresh", params={"background": "true"})
-    assert (answer.status_code, answer.json()["status"]) == (202, "running")
+    assert (answer.status_code, answer.json()["status"]) == (202, "started")
     refreshing = house.server.metrics._refreshing
     assert refreshing is not None
     await refreshing

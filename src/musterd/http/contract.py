@@ -16,6 +16,7 @@ from musterd.http.migrations import MigrationOperations
 from musterd.http.runs import RunOperations
 from musterd.http.server import Server
 from musterd.http.sessions import SessionOperations
+from musterd.http.traces import TraceOperations
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -47,6 +48,7 @@ def operations(server: Server) -> list[Operation]:
         *_approval_operations(ApprovalOperations(server)),
         *_session_operations(SessionOperations(server)),
         *_memory_operations(MemoryOperations(server)),
+        *_trace_operations(TraceOperations(server)),
         *_metrics_operations(MetricsOperations(server)),
         *_database_operations(MigrationOperations(server)),
     ]
@@ -127,6 +129,17 @@ def _memory_operations(memories: MemoryOperations) -> list[Operation]:
         Operation("GET", "/memory_topics", "get_memory_topics", read, memories.topics),
         Operation("GET", "/user_memory_stats", "get_user_memory_stats", read, memories.stats),
         Operation("POST", "/optimize-memories", "optimize_memories", write, memories.optimize),
+    ]
+
+
+def _trace_operations(traces: TraceOperations) -> list[Operation]:
+    read = "traces:read"
+    return [
+        Operation("GET", "/traces", "get_traces", read, traces.list),
+        Operation("GET", "/traces/filter-schema", "get_traces_filter_schema", read, traces.filter_schema),
+        Operation("POST", "/traces/search", "search_traces", read, traces.search),
+        Operation("GET", "/traces/{trace_id}", "get_trace", read, traces.get),
+        Operation("GET", "/trace_session_stats", "get_trace_stats", read, traces.stats),
     ]
 
 

@@ -11,7 +11,7 @@ from musterd.http.paths import path_identifier
 from musterd.http.server import Server
 from musterd.wire import memories as wire
 from musterd.wire.pages import page_object
-from musterd.wire.query import parse_page, parse_user_id
+from musterd.wire.query import parse_page, parse_text
 
 
 class MemoryOperations:
@@ -39,7 +39,7 @@ class MemoryOperations:
     async def get(self, request: Request) -> Response:
         """One memory."""
         require_database(request)
-        memory_id, user_id = path_identifier(request, "memory_id"), parse_user_id(request.query_params)
+        memory_id, user_id = path_identifier(request, "memory_id"), parse_text(request.query_params, "user_id")
         return json_answer(wire.memory_object(await self._server.memories.view(memory_id, user_id, caller_of(request))))
 
     async def update(self, request: Request) -> Response:
@@ -55,7 +55,7 @@ class MemoryOperations:
     async def delete(self, request: Request) -> Response:
         """Forget a memory."""
         require_database(request)
-        memory_id, user_id = path_identifier(request, "memory_id"), parse_user_id(request.query_params)
+        memory_id, user_id = path_identifier(request, "memory_id"), parse_text(request.query_params, "user_id")
         await self._server.memories.forget(memory_id, user_id, caller_of(request))
         return Response(status_code=204)
 
@@ -69,13 +69,13 @@ class MemoryOperations:
     async def topics(self, request: Request) -> Response:
         """Every topic, once."""
         require_database(request)
-        user_id = parse_user_id(request.query_params)
+        user_id = parse_text(request.query_params, "user_id")
         return json_answer(await self._server.memories.topics(user_id, caller_of(request)))
 
     async def stats(self, request: Request) -> Response:
         """How much is remembered of each user."""
         require_database(request)
-        user_id, (limit, page) = parse_user_id(request.query_params), parse_page(request.query_params)
+        user_id, (limit, page) = parse_text(request.query_params, "user_id"), parse_page(request.query_params)
         found, total = await self._server.memories.stats(user_id, caller_of(request), limit=limit, page=page)
         return json_answer(page_object([wire.stats_object(one) for one in found], total, page=page, limit=limit))
 

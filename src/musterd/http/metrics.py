@@ -28,8 +28,8 @@ class MetricsOperations:
         require_database(request)
         if wire.parse_background(request.query_params):
             self._server.require_ready()
-            self._server.metrics.refresh_in_background()
-            return json_answer({"status": "running", "message": "The days are counted in the background"}, 202)
+            status = "started" if self._server.metrics.refresh_in_background() else "already_running"
+            return json_answer({"status": status, "message": "The days are counted in the background"}, 202)
         found = await self._server.metrics.refresh(caller_of(request))
         return json_answer([wire.day_object(day) for day in found])
 

@@ -24,6 +24,7 @@ from musterd.service.memories import MemoryService
 from musterd.service.metrics import MetricsService
 from musterd.service.runs import RunService
 from musterd.service.sessions import SessionService
+from musterd.service.traces import TraceService
 from musterd.specs import Component, MCPServer, Registry, models_of
 from musterd.store.open import open_database
 from musterd.team.summaries import summarizer
@@ -80,6 +81,7 @@ class Server:
         self.approvals = ApprovalService(resources, self.engine)
         self.memories = MemoryService(resources)
         self.metrics = MetricsService(resources)
+        self.traces = TraceService(resources)
         self.is_stopping = False
 
     @contextlib.asynccontextmanager

@@ -84,11 +84,13 @@ class MetricsService:
             await self._keep(counted, now)
         return kept, [one.day_for(owner, now) for one in counted]
 
-    def refresh_in_background(self) -> None:
-        """Count in the background, unless that is under way."""
-        if self._refreshing is None or self._refreshing.done():
-            self.state = RefreshState(status="running", started_at=clock.now())
-            self._refreshing = asyncio.create_task(self._refresh())
+    def refresh_in_background(self) -> bool:
+        """Count in the background; whether that has begun now, and was not under way already."""
+        if self._refreshing is not None and not self._refreshing.done():
+            return False
+        self.state = RefreshState(status="running", started_at=clock.now())
+        self._refreshing = asyncio.create_task(self._refresh())
+        return True
 
     async def close(self) -> None:
         """Leave a counting under way."""

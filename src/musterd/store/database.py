@@ -36,10 +36,12 @@ class Statement:
 
     :param name: what it is called in logs and in the tests of its plan.
     :param text: the SQL.
+    :param is_passing: whether it is made for one request, as a client put it together: its text is not kept.
     """
 
     name: str
     text: str = field(repr=False)
+    is_passing: bool = False
 
 
 _IN_LIST = re.compile(r"IN_LIST\((.+?), :(\w+)\)")

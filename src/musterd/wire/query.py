@@ -150,9 +150,9 @@ def parse_page(values: Mapping[str, str]) -> tuple[int, int]:
     return limit, page
 
 
-def parse_user_id(values: Mapping[str, str]) -> str | None:
-    """The optional ``user_id``."""
+def parse_text(values: Mapping[str, str], name: str) -> str | None:
+    """An optional text."""
     fields = Fields(values, "query")
-    user_id = fields.text("user_id")
+    text = fields.text(name)
     fields.problems.raise_if_any()
-    return user_id
+    return text

@@ -14,6 +14,7 @@ from musterd.http.openapi.run_schemas import RUN_SCHEMAS
 from musterd.http.openapi.runs import run_operations
 from musterd.http.openapi.session_schemas import SESSION_SCHEMAS
 from musterd.http.openapi.sessions import SESSIONS
+from musterd.http.openapi.traces import TRACE_SCHEMAS, TRACES
 
 DESCRIBED: dict[str, Described] = {
     **CORE,
@@ -22,6 +23,7 @@ DESCRIBED: dict[str, Described] = {
     **APPROVALS,
     **SESSIONS,
     **MEMORIES,
+    **TRACES,
     **METRICS,
     **DATABASES,
 }
@@ -32,6 +34,7 @@ _SCHEMAS: dict[str, Schema] = {
     **APPROVAL_SCHEMAS,
     **SESSION_SCHEMAS,
     **MEMORY_SCHEMAS,
+    **TRACE_SCHEMAS,
     **METRICS_SCHEMAS,
     **CORE_SCHEMAS,
     **ERROR_SCHEMAS,

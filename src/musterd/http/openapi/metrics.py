@@ -106,7 +106,9 @@ METRICS_SCHEMAS: dict[str, Schema] = {
     "MetricsResponse": record(
         "MetricsResponse", {"metrics": many(ref("DayAggregatedMetrics")), "updated_at": _MAYBE_TIME}
     ),
-    "MetricsRefreshResponse": record("MetricsRefreshResponse", {"status": text(), "message": nullable(text())}),
+    "MetricsRefreshResponse": record(
+        "MetricsRefreshResponse", {"status": text("`started`, or `already_running`."), "message": nullable(text())}
+    ),
     "MetricsRefreshStatusResponse": record(
         "MetricsRefreshStatusResponse",
         {
