@@ -24,6 +24,11 @@ class Word(StrEnum):
         ("SELECT 1 LOCK_FREE_ROWS", "SELECT 1 ", "SELECT 1 FOR UPDATE SKIP LOCKED"),
         ("SELECT TURN('x')", "SELECT 1", "SELECT pg_advisory_xact_lock(hashtext('musterd x'))"),
         (
+            "JSON_WHOLE(t.usage, 'n_1')",
+            "CAST(json_extract(t.usage, '$.n_1') AS INTEGER)",
+            "CAST(CAST(t.usage AS jsonb) ->> 'n_1' AS bigint)",
+        ),
+        (
             "IN_LIST(a, :list)",
             "a IN (SELECT value FROM json_each(:list))",
             "a IN (SELECT jsonb_array_elements_text(CAST(%(list)s AS jsonb)))",

@@ -29,6 +29,8 @@ TABLES = (
     "blob_uses",
     "deliveries",
     "workers",
+    "memories",
+    "daily_metrics",
 )
 COMPONENTS = ("agent:solo",)
 NOBODY = Caller()

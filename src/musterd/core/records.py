@@ -263,6 +263,7 @@ class RunRow:
     forked_from: str | None = None
     webhooks: str | None = None
     copied_from: str | None = None
+    trace_id: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -101,6 +101,8 @@ class Settings(BaseSettings):
     """Largest request body."""
     field_bytes: Bytes = 1024 * 1024
     """Largest text field of a form."""
+    memory_model: str = ""
+    """The model that puts a user's memories together when a request names none: ``provider:model``."""
     tls_verify: bool = True
     """Whether certificates of model providers are checked."""
     insecure: bool = False

@@ -10,11 +10,15 @@ from musterd.http.approvals import ApprovalOperations
 from musterd.http.auth.scopes import Handler, guarded
 from musterd.http.core import CoreOperations
 from musterd.http.history import HistoryOperations
+from musterd.http.memories import MemoryOperations
+from musterd.http.metrics import MetricsOperations
+from musterd.http.migrations import MigrationOperations
 from musterd.http.run_lists import RunListOperations
 from musterd.http.runs import RunOperations
 from musterd.http.server import Server
 from musterd.http.service_accounts import ServiceAccountOperations
 from musterd.http.sessions import SessionOperations
+from musterd.http.traces import TraceOperations
 from musterd.http.webhooks import WebhookOperations
 
 OPEN = None
@@ -64,6 +68,10 @@ def operations(server: Server) -> list[Operation]:
         *_session_operations(SessionOperations(server)),
         *_service_account_operations(ServiceAccountOperations(server)),
         *_webhook_operations(WebhookOperations(server)),
+        *_memory_operations(MemoryOperations(server)),
+        *_trace_operations(TraceOperations(server)),
+        *_metrics_operations(MetricsOperations(server)),
+        *_database_operations(MigrationOperations(server)),
     ]
 
 
@@ -163,6 +171,50 @@ def _webhook_operations(webhooks: WebhookOperations) -> list[Operation]:
         Operation("GET", every, "list_webhook_deliveries", read, webhooks.list),
         Operation("GET", one, "get_webhook_delivery", read, webhooks.get),
         Operation("POST", f"{one}/redeliver", "redeliver_webhook", write, webhooks.redeliver),
+    ]
+
+
+def _memory_operations(memories: MemoryOperations) -> list[Operation]:
+    every, one = "/memories", "/memories/{memory_id}"
+    read, write, delete = "memories:read", "memories:write", "memories:delete"
+    return [
+        Operation("POST", every, "create_memory", write, memories.create),
+        Operation("GET", every, "get_memories", read, memories.list),
+        Operation("DELETE", every, "delete_memories", delete, memories.delete_many),
+        Operation("GET", one, "get_memory", read, memories.get),
+        Operation("PATCH", one, "update_memory", write, memories.update),
+        Operation("DELETE", one, "delete_memory", delete, memories.delete),
+        Operation("GET", "/memory_topics", "get_memory_topics", read, memories.topics),
+        Operation("GET", "/user_memory_stats", "get_user_memory_stats", read, memories.stats),
+        Operation("POST", "/optimize-memories", "optimize_memories", write, memories.optimize),
+    ]
+
+
+def _trace_operations(traces: TraceOperations) -> list[Operation]:
+    read = "traces:read"
+    return [
+        Operation("GET", "/traces", "get_traces", read, traces.list),
+        Operation("GET", "/traces/filter-schema", "get_traces_filter_schema", read, traces.filter_schema),
+        Operation("POST", "/traces/search", "search_traces", read, traces.search),
+        Operation("GET", "/traces/{trace_id}", "get_trace", read, traces.get),
+        Operation("GET", "/trace_session_stats", "get_trace_stats", read, traces.stats),
+    ]
+
+
+def _metrics_operations(metrics: MetricsOperations) -> list[Operation]:
+    read, status = "metrics:read", "/metrics/refresh/status"
+    return [
+        Operation("GET", "/metrics", "get_metrics", read, metrics.list),
+        Operation("POST", "/metrics/refresh", "refresh_metrics", "metrics:write", metrics.refresh),
+        Operation("GET", status, "get_metrics_refresh_status", read, metrics.status),
+    ]
+
+
+def _database_operations(migrations: MigrationOperations) -> list[Operation]:
+    one, write = "/databases/{db_id}/migrate", "system:write"
+    return [
+        Operation("POST", "/databases/all/migrate", "migrate_all_databases", write, migrations.all),
+        Operation("POST", one, "migrate_database", write, migrations.one),
     ]
 
 

@@ -24,9 +24,12 @@ from musterd.service.approvals import ApprovalService
 from musterd.service.budgets import unpriced
 from musterd.service.forks import ForkService
 from musterd.service.lists import RunLists
+from musterd.service.memories import MemoryService
+from musterd.service.metrics import MetricsService
 from musterd.service.runs import RunService
 from musterd.service.service_accounts import ServiceAccountService
 from musterd.service.sessions import SessionService
+from musterd.service.traces import TraceService
 from musterd.service.webhooks import WebhookService
 from musterd.specs import Component, MCPServer, Registry, models_of
 from musterd.store.open import open_database
@@ -89,6 +92,9 @@ class Server:
         self.approvals = ApprovalService(resources, self.engine)
         self.service_accounts = ServiceAccountService(self.database)
         self.deliveries = WebhookService(resources)
+        self.memories = MemoryService(resources)
+        self.metrics = MetricsService(resources)
+        self.traces = TraceService(resources)
         self.is_stopping = False
 
     @contextlib.asynccontextmanager
@@ -104,6 +110,8 @@ class Server:
         finally:
             self.begin_stop()
             await asyncio.gather(self.engine.stop(), self.webhooks.stop())
+            await self.metrics.close()
+            await self.engine.stop()
             await self._servers.close()
             await self.service_accounts.finish()
             await self.database.close()

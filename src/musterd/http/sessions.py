@@ -11,6 +11,7 @@ from musterd.core.ids import require_identifier
 from musterd.core.records import ComponentKind, RunView
 from musterd.http.answers import json_answer
 from musterd.http.callers import caller_of
+from musterd.http.databases import require_database
 from musterd.http.forms import read_object
 from musterd.http.paths import path_identifier
 from musterd.http.server import Server
@@ -20,7 +21,6 @@ from musterd.store.session_search import SessionFilter
 from musterd.store.sessions import SessionChanges
 from musterd.wire import lists
 from musterd.wire import sessions as wire_sessions
-from musterd.wire.components import DB_ID
 from musterd.wire.query import (
     parse_session_runs_query,
     parse_session_type,
@@ -43,7 +43,7 @@ class SessionOperations:
     async def list(self, request: Request) -> Response:
         """A page of sessions."""
         query = parse_sessions_query(request.query_params)
-        _require_database(request)
+        require_database(request)
         wanted = SessionFilter(
             component_kind=query.type,
             component_id=query.component_id,
@@ -60,7 +60,7 @@ class SessionOperations:
     async def create(self, request: Request) -> Response:
         """Make a session ahead of its first run."""
         kind = parse_session_type(request.query_params)
-        _require_database(request)
+        require_database(request)
         asked = parse_create_session(await read_object(request, self._server.settings, may_be_empty=True), kind)
         if asked.component_id is not None:
             self._server.component(asked.kind, asked.component_id)
@@ -102,7 +102,7 @@ class SessionOperations:
     async def _change(self, request: Request, changes: SessionChanges) -> Response:
         kind = parse_session_type(request.query_params)
         session_id, user_id = path_identifier(request, "session_id"), request.query_params.get("user_id")
-        _require_database(request)
+        require_database(request)
         await self._server.sessions.change(session_id, changes, caller_of(request), user_id=user_id)
         view = await self._visible(request, session_id)
         if view is None:  # deleted meanwhile
@@ -126,7 +126,7 @@ class SessionOperations:
 
     async def _listed(self, request: Request, *, has_messages: bool) -> Sequence[RunView]:
         query = parse_session_runs_query(request.query_params, request.query_params.getlist("status"))
-        _require_database(request)
+        require_database(request)
         wanted = SessionRunsWanted(
             session_id=path_identifier(request, "session_id"),
             states=query.states,
@@ -141,7 +141,7 @@ class SessionOperations:
     async def active(self, request: Request) -> Response:
         """The runs of the session that have not ended, in the order of its line."""
         session_id, user_id = path_identifier(request, "session_id"), request.query_params.get("user_id")
-        _require_database(request)
+        require_database(request)
         found = await self._server.lists.live(session_id, caller_of(request), user_id=user_id)
         return json_answer([lists.active_run(view, expires_at) for view, expires_at in found])
 
@@ -167,24 +167,18 @@ class SessionOperations:
 
     async def _delete(self, request: Request, session_id: str) -> None:
         """Delete the session, unless the labels of the request name another user's or another database."""
-        _require_database(request)
+        require_database(request)
         if not request.query_params.get("user_id") or await self._visible(request, session_id) is not None:
             await self._server.sessions.delete(session_id, caller_of(request))
 
     async def _visible(self, request: Request, session_id: str) -> SessionView | None:
         """The session, when the labels of the request fit it."""
-        _require_database(request)
+        require_database(request)
         wanted_user = request.query_params.get("user_id")
         view = await self._server.sessions.view(session_id, caller_of(request))
         if view is not None and wanted_user and view.session.user_id != wanted_user:
             return None
         return view
-
-
-def _require_database(request: Request) -> None:
-    db_id = request.query_params.get("db_id")
-    if db_id and db_id != DB_ID:
-        raise NotFound(f"No database found with id '{db_id}'")
 
 
 def _not_found(session_id: str, kind: str | None) -> str:

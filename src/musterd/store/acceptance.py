@@ -7,6 +7,7 @@ from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, TooManyRequests
 from musterd.core.records import Input, RunRow
 from musterd.core.states import RunState
+from musterd.core.traces import stored_trace_id
 from musterd.store import lanes, requests, sessions
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Statement, Tx
@@ -100,6 +101,7 @@ async def accept(tx: Tx, candidate: Candidate) -> Accepted:
         caller,
     )
     run.lane, run.seq, run.owner = run.session_id, session.next_seq - 1, session.owner  # whoever it was that asked
+    run.trace_id = stored_trace_id(run.run_id)
     at_work = await _place(tx, run, candidate.slot_worker, session.updated_at)
     if run.state is not RunState.RUNNING:
         await _require_room(tx, candidate.queue_depth)

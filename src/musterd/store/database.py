@@ -31,30 +31,36 @@ class Statement:
     - ``IN_LIST(column, :name)``: the column is one of a list, which travels as JSON text;
     - ``LOCK_ROW``: hold the row until the transaction ends, and see it as it is once it is held;
     - ``LOCK_FREE_ROWS``: the same for rows that nobody holds; those that another transaction holds are left out;
+    - ``JSON_WHOLE(column, 'name')``: the whole number of that name in a column of JSON objects, or null;
     - ``TURN('name')``: wait for the other transactions that said the same name to end.
 
     :param name: what it is called in logs and in the tests of its plan.
     :param text: the SQL.
+    :param is_passing: whether it is made for one request, as a client put it together: its text is not kept.
     """
 
     name: str
     text: str = field(repr=False)
+    is_passing: bool = False
 
 
 _IN_LIST = re.compile(r"IN_LIST\((.+?), :(\w+)\)")
 _TURN = re.compile(r"TURN\('(\w+)'\)")
+_JSON_WHOLE = re.compile(r"JSON_WHOLE\((\S+?), '(\w+)'\)")
 _PARAMETER = re.compile(r"(?<!:):([a-z]\w*)")
 
 
 def for_sqlite(text: str) -> str:
     """The statement in SQLite's dialect: a transaction that writes is alone, so nothing needs a lock of its own."""
     text = _IN_LIST.sub(r"\1 IN (SELECT value FROM json_each(:\2))", text)
+    text = _JSON_WHOLE.sub(r"CAST(json_extract(\1, '$.\2') AS INTEGER)", text)
     return _TURN.sub("1", text).replace("LOCK_ROW", "").replace("LOCK_FREE_ROWS", "")
 
 
 def for_postgres(text: str) -> str:
     """The statement in Postgres' dialect, with parameters as its driver writes them."""
     text = _IN_LIST.sub(r"\1 IN (SELECT jsonb_array_elements_text(CAST(:\2 AS jsonb)))", text.replace("%", "%%"))
+    text = _JSON_WHOLE.sub(r"CAST(CAST(\1 AS jsonb) ->> '\2' AS bigint)", text)
     text = _TURN.sub(r"pg_advisory_xact_lock(hashtext('musterd \1'))", text)
     text = text.replace("LOCK_ROW", "FOR UPDATE").replace("LOCK_FREE_ROWS", "FOR UPDATE SKIP LOCKED")
     return _PARAMETER.sub(r"%(\1)s", text)

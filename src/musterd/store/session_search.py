@@ -7,6 +7,7 @@ from typing import Any
 from musterd.core.callers import Caller
 from musterd.core.records import SessionRow
 from musterd.store.database import Statement, Tx
+from musterd.store.patterns import like_literal
 from musterd.store.rows import session_row
 
 SORTABLE = frozenset({"created_at", "updated_at", "session_name"})
@@ -66,9 +67,5 @@ def _where(wanted: SessionFilter, caller: Caller) -> tuple[str, dict[str, Any]]:
             params[column] = value
     if wanted.name:
         conditions.append("lower(COALESCE(name, first_message)) LIKE :pattern ESCAPE '\\'")
-        params["pattern"] = "%" + _like_literal(wanted.name.lower()) + "%"
+        params["pattern"] = "%" + like_literal(wanted.name.lower()) + "%"
     return " AND ".join(conditions), params
-
-
-def _like_literal(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -8,7 +8,7 @@ from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, NotFound
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import RunView, SessionRow
-from musterd.store import blobs
+from musterd.store import blobs, daily
 from musterd.store.database import Params, Statement, Tx
 from musterd.store.rows import qualified, run_view, session_row
 
@@ -214,6 +214,7 @@ async def remove_if_over(tx: Tx, session_id: str) -> bool:
         return False
     if await live_runs(tx, session_id):
         return False
+    await daily.keep_removed(tx, session_id, session.deleted_at)
     await blobs.remove(tx, session_id)
     for statement in _REMOVE:
         await tx.run(statement, {"session_id": session_id})

@@ -16,6 +16,8 @@ class SqliteTx:
         self._texts: dict[str, str] = {}
 
     def _text(self, statement: Statement) -> str:
+        if statement.is_passing:
+            return for_sqlite(statement.text)
         text = self._texts.get(statement.name)
         if text is None:
             text = self._texts[statement.name] = for_sqlite(statement.text)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from musterd.core import jsontext
+from musterd.core.errors import InvalidInput
 from musterd.wire.problems import Problems
 
 IDENTIFIER_CHARACTERS = 255
@@ -31,6 +32,16 @@ class Fields:
     def __init__(self, values: Mapping[str, Any], part: str = "body") -> None:
         self.values = values
         self.problems = Problems(part)
+
+    @classmethod
+    def of_object(cls, body: Any) -> "Fields":
+        """The fields of a JSON body.
+
+        :raises InvalidInput: it is no object.
+        """
+        if not isinstance(body, dict):
+            raise InvalidInput.at(("body",), "dict_type", "Input should be a JSON object")
+        return cls(body)
 
     def given(self, name: str) -> Any:
         """The raw value of a field, or None when it is absent, null or empty text."""
@@ -122,6 +133,25 @@ class Fields:
         known = ", ".join(f"'{word}'" for word in words[:-1]) + f" or '{words[-1]}'"
         self.problems.add(name, "enum", f"Input should be {known}", value)
         return None
+
+    def texts(self, name: str, *, most: int, characters: int) -> list[str] | None:
+        """A native list of at most ``most`` texts, each of 1 to ``characters`` characters."""
+        value = self.given(name)
+        if value is None:
+            return None
+        if not isinstance(value, list):
+            self.problems.add(name, "list_type", "Input should be a list of texts")
+            return None
+        if len(value) > most:
+            self.problems.add(name, "too_long", f"List should have at most {most} items")
+            return None
+        for place, item in enumerate(value):
+            if not isinstance(item, str) or not 0 < len(item) <= characters:
+                msg = f"Input should be a text of 1 to {characters} characters"
+                self.problems.add((name, place), "string_type", msg, item)
+            elif not jsontext.is_storable(item):
+                self.problems.add((name, place), "string_unicode", NOT_STORABLE)
+        return value
 
     def json_object(self, name: str) -> dict[str, Any] | None:
         """An object, native or as JSON text; ``null`` reads as absent."""

@@ -216,3 +216,19 @@ def parse_wait(values: Mapping[str, str], most_seconds: float) -> float:
     if not seconds >= 0:
         raise InvalidInput.at(("query", "wait"), "float_parsing", "Input should be a number of seconds", None)
     return min(seconds, most_seconds)
+
+
+def parse_page(values: Mapping[str, str]) -> tuple[int, int]:
+    """``limit`` and ``page`` of a list that has no other values."""
+    fields = Fields(values, "query")
+    limit, page = fields.whole("limit", 1, PAGE_LIMIT) or 20, fields.whole("page", 0, _WHOLE_LIMIT // PAGE_LIMIT) or 1
+    fields.problems.raise_if_any()
+    return limit, page
+
+
+def parse_text(values: Mapping[str, str], name: str) -> str | None:
+    """An optional text."""
+    fields = Fields(values, "query")
+    text = fields.text(name)
+    fields.problems.raise_if_any()
+    return text

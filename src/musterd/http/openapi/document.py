@@ -8,26 +8,47 @@ from musterd.http.openapi.approvals import APPROVAL_SCHEMAS, APPROVALS
 from musterd.http.openapi.core import CORE
 from musterd.http.openapi.core_schemas import CORE_SCHEMAS
 from musterd.http.openapi.described import Answers, Described, Schema
-from musterd.http.openapi.history import HISTORY_SCHEMAS, history_operations
+from musterd.http.openapi.history import history_operations
+from musterd.http.openapi.memories import MEMORIES, MEMORY_SCHEMAS
+from musterd.http.openapi.metrics import DATABASES, METRICS, METRICS_SCHEMAS
 from musterd.http.openapi.run_schemas import RUN_SCHEMAS
 from musterd.http.openapi.runs import run_operations
-from musterd.http.openapi.service_accounts import SERVICE_ACCOUNT_SCHEMAS, SERVICE_ACCOUNTS
+from musterd.http.openapi.service_accounts import SERVICE_ACCOUNTS
 from musterd.http.openapi.session_schemas import SESSION_SCHEMAS
 from musterd.http.openapi.sessions import SESSIONS
-from musterd.http.openapi.webhooks import WEBHOOK_SCHEMAS, WEBHOOKS
+from musterd.http.openapi.traces import TRACE_SCHEMAS, TRACES
+from musterd.http.openapi.webhooks import WEBHOOKS
 
 DESCRIBED: dict[str, Described] = {
     **CORE,
     **run_operations("agent"),
+    **history_operations("agent"),
     **run_operations("team"),
+    **history_operations("team"),
     **APPROVALS,
     **SESSIONS,
-    **SERVICE_ACCOUNTS,
+    **MEMORIES,
+    **TRACES,
+    **METRICS,
+    **DATABASES,
     **WEBHOOKS,
-    **history_operations("agent"),
-    **history_operations("team"),
+    **SERVICE_ACCOUNTS,
 }
 """What is documented, by operation id."""
+
+_SCHEMAS: dict[str, Schema] = {
+    **RUN_SCHEMAS,
+    **HISTORY_SCHEMAS,
+    **APPROVAL_SCHEMAS,
+    **SESSION_SCHEMAS,
+    **MEMORY_SCHEMAS,
+    **TRACE_SCHEMAS,
+    **METRICS_SCHEMAS,
+    **WEBHOOK_SCHEMAS,
+    **SERVICE_ACCOUNT_SCHEMAS,
+    **CORE_SCHEMAS,
+    **ERROR_SCHEMAS,
+}
 
 _ABOUT = """\
 Teams of agents over HTTP, as AgentOS 2.5.6 has it; a run that is accepted is stored and driven to its end.
@@ -64,16 +85,7 @@ def document(operations: Iterable[Operation], *, title: str, version: str, root_
         found["servers"] = [{"url": root_path}]
     found["paths"] = paths
     found["components"] = {
-        "schemas": {
-            **RUN_SCHEMAS,
-            **APPROVAL_SCHEMAS,
-            **SESSION_SCHEMAS,
-            **SERVICE_ACCOUNT_SCHEMAS,
-            **WEBHOOK_SCHEMAS,
-            **HISTORY_SCHEMAS,
-            **CORE_SCHEMAS,
-            **ERROR_SCHEMAS,
-        },
+        "schemas": _SCHEMAS,
         "headers": HEADERS,
         "securitySchemes": {"HTTPBearer": {"type": "http", "scheme": "bearer"}},
     }

@@ -2,16 +2,13 @@
 
 from musterd.http.openapi.answers import answer, errors
 from musterd.http.openapi.described import Described, Schema, in_path, in_query, many, ref, text, whole
+from musterd.http.openapi.query_parts import DATABASE, PAGE, SORT_ORDER
 from musterd.http.openapi.run_schemas import STATUSES
 
 _TAGS = ("Sessions",)
 _SESSION_ID = in_path("session_id", "The session's id")
 _TYPE = in_query("type", ref("SessionType"))
 _USER_ID = in_query("user_id", text("Only for this user"))
-_DATABASE: list[Schema] = [
-    in_query("db_id", text("The id of the database; there is one")),
-    in_query("table", text("Accepted; without effect")),
-]
 _TIME = {"minimum": 0, "maximum": 2**53}
 _RUN: Schema = {"anyOf": [ref("TeamRunSchema"), ref("RunSchema")]}
 
@@ -28,7 +25,7 @@ _LISTED: list[Schema] = [
     _STATUS,
     in_query("limit", whole("Only the last so many runs, each with its members'", minimum=1, maximum=1000)),
     in_query("before", text("Only runs that stand before this one")),
-    *_DATABASE,
+    *DATABASE,
 ]
 
 
@@ -58,7 +55,7 @@ SESSIONS: dict[str, Described] = {
         tags=_TAGS,
         summary="Create New Session",
         description="Make a session ahead of its first run, with a name, a state, metadata. Runs join it by its id.",
-        parameters=[_TYPE, _DATABASE[0]],
+        parameters=[_TYPE, DATABASE[0]],
         body=_body("CreateSessionRequest", is_required=False),
         answers={
             "201": answer("The session", _DETAIL),
@@ -74,7 +71,7 @@ SESSIONS: dict[str, Described] = {
         summary="Update Session",
         description="Change a session's name, state, metadata or summary: each that is given takes the place of what "
         "was there. A run at work does not undo it: of the state it writes what it has changed itself.",
-        parameters=[_SESSION_ID, _TYPE, _USER_ID, *_DATABASE],
+        parameters=[_SESSION_ID, _TYPE, _USER_ID, *DATABASE],
         body=_body("UpdateSessionRequest"),
         answers={
             "200": answer("The session as it is then", _DETAIL),
@@ -85,7 +82,7 @@ SESSIONS: dict[str, Described] = {
         tags=_TAGS,
         summary="Rename Session",
         description="Give a session a name.",
-        parameters=[_SESSION_ID, _TYPE, _USER_ID, *_DATABASE],
+        parameters=[_SESSION_ID, _TYPE, _USER_ID, *DATABASE],
         body=_body("Body_rename_session"),
         answers={
             "200": answer("The session as it is then", _DETAIL),
@@ -107,7 +104,7 @@ SESSIONS: dict[str, Described] = {
         summary="List Active Session Runs",
         description="The session's runs that have not ended, in the order of its line: where each stands, how many are "
         "before it, what it waits for.",
-        parameters=[_SESSION_ID, _USER_ID, *_DATABASE],
+        parameters=[_SESSION_ID, _USER_ID, *DATABASE],
         answers={
             "200": answer("The runs", many(ref("ActiveRun"))),
             **errors("401", "422", "503", _404="Session or database not found"),
@@ -123,10 +120,10 @@ SESSIONS: dict[str, Described] = {
             in_query("user_id", text("Only sessions of this user")),
             in_query("session_name", text("Only sessions in whose name this stands")),
             in_query("limit", whole("Sessions on a page", minimum=1, maximum=1000, default=20)),
-            in_query("page", whole("The page, from 1", minimum=0, default=1)),
+            PAGE,
             in_query("sort_by", text("`created_at`, `updated_at` or `session_name`", default="created_at")),
-            in_query("sort_order", {**ref("SortOrder"), "default": "desc"}),
-            *_DATABASE,
+            SORT_ORDER,
+            *DATABASE,
         ],
         answers={
             "200": answer("The page", ref("PaginatedResponse_SessionSchema_")),
@@ -137,7 +134,7 @@ SESSIONS: dict[str, Described] = {
         tags=_TAGS,
         summary="Delete Multiple Sessions",
         description="Delete sessions with all their runs. Those that do not exist are deleted already.",
-        parameters=[_USER_ID, *_DATABASE],
+        parameters=[_USER_ID, *DATABASE],
         body=_body("DeleteSessionRequest"),
         answers={"204": answer("They are deleted"), **errors("401", "403", "404", "413", "422", "503")},
     ),
@@ -145,7 +142,7 @@ SESSIONS: dict[str, Described] = {
         tags=_TAGS,
         summary="Get Session by ID",
         description="One session with its conversation.",
-        parameters=[_SESSION_ID, _TYPE, _USER_ID, *_DATABASE],
+        parameters=[_SESSION_ID, _TYPE, _USER_ID, *DATABASE],
         answers={
             "200": answer("The session", _DETAIL),
             **errors("401", "422", "503", _404="Session or database not found"),
@@ -155,7 +152,7 @@ SESSIONS: dict[str, Described] = {
         tags=_TAGS,
         summary="Delete Session",
         description="Delete a session with all its runs. One that does not exist is deleted already.",
-        parameters=[_SESSION_ID, _USER_ID, *_DATABASE],
+        parameters=[_SESSION_ID, _USER_ID, *DATABASE],
         answers={"204": answer("It is deleted"), **errors("401", "403", "404", "413", "422", "503")},
     ),
     "get_session_runs": Described(
@@ -173,7 +170,7 @@ SESSIONS: dict[str, Described] = {
         tags=_TAGS,
         summary="Get Run by ID",
         description="One run of the session.",
-        parameters=[_SESSION_ID, in_path("run_id", "The run's id"), _TYPE, _USER_ID, *_DATABASE],
+        parameters=[_SESSION_ID, in_path("run_id", "The run's id"), _TYPE, _USER_ID, *DATABASE],
         answers={"200": answer("The run", _RUN), **errors("401", "422", "503", _404="Run not found")},
     ),
 }

@@ -1,0 +1,135 @@
+"""Daily figures: counted from runs when they are asked for, and kept once a day and all its runs are over."""
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from musterd.core import clock
+from musterd.core.callers import Caller
+from musterd.core.errors import MusterdError
+from musterd.core.metrics import Day, Figures
+from musterd.engine.resources import Resources
+from musterd.store import daily
+from musterd.store.daily import EVERYBODY, ByOwner
+from musterd.store.database import Tx
+
+log = structlog.get_logger("musterd.metrics")
+
+FIRST_DAY, LAST_DAY = "0001-01-02", "9999-12-30"
+
+
+@dataclass(slots=True, kw_only=True)
+class RefreshState:
+    """What became of the last counting in the background.
+
+    :param status: idle, running, completed or failed.
+    """
+
+    status: str = "idle"
+    started_at: float | None = None
+    finished_at: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """A day that is not kept yet."""
+
+    day: str
+    figures: ByOwner
+    is_over: bool
+
+    def day_for(self, owner: str | None, now: float) -> Day:
+        """The day, for an owner (None: for everybody)."""
+        figures = self.figures.get(owner or EVERYBODY, Figures())
+        return Day(day=self.day, figures=figures, created_at=now, updated_at=now)
+
+
+class MetricsService:
+    """The use cases of daily figures."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._database = resources.database
+        self._refreshing: asyncio.Task[None] | None = None
+        self.state = RefreshState()
+
+    async def days(self, first: str | None, last: str | None, caller: Caller) -> list[Day]:
+        """The figures of each day on which something ran, oldest first.
+
+        A user that is no admin gets those of its own runs.
+
+        :param first: the first date, ``YYYY-MM-DD``; None: there is no first one.
+        :param last: the last date; None: today.
+        """
+        kept, fresh = await self._count(first, last, caller)
+        found = sorted([*kept, *fresh], key=lambda day: day.day)
+        return [day for day in found if not day.figures.is_empty]
+
+    async def refresh(self, caller: Caller) -> list[Day]:
+        """Count every day anew that is not kept yet; those days."""
+        _, fresh = await self._count(None, None, caller)
+        return [day for day in fresh if not day.figures.is_empty]
+
+    async def _count(self, first: str | None, last: str | None, caller: Caller) -> tuple[list[Day], list[Day]]:
+        """The days that are kept, and those that were counted now; of these the ones that are over are kept."""
+        owner, now = caller.sees_only, clock.now()
+        span = first or FIRST_DAY, min(last or LAST_DAY, daily.day_of(now))
+
+        async def look(tx: Tx) -> tuple[list[Day], list[_Counted]]:
+            return await daily.kept(tx, owner, *span), await _uncounted(tx, owner, *span)
+
+        kept, counted = await self._database.scan(look)
+        if owner is None:
+            await self._keep(counted, now)
+        return kept, [one.day_for(owner, now) for one in counted]
+
+    def refresh_in_background(self) -> bool:
+        """Count in the background; whether that has begun now, and was not under way already."""
+        if self._refreshing is not None and not self._refreshing.done():
+            return False
+        self.state = RefreshState(status="running", started_at=clock.now())
+        self._refreshing = asyncio.create_task(self._refresh())
+        return True
+
+    async def close(self) -> None:
+        """Leave a counting under way."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.gather(self._refreshing, return_exceptions=True)
+
+    async def _refresh(self) -> None:
+        try:
+            await self.refresh(Caller())
+        except MusterdError as error:
+            log.warning("daily figures were not counted", reason=error.message)
+            self.state.status, self.state.error = "failed", error.message
+        else:
+            self.state.status = "completed"
+        self.state.finished_at = clock.now()
+
+    async def _keep(self, counted: list[_Counted], now: float) -> None:
+        over = [one for one in counted if one.is_over]
+
+        async def work(tx: Tx) -> None:
+            for one in over:
+                await daily.close(tx, one.day, one.figures, now)
+
+        if over:
+            await self._database.write(work)
+
+
+async def _uncounted(tx: Tx, owner: str | None, first: str, last: str) -> list[_Counted]:
+    """The days that are not kept, of which something is there or was deleted."""
+    days = await daily.removed_days(tx, owner, first, last)
+    start = daily.bounds(first)[0]
+    while (day := await daily.next_day(tx, start, owner)) is not None and day <= last:
+        if not await daily.is_over(tx, day):
+            days.add(day)
+        start = daily.bounds(day)[1]
+    today = daily.day_of(clock.now())
+    return [
+        _Counted(day, await daily.counted(tx, day, owner), is_over=day < today and not await daily.has_live(tx, day))
+        for day in sorted(days)
+        if not await daily.is_over(tx, day)
+    ]

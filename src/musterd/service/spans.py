@@ -1,0 +1,181 @@
+"""The spans of a trace, from what is stored of its root run: the runs of its tree, and the steps of its journal.
+
+A step's parent is the run in which it stands; a member's run stands in the delegation that began it. Steps that a run
+took over from another one belong to that one's trace. What a model was asked is not stored with its step, so a model's
+span has no input.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from musterd.core import genai, jsontext
+from musterd.core.records import RunView, StepKind, StepRow, StepState
+from musterd.core.traces import STATUS_OF, Span, SpanKind, SpanStatus, run_span_id, step_span_id
+
+_CALL = re.compile(r"(?P<turn>(?:.*/)?[^/]+)/c(?P<number>\d+)(?:/\d+)?")
+_HOOK = re.compile(r"(?:.*/)?(?P<when>pre|post)(?P<number>\d+)")
+_FAILED = {StepState.FAILED: SpanStatus.ERROR, StepState.COMPLETED: SpanStatus.OK}
+
+
+def root_span(runs: Sequence[RunView], steps: Sequence[StepRow]) -> Span:
+    """The span of the root, which holds all others.
+
+    :param runs: the root and its members.
+    :param steps: the journal of the tree.
+    """
+    calls = _asked_calls(steps)
+    by_run = {view.row.path: _run_span(view) for view in runs}
+    by_step = {
+        step.path: _step_span(step, calls, by_run)
+        for step in steps
+        if step.kind is not StepKind.PREPARE and step.attempt > 0
+    }
+    for path, span in by_step.items():
+        _parent(path, by_run, by_step, is_run=False).below.append(span)
+    for path, span in by_run.items():
+        if path:
+            _parent(path, by_run, by_step, is_run=True).below.append(span)
+    for span in by_run[""].flat():
+        span.below.sort(key=lambda one: one.started_at)
+    return by_run[""]
+
+
+def _parent(path: str, by_run: dict[str, Span], by_step: dict[str, Span], *, is_run: bool) -> Span:
+    """The nearest span above a path; a run stands below the step of its own path."""
+    if is_run and path in by_step:
+        return by_step[path]
+    while path:
+        path = path.rpartition("/")[0]
+        if (found := by_run.get(path) or by_step.get(path)) is not None:
+            return found
+    return by_run[""]
+
+
+def _run_span(view: RunView) -> Span:
+    run, output = view.row, view.output
+    usage = None if output is None else output.usage
+    error = output.error if output is not None else None
+    attributes = {
+        genai.OPERATION_NAME: genai.INVOKE_AGENT,
+        genai.AGENT_ID: run.component_id,
+        genai.AGENT_NAME: run.component_name,
+        genai.CONVERSATION_ID: run.session_id,
+        genai.REQUEST_MODEL: run.model,
+        genai.PROVIDER_NAME: run.model_provider,
+        genai.USER_ID: run.user_id,
+        genai.ERROR_TYPE: run.error_code,
+        genai.INPUT_TOKENS: None if usage is None else usage.input_tokens,
+        genai.OUTPUT_TOKENS: None if usage is None else usage.output_tokens,
+    }
+    metadata = {"run_id": run.run_id, "session_id": run.session_id, "user_id": run.user_id}
+    status = STATUS_OF.get(run.state, SpanStatus.UNSET)
+    return Span(
+        span_id=run_span_id(run.root_id, run.path),
+        name=f"{genai.INVOKE_AGENT} {run.component_name}",
+        kind=SpanKind.TEAM if run.component_kind == "team" else SpanKind.AGENT,
+        started_at=run.started_at or run.created_at,
+        ended_at=run.ended_at,
+        status=status,
+        input=view.input.message,
+        output=None if output is None or status is SpanStatus.ERROR else _text(output.content),
+        error=str(error["message"]) if error else None,
+        attributes=_given(attributes),
+        metadata=_given(metadata),
+    )
+
+
+def _step_span(step: StepRow, calls: dict[str, dict[str, Any]], by_run: dict[str, Span]) -> Span:
+    span = Span(
+        span_id=step_span_id(step.root_id, step.path),
+        name=step.path,
+        kind=SpanKind.TOOL,
+        started_at=step.started_at,
+        ended_at=step.ended_at,
+        status=_FAILED.get(step.state, SpanStatus.UNSET),
+    )
+    result = json.loads(step.result) if step.result else {}
+    if step.kind is StepKind.MODEL:
+        _describe_model(span, step, result, by_run)
+    elif step.kind is StepKind.HOOK:
+        _describe_hook(span, step, result)
+    else:
+        _describe_call(span, step, result, calls.get(step.path, {}))
+    return span
+
+
+def _describe_model(span: Span, step: StepRow, answer: dict[str, Any], by_run: dict[str, Span]) -> None:
+    run = _parent(step.path, by_run, {}, is_run=False)
+    model = answer.get("model_name") or run.attributes[genai.REQUEST_MODEL]
+    usage = step.usage
+    span.kind, span.name = SpanKind.LLM, f"{genai.CHAT} {model}"
+    counts: dict[str, Any] = {}
+    if usage is not None:
+        counts = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+        span.attributes |= {genai.INPUT_TOKENS: usage.input_tokens, genai.OUTPUT_TOKENS: usage.output_tokens}
+        span.attributes |= {genai.CACHE_READ_TOKENS: usage.cache_read_tokens} if usage.cache_read_tokens else {}
+        span.attributes |= {genai.CACHE_WRITE_TOKENS: usage.cache_write_tokens} if usage.cache_write_tokens else {}
+    span.metadata = {"model": model, **counts}
+    span.attributes |= {
+        genai.OPERATION_NAME: genai.CHAT,
+        genai.RESPONSE_MODEL: model,
+        genai.PROVIDER_NAME: run.attributes[genai.PROVIDER_NAME],
+    }
+    said = "".join(part["content"] for part in answer.get("parts", ()) if part["part_kind"] == "text")
+    asked = [{"name": part["tool_name"], "arguments": part["args"]} for part in _calls_of(answer)]
+    span.output = said or (jsontext.dumps(asked) if asked else None)
+
+
+def _describe_call(span: Span, step: StepRow, result: dict[str, Any], call: dict[str, Any]) -> None:
+    name = call.get("tool_name") or step.path.rpartition("/")[2]
+    arguments = _text(call.get("args"))
+    span.name, span.input = f"{genai.EXECUTE_TOOL} {name}", arguments
+    span.metadata = _given({"tool_name": name, "parameters": arguments})
+    span.attributes = _given(
+        {
+            genai.OPERATION_NAME: genai.EXECUTE_TOOL,
+            genai.TOOL_NAME: name,
+            genai.TOOL_CALL_ID: call.get("tool_call_id"),
+            genai.TOOL_TYPE: "function",
+        }
+    )
+    if result.get("is_error"):
+        span.status, span.error = SpanStatus.ERROR, result.get("result")
+    else:
+        span.output = result.get("result")
+
+
+def _describe_hook(span: Span, step: StepRow, result: dict[str, Any]) -> None:
+    found = _HOOK.fullmatch(step.path)
+    span.kind = SpanKind.HOOK
+    span.name = f"{found['when']}_hook {found['number']}" if found else step.path
+    span.output = _text(result.get("input") or result.get("content"))
+
+
+def _asked_calls(steps: Sequence[StepRow]) -> dict[str, dict[str, Any]]:
+    """The tool calls that models asked for, by the path of the step that makes each."""
+    found: dict[str, dict[str, Any]] = {}
+    asked = {
+        step.path.removesuffix("/m"): _calls_of(json.loads(step.result))
+        for step in steps
+        if step.kind is StepKind.MODEL and step.result
+    }
+    for step in steps:
+        place = _CALL.fullmatch(step.path)
+        calls = asked.get(place["turn"], []) if place else []
+        if place and int(place["number"]) < len(calls):
+            found[step.path] = calls[int(place["number"])]
+    return found
+
+
+def _calls_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    return [part for part in answer.get("parts", ()) if part["part_kind"] == "tool-call"]
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else jsontext.dumps(value)

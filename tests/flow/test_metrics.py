@@ -1,0 +1,125 @@
+"""Daily figures: counted when they are asked for, and kept once a day is over."""
+
+import pytest
+from dirty_equals import IsStr
+
+from musterd.core import clock
+from musterd.core.callers import Caller
+from tests.support.app import Serve
+from tests.support.http import House, problem, wrong_fields
+
+IS_TIME = IsStr(regex=r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+DAY_SECONDS = 86400
+NOON = 20_000 * DAY_SECONDS + DAY_SECONDS / 2
+TODAY, TOMORROW = "2024-10-04", "2024-10-05"
+
+
+@pytest.fixture
+def times(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time that it is: the last of the list."""
+    found = [NOON]
+    monkeypatch.setattr(clock, "now", lambda: found[-1])
+    return found
+
+
+async def test_today_is_counted_when_it_is_asked_for(house: House, times: list[float]) -> None:
+    assert await house.get("/metrics") == {"metrics": [], "updated_at": None}
+    await house.run("Ask. [[DELEGATE writer-agent: x]]", session_id="s1", user_id="ada")
+    await house.run("hello", to="agents/solo-agent", session_id="s2", user_id="bob")
+    found = await house.get("/metrics")
+    assert found == {
+        "metrics": [
+            {
+                "id": TODAY,
+                "agent_runs_count": 1,
+                "agent_sessions_count": 1,
+                "team_runs_count": 1,
+                "team_sessions_count": 1,
+                "workflow_runs_count": 0,
+                "workflow_sessions_count": 0,
+                "users_count": 2,
+                "token_metrics": {
+                    "input_tokens": 40,
+                    "output_tokens": 20,
+                    "total_tokens": 60,
+                    "audio_total_tokens": 0,
+                    "audio_input_tokens": 0,
+                    "audio_output_tokens": 0,
+                    "cache_read_tokens": 0,
+                    "cache_write_tokens": 0,
+                    "reasoning_tokens": 0,
+                },
+                "model_metrics": [{"model_id": "scripted", "model_provider": "Scripted", "count": 3}],
+                "date": f"{TODAY}T00:00:00Z",
+                "created_at": IS_TIME,
+                "updated_at": IS_TIME,
+            }
+        ],
+        "updated_at": IS_TIME,
+    }
+    assert (await house.http.post("/metrics/refresh")).json() == found["metrics"]
+
+
+async def test_a_day_that_is_over_outlives_its_sessions(house: House, times: list[float]) -> None:
+    await house.run("hello", session_id="s1")
+    await house.run("hello", session_id="s2")
+    await house.http.delete("/sessions/s1")
+    times.append(NOON + DAY_SECONDS)
+    await house.run("hello", session_id="s3")
+    both = (await house.get("/metrics"))["metrics"]
+    assert [(day["id"], day["team_runs_count"]) for day in both] == [(TODAY, 2), (TOMORROW, 1)]
+    await house.http.delete("/sessions/s2")
+    times.append(NOON + 3 * DAY_SECONDS)
+    again = (await house.get("/metrics"))["metrics"]
+    assert [day["team_runs_count"] for day in again] == [2, 1]
+    assert again[0] == both[0], "it was kept, and is not counted again"
+    assert [day["id"] for day in (await house.get("/metrics", starting_date=TOMORROW))["metrics"]] == [TOMORROW]
+    assert [day["id"] for day in (await house.get("/metrics", ending_date=TODAY))["metrics"]] == [TODAY]
+    assert (await house.http.post("/metrics/refresh")).json() == [], "nothing is left to be counted"
+
+
+async def test_a_user_gets_the_figures_of_its_own_runs(house: House, times: list[float]) -> None:
+    ada, boss = Caller(user_id="ada", label="ada"), Caller(user_id="boss", label="boss", is_admin=True)
+    await house.run("hello")
+    assert await house.server.metrics.days(None, None, ada) == []
+    (day,) = await house.server.metrics.days(None, None, boss)
+    assert day.figures.runs == {"team": 1}
+
+
+async def test_figures_are_counted_in_the_background(house: House, times: list[float]) -> None:
+    status = "/metrics/refresh/status"
+    assert await house.get(status) == {"status": "idle", "started_at": None, "finished_at": None, "error": None}
+    await house.run("hello")
+    answer = await house.http.post("/metrics/refresh", params={"background": "true"})
+    assert (answer.status_code, answer.json()["status"]) == (202, "started")
+    refreshing = house.server.metrics._refreshing
+    assert refreshing is not None
+    await refreshing
+    assert await house.get(status) == {
+        "status": "completed",
+        "started_at": IS_TIME,
+        "finished_at": IS_TIME,
+        "error": None,
+    }
+
+
+async def test_what_is_wrong_with_a_query_is_said(house: House) -> None:
+    answer = await house.http.get("/metrics", params={"starting_date": "1.1.2026", "ending_date": "0001-01-01"})
+    assert wrong_fields(answer) == [("query", "starting_date"), ("query", "ending_date")]
+    answer = await house.http.get("/metrics", params={"starting_date": TOMORROW, "ending_date": TODAY})
+    assert wrong_fields(answer) == [("query", "ending_date")]
+    assert wrong_fields(await house.http.post("/metrics/refresh?background=maybe")) == [("query", "background")]
+    problem(await house.http.get("/metrics", params={"db_id": "other"}), 404, "NOT_FOUND")
+
+
+# --- the database -------------------------------------------------------------------------------------
+
+
+async def test_the_schema_is_up_to_date(serve: Serve) -> None:
+    async with serve() as house:
+        for where, words in (("all", "All databases"), ("musterd-db", "Database")):
+            answer = await house.http.post(f"/databases/{where}/migrate")
+            assert answer.json() == {"message": f"{words} migrated successfully to latest version"}
+        refused = await house.http.post("/databases/musterd-db/migrate", params={"target_version": "1.0.0"})
+        assert wrong_fields(refused) == [("query", "target_version")]
+        problem(await house.http.post("/databases/other/migrate"), 404, "NOT_FOUND")

@@ -1,0 +1,101 @@
+"""What ran each day: counted from runs, whoever owns them, and not less when sessions are deleted."""
+
+from typing import Any
+
+from musterd.core.callers import Caller
+from musterd.core.metrics import Figures
+from musterd.core.records import StepKind, Usage
+from musterd.store import daily, sessions
+from musterd.store.daily import EVERYBODY
+from musterd.store.database import Tx
+from tests.support.store import Records, member_of, step
+
+ADA, BOB = Caller(user_id="ada", label="ada"), Caller(user_id="bob", label="bob")
+FIRST, SECOND = "1970-01-02", "1970-01-03"
+DAY_SECONDS = 86400.0
+
+
+async def ran(records: Records, run_id: str, session_id: str, at: float, caller: Caller = ADA, **row: Any) -> None:
+    """A run with a member and two model calls, of 3 and 4 tokens, accepted at ``at`` and over."""
+    root = await records.started(
+        run_id,
+        session_id,
+        caller=caller,
+        row={"created_at": at, "owner": caller.user_id, "user_id": caller.user_id, **row},
+    )
+    steps = [
+        step(root, "t0/m", kind=StepKind.MODEL, usage=Usage(input_tokens=2, output_tokens=1)),
+        step(root, "t0/c0/t0/m", kind=StepKind.MODEL, usage=Usage(input_tokens=4, cache_read_tokens=1)),
+    ]
+    await records.append(root, started=[member_of(root, f"{run_id}-m")], steps=steps)
+    await records.settle(root)
+
+
+async def counted(records: Records, day: str = FIRST, owner: str | None = None) -> dict[str, Figures]:
+    return await records.database.scan(lambda tx: daily.counted(tx, day, owner))
+
+
+async def removed(records: Records, session_id: str) -> None:
+    """The session is deleted, and its rows are gone."""
+
+    async def work(tx: Tx) -> bool:
+        await sessions.bury(tx, session_id, 5 * DAY_SECONDS)
+        return await sessions.remove_if_over(tx, session_id)
+
+    assert await records.database.write(work)
+
+
+async def test_a_day_counts_what_was_accepted_in_it(records: Records) -> None:
+    for run_id, session, at in (("r1", "s1", 1.0), ("r2", "s1", 1.5), ("r3", "s2", 1.999), ("r4", "s1", 2.0)):
+        await ran(records, run_id, session, at * DAY_SECONDS)
+    await ran(records, "r5", "s5", 1.1 * DAY_SECONDS, BOB, component_kind="team", model="big")
+    found = await counted(records)
+    assert set(found) == {"ada", "bob", EVERYBODY}
+    everybody = found[EVERYBODY]
+    assert (everybody.runs, everybody.sessions) == ({"agent": 3, "team": 1}, {"agent": 2, "team": 1})
+    assert everybody.users == {"ada", "bob"}
+    assert everybody.usage == Usage(input_tokens=24, output_tokens=4, cache_read_tokens=4)
+    assert everybody.models == {("scripted", "Scripted"): 7, ("big", "Scripted"): 1}
+    assert found["ada"].runs == {"agent": 3}
+    assert (await counted(records, SECOND))[EVERYBODY].runs == {"agent": 1}
+    assert set(await counted(records, owner="bob")) == {"bob", EVERYBODY}
+
+
+async def test_a_deleted_session_still_counts(records: Records) -> None:
+    await ran(records, "r1", "s1", DAY_SECONDS)
+    await ran(records, "r2", "s1", 2 * DAY_SECONDS)
+    await ran(records, "r3", "s3", DAY_SECONDS)
+    await ran(records, "r4", "s4", DAY_SECONDS, BOB)
+    before = [await counted(records, day) for day in (FIRST, SECOND)]
+    for session_id in ("s1", "s4", "s3"):
+        await removed(records, session_id)
+        assert [await counted(records, day) for day in (FIRST, SECOND)] == before
+    days = await records.database.scan(lambda tx: daily.removed_days(tx, None, FIRST, SECOND))
+    assert days == {FIRST, SECOND}
+
+
+async def test_a_day_that_is_kept_does_not_change(records: Records) -> None:
+    await ran(records, "r1", "s1", DAY_SECONDS)
+    await ran(records, "r2", "s2", DAY_SECONDS)
+    await removed(records, "s2")
+    found = await counted(records)
+    await records.database.write(lambda tx: daily.close(tx, FIRST, found, 9.0))
+    await removed(records, "s1")
+    await records.database.write(lambda tx: daily.close(tx, FIRST, {EVERYBODY: Figures()}, 10.0))
+    for owner, users in ((None, 1), ("ada", 1)):
+        kept = await records.database.scan(lambda tx, owner=owner: daily.kept(tx, owner, FIRST, SECOND))
+        (day,) = kept
+        assert (day.day, day.figures.runs, day.figures.users_count) == (FIRST, {"agent": 2}, users)
+        assert day.figures.usage == Usage(input_tokens=12, output_tokens=2, cache_read_tokens=2)
+    assert await records.database.scan(lambda tx: daily.removed_days(tx, None, FIRST, SECOND)) == set()
+
+
+async def test_what_runs_is_told_from_what_is_over(records: Records) -> None:
+    root = await records.started("r1", row={"created_at": DAY_SECONDS + 5})
+    assert await records.database.scan(lambda tx: daily.has_live(tx, FIRST))
+    assert not await records.database.scan(lambda tx: daily.has_live(tx, SECOND))
+    await records.settle(root)
+    assert not await records.database.scan(lambda tx: daily.has_live(tx, FIRST))
+    assert await records.database.scan(lambda tx: daily.next_day(tx, 0.0, None)) == FIRST
+    assert await records.database.scan(lambda tx: daily.next_day(tx, 0.0, "ada")) is None
+    assert await records.database.scan(lambda tx: daily.next_day(tx, 2 * DAY_SECONDS, None)) is None
