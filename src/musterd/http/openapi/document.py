@@ -8,16 +8,16 @@ from musterd.http.openapi.approvals import APPROVAL_SCHEMAS, APPROVALS
 from musterd.http.openapi.core import CORE
 from musterd.http.openapi.core_schemas import CORE_SCHEMAS
 from musterd.http.openapi.described import Answers, Described, Schema
-from musterd.http.openapi.history import history_operations
+from musterd.http.openapi.history import HISTORY_SCHEMAS, history_operations
 from musterd.http.openapi.memories import MEMORIES, MEMORY_SCHEMAS
 from musterd.http.openapi.metrics import DATABASES, METRICS, METRICS_SCHEMAS
 from musterd.http.openapi.run_schemas import RUN_SCHEMAS
 from musterd.http.openapi.runs import run_operations
-from musterd.http.openapi.service_accounts import SERVICE_ACCOUNTS
+from musterd.http.openapi.service_accounts import SERVICE_ACCOUNT_SCHEMAS, SERVICE_ACCOUNTS
 from musterd.http.openapi.session_schemas import SESSION_SCHEMAS
 from musterd.http.openapi.sessions import SESSIONS
 from musterd.http.openapi.traces import TRACE_SCHEMAS, TRACES
-from musterd.http.openapi.webhooks import WEBHOOKS
+from musterd.http.openapi.webhooks import WEBHOOK_SCHEMAS, WEBHOOKS
 
 DESCRIBED: dict[str, Described] = {
     **CORE,
