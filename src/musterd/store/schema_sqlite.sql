@@ -82,7 +82,7 @@ CREATE TABLE runs (
 	cancel_requested_at DOUBLE,
 	cancel_by TEXT,
 	error_code TEXT,
-	traceparent TEXT, signals BIGINT DEFAULT '0' NOT NULL, copied_from TEXT,
+	traceparent TEXT, signals BIGINT DEFAULT '0' NOT NULL, webhooks TEXT, trace_id TEXT, copied_from TEXT,
 	PRIMARY KEY (run_id)
 )
  WITHOUT ROWID;
@@ -180,6 +180,66 @@ CREATE TABLE blob_uses (
 )
  WITHOUT ROWID;
 
+CREATE TABLE service_accounts (
+	id TEXT NOT NULL,
+	name TEXT NOT NULL,
+	token_hash TEXT NOT NULL,
+	token_prefix TEXT NOT NULL,
+	scopes TEXT NOT NULL,
+	created_at DOUBLE NOT NULL,
+	created_by TEXT,
+	expires_at DOUBLE,
+	last_used_at DOUBLE,
+	revoked_at DOUBLE,
+	PRIMARY KEY (id)
+)
+ WITHOUT ROWID;
+
+CREATE TABLE deliveries (
+	id TEXT NOT NULL,
+	run_id TEXT NOT NULL,
+	url TEXT NOT NULL,
+	place TEXT NOT NULL,
+	happening TEXT NOT NULL,
+	run_attempts BIGINT NOT NULL,
+	facts TEXT NOT NULL,
+	state TEXT NOT NULL,
+	attempts BIGINT DEFAULT '0' NOT NULL,
+	due_at DOUBLE NOT NULL,
+	lease TEXT,
+	created_at DOUBLE NOT NULL,
+	ended_at DOUBLE,
+	last_status BIGINT,
+	last_error TEXT,
+	PRIMARY KEY (id)
+)
+ WITHOUT ROWID;
+
+CREATE TABLE memories (
+	memory_id TEXT NOT NULL,
+	owner TEXT,
+	user_id TEXT NOT NULL,
+	memory TEXT NOT NULL,
+	topics TEXT NOT NULL,
+	agent_id TEXT,
+	team_id TEXT,
+	created_at DOUBLE NOT NULL,
+	updated_at DOUBLE NOT NULL,
+	PRIMARY KEY (memory_id)
+)
+ WITHOUT ROWID;
+
+CREATE TABLE daily_metrics (
+	day TEXT NOT NULL,
+	owner TEXT NOT NULL,
+	is_over BIGINT NOT NULL,
+	figures TEXT NOT NULL,
+	created_at DOUBLE NOT NULL,
+	updated_at DOUBLE NOT NULL,
+	PRIMARY KEY (day, owner)
+)
+ WITHOUT ROWID;
+
 CREATE INDEX sessions_updated ON sessions (updated_at, session_id);
 
 CREATE INDEX sessions_component ON sessions (component_kind, component_id, updated_at);
@@ -220,6 +280,38 @@ CREATE INDEX run_messages_root ON run_messages (root_id, created_at);
 
 CREATE INDEX blob_uses_hash ON blob_uses (hash);
 
+CREATE UNIQUE INDEX service_accounts_token ON service_accounts (token_hash);
+
+CREATE UNIQUE INDEX service_accounts_name ON service_accounts (name) WHERE revoked_at IS NULL;
+
+CREATE INDEX runs_of_owner ON runs (owner, state) WHERE owner IS NOT NULL AND parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running');
+
+CREATE INDEX deliveries_run ON deliveries (run_id, created_at, id);
+
+CREATE INDEX deliveries_newest ON deliveries (created_at, id);
+
+CREATE INDEX deliveries_state ON deliveries (state, created_at, id);
+
+CREATE INDEX deliveries_due ON deliveries (state, due_at, id);
+
+CREATE INDEX deliveries_ended ON deliveries (ended_at) WHERE ended_at IS NOT NULL;
+
+CREATE INDEX memories_updated ON memories (updated_at, memory_id);
+
+CREATE INDEX memories_user ON memories (user_id, updated_at, memory_id);
+
+CREATE INDEX memories_owner ON memories (owner, updated_at, memory_id);
+
+CREATE INDEX daily_metrics_owner ON daily_metrics (owner, day);
+
+CREATE INDEX runs_created ON runs (created_at, run_id) WHERE parent_id IS NULL;
+
+CREATE INDEX runs_owner ON runs (owner, created_at, run_id) WHERE parent_id IS NULL AND owner IS NOT NULL;
+
+CREATE INDEX runs_trace_id ON runs (trace_id) WHERE trace_id IS NOT NULL;
+
+CREATE INDEX runs_traceparent ON runs (traceparent) WHERE traceparent IS NOT NULL;
+
 CREATE INDEX sessions_created ON sessions (created_at, session_id, deleted_at) WHERE deleted_at IS NULL;
 
 CREATE INDEX sessions_component_created ON sessions (component_kind, component_id, created_at, session_id, deleted_at) WHERE deleted_at IS NULL;
@@ -228,13 +320,9 @@ CREATE INDEX sessions_user_created ON sessions (user_id, created_at, session_id,
 
 CREATE INDEX sessions_owner_created ON sessions (owner, created_at, session_id, deleted_at) WHERE deleted_at IS NULL AND owner IS NOT NULL;
 
-CREATE INDEX runs_created ON runs (created_at, run_id) WHERE parent_id IS NULL;
-
 CREATE INDEX runs_component ON runs ((component_kind || '/' || component_id), created_at, run_id) WHERE parent_id IS NULL;
 
 CREATE INDEX runs_user ON runs (user_id, created_at, run_id) WHERE parent_id IS NULL AND user_id IS NOT NULL;
-
-CREATE INDEX runs_owner ON runs (owner, created_at, run_id) WHERE parent_id IS NULL AND owner IS NOT NULL;
 
 CREATE INDEX runs_error ON runs (created_at, run_id) WHERE state = 'error' AND parent_id IS NULL;
 

@@ -42,11 +42,9 @@ def upgrade() -> None:
         f"{there} AND owner IS NOT NULL",
     )
     roots, newest = "parent_id IS NULL", ["created_at", "run_id"]
-    _index("runs", "created", newest, roots)
     # By a term, so that no other statement is led through all runs of a component.
     _index("runs", "component", [sa.text("(component_kind || '/' || component_id)"), *newest], roots)
     _index("runs", "user", ["user_id", *newest], f"{roots} AND user_id IS NOT NULL")
-    _index("runs", "owner", ["owner", *newest], f"{roots} AND owner IS NOT NULL")
     for state in ("error", "cancelled"):
         _index("runs", state, newest, f"state = '{state}' AND {roots}")
     _index("runs", "live", ["session_id", "seq"], f"{roots} AND {_LIVE}")
