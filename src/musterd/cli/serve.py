@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ipaddress
 import math
+import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from musterd.engine.embedded import Duties
 from musterd.http.server import Server
 
 GRACE_SECONDS = 5
+FILES_BESIDE = 1024
+"""Open files that a process may need beside its clients' connections: models, database, uploads."""
 
 
 def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, duties: Duties) -> int:
@@ -30,6 +33,7 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     """
     from musterd.cli.logs import configure
     from musterd.http.app import create_app
+    from musterd.http.protocol import protocol_options
     from musterd.specs import load
 
     settings = settings_from(db)
@@ -38,15 +42,14 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     configure(as_json=settings.log_json)
     app = create_app(registry=load(source), settings=settings, is_loopback=is_loopback, duties=duties)
     app.state.server.prepare()
+    _allow_files(settings.connections + FILES_BESIDE)
     listener = _listen(host, port)
     server = _Listening(
         uvicorn.Config(
             app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
             timeout_graceful_shutdown=max(GRACE_SECONDS, math.ceil(settings.drain_seconds)),
             lifespan="on",
+            **protocol_options(settings),
         ),
         listener,
         app.state.server,
@@ -123,5 +126,25 @@ def _listen(host: str, port: int) -> socket.socket:
         raise StartError(
             f"{host}:{port} cannot be listened on ({error}) — choose another with --host and --port"
         ) from error
+    _notice_dead_clients(listener)
     listener.set_inheritable(True)
     return listener
+
+
+def _notice_dead_clients(listener: socket.socket) -> None:
+    """Have the system ask after clients that say nothing: a wait for a run must not outlive who waits by hours.
+
+    Connections take these options over from who accepts them.
+    """
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, name):
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _allow_files(wanted: int) -> None:
+    """Have the system allow as many open files as connections may need, as far as it lets a process say so."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

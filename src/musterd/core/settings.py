@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 Seconds = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=1)]
+Patience = Annotated[float, Field(gt=0)]
 
 
 class Settings(BaseSettings):
@@ -91,6 +92,28 @@ class Settings(BaseSettings):
     """Largest request body."""
     field_bytes: Bytes = 1024 * 1024
     """Largest text field of a form."""
+    uploads_bytes: Bytes = 256 * 1024 * 1024
+    """Bodies that are read at once, all requests together; beyond it a request is refused with 503."""
+    body_seconds: Patience = 20
+    """Longest wait for the next piece of a body."""
+    body_bytes_per_second: Bytes = 1024
+    """What a body must bring on average, once ``body_seconds`` are over."""
+    header_seconds: Patience = 10
+    """How long the head of a request may take to come, from its first byte or from the connection's first moment."""
+    header_bytes: Bytes = 32 * 1024
+    """Most bytes of a request's headers, all together."""
+    header_count: Count = 100
+    """Most headers of a request."""
+    url_bytes: Bytes = 16 * 1024
+    """Longest address of a request, with its query."""
+    connections: Count = 4096
+    """Connections that a process holds at once; beyond it the one that has waited longest for a request goes."""
+    connections_per_address: Annotated[int, Field(ge=0)] = 0
+    """Connections from one address at once; 0: any number, as behind a proxy."""
+    keep_alive_seconds: Patience = 75
+    """How long a connection is kept open without a request."""
+    write_seconds: Patience = 60
+    """How long a client may take nothing of an answer that is being sent."""
     tls_verify: bool = True
     """Whether certificates of model providers are checked."""
     insecure: bool = False

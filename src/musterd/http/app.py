@@ -16,7 +16,8 @@ from musterd.core.errors import MusterdError, RequestError
 from musterd.core.settings import Settings
 from musterd.engine.embedded import Duties
 from musterd.http.answers import error_answer
-from musterd.http.border import BodyLimit, Doors, Errors, Gate, RequestIds, from_http_exception
+from musterd.http.bodies import BodyLimits
+from musterd.http.border import Doors, Errors, Gate, RequestIds, from_http_exception
 from musterd.http.contract import operations, routes
 from musterd.http.docs import docs_routes
 from musterd.http.paths import EscapedSlashes
@@ -69,7 +70,7 @@ def create_app(
             ),
             Middleware(Errors),
             Middleware(Gate, Doors.of(settings, is_loopback=is_loopback)),
-            Middleware(BodyLimit, settings.body_bytes),
+            Middleware(BodyLimits, settings),
             Middleware(EscapedSlashes),
         ],
     )

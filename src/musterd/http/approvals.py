@@ -1,15 +1,12 @@
 """The operations on approvals."""
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musterd.core import jsontext
 from musterd.core.approvals import ApprovalFilter
-from musterd.core.errors import InvalidInput
 from musterd.http.answers import json_answer
 from musterd.http.callers import caller_of
+from musterd.http.json_bodies import read_json
 from musterd.http.paths import path_identifier
 from musterd.http.server import Server
 from musterd.wire import approvals as wire_approvals
@@ -47,7 +44,7 @@ class ApprovalOperations:
     async def resolve(self, request: Request) -> Response:
         """Decide; a paused run goes on."""
         approval_id = path_identifier(request, "approval_id")
-        said = wire_approvals.parse_resolution(await _body(request))
+        said = wire_approvals.parse_resolution(await read_json(request, self._server.settings))
         self._server.require_ready()
         found = await self._server.approvals.resolve(approval_id, said, caller_of(request))
         return json_answer(wire_approvals.approval_object(found))
@@ -56,10 +53,3 @@ class ApprovalOperations:
         """Remove the record of an approval whose run has ended."""
         await self._server.approvals.delete(path_identifier(request, "approval_id"), caller_of(request))
         return Response(status_code=204)
-
-
-async def _body(request: Request) -> Any:
-    try:
-        return jsontext.loads(await request.body())
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput.at(("body",), "json_invalid", "The body is not JSON") from error

@@ -5,13 +5,12 @@ from typing import Any
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
-from musterd.core import jsontext
-from musterd.core.errors import BadRequest, InvalidInput
+from musterd.core.errors import InvalidInput
 from musterd.core.settings import Settings
 from musterd.http.form_bodies import read_form
+from musterd.http.json_bodies import read_json
 from musterd.wire.files import Upload, media_of
 from musterd.wire.form import ContinueRequest, StartRequest, parse_continue, parse_json_body, parse_start
-from musterd.wire.media import MEDIA_NAMES
 from musterd.wire.steering import MessageRequest, parse_message
 
 
@@ -23,7 +22,7 @@ async def read_start(request: Request, settings: Settings) -> StartRequest:
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type == "application/json":
-        return parse_json_body(await _json_body(request, settings))
+        return parse_json_body(await read_json(request, settings, takes_media=True))
     form = await read_form(request, content_type, settings)
     try:
         values: dict[str, Any] = {}
@@ -52,7 +51,7 @@ async def _fields(request: Request, settings: Settings) -> dict[str, Any]:
     """The fields of a form without files, or of a JSON object."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type == "application/json":
-        body = await _json_body(request, settings)
+        body = await read_json(request, settings)
         if not isinstance(body, dict):
             raise InvalidInput.at(("body",), "dict_type", "Input should be a JSON object")
         return body
@@ -65,30 +64,3 @@ async def _fields(request: Request, settings: Settings) -> dict[str, Any]:
 
 async def _upload(file: UploadFile) -> Upload:
     return Upload(filename=file.filename or "", content_type=file.content_type or "", content=await file.read())
-
-
-async def _json_body(request: Request, settings: Settings) -> Any:
-    body = await request.body()
-    if len(body) > settings.field_bytes and not any(f'"{name}"'.encode() in body for name in MEDIA_NAMES):
-        raise BadRequest(f"Field exceeded maximum size of {settings.field_bytes // 1024}KB.")
-    try:
-        value = jsontext.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput.at(("body",), "json_invalid", "The body is not JSON") from error
-    if isinstance(value, dict) and len(body) - _media_bytes(value) > settings.field_bytes:
-        raise BadRequest(f"Field exceeded maximum size of {settings.field_bytes // 1024}KB.")
-    return value
-
-
-def _media_bytes(fields: dict[str, Any]) -> int:
-    """What of a JSON body is media: counted against the body's limit, all other fields against a field's."""
-    return sum(
-        len(item["content"])
-        for name in MEDIA_NAMES
-        for item in _items(fields.get(name))
-        if isinstance(item, dict) and isinstance(item.get("content"), str)
-    )
-
-
-def _items(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [{"content": value}]

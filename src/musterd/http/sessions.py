@@ -3,12 +3,13 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musterd.core import jsontext
 from musterd.core.errors import BadRequest, InvalidInput, NotFound
 from musterd.core.ids import require_identifier
 from musterd.core.records import ComponentKind, RunView
+from musterd.core.settings import Settings
 from musterd.http.answers import json_answer
 from musterd.http.callers import caller_of
+from musterd.http.json_bodies import read_json
 from musterd.http.paths import path_identifier
 from musterd.http.server import Server
 from musterd.service.sessions import SessionView
@@ -17,6 +18,7 @@ from musterd.wire import lists
 from musterd.wire import sessions as wire_sessions
 from musterd.wire.components import DB_ID
 from musterd.wire.query import (
+    PAGE_LIMIT,
     SessionRunsQuery,
     parse_session_runs_query,
     parse_session_type,
@@ -82,7 +84,7 @@ class SessionOperations:
 
     async def delete_many(self, request: Request) -> Response:
         """Delete sessions by their ids."""
-        for session_id in await _session_ids(request):
+        for session_id in await _session_ids(request, self._server.settings):
             await self._delete(request, session_id)
         return Response(status_code=204)
 
@@ -121,11 +123,8 @@ def _selected(views: "list[RunView]", query: SessionRunsQuery) -> "list[RunView]
     ]
 
 
-async def _session_ids(request: Request) -> "list[str]":
-    try:
-        body = jsontext.loads(await request.body())
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput.at(("body",), "json_invalid", "The body is not JSON") from error
+async def _session_ids(request: Request, settings: Settings) -> "list[str]":
+    body = await read_json(request, settings)
     found: dict[str, list[str]] = {}
     for name in ("session_ids", "session_types"):
         value = body.get(name) if isinstance(body, dict) else None
@@ -134,6 +133,9 @@ async def _session_ids(request: Request) -> "list[str]":
         if not value:
             message = "List should have at least 1 item after validation, not 0"
             raise InvalidInput.at(("body", name), "too_short", message, value)
+        if len(value) > PAGE_LIMIT:
+            message = f"List should have at most {PAGE_LIMIT} items after validation, not {len(value)}"
+            raise InvalidInput.at(("body", name), "too_long", message)
         found[name] = value
     if len(found["session_ids"]) != len(found["session_types"]):
         raise BadRequest("Session IDs and session types must have the same length")

@@ -17,6 +17,9 @@ _MEDIA_IDS = "0b7c2f4e-93a1-5c52-8f0c-5f7f0f0c2a11"
 """The namespace of media ids: an attachment has the same id in a repeated request."""
 
 MOST_ITEMS = 100
+MOST_PARTS = 10_000
+"""Values in the text of a list, which may be as long as a body: each costs many times its signs once it is read."""
+
 _TEXTS = ("id", "filename", "name", "format")
 _URL_SCHEMES = frozenset({"http", "https"})
 
@@ -34,7 +37,7 @@ def media_item(content: bytes, mime_type: str, filename: str | None = None) -> d
 def media_list(fields: Fields, name: str) -> list[dict[str, Any]]:
     """The attachments in the text field ``name``; problems are noted at the place in the list."""
     found: list[dict[str, Any]] = []
-    given = fields.json_list(name) or ()
+    given = fields.json_list(name, MOST_PARTS) or ()
     if len(given) > MOST_ITEMS:
         fields.problems.add(name, "too_long", f"List should have at most {MOST_ITEMS} items")
         return []
