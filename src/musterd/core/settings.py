@@ -96,8 +96,6 @@ class Settings(BaseSettings):
     """Bodies that are read at once, all requests together; beyond it a request is refused with 503."""
     body_seconds: Patience = 20
     """Longest wait for the next piece of a body."""
-    body_bytes_per_second: Bytes = 1024
-    """What a body must bring on average, once ``body_seconds`` are over."""
     header_seconds: Patience = 10
     """How long the head of a request may take to come, from its first byte or from the connection's first moment."""
     header_bytes: Bytes = 32 * 1024
@@ -113,7 +111,10 @@ class Settings(BaseSettings):
     keep_alive_seconds: Patience = 75
     """How long a connection is kept open without a request."""
     write_seconds: Patience = 60
-    """How long a client may take nothing of an answer that is being sent."""
+    """How often a client that lags behind its answer must have taken a part of it."""
+    client_bytes_per_second: Bytes = 1024
+    """What a client must send of a body, or take of an answer, on average, once ``body_seconds`` or ``write_seconds`` are
+    over."""
     tls_verify: bool = True
     """Whether certificates of model providers are checked."""
     insecure: bool = False

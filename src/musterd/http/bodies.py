@@ -113,7 +113,7 @@ class Body:
     def _patience_seconds(self) -> float:
         """How long the next piece may take: so that none takes long, and all together do not either."""
         settings = self._settings
-        earned = settings.body_seconds + self._read / settings.body_bytes_per_second
+        earned = settings.body_seconds + self._read / settings.client_bytes_per_second
         return max(0.0, min(settings.body_seconds, self._began + earned - clock.monotonic()))
 
 

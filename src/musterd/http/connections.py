@@ -24,6 +24,7 @@ class ConnectionLimits:
     header_count: int
     url_bytes: int
     write_seconds: float
+    client_bytes_per_second: int
 
     @classmethod
     def of(cls, settings: Settings) -> "ConnectionLimits":
@@ -34,6 +35,7 @@ class ConnectionLimits:
             header_count=settings.header_count,
             url_bytes=settings.url_bytes,
             write_seconds=settings.write_seconds,
+            client_bytes_per_second=settings.client_bytes_per_second,
         )
 
 

@@ -190,7 +190,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """The client does not keep up."""
         super().pause_writing()
         if self._write_timer is None:
-            self._write_timer = self.loop.call_later(self.limits.write_seconds, self._takes_nothing)
+            self._look_at_writing()
 
     def resume_writing(self) -> None:
         """It has taken what waited."""
@@ -202,9 +202,19 @@ class BoundedProtocol(HttpToolsProtocol):
             self._write_timer.cancel()
             self._write_timer = None
 
-    def _takes_nothing(self) -> None:
+    def _look_at_writing(self) -> None:
+        """Look again in a while what of the answer is left."""
+        left = self.transport.get_write_buffer_size()
+        self._write_timer = self.loop.call_later(self.limits.write_seconds, self._require_taken, left)
+
+    def _require_taken(self, left_before: int) -> None:
+        limits = self.limits
+        taken = left_before - self.transport.get_write_buffer_size()
+        if taken >= limits.write_seconds * limits.client_bytes_per_second:
+            self._look_at_writing()
+            return
         self._write_timer = None
-        log.warning("connection dropped: the client took nothing of its answer", client=self.client)
+        log.warning("connection dropped: the client does not take its answer", client=self.client)
         self.transport.abort()
 
     # --- refusals ---------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hashlib
+import sys
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,9 @@ MOST_PARTS = 10_000
 """Values in the text of a list, which may be as long as a body: each costs many times its signs once it is read."""
 
 _TEXTS = ("id", "filename", "name", "format")
+_MOST_SIGNS = {**dict.fromkeys((*_TEXTS, "mime_type"), 255), "url": 8192}
+"""How long what is said of an attachment may be: it goes to rows, events and headers."""
+
 _URL_SCHEMES = frozenset({"http", "https"})
 
 
@@ -56,6 +60,8 @@ def _problem(value: dict[str, Any], name: str) -> tuple[str, str, str] | None:
     for key in (*_TEXTS, "url", "content", "mime_type"):
         if value.get(key) is not None and not isinstance(value[key], str):
             return key, "string_type", "Input should be a valid string"
+        if len(value.get(key) or "") > (most := _MOST_SIGNS.get(key, sys.maxsize)):
+            return key, "string_too_long", f"String should have at most {most} characters"
     if (mime_type := value.get("mime_type")) and kind_of_type(mime_type) != name:
         return "mime_type", "value_error", f"This type is not supported in {name}"
     if url := value.get("url"):
