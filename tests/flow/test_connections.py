@@ -104,9 +104,8 @@ async def test_a_head_that_comes_slowly(serve_live: Serve) -> None:
         assert "slowly" in problem(await told(house, HEALTH + b"X-A"), 408, "REQUEST_TIMEOUT")
         assert await told(house, b"") == b""
         assert await told(house, b"\r\n" * 10) == b""
-        async with line_to(house) as line:  # every byte in time, and all of them never
-            async with dripping(line, HEALTH + b"X-A: "):
-                problem(await line.rest(), 408, "REQUEST_TIMEOUT")
+        async with line_to(house) as line, dripping(line, HEALTH + b"X-A: "):  # every byte in time, all of them never
+            problem(await line.rest(), 408, "REQUEST_TIMEOUT")
 
 
 async def test_a_second_head_that_comes_slowly(serve_live: Serve) -> None:

@@ -133,9 +133,7 @@ async def on_loopback(app: Starlette, model: Any = None, **client: Any) -> Async
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         host, port = listener.getsockname()[:2]
-        config = uvicorn.Config(
-            app, lifespan="on", timeout_graceful_shutdown=5, **protocol_options(server.settings)
-        )
+        config = uvicorn.Config(app, lifespan="on", timeout_graceful_shutdown=5, **protocol_options(server.settings))
         running = _Uvicorn(config)
         serving = asyncio.create_task(running.serve(sockets=[listener]))
         try:

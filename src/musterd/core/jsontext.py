@@ -34,7 +34,7 @@ def loads(text: str | bytes) -> Json:
 
 
 def most_parts(text: str | bytes) -> int:
-    """How many values the JSON ``text`` may hold at most, told without reading it: a short text can make many objects."""
+    """How many values a JSON ``text`` may hold at most, told without reading it: each costs many times its signs."""
     if isinstance(text, bytes):
         return 1 + text.count(b",") + text.count(b"[") + text.count(b"{")
     return 1 + text.count(",") + text.count("[") + text.count("{")

@@ -113,8 +113,8 @@ class Settings(BaseSettings):
     write_seconds: Patience = 60
     """How often a client that lags behind its answer must have taken a part of it."""
     client_bytes_per_second: Bytes = 1024
-    """What a client must send of a body, or take of an answer, on average, once ``body_seconds`` or ``write_seconds`` are
-    over."""
+    """What a client must send of a body, or take of an answer, on average, after ``body_seconds`` or
+    ``write_seconds``."""
     tls_verify: bool = True
     """Whether certificates of model providers are checked."""
     insecure: bool = False

@@ -13,7 +13,7 @@ from musterd.http.border import SAFE_METHODS
 
 
 class BodyLimits:
-    """Refuses a body that is longer than the server takes, slower, coded, or one too many; nobody need read it first."""
+    """Refuses a body that is longer than the server takes, slower, coded, or one too many."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
