@@ -204,8 +204,8 @@ async def dripping(line: Line, begin: bytes) -> AsyncIterator[None]:
 
 
 async def test_who_waits_longest_makes_room(serve_live: Serve) -> None:
-    async with serve_live(connections=3, header_seconds=60) as house:
-        async with line_to(house) as first, line_to(house) as second:
+    async with serve_live(connections=3, header_seconds=60) as house, line_to(house) as first:
+        async with line_to(house) as second:
             await first.say(HEALTH)  # a head that never comes
             await second.say(HEALTH + b"\r\n")
             assert status_of(await second.answer()) == 200

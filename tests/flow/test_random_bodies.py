@@ -1,4 +1,4 @@
-"""Ten thousand requests that are nearly right: no fault of the server, no word of its inside, nothing kept of a refusal.
+"""Ten thousand requests that are nearly right: no fault, no word of the inside, nothing kept of a refusal.
 
 The operations come from the table and their fields from the served document, so what is added there is asked here.
 """

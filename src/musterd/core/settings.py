@@ -92,8 +92,9 @@ class Settings(BaseSettings):
     """Largest request body."""
     field_bytes: Bytes = 1024 * 1024
     """Largest text field of a form."""
-    uploads_bytes: Bytes = 256 * 1024 * 1024
-    """Bodies that are read at once, all requests together; beyond it a request is refused with 503."""
+    uploads_bytes: Bytes = 128 * 1024 * 1024
+    """Bodies that are being taken, all requests together; beyond it a request is refused with 503. They need about four
+    times as much memory."""
     body_seconds: Patience = 20
     """Longest wait for the next piece of a body."""
     header_seconds: Patience = 10
