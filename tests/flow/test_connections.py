@@ -204,18 +204,18 @@ async def dripping(line: Line, begin: bytes) -> AsyncIterator[None]:
 
 
 async def test_who_waits_longest_makes_room(serve_live: Serve) -> None:
-    async with serve_live(connections=3, header_seconds=60) as house, line_to(house) as first:
-        async with line_to(house) as second:
-            await first.say(HEALTH)  # a head that never comes
-            await second.say(HEALTH + b"\r\n")
-            assert status_of(await second.answer()) == 200
-            async with line_to(house) as third, line_to(house) as fourth:
-                for line in (third, fourth):
-                    await line.say(HEALTH + b"\r\n")
-                    assert status_of(await line.answer()) == 200
-                assert await first.rest() == b""
-                await second.say(HEALTH + LAST)
-                assert status_of(await second.rest()) == 200
+    async with serve_live(connections=3, header_seconds=60) as house, contextlib.AsyncExitStack() as stack:
+        first, second = [await stack.enter_async_context(line_to(house)) for _ in range(2)]
+        await first.say(HEALTH)  # a head that never comes
+        await second.say(HEALTH + b"\r\n")
+        assert status_of(await second.answer()) == 200
+        for _ in range(2):
+            line = await stack.enter_async_context(line_to(house))
+            await line.say(HEALTH + b"\r\n")
+            assert status_of(await line.answer()) == 200
+        assert await first.rest() == b""
+        await second.say(HEALTH + LAST)
+        assert status_of(await second.rest()) == 200
 
 
 async def test_no_room_where_all_are_at_work(serve_live: Serve) -> None:
@@ -306,5 +306,5 @@ async def test_one_answer_ends_where_the_next_begins(house: House) -> None:
     answer = await house.post(background="true", stream="false", session_id=session_id)
     assert answer.headers["location"].endswith("?session_id=a%250d%250aSet-Cookie%3A%20x")
     for given in ("é", "a b", "x" * 129, "a\tb", ""):
-        answer = await house.http.get("/health", headers={"x-request-id": given.encode("latin-1")})
+        answer = await house.http.get("/health", headers={b"x-request-id": given.encode("latin-1")})
         assert answer.headers["x-request-id"] != given

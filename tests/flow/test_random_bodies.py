@@ -35,7 +35,7 @@ LIMITS: dict[str, Any] = {
     "disconnect_seconds": 0.01,
     "max_turns": 3,
 }
-KNOWN = {
+KNOWN: dict[str, list[Any]] = {
     "team_id": ["demo-team", "demo-team", "demo-team", "state-team"],
     "agent_id": ["solo-agent"],
     "run_id": ["run-1", "run-2", "run-3", "run-4"],

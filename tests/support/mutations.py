@@ -167,7 +167,7 @@ class Mutations:
     :param known: values of names that exist on the server, as ``session_id``.
     """
 
-    def __init__(self, seed: int, known: dict[str, Sequence[str]]) -> None:
+    def __init__(self, seed: int, known: dict[str, Sequence[Any]]) -> None:
         self._dice = Dice(seed)
         self._known = known
 

@@ -106,7 +106,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @property
     def _is_serving(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
+        return bool(self.cycle) and not self.cycle.response_complete
 
     # --- the head of a request --------------------------------------------------------------------
 
