@@ -3,11 +3,14 @@
 import asyncio
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+import musterd
 from musterd.core.errors import Unavailable
 from musterd.http.bodies import Room
 from tests.support.app import Serve
@@ -162,6 +165,15 @@ async def test_what_a_browser_would_run_is_a_download(house: House) -> None:
     assert "sandbox" in headers["content-security-policy"]
     assert headers["content-disposition"].startswith("attachment; filename*=UTF-8''a%22%0D%0ASet-Cookie")
     assert "set-cookie" not in headers
+
+
+def test_nothing_that_a_client_sends_is_unpacked() -> None:
+    """So that no archive, however it is made, can grow: Office files are kept and handed on as they came."""
+    sources = (Path(musterd.__file__).parent).rglob("*.py")
+    found = {
+        name for path in sources for name in re.findall(r"^\s*(?:import|from) (\w+)", path.read_text(), re.MULTILINE)
+    }
+    assert found & {"bz2", "gzip", "lzma", "tarfile", "zipfile", "zlib", "zstandard", "pickle", "marshal"} == set()
 
 
 # --- many at once -------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from musterd.http.bodies import BodyLimits
 from musterd.http.border import Doors, Errors, Gate, RequestIds, from_http_exception
 from musterd.http.contract import operations, routes
 from musterd.http.docs import docs_routes
-from musterd.http.paths import EscapedSlashes
+from musterd.http.paths import EscapedSlashes, NearPath
 from musterd.http.server import Server
 from musterd.specs import Agent, Registry, Team
 
@@ -74,6 +74,7 @@ def create_app(
             Middleware(EscapedSlashes),
         ],
     )
+    app.router.redirect_slashes, app.router.default = False, NearPath(app.router)
     app.state.server = server
     return app
 
