@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import ipaddress
 import math
-import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from types import FrameType
 import uvicorn
 
 from musterd.cli.main import START
+from musterd.cli.open_files import fitting
 from musterd.cli.settings import settings_from
 from musterd.core import collector
 from musterd.core.errors import StartError
@@ -21,8 +21,6 @@ from musterd.engine.embedded import Duties
 from musterd.http.server import Server
 
 GRACE_SECONDS = 5
-FILES_BESIDE = 1024
-"""Open files that a process may need beside its clients' connections: models, database, uploads."""
 
 
 def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, duties: Duties) -> int:
@@ -42,14 +40,13 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     configure(as_json=settings.log_json)
     app = create_app(registry=load(source), settings=settings, is_loopback=is_loopback, duties=duties)
     app.state.server.prepare()
-    _allow_files(settings.connections + FILES_BESIDE)
     listener = _listen(host, port)
     server = _Listening(
         uvicorn.Config(
             app,
             timeout_graceful_shutdown=max(GRACE_SECONDS, math.ceil(settings.drain_seconds)),
             lifespan="on",
-            **protocol_options(settings),
+            **protocol_options(fitting(settings)),
         ),
         listener,
         app.state.server,
@@ -140,11 +137,3 @@ def _notice_dead_clients(listener: socket.socket) -> None:
     for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
         if hasattr(socket, name):
             listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-
-
-def _allow_files(wanted: int) -> None:
-    """Have the system allow as many open files as connections may need, as far as it lets a process say so."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
