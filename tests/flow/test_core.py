@@ -177,6 +177,18 @@ async def test_what_is_not_found(house: House, path: str, words: str) -> None:
 async def test_a_trailing_slash_is_forgiven(house: House) -> None:
     answer = await house.http.get("/teams/", follow_redirects=True)
     assert answer.json() == await house.get("/teams")
+    answer = await house.post(to="teams//demo-team")
+    assert answer.status_code == 404
+    answer = await house.http.post("/teams/a%2Fb/runs/?x=1&y=%0d%0a")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/teams/a%2Fb/runs?x=1&y=%0d%0a")
+
+
+@pytest.mark.parametrize("path", ["//evil.example/teams/", "/teams//", "/nope/", "//", "/teams/%2e%2e/", "/./teams/"])
+async def test_a_slash_leads_to_no_other_place(serve: Serve, path: str) -> None:
+    async with serve(is_loopback=False) as house:
+        answer = await house.http.request("GET", path, headers={"host": "evil.example"})
+        assert "evil.example" not in answer.headers.get("location", "")
+        assert not answer.headers.get("location", "/").startswith("//")
 
 
 async def test_a_get_with_a_content_type(house: House) -> None:

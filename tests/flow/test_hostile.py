@@ -37,6 +37,20 @@ async def test_a_schema_may_refer_to_itself(house: House) -> None:
     assert done.json()["content"] == {"kids": [{"kids": []}]}
 
 
+@pytest.mark.parametrize("pattern", [r"(?=(a+))\1b", "(?<!a)b", r"(a)\1", "a{1000}{1000}", "("])
+async def test_a_pattern_that_takes_hours_is_refused(house: House, pattern: str) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": pattern}}}
+    answer = await house.post('[[SAY {"a": "a"}]]', stream="false", output_schema=json.dumps(schema))
+    assert wrong_fields(answer) == [("body", "output_schema")]
+
+
+async def test_a_pattern_of_a_schema_takes_no_longer_for_its_text(house: House) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}}
+    said = json.dumps({"a": "a" * 100_000})
+    done = await house.post(f"[[SAY {said}]]", stream="false", output_schema=json.dumps(schema))
+    assert done.json()["status"] == "COMPLETED"
+
+
 async def test_many_wrong_items_make_a_short_answer(house: House) -> None:
     answer = await house.post(images=json.dumps([{}] * 100))
     assert len(answer.json()["errors"]) == 20

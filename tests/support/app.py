@@ -16,6 +16,7 @@ from pydantic_ai.models import Model
 from starlette.applications import Starlette
 
 from musterd import Agent, Settings, Team, ToolContext, create_app, tool
+from musterd.http.protocol import protocol_options
 from musterd.http.server import Server
 from tests.support.http import House
 
@@ -132,7 +133,7 @@ async def on_loopback(app: Starlette, model: Any = None, **client: Any) -> Async
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         host, port = listener.getsockname()[:2]
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=5)
+        config = uvicorn.Config(app, lifespan="on", timeout_graceful_shutdown=5, **protocol_options(server.settings))
         running = _Uvicorn(config)
         serving = asyncio.create_task(running.serve(sockets=[listener]))
         try:

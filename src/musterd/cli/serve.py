@@ -12,6 +12,7 @@ from types import FrameType
 import uvicorn
 
 from musterd.cli.main import START
+from musterd.cli.open_files import fitting
 from musterd.cli.settings import settings_from
 from musterd.core import collector
 from musterd.core.errors import StartError
@@ -31,6 +32,7 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     """
     from musterd.cli.logs import configure
     from musterd.http.app import create_app
+    from musterd.http.protocol import protocol_options
     from musterd.specs import load
 
     settings = settings_from(db)
@@ -43,11 +45,9 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     server = _Listening(
         uvicorn.Config(
             app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
             timeout_graceful_shutdown=max(GRACE_SECONDS, math.ceil(settings.drain_seconds)),
             lifespan="on",
+            **protocol_options(fitting(settings)),
         ),
         listener,
         app.state.server,
@@ -124,5 +124,17 @@ def _listen(host: str, port: int) -> socket.socket:
         raise StartError(
             f"{host}:{port} cannot be listened on ({error}) — choose another with --host and --port"
         ) from error
+    _notice_dead_clients(listener)
     listener.set_inheritable(True)
     return listener
+
+
+def _notice_dead_clients(listener: socket.socket) -> None:
+    """Have the system ask after clients that say nothing: a wait for a run must not outlive who waits by hours.
+
+    Connections take these options over from who accepts them.
+    """
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, name):
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -10,10 +10,14 @@
     │   │   └── WrongToken        the key or token that was shown is wrong
     │   ├── Forbidden             403
     │   ├── NotFound              404
+    │   ├── RequestTimeout        408
     │   ├── Conflict              409
     │   ├── PayloadTooLarge       413
+    │   ├── AddressTooLong        414
+    │   ├── CodingNotTaken        415
     │   ├── InvalidInput          422, with a list of what is wrong where
     │   ├── TooManyRequests       429, with Retry-After
+    │   ├── HeadTooLarge          431
     │   └── Unavailable           503, with Retry-After
     │       └── StoreUnavailable  the database cannot be read or written now
     ├── RunFailed                 a run ends in ERROR, with a code
@@ -101,6 +105,13 @@ class NotFound(RequestError):
     code = "NOT_FOUND"
 
 
+class RequestTimeout(RequestError):
+    """The request came too slowly."""
+
+    status = 408
+    code = "REQUEST_TIMEOUT"
+
+
 class Conflict(RequestError):
     """Conflict"""
 
@@ -113,6 +124,20 @@ class PayloadTooLarge(RequestError):
 
     status = 413
     code = "PAYLOAD_TOO_LARGE"
+
+
+class AddressTooLong(RequestError):
+    """The address of the request is longer than this server takes."""
+
+    status = 414
+    code = "URI_TOO_LONG"
+
+
+class CodingNotTaken(RequestError):
+    """Bodies are taken as they are only: send it without Content-Encoding."""
+
+    status = 415
+    code = "UNSUPPORTED_MEDIA_TYPE"
 
 
 class InvalidInput(RequestError):
@@ -143,6 +168,13 @@ class TooManyRequests(RequestError):
         super().__init__(message)
         if retry_after_seconds is not None:
             self.retry_after_seconds = retry_after_seconds
+
+
+class HeadTooLarge(RequestError):
+    """The request has more or longer headers than this server takes."""
+
+    status = 431
+    code = "REQUEST_HEADERS_TOO_LARGE"
 
 
 class Unavailable(RequestError):

@@ -19,6 +19,9 @@ Bytes = Annotated[int, Field(ge=1)]
 Limit = Annotated[int, Field(ge=0)]
 """A count where 0 sets no limit."""
 
+Patience = Annotated[float, Field(gt=0)]
+"""Seconds that are more than none."""
+
 Algorithm = Literal["RS256", "ES256", "HS256"]
 
 
@@ -103,6 +106,30 @@ class Settings(BaseSettings):
     """Largest text field of a form."""
     memory_model: str = ""
     """The model that puts a user's memories together when a request names none: ``provider:model``."""
+    uploads_bytes: Bytes = 128 * 1024 * 1024
+    """Bodies that are being taken, all requests together; beyond it a request is refused with 503. They need about four
+    times as much memory."""
+    body_seconds: Patience = 20
+    """Longest wait for the next piece of a body."""
+    header_seconds: Patience = 10
+    """How long the head of a request may take to come, from its first byte or from the connection's first moment."""
+    header_bytes: Bytes = 32 * 1024
+    """Most bytes of a request's headers, all together."""
+    header_count: Count = 100
+    """Most headers of a request."""
+    url_bytes: Bytes = 16 * 1024
+    """Longest address of a request, with its query."""
+    connections: Count = 4096
+    """Connections that a process holds at once; beyond it the one that has waited longest for a request goes."""
+    connections_per_address: Annotated[int, Field(ge=0)] = 0
+    """Connections from one address at once; 0: any number, as behind a proxy."""
+    keep_alive_seconds: Patience = 75
+    """How long a connection is kept open without a request."""
+    write_seconds: Patience = 60
+    """How often a client that lags behind its answer must have taken a part of it."""
+    client_bytes_per_second: Bytes = 1024
+    """What a client must send of a body, or take of an answer, on average, after ``body_seconds`` or
+    ``write_seconds``."""
     tls_verify: bool = True
     """Whether certificates of model providers are checked."""
     insecure: bool = False

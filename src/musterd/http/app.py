@@ -19,10 +19,11 @@ from musterd.http.answers import error_answer
 from musterd.http.auth.authenticator import Authenticator
 from musterd.http.auth.identity import Identity
 from musterd.http.auth.limits import Limits
-from musterd.http.border import BodyLimit, Doors, Errors, Gate, RequestIds, from_http_exception
+from musterd.http.bodies import BodyLimits
+from musterd.http.border import Doors, Errors, Gate, RequestIds, from_http_exception
 from musterd.http.contract import operations, routes
 from musterd.http.docs import docs_routes
-from musterd.http.paths import EscapedSlashes
+from musterd.http.paths import EscapedSlashes, NearPath
 from musterd.http.safe_headers import SafeHeaders
 from musterd.http.server import Server
 from musterd.specs import Agent, Registry, Team
@@ -81,10 +82,11 @@ def create_app(
             Middleware(Errors),
             Middleware(Gate, Doors.of(settings, is_loopback=is_loopback)),
             Middleware(Identity, authenticator, Limits(settings)),
-            Middleware(BodyLimit, settings.body_bytes),
+            Middleware(BodyLimits, settings),
             Middleware(EscapedSlashes),
         ],
     )
+    app.router.redirect_slashes, app.router.default = False, NearPath(app.router)
     app.state.server = server
     return app
 

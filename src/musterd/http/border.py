@@ -19,7 +19,6 @@ from musterd.core import clock
 from musterd.core.errors import (
     BadRequest,
     Forbidden,
-    PayloadTooLarge,
     RequestError,
     StoreUnavailable,
 )
@@ -31,7 +30,7 @@ log = structlog.get_logger("musterd.http")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK_NAMES = frozenset({"localhost"})
 _HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[^\[\]:/@?#]+)(?::\d{1,5})?")
-_REQUEST_ID = re.compile(r"[\w.:\-]{1,128}")
+_REQUEST_ID = re.compile(r"[\w.:\-]{1,128}", re.ASCII)
 
 
 class RequestIds:
@@ -194,35 +193,3 @@ def _is_loopback(name: str) -> bool:
         return ipaddress.ip_address(name.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-class BodyLimit:
-    """Refuses a body that is longer than the server takes, however its length is told."""
-
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self._app = app
-        self._limit = limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http" or scope["method"] in SAFE_METHODS:
-            await self._app(scope, receive, send)
-            return
-        told = Headers(scope=scope).get("content-length", "")
-        if told.isdigit() and int(told) > self._limit:
-            raise self._refusal()
-        read = 0
-
-        async def receive_counting() -> Message:
-            nonlocal read
-            message = await receive()
-            if message["type"] == "http.request":
-                read += len(message.get("body", b""))
-                if read > self._limit:
-                    raise self._refusal()
-            return message
-
-        await self._app(scope, receive_counting, send)
-
-    def _refusal(self) -> PayloadTooLarge:
-        return PayloadTooLarge(f"The request body is larger than {self._limit // 1024} KiB.")

@@ -1,23 +1,29 @@
 """Bodies of forms, of both kinds, as they come in.
 
-Starlette's parsers with two differences. Fields that hold media as text have no limit of their own. Bytes that are not
-UTF-8 become lone surrogates, which are refused with the field's name, where Starlette guesses another text; that
-includes what clients as curl send without percent signs.
+Starlette's parsers with three differences. Fields that hold media as text have no limit of their own. Bytes that are
+not UTF-8 become lone surrogates, which are refused with the field's name, where Starlette guesses another text; that
+includes what clients as curl send without percent signs. Of charsets those are read that a client may mean: Python
+knows more, and some take hours for a text that is made for it.
 """
 
 import contextlib
+import tempfile
 from collections.abc import AsyncGenerator
 from urllib.parse import unquote_to_bytes
 
+import structlog
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData
 from starlette.formparsers import FormParser, MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from musterd.core.errors import BadRequest
+from musterd.core.errors import BadRequest, Unavailable
 from musterd.core.settings import Settings
 from musterd.wire.media import MEDIA_NAMES
 
+log = structlog.get_logger("musterd.http")
+
+CHARSETS = frozenset({"utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1252"})
 MAX_FIELDS = 1000
 MAX_FILES = 100
 
@@ -49,6 +55,12 @@ class MultipartBody(MultiPartParser):
         )
         self._limits = _limits(settings)
 
+    def on_part_begin(self) -> None:
+        """Begin a part."""
+        if self._charset not in CHARSETS:
+            raise MultiPartException("The charset of the form is not taken: send UTF-8.")
+        super().on_part_begin()
+
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         """Take a piece of a part."""
         self.max_part_size = self._limits.get(self._current_part.field_name, self._limits[""])
@@ -72,6 +84,7 @@ async def read_form(request: Request, content_type: str, settings: Settings) -> 
     """The fields and files of a form; none when the body is not a form.
 
     :raises BadRequest: it is broken, or a part of it is too large.
+    :raises Unavailable: there is no room for its files.
     """
     kind = _KINDS.get(content_type)
     if kind is None:
@@ -81,8 +94,11 @@ async def read_form(request: Request, content_type: str, settings: Settings) -> 
             return await kind(request, stream, settings).parse()
     except MultiPartException as error:
         raise BadRequest(error.message) from error
-    except (FormParserError, LookupError, UnicodeError) as error:  # also a charset that decodes nothing
+    except (FormParserError, UnicodeError) as error:
         raise BadRequest("Invalid form data.") from error
+    except OSError as error:  # long files wait on the disk until they are whole
+        log.warning("answered 503: no room for uploads", folder=tempfile.gettempdir(), error=str(error))
+        raise Unavailable("The server has no room for uploads now; try again later.") from error
 
 
 def _limits(settings: Settings) -> dict[str, int]:

@@ -5,13 +5,11 @@ from typing import Any
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
-from musterd.core import jsontext
-from musterd.core.errors import BadRequest, InvalidInput
 from musterd.core.settings import Settings
 from musterd.http.form_bodies import read_form
+from musterd.http.json_bodies import read_json, read_object
 from musterd.wire.files import Upload, media_of
 from musterd.wire.form import ContinueRequest, StartRequest, parse_continue, parse_json_body, parse_start
-from musterd.wire.media import MEDIA_NAMES
 from musterd.wire.steering import MessageRequest, parse_message
 
 
@@ -23,7 +21,7 @@ async def read_start(request: Request, settings: Settings) -> StartRequest:
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type == "application/json":
-        return parse_json_body(await read_json(request, settings))
+        return parse_json_body(await read_json(request, settings, takes_media=True))
     form = await read_form(request, content_type, settings)
     try:
         values: dict[str, Any] = {}
@@ -62,46 +60,3 @@ async def _fields(request: Request, settings: Settings) -> dict[str, Any]:
 
 async def _upload(file: UploadFile) -> Upload:
     return Upload(filename=file.filename or "", content_type=file.content_type or "", content=await file.read())
-
-
-async def read_object(request: Request, settings: Settings, *, may_be_empty: bool = False) -> dict[str, Any]:
-    """The JSON object in the body, whatever type it is said to be.
-
-    :param may_be_empty: whether no body at all is an object without keys.
-    :raises InvalidInput: there is none.
-    :raises BadRequest: it is too long.
-    """
-    if may_be_empty and not await request.body():
-        return {}
-    body = await read_json(request, settings)
-    if not isinstance(body, dict):
-        raise InvalidInput.at(("body",), "dict_type", "Input should be a JSON object")
-    return body
-
-
-async def read_json(request: Request, settings: Settings) -> Any:
-    """The JSON value in the body. Errors as of :func:`read_object`."""
-    body = await request.body()
-    if len(body) > settings.field_bytes and not any(f'"{name}"'.encode() in body for name in MEDIA_NAMES):
-        raise BadRequest(f"Field exceeded maximum size of {settings.field_bytes // 1024}KB.")
-    try:
-        value = jsontext.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput.at(("body",), "json_invalid", "The body is not JSON") from error
-    if isinstance(value, dict) and len(body) - _media_bytes(value) > settings.field_bytes:
-        raise BadRequest(f"Field exceeded maximum size of {settings.field_bytes // 1024}KB.")
-    return value
-
-
-def _media_bytes(fields: dict[str, Any]) -> int:
-    """What of a JSON body is media: counted against the body's limit, all other fields against a field's."""
-    return sum(
-        len(item["content"])
-        for name in MEDIA_NAMES
-        for item in _items(fields.get(name))
-        if isinstance(item, dict) and isinstance(item.get("content"), str)
-    )
-
-
-def _items(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [{"content": value}]

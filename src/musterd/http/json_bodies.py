@@ -1,19 +1,68 @@
-"""Bodies of JSON."""
+"""Bodies of JSON, read within the limits that a form's fields have."""
 
 from typing import Any
 
 from starlette.requests import Request
 
 from musterd.core import jsontext
-from musterd.core.errors import InvalidInput
+from musterd.core.errors import BadRequest, InvalidInput
+from musterd.core.settings import Settings
+from musterd.wire.media import MEDIA_NAMES
 
 
-async def json_body(request: Request) -> Any:
-    """The JSON value that the request carries.
+async def read_json(request: Request, settings: Settings, *, takes_media: bool = False) -> Any:
+    """The value of the body.
 
-    :raises InvalidInput: it is no JSON.
+    :param takes_media: whether the contents of media may stand in it: they count against the body's limit, all else
+        together against a field's.
+    :raises InvalidInput: it is not JSON.
+    :raises BadRequest: it is too long, or has too many parts.
     """
+    body = b"".join([piece async for piece in request.stream()])
+    if len(body) > settings.field_bytes and not (takes_media and _may_have_media(body, settings)):
+        raise _too_long(settings)
     try:
-        return jsontext.loads(await request.body())
+        value = jsontext.loads(body)
     except (ValueError, RecursionError) as error:
         raise InvalidInput.at(("body",), "json_invalid", "The body is not JSON") from error
+    if takes_media and isinstance(value, dict) and len(body) - _media_bytes(value) > settings.field_bytes:
+        raise _too_long(settings)
+    return value
+
+
+async def read_object(request: Request, settings: Settings, *, may_be_empty: bool = False) -> dict[str, Any]:
+    """The JSON object in the body, whatever type it is said to be.
+
+    :param may_be_empty: whether no body at all is an object without keys.
+    :raises InvalidInput: there is none.
+    :raises BadRequest: it is too long.
+    """
+    if may_be_empty and not await request.body():
+        return {}
+    body = await read_json(request, settings)
+    if not isinstance(body, dict):
+        raise InvalidInput.at(("body",), "dict_type", "Input should be a JSON object")
+    return body
+
+
+def _may_have_media(body: bytes, settings: Settings) -> bool:
+    """Whether a long body may be one of media: asked before it is read, since many small values take much memory."""
+    is_named = any(f'"{name}"'.encode() in body for name in MEDIA_NAMES)
+    return is_named and jsontext.most_parts(body) <= settings.field_bytes
+
+
+def _too_long(settings: Settings) -> BadRequest:
+    return BadRequest(f"Field exceeded maximum size of {settings.field_bytes // 1024}KB.")
+
+
+def _media_bytes(fields: dict[str, Any]) -> int:
+    return sum(
+        len(item["content"])
+        for name in MEDIA_NAMES
+        for item in _items(fields.get(name))
+        if isinstance(item, dict) and isinstance(item.get("content"), str)
+    )
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [{"content": value}]

@@ -3,7 +3,10 @@
 import re
 from urllib.parse import unquote
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import RedirectResponse
+from starlette.routing import Match, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from musterd.core.ids import require_identifier
@@ -28,6 +31,30 @@ class EscapedSlashes:
             if "/".join(parts).replace(_NO_SLASH, _SLASH) == scope["path"]:
                 scope = {**scope, "path": "/".join(part.replace("/", _SLASH) for part in parts)}
         await self._app(scope, receive, send)
+
+
+class NearPath:
+    """Sends who put a slash too many or too few at the end to the path that is there.
+
+    Starlette would send it to a whole address, made of the ``Host`` that the client named and of the scheme that the
+    server speaks: behind a proxy with TLS the key would go there in the clear.
+    """
+
+    def __init__(self, router: Router) -> None:
+        self._routes = router.routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a path that is none."""
+        path = scope["path"]
+        near = path.rstrip("/") if path.endswith("/") else f"{path}/"
+        is_there = near and any(route.matches({**scope, "path": near})[0] is not Match.NONE for route in self._routes)
+        raw: bytes = scope.get("raw_path") or path.encode()
+        if not is_there or raw.startswith(b"//"):
+            raise HTTPException(404)
+        text = raw.decode("latin-1")
+        place = text.rstrip("/") if text.endswith("/") else f"{text}/"
+        query = scope["query_string"].decode("latin-1")
+        await RedirectResponse(f"{place}?{query}" if query else place)(scope, receive, send)
 
 
 def path_identifier(request: Request, name: str) -> str:

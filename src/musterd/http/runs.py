@@ -13,6 +13,7 @@ from musterd.core.ids import require_identifier
 from musterd.core.records import ComponentKind, RunRow, RunView
 from musterd.core.states import RunState
 from musterd.http.answers import json_answer
+from musterd.http.bodies import release_body
 from musterd.http.callers import caller_of
 from musterd.http.forms import read_continue, read_message, read_start
 from musterd.http.media import matches, media_answer
@@ -57,9 +58,14 @@ class RunOperations:
         caller = caller_of(request)
         wanted = _wanted(start, key)
         if start.answer == "stream":
-            return await self._stream(component, wanted, start, caller)
+            stream = await self._stream(component, wanted, start, caller)
+            release_body(request)
+            return stream
         accepted = await server.runs.start(component, wanted, caller)
-        if start.answer == "receipt":
+        is_receipt = start.answer == "receipt"
+        del start, wanted  # uploads are not held for as long as the answer takes
+        release_body(request)
+        if is_receipt:
             answer = self._receipt(request, component, accepted.run, tells_state=accepted.is_replay)
         else:
             answer = await self._output(request, component, accepted.run, caller)

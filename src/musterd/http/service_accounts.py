@@ -1,14 +1,11 @@
 """The operations on service accounts."""
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musterd.core import jsontext
-from musterd.core.errors import InvalidInput
 from musterd.http.answers import json_answer
 from musterd.http.callers import caller_of
+from musterd.http.json_bodies import read_json
 from musterd.http.paths import path_identifier
 from musterd.http.server import Server
 from musterd.service.service_accounts import WantedAccount
@@ -20,6 +17,7 @@ class ServiceAccountOperations:
 
     def __init__(self, server: Server) -> None:
         self._accounts = server.service_accounts
+        self._settings = server.settings
 
     async def list(self, request: Request) -> Response:
         """A page of accounts."""
@@ -29,7 +27,7 @@ class ServiceAccountOperations:
 
     async def create(self, request: Request) -> Response:
         """Make an account; its token is in this answer and nowhere else."""
-        asked = wire_accounts.parse_account(await _body(request))
+        asked = wire_accounts.parse_account(await read_json(request, self._settings))
         wanted = WantedAccount(name=asked.name, scopes=asked.scopes, days=asked.days)
         issued = await self._accounts.create(wanted, caller_of(request).user_id)
         return json_answer({**wire_accounts.account_object(issued.account), "token": issued.token}, 201)
@@ -38,10 +36,3 @@ class ServiceAccountOperations:
         """Revoke an account."""
         await self._accounts.revoke(path_identifier(request, "service_account_id"), caller_of(request).user_id)
         return Response(status_code=204)
-
-
-async def _body(request: Request) -> Any:
-    try:
-        return jsontext.loads(await request.body())
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput.at(("body",), "json_invalid", "The body is not JSON") from error

@@ -12,7 +12,7 @@ from musterd.core.records import ComponentKind, RunView
 from musterd.http.answers import json_answer
 from musterd.http.callers import caller_of
 from musterd.http.databases import require_database
-from musterd.http.forms import read_object
+from musterd.http.json_bodies import read_object
 from musterd.http.paths import path_identifier
 from musterd.http.server import Server
 from musterd.service.sessions import SessionView, WantedSession

@@ -22,11 +22,12 @@ _STARTS = frozenset(
     )
 )
 _ALSO = r"(?:also\s+|then\s+|finally\s+|please\s+)*"
+_GAP = r"(?:,|(?<!\s))\s+"  # from where it begins only: else a long gap would be read again from each of its signs
 _JOINT = re.compile(
-    rf"(?P<hard>[;\n]+|(?<=[.?!])\s+|,?\s+(?:and\s+)?then\b)|(?P<soft>,?\s+and\b|,)\s*{_ALSO}(?=(?P<next>[\w']+))",
+    rf"(?P<hard>[;\n]+|(?<=[.?!])\s+|{_GAP}(?:and\s+)?then\b)|(?P<soft>{_GAP}and\b|,)\s*{_ALSO}(?=(?P<next>[\w']+))",
     re.IGNORECASE,
 )
-_LOOSE_JOINT = re.compile(r",?\s+and\s+|,\s+", re.IGNORECASE)
+_LOOSE_JOINT = re.compile(rf"{_GAP}and\s+|,\s+", re.IGNORECASE)
 _PART_WORDS = 3
 _LEADING = re.compile(rf"^[\s,]*(?:and\s+)?{_ALSO}", re.IGNORECASE)
 

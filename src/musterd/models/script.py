@@ -32,6 +32,7 @@ DELEGATE = "delegate_task_to_member"
 BROADCAST = "delegate_task_to_members"
 INPUT_TOKENS = 10
 OUTPUT_TOKENS = 5
+MOST_WORDS = 100_000
 
 _DIRECTIVE = re.compile(r"\[\[(SAY|WORDS|TOOL|DELEGATE|BROADCAST|SLEEP|ERROR)\b *(.*?)\]\](?!\])", re.DOTALL)
 _NESTED = re.compile(r"<(?=(?:SAY|WORDS|TOOL|DELEGATE|BROADCAST|SLEEP|ERROR)\b)")
@@ -84,7 +85,7 @@ def plan(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> Pla
     """
     last_user = max((i for i, message in enumerate(messages) if message["role"] == "user"), default=-1)
     text = _text(messages[last_user]) if last_user >= 0 else ""
-    directives = _DIRECTIVE.findall(text)
+    directives = _DIRECTIVE.findall(text[: text.rfind("]]") + 2])  # behind it each would be looked for to the end
     functions = [tool["function"] for tool in tools]
     system = "\n".join(_text(message) for message in messages if message["role"] in ("system", "developer"))
     if not directives and has_task_list([function["name"] for function in functions]):
@@ -109,7 +110,7 @@ def _directed(text: str, directives: Sequence[tuple[str, str]]) -> Plan:
             return Plan(text=body, sleep_seconds=sleep)
         if verb == "WORDS":
             count, _, milliseconds = body.partition(" ")
-            words = " ".join(f"word{number}" for number in range(int(count)))
+            words = " ".join(f"word{number}" for number in range(min(int(count), MOST_WORDS)))
             return Plan(text=words, sleep_seconds=sleep, word_seconds=float(milliseconds or 0) / 1000)
         calls.extend(_calls(verb, body))
     return Plan(text="" if calls else f"Echo: {text}", calls=tuple(calls), sleep_seconds=sleep)

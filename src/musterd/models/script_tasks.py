@@ -13,7 +13,7 @@ Step = tuple[str, Mapping[str, Any]]
 
 CREATE, EXECUTE, FINISH = "create_task", "execute_tasks_parallel", "mark_all_complete"
 
-_THEN = re.compile(r",?\s+(?:and\s+)?then\s+", re.IGNORECASE)
+_THEN = re.compile(r"(?:,|(?<!\s))\s+(?:and\s+)?then\s+", re.IGNORECASE)
 _CREATED = re.compile(r"Task created: \[(\w+)\]")
 _RESULT = re.compile(r"^Task \[\w+\] .*? Result: ", re.MULTILINE)
 _STATE = "<current_task_state>"

@@ -29,7 +29,8 @@ def require_output_schema(asked: Input) -> None:
         if _unfolded(schema) > LARGEST_SCHEMA:
             problem = f"Input should have at most {LARGEST_SCHEMA} parts with its references put in place"
             raise InvalidInput.at(_WHERE, "too_long", problem)
-        jsonschema_rs.validator_for(schema, offline=True)
+        linear = jsonschema_rs.RegexOptions()  # others may take hours for a text that is made for them
+        jsonschema_rs.validator_for(schema, offline=True, pattern_options=linear)
     except jsonschema_rs.ValidationError as error:
         raise InvalidInput.at(_WHERE, "json_schema", f"Input should be a JSON schema: {error.message}") from error
     except (TypeError, ValueError) as error:

@@ -161,18 +161,24 @@ class Fields:
             return None
         return value
 
-    def json_list(self, name: str) -> list[Any] | None:
+    def json_list(self, name: str, most_parts: int | None = None) -> list[Any] | None:
         """A list, native or as JSON text; ``null`` reads as absent."""
-        value = self.json_value(name)
+        value = self.json_value(name, most_parts)
         if value is not None and not isinstance(value, list):
             self.problems.add(name, "list_type", "Input should be a JSON list", self.values[name])
             return None
         return value
 
-    def json_value(self, name: str) -> Any:
-        """A JSON value, native or as text: no NaN, no NUL, no lone surrogate, not nested too deeply."""
+    def json_value(self, name: str, most_parts: int | None = None) -> Any:
+        """A JSON value, native or as text: no NaN, no NUL, no lone surrogate, not nested too deeply.
+
+        :param most_parts: how many values a text may hold, where it may be longer than a field.
+        """
         value = self.given(name)
         if isinstance(value, str):
+            if most_parts is not None and jsontext.most_parts(value) > most_parts:
+                self.problems.add(name, "too_long", f"Input should hold at most {most_parts} values", value)
+                return None
             try:
                 value = jsontext.loads(value)
             except (ValueError, RecursionError):

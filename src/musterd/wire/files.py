@@ -1,13 +1,20 @@
 """Uploads: each file goes by its type to images, audio, videos or files; any other is refused in words."""
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from musterd.core.errors import BadRequest
-from musterd.core.jsontext import is_storable
+from musterd.core.ids import LONGEST
+from musterd.core.jsontext import storable
 from musterd.wire.filetypes import NAMES, detect_type, kind_of_type
 from musterd.wire.media import media_item
+
+_UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp"})
+"""Signs that break lines or turn the reading direction: with them "exe.png" can be made of "gnp.exe"."""
+
+_LONGEST_SUFFIX = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +46,13 @@ def media_of(uploads: Iterable[Upload]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _plain_name(filename: str) -> str:
-    """The file's name without folders and without what cannot be stored."""
+    """The file's name without folders, without what cannot be stored or seen, and with its end where it is cut."""
     name = filename.replace("\\", "/").rpartition("/")[2]
-    return name if is_storable(name) else name.encode("utf-8", "replace").decode().replace("\x00", "")
+    name = "".join(sign for sign in storable(name) if unicodedata.category(sign) not in _UNSEEN)
+    stem, dot, suffix = name.rpartition(".")
+    if len(name) <= LONGEST or not stem or len(suffix) > _LONGEST_SUFFIX:
+        return name[:LONGEST]
+    return stem[: LONGEST - len(dot) - len(suffix)] + dot + suffix
 
 
 def _refusal(upload: Upload) -> str:

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hashlib
+import sys
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,7 +18,13 @@ _MEDIA_IDS = "0b7c2f4e-93a1-5c52-8f0c-5f7f0f0c2a11"
 """The namespace of media ids: an attachment has the same id in a repeated request."""
 
 MOST_ITEMS = 100
+MOST_PARTS = 10_000
+"""Values in the text of a list, which may be as long as a body: each costs many times its signs once it is read."""
+
 _TEXTS = ("id", "filename", "name", "format")
+_MOST_SIGNS = {**dict.fromkeys((*_TEXTS, "mime_type"), 255), "url": 8192}
+"""How long what is said of an attachment may be: it goes to rows, events and headers."""
+
 _URL_SCHEMES = frozenset({"http", "https"})
 
 
@@ -34,7 +41,7 @@ def media_item(content: bytes, mime_type: str, filename: str | None = None) -> d
 def media_list(fields: Fields, name: str) -> list[dict[str, Any]]:
     """The attachments in the text field ``name``; problems are noted at the place in the list."""
     found: list[dict[str, Any]] = []
-    given = fields.json_list(name) or ()
+    given = fields.json_list(name, MOST_PARTS) or ()
     if len(given) > MOST_ITEMS:
         fields.problems.add(name, "too_long", f"List should have at most {MOST_ITEMS} items")
         return []
@@ -53,6 +60,8 @@ def _problem(value: dict[str, Any], name: str) -> tuple[str, str, str] | None:
     for key in (*_TEXTS, "url", "content", "mime_type"):
         if value.get(key) is not None and not isinstance(value[key], str):
             return key, "string_type", "Input should be a valid string"
+        if len(value.get(key) or "") > (most := _MOST_SIGNS.get(key, sys.maxsize)):
+            return key, "string_too_long", f"String should have at most {most} characters"
     if (mime_type := value.get("mime_type")) and kind_of_type(mime_type) != name:
         return "mime_type", "value_error", f"This type is not supported in {name}"
     if url := value.get("url"):

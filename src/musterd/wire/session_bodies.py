@@ -10,6 +10,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ComponentKind
 from musterd.wire.fields import Fields
 from musterd.wire.problems import MISSING
+from musterd.wire.query import PAGE_LIMIT
 
 NO_WORKFLOWS = "Workflows are not served here: type is agent or team"
 
@@ -113,6 +114,9 @@ def parse_delete_sessions(values: Mapping[str, Any]) -> list[str]:
             fields.problems.add(name, "list_type", "Input should be a list of texts")
         elif not value:
             fields.problems.add(name, "too_short", "List should have at least 1 item after validation, not 0")
+        elif len(value) > PAGE_LIMIT:
+            message = f"List should have at most {PAGE_LIMIT} items after validation, not {len(value)}"
+            fields.problems.add(name, "too_long", message)
         else:
             found[name] = value
     fields.problems.raise_if_any()

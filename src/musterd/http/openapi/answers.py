@@ -117,8 +117,10 @@ _ERRORS: Answers = {
     ),
     "403": answer("The `Origin` may not write here", ref("ErrorResponse")),
     "404": answer("Not found", ref("ErrorResponse")),
+    "408": answer("The request body came too slowly", ref("ErrorResponse")),
     "409": answer("Conflict", ref("ErrorResponse")),
     "413": answer("The request body is too large", ref("ErrorResponse")),
+    "415": answer("The request body is coded", ref("ErrorResponse")),
     "422": answer("Something in the request is wrong", ref("InvalidInputResponse")),
     "429": answer("Too many runs are waiting", ref("ErrorResponse"), header("Retry-After")),
     "500": answer("Internal server error", ref("ErrorResponse")),
@@ -131,8 +133,9 @@ _ERRORS: Answers = {
 def errors(*statuses: str, **descriptions: str) -> Answers:
     """The error answers of these statuses; ``_404="Run not found"`` gives one its own words.
 
-    :param statuses: beside 400 and 500, which everything answers.
+    :param statuses: beside 400 and 500, which everything answers; 413 stands for all that a body may be refused with.
     """
     named = {name.removeprefix("_"): words for name, words in descriptions.items()}
-    found = {status: _ERRORS[status] for status in ("400", *statuses, *named, "500")}
+    of_body = ("408", "415", "503") if "413" in (*statuses, *named) else ()
+    found = {status: _ERRORS[status] for status in ("400", *statuses, *of_body, *named, "500")}
     return {status: {**one, "description": named.get(status, one["description"])} for status, one in found.items()}

@@ -1,0 +1,248 @@
+"""Bodies that are meant to hurt: coded, unfolding, too many at once, left in the middle."""
+
+import asyncio
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+import musterd
+from musterd.core.errors import Unavailable
+from musterd.http.bodies import Room
+from tests.support.app import Serve
+from tests.support.http import House, problem, wrong_fields
+from tests.support.raw import HOST, line_to, status_of
+
+RUNS = "/teams/demo-team/runs"
+FORM = {"content-type": "multipart/form-data; boundary=B"}
+FILE = b'--B\r\nContent-Disposition: form-data; name="files"; filename="%s"\r\nContent-Type: text/plain\r\n\r\n%s\r\n'
+MESSAGE = b'--B\r\nContent-Disposition: form-data; name="message"\r\n\r\nhello\r\n'
+STREAM = b'--B\r\nContent-Disposition: form-data; name="stream"\r\n\r\nfalse\r\n'
+END = b"--B--\r\n"
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+async def nothing_is_stored(house: House) -> None:
+    assert (await house.get("/sessions"))["meta"]["total_count"] == 0
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "identity, gzip", "x"])
+async def test_a_coded_body_is_refused_unread(house: House, coding: str) -> None:
+    answer = await house.http.post(RUNS, content=b"\x1f\x8b" * 100, headers={**FORM, "content-encoding": coding})
+    assert "Content-Encoding" in problem(answer, 415, "UNSUPPORTED_MEDIA_TYPE")
+    answer = await house.http.request("DELETE", "/sessions", content=b"x", headers={"content-encoding": coding})
+    problem(answer, 415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+async def test_a_body_that_is_coded_as_itself(house: House) -> None:
+    assert (await house.post(stream="false", headers={"content-encoding": "identity"})).status_code == 200
+
+
+# --- texts that unfold --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["images", "audio", "videos", "files"])
+async def test_media_of_many_small_values(house: House, name: str) -> None:
+    bomb = "[" + "[]," * 100_000 + "[]]"
+    answer = await house.http.post(RUNS, data={"message": "hi", name: bomb})
+    assert wrong_fields(answer) == [("body", name)]
+    body = b'{"message": "hi", "x": [' + b"[]," * 600_000 + b'[]], "%s": []}' % name.encode()
+    answer = await house.http.post(RUNS, content=body, headers={"content-type": "application/json"})
+    assert "1024KB" in problem(answer, 400, "BAD_REQUEST")
+    await nothing_is_stored(house)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, '{"a":' * 200 + "1" + "}" * 200, '{"a": 1e400}', '{"a": %s}' % ("9" * 10_000), '{"a": NaN}'],
+    ids=["open", "deep", "infinite", "digits", "nan"],
+)
+async def test_json_that_nobody_can_keep(house: House, text: str) -> None:
+    assert wrong_fields(await house.post(stream="false", metadata=text)) == [("body", "metadata")]
+    headers = {"content-type": "application/json"}
+    body = '{"message": "hi", "metadata": ' + text + "}"
+    assert (await house.http.post(RUNS, content=body, headers=headers)).status_code == 422
+    await nothing_is_stored(house)
+
+
+async def test_bodies_without_media_have_a_fields_limit(house: House) -> None:
+    headers = {"content-type": "application/json"}
+    long = json.dumps({"session_ids": ["x" * 2_000_000], "session_types": ["team"], "images": []}).encode()
+    for method, path in (
+        ("DELETE", "/sessions"),
+        ("POST", "/approvals/a1/resolve"),
+        ("POST", f"{RUNS}/r1/continue"),
+        ("POST", f"{RUNS}/r1/messages"),
+    ):
+        answer = await house.http.request(method, path, content=long, headers=headers)
+        assert "1024KB" in problem(answer, 400, "BAD_REQUEST")
+    many = {"session_ids": ["x"] * 1001, "session_types": ["team"] * 1001}
+    assert wrong_fields(await house.http.request("DELETE", "/sessions", json=many)) == [("body", "session_ids")]
+
+
+async def test_a_charset_that_takes_hours(house: House) -> None:
+    part = MESSAGE.replace(b"hello", b"a" * 500_000 + b"-" + b"9" * 500_000)
+    for charset in ("punycode", "idna", "utf-7", "unicode_escape", "zlib"):
+        headers = {"content-type": f"multipart/form-data; boundary=B; charset={charset}"}
+        answer = await house.http.post(RUNS, content=part + END, headers=headers)
+        assert problem(answer, 400, "BAD_REQUEST")
+    for charset in ("UTF-8", "latin-1", "us-ascii"):
+        headers = {"content-type": f"multipart/form-data; boundary=B; charset={charset}"}
+        answer = await house.http.post(RUNS, content=MESSAGE + STREAM + END, headers=headers)
+        assert answer.json()["content"] == "Echo: hello"
+
+
+@pytest.mark.parametrize("sign", ["x", " ", "[[SAY ", "]", "in ", " and", ", ", "a@", "<SAY ", "1 "])
+async def test_a_long_message_takes_no_longer_for_what_is_in_it(house: House, sign: str) -> None:
+    text = "x" + sign * (200_000 // len(sign))
+    done = await asyncio.wait_for(house.post(text, stream="false"), 20)
+    assert done.status_code == 200
+
+
+# --- parts and names ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        MESSAGE,  # no end
+        b"--B--\r\n",
+        b"--B\r\nContent-Disposition: form-data\r\n\r\nx\r\n" + END,  # no name
+        b"--B\r\n\r\nx\r\n" + END,
+        b"--B\r\n" + b"X-A: b\r\n" * 50 + b'Content-Disposition: form-data; name="message"\r\n\r\nx\r\n' + END,
+        b"--B\r\nX-A: " + b"x" * 100_000 + b"\r\n\r\nx\r\n" + END,
+        b'--B\r\nContent-Disposition: form-data; name="' + b"m" * 100_000 + b'"\r\n\r\nx\r\n' + END,
+        b"--B\r\nContent-Type: multipart/mixed; boundary=C\r\n\r\n--C\r\n\r\nx\r\n--C--\r\n" + END,
+    ],
+    ids=["no-end", "no-part", "no-name", "no-head", "headers", "long-header", "long-name", "nested"],
+)
+async def test_parts_that_are_none(house: House, body: bytes) -> None:
+    answer = await house.http.post(RUNS, content=body, headers=FORM)
+    assert answer.status_code in (400, 422), answer.text
+    await nothing_is_stored(house)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("../../etc/passwd.txt", "passwd.txt"),
+        ("C:\\secret\\a.txt", "a.txt"),
+        ("a\x01b.txt", "ab.txt"),
+        ("\u202ecod.txt", "cod.txt"),
+        ("n" * 3000 + ".txt", "n" * 251 + ".txt"),
+        ("ü ☃.txt", "ü ☃.txt"),
+    ],
+    ids=["path", "windows", "control", "direction", "long", "plain"],
+)
+async def test_a_file_is_not_kept_under_all_names(house: House, given: str, shown: str) -> None:
+    name = given.encode()
+    answer = await house.http.post(RUNS, content=MESSAGE + STREAM + FILE % (name, b"x") + END, headers=FORM)
+    assert answer.json()["input"]["files"][0]["filename"] == shown
+
+
+@pytest.mark.parametrize("name", ["id", "filename", "name", "format", "url", "mime_type"])
+async def test_what_is_said_of_an_attachment_is_short(house: House, name: str) -> None:
+    item = {"content": "AAAA", "mime_type": "image/png", name: "image/png; " + "x" * 10_000}
+    answer = await house.post(stream="false", images=json.dumps([item]))
+    assert wrong_fields(answer) == [("body", "images", "0", name)]
+
+
+async def test_what_a_browser_would_run_is_a_download(house: House) -> None:
+    name = 'a"\r\nSet-Cookie: x=1;<script>.png'
+    images = json.dumps([{"content": "iVBORw0KGgo=", "mime_type": "image/png; a\r\nb: c", "filename": name}])
+    done = await house.run(images=images)
+    path, query = f"{RUNS}/{done['run_id']}/media", f"?session_id={done['session_id']}"
+    blob = hashlib.sha256(PNG).hexdigest()
+    answer = await house.http.get(f"{path}/{blob}{query}")
+    assert answer.content == PNG
+    headers = answer.headers
+    assert headers["content-type"] == "application/octet-stream"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in headers["content-security-policy"]
+    assert headers["content-disposition"].startswith("attachment; filename*=UTF-8''a%22%0D%0ASet-Cookie")
+    assert "set-cookie" not in headers
+
+
+def test_nothing_that_a_client_sends_is_unpacked() -> None:
+    """So that no archive, however it is made, can grow: Office files are kept and handed on as they came."""
+    sources = (Path(musterd.__file__).parent).rglob("*.py")
+    found = {
+        name for path in sources for name in re.findall(r"^\s*(?:import|from) (\w+)", path.read_text(), re.MULTILINE)
+    }
+    assert found & {"bz2", "gzip", "lzma", "tarfile", "zipfile", "zlib", "zstandard", "pickle", "marshal"} == set()
+
+
+# --- many at once -------------------------------------------------------------------------------------
+
+
+async def test_uploads_have_room_together(serve: Serve) -> None:
+    begun, more = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield MESSAGE + STREAM
+        yield FILE % (b"a.txt", b"x" * 6000)
+        begun.set()
+        await more.wait()
+        yield END
+
+    async with serve(uploads_bytes=10_000) as house:
+        first = asyncio.create_task(house.http.post(RUNS, content=slowly(), headers=FORM))
+        await begun.wait()
+        file = {"files": ("b.txt", b"x" * 6000, "text/plain")}
+        answer = await house.post(stream="false", files=file)
+        assert "uploads" in problem(answer, 503, "UNAVAILABLE")
+        assert int(answer.headers["retry-after"]) > 0
+        assert (await house.post(stream="false")).status_code == 200  # a small one has room
+        more.set()
+        assert (await first).status_code == 200
+        assert (await house.post(stream="false", files=file)).status_code == 200
+
+
+async def test_an_upload_has_room_while_its_run_goes_on(serve: Serve) -> None:
+    async with serve(uploads_bytes=10_000) as house:
+        hold = house.model.hold("wait")
+        file = {"files": ("b.txt", b"x" * 6000, "text/plain")}
+        waiting = asyncio.create_task(house.post("wait", stream="false", files=file))
+        await hold.reached.wait()
+        assert (await house.post(stream="false", files=file)).status_code == 200
+        hold.release()
+        assert (await waiting).status_code == 200
+
+
+def test_one_body_alone_has_room() -> None:
+    room = Room(10)
+    room.take(50)
+    with pytest.raises(Unavailable):
+        room.take(1)
+    room.give_back(50)
+    room.take(10)
+
+
+async def test_a_client_that_leaves_in_the_middle(serve_live: Serve) -> None:
+    async with serve_live(uploads_bytes=4_000_000) as house:
+        head = b"POST /teams/demo-team/runs HTTP/1.1\r\n" + HOST
+        head += b"Content-Type: multipart/form-data; boundary=B\r\nContent-Length: 3500000\r\n\r\n"
+        for _ in range(3):  # none of them keeps the room that it took
+            async with line_to(house) as line:
+                await line.say(head + MESSAGE + (FILE % (b"a.txt", b"x" * 2_000_000))[:-2])
+        await nothing_is_stored(house)
+        async with line_to(house) as line:
+            rest = 3_500_000 - len(MESSAGE + STREAM + FILE % (b"a.png", PNG) + END)
+            body = MESSAGE + STREAM + FILE % (b"a.png", PNG + bytes(rest)) + END
+            status = 503
+            while status == 503:  # until the server has noticed that the others have gone
+                await line.say(head + body)
+                status = status_of(await line.answer())
+            assert status == 200
+
+
+async def test_no_room_on_the_disk(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
+    answer = await house.post(stream="false", files={"files": ("a.txt", b"x" * 2_000_000, "text/plain")})
+    assert "/nonexistent" not in answer.text
+    assert "uploads" in problem(answer, 503, "UNAVAILABLE")
+    await nothing_is_stored(house)

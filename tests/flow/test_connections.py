@@ -1,0 +1,310 @@
+"""What is said on a connection: heads, bodies and pauses that no honest client makes are refused, and cost little."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from musterd.core import clock
+from musterd.http.protocol import BoundedProtocol
+from tests.support.app import Serve
+from tests.support.http import House
+from tests.support.raw import HOST, Line, line_to, status_of, told
+
+FORM = b"message=hi&stream=false"
+RUNS = b"POST /teams/demo-team/runs HTTP/1.1\r\n" + HOST + b"Content-Type: application/x-www-form-urlencoded\r\n"
+CHUNKED = RUNS + b"Transfer-Encoding: chunked\r\n"
+CHUNKS = b"17\r\n" + FORM + b"\r\n0\r\n\r\n"
+HEALTH = b"GET /health HTTP/1.1\r\n" + HOST
+LAST = b"Connection: close\r\n\r\n"
+
+REFUSED = {
+    "another protocol": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "HTTP/2 at once": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "an unknown method": b"FOO / HTTP/1.1\r\n" + HOST + b"\r\n",
+    "a proxy's method": b"CONNECT localhost:80 HTTP/1.1\r\n" + HOST + b"\r\n",
+    "no host": b"GET /health HTTP/1.1\r\n\r\n",
+    "two hosts": HEALTH + b"Host: other\r\n\r\n",
+    "two keys": HEALTH + b"Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n",
+    "two types": RUNS + b"Content-Type: application/json\r\nContent-Length: 23\r\n\r\n" + FORM,
+    "another server's address": b"GET http://evil.example/health HTTP/1.1\r\n" + HOST + b"\r\n",
+    "an address without a path": b"GET http://localhost HTTP/1.1\r\n" + HOST + b"\r\n",
+    "lines without CR": b"GET /health HTTP/1.1\nHost: localhost\n\n",
+    "a folded header": HEALTH + b"X-A: b\r\n  c\r\n\r\n",
+    "a space before the colon": b"GET /health HTTP/1.1\r\nHost : localhost\r\n\r\n",
+    "NUL in a header": HEALTH + b"X-A: a\0b\r\n\r\n",
+    "a control sign in a header": HEALTH + b"X-Request-ID: a\x01b\r\n\r\n",
+    "NUL in the path": b"GET /hea\0lth HTTP/1.1\r\n" + HOST + b"\r\n",
+    "bytes in the path": b"GET /hea\xff HTTP/1.1\r\n" + HOST + b"\r\n",
+    "two lengths": RUNS + b"Content-Length: 23\r\nContent-Length: 23\r\n\r\n" + FORM,
+    "a list of lengths": RUNS + b"Content-Length: 23, 23\r\n\r\n" + FORM,
+    "a negative length": RUNS + b"Content-Length: -1\r\n\r\n" + FORM,
+    "a length with a sign": RUNS + b"Content-Length: +23\r\n\r\n" + FORM,
+    "a length without end": RUNS + b"Content-Length: 99999999999999999999999\r\n\r\n" + FORM,
+    "length and chunks": CHUNKED + b"Content-Length: 23\r\n\r\n" + CHUNKS,
+    "chunks and length": RUNS + b"Content-Length: 23\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNKS,
+    "chunks twice": RUNS + b"Transfer-Encoding: chunked, chunked\r\n\r\n" + CHUNKS,
+    "two codings": CHUNKED + b"Transfer-Encoding: identity\r\n\r\n" + CHUNKS,
+    "another transfer coding": RUNS + b"Transfer-Encoding: gzip, chunked\r\n\r\n" + CHUNKS,
+    "an unknown transfer coding": RUNS + b"Transfer-Encoding: xchunked\r\n\r\n" + CHUNKS,
+    "chunks before HTTP/1.1": CHUNKED.replace(b"HTTP/1.1", b"HTTP/1.0") + b"\r\n" + CHUNKS,
+    "a chunk without end": CHUNKED + b"\r\nFFFFFFFFFFFFFFFFF\r\n" + FORM,
+    "a negative chunk": CHUNKED + b"\r\n-1\r\n" + FORM,
+    "chunks without CR": CHUNKED + b"\r\n17\n" + FORM + b"\n0\n\n",
+    "a chunk longer than told": CHUNKED + b"\r\n3\r\n" + FORM + b"\r\n0\r\n\r\n",
+}
+
+
+def problem(answer: bytes, status: int, code: str) -> str:
+    """The words of the only answer in these bytes, which has the form of all errors."""
+    assert status_of(answer) == status, answer
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"connection: close" in head
+    assert b"content-type: application/json" in head
+    found = json.loads(body)
+    assert found["error_code"] == code
+    assert f"x-request-id: {found['request_id']}".encode() in head
+    return str(found["detail"])
+
+
+async def test_what_can_be_read_in_two_ways_is_refused(serve_live: Serve) -> None:
+    async with serve_live() as house:
+        for name, data in REFUSED.items():
+            answer = await told(house, data)
+            assert status_of(answer) == 400, f"{name}: {answer!r}"
+            assert problem(answer, 400, "BAD_REQUEST"), name
+        assert (await house.get("/sessions"))["meta"]["total_count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "code"),
+    [
+        (HEALTH + b"A: b\r\n" * 11 + b"\r\n", 431, "REQUEST_HEADERS_TOO_LARGE"),
+        (HEALTH + b"A: " + b"x" * 1100 + b"\r\n\r\n", 431, "REQUEST_HEADERS_TOO_LARGE"),
+        (HEALTH + b"A: " + b"x" * 600_000, 431, "REQUEST_HEADERS_TOO_LARGE"),
+        (HEALTH + b"A: b\r\n" * 100_000, 431, "REQUEST_HEADERS_TOO_LARGE"),
+        (b"GET /" + b"x" * 600 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414, "URI_TOO_LONG"),
+        (b"GET /" + b"x" * 600_000, 414, "URI_TOO_LONG"),
+    ],
+    ids=["many", "long", "endless", "endless-many", "address", "endless-address"],
+)
+async def test_a_head_has_limits(serve_live: Serve, data: bytes, status: int, code: str) -> None:
+    async with serve_live(header_count=10, header_bytes=1024, url_bytes=512) as house:
+        problem(await told(house, data), status, code)
+        assert status_of(await told(house, HEALTH + b"A: " + b"x" * 900 + b"\r\n" + LAST)) == 200
+
+
+# --- time ---------------------------------------------------------------------------------------------
+
+
+async def test_a_head_that_comes_slowly(serve_live: Serve) -> None:
+    async with serve_live(header_seconds=0.2) as house:
+        assert "slowly" in problem(await told(house, HEALTH + b"X-A"), 408, "REQUEST_TIMEOUT")
+        assert await told(house, b"") == b""
+        assert await told(house, b"\r\n" * 10) == b""
+        async with line_to(house) as line, dripping(line, HEALTH + b"X-A: "):  # every byte in time, all of them never
+            problem(await line.rest(), 408, "REQUEST_TIMEOUT")
+
+
+async def test_a_second_head_that_comes_slowly(serve_live: Serve) -> None:
+    async with serve_live(header_seconds=0.2, keep_alive_seconds=60) as house, line_to(house) as line:
+        await line.say(HEALTH + b"\r\n")
+        assert status_of(await line.answer()) == 200
+        await line.say(HEALTH)
+        problem(await line.rest(), 408, "REQUEST_TIMEOUT")
+
+
+async def test_a_connection_without_requests(serve_live: Serve) -> None:
+    async with serve_live(keep_alive_seconds=0.2) as house, line_to(house) as line:
+        await line.say(HEALTH + b"\r\n")
+        assert status_of(await line.answer()) == 200
+        assert await line.rest() == b""
+
+
+async def test_a_body_that_comes_slowly(serve_live: Serve) -> None:
+    async with serve_live(body_seconds=0.2, header_seconds=0.2, client_bytes_per_second=10**6) as house:
+        whole = RUNS + b"Content-Length: 10000\r\n\r\nmessage="
+        answer = await told(house, whole)
+        assert status_of(answer) == 408
+        assert b'"REQUEST_TIMEOUT"' in answer
+        async with line_to(house) as line:
+            await line.say(whole)
+            async with dripping(line, b""):
+                assert status_of(await line.rest()) == 408
+        assert status_of(await told(house, CHUNKED + b"\r\n17;" + b"x" * 1000)) == 408
+        assert (await house.get("/sessions"))["meta"]["total_count"] == 0
+
+
+async def test_a_body_that_nobody_reads(serve_live: Serve) -> None:
+    async with serve_live(header_seconds=0.2, security_key="k1") as house:
+        whole = RUNS + b"Content-Length: 10000\r\n\r\nmess"
+        assert status_of(await told(house, whole)) == 401
+        async with line_to(house) as line:
+            await line.say(whole)
+            async with dripping(line, b""):
+                assert status_of(await line.rest()) == 401
+
+
+async def test_what_waits_is_not_late(serve_live: Serve) -> None:
+    short = {"header_seconds": 0.1, "body_seconds": 0.1, "write_seconds": 0.1, "keep_alive_seconds": 0.1}
+    async with serve_live(ping_seconds=0.05, **short) as house:
+        held = house.model.hold("hi")
+        async with line_to(house) as stream, line_to(house) as poll:
+            form = b"message=hi&run_id=r1&session_id=s1"
+            await stream.say(RUNS + b"Content-Length: %d\r\n%s" % (len(form), LAST) + form)
+            await held.reached.wait()
+            await poll.say(b"GET /teams/demo-team/runs/r1?session_id=s1&wait=30 HTTP/1.1\r\n" + HOST + LAST)
+            text = b""
+            while text.count(b": ping") < 10:
+                text += await stream.piece()
+            held.release()
+            assert b"TeamRunCompleted" in await stream.rest()
+            assert b'"COMPLETED"' in await poll.rest()
+
+
+async def test_a_client_that_takes_nothing_of_its_answer(serve_live: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    dropped = asyncio.Event()
+    closed = BoundedProtocol.connection_lost
+
+    def noted(protocol: BoundedProtocol, error: Exception | None) -> None:
+        closed(protocol, error)
+        dropped.set()
+
+    async with serve_live(write_seconds=0.2) as house:
+        files = {"files": ("a.png", b"\x89PNG" + bytes(3_000_000), "image/png")}
+        body = (await house.post(stream="false", files=files)).json()  # slowly enough, but all the time
+        path = f"/teams/demo-team/runs/{body['run_id']}?session_id={body['session_id']}"
+        monkeypatch.setattr(BoundedProtocol, "connection_lost", noted)
+        async with line_to(house, limit=1024) as line:
+            await line.say(b"GET %s HTTP/1.1\r\n" % path.encode() + HOST + b"\r\n")
+            await asyncio.wait_for(dropped.wait(), 20)
+            assert len(await line.rest()) < 3_000_000
+        assert (await house.http.get("/health")).status_code == 200
+
+
+@contextlib.asynccontextmanager
+async def dripping(line: Line, begin: bytes) -> AsyncIterator[None]:
+    """Say one sign after the other, each soon enough."""
+
+    async def drip() -> None:
+        for sign in begin + b"x" * 10_000:
+            await line.say(bytes((sign,)))
+            await clock.sleep(0.01)
+
+    saying = asyncio.create_task(drip())
+    try:
+        yield
+    finally:
+        saying.cancel()
+
+
+# --- how many -----------------------------------------------------------------------------------------
+
+
+async def test_who_waits_longest_makes_room(serve_live: Serve) -> None:
+    async with serve_live(connections=3, header_seconds=60) as house, contextlib.AsyncExitStack() as stack:
+        first, second = [await stack.enter_async_context(line_to(house)) for _ in range(2)]
+        await first.say(HEALTH)  # a head that never comes
+        await second.say(HEALTH + b"\r\n")
+        assert status_of(await second.answer()) == 200
+        for _ in range(2):
+            line = await stack.enter_async_context(line_to(house))
+            await line.say(HEALTH + b"\r\n")
+            assert status_of(await line.answer()) == 200
+        assert await first.rest() == b""
+        await second.say(HEALTH + LAST)
+        assert status_of(await second.rest()) == 200
+
+
+async def test_no_room_where_all_are_at_work(serve_live: Serve) -> None:
+    async with serve_live(connections=1) as house:
+        held = house.model.hold("hi")
+        async with line_to(house) as line:
+            await line.say(RUNS + b"Content-Length: 23\r\n" + LAST + FORM)
+            await held.reached.wait()
+            async with line_to(house) as other:
+                answer = await other.rest()
+                assert "connections" in problem(answer, 503, "UNAVAILABLE")
+                assert b"retry-after: " in answer
+            held.release()
+            assert status_of(await line.rest()) == 200
+
+
+async def test_connections_of_one_address(serve_live: Serve) -> None:
+    async with serve_live(connections_per_address=1) as house, line_to(house) as line:
+        await line.say(HEALTH + b"\r\n")
+        assert status_of(await line.answer()) == 200
+        async with line_to(house) as other:
+            problem(await other.rest(), 429, "RATE_LIMITED")
+        await line.say(HEALTH + LAST)
+        assert status_of(await line.rest()) == 200
+        assert status_of(await told(house, HEALTH + LAST)) == 200
+
+
+# --- several requests, other protocols ----------------------------------------------------------------
+
+
+async def test_requests_behind_each_other(serve_live: Serve) -> None:
+    async with serve_live() as house:
+        answers = await told(house, (HEALTH + b"\r\n") * 3 + HEALTH + LAST)
+        assert answers.count(b"HTTP/1.1 200 OK") == 4
+        answers = await told(house, HEALTH + b"\r\n" + b"nonsense\r\n\r\n")
+        assert answers.count(b"HTTP/1.1") == 1  # none comes into the one that is under way
+        assert status_of(answers) == 200
+        answers = await told(house, (HEALTH + b"\r\n") * 5000)
+        assert 1 <= answers.count(b"HTTP/1.1 200 OK") < 100
+
+
+async def test_what_stands_behind_a_body_is_no_header(serve_live: Serve) -> None:
+    async with serve_live(security_key="k1") as house:
+        chunks = CHUNKS.removesuffix(b"\r\n") + b"Authorization: Bearer k1\r\nX-Request-ID: behind\r\n\r\n"
+        answer = await told(house, CHUNKED + LAST + chunks)
+        assert status_of(answer) == 401
+        assert b"behind" not in answer
+
+
+async def test_an_offer_of_another_protocol_is_not_taken(serve_live: Serve) -> None:
+    async with serve_live() as house:
+        offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+        async with line_to(house) as line:
+            for _ in range(2):
+                await line.say(RUNS + offer + b"Content-Length: 23\r\n\r\n" + FORM)
+                answer = await line.answer()
+                assert status_of(answer) == 200
+                assert b'"Echo: hi"' in answer
+        offer = b"Connection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        assert status_of(await told(house, b"GET /nope HTTP/1.1\r\n" + HOST + offer)) == 404
+
+
+async def test_older_clients_and_other_methods(serve_live: Serve) -> None:
+    async with serve_live() as house:
+        assert status_of(await told(house, b"GET /health HTTP/1.0\r\n" + HOST + b"\r\n")) == 200
+        assert status_of(await told(house, b"GET http://localhost/health HTTP/1.1\r\n" + HOST + LAST)) == 200
+        head = await told(house, b"HEAD /nope HTTP/1.1\r\n" + HOST + LAST)
+        assert status_of(head) == 404
+        assert head.endswith(b"\r\n\r\n")
+        for method in (b"TRACE", b"OPTIONS", b"PUT", b"PROPFIND"):
+            answer = await told(house, method + b" /teams HTTP/1.1\r\n" + HOST + LAST)
+            assert status_of(answer) == 405
+            assert b"\r\nallow: GET, HEAD\r\n" in answer
+
+
+async def test_a_long_body_is_refused_before_it_comes(serve_live: Serve) -> None:
+    async with serve_live(body_bytes=1000) as house:
+        answer = await told(house, RUNS + b"Expect: 100-continue\r\nContent-Length: 100000\r\n" + LAST)
+        assert status_of(answer) == 413
+        assert b"100 Continue" not in answer
+
+
+async def test_one_answer_ends_where_the_next_begins(house: House) -> None:
+    """What a client chose stands in headers of answers; none of it can end one."""
+    session_id = "a%0d%0aSet-Cookie: x"
+    answer = await house.post(background="true", stream="false", session_id="a\r\nb")
+    assert answer.status_code == 422
+    answer = await house.post(background="true", stream="false", session_id=session_id)
+    assert answer.headers["location"].endswith("?session_id=a%250d%250aSet-Cookie%3A%20x")
+    for given in ("é", "a b", "x" * 129, "a\tb", ""):
+        answer = await house.http.get("/health", headers={b"x-request-id": given.encode("latin-1")})
+        assert answer.headers["x-request-id"] != given

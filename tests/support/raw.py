@@ -1,0 +1,69 @@
+"""A client that says on a connection what no client should."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from tests.support.http import House
+
+HOST = b"Host: localhost\r\n"
+PATIENCE_SECONDS = 20
+
+
+class Line:
+    """A connection to the server."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def say(self, data: bytes) -> None:
+        """Send these bytes; a server that has gone meanwhile is no error."""
+        self._writer.write(data)
+        with contextlib.suppress(ConnectionError):
+            await self._writer.drain()
+
+    async def answer(self) -> bytes:
+        """The next answer, by its told length."""
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        told = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+        return head + (await self._reader.readexactly(int(told[0].split(b":")[1])) if told else b"")
+
+    async def piece(self) -> bytes:
+        """What has come, or what comes next."""
+        return await self._reader.read(65536)
+
+    async def rest(self) -> bytes:
+        """All that comes until the server closes the connection."""
+        found = bytearray()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            with contextlib.suppress(ConnectionError):
+                while piece := await self._reader.read(65536):
+                    found += piece
+        return bytes(found)
+
+
+@contextlib.asynccontextmanager
+async def line_to(house: House, **options: Any) -> AsyncIterator[Line]:
+    """A connection of its own to a server on loopback."""
+    url = house.http.base_url
+    reader, writer = await asyncio.open_connection(url.host, url.port, **options)
+    try:
+        yield Line(reader, writer)
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def told(house: House, data: bytes) -> bytes:
+    """What the server says to these bytes until it closes the connection."""
+    async with line_to(house) as line:
+        await line.say(data)
+        return await line.rest()
+
+
+def status_of(answer: bytes) -> int:
+    """The status of the first answer in these bytes; 0 where there is none."""
+    return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.1 ") else 0
