@@ -7,15 +7,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from musterd.core.records import RunView
-from musterd.core.states import RunState
 from musterd.wire.runs import (
     content_of,
-    error_event,
     input_object,
+    last_event,
     media_of,
     messages_of,
     metrics_of,
-    paused_event,
     tools_of,
 )
 from musterd.wire.states import STATUS
@@ -149,9 +147,8 @@ def _tools(view: RunView) -> list[dict[str, Any]] | None:
 
 
 def _events(view: RunView) -> list[dict[str, Any]] | None:
-    if view.row.state is RunState.PAUSED:
-        return [paused_event(view)]
-    return [error_event(view)] if view.row.state is RunState.ERROR else None
+    event = last_event(view)
+    return None if event is None else [event]
 
 
 def _session_state(view: RunView) -> dict[str, Any] | None:
