@@ -120,6 +120,11 @@ class Driving:
         found = inspect.getmembers(AgentOSClient, inspect.isfunction)
         return sorted(name for name, _ in found if not name.startswith("_"))
 
+    async def at(self, base_url: str, name: str, **given: Any) -> Any:
+        """What a client of another server gives."""
+        found = getattr(AgentOSClient(base_url=base_url, timeout=30), name)(**given)
+        return await found
+
     def complaints(self) -> list[str]:
         """What the client could not read since it was asked last."""
         lines, self.skipped.lines = self.skipped.lines, []

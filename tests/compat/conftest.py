@@ -14,6 +14,7 @@ import httpx2
 import pytest
 
 from musterd.core import clock
+from musterd.core.settings import Settings
 from tests.support.drivers import Driver
 from tests.support.process import Process, Site
 
@@ -58,14 +59,15 @@ def address(server: Process) -> str:
 
 @pytest.fixture(scope="session")
 def served(server: Process) -> set[str]:
-    """The operations that it serves, as ``POST /sessions``."""
+    """The operations that it serves, as ``POST /sessions``, and the names of the settings that it knows."""
     paths = server.http.get("/openapi.json").json()["paths"]
-    return {
+    operations = {
         f"{method.upper()} {path}"
         for path, operations in paths.items()
         for method, operation in operations.items()
         if any(status.startswith("2") for status in operation["responses"])
     }
+    return operations | {str(field.validation_alias) for field in Settings.model_fields.values()}
 
 
 @pytest.fixture(autouse=True)
