@@ -25,6 +25,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PYTHON = ROOT / ".venv-clients" / "bin" / "python"
 NODE_MODULES = HERE / "node" / "node_modules"
+KEY = "a-secret-key"
 INSTALL = ".venv/bin/python tools/install.py clients"
 
 
@@ -89,6 +90,20 @@ def session_id() -> str:
 def http(server: Process) -> httpx2.Client:
     """A plain client of the server."""
     return server.http
+
+
+@pytest.fixture(scope="session")
+def keyed(site: Site) -> Iterator[Process]:
+    """A server with a key."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OS_SECURITY_KEY", KEY)
+        yield site.serve()
+
+
+@pytest.fixture(scope="session")
+def keyed_http(keyed: Process) -> httpx2.Client:
+    """A plain client of that server, without the key."""
+    return keyed.http
 
 
 @pytest.fixture(scope="session")

@@ -55,22 +55,42 @@ def browse(url: str) -> str:
     raise AssertionError("the client opens it")
 
 
+@tool(requires_confirmation=True)
+def delete_file(path: str) -> str:
+    """Delete a file, once a person agrees."""
+    return f"{path} is gone"
+
+
 TOOLS = [get_weather, boom, remember, send_mail, paint, browse]
 weather = Agent(
     id="weather-agent", name="Weather Agent", role="Reports the weather", tools=[get_weather, boom], model="scripted"
 )
 solo = Agent(id="solo-agent", name="Solo Agent", description="Works alone", tools=TOOLS, model="scripted")
-member = Agent(id="mailer-agent", name="Mailer Agent", role="Sends mails", tools=[send_mail])
+writer = Agent(id="writer-agent", name="Writer Agent", role="Writes text")
 demo = Team(
     id="demo-team",
     name="Demo Team",
     description="A demo team",
     instructions=["Be brief"],
-    members=[weather, member],
+    members=[weather, writer],
     tools=TOOLS,
     model="scripted",
 )
-person = Team(id="person-team", name="Person Team", members=[member], model="scripted", output_schema=Person)
-state = Team(
-    id="state-team", name="State Team", members=[member], model="scripted", session_state={"a": 1}, tools=TOOLS
+person = Team(id="person-team", name="Person Team", members=[writer], model="scripted", output_schema=Person)
+state = Team(id="state-team", name="State Team", members=[], model="scripted", session_state={"a": 1}, tools=TOOLS)
+
+# What the recorded exchanges speak of besides
+
+guarded = Agent(id="guarded-agent", name="Guarded Agent", tools=[delete_file])
+asking = Team(id="hitl-leader-team", name="Asking Team", members=[writer], tools=[delete_file], model="scripted")
+asked = Team(id="hitl-member-team", name="Asked Team", members=[guarded], model="scripted")
+routed = Agent(id="r-writer-agent", name="r-Writer Agent", role="Writes text")
+route = Team(id="route-team", name="Route Team", members=[routed], model="scripted", mode="route")
+first, second = (Agent(id=f"b-{n}-agent", name=f"b-{n} Agent", role="Writes text") for n in (1, 2))
+broadcast = Team(
+    id="broadcast-team", name="Broadcast Team", members=[first, second], model="scripted", mode="broadcast"
 )
+nested = Agent(id="n-writer-agent", name="n-Writer Agent", role="Writes text")
+inner = Team(id="inner-team", name="Inner Team", members=[nested], model="scripted")
+outer = Team(id="outer-team", name="Outer Team", members=[inner], model="scripted")
+tasks = Team(id="tasks-team", name="Tasks Team", members=[writer], model="scripted", mode="tasks")

@@ -92,7 +92,7 @@ def test_a_team(agentos: Driver) -> None:
     assert (found["$type"], found["name"], found["mode"]) == ("TeamResponse", "Demo Team", "coordinate")
     assert [(member["$type"], member["id"]) for member in found["members"]] == [
         ("AgentResponse", "weather-agent"),
-        ("AgentResponse", "mailer-agent"),
+        ("AgentResponse", "writer-agent"),
     ]
     assert found["members"][0]["role"] == "Reports the weather"
     assert found["system_message"]["instructions"] == ["Be brief"]

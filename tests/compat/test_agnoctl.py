@@ -8,10 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.compat.conftest import PYTHON, missing
-from tests.support.process import Site
+from tests.support.process import Process
 
 
 def status(url: str, home: Path, *options: str) -> dict[str, Any]:
@@ -34,9 +32,5 @@ def test_it_finds_the_server(address: str, tmp_path: Path) -> None:
     assert found["auth_mode"] == "none"
 
 
-def test_it_sees_that_a_key_is_asked_for(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OS_SECURITY_KEY", "secret")
-    keyed = site.serve()
-    found = status(str(keyed.http.base_url).rstrip("/"), tmp_path)
-    assert found["auth_mode"] == "security_key"
-    keyed.end()
+def test_it_sees_that_a_key_is_asked_for(keyed: Process, tmp_path: Path) -> None:
+    assert status(str(keyed.http.base_url).rstrip("/"), tmp_path)["auth_mode"] == "security_key"

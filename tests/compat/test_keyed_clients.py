@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import jwt
 import pytest
@@ -11,34 +11,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from musterd.core import clock
+from tests.compat.conftest import KEY
 from tests.compat.test_npm_clients import FULL, Page
 from tests.support.drivers import ClientFailed, Driver
 from tests.support.process import Process, Site
 
-KEY = "a-secret-key"
 RIGHT = {"Authorization": f"Bearer {KEY}"}
-
-
-class Keyed(NamedTuple):
-    """A server, and where it answers."""
-
-    process: Process
-    address: str
-
-
-def served(site: Site, name: str, value: str) -> Iterator[Keyed]:
-    """A server with one variable more in its environment."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(name, value)
-        process = site.serve()
-    yield Keyed(process, str(process.http.base_url).rstrip("/"))
-    process.end()
-
-
-@pytest.fixture(scope="module")
-def keyed(site: Site) -> Iterator[Keyed]:
-    """A server with a key."""
-    yield from served(site, "OS_SECURITY_KEY", KEY)
 
 
 class Signer:
@@ -66,17 +44,24 @@ def signer() -> Signer:
 
 
 @pytest.fixture(scope="module")
-def signed(site: Site, signer: Signer) -> Iterator[Keyed]:
+def signed(site: Site, signer: Signer) -> Process:
     """A server that takes tokens."""
-    yield from served(site, "JWT_VERIFICATION_KEY", signer.public_key)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JWT_VERIFICATION_KEY", signer.public_key)
+        return site.serve()
 
 
-def opened(browser: Callable[[str], Driver], at: Keyed, **config: Any) -> Page:
+def address(process: Process) -> str:
+    """Where the server answers."""
+    return str(process.http.base_url).rstrip("/")
+
+
+def opened(browser: Callable[[str], Driver], at: Process, **config: Any) -> Page:
     """A page of the server's."""
-    return Page(browser(FULL), endpoint=at.address, mode="team", teamId="demo-team", dbId="musterd-db", **config)
+    return Page(browser(FULL), endpoint=address(at), mode="team", teamId="demo-team", dbId="musterd-db", **config)
 
 
-def test_the_key_opens_for_a_page(browser: Callable[[str], Driver], keyed: Keyed) -> None:
+def test_the_key_opens_for_a_page(browser: Callable[[str], Driver], keyed: Process) -> None:
     page = opened(browser, keyed, authToken=KEY)
     page.do("initialize")
     assert page.state["teams"]
@@ -84,7 +69,7 @@ def test_the_key_opens_for_a_page(browser: Callable[[str], Driver], keyed: Keyed
     assert page.last["content"] == "hello"
 
 
-def test_a_wrong_key_is_told_in_words(browser: Callable[[str], Driver], keyed: Keyed) -> None:
+def test_a_wrong_key_is_told_in_words(browser: Callable[[str], Driver], keyed: Process) -> None:
     page = opened(browser, keyed, authToken="wrong", refreshed=KEY)
     page.send("hello")
     assert "Invalid authentication token" in page.state["errorMessage"]
@@ -93,17 +78,17 @@ def test_a_wrong_key_is_told_in_words(browser: Callable[[str], Driver], keyed: K
     assert page.look()["refreshes"] == 0, "only an expired token is renewed"
 
 
-def test_the_key_opens_for_agentos_client(agentos: Driver, keyed: Keyed) -> None:
+def test_the_key_opens_for_agentos_client(agentos: Driver, keyed: Process) -> None:
     with pytest.raises(ClientFailed) as failed:
-        agentos.at(keyed.address, "list_teams")
+        agentos.at(address(keyed), "list_teams")
     assert (failed.value.status, failed.value.body["error_code"]) == (401, "UNAUTHENTICATED")
-    assert agentos.at(keyed.address, "list_teams", headers=RIGHT)
-    run = agentos.at(keyed.address, "run_team", team_id="demo-team", message="[[SAY hello]]", headers=RIGHT)
+    assert agentos.at(address(keyed), "list_teams", headers=RIGHT)
+    run = agentos.at(address(keyed), "run_team", team_id="demo-team", message="[[SAY hello]]", headers=RIGHT)
     assert run["content"] == "hello"
 
 
 @pytest.mark.needs("JWT_VERIFICATION_KEY")
-def test_an_expired_token_is_renewed_once(browser: Callable[[str], Driver], signed: Keyed, signer: Signer) -> None:
+def test_an_expired_token_is_renewed_once(browser: Callable[[str], Driver], signed: Process, signer: Signer) -> None:
     page = opened(browser, signed, authToken=signer.token("ann", -600), refreshed=signer.token("ann"))
     assert page.do("fetchTeams")
     assert page.look()["refreshes"] == 1
@@ -114,7 +99,7 @@ def test_an_expired_token_is_renewed_once(browser: Callable[[str], Driver], sign
 
 @pytest.mark.needs("JWT_VERIFICATION_KEY")
 def test_a_message_with_an_expired_token_says_so(
-    browser: Callable[[str], Driver], signed: Keyed, signer: Signer
+    browser: Callable[[str], Driver], signed: Process, signer: Signer
 ) -> None:
     page = opened(browser, signed, authToken=signer.token("ann", -600))
     page.send("hello")
@@ -122,7 +107,7 @@ def test_a_message_with_an_expired_token_says_so(
 
 
 @pytest.mark.needs("JWT_VERIFICATION_KEY")
-def test_the_token_says_whose_run_it_is(agentos: Driver, signed: Keyed, signer: Signer) -> None:
+def test_the_token_says_whose_run_it_is(agentos: Driver, signed: Process, signer: Signer) -> None:
     headers = {"Authorization": f"Bearer {signer.token('ann')}"}
     given = {"team_id": "demo-team", "message": "hello", "user_id": "somebody else", "headers": headers}
-    assert agentos.at(signed.address, "run_team", **given)["user_id"] == "ann"
+    assert agentos.at(address(signed), "run_team", **given)["user_id"] == "ann"
