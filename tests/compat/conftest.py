@@ -93,11 +93,11 @@ def http(server: Process) -> httpx2.Client:
 
 
 @pytest.fixture(scope="session")
-def keyed(site: Site) -> Iterator[Process]:
+def keyed(site: Site) -> Process:
     """A server with a key."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OS_SECURITY_KEY", KEY)
-        yield site.serve()
+        return site.serve()
 
 
 @pytest.fixture(scope="session")
