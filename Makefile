@@ -29,6 +29,7 @@ serve: setup ## Serve the sample team and print its URL
 	MUSTERD_EXAMPLE_MODEL=scripted exec $(BIN)/musterd serve examples/newsroom.py; fi
 
 test: setup ## Run every test but those of the embedded model
+	@$(BIN)/python tools/install.py clients
 	$(BIN)/pytest -n 2
 
 test-local: setup ## Run the embedded model on its prompts and print the figures
@@ -49,5 +50,5 @@ bench: setup ## Measure, beside the peer where it can be installed
 ci: lint types test ## Do all that a change must pass
 
 clean: ## Remove .venv, caches and builds; never a database
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage* htmlcov build dist
+	rm -rf .venv .venv-clients tests/compat/node/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage* htmlcov build dist
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -30,6 +30,7 @@ from musterd.core import errors, states
 from musterd.core.settings import Settings
 from musterd.specs import load
 from musterd.wire.states import STATUS
+from tests.support import scanned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,6 +161,8 @@ class Terminal:
             check=False,
         )
         assert done.returncode == 0, f"{shlex.join(asked)}: {done.stderr}"
+        if done.stdout.startswith("event: "):
+            scanned.check(done.stdout)
         return done.stdout
 
     def close(self) -> None:

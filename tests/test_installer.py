@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,8 @@ import pytest
 if TYPE_CHECKING:
     from types import ModuleType
 
-INSTALLER = Path(__file__).resolve().parent.parent / "tools" / "install.py"
+ROOT = Path(__file__).resolve().parent.parent
+INSTALLER = ROOT / "tools" / "install.py"
 MIRROR = "https://mirror.example/simple"
 
 
@@ -68,3 +70,72 @@ def test_a_failure_is_told_in_one_line(install: ModuleType, tmp_path: Path) -> N
     said.write_text("  × No solution found\n  ╰─▶ cause: xllamacpp was not found.\n\nhint: see the docs\n")
     with said.open() as lines:
         assert install.last_cause(lines) == "xllamacpp was not found"
+
+
+# The clients that tests/compat runs
+
+
+@pytest.fixture
+def installing(install: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands of an installer that executes none, in an empty folder with the locks."""
+    done: list[list[str]] = []
+
+    def run(command: list[object], environment: object = None, folder: Path | None = None) -> None:
+        done.append([str(part) for part in command])
+        (tmp_path / ("node_modules" if "ci" in done[-1] else "venv")).mkdir(exist_ok=True)
+
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr(install, "run", run)
+    monkeypatch.setattr(install, "told_environment", dict)
+    monkeypatch.setattr(install, "step", lambda text: done.append([text]))
+    monkeypatch.setattr(install, "LOCKS", tmp_path)
+    monkeypatch.setattr(install, "NODE_CLIENTS", tmp_path)
+    monkeypatch.setattr(install, "CLIENTS_STAMP", tmp_path / "venv" / ".clients")
+    monkeypatch.setattr(install, "NODE_CLIENTS_STAMP", tmp_path / "node_modules" / ".clients")
+    monkeypatch.setattr(install.shutil, "which", lambda name: f"/bin/{name}")
+    for name in ("clients.txt", "package-lock.json"):
+        (tmp_path / name).touch()
+    return done
+
+
+def commands(done: list[list[str]]) -> list[str]:
+    """What each command does."""
+    return [next(word for word in command if word in ("venv", "sync", "ci")) for command in done if len(command) > 1]
+
+
+def test_clients_are_installed_once(install: ModuleType, installing: list[list[str]]) -> None:
+    assert install.main(["clients"]) == 0
+    assert commands(installing) == ["venv", "sync", "ci"]
+    assert install.main(["clients"]) == 0
+    assert commands(installing) == ["venv", "sync", "ci"]
+
+
+@pytest.mark.parametrize(("lock", "again"), [("clients.txt", ["venv", "sync"]), ("package-lock.json", ["ci"])])
+def test_a_newer_lock_installs_its_clients_anew(
+    install: ModuleType, installing: list[list[str]], tmp_path: Path, lock: str, again: list[str]
+) -> None:
+    install.main(["clients"])
+    later = (tmp_path / "venv" / ".clients").stat().st_mtime + 10
+    os.utime(tmp_path / lock, (later, later))
+    install.main(["clients"])
+    assert commands(installing)[3:] == again
+
+
+@pytest.mark.parametrize(("ci", "status"), [("", 0), ("true", 1)])
+def test_without_npm_its_clients_are_left_out_but_where_changes_are_checked(
+    install: ModuleType, installing: list[list[str]], monkeypatch: pytest.MonkeyPatch, ci: str, status: int
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr(install.shutil, "which", lambda name: None)
+    assert install.main(["clients"]) == status
+    assert commands(installing) == ["venv", "sync"]
+    assert "npm" in installing[-1][0]
+
+
+def test_locks_name_no_index() -> None:
+    locks = [*ROOT.glob("requirements/*.txt"), *ROOT.glob("tests/compat/node/package-lock.json")]
+    assert len(locks) > 5
+    for lock in locks:
+        text = lock.read_text(encoding="utf-8")
+        assert "://" not in text, lock.name
+        assert "index-url" not in text, lock.name

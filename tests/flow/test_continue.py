@@ -306,7 +306,7 @@ async def test_a_stream_of_an_undecided_run_tells_the_pause_again(shop: Shop) ->
         (event,) = read_stream((await send(house, stream="true", requirements=requirements)).text)
     assert (event["event"], event["requirements"]) == ("TeamRunPaused", requirements)
     assert event["tools_requiring_confirmation"] == [WAITING_TOOL]
-    assert (event["tools_requiring_user_input"], event["tools_awaiting_external_execution"]) == ([], [])
+    assert not {"tools_requiring_user_input", "tools_awaiting_external_execution"} & set(event)
 
 
 async def test_in_the_background(shop: Shop) -> None:

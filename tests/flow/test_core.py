@@ -1,12 +1,14 @@
 """What the server says about itself: home, health, card, configuration, models, teams, agents, docs."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from dirty_equals import IsStr
+from structlog.testing import capture_logs
 
 import musterd
-from tests.support.app import Serve
+from tests.support.app import Serve, app_on
 from tests.support.http import House, problem
 
 WEATHER_TOOL = {
@@ -206,3 +208,11 @@ async def test_docs_may_be_turned_off(serve: Serve) -> None:
             problem(await house.http.get(path), 404, "NOT_FOUND")
         home: Any = await house.http.get("/", headers={"accept": "text/html"})
         assert home.status_code == 200
+
+
+async def test_the_log_says_at_the_start_whose_runs_will_be_refused(database: Path) -> None:
+    with capture_logs() as logs:
+        app_on(database).state.server.prepare()
+    (line,) = [line for line in logs if line["event"] == "runs will be refused"]
+    assert line["log_level"] == "warning"
+    assert line["reason"] == "Team 'learning-team' sets learning=True, which is not supported yet."

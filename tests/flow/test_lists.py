@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from dirty_equals import IsStr
+from dirty_equals import IsInt, IsStr
 
 from tests.support.http import House, problem, wrong_fields
 
@@ -59,7 +59,18 @@ async def test_a_run_of_a_list(house: House) -> None:
         "metrics": done["metrics"],
         "tools": None,
         "messages": done["messages"],
-        "events": None,
+        "events": [
+            {
+                "created_at": IsInt(),
+                "event": "TeamRunCompleted",
+                "team_id": "demo-team",
+                "team_name": "Demo Team",
+                "run_id": done["run_id"],
+                "session_id": "s1",
+                "content": "Echo: hello",
+                "content_type": "str",
+            }
+        ],
         "created_at": IS_TIME,
         "references": [],
         "citations": None,

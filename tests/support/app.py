@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from musterd import Agent, Settings, Team, ToolContext, create_app, tool
 from musterd.http.protocol import protocol_options
 from musterd.http.server import Server
+from tests.support import scanned
 from tests.support.http import House
 
 SEND_BUFFER_BYTES = 16 * 1024
@@ -119,7 +120,7 @@ async def in_process(app: Starlette, model: Any = None, **client: Any) -> AsyncI
     server: Server = app.state.server
     async with (
         app.router.lifespan_context(app),
-        httpx2.AsyncClient(
+        scanned.AsyncClient(
             transport=httpx2.ASGITransport(app), **{"base_url": "http://localhost", "timeout": None, **client}
         ) as http,
     ):
@@ -138,7 +139,7 @@ async def on_loopback(app: Starlette, model: Any = None, **client: Any) -> Async
         serving = asyncio.create_task(running.serve(sockets=[listener]))
         try:
             await running.is_up.wait()
-            async with httpx2.AsyncClient(
+            async with scanned.AsyncClient(
                 **{"base_url": f"http://{host}:{port}", "timeout": 60, "trust_env": False, **client}
             ) as http:
                 yield House(app, server, http, model)

@@ -14,6 +14,7 @@ import httpx2
 from musterd.core import clock
 from musterd.store.database import Params, Row, Statement, Tx, Work
 from musterd.store.open import open_database
+from tests.support import scanned
 from tests.support.forked import Forked
 
 T = TypeVar("T")
@@ -156,7 +157,7 @@ class Process:
     def __init__(self, words: list[str], environment: dict[str, str], log: Path) -> None:
         self.popen = Forked(words, environment, log)
         self._log = log
-        self.http = httpx2.Client(timeout=PATIENCE_SECONDS, trust_env=False)
+        self.http = scanned.Client(timeout=PATIENCE_SECONDS, trust_env=False)
 
     def started(self) -> Self:
         """Wait until it says that it serves, or works."""

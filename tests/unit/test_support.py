@@ -2,11 +2,16 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import aiohttp
+import httpx2
 import pytest
 
+from tests.support import scanned
 from tests.support.brace_scanner import scan
 from tests.support.model_server import ModelServer
 
@@ -35,6 +40,49 @@ def test_scanner_reads_events_as_browser_clients_do() -> None:
 def test_scanner_refuses_what_would_lose_the_stream(stream: str) -> None:
     with pytest.raises(ValueError):
         scan(stream)
+
+
+BROKEN = {
+    "a brace in a comment": ': {\n\ndata: {"event": "A"}\n\n',
+    "an end in words": 'data: {"event": "A"}\n\ndata: [DONE]\n\n',
+    "no space": 'data:{"event": "A"}\n\n',
+    "several lines": 'data: {"event":\ndata: "A"}\n\n',
+    "a key that is the frame's": 'data: {"event": "A", "data": {}}\n\n',
+    "a brace in the id": 'id: {"r": 1}\ndata: {"event": "A"}\n\n',
+}
+
+
+@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("is_left", [False, True])
+async def test_a_client_of_the_tests_refuses_a_stream_that_breaks_real_ones(text: str, is_left: bool) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": text.encode()})
+
+    async with scanned.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost") as http:
+        with pytest.raises((AssertionError, ValueError)):
+            await read(http, is_left)
+
+
+async def read(http: scanned.AsyncClient, is_left: bool) -> None:
+    """Read a stream to its end, or leave it after the first chunk."""
+    async with http.stream("GET", "/") as answer:
+        async for _ in answer.aiter_bytes():
+            if is_left:
+                break
+
+
+def test_whole_streams_of_any_kind_pass() -> None:
+    scanned.check(': ping\n\nevent: A\nid: 3\ndata: {"event": "A", "content": "{"}\n\nevent: B\ndata: {"event"')
+    scanned.check("")
+
+
+def test_tests_make_their_clients_where_streams_are_scanned() -> None:
+    root = Path(__file__).resolve().parent.parent
+    own = re.compile(r"\b(?:httpx2?|httpx2?\.\w+)\.(?:Async)?Client\(")
+    found = [path for path in root.rglob("*.py") if "node_modules" not in path.parts and own.search(path.read_text())]
+    assert [path.name for path in found] == []
 
 
 async def test_answers_whole(server: ModelServer) -> None:

@@ -11,6 +11,11 @@ from musterd.guards.injection import PromptInjectionGuardrail
 from musterd.guards.moderation import OpenAIModerationGuardrail
 from musterd.guards.personal_data import PIIDetectionGuardrail
 
+TeamRunInput = RunInput
+"""Agno's name of what a team is asked."""
+TeamRunOutput = RunOutput
+"""Agno's name of what a team answers."""
+
 __all__ = [
     "GIVEN",
     "BaseGuardrail",
@@ -23,4 +28,6 @@ __all__ = [
     "RunContext",
     "RunInput",
     "RunOutput",
+    "TeamRunInput",
+    "TeamRunOutput",
 ]

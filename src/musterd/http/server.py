@@ -5,6 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from weakref import WeakKeyDictionary
 
+import structlog
+
 import musterd
 from musterd.core import clock
 from musterd.core.errors import DeclarationError, NotFound, Unavailable
@@ -31,11 +33,13 @@ from musterd.service.service_accounts import ServiceAccountService
 from musterd.service.sessions import SessionService
 from musterd.service.traces import TraceService
 from musterd.service.webhooks import WebhookService
-from musterd.specs import Component, MCPServer, Registry, models_of
+from musterd.specs import Component, MCPServer, Registry, models_of, unsupported
 from musterd.store.open import open_database
 from musterd.team.summaries import summarizer
 from musterd.team.world import Models
 from musterd.wire.components import ServerCard
+
+log = structlog.get_logger("musterd.http")
 
 
 class Server:
@@ -119,11 +123,13 @@ class Server:
             self._threads.shutdown()
 
     def prepare(self) -> None:
-        """Bring the database's schema up to date, before anything else is started.
+        """Bring the database's schema up to date, before anything else is started; say whose runs will be refused.
 
         :raises StartError: the database cannot be used, in words.
         """
         self.database.upgrade()
+        for reason in dict.fromkeys(gap for component in self.components() for gap in unsupported(component)):
+            log.warning("runs will be refused", reason=reason)
 
     def _check_servers(self, component: Component) -> None:
         for source in component.spec.tool_sources:

@@ -123,9 +123,13 @@ class Declared:
         if args:
             first = next((name for name in ("id", "name") if name in known), known[0])
             raise wrong(here(), f"{label} takes its fields by name", f"write {first}={args[0]!r} or the like")
-        for name in given:
-            if name not in known:
-                raise wrong(here(), f"{label} has no field '{name}'", cls.cure(name, known))
+        cures = {name: cls.cure(name, known) for name in given if name not in known}
+        if len(cures) == 1:
+            ((name, cure),) = cures.items()
+            raise wrong(here(), f"{label} has no field '{name}'", cure)
+        if cures:
+            told = "; ".join(f"'{name}': {cure}" for name, cure in cures.items())
+            raise wrong(here(), f"{label} has no fields {listed(cures)}", told)
         return super().__new__(cls)
 
     @classmethod

@@ -129,6 +129,9 @@ def _run(path: Path, name: str) -> ModuleType:
     return module
 
 
+_PORTING = "docs/howto/from-agno.md"
+
+
 def _guarded(load: Callable[[], ModuleType], shown: str) -> ModuleType:
     """Run ``load``; whatever the user's code raises becomes one line with the place where it was raised."""
     try:
@@ -145,6 +148,8 @@ def _not_imported(error: BaseException, shown: str) -> DeclarationError:
     cure = "correct it there, then start again"
     if isinstance(error, ModuleNotFoundError):
         cure = f"install what provides '{error.name}', or correct the import"
+    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] in ("agno", "musterd"):
+        cure = f"{_PORTING} says what to import from musterd in place of it"
     if isinstance(error, SyntaxError) and error.filename:
         place = Place(error.filename, error.lineno)
         said = f"{type(error).__name__}: {error.msg}"

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired, cast
 
+from musterd.specs.options import Declared
 from musterd.specs.places import Place, wrong
 
 if TYPE_CHECKING:
@@ -95,14 +96,15 @@ def code_of(function: Any) -> CodeType | None:
 def read_signature(function: Any, name: str, place: Place, context_type: type) -> Signature:
     """Read what a model must know of ``function``.
 
-    :param context_type: a parameter of this type is not shown to the model.
+    :param context_type: a parameter of this type, or of one that it extends, is not shown to the model.
     :raises DeclarationError: a parameter has no hint, or one that no schema can be made of.
     """
     try:
         parameters = inspect.signature(function).parameters
     except ValueError as error:
         raise wrong(place, f"tool '{name}' does not tell its parameters", "wrap it in a function with def") from error
-    hints = _hints(function, name, place, context_type)
+    contexts = [kind for kind in context_type.__mro__ if kind is not object]
+    hints = _hints(function, name, place, contexts)
     description, described = _docstring(inspect.getdoc(unwrapped(function)) or "")
     fields: dict[str, Any] = {}
     context_name = None
@@ -112,8 +114,10 @@ def read_signature(function: Any, name: str, place: Place, context_type: type) -
         if parameter.name not in hints:
             raise _no_hint(name, parameter.name, place)
         hint = hints[parameter.name]
-        if hint is context_type or context_type in typing.get_args(hint):
+        if any(hint is kind or kind in typing.get_args(hint) for kind in contexts):
             context_name = parameter.name
+        elif isinstance(hint, type) and issubclass(hint, Declared):
+            raise _no_component(name, parameter.name, hint, place)
         else:
             fields[parameter.name] = _field(hint, parameter.default, described.get(parameter.name))
     adapter, schema = _schema(name, fields, place)
@@ -136,10 +140,15 @@ def _no_hint(tool: str, parameter: str, place: Place) -> Exception:
     return wrong(place, what, f"write its type, like `{parameter}: str` (ToolContext for the run's context)")
 
 
-def _hints(function: Any, tool: str, place: Place, context_type: type) -> dict[str, Any]:
+def _no_component(tool: str, parameter: str, hint: type, place: Place) -> Exception:
+    what = f"tool '{tool}': parameter '{parameter}' is of type {hint.__name__}, which tools are not handed"
+    return wrong(place, what, "take a ToolContext: it has agent_id, session_state, dependencies and more")
+
+
+def _hints(function: Any, tool: str, place: Place, contexts: list[type]) -> dict[str, Any]:
     plain = inspect.unwrap(unwrapped(function))
     written = {key: hint for key, hint in getattr(plain, "__annotations__", {}).items() if key != "return"}
-    known = {context_type.__name__: context_type, **getattr(plain, "__globals__", {})}
+    known = {**{kind.__name__: kind for kind in contexts}, **getattr(plain, "__globals__", {})}
     try:
         return typing.get_type_hints(
             types.SimpleNamespace(__annotations__=written), globalns=known, localns=known, include_extras=True

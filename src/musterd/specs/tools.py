@@ -15,6 +15,7 @@ from musterd.specs.methods import MethodTool, is_method
 from musterd.specs.person_flags import check_person_flags
 from musterd.specs.places import Place, here, listed, nearest, of_code, wrong
 from musterd.specs.progress import progress_report
+from musterd.specs.run_context import RunContext
 from musterd.specs.signature import Signature, code_of, read_signature
 from musterd.specs.tool_extras import KeptResults, check_extras
 from musterd.specs.tool_result import Media
@@ -30,8 +31,10 @@ class ToolArgumentsInvalid(MusterdError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ToolContext:
+class ToolContext(RunContext):
     """What a tool may know about the call: give a parameter this type and the model will not see it.
+
+    A parameter of type :class:`RunContext` is filled with it as well.
 
     :param run_id: the run of the agent or team that calls.
     :param root_run_id: the run that a client asked for.
@@ -45,16 +48,10 @@ class ToolContext:
     :param media: what came with the request, in members too: ``images``, ``audio``, ``videos``, ``files``.
     """
 
-    run_id: str
     root_run_id: str
-    session_id: str
-    user_id: str | None
     agent_id: str
     tool_call_id: str
     idempotency_key: str
-    session_state: dict[str, Any]
-    dependencies: dict[str, Any]
-    metadata: dict[str, Any]
     media: dict[str, list[Media]] = field(default_factory=dict)
 
     def progress(self, message: str = "", /, **details: Any) -> None:
@@ -227,8 +224,8 @@ def tool(function: Any = None, /, **options: Any) -> Any:
     """Make a function a tool: ``@tool``, or ``@tool(name=…, retry_safe=True, …)``.
 
     The function's type hints make the arguments' schema, its docstring describes it and them (``Args:``).
-    A parameter of type :class:`ToolContext` is filled by musterd. In a class it says the same of a method; an object
-    of the class in ``tools=`` has the tool.
+    A parameter of type :class:`ToolContext`, or :class:`RunContext`, is filled by musterd. In a class it says the same
+    of a method; an object of the class in ``tools=`` has the tool.
 
     :param name: what the model calls it; default: the function's name.
     :param description: what the model is told; default: the docstring without its sections.

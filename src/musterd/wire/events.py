@@ -290,17 +290,23 @@ def _cancelled(event: Event, who: RunIdentity) -> dict[str, Any]:
     return {"reason": event.data.get("reason") or cancel_reason(event.run_id)}
 
 
+_BY_KIND = {
+    "tools_requiring_confirmation": "requires_confirmation",
+    "tools_requiring_user_input": "requires_user_input",
+    "tools_awaiting_external_execution": "external_execution_required",
+}
+"""What a person is asked for, and the calls that wait for it. Never an empty list: agno-client takes the first that is
+there, and an empty one is there too."""
+
+
 def _paused(event: Event, who: RunIdentity) -> dict[str, Any]:
     requirements = requirement_objects(event.data.get("requirements") or (), event.run_id)
     tools = [item["tool_execution"] for item in requirements if item.get("tool_execution")]
-    return {
-        "content": event.data.get("content") or "",
-        "tools": tools,
-        "requirements": requirements,
-        "tools_requiring_confirmation": [tool for tool in tools if tool.get("requires_confirmation")],
-        "tools_requiring_user_input": [tool for tool in tools if tool.get("requires_user_input")],
-        "tools_awaiting_external_execution": [tool for tool in tools if tool.get("external_execution_required")],
-    }
+    value = {"content": event.data.get("content") or "", "tools": tools, "requirements": requirements}
+    for name, flag in _BY_KIND.items():
+        if waiting := [tool for tool in tools if tool.get(flag)]:
+            value[name] = waiting
+    return value
 
 
 def _continued(event: Event, who: RunIdentity) -> dict[str, Any]:

@@ -8,15 +8,13 @@ from typing import Any
 
 from musterd.core import jsontext
 from musterd.core.records import RunView
-from musterd.core.states import RunState
 from musterd.wire.runs import (
     content_of,
-    error_event,
     input_object,
+    last_event,
     media_of,
     messages_of,
     metrics_of,
-    paused_event,
     run_output,
     tools_of,
 )
@@ -192,9 +190,8 @@ def _tools(view: RunView) -> list[dict[str, Any]] | None:
 
 
 def _events(view: RunView) -> list[dict[str, Any]] | None:
-    if view.row.state is RunState.PAUSED:
-        return [paused_event(view)]
-    return [error_event(view)] if view.row.state is RunState.ERROR else None
+    event = last_event(view)
+    return None if event is None else [event]
 
 
 def _session_state(view: RunView) -> dict[str, Any] | None:

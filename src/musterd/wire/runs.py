@@ -73,6 +73,27 @@ def paused_event(view: RunView) -> dict[str, Any]:
     return event
 
 
+def last_event(view: RunView) -> dict[str, Any] | None:
+    """The event that the run ended or paused with, as lists show it; None while it waits or works.
+
+    A list of runs needs it: agno-client takes a run that has content and no event for one that failed early, and does
+    not show what it said.
+    """
+    match view.row.state:
+        case RunState.ERROR:
+            return error_event(view)
+        case RunState.PAUSED:
+            return paused_event(view)
+        case RunState.CANCELLED:
+            return {**_last_event(view, "RunCancelled"), "reason": cancel_reason(view.row.run_id)}
+        case RunState.COMPLETED:
+            event = _last_event(view, "RunCompleted")
+            event["content"] = content_of(view)
+            event["content_type"] = view.output.content_type if view.output else "str"
+            return event
+    return None
+
+
 def _last_event(view: RunView, name: str) -> dict[str, Any]:
     row = view.row
     kind = row.component_kind

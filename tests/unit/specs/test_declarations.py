@@ -67,6 +67,12 @@ def test_a_field_that_a_server_has_no_use_for_says_what_to_do() -> None:
     assert message.startswith("team 'desk' has no field 'db' — remove it: musterd keeps every run")
 
 
+def test_all_that_is_wrong_with_the_fields_is_said_at_once() -> None:
+    message = refusal(lambda: Team(id="desk", db=object(), instruction="x", debug_mode=True))  # type: ignore[call-arg]
+    assert message.startswith("team 'desk' has no fields 'db', 'instruction', 'debug_mode' — 'db': remove it: ")
+    assert "'instruction': did you mean 'instructions'?; 'debug_mode': remove it" in message
+
+
 def test_values_by_place_are_refused() -> None:
     assert "takes its fields by name" in refusal(lambda: Agent("writer"))  # type: ignore[arg-type, call-arg]
 

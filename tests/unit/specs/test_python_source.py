@@ -96,6 +96,10 @@ def test_a_dataclass_with_late_hints_works_in_a_served_file(project: Project) ->
             "app.py:1: app.py does not import (ModuleNotFoundError: No module named 'nix_da') — install",
         ),
         ("from parts import nix", "app.py:1: app.py does not import (ImportError: cannot import name 'nix'"),
+        (
+            "from agno.agent import Agent",
+            "app.py:1: app.py does not import (ModuleNotFoundError: No module named 'agno') — docs/howto/from-agno.md",
+        ),
         ("import sys\nsys.exit(3)", "app.py:2: app.py does not import (SystemExit: 3)"),
         ("import json\njson.loads('{')", "app.py:2: app.py does not import (JSONDecodeError:"),
         ("raise ValueError('one\\ntwo')", "app.py:1: app.py does not import (ValueError: one)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def test_the_page_names_every_option() -> None:
         *options_of(Agent),
         *options_of(Team),
         *ToolOptions.__annotations__,
-        *ToolContext.__annotations__,
+        *(found.name for found in dataclasses.fields(ToolContext)),
     }
     assert {name for name in names if f"`{name}`" not in page} == set()
 

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from musterd.core.errors import DeclarationError
-from musterd.specs import Agent, Tool, ToolArgumentsInvalid, ToolContext, Toolkit, tool
+from musterd.specs import Agent, RunContext, Team, Tool, ToolArgumentsInvalid, ToolContext, Toolkit, tool
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -149,6 +149,28 @@ def test_the_context_is_filled_in_and_not_shown() -> None:
     assert optional.bind(optional.validate({}), context())() is True
     with pytest.raises(ToolArgumentsInvalid):
         remember.validate({"word": "x", "run": {}})
+
+
+def test_a_run_context_is_filled_in_as_agno_does() -> None:
+    @tool
+    def add_to_cart(run_context: RunContext, item: str) -> str:
+        run_context.session_state["cart"] = [item]
+        return run_context.run_id
+
+    state: dict[str, Any] = {}
+    assert list(add_to_cart.parameters["properties"]) == ["item"]
+    call = add_to_cart.bind(add_to_cart.validate({"item": "tea"}), context(session_state=state, run_id="r"))
+    assert (call(), state) == ("r", {"cart": ["tea"]})
+
+
+@pytest.mark.parametrize("kind", [Agent, Team])
+def test_a_tool_is_not_handed_its_agent_or_team(kind: type) -> None:
+    def look(who: Any, item: str) -> str:
+        return item
+
+    look.__annotations__["who"] = kind
+    with pytest.raises(DeclarationError, match=f"'who' is of type {kind.__name__}, .* take a ToolContext"):
+        tool(look)
 
 
 def test_parameters_given_by_place_or_in_any_number_are_called_rightly() -> None:

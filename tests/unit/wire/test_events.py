@@ -165,8 +165,6 @@ TABLE: list[tuple[EventKind, dict[str, Any], str, dict[str, Any]]] = [
             "tools": [CONFIRM],
             "requirements": [REQUIREMENT],
             "tools_requiring_confirmation": [CONFIRM],
-            "tools_requiring_user_input": [],
-            "tools_awaiting_external_execution": [],
         },
     ),
     (

@@ -107,7 +107,7 @@ def test_members_stand_before_their_parent_without_a_team() -> None:
 
 def test_a_sessions_runs_leave_nulls_out() -> None:
     member, parent = session_runs([samples.delegating_view()])
-    nulls = {"events", "citations", "session_state", "response_audio"}
+    nulls = {"citations", "session_state", "response_audio"}
     assert list(parent) == [name for name in TEAM_KEYS if name not in nulls]
     assert list(member) == [name for name in AGENT_KEYS if name not in nulls]
     assert (member["agent_id"], member["user_id"]) == ("weather-agent", "u1")
@@ -180,3 +180,17 @@ def test_order_of_nested_views() -> None:
     top.members = [make("a1", "a"), make("a2", "a")]
     top.members[0].members = [make("a11", "a1")]
     assert [view.row.run_id for view in members_first([top, make("b")])] == ["a11", "a1", "a2", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("state", "name"), [(RunState.COMPLETED, "TeamRunCompleted"), (RunState.CANCELLED, "TeamRunCancelled")]
+)
+def test_a_run_that_said_something_shows_how_it_ended(state: RunState, name: str) -> None:
+    (shown,) = team_runs([samples.plain_view(state)])
+    assert shown["content"]
+    assert [event["event"] for event in shown["events"]] == [name]
+
+
+def test_a_run_at_work_shows_no_end() -> None:
+    (shown,) = team_runs([samples.plain_view(RunState.RUNNING)])
+    assert shown["events"] is None

@@ -1,0 +1,96 @@
+"""What the server of these tests serves: teams and agents of every kind that AgentOS's clients meet."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from musterd import Agent, Team, ToolContext, tool
+
+
+class Person(BaseModel):
+    """Somebody, as a team may be told to answer."""
+
+    name: str
+    age: int
+
+
+@tool
+def get_weather(city: str) -> str:
+    """Get the weather of a city.
+
+    Args:
+        city: Name of the city.
+    """
+    return f"Sunny in {city}"
+
+
+@tool
+def boom(x: str) -> str:
+    """Fail."""
+    raise RuntimeError(f"boom {x}")
+
+
+@tool
+def remember(key: str, value: str, context: ToolContext) -> str:
+    """Keep a value in the session's state."""
+    context.session_state[key] = value
+    return f"{key} is {value}"
+
+
+@tool(requires_confirmation=True)
+def send_mail(to: str) -> str:
+    """Send a mail, once a person agrees."""
+    return f"sent to {to}"
+
+
+@tool(requires_user_input=True, user_input_fields=["color"])
+def paint(thing: str, color: str) -> str:
+    """Paint a thing in the color that a person picks."""
+    return f"{thing} is {color}"
+
+
+@tool(external_execution=True)
+def browse(url: str) -> str:
+    """Open a page in the user's own browser."""
+    raise AssertionError("the client opens it")
+
+
+@tool(requires_confirmation=True)
+def delete_file(path: str) -> str:
+    """Delete a file, once a person agrees."""
+    return f"{path} is gone"
+
+
+TOOLS = [get_weather, boom, remember, send_mail, paint, browse]
+weather = Agent(
+    id="weather-agent", name="Weather Agent", role="Reports the weather", tools=[get_weather, boom], model="scripted"
+)
+solo = Agent(id="solo-agent", name="Solo Agent", description="Works alone", tools=TOOLS, model="scripted")
+writer = Agent(id="writer-agent", name="Writer Agent", role="Writes text")
+demo = Team(
+    id="demo-team",
+    name="Demo Team",
+    description="A demo team",
+    instructions=["Be brief"],
+    members=[weather, writer],
+    tools=TOOLS,
+    model="scripted",
+)
+person = Team(id="person-team", name="Person Team", members=[writer], model="scripted", output_schema=Person)
+state = Team(id="state-team", name="State Team", members=[], model="scripted", session_state={"a": 1}, tools=TOOLS)
+
+# What the recorded exchanges speak of besides
+
+guarded = Agent(id="guarded-agent", name="Guarded Agent", tools=[delete_file])
+asking = Team(id="hitl-leader-team", name="Asking Team", members=[writer], tools=[delete_file], model="scripted")
+asked = Team(id="hitl-member-team", name="Asked Team", members=[guarded], model="scripted")
+routed = Agent(id="r-writer-agent", name="r-Writer Agent", role="Writes text")
+route = Team(id="route-team", name="Route Team", members=[routed], model="scripted", mode="route")
+first, second = (Agent(id=f"b-{n}-agent", name=f"b-{n} Agent", role="Writes text") for n in (1, 2))
+broadcast = Team(
+    id="broadcast-team", name="Broadcast Team", members=[first, second], model="scripted", mode="broadcast"
+)
+nested = Agent(id="n-writer-agent", name="n-Writer Agent", role="Writes text")
+inner = Team(id="inner-team", name="Inner Team", members=[nested], model="scripted")
+outer = Team(id="outer-team", name="Outer Team", members=[inner], model="scripted")
+tasks = Team(id="tasks-team", name="Tasks Team", members=[writer], model="scripted", mode="tasks")

@@ -1,0 +1,126 @@
+"""AgentOSClient 2.5.6 asks what is served; and each of its methods is tried, or has a reason why not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.drivers import ClientFailed, Driver
+
+if TYPE_CHECKING:
+    from tests.support.process import Process
+
+NOT_SERVED = {
+    "workflow": "workflows are not served: teams and agents alone",
+    "eval": "evaluations are not served",
+    "knowledge": "knowledge is not served",
+}
+
+
+def tried() -> set[str]:
+    """The client's methods that a test of this folder calls."""
+    texts = [path.read_text() for path in Path(__file__).parent.glob("test_agentos_*.py")]
+    return {name for text in texts for name in re.findall(r'\bagentos\.(?:begin\(\s*")?(\w+)', text)}
+
+
+def test_every_method_is_tried_or_has_a_reason(agentos: Driver) -> None:
+    methods = agentos.methods()
+    left_out = {name for name in methods if any(word in name for word in NOT_SERVED)}
+    assert len(methods) > 60
+    assert sorted(set(methods) - left_out - tried()) == []
+
+
+@pytest.mark.parametrize("call", [("list_workflows",), ("get_knowledge_config",), ("list_eval_runs",)])
+def test_what_is_not_served_is_not_found(agentos: Driver, call: tuple[str]) -> None:
+    with pytest.raises(ClientFailed) as failed:
+        agentos.ask(*call)
+    assert (failed.value.kind, failed.value.status) == ("HTTPStatusError", 404)
+
+
+@pytest.mark.parametrize("method", ["get_config", "aget_config"])
+def test_config(agentos: Driver, method: str) -> None:
+    config = agentos.get_config() if method == "get_config" else agentos.aget_config()
+    assert config["$type"] == "ConfigResponse"
+    assert config["os_id"]
+    assert config["databases"] == [config["os_database"]]
+    assert {agent["id"]: agent["description"] for agent in config["agents"]}["solo-agent"] == "Works alone"
+    assert {team["id"]: team["mode"] for team in config["teams"]}["demo-team"] == "coordinate"
+    assert (config["workflows"], config["interfaces"]) == ([], [])
+
+
+def test_models(agentos: Driver) -> None:
+    assert agentos.get_models() == [{"$type": "Model", "id": "scripted", "provider": "Scripted"}]
+
+
+def test_agents(agentos: Driver) -> None:
+    agents = {agent["id"]: agent for agent in agentos.list_agents()}
+    assert agents["solo-agent"]["$type"] == "AgentSummaryResponse"
+    assert agents["solo-agent"]["name"] == "Solo Agent"
+    assert all(agent["db_id"] for agent in agents.values())
+
+
+def test_an_agent(agentos: Driver) -> None:
+    found = agentos.get_agent("solo-agent")
+    assert found == agentos.aget_agent("solo-agent")
+    assert (found["$type"], found["name"]) == ("AgentResponse", "Solo Agent")
+    assert found["model"] == {
+        "$type": "ModelResponse",
+        "name": "Scripted",
+        "model": "scripted",
+        "provider": "Scripted",
+    }
+    tools = {tool["name"]: tool for tool in found["tools"]["tools"]}
+    assert tools["get_weather"]["parameters"]["required"] == ["city"]
+    assert tools["send_mail"]["requires_confirmation"] is True
+    assert tools["browse"]["external_execution"] is True
+
+
+def test_teams(agentos: Driver) -> None:
+    teams = {team["id"]: team for team in agentos.list_teams()}
+    assert teams["demo-team"]["$type"] == "TeamSummaryResponse"
+    assert teams["demo-team"]["name"] == "Demo Team"
+    assert teams["demo-team"]["mode"] == "coordinate"
+    assert all(team["db_id"] for team in teams.values())
+
+
+def test_a_team(agentos: Driver) -> None:
+    found = agentos.get_team("demo-team")
+    assert found == agentos.aget_team("demo-team")
+    assert (found["$type"], found["name"], found["mode"]) == ("TeamResponse", "Demo Team", "coordinate")
+    assert [(member["$type"], member["id"]) for member in found["members"]] == [
+        ("AgentResponse", "weather-agent"),
+        ("AgentResponse", "writer-agent"),
+    ]
+    assert found["members"][0]["role"] == "Reports the weather"
+    assert found["system_message"]["instructions"] == ["Be brief"]
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [("get_agent", "Agent not found"), ("aget_team", "Team not found"), ("get_team", "Team not found")],
+)
+def test_an_unknown_one_is_an_error_with_words(agentos: Driver, method: str, words: str) -> None:
+    with pytest.raises(ClientFailed) as failed:
+        agentos.ask(method, "nobody")
+    assert (failed.value.kind, failed.value.status) == ("HTTPStatusError", 404)
+    assert failed.value.body["detail"] == words
+    assert failed.value.body["error_code"] == "NOT_FOUND"
+
+
+@pytest.mark.needs("POST /databases/{db_id}/migrate")
+def test_a_migration_of_the_database(agentos: Driver) -> None:
+    (database,) = agentos.get_config()["databases"]
+    agentos.migrate_database(database)
+    with pytest.raises(ClientFailed) as failed:
+        agentos.migrate_database("no-such-db")
+    assert failed.value.status == 404
+
+
+def test_home_and_health_answer_what_clients_look_for(server: Process) -> None:
+    assert set(server.http.get("/").json()) >= {"name", "id", "version"}
+    health = server.http.get("/health").json()
+    assert health["status"] == "ok"
+    assert health["instantiated_at"]

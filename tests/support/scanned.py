@@ -1,0 +1,113 @@
+"""HTTP clients of the tests: whatever stream they read, careless clients must be able to read it too.
+
+Browser clients never parse server-sent events, they scan the text for balanced braces; others read each line that
+begins with ``data: ``. Every stream that a test reads, in this process, from loopback or from another process, is read
+both ways once more, as far as the test read it. Tests make their clients here, never from httpx2 itself.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+
+from tests.support.brace_scanner import scan
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+
+def check(text: str) -> None:
+    """Read the whole frames of a stream as careless clients do.
+
+    :raises AssertionError: one of them would lose an event, or all of them.
+    """
+    whole = text[: text.rfind("\n\n") + 2] if "\n\n" in text else ""
+    told = []
+    for line in whole.split("\n"):
+        if line.startswith("data:"):
+            assert line.startswith("data: {"), f"read by lines that begin with 'data: ' and hold an object: {line!r}"
+            event = json.loads(line.removeprefix("data: "))
+            assert "data" not in event, f"an event with a key 'data' is taken for its frame: {line!r}"
+            told.append(event)
+        else:
+            assert "{" not in line, f"a brace beside the events loses brace scanners the stream: {line!r}"
+    assert scan(whole) == told, "brace scanners read other events than stand in the frames"
+
+
+class _Read:
+    """What was read of a stream so far."""
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self._is_checked = False
+
+    def add(self, chunk: bytes) -> bytes:
+        self._chunks.append(chunk)
+        return chunk
+
+    def check(self) -> None:
+        if not self._is_checked:
+            self._is_checked = True
+            check(b"".join(self._chunks).decode("utf-8", "ignore"))
+
+
+class _ScannedStream(httpx2.AsyncByteStream):
+    def __init__(self, inner: httpx2.AsyncByteStream) -> None:
+        self._inner = inner
+        self._read = _Read()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._inner:
+            yield self._read.add(chunk)
+        self._read.check()
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+        self._read.check()
+
+
+class _ScannedSyncStream(httpx2.SyncByteStream):
+    def __init__(self, inner: httpx2.SyncByteStream) -> None:
+        self._inner = inner
+        self._read = _Read()
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._inner:
+            yield self._read.add(chunk)
+        self._read.check()
+
+    def close(self) -> None:
+        self._inner.close()
+        self._read.check()
+
+
+def _is_stream(response: httpx2.Response) -> bool:
+    return response.headers.get("content-type", "").startswith("text/event-stream")
+
+
+async def _scan_later(response: httpx2.Response) -> None:
+    if _is_stream(response):
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        response.stream = _ScannedStream(response.stream)
+
+
+def _scan_later_sync(response: httpx2.Response) -> None:
+    if _is_stream(response):
+        assert isinstance(response.stream, httpx2.SyncByteStream)
+        response.stream = _ScannedSyncStream(response.stream)
+
+
+class AsyncClient(httpx2.AsyncClient):
+    """A client whose streams are read as careless clients read them."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given, event_hooks={"response": [_scan_later]})
+
+
+class Client(httpx2.Client):
+    """A client whose streams are read as careless clients read them."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given, event_hooks={"response": [_scan_later_sync]})
