@@ -1,0 +1,89 @@
+"""Checkpoints: the conversation of a run as it was after each message, never between a call and its result."""
+
+import pytest
+
+from tests.support.http import House, problem, wrong_fields
+
+DELEGATE = "Ask. [[DELEGATE writer-agent: x]]"
+RUN = "/teams/demo-team/runs/r1"
+
+
+async def test_the_places_at_which_a_run_can_be_cut(house: House) -> None:
+    done = await house.run(DELEGATE, session_id="s1", run_id="r1")
+    roles = [message["role"] for message in done["messages"]]
+    assert roles == ["system", "user", "assistant", "tool", "assistant"]
+    found = await house.get(f"{RUN}/checkpoints", session_id="s1")
+    assert (found["run_id"], found["session_id"]) == ("r1", "s1")
+    shown = [(one["checkpoint_id"], one["message_index"], one["reason"]) for one in found["checkpoints"]]
+    assert shown == [("1", 1, "checkpoint"), ("2", 2, "checkpoint"), ("3", 4, "checkpoint"), ("4", 5, "end")]
+    assert found["checkpoints"][1] == {
+        "checkpoint_id": "2",
+        "run_id": "r1",
+        "session_id": "s1",
+        "message_index": 2,
+        "continue_from": 2,
+        "status": "COMPLETED",
+        "reason": "checkpoint",
+        "created_at": done["messages"][1]["created_at"],
+        "message_id": done["messages"][1]["id"],
+        "message_role": "user",
+        "message_preview": DELEGATE,
+        "is_latest": False,
+    }
+    assert found["checkpoints"][-1]["is_latest"]
+
+
+async def test_the_run_as_it_was(house: House) -> None:
+    done = await house.run(DELEGATE, session_id="s1", run_id="r1")
+    for index, kept, number in ((0, 0, None), (1, 1, "1"), (2, 2, "2"), (3, 2, None), (4, 4, "3"), (5, 5, "4")):
+        found = await house.get(f"{RUN}/checkpoints/{index}", session_id="s1")
+        checkpoint, snapshot = found["checkpoint"], found["snapshot"]
+        assert (checkpoint["message_index"], checkpoint["checkpoint_id"]) == (index, number)
+        assert checkpoint["reason"] == "snapshot"
+        assert snapshot["messages"] == done["messages"][:kept]
+        assert snapshot["last_checkpoint_at_message_index"] == kept
+        assert snapshot["tools"] == (done["tools"] if kept >= 4 else [])
+        assert (snapshot["run_id"], snapshot["content"]) == ("r1", done["content"])
+    assert (await house.get(RUN, session_id="s1"))["messages"] == done["messages"]
+
+
+async def test_a_run_at_work_has_none_yet(house: House) -> None:
+    hold = house.model.hold("wait")
+    run = await house.begin("wait", session_id="s1", run_id="r1")
+    await hold.reached.wait()
+    assert (await house.get(f"{RUN}/checkpoints", session_id="s1"))["checkpoints"] == []
+    assert (await house.get(f"{RUN}/checkpoints/0", session_id="s1"))["snapshot"]["status"] == "RUNNING"
+    hold.release()
+    await house.ended(run)
+    assert (await house.get(f"{RUN}/checkpoints", session_id="s1"))["checkpoints"]
+
+
+async def test_a_long_message_is_cut_short(house: House) -> None:
+    await house.run("a\n" + "x" * 500, session_id="s1", run_id="r1", to="agents/solo-agent")
+    found = await house.get("/agents/solo-agent/runs/r1/checkpoints", session_id="s1")
+    previews = [one["message_preview"] for one in found["checkpoints"]]
+    assert max(map(len, previews)) == 122
+    assert "a " + "x" * 117 + "..." in previews
+
+
+async def test_places_that_are_none(house: House) -> None:
+    await house.run("hello", session_id="s1", run_id="r1")
+    answer = await house.http.get(f"{RUN}/checkpoints/99", params={"session_id": "s1"})
+    assert problem(answer, 400, "BAD_REQUEST").startswith("message_index must be between 0 and ")
+    for index in ("-1", "x", "1.5", "²", "9" * 30):
+        answer = await house.http.get(f"{RUN}/checkpoints/{index}", params={"session_id": "s1"})
+        assert wrong_fields(answer) == [("path", "message_index")]
+
+
+@pytest.mark.parametrize("path", ["checkpoints", "checkpoints/0"])
+async def test_a_run_that_is_not_there(house: House, path: str) -> None:
+    await house.run("hello", session_id="s1", run_id="r1")
+    assert wrong_fields(await house.http.get(f"{RUN}/{path}")) == [("query", "session_id")]
+    for address, session_id, words in (
+        ("/teams/demo-team/runs/zzz", "s1", "Run not found"),
+        ("/teams/demo-team/runs/r1", "s2", "Run not found"),
+        ("/teams/other-team/runs/r1", "s1", "Run not found"),
+        ("/teams/nope/runs/r1", "s1", "Team not found"),
+    ):
+        answer = await house.http.get(f"{address}/{path}", params={"session_id": session_id})
+        assert problem(answer, 404, "NOT_FOUND") == words
