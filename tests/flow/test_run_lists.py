@@ -36,7 +36,8 @@ async def test_a_run_of_the_list_is_the_run_without_its_conversation(house: Hous
 
 async def test_pages_lead_to_the_first_run(house: House) -> None:
     done = [(await house.run(session_id=f"s{number}"))["run_id"] for number in range(5)]
-    pages, cursor = [], {}
+    pages: list[list[str]] = []
+    cursor: dict[str, str] = {}
     while True:
         found = await house.get("/runs", limit=2, **cursor)
         pages.append([run["run_id"] for run in found["data"]])

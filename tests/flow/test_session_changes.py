@@ -223,15 +223,15 @@ async def test_names_that_are_none(house: House, body: dict[str, Any]) -> None:
 
 async def test_a_session_that_is_not_there(house: House) -> None:
     await house.run("hello", session_id="gone", user_id="u1")
-    other = {"params": {"user_id": "u2"}}
+    other = {"user_id": "u2"}
     for answer in (
         await rename(house, "x", "zzz"),
         await patch(house, "zzz", session_name="x"),
     ):
         assert problem(answer, 404, "NOT_FOUND") == "Session with id 'zzz' not found"
     for answer in (
-        await house.http.patch("/sessions/gone", json={"session_name": "x"}, **other),
-        await house.http.post("/sessions/gone/rename", json={"session_name": "x"}, **other),
+        await house.http.patch("/sessions/gone", json={"session_name": "x"}, params=other),
+        await house.http.post("/sessions/gone/rename", json={"session_name": "x"}, params=other),
     ):
         assert problem(answer, 404, "NOT_FOUND") == "Session with id 'gone' not found"
     assert (await house.get("/sessions/gone"))["session_name"] == "hello"
