@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from musterd.core.callers import Caller
-from tests.support.http import House, problem, read_stream
+from tests.support.http import House, problem, read_stream, wrong_fields
 
 DELEGATE = "Ask. [[DELEGATE writer-agent: <SAY a>]]"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(16)
@@ -143,8 +143,11 @@ async def test_what_cannot_be_forked(house: House) -> None:
     problem(await send(house, to="teams/other-team"), 404, "NOT_FOUND")
     problem(await send(house, to="agents/solo-agent"), 404, "NOT_FOUND")
     assert problem(await send(house, to="teams/nope"), 404, "NOT_FOUND") == "Team not found"
+    for label in ("\x00", "x" * 256):
+        assert wrong_fields(await send(house, user_id=label)) == [("query", "user_id")]
     await house.http.delete("/sessions/s1")
     problem(await send(house), 404, "NOT_FOUND")
+    assert [item["session_id"] for item in (await house.get("/sessions"))["data"]] == ["empty"]
 
 
 async def test_an_agents_session(house: House) -> None:
