@@ -47,14 +47,45 @@ async def test_the_run_as_it_was(house: House) -> None:
     assert (await house.get(RUN, session_id="s1"))["messages"] == done["messages"]
 
 
-async def test_a_run_at_work_has_none_yet(house: House) -> None:
-    hold = house.model.hold("wait")
-    run = await house.begin("wait", session_id="s1", run_id="r1")
+async def test_a_run_at_work_has_those_it_has_passed(house: House) -> None:
+    """As the same numbers as at its end."""
+    await house.run("before", session_id="s1")
+    member = house.model.hold("wait")
+    asked = {"session_id": "s1", "run_id": "r1", "add_history_to_context": "true"}
+    run = await house.begin("Ask. [[DELEGATE writer-agent: wait]]", **asked)
+    await member.reached.wait()
+    (*_, last) = (await house.get(f"{RUN}/checkpoints", session_id="s1"))["checkpoints"]
+    assert last["message_role"] == "user", "a call without its result is none"
+    hold = house.model.hold("Ask")
+    member.release()
     await hold.reached.wait()
-    assert (await house.get(f"{RUN}/checkpoints", session_id="s1"))["checkpoints"] == []
-    assert (await house.get(f"{RUN}/checkpoints/0", session_id="s1"))["snapshot"]["status"] == "RUNNING"
+    found = await house.get(f"{RUN}/checkpoints", session_id="s1")
+    end = found["checkpoints"][-1]["message_index"]
+    snapshot = (await house.get(f"{RUN}/checkpoints/{end}", session_id="s1"))["snapshot"]
+    assert await house.get(f"{RUN}/checkpoints", session_id="s1") == found
     hold.release()
-    await house.ended(run)
+    done = await house.ended(run)
+    after = await house.get(f"{RUN}/checkpoints", session_id="s1")
+    passed = [one["message_index"] for one in found["checkpoints"]]
+    assert passed == [one["message_index"] for one in after["checkpoints"]][: len(passed)]
+    assert {one["status"] for one in found["checkpoints"]} == {"RUNNING"}
+    assert [one["is_latest"] for one in found["checkpoints"]] == [*[False] * (len(passed) - 1), True]
+    seen = [(one["role"], one.get("content")) for one in snapshot["messages"]]
+    assert seen == [(one["role"], one.get("content")) for one in done["messages"]][: len(seen)]
+    assert [role for role, _ in seen] == ["system", "user", "assistant", "user", "assistant", "tool"]
+    assert seen[1] == ("user", "before")
+
+
+async def test_a_run_that_waits_for_its_turn_has_none_yet(house: House) -> None:
+    hold = house.model.hold("wait")
+    first = await house.begin("wait", session_id="s1")
+    await hold.reached.wait()
+    waiting = await house.begin("hello", session_id="s1", run_id="r1")
+    assert (await house.get(f"{RUN}/checkpoints", session_id="s1"))["checkpoints"] == []
+    assert (await house.get(f"{RUN}/checkpoints/0", session_id="s1"))["snapshot"]["status"] == "PENDING"
+    hold.release()
+    await house.ended(first)
+    await house.ended(waiting)
     assert (await house.get(f"{RUN}/checkpoints", session_id="s1"))["checkpoints"]
 
 

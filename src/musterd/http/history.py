@@ -36,7 +36,7 @@ class HistoryOperations:
     async def _run(self, request: Request) -> RunView:
         component = self._server.component(self._kind, path_identifier(request, f"{self._kind}_id"))
         run_id, session_id = path_identifier(request, "run_id"), parse_session_id(request.query_params)
-        return await self._server.runs.view(component, run_id, session_id, caller_of(request))
+        return await self._server.history.view(component, run_id, session_id, caller_of(request))
 
     async def fork(self, request: Request) -> Response:
         """Make a session that begins with the runs that have ended in another one."""
