@@ -15,7 +15,6 @@ from pydantic_ai.messages import (
     ModelMessagesTypeAdapter,
     ModelResponse,
     SystemPromptPart,
-    ToolCallPart,
     ToolReturnPart,
     UserPromptPart,
 )
@@ -109,20 +108,19 @@ def _has_told(talk: Conversation, ledger: Ledger, turn: int) -> bool:
     (response,) = ModelMessagesTypeAdapter.validate_json(f"[{step.result}]")
     if not isinstance(response, ModelResponse):
         raise TypeError(f"step {step.path} does not hold a model's answer")
-    calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
-    found = [ledger.steps.get(f"t{turn}/c{place}") for place in range(len(calls))]
+    found = [ledger.steps.get(f"t{turn}/c{place}") for place in range(len(response.tool_calls))]
     made = [call for call in found if call is not None and call.result is not None]
-    if len(made) < len(calls):
+    if len(made) < len(found):
         return False
     for text in ledger.heard.get(step.path, ()):
         talk.asked(text)
     talk.answered(response, step.result)
-    if calls:
-        _tell_results(talk, calls, made)
-    return bool(calls)
+    if made:
+        _tell_results(talk, response, made)
+    return bool(made)
 
 
-def _tell_results(talk: Conversation, calls: Sequence[ToolCallPart], steps: Sequence[StepRow]) -> None:
+def _tell_results(talk: Conversation, response: ModelResponse, steps: Sequence[StepRow]) -> None:
     talk.told(
         [
             ToolReturnPart(
@@ -132,7 +130,7 @@ def _tell_results(talk: Conversation, calls: Sequence[ToolCallPart], steps: Sequ
                 outcome="failed" if loaded(step)["is_error"] else "success",
                 timestamp=_time(step.ended_at or step.started_at),
             )
-            for call, step in zip(calls, steps, strict=True)
+            for call, step in zip(response.tool_calls, steps, strict=True)
         ]
     )
 
