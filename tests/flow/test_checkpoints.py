@@ -1,7 +1,12 @@
 """Checkpoints: the conversation of a run as it was after each message, never between a call and its result."""
 
+from typing import Any
+
 import pytest
 
+from musterd import Agent, Team
+from tests.support.app import Sample, Serve
+from tests.support.held_model import HeldModel
 from tests.support.http import House, problem, wrong_fields
 
 DELEGATE = "Ask. [[DELEGATE writer-agent: x]]"
@@ -118,3 +123,22 @@ async def test_a_run_that_is_not_there(house: House, path: str) -> None:
     ):
         answer = await house.http.get(f"{address}/{path}", params={"session_id": session_id})
         assert problem(answer, 404, "NOT_FOUND") == words
+
+
+async def test_what_stands_before_the_first_message_is_counted_at_work_too(serve: Serve) -> None:
+    model = HeldModel()
+    writer = Agent(id="writer-agent", name="Writer Agent", role="Writes text")
+    opening: dict[str, Any] = {"introduction": "Welcome {who}", "session_state": {"who": "Ada"}}
+    opening["additional_input"] = ["2+2?", {"role": "assistant", "content": "4"}]
+    team = Team(id="demo-team", name="Demo Team", members=[writer], model=model, **opening)
+    async with serve(model=model, served=Sample([team], [])) as house:
+        member = model.hold("wait")
+        run = await house.begin("Ask. [[DELEGATE writer-agent: wait]]", session_id="s1", run_id="r1")
+        await member.reached.wait()
+        found = (await house.get(f"{RUN}/checkpoints", session_id="s1"))["checkpoints"]
+        member.release()
+        await house.ended(run)
+        after = (await house.get(f"{RUN}/checkpoints", session_id="s1"))["checkpoints"]
+    previews = [(one["message_index"], one["message_preview"]) for one in found]
+    assert previews[0] == (1, "Welcome Ada")
+    assert previews == [(one["message_index"], one["message_preview"]) for one in after][: len(found)]
