@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.durable import DURABLE
 from bench.figures import Figure, block, machine, table, write_docs, write_json
+from bench.lists import LISTS
 from bench.measures import MEASURES, Measure
 from bench.profile import Profiler
 from bench.servers import NoFigure, install_peer
@@ -21,6 +22,7 @@ from tests.support.model_server import ModelServer
 
 GROUPS: dict[str, tuple[str, Mapping[str, Measure]]] = {
     "durable": ("durability and scaling, on SQLite and Postgres", DURABLE),
+    "lists": ("lists of runs and of sessions, 10,000 of each", LISTS),
     "teams": ("every mode, and runs that wait for a person", TEAMS),
 }
 """Measurements that are taken apart from the rest: what each group is, by its option."""

@@ -40,6 +40,8 @@ KNOWN = {
     "query.session_id": ["session-1", "session-2"],
     "body.session_id": ["session-1", "session-2"],
     "body.run_id": ["run-1", "run-2"],
+    "body.team_id": ["demo-team"],
+    "body.agent_id": ["solo-agent"],
     "body.message": [
         "hello",
         DELEGATION,

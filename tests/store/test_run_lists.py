@@ -36,7 +36,7 @@ async def ended(records: Records, run_id: str, session_id: str = "s1", state: st
     await records.append(run, started=[member])
     member.run.state, member.run.ended_at = RunState.COMPLETED, 1.0
     await records.append(run, ended=[MemberRecord(run=member.run, messages=['"member"'])])
-    await records.settle(run, RunState(state), messages=['"said"'])
+    await records.settle(run, RunState(state), messages=['{"said":1}'])
 
 
 # Of a session
@@ -98,7 +98,7 @@ async def test_conversations_are_read_where_they_are_shown(records: Records) -> 
         asked = SessionRunsWanted(session_id="s1", has_messages=has_messages)
         found = await records.database.scan(lambda tx, asked=asked: run_lists.of_session(tx, asked))  # type: ignore[misc]
         (root,) = [view for view in found if view.row.run_id == "r1"]
-        assert root.messages == (["said"] if has_messages else None)
+        assert root.messages == ([{"said": 1}] if has_messages else None)
         assert root.input.message == "hello r1"
 
 

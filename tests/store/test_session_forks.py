@@ -1,5 +1,6 @@
 """Forks of a session: copies with ids of their own, whole in themselves."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from musterd.core.callers import Caller
 from musterd.core.errors import BadRequest, NotFound
 from musterd.core.events import Event, EventKind
-from musterd.core.records import Output, RunRow, SessionRow, StepKind, ToolCall
+from musterd.core.records import Message, Output, RunRow, SessionRow, StepKind, ToolCall
 from musterd.core.states import RunState
 from musterd.store import blobs, messages, run_lists, session_forks, sessions
 from musterd.store.attempts import MemberRecord
@@ -53,7 +54,7 @@ async def delegated(records: Records, run_id: str, state: RunState = RunState.CO
         events=[Event(EventKind.TOOL_CALL_COMPLETED, run_id, 1.0, {"tool": call.as_json()}, "t0/c0")],
         contents=[b"a picture"],
     )  # fmt: skip
-    sent = messages.Message(id=f"said-{run_id}", run_id=child, text=run_id, sent_by="client", created_at=1.0)
+    sent = Message(id=f"said-{run_id}", run_id=child, text=run_id, sent_by="client", created_at=1.0)
     await records.database.write(lambda tx: messages.add(tx, run_id, sent))
     await records.database.write(lambda tx: messages.take(tx, sent.id, "t0/m", 1.0))
     member.run.state, member.run.ended_at = RunState.COMPLETED, 1.0
@@ -119,6 +120,14 @@ async def test_what_lives_is_left_out(records: Records) -> None:
     assert [found[name].seq for name in ("r1", "r2")] == [0, 1]
     next_run = (await records.accept("next", "s2")).run
     assert (next_run.state, next_run.seq) == (RunState.READY, 2)
+
+
+async def test_a_run_that_ends_meanwhile_is_in_it_with_its_state_or_not_at_all(records: Records) -> None:
+    await delegated(records, "r1")
+    run = await records.started("r2")
+    await asyncio.gather(fork(records), records.settle(run, state_delta={"set": {"b": 2}, "removed": []}))
+    session, found = await session_of(records), await rows(records)
+    assert session.state == ({"a": 1, "b": 2} if "r2" in found else {"a": 1})
 
 
 async def test_a_run_that_goes_on_from_a_failed_one_does_so_in_the_copy(records: Records) -> None:

@@ -10,7 +10,7 @@ from musterd.core.errors import Conflict
 from musterd.core.events import Event, EventKind
 from musterd.core.records import SessionRow
 from musterd.core.states import RunState
-from musterd.store import blobs, deletion, session_search, sessions
+from musterd.store import blobs, deletion, past, session_search, sessions
 from musterd.store.session_search import SessionFilter
 from tests.support.store import NOBODY, Records, member_of, step
 
@@ -98,6 +98,14 @@ async def test_an_id_is_taken_once(records: Records) -> None:
         with pytest.raises(Conflict):
             await add(records, new_session(taken))
     assert (await get(records, "s1")) is not None
+
+
+async def test_a_session_without_runs_is_none_that_a_model_may_look_into(records: Records) -> None:
+    await records.accept("r1", "s1", row={"user_id": "ada"})
+    await add(records, new_session("s2", user_id="ada", component_id="solo"))
+    run = (await records.accept("r3", "s3", row={"user_id": "ada"})).run
+    found = await records.database.scan(lambda tx: past.other_sessions(tx, run, 5, 5))
+    assert [row["session_id"] for row, _ in found] == ["s1"]
 
 
 async def test_a_change_stays_when_a_run_at_work_ends(records: Records) -> None:

@@ -10,7 +10,7 @@ from musterd.http.callers import caller_of
 from musterd.http.paths import path_identifier
 from musterd.http.server import Server
 from musterd.wire.checkpoints import checkpoint_list, checkpoint_snapshot
-from musterd.wire.query import parse_session_id
+from musterd.wire.query import parse_session_id, parse_user_id
 
 INDEX_DIGITS = 9
 
@@ -36,11 +36,11 @@ class HistoryOperations:
     async def _run(self, request: Request) -> RunView:
         component = self._server.component(self._kind, path_identifier(request, f"{self._kind}_id"))
         run_id, session_id = path_identifier(request, "run_id"), parse_session_id(request.query_params)
-        return await self._server.runs.view(component, run_id, session_id, caller_of(request))
+        return await self._server.history.view(component, run_id, session_id, caller_of(request))
 
     async def fork(self, request: Request) -> Response:
         """Make a session that begins with the runs that have ended in another one."""
         component = self._server.component(self._kind, path_identifier(request, f"{self._kind}_id"))
-        session_id, user_id = path_identifier(request, "session_id"), request.query_params.get("user_id") or None
+        session_id, user_id = path_identifier(request, "session_id"), parse_user_id(request.query_params)
         forked = await self._server.sessions.fork(component, session_id, caller_of(request), user_id=user_id)
         return json_answer({"session_id": forked, "forked_from_session_id": session_id})

@@ -25,6 +25,7 @@ from musterd.models.names import ModelInfo, describe
 from musterd.service.approvals import ApprovalService
 from musterd.service.budgets import unpriced
 from musterd.service.forks import ForkService
+from musterd.service.history import History
 from musterd.service.lists import RunLists
 from musterd.service.memories import MemoryService
 from musterd.service.metrics import MetricsService
@@ -92,6 +93,7 @@ class Server:
         self.runs = RunService(resources, self.engine)
         self.forks = ForkService(resources, self.engine, self.runs)
         self.lists = RunLists(resources)
+        self.history = History(resources, self.runs)
         self.sessions = SessionService(resources, self.engine, self.runs)
         self.approvals = ApprovalService(resources, self.engine)
         self.service_accounts = ServiceAccountService(self.database)

@@ -34,7 +34,7 @@ OTHER_SESSIONS = Statement(
     "past_other_sessions",
     """SELECT session_id, COALESCE(name, first_message) AS name, updated_at FROM sessions
        WHERE user_id = :user_id AND COALESCE(owner, '') = :owner AND COALESCE(component_kind, '') = :kind
-       AND component_id = :component_id AND session_id <> :session_id AND deleted_at IS NULL
+       AND component_id = :component_id AND session_id <> :session_id AND deleted_at IS NULL AND next_seq > 0
        ORDER BY updated_at DESC LIMIT :limit""",
 )
 OF_SESSION = Statement(

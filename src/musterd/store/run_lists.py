@@ -121,7 +121,7 @@ _CONDITIONS = {
 def page_statement(
     wanted: RunsWanted, caller: Caller, states: Collection[RunState] | None
 ) -> tuple[Statement, dict[str, Any]]:
-    """The statement that reads one page of runs, and its parameters.
+    """The statement that reads one page of runs, in no order, and its parameters.
 
     :param states: one in which runs have ended, or any in which they have not: each of these has an index, which no
         other list of states would go by. None: all.
@@ -147,10 +147,13 @@ def page_statement(
         params["states"] = _names(states)
     # A session has an index of its own, which is not in the order of the page: it is kept from going by another.
     order = "r.created_at" if wanted.session_id is None else "+r.created_at"
-    text = f"""SELECT {_WITHOUT_MESSAGES} FROM runs r LEFT JOIN run_io io ON io.run_id = r.run_id
-               WHERE r.parent_id IS NULL {"".join(f" AND {one}" for one in where)}
-               AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.session_id = r.session_id AND s.deleted_at IS NOT NULL)
-               ORDER BY {order} DESC, r.run_id DESC LIMIT :limit"""
+    text = f"""WITH page AS (
+                 SELECT r.run_id FROM runs r WHERE r.parent_id IS NULL {"".join(f" AND {one}" for one in where)}
+                 AND NOT EXISTS (SELECT 1 FROM sessions s
+                                 WHERE s.session_id = r.session_id AND s.deleted_at IS NOT NULL)
+                 ORDER BY {order} DESC, r.run_id DESC LIMIT :limit)
+               SELECT {_WITHOUT_MESSAGES} FROM page JOIN runs r ON r.run_id = page.run_id
+               JOIN run_io io ON io.run_id = r.run_id"""
     return Statement(f"runs_page {where} {order}", text), {**params, "limit": wanted.limit}
 
 

@@ -201,6 +201,14 @@ def parse_session_id(values: Mapping[str, str]) -> str:
     return session_id or ""
 
 
+def parse_user_id(values: Mapping[str, str]) -> str | None:
+    """The ``user_id`` of an operation that keeps it; None when it is absent or empty."""
+    fields = Fields(values, "query")
+    user_id = fields.identifier("user_id")
+    fields.problems.raise_if_any()
+    return user_id
+
+
 def parse_wait(values: Mapping[str, str], most_seconds: float) -> float:
     """The seconds of ``wait``: 0 when absent, at most ``most_seconds``.
 

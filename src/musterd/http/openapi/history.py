@@ -63,7 +63,7 @@ def history_operations(kind: Kind) -> dict[str, Described]:
             tags=tags_of(kind),
             summary=f"List {name} Run Checkpoints",
             description="The places at which the conversation of a run can be cut: after each message, but not between "
-            "a tool call and its result. A run at work has none until it pauses or ends.",
+            "a tool call and its result. Of a run at work those that it has passed.",
             parameters=[in_path_of(kind), RUN_ID, _SESSION_ID],
             answers={
                 "200": answer("The checkpoints", ref("RunCheckpoints")),

@@ -26,7 +26,6 @@ _GIVEN: dict[str, Schema] = {
     "session_state": nullable(free("Its state, as its runs find it.")),
     "metadata": nullable(free("What else is to be kept with it.")),
 }
-_ID = nullable(text(maxLength=255))
 _RUN_OUTPUT: Schema = {"anyOf": [ref("TeamRunOutput"), ref("RunOutput")]}
 _PREVIEW: dict[str, Schema] = {
     "run_id": text(),

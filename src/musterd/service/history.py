@@ -1,0 +1,26 @@
+"""Looking back at a run: its conversation, also while it is at work."""
+
+from musterd.core.callers import Caller
+from musterd.core.records import RunView
+from musterd.engine.resources import Resources
+from musterd.engine.so_far import conversation_so_far
+from musterd.service.runs import RunService
+from musterd.specs import Component
+
+
+class History:
+    """The use case of looking back at one run."""
+
+    def __init__(self, resources: Resources, runs: RunService) -> None:
+        self._resources = resources
+        self._runs = runs
+
+    async def view(self, component: Component, run_id: str, session_id: str, caller: Caller) -> RunView:
+        """A run with its conversation; with as much of it as there is where it is at work. A member's is there later.
+
+        :raises NotFound: there is no such run that this caller may see.
+        """
+        found = await self._runs.view(component, run_id, session_id, caller)
+        if found.row.parent_id is None and not found.row.state.is_settled:
+            found.messages = await conversation_so_far(self._resources, component, found.row)
+        return found

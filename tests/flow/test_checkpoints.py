@@ -1,0 +1,144 @@
+"""Checkpoints: the conversation of a run as it was after each message, never between a call and its result."""
+
+from typing import Any
+
+import pytest
+
+from musterd import Agent, Team
+from tests.support.app import Sample, Serve
+from tests.support.held_model import HeldModel
+from tests.support.http import House, problem, wrong_fields
+
+DELEGATE = "Ask. [[DELEGATE writer-agent: x]]"
+RUN = "/teams/demo-team/runs/r1"
+
+
+async def test_the_places_at_which_a_run_can_be_cut(house: House) -> None:
+    done = await house.run(DELEGATE, session_id="s1", run_id="r1")
+    roles = [message["role"] for message in done["messages"]]
+    assert roles == ["system", "user", "assistant", "tool", "assistant"]
+    found = await house.get(f"{RUN}/checkpoints", session_id="s1")
+    assert (found["run_id"], found["session_id"]) == ("r1", "s1")
+    shown = [(one["checkpoint_id"], one["message_index"], one["reason"]) for one in found["checkpoints"]]
+    assert shown == [("1", 1, "checkpoint"), ("2", 2, "checkpoint"), ("3", 4, "checkpoint"), ("4", 5, "end")]
+    assert found["checkpoints"][1] == {
+        "checkpoint_id": "2",
+        "run_id": "r1",
+        "session_id": "s1",
+        "message_index": 2,
+        "continue_from": 2,
+        "status": "COMPLETED",
+        "reason": "checkpoint",
+        "created_at": done["messages"][1]["created_at"],
+        "message_id": done["messages"][1]["id"],
+        "message_role": "user",
+        "message_preview": DELEGATE,
+        "is_latest": False,
+    }
+    assert found["checkpoints"][-1]["is_latest"]
+
+
+async def test_the_run_as_it_was(house: House) -> None:
+    done = await house.run(DELEGATE, session_id="s1", run_id="r1")
+    for index, kept, number in ((0, 0, None), (1, 1, "1"), (2, 2, "2"), (3, 2, None), (4, 4, "3"), (5, 5, "4")):
+        found = await house.get(f"{RUN}/checkpoints/{index}", session_id="s1")
+        checkpoint, snapshot = found["checkpoint"], found["snapshot"]
+        assert (checkpoint["message_index"], checkpoint["checkpoint_id"]) == (index, number)
+        assert checkpoint["reason"] == "snapshot"
+        assert snapshot["messages"] == done["messages"][:kept]
+        assert snapshot["last_checkpoint_at_message_index"] == kept
+        assert snapshot["tools"] == (done["tools"] if kept >= 4 else [])
+        assert (snapshot["run_id"], snapshot["content"]) == ("r1", done["content"])
+    assert (await house.get(RUN, session_id="s1"))["messages"] == done["messages"]
+
+
+async def test_a_run_at_work_has_those_it_has_passed(house: House) -> None:
+    """As the same numbers as at its end."""
+    await house.run("before", session_id="s1")
+    member = house.model.hold("wait")
+    asked = {"session_id": "s1", "run_id": "r1", "add_history_to_context": "true"}
+    run = await house.begin("Ask. [[DELEGATE writer-agent: wait]]", **asked)
+    await member.reached.wait()
+    (*_, last) = (await house.get(f"{RUN}/checkpoints", session_id="s1"))["checkpoints"]
+    assert last["message_role"] == "user", "a call without its result is none"
+    hold = house.model.hold("Ask")
+    member.release()
+    await hold.reached.wait()
+    found = await house.get(f"{RUN}/checkpoints", session_id="s1")
+    end = found["checkpoints"][-1]["message_index"]
+    snapshot = (await house.get(f"{RUN}/checkpoints/{end}", session_id="s1"))["snapshot"]
+    assert await house.get(f"{RUN}/checkpoints", session_id="s1") == found
+    hold.release()
+    done = await house.ended(run)
+    after = await house.get(f"{RUN}/checkpoints", session_id="s1")
+    passed = [one["message_index"] for one in found["checkpoints"]]
+    assert passed == [one["message_index"] for one in after["checkpoints"]][: len(passed)]
+    assert {one["status"] for one in found["checkpoints"]} == {"RUNNING"}
+    assert [one["is_latest"] for one in found["checkpoints"]] == [*[False] * (len(passed) - 1), True]
+    seen = [(one["role"], one.get("content")) for one in snapshot["messages"]]
+    assert seen == [(one["role"], one.get("content")) for one in done["messages"]][: len(seen)]
+    assert [role for role, _ in seen] == ["system", "user", "assistant", "user", "assistant", "tool"]
+    assert seen[1] == ("user", "before")
+
+
+async def test_a_run_that_waits_for_its_turn_has_none_yet(house: House) -> None:
+    hold = house.model.hold("wait")
+    first = await house.begin("wait", session_id="s1")
+    await hold.reached.wait()
+    waiting = await house.begin("hello", session_id="s1", run_id="r1")
+    assert (await house.get(f"{RUN}/checkpoints", session_id="s1"))["checkpoints"] == []
+    assert (await house.get(f"{RUN}/checkpoints/0", session_id="s1"))["snapshot"]["status"] == "PENDING"
+    hold.release()
+    await house.ended(first)
+    await house.ended(waiting)
+    assert (await house.get(f"{RUN}/checkpoints", session_id="s1"))["checkpoints"]
+
+
+async def test_a_long_message_is_cut_short(house: House) -> None:
+    await house.run("a\n" + "x" * 500, session_id="s1", run_id="r1", to="agents/solo-agent")
+    found = await house.get("/agents/solo-agent/runs/r1/checkpoints", session_id="s1")
+    previews = [one["message_preview"] for one in found["checkpoints"]]
+    assert max(map(len, previews)) == 122
+    assert "a " + "x" * 117 + "..." in previews
+
+
+async def test_places_that_are_none(house: House) -> None:
+    await house.run("hello", session_id="s1", run_id="r1")
+    answer = await house.http.get(f"{RUN}/checkpoints/99", params={"session_id": "s1"})
+    assert problem(answer, 400, "BAD_REQUEST").startswith("message_index must be between 0 and ")
+    for index in ("-1", "x", "1.5", "²", "9" * 30):
+        answer = await house.http.get(f"{RUN}/checkpoints/{index}", params={"session_id": "s1"})
+        assert wrong_fields(answer) == [("path", "message_index")]
+
+
+@pytest.mark.parametrize("path", ["checkpoints", "checkpoints/0"])
+async def test_a_run_that_is_not_there(house: House, path: str) -> None:
+    await house.run("hello", session_id="s1", run_id="r1")
+    assert wrong_fields(await house.http.get(f"{RUN}/{path}")) == [("query", "session_id")]
+    for address, session_id, words in (
+        ("/teams/demo-team/runs/zzz", "s1", "Run not found"),
+        ("/teams/demo-team/runs/r1", "s2", "Run not found"),
+        ("/teams/other-team/runs/r1", "s1", "Run not found"),
+        ("/teams/nope/runs/r1", "s1", "Team not found"),
+    ):
+        answer = await house.http.get(f"{address}/{path}", params={"session_id": session_id})
+        assert problem(answer, 404, "NOT_FOUND") == words
+
+
+async def test_what_stands_before_the_first_message_is_counted_at_work_too(serve: Serve) -> None:
+    model = HeldModel()
+    writer = Agent(id="writer-agent", name="Writer Agent", role="Writes text")
+    opening: dict[str, Any] = {"introduction": "Welcome {who}", "session_state": {"who": "Ada"}}
+    opening["additional_input"] = ["2+2?", {"role": "assistant", "content": "4"}]
+    team = Team(id="demo-team", name="Demo Team", members=[writer], model=model, **opening)
+    async with serve(model=model, served=Sample([team], [])) as house:
+        member = model.hold("wait")
+        run = await house.begin("Ask. [[DELEGATE writer-agent: wait]]", session_id="s1", run_id="r1")
+        await member.reached.wait()
+        found = (await house.get(f"{RUN}/checkpoints", session_id="s1"))["checkpoints"]
+        member.release()
+        await house.ended(run)
+        after = (await house.get(f"{RUN}/checkpoints", session_id="s1"))["checkpoints"]
+    previews = [(one["message_index"], one["message_preview"]) for one in found]
+    assert previews[0] == (1, "Welcome Ada")
+    assert previews == [(one["message_index"], one["message_preview"]) for one in after][: len(found)]

@@ -1,0 +1,164 @@
+"""Forked sessions: the conversation goes on in two, and nothing that was done is done again."""
+
+import json
+from typing import Any
+
+import httpx2
+import pytest
+
+from musterd.core.callers import Caller
+from tests.support.http import House, problem, read_stream, wrong_fields
+
+DELEGATE = "Ask. [[DELEGATE writer-agent: <SAY a>]]"
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(16)
+
+
+async def send(house: House, session_id: str = "s1", to: str = "teams/demo-team", **query: Any) -> httpx2.Response:
+    return await house.http.post(f"/{to}/sessions/{session_id}/fork", params=query or None)
+
+
+async def forked(house: House, session_id: str = "s1", to: str = "teams/demo-team", **query: Any) -> str:
+    answer = await send(house, session_id, to, **query)
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert set(body) == {"session_id", "forked_from_session_id"}
+    assert body["forked_from_session_id"] == session_id
+    return str(body["session_id"])
+
+
+async def test_a_fork_begins_with_what_was_said(house: House) -> None:
+    first = await house.run("one", session_id="s1", user_id="u1", session_state='{"a": 1}')
+    second = await house.run(DELEGATE, session_id="s1", user_id="u1")
+    calls = len(house.model.calls)
+    fork = await forked(house)
+    assert len(house.model.calls) == calls, "nothing is run again"
+    runs = await house.get(f"/sessions/{fork}/runs")
+    originals = await house.get("/sessions/s1/runs")
+    assert not {run["run_id"] for run in runs} & {run["run_id"] for run in originals}
+    for copy, original in zip(runs, originals, strict=True):
+        for name in ("run_input", "content", "status", "created_at", "metrics"):
+            assert copy[name] == original[name]
+        assert [message.get("content") for message in copy["messages"]] == [
+            m.get("content") for m in original["messages"]
+        ]
+    _, member, root = runs
+    assert (member["parent_run_id"], root["tools"][0]["child_run_id"]) == (root["run_id"], member["run_id"])
+    one = await house.get(f"/teams/demo-team/runs/{root['run_id']}", session_id=fork)
+    assert (one["copied_from"], one["session_id"]) == (second["run_id"], fork)
+    old, new = await house.get("/sessions/s1"), await house.get(f"/sessions/{fork}")
+    assert new["forked_from_session_id"] == "s1"
+    for name in ("session_name", "session_state", "user_id", "metrics", "team_data", "total_tokens"):
+        assert new[name] == old[name]
+    assert [message["role"] for message in new["chat_history"]] == [m["role"] for m in old["chat_history"]]
+    assert first["run_id"] in {run["run_id"] for run in originals}
+
+
+async def test_both_go_on_alone(house: House) -> None:
+    await house.run("one", session_id="s1")
+    fork = await forked(house)
+    await house.run("two", session_id=fork, add_history_to_context="true")
+    said = [message["content"] for message in house.model.asked() if message["role"] == "user"]
+    assert said == ["one", "two"]
+    await house.http.delete("/sessions/s1")
+    assert [run["run_input"] for run in await house.get(f"/sessions/{fork}/runs")] == ["one", "two"]
+    await house.run("three", session_id="s1")
+    assert len(await house.get(f"/sessions/{fork}/runs")) == 2
+
+
+async def test_what_lives_stays_where_it_is(house: House) -> None:
+    await house.run("one", session_id="s1")
+    hold = house.model.hold("wait")
+    at_work = await house.begin("wait", session_id="s1")
+    await hold.reached.wait()
+    fork = await forked(house)
+    assert [run["run_input"] for run in await house.get(f"/sessions/{fork}/runs")] == ["one"]
+    assert (await house.run("two", session_id=fork))["status"] == "COMPLETED", "its line is free"
+    hold.release()
+    assert (await house.ended(at_work))["status"] == "COMPLETED"
+
+
+async def test_a_copy_of_a_failed_run_goes_on_where_it_stopped(house: House) -> None:
+    """In each session once, without paying for what was done."""
+    failed = await house.run(DELEGATE, session_id="s1", budget=json.dumps({"tool_calls": 0}))
+    assert failed["status"] == "ERROR"
+    fork = await forked(house)
+    (copy,) = await house.get(f"/sessions/{fork}/runs")
+    calls = len(house.model.calls)
+    for session_id, run_id in (("s1", failed["run_id"]), (fork, copy["run_id"])):
+        data = {"session_id": session_id, "stream": "false", "budget": json.dumps({"tool_calls": 5})}
+        answer = await house.http.post(f"/teams/demo-team/runs/{run_id}/continue", data=data)
+        run = answer.json()
+        assert (run["status"], run["content"], run["forked_from"]) == ("COMPLETED", "Done: a", run_id)
+    assert len(house.model.calls) - calls == 2 * 2, "the leader's first call is taken over both times"
+    again = await forked(house, fork)
+    runs = {run["run_id"]: run for run in await house.get(f"/sessions/{again}/runs")}
+    (done,) = [run for run in runs.values() if run["status"] == "COMPLETED" and run["parent_run_id"] == ""]
+    one = await house.get(f"/teams/demo-team/runs/{done['run_id']}", session_id=again)
+    assert runs[one["forked_from"]]["status"] == "ERROR"
+    assert one["tools"][0]["child_run_id"] in runs
+
+
+async def test_a_copy_has_its_ledger_and_its_events(house: House) -> None:
+    done = await house.run(DELEGATE, session_id="s1", run_id="r1")
+    fork = await forked(house)
+    member, root = await house.get(f"/sessions/{fork}/runs")
+    path = f"/teams/demo-team/runs/{root['run_id']}"
+    assert await house.get(f"{path}/steps", session_id=fork) == await house.get(
+        "/teams/demo-team/runs/r1/steps", session_id="s1"
+    )
+    reading = house.server.runs.subscribe(root["run_id"])
+    told = [event async for flush in reading.stored() for event in flush.events]
+    reading.close()
+    assert told[-1].kind.value == "run_completed"
+    assert {event.run_id for event in told} == {root["run_id"], member["run_id"]}
+    assert done["run_id"] == "r1"
+
+
+async def test_media_are_there_as_long_as_one_of_the_two_is(house: House) -> None:
+    await house.run("look", session_id="s1", files=[("files", ("a.png", PNG, "image/png"))])
+    fork = await forked(house)
+    (run,) = await house.get(f"/sessions/{fork}/runs")
+    path, query = f"/teams/demo-team/runs/{run['run_id']}", {"session_id": fork}
+    before = (await house.get(path, **query))["input"]["images"]
+    await house.http.delete("/sessions/s1")
+    assert (await house.get(path, **query))["input"]["images"] == before
+    assert before[0]["content"]
+
+
+async def test_the_user_is_whom_the_caller_names(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    await house.run("one", session_id="s1", user_id="u1")
+    fork = await forked(house, user_id="u2")
+    assert (await house.get(f"/sessions/{fork}"))["user_id"] == "u2"
+    assert {run["user_id"] for run in (await house.get("/runs", session_id=fork))["data"]} == {"u2"}
+    monkeypatch.setattr("musterd.http.history.caller_of", lambda request: Caller(user_id="alice", label="alice"))
+    words = problem(await send(house), 404, "NOT_FOUND")
+    assert words == "Session with ID s1 not found"
+
+
+async def test_what_cannot_be_forked(house: House) -> None:
+    await house.run("one", session_id="s1")
+    await house.http.post("/sessions", json={"session_id": "empty", "team_id": "demo-team"})
+    assert "nothing to fork" in problem(await send(house, "empty"), 400, "BAD_REQUEST")
+    problem(await send(house, "nope"), 404, "NOT_FOUND")
+    problem(await send(house, to="teams/other-team"), 404, "NOT_FOUND")
+    problem(await send(house, to="agents/solo-agent"), 404, "NOT_FOUND")
+    assert problem(await send(house, to="teams/nope"), 404, "NOT_FOUND") == "Team not found"
+    for label in ("\x00", "x" * 256):
+        assert wrong_fields(await send(house, user_id=label)) == [("query", "user_id")]
+    await house.http.delete("/sessions/s1")
+    problem(await send(house), 404, "NOT_FOUND")
+    assert [item["session_id"] for item in (await house.get("/sessions"))["data"]] == ["empty"]
+
+
+async def test_an_agents_session(house: House) -> None:
+    await house.run("one", session_id="s1", to="agents/solo-agent")
+    fork = await forked(house, to="agents/solo-agent")
+    assert (await house.get(f"/sessions/{fork}"))["agent_id"] == "solo-agent"
+
+
+async def test_the_answer_to_a_request_that_is_sent_again_is_no_copys(house: House) -> None:
+    headers = {"Idempotency-Key": "k"}
+    first = await house.run("one", session_id="s1", headers=headers)
+    await forked(house)
+    again = await house.post("one", session_id="s1", headers=headers, stream="true")
+    assert {event["run_id"] for event in read_stream(again.text)} == {first["run_id"]}
