@@ -28,11 +28,13 @@ from musterd.store import (
     looks,
     messages,
     outputs,
+    owners,
     past,
     pauses,
     requests,
     runs,
     schedule,
+    service_accounts,
     sessions,
     signals,
     workers,
@@ -118,6 +120,11 @@ HOT: dict[Statement, Mapping[str, Any]] = {
         "limit": 3,
     },
     past.SET_SUMMARY: {"session_id": "s7", "summary": "{}"},
+    owners.LIVE: {"owner": "ada"},
+    service_accounts.BY_TOKEN: {"token_hash": "h"},
+    service_accounts.BY_NAME: {"name": "ci"},
+    service_accounts.USED: {"id": "a", "now": 2.0, "before": 1.0},
+    service_accounts.REVOKE: {"id": "a", "now": 2.0},
 }
 
 
@@ -164,6 +171,14 @@ def test_nothing_hot_reads_a_whole_table(big: sqlite3.Connection, statement: Sta
     assert all(re.search(r"runs_(queued|ready|scheduled)", step) for step in partial), "only what waits is looked at"
 
 
+def test_a_fair_claim_looks_at_what_is_ready_and_at_work_alone(big: sqlite3.Connection) -> None:
+    asked = {**HOT[attempts.CLAIM], "most_of_owner": 2}
+    looks = [step for step in plan(big, owners.CLAIM_FAIRLY, asked) if re.search(r"(SCAN|SEARCH) (p|b|runs)\b", step)]
+    assert any("runs_ready" in step for step in looks)
+    assert all("INDEX" in step or re.match("SCAN [pb]", step) for step in looks), looks
+    assert [step for step in looks if re.match("SCAN runs", step) and "runs_of_owner" not in step] == [], looks
+
+
 def test_what_waits_is_counted_without_a_look_at_its_rows(big: sqlite3.Connection) -> None:
     steps = [step for step in plan(big, acceptance.WAITING, {}) if "runs" in step]
     assert len(steps) == 3
@@ -188,6 +203,7 @@ def test_what_waits_is_counted_without_a_look_at_its_rows(big: sqlite3.Connectio
         (past.OTHER_SESSIONS, "sessions_user"),
         (workers.RUNNING, "runs_running"),
         (sessions.BURIED, "sessions_deleted"),
+        (owners.LIVE, "runs_of_owner"),
     ],
     ids=lambda value: value.name if isinstance(value, Statement) else None,
 )
