@@ -73,8 +73,8 @@ class Seed:
 
 def everything_but_admin(house: House) -> list[str]:
     """Every scope that some operation asks for, but the one that allows all."""
-    found = {operation.scope for operation in operations(house.server) if operation.scope is not OPEN}
-    return sorted(scope for scope in found if scope is not None and scope != ADMIN)
+    found = {operation.scope for operation in operations(house.server)}
+    return sorted(scope for scope in found if scope not in (OPEN, ADMIN))
 
 
 async def seeded(house: House) -> Seed:
@@ -103,7 +103,11 @@ async def seeded(house: House) -> Seed:
 @pytest.fixture
 async def house(database: Path) -> AsyncIterator[House]:
     """A server whose callers show tokens."""
-    settings = {"jwt_verification_key": public_pem(rsa_key()), "jwt_audience": AUDIENCE, "cancel_wait_seconds": 0}
+    settings: dict[str, Any] = {
+        "jwt_verification_key": public_pem(rsa_key()),
+        "jwt_audience": AUDIENCE,
+        "cancel_wait_seconds": 0,
+    }
     async with in_process(app_on(database, served=shop(), auth_failures_per_minute=0, **settings)) as serving:
         yield serving
 
