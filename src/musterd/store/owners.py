@@ -18,15 +18,15 @@ LIVE = Statement(
 TURN = Statement("claims_turn", "SELECT TURN('claims') AS held")
 CLAIM_FAIRLY = Statement(
     "runs_claim_fairly",
-    f"""WITH busy AS (
-          SELECT owner, count(*) AS n FROM runs
-          WHERE owner IS NOT NULL AND {_LIVE} AND state = 'running' GROUP BY owner),
-        placed AS (
+    f"""WITH placed AS (
           SELECT run_id, owner, priority, queued_at,
                  row_number() OVER (PARTITION BY owner ORDER BY priority DESC, queued_at) AS place
           FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
           AND IN_LIST(component_kind || ':' || component_id, :components)
           AND (crashes >= {SOLO_FROM}) = :is_solo AND {HAS_WAITED}),
+        busy AS (
+          SELECT owner, count(*) AS n FROM runs
+          WHERE owner IS NOT NULL AND {_LIVE} AND state = 'running' GROUP BY owner),
         chosen AS (
           SELECT p.run_id FROM placed p LEFT JOIN busy b ON b.owner = p.owner
           WHERE p.owner IS NULL OR p.place + COALESCE(b.n, 0) <= :most_of_owner
