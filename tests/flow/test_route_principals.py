@@ -19,6 +19,7 @@ from musterd import Agent, Team, tool
 from musterd.core.scopes import ADMIN
 from musterd.http.auth.identity import is_open
 from musterd.http.contract import OPEN, Operation, operations
+from musterd.http.openapi.document import DESCRIBED
 from tests.support.app import Sample, app_on, in_process
 from tests.support.http import House, problem
 from tests.support.tokens import Issuer, public_pem, rsa_key
@@ -152,6 +153,7 @@ async def test_every_route_stands_in_the_table_or_is_open(house: House) -> None:
 async def test_what_asks_for_no_scope_is_open_and_nothing_else_is(house: House) -> None:
     for operation in operations(house.server):
         assert (operation.scope is OPEN) == is_open(operation.path), name_of(operation)
+        assert (operation.scope is OPEN) == DESCRIBED[operation.operation_id].is_open, name_of(operation)
         assert operation.scope is OPEN or operation.scope == ADMIN or re.fullmatch(r"\w+:\w+", operation.scope or "")
 
 

@@ -9,6 +9,7 @@ import pytest
 from dirty_equals import IsInt, IsStr
 
 from musterd.core import clock
+from musterd.core.errors import StoreUnavailable
 from tests.support.app import Serve
 from tests.support.http import House, problem, wrong_fields
 from tests.support.tokens import Issuer, public_pem, rsa_key
@@ -209,3 +210,18 @@ async def test_pages_of_accounts(house: House) -> None:
         assert page["meta"]["total_count"] == 3
     for wrong in ({"limit": 0}, {"limit": 101}, {"page": 0}, {"sort_order": "up"}, {"include_revoked": "perhaps"}):
         wrong_fields(await house.http.get("/service-accounts", params=wrong))
+
+
+async def test_while_the_database_is_away_an_account_cannot_be_told(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(work: object) -> None:
+        raise StoreUnavailable
+
+    async with serve(security_key="the-key") as house:
+        made = await make(house)
+        monkeypatch.setattr(house.server.database, "read", away)
+        answer = await house.http.get("/teams", headers=bearer(made))
+        problem(answer, 503, "UNAVAILABLE")
+        assert "retry-after" in answer.headers
+        assert (await house.http.get("/teams", headers=KEY)).status_code == 200
