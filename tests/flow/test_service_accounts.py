@@ -121,7 +121,8 @@ async def test_an_account_expires(serve: Serve, monkeypatch: pytest.MonkeyPatch)
         assert never["expires_at"] is None
         later = clock.now() + 24 * 3600 + 1
         monkeypatch.setattr(clock, "now", lambda: later)
-        problem(await house.http.get("/teams", headers=bearer(short)), 401, "UNAUTHENTICATED")
+        answer = await house.http.get("/teams", headers=bearer(short))
+        assert problem(answer, 401, "UNAUTHENTICATED") == "Token has expired"
         assert (await house.http.get("/teams", headers=bearer(never))).status_code == 200
 
 
