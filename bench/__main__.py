@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from bench.auth import AUTH
 from bench.durable import DURABLE
 from bench.figures import Figure, block, machine, table, write_docs, write_json
 from bench.lists import LISTS
@@ -23,6 +24,7 @@ from tests.support.model_server import ModelServer
 GROUPS: dict[str, tuple[str, Mapping[str, Measure]]] = {
     "durable": ("durability and scaling, on SQLite and Postgres", DURABLE),
     "lists": ("lists of runs and of sessions, 10,000 of each", LISTS),
+    "auth": ("what it costs to find out who asks", AUTH),
     "teams": ("every mode, and runs that wait for a person", TEAMS),
 }
 """Measurements that are taken apart from the rest: what each group is, by its option."""

@@ -19,6 +19,7 @@ from musterd import Agent, Team, tool
 from musterd.core.scopes import ADMIN
 from musterd.http.auth.identity import is_open
 from musterd.http.contract import OPEN, Operation, operations
+from musterd.http.openapi.document import DESCRIBED
 from tests.support.app import Sample, app_on, in_process
 from tests.support.http import House, problem
 from tests.support.tokens import Issuer, public_pem, rsa_key
@@ -73,8 +74,8 @@ class Seed:
 
 def everything_but_admin(house: House) -> list[str]:
     """Every scope that some operation asks for, but the one that allows all."""
-    found = {operation.scope for operation in operations(house.server) if operation.scope is not OPEN}
-    return sorted(scope for scope in found if scope is not None and scope != ADMIN)
+    found = {operation.scope for operation in operations(house.server)}
+    return sorted(scope for scope in found if scope not in (OPEN, ADMIN))
 
 
 async def seeded(house: House) -> Seed:
@@ -103,7 +104,11 @@ async def seeded(house: House) -> Seed:
 @pytest.fixture
 async def house(database: Path) -> AsyncIterator[House]:
     """A server whose callers show tokens."""
-    settings = {"jwt_verification_key": public_pem(rsa_key()), "jwt_audience": AUDIENCE, "cancel_wait_seconds": 0}
+    settings: dict[str, Any] = {
+        "jwt_verification_key": public_pem(rsa_key()),
+        "jwt_audience": AUDIENCE,
+        "cancel_wait_seconds": 0,
+    }
     async with in_process(app_on(database, served=shop(), auth_failures_per_minute=0, **settings)) as serving:
         yield serving
 
@@ -148,6 +153,7 @@ async def test_every_route_stands_in_the_table_or_is_open(house: House) -> None:
 async def test_what_asks_for_no_scope_is_open_and_nothing_else_is(house: House) -> None:
     for operation in operations(house.server):
         assert (operation.scope is OPEN) == is_open(operation.path), name_of(operation)
+        assert (operation.scope is OPEN) == DESCRIBED[operation.operation_id].is_open, name_of(operation)
         assert operation.scope is OPEN or operation.scope == ADMIN or re.fullmatch(r"\w+:\w+", operation.scope or "")
 
 

@@ -9,6 +9,7 @@ import pytest
 from dirty_equals import IsInt, IsStr
 
 from musterd.core import clock
+from musterd.core.errors import StoreUnavailable
 from tests.support.app import Serve
 from tests.support.http import House, problem, wrong_fields
 from tests.support.tokens import Issuer, public_pem, rsa_key
@@ -120,7 +121,8 @@ async def test_an_account_expires(serve: Serve, monkeypatch: pytest.MonkeyPatch)
         assert never["expires_at"] is None
         later = clock.now() + 24 * 3600 + 1
         monkeypatch.setattr(clock, "now", lambda: later)
-        problem(await house.http.get("/teams", headers=bearer(short)), 401, "UNAUTHENTICATED")
+        answer = await house.http.get("/teams", headers=bearer(short))
+        assert problem(answer, 401, "UNAUTHENTICATED") == "Token has expired"
         assert (await house.http.get("/teams", headers=bearer(never))).status_code == 200
 
 
@@ -209,3 +211,18 @@ async def test_pages_of_accounts(house: House) -> None:
         assert page["meta"]["total_count"] == 3
     for wrong in ({"limit": 0}, {"limit": 101}, {"page": 0}, {"sort_order": "up"}, {"include_revoked": "perhaps"}):
         wrong_fields(await house.http.get("/service-accounts", params=wrong))
+
+
+async def test_while_the_database_is_away_an_account_cannot_be_told(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(work: object) -> None:
+        raise StoreUnavailable
+
+    async with serve(security_key="the-key") as house:
+        made = await make(house)
+        monkeypatch.setattr(house.server.database, "read", away)
+        answer = await house.http.get("/teams", headers=bearer(made))
+        problem(answer, 503, "UNAVAILABLE")
+        assert "retry-after" in answer.headers
+        assert (await house.http.get("/teams", headers=KEY)).status_code == 200

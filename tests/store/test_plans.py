@@ -32,12 +32,14 @@ from musterd.store import (
     looks,
     messages,
     outputs,
+    owners,
     past,
     pauses,
     requests,
     run_lists,
     runs,
     schedule,
+    service_accounts,
     session_forks,
     session_search,
     sessions,
@@ -156,6 +158,11 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     deliveries.AGAIN: {"id": "d1", "now": 1.0},
     deliveries.GET: {"id": "d1"},
     deliveries.FORGET: {"before": 1.0, "limit": 100},
+    owners.LIVE: {"owner": "ada"},
+    service_accounts.BY_TOKEN: {"token_hash": "h"},
+    service_accounts.BY_NAME: {"name": "ci"},
+    service_accounts.USED: {"id": "a", "now": 2.0, "before": 1.0},
+    service_accounts.REVOKE: {"id": "a", "now": 2.0},
 }
 
 
@@ -202,6 +209,15 @@ def test_nothing_hot_reads_a_whole_table(big: sqlite3.Connection, statement: Sta
     assert all(re.search(r"runs_(queued|ready|scheduled)", step) for step in partial), "only what waits is looked at"
 
 
+def test_a_fair_claim_looks_at_what_is_ready_and_at_work_alone(big: sqlite3.Connection) -> None:
+    asked = {**HOT[attempts.CLAIM], "most_of_owner": 2}
+    looks = [step for step in plan(big, owners.CLAIM_FAIRLY, asked) if re.search(r"(SCAN|SEARCH) (p|b|runs)\b", step)]
+    assert any("runs_ready" in step for step in looks)
+    assert all(re.search("INDEX|PRIMARY KEY|SCAN [pb]", step) for step in looks), looks
+    assert {step for step in looks if step.startswith("SCAN runs")} == {"SCAN runs USING INDEX runs_ready"}
+    assert any("runs_of_owner" in step for step in looks)
+
+
 def test_what_waits_is_counted_without_a_look_at_its_rows(big: sqlite3.Connection) -> None:
     steps = [step for step in plan(big, acceptance.WAITING, {}) if "runs" in step]
     assert len(steps) == 3
@@ -231,6 +247,7 @@ def test_what_waits_is_counted_without_a_look_at_its_rows(big: sqlite3.Connectio
         (sessions.LIVE_RUNS, "runs_live"),
         (deletion.UNCANCELLED, "runs_live"),
         (run_lists.LIVE, "runs_live"),
+        (owners.LIVE, "runs_of_owner"),
     ],
     ids=lambda value: value.name if isinstance(value, Statement) else None,
 )

@@ -7,6 +7,7 @@ from musterd.cli.main import START
 from musterd.cli.settings import settings_from
 from musterd.core import collector
 from musterd.http.server import Server
+from musterd.store.open import shown
 
 
 def work(source: str, *, db: str | None) -> int:
@@ -40,5 +41,5 @@ async def _work(server: Server) -> None:
         loop.add_signal_handler(number, stop)
     async with server.running():
         collector.started(START)
-        print(f"musterd: working on {server.settings.db}", flush=True)  # noqa: T201 - what a command says
+        print(f"musterd: working on {shown(server.settings.db)}", flush=True)  # noqa: T201 - what a command says
         await is_told.wait()

@@ -196,6 +196,12 @@ class Settings(BaseSettings):
     docs_enabled: bool = Field(default=True, validation_alias="DOCS_ENABLED")
     """Serve ``/docs``, ``/redoc`` and ``/openapi.json``. The peer's name: ``DOCS_ENABLED``."""
 
+    @field_validator("auth", mode="before")
+    @classmethod
+    def _unset(cls, value: object) -> object:
+        """An empty variable is as good as none."""
+        return value or None
+
     @field_validator(
         "cors_origins",
         "allowed_hosts",

@@ -282,7 +282,8 @@ class EmbeddedEngine:
             for run in runs:
                 self._begin(run)
             if len(runs) < free:
-                slots.has_backlog = False
+                # Where users have shares, some of theirs may wait for an end however many slots are free.
+                slots.has_backlog = self._resources.settings.user_concurrency > 0
                 return
         slots.has_backlog = True
 
@@ -295,8 +296,11 @@ class EmbeddedEngine:
 
     async def _claim_up_to(self, limit: int, *, is_solo: bool = False) -> list[RunRow]:
         faults.point("claiming")
+        most, now = self._resources.settings.user_concurrency, clock.now()
         runs = await self._resources.database.write(
-            lambda tx: attempts.claim(tx, self.worker, self._components, limit, clock.now(), is_solo=is_solo)
+            lambda tx: attempts.claim(
+                tx, self.worker, self._components, limit, now, is_solo=is_solo, most_of_owner=most
+            )
         )
         if runs:
             faults.point("claimed")

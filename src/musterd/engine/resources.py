@@ -9,6 +9,7 @@ from musterd.engine.hub import Hub
 from musterd.engine.webhooks import Webhooks
 from musterd.specs import Component, Registry
 from musterd.store.database import Database
+from musterd.store.owners import Shares
 from musterd.team.run_tools import ToolServers
 from musterd.team.world import Models
 
@@ -30,6 +31,11 @@ class Resources:
     threads: Executor
     webhooks: Webhooks
     servers: ToolServers | None = None
+
+    @property
+    def shares(self) -> Shares:
+        """What one user may have of the server."""
+        return Shares(queue_depth=self.settings.user_queue_depth, concurrency=self.settings.user_concurrency)
 
     def component(self, kind: ComponentKind, component_id: str) -> Component | None:
         """The served component of this kind and id."""

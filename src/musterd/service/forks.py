@@ -96,6 +96,7 @@ class ForkService:
             operation="continue",
             slot_worker=self._engine.reserve(),  # last: whatever fails above keeps no slot
             queue_depth=self._resources.settings.queue_depth,
+            shares=self._resources.shares,
         )
         return await self._runs.accept(
             candidate,

@@ -118,6 +118,7 @@ class RunService:
             key=wanted.key,
             slot_worker=self._engine.reserve(),  # last: whatever fails above keeps no slot
             queue_depth=self._resources.settings.queue_depth,
+            shares=self._resources.shares,
         )
 
         async def work(tx: Tx) -> Accepted:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from musterd.core import clock
-from musterd.core.errors import NotFound, StoreUnavailable
+from musterd.core.errors import NotFound, StoreUnavailable, Unauthenticated, WrongToken
 from musterd.core.scopes import Scopes
 from musterd.core.service_accounts import AccountFilter, ServiceAccount
 from musterd.store import service_accounts
@@ -100,24 +100,32 @@ class ServiceAccountService:
         found = await self._database.read(lambda tx: service_accounts.by_name(tx, name_or_id))
         await self.revoke(name_or_id if found is None else found.id, None)
 
-    async def recognise(self, token: str) -> ServiceAccount | None:
-        """The account whose token this is; None: there is none, or it is not valid any more.
+    async def recognise(self, token: str) -> ServiceAccount:
+        """The account whose token this is.
 
+        :raises WrongToken: there is none, or it was revoked.
+        :raises Unauthenticated: it has expired.
         :raises StoreUnavailable: it cannot be looked up now.
         """
-        hashed, now = token_hash(token), clock.monotonic()
+        now = clock.monotonic()
+        account = await self._known(token_hash(token), now)
+        if account is None or account.revoked_at is not None:
+            raise WrongToken
+        if not account.is_valid(clock.now()):
+            raise Unauthenticated("Token has expired")
+        self._note_use(account.id, now)
+        return account
+
+    async def _known(self, hashed: str, now: float) -> ServiceAccount | None:
+        """The account as it was read some seconds ago at most. That there is none is not kept: it may be made now."""
         account, read_at = self._kept.get(hashed, (None, 0.0))
         if account is None or now - read_at >= KEPT_SECONDS:
             self._kept.pop(hashed, None)
             account = await self._database.read(lambda tx: service_accounts.by_token(tx, hashed))
-            if account is None:
-                return None
-            self._kept[hashed] = (account, now)
-            if len(self._kept) > MOST_KEPT:
-                self._kept.popitem(last=False)
-        if not account.is_valid(clock.now()):
-            return None
-        self._note_use(account.id, now)
+            if account is not None:
+                self._kept[hashed] = (account, now)
+                if len(self._kept) > MOST_KEPT:
+                    self._kept.popitem(last=False)
         return account
 
     def _note_use(self, account_id: str, now: float) -> None:

@@ -1,6 +1,6 @@
 """Acceptance: the one transaction after which a run cannot be lost."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from musterd.core import jsontext
 from musterd.core.callers import Caller
@@ -8,9 +8,10 @@ from musterd.core.errors import Conflict, TooManyRequests
 from musterd.core.records import Input, RunRow
 from musterd.core.states import RunState
 from musterd.core.traces import stored_trace_id
-from musterd.store import lanes, requests, sessions
+from musterd.store import lanes, owners, requests, sessions
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Statement, Tx
+from musterd.store.owners import Shares
 from musterd.store.requests import Request
 from musterd.store.rows import RUN_COLUMNS, RUN_FIELDS, run_params, run_row
 
@@ -40,6 +41,8 @@ class Candidate:
     :param operation: what the request asks for, as keys are told apart.
     :param slot_worker: the worker that keeps a slot free for it, or None when it has to wait for one.
     :param queue_depth: how many runs may wait.
+    :param shares: what one user may have of the server. Where only so many of its runs may be at work, a run waits to
+        be claimed even if a slot is free: whoever claims counts.
     """
 
     run: RunRow
@@ -51,6 +54,7 @@ class Candidate:
     queue_depth: int
     key: str | None = None
     operation: str = "create"
+    shares: Shares = field(default_factory=Shares)
 
     @property
     def by_run_id(self) -> Request:
@@ -80,7 +84,7 @@ async def accept(tx: Tx, candidate: Candidate) -> Accepted:
 
     :raises Conflict: the chosen run id names another run, or another request; so does the idempotency key; the
         session is busy and the run does not want to wait.
-    :raises TooManyRequests: too many runs wait already.
+    :raises TooManyRequests: too many runs wait already, in all or of this user.
     :raises NotFound: the session belongs to another user.
     """
     run, caller = replace(candidate.run), candidate.caller  # a copy: a transaction may be tried twice
@@ -102,9 +106,11 @@ async def accept(tx: Tx, candidate: Candidate) -> Accepted:
     )
     run.lane, run.seq, run.owner = run.session_id, session.next_seq - 1, session.owner  # whoever it was that asked
     run.trace_id = stored_trace_id(run.run_id)
-    at_work = await _place(tx, run, candidate.slot_worker, session.updated_at)
+    is_claimed = run.owner is not None and candidate.shares.concurrency > 0
+    at_work = await _place(tx, run, None if is_claimed else candidate.slot_worker, session.updated_at)
     if run.state is not RunState.RUNNING:
         await _require_room(tx, candidate.queue_depth)
+        await owners.require_room(tx, run.owner, candidate.shares)
     await tx.run(ADD_RUN, run_params(run))
     await tx.run(ADD_IO, {"run_id": run.run_id, "input": jsontext.dumps(candidate.input.as_json())})
     if candidate.has_chosen_id:

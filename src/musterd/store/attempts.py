@@ -17,7 +17,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Output, RunRow, StepRow, StepState
 from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
-from musterd.store import approvals, blobs, deliveries, follow_ups, messages, outputs, past, sessions
+from musterd.store import approvals, blobs, deliveries, follow_ups, messages, outputs, owners, past, sessions
 from musterd.store.crashes import HAS_WAITED, SOLO_FROM
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, RUN_FIELDS, run_params, run_row
@@ -203,14 +203,27 @@ Settle = Callable[[Tx, Lease, Batch], Coroutine[Any, Any, Settled]]
 
 
 async def claim(
-    tx: Tx, worker: str, components: Sequence[str], limit: int, now: float, *, is_solo: bool = False
+    tx: Tx,
+    worker: str,
+    components: Sequence[str],
+    limit: int,
+    now: float,
+    *,
+    is_solo: bool = False,
+    most_of_owner: int = 0,
 ) -> list[RunRow]:
     """Take up to ``limit`` ready runs, by priority, then those that wait longest; each gets the next attempt number.
 
     :param is_solo: of those that must be driven alone, else of the others.
+    :param most_of_owner: how many runs of one user may be at work; 0: any number.
     """
     who = {"worker": worker, "components": jsontext.dumps(list(components))}
-    rows = await tx.all(CLAIM, {**who, "limit": limit, "now": now, "is_solo": is_solo})
+    asked = {**who, "limit": limit, "now": now, "is_solo": is_solo}
+    if most_of_owner:
+        await tx.one(owners.TURN, {})  # two that count at once would each find room for one more
+        rows = await tx.all(owners.CLAIM_FAIRLY, {**asked, "most_of_owner": most_of_owner})
+    else:
+        rows = await tx.all(CLAIM, asked)
     runs = [run_row(row) for row in rows]
     for run in runs:
         if run.attempt > 1:

@@ -97,8 +97,10 @@ async def test_a_token_expires_behind_the_leeway(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("name", ["nbf", "iat"])
 async def test_a_token_of_the_future(name: str) -> None:
     now = clock.now()
-    await verifier().principal(RS.token(**{name: now + 5}))
-    assert "not valid yet" in await refused(RS.token(**{name: now + 60}))
+    near: dict[str, Any] = {name: now + 5}
+    far: dict[str, Any] = {name: now + 60}
+    await verifier().principal(RS.token(**near))
+    assert "not valid yet" in await refused(RS.token(**far))
 
 
 @pytest.mark.parametrize("value", [None, "soon", True, [], float("inf"), float("nan"), 10**400, -(10**400)])

@@ -59,10 +59,7 @@ class Authenticator:
         if self._verifier is None and self._is_key(token):
             return KEY_HOLDER
         if token.startswith(PREFIX):
-            account = await self._accounts.recognise(token)
-            if account is None:
-                raise WrongToken
-            return service_account(account)
+            return service_account(await self._accounts.recognise(token))
         if self._verifier is None:
             raise WrongToken
         return await self._verifier.principal(token)

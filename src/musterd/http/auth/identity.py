@@ -1,5 +1,6 @@
 """The place at the border where it is found out who asks, and whether they ask too often."""
 
+import structlog
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -7,6 +8,8 @@ from musterd.core.errors import WrongToken
 from musterd.http.auth.authenticator import Authenticator
 from musterd.http.auth.limits import Limits, network_of
 from musterd.http.auth.principals import ANYBODY, Principal
+
+log = structlog.get_logger("musterd.http")
 
 OPEN_PATHS = frozenset({"/", "/health", "/info", "/-/live", "/-/ready", "/docs", "/redoc", "/openapi.json"})
 OPEN_FOLDERS = ("/ui/", "/docs/", "/redoc/")
@@ -38,8 +41,9 @@ class Identity:
             self._limits.require_unsuspected(address)
         try:
             principal = await self._authenticator.principal(shown)
-        except WrongToken:
+        except WrongToken as error:
             self._limits.was_wrong(address)
+            log.warning("a wrong key or token was shown", address=address, path=scope["path"], why=error.message)
             raise
         self._limits.admit(principal.name, address)
         return principal

@@ -72,14 +72,15 @@ class KeySource:
 
     async def _read_again(self, cool_seconds: float) -> None:
         """Read it, or wait for whoever does already, unless that was only just done."""
-        if self._reading is not None or self._age >= cool_seconds:
-            await asyncio.shield(self.refresh())
+        if self._reading is None and self._age >= cool_seconds:
+            self.refresh()
+        if self._reading is not None:
+            await asyncio.shield(self._reading)
 
-    def refresh(self) -> "asyncio.Task[None]":
+    def refresh(self) -> None:
         """Read it in the background, once for all who ask."""
         if self._reading is None:
             self._reading = asyncio.create_task(self._keep())
-        return self._reading
 
     async def _keep(self) -> None:
         self._tried_at = clock.monotonic()

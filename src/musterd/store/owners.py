@@ -1,0 +1,67 @@
+"""Shares of one user: how many of its runs may wait, and how many may be at work. Only where settings say so."""
+
+from dataclasses import dataclass
+
+from musterd.core.errors import TooManyRequests
+from musterd.core.states import RunState
+from musterd.store.crashes import HAS_WAITED, SOLO_FROM
+from musterd.store.database import Statement, Tx
+from musterd.store.rows import RUN_COLUMNS
+
+_LIVE = "parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running')"
+"""In the words of the index ``runs_of_owner``: SQLite takes it for these alone."""
+
+LIVE = Statement(
+    "runs_of_owner",
+    f"SELECT state, count(*) AS n FROM runs WHERE owner = :owner AND {_LIVE} GROUP BY state",
+)
+TURN = Statement("claims_turn", "SELECT TURN('claims') AS held")
+CLAIM_FAIRLY = Statement(
+    "runs_claim_fairly",
+    f"""WITH placed AS (
+          SELECT run_id, owner, priority, queued_at,
+                 row_number() OVER (PARTITION BY owner ORDER BY priority DESC, queued_at) AS place
+          FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
+          AND IN_LIST(component_kind || ':' || component_id, :components)
+          AND (crashes >= {SOLO_FROM}) = :is_solo AND {HAS_WAITED}),
+        busy AS (
+          SELECT owner, count(*) AS n FROM runs
+          WHERE owner IS NOT NULL AND {_LIVE} AND state = 'running' GROUP BY owner),
+        chosen AS (
+          SELECT p.run_id FROM placed p LEFT JOIN busy b ON b.owner = p.owner
+          WHERE p.owner IS NULL OR p.place + COALESCE(b.n, 0) <= :most_of_owner
+          ORDER BY p.priority DESC, p.queued_at LIMIT :limit),
+        picked AS MATERIALIZED (
+          SELECT run_id FROM runs WHERE run_id IN (SELECT run_id FROM chosen)
+          AND state = 'ready' AND cancel_requested_at IS NULL LOCK_FREE_ROWS)
+        UPDATE runs SET state = 'running', attempt = attempt + 1, worker = :worker, version = version + 1,
+                        started_at = COALESCE(started_at, :now)
+        WHERE run_id IN (SELECT run_id FROM picked)
+        RETURNING {RUN_COLUMNS}""",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """What one user may have of the server; 0: no limit.
+
+    :param queue_depth: runs that wait.
+    :param concurrency: runs at work, in all processes.
+    """
+
+    queue_depth: int = 0
+    concurrency: int = 0
+
+
+async def require_room(tx: Tx, owner: str | None, shares: Shares) -> None:
+    """Check that one more run of this user may wait. Those that will be claimed at once do not count.
+
+    :raises TooManyRequests: it may not.
+    """
+    if owner is None or not shares.queue_depth:
+        return
+    found = {row["state"]: int(row["n"]) for row in await tx.all(LIVE, {"owner": owner})}
+    running = found.pop(RunState.RUNNING.value, 0)
+    waiting = sum(found.values())
+    if waiting - max(shares.concurrency - running, 0) >= shares.queue_depth:
+        raise TooManyRequests(f"{waiting} runs of this user are waiting already; try again later.")

@@ -1,0 +1,93 @@
+"""Shares of one user: what may wait, and what may be at work, whoever claims."""
+
+import asyncio
+
+import pytest
+
+from musterd.core.callers import Caller
+from musterd.core.errors import TooManyRequests
+from musterd.core.records import RunRow
+from musterd.core.states import RunState
+from musterd.store import attempts
+from musterd.store.owners import Shares
+from tests.support.store import Records
+
+ALICE, BOB = Caller(user_id="alice", label="alice"), Caller(user_id="bob", label="bob")
+TWO_AT_WORK = Shares(concurrency=2)
+
+
+async def accepted(records: Records, *names: str, caller: Caller = ALICE, shares: Shares = TWO_AT_WORK) -> None:
+    """Runs of a user, each in a session of its own."""
+    for name in names:
+        await records.accept(name, f"session of {name}", caller=caller, shares=shares, slot="w1")
+
+
+async def claimed(records: Records, limit: int = 10, most: int = 2) -> list[str]:
+    now = records.now + 1
+    rows: list[RunRow] = await records.database.write(
+        lambda tx: attempts.claim(tx, "w1", records.components, limit, now, most_of_owner=most)
+    )
+    return [row.run_id for row in rows]
+
+
+async def test_so_many_of_one_user_are_claimed_and_others_go_on(records: Records) -> None:
+    await accepted(records, "a1", "a2", "a3", "a4")
+    await accepted(records, "b1", caller=BOB)
+    await accepted(records, "n1", "n2", "n3", caller=Caller(), shares=Shares())
+    assert await claimed(records) == ["a1", "a2", "b1"]  # nobody's have begun at once
+    assert await claimed(records) == []
+    await records.settle(await records.row("a1"))
+    assert await claimed(records) == ["a3"]
+
+
+async def test_the_limit_of_a_claim_is_filled_by_others(records: Records) -> None:
+    await accepted(records, *(f"a{n}" for n in range(6)))
+    await accepted(records, "b1", "b2", caller=BOB)
+    assert await claimed(records, limit=3) == ["a0", "a1", "b1"]
+
+
+async def test_a_run_of_a_user_waits_to_be_claimed_even_with_a_slot(records: Records) -> None:
+    await accepted(records, "a1")
+    assert (await records.row("a1")).state is RunState.READY
+    await accepted(records, "a2", shares=Shares())
+    assert (await records.row("a2")).state is RunState.RUNNING
+
+
+async def test_priority_counts_within_a_share(records: Records) -> None:
+    await accepted(records, "a1", "a2")
+    await records.accept("a3", "other", caller=ALICE, shares=TWO_AT_WORK, row={"priority": 5})
+    assert await claimed(records) == ["a3", "a1"]
+
+
+async def test_two_that_claim_at_once_keep_to_it_together(records: Records) -> None:
+    await accepted(records, *(f"a{n}" for n in range(8)))
+    found = await asyncio.gather(*(claimed(records, limit=3) for _ in range(6)))
+    assert len([name for names in found for name in names]) == 2
+
+
+async def test_so_many_of_one_user_may_wait(records: Records) -> None:
+    shares = Shares(queue_depth=2)
+    for name in ("a1", "a2", "a3"):  # the first runs, the others wait behind it
+        await records.accept(name, "s1", caller=ALICE, shares=shares, slot="w1")
+    with pytest.raises(TooManyRequests, match="2 runs of this user"):
+        await records.accept("a4", "s1", caller=ALICE, shares=shares, slot="w1")
+    await records.accept("b1", "s2", caller=BOB, shares=shares)
+    await records.accept("n1", "s3", shares=shares)
+    await records.accept("a5", "s4", caller=ALICE, shares=shares, slot="w1")  # it does not wait
+
+
+async def test_what_is_claimed_at_once_does_not_count_as_waiting(records: Records) -> None:
+    shares = Shares(queue_depth=1, concurrency=2)
+    await accepted(records, "a1", "a2", "a3", shares=shares)
+    with pytest.raises(TooManyRequests):
+        await accepted(records, "a4", shares=shares)
+    assert await claimed(records) == ["a1", "a2"]
+    with pytest.raises(TooManyRequests):
+        await accepted(records, "a5", shares=shares)
+
+
+async def test_a_run_belongs_to_whom_its_session_belongs(records: Records) -> None:
+    await accepted(records, "a1")
+    root = Caller(user_id="root", label="root", is_admin=True)
+    run = (await records.accept("r1", "session of a1", caller=root)).run
+    assert run.owner == "alice"

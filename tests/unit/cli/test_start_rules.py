@@ -1,0 +1,44 @@
+"""Who may be served by whom: beyond loopback nobody is let in unasked, unless somebody says so."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from musterd import Settings
+from musterd.cli.main import main
+from musterd.cli.serve import _require_key
+from musterd.core.errors import StartError
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "agents.example.com"])
+def test_beyond_loopback_something_must_be_asked_for(
+    host: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", str(tmp_path / "team.py"), "--host", host]) == 2
+    assert "OS_SECURITY_KEY or JWT_VERIFICATION_KEY" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"security_key": "k"},
+        {"jwt_verification_key": "k"},
+        {"jwt_jwks_file": "keys.json"},
+        {"jwt_jwks_url": "https://id.example/keys"},
+        {"insecure": True},
+    ],
+)
+def test_with_any_of_these_it_may_be_served(settings: dict[str, Any]) -> None:
+    _require_key(Settings(**settings), "0.0.0.0", is_open=False)
+
+
+def test_both_are_refused_wherever_it_listens() -> None:
+    with pytest.raises(StartError, match="both set"):
+        _require_key(Settings(security_key="k", jwt_verification_key="k"), "0.0.0.0", is_open=False)
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUSTERD_AUTH", "")
+    monkeypatch.setenv("JWT_VERIFICATION_KEY", "")
+    assert Settings().auth is None
