@@ -216,6 +216,20 @@ async def test_a_receiver_that_does_not_answer(engines: Engines, receiver: Recei
     assert (delivery.state, delivery.last_status, delivery.last_error) == ("pending", None, "No answer within 0.1 s")
 
 
+async def test_a_success_need_not_come_to_its_end(engines: Engines) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nnot ")
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async with telling(engines, url) as works, sending(works) as webhooks:
+        await works.run("hello", "r1")
+        await sent(webhooks)
+        assert (await only(works)).state == "delivered"
+    server.close()
+
+
 async def test_nobody_listens(engines: Engines) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
