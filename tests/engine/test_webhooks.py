@@ -80,7 +80,10 @@ async def only(works: Works) -> Delivery:
     return found
 
 
-async def test_what_is_taken_is_delivered(engines: Engines, receiver: Receiver) -> None:
+async def test_what_is_taken_is_delivered(
+    engines: Engines, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # it is not used
     async with telling(engines, receiver.url) as works, sending(works) as webhooks:
         await works.run("hello", "r1")
         await sent(webhooks)
