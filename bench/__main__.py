@@ -19,12 +19,14 @@ from bench.servers import NoFigure, install_peer
 from bench.stores import Postgres, Sqlite
 from bench.teams import TEAMS
 from bench.trial import Bench
+from bench.webhooks import WEBHOOKS
 from tests.support.model_server import ModelServer
 
 GROUPS: dict[str, tuple[str, Mapping[str, Measure]]] = {
     "durable": ("durability and scaling, on SQLite and Postgres", DURABLE),
     "lists": ("lists of runs and of sessions, 10,000 of each", LISTS),
     "auth": ("what it costs to find out who asks", AUTH),
+    "webhooks": ("deliveries of webhooks", WEBHOOKS),
     "teams": ("every mode, and runs that wait for a person", TEAMS),
 }
 """Measurements that are taken apart from the rest: what each group is, by its option."""

@@ -154,7 +154,7 @@ async def test_a_run_tells_its_own_webhook_and_the_servers(serve: Serve, receive
             await house.run(run_id="r1", session_id="s 1", user_id="ana", webhook_url=receiver.url)
             found = await ended(house, 2)
         assert (len(receiver.taken), len(servers.taken)) == (1, 1), "each address is told once"
-    assert {one["url"] for one in found} == {url.split("?")[0] + "?…" for url in urls}
+    assert {one["url"] for one in found} == {url.split("hooks")[0] + "…" for url in urls}
     (taken,) = receiver.taken
     assert taken.message["data"]["team_id"] == "demo-team"
     assert taken.message["data"]["path"] == "/teams/demo-team/runs/r1?session_id=s%201"
@@ -241,7 +241,8 @@ async def test_a_deleted_session_takes_its_deliveries_along(serve: Serve, receiv
         assert (await house.http.delete("/sessions/s1")).status_code == 204
         found = (await house.get("/webhooks/deliveries"))["data"]
         assert [one["run_id"] for one in found] == ["r2"]
-        assert await house.server.database.scan(_runs_with_deliveries) == ["r2"]
+        while (left := await house.server.database.scan(_runs_with_deliveries)) != ["r2"]:  # rows go behind the answer
+            assert "r2" in left
 
 
 async def _runs_with_deliveries(tx: Tx) -> list[str]:
@@ -254,9 +255,10 @@ async def test_neither_secret_nor_query_is_logged(serve: Serve, receiver: Receiv
         async with telling(serve) as house:
             for run_id in ("r1", "r2"):
                 await house.run(run_id=run_id, webhook_url=receiver.url)
-                await receiver.has(1)
-            await ended(house, 1)
+                while (await house.get("/webhooks/deliveries", run_id=run_id))["data"][0]["last_status"] is None:
+                    pass
     about = [line for line in lines if "webhook" in line["event"]]
     assert [line["event"] for line in about] == ["webhook was not delivered", "webhook given up"]
     assert "key=secret" not in str(lines)
+    assert "/hooks" not in str(lines)
     assert SECRET not in str(lines)

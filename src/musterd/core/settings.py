@@ -177,7 +177,7 @@ class Settings(BaseSettings):
     ``webhook_urls`` may lead anywhere."""
     webhook_content: bool = False
     """Whether webhooks are told the answer of a run that completed."""
-    webhook_seconds: Seconds = 10
+    webhook_seconds: Annotated[float, Field(gt=0)] = 10
     """How long a webhook may take to answer."""
     webhook_posts: Count = 16
     """Webhooks that a process calls at once."""

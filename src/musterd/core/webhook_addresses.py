@@ -117,9 +117,9 @@ def place_of(url: str) -> str:
 
 
 def shown(url: str) -> str:
-    """The URL without its query, which may hold a secret."""
+    """The URL without its path and query, in which receivers keep secrets."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}{parts.path}" + ("?…" if parts.query else "")
+    return f"{parts.scheme}://{parts.netloc}" + ("/…" if parts.path.strip("/") or parts.query else "/")
 
 
 def _without_dot(host: str) -> str:

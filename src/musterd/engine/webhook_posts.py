@@ -4,10 +4,12 @@ Imported with the first delivery that is due: a server without webhooks does wit
 """
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -18,13 +20,15 @@ import musterd
 from musterd.core import clock
 from musterd.core.deliveries import GONE, Delivery, Outcome
 from musterd.core.settings import Settings
-from musterd.core.webhook_addresses import NOT_ALLOWED, Reach
+from musterd.core.webhook_addresses import NOT_ALLOWED, Reach, host_of
 from musterd.core.webhook_secrets import keys_of
 
 SHOWN_CHARACTERS = 200
 """What is kept of an answer that is no success."""
 READ_BYTES = 64 * 1024
 """What is read of an answer, so that its connection can be used again."""
+TAIL_SECONDS = 0.1
+"""How long the rest of an answer is awaited that was a success."""
 
 
 class NotAllowed(OSError):
@@ -66,10 +70,12 @@ class Posts:
     async def post(self, delivery: Delivery, body: str) -> Outcome:
         """Send the message once."""
         is_own = delivery.url in self._settings.webhook_urls
-        url = URL(delivery.url, encoded=True)
         if not is_own and (problem := self._reach.problem(delivery.url)) is not None:
             return Outcome(error=problem, is_final=True)
         try:
+            url = URL(delivery.url, encoded=True)
+            if (url.host or "").lower().removesuffix(".") != host_of(urlsplit(delivery.url)):
+                return Outcome(error="The URL's host can be read in two ways", is_final=True)
             session = await self._session(is_own)
             async with session.post(
                 url, data=body.encode(), headers=self._headers(delivery.id, body), allow_redirects=False
@@ -112,9 +118,12 @@ class Posts:
 
 
 async def _outcome(answer: aiohttp.ClientResponse) -> Outcome:
-    said = await answer.content.read(READ_BYTES)
-    if 200 <= answer.status < 300:
+    if 200 <= answer.status < 300:  # what it says beside does not matter: it is read for the connection's sake
+        with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
+            async with asyncio.timeout(TAIL_SECONDS):
+                await answer.content.read(READ_BYTES)
         return Outcome(status=answer.status)
+    said = await answer.content.read(READ_BYTES)
     words = _line(said.decode("utf-8", "replace")) or (answer.reason or "")
     if 300 <= answer.status < 400:
         words = "redirects are not followed"

@@ -107,6 +107,8 @@ class Webhooks:
 
     def _sent(self, task: "asyncio.Task[None]") -> None:
         del self._sending[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("what came of a webhook could not be noted; it is sent again", exc_info=error)
         self._wake.set()  # there is room for another
 
     async def _claim(self) -> tuple[str, list[Delivery]] | None:
@@ -145,7 +147,8 @@ class Webhooks:
 
     async def _send(self, delivery: Delivery) -> Outcome:
         try:
-            body = jsontext.dumps(message(delivery, await self._content(delivery)))
+            told = jsontext.dumps(message(delivery, await self._content(delivery)))
+            body = told.encode("utf-8", "replace").decode()  # models may say what is no text
             faults.point("sending")
             return await self._poster().post(delivery, body)
         except StoreUnavailable:

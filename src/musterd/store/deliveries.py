@@ -52,7 +52,9 @@ AGAIN = Statement(
 )
 FORGET = Statement(
     "deliveries_forget",
-    "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE ended_at <= :before LIMIT :limit)",
+    """WITH picked AS MATERIALIZED (
+         SELECT id FROM deliveries WHERE ended_at <= :before LIMIT :limit LOCK_FREE_ROWS)
+       DELETE FROM deliveries WHERE id IN (SELECT id FROM picked)""",
 )
 _COLUMNS = """d.id, d.run_id, d.url, d.happening, d.run_attempts, d.facts, d.state, d.attempts, d.due_at, d.created_at,
               d.ended_at, d.last_status, d.last_error, r.session_id, r.owner, r.user_id, r.component_kind,

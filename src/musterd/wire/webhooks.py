@@ -54,7 +54,7 @@ def message(delivery: Delivery, content: Mapping[str, Json] | None = None) -> di
 
 
 def delivery_object(delivery: Delivery) -> dict[str, Any]:
-    """A delivery as it is listed: the URL's query is left out, for it may hold a secret."""
+    """A delivery as it is listed: path and query of the URL are left out, for they may hold a secret."""
     is_pending = delivery.state is DeliveryState.PENDING
     return {
         "id": delivery.id,

@@ -60,7 +60,7 @@ _TEXT = nullable(text())
 _DELIVERY: dict[str, Schema] = {
     "id": text("The message's id, the same at each try."),
     "type": text("What it tells.", enum=[happening.value for happening in Happening]),
-    "url": text("Where it is sent; the query is left out."),
+    "url": text("Where it is sent; path and query are left out."),
     "run_id": text(),
     "session_id": text(),
     "state": text(enum=_STATES),
