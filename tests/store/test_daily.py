@@ -1,5 +1,6 @@
 """What ran each day: counted from runs, whoever owns them, and not less when sessions are deleted."""
 
+from functools import partial
 from typing import Any
 
 from musterd.core.callers import Caller
@@ -83,7 +84,7 @@ async def test_a_day_that_is_kept_does_not_change(records: Records) -> None:
     await removed(records, "s1")
     await records.database.write(lambda tx: daily.close(tx, FIRST, {EVERYBODY: Figures()}, 10.0))
     for owner, users in ((None, 1), ("ada", 1)):
-        kept = await records.database.scan(lambda tx, owner=owner: daily.kept(tx, owner, FIRST, SECOND))
+        kept = await records.database.scan(partial(daily.kept, owner=owner, first=FIRST, last=SECOND))
         (day,) = kept
         assert (day.day, day.figures.runs, day.figures.users_count) == (FIRST, {"agent": 2}, users)
         assert day.figures.usage == Usage(input_tokens=12, output_tokens=2, cache_read_tokens=2)

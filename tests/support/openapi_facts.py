@@ -67,15 +67,13 @@ def differences(theirs: Facts, ours: Facts) -> Iterator[str]:
 
 
 def _verdict(place: str, before: Fact | None, after: Fact | None) -> str:
-    if place[0].isdigit():
-        says_more = after is not None and (before is None or after.is_within(before))
-        return " (says more)" if says_more and "answered" not in after.types else ""
-    if after is None:
+    if after is None or "answered" in after.types:
         return ""
-    takes_more = (
-        not after.is_required if before is None else before.is_within(after) and before.default == after.default
-    )
-    return " (takes more)" if takes_more else ""
+    if place[0].isdigit():
+        return " (says more)" if before is None or after.is_within(before) else ""
+    if before is None:
+        return "" if after.is_required else " (takes more)"
+    return " (takes more)" if before.is_within(after) and before.default == after.default else ""
 
 
 def _is_below_another(place: str, theirs: Facts, ours: Facts) -> bool:
