@@ -1,6 +1,7 @@
 """Traces: what is stored of a run, as spans; found again by their ids and by filters."""
 
 import asyncio
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -98,7 +99,12 @@ async def test_a_span_says_what_it_did(house: House) -> None:
     member = by_name["invoke_agent Weather Agent"]
     assert member["metadata"]["session_id"] == "s1"
     assert member["extra_data"] == IsPartialDict({"gen_ai.agent.id": "weather-agent", "gen_ai.conversation.id": "s1"})
-    model = by_name["chat scripted"]
+    models = [span for span in spans_of(found["tree"][0]) if span["type"] == "LLM"]
+    asked = [[message["role"] for message in json.loads(span["input"])] for span in models]
+    assert asked == [["system", "user"], ["system", "user"], ["tool"], ["tool"]]
+    assert json.loads(models[0]["input"])[1]["content"] == DELEGATE
+    assert json.loads(models[2]["input"])[0]["content"] == "Sunny in Oslo"
+    model = models[0]
     assert model["metadata"] == {"model": "scripted", "input_tokens": 10, "output_tokens": 5}
     assert model["extra_data"] == IsPartialDict({"gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5})
     alone = await house.get(f"/traces/{found['trace_id']}", span_id=member["id"])

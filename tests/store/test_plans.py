@@ -18,6 +18,7 @@ from musterd.store import (
     attempt_input,
     attempts,
     cancels,
+    daily,
     decisions,
     deletion,
     events,
@@ -26,6 +27,7 @@ from musterd.store import (
     journal,
     lanes,
     looks,
+    memories,
     messages,
     outputs,
     past,
@@ -35,6 +37,7 @@ from musterd.store import (
     schedule,
     sessions,
     signals,
+    traces,
     workers,
 )
 from musterd.store.database import Statement, for_sqlite
@@ -118,6 +121,21 @@ HOT: dict[Statement, Mapping[str, Any]] = {
         "limit": 3,
     },
     past.SET_SUMMARY: {"session_id": "s7", "summary": "{}"},
+    memories.GET: {"memory_id": "m"},
+    memories.OF_USER: {"user_id": "ada"},
+    memories.LOCK_USER: {"user_id": "ada"},
+    daily.LIVE: {"start": 1.0, "end": 2.0},
+    daily.NEXT: {"start": 1.0},
+    daily.NEXT_OWN: {"start": 1.0, "owner": "ada"},
+    daily.SPAN: {"session_id": "s7"},
+    daily.KEPT: {"owner": "", "first": "2026-01-01", "last": "2026-12-31"},
+    daily.IS_OVER: {"day": "2026-01-01"},
+    daily.REMOVED: {"day": "2026-01-01"},
+    traces.BY_RUN: {"run_id": "r70"},
+    traces.BY_STORED: {"trace_id": "x"},
+    traces.BY_SENT: {"low": "x", "high": "y"},
+    traces.TREE: {"root_id": "r70"},
+    traces.OUTLINE: {"root_id": "r70"},
 }
 
 

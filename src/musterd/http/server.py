@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary
 
 import musterd
 from musterd.core import clock
-from musterd.core.errors import DeclarationError, NotFound, Unavailable
+from musterd.core.errors import DeclarationError, NotFound, StartError, Unavailable
 from musterd.core.records import ComponentKind
 from musterd.core.settings import Settings
 from musterd.engine.embedded import Duties, EmbeddedEngine, component_key
@@ -74,6 +74,7 @@ class Server:
             self._check_model(component)
             self._check_servers(component)
             self._check_model(summarizer(component))
+        self._check_memory_model()
         self.engine = EmbeddedEngine(resources, self.database.locks(), duties)
         self.runs = RunService(resources, self.engine)
         self.forks = ForkService(resources, self.engine, self.runs)
@@ -124,6 +125,13 @@ class Server:
             what = f"a budget with cost_usd needs a list price, and there is none for the model of {without.label}"
             cure = "set tokens= in place of it, or another model"
             raise DeclarationError(f"{component.spec.declared_at}: {component.spec.label}: {what} — {cure}")
+
+    def _check_memory_model(self) -> None:
+        if model := self.settings.memory_model:
+            try:
+                resolve.check(model, self.settings)
+            except DeclarationError as error:
+                raise StartError(f"MUSTERD_MEMORY_MODEL: {error.message}") from error
 
     async def _load_models(self, component: Component) -> None:
         await resolve.load((model for found in component.tree() for model in models_of(found)), self.settings)

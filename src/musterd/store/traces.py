@@ -49,11 +49,10 @@ BY_SENT = Statement(
     f"""{_ROW} {_ROW_FROM} AND r.traceparent >= :low AND r.traceparent < :high
         ORDER BY r.created_at DESC""",
 )
-TREE = Statement(
-    "trace_tree",
-    f"""SELECT {qualified("r")}, io.input, io.output, NULL AS messages
-        FROM runs r JOIN run_io io ON io.run_id = r.run_id WHERE r.root_id = :root_id ORDER BY r.created_at, r.path""",
-)
+_TREE = """FROM runs r JOIN run_io io ON io.run_id = r.run_id WHERE r.root_id = :root_id
+           ORDER BY r.created_at, r.path"""
+TREE = Statement("trace_tree", f"SELECT {qualified('r')}, io.input, io.output, io.messages {_TREE}")
+OUTLINE = Statement("trace_outline", f"SELECT {qualified('r')}, io.input, io.output, NULL AS messages {_TREE}")
 
 
 def page_of(
@@ -117,9 +116,10 @@ async def get(tx: Tx, trace_id: str, run_id: str | None, caller: Caller) -> Trac
     return None
 
 
-async def tree(tx: Tx, root_id: str) -> tuple[list[RunView], list[StepRow]]:
-    """The runs of a trace, without their conversations, and its steps."""
-    runs = [run_view(row) for row in await tx.all(TREE, {"root_id": root_id})]
+async def tree(tx: Tx, root_id: str, *, has_messages: bool) -> tuple[list[RunView], list[StepRow]]:
+    """The runs of a trace, with or without their conversations, and its steps."""
+    rows = await tx.all(TREE if has_messages else OUTLINE, {"root_id": root_id})
+    runs = [run_view(row) for row in rows]
     return runs, list(await journal.steps(tx, root_id))
 
 
