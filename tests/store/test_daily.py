@@ -54,7 +54,8 @@ async def test_a_day_counts_what_was_accepted_in_it(records: Records) -> None:
     assert set(found) == {"ada", "bob", EVERYBODY}
     everybody = found[EVERYBODY]
     assert (everybody.runs, everybody.sessions) == ({"agent": 3, "team": 1}, {"agent": 2, "team": 1})
-    assert everybody.users == {"ada", "bob"}
+    assert everybody.users_count == 2
+    assert not everybody.users & {"ada", "bob"}, "nobody is named"
     assert everybody.usage == Usage(input_tokens=24, output_tokens=4, cache_read_tokens=4)
     assert everybody.models == {("scripted", "Scripted"): 7, ("big", "Scripted"): 1}
     assert found["ada"].runs == {"agent": 3}

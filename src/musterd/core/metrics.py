@@ -13,7 +13,7 @@ class Figures:
 
     :param runs: runs that clients asked for, by kind of component.
     :param sessions: sessions in which they ran, by kind.
-    :param users: who asked for them, as far as it is known.
+    :param users: who asked for them, as far as it is known: hashes, so that nobody is named once a session is deleted.
     :param users_before: how many asked that are not named any more.
     :param usage: tokens of all model calls, members' and those beside the turns too.
     :param models: how many runs, members' too, were of each model: by its name and its provider.

@@ -5,6 +5,7 @@ every run of it, is kept as it was counted, for everybody (owner "") and for eac
 the figures of sessions that were deleted since, so that what a day counts does not shrink.
 """
 
+import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -172,7 +173,7 @@ async def _live_figures(tx: Tx, day: str, only: dict[str, str]) -> ByOwner:
         figures = _of(found, row["owner"])
         figures.runs[row["kind"]], figures.sessions[row["kind"]] = int(row["runs"]), int(row["sessions"])
     for row in await tx.all(asked("users", _USERS), params):
-        _of(found, row["owner"]).users.add(row["user_id"])
+        _of(found, row["owner"]).users.add(hashlib.sha256(row["user_id"].encode()).hexdigest()[:16])
     for row in await tx.all(asked("models", _MODELS, " GROUP BY r.owner, m.model, m.model_provider"), params):
         _of(found, row["owner"]).models[row["model"], row["model_provider"]] = int(row["runs"])
     for row in await tx.all(asked("tokens", _TOKENS, " GROUP BY r.owner"), params):
