@@ -121,8 +121,8 @@ def _where(wanted: MemoryFilter, caller: Caller) -> tuple[str, dict[str, Any]]:
         conditions.append(f"topics LIKE :topic{number} ESCAPE '\\'")
         params[f"topic{number}"] = "%" + like_literal(jsontext.dumps(topic)) + "%"
     if wanted.search_content:
-        conditions.append("lower(memory) LIKE :pattern ESCAPE '\\'")
-        params["pattern"] = "%" + like_literal(wanted.search_content.lower()) + "%"
+        conditions.append("lower(memory) LIKE lower(:pattern) ESCAPE '\\'")
+        params["pattern"] = "%" + like_literal(wanted.search_content) + "%"
     return (" WHERE " + " AND ".join(conditions) if conditions else ""), params
 
 

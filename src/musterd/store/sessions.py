@@ -189,8 +189,8 @@ async def search(tx: Tx, wanted: SessionFilter, caller: Caller) -> tuple[Sequenc
             conditions.append(f"{column} = :{column}")
             params[column] = value
     if wanted.name:
-        conditions.append("lower(COALESCE(name, first_message)) LIKE :pattern ESCAPE '\\'")
-        params["pattern"] = "%" + like_literal(wanted.name.lower()) + "%"
+        conditions.append("lower(COALESCE(name, first_message)) LIKE lower(:pattern) ESCAPE '\\'")
+        params["pattern"] = "%" + like_literal(wanted.name) + "%"
     where = " AND ".join(conditions)
     order = "COALESCE(name, first_message)" if wanted.sort_by == "session_name" else wanted.sort_by
     direction = "DESC" if wanted.descending else "ASC"

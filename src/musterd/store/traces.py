@@ -159,8 +159,8 @@ def _compared(wanted: Condition, params: dict[str, Any]) -> str:
         return f"IN_LIST({column}, :{name})"
     (value,) = wanted.values
     if wanted.op in ("CONTAINS", "STARTSWITH"):
-        params[name] = ("%" if wanted.op == "CONTAINS" else "") + like_literal(str(value).lower()) + "%"
-        return f"lower({column}) LIKE :{name} ESCAPE '\\'"
+        params[name] = ("%" if wanted.op == "CONTAINS" else "") + like_literal(str(value)) + "%"
+        return f"lower({column}) LIKE lower(:{name}) ESCAPE '\\'"
     params[name] = value
     return f"{column} {_COMPARISONS[wanted.op]} :{name}"
 
