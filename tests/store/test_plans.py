@@ -128,6 +128,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     daily.NEXT: {"start": 1.0},
     daily.NEXT_OWN: {"start": 1.0, "owner": "ada"},
     daily.SPAN: {"session_id": "s7"},
+    daily.SPAN_OF_ROOTS: {"roots": '["r70", "r71"]'},
     daily.KEPT: {"owner": "", "first": "2026-01-01", "last": "2026-12-31"},
     daily.IS_OVER: {"day": "2026-01-01"},
     daily.REMOVED: {"day": "2026-01-01"},

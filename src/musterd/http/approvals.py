@@ -6,7 +6,7 @@ from starlette.responses import Response
 from musterd.core.approvals import ApprovalFilter
 from musterd.http.answers import json_answer
 from musterd.http.callers import caller_of
-from musterd.http.json_bodies import json_body
+from musterd.http.json_bodies import read_json
 from musterd.http.paths import path_identifier
 from musterd.http.server import Server
 from musterd.wire import approvals as wire_approvals
@@ -44,7 +44,7 @@ class ApprovalOperations:
     async def resolve(self, request: Request) -> Response:
         """Decide; a paused run goes on."""
         approval_id = path_identifier(request, "approval_id")
-        said = wire_approvals.parse_resolution(await json_body(request))
+        said = wire_approvals.parse_resolution(await read_json(request, self._server.settings))
         self._server.require_ready()
         found = await self._server.approvals.resolve(approval_id, said, caller_of(request))
         return json_answer(wire_approvals.approval_object(found))

@@ -10,8 +10,8 @@ from starlette.routing import Route
 from musterd.core.records import ComponentKind
 from musterd.http.approvals import ApprovalOperations
 from musterd.http.core import CoreOperations
+from musterd.http.daily import DailyOperations
 from musterd.http.memories import MemoryOperations
-from musterd.http.metrics import MetricsOperations
 from musterd.http.migrations import MigrationOperations
 from musterd.http.runs import RunOperations
 from musterd.http.server import Server
@@ -49,7 +49,7 @@ def operations(server: Server) -> list[Operation]:
         *_session_operations(SessionOperations(server)),
         *_memory_operations(MemoryOperations(server)),
         *_trace_operations(TraceOperations(server)),
-        *_metrics_operations(MetricsOperations(server)),
+        *_metrics_operations(DailyOperations(server)),
         *_database_operations(MigrationOperations(server)),
     ]
 
@@ -143,7 +143,7 @@ def _trace_operations(traces: TraceOperations) -> list[Operation]:
     ]
 
 
-def _metrics_operations(metrics: MetricsOperations) -> list[Operation]:
+def _metrics_operations(metrics: DailyOperations) -> list[Operation]:
     read, status = "metrics:read", "/metrics/refresh/status"
     return [
         Operation("GET", "/metrics", "get_metrics", read, metrics.list),

@@ -6,7 +6,7 @@ from starlette.responses import Response
 from musterd.http.answers import json_answer
 from musterd.http.callers import caller_of
 from musterd.http.databases import require_database
-from musterd.http.json_bodies import json_body
+from musterd.http.json_bodies import read_json
 from musterd.http.paths import path_identifier
 from musterd.http.server import Server
 from musterd.wire import memories as wire
@@ -23,7 +23,7 @@ class MemoryOperations:
     async def create(self, request: Request) -> Response:
         """Remember something of a user."""
         require_database(request)
-        said = wire.parse_memory_text(await json_body(request))
+        said = wire.parse_memory_text(await read_json(request, self._server.settings))
         found = await self._server.memories.add(said.memory, said.topics, said.user_id, caller_of(request))
         return json_answer(wire.memory_object(found))
 
@@ -46,7 +46,7 @@ class MemoryOperations:
         """Replace a memory's text and topics."""
         require_database(request)
         memory_id = path_identifier(request, "memory_id")
-        said = wire.parse_memory_text(await json_body(request))
+        said = wire.parse_memory_text(await read_json(request, self._server.settings))
         changed = await self._server.memories.change(
             memory_id, said.memory, said.topics, said.user_id, caller_of(request)
         )
@@ -62,7 +62,7 @@ class MemoryOperations:
     async def delete_many(self, request: Request) -> Response:
         """Forget memories by their ids."""
         require_database(request)
-        ids, user_id = wire.parse_deletion(await json_body(request))
+        ids, user_id = wire.parse_deletion(await read_json(request, self._server.settings))
         await self._server.memories.forget_many(ids, user_id, caller_of(request))
         return Response(status_code=204)
 
@@ -83,7 +83,7 @@ class MemoryOperations:
         """Have a model put a user's memories into one."""
         require_database(request)
         caller = caller_of(request)
-        asked = wire.parse_optimize(await json_body(request), caller.sees_only)
+        asked = wire.parse_optimize(await read_json(request, self._server.settings), caller.sees_only)
         self._server.require_ready()
         found = await self._server.memories.optimize(asked.user_id, asked.model, asked.applies, caller)
         return json_answer(wire.optimized_object(found))

@@ -19,9 +19,9 @@ from musterd.models.call import ModelCaller
 from musterd.models.names import ModelInfo, describe
 from musterd.service.approvals import ApprovalService
 from musterd.service.budgets import unpriced
+from musterd.service.daily import DailyService
 from musterd.service.forks import ForkService
 from musterd.service.memories import MemoryService
-from musterd.service.metrics import MetricsService
 from musterd.service.runs import RunService
 from musterd.service.sessions import SessionService
 from musterd.service.traces import TraceService
@@ -81,7 +81,7 @@ class Server:
         self.sessions = SessionService(resources, self.engine, self.runs)
         self.approvals = ApprovalService(resources, self.engine)
         self.memories = MemoryService(resources)
-        self.metrics = MetricsService(resources)
+        self.daily = DailyService(resources)
         self.traces = TraceService(resources)
         self.is_stopping = False
 
@@ -95,7 +95,7 @@ class Server:
             yield
         finally:
             self.begin_stop()
-            await self.metrics.close()
+            await self.daily.close()
             await self.engine.stop()
             await self._servers.close()
             await self.database.close()

@@ -6,10 +6,11 @@ from starlette.responses import Response
 from musterd.core.errors import BadRequest, InvalidInput, NotFound
 from musterd.core.ids import require_identifier
 from musterd.core.records import ComponentKind, RunView
+from musterd.core.settings import Settings
 from musterd.http.answers import json_answer
 from musterd.http.callers import caller_of
 from musterd.http.databases import require_database
-from musterd.http.json_bodies import json_body
+from musterd.http.json_bodies import read_json
 from musterd.http.paths import path_identifier
 from musterd.http.server import Server
 from musterd.service.sessions import SessionView
@@ -82,7 +83,7 @@ class SessionOperations:
 
     async def delete_many(self, request: Request) -> Response:
         """Delete sessions by their ids."""
-        for session_id in await _session_ids(request):
+        for session_id in await _session_ids(request, self._server.settings):
             await self._delete(request, session_id)
         return Response(status_code=204)
 
@@ -115,8 +116,8 @@ def _selected(views: "list[RunView]", query: SessionRunsQuery) -> "list[RunView]
     ]
 
 
-async def _session_ids(request: Request) -> "list[str]":
-    body = await json_body(request)
+async def _session_ids(request: Request, settings: Settings) -> "list[str]":
+    body = await read_json(request, settings)
     found: dict[str, list[str]] = {}
     for name in ("session_ids", "session_types"):
         value = body.get(name) if isinstance(body, dict) else None

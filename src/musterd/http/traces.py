@@ -7,7 +7,7 @@ from musterd.core import clock
 from musterd.http.answers import json_answer
 from musterd.http.callers import caller_of
 from musterd.http.databases import require_database
-from musterd.http.json_bodies import json_body
+from musterd.http.json_bodies import read_json
 from musterd.http.paths import path_identifier
 from musterd.http.server import Server
 from musterd.service.traces import TracesWanted
@@ -56,7 +56,7 @@ class TraceOperations:
     async def search(self, request: Request) -> Response:
         """A page of traces with their spans, or of sessions, by a filter."""
         require_database(request)
-        query = wire.parse_search(await json_body(request))
+        query = wire.parse_search(await read_json(request, self._server.settings))
         if query.group_by == "session":
             return await self._by_session(request, query)
         found, total = await self._server.traces.search_whole(_wanted(query), caller_of(request))

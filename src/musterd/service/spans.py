@@ -118,7 +118,7 @@ def _describe_model(span: Span, step: StepRow, answer: dict[str, Any], by_run: d
         counts = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
         span.attributes |= {genai.INPUT_TOKENS: usage.input_tokens, genai.OUTPUT_TOKENS: usage.output_tokens}
         span.attributes |= {genai.CACHE_READ_TOKENS: usage.cache_read_tokens} if usage.cache_read_tokens else {}
-        span.attributes |= {genai.CACHE_WRITE_TOKENS: usage.cache_write_tokens} if usage.cache_write_tokens else {}
+        span.attributes |= {genai.CACHE_CREATION_TOKENS: usage.cache_write_tokens} if usage.cache_write_tokens else {}
     span.metadata = {"model": model, **counts}
     span.attributes |= {
         genai.OPERATION_NAME: genai.CHAT,

@@ -7,9 +7,9 @@ from musterd.http.openapi.answers import ERROR_SCHEMAS, HEADERS
 from musterd.http.openapi.approvals import APPROVAL_SCHEMAS, APPROVALS
 from musterd.http.openapi.core import CORE
 from musterd.http.openapi.core_schemas import CORE_SCHEMAS
+from musterd.http.openapi.daily import DATABASES, METRICS, METRICS_SCHEMAS
 from musterd.http.openapi.described import Described, Schema
 from musterd.http.openapi.memories import MEMORIES, MEMORY_SCHEMAS
-from musterd.http.openapi.metrics import DATABASES, METRICS, METRICS_SCHEMAS
 from musterd.http.openapi.run_schemas import RUN_SCHEMAS
 from musterd.http.openapi.runs import run_operations
 from musterd.http.openapi.session_schemas import SESSION_SCHEMAS
