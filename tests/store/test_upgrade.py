@@ -292,6 +292,6 @@ def test_runs_of_the_fourth_schema_are_found_by_their_traces(tmp_path: Path) -> 
                 (run_id, parent_id or run_id, parent_id),
             )
     upgrade_sqlite(path)
-    found = dict(query(path, "SELECT run_id, trace_id FROM runs"))
-    assert found == {"mine": trace_id("mine"), given: None, "member": None}
+    found = set(query(path, "SELECT run_id, trace_id FROM runs"))
+    assert found == {("mine", trace_id("mine")), (given, None), ("member", None)}
     assert trace_id(given) == given.replace("-", "")
