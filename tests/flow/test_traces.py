@@ -284,9 +284,12 @@ async def test_the_filters_are_described(house: House) -> None:
 
 
 async def test_another_users_traces_are_not_found(house: House, database: Path) -> None:
-    run = await house.run("hello", session_id="s1")
+    run, first, last = [await house.run("hello", session_id="s1") for _ in range(3)]
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE runs SET owner = 'ada'")
+        text = f"00-{TRACE}-00f067aa0ba902b7-01"
+        connection.execute("UPDATE runs SET owner = 'bob', traceparent = ? WHERE run_id = ?", [text, last["run_id"]])
+        connection.execute("UPDATE runs SET traceparent = ? WHERE run_id = ?", [text, first["run_id"]])
     traces, trace_id = house.server.traces, run["run_id"].replace("-", "")
     ada, bob = (Caller(user_id=name, label=name) for name in ("ada", "bob"))
     assert (await traces.view(trace_id, None, ada)).row.run.run_id == run["run_id"]
@@ -295,4 +298,8 @@ async def test_another_users_traces_are_not_found(house: House, database: Path) 
     counts = await asyncio.gather(
         traces.search(TracesWanted(), bob), traces.by_session(TracesWanted(), bob), traces.search(TracesWanted(), ada)
     )
-    assert [total for _, total in counts] == [0, 0, 1]
+    assert [total for _, total in counts] == [1, 1, 2]
+    for caller, shared in ((ada, first), (bob, last)):  # who sends another's traceparent finds its own
+        assert (await traces.view(TRACE, None, caller)).row.run.run_id == shared["run_id"]
+    with pytest.raises(NotFound):
+        await traces.view(TRACE, first["run_id"], bob)

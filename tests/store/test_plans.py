@@ -133,8 +133,8 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     daily.IS_OVER: {"day": "2026-01-01"},
     daily.REMOVED: {"day": "2026-01-01"},
     traces.BY_RUN: {"run_id": "r70"},
-    traces.BY_STORED: {"trace_id": "x"},
-    traces.BY_SENT: {"low": "x", "high": "y"},
+    traces.BY_STORED: {"trace_id": "x", "owner": None},
+    traces.BY_SENT: {"low": "x", "high": "y", "owner": None},
     traces.TREE: {"root_id": "r70"},
     traces.OUTLINE: {"root_id": "r70"},
 }

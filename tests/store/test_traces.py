@@ -83,7 +83,7 @@ def test_a_page_goes_by_an_index(template: Path, caller: Caller, index: str) -> 
     "statement, index", [(traces.BY_STORED, "runs_trace_id"), (traces.BY_SENT, "runs_traceparent")]
 )
 def test_a_trace_is_found_by_an_index(template: Path, statement: Statement, index: str) -> None:
-    params = {"trace_id": "x", "low": "x", "high": "y"}
+    params = {"trace_id": "x", "low": "x", "high": "y", "owner": None}
     with closing(sqlite3.connect(template)) as connection:
         plan = connection.execute(f"EXPLAIN QUERY PLAN {for_sqlite(statement.text)}", params).fetchall()
     assert any(index in str(row[-1]) for row in plan), plan

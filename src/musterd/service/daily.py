@@ -99,14 +99,15 @@ class DailyService:
             await asyncio.gather(self._refreshing, return_exceptions=True)
 
     async def _refresh(self) -> None:
+        status, error = "failed", "The days could not be counted"
         try:
             await self.refresh(Caller())
-        except MusterdError as error:
-            log.warning("daily figures were not counted", reason=error.message)
-            self.state.status, self.state.error = "failed", error.message
-        else:
-            self.state.status = "completed"
-        self.state.finished_at = clock.now()
+            status, error = "completed", ""
+        except MusterdError as found:
+            log.warning("daily figures were not counted", reason=found.message)
+            error = found.message
+        finally:
+            self.state.status, self.state.error, self.state.finished_at = status, error or None, clock.now()
 
     async def _keep(self, counted: list[_Counted], now: float) -> None:
         over = [one for one in counted if one.is_over]

@@ -36,9 +36,9 @@ async def add(tx: Tx, memory: Memory) -> None:
     await tx.run(ADD, _params(memory))
 
 
-async def set_text(tx: Tx, memory: Memory) -> None:
-    """Keep a memory's new text and topics."""
-    await tx.run(SET, _params(memory))
+async def set_text(tx: Tx, memory: Memory) -> bool:
+    """Keep a memory's new text and topics; whether it is still there."""
+    return await tx.run(SET, _params(memory)) > 0
 
 
 async def remove(tx: Tx, memory_id: str) -> None:

@@ -43,12 +43,10 @@ _COUNTS = """(SELECT count(*) FROM runs m WHERE m.root_id = r.run_id)
 _ROW = f"SELECT {qualified('r')}, {_TRACE_ID} AS trace, io.input, {_COUNTS}"
 _ROW_FROM = _FROM.replace("WHERE", "JOIN run_io io ON io.run_id = r.run_id WHERE", 1)
 BY_RUN = Statement("trace_by_run", f"{_ROW} {_ROW_FROM} AND r.run_id = :run_id")
-BY_STORED = Statement("trace_by_stored", f"{_ROW} {_ROW_FROM} AND r.trace_id = :trace_id ORDER BY r.created_at DESC")
-BY_SENT = Statement(
-    "trace_by_sent",
-    f"""{_ROW} {_ROW_FROM} AND r.traceparent >= :low AND r.traceparent < :high
-        ORDER BY r.created_at DESC""",
-)
+_LAST = """AND (CAST(:owner AS TEXT) IS NULL OR r.owner = :owner)
+           ORDER BY r.created_at DESC, r.run_id DESC LIMIT 1"""
+BY_STORED = Statement("trace_by_stored", f"{_ROW} {_ROW_FROM} AND r.trace_id = :trace_id {_LAST}")
+BY_SENT = Statement("trace_by_sent", f"{_ROW} {_ROW_FROM} AND r.traceparent >= :low AND r.traceparent < :high {_LAST}")
 _TREE = """FROM runs r JOIN run_io io ON io.run_id = r.run_id WHERE r.root_id = :root_id
            ORDER BY r.created_at, r.path"""
 TREE = Statement("trace_tree", f"SELECT {qualified('r')}, io.input, io.output, io.messages {_TREE}")
@@ -104,14 +102,14 @@ async def get(tx: Tx, trace_id: str, run_id: str | None, caller: Caller) -> Trac
 
     :param run_id: which run of it: a client may start several runs in one trace. None: the last.
     """
-    rows: list[Row] = []
-    if own := run_id_of(trace_id):
-        rows += await tx.all(BY_RUN, {"run_id": own})
-    rows += await tx.all(BY_STORED, {"trace_id": trace_id})
-    rows += await tx.all(BY_SENT, {"low": f"00-{trace_id}-", "high": f"00-{trace_id}."})
-    for row in rows:
-        is_meant = row["trace"] == trace_id and run_id in (None, row["run_id"])
-        if is_meant and caller.may_see(row["owner"]):
+    owner = caller.sees_only
+    sent = {"low": f"00-{trace_id}-", "high": f"00-{trace_id}.", "owner": owner}
+    asked: list[tuple[Statement, dict[str, str | None]]] = [(BY_RUN, {"run_id": run_id or run_id_of(trace_id)})]
+    if run_id is None:
+        asked += [(BY_STORED, {"trace_id": trace_id, "owner": owner}), (BY_SENT, sent)]
+    for statement, params in asked:
+        row = await tx.one(statement, params)
+        if row is not None and row["trace"] == trace_id and caller.may_see(row["owner"]):
             return _trace(row)
     return None
 
