@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 from dirty_equals import IsPartialDict, IsStr
 
+from musterd import Agent, Team
 from musterd.core.callers import Caller
 from musterd.core.errors import NotFound
+from musterd.guards import RunInput
 from musterd.service.traces import TracesWanted
+from tests.support.app import Sample, Serve
 from tests.support.http import House, problem, wrong_fields
 
 DELEGATE = 'Ask. [[DELEGATE weather-agent: <TOOL get_weather {"city": "Oslo"}>]]'
@@ -136,6 +139,47 @@ async def test_what_goes_on_is_shown_as_far_as_it_is(house: House) -> None:
     )
     held.release()
     await house.ended(run)
+
+
+def hook(run_input: RunInput) -> None:
+    """Look, and leave it."""
+
+
+def modes() -> Sample:
+    """Teams whose runs have trees of other shapes."""
+    members = [Agent(id=f"{name}-agent", name=name, role=f"Knows {name}", model="scripted") for name in ("tea", "rice")]
+    inner = Team(id="inner", name="Inner", role="Knows food", members=members, model="scripted")
+    teams = [
+        Team(id="broadcast", name="B", mode="broadcast", members=members, model="scripted", pre_hooks=[hook]),
+        Team(id="tasks", name="T", mode="tasks", members=members, model="scripted"),
+        Team(id="route", name="R", mode="route", members=members, model="scripted"),
+        Team(id="outer", name="O", members=[inner], model="scripted"),
+    ]
+    return Sample(teams, [])
+
+
+@pytest.mark.parametrize(
+    "team, message, members",
+    [
+        ("broadcast", "[[BROADCAST say]]", 2),
+        ("tasks", "Tell of tea and tell of rice", 2),
+        ("route", "tell tea", 1),
+        ("outer", "Go. [[DELEGATE inner: Go. <DELEGATE tea-agent: x>]]", 2),
+    ],
+)
+async def test_every_step_has_its_place_in_the_tree(serve: Serve, team: str, message: str, members: int) -> None:
+    async with serve(served=modes()) as house:
+        await house.run(message, to=f"teams/{team}")
+        found = await the_trace(house)
+    (tree,) = found["tree"]
+    spans = spans_of(tree)
+    assert len(spans) == found["total_spans"] == len({span["id"] for span in spans})
+    of_members = [span for span in spans[1:] if span["type"] in ("AGENT", "TEAM")]
+    assert len(of_members) == members
+    assert all(span["type"] not in ("AGENT", "TEAM") for span in tree["spans"]), "each below what began it"
+    assert all(span["name"].split()[-1] != span["name"] for span in spans), "each says of what it is"
+    hooks = [span["name"] for span in spans if span["type"] == "HOOK"]
+    assert hooks == (["pre_hook 0"] if team == "broadcast" else [])
 
 
 async def test_runs_with_ids_that_clients_chose_have_traces_too(house: House, database: Path) -> None:
