@@ -167,7 +167,7 @@ async def test_a_deleted_session_goes_though_nobody_was_told(engines: Engines) -
         await works.run("hi", "r1")
         await works.records.execute("UPDATE sessions SET deleted_at = 1")
         await works.engine.upkeep.once()
-        assert await works.records.counts() == {"workers": 1}
+        assert await works.records.counts() == {"workers": 1, "daily_metrics": 1}
 
 
 async def test_a_ready_run_that_nobody_was_told_of_is_claimed(engines: Engines) -> None:

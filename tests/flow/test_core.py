@@ -50,6 +50,12 @@ async def test_health(house: House) -> None:
     assert await house.get("/health") == health
 
 
+def domain(*tables: str) -> dict[str, Any]:
+    """Where a kind of records is."""
+    database = {"db_id": "musterd-db", "domain_config": {"display_name": "musterd-db"}}
+    return {"dbs": [{**database, "tables": list(tables)} if tables else database]}
+
+
 async def test_config(serve: Serve) -> None:
     async with serve(os_id="desk-1", os_description="A desk") as house:
         config = await house.get("/config")
@@ -61,15 +67,10 @@ async def test_config(serve: Serve) -> None:
         "available_models": [],
         "os_database": "musterd-db",
         "databases": ["musterd-db"],
-        "session": {
-            "dbs": [
-                {
-                    "db_id": "musterd-db",
-                    "domain_config": {"display_name": "musterd-db"},
-                    "tables": ["sessions"],
-                }
-            ]
-        },
+        "session": domain("sessions"),
+        "metrics": domain("daily_metrics"),
+        "memory": domain("memories"),
+        "traces": domain(),
         "agents": [
             {"id": "weather-agent", "name": "Weather Agent", "db_id": "musterd-db"},
             {"id": "solo-agent", "name": "Solo Agent", "db_id": "musterd-db"},

@@ -1,16 +1,17 @@
 """Memories of users: written, found, changed, forgotten, put together by a model."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 from dirty_equals import IsStr
 
 from musterd.core.callers import Caller
-from musterd.core.errors import NotFound
+from musterd.core.errors import NotFound, StartError
 from musterd.core.memories import MemoryFilter
 from musterd.http.server import Server
-from tests.support.app import Serve
+from tests.support.app import Serve, app_on
 from tests.support.http import House, problem, wrong_fields
 
 IS_TIME = IsStr(regex=r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -55,14 +56,14 @@ async def test_nobody_named_is_the_default_user(house: House) -> None:
 
 async def test_a_list_is_filtered_sorted_and_paged(house: House) -> None:
     await remember(house, "Likes tea", "ada", "drinks", "a%b")
-    await remember(house, "Drinks COFFEE", "ada", "drinks")
+    await remember(house, "Drinks CAFÉ", "ada", "drinks")
     await remember(house, "Lives in Oslo", "bob", "places")
     by_text = {"sort_by": "memory", "sort_order": "asc"}
-    assert await texts(house, **by_text) == ["Drinks COFFEE", "Likes tea", "Lives in Oslo"]
+    assert await texts(house, **by_text) == ["Drinks CAFÉ", "Likes tea", "Lives in Oslo"]
     assert await texts(house, **by_text, limit=2, page=2) == ["Lives in Oslo"]
-    assert await texts(house, sort_by="updated_at", sort_order="asc") == ["Likes tea", "Drinks COFFEE", "Lives in Oslo"]
+    assert await texts(house, sort_by="updated_at", sort_order="asc") == ["Likes tea", "Drinks CAFÉ", "Lives in Oslo"]
     assert await texts(house, user_id="bob") == ["Lives in Oslo"]
-    assert await texts(house, search_content="coffee") == ["Drinks COFFEE"]
+    assert await texts(house, search_content="drinks CAFÉ") == ["Drinks CAFÉ"]
     assert await texts(house, search_content="%") == []
     assert await texts(house, topics="drinks,a%b") == ["Likes tea"]
     assert await texts(house, topics="a_b") == []
@@ -191,6 +192,11 @@ async def test_a_model_must_be_named_and_be_one_of_this_servers(house: House) ->
     assert wrong_fields(await house.http.post("/optimize-memories", json={})) == [("body", "user_id")]
     named = await house.http.post("/optimize-memories", json={"user_id": "ada", "model": "scripted:scripted"})
     assert named.status_code == 200, named.text
+
+
+def test_a_model_that_cannot_be_used_ends_the_start(database: Path) -> None:
+    with pytest.raises(StartError, match=r"MUSTERD_MEMORY_MODEL: .*no-such"):
+        app_on(database, memory_model="no-such:model")
 
 
 async def test_a_model_that_fails_changes_nothing(serve: Serve) -> None:

@@ -1,6 +1,7 @@
 """Traces: what is stored of a run, as spans; found again by their ids and by filters."""
 
 import asyncio
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -9,9 +10,12 @@ from typing import Any
 import pytest
 from dirty_equals import IsPartialDict, IsStr
 
+from musterd import Agent, Team
 from musterd.core.callers import Caller
 from musterd.core.errors import NotFound
+from musterd.guards import RunInput
 from musterd.service.traces import TracesWanted
+from tests.support.app import Sample, Serve
 from tests.support.http import House, problem, wrong_fields
 
 DELEGATE = 'Ask. [[DELEGATE weather-agent: <TOOL get_weather {"city": "Oslo"}>]]'
@@ -98,7 +102,12 @@ async def test_a_span_says_what_it_did(house: House) -> None:
     member = by_name["invoke_agent Weather Agent"]
     assert member["metadata"]["session_id"] == "s1"
     assert member["extra_data"] == IsPartialDict({"gen_ai.agent.id": "weather-agent", "gen_ai.conversation.id": "s1"})
-    model = by_name["chat scripted"]
+    models = [span for span in spans_of(found["tree"][0]) if span["type"] == "LLM"]
+    asked = [[message["role"] for message in json.loads(span["input"])] for span in models]
+    assert asked == [["system", "user"], ["system", "user"], ["tool"], ["tool"]]
+    assert json.loads(models[0]["input"])[1]["content"] == DELEGATE
+    assert json.loads(models[2]["input"])[0]["content"] == "Sunny in Oslo"
+    model = models[0]
     assert model["metadata"] == {"model": "scripted", "input_tokens": 10, "output_tokens": 5}
     assert model["extra_data"] == IsPartialDict({"gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5})
     alone = await house.get(f"/traces/{found['trace_id']}", span_id=member["id"])
@@ -130,6 +139,47 @@ async def test_what_goes_on_is_shown_as_far_as_it_is(house: House) -> None:
     )
     held.release()
     await house.ended(run)
+
+
+def hook(run_input: RunInput) -> None:
+    """Look, and leave it."""
+
+
+def modes() -> Sample:
+    """Teams whose runs have trees of other shapes."""
+    members = [Agent(id=f"{name}-agent", name=name, role=f"Knows {name}", model="scripted") for name in ("tea", "rice")]
+    inner = Team(id="inner", name="Inner", role="Knows food", members=members, model="scripted")
+    teams = [
+        Team(id="broadcast", name="B", mode="broadcast", members=members, model="scripted", pre_hooks=[hook]),
+        Team(id="tasks", name="T", mode="tasks", members=members, model="scripted"),
+        Team(id="route", name="R", mode="route", members=members, model="scripted"),
+        Team(id="outer", name="O", members=[inner], model="scripted"),
+    ]
+    return Sample(teams, [])
+
+
+@pytest.mark.parametrize(
+    "team, message, members",
+    [
+        ("broadcast", "[[BROADCAST say]]", 2),
+        ("tasks", "Tell of tea and tell of rice", 2),
+        ("route", "tell tea", 1),
+        ("outer", "Go. [[DELEGATE inner: Go. <DELEGATE tea-agent: x>]]", 2),
+    ],
+)
+async def test_every_step_has_its_place_in_the_tree(serve: Serve, team: str, message: str, members: int) -> None:
+    async with serve(served=modes()) as house:
+        await house.run(message, to=f"teams/{team}")
+        found = await the_trace(house)
+    (tree,) = found["tree"]
+    spans = spans_of(tree)
+    assert len(spans) == found["total_spans"] == len({span["id"] for span in spans})
+    of_members = [span for span in spans[1:] if span["type"] in ("AGENT", "TEAM")]
+    assert len(of_members) == members
+    assert all(span["type"] not in ("AGENT", "TEAM") for span in tree["spans"]), "each below what began it"
+    assert all(span["name"].split()[-1] != span["name"] for span in spans), "each says of what it is"
+    hooks = [span["name"] for span in spans if span["type"] == "HOOK"]
+    assert hooks == (["pre_hook 0"] if team == "broadcast" else [])
 
 
 async def test_runs_with_ids_that_clients_chose_have_traces_too(house: House, database: Path) -> None:
@@ -278,9 +328,12 @@ async def test_the_filters_are_described(house: House) -> None:
 
 
 async def test_another_users_traces_are_not_found(house: House, database: Path) -> None:
-    run = await house.run("hello", session_id="s1")
+    run, first, last = [await house.run("hello", session_id="s1") for _ in range(3)]
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE runs SET owner = 'ada'")
+        text = f"00-{TRACE}-00f067aa0ba902b7-01"
+        connection.execute("UPDATE runs SET owner = 'bob', traceparent = ? WHERE run_id = ?", [text, last["run_id"]])
+        connection.execute("UPDATE runs SET traceparent = ? WHERE run_id = ?", [text, first["run_id"]])
     traces, trace_id = house.server.traces, run["run_id"].replace("-", "")
     ada, bob = (Caller(user_id=name, label=name) for name in ("ada", "bob"))
     assert (await traces.view(trace_id, None, ada)).row.run.run_id == run["run_id"]
@@ -289,4 +342,8 @@ async def test_another_users_traces_are_not_found(house: House, database: Path) 
     counts = await asyncio.gather(
         traces.search(TracesWanted(), bob), traces.by_session(TracesWanted(), bob), traces.search(TracesWanted(), ada)
     )
-    assert [total for _, total in counts] == [0, 0, 1]
+    assert [total for _, total in counts] == [1, 1, 2]
+    for caller, shared in ((ada, first), (bob, last)):  # who sends another's traceparent finds its own
+        assert (await traces.view(TRACE, None, caller)).row.run.run_id == shared["run_id"]
+    with pytest.raises(NotFound):
+        await traces.view(TRACE, first["run_id"], bob)

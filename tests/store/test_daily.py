@@ -1,9 +1,10 @@
 """What ran each day: counted from runs, whoever owns them, and not less when sessions are deleted."""
 
+from functools import partial
 from typing import Any
 
 from musterd.core.callers import Caller
-from musterd.core.metrics import Figures
+from musterd.core.daily import DayFigures
 from musterd.core.records import StepKind, Usage
 from musterd.store import daily, sessions
 from musterd.store.daily import EVERYBODY
@@ -31,7 +32,7 @@ async def ran(records: Records, run_id: str, session_id: str, at: float, caller:
     await records.settle(root)
 
 
-async def counted(records: Records, day: str = FIRST, owner: str | None = None) -> dict[str, Figures]:
+async def counted(records: Records, day: str = FIRST, owner: str | None = None) -> dict[str, DayFigures]:
     return await records.database.scan(lambda tx: daily.counted(tx, day, owner))
 
 
@@ -53,7 +54,8 @@ async def test_a_day_counts_what_was_accepted_in_it(records: Records) -> None:
     assert set(found) == {"ada", "bob", EVERYBODY}
     everybody = found[EVERYBODY]
     assert (everybody.runs, everybody.sessions) == ({"agent": 3, "team": 1}, {"agent": 2, "team": 1})
-    assert everybody.users == {"ada", "bob"}
+    assert everybody.users_count == 2
+    assert not everybody.users & {"ada", "bob"}, "nobody is named"
     assert everybody.usage == Usage(input_tokens=24, output_tokens=4, cache_read_tokens=4)
     assert everybody.models == {("scripted", "Scripted"): 7, ("big", "Scripted"): 1}
     assert found["ada"].runs == {"agent": 3}
@@ -74,6 +76,23 @@ async def test_a_deleted_session_still_counts(records: Records) -> None:
     assert days == {FIRST, SECOND}
 
 
+async def test_runs_that_go_before_their_session_still_count(records: Records) -> None:
+    for run_id in ("r1", "r2", "r3"):
+        await ran(records, run_id, "s1", DAY_SECONDS)
+    before = (await counted(records))["ada"]
+
+    async def work(tx: Tx) -> None:
+        await daily.keep_removed(tx, "s1", 9.0, ["r1", "r2"])
+
+    await records.database.write(work)
+    await records.execute("DELETE FROM journal WHERE root_id <> 'r3'")
+    await records.execute("DELETE FROM runs WHERE root_id <> 'r3'")
+    after = (await counted(records))["ada"]
+    assert (after.runs, after.usage, after.models, after.users) == (
+        before.runs, before.usage, before.models, before.users,
+    )  # fmt: skip
+
+
 async def test_a_day_that_is_kept_does_not_change(records: Records) -> None:
     await ran(records, "r1", "s1", DAY_SECONDS)
     await ran(records, "r2", "s2", DAY_SECONDS)
@@ -81,9 +100,9 @@ async def test_a_day_that_is_kept_does_not_change(records: Records) -> None:
     found = await counted(records)
     await records.database.write(lambda tx: daily.close(tx, FIRST, found, 9.0))
     await removed(records, "s1")
-    await records.database.write(lambda tx: daily.close(tx, FIRST, {EVERYBODY: Figures()}, 10.0))
+    await records.database.write(lambda tx: daily.close(tx, FIRST, {EVERYBODY: DayFigures()}, 10.0))
     for owner, users in ((None, 1), ("ada", 1)):
-        kept = await records.database.scan(lambda tx, owner=owner: daily.kept(tx, owner, FIRST, SECOND))
+        kept = await records.database.scan(partial(daily.kept, owner=owner, first=FIRST, last=SECOND))
         (day,) = kept
         assert (day.day, day.figures.runs, day.figures.users_count) == (FIRST, {"agent": 2}, users)
         assert day.figures.usage == Usage(input_tokens=12, output_tokens=2, cache_read_tokens=2)

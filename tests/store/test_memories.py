@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def memory(memory_id: str, user_id: str = "ada", at: float = 1.0, **changes: str
 async def test_pages_topics_and_counts_are_the_callers_own(records: Records) -> None:
     for number in range(5):
         kept = memory(f"m{number}", "ada" if number % 2 else "bob", at=float(number))
-        await records.database.write(lambda tx, kept=kept: memories.add(tx, kept))
+        await records.database.write(partial(memories.add, memory=kept))
     page, total = await records.database.scan(lambda tx: memories.search(tx, MemoryFilter(limit=1), ADA))
     assert ([one.memory_id for one in page], total) == (["m3"], 2)
     wanted = MemoryFilter(topics=('say "hi"',), search_content="TEXT", page=2, limit=2)

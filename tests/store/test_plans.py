@@ -21,6 +21,7 @@ from musterd.store import (
     attempt_input,
     attempts,
     cancels,
+    daily,
     decisions,
     deletion,
     deliveries,
@@ -30,6 +31,7 @@ from musterd.store import (
     journal,
     lanes,
     looks,
+    memories,
     messages,
     outputs,
     owners,
@@ -44,6 +46,7 @@ from musterd.store import (
     session_search,
     sessions,
     signals,
+    traces,
     workers,
 )
 from musterd.store.database import Statement, for_sqlite
@@ -163,6 +166,22 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     service_accounts.BY_NAME: {"name": "ci"},
     service_accounts.USED: {"id": "a", "now": 2.0, "before": 1.0},
     service_accounts.REVOKE: {"id": "a", "now": 2.0},
+    memories.GET: {"memory_id": "m"},
+    memories.OF_USER: {"user_id": "ada"},
+    memories.LOCK_USER: {"user_id": "ada"},
+    daily.LIVE: {"start": 1.0, "end": 2.0},
+    daily.NEXT: {"start": 1.0},
+    daily.NEXT_OWN: {"start": 1.0, "owner": "ada"},
+    daily.SPAN: {"session_id": "s7"},
+    daily.SPAN_OF_ROOTS: {"roots": '["r70", "r71"]'},
+    daily.KEPT: {"owner": "", "first": "2026-01-01", "last": "2026-12-31"},
+    daily.IS_OVER: {"day": "2026-01-01"},
+    daily.REMOVED: {"day": "2026-01-01"},
+    traces.BY_RUN: {"run_id": "r70"},
+    traces.BY_STORED: {"trace_id": "x", "owner": None},
+    traces.BY_SENT: {"low": "x", "high": "y", "owner": None},
+    traces.TREE: {"root_id": "r70"},
+    traces.OUTLINE: {"root_id": "r70"},
 }
 
 

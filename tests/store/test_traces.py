@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from musterd.core.callers import Caller
 from musterd.core.records import StepKind, StepState
 from musterd.core.traces import Condition, trace_id
 from musterd.store import traces
-from musterd.store.database import for_sqlite
+from musterd.store.database import Statement, for_sqlite
 from tests.support.store import NOBODY, Records, member_of, step
 
 ADA = Caller(user_id="ada", label="ada")
@@ -37,7 +38,7 @@ async def test_conditions_mean_the_same_everywhere(records: Records) -> None:
     await records.settle(first)
     second = await records.started("r2", "s2", row={"component_kind": "team"})
     await records.execute("UPDATE runs SET traceparent = :sent WHERE run_id = 'r2'", sent=SENT)
-    equal = {
+    equal: dict[str, list[str | float | None]] = {
         "trace_id": [trace_id("r1"), trace_id("r2", SENT)],
         "status": ["OK", "UNSET"],
         "session_id": ["s1", "s2"],
@@ -59,11 +60,11 @@ async def test_conditions_mean_the_same_everywhere(records: Records) -> None:
     assert await ids(records, Condition(op="GTE", key="end_time", values=(500.0,))) == ["r2"]
     assert await ids(records, None, ADA) == ["r1"]
     for trace, run_id in ((trace_id("r1"), "r1"), (trace_id("r2", SENT), "r2")):
-        row = await records.database.scan(lambda tx, trace=trace: traces.get(tx, trace, None, NOBODY))
+        row = await records.database.scan(partial(traces.get, trace_id=trace, run_id=None, caller=NOBODY))
         assert row is not None
         assert row.run.run_id == run_id
-    (row,), _ = await records.database.scan(lambda tx: traces.search(tx, None, ADA, 500.0, limit=9, page=1))
-    assert (row.spans, row.errors, row.message) == (4, 1, "hello r1")
+    (own,), _ = await records.database.scan(lambda tx: traces.search(tx, None, ADA, 500.0, limit=9, page=1))
+    assert (own.spans, own.errors, own.message) == (4, 1, "hello r1")
     stats, count = await records.database.scan(lambda tx: traces.by_session(tx, None, NOBODY, 1.0, limit=1, page=1))
     assert ([(one.session_id, one.total) for one in stats], count) == ([("s2", 1)], 2)
 
@@ -81,8 +82,8 @@ def test_a_page_goes_by_an_index(template: Path, caller: Caller, index: str) -> 
 @pytest.mark.parametrize(
     "statement, index", [(traces.BY_STORED, "runs_trace_id"), (traces.BY_SENT, "runs_traceparent")]
 )
-def test_a_trace_is_found_by_an_index(template: Path, statement: traces.Statement, index: str) -> None:
-    params = {"trace_id": "x", "low": "x", "high": "y"}
+def test_a_trace_is_found_by_an_index(template: Path, statement: Statement, index: str) -> None:
+    params = {"trace_id": "x", "low": "x", "high": "y", "owner": None}
     with closing(sqlite3.connect(template)) as connection:
         plan = connection.execute(f"EXPLAIN QUERY PLAN {for_sqlite(statement.text)}", params).fetchall()
     assert any(index in str(row[-1]) for row in plan), plan

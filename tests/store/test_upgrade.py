@@ -7,14 +7,20 @@ import re
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from musterd.core.errors import SchemaTooNew, StartError
+from musterd.core.traces import trace_id
 from musterd.store import upgrade
 from musterd.store.rows import RUN_FIELDS
 from musterd.store.upgrade import HEAD, MIGRATIONS, OLDEST_WRITER, upgrade_sqlite
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 WORDS = re.compile(r"^.+: .+ — .+$")
 
@@ -241,17 +247,26 @@ def test_the_file_system_of_a_folder_is_known() -> None:
     assert upgrade._file_system(Path("/proc/self")) == "proc"
 
 
-def test_approvals_of_the_first_schema_keep_what_became_of_them(tmp_path: Path) -> None:
+@contextlib.contextmanager
+def made_at(path: Path, revision: str) -> "Iterator[Connection]":
+    """A database as programs of a revision left it."""
     from alembic import command
     from alembic.config import Config
     from sqlalchemy import create_engine
 
-    path, config = tmp_path / "musterd.db", Config()
+    config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        command.upgrade(config, revision)
+        yield connection
+    engine.dispose()
+
+
+def test_approvals_of_the_first_schema_keep_what_became_of_them(tmp_path: Path) -> None:
+    path = tmp_path / "musterd.db"
+    with made_at(path, "0001") as connection:
         for number, (state, verdict) in enumerate(
             [("pending", None), ("decided", "run"), ("consumed", "refused"), ("closed", None), ("closed", "happened")]
         ):
@@ -261,7 +276,22 @@ def test_approvals_of_the_first_schema_keep_what_became_of_them(tmp_path: Path) 
                    VALUES (?, 'r', 'r', ?, 'unknown_outcome', ?, '{}', ?, 1)""",
                 (str(number), f"t0/c{number}", state, decision),
             )
-    engine.dispose()
     upgrade_sqlite(path)
     found = [status for (status,) in query(path, "SELECT status FROM approvals ORDER BY id")]
     assert found == ["pending", "approved", "rejected", "cancelled", "approved"]
+
+
+def test_runs_of_the_fourth_schema_are_found_by_their_traces(tmp_path: Path) -> None:
+    path, given = tmp_path / "musterd.db", "0b0c3a52-0d0e-4b4e-9f0e-5f1f6f6f0a11"
+    columns = "path, session_id, component_kind, component_id, component_name, model, model_provider, definition_hash"
+    with made_at(path, "0004") as connection:
+        for run_id, parent_id in (("mine", None), (given, None), ("member", "mine")):
+            connection.exec_driver_sql(
+                f"""INSERT INTO runs (run_id, root_id, parent_id, state, created_at, {columns})
+                    VALUES (?, ?, ?, 'completed', 1, '', 's', 'agent', 'a', 'a', 'm', 'm', 'h')""",  # noqa: S608
+                (run_id, parent_id or run_id, parent_id),
+            )
+    upgrade_sqlite(path)
+    found = set(query(path, "SELECT run_id, trace_id FROM runs"))
+    assert found == {("mine", trace_id("mine")), (given, None), ("member", None)}
+    assert trace_id(given) == given.replace("-", "")

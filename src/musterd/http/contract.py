@@ -9,9 +9,9 @@ from musterd.core.scopes import ADMIN
 from musterd.http.approvals import ApprovalOperations
 from musterd.http.auth.scopes import Handler, guarded
 from musterd.http.core import CoreOperations
+from musterd.http.daily import DailyOperations
 from musterd.http.history import HistoryOperations
 from musterd.http.memories import MemoryOperations
-from musterd.http.metrics import MetricsOperations
 from musterd.http.migrations import MigrationOperations
 from musterd.http.run_lists import RunListOperations
 from musterd.http.runs import RunOperations
@@ -70,7 +70,7 @@ def operations(server: Server) -> list[Operation]:
         *_webhook_operations(WebhookOperations(server)),
         *_memory_operations(MemoryOperations(server)),
         *_trace_operations(TraceOperations(server)),
-        *_metrics_operations(MetricsOperations(server)),
+        *_metrics_operations(DailyOperations(server)),
         *_database_operations(MigrationOperations(server)),
     ]
 
@@ -201,7 +201,7 @@ def _trace_operations(traces: TraceOperations) -> list[Operation]:
     ]
 
 
-def _metrics_operations(metrics: MetricsOperations) -> list[Operation]:
+def _metrics_operations(metrics: DailyOperations) -> list[Operation]:
     read, status = "metrics:read", "/metrics/refresh/status"
     return [
         Operation("GET", "/metrics", "get_metrics", read, metrics.list),

@@ -9,7 +9,7 @@ import structlog
 
 import musterd
 from musterd.core import clock
-from musterd.core.errors import DeclarationError, NotFound, Unavailable
+from musterd.core.errors import DeclarationError, NotFound, StartError, Unavailable
 from musterd.core.records import ComponentKind
 from musterd.core.settings import Settings
 from musterd.engine.embedded import Duties, EmbeddedEngine, component_key
@@ -24,11 +24,11 @@ from musterd.models.call import ModelCaller
 from musterd.models.names import ModelInfo, describe
 from musterd.service.approvals import ApprovalService
 from musterd.service.budgets import unpriced
+from musterd.service.daily import DailyService
 from musterd.service.forks import ForkService
 from musterd.service.history import History
 from musterd.service.lists import RunLists
 from musterd.service.memories import MemoryService
-from musterd.service.metrics import MetricsService
 from musterd.service.runs import RunService
 from musterd.service.service_accounts import ServiceAccountService
 from musterd.service.sessions import SessionService
@@ -88,6 +88,7 @@ class Server:
             self._check_model(component)
             self._check_servers(component)
             self._check_model(summarizer(component))
+        self._check_memory_model()
         self._duties = duties or Duties()
         self.engine = EmbeddedEngine(resources, self.database.locks(), self._duties)
         self.runs = RunService(resources, self.engine)
@@ -99,7 +100,7 @@ class Server:
         self.service_accounts = ServiceAccountService(self.database)
         self.deliveries = WebhookService(resources)
         self.memories = MemoryService(resources)
-        self.metrics = MetricsService(resources)
+        self.daily = DailyService(resources)
         self.traces = TraceService(resources)
         self.is_stopping = False
 
@@ -116,8 +117,7 @@ class Server:
         finally:
             self.begin_stop()
             await asyncio.gather(self.engine.stop(), self.webhooks.stop())
-            await self.metrics.close()
-            await self.engine.stop()
+            await self.daily.close()
             await self._servers.close()
             await self.service_accounts.finish()
             await self.database.close()
@@ -149,6 +149,13 @@ class Server:
             what = f"a budget with cost_usd needs a list price, and there is none for the model of {without.label}"
             cure = "set tokens= in place of it, or another model"
             raise DeclarationError(f"{component.spec.declared_at}: {component.spec.label}: {what} — {cure}")
+
+    def _check_memory_model(self) -> None:
+        if model := self.settings.memory_model:
+            try:
+                resolve.check(model, self.settings)
+            except DeclarationError as error:
+                raise StartError(f"MUSTERD_MEMORY_MODEL: {error.message}") from error
 
     async def _load_models(self, component: Component) -> None:
         await resolve.load((model for found in component.tree() for model in models_of(found)), self.settings)

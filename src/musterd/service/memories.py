@@ -84,7 +84,8 @@ class MemoryService:
         async def work(tx: Tx) -> Memory:
             found = await _found(tx, memory_id, None if caller.sees_only else user_id, caller)
             changed = replace(found, memory=text, topics=topics, updated_at=now)
-            await memories.set_text(tx, changed)
+            if not await memories.set_text(tx, changed):
+                raise _not_found(memory_id)
             return changed
 
         return await self._database.write(work)
@@ -179,8 +180,12 @@ class MemoryService:
 async def _found(tx: Tx, memory_id: str, user_id: str | None, caller: Caller) -> Memory:
     found = await memories.get(tx, memory_id, caller)
     if found is None or user_id not in (None, found.user_id):
-        raise NotFound(f"Memory with ID {memory_id} not found")
+        raise _not_found(memory_id)
     return found
+
+
+def _not_found(memory_id: str) -> NotFound:
+    return NotFound(f"Memory with ID {memory_id} not found")
 
 
 async def _apply(tx: Tx, before: list[Memory], one: Memory, caller: Caller) -> None:
@@ -196,7 +201,7 @@ def _one_of(before: list[Memory], text: str) -> Memory:
     agents, teams = {one.agent_id for one in before}, {one.team_id for one in before}
     return Memory(
         memory_id=clock.new_id(),
-        owner=first.owner,
+        owner=next((one.owner for one in before if one.owner is not None), None),
         user_id=first.user_id,
         memory=text,
         topics=list(dict.fromkeys(topic for one in before for topic in one.topics)),

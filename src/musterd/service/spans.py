@@ -1,21 +1,23 @@
 """The spans of a trace, from what is stored of its root run: the runs of its tree, and the steps of its journal.
 
 A step's parent is the run in which it stands; a member's run stands in the delegation that began it. Steps that a run
-took over from another one belong to that one's trace. What a model was asked is not stored with its step, so a model's
-span has no input.
+took over from another one belong to that one's trace. A step does not hold what its model was asked: that is in the
+conversation of a run that has ended, before the answer of the same time.
 """
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from musterd.core import genai, jsontext
 from musterd.core.records import RunView, StepKind, StepRow, StepState
 from musterd.core.traces import STATUS_OF, Span, SpanKind, SpanStatus, run_span_id, step_span_id
+from musterd.wire.messages import text_of
 
 _CALL = re.compile(r"(?P<turn>(?:.*/)?[^/]+)/c(?P<number>\d+)(?:/\d+)?")
 _HOOK = re.compile(r"(?:.*/)?(?P<when>pre|post)(?P<number>\d+)")
+_ROLES = {"system-prompt": "system", "tool-return": "tool"}
 _FAILED = {StepState.FAILED: SpanStatus.ERROR, StepState.COMPLETED: SpanStatus.OK}
 
 
@@ -25,10 +27,10 @@ def root_span(runs: Sequence[RunView], steps: Sequence[StepRow]) -> Span:
     :param runs: the root and its members.
     :param steps: the journal of the tree.
     """
-    calls = _asked_calls(steps)
-    by_run = {view.row.path: _run_span(view) for view in runs}
+    calls, by_run = _asked_calls(steps), {view.row.path: _run_span(view) for view in runs}
+    asked = {moment: words for view in runs for moment, words in _asked(view)}
     by_step = {
-        step.path: _step_span(step, calls, by_run)
+        step.path: _step_span(step, calls, asked, by_run)
         for step in steps
         if step.kind is not StepKind.PREPARE and step.attempt > 0
     }
@@ -86,7 +88,7 @@ def _run_span(view: RunView) -> Span:
     )
 
 
-def _step_span(step: StepRow, calls: dict[str, dict[str, Any]], by_run: dict[str, Span]) -> Span:
+def _step_span(step: StepRow, calls: dict[str, dict[str, Any]], asked: dict[str, str], by_run: dict[str, Span]) -> Span:
     span = Span(
         span_id=step_span_id(step.root_id, step.path),
         name=step.path,
@@ -98,6 +100,7 @@ def _step_span(step: StepRow, calls: dict[str, dict[str, Any]], by_run: dict[str
     result = json.loads(step.result) if step.result else {}
     if step.kind is StepKind.MODEL:
         _describe_model(span, step, result, by_run)
+        span.input = asked.get(result.get("timestamp", ""))
     elif step.kind is StepKind.HOOK:
         _describe_hook(span, step, result)
     else:
@@ -115,7 +118,7 @@ def _describe_model(span: Span, step: StepRow, answer: dict[str, Any], by_run: d
         counts = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
         span.attributes |= {genai.INPUT_TOKENS: usage.input_tokens, genai.OUTPUT_TOKENS: usage.output_tokens}
         span.attributes |= {genai.CACHE_READ_TOKENS: usage.cache_read_tokens} if usage.cache_read_tokens else {}
-        span.attributes |= {genai.CACHE_WRITE_TOKENS: usage.cache_write_tokens} if usage.cache_write_tokens else {}
+        span.attributes |= {genai.CACHE_CREATION_TOKENS: usage.cache_write_tokens} if usage.cache_write_tokens else {}
     span.metadata = {"model": model, **counts}
     span.attributes |= {
         genai.OPERATION_NAME: genai.CHAT,
@@ -151,6 +154,21 @@ def _describe_hook(span: Span, step: StepRow, result: dict[str, Any]) -> None:
     span.kind = SpanKind.HOOK
     span.name = f"{found['when']}_hook {found['number']}" if found else step.path
     span.output = _text(result.get("input") or result.get("content"))
+
+
+def _asked(view: RunView) -> Iterator[tuple[str, str]]:
+    """What each answer of a run's conversation answered, by the answer's time: what was said since the one before."""
+    said: list[dict[str, Any]] = []
+    for message in view.messages or ():
+        if message["kind"] == "response":
+            yield str(message.get("timestamp")), jsontext.dumps(said)
+            said = []
+            continue
+        said += [{"role": "system", "content": message["instructions"]}] if message.get("instructions") else []
+        said += [
+            {"role": _ROLES.get(part["part_kind"], "user"), "content": text_of(part.get("content"))}
+            for part in message["parts"]
+        ]
 
 
 def _asked_calls(steps: Sequence[StepRow]) -> dict[str, dict[str, Any]]:

@@ -43,12 +43,12 @@ class TraceService:
         )
 
     async def search_whole(self, wanted: TracesWanted, caller: Caller) -> tuple[list[Trace], int]:
-        """The same, each with its spans."""
+        """The same, each with its spans; what models were asked is left out."""
         now, condition = clock.now(), wanted.condition
 
         async def work(tx: Tx) -> tuple[list[Trace], int]:
             rows, total = await traces.search(tx, condition, caller, now, limit=wanted.limit, page=wanted.page)
-            return [await _whole(tx, row) for row in rows], total
+            return [await _whole(tx, row, has_messages=False) for row in rows], total
 
         return await self._database.scan(work)
 
@@ -69,7 +69,7 @@ class TraceService:
             row = await traces.get(tx, trace_id, run_id, caller)
             if row is None:
                 raise NotFound("Trace not found")
-            return await _whole(tx, row)
+            return await _whole(tx, row, has_messages=True)
 
         return await self._database.scan(work)
 
@@ -85,5 +85,5 @@ class TraceService:
         raise NotFound("Span not found")
 
 
-async def _whole(tx: Tx, row: TraceRow) -> Trace:
-    return Trace(row, root_span(*await traces.tree(tx, row.run.run_id)))
+async def _whole(tx: Tx, row: TraceRow, *, has_messages: bool) -> Trace:
+    return Trace(row, root_span(*await traces.tree(tx, row.run.run_id, has_messages=has_messages)))

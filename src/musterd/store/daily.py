@@ -5,12 +5,14 @@ every run of it, is kept as it was counted, for everybody (owner "") and for eac
 the figures of sessions that were deleted since, so that what a day counts does not shrink.
 """
 
+import hashlib
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from musterd.core import jsontext
-from musterd.core.metrics import Day, Figures
+from musterd.core.daily import Day, DayFigures
 from musterd.core.records import Usage
 from musterd.store.database import Statement, Tx
 
@@ -25,7 +27,11 @@ _MODELS = f"""SELECT r.owner, m.model, m.model_provider, count(*) AS runs
               FROM runs r JOIN runs m ON m.root_id = r.run_id WHERE {_IN_DAY}"""
 _TOKENS = f"""SELECT r.owner, {_SUMS} FROM runs r JOIN journal j ON j.root_id = r.run_id
               WHERE {_IN_DAY} AND j.usage IS NOT NULL AND j.attempt > 0"""  # 0: taken over from another run
-_ONLY = {"owner": " AND r.owner = :owner", "session_id": " AND r.session_id = :session_id"}
+_ONLY = {
+    "owner": " AND r.owner = :owner",
+    "session_id": " AND r.session_id = :session_id",
+    "roots": " AND IN_LIST(r.run_id, :roots)",
+}
 LIVE = Statement(
     "day_live",
     f"""SELECT 1 AS one FROM runs r WHERE {_IN_DAY}
@@ -45,6 +51,10 @@ SPAN = Statement(
     """SELECT min(created_at) AS first, max(created_at) AS last FROM runs
        WHERE session_id = :session_id AND parent_id IS NULL""",
 )
+SPAN_OF_ROOTS = Statement(
+    "roots_span",
+    "SELECT min(created_at) AS first, max(created_at) AS last FROM runs WHERE IN_LIST(run_id, :roots)",
+)
 KEPT = Statement(
     "days_kept",
     """SELECT * FROM daily_metrics WHERE owner = :owner AND day >= :first AND day <= :last ORDER BY day""",
@@ -62,7 +72,7 @@ PUT = Statement(
            created_at = excluded.created_at, updated_at = excluded.updated_at
        WHERE daily_metrics.is_over = 0""",
 )
-ByOwner = dict[str, Figures]
+ByOwner = dict[str, DayFigures]
 
 
 def day_of(at: float) -> str:
@@ -82,7 +92,7 @@ async def kept(tx: Tx, owner: str | None, first: str, last: str) -> list[Day]:
     return [
         Day(
             day=row["day"],
-            figures=Figures.from_json(json.loads(row["figures"])),
+            figures=DayFigures.from_json(json.loads(row["figures"])),
             created_at=row["created_at"],
             updated_at=row["updated_at"],
         )
@@ -120,8 +130,8 @@ async def counted(tx: Tx, day: str, owner: str | None = None) -> ByOwner:
     found = await _live_figures(tx, day, {} if owner is None else {"owner": owner})
     for row in await tx.all(REMOVED, {"day": day}):
         if owner in (None, row["owner"]):
-            _of(found, row["owner"]).add(Figures.from_json(json.loads(row["figures"])))
-    return {**found, EVERYBODY: Figures.sum(found.values())}
+            _of(found, row["owner"]).add(DayFigures.from_json(json.loads(row["figures"])))
+    return {**found, EVERYBODY: DayFigures.sum(found.values())}
 
 
 async def close(tx: Tx, day: str, figures: ByOwner, now: float) -> None:
@@ -130,30 +140,34 @@ async def close(tx: Tx, day: str, figures: ByOwner, now: float) -> None:
         await _put(tx, day, owner, figures[owner].without_names(), 1, now)
 
 
-async def keep_removed(tx: Tx, session_id: str, now: float) -> None:
-    """Keep what a session counts in days that are not over yet, before its rows go."""
-    span = await tx.one(SPAN, {"session_id": session_id})
+async def keep_removed(tx: Tx, session_id: str, now: float, roots: Sequence[str] | None = None) -> None:
+    """Keep what runs of a session count in days that are not over yet, before their rows go.
+
+    :param roots: which of its root runs; None: all.
+    """
+    only = {"session_id": session_id} if roots is None else {"roots": jsontext.dumps(list(roots))}
+    span = await tx.one(SPAN if roots is None else SPAN_OF_ROOTS, only)
     if span is None or span["first"] is None:
         return
     await tx.one(TURN, {})
     day: str | None = day_of(span["first"])
     while day is not None and day <= day_of(span["last"]):
         if not await is_over(tx, day):
-            found = await _live_figures(tx, day, {"session_id": session_id})
+            found = await _live_figures(tx, day, only)
             _of(found, EVERYBODY)  # a row for everybody is how the day is found
             for owner in sorted(found):
                 await _add_removed(tx, day, owner, found[owner], now)
         day = day_of(bounds(day)[1])
 
 
-async def _add_removed(tx: Tx, day: str, owner: str, figures: Figures, now: float) -> None:
+async def _add_removed(tx: Tx, day: str, owner: str, figures: DayFigures, now: float) -> None:
     for row in await tx.all(REMOVED, {"day": day}):
         if row["owner"] == owner:
-            figures.add(Figures.from_json(json.loads(row["figures"])))
+            figures.add(DayFigures.from_json(json.loads(row["figures"])))
     await _put(tx, day, owner, figures, 0, now)
 
 
-async def _put(tx: Tx, day: str, owner: str, figures: Figures, over: int, now: float) -> None:
+async def _put(tx: Tx, day: str, owner: str, figures: DayFigures, over: int, now: float) -> None:
     text = jsontext.dumps(figures.as_json())
     await tx.run(PUT, {"day": day, "owner": owner, "is_over": over, "figures": text, "now": now})
 
@@ -172,7 +186,7 @@ async def _live_figures(tx: Tx, day: str, only: dict[str, str]) -> ByOwner:
         figures = _of(found, row["owner"])
         figures.runs[row["kind"]], figures.sessions[row["kind"]] = int(row["runs"]), int(row["sessions"])
     for row in await tx.all(asked("users", _USERS), params):
-        _of(found, row["owner"]).users.add(row["user_id"])
+        _of(found, row["owner"]).users.add(hashlib.sha256(row["user_id"].encode()).hexdigest()[:16])
     for row in await tx.all(asked("models", _MODELS, " GROUP BY r.owner, m.model, m.model_provider"), params):
         _of(found, row["owner"]).models[row["model"], row["model_provider"]] = int(row["runs"])
     for row in await tx.all(asked("tokens", _TOKENS, " GROUP BY r.owner"), params):
@@ -180,5 +194,5 @@ async def _live_figures(tx: Tx, day: str, only: dict[str, str]) -> ByOwner:
     return found
 
 
-def _of(found: ByOwner, owner: str | None) -> Figures:
-    return found.setdefault(owner or EVERYBODY, Figures())
+def _of(found: ByOwner, owner: str | None) -> DayFigures:
+    return found.setdefault(owner or EVERYBODY, DayFigures())

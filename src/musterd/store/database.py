@@ -7,7 +7,7 @@ event loop; SQLite's writer thread drives it to its end without suspending (:fun
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 Params = Mapping[str, Any]
@@ -64,6 +64,26 @@ def for_postgres(text: str) -> str:
     text = _TURN.sub(r"pg_advisory_xact_lock(hashtext('musterd \1'))", text)
     text = text.replace("LOCK_ROW", "FOR UPDATE").replace("LOCK_FREE_ROWS", "FOR UPDATE SKIP LOCKED")
     return _PARAMETER.sub(r"%(\1)s", text)
+
+
+class Texts(Generic[T]):
+    """Statements in one dialect, each put into it once.
+
+    :param translate: puts a text into the dialect, as its driver takes it.
+    """
+
+    def __init__(self, translate: Callable[[str], T]) -> None:
+        self._translate = translate
+        self._texts: dict[str, T] = {}
+
+    def __call__(self, statement: Statement) -> T:
+        """The statement's text."""
+        text = self._texts.get(statement.name)
+        if text is None:
+            text = self._translate(statement.text)
+            if not statement.is_passing:
+                self._texts[statement.name] = text
+        return text
 
 
 class Tx(Protocol):

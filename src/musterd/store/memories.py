@@ -36,9 +36,9 @@ async def add(tx: Tx, memory: Memory) -> None:
     await tx.run(ADD, _params(memory))
 
 
-async def set_text(tx: Tx, memory: Memory) -> None:
-    """Keep a memory's new text and topics."""
-    await tx.run(SET, _params(memory))
+async def set_text(tx: Tx, memory: Memory) -> bool:
+    """Keep a memory's new text and topics; whether it is still there."""
+    return await tx.run(SET, _params(memory)) > 0
 
 
 async def remove(tx: Tx, memory_id: str) -> None:
@@ -121,8 +121,8 @@ def _where(wanted: MemoryFilter, caller: Caller) -> tuple[str, dict[str, Any]]:
         conditions.append(f"topics LIKE :topic{number} ESCAPE '\\'")
         params[f"topic{number}"] = "%" + like_literal(jsontext.dumps(topic)) + "%"
     if wanted.search_content:
-        conditions.append("lower(memory) LIKE :pattern ESCAPE '\\'")
-        params["pattern"] = "%" + like_literal(wanted.search_content.lower()) + "%"
+        conditions.append("lower(memory) LIKE lower(:pattern) ESCAPE '\\'")
+        params["pattern"] = "%" + like_literal(wanted.search_content) + "%"
     return (" WHERE " + " AND ".join(conditions) if conditions else ""), params
 
 

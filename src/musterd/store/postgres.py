@@ -18,7 +18,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from musterd.core import clock
 from musterd.core.errors import StartError, StoreUnavailable
-from musterd.store.database import Apart, Params, Row, Statement, Work, for_postgres
+from musterd.store.database import Apart, Params, Row, Statement, Texts, Work, for_postgres
 from musterd.store.locks import NoLocks
 from musterd.store.postgres_apart import PostgresApart
 from musterd.store.postgres_faults import Complaints, advice, is_database_fault, place
@@ -63,16 +63,7 @@ OUTCOME = b"SELECT pg_xact_status(%(xid)s::xid8) AS outcome"
 
 COLLIDED = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
 
-_TEXTS: dict[str, bytes] = {}
-
-
-def _text(statement: Statement) -> bytes:
-    if statement.is_passing:
-        return for_postgres(statement.text).encode()
-    text = _TEXTS.get(statement.name)
-    if text is None:
-        text = _TEXTS[statement.name] = for_postgres(statement.text).encode()
-    return text
+_text = Texts(lambda text: for_postgres(text).encode())
 
 
 class PostgresTx:

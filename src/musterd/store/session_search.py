@@ -66,6 +66,6 @@ def _where(wanted: SessionFilter, caller: Caller) -> tuple[str, dict[str, Any]]:
             conditions.append(f"{column} = :{column}")
             params[column] = value
     if wanted.name:
-        conditions.append("lower(COALESCE(name, first_message)) LIKE :pattern ESCAPE '\\'")
-        params["pattern"] = "%" + like_literal(wanted.name.lower()) + "%"
+        conditions.append("lower(COALESCE(name, first_message)) LIKE lower(:pattern) ESCAPE '\\'")
+        params["pattern"] = "%" + like_literal(wanted.name) + "%"
     return " AND ".join(conditions), params

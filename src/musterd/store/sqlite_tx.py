@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 
-from musterd.store.database import Params, Row, Statement, for_sqlite
+from musterd.store.database import Params, Row, Statement, Texts, for_sqlite
 
 
 class SqliteTx:
@@ -13,15 +13,7 @@ class SqliteTx:
         self.connection = connection
         self._execute = connection.execute
         self._executemany = connection.executemany
-        self._texts: dict[str, str] = {}
-
-    def _text(self, statement: Statement) -> str:
-        if statement.is_passing:
-            return for_sqlite(statement.text)
-        text = self._texts.get(statement.name)
-        if text is None:
-            text = self._texts[statement.name] = for_sqlite(statement.text)
-        return text
+        self._text = Texts(for_sqlite)
 
     async def run(self, statement: Statement, params: Params) -> int:
         """Execute; return the number of rows it touched."""

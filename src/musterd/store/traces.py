@@ -43,17 +43,14 @@ _COUNTS = """(SELECT count(*) FROM runs m WHERE m.root_id = r.run_id)
 _ROW = f"SELECT {qualified('r')}, {_TRACE_ID} AS trace, io.input, {_COUNTS}"
 _ROW_FROM = _FROM.replace("WHERE", "JOIN run_io io ON io.run_id = r.run_id WHERE", 1)
 BY_RUN = Statement("trace_by_run", f"{_ROW} {_ROW_FROM} AND r.run_id = :run_id")
-BY_STORED = Statement("trace_by_stored", f"{_ROW} {_ROW_FROM} AND r.trace_id = :trace_id ORDER BY r.created_at DESC")
-BY_SENT = Statement(
-    "trace_by_sent",
-    f"""{_ROW} {_ROW_FROM} AND r.traceparent >= :low AND r.traceparent < :high
-        ORDER BY r.created_at DESC""",
-)
-TREE = Statement(
-    "trace_tree",
-    f"""SELECT {qualified("r")}, io.input, io.output, NULL AS messages
-        FROM runs r JOIN run_io io ON io.run_id = r.run_id WHERE r.root_id = :root_id ORDER BY r.created_at, r.path""",
-)
+_LAST = """AND (CAST(:owner AS TEXT) IS NULL OR r.owner = :owner)
+           ORDER BY r.created_at DESC, r.run_id DESC LIMIT 1"""
+BY_STORED = Statement("trace_by_stored", f"{_ROW} {_ROW_FROM} AND r.trace_id = :trace_id {_LAST}")
+BY_SENT = Statement("trace_by_sent", f"{_ROW} {_ROW_FROM} AND r.traceparent >= :low AND r.traceparent < :high {_LAST}")
+_TREE = """FROM runs r JOIN run_io io ON io.run_id = r.run_id WHERE r.root_id = :root_id
+           ORDER BY r.created_at, r.path"""
+TREE = Statement("trace_tree", f"SELECT {qualified('r')}, io.input, io.output, io.messages {_TREE}")
+OUTLINE = Statement("trace_outline", f"SELECT {qualified('r')}, io.input, io.output, NULL AS messages {_TREE}")
 
 
 def page_of(
@@ -105,21 +102,22 @@ async def get(tx: Tx, trace_id: str, run_id: str | None, caller: Caller) -> Trac
 
     :param run_id: which run of it: a client may start several runs in one trace. None: the last.
     """
-    rows: list[Row] = []
-    if own := run_id_of(trace_id):
-        rows += await tx.all(BY_RUN, {"run_id": own})
-    rows += await tx.all(BY_STORED, {"trace_id": trace_id})
-    rows += await tx.all(BY_SENT, {"low": f"00-{trace_id}-", "high": f"00-{trace_id}."})
-    for row in rows:
-        is_meant = row["trace"] == trace_id and run_id in (None, row["run_id"])
-        if is_meant and caller.may_see(row["owner"]):
+    owner = caller.sees_only
+    sent = {"low": f"00-{trace_id}-", "high": f"00-{trace_id}.", "owner": owner}
+    asked: list[tuple[Statement, dict[str, str | None]]] = [(BY_RUN, {"run_id": run_id or run_id_of(trace_id)})]
+    if run_id is None:
+        asked += [(BY_STORED, {"trace_id": trace_id, "owner": owner}), (BY_SENT, sent)]
+    for statement, params in asked:
+        row = await tx.one(statement, params)
+        if row is not None and row["trace"] == trace_id and caller.may_see(row["owner"]):
             return _trace(row)
     return None
 
 
-async def tree(tx: Tx, root_id: str) -> tuple[list[RunView], list[StepRow]]:
-    """The runs of a trace, without their conversations, and its steps."""
-    runs = [run_view(row) for row in await tx.all(TREE, {"root_id": root_id})]
+async def tree(tx: Tx, root_id: str, *, has_messages: bool) -> tuple[list[RunView], list[StepRow]]:
+    """The runs of a trace, with or without their conversations, and its steps."""
+    rows = await tx.all(TREE if has_messages else OUTLINE, {"root_id": root_id})
+    runs = [run_view(row) for row in rows]
     return runs, list(await journal.steps(tx, root_id))
 
 
@@ -159,8 +157,8 @@ def _compared(wanted: Condition, params: dict[str, Any]) -> str:
         return f"IN_LIST({column}, :{name})"
     (value,) = wanted.values
     if wanted.op in ("CONTAINS", "STARTSWITH"):
-        params[name] = ("%" if wanted.op == "CONTAINS" else "") + like_literal(str(value).lower()) + "%"
-        return f"lower({column}) LIKE :{name} ESCAPE '\\'"
+        params[name] = ("%" if wanted.op == "CONTAINS" else "") + like_literal(str(value)) + "%"
+        return f"lower({column}) LIKE lower(:{name}) ESCAPE '\\'"
     params[name] = value
     return f"{column} {_COMPARISONS[wanted.op]} :{name}"
 

@@ -7,6 +7,7 @@ from musterd.core.approvals import STATUSES, Approval, ApprovalFilter, Resolutio
 from musterd.core.errors import InvalidInput
 from musterd.core.jsontext import require_storable
 from musterd.wire.fields import Fields
+from musterd.wire.pages import page_object
 from musterd.wire.problems import MISSING
 from musterd.wire.query import PAGE_LIMIT
 from musterd.wire.requirements import requirement_object
@@ -52,14 +53,7 @@ def approval_object(found: Approval) -> dict[str, Any]:
 
 def approval_page(found: Iterable[Approval], total: int, wanted: ApprovalFilter) -> dict[str, Any]:
     """A page of approvals with the peer's ``meta``."""
-    meta = {
-        "page": wanted.page,
-        "limit": wanted.limit,
-        "total_pages": -(-total // wanted.limit),
-        "total_count": total,
-        "search_time_ms": 0.0,
-    }
-    return {"data": [approval_object(one) for one in found], "meta": meta}
+    return page_object([approval_object(one) for one in found], total, page=wanted.page, limit=wanted.limit)
 
 
 def approval_status(found: Approval) -> dict[str, Any]:

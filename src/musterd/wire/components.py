@@ -92,11 +92,6 @@ def model_items(components: Iterable["Component"], describe: Describe) -> list[d
 
 def config(card: ServerCard, teams: Sequence["Component"], agents: Sequence["Component"]) -> dict[str, Any]:
     """``GET /config``. Domains that this server does not have are left out."""
-    database = {
-        "db_id": DB_ID,
-        "domain_config": {"display_name": DB_ID},
-        "tables": [SESSION_TABLE],
-    }
     return {
         "os_id": card.os_id,
         "name": card.name,
@@ -104,12 +99,21 @@ def config(card: ServerCard, teams: Sequence["Component"], agents: Sequence["Com
         "available_models": [],
         "os_database": DB_ID,
         "databases": [DB_ID],
-        "session": {"dbs": [database]},
+        "session": _domain(SESSION_TABLE),
+        "metrics": _domain("daily_metrics"),
+        "memory": _domain("memories"),
+        "traces": _domain(),
         "agents": [_short(component) for component in agents],
         "teams": [_short(component) for component in teams],
         "workflows": [],
         "interfaces": [],
     }
+
+
+def _domain(*tables: str) -> dict[str, Any]:
+    """Where a kind of records is: traces are made from others and have no table."""
+    database: dict[str, Any] = {"db_id": DB_ID, "domain_config": {"display_name": DB_ID}}
+    return {"dbs": [{**database, "tables": list(tables)} if tables else database]}
 
 
 def info(card: ServerCard, *, teams: int, agents: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from musterd.core.metrics import Day
+from musterd.core.daily import Day
 from musterd.wire.fields import Fields
 from musterd.wire.times import iso_seconds
 

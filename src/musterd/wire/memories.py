@@ -7,7 +7,7 @@ from typing import Any
 from musterd.core.memories import Memory, MemoryFilter, MemoryStats, Optimized
 from musterd.wire.fields import Fields
 from musterd.wire.problems import MISSING
-from musterd.wire.query import PAGE_LIMIT
+from musterd.wire.query import MOST_PAGES, PAGE_LIMIT
 from musterd.wire.times import iso_seconds
 
 MEMORY_CHARACTERS = 5000
@@ -17,8 +17,6 @@ IDS = 1000
 SORTABLE = ("updated_at", "created_at", "memory", "user_id", "agent_id", "team_id", "memory_id")
 CHARACTERS_A_TOKEN = 4
 """Characters of text that are estimated to be one token."""
-
-MOST_PAGES = 2**32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,9 @@ PAGE_LIMIT = 1_000
 _WHOLE_LIMIT = 2**53
 """Beyond it no count or time is meant, and a database would refuse it."""
 
+MOST_PAGES = _WHOLE_LIMIT // PAGE_LIMIT
+"""The last page that can be asked for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionsQuery:
@@ -100,7 +103,7 @@ def parse_sessions_query(values: Mapping[str, str]) -> SessionsQuery:
         user_id=fields.text("user_id"),
         session_name=fields.text("session_name"),
         limit=fields.whole("limit", 1, PAGE_LIMIT) or 20,
-        page=fields.whole("page", 0, _WHOLE_LIMIT // PAGE_LIMIT) or 1,
+        page=fields.whole("page", 0, MOST_PAGES) or 1,
         sort_by=sort_by if sort_by in SORTABLE else "created_at",
         is_descending=fields.choice("sort_order", ("asc", "desc")) != "asc",
     )
@@ -229,7 +232,7 @@ def parse_wait(values: Mapping[str, str], most_seconds: float) -> float:
 def parse_page(values: Mapping[str, str]) -> tuple[int, int]:
     """``limit`` and ``page`` of a list that has no other values."""
     fields = Fields(values, "query")
-    limit, page = fields.whole("limit", 1, PAGE_LIMIT) or 20, fields.whole("page", 0, _WHOLE_LIMIT // PAGE_LIMIT) or 1
+    limit, page = fields.whole("limit", 1, PAGE_LIMIT) or 20, fields.whole("page", 0, MOST_PAGES) or 1
     fields.problems.raise_if_any()
     return limit, page
 

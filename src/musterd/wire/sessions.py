@@ -12,6 +12,7 @@ from musterd.core.states import RunState
 from musterd.wire.components import ModelWords
 from musterd.wire.lists import members_first
 from musterd.wire.metrics import summed_metrics, usage_shares
+from musterd.wire.pages import page_object
 from musterd.wire.runs import messages_of
 from musterd.wire.summary import session_summary
 from musterd.wire.times import iso_seconds
@@ -41,14 +42,7 @@ def session_page(rows: Iterable[SessionRow], total: int, *, page: int, limit: in
 
     :param total: how many sessions match on all pages.
     """
-    meta = {
-        "page": page,
-        "limit": limit,
-        "total_pages": -(-total // limit),
-        "total_count": total,
-        "search_time_ms": 0.0,
-    }
-    return {"data": [session_item(row) for row in rows], "meta": meta}
+    return page_object([session_item(row) for row in rows], total, page=page, limit=limit)
 
 
 def session_detail(

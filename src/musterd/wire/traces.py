@@ -7,11 +7,10 @@ from typing import Any
 from musterd.core import genai
 from musterd.core.traces import STATUS_OF, Condition, SessionTraces, Span, SpanStatus, TraceRow
 from musterd.wire.fields import Fields
-from musterd.wire.query import PAGE_LIMIT
+from musterd.wire.query import MOST_PAGES, PAGE_LIMIT
 from musterd.wire.times import iso_micros
 from musterd.wire.trace_filters import comparison, parse_condition
 
-MOST_PAGES = 2**32
 SEARCH_LIMIT = 100
 _EQUAL = ("run_id", "session_id", "user_id", "agent_id", "team_id", "workflow_id", "status")
 GROUPS = ("run", "session")

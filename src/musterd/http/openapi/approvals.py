@@ -15,6 +15,7 @@ from musterd.http.openapi.described import (
     text,
     whole,
 )
+from musterd.wire.states import STATUS
 
 _TAGS = ("Approvals",)
 _ID = in_path("approval_id", "The approval's id: that of the requirement")
@@ -124,7 +125,7 @@ APPROVAL_SCHEMAS: dict[str, Schema] = {
             "resolved_at": _WHOLE,
             "created_at": _WHOLE,
             "updated_at": _WHOLE,
-            "run_status": nullable(text("Where that run stands.")),
+            "run_status": nullable(text("Where that run stands.", enum=sorted(set(STATUS.values())))),
         },
     ),
     "PaginatedResponse_ApprovalResponse_": record(

@@ -17,13 +17,34 @@ _COMPONENT: dict[str, Schema] = {
     "tools": record("ComponentTools", {"tools": many(free())}),
     "sessions": free(),
     "system_message": free("Description and instructions, as the model is given them."),
+    "input_schema": free("The JSON schema that messages must have."),
 }
-_OPTIONAL = ("description", "role", "mode", "tools", "system_message")
+_OPTIONAL = ("description", "role", "mode", "tools", "system_message", "input_schema")
 _IS_COMPONENT = flag("Always false: components are declared, not edited over HTTP.")
 
 _SUMMARY: dict[str, Schema] = {"id": _ID, "name": _NAME, "description": text(), "db_id": _DB_ID}
 
+_DOMAINS = ("session", "metrics", "memory", "traces")
+
+
+def _domain(name: str) -> dict[str, Schema]:
+    """Where a kind of records is, in the three schemas that the reference has for each."""
+    config, database, domain = f"{name}Config", f"DatabaseConfig_{name}DomainConfig_", f"{name}DomainConfig"
+    display_name = nullable(text("The name for people."))
+    shown = {"db_id": text(), "domain_config": nullable(ref(domain)), "tables": nullable(many(text()))}
+    return {
+        config: record(
+            config,
+            {"dbs": nullable(many(ref(database))), "display_name": display_name},
+            optional=["display_name"],
+        ),
+        database: record(f"DatabaseConfig[{domain}]", shown, optional=["tables"]),
+        domain: record(domain, {"display_name": display_name}),
+    }
+
+
 CORE_SCHEMAS: dict[str, Schema] = {
+    **{key: schema for name in _DOMAINS for key, schema in _domain(name.capitalize()).items()},
     "HealthResponse": record(
         "HealthResponse",
         {"status": text(examples=["ok"]), "instantiated_at": text("When the server started.", format="date-time")},
@@ -33,9 +54,14 @@ CORE_SCHEMAS: dict[str, Schema] = {
         {
             "enabled": flag(),
             "path": nullable(text()),
-            "oauth": nullable(free()),
+            "oauth": nullable(ref("McpOAuthInfo")),
             "tool_run_endpoint": flag(),
         },
+    ),
+    "McpOAuthInfo": record(
+        "McpOAuthInfo",
+        {"resource": nullable(text()), "authorization_servers": nullable(many(text()))},
+        optional=["resource", "authorization_servers"],
     ),
     "InfoResponse": record(
         "InfoResponse",
@@ -61,7 +87,7 @@ CORE_SCHEMAS: dict[str, Schema] = {
             "available_models": nullable(many(text())),
             "os_database": nullable(text()),
             "databases": many(text()),
-            "session": free("The databases of sessions."),
+            **{name: ref(f"{name.capitalize()}Config") for name in _DOMAINS},
             "agents": many(ref("AgentSummaryResponse")),
             "teams": many(ref("TeamSummaryResponse")),
             "workflows": many(free()),

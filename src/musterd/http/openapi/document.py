@@ -7,10 +7,10 @@ from musterd.http.openapi.answers import ERROR_SCHEMAS, HEADERS, errors
 from musterd.http.openapi.approvals import APPROVAL_SCHEMAS, APPROVALS
 from musterd.http.openapi.core import CORE
 from musterd.http.openapi.core_schemas import CORE_SCHEMAS
+from musterd.http.openapi.daily import DATABASES, METRICS, METRICS_SCHEMAS
 from musterd.http.openapi.described import Answers, Described, Schema
 from musterd.http.openapi.history import HISTORY_SCHEMAS, history_operations
 from musterd.http.openapi.memories import MEMORIES, MEMORY_SCHEMAS
-from musterd.http.openapi.metrics import DATABASES, METRICS, METRICS_SCHEMAS
 from musterd.http.openapi.run_schemas import RUN_SCHEMAS
 from musterd.http.openapi.runs import run_operations
 from musterd.http.openapi.service_accounts import SERVICE_ACCOUNT_SCHEMAS, SERVICE_ACCOUNTS

@@ -1,4 +1,4 @@
-"""Figures of one day: what ran, for how many, with how many tokens."""
+"""DayFigures of one day: what ran, for how many, with how many tokens."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -8,12 +8,12 @@ from musterd.core.records import Usage
 
 
 @dataclass(slots=True, kw_only=True)
-class Figures:
+class DayFigures:
     """What was accepted in one day (UTC), for one owner or for everybody. A run counts for the day of its acceptance.
 
     :param runs: runs that clients asked for, by kind of component.
     :param sessions: sessions in which they ran, by kind.
-    :param users: who asked for them, as far as it is known.
+    :param users: who asked for them, as far as it is known: hashes, so that nobody is named once a session is deleted.
     :param users_before: how many asked that are not named any more.
     :param usage: tokens of all model calls, members' and those beside the turns too.
     :param models: how many runs, members' too, were of each model: by its name and its provider.
@@ -36,11 +36,11 @@ class Figures:
         """Whether nothing ran."""
         return not any(self.runs.values())
 
-    def without_names(self) -> "Figures":
+    def without_names(self) -> "DayFigures":
         """The same figures, with users counted and not named."""
         return replace(self, users=set(), users_before=self.users_count)
 
-    def add(self, other: "Figures") -> None:
+    def add(self, other: "DayFigures") -> None:
         """Count ``other`` in: runs and sessions of the same day that are not among these."""
         for own, others in ((self.runs, other.runs), (self.sessions, other.sessions)):
             for kind, count in others.items():
@@ -52,7 +52,7 @@ class Figures:
         self.usage.add(other.usage)
 
     @classmethod
-    def sum(cls, parts: "Iterable[Figures]") -> "Figures":
+    def sum(cls, parts: "Iterable[DayFigures]") -> "DayFigures":
         """All of them together."""
         whole = cls()
         for part in parts:
@@ -71,7 +71,7 @@ class Figures:
         }
 
     @classmethod
-    def from_json(cls, value: JsonObject) -> "Figures":
+    def from_json(cls, value: JsonObject) -> "DayFigures":
         """The figures that :meth:`as_json` wrote."""
         return cls(
             runs=value["runs"],
@@ -92,6 +92,6 @@ class Day:
     """
 
     day: str
-    figures: Figures
+    figures: DayFigures
     created_at: float
     updated_at: float

@@ -81,8 +81,8 @@ async def test_a_day_that_is_over_outlives_its_sessions(house: House, times: lis
 async def test_a_user_gets_the_figures_of_its_own_runs(house: House, times: list[float]) -> None:
     ada, boss = Caller(user_id="ada", label="ada"), Caller(user_id="boss", label="boss", is_admin=True)
     await house.run("hello")
-    assert await house.server.metrics.days(None, None, ada) == []
-    (day,) = await house.server.metrics.days(None, None, boss)
+    assert await house.server.daily.days(None, None, ada) == []
+    (day,) = await house.server.daily.days(None, None, boss)
     assert day.figures.runs == {"team": 1}
 
 
@@ -92,7 +92,7 @@ async def test_figures_are_counted_in_the_background(house: House, times: list[f
     await house.run("hello")
     answer = await house.http.post("/metrics/refresh", params={"background": "true"})
     assert (answer.status_code, answer.json()["status"]) == (202, "started")
-    refreshing = house.server.metrics._refreshing
+    refreshing = house.server.daily._refreshing
     assert refreshing is not None
     await refreshing
     assert await house.get(status) == {

@@ -7,14 +7,14 @@ import structlog
 
 from musterd.core import clock
 from musterd.core.callers import Caller
+from musterd.core.daily import Day, DayFigures
 from musterd.core.errors import MusterdError
-from musterd.core.metrics import Day, Figures
 from musterd.engine.resources import Resources
 from musterd.store import daily
 from musterd.store.daily import EVERYBODY, ByOwner
 from musterd.store.database import Tx
 
-log = structlog.get_logger("musterd.metrics")
+log = structlog.get_logger("musterd.daily")
 
 FIRST_DAY, LAST_DAY = "0001-01-02", "9999-12-30"
 
@@ -42,11 +42,11 @@ class _Counted:
 
     def day_for(self, owner: str | None, now: float) -> Day:
         """The day, for an owner (None: for everybody)."""
-        figures = self.figures.get(owner or EVERYBODY, Figures())
+        figures = self.figures.get(owner or EVERYBODY, DayFigures())
         return Day(day=self.day, figures=figures, created_at=now, updated_at=now)
 
 
-class MetricsService:
+class DailyService:
     """The use cases of daily figures."""
 
     def __init__(self, resources: Resources) -> None:
@@ -99,14 +99,15 @@ class MetricsService:
             await asyncio.gather(self._refreshing, return_exceptions=True)
 
     async def _refresh(self) -> None:
+        status, error = "failed", "The days could not be counted"
         try:
             await self.refresh(Caller())
-        except MusterdError as error:
-            log.warning("daily figures were not counted", reason=error.message)
-            self.state.status, self.state.error = "failed", error.message
-        else:
-            self.state.status = "completed"
-        self.state.finished_at = clock.now()
+            status, error = "completed", ""
+        except MusterdError as found:
+            log.warning("daily figures were not counted", reason=found.message)
+            error = found.message
+        finally:
+            self.state.status, self.state.error, self.state.finished_at = status, error or None, clock.now()
 
     async def _keep(self, counted: list[_Counted], now: float) -> None:
         over = [one for one in counted if one.is_over]

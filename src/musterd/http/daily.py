@@ -11,7 +11,7 @@ from musterd.wire import daily as wire
 from musterd.wire.times import iso_seconds
 
 
-class MetricsOperations:
+class DailyOperations:
     """Read, count anew."""
 
     def __init__(self, server: Server) -> None:
@@ -21,22 +21,22 @@ class MetricsOperations:
         """The figures of each day."""
         require_database(request)
         first, last = wire.parse_days(request.query_params)
-        return json_answer(wire.days_object(await self._server.metrics.days(first, last, caller_of(request))))
+        return json_answer(wire.days_object(await self._server.daily.days(first, last, caller_of(request))))
 
     async def refresh(self, request: Request) -> Response:
         """Count every day anew that is not kept yet."""
         require_database(request)
         if wire.parse_background(request.query_params):
             self._server.require_ready()
-            status = "started" if self._server.metrics.refresh_in_background() else "already_running"
+            status = "started" if self._server.daily.refresh_in_background() else "already_running"
             return json_answer({"status": status, "message": "The days are counted in the background"}, 202)
-        found = await self._server.metrics.refresh(caller_of(request))
+        found = await self._server.daily.refresh(caller_of(request))
         return json_answer([wire.day_object(day) for day in found])
 
     async def status(self, request: Request) -> Response:
         """What became of the last counting in the background."""
         require_database(request)
-        state = self._server.metrics.state
+        state = self._server.daily.state
         times = {
             name: None if (at := getattr(state, name)) is None else iso_seconds(at)
             for name in ("started_at", "finished_at")

@@ -1,0 +1,166 @@
+"""The served document beside the reference's: what operations take and answer is the same, or stands here with why.
+
+``tests/contract`` has AgentOS 2.5.6's document whole, and of 3.1.10's the operations that were taken over from there.
+Words (descriptions, titles) and bounds of values are not compared. What an operation takes beyond the reference, and
+what an answer promises beyond it, are differences as any other.
+"""
+
+import json
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import openapi_facts
+from tests.support.http import House
+
+CONTRACT = Path(__file__).resolve().parents[1] / "contract"
+DOCUMENTS: list[dict[str, Any]] = [
+    json.loads((CONTRACT / f"openapi-{version}.json").read_text()) for version in ("3.1.10", "2.5.6")
+]
+REFERENCE = {name: facts for document in DOCUMENTS for name, facts in openapi_facts.operations(document).items()}
+TAGS = {name: tag for document in DOCUMENTS for name, tag in openapi_facts.tags(document).items()}
+
+NOT_HERE = {
+    "Components": "components are declared in code or YAML and served as they are, not edited over HTTP",
+    "Registry": "it lists what components may be built of over HTTP",
+    "Evals": "evaluations are run by test suites",
+    "Knowledge": "documents are searched by tools",
+    "Schedules": "a run may be delayed; what repeats is started from outside",
+    "Workflows": "teams and agents are all that is served",
+}
+"""Tags of the reference whose operations this server does not have, and why."""
+
+NOT_YET = {
+    "create_session",
+    "create_service_account_service_accounts_post",
+    "fork_agent_session",
+    "fork_team_session",
+    "get_agent_run_checkpoint_snapshot",
+    "get_session_run_previews",
+    "get_team_run_checkpoint_snapshot",
+    "list_agent_run_checkpoints",
+    "list_service_accounts_service_accounts_get",
+    "list_team_run_checkpoints",
+    "rename_session",
+    "resume_agent_run_stream",
+    "resume_team_run_stream",
+    "revoke_service_account_service_accounts__service_account_id__delete",
+    "update_session",
+}
+"""Operations of the reference that are missing, or are answered with errors alone."""
+
+OURS = {
+    "get_liveness": "for orchestrators: whether the process answers",
+    "get_readiness": "for orchestrators: whether runs can be accepted",
+    "list_*_run_steps": "the ledger of a run",
+    "list_*_run_messages": "what is said to a run at work",
+    "send_*_run_message": "what is said to a run at work",
+    "get_*_run_media": "contents that runs refer to",
+}
+"""Operations that the reference does not have."""
+
+DIFFERENCES = {
+    # every operation
+    "* 2?? * > * (says more)": "keys of ours, keys that are always there, values that are enumerated, never null",
+    "* [45]?? * > * (says more)": "an error has a code and the id under which the log has more",
+    "* [45]?? application/json: - > answered": "every error is JSON",
+    "* 503: - > answered": "the database may be away; with Retry-After",
+    "* 403: - > answered": "a foreign origin may not write here",
+    "* 413: - > answered": "bodies have a limit",
+    "* 40[01]: - > answered": "answered everywhere, and said everywhere",
+    "* 500: - > answered": "answered everywhere, and said everywhere",
+    "* 422 application/json .detail: array > string required": "`detail` is a sentence; `errors` has the list",
+    "* 422 application/json .detail[[][]]: object > -": "`detail` is a sentence; `errors` has the list",
+    "* [45]?? application/json .error_type: null|string > -": "`error_code` says it",
+    "* [45]?? application/json .error_id: null|string > -": "`error_code` says it",
+    "*approval* 404: - > answered": "the reference answers it, and does not say so",
+    # parameters and bodies
+    "create_*_run body * (takes more)": "runs have their turn, bounds, budgets and media; JSON is taken too",
+    "continue_*_run body * (takes more)": "either list is taken for teams and agents; JSON and multipart too",
+    "*_run header.Idempotency-Key: - > string (takes more)": "a request that is sent again is done once",
+    "get_agent_run header.If-None-Match: - > string (takes more)": "a poll may ask whether anything has changed",
+    "get_agent_run query.wait: - > number (takes more)": "a poll may wait for the run's end",
+    "list_*_runs query.*: - > * (takes more)": "lists have pages",
+    "refresh_metrics query.background: - > boolean = False (takes more)": "as 3.1.10 has it",
+    "*session* query.type: * = agent > *": "sessions of teams and of agents are meant unless one kind is named",
+    "create_agent_run body multipart/form-data .version: string > integer": "as for teams; it has no effect",
+    "get_traces query.status: string > string of ERROR,OK,UNSET": "an unknown status is refused",
+    "resolve_approval* body application/json .status: *": "an unknown decision is refused",
+    "continue_team_run body application/x-www-form-urlencoded .*": "3.1.10's ways to continue a run that has ended are "
+    "not read",
+    # answers
+    "*_run 202*: - > answered": "a run in the background is accepted, with Location",
+    "refresh_metrics 202*: - > answered": "as 3.1.10 has it",
+    "*_run 409: - > answered": "a key or a run id that another request has; a busy session",
+    "create_*_run 429: - > answered": "too many runs wait",
+    "get_*_run 304: - > answered": "the run has not changed",
+    "get_team_run 429: - > answered": "asked too often",
+    "get_api_info 307: - > answered": "a browser is sent to the docs",
+    "*_approval* 409: - > answered": "it is decided already, or its run needs it",
+    "optimize_memories 409: - > answered": "the memories have changed meanwhile",
+    "get_* 4[02][24]: answered > -": "nothing that is asked for can be unknown or wrong",
+    "get_* 4[02][24] application/json*: * > -": "nothing that is asked for can be unknown or wrong",
+    "get_*_run* 200 application/json *.content: null|object|string > any required": "an answer may be any JSON",
+    "get_session_run* 200 application/json *<Workflow*> *": "there are no workflows",
+    "get_session_run* 200 application/json *<Workflow*>.*": "there are no workflows",
+    "get_session_by_id 200 application/json <Workflow*>.*": "there are no workflows",
+    "get_config 200 application/json .workflows*": "there are none",
+    "get_config 200 application/json .interfaces*": "there are none",
+    "get_config 200 application/json .[cek]*: null|object > -": "no chat prompts, evaluations or knowledge",
+    **{
+        f"get_[at]* 200 application/json *.{name}: * > -": "what is not had here is left out"
+        for name in (
+            *("current_version", "default_tools", "extra_messages", "introduction", "knowledge", "memory", "metadata"),
+            *("reasoning", "response_settings", "stage", "streaming"),
+        )
+    },
+}
+"""Differences as :func:`openapi_facts.differences` tells them, behind the operation's id, as patterns; and why."""
+
+
+@pytest.fixture
+async def served(house: House) -> dict[str, openapi_facts.Facts]:
+    """The facts of every operation that is served."""
+    return openapi_facts.operations(await house.get("/openapi.json"))
+
+
+def answers(facts: openapi_facts.Facts) -> bool:
+    """Whether an operation answers anything but errors."""
+    return any(place.startswith("2") for place in facts)
+
+
+async def test_every_operation_of_the_reference_is_here_or_is_known_to_be_missing(
+    served: dict[str, openapi_facts.Facts],
+) -> None:
+    wanted = {name for name, tag in TAGS.items() if tag not in NOT_HERE}
+    there = {name for name, facts in served.items() if answers(facts)}
+    assert wanted - there == NOT_YET
+    assert not {name for name in served if TAGS.get(name) in NOT_HERE}
+    assert set(NOT_HERE) < set(TAGS.values())
+
+
+async def test_every_operation_that_the_reference_does_not_have_is_known(
+    served: dict[str, openapi_facts.Facts],
+) -> None:
+    own = sorted(set(served) - set(REFERENCE))
+    assert [name for name in own if not any(fnmatchcase(name, one) for one in OURS)] == []
+    assert [one for one in OURS if not any(fnmatchcase(name, one) for name in own)] == []
+
+
+async def test_every_difference_has_a_reason(served: dict[str, openapi_facts.Facts]) -> None:
+    found = [
+        f"{name} {difference}"
+        for name, ours in served.items()
+        if name in REFERENCE and name not in NOT_YET
+        for difference in openapi_facts.differences(REFERENCE[name], ours)
+    ]
+    assert [one for one in found if not any(fnmatchcase(one, known) for known in DIFFERENCES)] == [], "unlisted"
+    unused = [known for known in DIFFERENCES if not any(fnmatchcase(one, known) for one in found)]
+    assert unused == [], "listed, and no more there"
+
+
+async def test_the_document_of_2_5_6_is_whole() -> None:
+    assert DOCUMENTS[1]["info"]["version"]
+    assert len(openapi_facts.operations(DOCUMENTS[1])) == 94
