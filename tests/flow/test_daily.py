@@ -78,6 +78,15 @@ async def test_a_day_that_is_over_outlives_its_sessions(house: House, times: lis
     assert (await house.http.post("/metrics/refresh")).json() == [], "nothing is left to be counted"
 
 
+async def test_a_day_that_has_just_ended_is_not_kept_yet(house: House, times: list[float]) -> None:
+    await house.run("hello", session_id="s1")
+    midnight = NOON + DAY_SECONDS / 2
+    for at, is_kept in ((midnight + 1, False), (midnight + 300, True)):
+        times.append(at)
+        assert [day["id"] for day in (await house.get("/metrics"))["metrics"]] == [TODAY]
+        assert ((await house.http.post("/metrics/refresh")).json() == []) is is_kept
+
+
 async def test_a_user_gets_the_figures_of_its_own_runs(house: House, times: list[float]) -> None:
     ada, boss = Caller(user_id="ada", label="ada"), Caller(user_id="boss", label="boss", is_admin=True)
     await house.run("hello")

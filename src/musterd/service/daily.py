@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -16,6 +17,8 @@ from musterd.store.database import Tx
 
 log = structlog.get_logger("musterd.daily")
 
+SETTLE_SECONDS = 300.0
+"""How long after its end a day is not kept yet: acceptances are stored a little after their time, and clocks differ."""
 FIRST_DAY, LAST_DAY = "0001-01-02", "9999-12-30"
 
 
@@ -63,8 +66,8 @@ class DailyService:
         :param last: the last date; None: today.
         """
         kept, fresh = await self._count(first, last, caller)
-        found = sorted([*kept, *fresh], key=lambda day: day.day)
-        return [day for day in found if not day.figures.is_empty]
+        found = {day.day: day for day in (*fresh, *kept)}
+        return [found[day] for day in sorted(found) if not found[day].figures.is_empty]
 
     async def refresh(self, caller: Caller) -> list[Day]:
         """Count every day anew that is not kept yet; those days."""
@@ -72,17 +75,19 @@ class DailyService:
         return [day for day in fresh if not day.figures.is_empty]
 
     async def _count(self, first: str | None, last: str | None, caller: Caller) -> tuple[list[Day], list[Day]]:
-        """The days that are kept, and those that were counted now; of these the ones that are over are kept."""
+        """The days that are kept, and those that were counted now; of these the ones that are over are kept.
+
+        Each day is a transaction of its own: what was counted of a long past is kept though somebody gives up.
+        """
         owner, now = caller.sees_only, clock.now()
         span = first or FIRST_DAY, min(last or LAST_DAY, daily.day_of(now))
-
-        async def look(tx: Tx) -> tuple[list[Day], list[_Counted]]:
-            return await daily.kept(tx, owner, *span), await _uncounted(tx, owner, *span)
-
-        kept, counted = await self._database.scan(look)
-        if owner is None:
-            await self._keep(counted, now)
-        return kept, [one.day_for(owner, now) for one in counted]
+        counted = []
+        for day in await self._database.scan(partial(_open_days, owner=owner, first=span[0], last=span[1])):
+            one = await self._database.scan(partial(_counted, day=day, owner=owner, now=now))
+            if one is not None:
+                await self._keep(one, owner, now)
+                counted.append(one.day_for(owner, now))
+        return await self._database.scan(lambda tx: daily.kept(tx, owner, *span)), counted
 
     def refresh_in_background(self) -> bool:
         """Count in the background; whether that has begun now, and was not under way already."""
@@ -109,28 +114,25 @@ class DailyService:
         finally:
             self.state.status, self.state.error, self.state.finished_at = status, error or None, clock.now()
 
-    async def _keep(self, counted: list[_Counted], now: float) -> None:
-        over = [one for one in counted if one.is_over]
-
-        async def work(tx: Tx) -> None:
-            for one in over:
-                await daily.close(tx, one.day, one.figures, now)
-
-        if over:
-            await self._database.write(work)
+    async def _keep(self, counted: _Counted, owner: str | None, now: float) -> None:
+        """Keep a day that is over; only whoever sees everybody's runs has counted it whole."""
+        if counted.is_over and owner is None:
+            await self._database.write(lambda tx: daily.close(tx, counted.day, counted.figures, now))
 
 
-async def _uncounted(tx: Tx, owner: str | None, first: str, last: str) -> list[_Counted]:
-    """The days that are not kept, of which something is there or was deleted."""
+async def _open_days(tx: Tx, owner: str | None, first: str, last: str) -> list[str]:
+    """The days that are not kept, of which something is there or was deleted, oldest first."""
     days = await daily.removed_days(tx, owner, first, last)
     start = daily.bounds(first)[0]
     while (day := await daily.next_day(tx, start, owner)) is not None and day <= last:
-        if not await daily.is_over(tx, day):
-            days.add(day)
+        days.add(day)
         start = daily.bounds(day)[1]
-    today = daily.day_of(clock.now())
-    return [
-        _Counted(day, await daily.counted(tx, day, owner), is_over=day < today and not await daily.has_live(tx, day))
-        for day in sorted(days)
-        if not await daily.is_over(tx, day)
-    ]
+    return [day for day in sorted(days) if not await daily.is_over(tx, day)]
+
+
+async def _counted(tx: Tx, day: str, owner: str | None, now: float) -> _Counted | None:
+    """What a day counts now; None: somebody has kept it meanwhile."""
+    if await daily.is_over(tx, day):
+        return None
+    is_past = daily.bounds(day)[1] + SETTLE_SECONDS <= now
+    return _Counted(day, await daily.counted(tx, day, owner), is_over=is_past and not await daily.has_live(tx, day))
