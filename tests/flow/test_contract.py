@@ -32,23 +32,7 @@ NOT_HERE = {
 }
 """Tags of the reference whose operations this server does not have, and why."""
 
-NOT_YET = {
-    "create_session",
-    "create_service_account_service_accounts_post",
-    "fork_agent_session",
-    "fork_team_session",
-    "get_agent_run_checkpoint_snapshot",
-    "get_session_run_previews",
-    "get_team_run_checkpoint_snapshot",
-    "list_agent_run_checkpoints",
-    "list_service_accounts_service_accounts_get",
-    "list_team_run_checkpoints",
-    "rename_session",
-    "resume_agent_run_stream",
-    "resume_team_run_stream",
-    "revoke_service_account_service_accounts__service_account_id__delete",
-    "update_session",
-}
+NOT_YET = {"resume_agent_run_stream", "resume_team_run_stream"}
 """Operations of the reference that are missing, or are answered with errors alone."""
 
 OURS = {
@@ -58,6 +42,9 @@ OURS = {
     "list_*_run_messages": "what is said to a run at work",
     "send_*_run_message": "what is said to a run at work",
     "get_*_run_media": "contents that runs refer to",
+    "list_runs": "runs over all sessions, in pages",
+    "list_active_session_runs": "what of a session has not ended",
+    "*webhook*": "what was told to webhooks, and to tell it again",
 }
 """Operations that the reference does not have."""
 
@@ -69,6 +56,8 @@ DIFFERENCES = {
     "* 503: - > answered": "the database may be away; with Retry-After",
     "* 403: - > answered": "a foreign origin may not write here",
     "* 413: - > answered": "bodies have a limit",
+    "* 4[01][58]: - > answered": "a body has to come in time, and as it is, not compressed",
+    "* 429: - > answered": "asked too often, or too many runs wait",
     "* 40[01]: - > answered": "answered everywhere, and said everywhere",
     "* 500: - > answered": "answered everywhere, and said everywhere",
     "* 422 application/json .detail: array > string required": "`detail` is a sentence; `errors` has the list",
@@ -83,6 +72,11 @@ DIFFERENCES = {
     "get_agent_run header.If-None-Match: - > string (takes more)": "a poll may ask whether anything has changed",
     "get_agent_run query.wait: - > number (takes more)": "a poll may wait for the run's end",
     "list_*_runs query.*: - > * (takes more)": "lists have pages",
+    "get_session_run* query.[bl]*: - > * (takes more)": "lists have pages",
+    "get_session_runs query.status: - > array (takes more)": "as 3.1.10 has it",
+    "create_session body application/json : object = {} > object": "without a body it is made all the same",
+    "create_service_account* .expires_in_days: integer|null = 90 > integer|null": "90 days, where nothing is said",
+    "create_service_account* .scopes[[][]].effect: *": "what is not allowed is denied",
     "refresh_metrics query.background: - > boolean = False (takes more)": "as 3.1.10 has it",
     "*session* query.type: * = agent > *": "sessions of teams and of agents are meant unless one kind is named",
     "create_agent_run body multipart/form-data .version: string > integer": "as for teams; it has no effect",
@@ -94,18 +88,19 @@ DIFFERENCES = {
     "*_run 202*: - > answered": "a run in the background is accepted, with Location",
     "refresh_metrics 202*: - > answered": "as 3.1.10 has it",
     "*_run 409: - > answered": "a key or a run id that another request has; a busy session",
-    "create_*_run 429: - > answered": "too many runs wait",
     "get_*_run 304: - > answered": "the run has not changed",
-    "get_team_run 429: - > answered": "asked too often",
     "get_api_info 307: - > answered": "a browser is sent to the docs",
     "*_approval* 409: - > answered": "it is decided already, or its run needs it",
     "optimize_memories 409: - > answered": "the memories have changed meanwhile",
+    "create_s* 409: - > answered": "its name or id is taken",
+    "revoke_service_account* 404: - > answered": "there is none",
     "get_* 4[02][24]: answered > -": "nothing that is asked for can be unknown or wrong",
     "get_* 4[02][24] application/json*: * > -": "nothing that is asked for can be unknown or wrong",
     "get_*_run* 200 application/json *.content: null|object|string > any required": "an answer may be any JSON",
     "get_session_run* 200 application/json *<Workflow*> *": "there are no workflows",
     "get_session_run* 200 application/json *<Workflow*>.*": "there are no workflows",
-    "get_session_by_id 200 application/json <Workflow*>.*": "there are no workflows",
+    "*_session* 20? application/json <Workflow*>.*": "there are no workflows",
+    "get_session_run_previews 200 application/json [[][]].workflow_id: null|string > -": "there are no workflows",
     "get_config 200 application/json .workflows*": "there are none",
     "get_config 200 application/json .interfaces*": "there are none",
     "get_config 200 application/json .[cek]*: null|object > -": "no chat prompts, evaluations or knowledge",

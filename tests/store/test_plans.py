@@ -234,7 +234,7 @@ def test_a_fair_claim_looks_at_what_is_ready_and_at_work_alone(big: sqlite3.Conn
     assert any("runs_ready" in step for step in looks)
     assert all(re.search("INDEX|PRIMARY KEY|SCAN [pb]", step) for step in looks), looks
     assert {step for step in looks if step.startswith("SCAN runs")} == {"SCAN runs USING INDEX runs_ready"}
-    assert any("runs_of_owner" in step for step in looks)
+    assert any("runs_running" in step for step in looks)
 
 
 def test_what_waits_is_counted_without_a_look_at_its_rows(big: sqlite3.Connection) -> None:

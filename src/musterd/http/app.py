@@ -68,27 +68,32 @@ def create_app(
         routes=_routes(server),
         lifespan=lifespan,
         exception_handlers={MusterdError: _answer_error, HTTPException: _answer_http_exception},
-        middleware=[
-            Middleware(RequestIds),
-            Middleware(SafeHeaders),
-            Middleware(
-                CORSMiddleware,
-                allow_origins=list(settings.cors_origins),
-                allow_methods=["*"],
-                allow_headers=["*"],
-                allow_credentials=True,
-                expose_headers=["*"],
-            ),
-            Middleware(Errors),
-            Middleware(Gate, Doors.of(settings, is_loopback=is_loopback)),
-            Middleware(Identity, authenticator, Limits(settings)),
-            Middleware(BodyLimits, settings),
-            Middleware(EscapedSlashes),
-        ],
+        middleware=_border(settings, authenticator, is_loopback=is_loopback),
     )
     app.router.redirect_slashes, app.router.default = False, NearPath(app.router)
     app.state.server = server
     return app
+
+
+def _border(settings: Settings, authenticator: Authenticator, *, is_loopback: bool) -> list[Middleware]:
+    """What each request passes on its way in, from the outside in, and each answer on its way out."""
+    return [
+        Middleware(RequestIds),
+        Middleware(SafeHeaders),
+        Middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["*"],
+            allow_headers=["*"],
+            allow_credentials=True,
+            expose_headers=["*"],
+        ),
+        Middleware(Errors),
+        Middleware(Gate, Doors.of(settings, is_loopback=is_loopback)),
+        Middleware(Identity, authenticator, Limits(settings)),
+        Middleware(BodyLimits, settings),
+        Middleware(EscapedSlashes),
+    ]
 
 
 def _routes(server: Server) -> list[Route]:

@@ -19,7 +19,9 @@ from musterd.store.database import Statement, Tx
 EVERYBODY = ""
 _COUNTS = ("input_tokens", "output_tokens", "reasoning_tokens", "cache_read_tokens", "cache_write_tokens")
 _SUMS = ", ".join(f"SUM(JSON_WHOLE(j.usage, '{name}')) AS {name}" for name in _COUNTS)
-_IN_DAY = "r.parent_id IS NULL AND r.created_at >= :start AND r.created_at < :end"
+_IN_DAY = "r.parent_id IS NULL AND r.created_at >= :start AND r.created_at < :end AND r.copied_from IS NULL"
+"""A copy in a forked session was paid for once, where it was made."""
+
 _RUNS = f"""SELECT r.owner, r.component_kind AS kind, count(*) AS runs, count(DISTINCT r.session_id) AS sessions
             FROM runs r WHERE {_IN_DAY}"""
 _USERS = f"SELECT DISTINCT r.owner, r.user_id FROM runs r WHERE {_IN_DAY} AND r.user_id IS NOT NULL"

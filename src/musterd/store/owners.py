@@ -25,8 +25,8 @@ CLAIM_FAIRLY = Statement(
           AND IN_LIST(component_kind || ':' || component_id, :components)
           AND (crashes >= {SOLO_FROM}) = :is_solo AND {HAS_WAITED}),
         busy AS (
-          SELECT owner, count(*) AS n FROM runs
-          WHERE owner IS NOT NULL AND {_LIVE} AND state = 'running' GROUP BY owner),
+          SELECT COALESCE(owner, '') AS owner, count(*) AS n FROM runs
+          WHERE parent_id IS NULL AND state = 'running' AND worker IS NOT NULL GROUP BY 1),
         chosen AS (
           SELECT p.run_id FROM placed p LEFT JOIN busy b ON b.owner = p.owner
           WHERE p.owner IS NULL OR p.place + COALESCE(b.n, 0) <= :most_of_owner
