@@ -16,7 +16,7 @@ from tests.support.http import House, problem
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = ROOT / "tests" / "contract"
 REFERENCE: dict[str, dict[str, Any]] = json.loads((CONTRACT / "operations.json").read_text())
-OURS = {"get_liveness", "get_readiness", "list_team_run_steps", "list_agent_run_steps"}
+OURS = {"get_liveness", "get_readiness", "get_metrics", "list_team_run_steps", "list_agent_run_steps"}
 OURS |= {
     f"{act}_{kind}_run_{what}"
     for act, what in (("list", "messages"), ("send", "message"))
@@ -192,6 +192,7 @@ def test_the_page_of_the_api_lists_every_operation() -> None:
     documented = {name: (method, path, summary) for method, path, name, summary in rows}
     paths = {name: (one["method"], one["path"]) for name, one in REFERENCE.items()}
     paths |= {"get_liveness": ("GET", "/-/live"), "get_readiness": ("GET", "/-/ready")}
+    paths |= {"get_metrics": ("GET", "/-/metrics")}
     media = "runs/{run_id}/media/{media_id}"
     paths |= {f"get_{kind}_run_media": ("GET", f"/{kind}s/{{{kind}_id}}/{media}") for kind in KINDS}
     paths |= {f"list_{kind}_run_steps": ("GET", f"/{kind}s/{{{kind}_id}}/runs/{{run_id}}/steps") for kind in KINDS}

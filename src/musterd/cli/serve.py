@@ -16,7 +16,7 @@ from musterd.cli.settings import settings_from
 from musterd.core import collector
 from musterd.core.errors import StartError
 from musterd.core.settings import Settings
-from musterd.engine.embedded import Duties
+from musterd.engine.duties import Duties
 from musterd.http.server import Server
 
 GRACE_SECONDS = 5

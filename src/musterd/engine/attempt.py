@@ -62,7 +62,7 @@ class Attempt:
         component = resources.component(run.component_kind, run.component_id)
         drops_media = component is not None and not component.spec.store_media
         lease = Lease(run.run_id, run.attempt, drops_media)
-        self._outbox = Outbox(resources.database, resources.hub, lease, resources.settings)
+        self._outbox = Outbox(resources.database, resources.hub, lease, resources.settings, resources.figures)
         self._outbox.on_failed = self._stop_loop
         self._loop: Loop | None = None
         self._budgets: Budgets | None = None
@@ -118,6 +118,7 @@ class Attempt:
                     self._loop, self._is_again = None, True
         except LeaseLost:
             log.warning("attempt lost its run", run_id=self._run.run_id, attempt=self._run.attempt)
+            self._resources.figures.leases_lost.add()
             return None
         except HandedOver:
             self.is_handed_over = True
@@ -265,7 +266,9 @@ class Attempt:
             first_message=self._first_message(),
         )
         event = Event(kind, run.run_id, at, data)
-        return await self._outbox.settle(lambda tx, lease, batch: attempts.settle(tx, lease, batch, end), event)
+        settled = await self._outbox.settle(lambda tx, lease, batch: attempts.settle(tx, lease, batch, end), event)
+        self._count(how.state, self._seconds(at), output.first_token_seconds)
+        return settled
 
     async def _store_pause(self, how: Drive, progress: Progress) -> Settled:
         run, loop, at = self._run, self._loop, clock.now()
@@ -287,7 +290,15 @@ class Attempt:
             messages=progress.messages,
         )
         event = Event(EventKind.RUN_PAUSED, run.run_id, at, data, f"attempt {run.attempt}")
-        return await self._outbox.settle(lambda tx, lease, batch: pauses.pause(tx, lease, batch, pause), event)
+        settled = await self._outbox.settle(lambda tx, lease, batch: pauses.pause(tx, lease, batch, pause), event)
+        self._count(how.state, None, None)
+        return settled
+
+    def _count(self, state: RunState, seconds: float | None, first_text_seconds: float | None) -> None:
+        figures, run = self._resources.figures, self._run
+        figures.run_ended(run.component_kind, run.component_id, state.value, seconds)
+        if first_text_seconds is not None:
+            figures.first_text_seconds.observe(first_text_seconds, run.component_kind, run.component_id)
 
     def _first_message(self) -> str | None:
         """What the session is called by, where this is its first run and hooks may have changed what that was asked."""

@@ -1,8 +1,9 @@
 """What attempts share in one process."""
 
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from musterd.core.figures import Figures
 from musterd.core.records import ComponentKind
 from musterd.core.settings import Settings
 from musterd.engine.hub import Hub
@@ -18,6 +19,7 @@ class Resources:
 
     :param threads: where tools that are plain functions run.
     :param servers: the MCP servers whose tools runs have.
+    :param figures: where what happens is counted.
     """
 
     database: Database
@@ -27,6 +29,7 @@ class Resources:
     settings: Settings
     threads: Executor
     servers: ToolServers | None = None
+    figures: Figures = field(default_factory=Figures)
 
     def component(self, kind: ComponentKind, component_id: str) -> Component | None:
         """The served component of this kind and id."""

@@ -13,9 +13,9 @@ import structlog
 from musterd.core import clock, faults
 from musterd.core.errors import StoreUnavailable
 from musterd.engine.beats import Observer
+from musterd.engine.resources import Resources
 from musterd.store import deletion, looks, pauses, schedule, sessions, workers
 from musterd.store.cancels import Cancelled
-from musterd.store.database import Database
 from musterd.store.looks import Due
 from musterd.store.schedule import Moved
 
@@ -43,13 +43,14 @@ class Upkeep:
 
     def __init__(
         self,
-        database: Database,
+        resources: Resources,
         observer: Observer,
         components: Sequence[str],
         kept: Kept,
         release_lock: Callable[[str], None],
     ) -> None:
-        self._database = database
+        self._database = resources.database
+        self._figures = resources.figures
         self._observer = observer
         self._components = components
         self._kept = kept
@@ -86,6 +87,7 @@ class Upkeep:
         faults.point("taken_over")
         self._release_lock(worker)
         for run in released.ready:
+            self._figures.recoveries.add()
             log.warning("run taken over", run_id=run.run_id, from_worker=worker, attempt=run.attempt)
         self._tell(released.ended)
         if released.ready:

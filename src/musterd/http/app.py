@@ -14,7 +14,7 @@ from starlette.routing import Match, Route
 import musterd
 from musterd.core.errors import MusterdError, RequestError
 from musterd.core.settings import Settings
-from musterd.engine.embedded import Duties
+from musterd.engine.duties import Duties
 from musterd.http.answers import error_answer
 from musterd.http.border import BodyLimit, Doors, Errors, Gate, RequestIds, from_http_exception
 from musterd.http.contract import operations, routes
@@ -58,7 +58,7 @@ def create_app(
         lifespan=lifespan,
         exception_handlers={MusterdError: _answer_error, HTTPException: _answer_http_exception},
         middleware=[
-            Middleware(RequestIds),
+            Middleware(RequestIds, server.figures),
             Middleware(
                 CORSMiddleware,
                 allow_origins=list(settings.cors_origins),

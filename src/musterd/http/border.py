@@ -23,6 +23,7 @@ from musterd.core.errors import (
     StoreUnavailable,
     Unauthenticated,
 )
+from musterd.core.figures import Figures
 from musterd.core.settings import Settings
 from musterd.http.answers import error_answer
 
@@ -30,6 +31,8 @@ log = structlog.get_logger("musterd.http")
 
 OPEN_PATHS = frozenset({"/", "/health", "/info", "/-/live", "/-/ready", "/docs", "/redoc", "/openapi.json"})
 OPEN_FOLDERS = ("/ui/", "/docs/", "/redoc/")
+NO_OPERATION = "none"
+"""What a request is counted under that reaches no operation: refused at the border, or no such path."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 _HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[^\[\]:/@?#]+)(?::\d{1,5})?")
@@ -37,10 +40,11 @@ _REQUEST_ID = re.compile(r"[\w.:\-]{1,128}")
 
 
 class RequestIds:
-    """Gives every request an id, its own or a new one, returns it, and logs what was answered."""
+    """Gives every request an id, its own or a new one, returns it, counts and logs what was answered."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, figures: Figures) -> None:
         self._app = app
+        self._figures = figures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -49,13 +53,17 @@ class RequestIds:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else clock.new_id()
-        scope.setdefault("state", {})["request_id"] = request_id
-        status, started = 0, clock.monotonic()
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        status, started, figures = 0, clock.monotonic(), self._figures
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                operation = state.get("operation", NO_OPERATION)
+                figures.requests.add(operation, f"{status // 100}xx")
+                figures.request_seconds.observe(clock.monotonic() - started, operation)
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
 

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from musterd.core.records import ComponentKind
 from musterd.http.approvals import ApprovalOperations
 from musterd.http.core import CoreOperations
+from musterd.http.metrics import MetricsOperations
 from musterd.http.runs import RunOperations
 from musterd.http.server import Server
 from musterd.http.sessions import SessionOperations
@@ -38,7 +39,7 @@ class Operation:
 def operations(server: Server) -> list[Operation]:
     """Every operation, in the order of the docs."""
     return [
-        *_core_operations(CoreOperations(server)),
+        *_core_operations(CoreOperations(server), MetricsOperations(server)),
         *_run_operations(RunOperations(server, "agent"), "agent"),
         *_run_operations(RunOperations(server, "team"), "team"),
         *_approval_operations(ApprovalOperations(server)),
@@ -46,7 +47,7 @@ def operations(server: Server) -> list[Operation]:
     ]
 
 
-def _core_operations(core: CoreOperations) -> list[Operation]:
+def _core_operations(core: CoreOperations, metrics: MetricsOperations) -> list[Operation]:
     return [
         Operation("GET", "/", "get_api_info", OPEN, core.home),
         Operation("GET", "/health", "health_check", OPEN, core.health),
@@ -55,6 +56,7 @@ def _core_operations(core: CoreOperations) -> list[Operation]:
         Operation("GET", "/models", "get_models", "system:read", core.models),
         Operation("GET", "/-/live", "get_liveness", OPEN, core.live),
         Operation("GET", "/-/ready", "get_readiness", OPEN, core.ready),
+        Operation("GET", "/-/metrics", "get_metrics", "system:metrics", metrics.get),
         Operation("GET", "/agents", "get_agents", "agents:read", core.agents),
         Operation("GET", "/agents/{agent_id}", "get_agent", "agents:read", core.agent),
         Operation("GET", "/teams", "get_teams", "teams:read", core.teams),
@@ -110,4 +112,15 @@ def _session_operations(sessions: SessionOperations) -> list[Operation]:
 
 def routes(server: Server) -> list[Route]:
     """A route for every operation."""
-    return [Route(found.path, found.handler, methods=[found.method]) for found in operations(server)]
+    return [Route(found.path, _named(found), methods=[found.method]) for found in operations(server)]
+
+
+def _named(operation: Operation) -> Handler:
+    """The operation's handler; the border is told which it is."""
+    name, handler = operation.operation_id, operation.handler
+
+    async def handle(request: Request) -> Response:
+        request.scope["state"]["operation"] = name
+        return await handler(request)
+
+    return handle

@@ -1,5 +1,6 @@
 """The server's parts, put together and taken down in order."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from weakref import WeakKeyDictionary
@@ -7,10 +8,13 @@ from weakref import WeakKeyDictionary
 import musterd
 from musterd.core import clock
 from musterd.core.errors import DeclarationError, NotFound, Unavailable
+from musterd.core.figures import Figures
 from musterd.core.records import ComponentKind
 from musterd.core.settings import Settings
-from musterd.engine.embedded import Duties, EmbeddedEngine, component_key
+from musterd.engine.duties import Duties, component_key
+from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.hub import Hub
+from musterd.engine.lag import Lag
 from musterd.engine.resources import Resources
 from musterd.engine.threads import DaemonThreads
 from musterd.mcp import Servers
@@ -48,17 +52,19 @@ class Server:
             started_at=clock.now(),
             auth_mode="security_key" if settings.security_key else "none",
         )
+        self.figures = Figures()
         self.database = open_database(settings.db, connections=settings.db_connections, prepares=settings.db_prepares)
+        self.database.figures = self.figures
         self._servers = Servers()
         self._threads = DaemonThreads(settings.tool_threads, "musterd-tool")
-        self.hub = Hub(settings.stream_buffer_bytes)
+        self.hub = Hub(settings.stream_buffer_bytes, self.figures)
         self._described: WeakKeyDictionary[Component, ModelInfo] = WeakKeyDictionary()  # some are of one run
         resources = Resources(
             database=self.database,
             hub=self.hub,
             registry=registry,
             models=Models(
-                caller=ModelCaller(settings),
+                caller=ModelCaller(settings, self.figures),
                 load=self._load_models,
                 of=lambda component: resolve.resolve(component.model, settings),
                 describe=self.describe,
@@ -66,6 +72,7 @@ class Server:
             settings=settings,
             threads=self._threads,
             servers=self._servers,
+            figures=self.figures,
         )
         for component in self.components():
             self._check_model(component)
@@ -76,12 +83,14 @@ class Server:
         self.forks = ForkService(resources, self.engine, self.runs)
         self.sessions = SessionService(resources, self.engine, self.runs)
         self.approvals = ApprovalService(resources, self.engine)
+        self.lag = Lag(self.figures)
         self.is_stopping = False
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve inside this context: the database is open, the engine drives runs."""
         await self.database.open()
+        noting = asyncio.create_task(self.lag.repeat())
         try:
             await self.engine.start()
             resolve.warm((model for found in self.components() for model in models_of(found)), self.settings)
@@ -89,6 +98,7 @@ class Server:
         finally:
             self.begin_stop()
             await self.engine.stop()
+            noting.cancel()
             await self._servers.close()
             await self.database.close()
             await resolve.close(self.settings)

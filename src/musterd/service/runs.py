@@ -145,6 +145,7 @@ class RunService:
             faults.point("accepted")
             run = accepted.run
             if not accepted.is_replay:
+                self._resources.figures.runs_accepted.add(run.component_kind, run.component_id)
                 if needs_company:
                     self.presence.needs_company(run.run_id)
                 if run.state is RunState.RUNNING:

@@ -24,6 +24,17 @@ _IS_COMPONENT = flag("Always false: components are declared, not edited over HTT
 _SUMMARY: dict[str, Schema] = {"id": _ID, "name": _NAME, "description": text(), "db_id": _DB_ID}
 
 CORE_SCHEMAS: dict[str, Schema] = {
+    "Checks": {
+        "title": "Checks",
+        "type": "object",
+        "additionalProperties": {"type": "string"},
+        "description": "The checks by name, each `ok` or what is the matter: `accepting`, `database`, `schema`, "
+        "`worker`, `beats`, `event_loop`, `served`.",
+    },
+    "NotReadyResponse": record(
+        "NotReadyResponse",
+        {"detail": text(), "error_code": text(), "request_id": text(), "checks": ref("Checks")},
+    ),
     "HealthResponse": record(
         "HealthResponse",
         {"status": text(examples=["ok"]), "instantiated_at": text("When the server started.", format="date-time")},
