@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 it did not work, 2 it was asked or declared wrongly.
 """
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -94,6 +95,85 @@ def demo(*, scripted: bool = False, keep: bool = False) -> int:
     from musterd.cli.demo import demo as run
 
     return run(scripted=scripted, keep=keep)
+
+
+@app.command
+def doctor(
+    source: str | None = None,
+    /,
+    *,
+    db: Annotated[str | None, Parameter(help="The database to look at. [MUSTERD_DB]")] = None,
+    host: str = "127.0.0.1",
+    port: int = 7777,
+    mcp: bool = False,
+    json: bool = False,
+) -> int:
+    """Check whether a server would start here and do its work, and say what to do where not. Changes nothing.
+
+    Exit codes: 0 all is well, 1 something should be looked at, 2 something fails.
+
+    Parameters
+    ----------
+    source
+        What would be served; without it nothing is said of agents, teams and models.
+    host
+        Address that would be listened on.
+    port
+        Port that would be listened on.
+    mcp
+        Connect to the MCP servers that SOURCE names; programs are started for that.
+    json
+        One line of JSON in place of the page.
+    """
+    from musterd.cli.doctor import doctor as run
+
+    return run(source, db=db, host=host, port=port, asks_servers=mcp, as_json=json)
+
+
+database = App(name="db", help="Look at the database, and back it up.")
+app.command(database)
+
+
+@database.command
+def info(
+    *,
+    db: Annotated[str | None, Parameter(help="The database to look at. [MUSTERD_DB]")] = None,
+    json: bool = False,
+) -> int:
+    """Say what the database holds. Changes nothing.
+
+    Parameters
+    ----------
+    json
+        One line of JSON in place of the page.
+    """
+    from musterd.cli.database import info as run
+    from musterd.cli.settings import settings_from
+
+    return run(settings_from(db), as_json=json)
+
+
+@database.command
+def backup(
+    file: Path,
+    /,
+    *,
+    db: Annotated[str | None, Parameter(help="The database to copy. [MUSTERD_DB]")] = None,
+    force: bool = False,
+) -> int:
+    """Copy the SQLite database into FILE while it is in use, and check the copy.
+
+    Parameters
+    ----------
+    file
+        Where the copy is put, once it is whole.
+    force
+        Replace a file that is there already.
+    """
+    from musterd.cli.database import backup as run
+    from musterd.cli.settings import settings_from
+
+    return run(settings_from(db), file, force=force)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -33,12 +33,12 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     from musterd.specs import load
 
     settings = settings_from(db)
-    is_loopback = _is_loopback(host)
+    is_loopback = is_loopback_host(host)
     _require_key(settings, host, is_open=is_loopback or insecure)
     configure(as_json=settings.log_json)
     app = create_app(registry=load(source), settings=settings, is_loopback=is_loopback, duties=duties)
     app.state.server.prepare()
-    listener = _listen(host, port)
+    listener = listen(host, port)
     server = _Listening(
         uvicorn.Config(
             app,
@@ -103,7 +103,8 @@ class _Listening(uvicorn.Server):
             await self.lifespan.shutdown()
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback_host(host: str) -> bool:
+    """Whether an address to listen on is reachable from this machine alone."""
     if host == "localhost":
         return True
     try:
@@ -112,7 +113,11 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there.
+
+    :raises StartError: it cannot be had.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
