@@ -45,16 +45,20 @@ def info(settings: Settings, *, as_json: bool) -> int:
 
 
 def _lines(told: dict[str, object]) -> list[str]:
-    now = clock.now()
-    shown = {
-        "size_bytes": lambda value: shown_size(value),
-        "free_bytes": lambda value: "not known" if value is None else shown_size(value),
-        "created_at": lambda value: f"{shown_age(now - value)} ago",
-        "schema": lambda value: "none: there are no records" if value is None else value,
-        "runs_not_ended": lambda value: ", ".join(f"{count} {state}" for state, count in value.items()),
-    }
     width = max(map(len, told))
-    return [f"{name.removesuffix('_bytes'):{width}}  {shown.get(name, str)(value)}" for name, value in told.items()]
+    return [f"{name.removesuffix('_bytes'):{width}}  {_shown(name, value)}" for name, value in told.items()]
+
+
+def _shown(name: str, value: object) -> str:
+    if value is None:
+        return "none: there are no records" if name == "schema" else "not known"
+    if isinstance(value, dict):
+        return ", ".join(f"{count} {state}" for state, count in value.items())
+    if isinstance(value, int) and name.endswith("_bytes"):
+        return shown_size(value)
+    if isinstance(value, float) and name == "created_at":
+        return f"{shown_age(clock.now() - value)} ago"
+    return str(value)
 
 
 def backup(settings: Settings, file: Path, *, force: bool) -> int:

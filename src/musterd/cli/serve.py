@@ -35,7 +35,7 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     settings = settings_from(db)
     is_loopback = is_loopback_host(host)
     _require_key(settings, host, is_open=is_loopback or insecure)
-    configure(as_json=settings.log_json)
+    configure(settings)
     app = create_app(registry=load(source), settings=settings, is_loopback=is_loopback, duties=duties)
     app.state.server.prepare()
     listener = listen(host, port)

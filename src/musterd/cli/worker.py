@@ -19,7 +19,7 @@ def work(source: str, *, db: str | None) -> int:
     from musterd.specs import load
 
     settings = settings_from(db)
-    configure(as_json=settings.log_json)
+    configure(settings)
     server = Server(load(source), settings)
     server.prepare()
     asyncio.run(_work(server))

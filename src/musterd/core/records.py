@@ -257,6 +257,7 @@ class RunRow:
     error_code: str | None = None
     signals: int = 0
     forked_from: str | None = None
+    traceparent: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,6 +6,7 @@ The attempt is the border where every failure of a run becomes an end that a cli
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -13,7 +14,7 @@ from musterd.core import clock
 from musterd.core.errors import HandedOver, LeaseLost, LimitReached, RunFailed
 from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import RunRow
+from musterd.core.records import Output, RunRow
 from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
 from musterd.engine.journal import Journal
@@ -21,6 +22,7 @@ from musterd.engine.loading import load
 from musterd.engine.outbox import Outbox
 from musterd.engine.post import Post
 from musterd.engine.resources import Resources
+from musterd.engine.tracing import traced
 from musterd.store import attempts, pauses
 from musterd.store.attempts import CancelStored, End, Lease, Settled
 from musterd.store.pauses import DecisionStored, Pause
@@ -33,6 +35,9 @@ from musterd.team.members import end_event, pause_event
 from musterd.team.pausing import Waits
 from musterd.team.staffing import staffed
 from musterd.team.stops import Stops
+
+if TYPE_CHECKING:
+    from musterd.engine.spans import AttemptSpan
 
 log = structlog.get_logger("musterd.engine")
 
@@ -76,6 +81,7 @@ class Attempt:
         self._stops = Stops()
         self._post: Post | None = None
         self._reached = LimitReached()
+        self._span: AttemptSpan | None = None
 
     @property
     def number(self) -> int:
@@ -109,6 +115,13 @@ class Attempt:
 
         Cancelling this coroutine gives the attempt up: nothing more is written.
         """
+        spans = self._resources.spans
+        if spans is None:
+            return await self._execute()
+        with spans.attempt(self._run) as self._span:
+            return await self._execute()
+
+    async def _execute(self) -> Settled | None:
         try:
             while True:
                 how = await self._drive()
@@ -136,7 +149,8 @@ class Attempt:
             self._post = Post(resources.database, run.run_id, run.signals, self._stops.stop)
         loaded = await load(resources, run, self._outbox, self._post, self._stops, is_again=self._is_again)
         self._journal, self._budgets, self._state_before = loaded.journal, loaded.budgets, loaded.state_before
-        return Loop(loaded.world, await staffed(loaded.world, loaded.assignment))
+        world = loaded.world if self._span is None else traced(loaded.world, self._span)
+        return Loop(world, await staffed(world, loaded.assignment))
 
     # --- drive ------------------------------------------------------------------------------------
 
@@ -267,7 +281,7 @@ class Attempt:
         )
         event = Event(kind, run.run_id, at, data)
         settled = await self._outbox.settle(lambda tx, lease, batch: attempts.settle(tx, lease, batch, end), event)
-        self._count(how.state, self._seconds(at), output.first_token_seconds)
+        self._count(how.state, output, self._seconds(at))
         return settled
 
     async def _store_pause(self, how: Drive, progress: Progress) -> Settled:
@@ -291,14 +305,16 @@ class Attempt:
         )
         event = Event(EventKind.RUN_PAUSED, run.run_id, at, data, f"attempt {run.attempt}")
         settled = await self._outbox.settle(lambda tx, lease, batch: pauses.pause(tx, lease, batch, pause), event)
-        self._count(how.state, None, None)
+        self._count(how.state, output, None)
         return settled
 
-    def _count(self, state: RunState, seconds: float | None, first_text_seconds: float | None) -> None:
+    def _count(self, state: RunState, output: Output, seconds: float | None) -> None:
         figures, run = self._resources.figures, self._run
         figures.run_ended(run.component_kind, run.component_id, state.value, seconds)
-        if first_text_seconds is not None:
-            figures.first_text_seconds.observe(first_text_seconds, run.component_kind, run.component_id)
+        if seconds is not None and output.first_token_seconds is not None:
+            figures.first_text_seconds.observe(output.first_token_seconds, run.component_kind, run.component_id)
+        if self._span is not None:
+            self._span.ended(state, output)
 
     def _first_message(self) -> str | None:
         """What the session is called by, where this is its first run and hooks may have changed what that was asked."""

@@ -4,7 +4,6 @@ import asyncio
 import os
 import socket
 from collections.abc import Coroutine
-from contextvars import Context
 from dataclasses import dataclass
 
 import structlog
@@ -18,6 +17,7 @@ from musterd.engine.beats import Beats, Observer
 from musterd.engine.duties import Duties, component_key
 from musterd.engine.elsewhere import Elsewhere
 from musterd.engine.hub import Flush
+from musterd.engine.log_lines import context_of
 from musterd.engine.resources import Resources
 from musterd.engine.slots import Slots
 from musterd.engine.upkeep import Upkeep
@@ -313,8 +313,7 @@ class EmbeddedEngine:
             attempt.cancel()
         attempt.signalled(self._early_signals.pop(run.run_id, 0))
         self._slots.live += 1
-        # In a context of its own: a run outlives the request that brought it, and is not to hold what that one set.
-        task = asyncio.create_task(self._execute(run, attempt), context=Context())
+        task = asyncio.create_task(self._execute(run, attempt), context=context_of(run))
         self._live[run.run_id] = _Live(attempt, task)
 
     async def _execute(self, run: RunRow, attempt: Attempt) -> None:

@@ -2,15 +2,20 @@
 
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from musterd.core import trace
 from musterd.core.figures import Figures
-from musterd.core.records import ComponentKind
+from musterd.core.records import ComponentKind, RunRow
 from musterd.core.settings import Settings
 from musterd.engine.hub import Hub
 from musterd.specs import Component, Registry
 from musterd.store.database import Database
 from musterd.team.run_tools import ToolServers
 from musterd.team.world import Models
+
+if TYPE_CHECKING:
+    from musterd.engine.spans import Spans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +25,7 @@ class Resources:
     :param threads: where tools that are plain functions run.
     :param servers: the MCP servers whose tools runs have.
     :param figures: where what happens is counted.
+    :param spans: what records spans; None: nothing does.
     """
 
     database: Database
@@ -30,7 +36,21 @@ class Resources:
     threads: Executor
     servers: ToolServers | None = None
     figures: Figures = field(default_factory=Figures)
+    spans: "Spans | None" = None
 
     def component(self, kind: ComponentKind, component_id: str) -> Component | None:
         """The served component of this kind and id."""
         return (self.registry.teams if kind == "team" else self.registry.agents).get(component_id)
+
+    def accepting(self, run: RunRow) -> RunRow:
+        """A run that is about to be accepted, in the trace of the request that asks for it."""
+        run.traceparent = trace.incoming.get()
+        if self.spans is not None:
+            self.spans.accepting(run)
+        return run
+
+    def accepted(self, run: RunRow) -> None:
+        """A run was accepted."""
+        self.figures.runs_accepted.add(run.component_kind, run.component_id)
+        if self.spans is not None:
+            self.spans.accepted()

@@ -58,7 +58,7 @@ def create_app(
         lifespan=lifespan,
         exception_handlers={MusterdError: _answer_error, HTTPException: _answer_http_exception},
         middleware=[
-            Middleware(RequestIds, server.figures),
+            Middleware(RequestIds, server.figures, says_all=settings.log_requests),
             Middleware(
                 CORSMiddleware,
                 allow_origins=list(settings.cors_origins),

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from musterd.core import clock
+from musterd.core import clock, trace
 from musterd.core.errors import (
     BadRequest,
     Forbidden,
@@ -40,18 +40,23 @@ _REQUEST_ID = re.compile(r"[\w.:\-]{1,128}")
 
 
 class RequestIds:
-    """Gives every request an id, its own or a new one, returns it, counts and logs what was answered."""
+    """Gives every request an id, its own or a new one, returns it, counts and logs what was answered.
 
-    def __init__(self, app: ASGIApp, figures: Figures) -> None:
+    :param says_all: whether there is a log line for every request, and not for whoever debugs alone.
+    """
+
+    def __init__(self, app: ASGIApp, figures: Figures, *, says_all: bool = False) -> None:
         self._app = app
         self._figures = figures
+        self._say = log.info if says_all else log.debug
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else clock.new_id()
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
@@ -67,13 +72,18 @@ class RequestIds:
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        carried = {"request_id": request_id}
+        if (traceparent := trace.parsed(headers.get(trace.HEADER, ""))) is not None:
+            carried["trace_id"] = trace.trace_id(traceparent)
+        trace.incoming.set(traceparent)
+        with structlog.contextvars.bound_contextvars(**carried):
             await self._app(scope, receive, send_with_id)
             seconds = clock.monotonic() - started
-            log.debug(
+            self._say(
                 "answered",
                 method=scope["method"],
                 path=scope["path"],
+                operation=state.get("operation", NO_OPERATION),
                 status=status,
                 seconds=round(seconds, 4),
             )

@@ -17,6 +17,7 @@ from musterd.engine.hub import Hub
 from musterd.engine.lag import Lag
 from musterd.engine.resources import Resources
 from musterd.engine.threads import DaemonThreads
+from musterd.engine.tracing import spans_of
 from musterd.mcp import Servers
 from musterd.models import resolve
 from musterd.models.call import ModelCaller
@@ -53,6 +54,7 @@ class Server:
             auth_mode="security_key" if settings.security_key else "none",
         )
         self.figures = Figures()
+        self._spans = spans_of(settings)
         self.database = open_database(settings.db, connections=settings.db_connections, prepares=settings.db_prepares)
         self.database.figures = self.figures
         self._servers = Servers()
@@ -73,6 +75,7 @@ class Server:
             threads=self._threads,
             servers=self._servers,
             figures=self.figures,
+            spans=self._spans,
         )
         for component in self.components():
             self._check_model(component)
@@ -102,6 +105,8 @@ class Server:
             await self._servers.close()
             await self.database.close()
             await resolve.close(self.settings)
+            if self._spans is not None:
+                await asyncio.to_thread(self._spans.close)
             self._threads.shutdown()
 
     def prepare(self) -> None:

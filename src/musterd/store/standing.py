@@ -60,7 +60,10 @@ async def look(tx: Tx, now: float) -> Standing:
 async def schema(tx: Tx) -> Schema:
     """The revision that the database has now: a newer program may have raised it under this one."""
     revision, oldest = await tx.one(REVISION, {}), await tx.one(OLDEST_WRITER, {})
-    return Schema("" if revision is None else str(revision["version_num"]), oldest and str(oldest["oldest_writer"]))
+    return Schema(
+        "" if revision is None else str(revision["version_num"]),
+        None if oldest is None else str(oldest["oldest_writer"]),
+    )
 
 
 async def _count(tx: Tx, statement: Statement) -> int:
