@@ -121,6 +121,7 @@ class Figures:
         self.model_cost = Counter("model_cost_dollars", "List price of answered model calls, in US dollars.", _OF_MODEL)
         self.tool_calls = Counter("tool_calls", "Tool calls and delegations by how they ended.", ("kind", "outcome"))
         self.tool_seconds = Histogram("tool_call_duration_seconds", "A tool call or delegation.", WAITS, ("kind",))
+        self.removed = Counter("retention_removed", "Runs and sessions that this process removed for their age.")
         self.readers_dropped = Counter("readers_dropped", "Readers of streams that were dropped: they lagged behind.")
         self.commit_seconds = Histogram("store_commit_seconds", "A commit of the database, shared or not.", SHORT)
         self.commit_group = Histogram("store_commit_transactions", "Transactions that shared a commit.", SIZES)

@@ -14,6 +14,7 @@ from musterd.core import clock, faults
 from musterd.core.errors import StoreUnavailable
 from musterd.engine.beats import Observer
 from musterd.engine.resources import Resources
+from musterd.engine.retention import Retention
 from musterd.store import deletion, looks, pauses, schedule, sessions, workers
 from musterd.store.cancels import Cancelled
 from musterd.store.looks import Due
@@ -51,6 +52,7 @@ class Upkeep:
     ) -> None:
         self._database = resources.database
         self._figures = resources.figures
+        self._retention = Retention(resources)
         self._observer = observer
         self._components = components
         self._kept = kept
@@ -76,6 +78,7 @@ class Upkeep:
             self._kept.wake()
         if due.has_solo:
             self._kept.wake_solo()
+        await self._retention.once()
 
     async def _take_over(self, due: Due) -> None:
         for worker in self._observer.dead(due.beats):

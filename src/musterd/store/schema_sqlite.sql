@@ -82,7 +82,7 @@ CREATE TABLE runs (
 	cancel_requested_at DOUBLE,
 	cancel_by TEXT,
 	error_code TEXT,
-	traceparent TEXT, signals BIGINT DEFAULT '0' NOT NULL,
+	traceparent TEXT, signals BIGINT DEFAULT '0' NOT NULL, pieces_joined BIGINT DEFAULT '0' NOT NULL,
 	PRIMARY KEY (run_id)
 )
  WITHOUT ROWID;
@@ -220,4 +220,6 @@ CREATE INDEX run_messages_root ON run_messages (root_id, created_at);
 
 CREATE INDEX blob_uses_hash ON blob_uses (hash);
 
-INSERT INTO alembic_version VALUES ('0004');
+CREATE INDEX runs_over ON runs (pieces_joined, ended_at) WHERE parent_id IS NULL AND ended_at IS NOT NULL;
+
+INSERT INTO alembic_version VALUES ('0009');
