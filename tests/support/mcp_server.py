@@ -48,8 +48,8 @@ def make(folder: Path) -> Any:
         """Send a text."""
         meta = context.request_context.meta or {}
         note(f"send {text} {meta.get('io.musterd/idempotency-key', '-')}")
-        if "traceparent" in meta:
-            note(f"trace {meta['traceparent']}")
+        if traceparent := dict(meta).get("traceparent"):
+            note(f"trace {traceparent}")
         die_where_told()
         return f"sent {text}"
 

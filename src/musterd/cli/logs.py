@@ -29,6 +29,7 @@ class Lines(structlog.PrintLogger):
 def configure(settings: Settings) -> None:
     """Write log lines from now on as the settings say."""
     renderer, level = _renderer(settings), getattr(logging, settings.log_level.upper())
+    ordered = _in_order if settings.log_json else _for_people
     errors: list[Processor] = [structlog.processors.format_exc_info] if settings.log_json else []
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -37,7 +38,7 @@ def configure(settings: Settings) -> None:
         CLOCK,
     ]
     structlog.configure(
-        processors=[*shared, *errors, _in_order, renderer],
+        processors=[*shared, *errors, ordered, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *names: Lines(*names[:1]),
         cache_logger_on_first_use=True,
@@ -46,7 +47,7 @@ def configure(settings: Settings) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *errors, _in_order, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *errors, ordered, renderer],
         )
     )
     root = logging.getLogger()
@@ -68,3 +69,10 @@ def _renderer(settings: Settings) -> Processor:
 def _in_order(logger: Any, method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """What every line has comes first."""
     return {**{name: line[name] for name in FIRST if name in line}, **line}
+
+
+def _for_people(logger: Any, method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Which of our rooms says it matters to nobody who reads along."""
+    if line.get("logger", "").startswith("musterd"):
+        del line["logger"]
+    return line

@@ -68,6 +68,8 @@ def work(
     db: Annotated[
         str | None, Parameter(help="sqlite:///file, sqlite:////absolute/file, postgresql://… [MUSTERD_DB]")
     ] = None,
+    host: str = "127.0.0.1",
+    port: int | None = None,
 ) -> int:
     """Drive the runs of SOURCE's agents and teams that a server on the same database accepts.
 
@@ -75,10 +77,14 @@ def work(
     ----------
     source
         Where the agents and teams are declared.
+    host
+        Address to answer probes on.
+    port
+        Port to answer probes on, and to tell figures; 0 takes a free one. Without it nothing is listened on.
     """
     from musterd.cli.worker import work as run
 
-    return run(source, db=db)
+    return run(source, db=db, host=host, port=port)
 
 
 @app.command

@@ -34,7 +34,7 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
 
     settings = settings_from(db)
     is_loopback = is_loopback_host(host)
-    _require_key(settings, host, is_open=is_loopback or insecure)
+    require_key(settings, host, is_open=is_loopback or insecure)
     configure(settings)
     app = create_app(registry=load(source), settings=settings, is_loopback=is_loopback, duties=duties)
     app.state.server.prepare()
@@ -55,7 +55,11 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     return 0 if server.started else 1
 
 
-def _require_key(settings: Settings, host: str, *, is_open: bool) -> None:
+def require_key(settings: Settings, host: str, *, is_open: bool) -> None:
+    """Refuse to serve everybody unasked.
+
+    :raises StartError: nobody said that it is meant.
+    """
     if not is_open and not settings.security_key and not settings.insecure:
         raise StartError(
             f"--host {host} is reachable from elsewhere and no key is set — set OS_SECURITY_KEY, "
