@@ -22,9 +22,6 @@ from musterd.core.states import RunState
 
 RUN_ID, ATTEMPT, KIND = "musterd.run.id", "musterd.run.attempt", "musterd.component.kind"
 PATH, OUTCOME = "musterd.path", "musterd.outcome"
-FLUSH_MILLIS = 3_000
-"""How long a stop waits for the spans that are left."""
-
 _accepting: ContextVar[Span | None] = ContextVar("accepting", default=None)
 """The span of the run that is about to be accepted; one that is refused is never ended, so never sent."""
 
@@ -46,7 +43,7 @@ class Spans:
             f"accept_run {run.component_name}",
             context=context_of(run.traceparent),
             kind=SpanKind.SERVER,
-            attributes={**_of_run(run), KIND: run.component_kind},
+            attributes=_of_run(run),
         )
         run.traceparent = traceparent_of(span)
         _accepting.set(span)
@@ -63,7 +60,7 @@ class Spans:
         span = self.tracer.start_span(
             f"{genai.INVOKE_AGENT} {run.component_name}",
             context=context_of(run.traceparent),
-            attributes={**_of_run(run), ATTEMPT: run.attempt, KIND: run.component_kind},
+            attributes={genai.OPERATION_NAME: genai.INVOKE_AGENT, **_of_run(run), ATTEMPT: run.attempt},
         )
         attempt = AttemptSpan(self, span)
         try:
@@ -72,9 +69,9 @@ class Spans:
         finally:
             attempt.close()
 
-    def close(self) -> None:
-        """Send what is left, as far as that is quick."""
-        self._provider.force_flush(FLUSH_MILLIS)
+    def flush(self) -> None:
+        """Send what is left. It may take as long as the exporter tries."""
+        self._provider.force_flush()
 
 
 class AttemptSpan:
@@ -157,11 +154,11 @@ def under(span: Span) -> Iterator[None]:
 
 def _of_run(run: RunRow) -> dict[str, str]:
     return {
-        genai.OPERATION_NAME: genai.INVOKE_AGENT,
         genai.AGENT_ID: run.component_id,
         genai.AGENT_NAME: run.component_name,
         genai.CONVERSATION_ID: run.session_id,
         genai.PROVIDER_NAME: run.model_provider.lower(),
         genai.REQUEST_MODEL: run.model,
         RUN_ID: run.run_id,
+        KIND: run.component_kind,
     }

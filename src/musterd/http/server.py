@@ -33,6 +33,9 @@ from musterd.team.summaries import summarizer
 from musterd.team.world import Models
 from musterd.wire.components import ServerCard
 
+FLUSH_SECONDS = 3.0
+"""How long a stop waits for the spans that are left."""
+
 
 class Server:
     """What answers requests: the components, the use cases, and what they stand on.
@@ -105,9 +108,14 @@ class Server:
             await self._servers.close()
             await self.database.close()
             await resolve.close(self.settings)
-            if self._spans is not None:
-                await asyncio.to_thread(self._spans.close)
+            await self._flush_spans()
             self._threads.shutdown()
+
+    async def _flush_spans(self) -> None:
+        """Send the spans that are left, as far as that is quick: a collector that is away holds no stop up."""
+        if self._spans is not None:
+            flushing = asyncio.get_running_loop().run_in_executor(self._threads, self._spans.flush)
+            await asyncio.wait([flushing], timeout=FLUSH_SECONDS)
 
     def prepare(self) -> None:
         """Bring the database's schema up to date, before anything else is started.

@@ -9,7 +9,6 @@ import pytest
 
 from musterd.cli.main import main
 from musterd.cli.sizes import shown_age, shown_size
-from musterd.store import inspection
 from musterd.store.upgrade import HEAD
 
 SOURCE = """
@@ -112,15 +111,15 @@ def test_a_schema_of_another_version(sqlite_file: Path, capsys: pytest.CaptureFi
 
 
 def test_what_a_database_holds(database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    if not inspection.is_file(database_url):
-        main(["db", "info", "--db", database_url])
-        capsys.readouterr()
     assert main(["db", "info", "--db", database_url, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["size_bytes"] > 0
-    assert told["schema"] in (HEAD, None), "a database without records is none yet"
+    assert (told["schema"], told["runs"], told["workers"]) == (HEAD, 0, 0)
     assert main(["db", "info", "--db", database_url]) == 0
-    assert "schema" in capsys.readouterr().out
+    assert "0 running" in capsys.readouterr().out
+    code, found = examine(capsys, "--db", database_url)
+    assert code == 0, found
+    assert found["writable"][0]["level"] == "ok"
 
 
 def test_a_copy_by_command(sqlite_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
