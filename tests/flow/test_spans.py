@@ -134,6 +134,7 @@ async def test_an_attempt_on_another_process_goes_on_in_the_same_trace(database:
         await house.ended(begun)
     first, second = recorded.named("invoke_agent Demo Team")
     assert (attributes(first)["musterd.run.attempt"], attributes(second)["musterd.run.attempt"]) == (1, 2)
+    assert [attributes(span)["musterd.outcome"] for span in (first, second)] == ["cut_off", "completed"]
     assert parent(first) == parent(second) == own(recorded.one("accept_run Demo Team"))
     assert len(recorded.named("accept_run Demo Team")) == 1
 

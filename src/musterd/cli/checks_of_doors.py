@@ -1,13 +1,16 @@
 """What ``musterd doctor`` asks of who may come in, and where."""
 
 import contextlib
+import http.client
 import importlib.util
 from collections.abc import Iterator
 
 from musterd.cli.checks import Check, fail, ok, warn
+from musterd.core.errors import StartError
 from musterd.core.settings import Settings
 
 SHORTEST_KEY = 16
+ANSWER_SECONDS = 2.0
 
 
 def door_checks(settings: Settings, host: str, port: int) -> Iterator[Check]:
@@ -39,5 +42,23 @@ def _key(settings: Settings, host: str, *, is_local: bool) -> Check:
 def _port(host: str, port: int) -> Check:
     from musterd.cli.serve import listen
 
-    with contextlib.closing(listen(host, port)):
+    try:
+        listener = listen(host, port)
+    except StartError:
+        if not _answers(host, port):
+            raise
+        return ok("port", f"{host}:{port}: a musterd answers there already")
+    with contextlib.closing(listener):
         return ok("port", f"{host}:{port} is free")
+
+
+def _answers(host: str, port: int) -> bool:
+    """Whether a process of ours answers there."""
+    asked = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    try:
+        connection = http.client.HTTPConnection(asked, port, timeout=ANSWER_SECONDS)
+        with contextlib.closing(connection):
+            connection.request("GET", "/-/live")
+            return connection.getresponse().read() == b'{"status":"live"}'
+    except (OSError, http.client.HTTPException):
+        return False

@@ -119,7 +119,10 @@ class Attempt:
         if spans is None:
             return await self._execute()
         with spans.attempt(self._run) as self._span:
-            return await self._execute()
+            settled = await self._execute()
+            if settled is None:
+                self._span.left("handed_over" if self.is_handed_over else "lease_lost")
+            return settled
 
     async def _execute(self) -> Settled | None:
         try:

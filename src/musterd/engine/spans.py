@@ -66,6 +66,9 @@ class Spans:
         try:
             with trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False):
                 yield attempt
+        except BaseException:
+            attempt.left("cut_off")
+            raise
         finally:
             attempt.close()
 
@@ -95,6 +98,8 @@ class AttemptSpan:
 
     def member_began(self, path: str, span: Span) -> None:
         """A member's run is driven."""
+        if (earlier := self._members.get(path)) is not None:  # it waited, and goes on
+            earlier.end()
         self._members[path] = span
 
     def member_ended(self, path: str, state: RunState, output: Output) -> None:
@@ -106,6 +111,10 @@ class AttemptSpan:
     def ended(self, state: RunState, output: Output) -> None:
         """The run has ended, or waits."""
         note_end(self.span, state, output)
+
+    def left(self, outcome: str) -> None:
+        """The attempt stops, and the run goes on without it."""
+        self.span.set_attribute(OUTCOME, outcome)
 
     def close(self) -> None:
         """End what is open."""

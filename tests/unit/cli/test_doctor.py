@@ -2,8 +2,11 @@
 
 import json
 import sqlite3
+import threading
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,6 +79,25 @@ def test_no_secret_is_shown(
 def test_an_open_door_fails(capsys: pytest.CaptureFixture[str]) -> None:
     code, found = examine(capsys, "--db", "sqlite:///none.db", "--host", "0.0.0.0")
     assert (code, found["key"][0]["level"]) == (2, "fail")
+
+
+@pytest.mark.parametrize("answer, code", [(b'{"status":"live"}', 0), (b"something else", 2)])
+def test_a_port_in_use(capsys: pytest.CaptureFixture[str], answer: bytes, code: int) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Other) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        assert main(["doctor", "--db", "sqlite:///none.db", "--port", str(server.server_port)]) == code
+        server.shutdown()
+        thread.join()
+    assert ("a musterd answers there" in capsys.readouterr().out) == (code == 0)
 
 
 def test_a_wrong_setting_is_the_end(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
