@@ -1,5 +1,6 @@
 """Retention: what is old enough goes, or shrinks; a little at a time, between everything else."""
 
+from collections.abc import Iterator
 from functools import partial
 
 import structlog
@@ -7,6 +8,8 @@ import structlog
 from musterd.core import clock
 from musterd.engine.resources import Resources
 from musterd.store import joining, retention
+from musterd.store.database import Work
+from musterd.store.retention import Old
 
 log = structlog.get_logger("musterd.engine")
 
@@ -48,17 +51,9 @@ class Retention:
             return 0
         before, removed = clock.now() - self._retention_days * DAY_SECONDS, 0
         old = await self._database.scan(lambda tx: retention.old(tx, before, LOOKED_AT))
-        for session_id, roots in old.roots.items():
-            for first in range(0, len(roots), BATCH):
-                if clock.monotonic() >= until:
-                    return removed
-                some = roots[first : first + BATCH]
-                work = partial(retention.remove_roots, session_id=session_id, roots=some)
-                removed += await self._database.write(work)
-        for session_id in old.sessions:
+        for work in _removals(old, before):
             if clock.monotonic() >= until:
-                return removed
-            work = partial(retention.remove_session, session_id=session_id, before=before)
+                break
             removed += await self._database.write(work)
         self._figures.removed.add(by=removed)
         return removed
@@ -73,3 +68,13 @@ class Retention:
             await self._database.write(partial(joining.join, root_id=root_id))
             joined += 1
         return joined
+
+
+def _removals(old: Old, before: float) -> Iterator[Work[int]]:
+    """The transactions that remove what is old: one session's runs each, a few at a time, then sessions."""
+    for session_id, roots in old.roots.items():
+        for first in range(0, len(roots), BATCH):
+            some = roots[first : first + BATCH]
+            yield partial(retention.remove_roots, session_id=session_id, roots=some)
+    for session_id in old.sessions:
+        yield partial(retention.remove_session, session_id=session_id, before=before)
