@@ -13,6 +13,7 @@ from musterd.core import collector
 from musterd.core.settings import Settings
 from musterd.http.server import Server
 from musterd.specs import Registry
+from musterd.store.open import shown_url
 
 
 def work(source: str, *, db: str | None, host: str, port: int | None) -> int:
@@ -53,7 +54,7 @@ async def _work(server: Server, listening: AbstractAsyncContextManager[str]) -> 
         loop.add_signal_handler(number, stop)
     async with listening as place, server.running():  # while it drains it answers still
         collector.started(START)
-        print(f"musterd: working on {server.settings.db}{place}", flush=True)  # noqa: T201 - what a command says
+        print(f"musterd: working on {shown_url(server.settings.db)}{place}", flush=True)  # noqa: T201 - what a command says
         await is_told.wait()
 
 
