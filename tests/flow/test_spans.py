@@ -14,13 +14,14 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from musterd import Settings
+from musterd import Agent, Settings, Team, tool
 from musterd.core import trace
 from musterd.core.errors import StartError
 from musterd.engine import spans_sent, tracing
 from musterd.store import sessions
+from tests.flow import test_continue
 from tests.flow.test_forks import DELEGATING
-from tests.support.app import Serve, app_on, in_process
+from tests.support.app import Sample, Serve, app_on, in_process
 from tests.support.held_model import HeldModel
 from tests.support.http import House
 
@@ -137,6 +138,29 @@ async def test_an_attempt_on_another_process_goes_on_in_the_same_trace(database:
     assert [attributes(span)["musterd.outcome"] for span in (first, second)] == ["cut_off", "completed"]
     assert parent(first) == parent(second) == own(recorded.one("accept_run Demo Team"))
     assert len(recorded.named("accept_run Demo Team")) == 1
+
+
+async def test_waiting_for_a_person_is_no_failure(serve: Serve, recorded: Recorded) -> None:
+    @tool(requires_confirmation=True)
+    def send(text: str) -> str:
+        """Send a text."""
+        return f"sent {text}"
+
+    asker = Agent(id="asker", name="Asker", tools=[send])
+    desk = Team(id="desk", name="Desk", model="scripted", members=[asker])
+    async with serve(otel=True, served=Sample([desk], [])) as house:
+        paused = await house.run('[[DELEGATE asker: <TOOL send {"text": "x"}>]]', "teams/desk", session_id="s1")
+        assert paused["status"] == "PAUSED"
+        answer = await test_continue.send(
+            house, "teams/desk", paused["run_id"], requirements=test_continue.decided(paused, confirmation=True)
+        )
+        assert answer.json()["status"] == "COMPLETED", answer.text
+    assert {span.status.status_code for span in recorded.get_finished_spans()} == {StatusCode.UNSET}
+    outcomes = [attributes(span)["musterd.outcome"] for span in recorded.named("invoke_agent Desk")]
+    assert outcomes == ["paused", "completed"]
+    delegated = [attributes(span)["musterd.outcome"] for span in recorded.named("execute_tool delegate_task_to_member")]
+    assert delegated == ["waiting", "completed"]
+    assert len(recorded.named("execute_tool send")) == 1, "it was made once"
 
 
 async def test_a_refused_run_leaves_no_span(serve: Serve, recorded: Recorded) -> None:
