@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cyclopts import App
 
 from musterd.cli.main import app as commands
 from musterd.core import errors, states

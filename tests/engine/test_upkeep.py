@@ -199,7 +199,7 @@ async def test_it_goes_on_whatever_happens(works: Works, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(looks, "due", fail_first)
     await works.records.accept("r1", row={"component_id": "other"})
-    upkeep = Upkeep(works.database, works.engine._observer, ["agent:other"], Nobody(), lambda worker: None)
+    upkeep = Upkeep(works.engine._resources, works.engine._observer, ["agent:other"], Nobody(), lambda worker: None)
     repeating = asyncio.create_task(upkeep.repeat(0))
     await done.wait()
     repeating.cancel()

@@ -81,6 +81,20 @@ def test_a_cancel_comes_to_any_process(site: Site) -> None:
     assert site.run("r1")["state"] == "cancelled"
 
 
+def test_a_worker_answers_probes_where_it_is_told_to(site: Site) -> None:
+    front = site.serve("--no-worker", **ALL_LIVE)
+    worker = site.work("--port", "0", **ALL_LIVE)
+    front.accepted("[[SAY hello]]", "r1")
+    front.ended("r1")
+    assert worker.http.get("/-/ready").json()["checks"]["worker"] == "ok"
+    assert 'musterd_runs_ended_total{component="solo",kind="agent",state="completed"} 1.0' in (
+        worker.http.get("/-/metrics").text
+    ), "what it drove is counted there"
+    assert worker.http.get("/agents").status_code == 404, "requests are others' affair"
+    worker.signal(signal.SIGTERM)
+    assert worker.exit_code() == 0
+
+
 def test_one_accepts_and_streams_what_another_drives(site: Site) -> None:
     front = site.serve("--no-worker", **ALL_LIVE)
     front.accepted("[[SAY early]]", "r0", session_id="s0")

@@ -38,6 +38,7 @@ NOT_YET = {"resume_agent_run_stream", "resume_team_run_stream"}
 OURS = {
     "get_liveness": "for orchestrators: whether the process answers",
     "get_readiness": "for orchestrators: whether runs can be accepted",
+    "get_prometheus_metrics": "for Prometheus: the figures of the process",
     "list_*_run_steps": "the ledger of a run",
     "list_*_run_messages": "what is said to a run at work",
     "send_*_run_message": "what is said to a run at work",

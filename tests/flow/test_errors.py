@@ -225,7 +225,9 @@ async def test_a_finished_run_is_not_lost_by_an_answer_that_fails(
 
 async def test_health_is_200_only_while_runs_can_be_accepted(house: House) -> None:
     assert set(await house.get("/health")) == {"status", "instantiated_at"}
-    assert await house.get("/-/ready") == {"status": "ready"}
+    ready = await house.get("/-/ready")
+    assert ready["status"] == "ready"
+    assert set(ready["checks"].values()) == {"ok"}
     house.server.begin_stop()
     for path in ("/health", "/-/ready"):
         answer = await house.http.get(path)

@@ -238,13 +238,13 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
 
 
 def test_a_network_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upgrade, "_file_system", lambda folder: "nfs4")
+    monkeypatch.setattr(upgrade, "file_system", lambda folder: "nfs4")
     assert "network file system (nfs4)" in refusal(tmp_path / "musterd.db")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_file_system_of_a_folder_is_known() -> None:
-    assert upgrade._file_system(Path("/proc/self")) == "proc"
+    assert upgrade.file_system(Path("/proc/self")) == "proc"
 
 
 @contextlib.contextmanager

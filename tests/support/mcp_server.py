@@ -48,6 +48,8 @@ def make(folder: Path) -> Any:
         """Send a text."""
         meta = context.request_context.meta or {}
         note(f"send {text} {meta.get('io.musterd/idempotency-key', '-')}")
+        if traceparent := dict(meta).get("traceparent"):
+            note(f"trace {traceparent}")
         die_where_told()
         return f"sent {text}"
 

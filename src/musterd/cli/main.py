@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 it did not work, 2 it was asked or declared wrongly.
 """
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter, validators
@@ -55,7 +56,7 @@ def serve(
         Take up what the database has in it. Without it nothing is run: for a copy that is to be looked at.
     """
     from musterd.cli.serve import serve as run
-    from musterd.engine.embedded import Duties
+    from musterd.engine.duties import Duties
 
     duties = Duties(drives_runs=worker, recovers=recover)
     return run(source, host=host, port=port, db=db, insecure=insecure, duties=duties)
@@ -67,6 +68,8 @@ def work(
     /,
     *,
     db: DATABASE = None,
+    host: str = "127.0.0.1",
+    port: int | None = None,
 ) -> int:
     """Drive the runs of SOURCE's agents and teams that a server on the same database accepts.
 
@@ -74,10 +77,14 @@ def work(
     ----------
     source
         Where the agents and teams are declared.
+    host
+        Address to answer probes on.
+    port
+        Port to answer probes on, and to tell figures; 0 takes a free one. Without it nothing is listened on.
     """
     from musterd.cli.worker import work as run
 
-    return run(source, db=db)
+    return run(source, db=db, host=host, port=port)
 
 
 @app.command
@@ -149,6 +156,85 @@ def revoke_token(name: str, /, *, db: DATABASE = None) -> int:
     from musterd.cli.tokens import revoke
 
     return revoke(name, db=db)
+
+
+@app.command
+def doctor(
+    source: str | None = None,
+    /,
+    *,
+    db: DATABASE = None,
+    host: str = "127.0.0.1",
+    port: int = 7777,
+    mcp: bool = False,
+    json: bool = False,
+) -> int:
+    """Check whether a server would start here and do its work, and say what to do where not. Changes nothing.
+
+    Exit codes: 0 all is well, 1 something should be looked at, 2 something fails.
+
+    Parameters
+    ----------
+    source
+        What would be served; without it nothing is said of agents, teams and models.
+    host
+        Address that would be listened on.
+    port
+        Port that would be listened on.
+    mcp
+        Connect to the MCP servers that SOURCE names; programs are started for that.
+    json
+        One line of JSON in place of the page.
+    """
+    from musterd.cli.doctor import doctor as run
+
+    return run(source, db=db, host=host, port=port, asks_servers=mcp, as_json=json)
+
+
+database = App(name="db", help="Look at the database, and back it up.")
+app.command(database)
+
+
+@database.command
+def info(
+    *,
+    db: DATABASE = None,
+    json: bool = False,
+) -> int:
+    """Say what the database holds. Changes nothing.
+
+    Parameters
+    ----------
+    json
+        One line of JSON in place of the page.
+    """
+    from musterd.cli.database import info as run
+    from musterd.cli.settings import settings_from
+
+    return run(settings_from(db), as_json=json)
+
+
+@database.command
+def backup(
+    file: Path,
+    /,
+    *,
+    db: DATABASE = None,
+    force: bool = False,
+) -> int:
+    """Copy the SQLite database into FILE while it is in use, and check the copy.
+
+    Parameters
+    ----------
+    file
+        Where the copy is put, once it is whole.
+    force
+        Replace a file that is there already.
+    """
+    from musterd.cli.database import backup as run
+    from musterd.cli.settings import settings_from
+
+    return run(settings_from(db), file, force=force)
 
 
 def main(arguments: list[str] | None = None) -> int:

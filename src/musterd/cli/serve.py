@@ -17,7 +17,7 @@ from musterd.cli.settings import settings_from
 from musterd.core import collector
 from musterd.core.errors import StartError
 from musterd.core.settings import Settings
-from musterd.engine.embedded import Duties
+from musterd.engine.duties import Duties
 from musterd.http.auth.modes import auth_mode
 from musterd.http.server import Server
 
@@ -36,12 +36,12 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     from musterd.specs import load
 
     settings = settings_from(db)
-    is_loopback = _is_loopback(host)
-    _require_key(settings, host, is_open=is_loopback or insecure)
-    configure(as_json=settings.log_json)
+    is_loopback = is_loopback_host(host)
+    require_key(settings, host, is_open=is_loopback or insecure)
+    configure(settings)
     app = create_app(registry=load(source), settings=settings, is_loopback=is_loopback, duties=duties)
     app.state.server.prepare()
-    listener = _listen(host, port)
+    listener = listen(host, port)
     server = _Listening(
         uvicorn.Config(
             app,
@@ -56,7 +56,11 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     return 0 if server.started else 1
 
 
-def _require_key(settings: Settings, host: str, *, is_open: bool) -> None:
+def require_key(settings: Settings, host: str, *, is_open: bool) -> None:
+    """Refuse to serve everybody unasked.
+
+    :raises StartError: nobody said that it is meant.
+    """
     if not is_open and not settings.insecure and auth_mode(settings) == "none":
         raise StartError(
             f"--host {host} is reachable from elsewhere and neither a key nor keys of tokens are set — "
@@ -104,7 +108,8 @@ class _Listening(uvicorn.Server):
             await self.lifespan.shutdown()
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback_host(host: str) -> bool:
+    """Whether an address to listen on is reachable from this machine alone."""
     if host == "localhost":
         return True
     try:
@@ -113,7 +118,11 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there.
+
+    :raises StartError: it cannot be had.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -64,7 +64,7 @@ async def _all(accounts: ServiceAccountService) -> list[ServiceAccount]:
 
 def _with(db: str | None, act: Callable[[ServiceAccountService], Awaitable[T]]) -> T:
     settings = settings_from(db)
-    configure(as_json=settings.log_json)
+    configure(settings)
     database = open_database(settings.db, connections=settings.db_connections, prepares=settings.db_prepares)
     database.upgrade()
 

@@ -1,18 +1,25 @@
-"""``musterd worker``: drives runs that other processes accept, and listens nowhere."""
+"""``musterd worker``: drives runs that other processes accept; it answers probes where it is told to, and no more."""
 
 import asyncio
+import contextlib
 import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
 
 from musterd.cli.main import START
+from musterd.cli.serve import is_loopback_host, listen, require_key
 from musterd.cli.settings import settings_from
 from musterd.core import collector
+from musterd.core.settings import Settings
 from musterd.http.server import Server
-from musterd.store.open import shown
+from musterd.specs import Registry
+from musterd.store.open import shown_url
 
 
-def work(source: str, *, db: str | None) -> int:
+def work(source: str, *, db: str | None, host: str, port: int | None) -> int:
     """Drive runs until the process is told to stop: once, and it stops in order; twice, and it stops at once.
 
+    :param port: where it answers probes and tells its figures; None: nowhere.
     :raises DeclarationError: what is declared is wrong.
     :raises StartError: it cannot be served as asked.
     """
@@ -20,14 +27,20 @@ def work(source: str, *, db: str | None) -> int:
     from musterd.specs import load
 
     settings = settings_from(db)
-    configure(as_json=settings.log_json)
-    server = Server(load(source), settings)
-    server.prepare()
-    asyncio.run(_work(server))
+    configure(settings)
+    registry = load(source)
+    if port is None:
+        server = Server(registry, settings)
+        server.prepare()
+        asyncio.run(_work(server, contextlib.nullcontext("")))
+    else:
+        server, listening = _probed(registry, settings, host, port)
+        server.prepare()
+        asyncio.run(_work(server, listening))
     return 0
 
 
-async def _work(server: Server) -> None:
+async def _work(server: Server, listening: AbstractAsyncContextManager[str]) -> None:
     is_told = asyncio.Event()
 
     def stop() -> None:
@@ -39,7 +52,43 @@ async def _work(server: Server) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
-    async with server.running():
+    async with listening as place, server.running():  # while it drains it answers still
         collector.started(START)
-        print(f"musterd: working on {shown(server.settings.db)}", flush=True)  # noqa: T201 - what a command says
+        print(f"musterd: working on {shown_url(server.settings.db)}{place}", flush=True)  # noqa: T201 - what a command says
         await is_told.wait()
+
+
+def _probed(
+    registry: Registry, settings: Settings, host: str, port: int
+) -> tuple[Server, AbstractAsyncContextManager[str]]:
+    """The server, and what answers probes of it; what that gives is where."""
+    import uvicorn
+
+    from musterd.http.app import create_app
+    from musterd.http.probes import keep_probes
+
+    is_loopback = is_loopback_host(host)
+    require_key(settings, host, is_open=is_loopback)
+    app = keep_probes(create_app(registry=registry, settings=settings, is_loopback=is_loopback))
+    listener = listen(host, port)
+
+    class Answering(uvicorn.Server):
+        """Answers until it is told to stop by the worker: signals are the worker's."""
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
+
+    @contextlib.asynccontextmanager
+    async def listening() -> AsyncIterator[str]:
+        config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="off")
+        answering = Answering(config)
+        task = asyncio.create_task(answering.serve(sockets=[listener]))
+        try:
+            bound = listener.getsockname()
+            yield f", probes on http://{bound[0]}:{bound[1]}"
+        finally:
+            answering.should_exit = True
+            await task
+
+    return app.state.server, listening()

@@ -264,6 +264,7 @@ class RunRow:
     webhooks: str | None = None
     copied_from: str | None = None
     trace_id: str | None = None
+    traceparent: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)

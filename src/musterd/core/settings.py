@@ -187,6 +187,18 @@ class Settings(BaseSettings):
     """How long the record of a delivery that has ended is kept, in days."""
     log_json: bool = False
     """Log lines as JSON."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least grave lines that are logged."""
+    log_requests: bool = False
+    """Log a line for every request that was answered."""
+    otel: bool | None = None
+    """Send spans of runs by OpenTelemetry; None: where an exporter is named by ``OTEL_*``."""
+    retention_days: Annotated[float, Field(gt=0)] | None = None
+    """How long runs are kept after their end, in days; then they go, and sessions that nobody used since.
+    None: for ever."""
+    delta_days: Annotated[float, Field(gt=0)] | None = None
+    """How long the pieces of a streamed text are kept apart after the end of their run, in days; then they are joined.
+    None: for ever."""
     local_model: str = ""
     """A GGUF file for the model ``local``, in place of the packaged weights."""
     local_cache: str = ""

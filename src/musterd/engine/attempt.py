@@ -6,6 +6,7 @@ The attempt is the border where every failure of a run becomes an end that a cli
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -13,7 +14,7 @@ from musterd.core import clock
 from musterd.core.errors import HandedOver, LeaseLost, LimitReached, RunFailed
 from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import JsonObject
-from musterd.core.records import RunRow
+from musterd.core.records import Output, RunRow
 from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
 from musterd.engine.journal import Journal
@@ -21,6 +22,7 @@ from musterd.engine.loading import load
 from musterd.engine.outbox import Outbox
 from musterd.engine.post import Post
 from musterd.engine.resources import Resources
+from musterd.engine.tracing import traced
 from musterd.store import attempts, pauses
 from musterd.store.attempts import CancelStored, End, Lease, Settled
 from musterd.store.pauses import DecisionStored, Pause
@@ -33,6 +35,9 @@ from musterd.team.members import end_event, pause_event
 from musterd.team.pausing import Waits
 from musterd.team.staffing import staffed
 from musterd.team.stops import Stops
+
+if TYPE_CHECKING:
+    from musterd.engine.spans import AttemptSpan
 
 log = structlog.get_logger("musterd.engine")
 
@@ -62,7 +67,7 @@ class Attempt:
         component = resources.component(run.component_kind, run.component_id)
         drops_media = component is not None and not component.spec.store_media
         lease = Lease(run.run_id, run.attempt, drops_media, run.webhooks)
-        self._outbox = Outbox(resources.database, resources.hub, lease, resources.settings)
+        self._outbox = Outbox(resources.database, resources.hub, lease, resources.settings, resources.figures)
         self._outbox.on_failed, self._outbox.on_told = self._stop_loop, resources.webhooks.wake
         self._loop: Loop | None = None
         self._budgets: Budgets | None = None
@@ -76,6 +81,7 @@ class Attempt:
         self._stops = Stops()
         self._post: Post | None = None
         self._reached = LimitReached()
+        self._span: AttemptSpan | None = None
 
     @property
     def number(self) -> int:
@@ -109,6 +115,16 @@ class Attempt:
 
         Cancelling this coroutine gives the attempt up: nothing more is written.
         """
+        spans = self._resources.spans
+        if spans is None:
+            return await self._execute()
+        with spans.attempt(self._run) as self._span:
+            settled = await self._execute()
+            if settled is None:
+                self._span.left("handed_over" if self.is_handed_over else "lease_lost")
+            return settled
+
+    async def _execute(self) -> Settled | None:
         try:
             while True:
                 how = await self._drive()
@@ -118,6 +134,7 @@ class Attempt:
                     self._loop, self._is_again = None, True
         except LeaseLost:
             log.warning("attempt lost its run", run_id=self._run.run_id, attempt=self._run.attempt)
+            self._resources.figures.leases_lost.add()
             return None
         except HandedOver:
             self.is_handed_over = True
@@ -135,7 +152,8 @@ class Attempt:
             self._post = Post(resources.database, run.run_id, run.signals, self._stops.stop)
         loaded = await load(resources, run, self._outbox, self._post, self._stops, is_again=self._is_again)
         self._journal, self._budgets, self._state_before = loaded.journal, loaded.budgets, loaded.state_before
-        return Loop(loaded.world, await staffed(loaded.world, loaded.assignment))
+        world = loaded.world if self._span is None else traced(loaded.world, self._span)
+        return Loop(world, await staffed(world, loaded.assignment))
 
     # --- drive ------------------------------------------------------------------------------------
 
@@ -265,7 +283,9 @@ class Attempt:
             first_message=self._first_message(),
         )
         event = Event(kind, run.run_id, at, data)
-        return await self._outbox.settle(lambda tx, lease, batch: attempts.settle(tx, lease, batch, end), event)
+        settled = await self._outbox.settle(lambda tx, lease, batch: attempts.settle(tx, lease, batch, end), event)
+        self._count(how.state, output, self._seconds(at))
+        return settled
 
     async def _store_pause(self, how: Drive, progress: Progress) -> Settled:
         run, loop, at = self._run, self._loop, clock.now()
@@ -287,7 +307,17 @@ class Attempt:
             messages=progress.messages,
         )
         event = Event(EventKind.RUN_PAUSED, run.run_id, at, data, f"attempt {run.attempt}")
-        return await self._outbox.settle(lambda tx, lease, batch: pauses.pause(tx, lease, batch, pause), event)
+        settled = await self._outbox.settle(lambda tx, lease, batch: pauses.pause(tx, lease, batch, pause), event)
+        self._count(how.state, output, None)
+        return settled
+
+    def _count(self, state: RunState, output: Output, seconds: float | None) -> None:
+        figures, run = self._resources.figures, self._run
+        figures.run_ended(run.component_kind, run.component_id, state.value, seconds)
+        if seconds is not None and output.first_token_seconds is not None:
+            figures.first_text_seconds.observe(output.first_token_seconds, run.component_kind, run.component_id)
+        if self._span is not None:
+            self._span.ended(state, output)
 
     def _first_message(self) -> str | None:
         """What the session is called by, where this is its first run and hooks may have changed what that was asked."""

@@ -24,6 +24,8 @@ LONGEST_LOOK_SECONDS = 2.0
 class Beats:
     """Advances this worker's counter until it is stopped.
 
+    ``shown_at`` is when it last did, on this process's clock.
+
     :param on_lost: called in the thread when others have taken this worker for dead, until it is announced again.
     """
 
@@ -33,6 +35,7 @@ class Beats:
         self._period_seconds = period_seconds
         self._on_lost = on_lost
         self._is_stopped = threading.Event()
+        self.shown_at = clock.monotonic()
         self._thread = threading.Thread(target=self._beat_until_stopped, name="musterd-beats", daemon=True)
 
     def start(self) -> None:
@@ -56,6 +59,7 @@ class Beats:
                 except StoreUnavailable as error:
                     log.warning("this process could not show that it lives", worker=self._worker, reason=error.message)
                 else:
+                    self.shown_at = clock.monotonic()
                     if not is_known and not self._is_stopped.is_set():
                         self._on_lost()
         finally:

@@ -4,19 +4,20 @@ import asyncio
 import os
 import socket
 from collections.abc import Coroutine
-from contextvars import Context
 from dataclasses import dataclass
 
 import structlog
 
 from musterd.core import clock, faults
 from musterd.core.errors import StoreUnavailable
-from musterd.core.records import ComponentKind, RunRow
+from musterd.core.records import RunRow
 from musterd.core.states import RunState
 from musterd.engine.attempt import Attempt
 from musterd.engine.beats import Beats, Observer
+from musterd.engine.duties import Duties, component_key
 from musterd.engine.elsewhere import Elsewhere
 from musterd.engine.hub import Flush
+from musterd.engine.log_lines import context_of
 from musterd.engine.resources import Resources
 from musterd.engine.slots import Slots
 from musterd.engine.upkeep import Upkeep
@@ -37,19 +38,6 @@ CUT_SECONDS = 1.0
 class _Live:
     attempt: Attempt
     task: "asyncio.Task[None]"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Duties:
-    """What a process does beside answering requests.
-
-    :param drives_runs: it claims runs and drives them.
-    :param recovers: it takes over the runs of dead processes, and does what is due. Where it does not, it drives none
-        either: whatever waits, waits.
-    """
-
-    drives_runs: bool = True
-    recovers: bool = True
 
 
 class EmbeddedEngine:
@@ -78,7 +66,7 @@ class EmbeddedEngine:
         self.instance_id = ""
         settings, database = resources.settings, resources.database
         self._observer = Observer(self.worker, locks.is_free, settings.dead_seconds)
-        self.upkeep = Upkeep(database, self._observer, self._components, self, locks.release)
+        self.upkeep = Upkeep(resources, self._observer, self._components, self, locks.release)
         self.elsewhere = Elsewhere(database, resources.hub, self._observer, self, self._look_after_the_dead)
 
     @property
@@ -178,10 +166,21 @@ class EmbeddedEngine:
             log.warning("a run could not be handed over; the next start takes it", run_id=run.run_id)
             return
         faults.point("handed_over")
+        self._resources.figures.handovers.add()
         for done in released.ended:
             self.cancelled(run.run_id, done)
 
     # --- others -----------------------------------------------------------------------------------
+
+    @property
+    def is_claiming(self) -> bool:
+        """Whether this process claims runs, or has no part in driving them."""
+        return not self._components or (self._claimer is not None and not self._claimer.done())
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long ago this process last showed that it lives."""
+        return 0.0 if self._beats is None else clock.monotonic() - self._beats.shown_at
 
     async def unserved(self) -> list[str]:
         """The components that runs are ready of and that no process drives."""
@@ -310,14 +309,15 @@ class EmbeddedEngine:
         if self._is_stopping:
             self._spawn(self._hand_over(run))
             return
+        waited = None if run.queued_at is None else clock.now() - run.queued_at
+        self._resources.figures.run_began(run.component_kind, run.component_id, run.attempt, waited)
         attempt = Attempt(self._resources, run)
         if run.run_id in self._early_cancels:
             self._early_cancels.discard(run.run_id)
             attempt.cancel()
         attempt.signalled(self._early_signals.pop(run.run_id, 0))
         self._slots.live += 1
-        # In a context of its own: a run outlives the request that brought it, and is not to hold what that one set.
-        task = asyncio.create_task(self._execute(run, attempt), context=Context())
+        task = asyncio.create_task(self._execute(run, attempt), context=context_of(run))
         self._live[run.run_id] = _Live(attempt, task)
 
     async def _execute(self, run: RunRow, attempt: Attempt) -> None:
@@ -350,6 +350,9 @@ class EmbeddedEngine:
         """Tell what a stored cancel means here: the attempt stops, readers learn of an end, the next run starts."""
         if done.end_event is not None:
             index, event = done.end_event
+            self._resources.figures.run_ended(
+                done.run.component_kind, done.run.component_id, done.run.state.value, None
+            )
             self._resources.hub.publish(root_id, Flush(index, [event]))
             self._resources.hub.settled(root_id)
             if done.run.webhooks:
@@ -379,11 +382,6 @@ class EmbeddedEngine:
             await self._resources.database.write(lambda tx: sessions.remove_if_over(tx, session_id))
         except StoreUnavailable:
             log.warning("a deleted session is removed later", session_id=session_id)
-
-
-def component_key(kind: ComponentKind, component_id: str) -> str:
-    """A component as workers announce it: ids of teams and agents are separate."""
-    return f"{kind}:{component_id}"
 
 
 async def _until(event: asyncio.Event) -> None:

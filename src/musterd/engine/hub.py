@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from musterd.core.events import Event
+from musterd.core.figures import Figures
 
 EVENT_BYTES = 300
 
@@ -65,6 +66,7 @@ class Subscription:
 
     def _drop(self) -> None:
         self.is_dropped = True
+        self._hub.figures.readers_dropped.add()
         self._flushes.clear()
         self.close()
         if self.on_dropped is not None:
@@ -121,10 +123,12 @@ class Hub:
     """The readers of this process, by root run; and those that wait for a run to settle.
 
     :param buffer_bytes: how far a reader may lag behind before it is dropped.
+    :param figures: where it is counted who was.
     """
 
-    def __init__(self, buffer_bytes: int) -> None:
+    def __init__(self, buffer_bytes: int, figures: Figures | None = None) -> None:
         self.buffer_bytes = buffer_bytes
+        self.figures = figures or Figures()
         self._subscriptions: defaultdict[str, set[Subscription]] = defaultdict(set)
         self._settling: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
 
@@ -141,6 +145,11 @@ class Hub:
             readers.discard(subscription)
             if not readers:
                 del self._subscriptions[subscription.root_id]
+
+    @property
+    def readers(self) -> int:
+        """How many read along now."""
+        return sum(map(len, self._subscriptions.values()))
 
     def has_readers(self, root_id: str) -> bool:
         """Whether anybody reads along with the run."""

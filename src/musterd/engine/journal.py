@@ -168,6 +168,7 @@ class Journal:
         step = self._step(intent.path, intent.kind, done.state, intent.fingerprint, done.started_at)
         step.ended_at = done.started_at + done.seconds
         step.result = tool_result_text(done)
+        self._count(intent.kind, done.state.value, done.seconds)
         self._open.pop(intent.path, None)
         if intent.kind is StepKind.DELEGATE and done.is_error:
             self._end_left(intent.path)
@@ -185,12 +186,19 @@ class Journal:
             done = await call()
         except asyncio.CancelledError:
             outcome = StepOutcome.STOPPED if intent.is_stoppable else StepOutcome.UNKNOWN
+            self._count(intent.kind, "cut_off", None)
             self._was_cut_off(intent.path, intent.kind, outcome, intent.name)
             raise
         faults.point("performed")
         if self._outbox.is_stopped:
             self._was_cut_off(intent.path, intent.kind, StepOutcome.FINISHED, intent.name)
         return done
+
+    def _count(self, kind: StepKind, outcome: str, seconds: float | None) -> None:
+        figures = self._outbox.figures
+        figures.tool_calls.add(kind.value, outcome)
+        if seconds is not None:
+            figures.tool_seconds.observe(seconds, kind.value)
 
     def _was_cut_off(self, path: str, kind: StepKind, outcome: StepOutcome, name: str | None = None) -> None:
         self.cut_off.append({"path": path, "kind": kind.value, "name": name, "outcome": outcome.value})

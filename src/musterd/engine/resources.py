@@ -1,9 +1,12 @@
 """What attempts share in one process."""
 
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from musterd.core.records import ComponentKind
+from musterd.core import trace
+from musterd.core.figures import Figures
+from musterd.core.records import ComponentKind, RunRow
 from musterd.core.settings import Settings
 from musterd.engine.hub import Hub
 from musterd.engine.webhooks import Webhooks
@@ -13,6 +16,9 @@ from musterd.store.owners import Shares
 from musterd.team.run_tools import ToolServers
 from musterd.team.world import Models
 
+if TYPE_CHECKING:
+    from musterd.engine.spans import Spans
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
@@ -21,6 +27,8 @@ class Resources:
     :param threads: where tools that are plain functions run.
     :param webhooks: who sends what webhooks are told.
     :param servers: the MCP servers whose tools runs have.
+    :param figures: where what happens is counted.
+    :param spans: what records spans; None: nothing does.
     """
 
     database: Database
@@ -31,6 +39,8 @@ class Resources:
     threads: Executor
     webhooks: Webhooks
     servers: ToolServers | None = None
+    figures: Figures = field(default_factory=Figures)
+    spans: "Spans | None" = None
 
     @property
     def shares(self) -> Shares:
@@ -40,3 +50,16 @@ class Resources:
     def component(self, kind: ComponentKind, component_id: str) -> Component | None:
         """The served component of this kind and id."""
         return (self.registry.teams if kind == "team" else self.registry.agents).get(component_id)
+
+    def accepting(self, run: RunRow) -> RunRow:
+        """A run that is about to be accepted, in the trace of the request that asks for it."""
+        run.traceparent = trace.incoming.get()
+        if self.spans is not None:
+            self.spans.accepting(run)
+        return run
+
+    def accepted(self, run: RunRow) -> None:
+        """A run was accepted."""
+        self.figures.runs_accepted.add(run.component_kind, run.component_id)
+        if self.spans is not None:
+            self.spans.accepted()

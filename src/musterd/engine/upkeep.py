@@ -13,9 +13,10 @@ import structlog
 from musterd.core import clock, faults
 from musterd.core.errors import StoreUnavailable
 from musterd.engine.beats import Observer
+from musterd.engine.resources import Resources
+from musterd.engine.retention import Retention
 from musterd.store import deletion, looks, pauses, schedule, sessions, workers
 from musterd.store.cancels import Cancelled
-from musterd.store.database import Database
 from musterd.store.looks import Due
 from musterd.store.schedule import Moved
 
@@ -43,13 +44,15 @@ class Upkeep:
 
     def __init__(
         self,
-        database: Database,
+        resources: Resources,
         observer: Observer,
         components: Sequence[str],
         kept: Kept,
         release_lock: Callable[[str], None],
     ) -> None:
-        self._database = database
+        self._database = resources.database
+        self._figures = resources.figures
+        self._retention = Retention(resources)
         self._observer = observer
         self._components = components
         self._kept = kept
@@ -75,6 +78,7 @@ class Upkeep:
             self._kept.wake()
         if due.has_solo:
             self._kept.wake_solo()
+        await self._retention.once()
 
     async def _take_over(self, due: Due) -> None:
         for worker in self._observer.dead(due.beats):
@@ -86,6 +90,7 @@ class Upkeep:
         faults.point("taken_over")
         self._release_lock(worker)
         for run in released.ready:
+            self._figures.recoveries.add()
             log.warning("run taken over", run_id=run.run_id, from_worker=worker, attempt=run.attempt)
         self._tell(released.ended)
         if released.ready:

@@ -16,9 +16,12 @@ def json_answer(value: Any, status: int = 200, headers: dict[str, str] | None = 
     return Response(content, status_code=status, headers=headers, media_type=JSON)
 
 
-def error_answer(error: RequestError, request_id: str) -> Response:
-    """An error in the peer's form, with the id under which the log has it."""
-    body: dict[str, Any] = {"detail": error.message, "error_code": error.code, "request_id": request_id}
+def error_answer(error: RequestError, request_id: str, more: dict[str, Any] | None = None) -> Response:
+    """An error in the peer's form, with the id under which the log has it.
+
+    :param more: what its answer holds beside that.
+    """
+    body: dict[str, Any] = {"detail": error.message, "error_code": error.code, "request_id": request_id, **(more or {})}
     if isinstance(error, InvalidInput):
         body["errors"] = error.errors
     headers = {}

@@ -14,7 +14,7 @@ from starlette.routing import Match, Route
 import musterd
 from musterd.core.errors import MusterdError, RequestError
 from musterd.core.settings import Settings
-from musterd.engine.embedded import Duties
+from musterd.engine.duties import Duties
 from musterd.http.answers import error_answer
 from musterd.http.auth.authenticator import Authenticator
 from musterd.http.auth.identity import Identity
@@ -68,17 +68,18 @@ def create_app(
         routes=_routes(server),
         lifespan=lifespan,
         exception_handlers={MusterdError: _answer_error, HTTPException: _answer_http_exception},
-        middleware=_border(settings, authenticator, is_loopback=is_loopback),
+        middleware=_border(server, authenticator, is_loopback=is_loopback),
     )
     app.router.redirect_slashes, app.router.default = False, NearPath(app.router)
     app.state.server = server
     return app
 
 
-def _border(settings: Settings, authenticator: Authenticator, *, is_loopback: bool) -> list[Middleware]:
+def _border(server: Server, authenticator: Authenticator, *, is_loopback: bool) -> list[Middleware]:
     """What each request passes on its way in, from the outside in, and each answer on its way out."""
+    settings = server.settings
     return [
-        Middleware(RequestIds),
+        Middleware(RequestIds, server.figures, says_all=settings.log_requests),
         Middleware(SafeHeaders),
         Middleware(
             CORSMiddleware,

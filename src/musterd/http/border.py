@@ -15,18 +15,21 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from musterd.core import clock
+from musterd.core import clock, trace
 from musterd.core.errors import (
     BadRequest,
     Forbidden,
     RequestError,
     StoreUnavailable,
 )
+from musterd.core.figures import Figures
 from musterd.core.settings import Settings
 from musterd.http.answers import error_answer
 
 log = structlog.get_logger("musterd.http")
 
+NO_OPERATION = "none"
+"""What a request is counted under that reaches no operation: refused at the border, or no such path."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK_NAMES = frozenset({"localhost"})
 _HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[^\[\]:/@?#]+)(?::\d{1,5})?")
@@ -34,35 +37,50 @@ _REQUEST_ID = re.compile(r"[\w.:\-]{1,128}", re.ASCII)
 
 
 class RequestIds:
-    """Gives every request an id, its own or a new one, returns it, and logs what was answered."""
+    """Gives every request an id, its own or a new one, returns it, counts and logs what was answered.
 
-    def __init__(self, app: ASGIApp) -> None:
+    :param says_all: whether there is a log line for every request, and not for whoever debugs alone.
+    """
+
+    def __init__(self, app: ASGIApp, figures: Figures, *, says_all: bool = False) -> None:
         self._app = app
+        self._figures = figures
+        self._say = log.info if says_all else log.debug
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else clock.new_id()
-        scope.setdefault("state", {})["request_id"] = request_id
-        status, started = 0, clock.monotonic()
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        status, started, figures = 0, clock.monotonic(), self._figures
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                operation = state.get("operation", NO_OPERATION)
+                figures.requests.add(operation, f"{status // 100}xx")
+                figures.request_seconds.observe(clock.monotonic() - started, operation)
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        carried = {"request_id": request_id}
+        if (traceparent := trace.parsed(headers.get(trace.HEADER, ""))) is not None:
+            carried["trace_id"] = trace.trace_id(traceparent)
+        trace.incoming.set(traceparent)
+        with structlog.contextvars.bound_contextvars(**carried):
             await self._app(scope, receive, send_with_id)
             seconds = clock.monotonic() - started
-            log.debug(
+            self._say(
                 "answered",
                 method=scope["method"],
                 path=scope["path"],
+                operation=state.get("operation", NO_OPERATION),
                 status=status,
                 seconds=round(seconds, 4),
             )

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from musterd.core.records import ComponentKind
@@ -12,6 +14,7 @@ from musterd.http.core import CoreOperations
 from musterd.http.daily import DailyOperations
 from musterd.http.history import HistoryOperations
 from musterd.http.memories import MemoryOperations
+from musterd.http.metrics import MetricsOperations
 from musterd.http.migrations import MigrationOperations
 from musterd.http.run_lists import RunListOperations
 from musterd.http.runs import RunOperations
@@ -58,7 +61,7 @@ class Operation:
 def operations(server: Server) -> list[Operation]:
     """Every operation, in the order of the docs."""
     return [
-        *_core_operations(CoreOperations(server)),
+        *_core_operations(CoreOperations(server), MetricsOperations(server)),
         *_run_operations(RunOperations(server, "agent"), "agent"),
         *_history_operations(HistoryOperations(server, "agent"), "agent"),
         *_run_operations(RunOperations(server, "team"), "team"),
@@ -75,7 +78,7 @@ def operations(server: Server) -> list[Operation]:
     ]
 
 
-def _core_operations(core: CoreOperations) -> list[Operation]:
+def _core_operations(core: CoreOperations, metrics: MetricsOperations) -> list[Operation]:
     return [
         Operation("GET", "/", "get_api_info", OPEN, core.home),
         Operation("GET", "/health", "health_check", OPEN, core.health),
@@ -84,6 +87,7 @@ def _core_operations(core: CoreOperations) -> list[Operation]:
         Operation("GET", "/models", "get_models", "system:read", core.models),
         Operation("GET", "/-/live", "get_liveness", OPEN, core.live),
         Operation("GET", "/-/ready", "get_readiness", OPEN, core.ready),
+        Operation("GET", "/-/metrics", "get_prometheus_metrics", "system:metrics", metrics.get),
         Operation("GET", "/agents", "get_agents", "agents:read", core.agents, lists=True),
         Operation("GET", "/agents/{agent_id}", "get_agent", "agents:read", core.agent),
         Operation("GET", "/teams", "get_teams", "teams:read", core.teams, lists=True),
@@ -220,4 +224,15 @@ def _database_operations(migrations: MigrationOperations) -> list[Operation]:
 
 def routes(server: Server) -> list[Route]:
     """A route for every operation."""
-    return [Route(found.path, found.guarded, methods=[found.method]) for found in operations(server)]
+    return [Route(found.path, _named(found), methods=[found.method]) for found in operations(server)]
+
+
+def _named(operation: Operation) -> Handler:
+    """The operation's handler; the border is told which it is."""
+    name, handler = operation.operation_id, operation.guarded
+
+    async def handle(request: Request) -> Response:
+        request.scope["state"]["operation"] = name
+        return await handler(request)
+
+    return handle

@@ -3,11 +3,12 @@
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from musterd.core.errors import StoreUnavailable, Unavailable
+from musterd.core.errors import Unavailable
 from musterd.core.records import ComponentKind
-from musterd.http.answers import json_answer
+from musterd.http.answers import error_answer, json_answer
 from musterd.http.auth.scopes import shows
 from musterd.http.paths import path_identifier
+from musterd.http.readiness import Readiness
 from musterd.http.server import Server
 from musterd.wire import components
 
@@ -17,6 +18,7 @@ class CoreOperations:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._readiness = Readiness(server)
 
     async def home(self, request: Request) -> Response:
         """What this server is; a browser is sent to the docs."""
@@ -34,16 +36,13 @@ class CoreOperations:
         return json_answer({"status": "live"})
 
     async def ready(self, request: Request) -> Response:
-        """200 while runs can be accepted, the database answers, and somebody drives what is served here."""
-        server = self._server
-        server.require_ready()
-        try:
-            unserved = await server.engine.unserved()
-        except StoreUnavailable as error:
-            raise StoreUnavailable("The database cannot be read now.") from error
-        if missing := [name for name in unserved if name in server.served]:
-            raise Unavailable(f"Runs wait that no process drives: {', '.join(missing)}. Start a worker for them.")
-        return json_answer({"status": "ready", **({"not_served": unserved} if unserved else {})})
+        """200 while every check passes; else 503, with what is the matter under each one's name."""
+        found = await self._readiness.look()
+        checks = {check.name: check.problem or "ok" for check in found.checks}
+        if problems := [check.problem for check in found.checks if check.problem is not None]:
+            return error_answer(Unavailable(" ".join(problems)), request.state.request_id, {"checks": checks})
+        more = {"not_served": found.not_served} if found.not_served else {}
+        return json_answer({"status": "ready", "checks": checks, **more})
 
     async def config(self, request: Request) -> Response:
         """What is served, as clients' settings pages read it."""

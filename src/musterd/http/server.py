@@ -10,12 +10,16 @@ import structlog
 import musterd
 from musterd.core import clock
 from musterd.core.errors import DeclarationError, NotFound, StartError, Unavailable
+from musterd.core.figures import Figures
 from musterd.core.records import ComponentKind
 from musterd.core.settings import Settings
-from musterd.engine.embedded import Duties, EmbeddedEngine, component_key
+from musterd.engine.duties import Duties, component_key
+from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.hub import Hub
+from musterd.engine.lag import Lag
 from musterd.engine.resources import Resources
 from musterd.engine.threads import DaemonThreads
+from musterd.engine.tracing import spans_of
 from musterd.engine.webhooks import Webhooks
 from musterd.http.auth.modes import auth_mode
 from musterd.mcp import Servers
@@ -42,6 +46,9 @@ from musterd.wire.components import ServerCard
 
 log = structlog.get_logger("musterd.http")
 
+FLUSH_SECONDS = 3.0
+"""How long a stop waits for the spans that are left."""
+
 
 class Server:
     """What answers requests: the components, the use cases, and what they stand on.
@@ -63,10 +70,13 @@ class Server:
             auth_mode=auth_mode(settings),
             has_user_isolation=auth_mode(settings) == "jwt",
         )
+        self.figures = Figures()
+        self._spans = spans_of(settings)
         self.database = open_database(settings.db, connections=settings.db_connections, prepares=settings.db_prepares)
+        self.database.figures = self.figures
         self._servers = Servers()
         self._threads = DaemonThreads(settings.tool_threads, "musterd-tool")
-        self.hub = Hub(settings.stream_buffer_bytes)
+        self.hub = Hub(settings.stream_buffer_bytes, self.figures)
         self._described: WeakKeyDictionary[Component, ModelInfo] = WeakKeyDictionary()  # some are of one run
         self.webhooks = Webhooks(self.database, settings)
         resources = Resources(
@@ -74,7 +84,7 @@ class Server:
             hub=self.hub,
             registry=registry,
             models=Models(
-                caller=ModelCaller(settings),
+                caller=ModelCaller(settings, self.figures),
                 load=self._load_models,
                 of=lambda component: resolve.resolve(component.model, settings),
                 describe=self.describe,
@@ -83,6 +93,8 @@ class Server:
             threads=self._threads,
             webhooks=self.webhooks,
             servers=self._servers,
+            figures=self.figures,
+            spans=self._spans,
         )
         for component in self.components():
             self._check_model(component)
@@ -102,12 +114,14 @@ class Server:
         self.memories = MemoryService(resources)
         self.daily = DailyService(resources)
         self.traces = TraceService(resources)
+        self.lag = Lag(self.figures)
         self.is_stopping = False
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve inside this context: the database is open, the engine drives runs."""
         await self.database.open()
+        noting = asyncio.create_task(self.lag.repeat())
         try:
             await self.engine.start()
             if self._duties.recovers:
@@ -118,11 +132,19 @@ class Server:
             self.begin_stop()
             await asyncio.gather(self.engine.stop(), self.webhooks.stop())
             await self.daily.close()
+            noting.cancel()
             await self._servers.close()
             await self.service_accounts.finish()
             await self.database.close()
             await resolve.close(self.settings)
+            await self._flush_spans()
             self._threads.shutdown()
+
+    async def _flush_spans(self) -> None:
+        """Send the spans that are left, as far as that is quick: a collector that is away holds no stop up."""
+        if self._spans is not None:
+            flushing = asyncio.get_running_loop().run_in_executor(self._threads, self._spans.flush)
+            await asyncio.wait([flushing], timeout=FLUSH_SECONDS)
 
     def prepare(self) -> None:
         """Bring the database's schema up to date, before anything else is started; say whose runs will be refused.

@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from musterd.core import clock
+from musterd.core import clock, trace
 from musterd.core.jsontypes import JsonObject
 from musterd.mcp.owner import Owner
 from musterd.mcp.results import definitions_of, text_of
@@ -52,7 +52,7 @@ class Connection:
     async def call(self, tool: str, arguments: JsonObject, context: ToolContext) -> str:
         """Call a tool; raises as :meth:`musterd.mcp.servers.Servers.call`."""
         owner = await self._opened()
-        meta = {KEY: context.idempotency_key}
+        meta = {KEY: context.idempotency_key, **trace.carried()}
 
         async def on_progress(progress: float, total: float | None, message: str | None) -> None:
             details = {"progress": progress, **({} if total is None else {"total": total})}

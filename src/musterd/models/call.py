@@ -28,6 +28,7 @@ from pydantic_ai.usage import RequestUsage
 
 from musterd.core import clock
 from musterd.core.errors import ModelFailed
+from musterd.core.figures import Figures
 from musterd.core.records import Usage
 from musterd.core.settings import Settings
 from musterd.models.failures import CALL_ERRORS, BrokenOff, Failure, Stalled, explain
@@ -70,8 +71,9 @@ class ModelAnswer:
 class ModelCaller:
     """Calls models for a process. Made once: it holds what bounds the calls of all runs together."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, figures: Figures | None = None) -> None:
         self._settings = settings
+        self._figures = figures or Figures()
         self._calls = asyncio.Semaphore(settings.model_calls)
         self._calls_by_provider: dict[str, asyncio.Semaphore] = {}
 
@@ -93,9 +95,32 @@ class ModelCaller:
         :param on_retry: told before each wait for another try; text that had come is void then.
         :raises ModelFailed: there is no answer, in words that a client may read.
         """
-        started = clock.monotonic()
         if model.system not in _TAKE_AS_IS:
             messages = model.prepare_messages(messages, parameters)
+        outcome, started = "cancelled", clock.monotonic()
+        try:
+            answer = await self._answered(model, messages, parameters, model_settings, on_text, on_retry)
+            outcome = "answered"
+        except ModelFailed:
+            outcome = "failed"
+            raise
+        finally:
+            self._figures.model_calls.add(model.system, model.model_name, outcome)
+            self._figures.model_seconds.observe(clock.monotonic() - started, model.system, model.model_name)
+        self._count(model, answer)
+        return answer
+
+    async def _answered(
+        self,
+        model: Model,
+        messages: list[ModelMessage],
+        parameters: ModelRequestParameters,
+        model_settings: ModelSettings | None,
+        on_text: OnText,
+        on_retry: OnRetry,
+    ) -> ModelAnswer:
+        """Try until there is an answer, or none is to be had."""
+        started = clock.monotonic()
         budget = self._settings.model_retry_seconds
         failed_tries = 0
         while True:
@@ -110,9 +135,23 @@ class ModelCaller:
                 wait = self._wait(failure, failed_tries, budget)
                 if wait is None:
                     raise ModelFailed(failure.message, retryable=failure.retryable) from error
+                self._figures.model_retries.add(model.system, model.model_name)
                 on_retry(failed_tries, wait, failure.message, one.had_text)
             budget -= wait
             await clock.sleep(wait)
+
+    def _count(self, model: Model, answer: ModelAnswer) -> None:
+        usage, figures = answer.usage, self._figures
+        tokens = (
+            ("input", usage.input_tokens),
+            ("output", usage.output_tokens),
+            ("reasoning", usage.reasoning_tokens),
+            ("cache_read", usage.cache_read_tokens),
+            ("cache_write", usage.cache_write_tokens),
+        )
+        figures.model_answered(model.system, model.model_name, tokens, answer.cost)
+        if answer.first_token_seconds is not None:
+            figures.model_first_seconds.observe(answer.first_token_seconds, model.system, model.model_name)
 
     def _provider_calls(self, model: Model) -> asyncio.Semaphore:
         calls = self._calls_by_provider.get(model.system)

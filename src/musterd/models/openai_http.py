@@ -40,6 +40,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.settings import ModelSettings
 from yarl import URL
 
+from musterd.core import trace
 from musterd.core.settings import Settings
 from musterd.models.openai_http_body import Body
 from musterd.models.openai_http_failures import as_request, as_response, connection_error
@@ -210,6 +211,7 @@ class _Completions(AsyncCompletions):
                     kept[name] = value
             self._headers = key, kept
         headers = self._headers[1].copy()
+        headers.update(trace.carried())
         for name, value in (extra or {}).items():
             if isinstance(value, Omit):
                 headers.pop(name, None)

@@ -147,6 +147,7 @@ class RunService:
             faults.point("accepted")
             run = accepted.run
             if not accepted.is_replay:
+                self._resources.accepted(run)
                 if needs_company:
                     self.presence.needs_company(run.run_id)
                 if run.state is RunState.RUNNING:
@@ -165,7 +166,7 @@ class RunService:
         """The row of a run that is about to be accepted."""
         info, now, turn = self._resources.models.describe(component), clock.now(), wanted.turn
         declared = OnBusy(getattr(component.spec, "on_busy", OnBusy.ENQUEUE))
-        return RunRow(
+        run = RunRow(
             run_id=wanted.run_id,
             root_id=wanted.run_id,
             parent_id=None,
@@ -190,6 +191,7 @@ class RunService:
             webhooks=addresses(self._resources.settings, wanted.input),
             deadline_at=None if turn.timeout_seconds is None else now + turn.timeout_seconds,
         )
+        return self._resources.accepting(run)
 
     # --- look and wait ----------------------------------------------------------------------------
 

@@ -20,6 +20,8 @@ HAND_OVER = Statement("blob_hand_over", "UPDATE blob_uses SET root_id = :to WHER
 USED = Statement("blob_used", "SELECT hash FROM blob_uses WHERE root_id = :root AND until_end")
 USED_IN = Statement("blob_used_in", f"SELECT DISTINCT hash FROM blob_uses WHERE root_id {_OF_SESSION}")
 LOCK = Statement("blob_lock", "SELECT hash FROM blobs WHERE IN_LIST(hash, :names) ORDER BY hash LOCK_ROW")
+USED_BY = Statement("blob_used_by", "SELECT hash FROM blob_uses WHERE root_id = :root")
+DISUSE_BY = Statement("blob_disuse_by", "DELETE FROM blob_uses WHERE root_id = :root")
 DISUSE = Statement("blob_disuse", "DELETE FROM blob_uses WHERE root_id = :root AND until_end")
 DISUSE_IN = Statement("blob_disuse_in", f"DELETE FROM blob_uses WHERE root_id {_OF_SESSION}")
 REMOVE_UNUSED = Statement(
@@ -64,6 +66,14 @@ async def remove(tx: Tx, session_id: str) -> None:
     if names := [row["hash"] for row in await tx.all(USED_IN, {"session_id": session_id})]:
         await _lock(tx, names)
         await tx.run(DISUSE_IN, {"session_id": session_id})
+        await _remove_unused(tx, names)
+
+
+async def forget(tx: Tx, root_id: str) -> None:
+    """Let go of all that a run refers to."""
+    if names := [row["hash"] for row in await tx.all(USED_BY, {"root": root_id})]:
+        await _lock(tx, names)
+        await tx.run(DISUSE_BY, {"root": root_id})
         await _remove_unused(tx, names)
 
 

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from musterd.core.figures import Figures
+
 T = TypeVar("T")
 Params = Mapping[str, Any]
 
@@ -137,7 +139,12 @@ class Locks(Protocol):
 
 
 class Database(Protocol):
-    """A database of runs. Every method raises StoreUnavailable when it cannot do its work now."""
+    """A database of runs. Every method raises StoreUnavailable when it cannot do its work now.
+
+    ``figures`` is where its commits are counted.
+    """
+
+    figures: Figures
 
     def upgrade(self) -> None:
         """Bring the schema up to date, on the calling thread: before anything else is started.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from musterd.core.events import Event, EventKind
 from musterd.store.database import Statement, Tx
+from musterd.store.joining import rest_of
 
 AFTER = Statement(
     "events_after",
@@ -48,7 +49,7 @@ async def after(tx: Tx, root_id: str, index: int, limit: int) -> Page:
                     first, run = first + len(run), []
                 first += 1
                 continue
-            run.append(Event(EventKind(kind), run_id, at, data, place))
+            run.append(Event(EventKind(kind), run_id, at, rest_of(data, index), place))
         if run:
             found.append((first, run))
     last_index = int(rows[-1]["first_index"]) + int(rows[-1]["count"]) - 1 if rows else index

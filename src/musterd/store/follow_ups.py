@@ -68,6 +68,7 @@ def _next(ended: RunRow, seq: int, now: float) -> RunRow:
         salt=clock.new_id(),
         definition_hash=ended.definition_hash,
         is_background=True,
+        traceparent=ended.traceparent,
         created_at=now,
         queued_at=now,
         webhooks=ended.webhooks,

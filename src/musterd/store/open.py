@@ -30,7 +30,7 @@ def sqlite_path(url: str) -> Path:
     scheme, separator, rest = url.partition("://")
     if scheme != "sqlite" or not separator or not rest.startswith("/") or len(rest) < 2:
         raise StartError(
-            f"--db {shown(url)}: not a database that musterd knows — use sqlite:///relative.db, "
+            f"--db {shown_url(url)}: not a database that musterd knows — use sqlite:///relative.db, "
             "sqlite:////absolute/path.db or postgresql://user@host/database"
         )
     return Path(rest[1:]).absolute()
@@ -47,8 +47,8 @@ def _postgres(url: str, connections: int | None, prepares: bool) -> Database:
     return PostgresDatabase(url, connections=connections or CONNECTIONS, prepares=prepares)
 
 
-def shown(url: str) -> str:
-    """The database as commands and logs name it: without a password."""
+def shown_url(url: str) -> str:
+    """The URL without its password."""
     scheme, separator, rest = url.partition("://")
     return f"{scheme}://{_without_password(rest)}" if separator else url
 

@@ -6,11 +6,11 @@ became of it, as soon as it answers again: nobody is told that a transaction fai
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection, AsyncCursor, conninfo, errors
+from psycopg import AsyncConnection, conninfo, errors
 from psycopg.adapt import AdaptersMap
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.numeric import FloatDumper, Int8Dumper
@@ -18,11 +18,13 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from musterd.core import clock
 from musterd.core.errors import StartError, StoreUnavailable
-from musterd.store.database import Apart, Params, Row, Statement, Texts, Work, for_postgres
+from musterd.core.figures import Figures
+from musterd.store.database import Apart, Params, Work
 from musterd.store.locks import NoLocks
 from musterd.store.postgres_apart import PostgresApart
 from musterd.store.postgres_faults import Complaints, advice, is_database_fault, place
 from musterd.store.postgres_notify import Notifications
+from musterd.store.postgres_tx import PostgresTx
 from musterd.store.postgres_upgrade import upgrade_postgres
 
 T = TypeVar("T")
@@ -63,32 +65,6 @@ OUTCOME = b"SELECT pg_xact_status(%(xid)s::xid8) AS outcome"
 
 COLLIDED = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
 
-_text = Texts(lambda text: for_postgres(text).encode())
-
-
-class PostgresTx:
-    """Statements on one connection, one after the other."""
-
-    def __init__(self, cursor: AsyncCursor[DictRow]) -> None:
-        self._cursor = cursor
-        self._execute = cursor.execute
-
-    async def run(self, statement: Statement, params: Params) -> int:
-        """Execute; return the number of rows it touched."""
-        return (await self._execute(_text(statement), params)).rowcount
-
-    async def many(self, statement: Statement, params: Sequence[Params]) -> None:
-        """Execute once for each of ``params``."""
-        await self._cursor.executemany(_text(statement), params)
-
-    async def one(self, statement: Statement, params: Params) -> Row | None:
-        """The first row, or None."""
-        return await (await self._execute(_text(statement), params)).fetchone()
-
-    async def all(self, statement: Statement, params: Params) -> Sequence[Row]:
-        """All rows."""
-        return await (await self._execute(_text(statement), params)).fetchall()
-
 
 class _LostCommit(Exception):
     """The connection was lost while the transaction ``xid`` was committed."""
@@ -115,7 +91,7 @@ class PostgresDatabase:
         prepares: bool = True,
         silent_seconds: float = SILENT_SECONDS,
     ) -> None:
-        self.url = url
+        self.url, self.figures = url, Figures()
         self._begin = BEGIN.format(silent_seconds * 1000).encode()
         self._connections = connections
         self._prepares = prepares
@@ -245,8 +221,10 @@ class PostgresDatabase:
             self._has_heard = True
 
     async def _write(self, work: Work[T]) -> T:
+        started = clock.monotonic()
         result = await self._write_once(work)
         self._notifications.notify(CHANGES, "")
+        self.figures.commit_seconds.observe(clock.monotonic() - started)
         return result
 
     async def _write_once(self, work: Work[T]) -> T:

@@ -5,7 +5,7 @@ read and write rows finds the schema up to date, or is told who has to bring it 
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import conninfo
@@ -33,6 +33,11 @@ AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'IN
 ORDER BY c.relname
 """
 
+SIZE = "SELECT pg_database_size(current_database())"
+TIME = "SELECT extract(epoch FROM clock_timestamp())"
+GRANT = "grant it SELECT, INSERT, UPDATE and DELETE on all tables of the schema"
+
+T = TypeVar("T")
 Ask = Callable[[str], list[Any]]
 
 
@@ -57,12 +62,49 @@ def upgrade_postgres(url: str) -> None:
             if _is_older(_revision(ask, where)):
                 _migrate(connection, where)
             if forbidden := ask(FORBIDDEN):
-                raise StartError(
-                    f"{where}: role {connection.info.user} may not use table {forbidden[0]} — "
-                    "grant it SELECT, INSERT, UPDATE and DELETE on all tables of the schema"
-                )
+                raise StartError(f"{where}: role {connection.info.user} may not use table {forbidden[0]} — {GRANT}")
         except psycopg.Error as error:
             raise _refusal(where, error) from error
+
+
+def revision_at(url: str) -> str | None:
+    """The schema's revision, or None for a database without records.
+
+    :raises StartError: it cannot be used, in words.
+    """
+    return _asked(url, lambda ask: _revision(ask, place(url)))
+
+
+def server_at(url: str) -> tuple[str, int, float]:
+    """The server's version, the size of the database in bytes, what time it is there.
+
+    :raises StartError: it cannot be used, in words.
+    """
+
+    def look(ask: Ask) -> tuple[str, int, float]:
+        (version,), (size,), (now,) = ask("SHOW server_version"), ask(SIZE), ask(TIME)
+        return str(version), int(size), float(now)
+
+    return _asked(url, look)
+
+
+def require_allowed(url: str) -> None:
+    """Refuse a role that may not write the tables.
+
+    :raises StartError: it may not, or nobody may now.
+    """
+    if forbidden := _asked(url, lambda ask: ask(FORBIDDEN)):
+        raise StartError(f"{place(url)}: the role may not use table {forbidden[0]} — {GRANT}")
+
+
+def _asked(url: str, look: Callable[[Ask], T]) -> T:
+    where = place(url)
+    try:
+        with psycopg.connect(**_parameters(url), autocommit=True, row_factory=scalar_row) as connection:
+            _require_usable(connection, where)
+            return look(lambda text: connection.execute(text.encode()).fetchall())
+    except psycopg.Error as error:
+        raise _refusal(where, error) from error
 
 
 def _parameters(url: str) -> dict[str, Any]:

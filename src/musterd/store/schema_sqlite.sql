@@ -82,7 +82,7 @@ CREATE TABLE runs (
 	cancel_requested_at DOUBLE,
 	cancel_by TEXT,
 	error_code TEXT,
-	traceparent TEXT, signals BIGINT DEFAULT '0' NOT NULL, webhooks TEXT, trace_id TEXT, copied_from TEXT,
+	traceparent TEXT, signals BIGINT DEFAULT '0' NOT NULL, webhooks TEXT, trace_id TEXT, copied_from TEXT, pieces_joined BIGINT DEFAULT '0' NOT NULL,
 	PRIMARY KEY (run_id)
 )
  WITHOUT ROWID;
@@ -332,4 +332,6 @@ CREATE INDEX runs_live ON runs (session_id, seq) WHERE parent_id IS NULL AND sta
 
 CREATE INDEX runs_live_created ON runs (created_at, run_id) WHERE parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused');
 
-INSERT INTO alembic_version VALUES ('0008');
+CREATE INDEX runs_over ON runs (pieces_joined, ended_at) WHERE parent_id IS NULL AND ended_at IS NOT NULL;
+
+INSERT INTO alembic_version VALUES ('0009');

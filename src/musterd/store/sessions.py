@@ -8,7 +8,7 @@ from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, NotFound
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import RunView, SessionRow
-from musterd.store import blobs, daily
+from musterd.store import blobs, daily, removal
 from musterd.store.database import Params, Statement, Tx
 from musterd.store.rows import qualified, run_view, session_row
 
@@ -73,18 +73,7 @@ RUN = Statement(
     f"""SELECT {qualified("r")}, io.input, io.output, io.messages
         FROM runs r JOIN run_io io ON io.run_id = r.run_id WHERE r.run_id = :run_id""",
 )
-_OF_SESSION = "IN (SELECT run_id FROM runs WHERE session_id = :session_id)"
-_REMOVE = (
-    Statement("session_remove_events", f"DELETE FROM run_events WHERE root_id {_OF_SESSION}"),
-    Statement("session_remove_journal", f"DELETE FROM journal WHERE root_id {_OF_SESSION}"),
-    Statement("session_remove_requests", f"DELETE FROM requests WHERE run_id {_OF_SESSION}"),
-    Statement("session_remove_approvals", f"DELETE FROM approvals WHERE run_id {_OF_SESSION}"),
-    Statement("session_remove_messages", f"DELETE FROM run_messages WHERE root_id {_OF_SESSION}"),
-    Statement("session_remove_deliveries", f"DELETE FROM deliveries WHERE run_id {_OF_SESSION}"),
-    Statement("session_remove_io", f"DELETE FROM run_io WHERE run_id {_OF_SESSION}"),
-    Statement("session_remove_runs", "DELETE FROM runs WHERE session_id = :session_id"),
-    Statement("session_remove", "DELETE FROM sessions WHERE session_id = :session_id"),
-)
+REMOVE = Statement("session_remove", "DELETE FROM sessions WHERE session_id = :session_id")
 
 
 async def join(tx: Tx, new: Params, caller: Caller) -> SessionRow:
@@ -216,7 +205,7 @@ async def remove_if_over(tx: Tx, session_id: str) -> bool:
         return False
     await daily.keep_removed(tx, session_id, session.deleted_at)
     await blobs.remove(tx, session_id)
-    for statement in _REMOVE:
+    for statement in (*removal.OF_SESSION, REMOVE):
         await tx.run(statement, {"session_id": session_id})
     return True
 

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
+from musterd.core.figures import Figures
 from musterd.store.database import Work, drive
 from musterd.store.locks import WorkerLocks
 from musterd.store.sqlite_apart import SqliteApart
@@ -58,6 +60,7 @@ class SqliteDatabase:
         self._file: tuple[int, int] | None = None
         self._is_open = False
         self._has_fault = False
+        self.figures = Figures()
 
     def upgrade(self) -> None:
         """Bring the schema up to date.
@@ -200,7 +203,10 @@ class SqliteDatabase:
         while True:
             jobs, is_last = self._next_jobs()
             if jobs:
+                started = clock.monotonic()
                 tx = self._commit(tx, jobs)
+                self.figures.commit_seconds.observe(clock.monotonic() - started)
+                self.figures.commit_group.observe(len(jobs))
                 _report(jobs)
             if is_last:
                 break

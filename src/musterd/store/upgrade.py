@@ -17,7 +17,7 @@ SCHEMA = Path(__file__).parent / "schema_sqlite.sql"
 """What all revisions make together, rendered by ``tools/schema.py``; a test compares the two."""
 
 BUSY_SECONDS = 5.0
-HEAD = "0008"
+HEAD = "0009"
 """The revision that this program writes; a test holds it to the last migration."""
 OLDEST_WRITER = "0004"
 """The oldest revision whose programs may still write what HEAD describes: they go on beside newer ones, and may start.
@@ -36,15 +36,15 @@ def upgrade_sqlite(path: Path) -> None:
     :raises StartError: the file cannot be used, in words.
     :raises SchemaTooNew: a newer program wrote it; nothing is changed.
     """
-    _require_usable_place(path)
+    require_usable_place(path)
     with _one_at_a_time(path):
-        revision = _revision(path)
+        revision = revision_of(path)
         if revision is None:
             _create(path)
         elif revision < HEAD:
             _migrate(path)
         else:
-            _require_writable(path)
+            require_writable(path)
 
 
 def require_known(where: str, revision: str, oldest_writer: str | None) -> None:
@@ -60,11 +60,15 @@ def require_known(where: str, revision: str, oldest_writer: str | None) -> None:
         )
 
 
-def _require_usable_place(path: Path) -> None:
+def require_usable_place(path: Path) -> None:
+    """Refuse a place where no database can lie.
+
+    :raises StartError: it is one, in words.
+    """
     folder = path.parent
     if not folder.is_dir():
         raise StartError(f"{path}: its folder does not exist — create {folder}, or name another place with --db")
-    kind = _file_system(folder)
+    kind = file_system(folder)
     if kind in NETWORK_FILE_SYSTEMS:
         raise StartError(
             f"{path}: lies on a network file system ({kind}), where SQLite loses data — "
@@ -72,7 +76,7 @@ def _require_usable_place(path: Path) -> None:
         )
 
 
-def _file_system(folder: Path) -> str | None:
+def file_system(folder: Path) -> str | None:
     """The type of the file system that ``folder`` is on, where the system tells (Linux)."""
     try:
         mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
@@ -104,7 +108,7 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
         yield
 
 
-def _revision(path: Path) -> str | None:
+def revision_of(path: Path) -> str | None:
     """The schema's revision, or None for a file without records.
 
     :raises SchemaTooNew: this program must not write it.
@@ -132,7 +136,7 @@ def _revision(path: Path) -> str | None:
         raise StartError(f"{path}: {what} — {cure}") from error
 
 
-def _require_writable(path: Path) -> None:
+def require_writable(path: Path) -> None:
     """Begin to write and leave it: a file that is locked or read-only is found out before anything is served."""
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:

@@ -97,6 +97,11 @@ async def beat(tx: Tx, worker: str) -> bool:
     return row["n"] == 1 or await tx.run(BEAT, {"id": worker}) > 0
 
 
+async def show(tx: Tx, worker: str) -> bool:
+    """Advance a worker's counter, whoever sees it. False: it is not announced any more."""
+    return await tx.run(BEAT, {"id": worker}) > 0
+
+
 async def unserved(tx: Tx) -> list[str]:
     """The components that runs are ready of and that no worker serves."""
     served: set[str] = set()

@@ -12,7 +12,7 @@ import pytest
 from mcp import Client
 
 from musterd import MCPServer, ToolContext
-from musterd.core import clock
+from musterd.core import clock, trace
 from musterd.mcp import Servers
 from musterd.mcp.connection import Connection
 from musterd.specs.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
@@ -62,6 +62,16 @@ async def test_a_server_offers_its_tools_and_answers(servers: Servers, server: M
     assert await servers.call(server, "add", {"a": 1, "b": 2}, CONTEXT) == "3"
     assert await servers.call(server, "send", {"text": "x"}, CONTEXT) == "sent x"
     assert calls(tmp_path) == ["add", "send x key1"], "the key comes with the call"
+
+
+async def test_a_call_carries_the_trace_that_it_is_of(servers: Servers, server: MCPServer, tmp_path: Path) -> None:
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    token = trace.outgoing.set(traceparent)
+    try:
+        await servers.call(server, "send", {"text": "x"}, CONTEXT)
+    finally:
+        trace.outgoing.reset(token)
+    assert calls(tmp_path) == ["send x key1", f"trace {traceparent}"]
 
 
 async def test_a_tool_that_fails_says_why(servers: Servers, server: MCPServer) -> None:

@@ -29,6 +29,7 @@ from pydantic_ai.output import OutputObjectDefinition
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.tools import ToolDefinition
 
+from musterd.core import trace
 from musterd.core.settings import Settings
 from musterd.models.openai_http import OpenAIClient, build_client, build_model
 
@@ -262,6 +263,17 @@ async def test_the_headers_are_the_sdks(recorder: tuple[Recorder, str]) -> None:
             "x-extra": "1",
         }.items()
     )
+
+
+async def test_a_request_carries_the_trace_that_it_is_of(recorder: tuple[Recorder, str]) -> None:
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    client = build_client(base_url=recorder[1], api_key="x", settings=Settings.model_validate({}))
+    async with client:
+        await client.chat.completions.create(model="m", messages=[])
+        token = trace.outgoing.set(traceparent)
+        await client.chat.completions.create(model="m", messages=[])
+        trace.outgoing.reset(token)
+    assert [headers.get("traceparent") for _, headers, _ in recorder[0].asked] == [None, traceparent]
 
 
 async def test_a_number_that_json_lacks_is_refused(recorder: tuple[Recorder, str]) -> None:

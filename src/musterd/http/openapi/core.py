@@ -1,7 +1,7 @@
 """The operations that say what this server is and how it is."""
 
 from musterd.http.openapi.answers import answer, errors, header
-from musterd.http.openapi.described import Described, Schema, in_path, many, ref
+from musterd.http.openapi.described import Described, Schema, in_path, many, ref, text
 
 TEAM_ID = in_path("team_id", "The team's id")
 AGENT_ID = in_path("agent_id", "The agent's id")
@@ -16,6 +16,19 @@ _HOME: Schema = {
 def _status(word: str) -> Schema:
     return {"type": "object", "properties": {"status": {"const": word}}, "required": ["status"]}
 
+
+_READINESS: Schema = {
+    "type": "object",
+    "properties": {
+        "status": {"const": "ready"},
+        "checks": ref("Checks"),
+        "not_served": many(
+            text(), "Components that runs wait of and that no process drives; none of them is served here."
+        ),
+    },
+    "required": ["status", "checks"],
+}
+_FIGURES = {**answer("The figures"), "content": {"text/plain": {"schema": {"type": "string"}}}}
 
 CORE: dict[str, Described] = {
     "get_api_info": Described(
@@ -65,9 +78,21 @@ CORE: dict[str, Described] = {
     "get_readiness": Described(
         tags=("Health",),
         summary="Readiness",
-        description="200 while runs can be accepted and the database answers.",
-        answers={"200": answer("Runs can be accepted", _status("ready")), **errors("503")},
+        description="200 while every check passes: this process accepts runs, the database can be written and has a "
+        "schema that this version knows, the worker claims and shows that it lives, the event loop keeps up, and of "
+        "what is served here no run waits that no process drives.",
+        answers={
+            "200": answer("Every check passes", _READINESS),
+            **errors(),
+            "503": answer("A check fails; `checks` says which and why", ref("NotReadyResponse"), header("Retry-After")),
+        },
         is_open=True,
+    ),
+    "get_prometheus_metrics": Described(
+        tags=("Health",),
+        summary="Metrics",
+        description="What this process has counted, and how many runs stand where, in Prometheus' text form.",
+        answers={"200": _FIGURES, **errors("401", "503")},
     ),
     "get_agents": Described(
         tags=("Agents",),

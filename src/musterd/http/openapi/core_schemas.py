@@ -45,6 +45,17 @@ def _domain(name: str) -> dict[str, Schema]:
 
 CORE_SCHEMAS: dict[str, Schema] = {
     **{key: schema for name in _DOMAINS for key, schema in _domain(name.capitalize()).items()},
+    "Checks": {
+        "title": "Checks",
+        "type": "object",
+        "additionalProperties": {"type": "string"},
+        "description": "The checks by name, each `ok` or what is the matter: `accepting`, `database`, `schema`, "
+        "`worker`, `beats`, `event_loop`, `served`.",
+    },
+    "NotReadyResponse": record(
+        "NotReadyResponse",
+        {"detail": text(), "error_code": text(), "request_id": text(), "checks": ref("Checks")},
+    ),
     "HealthResponse": record(
         "HealthResponse",
         {"status": text(examples=["ok"]), "instantiated_at": text("When the server started.", format="date-time")},

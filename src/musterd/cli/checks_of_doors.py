@@ -1,0 +1,64 @@
+"""What ``musterd doctor`` asks of who may come in, and where."""
+
+import contextlib
+import http.client
+import importlib.util
+from collections.abc import Iterator
+
+from musterd.cli.checks import Check, fail, ok, warn
+from musterd.core.errors import StartError
+from musterd.core.settings import Settings
+
+SHORTEST_KEY = 16
+ANSWER_SECONDS = 2.0
+
+
+def door_checks(settings: Settings, host: str, port: int) -> Iterator[Check]:
+    """Every check of the doors, in order."""
+    from musterd.cli.serve import is_loopback_host
+
+    yield _key(settings, host, is_local=is_loopback_host(host))
+    yield _port(host, port)
+    if not settings.tls_verify:
+        cure = "unset MUSTERD_TLS_VERIFY; SSL_CERT_FILE names further authorities"
+        yield warn("tls", "certificates of model providers are not checked", cure)
+    if settings.otel and importlib.util.find_spec("opentelemetry.sdk") is None:
+        yield fail("otel", "MUSTERD_OTEL is set and OpenTelemetry is not installed", "pip install 'musterd[otel]'")
+
+
+def _key(settings: Settings, host: str, *, is_local: bool) -> Check:
+    key = settings.security_key
+    if key and len(key) < SHORTEST_KEY:
+        return warn("key", f"set, and shorter than {SHORTEST_KEY} characters", "use a longer one in OS_SECURITY_KEY")
+    if key:
+        return ok("key", "set")
+    if is_local:
+        return ok("key", f"none: everybody on this machine may do everything ({host})")
+    if settings.insecure:
+        return warn("key", f"none, and {host} is reachable from elsewhere", "set OS_SECURITY_KEY")
+    return fail("key", f"none, and {host} is reachable from elsewhere", "set OS_SECURITY_KEY, or serve on 127.0.0.1")
+
+
+def _port(host: str, port: int) -> Check:
+    from musterd.cli.serve import listen
+
+    try:
+        listener = listen(host, port)
+    except StartError:
+        if not _answers(host, port):
+            raise
+        return ok("port", f"{host}:{port}: a musterd answers there already")
+    with contextlib.closing(listener):
+        return ok("port", f"{host}:{port} is free")
+
+
+def _answers(host: str, port: int) -> bool:
+    """Whether a process of ours answers there."""
+    asked = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    try:
+        connection = http.client.HTTPConnection(asked, port, timeout=ANSWER_SECONDS)
+        with contextlib.closing(connection):
+            connection.request("GET", "/-/live")
+            return connection.getresponse().read() == b'{"status":"live"}'
+    except (OSError, http.client.HTTPException):
+        return False

@@ -1,0 +1,173 @@
+"""Spans of runs: what an attempt does, as OpenTelemetry records it, by the conventions for generative AI.
+
+A run's attempts, on whichever process, are children of its acceptance, so all of it is one trace. Steps that a later
+attempt finds stored are not done, and have no spans there. What records spans never disturbs a run: OpenTelemetry's
+calls do not raise, and exporting is a thread's.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+import musterd
+from musterd.core import genai
+from musterd.core import trace as trace_context
+from musterd.core.records import Output, RunRow
+from musterd.core.states import RunState
+
+RUN_ID, ATTEMPT, KIND = "musterd.run.id", "musterd.run.attempt", "musterd.component.kind"
+PATH, OUTCOME = "musterd.path", "musterd.outcome"
+_accepting: ContextVar[Span | None] = ContextVar("accepting", default=None)
+"""The span of the run that is about to be accepted; one that is refused is never ended, so never sent."""
+
+
+class Spans:
+    """Records spans of one server.
+
+    :param captures_content: whether what users, models and tools said is recorded too.
+    """
+
+    def __init__(self, provider: TracerProvider, *, captures_content: bool = False) -> None:
+        self._provider = provider
+        self.tracer = provider.get_tracer("musterd", musterd.__version__)
+        self.captures_content = captures_content
+
+    def accepting(self, run: RunRow) -> None:
+        """Begin the span of a run that is about to be accepted, in the trace of the request that asks for it."""
+        span = self.tracer.start_span(
+            f"accept_run {run.component_name}",
+            context=context_of(run.traceparent),
+            kind=SpanKind.SERVER,
+            attributes=_of_run(run),
+        )
+        run.traceparent = traceparent_of(span)
+        _accepting.set(span)
+
+    def accepted(self) -> None:
+        """The run is accepted."""
+        if (span := _accepting.get()) is not None:
+            span.end()
+            _accepting.set(None)
+
+    @contextmanager
+    def attempt(self, run: RunRow) -> "Iterator[AttemptSpan]":
+        """The span of one attempt, ended with this block."""
+        span = self.tracer.start_span(
+            f"{genai.INVOKE_AGENT} {run.component_name}",
+            context=context_of(run.traceparent),
+            attributes={genai.OPERATION_NAME: genai.INVOKE_AGENT, **_of_run(run), ATTEMPT: run.attempt},
+        )
+        attempt = AttemptSpan(self, span)
+        try:
+            with trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False):
+                yield attempt
+        except BaseException:
+            attempt.left("cut_off")
+            raise
+        finally:
+            attempt.close()
+
+    def flush(self) -> None:
+        """Send what is left. It may take as long as the exporter tries."""
+        self._provider.force_flush()
+
+
+class AttemptSpan:
+    """The span of an attempt, and those of the members' runs that it drives.
+
+    ``span`` is the attempt's.
+    """
+
+    def __init__(self, spans: Spans, span: Span) -> None:
+        self.spans = spans
+        self.span = span
+        self._members: dict[str, Span] = {}
+
+    def parent_of(self, path: str) -> Context:
+        """The context of what is done at ``path``: the run that it belongs to."""
+        while path:
+            path = path.rpartition("/")[0]
+            if (span := self._members.get(path)) is not None:
+                return trace.set_span_in_context(span, Context())
+        return trace.set_span_in_context(self.span, Context())
+
+    def member_began(self, path: str, span: Span) -> None:
+        """A member's run is driven."""
+        if (earlier := self._members.get(path)) is not None:  # it waited, and goes on
+            earlier.end()
+        self._members[path] = span
+
+    def member_ended(self, path: str, state: RunState, output: Output) -> None:
+        """A member's run has ended, or waits."""
+        if (span := self._members.pop(path, None)) is not None:
+            note_end(span, state, output)
+            span.end()
+
+    def ended(self, state: RunState, output: Output) -> None:
+        """The run has ended, or waits."""
+        note_end(self.span, state, output)
+
+    def left(self, outcome: str) -> None:
+        """The attempt stops, and the run goes on without it."""
+        self.span.set_attribute(OUTCOME, outcome)
+
+    def close(self) -> None:
+        """End what is open."""
+        for span in self._members.values():
+            span.end()
+        self._members.clear()
+        self.span.end()
+
+
+def note_end(span: Span, state: RunState, output: Output) -> None:
+    """Note how a run ended, and what it used."""
+    span.set_attribute(OUTCOME, state.value)
+    usage = output.usage
+    span.set_attributes({genai.INPUT_TOKENS: usage.input_tokens, genai.OUTPUT_TOKENS: usage.output_tokens})
+    if state is RunState.ERROR:
+        code = (output.error or {}).get("code", "error")
+        span.set_attribute(genai.ERROR_TYPE, str(code))
+        span.set_status(Status(StatusCode.ERROR, str(code)))
+
+
+def context_of(traceparent: str | None) -> Context:
+    """The context of a ``traceparent``; of none a trace begins."""
+    if traceparent is None:
+        return Context()
+    _, trace_id, span_id, flags = traceparent.split("-")
+    parent = SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(int(flags, 16)))
+    return trace.set_span_in_context(NonRecordingSpan(parent), Context())
+
+
+def traceparent_of(span: Span) -> str:
+    """The ``traceparent`` of what is done below ``span``."""
+    found = span.get_span_context()
+    return f"00-{found.trace_id:032x}-{found.span_id:016x}-{found.trace_flags & 1:02x}"
+
+
+@contextmanager
+def under(span: Span) -> Iterator[None]:
+    """What is done in this block is done below ``span``, here and where requests from here go."""
+    token = trace_context.outgoing.set(traceparent_of(span))
+    try:
+        with trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False):
+            yield
+    finally:
+        trace_context.outgoing.reset(token)
+
+
+def _of_run(run: RunRow) -> dict[str, str]:
+    return {
+        genai.AGENT_ID: run.component_id,
+        genai.AGENT_NAME: run.component_name,
+        genai.CONVERSATION_ID: run.session_id,
+        genai.PROVIDER_NAME: run.model_provider.lower(),
+        genai.REQUEST_MODEL: run.model,
+        RUN_ID: run.run_id,
+        KIND: run.component_kind,
+    }

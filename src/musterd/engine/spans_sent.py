@@ -1,0 +1,54 @@
+"""Where spans go: to the application's own provider where it has one, else to what ``OTEL_*`` names."""
+
+import importlib
+import os
+
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+
+import musterd
+from musterd.core.errors import StartError
+from musterd.core.settings import Settings
+
+PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+
+
+def provider_of(settings: Settings) -> TracerProvider:
+    """The provider of spans.
+
+    :raises StartError: the environment names an exporter that there is not.
+    """
+    known = trace.get_tracer_provider()
+    if isinstance(known, TracerProvider):  # of the application that this one is embedded in
+        return known
+    named = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": settings.os_id}
+    resource = Resource.create({**named, "service.version": musterd.__version__})
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    wanted = os.environ.get("OTEL_TRACES_EXPORTER", "otlp").split(",")
+    for name in (name.strip() for name in wanted):
+        if name not in ("", "none"):
+            provider.add_span_processor(BatchSpanProcessor(_exporter(name)))
+    return provider
+
+
+def _exporter(name: str) -> SpanExporter:
+    if name == "console":
+        return ConsoleSpanExporter()
+    if name != "otlp":
+        raise StartError(f"OTEL_TRACES_EXPORTER: '{name}' is not known — use otlp, console or none")
+    protocol = next((os.environ[variable] for variable in PROTOCOLS if os.environ.get(variable)), "http/protobuf")
+    if protocol == "grpc":
+        try:
+            grpc = importlib.import_module("opentelemetry.exporter.otlp.proto.grpc.trace_exporter")
+        except ImportError as error:
+            raise StartError(
+                "OTEL_EXPORTER_OTLP_PROTOCOL: grpc needs a package that is missing — "
+                "pip install opentelemetry-exporter-otlp-proto-grpc, or use http/protobuf"
+            ) from error
+        exporter: SpanExporter = grpc.OTLPSpanExporter()
+        return exporter
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    return OTLPSpanExporter()

@@ -1,0 +1,193 @@
+"""Steps whose doing is recorded as spans: model calls, tool calls, members' runs. Stored ones are not done."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+
+from musterd.core import genai, jsontext
+from musterd.core.errors import HandedOver, LeaseLost, MusterdError
+from musterd.core.jsontypes import JsonObject
+from musterd.core.records import StepKind, StepState
+from musterd.core.requirements import Requirement, RequirementKind
+from musterd.engine.spans import KIND, OUTCOME, PATH, RUN_ID, AttemptSpan, under
+from musterd.models.call import ModelAnswer
+from musterd.team.pausing import Waits
+from musterd.team.steps import Intent, MemberEnd, MemberStart, Steps, ToolStep
+
+
+class TracedSteps(Steps):
+    """The steps of an attempt, with spans of what is done.
+
+    :param inner: what does and records them.
+    :param attempt: the span below which they stand.
+    """
+
+    def __init__(self, inner: Steps, attempt: AttemptSpan) -> None:
+        self._inner = inner
+        self._attempt = attempt
+        self._tracer = attempt.spans.tracer
+        self._captures = attempt.spans.captures_content
+        self._starts: dict[str, MemberStart] = {}
+        self._paths: dict[str, str] = {}
+
+    async def model(
+        self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
+    ) -> tuple[ModelAnswer, str]:
+        """Make one model call under a span of its own; or give what is stored already."""
+
+        async def traced() -> ModelAnswer:
+            span = self._tracer.start_span(
+                genai.CHAT,
+                context=self._attempt.parent_of(path),
+                kind=SpanKind.CLIENT,
+                attributes={genai.OPERATION_NAME: genai.CHAT, PATH: path},
+            )
+            with _ended(span), under(span):
+                answer = await call()
+                _note_answer(span, answer)
+                return answer
+
+        return await self._inner.model(path, fingerprint, traced)
+
+    async def intend(self, intents: Sequence[Intent], members: Sequence[MemberStart]) -> None:
+        """Commit that these begin; a member's span begins with the call that it belongs to."""
+        await self._inner.intend(intents, members)
+        for member in members:
+            self._starts[member.path] = member
+
+    async def tool(
+        self,
+        intent: Intent,
+        call: Callable[[], Awaitable[ToolStep]],
+        require: Callable[[RequirementKind], Requirement],
+    ) -> ToolStep:
+        """Do one tool call under a span of its own; or give the result that is stored."""
+
+        async def traced() -> ToolStep:
+            span = self._tracer.start_span(
+                f"{genai.EXECUTE_TOOL} {intent.name}",
+                context=self._attempt.parent_of(intent.path),
+                attributes={
+                    genai.OPERATION_NAME: genai.EXECUTE_TOOL,
+                    genai.TOOL_NAME: intent.name,
+                    genai.TOOL_TYPE: "function" if intent.kind is StepKind.TOOL else "agent",
+                    PATH: intent.path,
+                },
+            )
+            with _ended(span), under(span):
+                self._begin_members(intent.path, span)
+                done = await call()
+                self._note_result(span, done)
+                return done
+
+        return await self._inner.tool(intent, traced, require)
+
+    def member_ended(self, end: MemberEnd) -> None:
+        """Record how a member's run ended, and end its span."""
+        self._inner.member_ended(end)
+        self._attempt.member_ended(self._paths.pop(end.run_id, ""), end.state, end.output)
+
+    # What leaves no span is the inner's own.
+
+    def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
+        """Record what a run takes from the world."""
+        return self._inner.prepared(path, fingerprint, taken)
+
+    async def heard(self, path: str, run_id: str) -> Sequence[str]:
+        """What was said to a run."""
+        return await self._inner.heard(path, run_id)
+
+    async def take(self, path: str, fingerprint: str, look: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
+        """Take something from the world and record it."""
+        return await self._inner.take(path, fingerprint, look)
+
+    async def once(
+        self, kind: StepKind, path: str, fingerprint: str, call: Callable[[], Awaitable[JsonObject]]
+    ) -> JsonObject:
+        """Do something of the loop's own."""
+        return await self._inner.once(kind, path, fingerprint, call)
+
+    def input_changed(self, run_id: str, text: str) -> None:
+        """Record what a run is asked in place of what it was asked."""
+        self._inner.input_changed(run_id, text)
+
+    def first_token(self, at: float) -> None:
+        """Note when the root's model gave its first text."""
+        self._inner.first_token(at)
+
+    def _begin_members(self, path: str, span: Span) -> None:
+        """Begin the spans of the members' runs that the call at ``path`` drives."""
+        for place in [place for place in self._starts if f"{place}/".startswith(f"{path}/")]:
+            member = self._starts.pop(place)
+            attributes = {
+                genai.OPERATION_NAME: genai.INVOKE_AGENT,
+                genai.AGENT_ID: member.component_id,
+                genai.AGENT_NAME: member.component_name,
+                genai.PROVIDER_NAME: member.model_provider.lower(),
+                genai.REQUEST_MODEL: member.model,
+                RUN_ID: member.run_id,
+                KIND: member.component_kind,
+                PATH: place,
+            }
+            if self._captures:
+                attributes[genai.INPUT_MESSAGES] = jsontext.dumps([_said("user", member.task)])
+            name = f"{genai.INVOKE_AGENT} {member.component_name}"
+            below = trace.set_span_in_context(span)
+            self._attempt.member_began(place, self._tracer.start_span(name, context=below, attributes=attributes))
+            self._paths[member.run_id] = place
+
+    def _note_result(self, span: Span, done: ToolStep) -> None:
+        span.set_attribute(OUTCOME, done.state.value)
+        if done.state is not StepState.COMPLETED or done.is_error:
+            span.set_attribute(genai.ERROR_TYPE, "tool_failed" if done.state is not StepState.UNKNOWN else "unknown")
+            span.set_status(Status(StatusCode.ERROR))
+        if self._captures:
+            span.set_attribute(genai.TOOL_CALL_RESULT, done.result)
+
+
+def _note_answer(span: Span, answer: ModelAnswer) -> None:
+    usage, response = answer.usage, answer.response
+    span.set_attributes(
+        {
+            genai.INPUT_TOKENS: usage.input_tokens,
+            genai.OUTPUT_TOKENS: usage.output_tokens,
+            genai.CACHE_READ_TOKENS: usage.cache_read_tokens,
+            genai.CACHE_CREATION_TOKENS: usage.cache_write_tokens,
+        }
+    )
+    known = {
+        genai.RESPONSE_MODEL: response.model_name,
+        genai.RESPONSE_ID: response.provider_response_id,
+    }
+    span.set_attributes({name: value for name, value in known.items() if value})
+    if response.finish_reason:
+        span.set_attribute(genai.FINISH_REASONS, [response.finish_reason])
+
+
+@contextmanager
+def _ended(span: Span) -> Iterator[None]:
+    """End the span with this block, and note what it raised: of which kind, never in which words."""
+    try:
+        yield
+    except (Waits, HandedOver, LeaseLost) as error:  # it goes on later, here or elsewhere
+        span.set_attribute(OUTCOME, "waiting" if isinstance(error, Waits) else "handed_over")
+        raise
+    except asyncio.CancelledError:
+        span.set_attribute(genai.ERROR_TYPE, "cancelled")
+        span.set_status(Status(StatusCode.ERROR, "cancelled"))
+        raise
+    except BaseException as error:
+        code = getattr(error, "code", None) if isinstance(error, MusterdError) else None
+        kind = code if isinstance(code, str) else type(error).__name__
+        span.set_attribute(genai.ERROR_TYPE, kind)
+        span.set_status(Status(StatusCode.ERROR, kind))
+        raise
+    finally:
+        span.end()
+
+
+def _said(role: str, text: str) -> JsonObject:
+    return {"role": role, "parts": [{"type": "text", "content": text}]}

@@ -1,0 +1,62 @@
+"""Tracing: whether spans of runs are recorded, and by what. OpenTelemetry is imported only where they are."""
+
+import importlib.util
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from musterd.core.errors import StartError
+from musterd.core.settings import Settings
+
+if TYPE_CHECKING:
+    from musterd.engine.spans import AttemptSpan, Spans
+    from musterd.team.world import World
+
+log = structlog.get_logger("musterd.engine")
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+INSTALL = "pip install 'musterd[otel]'"
+
+
+def spans_of(settings: Settings) -> "Spans | None":
+    """What records spans; None: nothing does.
+
+    :raises StartError: the settings ask for it and OpenTelemetry is not installed, or cannot be set up.
+    """
+    if not is_wanted(settings):
+        return None
+    if importlib.util.find_spec("opentelemetry.sdk") is None:
+        if settings.otel:
+            raise StartError(f"MUSTERD_OTEL is set and OpenTelemetry is not installed — {INSTALL}")
+        log.warning("no spans are sent: OTEL_* names an exporter and OpenTelemetry is not installed", do=INSTALL)
+        return None
+    from musterd.engine.spans import Spans
+    from musterd.engine.spans_sent import provider_of
+
+    captures_content = os.environ.get(CONTENT, "").strip().lower() in ("true", "1", "span_only", "span_and_event")
+    return Spans(provider_of(settings), captures_content=captures_content)
+
+
+def traced(world: "World", attempt: "AttemptSpan") -> "World":
+    """The world of an attempt whose steps are recorded as spans."""
+    from musterd.engine.traced_steps import TracedSteps
+    from musterd.models.traced_call import TracedCaller
+
+    caller = TracedCaller(world.models.caller, captures_content=attempt.spans.captures_content)
+    models = replace(world.models, caller=caller)
+    return replace(world, steps=TracedSteps(world.steps, attempt), models=models)
+
+
+def is_wanted(settings: Settings) -> bool:
+    """Whether spans are to be recorded: as the setting says, else where the environment names an exporter."""
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    if settings.otel is not None:
+        return settings.otel
+    names = {name.strip() for name in os.environ.get("OTEL_TRACES_EXPORTER", "").split(",")} - {""}
+    if names == {"none"}:
+        return False
+    return bool(names) or any(os.environ.get(name) for name in ENDPOINTS)

@@ -1,0 +1,54 @@
+"""What log lines say, and what they never say."""
+
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+import pytest
+import structlog
+
+from tests.support.app import Serve
+from tests.support.http import House
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+Lines = list[MutableMapping[str, Any]]
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
+    """Every line that is logged, with what it carries."""
+    found: Lines = []
+    before = structlog.get_config()
+
+    def keep(logger: Any, method: str, line: MutableMapping[str, Any]) -> Any:
+        found.append(line)
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, keep])
+    yield found
+    structlog.configure(**before)
+
+
+async def test_a_line_of_a_run_says_which(house: House, lines: Lines) -> None:
+    ids = {"x-request-id": "q1", "traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
+    await house.run()  # now a run finds a slot as it is accepted
+    await house.post('[[TOOL boom {"x": "1"}]]', session_id="s1", run_id="r1", stream="false", headers=ids)
+    (line,) = [line for line in lines if line["event"] == "tool failed"]
+    carried = {name: line.get(name) for name in ("run_id", "session_id", "attempt", "request_id", "trace_id")}
+    assert carried == {"run_id": "r1", "session_id": "s1", "attempt": 1, "request_id": "q1", "trace_id": TRACE}
+
+
+async def test_a_trace_that_is_none_is_not_taken_over(house: House, lines: Lines) -> None:
+    for wrong in ("00-" + "0" * 32 + "-b7ad6b7169203331-01", "ff-" + TRACE + "-b7ad6b7169203331-01", "x" * 5000):
+        await house.post("[[RAISE]]", stream="false", headers={"traceparent": wrong})
+    assert not [line for line in lines if "trace_id" in line]
+
+
+async def test_every_request_has_a_line_where_that_is_asked_for(serve: Serve, lines: Lines) -> None:
+    async with serve(log_requests=True) as house:
+        await house.post(
+            "a secret message", session_id="s1", stream="false", headers={"authorization": "Bearer secret"}
+        )
+        await house.http.get("/nowhere")
+    answered = [line for line in lines if line["event"] == "answered"]
+    assert [(line["operation"], line["status"]) for line in answered] == [("create_team_run", 200), ("none", 404)]
+    assert "secret" not in str(lines)

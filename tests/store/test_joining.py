@@ -1,0 +1,106 @@
+"""Pieces of texts that were joined: whoever reads, from wherever, is told the same words."""
+
+from collections import defaultdict
+
+import pytest
+
+from musterd.core.events import Event, EventKind
+from musterd.store import events, joining
+from tests.support.store import Records, delta
+
+LATER = 10_000.0
+
+
+def asked(run_id: str) -> Event:
+    return Event(EventKind.MODEL_REQUEST_STARTED, run_id, 1.0, {"model": "m"}, f"t0/{run_id}")
+
+
+def thought(run_id: str, text: str) -> Event:
+    return Event(EventKind.CONTENT, run_id, 1.0, {"reasoning": text})
+
+
+FLUSHES = [
+    [asked("r1"), delta("r1", "a")],
+    [delta("r1", "b"), thought("r1", "hm")],
+    [delta("r1", "c")],
+    [delta("m1", "x"), delta("r1", "d"), delta("m1", "y")],
+    [asked("m1"), delta("m1", "z"), delta("r1", "e")],
+    [asked("r1")],
+    [delta("r1", "f")],
+    [Event(EventKind.RUN_COMPLETED, "r1", 2.0, {"output": {"content": "abcdef"}})],
+]
+
+
+async def stored(records: Records) -> None:
+    run = await records.started("r1")
+    for flush in FLUSHES:
+        await records.append(run, events=flush)
+    await records.settle(run)
+
+
+async def join(records: Records) -> int:
+    found = await records.database.scan(lambda tx: joining.unjoined(tx, LATER, 10))
+    fewer = 0
+    for root_id in found:
+        fewer += await records.database.write(lambda tx, root_id=root_id: joining.join(tx, root_id))  # type: ignore[misc]
+    return fewer
+
+
+def told(found: list[tuple[int, Event]]) -> tuple[dict[tuple[str, str], str], list[tuple[int, str]]]:
+    """The words of each run, and everything else with its index."""
+    words: defaultdict[tuple[str, str], str] = defaultdict(str)
+    rest = []
+    for index, event in found:
+        if event.is_piece:
+            for name in ("text", "reasoning"):
+                words[event.run_id, name] += event.data.get(name, "")
+        else:
+            rest.append((index, event.kind.value))
+    return {name: text for name, text in words.items() if text}, rest
+
+
+async def test_from_every_index_the_words_are_the_same(records: Records) -> None:
+    await stored(records)
+    before = [await records.events("r1", after) for after in range(-1, 20)]
+    fewer = await join(records)
+    assert fewer == 5
+    for after, was in enumerate(before, -1):
+        found = await records.events("r1", after)
+        if after != 6:  # where the first of the joined texts stands: the second is told whole from there on
+            assert told(found) == told(was), f"after {after}"
+        assert all(index > after for index, _ in found)
+        assert [index for index, _ in found] == sorted({index for index, _ in found})
+        assert not [event for _, event in found if joining.CUTS in event.data], "how it is stored is not told"
+    assert len(before[0]) - len(await records.events("r1")) == fewer
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+async def test_page_by_page_nothing_is_missed(records: Records, limit: int) -> None:
+    await stored(records)
+    await join(records)
+    whole, found, last, is_last = await records.events("r1"), [], -1, False
+    while not is_last:
+        page = await records.database.read(lambda tx, last=last: events.after(tx, "r1", last, limit))  # type: ignore[misc]
+        found += [(first + offset, event) for first, run in page.flushes for offset, event in enumerate(run)]
+        last, is_last = page.last_index, page.is_last
+    assert told(found) == told(whole)
+
+
+async def test_texts_of_two_answers_stay_apart(records: Records) -> None:
+    await stored(records)
+    await join(records)
+    texts = [event.data["text"] for _, event in await records.events("r1") if event.is_piece and event.run_id == "r1"]
+    assert texts == ["abcd", "e", "f"]
+
+
+async def test_it_is_done_once_and_only_after_the_end(records: Records) -> None:
+    run = await records.started("r1")
+    await records.append(run, events=[delta("r1", "a")])
+    await records.append(run, events=[delta("r1", "b")])
+    assert await join(records) == 0, "it is at work"
+    await records.settle(run)
+    assert await join(records) == 1
+    rows = await records.select("SELECT * FROM run_events")
+    assert len(rows) == 1
+    assert await records.database.write(lambda tx: joining.join(tx, "r1")) == 0
+    assert await records.select("SELECT * FROM run_events") == rows

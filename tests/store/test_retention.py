@@ -1,0 +1,108 @@
+"""What is old goes, with all that hangs on it; what somebody may still need stays."""
+
+from musterd.core.events import Event, EventKind
+from musterd.core.records import RunRow
+from musterd.core.states import RunState
+from musterd.store import requests, retention
+from musterd.store.removal import HANGING
+from musterd.store.requests import Request
+from musterd.store.retention import Old
+from tests.support.store import TABLES, Records, delta, member_of, step
+
+LATER = 10_000.0
+
+
+async def old(records: Records, before: float = LATER, limit: int = 100) -> Old:
+    return await records.database.scan(lambda tx: retention.old(tx, before, limit))
+
+
+async def remove(records: Records, session_id: str, *roots: str) -> int:
+    return await records.database.write(lambda tx: retention.remove_roots(tx, session_id, roots, 1.0))
+
+
+async def ended(records: Records, run_id: str, session_id: str = "s1", *contents: bytes) -> RunRow:
+    """A run that left a row in every table there is."""
+    run = await records.started(run_id, session_id, key=f"key-{run_id}", has_chosen_id=True)
+    member = member_of(run, f"{run_id}-member")
+    await records.append(run, started=[member], steps=[step(run, "t0/c0")], contents=contents, events=[delta(run_id)])
+    member.run.ended_at = records.now
+    member.run.state = RunState.COMPLETED
+    await records.settle(run, ended=[member], events=[Event(EventKind.RUN_COMPLETED, run_id, 1.0)])
+    return run
+
+
+async def test_a_run_goes_with_all_that_hangs_on_it(records: Records) -> None:
+    await ended(records, "r1", "s1", b"shared", b"own")
+    before = await records.counts()
+    await ended(records, "r2", "s1", b"shared")
+    assert (await old(records)).roots == {"s1": ["r1", "r2"]}
+    assert await remove(records, "s1", "r2") == 1
+    assert await records.counts() == before, "nothing of it is left, and nothing of others is gone"
+    assert await remove(records, "s1", "r1") == 1
+    assert await records.counts() == {"sessions": 1}, "what nobody refers to any more goes with the last"
+    assert (await old(records)).sessions == ["s1"]
+
+
+async def test_a_key_goes_with_its_run(records: Records) -> None:
+    await ended(records, "r1")
+    await remove(records, "s1", "r1")
+    again = await records.accept("r1", "s1", key="key-r1", has_chosen_id=True)
+    assert not again.is_replay
+
+
+async def test_what_ended_lately_stays(records: Records) -> None:
+    await ended(records, "r1")
+    between = records.now + 0.5
+    await ended(records, "r2", "s2")
+    assert (await old(records, between)).roots == {"s1": ["r1"]}
+
+
+async def test_a_session_that_lives_keeps_its_runs(records: Records) -> None:
+    await ended(records, "r1")
+    found = await old(records)
+    await records.accept("r2", "s1")
+    assert (await old(records)).roots == {}
+    assert await remove(records, "s1", *found.roots["s1"]) == 0, "it began to live after the look"
+    (run,) = await records.claim()
+    assert await remove(records, "s1", "r1") == 0
+    await records.settle(run)
+    assert await remove(records, "s1", "r1", "r2") == 2
+
+
+async def test_two_at_once_remove_once(records: Records) -> None:
+    await ended(records, "r1")
+    assert await remove(records, "s1", "r1") == 1
+    await remove(records, "s1", "r1")
+    assert (await old(records)).roots == {}
+
+
+async def test_a_session_goes_once_it_has_no_runs_and_nobody_uses_it(records: Records) -> None:
+    await ended(records, "r1")
+
+    async def gone(before: float) -> int:
+        return await records.database.write(lambda tx: retention.remove_session(tx, "s1", before))
+
+    assert await gone(LATER) == 0
+    await remove(records, "s1", "r1")
+    assert await gone(1.0) == 0, "it was used since"
+    assert await gone(LATER) == 1
+    assert await records.counts() == {}
+
+
+async def test_an_end_is_looked_for_in_small_pieces(records: Records) -> None:
+    for number in range(5):
+        await ended(records, f"r{number}", f"s{number}")
+    assert len((await old(records, limit=2)).roots) == 2
+
+
+async def test_a_decision_under_a_key_goes_too(records: Records) -> None:
+    run = await ended(records, "r1")
+    asked = Request(caller="", kind="continue", key="k", fingerprint="f")
+    await records.database.write(lambda tx: requests.keep(tx, asked, run.run_id, 1.0))
+    await remove(records, "s1", "r1")
+    assert await records.select("SELECT * FROM requests") == []
+
+
+def test_every_table_of_runs_is_known() -> None:
+    apart = {"sessions", "runs", "blobs", "blob_uses", "workers"}
+    assert {table for table, _ in HANGING} == (set(TABLES) | {"run_messages"}) - apart

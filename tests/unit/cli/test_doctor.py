@@ -1,0 +1,170 @@
+"""What the doctor finds, and what the commands on a database say."""
+
+import json
+import sqlite3
+import threading
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from musterd.cli.main import main
+from musterd.cli.sizes import shown_age, shown_size
+from musterd.store.upgrade import HEAD
+
+SOURCE = """
+from musterd import Agent, Team
+writer = Agent(id="writer", role="Writes", model={model!r})
+desk = Team(id="desk", name="Desk", model="scripted", members=[writer])
+"""
+
+
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def source(tmp_path: Path, model: str = "scripted") -> str:
+    path = tmp_path / "desk.py"
+    path.write_text(SOURCE.format(model=model))
+    return str(path)
+
+
+def examine(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, list[dict[str, str]]]]:
+    code = main(["doctor", *arguments, "--port", "0", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    found: dict[str, list[dict[str, str]]] = {}
+    for check in told["checks"]:
+        found.setdefault(check["name"], []).append(check)
+    return code, found
+
+
+def test_all_is_well(tmp_path: Path, sqlite_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = examine(capsys, source(tmp_path), "--db", f"sqlite:///{sqlite_file}")
+    assert code == 0, found
+    assert {check["level"] for checks in found.values() for check in checks} == {"ok"}
+    assert set(found) >= {"python", "sqlite", "database", "disk", "schema", "writable", "workers", "key", "model"}
+    assert main(["doctor", source(tmp_path), "--db", f"sqlite:///{sqlite_file}", "--port", "0"]) == 0
+    assert "all well" in capsys.readouterr().out
+
+
+def test_nothing_is_made_or_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = examine(capsys, "--db", "sqlite:///none.db")
+    assert code == 0
+    assert HEAD in found["schema"][0]["found"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_key_of_a_model_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = examine(capsys, source(tmp_path, "openai:gpt-5-mini"), "--db", "sqlite:///none.db")
+    assert code == 2
+    failed = [check for check in found["model"] if check["level"] == "fail"]
+    assert "OPENAI_API_KEY" in failed[0]["found"] + failed[0]["cure"]
+
+
+def test_no_secret_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-do-not-show")
+    monkeypatch.setenv("OS_SECURITY_KEY", "short-secret")
+    main(["doctor", source(tmp_path, "openai:gpt-5-mini"), "--db", "postgresql://me:hidden@127.0.0.1:1/db"])
+    shown = capsys.readouterr()
+    for secret in ("do-not-show", "short-secret", "hidden"):
+        assert secret not in shown.out + shown.err
+    assert "shorter than" in shown.out
+
+
+def test_an_open_door_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = examine(capsys, "--db", "sqlite:///none.db", "--host", "0.0.0.0")
+    assert (code, found["key"][0]["level"]) == (2, "fail")
+
+
+@pytest.mark.parametrize("answer, code", [(b'{"status":"live"}', 0), (b"something else", 2)])
+def test_a_port_in_use(capsys: pytest.CaptureFixture[str], answer: bytes, code: int) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Other) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        assert main(["doctor", "--db", "sqlite:///none.db", "--port", str(server.server_port)]) == code
+        server.shutdown()
+        thread.join()
+    assert ("a musterd answers there" in capsys.readouterr().out) == (code == 0)
+
+
+def test_a_wrong_setting_is_the_end(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUSTERD_CONCURRENCY", "many")
+    code, found = examine(capsys)
+    assert code == 2
+    assert "MUSTERD_CONCURRENCY" in found["settings"][0]["found"]
+
+
+def test_what_nobody_sees_to_is_told(sqlite_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(sqlite3.connect(sqlite_file)) as connection:
+        columns = "run_id, root_id, path, session_id, component_kind, component_id, component_name, model, state"
+        for name, state in (("a", "ready"), ("b", "scheduled")):
+            row = (name, name, "", name, "team", "desk", "Desk", "m", state)
+            connection.execute(
+                f"""INSERT INTO runs ({columns}, model_provider, definition_hash, created_at, queued_at, not_before)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', 1, 1, 1)""",  # noqa: S608
+                row,
+            )
+        connection.execute("INSERT INTO workers (id, components, host, started_at) VALUES ('w', '[]', 'h', 1)")
+        connection.commit()
+    code, found = examine(capsys, "--db", f"sqlite:///{sqlite_file}")
+    assert code == 1
+    assert {name for name in found if found[name][0]["level"] == "warn"} == {"workers", "runs", "upkeep"}
+
+
+def test_a_schema_of_another_version(sqlite_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(sqlite3.connect(sqlite_file)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+        connection.commit()
+    code, found = examine(capsys, "--db", f"sqlite:///{sqlite_file}")
+    assert (code, found["schema"][0]["level"]) == (1, "warn")
+
+
+def test_what_a_database_holds(database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["db", "info", "--db", database_url, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["size_bytes"] > 0
+    assert (told["schema"], told["runs"], told["workers"]) == (HEAD, 0, 0)
+    assert main(["db", "info", "--db", database_url]) == 0
+    assert "0 running" in capsys.readouterr().out
+    code, found = examine(capsys, "--db", database_url)
+    assert code == 0, found
+    assert found["writable"][0]["level"] == "ok"
+
+
+def test_a_copy_by_command(sqlite_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"sqlite:///{sqlite_file}"
+    assert main(["db", "backup", "copy.db", "--db", url]) == 0
+    assert "found sound" in capsys.readouterr().out
+    assert main(["db", "backup", "copy.db", "--db", url]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert main(["db", "backup", "copy.db", "--force", "--db", url]) == 0
+    assert main(["db", "backup", "x", "--db", "postgresql://me@host/db"]) == 2
+    assert "pg_dump" in capsys.readouterr().err
+
+
+def test_sizes_and_times_are_for_people() -> None:
+    assert [shown_size(size) for size in (0, 1023, 1536, 300 * 1024**3)] == [
+        "0 bytes",
+        "1023 bytes",
+        "1.5 KiB",
+        "300 GiB",
+    ]
+    assert [shown_age(seconds) for seconds in (1, 300, 7200, 86400 * 3)] == [
+        "1 seconds",
+        "5 minutes",
+        "2 hours",
+        "3 days",
+    ]

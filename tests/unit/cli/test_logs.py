@@ -1,0 +1,89 @@
+"""Log lines: one form for all, readable by machines where that is asked for."""
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from musterd import Settings
+from musterd.cli.logs import configure
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    """Log again as before afterwards."""
+    before, root = structlog.get_config(), logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    structlog.configure(**before)
+    root.handlers, root.level = handlers, level
+    logging.captureWarnings(False)
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_lines_of_ours_and_of_libraries_have_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(Settings(log_json=True))
+    with structlog.contextvars.bound_contextvars(run_id="r1"):
+        structlog.get_logger("musterd.engine").warning("run taken over", attempt=2)
+        logging.getLogger("uvicorn.error").warning("Invalid %s", "request")
+    ours, library = lines(capsys)
+    assert list(ours)[:4] == list(library)[:4] == ["timestamp", "level", "logger", "event"]
+    assert ours | {"timestamp": ""} == {
+        "timestamp": "",
+        "level": "warning",
+        "logger": "musterd.engine",
+        "event": "run taken over",
+        "attempt": 2,
+        "run_id": "r1",
+    }
+    assert (library["logger"], library["event"], library["run_id"]) == ("uvicorn.error", "Invalid request", "r1")
+
+
+def test_an_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(Settings(log_json=True))
+    try:
+        raise RuntimeError("boom")
+    except RuntimeError as error:
+        structlog.get_logger("musterd.http").exception("request failed", exc_info=error)
+        logging.getLogger("aiohttp").error("failed", exc_info=error)
+    for line in lines(capsys):
+        assert "RuntimeError: boom" in line["exception"]
+
+
+def test_warnings_are_lines_too(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(Settings(log_json=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(True)
+        warnings.warn("take care", UserWarning, stacklevel=1)
+        logging.captureWarnings(False)
+    (line,) = lines(capsys)
+    assert line["logger"] == "py.warnings"
+
+
+@pytest.mark.parametrize(
+    "level, shown", [("debug", ["a", "b", "c"]), ("info", ["b", "c"]), ("warning", ["c"]), ("error", [])]
+)
+def test_the_level_is_a_setting(capsys: pytest.CaptureFixture[str], level: Any, shown: list[str]) -> None:
+    configure(Settings(log_json=True, log_level=level))
+    log = structlog.get_logger("musterd.http")
+    log.debug("a")
+    log.info("b")
+    log.warning("c")
+    logging.getLogger("httpx").info("never: libraries speak from warnings on")
+    assert [line["event"] for line in lines(capsys)] == shown
+
+
+def test_lines_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(Settings())
+    structlog.get_logger("musterd.engine").info("ready", worker="w")
+    shown = capsys.readouterr().err
+    assert "ready" in shown
+    assert "worker=w" in shown
