@@ -7,7 +7,7 @@ import pytest
 
 from musterd import Settings
 from musterd.cli.main import main
-from musterd.cli.serve import _require_key
+from musterd.cli.serve import require_key
 from musterd.core.errors import StartError
 
 
@@ -30,12 +30,12 @@ def test_beyond_loopback_something_must_be_asked_for(
     ],
 )
 def test_with_any_of_these_it_may_be_served(settings: dict[str, Any]) -> None:
-    _require_key(Settings(**settings), "0.0.0.0", is_open=False)
+    require_key(Settings(**settings), "0.0.0.0", is_open=False)
 
 
 def test_both_are_refused_wherever_it_listens() -> None:
     with pytest.raises(StartError, match="both set"):
-        _require_key(Settings(security_key="k", jwt_verification_key="k"), "0.0.0.0", is_open=False)
+        require_key(Settings(security_key="k", jwt_verification_key="k"), "0.0.0.0", is_open=False)
 
 
 def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
