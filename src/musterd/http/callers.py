@@ -7,8 +7,5 @@ from musterd.core.callers import Caller
 
 def caller_of(request: Request) -> Caller:
     """Who asks. Under a shared key nobody is told from anybody else."""
-    caller: Caller = getattr(request.state, "caller", _ANYBODY)
+    caller: Caller = request.state.caller
     return caller
-
-
-_ANYBODY = Caller()

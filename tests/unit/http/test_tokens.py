@@ -381,6 +381,20 @@ async def test_keys_of_an_address_are_rotated(address: Address, still: StillCloc
     assert address.asked == 2
 
 
+async def test_a_key_that_was_taken_out_counts_no_more_after_a_while(address: Address, still: StillClock) -> None:
+    by = verifier(jwt_verification_key="", jwt_jwks_url=address.url)
+    token = Issuer(kid="a").token()
+    await by.principal(token)
+    address.text = jwks(jwk(rsa_key(1), "b"))
+    still.at += 301
+    await by.principal(token)  # nobody waits for the address: it is asked behind this request
+    (source,) = by._sources
+    assert source._reading is not None
+    await source._reading
+    await refused(token, by)
+    by.close()
+
+
 async def test_many_at_once_ask_once(address: Address) -> None:
     by = verifier(jwt_verification_key="", jwt_jwks_url=address.url)
     await asyncio.gather(*(by.principal(Issuer(kid="a").token()) for _ in range(20)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from musterd.core.errors import Unauthenticated, WrongToken
 from musterd.core.settings import Settings
 from musterd.http.auth.modes import auth_mode
-from musterd.http.auth.principals import ANYBODY, KEY_HOLDER, Principal, service_account
+from musterd.http.auth.principals import ANYBODY, KEY_HOLDER, STRANGER, Principal, service_account
 from musterd.service.service_accounts import PREFIX, ServiceAccountService
 
 if TYPE_CHECKING:
@@ -35,6 +35,11 @@ class Authenticator:
         """Let go of it."""
         if self._verifier is not None:
             self._verifier.close()
+
+    @property
+    def unasked(self) -> Principal:
+        """Who asks for what is open: nobody looks at what such a request shows."""
+        return ANYBODY if self._mode == "none" else STRANGER
 
     def is_asked(self, shown: Sequence[str]) -> bool:
         """Whether what a request shows is to be looked at."""

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from musterd.core.errors import WrongToken
 from musterd.http.auth.authenticator import Authenticator
 from musterd.http.auth.limits import Limits, network_of
-from musterd.http.auth.principals import ANYBODY, Principal
+from musterd.http.auth.principals import Principal
 
 log = structlog.get_logger("musterd.http")
 
@@ -30,7 +30,7 @@ class Identity:
         """Serve one request, or refuse it."""
         if scope["type"] == "http":
             is_free = is_open(scope["path"].removeprefix(scope.get("root_path", "")))
-            principal = ANYBODY if is_free else await self._let_in(scope)
+            principal = self._authenticator.unasked if is_free else await self._let_in(scope)
             scope.setdefault("state", {}).update(principal=principal, caller=principal.caller)
         await self._app(scope, receive, send)
 

@@ -24,6 +24,9 @@ class Principal:
 ANYBODY = Principal(name="", caller=Caller(), scopes=EVERYTHING)
 """Where neither key nor tokens are asked for."""
 
+STRANGER = Principal(name="", caller=Caller(), scopes=Scopes())
+"""Whoever asks for what is open to everybody: may nothing else."""
+
 KEY_HOLDER = Principal(name="key", caller=Caller(), scopes=EVERYTHING)
 """Whoever has the key. They are not told from each other."""
 

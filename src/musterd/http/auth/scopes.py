@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musterd.core.errors import Forbidden
-from musterd.http.auth.principals import ANYBODY, Principal
+from musterd.http.auth.principals import Principal
 from musterd.http.paths import path_identifier
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -17,7 +17,7 @@ SEEN_BY = ("read", "run")
 
 def principal_of(request: Request) -> Principal:
     """Who asks, as the border has found out."""
-    principal: Principal = getattr(request.state, "principal", ANYBODY)
+    principal: Principal = request.state.principal
     return principal
 
 
