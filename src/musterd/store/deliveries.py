@@ -52,9 +52,8 @@ AGAIN = Statement(
 )
 FORGET = Statement(
     "deliveries_forget",
-    """WITH picked AS MATERIALIZED (
-         SELECT id FROM deliveries WHERE ended_at <= :before LIMIT :limit LOCK_FREE_ROWS)
-       DELETE FROM deliveries WHERE id IN (SELECT id FROM picked)""",
+    """DELETE FROM deliveries WHERE id IN (
+         SELECT id FROM deliveries WHERE ended_at <= :before LIMIT :limit LOCK_FREE_ROWS)""",
 )
 _COLUMNS = """d.id, d.run_id, d.url, d.happening, d.run_attempts, d.facts, d.state, d.attempts, d.due_at, d.created_at,
               d.ended_at, d.last_status, d.last_error, r.session_id, r.owner, r.user_id, r.component_kind,
@@ -121,9 +120,9 @@ async def again(tx: Tx, delivery_id: str, now: float) -> None:
     await tx.run(AGAIN, {"id": delivery_id, "now": now})
 
 
-async def forget(tx: Tx, before: float) -> int:
-    """Remove some of the deliveries that ended before then; how many."""
-    return await tx.run(FORGET, {"before": before, "limit": FORGOTTEN_AT_ONCE})
+async def forget(tx: Tx, before: float) -> bool:
+    """Remove some of the deliveries that ended before then; whether there may be more."""
+    return await tx.run(FORGET, {"before": before, "limit": FORGOTTEN_AT_ONCE}) >= FORGOTTEN_AT_ONCE
 
 
 async def get(tx: Tx, delivery_id: str, caller: Caller) -> Delivery | None:
