@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.support.app import Serve
 from tests.support.http import House, problem, wrong_fields
 
 RUNS = "/teams/demo-team/runs"
@@ -65,3 +66,16 @@ async def test_fields_of_a_json_body_have_one_limit_together(house: House) -> No
     images = [{"url": "http://a"}]
     answer = await house.http.post(RUNS, json={"message": "hi", "images": images, "session_state": state})
     assert "1024KB" in problem(answer, 400, "BAD_REQUEST")
+
+
+async def test_a_session_does_not_grow_by_its_requests_without_end(serve: Serve) -> None:
+    async with serve(state_bytes=2000) as house:
+        for number, status in enumerate(("COMPLETED", "COMPLETED", "ERROR", "ERROR")):
+            state = json.dumps({f"key{number}": "x" * 800})
+            done = await house.run(session_id="s1", session_state=state)
+            assert done["status"] == status
+        assert done["error"]["code"] == "state_too_large"
+        assert list((await house.get("/sessions/s1", type="team"))["session_state"]) == ["key0", "key1"]
+        assert (await house.run(session_id="s1"))["status"] == "COMPLETED"
+        many = json.dumps({f"key{number}": 1 for number in range(100)})
+        assert (await house.run(session_id="s2", session_state=many))["status"] == "COMPLETED"
