@@ -17,13 +17,13 @@ def configure(*, as_json: bool) -> None:
             exception_formatter=structlog.dev.plain_traceback,
         )
     )
-    errors: list[structlog.typing.Processor] = [structlog.processors.format_exc_info] if as_json else []
+    only: list[structlog.typing.Processor] = [structlog.processors.format_exc_info] if as_json else [one_line]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
-            *errors,
+            *only,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -32,3 +32,17 @@ def configure(*, as_json: bool) -> None:
     )
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every broken form: 400 says so
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+
+
+def one_line(
+    logger: structlog.typing.WrappedLogger, name: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Values without signs that move the cursor: what a client chose must not speak to a terminal."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = "".join(sign if sign.isprintable() else _escaped(sign) for sign in value)
+    return event
+
+
+def _escaped(sign: str) -> str:
+    return sign.encode("unicode_escape").decode("ascii")
