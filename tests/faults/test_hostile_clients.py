@@ -5,6 +5,7 @@ import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -27,7 +28,7 @@ def served(sqlite_file: Path, tmp_path: Path) -> Iterator[Process]:
 
 
 def _serve(site: Site) -> Process:
-    limits = {"connections": 100, "header_seconds": 2, "body_seconds": 1, "write_seconds": 1}
+    limits: dict[str, Any] = {"connections": 100, "header_seconds": 2, "body_seconds": 1, "write_seconds": 1}
     return site.serve(uploads_bytes=4 * BIG, **limits)
 
 

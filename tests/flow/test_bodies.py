@@ -103,6 +103,33 @@ async def test_a_long_message_takes_no_longer_for_what_is_in_it(house: House, si
     assert done.status_code == 200
 
 
+@pytest.mark.parametrize("sign", [b"%41", b"a%41", b"+", b"%zz", b"%", b"&", b"a=&", b";"])
+async def test_a_long_form_takes_no_longer_for_what_is_in_it(house: House, sign: bytes) -> None:
+    """Eight MiB in some tenths of a second; sign by sign it would take some seconds."""
+    body = b"message=hi&images=" + sign * (8 * 1024 * 1024 // len(sign))
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    answer = await asyncio.wait_for(house.http.post(RUNS, content=body, headers=headers), 20)
+    assert answer.status_code in (400, 422)
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("100%", "100%"),
+        ("%zz%4", "%zz%4"),
+        ("a+b%20c", "a b c"),
+        ("=3D%3D=", "=3D=="),
+        ("x %0A%0d%0a =%0A", "x \n\r\n =\n"),
+        ("%e2%98%83", "☃"),
+        ("%25" * 100_000 + "%41", "%" * 100_000 + "A"),
+    ],
+)
+async def test_signs_of_a_form_are_read_as_meant(house: House, sent: str, read: str) -> None:
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    answer = await house.http.post(RUNS, content=f"stream=false&message={sent}", headers=headers)
+    assert answer.json()["input"]["input_content"] == read
+
+
 # --- parts and names ----------------------------------------------------------------------------------
 
 

@@ -116,6 +116,16 @@ async def test_a_second_head_that_comes_slowly(serve_live: Serve) -> None:
         problem(await line.rest(), 408, "REQUEST_TIMEOUT")
 
 
+async def test_a_head_that_began_behind_a_request_at_work(serve_live: Serve) -> None:
+    async with serve_live(header_seconds=0.2, keep_alive_seconds=60) as house, line_to(house) as line:
+        held = house.model.hold("hi")
+        await line.say(RUNS + b"Content-Length: 23\r\n\r\n" + FORM + HEALTH)
+        await held.reached.wait()
+        held.release()
+        assert status_of(await line.answer()) == 200
+        problem(await line.rest(), 408, "REQUEST_TIMEOUT")
+
+
 async def test_a_connection_without_requests(serve_live: Serve) -> None:
     async with serve_live(keep_alive_seconds=0.2) as house, line_to(house) as line:
         await line.say(HEALTH + b"\r\n")

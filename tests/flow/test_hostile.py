@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.support.app import Serve
 from tests.support.http import House, problem, wrong_fields
 
 RUNS = "/teams/demo-team/runs"
@@ -65,3 +66,45 @@ async def test_fields_of_a_json_body_have_one_limit_together(house: House) -> No
     images = [{"url": "http://a"}]
     answer = await house.http.post(RUNS, json={"message": "hi", "images": images, "session_state": state})
     assert "1024KB" in problem(answer, 400, "BAD_REQUEST")
+
+
+async def test_a_session_does_not_grow_by_its_requests_without_end(serve: Serve) -> None:
+    async with serve(state_bytes=2000) as house:
+        states = [json.dumps({f"key{number}": "x" * 800}) for number in range(3)]
+        done = [await house.run(session_id="s1", session_state=state) for state in states]
+        assert [one["status"] for one in done] == ["COMPLETED", "COMPLETED", "ERROR"]
+        assert done[2]["error"]["code"] == "state_too_large"
+        assert list((await house.get("/sessions/s1", type="team"))["session_state"]) == ["key0", "key1"]
+        assert (await house.run(session_id="s1"))["status"] == "COMPLETED"
+        many = json.dumps({f"key{number}": 1 for number in range(100)})
+        assert (await house.run(session_id="s2", session_state=many))["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/teams/%00",
+        "/teams/%ff%fe",
+        "/teams/%c0%ae%c0%ae/runs",  # overlong dots
+        "/teams/..%2f..%2fetc%2fpasswd",
+        "/teams/%2e%2e/agents",
+        "/teams//demo-team",
+        "/teams/demo-team%2fruns",
+        "/teams/%zz%",
+        "/sessions/" + "x" * 5000,
+        "/sessions/%0d%0aSet-Cookie:%20x",
+        "/approvals/%f0%9f%92%a9",
+    ],
+)
+async def test_a_path_that_leads_nowhere(house: House, path: str) -> None:
+    answer = await house.http.get(path)
+    assert answer.status_code in (404, 422), answer.text
+    assert set(answer.json()) >= {"detail", "error_code", "request_id"}
+    assert "set-cookie" not in answer.headers
+
+
+async def test_queries_that_go_on(house: House) -> None:
+    assert (await house.http.get("/sessions?" + "&".join(f"p{n}={n}" for n in range(5000)))).status_code == 200
+    assert (await house.http.get("/sessions?" + "limit=1&" * 7000)).status_code == 200
+    for query in ("limit=%zz", "limit=1e400", "limit=" + "9" * 5000, "page=-1", "limit=%F1%99%A1", "type=%00"):
+        assert (await house.http.get(f"/sessions?{query}")).status_code == 422

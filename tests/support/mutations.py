@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote_from_bytes
@@ -167,7 +167,7 @@ class Mutations:
     :param known: values of names that exist on the server, as ``session_id``.
     """
 
-    def __init__(self, seed: int, known: dict[str, Sequence[Any]]) -> None:
+    def __init__(self, seed: int, known: Mapping[str, Sequence[Any]]) -> None:
         self._dice = Dice(seed)
         self._known = known
 

@@ -30,7 +30,7 @@ def configure(settings: Settings) -> None:
     """Write log lines from now on as the settings say."""
     renderer, level = _renderer(settings), getattr(logging, settings.log_level.upper())
     ordered = _in_order if settings.log_json else _for_people
-    errors: list[Processor] = [structlog.processors.format_exc_info] if settings.log_json else []
+    only: list[Processor] = [structlog.processors.format_exc_info] if settings.log_json else [one_line]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -38,7 +38,7 @@ def configure(settings: Settings) -> None:
         CLOCK,
     ]
     structlog.configure(
-        processors=[*shared, *errors, ordered, renderer],
+        processors=[*shared, *only, ordered, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *names: Lines(*names[:1]),
         cache_logger_on_first_use=True,
@@ -48,7 +48,7 @@ def configure(settings: Settings) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *errors, ordered, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *only, ordered, renderer],
         )
     )
     root = logging.getLogger()
@@ -77,3 +77,15 @@ def _for_people(logger: Any, method: str, line: MutableMapping[str, Any]) -> Mut
     if line.get("logger", "").startswith("musterd"):
         del line["logger"]
     return line
+
+
+def one_line(logger: Any, method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Values without signs that move the cursor: what a client chose must not speak to a terminal."""
+    for key, value in line.items():
+        if isinstance(value, str) and not value.isprintable():
+            line[key] = "".join(sign if sign.isprintable() else _escaped(sign) for sign in value)
+    return line
+
+
+def _escaped(sign: str) -> str:
+    return sign.encode("unicode_escape").decode("ascii")

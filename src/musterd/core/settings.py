@@ -76,6 +76,8 @@ class Settings(BaseSettings):
     """Longest wait for the first byte of a model's answer."""
     model_chunk_seconds: Seconds = 60
     """Longest wait between two chunks of a model's answer."""
+    state_bytes: Bytes = 4 * 1024 * 1024
+    """How large a session's state may become by what requests add to it, as JSON."""
     pause_seconds: Seconds = 7 * 24 * 3600
     """How long a paused run waits for a person, in seconds; then what its tools declare counts, or it ends in ERROR."""
     delta_seconds: Seconds = 0.05

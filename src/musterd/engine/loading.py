@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from musterd.core import clock
+from musterd.core import clock, jsontext
+from musterd.core.errors import LimitReached
 from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import RunRow
@@ -96,13 +97,25 @@ async def load(
         member_runs=_members_of_fork(options),
         asked=recovered.asked,
     )
+    assignment = _assignment(component, run, found, resources.models)
+    if earlier is None and "session_state" in options:
+        _require_small(assignment.state, settings)
     return Loaded(
         world=world,
-        assignment=_assignment(component, run, found, resources.models),
+        assignment=assignment,
         journal=journal,
         budgets=budgets,
         state_before=found.state if earlier is None else earlier["session_state"],
     )
+
+
+def _require_small(asked: JsonObject, settings: Settings) -> None:
+    """Refuse what a request adds to a state that is large already: each of its runs would read and write all of it."""
+    if len(jsontext.dumps(asked)) > settings.state_bytes:
+        words = (
+            f"The session's state would be larger than {settings.state_bytes // 1024} KiB with what the request adds."
+        )
+        raise LimitReached(words, "state_too_large")
 
 
 def _members_of_fork(options: JsonObject) -> Mapping[str, str]:

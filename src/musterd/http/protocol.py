@@ -183,7 +183,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if not self._is_serving:
             self.census.waits(self)
-            if self._has_body_left and not self._is_leaving:
+            if (self._has_body_left or self._is_in_head) and not self._is_leaving:
                 self._arm(self.limits.header_seconds, self._head_is_late)
 
     def pause_writing(self) -> None:
