@@ -112,7 +112,7 @@ class Driving:
 
         self.client = AgentOSClient(base_url=base_url, timeout=30)
         self.skipped = Skipped()
-        logger.addHandler(self.skipped)
+        logger.handlers = [self.skipped]  # its own writes to stdout
         logger.setLevel(logging.ERROR)
 
     def methods(self) -> list[str]:

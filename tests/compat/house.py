@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from musterd import Agent, Team, ToolContext, tool
+from musterd.guards import RunInput, RunOutput
 
 
 class Person(BaseModel):
@@ -78,6 +79,34 @@ demo = Team(
 )
 person = Team(id="person-team", name="Person Team", members=[writer], model="scripted", output_schema=Person)
 state = Team(id="state-team", name="State Team", members=[], model="scripted", session_state={"a": 1}, tools=TOOLS)
+
+
+@tool
+def walk(steps: int, context: ToolContext) -> str:
+    """Walk, and tell how far."""
+    for step in range(steps):
+        context.progress("walking", step=step)
+    return f"{steps} steps"
+
+
+def look_before(run_input: RunInput) -> None:
+    """A hook that looks at what is asked."""
+
+
+def look_after(run_output: RunOutput) -> None:
+    """A hook that looks at what is answered."""
+
+
+busy = Team(
+    id="busy-team",
+    name="Busy Team",
+    members=[writer],
+    tools=[walk],
+    model="scripted",
+    pre_hooks=[look_before],
+    post_hooks=[look_after],
+    enable_session_summaries=True,
+)
 
 # What the recorded exchanges speak of besides
 

@@ -187,6 +187,41 @@ def test_a_failing_stream(agentos: Driver) -> None:
     assert agentos.complaints() == []
 
 
+def test_names_of_ours_are_passed_over(agentos: Driver) -> None:
+    events = agentos.run_team_stream("demo-team", "[[ERROR 500]]")
+    assert names(events)[-1] == ("TeamRunError", "RunErrorEvent")
+    unread = agentos.complaints()
+    assert unread
+    assert all("TeamModelRequestRetried" in line for line in unread)
+
+
+@pytest.mark.parametrize(
+    ("team", "message"),
+    [
+        ("route-team", "[[DELEGATE r-writer-agent: hello]]"),
+        ("broadcast-team", "[[BROADCAST hello all]]"),
+        ("outer-team", "[[DELEGATE inner-team: do <DELEGATE n-writer-agent: x>]]"),
+        ("tasks-team", "hello"),
+        ("busy-team", '[[TOOL walk {"steps": 2}]]'),
+    ],
+)
+def test_the_client_knows_every_event_of_every_mode(agentos: Driver, team: str, message: str) -> None:
+    events = agentos.run_team_stream(team, message)
+    assert names(events)[-1] == ("TeamRunCompleted", "RunCompletedEvent")
+    assert agentos.complaints() == []
+
+
+def test_hooks_summaries_and_progress_are_typed(agentos: Driver) -> None:
+    kinds = {kind for _, kind in names(agentos.run_team_stream("busy-team", '[[TOOL walk {"steps": 2}]]'))}
+    assert kinds >= {
+        "PreHookStartedEvent",
+        "PreHookCompletedEvent",
+        "PostHookCompletedEvent",
+        "CustomEvent",
+        "SessionSummaryCompletedEvent",
+    }
+
+
 def test_a_failing_tool_in_a_stream(agentos: Driver) -> None:
     events = agentos.run_agent_stream("solo-agent", '[[TOOL boom {"x": "1"}]]')
     pairs = names(events)

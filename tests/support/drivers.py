@@ -92,17 +92,26 @@ class Driver:
         )
         self._numbers = itertools.count(1)
         self._asked: dict[int, Asked] = {}
+        self._ended = ""
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()
 
     def _read(self) -> None:
         assert self._popen.stdout is not None
+        words = "the driver has ended"
         for line in self._popen.stdout:
+            if not line.startswith("{"):
+                words = f"the driver said {line!r}"
+                break
             answer = json.loads(line)
             self._asked[answer.pop("id")].answers.put(answer)
+        self._ended = words
+        for asked in list(self._asked.values()):
+            asked.answers.put({"error": {"kind": "Ended", "words": words}})
 
     def begin(self, name: str, *args: Any, **given: Any) -> Asked:
         """Ask the client to do something, and go on."""
+        assert not self._ended, self._ended
         number = next(self._numbers)
         asked = self._asked[number] = Asked(name)
         assert self._popen.stdin is not None

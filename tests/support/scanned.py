@@ -8,6 +8,7 @@ both ways once more, as far as the test read it. Tests make their clients here, 
 from __future__ import annotations
 
 import json
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -37,10 +38,14 @@ def check(text: str) -> None:
 
 
 class _Read:
-    """What was read of a stream so far."""
+    """What was read of a stream so far.
 
-    def __init__(self) -> None:
+    :param encoding: what the server has made of it on the way.
+    """
+
+    def __init__(self, encoding: str) -> None:
         self._chunks: list[bytes] = []
+        self._encoding = encoding
         self._is_checked = False
 
     def add(self, chunk: bytes) -> bytes:
@@ -50,13 +55,19 @@ class _Read:
     def check(self) -> None:
         if not self._is_checked:
             self._is_checked = True
-            check(b"".join(self._chunks).decode("utf-8", "ignore"))
+            check(self._plain(b"".join(self._chunks)).decode("utf-8", "ignore"))
+
+    def _plain(self, content: bytes) -> bytes:
+        if self._encoding in ("", "identity"):
+            return content
+        assert self._encoding == "gzip", f"clients do not read {self._encoding}"
+        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(content)
 
 
 class _ScannedStream(httpx2.AsyncByteStream):
-    def __init__(self, inner: httpx2.AsyncByteStream) -> None:
+    def __init__(self, inner: httpx2.AsyncByteStream, encoding: str) -> None:
         self._inner = inner
-        self._read = _Read()
+        self._read = _Read(encoding)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self._inner:
@@ -69,9 +80,9 @@ class _ScannedStream(httpx2.AsyncByteStream):
 
 
 class _ScannedSyncStream(httpx2.SyncByteStream):
-    def __init__(self, inner: httpx2.SyncByteStream) -> None:
+    def __init__(self, inner: httpx2.SyncByteStream, encoding: str) -> None:
         self._inner = inner
-        self._read = _Read()
+        self._read = _Read(encoding)
 
     def __iter__(self) -> Iterator[bytes]:
         for chunk in self._inner:
@@ -87,16 +98,21 @@ def _is_stream(response: httpx2.Response) -> bool:
     return response.headers.get("content-type", "").startswith("text/event-stream")
 
 
+def _encoding_of(response: httpx2.Response) -> str:
+    encoding: str = response.headers.get("content-encoding", "")
+    return encoding.strip().lower()
+
+
 async def _scan_later(response: httpx2.Response) -> None:
     if _is_stream(response):
         assert isinstance(response.stream, httpx2.AsyncByteStream)
-        response.stream = _ScannedStream(response.stream)
+        response.stream = _ScannedStream(response.stream, _encoding_of(response))
 
 
 def _scan_later_sync(response: httpx2.Response) -> None:
     if _is_stream(response):
         assert isinstance(response.stream, httpx2.SyncByteStream)
-        response.stream = _ScannedSyncStream(response.stream)
+        response.stream = _ScannedSyncStream(response.stream, _encoding_of(response))
 
 
 class AsyncClient(httpx2.AsyncClient):

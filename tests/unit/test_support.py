@@ -1,6 +1,7 @@
 """The test kit itself: a scanner or a model that errs would let every test that leans on it err unseen."""
 
 import asyncio
+import gzip
 import json
 import re
 from collections.abc import Iterator
@@ -54,11 +55,15 @@ BROKEN = {
 
 @pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("is_left", [False, True])
-async def test_a_client_of_the_tests_refuses_a_stream_that_breaks_real_ones(text: str, is_left: bool) -> None:
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_a_client_of_the_tests_refuses_a_stream_that_breaks_real_ones(
+    text: str, encoding: str, is_left: bool
+) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+        headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"content-encoding", encoding.encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": text.encode()})
+        body = gzip.compress(text.encode()) if encoding == "gzip" else text.encode()
+        await send({"type": "http.response.body", "body": body})
 
     async with scanned.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost") as http:
         with pytest.raises((AssertionError, ValueError)):
