@@ -10,8 +10,10 @@ from starlette.routing import Route
 from musterd.core.records import ComponentKind
 from musterd.http.approvals import ApprovalOperations
 from musterd.http.core import CoreOperations
+from musterd.http.events import EventOperations
 from musterd.http.runs import RunOperations
 from musterd.http.server import Server
+from musterd.http.session_stream import SessionEventOperations
 from musterd.http.sessions import SessionOperations
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -39,10 +41,11 @@ def operations(server: Server) -> list[Operation]:
     """Every operation, in the order of the docs."""
     return [
         *_core_operations(CoreOperations(server)),
-        *_run_operations(RunOperations(server, "agent"), "agent"),
-        *_run_operations(RunOperations(server, "team"), "team"),
+        *_run_operations(server, "agent"),
+        *_run_operations(server, "team"),
         *_approval_operations(ApprovalOperations(server)),
         *_session_operations(SessionOperations(server)),
+        *_session_event_operations(SessionEventOperations(server)),
     ]
 
 
@@ -62,8 +65,9 @@ def _core_operations(core: CoreOperations) -> list[Operation]:
     ]
 
 
-def _run_operations(runs: RunOperations, kind: ComponentKind) -> list[Operation]:
+def _run_operations(server: Server, kind: ComponentKind) -> list[Operation]:
     """What can be asked about runs: who may run a team may do everything with its own runs."""
+    runs, events = RunOperations(server, kind), EventOperations(server, kind)
     every, scope = f"/{kind}s/{{{kind}_id}}/runs", f"{kind}s:run"
     one = f"{every}/{{run_id}}"
     return [
@@ -76,7 +80,8 @@ def _run_operations(runs: RunOperations, kind: ComponentKind) -> list[Operation]
         Operation("GET", f"{one}/messages", f"list_{kind}_run_messages", scope, runs.messages),
         Operation("POST", f"{one}/messages", f"send_{kind}_run_message", scope, runs.send_message),
         Operation("GET", f"{one}/media/{{media_id}}", f"get_{kind}_run_media", scope, runs.medium),
-        Operation("POST", f"{one}/resume", f"resume_{kind}_run_stream", scope, runs.not_supported),
+        Operation("POST", f"{one}/resume", f"resume_{kind}_run_stream", scope, events.resume),
+        Operation("GET", f"{one}/events", f"list_{kind}_run_events", scope, events.events),
     ]
 
 
@@ -106,6 +111,10 @@ def _session_operations(sessions: SessionOperations) -> list[Operation]:
         Operation("GET", f"{one}/runs", "get_session_runs", read, sessions.runs),
         Operation("GET", f"{one}/runs/{{run_id}}", "get_session_run", read, sessions.run),
     ]
+
+
+def _session_event_operations(events: SessionEventOperations) -> list[Operation]:
+    return [Operation("GET", "/sessions/{session_id}/events", "follow_session", "sessions:read", events.follow)]
 
 
 def routes(server: Server) -> list[Route]:

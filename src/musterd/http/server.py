@@ -13,6 +13,7 @@ from musterd.engine.embedded import Duties, EmbeddedEngine, component_key
 from musterd.engine.hub import Hub
 from musterd.engine.resources import Resources
 from musterd.engine.threads import DaemonThreads
+from musterd.http.frames import FramesOfRuns
 from musterd.mcp import Servers
 from musterd.models import resolve
 from musterd.models.call import ModelCaller
@@ -73,6 +74,7 @@ class Server:
             self._check_model(summarizer(component))
         self.engine = EmbeddedEngine(resources, self.database.locks(), duties)
         self.runs = RunService(resources, self.engine)
+        self.frames = FramesOfRuns(self.runs)
         self.forks = ForkService(resources, self.engine, self.runs)
         self.sessions = SessionService(resources, self.engine, self.runs)
         self.approvals = ApprovalService(resources, self.engine)

@@ -9,6 +9,7 @@ from musterd.core.records import RunView, SessionRow
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
 from musterd.service.runs import RunService
+from musterd.service.session_reading import SessionReading
 from musterd.store import sessions
 from musterd.store.database import Tx
 from musterd.store.sessions import SessionFilter
@@ -43,6 +44,10 @@ class SessionService:
             return None if session is None else SessionView(session, await sessions.runs(tx, session_id))
 
         return await self._resources.database.scan(work)
+
+    def reading(self, session_id: str, caller: Caller) -> SessionReading:
+        """Follow a session; what it begins with is said to the reading."""
+        return SessionReading(self._resources, self._runs.following, session_id, caller)
 
     async def runs(self, session_id: str, caller: Caller) -> list[RunView]:
         """The session's runs, members' and live ones too, in order of their start.
@@ -84,5 +89,6 @@ class SessionService:
             return is_there
 
         if await self._resources.database.write(bury):
+            self._resources.hub.session_changed(session_id)
             await self._runs.cancel_of_deleted(session_id)
             self._engine.session_deleted(session_id)

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from musterd.core.cursors import Cursor
 from musterd.core.errors import InvalidInput
 from musterd.core.states import RunState
+from musterd.wire.cursor import parse_cursor
 from musterd.wire.fields import Fields
 from musterd.wire.problems import MISSING
 from musterd.wire.states import parse_status
@@ -66,6 +68,31 @@ class SessionRunsQuery:
     created_before: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventsQuery:
+    """What ``GET …/runs/{run_id}/events`` asks for.
+
+    :param after: only events behind this index; -1: all.
+    :param stream_events: whether all events are shown, or only text, events of members, and the end.
+    """
+
+    session_id: str
+    after: int = -1
+    limit: int = PAGE_LIMIT
+    stream_events: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEventsQuery:
+    """What ``GET /sessions/{id}/events`` asks for.
+
+    :param cursor: how far the reader has come; None: the runs that have not ended are read from their start.
+    """
+
+    cursor: Cursor | None = None
+    stream_events: bool = True
+
+
 def parse_sessions_query(values: Mapping[str, str]) -> SessionsQuery:
     """The query of ``GET /sessions``. Raises InvalidInput with everything that is wrong."""
     fields = Fields(values, "query")
@@ -105,6 +132,44 @@ def parse_session_runs_query(values: Mapping[str, str]) -> SessionRunsQuery:
     )
     fields.problems.raise_if_any()
     return query
+
+
+def parse_events_query(values: Mapping[str, str], last_event_id: str | None = None) -> EventsQuery:
+    """The query of ``GET …/runs/{run_id}/events``.
+
+    :param last_event_id: the header ``Last-Event-ID``, which wins over ``after``.
+    """
+    session_id = parse_session_id(values)
+    fields = Fields(values, "query")
+    after, limit = fields.whole("after", -1, _WHOLE_LIMIT), fields.whole("limit", 1, PAGE_LIMIT)
+    shows_all = fields.flag("stream_events")
+    fields.problems.raise_if_any()
+    if last_event_id:
+        header = Fields({"Last-Event-ID": last_event_id}, "header")
+        after = header.whole("Last-Event-ID", -1, _WHOLE_LIMIT)
+        header.problems.raise_if_any()
+    return EventsQuery(
+        session_id=session_id,
+        after=-1 if after is None else after,
+        limit=limit or PAGE_LIMIT,
+        stream_events=shows_all is not False,
+    )
+
+
+def parse_session_events_query(values: Mapping[str, str], last_event_id: str | None = None) -> SessionEventsQuery:
+    """The query of ``GET /sessions/{id}/events``.
+
+    :param last_event_id: the header ``Last-Event-ID``, which wins over ``after``.
+    """
+    fields = Fields(values, "query")
+    shows_all, after = fields.flag("stream_events"), fields.text("after")
+    fields.problems.raise_if_any()
+    cursor = None
+    if last_event_id:
+        cursor = parse_cursor(last_event_id, ("header", "Last-Event-ID"))
+    elif after is not None:
+        cursor = parse_cursor(after, ("query", "after"))
+    return SessionEventsQuery(cursor=cursor, stream_events=shows_all is not False)
 
 
 def parse_session_type(values: Mapping[str, str]) -> str | None:

@@ -12,8 +12,16 @@ from musterd.http.openapi.run_schemas import RUN_SCHEMAS
 from musterd.http.openapi.runs import run_operations
 from musterd.http.openapi.session_schemas import SESSION_SCHEMAS
 from musterd.http.openapi.sessions import SESSIONS
+from musterd.http.openapi.streams import SESSION_STREAM, STREAM_SCHEMAS
 
-DESCRIBED: dict[str, Described] = {**CORE, **run_operations("agent"), **run_operations("team"), **APPROVALS, **SESSIONS}
+DESCRIBED: dict[str, Described] = {
+    **CORE,
+    **run_operations("agent"),
+    **run_operations("team"),
+    **APPROVALS,
+    **SESSIONS,
+    "follow_session": SESSION_STREAM,
+}
 """What is documented, by operation id."""
 
 _ABOUT = """\
@@ -39,7 +47,14 @@ def document(operations: Iterable[Operation], *, title: str, version: str, root_
         found["servers"] = [{"url": root_path}]
     found["paths"] = paths
     found["components"] = {
-        "schemas": {**RUN_SCHEMAS, **APPROVAL_SCHEMAS, **SESSION_SCHEMAS, **CORE_SCHEMAS, **ERROR_SCHEMAS},
+        "schemas": {
+            **RUN_SCHEMAS,
+            **STREAM_SCHEMAS,
+            **APPROVAL_SCHEMAS,
+            **SESSION_SCHEMAS,
+            **CORE_SCHEMAS,
+            **ERROR_SCHEMAS,
+        },
         "headers": HEADERS,
         "securitySchemes": {"HTTPBearer": {"type": "http", "scheme": "bearer"}},
     }
