@@ -75,12 +75,12 @@ async def decided(desk: Desk, house: House) -> None:
     assert (events, replay["status"]) == (paused.events, "PAUSED")
     assert await streamed(house, -1) == paused.events
     last = paused.events[-1]["event_index"]
-    assert await streamed(house, last) == [], "a stream of what waits for a person closes"
+    waiting = asyncio.ensure_future(streamed(house, last))
     requirements = [{**one, "confirmation": True} for one in paused.events[-1]["requirements"]]
     data = {"session_id": "s1", "requirements": json.dumps(requirements), "stream": "true"}
     answer = await house.http.post(f"{RUN}/continue", data=data)
     assert "event: TeamRunContinued\n" in answer.text
-    assert await streamed(house, last) == (await paged(house, last))
+    assert await waiting == await paged(house, last), "who has the pause waits for what follows"
 
 
 async def recovered(desk: Desk, house: House) -> None:
@@ -152,4 +152,4 @@ async def test_a_live_stream_that_is_cut_anywhere_is_the_whole(serve_live: Serve
             assert begun + by_form == begun + by_header == whole
             count = len(whole) - 1
             cut += 1
-        assert cut > 8
+        assert cut > 5

@@ -5,6 +5,10 @@ from typing import Any
 
 import pytest
 
+from musterd.core.errors import StoreUnavailable
+from musterd.engine.hub import Stored
+from musterd.http import sse
+from musterd.service import reading
 from tests.support.app import Serve
 from tests.support.http import House, Reader, problem, read_stream, wrong_fields
 
@@ -222,15 +226,30 @@ async def test_many_readers_of_one_run_are_sent_the_same(serve_live: Serve) -> N
 
         await house.begin("[[WORDS 100 1]]", session_id="s1", run_id="r1")
         await hold.reached.wait()
-        reading = [asyncio.ensure_future(read(after)) for after in (-1, 0, 1) for _ in range(10)]
+        tasks = [asyncio.ensure_future(read(after)) for after in (-1, 0, 1) for _ in range(10)]
         while sum(any(event["event"] == "subscribed" for event in reader.events) for reader in readers) < 30:
             await house.get("/-/live")
         hold.release()
-        rests = await asyncio.gather(*reading)
+        rests = await asyncio.gather(*tasks)
         whole = await paged(house)
         assert all(rest == rests[0] for rest in rests)
         assert [event for event in readers[0].events if "event_index" in event] == whole[-len(readers[0].events) + 2 :]
         assert len(whole) > 20
+
+
+async def test_a_stream_waits_for_a_database_that_is_away(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = (await house.stream("hello", session_id="s1", run_id="r1")).events
+    read, failures = reading.stored_behind, [StoreUnavailable()] * 3
+
+    async def failing(*given: Any) -> Stored:
+        if failures:
+            raise failures.pop()
+        return await read(*given)
+
+    monkeypatch.setattr(reading, "stored_behind", failing)
+    monkeypatch.setattr(sse, "RETRY_SECONDS", 0)
+    assert (await resumed(house))[1:] == whole
+    assert not failures
 
 
 # --- fewer events -------------------------------------------------------------------------------------

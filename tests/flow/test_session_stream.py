@@ -209,7 +209,7 @@ def cursor_of(value: Any) -> str:
         "a b",
         "ü",
         "%%%",
-        *(cursor_of(value) for value in ({}, [1], [1, 2], [-2, {}], [0, {"r": "x"}], [0, {"r": -2}], [True, {}])),
+        *map(cursor_of, ({}, [1], [1, 2], [-2, {}], [0, {"r": "x"}], [0, {"r": -2}], [True, {}])),
         cursor_of([0, {"r\x00": 1}]),
         base64.urlsafe_b64encode(b"[" * 20_000).decode(),
     ],
@@ -217,7 +217,7 @@ def cursor_of(value: Any) -> str:
 async def test_what_is_no_cursor(house: House, text: str) -> None:
     await house.run("hello", session_id="s1")
     assert wrong_fields(await house.http.get(FOLLOW, params={"after": text})) == [("query", "after")]
-    answer = await house.http.get(FOLLOW, headers={"Last-Event-ID": text.encode()})
+    answer = await house.http.get(FOLLOW, headers={b"Last-Event-ID": text.encode()})
     assert wrong_fields(answer) == [("header", "Last-Event-ID")]
 
 

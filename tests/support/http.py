@@ -190,13 +190,14 @@ class Reader:
             self._text += await anext(self._texts)
 
     async def some(self, count: int) -> list[dict[str, Any]]:
-        """The events so far, once there are so many."""
+        """The events so far, once there are so many, or all."""
         while len(self.frames) < count:
-            while "\n\n" in self._text:
-                block, _, self._text = self._text.partition("\n\n")
-                self.frames += read_frames(block + "\n\n")
+            *blocks, self._text = self._text.split("\n\n")
+            self.frames += read_frames("".join(f"{block}\n\n" for block in blocks))
             if len(self.frames) < count:
-                self._text += await anext(self._texts)
+                if (more := await anext(self._texts, None)) is None:
+                    break
+                self._text += more
         return self.events
 
     async def rest(self) -> list[dict[str, Any]]:

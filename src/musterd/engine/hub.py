@@ -9,7 +9,6 @@ import functools
 from collections import defaultdict, deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from musterd.core.events import Event
 from musterd.engine.bell import Bell
@@ -224,7 +223,7 @@ class Hub:
             for subscription in [one for one in audience.readers if one.is_accepted]:
                 subscription.close()
 
-    async def stored(self, root_id: str, after: int, read: Callable[[], Coroutine[Any, Any, Stored]]) -> Stored:
+    async def stored(self, root_id: str, after: int, read: Callable[[], Coroutine[object, None, Stored]]) -> Stored:
         """What the store has of a run behind an event, read once for all who ask until it has more.
 
         :param read: reads it.

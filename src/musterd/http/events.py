@@ -60,11 +60,14 @@ class EventOperations:
     async def _stream(self, component: Component, run_id: str, query: EventsQuery, request: Request) -> Response:
         following, caller = self._server.runs.following, caller_of(request)
         found, reading = await following.open(component, run_id, query.session_id, caller, query.after)
-        if found.run.state.is_final and found.root.state.is_final and found.after >= found.last_index:
+        has_all = found.after >= found.last_index
+        if has_all and (found.root.state.is_final or found.run.state.is_final):
             reading.close()
             return Response(status_code=204, headers=sse.HEADERS)  # browsers ask again and again, but for this
-        source = RunSource(self._server, reading, found.root, _shown(found, query.stream_events))
-        return EventStream(source, self._server.settings.ping_seconds)
+        shown = _shown(found, query.stream_events)
+        if has_all:  # of what waits for a person the pause is told already: wait for the rest
+            shown.is_over = False
+        return EventStream(RunSource(self._server, reading, found.root, shown), self._server.settings.ping_seconds)
 
     async def _page(self, found: Found, query: EventsQuery) -> EventPage:
         shown, frames = _shown(found, query.stream_events), self._server.frames.of(found.root)

@@ -9,9 +9,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from musterd.core import clock
+from musterd.core.errors import StoreUnavailable
 from musterd.wire import sse
 
 log = structlog.get_logger("musterd.http")
+
+RETRY_SECONDS = 1.0
 
 
 class Source(Protocol):
@@ -92,8 +95,15 @@ class EventStream(Response):
 
     async def _send_all(self, send: Send, gone: "asyncio.Future[None]") -> None:
         while not gone.done():
-            async for body in self._source.available():
-                await self._send_body(send, body)
+            try:
+                async for body in self._source.available():
+                    await self._send_body(send, body)
+            except StoreUnavailable:
+                if self._source.is_closed:
+                    return
+                log.debug("a stream waits for the database")
+                await clock.sleep(RETRY_SECONDS)
+                continue
             if self._source.is_over or self._source.is_closed:
                 return
             quiet_seconds = self._sent_at + self._ping_seconds - clock.monotonic()

@@ -53,7 +53,11 @@ class Reading:
         self._subscription.is_behind = False  # what is stored from here on says so again
         while True:
             read = partial(stored_behind, self._resources.database, self.root_id, self._last)
-            page = await self._resources.hub.stored(self.root_id, self._last, read)
+            try:
+                page = await self._resources.hub.stored(self.root_id, self._last, read)
+            except StoreUnavailable:
+                self._subscription.is_behind = True
+                raise
             for flush in page.flushes:
                 self._last = flush.next_index - 1
                 yield flush

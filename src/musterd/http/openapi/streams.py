@@ -75,7 +75,8 @@ def _events(kind: Kind) -> Described:
         tags=tags_of(kind),
         summary=f"List {kind.capitalize()} Run Events",
         description="The events of the run and its members, or of one member, behind an index; as long as the run is "
-        "stored, from any process. As a stream it goes on with live events until the run ends or waits for a person.",
+        "stored, from any process. As a stream it goes on with live events until the run ends or pauses for a person; "
+        "who has read of the pause waits for what follows it.",
         parameters=[
             in_path_of(kind),
             RUN_ID,
