@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
 from musterd.core.events import Event
+from musterd.core.jsontypes import Json
 from musterd.engine.bell import Bell
 
 EVENT_BYTES = 300
@@ -30,7 +31,7 @@ class Flush:
     @functools.cached_property
     def weight(self) -> int:
         """About how many bytes its events are on the wire."""
-        return sum(EVENT_BYTES + _text_length(event) for event in self.events)
+        return sum(EVENT_BYTES + _text_length(event.data) for event in self.events)
 
     @property
     def next_index(self) -> int:
@@ -38,10 +39,13 @@ class Flush:
         return self.first_index + len(self.events)
 
 
-def _text_length(event: Event) -> int:
-    output = event.data.get("output") or {}
-    texts = (event.data.get("text"), event.data.get("reasoning"), output.get("content"))
-    return sum(len(text) for text in texts if isinstance(text, str))
+def _text_length(value: Json) -> int:
+    """How long all texts in a JSON value are."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_text_length, value.values()))
+    return sum(map(_text_length, value)) if isinstance(value, list) else 0
 
 
 @dataclass(frozen=True, slots=True)
