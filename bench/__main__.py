@@ -15,29 +15,37 @@ from bench.measures import MEASURES, Measure
 from bench.profile import Profiler
 from bench.servers import NoFigure, install_peer
 from bench.stores import Postgres, Sqlite
+from bench.streams import STREAMS
 from bench.teams import TEAMS
 from bench.trial import Bench
 from tests.support.model_server import ModelServer
+
+GROUPS: dict[str, Mapping[str, Measure]] = {"durable": DURABLE, "teams": TEAMS, "streams": STREAMS}
+"""What is measured beside the figures of every change, by the option that asks for it."""
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=sys.modules["bench"].__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    groups = f"with --durable of {', '.join(DURABLE)}, with --teams of {', '.join(TEAMS)}"
+    groups = ", ".join(f"with --{group} of {', '.join(measures)}" for group, measures in GROUPS.items())
     known = f"of {', '.join(MEASURES)}; {groups}; all by default"
     parser.add_argument("names", nargs="*", metavar="NAME", help=known)
     parser.add_argument("--durable", action="store_true", help="durability and scaling, on SQLite and Postgres")
     parser.add_argument("--teams", action="store_true", help="every mode, and runs that wait for a person")
+    parser.add_argument(
+        "--streams", action="store_true", help="readers: their cost, how soon they are told, many of them"
+    )
     parser.add_argument("--scale", type=float, default=1, help="do that share of the work, for a quick look")
     parser.add_argument("--alone", action="store_true", help="without the peer")
     parser.add_argument("--profile", action="store_true", help="musterd alone, sampled by py-spy")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--write-docs", action="store_true", help="rewrite the group's table in docs/performance.md")
     chosen = parser.parse_args()
-    if chosen.durable and chosen.teams:
-        parser.error("one group at a time: --durable or --teams")
-    chosen.group = "durable" if chosen.durable else "teams" if chosen.teams else ""
-    chosen.measures = DURABLE if chosen.durable else TEAMS if chosen.teams else MEASURES
+    asked = [group for group in GROUPS if getattr(chosen, group)]
+    if len(asked) > 1:
+        parser.error(f"one group at a time: --{' or --'.join(GROUPS)}")
+    chosen.group = asked[0] if asked else ""
+    chosen.measures = GROUPS.get(chosen.group, MEASURES)
     if unknown := set(chosen.names) - set(chosen.measures):
         parser.error(f"no such measurement: {', '.join(sorted(unknown))}")
     if chosen.write_docs and (chosen.names or chosen.alone or chosen.profile or chosen.scale != 1):

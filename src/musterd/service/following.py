@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.core.errors import NotFound
+from musterd.core.events import END_EVENTS
 from musterd.core.records import RunRow, RunView
 from musterd.engine.hub import Stored
 from musterd.engine.resources import Resources
@@ -13,6 +14,9 @@ from musterd.service.presence import Presence
 from musterd.service.reading import PAGE_FLUSHES, Reading, stored_behind
 from musterd.specs import Component
 from musterd.store import company, runs
+
+ALL_EVENTS = 2**53
+"""The index of no event: behind it comes what is not stored yet."""
 
 Find = Callable[[Component, str, str | None, Caller], Awaitable[RunView]]
 
@@ -86,6 +90,26 @@ class Following:
             reading.close()
             raise
         return found, reading
+
+    async def until_settled(
+        self, component: Component, run_id: str, session_id: str | None, caller: Caller, seconds: float
+    ) -> None:
+        """Wait until a member's run, or the root above it, has ended or paused, or ``seconds`` are over.
+
+        :raises NotFound: there is no such run that this caller may see.
+        """
+        found, reading = await self.open(component, run_id, session_id, caller, ALL_EVENTS)
+        ends_at, ids = clock.monotonic() + seconds, (run_id, found.root.run_id)
+        self.presence.enter(found.root.run_id)
+        try:
+            while not found.run.state.is_settled and not reading.is_closed and clock.monotonic() < ends_at:
+                async for flush in reading.available():
+                    if any(event.kind in END_EVENTS and event.run_id in ids for event in flush.events):
+                        return
+                await reading.wait(ends_at - clock.monotonic())
+        finally:
+            reading.close()
+            self.presence.leave(found.root.run_id)
 
     async def _look(self, view: RunView, after: int) -> Found:
         row, shows_all = view.row, bool(view.input.options.get("stream_events", True))

@@ -238,6 +238,9 @@ class RunService:
         found = await self.view(component, run_id, session_id, caller)
         if found.row.state.is_settled or seconds <= 0:
             return found
+        if found.row.parent_id is not None:  # it settles before its root does
+            await self.following.until_settled(component, run_id, session_id, caller, seconds)
+            return await self.view(component, run_id, session_id, caller)
         root_id = found.row.root_id
         waiter = self._resources.hub.wait_settled_soon(root_id)
         self.presence.enter(root_id)
