@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     """Time between comments on an idle stream."""
     stream_buffer_bytes: Bytes = 4 * 1024 * 1024
     """What a stream's reader may lag behind before it is dropped (it can resume)."""
+    stream_gzip: bool = True
+    """Whether streams are compressed for clients that take gzip."""
     disconnect_seconds: Seconds = 10
     """How long the run of an abandoned stream goes on before it is cancelled."""
     drain_seconds: Seconds = 20

@@ -44,7 +44,7 @@ class EventOperations:
             reading.close()
             raise
         source = RunSource(self._server, reading, found.root, _shown(found, shows_all), notes)
-        return EventStream(source, self._server.settings.ping_seconds)
+        return EventStream(source, self._server.settings)
 
     async def events(self, request: Request) -> Response:
         """The events behind an index: as a page, or as a stream where the request asks for one."""
@@ -67,7 +67,7 @@ class EventOperations:
         shown = _shown(found, query.stream_events)
         if has_all:  # of what waits for a person the pause is told already: wait for the rest
             shown.is_over = False
-        return EventStream(RunSource(self._server, reading, found.root, shown), self._server.settings.ping_seconds)
+        return EventStream(RunSource(self._server, reading, found.root, shown), self._server.settings)
 
     async def _page(self, found: Found, query: EventsQuery) -> EventPage:
         shown, frames = _shown(found, query.stream_events), self._server.frames.of(found.root)

@@ -110,4 +110,4 @@ def stream_of(
 ) -> EventStream:
     """The answer that streams a run, from where ``reading`` stands."""
     shown = Shown(root.run_id, shows_all=shows_all, is_over=root.state.is_settled)
-    return EventStream(RunSource(server, reading, root, shown, notes), server.settings.ping_seconds)
+    return EventStream(RunSource(server, reading, root, shown, notes), server.settings)

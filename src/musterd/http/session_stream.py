@@ -90,4 +90,4 @@ class SessionEventOperations:
             reading.close()
             raise
         source = SessionSource(self._server, reading, shows_all=query.stream_events)
-        return EventStream(source, self._server.settings.ping_seconds)
+        return EventStream(source, self._server.settings)

@@ -5,11 +5,14 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 import structlog
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
+from musterd.core.settings import Settings
+from musterd.http.packing import Packer, takes_gzip
 from musterd.wire import sse
 
 log = structlog.get_logger("musterd.http")
@@ -61,21 +64,24 @@ class Source(Protocol):
 
 
 class EventStream(Response):
-    """Streams a source to one reader, and closes it."""
+    """Streams a source to one reader, and closes it; compressed, where the reader takes that."""
 
     media_type = sse.MEDIA_TYPE
 
-    def __init__(self, source: Source, ping_seconds: float) -> None:
+    def __init__(self, source: Source, settings: Settings) -> None:
         super().__init__(headers={**sse.HEADERS, "Content-Type": sse.MEDIA_TYPE})
         del self.headers["content-length"]
         self._source = source
-        self._ping_seconds = ping_seconds
+        self._ping_seconds = settings.ping_seconds
+        self._may_pack = settings.stream_gzip
+        self._packer: Packer | None = None
         self._sent_at = clock.monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the source is over, the client goes, or the process stops."""
         source, task = self._source, asyncio.current_task()
         assert task is not None
+        self._negotiate(scope)
         source.begin(task.cancel)
         gone = asyncio.ensure_future(_wait_disconnect(receive))
         gone.add_done_callback(lambda _: source.close())
@@ -83,7 +89,8 @@ class EventStream(Response):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await self._send_all(send, gone)
             if not gone.done():
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                end = b"" if self._packer is None else self._packer.end()
+                await send({"type": "http.response.body", "body": end, "more_body": False})
         except asyncio.CancelledError:
             if not source.is_dropped:
                 raise
@@ -113,7 +120,16 @@ class EventStream(Response):
             else:
                 await self._source.wait(quiet_seconds)
 
+    def _negotiate(self, scope: Scope) -> None:
+        if self._may_pack:
+            self.headers.add_vary_header("Accept-Encoding")
+            if takes_gzip(Headers(scope=scope).get("accept-encoding", "")):
+                self.headers["Content-Encoding"] = "gzip"
+                self._packer = Packer()
+
     async def _send_body(self, send: Send, body: bytes) -> None:
+        if self._packer is not None:
+            body = self._packer.pack(body)
         await send({"type": "http.response.body", "body": body, "more_body": True})
         self._sent_at = clock.monotonic()
 
