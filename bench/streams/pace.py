@@ -60,6 +60,7 @@ def _long(name: str, seen: list[Seen]) -> list[Figure]:
         beside(f"{name}: CPU a stream", "ms", seen, lambda of: of.cpu, CPU),
         beside(f"{name}: events", "", seen, lambda of: of.last.events),
         beside(f"{name}: CPU an event", "ms", seen, lambda of: of.cpu / of.last.events),
-        beside(f"{name}: size", "kB", seen, lambda of: of.last.size / 1000, SIZE),
-        beside(f"{name}: size of an event", "B", seen, lambda of: of.last.size / of.last.events),
+        beside(f"{name}: sent", "kB", seen, lambda of: of.last.sent / 1000, SIZE),
+        beside(f"{name}: sent an event", "B", seen, lambda of: of.last.sent / of.last.events),
+        beside(f"{name}: unpacked", "kB", seen, lambda of: of.last.size / 1000),
     ]
