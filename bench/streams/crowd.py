@@ -4,7 +4,7 @@ import asyncio
 
 from bench.client import RUNS, Client, leader_work, new_session
 from bench.figures import Bar, Figure
-from bench.servers import Musterd, NoFigure
+from bench.servers import Musterd, NoFigure, Server
 from bench.streams.listener import listen
 from bench.streams.memory import peak_of
 from bench.trial import Bench
@@ -31,7 +31,7 @@ async def measure(bench: Bench) -> list[Figure]:
     ]
 
 
-async def _cpu_of(server: Musterd, client: Client, readers: int) -> float:
+async def _cpu_of(server: Server, client: Client, readers: int) -> float:
     """The CPU in ms of one run with so many readers, all of whom must be told the same, to its end."""
     session = new_session()
     before = server.cpu()

@@ -62,5 +62,5 @@ async def listen(url: str, method: str, path: str, *, form: dict[str, str] | Non
     address = urlsplit(url)
     loop = asyncio.get_running_loop()
     request = head.encode() + b"\r\n" + body
-    _, found = await loop.create_connection(lambda: Listener(request), address.hostname, address.port)
+    _, found = await loop.create_connection(lambda: Listener(request), address.hostname or "", address.port or 80)
     return found

@@ -4,7 +4,7 @@ import time
 
 from bench.client import RUNS, Client, leader_work, new_session
 from bench.figures import Bar, Figure
-from bench.servers import Musterd, NoFigure
+from bench.servers import Musterd, NoFigure, Server
 from bench.streams.listener import listen
 from bench.streams.memory import peak_of
 from bench.trial import Bench
@@ -27,7 +27,7 @@ async def measure(bench: Bench) -> list[Figure]:
             return await _resumed(server, client, run["run_id"], session)
 
 
-async def _resumed(server: Musterd, client: Client, run_id: str, session: str) -> list[Figure]:
+async def _resumed(server: Server, client: Client, run_id: str, session: str) -> list[Figure]:
     taken = []
     with peak_of(server) as peak:
         for _ in range(TRIES):

@@ -37,7 +37,7 @@ class Listener:
 
 
 def page(process: Process, run_id: str = "r1", after: int = -1) -> list[Any]:
-    query = {"session_id": "s1", "after": after}
+    query = {"session_id": "s1", "after": str(after)}
     answer = process.http.get(f"/agents/solo/runs/{run_id}/events", params=query)
     assert answer.json()["has_more"] is False
     events: list[Any] = answer.json()["events"]

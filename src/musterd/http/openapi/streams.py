@@ -20,19 +20,51 @@ _RESUME_BODY: Schema = {
         "stream_events": flag("Whether all events are shown; by default as the run was started."),
     },
 }
+_DATA = text("The event, as one line of JSON.", contentMediaType="application/json")
 STREAM_SCHEMAS: dict[str, Schema] = {
+    "RunEvent": record(
+        "RunEvent",
+        {
+            "event": text("The event's name", examples=["TeamRunContent"]),
+            "created_at": whole("Unix seconds"),
+            "run_id": text("The run that it happened in: the root's or a member's"),
+            "session_id": text("Its session"),
+            "nested_depth": whole("0 for the root, 1 for its members, 2 for theirs"),
+            "event_index": whole("Strictly increasing within the root's run"),
+        },
+        description="One event; further fields go by its name.",
+    ),
+    "ResumedStreamEvent": record(
+        "ResumedStreamEvent",
+        {
+            "event": text("The event's name, or `catch_up`, `subscribed`, `replay`; `data` repeats it."),
+            "id": text("The event's index in the run."),
+            "data": _DATA,
+        },
+        optional=("id",),
+        description="One event of a stream that is resumed; what is told beside the run's events has no `id`.",
+    ),
+    "SessionStreamEvent": record(
+        "SessionStreamEvent",
+        {
+            "event": text("The event's name; `data` repeats it."),
+            "id": text("How far this reader has come in all runs of the session; opaque."),
+            "data": _DATA,
+        },
+        description="One event of a session's stream.",
+    ),
     "RunEventsPage": record(
         "RunEventsPage",
         {
             "run_id": text("The run that was asked for"),
             "session_id": text("Its session"),
             "status": text("The run's state"),
-            "events": many(ref("StreamEvent"), "The events, as a stream has them"),
+            "events": many(ref("RunEvent"), "The events, as a stream has them in `data`"),
             "last_event_index": whole("How far the page goes: `after` of the next one"),
             "has_more": flag("Whether more is stored behind it"),
             "is_final": flag("Whether nothing will follow any more"),
         },
-    )
+    ),
 }
 
 
@@ -41,9 +73,9 @@ def stream_operations(kind: Kind) -> dict[str, Described]:
     return {f"resume_{kind}_run_stream": _resume(kind), f"list_{kind}_run_events": _events(kind)}
 
 
-def _streamed(description: str) -> Schema:
-    found = answer(description, None)
-    found["content"] = {"text/event-stream": {"schema": ref("StreamEvent")}}
+def _streamed(schema: str) -> Schema:
+    found = answer("The events", None)
+    found["content"] = {"text/event-stream": {"schema": ref(schema)}}
     return found
 
 
@@ -58,7 +90,7 @@ def _resume(kind: Kind) -> Described:
         parameters=[in_path_of(kind), RUN_ID],
         body={"required": False, "content": {name: {"schema": _RESUME_BODY} for name in media}},
         answers={
-            "200": _streamed("The events"),
+            "200": _streamed("ResumedStreamEvent"),
             **errors(
                 *("401", "403", "413", "422", "503"),
                 _400="The form cannot be read",
@@ -106,5 +138,5 @@ SESSION_STREAM = Described(
         _STREAM_EVENTS,
         _LAST_EVENT_ID,
     ],
-    answers={"200": _streamed("The events"), **errors("401", "422", "503", _404="Session not found")},
+    answers={"200": _streamed("SessionStreamEvent"), **errors("401", "422", "503", _404="Session not found")},
 )
