@@ -80,26 +80,28 @@ async def test_a_page_that_many_ask_for_is_read_once(works: Works, monkeypatch: 
     assert len(reads) == 1
 
 
-async def test_a_reader_elsewhere_keeps_a_run_from_being_abandoned(
+async def test_company_on_another_process_keeps_a_run_from_being_abandoned(
     engines: Engines, model: HeldModel, database_url: str
 ) -> None:
-    """The process where its stream began cannot know of it otherwise."""
+    """A reader, or a poll that waits: the process where the run's stream began cannot know of it otherwise."""
     hold = model.hold("wait", after=1)
     async with (
         engines(disconnect_seconds=0.01) as first,
         running(works_on(database_url, [Agent(id="solo", model=model)], model=model)) as second,
     ):
-        for run_id in ("r1", "r2"):
+        for run_id in ("read", "polled", "left"):
             await first.start("wait", run_id, run_id, needs_company=True)
             first.runs.presence.enter(run_id)
-        await hold.reached.wait()
-        _, reading = await second.runs.following.open(second.component(), "r1", "r1", NOBODY, -1)
-        for run_id in ("r1", "r2"):
+            await first.told(run_id, lambda event: event.kind is EventKind.CONTENT)
+        _, reading = await second.runs.following.open(second.component(), "read", "read", NOBODY, -1)
+        await second.runs.settled_view(second.component(), "polled", "polled", NOBODY, 0.001)
+        for run_id in ("read", "polled", "left"):
             first.runs.presence.leave(run_id)
-        await first.told("r2", lambda event: event.kind is EventKind.RUN_CANCELLED)  # to wait for its end is company
+        await first.told("left", lambda event: event.kind is EventKind.RUN_CANCELLED)  # to wait for its end is company
         hold.release()
-        assert (await first.end_of("r1")).row.state is RunState.COMPLETED
-        assert (await read_all(reading))[-1] == (await second.stored("r1"))[-1]
+        for run_id in ("read", "polled"):
+            assert (await first.end_of(run_id)).row.state is RunState.COMPLETED
+        assert (await read_all(reading))[-1] == (await second.stored("read"))[-1]
 
 
 async def test_runs_of_another_process_are_found_and_read(

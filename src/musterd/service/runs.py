@@ -242,6 +242,7 @@ class RunService:
             await self.following.until_settled(component, run_id, session_id, caller, seconds)
             return await self.view(component, run_id, session_id, caller)
         root_id = found.row.root_id
+        await self.following.keep_company(found.row)
         waiter = self._resources.hub.wait_settled_soon(root_id)
         self.presence.enter(root_id)
         try:
