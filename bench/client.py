@@ -5,6 +5,8 @@ import itertools
 import json
 import time
 import uuid
+import zlib
+from collections.abc import Callable
 from typing import Any, Self
 
 import aiohttp
@@ -93,7 +95,8 @@ class Client:
         """Start a run and read its events to the end."""
         form = {"message": message, "session_id": new_session(), "stream": "true"}
         stream = Stream()
-        async with self.http.post(RUNS, data=form) as response:
+        async with self.http.post(RUNS, data=form, auto_decompress=False) as response:
+            stream.begin(response.headers.get("Content-Encoding", ""))
             async for piece in response.content.iter_any():
                 stream.take(piece)
         if response.status != 200 or b"event: TeamRunCompleted\n" not in stream.tail:
@@ -102,17 +105,28 @@ class Client:
 
 
 class Stream:
-    """What a reader of a stream saw."""
+    """What a reader of a stream saw.
+
+    ``sent`` is how many bytes came over the connection, ``size`` how many they are unpacked.
+    """
 
     def __init__(self) -> None:
         self.began = time.perf_counter()
         self.first_seconds = 0.0
+        self.sent = 0
         self.pieces: list[bytes] = []
+        self.unpack: Callable[[bytes], bytes] = bytes
+
+    def begin(self, encoding: str) -> None:
+        """Read what follows as it is encoded."""
+        if encoding == "gzip":
+            self.unpack = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress
 
     def take(self, piece: bytes) -> None:
         if not self.pieces:
             self.first_seconds = time.perf_counter() - self.began
-        self.pieces.append(piece)
+        self.sent += len(piece)
+        self.pieces.append(self.unpack(piece))
 
     @property
     def size(self) -> int:

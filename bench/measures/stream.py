@@ -39,4 +39,5 @@ def rows(
         beside(f"{name}: CPU", "ms", samples, lambda of: of.cpu, most_cpu),
         beside(f"{name}: events", "", streams, lambda of: of.events),
         beside(f"{name}: size", "kB", streams, lambda of: of.size / 1000, most_size),
+        beside(f"{name}: sent, compressed", "kB", streams, lambda of: of.sent / 1000),
     ]

@@ -197,7 +197,7 @@ async def test_claimed_and_not_begun(engines: Engines, monkeypatch: pytest.Monke
         async def claim_and_cancel(self: EmbeddedEngine, limit: int, **which: bool) -> object:
             claimed = await claim(self, limit, **which)
             if any(run.run_id == "r2" for run in claimed):
-                await works.runs._cancel("r2", "client")
+                await works.ask_to_cancel("r2")
             return claimed
 
         monkeypatch.setattr(EmbeddedEngine, "_claim_up_to", claim_and_cancel)
@@ -218,7 +218,7 @@ async def test_stored_before_the_end_it_wins(
     settle = Outbox.settle
 
     async def cancel_first(self: Outbox, *given: object) -> object:
-        await works.runs._cancel("r1", "client")
+        await works.ask_to_cancel("r1")
         return await settle(self, *given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Outbox, "settle", cancel_first)
@@ -263,7 +263,7 @@ async def test_before_the_loop_has_read_anything(works: Works, monkeypatch: pyte
     load = Attempt._load
 
     async def cancel_first(self: Attempt) -> object:
-        await works.runs._cancel("r1", "client")
+        await works.ask_to_cancel("r1")
         return await load(self)
 
     monkeypatch.setattr(Attempt, "_load", cancel_first)

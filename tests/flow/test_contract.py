@@ -32,7 +32,7 @@ NOT_HERE = {
 }
 """Tags of the reference whose operations this server does not have, and why."""
 
-NOT_YET = {"resume_agent_run_stream", "resume_team_run_stream"}
+NOT_YET: set[str] = set()
 """Operations of the reference that are missing, or are answered with errors alone."""
 
 OURS = {
@@ -45,6 +45,8 @@ OURS = {
     "get_*_run_media": "contents that runs refer to",
     "list_runs": "runs over all sessions, in pages",
     "list_active_session_runs": "what of a session has not ended",
+    "list_*_run_events": "events of a run, as pages and as a stream",
+    "follow_session": "the events of all runs of a session, as they come",
     "*webhook*": "what was told to webhooks, and to tell it again",
 }
 """Operations that the reference does not have."""
@@ -102,6 +104,8 @@ DIFFERENCES = {
     "get_session_run* 200 application/json *<Workflow*>.*": "there are no workflows",
     "*_session* 20? application/json <Workflow*>.*": "there are no workflows",
     "get_session_run_previews 200 application/json [[][]].workflow_id: null|string > -": "there are no workflows",
+    "resume_*_run_stream 200 application/json*: * > -": "it answers a stream",
+    "resume_*_run_stream body * (takes more)": "JSON and multipart too",
     "get_config 200 application/json .workflows*": "there are none",
     "get_config 200 application/json .interfaces*": "there are none",
     "get_config 200 application/json .[cek]*: null|object > -": "no chat prompts, evaluations or knowledge",

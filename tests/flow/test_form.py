@@ -253,12 +253,6 @@ async def test_an_empty_run_id_is_a_new_run(house: House) -> None:
 # --- what comes later, and where to ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("owner", ["teams/demo-team", "agents/weather-agent"])
-async def test_operations_that_come_later_are_refused(house: House, owner: str) -> None:
-    answer = await house.http.post(f"/{owner}/runs/r1/resume", data={"session_id": "s1"})
-    assert "resume is not supported" in problem(answer, 422, "VALIDATION_ERROR")
-
-
 async def test_a_component_that_needs_what_comes_later_is_refused(house: House) -> None:
     for form in ({"stream": "false"}, {"stream": "true"}, {"background": "true"}):
         answer = await house.post(to="teams/learning-team", **form)

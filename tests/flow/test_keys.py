@@ -38,7 +38,7 @@ async def test_a_finished_run_again_in_each_form(house: House) -> None:
     assert (events[0]["event"], events[-1]["event"]) == ("TeamRunStarted", "TeamRunCompleted")
     assert {event["run_id"] for event in events} == {done["run_id"]}
     assert (await runs_in(house), len(house.model.calls)) == (1, 1)
-    assert not house.server.hub._subscriptions
+    assert not house.server.hub._audiences
 
 
 async def test_a_stream_again_is_its_events_again(house: House) -> None:

@@ -125,6 +125,32 @@ async def test_a_wait_ends_with_the_run(house: House) -> None:
     assert (await waiting)["status"] == "COMPLETED"
 
 
+async def test_a_wait_for_a_member_ends_with_the_member(house: House) -> None:
+    """Its leader is still at work then."""
+    hold = house.model.hold("other")
+    run = await house.begin("[[DELEGATE writer-agent: one || DELEGATE weather-agent: other]]", session_id="s1")
+    await hold.reached.wait()
+    views = await house.get("/sessions/s1/runs")
+    ids = {view["agent_id"]: view["run_id"] for view in views if view.get("agent_id")}
+    writer, weather = (Receipt(ids[name], "s1", "") for name in ("writer-agent", "weather-agent"))
+    assert (await house.ended(writer))["status"] == "COMPLETED"
+    assert (await house.poll(weather, 0.01))["status"] == "RUNNING"
+    waiting = asyncio.ensure_future(house.ended(weather))
+    assert (await house.poll(run))["status"] == "RUNNING"
+    hold.release()
+    assert (await waiting)["status"] == "COMPLETED"
+    assert not house.server.hub._audiences
+
+
+async def test_a_wait_for_a_run_whose_session_is_deleted_ends(house: House) -> None:
+    run = await held(house, session_id="s1")
+    waiting = [asyncio.ensure_future(house.http.get(url(run), params={"session_id": "s1", "wait": 60})) for _ in "ab"]
+    await house.poll(run)
+    assert (await house.http.delete("/sessions/s1")).status_code == 204
+    for answer in await asyncio.gather(*waiting):
+        assert problem(answer, 404, "NOT_FOUND") == "Run not found"
+
+
 async def test_a_wait_ends_with_its_time(house: House) -> None:
     run = await held(house)
     assert (await house.poll(run, 0.01))["status"] == "RUNNING"

@@ -149,7 +149,8 @@ def test_agents(api: Any) -> None:
 
 
 def test_what_is_read(api: Any) -> None:
-    assert visit(api.exclude(tag=["Teams", "Agents"]).exclude(method="DELETE")) >= {200, 404, 422}
+    ends = api.exclude(operation_id="follow_session")  # a stream that stays open as long as its reader
+    assert visit(ends.exclude(tag=["Teams", "Agents"]).exclude(method="DELETE")) >= {200, 404, 422}
 
 
 def test_what_is_deleted(api: Any) -> None:

@@ -15,6 +15,7 @@ from musterd.http.server import Server
 from musterd.service.reading import Reading
 from musterd.service.runs import Wanted
 from musterd.specs import Component, Registry
+from musterd.store import cancels
 from musterd.store.acceptance import Accepted
 from musterd.store.database import Statement, Tx
 from musterd.store.postgres import PostgresDatabase
@@ -67,6 +68,13 @@ class Works:
     async def cancel(self, run_id: str, *, of: str = "") -> RunRow:
         """Cancel a run."""
         return (await self.runs.cancel(self.component(of), run_id, NOBODY)).view.row
+
+    async def ask_to_cancel(self, run_id: str) -> None:
+        """Store a cancel and tell of it, and do not wait until the run has stopped."""
+        now = clock.now()
+        done = await self.database.write(lambda tx: cancels.request(tx, run_id, "client", now))
+        assert done is not None
+        self.runs._tell_cancelled(done)
 
     async def stored(self, run_id: str) -> list[tuple[int, Event]]:
         """The stored events."""
@@ -159,7 +167,7 @@ async def read_all(reading: Reading, is_new: bool = True) -> list[tuple[int, Eve
     if not is_new:
         async for flush in reading.stored():
             found += [(flush.first_index + offset, event) for offset, event in enumerate(flush.events)]
-    while not any(event.run_id == reading._root_id and event.kind.value in ENDS for _, event in found):
+    while not any(event.run_id == reading.root_id and event.kind.value in ENDS for _, event in found):
         before = len(found)
         async for flush in reading.available():
             found += [(flush.first_index + offset, event) for offset, event in enumerate(flush.events)]

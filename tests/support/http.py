@@ -14,12 +14,31 @@ from musterd.http.server import Server
 from tests.support.brace_scanner import scan
 from tests.support.held_model import HeldModel
 
-_FRAME = re.compile(r"event: (?P<name>\w+)\n(?:id: (?P<index>\d+)\n)?data: (?P<data>\{.*\})")
+_FRAME = re.compile(r"event: (?P<name>\w+)\n(?:id: (?P<id>[\w-]+)\n)?data: (?P<data>\{.*\})")
 ERROR_KEYS = {"detail", "error_code", "request_id"}
 
 
+class Framed(NamedTuple):
+    """One event of a stream, and the ``id`` of its frame: None for what is no event of a run."""
+
+    event: dict[str, Any]
+    id: str | None
+
+
 def read_stream(text: str) -> list[dict[str, Any]]:
-    """The events of a whole stream. AssertionError for what any real client would stumble over."""
+    """The events of a whole stream of one run. AssertionError for what any real client would stumble over."""
+    frames = read_frames(text)
+    for event, frame_id in frames:
+        assert frame_id is None or event["event_index"] == int(frame_id)
+        assert (frame_id is None) == ("event_index" not in event)
+    found = [event for event, _ in frames]
+    indexes = [event["event_index"] for event in found if "event_index" in event]
+    assert indexes == sorted(set(indexes)), "event_index is strictly increasing"
+    return found
+
+
+def read_frames(text: str) -> list[Framed]:
+    """The same of a stream of any kind, with the ids."""
     found = []
     for block in text.split("\n\n")[:-1]:
         if block.startswith(":"):
@@ -30,13 +49,9 @@ def read_stream(text: str) -> list[dict[str, Any]]:
         event = json.loads(frame["data"])
         assert event["event"] == frame["name"]
         assert "data" not in event
-        if frame["index"] is not None:
-            assert event["event_index"] == int(frame["index"])
-        found.append(event)
+        found.append(Framed(event, frame["id"]))
     assert text.endswith("\n\n") or not text, "the stream breaks off inside a frame"
-    assert scan(text) == found
-    indexes = [event["event_index"] for event in found if "event_index" in event]
-    assert indexes == sorted(set(indexes)), "event_index is strictly increasing"
+    assert scan(text) == [event for event, _ in found]
     return found
 
 
@@ -144,8 +159,14 @@ class House:
     async def reading(self, message: str, to: str = "teams/demo-team", **fields: Any) -> AsyncIterator["Reader"]:
         """Read a stream event by event (on loopback only); leaving closes the connection."""
         data = {"message": message, "stream": "true", **fields}
-        async with self.http.stream("POST", f"/{to}/runs", data=data) as answer:
-            assert answer.status_code == 200, await answer.aread()
+        async with self.opened("POST", f"/{to}/runs", data=data) as reader:
+            yield reader
+
+    @contextlib.asynccontextmanager
+    async def opened(self, method: str, path: str, **options: Any) -> AsyncIterator["Reader"]:
+        """Read any stream event by event (on loopback only); leaving closes the connection."""
+        async with self.http.stream(method, path, **options) as answer:
+            assert answer.status_code in (200, 204), await answer.aread()
             yield Reader(answer)
 
 
@@ -156,25 +177,41 @@ class Reader:
         self.answer = answer
         self._texts = answer.aiter_text()
         self._text = ""
-        self.events: list[dict[str, Any]] = []
+        self.frames: list[Framed] = []
 
     async def until(self, name: str) -> dict[str, Any]:
         """The next event of this name."""
         while True:
             while "\n\n" in self._text:
                 block, _, self._text = self._text.partition("\n\n")
-                self.events += (new := read_stream(block + "\n\n"))
-                if new and new[0]["event"] == name:
-                    return new[0]
+                self.frames += (new := read_frames(block + "\n\n"))
+                if new and new[0].event["event"] == name:
+                    return new[0].event
             self._text += await anext(self._texts)
+
+    async def some(self, count: int) -> list[dict[str, Any]]:
+        """The events so far, once there are so many, or all."""
+        while len(self.frames) < count:
+            *blocks, self._text = self._text.split("\n\n")
+            self.frames += read_frames("".join(f"{block}\n\n" for block in blocks))
+            if len(self.frames) < count:
+                if (more := await anext(self._texts, None)) is None:
+                    break
+                self._text += more
+        return self.events
 
     async def rest(self) -> list[dict[str, Any]]:
         """All that comes until the stream closes."""
         async for text in self._texts:
             self._text += text
-        self.events += (new := read_stream(self._text))
+        self.frames += (new := read_frames(self._text))
         self._text = ""
-        return new
+        return [event for event, _ in new]
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The events so far."""
+        return [event for event, _ in self.frames]
 
 
 def _object(answer: httpx2.Response) -> dict[str, Any]:

@@ -84,10 +84,14 @@ class Settings(BaseSettings):
     """How long text deltas are collected before they are stored and sent."""
     first_delta_seconds: Seconds = 0.004
     """The same for a stream that has a reader and nothing sent yet."""
+    session_look_seconds: Seconds = 1
+    """How often a stream of a session looks for runs that another process accepted."""
     ping_seconds: Seconds = 15
     """Time between comments on an idle stream."""
     stream_buffer_bytes: Bytes = 4 * 1024 * 1024
     """What a stream's reader may lag behind before it is dropped (it can resume)."""
+    stream_gzip: bool = True
+    """Whether streams are compressed for clients that take gzip."""
     disconnect_seconds: Seconds = 10
     """How long the run of an abandoned stream goes on before it is cancelled."""
     drain_seconds: Seconds = 20

@@ -94,7 +94,9 @@ class Elsewhere:
             self._heed(root_id, attempt, found.get(root_id))
         for root_id in waited_for:
             self._hub.look_up(root_id)
-            if (standing := found.get(root_id)) is not None and standing.state.is_settled:
+            if (standing := found.get(root_id)) is None:
+                self._hub.gone(root_id)
+            elif standing.state.is_settled:
                 self._hub.settled(root_id)
         if is_ready:
             self._driving.wake()

@@ -1,31 +1,38 @@
 """Live readers: who is told, in this process, what was stored.
 
 Readers see events only after their commit. A reader that does not keep up is dropped; it can read on from the store.
+However many read one run, what is stored is fetched once and shown to all.
 """
 
 import asyncio
 import functools
 from collections import defaultdict, deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
 
 from musterd.core.events import Event
 from musterd.core.figures import Figures
+from musterd.core.jsontypes import Json
+from musterd.engine.bell import Bell
 
 EVENT_BYTES = 300
 
 
 @dataclass
 class Flush:
-    """One stored flush: its events have the indexes ``first_index``, ``first_index + 1``, …"""
+    """One stored flush: its events have the indexes ``first_index``, ``first_index + 1``, …
+
+    :param frames: each event as readers are sent it, once the first of them has made it for all.
+    """
 
     first_index: int
     events: list[Event]
+    frames: Sequence[bytes] | None = None
 
     @functools.cached_property
     def weight(self) -> int:
         """About how many bytes its events are on the wire."""
-        return sum(EVENT_BYTES + _text_length(event) for event in self.events)
+        return sum(EVENT_BYTES + _text_length(event.data) for event in self.events)
 
     @property
     def next_index(self) -> int:
@@ -33,36 +40,57 @@ class Flush:
         return self.first_index + len(self.events)
 
 
-def _text_length(event: Event) -> int:
-    output = event.data.get("output") or {}
-    texts = (event.data.get("text"), event.data.get("reasoning"), output.get("content"))
-    return sum(len(text) for text in texts if isinstance(text, str))
+def _text_length(value: Json) -> int:
+    """How long all texts in a JSON value are."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_text_length, value.values()))
+    return sum(map(_text_length, value)) if isinstance(value, list) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the store has of a run behind an event.
+
+    :param last_index: of the last event that was read, also where it was passed over.
+    :param is_last: whether nothing more was stored.
+    """
+
+    flushes: Sequence[Flush]
+    last_index: int
+    is_last: bool
 
 
 class Subscription:
-    """One reader's queue of stored flushes of one run tree."""
+    """One reader's queue of stored flushes of one run tree.
 
-    def __init__(self, hub: "Hub", root_id: str) -> None:
+    :param bell: what wakes the reader; shared by all subscriptions of one who reads several runs.
+    """
+
+    def __init__(self, hub: "Hub", root_id: str, bell: Bell) -> None:
         self._hub = hub
         self.root_id = root_id
+        self._bell = bell
         self._flushes: deque[Flush] = deque()
         self._weight = 0
-        self._waiter: asyncio.Future[None] | None = None
         self.is_closed = False
         self.is_dropped = False
         self.is_behind = False
         """Whether the store may have more than was handed over: the reader must look there."""
+        self.is_accepted = False
+        """Whether the run is known to be stored: where it is not found any more, it is gone."""
         self.on_dropped: Callable[[], object] | None = None
 
     def push(self, flush: Flush) -> None:
         """Hand the reader a flush. A reader that waits for it keeps up, however large it is."""
-        is_waiting = self._waiter is not None and not self._waiter.done()
+        self.is_accepted = True
         self._flushes.append(flush)
         self._weight += flush.weight
-        if self._weight > self._hub.buffer_bytes and not is_waiting:
+        if self._weight > self._hub.buffer_bytes and not self._bell.is_heard:
             self._drop()
         else:
-            self._wake()
+            self._bell.ring()
 
     def _drop(self) -> None:
         self.is_dropped = True
@@ -75,7 +103,7 @@ class Subscription:
     def look_up(self) -> None:
         """Send the reader to the store: another process has written there."""
         self.is_behind = True
-        self._wake()
+        self._bell.ring()
 
     def take(self) -> Flush | None:
         """The next flush, or None when there is none yet."""
@@ -92,19 +120,13 @@ class Subscription:
 
     async def wait(self, seconds: float) -> bool:
         """Wait until there is something to take, the subscription closes, or time is up: then False."""
-        if self._is_done_waiting():
-            return True
-        loop = asyncio.get_running_loop()
-        self._waiter = loop.create_future()
-        timer = loop.call_later(seconds, self._wake)
-        try:
-            await self._waiter
-        finally:
-            timer.cancel()
-            self._waiter = None
-        return self._is_done_waiting()
+        if not self.has_news:
+            await self._bell.wait(seconds)
+        return self.has_news
 
-    def _is_done_waiting(self) -> bool:
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to take, or nothing to wait for."""
         return bool(self._flushes) or self.is_closed or self.is_behind
 
     def close(self) -> None:
@@ -112,11 +134,44 @@ class Subscription:
         if not self.is_closed:
             self.is_closed = True
             self._hub.forget(self)
-            self._wake()
+            self._bell.ring()
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+
+class SessionWatch:
+    """One reader's look at which runs a session has.
+
+    :param has_changed: whether there may be other ones than when the reader looked last.
+    """
+
+    def __init__(self, hub: "Hub", session_id: str, bell: Bell) -> None:
+        self._hub = hub
+        self.session_id = session_id
+        self._bell = bell
+        self.has_changed = True
+        self.is_closed = False
+
+    def tell(self) -> None:
+        """The session has changed."""
+        self.has_changed = True
+        self._bell.ring()
+
+    def close(self) -> None:
+        """Stop watching."""
+        if not self.is_closed:
+            self.is_closed = True
+            self._hub.forget_watch(self)
+            self._bell.ring()
+
+
+@dataclass
+class _Audience:
+    """Those who read one run here, and the page of the store that they asked for last.
+
+    :param page: behind which event it begins, and what it holds, or will hold.
+    """
+
+    readers: set[Subscription] = field(default_factory=set)
+    page: "tuple[int, asyncio.Task[Stored]] | None" = None
 
 
 class Hub:
@@ -129,45 +184,89 @@ class Hub:
     def __init__(self, buffer_bytes: int, figures: Figures | None = None) -> None:
         self.buffer_bytes = buffer_bytes
         self.figures = figures or Figures()
-        self._subscriptions: defaultdict[str, set[Subscription]] = defaultdict(set)
+        self._audiences: dict[str, _Audience] = {}
         self._settling: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
+        self._watches: defaultdict[str, set[SessionWatch]] = defaultdict(set)
 
-    def subscribe(self, root_id: str) -> Subscription:
-        """Read along with a run from now on."""
-        subscription = Subscription(self, root_id)
-        self._subscriptions[root_id].add(subscription)
+    def subscribe(self, root_id: str, bell: Bell | None = None) -> Subscription:
+        """Read along with a run from now on; parameters as of :class:`Subscription`."""
+        subscription = Subscription(self, root_id, bell or Bell())
+        self._audiences.setdefault(root_id, _Audience()).readers.add(subscription)
         return subscription
 
     def forget(self, subscription: Subscription) -> None:
         """Stop handing flushes to ``subscription``."""
-        readers = self._subscriptions.get(subscription.root_id)
-        if readers is not None:
-            readers.discard(subscription)
-            if not readers:
-                del self._subscriptions[subscription.root_id]
+        audience = self._audiences.get(subscription.root_id)
+        if audience is not None:
+            audience.readers.discard(subscription)
+            if not audience.readers:
+                del self._audiences[subscription.root_id]
 
     @property
     def readers(self) -> int:
         """How many read along now."""
-        return sum(map(len, self._subscriptions.values()))
+        return sum(len(audience.readers) for audience in self._audiences.values())
 
     def has_readers(self, root_id: str) -> bool:
         """Whether anybody reads along with the run."""
-        return root_id in self._subscriptions
+        return root_id in self._audiences
 
     def publish(self, root_id: str, flush: Flush) -> None:
         """Hand a stored flush to the run's readers."""
-        for subscription in tuple(self._subscriptions.get(root_id, ())):  # one that is dropped leaves
-            subscription.push(flush)
+        if (audience := self._audiences.get(root_id)) is not None:
+            audience.page = None
+            for subscription in tuple(audience.readers):  # one that is dropped leaves
+                subscription.push(flush)
 
     def waited_for(self) -> set[str]:
         """The runs that somebody reads along with, or waits for."""
-        return self._subscriptions.keys() | self._settling.keys()
+        return self._audiences.keys() | self._settling.keys()
 
     def look_up(self, root_id: str) -> None:
         """Send the run's readers to the store: another process drives it."""
-        for subscription in self._subscriptions.get(root_id, ()):
-            subscription.look_up()
+        if (audience := self._audiences.get(root_id)) is not None:
+            audience.page = None
+            for subscription in audience.readers:
+                subscription.look_up()
+
+    def gone(self, root_id: str) -> None:
+        """The run is not stored any more: nobody need wait for it. Readers that are to start it stay."""
+        self.settled(root_id)
+        if (audience := self._audiences.get(root_id)) is not None:
+            for subscription in [one for one in audience.readers if one.is_accepted]:
+                subscription.close()
+
+    async def stored(self, root_id: str, after: int, read: Callable[[], Coroutine[object, None, Stored]]) -> Stored:
+        """What the store has of a run behind an event, read once for all who ask until it has more.
+
+        :param read: reads it.
+        """
+        audience = self._audiences.get(root_id)
+        if audience is None:
+            return await read()
+        if audience.page is None or audience.page[0] != after or _has_failed(audience.page[1]):
+            audience.page = after, asyncio.create_task(read())
+        _, page = audience.page
+        return page.result() if page.done() else await asyncio.shield(page)
+
+    def watch(self, session_id: str, bell: Bell) -> SessionWatch:
+        """Be told, from now on, that a session may have further runs, or be deleted."""
+        watch = SessionWatch(self, session_id, bell)
+        self._watches[session_id].add(watch)
+        return watch
+
+    def forget_watch(self, watch: SessionWatch) -> None:
+        """Tell ``watch`` nothing more."""
+        watches = self._watches.get(watch.session_id)
+        if watches is not None:
+            watches.discard(watch)
+            if not watches:
+                del self._watches[watch.session_id]
+
+    def session_changed(self, session_id: str) -> None:
+        """Tell those who watch a session that it has another run, or is deleted."""
+        for watch in self._watches.get(session_id, ()):
+            watch.tell()
 
     def settled(self, root_id: str) -> None:
         """Tell those who wait that the run ended or paused."""
@@ -193,11 +292,18 @@ class Hub:
 
     def close(self) -> None:
         """End every subscription: the process stops, readers go on elsewhere or later."""
-        for readers in list(self._subscriptions.values()):
-            for subscription in list(readers):
+        for audience in list(self._audiences.values()):
+            for subscription in list(audience.readers):
                 subscription.close()
+        for watches in list(self._watches.values()):
+            for watch in list(watches):
+                watch.close()
         for root_id in list(self._settling):
             self.settled(root_id)
+
+
+def _has_failed(page: "asyncio.Task[Stored]") -> bool:
+    return page.done() and (page.cancelled() or page.exception() is not None)
 
 
 class SettleWaiter:

@@ -61,5 +61,6 @@ class Resources:
     def accepted(self, run: RunRow) -> None:
         """A run was accepted."""
         self.figures.runs_accepted.add(run.component_kind, run.component_id)
+        self.hub.session_changed(run.session_id)
         if self.spans is not None:
             self.spans.accepted()

@@ -12,6 +12,7 @@ from musterd.http.approvals import ApprovalOperations
 from musterd.http.auth.scopes import Handler, guarded
 from musterd.http.core import CoreOperations
 from musterd.http.daily import DailyOperations
+from musterd.http.events import EventOperations
 from musterd.http.history import HistoryOperations
 from musterd.http.memories import MemoryOperations
 from musterd.http.metrics import MetricsOperations
@@ -20,6 +21,7 @@ from musterd.http.run_lists import RunListOperations
 from musterd.http.runs import RunOperations
 from musterd.http.server import Server
 from musterd.http.service_accounts import ServiceAccountOperations
+from musterd.http.session_stream import SessionEventOperations
 from musterd.http.sessions import SessionOperations
 from musterd.http.traces import TraceOperations
 from musterd.http.webhooks import WebhookOperations
@@ -62,13 +64,14 @@ def operations(server: Server) -> list[Operation]:
     """Every operation, in the order of the docs."""
     return [
         *_core_operations(CoreOperations(server), MetricsOperations(server)),
-        *_run_operations(RunOperations(server, "agent"), "agent"),
+        *_run_operations(server, "agent"),
         *_history_operations(HistoryOperations(server, "agent"), "agent"),
-        *_run_operations(RunOperations(server, "team"), "team"),
+        *_run_operations(server, "team"),
         *_history_operations(HistoryOperations(server, "team"), "team"),
         Operation("GET", "/runs", "list_runs", "runs:read", RunListOperations(server).list),
         *_approval_operations(ApprovalOperations(server)),
         *_session_operations(SessionOperations(server)),
+        *_session_event_operations(SessionEventOperations(server)),
         *_service_account_operations(ServiceAccountOperations(server)),
         *_webhook_operations(WebhookOperations(server)),
         *_memory_operations(MemoryOperations(server)),
@@ -95,8 +98,9 @@ def _core_operations(core: CoreOperations, metrics: MetricsOperations) -> list[O
     ]
 
 
-def _run_operations(runs: RunOperations, kind: ComponentKind) -> list[Operation]:
+def _run_operations(server: Server, kind: ComponentKind) -> list[Operation]:
     """What can be asked about runs: who may run a team may do everything with its own runs."""
+    runs, events = RunOperations(server, kind), EventOperations(server, kind)
     every, scope = f"/{kind}s/{{{kind}_id}}/runs", f"{kind}s:run"
     one = f"{every}/{{run_id}}"
     return [
@@ -109,7 +113,8 @@ def _run_operations(runs: RunOperations, kind: ComponentKind) -> list[Operation]
         Operation("GET", f"{one}/messages", f"list_{kind}_run_messages", scope, runs.messages),
         Operation("POST", f"{one}/messages", f"send_{kind}_run_message", scope, runs.send_message),
         Operation("GET", f"{one}/media/{{media_id}}", f"get_{kind}_run_media", scope, runs.medium),
-        Operation("POST", f"{one}/resume", f"resume_{kind}_run_stream", scope, runs.not_supported),
+        Operation("POST", f"{one}/resume", f"resume_{kind}_run_stream", scope, events.resume),
+        Operation("GET", f"{one}/events", f"list_{kind}_run_events", scope, events.events),
     ]
 
 
@@ -220,6 +225,10 @@ def _database_operations(migrations: MigrationOperations) -> list[Operation]:
         Operation("POST", "/databases/all/migrate", "migrate_all_databases", write, migrations.all),
         Operation("POST", one, "migrate_database", write, migrations.one),
     ]
+
+
+def _session_event_operations(events: SessionEventOperations) -> list[Operation]:
+    return [Operation("GET", "/sessions/{session_id}/events", "follow_session", "sessions:read", events.follow)]
 
 
 def routes(server: Server) -> list[Route]:

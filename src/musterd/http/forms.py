@@ -9,7 +9,15 @@ from musterd.core.settings import Settings
 from musterd.http.form_bodies import read_form
 from musterd.http.json_bodies import read_json, read_object
 from musterd.wire.files import Upload, media_of
-from musterd.wire.form import ContinueRequest, StartRequest, parse_continue, parse_json_body, parse_start
+from musterd.wire.form import (
+    ContinueRequest,
+    ResumeRequest,
+    StartRequest,
+    parse_continue,
+    parse_json_body,
+    parse_resume,
+    parse_start,
+)
 from musterd.wire.steering import MessageRequest, parse_message
 
 
@@ -39,6 +47,11 @@ async def read_start(request: Request, settings: Settings) -> StartRequest:
 async def read_continue(request: Request, settings: Settings) -> ContinueRequest:
     """The decisions about a paused run. Errors as of :func:`read_start`."""
     return parse_continue(await _fields(request, settings))
+
+
+async def read_resume(request: Request, settings: Settings) -> ResumeRequest:
+    """Where a reader of a stream left off. Errors as of :func:`read_start`."""
+    return parse_resume(await _fields(request, settings))
 
 
 async def read_message(request: Request, settings: Settings) -> MessageRequest:

@@ -18,8 +18,8 @@ from musterd.http.callers import caller_of
 from musterd.http.forms import read_continue, read_message, read_start
 from musterd.http.media import matches, media_answer
 from musterd.http.paths import path_identifier
+from musterd.http.run_stream import stream_of
 from musterd.http.server import Server
-from musterd.http.sse import EventStream
 from musterd.service.forks import WantedFork
 from musterd.service.runs import Wanted
 from musterd.service.steering import SentMessage
@@ -93,14 +93,17 @@ class RunOperations:
         reading = runs.subscribe(wanted.run_id)
         try:
             accepted = await runs.start(component, wanted, caller)
+            if accepted.is_replay:
+                await runs.following.keep_company(accepted.run)
         except BaseException:
             reading.close()
             raise
         if accepted.run.run_id != wanted.run_id:  # its key was used before
             reading.close()
             reading = runs.subscribe(accepted.run.run_id)
-        is_new, shows_all = not accepted.is_replay, start.stream_events
-        answer = EventStream(self._server, reading, accepted.run, is_new=is_new, shows_all=shows_all)
+        if accepted.is_replay:
+            reading.come_late()
+        answer = stream_of(self._server, reading, accepted.run, shows_all=start.stream_events)
         answer.headers.update(_replayed(wanted.key, accepted.is_replay))
         return answer
 
@@ -146,8 +149,7 @@ class RunOperations:
         if asked.background:
             answer = self._receipt(request, component, run, tells_state=True)
         elif asked.stream:
-            reading = server.runs.subscribe(run_id, decided.after)
-            answer = EventStream(server, reading, run, is_new=False, shows_all=True)
+            answer = stream_of(server, server.runs.subscribe(run_id).come_late(decided.after), run)
         elif run.state is RunState.PAUSED:
             view = await server.runs.view(component, run_id, asked.session_id, caller)
             answer = json_answer(await self._rendered(component, view, is_post=True))
@@ -178,8 +180,8 @@ class RunOperations:
         if asked.background:
             answer = self._receipt(request, component, run, tells_state=is_replay)
         elif asked.stream:
-            reading = server.runs.subscribe(run.run_id) if is_replay else reading
-            answer = EventStream(server, reading, run, is_new=not is_replay, shows_all=True)
+            reading = server.runs.subscribe(run.run_id).come_late() if is_replay else reading
+            answer = stream_of(server, reading, run)
         else:
             answer = await self._output(request, component, run, caller)
         answer.headers.update(_replayed(key, is_replay))
@@ -236,12 +238,6 @@ class RunOperations:
         key = idempotency_key(request)
         stopped = await self._server.runs.cancel(component, run_id, caller_of(request), key)
         return json_answer(wire_runs.cancelled(stopped.view), headers=_replayed(key, stopped.is_replay))
-
-    async def not_supported(self, request: Request) -> Response:
-        """Answer an operation that this version does not have."""
-        self._component(request)
-        operation = request.url.path.rsplit("/", 1)[-1]
-        raise InvalidInput(f"{operation} is not supported by this version.")
 
 
 def _members_elsewhere(view: RunView) -> "list[str]":

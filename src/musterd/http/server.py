@@ -22,6 +22,7 @@ from musterd.engine.threads import DaemonThreads
 from musterd.engine.tracing import spans_of
 from musterd.engine.webhooks import Webhooks
 from musterd.http.auth.modes import auth_mode
+from musterd.http.frames import FramesOfRuns
 from musterd.mcp import Servers
 from musterd.models import resolve
 from musterd.models.call import ModelCaller
@@ -104,6 +105,7 @@ class Server:
         self._duties = duties or Duties()
         self.engine = EmbeddedEngine(resources, self.database.locks(), self._duties)
         self.runs = RunService(resources, self.engine)
+        self.frames = FramesOfRuns(self.runs)
         self.forks = ForkService(resources, self.engine, self.runs)
         self.lists = RunLists(resources)
         self.history = History(resources, self.runs)

@@ -1,113 +1,137 @@
-"""Streams of events: what is stored, then what comes, until the run's end event."""
+"""Streams of events to one reader, whatever it reads: sent as it comes, with pings, until it is over."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
 
 import structlog
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from musterd.core import clock
-from musterd.core.events import END_EVENTS, Event
-from musterd.core.records import RunRow
-from musterd.engine.hub import Flush
-from musterd.http.server import Server
-from musterd.service.reading import Reading
+from musterd.core.errors import StoreUnavailable
+from musterd.core.settings import Settings
+from musterd.http.packing import Packer, takes_gzip
 from musterd.wire import sse
-from musterd.wire.events import EventRenderer, RunIdentity, is_content_only, member_ids
 
 log = structlog.get_logger("musterd.http")
 
+RETRY_SECONDS = 1.0
+
+
+class Source(Protocol):
+    """What a reader is sent."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last has come, once :meth:`available` has given all there is."""
+        ...
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more will come: the process stops, the client went, or what is read is gone."""
+        ...
+
+    @property
+    def is_dropped(self) -> bool:
+        """Whether the reader lagged behind too far, and was given up."""
+        ...
+
+    def begin(self, on_dropped: Callable[[], object]) -> None:
+        """Somebody reads from now on; ``on_dropped`` is called when it is given up: it may hang in a send."""
+        ...
+
+    def available(self) -> AsyncIterator[bytes]:
+        """What can be sent now."""
+        ...
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until there may be more, or ``seconds`` are over."""
+        ...
+
+    async def look_around(self) -> None:
+        """Nothing came for a while: close where nothing can come any more."""
+        ...
+
+    def close(self) -> None:
+        """Read nothing more."""
+        ...
+
+    def end(self) -> None:
+        """Nobody reads any more."""
+        ...
+
 
 class EventStream(Response):
-    """Streams one run to one reader.
-
-    :param reading: made before the run was accepted, so that it misses nothing; closed here.
-    :param is_new: whether the run was accepted by this request: then nothing is stored that is not live too.
-    :param shows_all: whether all events are shown, or only text, members' events and the end.
-    """
+    """Streams a source to one reader, and closes it; compressed, where the reader takes that."""
 
     media_type = sse.MEDIA_TYPE
 
-    def __init__(self, server: Server, reading: Reading, root: RunRow, *, is_new: bool, shows_all: bool) -> None:
+    def __init__(self, source: Source, settings: Settings) -> None:
         super().__init__(headers={**sse.HEADERS, "Content-Type": sse.MEDIA_TYPE})
         del self.headers["content-length"]
-        self._server = server
-        self._reading = reading
-        self._root = root
-        self._is_new = is_new
-        self._shows_all = shows_all
-        self._renderer = EventRenderer(root.session_id, {root.run_id: RunIdentity.of(root)})
-        self._frames = sse.EventFrames(self._renderer)
-        self._is_over = False
+        self._source = source
+        self._ping_seconds = settings.ping_seconds
+        self._may_pack = settings.stream_gzip
+        self._packer: Packer | None = None
         self._sent_at = clock.monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send until the run ends, the client goes, or the process stops."""
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        presence, root_id = self._server.runs.presence, self._root.run_id
-        task = asyncio.current_task()
+        """Send until the source is over, the client goes, or the process stops."""
+        source, task = self._source, asyncio.current_task()
         assert task is not None
-        self._reading.on_dropped(task.cancel)
+        self._negotiate(scope)
+        source.begin(task.cancel)
         gone = asyncio.ensure_future(_wait_disconnect(receive))
-        gone.add_done_callback(lambda _: self._reading.close())
-        presence.enter(root_id)
+        gone.add_done_callback(lambda _: source.close())
         try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await self._send_all(send, gone)
             if not gone.done():
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                end = b"" if self._packer is None else self._packer.end()
+                await send({"type": "http.response.body", "body": end, "more_body": False})
         except asyncio.CancelledError:
-            if not self._reading.is_dropped:
+            if not source.is_dropped:
                 raise
-            log.warning("reader dropped: it did not keep up", run_id=root_id)
+            log.warning("reader dropped: it did not keep up")
         finally:
             gone.cancel()
-            self._reading.close()
-            presence.leave(root_id, is_over=self._is_over, is_sent_away=self._reading.is_dropped)
+            source.close()
+            source.end()
 
     async def _send_all(self, send: Send, gone: "asyncio.Future[None]") -> None:
-        if not self._is_new:
-            self._renderer.learn(_identities(await self._reading.tree()))
-            async for flush in self._reading.stored():
-                await self._send_flush(send, flush)
-        ping_seconds = self._server.settings.ping_seconds
         while not gone.done():
-            async for flush in self._reading.available():
-                await self._send_flush(send, flush)
-            if self._is_over or self._reading.is_closed:
+            try:
+                async for body in self._source.available():
+                    await self._send_body(send, body)
+            except StoreUnavailable:
+                if self._source.is_closed:
+                    return
+                log.debug("a stream waits for the database")
+                await clock.sleep(RETRY_SECONDS)
+                continue
+            if self._source.is_over or self._source.is_closed:
                 return
-            quiet_seconds = self._sent_at + ping_seconds - clock.monotonic()
+            quiet_seconds = self._sent_at + self._ping_seconds - clock.monotonic()
             if quiet_seconds <= 0:  # also where it is sent to the store all the time, and finds nothing there
+                await self._source.look_around()
                 await self._send_body(send, sse.PING)
             else:
-                await self._reading.wait(quiet_seconds)
+                await self._source.wait(quiet_seconds)
 
-    async def _send_flush(self, send: Send, flush: Flush) -> None:
-        body = bytearray()
-        for offset, event in enumerate(flush.events):
-            if self._shows_all or is_content_only(event, self._root.run_id):
-                body += await self._frame(event, flush.first_index + offset)
-            if event.run_id == self._root.run_id:
-                self._is_over = event.kind in END_EVENTS  # a pause is over when the run goes on
-        if body:
-            await self._send_body(send, bytes(body))
+    def _negotiate(self, scope: Scope) -> None:
+        if self._may_pack:
+            self.headers.add_vary_header("Accept-Encoding")
+            if takes_gzip(Headers(scope=scope).get("accept-encoding", "")):
+                self.headers["Content-Encoding"] = "gzip"
+                self._packer = Packer()
 
     async def _send_body(self, send: Send, body: bytes) -> None:
+        if self._packer is not None:
+            body = self._packer.pack(body)
         await send({"type": "http.response.body", "body": body, "more_body": True})
         self._sent_at = clock.monotonic()
-
-    async def _frame(self, event: Event, index: int) -> bytes:
-        wanted = member_ids(event)
-        if not wanted:
-            return self._frames.frame(event, index)
-        elsewhere = wanted if self._root.forked_from is not None else ()
-        found = await self._server.runs.members(self._root.run_id, elsewhere)
-        members = {view.row.run_id: view for view in found}
-        return self._frames.frame(event, index, [members[run_id] for run_id in wanted if run_id in members])
-
-
-def _identities(rows: list[RunRow]) -> Mapping[str, RunIdentity]:
-    return {row.run_id: RunIdentity.of(row) for row in rows}
 
 
 async def _wait_disconnect(receive: Receive) -> None:

@@ -30,6 +30,10 @@ class Presence:
         """Cancel this run when it is abandoned."""
         self._needs_company.add(root_id)
 
+    def knows(self, root_id: str) -> bool:
+        """Whether this process is the one that would cancel the run."""
+        return root_id in self._needs_company
+
     def enter(self, root_id: str) -> None:
         """Somebody waits for the run."""
         self._waiting[root_id] += 1

@@ -4,11 +4,15 @@ A run that another process drives is read from the store all the time; this one 
 """
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
-from musterd.core.records import RunRow
-from musterd.engine.hub import Flush
+from musterd.core import clock
+from musterd.core.errors import StoreUnavailable
+from musterd.engine.bell import Bell
+from musterd.engine.hub import Flush, Stored
 from musterd.engine.resources import Resources
 from musterd.store import events, runs
+from musterd.store.database import Database
 
 PAGE_FLUSHES = 200
 
@@ -16,14 +20,22 @@ PAGE_FLUSHES = 200
 class Reading:
     """One reader of one root run. Made before the run is accepted, it misses nothing.
 
+    :param bell: what wakes the reader; shared by all readings of one who reads several runs.
+
     Live flushes that do not fit behind what was read last make it read the store again, which always has them.
     """
 
-    def __init__(self, resources: Resources, root_id: str, after: int = -1) -> None:
+    def __init__(self, resources: Resources, root_id: str, bell: Bell | None = None) -> None:
         self._resources = resources
-        self._root_id = root_id
-        self._subscription = resources.hub.subscribe(root_id)
+        self.root_id = root_id
+        self._subscription = resources.hub.subscribe(root_id, bell)
+        self._last = -1
+
+    def come_late(self, after: int = -1) -> "Reading":
+        """Begin with what the store has behind event ``after``: the run was accepted before."""
         self._last = after
+        self._subscription.is_accepted = self._subscription.is_behind = True
+        return self
 
     async def available(self) -> AsyncIterator[Flush]:
         """What can be had now and was not read yet: live flushes, and stored ones where those are behind."""
@@ -40,15 +52,19 @@ class Reading:
         """What is stored and was not read yet."""
         self._subscription.is_behind = False  # what is stored from here on says so again
         while True:
-            page = await self._resources.database.read(
-                lambda tx: events.after(tx, self._root_id, self._last, PAGE_FLUSHES)
-            )
-            for first_index, found in page.flushes:
-                self._last = first_index + len(found) - 1
-                yield Flush(first_index, found)
+            read = partial(stored_behind, self._resources.database, self.root_id, self._last)
+            try:
+                page = await self._resources.hub.stored(self.root_id, self._last, read)
+            except StoreUnavailable:
+                self._subscription.is_behind = True
+                raise
+            for flush in page.flushes:
+                self._last = flush.next_index - 1
+                yield flush
             self._last = page.last_index
             if page.is_last:
                 return
+            await clock.sleep(0)  # a long story holds up nobody else
 
     def take(self) -> Flush | None:
         """The next live flush that was not read yet, or None when there is none now."""
@@ -70,8 +86,18 @@ class Reading:
         return await self._subscription.wait(seconds)
 
     @property
+    def last_index(self) -> int:
+        """The index of the last event that was read."""
+        return self._last
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to take, or nothing to wait for."""
+        return self._subscription.has_news
+
+    @property
     def is_closed(self) -> bool:
-        """Whether no more live flushes will come: the process stops."""
+        """Whether no more live flushes will come: the process stops, or the run is gone."""
         return self._subscription.is_closed
 
     @property
@@ -83,10 +109,20 @@ class Reading:
         """Call ``tell`` when the reader is given up: it may hang in a send."""
         self._subscription.on_dropped = tell
 
-    async def tree(self) -> list[RunRow]:
-        """The rows of the root and its members so far."""
-        return await self._resources.database.read(lambda tx: runs.tree(tx, self._root_id))
+    async def is_gone(self) -> bool:
+        """Whether the run is not stored any more. A database that is away says nothing of it."""
+        try:
+            return await self._resources.database.read(lambda tx: runs.state_of(tx, self.root_id)) is None
+        except StoreUnavailable:
+            return False
 
     def close(self) -> None:
         """Stop reading."""
         self._subscription.close()
+
+
+async def stored_behind(database: Database, root_id: str, after: int, limit: int = PAGE_FLUSHES) -> Stored:
+    """What the store has of a run behind an event, of up to ``limit`` flushes."""
+    page = await database.read(lambda tx: events.after(tx, root_id, after, limit))
+    flushes = [Flush(first_index, found) for first_index, found in page.flushes]
+    return Stored(flushes, page.last_index, page.is_last)

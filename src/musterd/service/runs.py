@@ -5,11 +5,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
-
 from musterd.core import clock, faults, jsontext
 from musterd.core.callers import Caller
-from musterd.core.errors import InvalidInput, NotFound, StoreUnavailable
+from musterd.core.errors import InvalidInput, NotFound
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, RunRow, RunView, StepRow
 from musterd.core.requirements import Decision
@@ -17,7 +15,9 @@ from musterd.core.states import RunState
 from musterd.core.turns import OnBusy, Turn
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
+from musterd.service.abandonment import Abandonment
 from musterd.service.budgets import require_budget, so_far
+from musterd.service.following import Following
 from musterd.service.media import fill, medium_of, require_readable, stored_media
 from musterd.service.presence import Presence
 from musterd.service.reading import Reading
@@ -32,10 +32,6 @@ from musterd.store.database import Tx
 from musterd.store.decisions import Deciding, decide
 from musterd.store.requests import Request
 from musterd.team.world import digest
-
-log = structlog.get_logger("musterd.service")
-
-DISCONNECTED = "disconnect"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +85,9 @@ class RunService:
         self._resources = resources
         self._engine = engine
         self.steering = Steering(resources, engine, self.find)
-        self.presence = Presence(resources.settings.disconnect_seconds, self._abandon)
+        abandonment = Abandonment(resources, self._tell_cancelled)
+        self.presence = Presence(resources.settings.disconnect_seconds, abandonment.cancel)
+        self.following = Following(resources, self.find, self.presence)
 
     # --- start ------------------------------------------------------------------------------------
 
@@ -244,7 +242,11 @@ class RunService:
         found = await self.view(component, run_id, session_id, caller)
         if found.row.state.is_settled or seconds <= 0:
             return found
+        if found.row.parent_id is not None:  # it settles before its root does
+            await self.following.until_settled(component, run_id, session_id, caller, seconds)
+            return await self.view(component, run_id, session_id, caller)
         root_id = found.row.root_id
+        await self.following.keep_company(found.row)
         waiter = self._resources.hub.wait_settled_soon(root_id)
         self.presence.enter(root_id)
         try:
@@ -266,9 +268,9 @@ class RunService:
 
     # --- read along -------------------------------------------------------------------------------
 
-    def subscribe(self, run_id: str, after: int = -1) -> Reading:
-        """Read along with a run that is about to be accepted, or that was accepted, from behind event ``after`` on."""
-        return Reading(self._resources, run_id, after)
+    def subscribe(self, run_id: str) -> Reading:
+        """Read along with a run that is about to be accepted; with one that was, by its ``come_late``."""
+        return Reading(self._resources, run_id)
 
     # --- decide -----------------------------------------------------------------------------------
 
@@ -366,25 +368,12 @@ class RunService:
         if done.run.state.is_final:
             self.presence.forget(done.run.run_id)
 
-    async def _cancel(self, root_id: str, by: str) -> None:
-        now = clock.now()
-        done = await self._resources.database.write(lambda tx: cancels.request(tx, root_id, by, now))
-        if done is not None:
-            self._tell_cancelled(done)
-
     async def cancel_of_deleted(self, session_id: str) -> None:
         """Cancel the runs of a session that was deleted."""
         write, now = self._resources.database.write, clock.now()
         while cancelled := await write(lambda tx: deletion.cancel_live(tx, session_id, now)):
             for done in cancelled:
                 self._tell_cancelled(done)
-
-    async def _abandon(self, root_id: str) -> None:
-        log.info("run abandoned by its readers", run_id=root_id)
-        try:
-            await self._cancel(root_id, DISCONNECTED)
-        except StoreUnavailable:
-            log.warning("an abandoned run could not be cancelled; it goes on", run_id=root_id)
 
 
 def _fingerprint(component: Component, wanted: Wanted, asked: Input) -> str:

@@ -10,6 +10,7 @@ from musterd.core.records import ComponentKind, RunView, SessionRow
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
 from musterd.service.runs import RunService
+from musterd.service.session_reading import SessionReading
 from musterd.specs import Component
 from musterd.store import session_forks, session_search, sessions
 from musterd.store.database import Tx
@@ -64,6 +65,10 @@ class SessionService:
             return None if session is None else SessionView(session, await sessions.runs(tx, session_id))
 
         return await self._resources.database.scan(work)
+
+    def reading(self, session_id: str, caller: Caller) -> SessionReading:
+        """Follow a session; what it begins with is said to the reading."""
+        return SessionReading(self._resources, self._runs.following, session_id, caller)
 
     async def create(self, wanted: WantedSession, caller: Caller) -> SessionRow:
         """Make a session ahead of its first run.
@@ -149,5 +154,6 @@ class SessionService:
             return is_there
 
         if await self._resources.database.write(bury):
+            self._resources.hub.session_changed(session_id)
             await self._runs.cancel_of_deleted(session_id)
             self._engine.session_deleted(session_id)

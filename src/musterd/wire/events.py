@@ -127,6 +127,12 @@ class EventRenderer:
         self._runs = dict(runs)
         self._heads: dict[str, dict[str, Any]] = {}
 
+    def can_place(self, event: Event) -> bool:
+        """Whether it is known whose the event is, and where in the tree."""
+        if event.run_id in self._runs:
+            return True
+        return event.kind is EventKind.RUN_STARTED and event.data.get("parent_id") in self._runs
+
     def identity(self, run_id: str) -> RunIdentity:
         """Who the run is. Raises KeyError for a run that nobody told of."""
         return self._runs[run_id]

@@ -146,6 +146,32 @@ def parse_continue(values: Mapping[str, Any]) -> ContinueRequest:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeRequest:
+    """Where a reader that comes back left off.
+
+    :param after: the index of the last event that it has; -1: none.
+    :param session_id: the run's session, where it is given: it must be that.
+    :param stream_events: whether all events are shown; None: as the run was asked to.
+    """
+
+    after: int = -1
+    session_id: str | None = None
+    stream_events: bool | None = None
+
+
+def parse_resume(values: Mapping[str, Any]) -> ResumeRequest:
+    """Where a reader left off, in a form's text fields or in a JSON body's keys.
+
+    :raises InvalidInput: with everything that is wrong.
+    """
+    fields = Fields(values)
+    after = fields.whole("last_event_index", -1, 2**53)
+    session_id, shows_all = fields.identifier("session_id"), fields.flag("stream_events")
+    fields.problems.raise_if_any()
+    return ResumeRequest(after=-1 if after is None else after, session_id=session_id, stream_events=shows_all)
+
+
 def parse_json_body(body: Any) -> StartRequest:
     """The request in a parsed JSON body.
 

@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from musterd.core import jsontext
+from musterd.core.cursors import Cursor
 from musterd.core.errors import InvalidInput
 from musterd.core.records import ComponentKind, RunRow
 from musterd.core.states import RunState
+from musterd.wire.cursor import parse_cursor
 from musterd.wire.fields import Fields
 from musterd.wire.problems import MISSING
 from musterd.wire.states import parse_status, parse_statuses
@@ -91,6 +93,31 @@ class RunPageQuery:
     created_before: int | None = None
     after: tuple[float, str] | None = None
     limit: int = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventsQuery:
+    """What ``GET …/runs/{run_id}/events`` asks for.
+
+    :param after: only events behind this index; -1: all.
+    :param stream_events: whether all events are shown, or only text, events of members, and the end.
+    """
+
+    session_id: str
+    after: int = -1
+    limit: int = PAGE_LIMIT
+    stream_events: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEventsQuery:
+    """What ``GET /sessions/{id}/events`` asks for.
+
+    :param cursor: how far the reader has come; None: the runs that have not ended are read from their start.
+    """
+
+    cursor: Cursor | None = None
+    stream_events: bool = True
 
 
 def parse_sessions_query(values: Mapping[str, str]) -> SessionsQuery:
@@ -184,6 +211,44 @@ def _cursor(fields: Fields) -> tuple[float, str] | None:
         pass
     fields.problems.add("cursor", "value_error", "Input should be the next_cursor of an earlier page", text)
     return None
+
+
+def parse_events_query(values: Mapping[str, str], last_event_id: str | None = None) -> EventsQuery:
+    """The query of ``GET …/runs/{run_id}/events``.
+
+    :param last_event_id: the header ``Last-Event-ID``, which wins over ``after``.
+    """
+    session_id = parse_session_id(values)
+    fields = Fields(values, "query")
+    after, limit = fields.whole("after", -1, _WHOLE_LIMIT), fields.whole("limit", 1, PAGE_LIMIT)
+    shows_all = fields.flag("stream_events")
+    fields.problems.raise_if_any()
+    if last_event_id:
+        header = Fields({"Last-Event-ID": last_event_id}, "header")
+        after = header.whole("Last-Event-ID", -1, _WHOLE_LIMIT)
+        header.problems.raise_if_any()
+    return EventsQuery(
+        session_id=session_id,
+        after=-1 if after is None else after,
+        limit=limit or PAGE_LIMIT,
+        stream_events=shows_all is not False,
+    )
+
+
+def parse_session_events_query(values: Mapping[str, str], last_event_id: str | None = None) -> SessionEventsQuery:
+    """The query of ``GET /sessions/{id}/events``.
+
+    :param last_event_id: the header ``Last-Event-ID``, which wins over ``after``.
+    """
+    fields = Fields(values, "query")
+    shows_all, after = fields.flag("stream_events"), fields.text("after")
+    fields.problems.raise_if_any()
+    cursor = None
+    if last_event_id:
+        cursor = parse_cursor(last_event_id, ("header", "Last-Event-ID"))
+    elif after is not None:
+        cursor = parse_cursor(after, ("query", "after"))
+    return SessionEventsQuery(cursor=cursor, stream_events=shows_all is not False)
 
 
 def parse_session_type(values: Mapping[str, str]) -> str | None:

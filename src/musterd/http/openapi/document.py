@@ -16,6 +16,7 @@ from musterd.http.openapi.runs import run_operations
 from musterd.http.openapi.service_accounts import SERVICE_ACCOUNT_SCHEMAS, SERVICE_ACCOUNTS
 from musterd.http.openapi.session_schemas import SESSION_SCHEMAS
 from musterd.http.openapi.sessions import SESSIONS
+from musterd.http.openapi.streams import SESSION_STREAM, STREAM_SCHEMAS
 from musterd.http.openapi.traces import TRACE_SCHEMAS, TRACES
 from musterd.http.openapi.webhooks import WEBHOOK_SCHEMAS, WEBHOOKS
 
@@ -27,6 +28,7 @@ DESCRIBED: dict[str, Described] = {
     **history_operations("team"),
     **APPROVALS,
     **SESSIONS,
+    "follow_session": SESSION_STREAM,
     **MEMORIES,
     **TRACES,
     **METRICS,
@@ -38,6 +40,7 @@ DESCRIBED: dict[str, Described] = {
 
 _SCHEMAS: dict[str, Schema] = {
     **RUN_SCHEMAS,
+    **STREAM_SCHEMAS,
     **HISTORY_SCHEMAS,
     **APPROVAL_SCHEMAS,
     **SESSION_SCHEMAS,

@@ -116,12 +116,6 @@ def start_body() -> Schema:
     }
 
 
-def later_body(*names: str) -> Schema:
-    """The body of an operation that this version does not have: the peer's fields, none of which is read."""
-    properties = {name: text("Not read by this version.") for name in names}
-    return {"content": {"application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": properties}}}}
-
-
 _CONTINUED: dict[str, dict[str, Schema]] = {
     "team": {
         "requirements": text(

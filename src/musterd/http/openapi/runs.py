@@ -3,10 +3,11 @@
 from musterd.http.openapi.answers import answer, errors, header
 from musterd.http.openapi.core import AGENT_ID
 from musterd.http.openapi.described import Answers, Described, Schema, in_path, in_query, many, number, ref, text, whole
-from musterd.http.openapi.run_bodies import continue_body, later_body, start_body
+from musterd.http.openapi.run_bodies import continue_body, start_body
 from musterd.http.openapi.run_parts import KEY, RUN_ID, Kind, in_path_of, tags_of
 from musterd.http.openapi.run_schemas import STATUSES
 from musterd.http.openapi.steering import steering_operations
+from musterd.http.openapi.streams import stream_operations
 
 _MEDIA_ID = in_path("media_id", "The `blob` of the medium")
 _SESSION_ID = in_query("session_id", text("The run's session"), is_required=True)
@@ -31,9 +32,7 @@ def run_operations(kind: Kind) -> dict[str, Described]:
         f"list_{kind}_run_steps": _steps(kind),
         **steering_operations(kind),
         f"get_{kind}_run_media": _medium(kind),
-        f"resume_{kind}_run_stream": _later(
-            kind, f"Resume {kind.capitalize()} Run Stream", later_body("last_event_index", "session_id")
-        ),
+        **stream_operations(kind),
     }
 
 
@@ -223,17 +222,4 @@ def _medium(kind: Kind) -> Described:
             "304": answer("The client has it", None, header("ETag")),
             **errors("401", "422", "503", _404=f"{kind.capitalize()}, run or medium not found"),
         },
-    )
-
-
-def _later(kind: Kind, summary: str, body: Schema) -> Described:
-    return Described(
-        tags=tags_of(kind),
-        summary=summary,
-        description="Not supported by this version: answers 422.",
-        parameters=[in_path_of(kind), RUN_ID],
-        body=body,
-        answers=errors(
-            *("401", "403", "413"), _404=f"{kind.capitalize()} not found", _422="Not supported by this version"
-        ),
     )

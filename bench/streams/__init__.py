@@ -1,0 +1,11 @@
+"""Streams: what a reader costs, how soon it is told, and many of them: a measurement returns its figures."""
+
+from bench.measures import Measure
+from bench.streams import crowd, live, pace, story
+
+STREAMS: dict[str, Measure] = {
+    "pace": pace.measure,
+    "crowd": crowd.measure,
+    "live": live.measure,
+    "story": story.measure,
+}

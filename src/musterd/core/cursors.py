@@ -1,0 +1,16 @@
+"""How far a reader has come in a session: there is no order across its runs, so each has an index of its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a reader has come.
+
+    :param seq: the place in the session's order up to which it knows all runs; -1: none.
+    :param runs: the index of the last event that it has, by root run; of those that had not ended.
+    """
+
+    seq: int = -1
+    runs: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,93 @@
+"""The stream that follows a session: the events of its runs, each with a cursor over all of them."""
+
+from collections.abc import AsyncIterator, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from musterd.core.events import Event
+from musterd.http.callers import caller_of
+from musterd.http.paths import path_identifier
+from musterd.http.server import Server
+from musterd.http.sse import EventStream
+from musterd.service.session_reading import Followed, SessionReading
+from musterd.wire import sse
+from musterd.wire.cursor import cursor_text
+from musterd.wire.events import is_content_only
+from musterd.wire.query import parse_session_events_query
+
+
+class SessionSource:
+    """The events of a session's runs, for one reader.
+
+    :param shows_all: whether all events are shown, or only text, events of members, and the ends.
+    """
+
+    is_over = False
+
+    def __init__(self, server: Server, reading: SessionReading, *, shows_all: bool) -> None:
+        self._frames = server.frames
+        self._reading = reading
+        self._shows_all = shows_all
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more will come."""
+        return self._reading.is_closed
+
+    @property
+    def is_dropped(self) -> bool:
+        """Whether the reader was given up."""
+        return self._reading.is_dropped
+
+    def begin(self, on_dropped: Callable[[], object]) -> None:
+        """Somebody reads the session from now on."""
+        self._reading.on_dropped(on_dropped)
+
+    async def available(self) -> AsyncIterator[bytes]:
+        """What can be sent now."""
+        async for followed, flush in self._reading.available():
+            frames, body = await self._frames.of(followed.root).of(flush), bytearray()
+            for offset, event in enumerate(flush.events):
+                followed.note(event, flush.first_index + offset)
+                if self._shows(event, followed):
+                    body += sse.with_cursor(frames[offset], cursor_text(self._reading.cursor))
+            if body:
+                yield bytes(body)
+
+    def _shows(self, event: Event, followed: Followed) -> bool:
+        return self._shows_all or is_content_only(event, followed.root.run_id)
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until there may be more."""
+        await self._reading.wait(seconds)
+
+    async def look_around(self) -> None:
+        """Where the session is gone is seen by the look for further runs."""
+
+    def close(self) -> None:
+        """Read nothing more."""
+        self._reading.close()
+
+    def end(self) -> None:
+        """Nobody reads any more."""
+
+
+class SessionEventOperations:
+    """Follow a session."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def follow(self, request: Request) -> Response:
+        """Stream the session's runs at work, and those that begin, until the client goes."""
+        session_id = path_identifier(request, "session_id")
+        query = parse_session_events_query(request.query_params, request.headers.get("last-event-id"))
+        reading = self._server.sessions.reading(session_id, caller_of(request))
+        try:
+            await reading.begin(query.cursor)
+        except BaseException:
+            reading.close()
+            raise
+        source = SessionSource(self._server, reading, shows_all=query.stream_events)
+        return EventStream(source, self._server.settings)

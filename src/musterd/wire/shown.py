@@ -1,0 +1,56 @@
+"""Which events of a run tree a reader is shown, and when it was shown the last."""
+
+from collections.abc import Set
+
+from musterd.core.events import END_EVENTS, Event, EventKind
+from musterd.wire.events import is_content_only
+
+_FINAL = END_EVENTS - {EventKind.RUN_PAUSED}
+
+
+class Shown:
+    """A view of one run tree, event by event and in their order.
+
+    :param root_id: the root of the tree.
+    :param run_id: the run that is read: the root, with all below it, or a member with all below that.
+    :param below: a member's run and those below it as far as they are known; None: the root is read.
+    :param shows_all: whether all events are shown, or only text, events of members, and the end.
+    :param is_over: whether nothing more comes, as far as is known before the first event.
+    """
+
+    def __init__(
+        self,
+        root_id: str,
+        run_id: str | None = None,
+        *,
+        below: Set[str] | None = None,
+        shows_all: bool = True,
+        is_over: bool = False,
+    ) -> None:
+        self._root_id = root_id
+        self._run_id = run_id or root_id
+        self._below = None if below is None else set(below)
+        self._shows_all = shows_all
+        self.is_over = is_over
+
+    @property
+    def has_root_ended(self) -> bool:
+        """Whether it is over because the root is."""
+        return self.is_over and self._run_id == self._root_id
+
+    def takes(self, event: Event) -> bool:
+        """Take note of an event; whether it is shown."""
+        self._note_end(event)
+        if self._below is not None:
+            if event.kind is EventKind.RUN_STARTED and event.data.get("parent_id") in self._below:
+                self._below.add(event.run_id)
+            if event.run_id not in self._below:
+                return False
+        return self._shows_all or is_content_only(event, self._run_id)
+
+    def _note_end(self, event: Event) -> None:
+        """A pause is over when the run goes on; a member that waits for a person is read on until the root pauses."""
+        if event.run_id == self._root_id:
+            self.is_over = event.kind in END_EVENTS
+        elif event.run_id == self._run_id:
+            self.is_over = event.kind in _FINAL

@@ -1,0 +1,155 @@
+"""Who may read along, and who keeps a run company."""
+
+import asyncio
+
+import pytest
+
+from musterd import Agent
+from musterd.core.callers import Caller
+from musterd.core.cursors import Cursor
+from musterd.core.errors import NotFound
+from musterd.core.events import EventKind
+from musterd.core.records import Input
+from musterd.core.states import RunState
+from musterd.service.runs import Wanted
+from musterd.service.session_reading import SessionReading
+from tests.engine.conftest import Engines
+from tests.support.engine import NOBODY, Works, read_all, running, works_on
+from tests.support.held_model import HeldModel
+
+ADA, BOB = Caller(user_id="ada", label="ada"), Caller(user_id="bob", label="bob")
+ADMIN = Caller(user_id="root", label="root", is_admin=True)
+
+
+async def start_as(works: Works, caller: Caller, run_id: str, session: str, message: str = "hi") -> None:
+    wanted = Wanted(input=Input(message=message), run_id=run_id, session_id=session)
+    await works.runs.start(works.component(), wanted, caller)
+
+
+async def test_another_users_run_is_not_there(works: Works) -> None:
+    await start_as(works, ADA, "r1", "s1")
+    await works.idle()
+    component, following = works.component(), works.runs.following
+    for caller in (ADA, ADMIN, NOBODY):
+        found, reading = await following.open(component, "r1", "s1", caller, -1)
+        reading.close()
+        assert found == await following.find(component, "r1", "s1", caller, -1)
+    for session in ("s1", None):
+        with pytest.raises(NotFound):
+            await following.open(component, "r1", session, BOB, -1)
+        with pytest.raises(NotFound):
+            await following.find(component, "r1", session, BOB, -1)
+    assert not works.hub._audiences
+
+
+async def test_another_users_session_is_not_there(works: Works) -> None:
+    await start_as(works, ADA, "r1", "s1")
+    await start_as(works, BOB, "r2", "s2")
+    await works.idle()
+    for cursor in (None, Cursor(), Cursor(-1, {"r1": -1})):
+        reading = works.sessions.reading("s1", BOB)
+        with pytest.raises(NotFound):
+            await reading.begin(cursor)
+        reading.close()
+    reading = works.sessions.reading("s2", BOB)
+    await reading.begin(Cursor(5, {"r1": -1, "r2": -1}))
+    assert await runs_told(reading) == {"r2"}
+    reading.close()
+    assert (works.hub._watches, works.hub._audiences) == ({}, {})
+
+
+async def runs_told(reading: SessionReading) -> set[str]:
+    """The runs of which there is something to tell now."""
+    return {event.run_id async for _, flush in reading.available() for event in flush.events}
+
+
+async def test_a_page_that_many_ask_for_is_read_once(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who come late, and all who are sent to the store because another process drives the run."""
+    await works.run("[[WORDS 30]]", "r1")
+    stored = await works.stored("r1")
+    reads: list[object] = []
+    read = works.database.read
+
+    def counting(work: object) -> object:
+        reads.append(work)
+        return read(work)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(works.database, "read", counting)
+    readings = [works.runs.subscribe("r1").come_late() for _ in range(50)]
+    assert await asyncio.gather(*(read_all(reading) for reading in readings)) == [stored] * 50
+    assert len(reads) == 1
+
+
+async def test_company_on_another_process_keeps_a_run_from_being_abandoned(
+    engines: Engines, model: HeldModel, database_url: str
+) -> None:
+    """A reader, or a poll that waits: the process where the run's stream began cannot know of it otherwise."""
+    hold = model.hold("wait", after=1)
+    async with (
+        engines(disconnect_seconds=0.01) as first,
+        running(works_on(database_url, [Agent(id="solo", model=model)], model=model)) as second,
+    ):
+        for run_id in ("read", "polled", "left"):
+            await first.start("wait", run_id, run_id, needs_company=True)
+            first.runs.presence.enter(run_id)
+            await first.told(run_id, lambda event: event.kind is EventKind.CONTENT)
+        _, reading = await second.runs.following.open(second.component(), "read", "read", NOBODY, -1)
+        await second.runs.settled_view(second.component(), "polled", "polled", NOBODY, 0.001)
+        for run_id in ("read", "polled", "left"):
+            first.runs.presence.leave(run_id)
+        await first.told("left", lambda event: event.kind is EventKind.RUN_CANCELLED)  # to wait for its end is company
+        hold.release()
+        for run_id in ("read", "polled"):
+            assert (await first.end_of(run_id)).row.state is RunState.COMPLETED
+        assert (await read_all(reading))[-1] == (await second.stored("read"))[-1]
+
+
+async def test_runs_of_another_process_are_found_and_read(
+    engines: Engines, model: HeldModel, database_url: str
+) -> None:
+    async with (
+        engines() as first,
+        running(
+            works_on(database_url, [Agent(id="solo", model=model)], model=model, session_look_seconds=0.01)
+        ) as second,
+    ):
+        await first.run("hi", "r0", "s1")
+        reading = second.sessions.reading("s1", NOBODY)
+        await reading.begin(None)
+        hold = model.hold("wait", after=1)
+        await first.start("wait", "r1", "s1")
+        await hold.reached.wait()
+        told: list[str] = []
+        while "run_completed" not in told:
+            async for followed, flush in reading.available():
+                assert followed.root.run_id == "r1"
+                for index, event in enumerate(flush.events, flush.first_index):
+                    followed.note(event, index)
+                    told.append(event.kind.value)
+            hold.release()
+            await reading.wait(30)
+        assert told == [event.kind.value for _, event in await first.stored("r1")]
+        await first.sessions.delete("s1", NOBODY)
+        while not reading.is_closed:
+            assert await runs_told(reading) == set()
+            await reading.wait(30)
+        reading.close()
+
+
+async def test_waiting_for_a_run_that_is_deleted_elsewhere_ends(
+    engines: Engines, model: HeldModel, database_url: str
+) -> None:
+    model.hold("wait")
+    async with (
+        engines() as first,
+        running(works_on(database_url, [Agent(id="solo", model=model)], model=model)) as second,
+    ):
+        await first.start("wait", "r1", "s1")
+        _, reading = await second.runs.following.open(second.component(), "r1", "s1", NOBODY, -1)
+        waiting = [asyncio.ensure_future(second.end_of("r1")) for _ in range(20)]
+        reader = asyncio.ensure_future(read_all(reading))
+        await asyncio.wait(waiting, timeout=0.01)
+        await first.sessions.delete("s1", NOBODY)
+        for done in await asyncio.gather(*waiting, return_exceptions=True):
+            assert isinstance(done, NotFound) or done.row.state is RunState.CANCELLED  # type: ignore[union-attr]
+        await reader

@@ -1,0 +1,231 @@
+"""Following a session: its runs at work, those that begin, and coming back with the cursor."""
+
+import asyncio
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.flow.test_cuts import Desk
+from tests.flow.test_resume import paged
+from tests.support.app import Serve, app_on, on_loopback
+from tests.support.http import Framed, House, Reader, problem, read_frames, wrong_fields
+
+FOLLOW = "/sessions/s1/events"
+
+
+def following(house: House, last_id: str | None = None, **query: str) -> Any:
+    """A stream of the session s1."""
+    headers = {} if last_id is None else {"Last-Event-ID": last_id}
+    return house.opened("GET", FOLLOW, params=query, headers=headers)
+
+
+def of_run(reader: Reader, run_id: str) -> list[dict[str, Any]]:
+    """What was told of one run without members."""
+    return [event for event in reader.events if event["run_id"] == run_id]
+
+
+async def story(house: House, run_id: str) -> list[Any]:
+    return await paged(house, run=f"/teams/demo-team/runs/{run_id}")
+
+
+async def held_run(house: House, run_id: str = "r1", **fields: str) -> None:
+    """A run that has said something, and waits."""
+    hold = house.model.hold("wait", after=1)
+    await house.begin("wait", session_id="s1", run_id=run_id, **fields)
+    await hold.reached.wait()
+
+
+async def test_runs_at_work_come_from_their_start_and_later_ones_as_they_begin(serve_live: Serve) -> None:
+    async with serve_live() as house:
+        await house.run("over", session_id="s1", run_id="r0")
+        await held_run(house)
+        await house.run("another", session_id="s2", run_id="other")
+        async with following(house) as reader:
+            await reader.until("TeamRunContent")
+            house.model.release()
+            await reader.until("TeamRunCompleted")
+            await house.begin("hello", session_id="s1", run_id="r2")
+            await reader.until("TeamRunCompleted")
+            await house.begin("[[DELEGATE writer-agent: x]]", session_id="s1", run_id="r3")
+            await reader.until("TeamRunCompleted")
+        assert {event["session_id"] for event in reader.events} == {"s1"}
+        assert of_run(reader, "r0") == []
+        for run_id in ("r1", "r2"):
+            assert of_run(reader, run_id) == await story(house, run_id)
+        assert reader.events[-len(await story(house, "r3")) :] == await story(house, "r3")
+        assert not house.server.hub._watches
+        assert not house.server.hub._audiences
+
+
+async def test_a_session_where_nothing_is_at_work_is_waited_for(serve_live: Serve) -> None:
+    async with serve_live(ping_seconds=0.02) as house:
+        await house.run("over", session_id="s1")
+        async with house.http.stream("GET", FOLLOW) as answer:
+            assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+            text, texts = "", answer.aiter_text()
+            while text.count(": ping\n\n") < 2:
+                text += await anext(texts)
+            await house.begin("hello", session_id="s1", run_id="r1")
+            while "event: TeamRunCompleted\n" not in text:
+                text += await anext(texts)
+        assert [event for event, _ in read_frames(text)] == await story(house, "r1")
+
+
+async def test_every_cut_is_gone_on_with_on_another_process(serve_live: Serve, serve: Serve) -> None:
+    """Two runs beside each other and one behind: whatever was read last, nothing is lost or told twice."""
+    async with serve_live(delta_seconds=0.001) as house:
+        await held_run(house)
+        hold = house.model.hold("[[DELEGATE", after=0)
+        await house.begin("[[DELEGATE writer-agent: x]]", session_id="s1", run_id="r2", on_busy="parallel")
+        await hold.reached.wait()
+        async with following(house) as reader:
+            await reader.until("TeamModelRequestStarted")
+            hold.release()
+            await reader.until("TeamRunCompleted")
+            await house.begin("hello", session_id="s1", run_id="r3")
+            house.model.release()
+            await reader.until("TeamRunCompleted")
+            await reader.until("TeamRunCompleted")
+        frames = reader.frames
+        stories = {run_id: await story(house, run_id) for run_id in ("r1", "r2", "r3")}
+        total = sum(map(len, stories.values()))
+        assert len(frames) == total
+    async with serve_live() as house:
+        for cut, frame in enumerate(frames):
+            assert frame.id is not None
+            async with following(house, frame.id) as again:
+                rest = await again.some(total - cut - 1) if cut < total - 1 else []
+            assert sorted_by_run([*frames[: cut + 1], *again.frames]) == sorted_by_run(frames), cut
+            assert len(rest) == total - cut - 1
+
+
+def sorted_by_run(frames: list[Framed]) -> list[dict[str, Any]]:
+    return sorted((event for event, _ in frames), key=lambda event: (root_of(event), event["event_index"]))
+
+
+def root_of(event: dict[str, Any]) -> str:
+    return str(event.get("parent_run_id") or event["run_id"])
+
+
+async def test_the_cursor_holds_only_what_has_not_ended(serve_live: Serve) -> None:
+    async with serve_live() as house:
+        async with asyncio.timeout(30):
+            await house.run("over", session_id="s1")
+            async with following(house) as reader:
+                for number in range(5):
+                    await house.begin("hello", session_id="s1", run_id=f"r{number}")
+                    await reader.until("TeamRunCompleted")
+        seq, runs = json.loads(base64.urlsafe_b64decode(f"{reader.frames[-1].id}===="))
+        assert (seq, list(runs)) == (5, ["r4"])
+
+
+async def test_a_paused_run_is_followed_until_its_end(database: Path) -> None:
+    """Also where a reader comes back between."""
+    async with on_loopback(app_on(database, served=Desk(database).sample())) as house:
+        paused = await house.stream('[[TOOL pay {"n": 1}]]', session_id="s1", run_id="r1")
+        async with following(house) as reader:
+            await reader.until("TeamRunPaused")
+        async with following(house, reader.frames[-1].id) as again:
+            requirements = [{**one, "confirmation": True} for one in paused.events[-1]["requirements"]]
+            data = {"session_id": "s1", "requirements": json.dumps(requirements), "background": "true"}
+            assert (await house.http.post("/teams/demo-team/runs/r1/continue", data=data)).status_code == 202
+            await again.until("TeamRunCompleted")
+        assert reader.events + again.events == await story(house, "r1")
+
+
+async def test_fewer_events(serve_live: Serve) -> None:
+    async with serve_live() as house:
+        await held_run(house)
+        async with following(house, stream_events="false") as reader:
+            house.model.release()
+            await reader.until("TeamRunCompleted")
+        assert {event["event"] for event in reader.events} == {"TeamRunContent", "TeamRunCompleted"}
+
+
+async def test_a_deleted_session_ends_the_stream(serve_live: Serve) -> None:
+    async with serve_live() as house:
+        await held_run(house)
+        async with following(house) as reader:
+            await reader.until("TeamRunContent")
+            assert (await house.http.delete("/sessions/s1")).status_code == 204
+            await reader.rest()
+        problem(await house.http.get(FOLLOW), 404, "NOT_FOUND")
+        problem(await house.http.get(FOLLOW, headers={"Last-Event-ID": reader.frames[-1].id or ""}), 404, "NOT_FOUND")
+
+
+async def test_a_deleted_session_ends_the_streams_of_its_runs(serve_live: Serve) -> None:
+    async with serve_live() as house:
+        await held_run(house)
+        url, query = "/teams/demo-team/runs/r1/resume", {"session_id": "s1"}
+        async with house.opened("POST", url, data=query) as reader:
+            await reader.until("subscribed")
+            await house.http.delete("/sessions/s1")
+            await reader.rest()
+        assert reader.events[-1]["event"] == "TeamRunCancelled"
+        problem(await house.http.post(url, data=query), 404, "NOT_FOUND")
+
+
+async def test_a_stopping_server_ends_the_stream(serve_live: Serve) -> None:
+    async with serve_live() as house:
+        await held_run(house)
+        async with following(house) as reader:
+            await reader.until("TeamRunContent")
+            house.server.begin_stop()
+            await reader.rest()
+        assert reader.events[-1]["event"] == "TeamRunContent"
+
+
+async def test_who_follows_a_session_keeps_its_runs_company(serve_live: Serve) -> None:
+    async with serve_live(disconnect_seconds=0.05) as house:
+        hold = house.model.hold("wait", after=1)
+        async with house.reading("wait", run_id="r1", session_id="s1") as first:
+            await first.until("TeamRunContent")
+            follower = following(house)
+            reader = await follower.__aenter__()
+            await reader.until("TeamRunContent")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(hold.stopped.wait(), 0.2)
+        await follower.__aexit__(None, None, None)
+        await hold.stopped.wait()
+
+
+async def test_an_unknown_session(house: House) -> None:
+    answer = await house.http.get(FOLLOW)
+    assert problem(answer, 404, "NOT_FOUND") == "Session with ID s1 not found"
+
+
+def cursor_of(value: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "3",
+        "{}",
+        "a b",
+        "ü",
+        "%%%",
+        *map(cursor_of, ({}, [1], [1, 2], [-2, {}], [0, {"r": "x"}], [0, {"r": -2}], [True, {}])),
+        cursor_of([0, {"r\x00": 1}]),
+        base64.urlsafe_b64encode(b"[" * 20_000).decode(),
+    ],
+)
+async def test_what_is_no_cursor(house: House, text: str) -> None:
+    await house.run("hello", session_id="s1")
+    assert wrong_fields(await house.http.get(FOLLOW, params={"after": text})) == [("query", "after")]
+    answer = await house.http.get(FOLLOW, headers={b"Last-Event-ID": text.encode()})
+    assert wrong_fields(answer) == [("header", "Last-Event-ID")]
+
+
+async def test_a_cursor_of_another_session_shows_nothing_of_it(serve_live: Serve) -> None:
+    async with serve_live() as house:
+        await house.run("secret", session_id="s2", run_id="other")
+        await held_run(house)
+        async with following(house, cursor_of([-1, {"other": -1, "nope": 5}])) as reader:
+            house.model.release()
+            await reader.until("TeamRunCompleted")
+        assert {event["run_id"] for event in reader.events} == {"r1"}

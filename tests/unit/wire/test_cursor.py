@@ -1,0 +1,34 @@
+"""Cursors of sessions: opaque words that scanners and lines survive, and that come back as they went."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from musterd.core.cursors import Cursor
+from musterd.core.errors import InvalidInput
+from musterd.core.jsontext import is_storable
+from musterd.wire.cursor import CURSOR_CHARACTERS, cursor_text, parse_cursor
+
+WHERE = ("query", "after")
+IDS = st.text(min_size=1, max_size=255).filter(is_storable)
+
+
+@given(seq=st.integers(-1, 2**53), runs=st.dictionaries(IDS, st.integers(-1, 2**53), max_size=5))
+def test_a_cursor_comes_back_as_it_went(seq: int, runs: dict[str, int]) -> None:
+    text = cursor_text(Cursor(seq, runs))
+    assert re.fullmatch(r"[\w-]+", text, re.ASCII)
+    assert parse_cursor(text, WHERE) == Cursor(seq, runs)
+
+
+@given(text=st.text(max_size=60))
+def test_what_is_none_is_refused_in_words(text: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse_cursor(f"{text}!", WHERE)
+    assert caught.value.errors[0]["loc"] == ["query", "after"]
+
+
+def test_a_cursor_has_a_longest_length() -> None:
+    with pytest.raises(InvalidInput):
+        parse_cursor("A" * (CURSOR_CHARACTERS + 1), WHERE)

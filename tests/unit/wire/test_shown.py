@@ -1,0 +1,61 @@
+"""What of a run tree a reader is shown, and when the last has come."""
+
+from typing import Any
+
+from musterd.core.events import Event, EventKind
+from musterd.wire.shown import Shown
+
+START, TEXT, PAUSE, GO_ON, END = (
+    EventKind.RUN_STARTED,
+    EventKind.CONTENT,
+    EventKind.RUN_PAUSED,
+    EventKind.RUN_CONTINUED,
+    EventKind.RUN_COMPLETED,
+)
+
+
+def told(shown: Shown, *events: tuple[EventKind, str] | tuple[EventKind, str, str]) -> list[bool]:
+    """Whether each event is shown; a third word is the run that the run of a start belongs to."""
+    found = []
+    for kind, run_id, *parent in events:
+        data: dict[str, Any] = {"parent_id": parent[0]} if parent else {}
+        found.append(shown.takes(Event(kind, run_id, 1.0, data)))
+    return found
+
+
+def test_the_root_is_over_at_its_pause_until_it_goes_on() -> None:
+    shown = Shown("r")
+    for event, is_over in (((START, "r"), False), ((END, "m"), False), ((PAUSE, "r"), True), ((GO_ON, "r"), False)):
+        assert told(shown, event) == [True]
+        assert shown.is_over is is_over
+    assert (told(shown, (END, "r")), shown.is_over, shown.has_root_ended) == ([True], True, True)
+
+
+def test_a_member_is_shown_with_those_below_it() -> None:
+    shown = Shown("r", "m", below={"m"})
+    events = (START, "r"), (START, "m", "r"), (START, "o", "r"), (START, "d", "m"), (TEXT, "d"), (TEXT, "o"), (END, "d")
+    assert told(shown, *events) == [False, True, False, True, True, False, True]
+    assert not shown.is_over
+    assert told(shown, (END, "m")) == [True]
+    assert (shown.is_over, shown.has_root_ended) == (True, False)
+
+
+def test_a_member_that_waits_for_a_person_is_read_until_the_root_waits_too() -> None:
+    shown = Shown("r", "m", below={"m"})
+    assert told(shown, (PAUSE, "m"), (TEXT, "r")) == [True, False]
+    assert not shown.is_over
+    assert told(shown, (PAUSE, "r")) == [False]
+    assert shown.is_over
+    told(shown, (GO_ON, "r"))
+    assert not shown.is_over
+
+
+def test_text_alone_is_the_text_of_the_run_that_is_read() -> None:
+    events = (START, "m"), (TEXT, "m"), (START, "d", "m"), (END, "m")
+    assert told(Shown("r", "m", below={"m"}, shows_all=False), *events) == [False, True, True, True]
+    assert told(Shown("r", shows_all=False), (START, "r"), (TEXT, "r"), (START, "m", "r"), (END, "r")) == [
+        False,
+        True,
+        True,
+        True,
+    ]
