@@ -33,10 +33,11 @@ async def test_runs_and_sessions_that_are_old_are_gone(engines: Engines) -> None
         assert (await works.end_of("live")).row.state.is_final
 
 
-async def test_for_ever_is_the_default(works: Works) -> None:
-    await works.run("hello", "r1")
-    await cleared(works)
-    assert await works.records.states() == {"r1": "completed"}
+async def test_for_ever_is_the_default(file_engines: Engines) -> None:
+    async with file_engines() as works:
+        await works.run("hello", "r1")
+        await cleared(works)
+        assert await works.records.states() == {"r1": "completed"}
 
 
 async def test_pieces_are_joined_and_the_run_stays(engines: Engines) -> None:
@@ -49,10 +50,10 @@ async def test_pieces_are_joined_and_the_run_stays(engines: Engines) -> None:
 
 
 async def test_a_turn_is_short_and_the_rest_waits_for_the_next(
-    engines: Engines, monkeypatch: pytest.MonkeyPatch
+    file_engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("musterd.engine.retention.BUSY_SECONDS", 0.0)
-    async with engines(retention_days=AT_ONCE) as works:
+    async with file_engines(retention_days=AT_ONCE) as works:
         await asyncio.gather(*(works.run("hello", f"r{number}", f"s{number}") for number in range(3)))
         await works.engine.upkeep._retention.once()
         assert len(await works.records.states()) == 3

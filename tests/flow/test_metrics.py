@@ -13,6 +13,7 @@ from tests.support.app import Serve
 from tests.support.http import House, problem
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
+OPERATE = PAGE.parents[1] / "howto" / "operate.md"
 KEY = "a-key-of-32-characters-and-more-"
 
 
@@ -112,6 +113,12 @@ def test_the_page_lists_every_figure() -> None:
     labels = {"info": ["version"], "runs": ["state"]}
     known |= {f"{PREFIX}{name}": ("gauge", labels.get(name, []), about) for name, about in GAUGES.items()}
     assert documented == known
+
+
+def test_alerts_speak_of_figures_that_there_are() -> None:
+    known = set(re.findall(r"^\| `(musterd_\w+)` \|", PAGE.read_text(), re.MULTILINE))
+    named = set(re.findall(r"\bmusterd_\w+", OPERATE.read_text()))
+    assert {re.sub("_(bucket|sum|count)$", "", name) for name in named} - known == set()
 
 
 def test_series_are_bounded() -> None:

@@ -1,5 +1,6 @@
 """Spans of runs, as OpenTelemetry's conventions for generative AI have them."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -109,8 +110,15 @@ async def test_what_was_said_is_recorded_where_that_is_asked_for(
         await house.run('[[TOOL get_weather {"city": "Xanadu"}]]')
     assert attributes(recorded.one("execute_tool get_weather"))["gen_ai.tool.call.result"] == "Sunny in Xanadu"
     last = recorded.named("chat scripted")[-1]
-    assert "Xanadu" in attributes(last)["gen_ai.input.messages"]
-    assert "Sunny" in attributes(last)["gen_ai.output.messages"]
+    said, answered = (json.loads(attributes(last)[f"gen_ai.{way}.messages"]) for way in ("input", "output"))
+    assert [message["role"] for message in said][-3:] == ["user", "assistant", "user"]
+    assert said[-1]["parts"][0] | {"id": ""} == {
+        "type": "tool_call_response",
+        "id": "",
+        "name": "get_weather",
+        "result": "Sunny in Xanadu",
+    }
+    assert "Sunny" in answered[0]["parts"][0]["content"]
 
 
 async def test_what_fails_is_told_by_its_kind(serve: Serve, recorded: Recorded) -> None:

@@ -3,8 +3,9 @@
 Prometheus' library is imported with the first fetch: a server that nobody watches never pays for it.
 """
 
+import asyncio
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -21,6 +22,9 @@ from musterd.store.standing import Standing
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
+
+Choose = Callable[[str], tuple[Callable[["CollectorRegistry"], bytes], str]]
+"""Gives what writes the figures, and what that is, for what a client accepts."""
 
 PREFIX = "musterd_"
 GAUGES = {
@@ -44,17 +48,18 @@ class MetricsOperations:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._standing: Standing | None = None
+        self._choose: Choose | None = None
 
     async def get(self, request: Request) -> Response:
         """All figures, in the form that the client asks for."""
-        from prometheus_client.exposition import choose_encoder
-
         now = clock.now()
+        if self._choose is None:  # not on the loop: it takes as long as many requests
+            self._choose = await asyncio.to_thread(_encoders)
         try:
             self._standing = await self._server.database.scan(lambda tx: standing.look(tx, now))
         except StoreUnavailable:
             self._standing = None
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        encode, content_type = self._choose(request.headers.get("accept", ""))
         return Response(encode(self._registry), media_type=None, headers={"Content-Type": content_type})
 
     @functools.cached_property
@@ -90,6 +95,12 @@ class MetricsOperations:
         yield _gauge("oldest_ready_seconds", found.oldest_ready_seconds)
         yield _gauge("approvals_pending", float(found.approvals))
         yield _gauge("workers", float(found.workers))
+
+
+def _encoders() -> "Choose":
+    from prometheus_client.exposition import choose_encoder
+
+    return choose_encoder
 
 
 def _gauge(name: str, value: float, **labels: str) -> "Metric":

@@ -97,12 +97,12 @@ class ModelCaller:
         """
         if model.system not in _TAKE_AS_IS:
             messages = model.prepare_messages(messages, parameters)
-        outcome, started = "cancelled", clock.monotonic()
+        outcome, started = "failed", clock.monotonic()
         try:
             answer = await self._answered(model, messages, parameters, model_settings, on_text, on_retry)
             outcome = "answered"
-        except ModelFailed:
-            outcome = "failed"
+        except asyncio.CancelledError:
+            outcome = "cancelled"
             raise
         finally:
             self._figures.model_calls.add(model.system, model.model_name, outcome)

@@ -1,11 +1,14 @@
 """A caller of models that notes on the span of the call whom it asks, and what, where that is to be recorded."""
 
+import functools
+
 from opentelemetry import trace
-from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter
+from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.models.instrumented import InstrumentationSettings
 from pydantic_ai.settings import ModelSettings
 
-from musterd.core import genai
+from musterd.core import genai, jsontext
 from musterd.models.call import ModelAnswer, ModelCaller, OnRetry, OnText
 
 
@@ -47,5 +50,11 @@ class TracedCaller(ModelCaller):
         return answer
 
 
+@functools.cache
+def _form() -> InstrumentationSettings:
+    """What writes messages as the conventions have them, media left out."""
+    return InstrumentationSettings(include_binary_content=False)
+
+
 def _as_text(messages: list[ModelMessage]) -> str:
-    return ModelMessagesTypeAdapter.dump_json(messages).decode()
+    return jsontext.dumps(_form().messages_to_otel_messages(messages))

@@ -10,7 +10,7 @@ from musterd.core.errors import StartError, StoreUnavailable
 from musterd.store import standing
 from musterd.store.database import Statement, Tx
 from musterd.store.locks import WorkerLocks
-from musterd.store.open import open_database, sqlite_path
+from musterd.store.open import open_database, shown_url, sqlite_path
 from musterd.store.standing import Schema, Standing
 from musterd.store.upgrade import file_system, revision_of
 
@@ -143,7 +143,8 @@ def inspect(url: str) -> Inspected:
         try:
             found, announced = connection.do(look)
         except StoreUnavailable as error:
-            raise StartError(f"{url.partition(':')[0]}: cannot be read — the lines above say why") from error
+            reason = str(error.__cause__ or error.message).partition("\n")[0]
+            raise StartError(f"{shown_url(url)}: cannot be read ({reason}) — see the error") from error
     if is_file(url):
         locks = WorkerLocks(sqlite_path(url))
         found.dead.extend(worker for worker in announced if locks.is_free(worker))

@@ -124,6 +124,17 @@ def test_what_nobody_sees_to_is_told(sqlite_file: Path, capsys: pytest.CaptureFi
     assert {name for name in found if found[name][0]["level"] == "warn"} == {"workers", "runs", "upkeep"}
 
 
+def test_a_damaged_file(sqlite_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(sqlite3.connect(sqlite_file, isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("DELETE FROM sqlite_master WHERE name = 'approvals'")
+    code, found = examine(capsys, "--db", f"sqlite:///{sqlite_file}")
+    assert code == 2
+    failed = [check for checks in found.values() for check in checks if check["level"] == "fail"]
+    assert "approvals" in failed[0]["found"] or "damaged" in failed[0]["found"]
+    assert "key" in found, "the other checks are made all the same"
+
+
 def test_a_schema_of_another_version(sqlite_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with closing(sqlite3.connect(sqlite_file)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
