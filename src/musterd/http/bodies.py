@@ -11,6 +11,9 @@ from musterd.core.errors import CodingNotTaken, PayloadTooLarge, RequestTimeout,
 from musterd.core.settings import Settings
 from musterd.http.border import SAFE_METHODS
 
+FREE_BYTES = 16 * 1024
+"""What a body may have without asking for room: uploads must not keep a question, a decision or a cancel out."""
+
 
 class BodyLimits:
     """Refuses a body that is longer than the server takes, slower, coded, or one too many."""
@@ -83,9 +86,10 @@ class Body:
         limit = self._settings.body_bytes
         if told > limit:
             raise PayloadTooLarge(f"The request body is larger than {limit // 1024} KiB.")
-        if told > self._taken:
-            self._room.take(told - self._taken)
-            self._taken = told
+        beyond = told - FREE_BYTES - self._taken
+        if beyond > 0:
+            self._room.take(beyond)
+            self._taken += beyond
 
     async def receive(self) -> Message:
         """The next piece; once all are there, whatever else happens to the request.

@@ -107,7 +107,7 @@ async def read_form(request: Request, content_type: str, settings: Settings) -> 
     except (FormParserError, UnicodeError) as error:
         raise BadRequest("Invalid form data.") from error
     except OSError as error:  # long files wait on the disk until they are whole
-        log.warning("answered 503: no room for uploads", folder=tempfile.gettempdir(), error=str(error))
+        log.warning("answered 503: no room for uploads", folder=tempfile.tempdir, error=str(error))
         raise Unavailable("The server has no room for uploads now; try again later.") from error
 
 
