@@ -259,7 +259,7 @@ def main(arguments: Sequence[str]) -> int:
         if name == "local":
             step(f"The embedded model is not available: {error}.")
             return CANNOT_HAVE_MODEL
-        step(f"make {name}: {error}")
+        step(f"make {'test' if name == 'clients' else name}: {error}")
         return 1
     return 0
 
