@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from musterd.cli.checks import Check, fail, ok, warn
 from musterd.core.errors import StartError
 from musterd.core.settings import Settings
+from musterd.http.auth.modes import auth_mode
 
 SHORTEST_KEY = 16
 ANSWER_SECONDS = 2.0
@@ -17,7 +18,7 @@ def door_checks(settings: Settings, host: str, port: int) -> Iterator[Check]:
     """Every check of the doors, in order."""
     from musterd.cli.serve import is_loopback_host
 
-    yield _key(settings, host, is_local=is_loopback_host(host))
+    yield _who(settings, host, is_local=is_loopback_host(host))
     yield _port(host, port)
     if not settings.tls_verify:
         cure = "unset MUSTERD_TLS_VERIFY; SSL_CERT_FILE names further authorities"
@@ -26,8 +27,17 @@ def door_checks(settings: Settings, host: str, port: int) -> Iterator[Check]:
         yield fail("otel", "MUSTERD_OTEL is set and OpenTelemetry is not installed", "pip install 'musterd[otel]'")
 
 
-def _key(settings: Settings, host: str, *, is_local: bool) -> Check:
-    key = settings.security_key
+def _who(settings: Settings, host: str, *, is_local: bool) -> Check:
+    """Who may come in.
+
+    :raises StartError: what is set cannot be served.
+    """
+    mode, key = auth_mode(settings), settings.security_key
+    if mode == "jwt":
+        from musterd.http.auth.key_sources import sources_of
+
+        names = ", ".join(source.name for source in sources_of(settings))
+        return ok("key", f"tokens (JWT) are asked for, and checked with {names}")
     if key and len(key) < SHORTEST_KEY:
         return warn("key", f"set, and shorter than {SHORTEST_KEY} characters", "use a longer one in OS_SECURITY_KEY")
     if key:
@@ -36,7 +46,8 @@ def _key(settings: Settings, host: str, *, is_local: bool) -> Check:
         return ok("key", f"none: everybody on this machine may do everything ({host})")
     if settings.insecure:
         return warn("key", f"none, and {host} is reachable from elsewhere", "set OS_SECURITY_KEY")
-    return fail("key", f"none, and {host} is reachable from elsewhere", "set OS_SECURITY_KEY, or serve on 127.0.0.1")
+    cure = "set OS_SECURITY_KEY or JWT_VERIFICATION_KEY, or serve on 127.0.0.1"
+    return fail("key", f"none, and {host} is reachable from elsewhere", cure)
 
 
 def _port(host: str, port: int) -> Check:

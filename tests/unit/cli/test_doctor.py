@@ -179,3 +179,17 @@ def test_sizes_and_times_are_for_people() -> None:
         "2 hours",
         "3 days",
     ]
+
+
+def test_how_tokens_are_checked_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    secret = "do-not-show-" * 4
+    monkeypatch.setenv("JWT_VERIFICATION_KEY", secret)
+    monkeypatch.setenv("MUSTERD_JWT_ALGORITHMS", "HS256")
+    asked = ("--db", "sqlite:///none.db", "--host", "0.0.0.0")
+    _, found = examine(capsys, *asked)
+    assert found["key"][0]["level"] == "ok"
+    assert "JWT_VERIFICATION_KEY" in found["key"][0]["found"]
+    assert secret not in str(found)
+    monkeypatch.setenv("JWT_VERIFICATION_KEY", "short")
+    code, found = examine(capsys, *asked)
+    assert (code, found["doors"][0]["level"]) == (2, "fail")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from musterd import Settings
 from musterd.cli import tokens
 from musterd.cli.main import main
 
@@ -15,7 +16,7 @@ from musterd.cli.main import main
 def log_to_stderr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
     """Log as the command does, but to the stream of each test."""
 
-    def configure(*, as_json: bool) -> None:
+    def configure(settings: Settings) -> None:
         structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr), cache_logger_on_first_use=False)
 
     before = structlog.get_config()

@@ -42,7 +42,7 @@ class KeySource:
     def __init__(
         self, name: str, read: Callable[[], Awaitable[KeySet]], kept: KeySet | None, lives_seconds: float | None
     ) -> None:
-        self._name = name
+        self.name = name
         self._read = read
         self._kept = kept
         self._lives_seconds = lives_seconds
@@ -88,7 +88,7 @@ class KeySource:
             self._kept = await self._read()
         except (UnusableKey, OSError, aiohttp.ClientError) as error:  # a timeout is an OSError
             why = str(error) if isinstance(error, UnusableKey) else type(error).__name__
-            log.warning("keys of tokens could not be read", source=self._name, why=why, kept=self._kept is not None)
+            log.warning("keys of tokens could not be read", source=self.name, why=why, kept=self._kept is not None)
         finally:
             self._reading = None
 
