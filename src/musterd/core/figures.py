@@ -123,6 +123,10 @@ class Figures:
         self.tool_seconds = Histogram("tool_call_duration_seconds", "A tool call or delegation.", WAITS, ("kind",))
         self.removed = Counter("retention_removed", "Runs and sessions that this process removed for their age.")
         self.readers_dropped = Counter("readers_dropped", "Readers of streams that were dropped: they lagged behind.")
+        self.webhook_posts = Counter(
+            "webhook_posts", "Posts to webhooks by what became of their delivery.", ("outcome",)
+        )
+        self.wrong_tokens = Counter("wrong_tokens", "Requests that showed a wrong key or token.")
         self.commit_seconds = Histogram("store_commit_seconds", "A commit of the database, shared or not.", SHORT)
         self.commit_group = Histogram("store_commit_transactions", "Transactions that shared a commit.", SIZES)
         self.requests = Counter("http_requests", "Requests by operation and class of status.", ("operation", "status"))

@@ -91,7 +91,7 @@ def _border(server: Server, authenticator: Authenticator, *, is_loopback: bool) 
         ),
         Middleware(Errors),
         Middleware(Gate, Doors.of(settings, is_loopback=is_loopback)),
-        Middleware(Identity, authenticator, Limits(settings)),
+        Middleware(Identity, authenticator, Limits(settings), server.figures),
         Middleware(BodyLimits, settings),
         Middleware(EscapedSlashes),
     ]

@@ -79,7 +79,7 @@ class Server:
         self._threads = DaemonThreads(settings.tool_threads, "musterd-tool")
         self.hub = Hub(settings.stream_buffer_bytes, self.figures)
         self._described: WeakKeyDictionary[Component, ModelInfo] = WeakKeyDictionary()  # some are of one run
-        self.webhooks = Webhooks(self.database, settings)
+        self.webhooks = Webhooks(self.database, settings, self.figures)
         resources = Resources(
             database=self.database,
             hub=self.hub,
