@@ -336,16 +336,21 @@ def test_deciding_otherwise_later_is_refused(agentos: Driver, session_id: str) -
 def test_media_of_a_team_run(agentos: Driver, stream: bool) -> None:
     images = [{"content": PIXEL, "mime_type": "image/png", "id": "pixel"}]
     files = [{"content": base64.b64encode(b"a,b").decode(), "mime_type": "text/csv", "filename": "t.csv"}]
+    audio = [{"content": base64.b64encode(b"RIFF").decode(), "mime_type": "audio/wav"}]
+    videos = [{"url": "https://example.org/a.mp4"}]
+    media = {"images": images, "files": files, "audio": audio, "videos": videos}
     if stream:
-        events = agentos.run_team_stream("demo-team", "look", images=images, files=files)
+        events = agentos.run_team_stream("demo-team", "look", **media)
         assert events[-1]["event"] == "TeamRunCompleted"
     else:
-        run = agentos.run_team("demo-team", "look", images=images, files=files)
+        run = agentos.run_team("demo-team", "look", **media)
         assert run["status"] == "COMPLETED"
         assert [(image["$type"], image["id"], image["content"]) for image in run["input"]["images"]] == [
             ("Image", "pixel", PIXEL)
         ]
         assert [(file["$type"], file["filename"]) for file in run["input"]["files"]] == [("File", "t.csv")]
+        assert [video["url"] for video in run["input"]["videos"]] == ["https://example.org/a.mp4"]
+        assert [sound["mime_type"] for sound in run["input"]["audios"]] == ["audio/wav"]
 
 
 def test_media_of_an_agent_run_are_objects_of_the_client(agentos: Driver) -> None:

@@ -1,4 +1,4 @@
-"""agnoctl, the command line for running servers, finds this one and says what it is."""
+"""agnoctl, the command line for running servers, finds this one, says what it is, and mints tokens for it."""
 
 from __future__ import annotations
 
@@ -8,29 +8,50 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.compat.conftest import PYTHON, missing
+import pytest
+
+from musterd.core import clock
+from tests.compat.conftest import KEY, PYTHON, missing
 from tests.support.process import Process
 
 
-def status(url: str, home: Path, *options: str) -> dict[str, Any]:
-    """What ``agno status`` finds at the URL."""
+def agno(server: Process, home: Path, *words: str) -> dict[str, Any]:
+    """What the command says about the server; it knows the key."""
     command = PYTHON.parent / "agno"
     if not command.exists():
         missing("AgentOS's clients are")
-    environment = {**os.environ, "HOME": str(home)}
-    words = [str(command), "status", "--url", url, "--json", *options]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)["os"]
+    done = subprocess.run(
+        [str(command), *words, "--url", str(server.http.base_url).rstrip("/"), "--json"],
+        env={**os.environ, "HOME": str(home), "OS_SECURITY_KEY": KEY},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
-def test_it_finds_the_server(address: str, tmp_path: Path) -> None:
-    found = status(address, tmp_path)
+def test_it_finds_the_server(server: Process, tmp_path: Path) -> None:
+    found = agno(server, tmp_path, "status")["os"]
     assert (found["name"], found["version"], found["discovered_via"]) == ("musterd", "2.5.6", "info")
     assert found["mcp"]["enabled"] is False
     assert found["auth_mode"] == "none"
 
 
 def test_it_sees_that_a_key_is_asked_for(keyed: Process, tmp_path: Path) -> None:
-    assert status(str(keyed.http.base_url).rstrip("/"), tmp_path)["auth_mode"] == "security_key"
+    assert agno(keyed, tmp_path, "status")["os"]["auth_mode"] == "security_key"
+
+
+@pytest.mark.needs("POST /service-accounts", "DELETE /service-accounts/{service_account_id}")
+def test_it_mints_lists_and_revokes_tokens(keyed: Process, tmp_path: Path) -> None:
+    name = f"runner-{clock.new_id()[:8]}"
+    made = agno(keyed, tmp_path, "tokens", "create", name, "--scopes", "teams:run", "--scopes", "teams:read")
+    headers = {"Authorization": f"Bearer {made['token']}"}
+    form = {"message": "[[SAY hello]]", "stream": "false"}
+    run = keyed.http.post("/teams/demo-team/runs", data=form, headers=headers).json()
+    assert (run["content"], run["user_id"]) == ("hello", f"service:{name}")
+    listed = agno(keyed, tmp_path, "tokens", "list")["service_accounts"]
+    (account,) = [item for item in listed if item["name"] == name]
+    assert "token" not in account
+    assert agno(keyed, tmp_path, "tokens", "revoke", name)["revoked"]["revoked_at"]

@@ -16,6 +16,8 @@ from musterd.specs.places import Place, listed, nearest, wrong
 from musterd.specs.registry import Registry
 from musterd.specs.team import Team
 
+_PORTING = "docs/howto/from-agno.md"
+
 
 def import_file(path: Path) -> ModuleType:
     """Run ``path`` as a module; its folder (or the folder above its package) is importable from then on.
@@ -127,9 +129,6 @@ def _run(path: Path, name: str) -> ModuleType:
         sys.modules.pop(name, None)
         raise
     return module
-
-
-_PORTING = "docs/howto/from-agno.md"
 
 
 def _guarded(load: Callable[[], ModuleType], shown: str) -> ModuleType:
