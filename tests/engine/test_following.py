@@ -153,7 +153,12 @@ async def test_readers_are_sent_to_the_store_where_their_run_has_gone_on(
         await second.engine.elsewhere.look()
         sent: list[str] = []
         look_up = second.hub.look_up
-        monkeypatch.setattr(second.hub, "look_up", lambda root_id: (sent.append(root_id), look_up(root_id)))
+
+        def look_up_and_tell(root_id: str) -> None:
+            sent.append(root_id)
+            look_up(root_id)
+
+        monkeypatch.setattr(second.hub, "look_up", look_up_and_tell)
         for number in range(3):
             await first.run("hi", f"other{number}", f"other{number}")
             await second.engine.elsewhere.look()
