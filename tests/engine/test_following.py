@@ -136,6 +136,39 @@ async def test_runs_of_another_process_are_found_and_read(
         reading.close()
 
 
+async def test_readers_are_sent_to_the_store_where_their_run_has_gone_on(
+    engines: Engines, model: HeldModel, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not whenever anything was written there."""
+    hold = model.hold("wait", after=1)
+    async with (
+        engines() as first,
+        running(works_on(database_url, [Agent(id="solo", model=model)], model=model)) as second,
+    ):
+        await first.start("wait", "r1", "s1")
+        await hold.reached.wait()
+        await first.told("r1", lambda event: event.kind is EventKind.CONTENT)
+        _, reading = await second.runs.following.open(second.component(), "r1", "s1", NOBODY, -1)
+        told = asyncio.ensure_future(read_all(reading))
+        await second.engine.elsewhere.look()
+        sent: list[str] = []
+        look_up = second.hub.look_up
+
+        def look_up_and_tell(root_id: str) -> None:
+            sent.append(root_id)
+            look_up(root_id)
+
+        monkeypatch.setattr(second.hub, "look_up", look_up_and_tell)
+        for number in range(3):
+            await first.run("hi", f"other{number}", f"other{number}")
+            await second.engine.elsewhere.look()
+        assert sent == []
+        hold.release()
+        await first.end_of("r1")
+        assert await told == await first.stored("r1")
+        assert "r1" in sent
+
+
 async def test_waiting_for_a_run_that_is_deleted_elsewhere_ends(
     engines: Engines, model: HeldModel, database_url: str
 ) -> None:

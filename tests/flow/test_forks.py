@@ -57,6 +57,8 @@ async def test_it_answers_with_the_new_runs_events(house: House, monkeypatch: py
     assert (events[0]["event"], events[-1]["event"]) == ("TeamRunStarted", "TeamRunCompleted")
     assert events[-1]["content"] == "Done: a"
     assert [one["run_id"] for one in events[-1]["member_responses"]] == [member]
+    page = await house.get(f"/teams/demo-team/runs/{events[0]['run_id']}/events", session_id="s1")
+    assert page["events"] == events
     found = await house.get(f"/teams/demo-team/runs/{member}", session_id="s1")
     assert found["status"] == "COMPLETED"
 

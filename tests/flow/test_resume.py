@@ -1,14 +1,17 @@
 """Coming back to a run: by the peer's form, by pages, by streams with ``Last-Event-ID``; at work, paused, ended."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from musterd.core.errors import StoreUnavailable
+from musterd.core.events import Event
 from musterd.engine.hub import Stored
 from musterd.http import sse
 from musterd.service import reading
+from musterd.wire.sse import EventFrames
 from tests.support.app import Serve
 from tests.support.http import House, Reader, problem, read_stream, wrong_fields
 
@@ -211,8 +214,16 @@ async def test_a_page_of_a_run_at_work_and_the_next_one(house: House) -> None:
     assert early["events"] + late["events"] == await paged(house)
 
 
-async def test_many_readers_of_one_run_are_sent_the_same(serve_live: Serve) -> None:
-    """Some from the start, some from the middle, each to the end."""
+async def test_many_readers_of_one_run_are_sent_the_same(serve_live: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some from the start, some from the middle, each to the end; few write its events."""
+    written: Counter[int] = Counter()
+    frame = EventFrames.frame
+
+    def counting(self: EventFrames, event: Event, index: int, *members: Any) -> bytes:
+        written[index] += 1
+        return frame(self, event, index, *members)
+
+    monkeypatch.setattr(EventFrames, "frame", counting)
     async with serve_live(delta_seconds=0.001) as house:
         hold = house.model.hold("[[WORDS", after=5)
         readers: list[Reader] = []
@@ -231,6 +242,7 @@ async def test_many_readers_of_one_run_are_sent_the_same(serve_live: Serve) -> N
             await house.get("/-/live")
         hold.release()
         rests = await asyncio.gather(*tasks)
+        assert max(written.values()) <= 4, "the page of the store of each place where readers began, and the live one"
         whole = await paged(house)
         assert all(rest == rests[0] for rest in rests)
         assert [event for event in readers[0].events if "event_index" in event] == whole[-len(readers[0].events) + 2 :]

@@ -136,6 +136,21 @@ async def test_a_paused_run_is_followed_until_its_end(database: Path) -> None:
         assert reader.events + again.events == await story(house, "r1")
 
 
+async def test_a_run_that_a_late_message_begins_is_followed(serve_live: Serve) -> None:
+    """No request starts it: it is there when the run has ended that the message came too late for."""
+    async with serve_live(session_look_seconds=3600) as house:
+        await held_run(house)
+        async with following(house) as reader:
+            await reader.until("TeamRunContent")
+            answer = await house.http.post("/teams/demo-team/runs/r1/messages", data={"message": "one more"})
+            assert answer.status_code == 202
+            house.model.release()
+            await reader.until("TeamRunCompleted")
+            end = await reader.until("TeamRunCompleted")
+        assert (end["run_id"] != "r1", end["content"]) == (True, "Echo: one more")
+        assert of_run(reader, end["run_id"]) == await story(house, end["run_id"])
+
+
 async def test_fewer_events(serve_live: Serve) -> None:
     async with serve_live() as house:
         await held_run(house)

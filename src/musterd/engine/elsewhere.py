@@ -5,7 +5,7 @@ learn of runs that another process drives. While others are there the database i
 times a second; where it has not, that is all.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Protocol
 
 import structlog
@@ -62,6 +62,8 @@ class Elsewhere:
         self._observer = observer
         self._driving = driving
         self._look_after_the_dead = look_after_the_dead
+        self._seen: dict[str, int] = {}
+        """How far runs that are waited for had come, when their readers were sent to the store last."""
 
     async def repeat(self, period_seconds: float, alone_seconds: float) -> None:
         """Look again and again, until cancelled: every ``period_seconds``, or less often while nobody else is there."""
@@ -92,14 +94,22 @@ class Elsewhere:
         found, is_ready = await self._database.read(work)
         for root_id, attempt in live.items():
             self._heed(root_id, attempt, found.get(root_id))
-        for root_id in waited_for:
-            self._hub.look_up(root_id)
-            if (standing := found.get(root_id)) is None:
-                self._hub.gone(root_id)
-            elif standing.state.is_settled:
-                self._hub.settled(root_id)
+        self._tell(waited_for, found)
         if is_ready:
             self._driving.wake()
+
+    def _tell(self, waited_for: Set[str], found: Mapping[str, Standing]) -> None:
+        """Send readers to the store where there is more, and those who wait where there is nothing to wait for."""
+        seen, self._seen = self._seen, {}
+        for root_id in waited_for:
+            if (standing := found.get(root_id)) is None:
+                self._hub.gone(root_id)
+                continue
+            self._seen[root_id] = standing.next_event
+            if seen.get(root_id) != standing.next_event:
+                self._hub.look_up(root_id)
+            if standing.state.is_settled:
+                self._hub.settled(root_id)
 
     def _heed(self, root_id: str, attempt: Attempt, standing: Standing | None) -> None:
         """Stop an attempt that is to be cancelled, or whose run another attempt has."""

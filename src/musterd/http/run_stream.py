@@ -35,6 +35,7 @@ class RunSource:
     def __init__(
         self, server: Server, reading: Reading, root: RunRow, shown: Shown, notes: Notes | None = None
     ) -> None:
+        self.about = {"run_id": root.run_id}
         self._reading = reading
         self._root_id = root.run_id
         self._shown = shown

@@ -26,6 +26,7 @@ class SessionSource:
     is_over = False
 
     def __init__(self, server: Server, reading: SessionReading, *, shows_all: bool) -> None:
+        self.about = {"session_id": reading.session_id}
         self._frames = server.frames
         self._reading = reading
         self._shows_all = shows_all

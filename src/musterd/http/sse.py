@@ -21,7 +21,12 @@ RETRY_SECONDS = 1.0
 
 
 class Source(Protocol):
-    """What a reader is sent."""
+    """What a reader is sent.
+
+    :param about: what it is of, for log lines.
+    """
+
+    about: dict[str, str]
 
     @property
     def is_over(self) -> bool:
@@ -94,7 +99,7 @@ class EventStream(Response):
         except asyncio.CancelledError:
             if not source.is_dropped:
                 raise
-            log.warning("reader dropped: it did not keep up")
+            log.warning("reader dropped: it did not keep up", **source.about)
         finally:
             gone.cancel()
             source.close()
@@ -108,7 +113,7 @@ class EventStream(Response):
             except StoreUnavailable:
                 if self._source.is_closed:
                     return
-                log.debug("a stream waits for the database")
+                log.debug("a stream waits for the database", **self._source.about)
                 await clock.sleep(RETRY_SECONDS)
                 continue
             if self._source.is_over or self._source.is_closed:

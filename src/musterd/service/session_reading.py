@@ -58,7 +58,7 @@ class SessionReading:
     def __init__(self, resources: Resources, following: Following, session_id: str, caller: Caller) -> None:
         self._resources = resources
         self._following = following
-        self._session_id = session_id
+        self.session_id = session_id
         self._caller = caller
         self._look_seconds = resources.settings.session_look_seconds
         self._bell = Bell()
@@ -73,7 +73,7 @@ class SessionReading:
 
         :raises NotFound: there is no such session that this caller may see.
         """
-        session_id, caller = self._session_id, self._caller
+        session_id, caller = self.session_id, self._caller
         if cursor is None:
             found = await self._resources.database.scan(lambda tx: session_runs.live(tx, session_id, caller))
             if found is None:
@@ -136,7 +136,7 @@ class SessionReading:
         ended = [run_id for run_id, followed in self._runs.items() if followed.has_ended]
         self._watch.has_changed = False
         self._next_look = clock.monotonic() + self._look_seconds
-        session_id, caller, seq = self._session_id, self._caller, self._seq
+        session_id, caller, seq = self.session_id, self._caller, self._seq
         try:
             found = await self._resources.database.scan(
                 lambda tx: session_runs.behind(tx, session_id, caller, seq, PAGE_RUNS)

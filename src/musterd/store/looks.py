@@ -10,7 +10,9 @@ from musterd.store.crashes import HAS_WAITED, SOLO_FROM
 from musterd.store.database import Statement, Tx
 
 RUNS = Statement(
-    "look_runs", "SELECT run_id, attempt, state, cancel_requested_at, signals FROM runs WHERE IN_LIST(run_id, :run_ids)"
+    "look_runs",
+    """SELECT run_id, attempt, state, cancel_requested_at, signals, next_event FROM runs
+       WHERE IN_LIST(run_id, :run_ids)""",
 )
 _READY = f"""SELECT 1 AS found FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
              AND IN_LIST(component_kind || ':' || component_id, :components)
@@ -24,12 +26,16 @@ EXPIRED = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a run stands, as far as the process must know that drives it or waits for it."""
+    """Where a run stands, as far as the process must know that drives it or waits for it.
+
+    :param next_event: the index that its next event gets: where it has not moved, readers have nothing to look for.
+    """
 
     attempt: int
     state: RunState
     is_to_be_cancelled: bool
     signals: int = 0
+    next_event: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +82,11 @@ async def standings(tx: Tx, run_ids: Iterable[str]) -> dict[str, Standing]:
     rows = await tx.all(RUNS, {"run_ids": jsontext.dumps(list(run_ids))})
     return {
         row["run_id"]: Standing(
-            row["attempt"], RunState(row["state"]), row["cancel_requested_at"] is not None, row["signals"]
+            row["attempt"],
+            RunState(row["state"]),
+            row["cancel_requested_at"] is not None,
+            row["signals"],
+            row["next_event"],
         )
         for row in rows
     }

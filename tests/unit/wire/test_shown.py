@@ -42,12 +42,9 @@ def test_a_member_is_shown_with_those_below_it() -> None:
 
 def test_a_member_that_waits_for_a_person_is_read_until_the_root_waits_too() -> None:
     shown = Shown("r", "m", below={"m"})
-    assert told(shown, (PAUSE, "m"), (TEXT, "r")) == [True, False]
-    assert not shown.is_over
-    assert told(shown, (PAUSE, "r")) == [False]
-    assert shown.is_over
-    told(shown, (GO_ON, "r"))
-    assert not shown.is_over
+    assert (told(shown, (PAUSE, "m"), (TEXT, "r")), shown.is_over) == ([True, False], False)
+    assert (told(shown, (PAUSE, "r")), shown.is_over) == ([False], True)
+    assert (told(shown, (GO_ON, "r")), shown.is_over) == ([False], False)
 
 
 def test_text_alone_is_the_text_of_the_run_that_is_read() -> None:
