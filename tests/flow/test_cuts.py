@@ -152,4 +152,4 @@ async def test_a_live_stream_that_is_cut_anywhere_is_the_whole(serve_live: Serve
             assert begun + by_form == begun + by_header == whole
             count = len(whole) - 1
             cut += 1
-        assert cut > 5
+        assert cut >= 5

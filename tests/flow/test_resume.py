@@ -125,6 +125,18 @@ async def test_a_browser_is_told_to_ask_no_more(house: House) -> None:
         assert (await resumed(house, last))[0]["total_events"] == 0
 
 
+async def test_a_browser_that_read_a_member_is_told_so_too(house: House) -> None:
+    """Though its leader has said more since."""
+    whole = (await house.stream(DELEGATE, session_id="s1", run_id="r1")).events
+    for name in ("writer-agent", "weather-agent"):
+        own = [event for event in whole if event.get("agent_id") == name]
+        path = f"/teams/demo-team/runs/{own[0]['run_id']}/events"
+        for cut, status in ((own[-2], 200), (own[-1], 204)):
+            headers = {**SSE, "Last-Event-ID": str(cut["event_index"])}
+            answer = await house.http.get(path, params={"session_id": "s1"}, headers=headers)
+            assert answer.status_code == status
+
+
 # --- members ------------------------------------------------------------------------------------------
 
 

@@ -60,11 +60,15 @@ class EventOperations:
     async def _stream(self, component: Component, run_id: str, query: EventsQuery, request: Request) -> Response:
         following, caller = self._server.runs.following, caller_of(request)
         found, reading = await following.open(component, run_id, query.session_id, caller, query.after)
-        has_all = found.after >= found.last_index
+        shown = _shown(found, query.stream_events)
+        try:
+            has_all = shown.is_over and await self._missed(found, query.stream_events) == 0
+        except BaseException:
+            reading.close()
+            raise
         if has_all and (found.root.state.is_final or found.run.state.is_final):
             reading.close()
             return Response(status_code=204, headers=sse.HEADERS)  # browsers ask again and again, but for this
-        shown = _shown(found, query.stream_events)
         if has_all:  # of what waits for a person the pause is told already: wait for the rest
             shown.is_over = False
         return EventStream(RunSource(self._server, reading, found.root, shown), self._server.settings)
