@@ -66,6 +66,7 @@ def _probed(
 
     from musterd.http.app import create_app
     from musterd.http.probes import keep_probes
+    from musterd.http.protocol import protocol_options
 
     is_loopback = is_loopback_host(host)
     require_key(settings, host, is_open=is_loopback)
@@ -81,7 +82,7 @@ def _probed(
 
     @contextlib.asynccontextmanager
     async def listening() -> AsyncIterator[str]:
-        config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="off")
+        config = uvicorn.Config(app, lifespan="off", **protocol_options(settings))
         answering = Answering(config)
         task = asyncio.create_task(answering.serve(sockets=[listener]))
         try:
