@@ -272,10 +272,11 @@ async def test_another_users_things_are_not_there(house: House) -> None:
             continue
         path, nobodys = seed.path(operation), seed.path(operation, nobodys=True)
         status, text = shown(await ask(house, operation.method, path, other))
-        told = shown(await ask(house, operation.method, nobodys, other))
         assert status not in (401, 403, 500), name_of(operation)
-        assert (status, same(text, seed)) == (told[0], same(told[1], seed)), name_of(operation)
         assert SECRET_WORD not in text, name_of(operation)
+        if operation.operation_id != "get_prometheus_metrics":  # it tells of the process, and at each time anew
+            told = shown(await ask(house, operation.method, nobodys, other))
+            assert (status, same(text, seed)) == (told[0], same(told[1], seed)), name_of(operation)
     for user in ("ada", NOBODYS):  # a label in the query changes nothing
         for path in ("/sessions", "/approvals"):
             listed = await house.http.get(path, params={"user_id": user}, headers=other)

@@ -76,6 +76,7 @@ def served(database: Path, **changes: Any) -> Any:
         "field_bytes": 8 * 1024,
         "wait_max_seconds": 0.2,
         "cancel_wait_seconds": 0.2,
+        "auth_failures_per_minute": 0,
     }
     app = app_on(database, allowed_hosts="testserver", security_key=KEY, **limits, **changes)
     return schemathesis.openapi.from_asgi("/openapi.json", app, config=configuration())

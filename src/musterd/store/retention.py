@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from musterd.store import blobs, daily, removal
 from musterd.store.database import Statement, Tx
 
+# What every running and every paused root has leads SQLite to the index of those alone.
 _LIVE = " UNION ALL ".join(
     f"SELECT session_id FROM runs WHERE state = '{state}'{also}"
     for state, also in (
         ("scheduled", ""),
         ("queued", ""),
         ("ready", ""),
-        ("running", " AND parent_id IS NULL"),
-        ("paused", " AND parent_id IS NULL"),
+        ("running", " AND parent_id IS NULL AND worker IS NOT NULL"),
+        ("paused", " AND parent_id IS NULL AND expires_at IS NOT NULL"),
     )
 )
 OVER = Statement(

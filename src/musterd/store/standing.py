@@ -7,8 +7,15 @@ from musterd.store.database import Statement, Tx
 SCHEDULED = Statement("standing_scheduled", "SELECT count(*) AS n FROM runs WHERE state = 'scheduled'")
 QUEUED = Statement("standing_queued", "SELECT count(*) AS n FROM runs WHERE state = 'queued'")
 READY = Statement("standing_ready", "SELECT count(*) AS n, min(queued_at) AS oldest FROM runs WHERE state = 'ready'")
-RUNNING = Statement("standing_running", "SELECT count(*) AS n FROM runs WHERE state = 'running' AND parent_id IS NULL")
-PAUSED = Statement("standing_paused", "SELECT count(*) AS n FROM runs WHERE state = 'paused' AND parent_id IS NULL")
+# What every running and every paused root has leads SQLite to the index of those alone.
+RUNNING = Statement(
+    "standing_running",
+    "SELECT count(*) AS n FROM runs WHERE state = 'running' AND parent_id IS NULL AND worker IS NOT NULL",
+)
+PAUSED = Statement(
+    "standing_paused",
+    "SELECT count(*) AS n FROM runs WHERE state = 'paused' AND parent_id IS NULL AND expires_at IS NOT NULL",
+)
 PENDING = Statement("standing_pending", "SELECT count(*) AS n FROM approvals WHERE status = 'pending'")
 WORKERS = Statement("standing_workers", "SELECT count(*) AS n FROM workers")
 REVISION = Statement("standing_revision", "SELECT version_num FROM alembic_version")
