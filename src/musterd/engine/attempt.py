@@ -4,7 +4,7 @@ The attempt is the border where every failure of a run becomes an end that a cli
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ from musterd.team.staffing import staffed
 from musterd.team.stops import Stops
 
 if TYPE_CHECKING:
-    from musterd.engine.spans import AttemptSpan
+    from musterd.engine.spans import AttemptSpan, Spans
 
 log = structlog.get_logger("musterd.engine")
 
@@ -110,14 +110,15 @@ class Attempt:
         """Give the run up at its next step: what is in flight is finished and stored, and another attempt goes on."""
         self._outbox.hand_over()
 
-    async def execute(self) -> Settled | None:
+    def execute(self) -> Awaitable[Settled | None]:
         """Drive the run to its end. None: another attempt owns the run, or is to go on with it (``is_handed_over``).
 
-        Cancelling this coroutine gives the attempt up: nothing more is written.
+        Cancelling whoever waits for it gives the attempt up: nothing more is written.
         """
         spans = self._resources.spans
-        if spans is None:
-            return await self._execute()
+        return self._execute() if spans is None else self._traced(spans)
+
+    async def _traced(self, spans: "Spans") -> Settled | None:
         with spans.attempt(self._run) as self._span:
             settled = await self._execute()
             if settled is None:

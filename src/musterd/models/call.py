@@ -98,47 +98,32 @@ class ModelCaller:
         if model.system not in _TAKE_AS_IS:
             messages = model.prepare_messages(messages, parameters)
         outcome, started = "failed", clock.monotonic()
+        budget, failed_tries = self._settings.model_retry_seconds, 0
         try:
-            answer = await self._answered(model, messages, parameters, model_settings, on_text, on_retry)
-            outcome = "answered"
+            while True:
+                one = _Try(model, self._settings, on_text)
+                try:
+                    async with self._provider_calls(model), self._calls:
+                        response = await one.answer(messages, parameters, model_settings)
+                    answer, outcome = _answer(model, response, started, one.first_at), "answered"
+                    self._count(model, answer)
+                    return answer
+                except CALL_ERRORS as error:
+                    failed_tries += 1
+                    failure = explain(error)
+                    wait = self._wait(failure, failed_tries, budget)
+                    if wait is None:
+                        raise ModelFailed(failure.message, retryable=failure.retryable) from error
+                    self._figures.model_retries.add(model.system, model.model_name)
+                    on_retry(failed_tries, wait, failure.message, one.had_text)
+                budget -= wait
+                await clock.sleep(wait)
         except asyncio.CancelledError:
             outcome = "cancelled"
             raise
         finally:
             self._figures.model_calls.add(model.system, model.model_name, outcome)
             self._figures.model_seconds.observe(clock.monotonic() - started, model.system, model.model_name)
-        self._count(model, answer)
-        return answer
-
-    async def _answered(
-        self,
-        model: Model,
-        messages: list[ModelMessage],
-        parameters: ModelRequestParameters,
-        model_settings: ModelSettings | None,
-        on_text: OnText,
-        on_retry: OnRetry,
-    ) -> ModelAnswer:
-        """Try until there is an answer, or none is to be had."""
-        started = clock.monotonic()
-        budget = self._settings.model_retry_seconds
-        failed_tries = 0
-        while True:
-            one = _Try(model, self._settings, on_text)
-            try:
-                async with self._provider_calls(model), self._calls:
-                    response = await one.answer(messages, parameters, model_settings)
-                return _answer(model, response, started, one.first_at)
-            except CALL_ERRORS as error:
-                failed_tries += 1
-                failure = explain(error)
-                wait = self._wait(failure, failed_tries, budget)
-                if wait is None:
-                    raise ModelFailed(failure.message, retryable=failure.retryable) from error
-                self._figures.model_retries.add(model.system, model.model_name)
-                on_retry(failed_tries, wait, failure.message, one.had_text)
-            budget -= wait
-            await clock.sleep(wait)
 
     def _count(self, model: Model, answer: ModelAnswer) -> None:
         usage, figures = answer.usage, self._figures
