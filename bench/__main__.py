@@ -17,6 +17,7 @@ from bench.measures import MEASURES, Measure
 from bench.profile import Profiler
 from bench.servers import NoFigure, install_peer
 from bench.stores import Postgres, Sqlite
+from bench.streams import STREAMS
 from bench.teams import TEAMS
 from bench.trial import Bench
 from bench.webhooks import WEBHOOKS
@@ -27,6 +28,7 @@ GROUPS: dict[str, tuple[str, Mapping[str, Measure]]] = {
     "lists": ("lists of runs and of sessions, 10,000 of each", LISTS),
     "auth": ("what it costs to find out who asks", AUTH),
     "webhooks": ("deliveries of webhooks", WEBHOOKS),
+    "streams": ("readers: what they cost, how soon they are told, many of them", STREAMS),
     "teams": ("every mode, and runs that wait for a person", TEAMS),
 }
 """Measurements that are taken apart from the rest: what each group is, by its option."""
