@@ -13,6 +13,7 @@ from musterd.core.records import Input
 from musterd.core.states import RunState
 from musterd.service.runs import Wanted
 from musterd.service.session_reading import SessionReading
+from musterd.store import runs
 from tests.engine.conftest import Engines
 from tests.support.engine import NOBODY, Works, read_all, running, works_on
 from tests.support.held_model import HeldModel
@@ -186,3 +187,34 @@ async def test_waiting_for_a_run_that_is_deleted_elsewhere_ends(
         for done in await asyncio.gather(*waiting, return_exceptions=True):
             assert isinstance(done, NotFound) or done.row.state is RunState.CANCELLED  # type: ignore[union-attr]
         await reader
+
+
+async def test_who_reads_a_run_that_was_deleted_reads_no_other_of_its_id(
+    engines: Engines, model: HeldModel, database_url: str
+) -> None:
+    """Another user chooses the id before this process has looked: its reader must not be told that one's events."""
+    async with (
+        engines() as first,
+        running(works_on(database_url, [Agent(id="solo", model=model)], model=model)) as second,
+    ):
+        hold = model.hold("wait", after=1)
+        await start_as(first, ADA, "r1", "s1", "wait")
+        await hold.reached.wait()
+        await first.told("r1", lambda event: event.kind is EventKind.CONTENT)
+        _, reading = await second.runs.following.open(second.component(), "r1", "s1", ADA, -1)
+        elsewhere = second.engine.elsewhere
+        await elsewhere.look()
+        found = [event async for flush in reading.available() for event in flush.events]
+        assert found
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(second.database, "has_changed", lambda: False)
+            hold.release()
+            await first.sessions.delete("s1", ADA)
+            await first.idle()
+            while await first.database.read(lambda tx: runs.state_of(tx, "r1")) is not None:
+                pass
+            await start_as(first, BOB, "r1", "s2", "secret")
+            await first.idle()
+            await elsewhere.look()
+        assert reading.is_closed
+        assert [event async for flush in reading.available() for event in flush.events] == []

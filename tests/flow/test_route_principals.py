@@ -384,3 +384,29 @@ async def test_what_an_administrator_adds_to_a_session_is_its_owners(house: Hous
     run = (await house.post("hello", session_id=session, stream="false", headers=ADMIN_BEARER)).json()
     seen = await house.http.get(f"/teams/demo-team/runs/{run['run_id']}?session_id={session}", headers=own)
     assert seen.status_code == 200
+
+
+# --- administrators in others' sessions ---------------------------------------------------------------
+
+
+async def test_what_an_administrator_continues_goes_on_in_the_users_name(house: House) -> None:
+    own = ISSUER.bearer("ada", "teams:run")
+    failed = (await house.post("[[ERROR 402]]", stream="false", session_id="s1", headers=own)).json()
+    assert failed["status"] == "ERROR"
+    path, data = f"/teams/demo-team/runs/{failed['run_id']}/continue", {"session_id": "s1", "stream": "false"}
+    run = (await house.http.post(path, data=data, headers=ADMIN_BEARER)).json()
+    assert (run["forked_from"], run["user_id"]) == (failed["run_id"], "ada")
+
+
+@pytest.mark.parametrize("form", [{"stream": "true"}, {"stream": "false"}, {"background": "true"}])
+@pytest.mark.parametrize("by", ["key", "run_id"])
+async def test_a_request_sent_again_shows_nothing_to_who_is_no_administrator_any_more(
+    house: House, form: dict[str, str], by: str
+) -> None:
+    await house.post("mine", stream="false", session_id="s1", headers=ISSUER.bearer("ada", "teams:run"))
+    key = {"idempotency-key": "k"} if by == "key" else {}
+    asked = {"message": SECRET_WORD, "session_id": "s1", **({"run_id": "r1"} if by == "run_id" else {})}
+    first = await house.post(**asked, stream="false", headers={**ADMIN_BEARER, **key})
+    assert first.json()["status"] == "COMPLETED"
+    again = await house.post(**asked, **form, headers={**ISSUER.bearer("root", "teams:run"), **key})
+    problem(again, 404, "NOT_FOUND")

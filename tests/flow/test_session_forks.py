@@ -7,6 +7,7 @@ import httpx2
 import pytest
 
 from musterd.core.callers import Caller
+from tests.support.app import Serve
 from tests.support.http import House, problem, read_stream, wrong_fields
 
 DELEGATE = "Ask. [[DELEGATE writer-agent: <SAY a>]]"
@@ -162,3 +163,35 @@ async def test_the_answer_to_a_request_that_is_sent_again_is_no_copys(house: Hou
     await forked(house)
     again = await house.post("one", session_id="s1", headers=headers, stream="true")
     assert {event["run_id"] for event in read_stream(again.text)} == {first["run_id"]}
+
+
+async def test_a_copy_is_a_trace_of_its_own(house: House) -> None:
+    headers = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+    for run_id, sent in (("chosen", {}), ("sent", headers)):
+        await house.run("one", session_id="s1", run_id=run_id, headers=sent)
+    originals = (await house.get("/traces"))["data"]
+    fork = await forked(house)
+    found = (await house.get("/traces"))["data"]
+    assert len({one["trace_id"] for one in found}) == 4
+    for one in originals:
+        assert (await house.get(f"/traces/{one['trace_id']}"))["session_id"] == "s1"
+    copies = [one["trace_id"] for one in found if one["session_id"] == fork]
+    assert {(await house.get(f"/traces/{trace_id}"))["session_id"] for trace_id in copies} == {fork}
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+async def test_what_goes_on_from_a_copy_tells_no_other_users_webhook(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, is_own: bool
+) -> None:
+    hook = {"webhook_url": "https://example.com/hook"}
+    async with serve(webhook_secret="whsec_" + "A" * 32, upkeep_seconds=3600) as house:
+        await house.run("[[ERROR 402]]", session_id="s1", **hook)
+        if not is_own:
+            root = Caller(user_id="root", label="root", is_admin=True)
+            monkeypatch.setattr("musterd.http.history.caller_of", lambda request: root)
+        fork = await forked(house)
+        (copy,) = await house.get(f"/sessions/{fork}/runs")
+        data = {"session_id": fork, "stream": "false"}
+        run = (await house.http.post(f"/teams/demo-team/runs/{copy['run_id']}/continue", data=data)).json()
+        told = (await house.get("/webhooks/deliveries", run_id=run["run_id"]))["data"]
+        assert len(told) == int(is_own)

@@ -244,3 +244,18 @@ async def test_a_cursor_of_another_session_shows_nothing_of_it(serve_live: Serve
             house.model.release()
             await reader.until("TeamRunCompleted")
         assert {event["run_id"] for event in reader.events} == {"r1"}
+
+
+async def test_a_cursor_of_a_session_that_was_deleted_shows_all_of_the_one_made_anew(serve_live: Serve) -> None:
+    async with serve_live() as house:
+        await house.run("over", session_id="s1", run_id="r0")
+        await held_run(house)
+        async with following(house) as reader:
+            await reader.until("TeamRunContent")
+        house.model.release()
+        await house.http.delete("/sessions/s1")
+        while (await house.post("anew", session_id="s1", run_id="r2", stream="false")).status_code == 409:
+            pass  # it is still being deleted
+        async with following(house, reader.frames[-1].id) as again:
+            await again.until("TeamRunCompleted")
+        assert again.events == await story(house, "r2")

@@ -96,3 +96,23 @@ async def test_a_key_makes_it_safe_to_send_again(house: House) -> None:
     assert again.headers["idempotency-replayed"] == "true"
     problem(await house.http.post(path, data={"message": "other"}, headers=headers), 409, "CONFLICT")
     hold.release()
+
+
+async def test_a_member_shows_its_own_steps_and_messages_alone(house: House) -> None:
+    """Whoever may look at the member's agent alone learns nothing of what its leader did and was told."""
+    hold = house.model.hold("wait", after=1)
+    run = await house.begin("[[DELEGATE weather-agent: wait]]", session_id="s1", run_id="r1")
+    await hold.reached.wait()
+    (member,) = [row for row in await house.server.runs.following.tree("r1") if row.parent_id is not None]
+    top, own = "/teams/demo-team/runs/r1", f"/agents/weather-agent/runs/{member.run_id}"
+    for words, to in (("to the leader", {}), ("to the member", {"member_run_id": member.run_id})):
+        answer = await house.http.post(f"{top}/messages", data={"message": words, "session_id": "s1", **to})
+        assert answer.status_code == 202, answer.text
+    hold.release()
+    await house.ended(run)
+    assert [one["message"] for one in await house.get(f"{own}/messages", session_id="s1")] == ["to the member"]
+    assert len(await house.get(f"{top}/messages", session_id="s1")) == 2
+    every = [step["path"] for step in await house.get(f"{top}/steps", session_id="s1")]
+    steps = [step["path"] for step in await house.get(f"{own}/steps", session_id="s1")]
+    assert steps == [path for path in every if path.startswith(f"{member.path}/")]
+    assert 0 < len(steps) < len(every)

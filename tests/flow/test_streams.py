@@ -337,3 +337,17 @@ async def test_a_failure_before_the_run_is_no_stream(
 ) -> None:
     answer = await house.post("hello", to, stream="true", **fields)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json")
+
+
+async def test_whoever_asks_for_the_head_alone_gets_it_and_goes_on(serve_live: Serve) -> None:
+    """Nothing is read for it, and the connection takes the next request."""
+    async with serve_live() as house:
+        hold = house.model.hold("wait", after=1)
+        await house.begin("wait", session_id="s1", run_id="r1")
+        await hold.reached.wait()
+        for path in ("/sessions/s1/events", "/teams/demo-team/runs/r1/events?session_id=s1"):
+            answer = await house.http.head(path, headers={"accept": "text/event-stream"}, timeout=10)
+            assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+            assert house.server.hub.readers == 0
+        assert not house.server.hub._watches
+        house.model.release()

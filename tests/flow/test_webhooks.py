@@ -262,3 +262,25 @@ async def test_neither_secret_nor_query_is_logged(serve: Serve, receiver: Receiv
     assert "key=secret" not in str(lines)
     assert "/hooks" not in str(lines)
     assert SECRET not in str(lines)
+
+
+async def test_what_the_servers_addresses_are_told_is_not_its_users_business(serve: Serve, receiver: Receiver) -> None:
+    """They may stand in a private network, and answer in words that are for the operator."""
+
+    async def own(tx: Tx) -> None:
+        await tx.run(Statement("test own", "UPDATE runs SET owner = 'ana'"), {})
+
+    async with receiving() as servers, telling(serve, webhook_urls=(servers.url,)) as house:
+        await house.run(run_id="r1", webhook_url=receiver.url)
+        every = await ended(house, 2)
+        await house.server.database.write(own)
+        found, ana = house.server.deliveries, Caller(user_id="ana", label="ana")
+        (hers,) = await found.search(DeliveryFilter(), ana)
+        assert hers.url == receiver.url
+        (other,) = [one["id"] for one in every if one["id"] != hers.id]
+        assert await found.search(DeliveryFilter(before=other), ana) == []
+        for act in (found.view, found.redeliver):
+            with pytest.raises(NotFound):
+                await act(other, ana)
+            assert (await act(hers.id, ana)).id == hers.id
+        assert len(await found.search(DeliveryFilter(), Caller(user_id="root", is_admin=True))) == 2

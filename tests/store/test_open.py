@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from musterd.core.errors import StartError
-from musterd.store.open import open_database
+from musterd.store.open import open_database, shown_url
 from musterd.store.postgres import PostgresDatabase
 from musterd.store.sqlite import SqliteDatabase
 
@@ -44,6 +44,21 @@ def test_anything_else_is_refused_in_words(url: str, words: str) -> None:
         open_database(url)
     assert words in caught.value.message
     assert "secret" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "url, shown",
+    [
+        ("postgresql://me:secret@host:5433/db?sslmode=require", "postgresql://me@host:5433/db"),
+        ("postgresql://me@host/db?password=secret", "postgresql://me@host/db"),
+        ("postgresql://me@host/db?password=se@secret", "postgresql://me@host/db"),
+        ("postgresql://me:se?secret@host/db", "postgresql://…"),
+        ("postgresql:///db?host=/run/pg&p%61ssword=secret&port=1", "postgresql:///db?host=/run/pg&port=1"),
+        ("sqlite:////data/a@b/x?y.db", "sqlite:////data/a@b/x?y.db"),
+    ],
+)
+def test_no_password_is_shown(url: str, shown: str) -> None:
+    assert shown_url(url) == shown
 
 
 def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

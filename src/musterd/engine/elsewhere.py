@@ -62,8 +62,8 @@ class Elsewhere:
         self._observer = observer
         self._driving = driving
         self._look_after_the_dead = look_after_the_dead
-        self._seen: dict[str, int] = {}
-        """How far runs that are waited for had come, when their readers were sent to the store last."""
+        self._seen: dict[str, Standing] = {}
+        """Where runs that are waited for stood, when their readers were sent to the store last."""
 
     async def repeat(self, period_seconds: float, alone_seconds: float) -> None:
         """Look again and again, until cancelled: every ``period_seconds``, or less often while nobody else is there."""
@@ -102,11 +102,12 @@ class Elsewhere:
         """Send readers to the store where there is more, and those who wait where there is nothing to wait for."""
         seen, self._seen = self._seen, {}
         for root_id in waited_for:
-            if (standing := found.get(root_id)) is None:
+            standing, last = found.get(root_id), seen.get(root_id)
+            if standing is None or (last is not None and last.salt != standing.salt):  # another's run has its id now
                 self._hub.gone(root_id)
                 continue
-            self._seen[root_id] = standing.next_event
-            if seen.get(root_id) != standing.next_event:
+            self._seen[root_id] = standing
+            if last is None or last.next_event != standing.next_event:
                 self._hub.look_up(root_id)
             if standing.state.is_settled:
                 self._hub.settled(root_id)

@@ -233,6 +233,7 @@ class Hub:
         """The run is not stored any more: nobody need wait for it. Readers that are to start it stay."""
         self.settled(root_id)
         if (audience := self._audiences.get(root_id)) is not None:
+            audience.page = None
             for subscription in [one for one in audience.readers if one.is_accepted]:
                 subscription.close()
 

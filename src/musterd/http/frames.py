@@ -18,6 +18,7 @@ class RunFrames:
     def __init__(self, runs: RunService, root: RunRow) -> None:
         self._runs = runs
         self._root = root
+        self.salt = root.salt
         self._renderer = EventRenderer(root.session_id, {root.run_id: RunIdentity.of(root)})
         self._frames = sse.EventFrames(self._renderer)
         self._lock = asyncio.Lock()
@@ -55,6 +56,6 @@ class FramesOfRuns:
     def of(self, root: RunRow) -> RunFrames:
         """What makes the frames of this run."""
         found = self._by_root.get(root.run_id)
-        if found is None:
+        if found is None or found.salt != root.salt:  # a run of this id was deleted, and one who read it is still there
             found = self._by_root[root.run_id] = RunFrames(self._runs, root)
         return found

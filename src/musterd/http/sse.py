@@ -87,6 +87,9 @@ class EventStream(Response):
         source, task = self._source, asyncio.current_task()
         assert task is not None
         self._negotiate(scope)
+        if scope["method"] == "HEAD":
+            await self._send_head(send)
+            return
         source.begin(task.cancel)
         gone = asyncio.ensure_future(_wait_disconnect(receive))
         gone.add_done_callback(lambda _: source.close())
@@ -104,6 +107,12 @@ class EventStream(Response):
             gone.cancel()
             source.close()
             source.end()
+
+    async def _send_head(self, send: Send) -> None:
+        """Say how the stream would begin: its body is for nobody, and the connection waits for the next request."""
+        self._source.close()
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": b""})
 
     async def _send_all(self, send: Send, gone: "asyncio.Future[None]") -> None:
         while not gone.done():

@@ -87,7 +87,7 @@ class ForkService:
         )
         asked = ("fork", component.kind, component.id, origin.run_id, jsontext.canonical(wanted.budget))
         candidate = Candidate(
-            run=replace(row, owner=origin.owner, forked_from=origin.run_id),
+            run=replace(row, owner=origin.owner, user_id=origin.user_id, forked_from=origin.run_id),
             input=failed.input,
             caller=caller,
             fingerprint=digest(*asked),

@@ -313,12 +313,13 @@ class RunService:
         return decided
 
     async def steps(self, component: Component, run_id: str, session_id: str, caller: Caller) -> list[StepRow]:
-        """The ledger of a run: every step of its tree, in order of its start.
+        """The ledger of a run: every step of its tree, in order of its start; of a member's its own, and those below.
 
         :raises NotFound: there is no such run that this caller may see.
         """
-        found = await self.find(component, run_id, session_id, caller)
-        return list(await self._resources.database.scan(lambda tx: journal.steps(tx, found.row.root_id)))
+        row = (await self.find(component, run_id, session_id, caller)).row
+        steps = await self._resources.database.scan(lambda tx: journal.steps(tx, row.root_id))
+        return [step for step in steps if row.parent_id is None or step.path.startswith(f"{row.path}/")]
 
     # --- cancel -----------------------------------------------------------------------------------
 

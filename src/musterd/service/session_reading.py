@@ -149,7 +149,7 @@ class SessionReading:
             log.debug("a session is looked at later: the database is away", session_id=session_id)
             return
         if found:
-            self._seq = max(self._seq, *(root.seq or 0 for root in found))
+            self._seq = max(root.seq or 0 for root in found)
         if len(found) == PAGE_RUNS:
             self._watch.has_changed = True
             return

@@ -98,12 +98,21 @@ class Steering:
         return text
 
     async def messages(self, component: Component, run_id: str, session_id: str, caller: Caller) -> list[Message]:
-        """The messages to a run and its members, oldest first.
+        """The messages to a run and its members, oldest first; to a member and those below it, where it is asked for.
 
         :raises NotFound: there is no such run that this caller may see.
         """
-        found = await self._view(component, run_id, session_id, caller)
-        return list(await self._resources.database.scan(lambda tx: messages.of_root(tx, found.row.root_id)))
+        row = (await self._view(component, run_id, session_id, caller)).row
+
+        async def work(tx: Tx) -> list[Message]:
+            found = await messages.of_root(tx, row.root_id)
+            if row.parent_id is None:
+                return found
+            tree = await runs.tree(tx, row.root_id)
+            below = {one.run_id for one in tree if f"{one.path}/".startswith(f"{row.path}/")}
+            return [message for message in found if message.run_id in below]
+
+        return await self._resources.database.scan(work)
 
     async def _send(self, root_id: str, run_id: str, text: str, by: str, asked: Request | None) -> tuple[Message, bool]:
         """Give a run of the tree a message that its next model call sees.

@@ -15,21 +15,22 @@ WITHOUT_SECRET = "This server has no secret to sign webhooks with: MUSTERD_WEBHO
 
 
 class WebhookService:
-    """The use cases of deliveries."""
+    """The use cases of deliveries. What the server's own addresses are told, and answer, is not its users' business."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
+        self._own = resources.settings.webhook_urls
 
     async def search(self, wanted: DeliveryFilter, caller: Caller) -> list[Delivery]:
         """One page of deliveries, newest first."""
-        return await self._resources.database.scan(lambda tx: deliveries.search(tx, wanted, caller))
+        return await self._resources.database.scan(lambda tx: deliveries.search(tx, wanted, caller, self._own))
 
     async def view(self, delivery_id: str, caller: Caller) -> Delivery:
         """One delivery.
 
         :raises NotFound: there is none that this caller may see.
         """
-        return await self._resources.database.read(lambda tx: _found(tx, delivery_id, caller))
+        return await self._resources.database.read(lambda tx: self._found(tx, delivery_id, caller))
 
     async def redeliver(self, delivery_id: str, caller: Caller) -> Delivery:
         """Have a delivery sent once more, whatever became of it; the delivery as it then stands.
@@ -38,12 +39,18 @@ class WebhookService:
         """
 
         async def work(tx: Tx) -> Delivery:
-            await _found(tx, delivery_id, caller)
+            await self._found(tx, delivery_id, caller)
             await deliveries.again(tx, delivery_id, clock.now())
-            return await _found(tx, delivery_id, caller)
+            return await self._found(tx, delivery_id, caller)
 
         found = await self._resources.database.write(work)
         self._resources.webhooks.wake()
+        return found
+
+    async def _found(self, tx: Tx, delivery_id: str, caller: Caller) -> Delivery:
+        found = await deliveries.get(tx, delivery_id, caller, self._own)
+        if found is None:
+            raise NotFound("Delivery not found")
         return found
 
 
@@ -65,10 +72,3 @@ def _problem(settings: Settings, url: str) -> str | None:
     if url in settings.webhook_urls:
         return None
     return Reach.of(settings.webhook_private_hosts).problem(url)
-
-
-async def _found(tx: Tx, delivery_id: str, caller: Caller) -> Delivery:
-    found = await deliveries.get(tx, delivery_id, caller)
-    if found is None:
-        raise NotFound("Delivery not found")
-    return found

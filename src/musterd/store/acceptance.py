@@ -4,13 +4,13 @@ from dataclasses import dataclass, field, replace
 
 from musterd.core import jsontext
 from musterd.core.callers import Caller
-from musterd.core.errors import Conflict, TooManyRequests
+from musterd.core.errors import Conflict, NotFound, TooManyRequests
 from musterd.core.records import Input, RunRow
 from musterd.core.states import RunState
 from musterd.core.traces import stored_trace_id
 from musterd.store import lanes, owners, requests, sessions
 from musterd.store.cancels import Cancelled
-from musterd.store.database import Statement, Tx
+from musterd.store.database import Row, Statement, Tx
 from musterd.store.owners import Shares
 from musterd.store.requests import Request
 from musterd.store.rows import RUN_COLUMNS, RUN_FIELDS, run_params, run_row
@@ -122,11 +122,14 @@ async def accept(tx: Tx, candidate: Candidate) -> Accepted:
 
 
 async def earlier(tx: Tx, candidate: Candidate) -> RunRow | None:
-    """The run that the same caller started with the same request, under this key or this id."""
+    """The run that the same caller started with the same request, under this key or this id.
+
+    :raises NotFound: it is in another user's session, which this caller may not see any more.
+    """
     by_key = candidate.by_key
     if by_key is not None and (kept := await requests.same(tx, by_key)):
         row = await tx.one(GET_RUN, {"run_id": kept["run_id"]})
-        return None if row is None else run_row(row)
+        return None if row is None else _visible(row, candidate.caller)
     if not candidate.has_chosen_id or (row := await tx.one(GET_RUN, {"run_id": candidate.run.run_id})) is None:
         return None
     request = await requests.find(tx, candidate.by_run_id)
@@ -134,6 +137,12 @@ async def earlier(tx: Tx, candidate: Candidate) -> RunRow | None:
         raise Conflict("This run_id is taken; choose another one.")
     if by_key is not None:
         await requests.keep(tx, by_key, candidate.run.run_id, candidate.run.created_at)
+    return _visible(row, candidate.caller)
+
+
+def _visible(row: Row, caller: Caller) -> RunRow:
+    if not caller.may_see(row["owner"]):
+        raise NotFound("Run not found")
     return run_row(row)
 
 

@@ -72,6 +72,7 @@ _CONDITIONS = {
     "state": "d.state = :state",
     "owner": "r.owner = :owner",
     "before": "(d.created_at, d.id) < (:created_at, :before)",
+    "hidden": "NOT IN_LIST(d.url, :hidden)",
 }
 FORGOTTEN_AT_ONCE = 1000
 
@@ -125,18 +126,27 @@ async def forget(tx: Tx, before: float) -> bool:
     return await tx.run(FORGET, {"before": before, "limit": FORGOTTEN_AT_ONCE}) >= FORGOTTEN_AT_ONCE
 
 
-async def get(tx: Tx, delivery_id: str, caller: Caller) -> Delivery | None:
-    """The delivery, or None where there is none that this caller may see."""
+async def get(tx: Tx, delivery_id: str, caller: Caller, hidden: Sequence[str] = ()) -> Delivery | None:
+    """The delivery, or None where there is none that this caller may see.
+
+    :param hidden: addresses of which only those are told who see everybody's.
+    """
     row = await tx.one(GET, {"id": delivery_id})
-    return None if row is None or not caller.may_see(row["owner"]) else _delivery(row)
+    if row is None or not caller.may_see(row["owner"]):
+        return None
+    return None if caller.sees_only is not None and row["url"] in hidden else _delivery(row)
 
 
-def page_of(wanted: DeliveryFilter, caller: Caller, created_at: float | None) -> tuple[Statement, dict[str, Any]]:
+def page_of(
+    wanted: DeliveryFilter, caller: Caller, created_at: float | None, hidden: Sequence[str] = ()
+) -> tuple[Statement, dict[str, Any]]:
     """The statement that reads one page, newest first, and its parameters.
 
     :param created_at: when ``wanted.before`` was created.
+    :param hidden: as of :func:`get`.
     """
     given = {"run_id": wanted.run_id, "state": wanted.state, "owner": caller.sees_only, "before": wanted.before}
+    given["hidden"] = jsontext.dumps(list(hidden)) if hidden and caller.sees_only is not None else None
     params: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     conditions = "".join(f" AND {_CONDITIONS[name]}" for name in params)
     name = "deliveries_page " + " ".join(params)
@@ -147,15 +157,18 @@ def page_of(wanted: DeliveryFilter, caller: Caller, created_at: float | None) ->
     return Statement(name, text), {**params, "limit": wanted.limit}
 
 
-async def search(tx: Tx, wanted: DeliveryFilter, caller: Caller) -> list[Delivery]:
-    """One page of deliveries, newest first. Behind one that is gone, or that the caller may not see, there are none."""
+async def search(tx: Tx, wanted: DeliveryFilter, caller: Caller, hidden: Sequence[str] = ()) -> list[Delivery]:
+    """One page of deliveries, newest first. Behind one that is gone, or that the caller may not see, there are none.
+
+    :param hidden: as of :func:`get`.
+    """
     created_at = None
     if wanted.before is not None:
-        before = await get(tx, wanted.before, caller)
+        before = await get(tx, wanted.before, caller, hidden)
         if before is None:
             return []
         created_at = before.created_at
-    statement, params = page_of(wanted, caller, created_at)
+    statement, params = page_of(wanted, caller, created_at, hidden)
     return [_delivery(row) for row in await tx.all(statement, params)]
 
 

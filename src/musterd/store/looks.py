@@ -11,7 +11,7 @@ from musterd.store.database import Statement, Tx
 
 RUNS = Statement(
     "look_runs",
-    """SELECT run_id, attempt, state, cancel_requested_at, signals, next_event FROM runs
+    """SELECT run_id, attempt, state, cancel_requested_at, signals, next_event, salt FROM runs
        WHERE IN_LIST(run_id, :run_ids)""",
 )
 _READY = f"""SELECT 1 AS found FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
@@ -29,6 +29,7 @@ class Standing:
     """Where a run stands, as far as the process must know that drives it or waits for it.
 
     :param next_event: the index that its next event gets: where it has not moved, readers have nothing to look for.
+    :param salt: tells the run from another that has its id, once it was deleted.
     """
 
     attempt: int
@@ -36,6 +37,7 @@ class Standing:
     is_to_be_cancelled: bool
     signals: int = 0
     next_event: int = 0
+    salt: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,7 @@ async def standings(tx: Tx, run_ids: Iterable[str]) -> dict[str, Standing]:
             row["cancel_requested_at"] is not None,
             row["signals"],
             row["next_event"],
+            row["salt"],
         )
         for row in rows
     }

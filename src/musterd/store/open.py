@@ -6,6 +6,9 @@ from musterd.core.errors import StartError
 from musterd.store.database import Database
 from musterd.store.sqlite import SqliteDatabase
 
+PLACES = frozenset({"host", "hostaddr", "port", "dbname"})
+"""Parameters of a URL that say where the database is."""
+
 
 def open_database(url: str, *, connections: int | None = None, prepares: bool = True) -> Database:
     """The database that ``url`` names, ready to be opened.
@@ -48,11 +51,17 @@ def _postgres(url: str, connections: int | None, prepares: bool) -> Database:
 
 
 def shown_url(url: str) -> str:
-    """The URL without its password."""
+    """The URL without its passwords: of its parameters those alone that say where the database is."""
     scheme, separator, rest = url.partition("://")
-    return f"{scheme}://{_without_password(rest)}" if separator else url
+    if not separator or url.startswith("sqlite:///"):
+        return url
+    return f"{scheme}://{_without_password(rest)}"
 
 
 def _without_password(rest: str) -> str:
-    user, at, place = rest.rpartition("@")
-    return f"{user.partition(':')[0]}@{place}" if at else rest
+    place, _, query = rest.partition("?")
+    if "@" in query and "@" not in place:  # the "?" or the "@" is part of a password: nobody can tell which
+        return "…"
+    user, at, place = place.rpartition("@")
+    told = "&".join(one for one in query.split("&") if one.partition("=")[0] in PLACES)
+    return f"{user.partition(':')[0]}{at}{place}" + (f"?{told}" if told else "")

@@ -13,6 +13,7 @@ from musterd.core.callers import Caller
 from musterd.core.errors import BadRequest, NotFound
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import ComponentKind, RunRow, SessionRow, StepKind
+from musterd.core.traces import stored_trace_id
 from musterd.store import sessions
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, RUN_FIELDS, qualified, run_params, run_row
@@ -108,7 +109,8 @@ async def fork(tx: Tx, source_id: str, wanted: ForkedSession, caller: Caller) ->
     await tx.many(ADD_RUN, [run_params(run) for run in copies])
     for piece in _pieces(roots):
         trees = {run.run_id for run in piece}
-        await _copy_io(tx, [run.run_id for run in originals if run.root_id in trees], ids)
+        run_ids = [run.run_id for run in originals if run.root_id in trees]
+        await _copy_io(tx, run_ids, ids, keeps_webhook=session.owner == source.owner)
         await _copy_trees(tx, sorted(trees), ids)
 
 
@@ -128,6 +130,7 @@ def _session(source: SessionRow, wanted: ForkedSession, caller: Caller, ids: Ids
 
 
 def _copy(run: RunRow, session: SessionRow, ids: Ids, seq: int | None) -> RunRow:
+    """A run as it stands in the new session. It is a trace of its own: nothing was done in that of the original."""
     return replace(
         run,
         run_id=ids[run.run_id],
@@ -141,6 +144,9 @@ def _copy(run: RunRow, session: SessionRow, ids: Ids, seq: int | None) -> RunRow
         salt=None if run.salt is None else clock.new_id(),
         forked_from=None if run.forked_from is None else ids.get(run.forked_from),
         copied_from=run.run_id,
+        traceparent=None,
+        trace_id=stored_trace_id(ids[run.run_id]),
+        webhooks=None,
     )
 
 
@@ -149,12 +155,12 @@ def _pieces(roots: Sequence[RunRow]) -> Iterator[Sequence[RunRow]]:
         yield roots[start : start + PIECE]
 
 
-async def _copy_io(tx: Tx, run_ids: Sequence[str], ids: Ids) -> None:
+async def _copy_io(tx: Tx, run_ids: Sequence[str], ids: Ids, *, keeps_webhook: bool) -> None:
     rows = await tx.all(IO, {"names": json.dumps(run_ids)})
     copies = [
         {
             "run_id": ids[row["run_id"]],
-            "input": _input(row["input"], ids),
+            "input": _input(row["input"], ids, keeps_webhook=keeps_webhook),
             "output": _text(row["output"], ids, '_run_id":"', '"run_id":"'),
             "messages": row["messages"],
         }
@@ -204,12 +210,19 @@ def _result(row: Row, ids: Ids) -> str | None:
     return _text(result, ids, '"child_run_id":"')
 
 
-def _input(text: str, ids: Ids) -> str:
-    """What a run was asked; where it went on from a failed one, that one's copy and members are named."""
-    asked = json.loads(text) if '"fork":' in text else {}
-    if (origin := asked.get("options", {}).get("fork")) is None:
+def _input(text: str, ids: Ids, *, keeps_webhook: bool) -> str:
+    """What a run was asked; where it went on from a failed one, that one's copy and members are named.
+
+    :param keeps_webhook: whether what goes on from the copy tells whom the original told: another user's must not.
+    """
+    if '"fork":' not in text and '"webhook_url":' not in text:
         return text
-    asked["options"]["fork"] = renamed(origin, ids)
+    asked = json.loads(text)
+    options = asked.get("options", {})
+    if "fork" in options:
+        options["fork"] = renamed(options["fork"], ids)
+    if not keeps_webhook:
+        options.pop("webhook_url", None)
     return jsontext.dumps(asked)
 
 

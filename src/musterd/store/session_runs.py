@@ -35,9 +35,14 @@ async def live(tx: Tx, session_id: str, caller: Caller) -> tuple[list[RunRow], i
 
 
 async def behind(tx: Tx, session_id: str, caller: Caller, seq: int, limit: int) -> list[RunRow] | None:
-    """Up to ``limit`` runs behind a place in the session, in order. None: no such session."""
-    if await sessions.get(tx, session_id, caller) is None:
+    """Up to ``limit`` runs behind a place in the session, in order. None: no such session.
+
+    A place that no run has had yet is one in a session of this id that was deleted: this one is news from its start.
+    """
+    session = await sessions.get(tx, session_id, caller)
+    if session is None:
         return None
+    seq = seq if seq < session.next_seq else -1
     return _visible(await tx.all(BEHIND, {"session_id": session_id, "seq": seq, "limit": limit}), caller)
 
 
