@@ -99,6 +99,7 @@ async def test_one_medium_is_sent_as_it_is(house: House) -> None:
     assert (answer.content, answer.headers["content-type"]) == (PNG, "image/png")
     assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''a.png"
     assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "Authorization" in answer.headers["vary"], "two users of one browser do not share what it keeps"
     again = await house.http.get(path, params={"session_id": "s1"}, headers={"if-none-match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
     other = await house.run("hello", to="agents/painter", session_id="s2")

@@ -28,6 +28,8 @@ REFUSED = {
     "http://172.16.0.1/": PRIVATE,
     "http://192.168.0.1/": PRIVATE,
     "http://100.64.0.1/": PRIVATE,
+    "http://168.63.129.16/": PRIVATE,
+    "http://192.88.99.1/": PRIVATE,
     "http://169.254.169.254/latest/meta-data": PRIVATE,
     "http://224.0.0.1/": PRIVATE,
     "http://255.255.255.255/": PRIVATE,

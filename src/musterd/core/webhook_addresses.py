@@ -143,7 +143,20 @@ def _address(text: str) -> _Address | None:
     return found.ipv4_mapped or found.sixtofour or (found.teredo or (None, None))[1] or found
 
 
+_INSIDE = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "168.63.129.16/32",  # the host of a machine at Azure: its credentials and its configuration
+        "192.0.0.0/24",  # of protocols; parts of it count as global
+        "192.88.99.0/24",  # relays of 6to4, given up (RFC 7526)
+        "3fff::/20",  # documentation (RFC 9637)
+    )
+)
+"""What Python takes for addresses of the public internet and is none, or speaks of the machine itself."""
+
+
 def _is_public(address: _Address) -> bool:
     is_special = address.is_multicast or address.is_reserved or address.is_unspecified
     is_site = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
-    return address.is_global and not is_special and not is_site
+    is_inside = any(address in network for network in _INSIDE)
+    return address.is_global and not is_special and not is_site and not is_inside

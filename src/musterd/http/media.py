@@ -16,7 +16,7 @@ def media_answer(request: Request, item: dict[str, Any], content: bytes, name: s
     :param name: the hash of the content, so that the answer never changes.
     """
     tag = f'"{name}"'
-    headers = {"ETag": tag, "Cache-Control": "private, max-age=31536000, immutable"}
+    headers = {"ETag": tag, "Cache-Control": "private, max-age=31536000, immutable", "Vary": "Authorization"}
     if matches(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
     filename = quote(item.get("filename") or item.get("id") or name, safe="")
