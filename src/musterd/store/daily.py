@@ -24,6 +24,12 @@ _IN_DAY = "r.parent_id IS NULL AND r.created_at >= :start AND r.created_at < :en
 
 _RUNS = f"""SELECT r.owner, r.component_kind AS kind, count(*) AS runs, count(DISTINCT r.session_id) AS sessions
             FROM runs r WHERE {_IN_DAY}"""
+_RUNS_OF_ROOTS = f"""SELECT r.owner, r.component_kind AS kind, count(*) AS runs, count(DISTINCT CASE WHEN NOT EXISTS (
+                         SELECT 1 FROM runs o WHERE o.session_id = r.session_id AND o.parent_id IS NULL
+                         AND o.created_at >= :start AND o.created_at < :end AND o.copied_from IS NULL
+                         AND o.component_kind = r.component_kind AND NOT IN_LIST(o.run_id, :roots))
+                       THEN r.session_id END) AS sessions FROM runs r WHERE {_IN_DAY}"""
+"""A session whose other runs of the day stay is counted with these."""
 _USERS = f"SELECT DISTINCT r.owner, r.user_id FROM runs r WHERE {_IN_DAY} AND r.user_id IS NOT NULL"
 _MODELS = f"""SELECT r.owner, m.model, m.model_provider, count(*) AS runs
               FROM runs r JOIN runs m ON m.root_id = r.run_id WHERE {_IN_DAY}"""
@@ -184,7 +190,8 @@ async def _live_figures(tx: Tx, day: str, only: dict[str, str]) -> ByOwner:
         where = "".join(_ONLY[key] for key in only)
         return Statement(f"day_{name} {' '.join(only)}", f"{text}{where}{group}")
 
-    for row in await tx.all(asked("runs", _RUNS, " GROUP BY r.owner, r.component_kind"), params):
+    runs = _RUNS_OF_ROOTS if "roots" in only else _RUNS
+    for row in await tx.all(asked("runs", runs, " GROUP BY r.owner, r.component_kind"), params):
         figures = _of(found, row["owner"])
         figures.runs[row["kind"]], figures.sessions[row["kind"]] = int(row["runs"]), int(row["sessions"])
     for row in await tx.all(asked("users", _USERS), params):

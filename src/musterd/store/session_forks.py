@@ -141,6 +141,9 @@ def _copy(run: RunRow, session: SessionRow, ids: Ids, seq: int | None) -> RunRow
         salt=None if run.salt is None else clock.new_id(),
         forked_from=None if run.forked_from is None else ids.get(run.forked_from),
         copied_from=run.run_id,
+        trace_id=None,  # what happened did so in the original's trace, and was told there
+        traceparent=None,
+        webhooks=None,
     )
 
 
