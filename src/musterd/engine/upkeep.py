@@ -52,6 +52,7 @@ class Upkeep:
     ) -> None:
         self._database = resources.database
         self._figures = resources.figures
+        self._most_of_owner = resources.settings.user_concurrency
         self._retention = Retention(resources)
         self._observer = observer
         self._components = components
@@ -71,7 +72,8 @@ class Upkeep:
 
     async def once(self) -> None:
         """Do what there is to do."""
-        due = await self._database.scan(lambda tx: looks.due(tx, self._components, clock.now()))
+        own, most = self._observer.own, self._most_of_owner
+        due = await self._database.scan(lambda tx: looks.due(tx, self._components, clock.now(), own, most))
         for step in (self._take_over, self._move_scheduled, self._expire, self._remove_buried):
             await step(due)
         if due.has_ready:
