@@ -16,7 +16,7 @@ from musterd.store import postgres_upgrade, workers
 from musterd.store.open import open_database
 from musterd.store.postgres import PostgresDatabase
 from musterd.store.postgres_upgrade import upgrade_postgres
-from musterd.store.upgrade import HEAD, OLDEST_WRITER, SCHEMA
+from musterd.store.upgrade import HEAD, MIGRATIONS, OLDEST_WRITER, SCHEMA
 from tests.support.postgres import EMPTY, PostgresServer
 
 ROLE = "musterd_rows"
@@ -73,6 +73,53 @@ def test_processes_that_start_together_migrate_once(empty_url: str) -> None:
     with ThreadPoolExecutor(6) as threads:
         list(threads.map(upgrade_postgres, [empty_url] * 6))
     assert query(empty_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+
+
+def test_who_writes_with_an_older_program_meanwhile_goes_on_before_it_or_after_it(empty_url: str) -> None:
+    """One that holds a session, and comes for a run of it when the schema is about to be changed."""
+    made_at(empty_url, "0004")
+    waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND relation IN ('runs'::regclass, 'sessions'::regclass)"
+    with psycopg.connect(empty_url) as older, ThreadPoolExecutor(1) as threads:
+        older.execute("SET deadlock_timeout = '1min'")
+        older.execute("SELECT * FROM sessions FOR UPDATE")
+        upgrade = threads.submit(upgrade_postgres, empty_url)
+        while not query(empty_url, waiting) and not upgrade.done():
+            pass
+        older.execute("UPDATE runs SET version = version + 1")
+        older.commit()
+        upgrade.result()
+    assert query(empty_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+
+
+def test_a_ring_with_a_reader_of_an_older_program_is_waited_out(empty_url: str) -> None:
+    """One that has read runs, and comes for sessions: of the two, the upgrade is the one that is told to try again."""
+    made_at(empty_url, "0004")
+    waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'runs'::regclass"
+    with psycopg.connect(empty_url) as older, ThreadPoolExecutor(1) as threads:
+        older.execute("SET deadlock_timeout = '1min'")
+        older.execute("SELECT * FROM runs")
+        upgrade = threads.submit(upgrade_postgres, empty_url)
+        while not query(empty_url, waiting) and not upgrade.done():
+            pass
+        older.execute("SELECT * FROM sessions")
+        older.commit()
+        upgrade.result()
+    assert query(empty_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+
+
+def made_at(url: str, revision: str) -> None:
+    """Make the schema as programs of a revision left it."""
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=NullPool)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
 
 
 def test_an_up_to_date_schema_needs_nothing_that_migrates(postgres_url: str) -> None:

@@ -18,6 +18,10 @@ from musterd.store.upgrade import HEAD, MIGRATIONS, STATE_OLDEST_WRITER, require
 OLDEST_SERVER = 130000
 CONNECT_SECONDS = 10
 LOCK = "SELECT pg_advisory_xact_lock(hashtext('musterd schema'))"
+HOLD_TABLES = "LOCK TABLE sessions, runs IN ACCESS EXCLUSIVE MODE"
+"""In the order in which all transactions take rows: older programs that write meanwhile wait, and hold nothing up."""
+RINGS = 10
+"""Deadlocks, of a second each, that one start tries again behind."""
 OURS = frozenset({"alembic_version", "instance", "runs", "run_events"})
 
 TABLES = """
@@ -168,13 +172,20 @@ def _migrate(connection: psycopg.Connection[Any], where: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     connection.autocommit, connection.row_factory = False, tuple_row
-    try:
+
+    def migrate() -> None:
         with engine.begin() as bound:
             bound.exec_driver_sql(LOCK)
-            if _is_older(_revision(lambda text: list(bound.exec_driver_sql(text).scalars()), where)):
+            revision = _revision(lambda text: list(bound.exec_driver_sql(text).scalars()), where)
+            if _is_older(revision):
+                if revision is not None:
+                    bound.exec_driver_sql(HOLD_TABLES)
                 config.attributes["connection"] = bound
                 command.upgrade(config, "head")
                 bound.exec_driver_sql(STATE_OLDEST_WRITER)
+
+    try:
+        _until_no_ring(migrate)
     except DBAPIError as error:
         cause = error.orig
         if isinstance(cause, psycopg.errors.InsufficientPrivilege):
@@ -186,3 +197,18 @@ def _migrate(connection: psycopg.Connection[Any], where: str) -> None:
         raise StartError(f"{where}: the schema could not be brought up to date: {what} — {cure}") from error
     finally:
         connection.autocommit, connection.row_factory = True, scalar_row
+
+
+def _until_no_ring(migrate: Callable[[], None]) -> None:
+    """Migrate, again where that waited in a ring with a reader that went from one table to the other."""
+    from sqlalchemy.exc import DBAPIError
+
+    for _ in range(RINGS):
+        try:
+            migrate()
+        except DBAPIError as error:
+            if not isinstance(error.orig, psycopg.errors.DeadlockDetected):
+                raise
+        else:
+            return
+    migrate()
