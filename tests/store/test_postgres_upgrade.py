@@ -11,8 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from musterd.core.callers import Caller
 from musterd.core.errors import SchemaTooNew, StartError
-from musterd.store import postgres_upgrade, workers
+from musterd.store import postgres_upgrade, sessions, workers
 from musterd.store.open import open_database
 from musterd.store.postgres import PostgresDatabase
 from musterd.store.postgres_upgrade import upgrade_postgres
@@ -69,7 +70,10 @@ def test_it_holds_the_tables_and_indexes_of_the_other_database(empty_url: str) -
     assert query(empty_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
 
 
-def test_processes_that_start_together_migrate_once(empty_url: str) -> None:
+@pytest.mark.parametrize("revision", [None, "0004"])
+def test_processes_that_start_together_migrate_once(empty_url: str, revision: str | None) -> None:
+    if revision is not None:
+        made_at(empty_url, revision)
     with ThreadPoolExecutor(6) as threads:
         list(threads.map(upgrade_postgres, [empty_url] * 6))
     assert query(empty_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
@@ -105,6 +109,35 @@ def test_a_ring_with_a_reader_of_an_older_program_is_waited_out(empty_url: str) 
         older.commit()
         upgrade.result()
     assert query(empty_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+
+
+def test_older_programs_keep_no_statement_that_was_planned_for_the_tables_of_before(empty_url: str) -> None:
+    made_at(empty_url, "0004")
+    with (
+        psycopg.connect(empty_url, application_name="musterd", autocommit=True) as older,
+        psycopg.connect(empty_url, application_name="another", autocommit=True) as another,
+    ):
+        for _ in range(10):  # it is prepared
+            older.execute("SELECT * FROM sessions")
+        upgrade_postgres(empty_url)
+        with pytest.raises(psycopg.errors.AdminShutdown):  # which it takes for what it is: a lost connection
+            older.execute("SELECT * FROM sessions")
+        assert another.execute("SELECT 1").fetchone() == (1,), "others' connections stay"
+
+
+async def test_a_statement_that_was_planned_for_the_tables_of_before_is_planned_anew(postgres_url: str) -> None:
+    database = PostgresDatabase(postgres_url, connections=1)
+    await database.open()
+    try:
+        for add in ("x", "y"):
+            for _ in range(10):
+                assert await database.read(lambda tx: sessions.get(tx, "s1", Caller())) is None
+                assert await database.write(lambda tx: sessions.lock(tx, "s1")) is None
+            query(postgres_url, f"ALTER TABLE sessions ADD COLUMN {add} text")
+            assert await database.write(lambda tx: sessions.lock(tx, "s1")) is None
+            assert await database.read(lambda tx: sessions.get(tx, "s1", Caller())) is None
+    finally:
+        await database.close()
 
 
 def made_at(url: str, revision: str) -> None:

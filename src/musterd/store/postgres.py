@@ -64,6 +64,9 @@ BEGIN_SCAN = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 OUTCOME = b"SELECT pg_xact_status(%(xid)s::xid8) AS outcome"
 
 COLLIDED = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
+STALE_PLAN = "RevalidateCachedQuery"
+"""Where the server finds that a newer program has changed a table since the connection had its statement planned: the
+connection would refuse it for ever."""
 
 
 class _LostCommit(Exception):
@@ -291,6 +294,8 @@ class PostgresDatabase:
                 self._complaints.is_over()
                 return result
             except psycopg.Error as error:
+                if error.diag.source_function == STALE_PLAN:
+                    await connection.close()
                 if connection.closed and lost < self._connections:  # all that were idle when the server went
                     lost += 1
                 elif isinstance(error, COLLIDED) and collided < COLLISIONS:
