@@ -164,8 +164,13 @@ class PostgresDatabase:
         self._require_open()
         task = asyncio.ensure_future(self._write(work))
         self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
+        task.add_done_callback(self._written)
         return asyncio.shield(task)
+
+    def _written(self, task: "asyncio.Task[Any]") -> None:
+        self._writing.discard(task)
+        if not task.cancelled():
+            task.exception()  # where nobody waits for it any more, its failure is nobody's
 
     async def read(self, work: Work[T]) -> T:
         """Do ``work``: each statement sees what is committed when it begins. Meant for single rows by key."""
