@@ -93,6 +93,14 @@ async def test_runs_that_go_before_their_session_still_count(records: Records) -
     )  # fmt: skip
 
 
+async def test_days_between_on_which_nothing_ran_are_left_alone(records: Records) -> None:
+    for run_id, day in (("r1", 1), ("r2", 1000)):
+        await ran(records, run_id, "s1", day * DAY_SECONDS)
+    await removed(records, "s1")
+    rows = await records.select("SELECT DISTINCT day FROM daily_metrics ORDER BY day")
+    assert [row["day"] for row in rows] == [FIRST, daily.day_of(1000 * DAY_SECONDS)]
+
+
 async def test_a_session_whose_runs_go_a_few_at_a_time_is_one_session(records: Records) -> None:
     for run_id in ("r1", "r2", "r3"):
         await ran(records, run_id, "s1", DAY_SECONDS)

@@ -54,15 +54,8 @@ NEXT_OWN = Statement(
     """SELECT created_at FROM runs WHERE parent_id IS NULL AND owner = :owner AND created_at >= :start
        ORDER BY created_at, run_id LIMIT 1""",
 )
-SPAN = Statement(
-    "session_span",
-    """SELECT min(created_at) AS first, max(created_at) AS last FROM runs
-       WHERE session_id = :session_id AND parent_id IS NULL""",
-)
-SPAN_OF_ROOTS = Statement(
-    "roots_span",
-    "SELECT min(created_at) AS first, max(created_at) AS last FROM runs WHERE IN_LIST(run_id, :roots)",
-)
+TIMES = Statement("session_times", "SELECT created_at FROM runs WHERE session_id = :session_id AND parent_id IS NULL")
+TIMES_OF_ROOTS = Statement("roots_times", "SELECT created_at FROM runs WHERE IN_LIST(run_id, :roots)")
 KEPT = Statement(
     "days_kept",
     """SELECT * FROM daily_metrics WHERE owner = :owner AND day >= :first AND day <= :last ORDER BY day""",
@@ -154,18 +147,17 @@ async def keep_removed(tx: Tx, session_id: str, now: float, roots: Sequence[str]
     :param roots: which of its root runs; None: all.
     """
     only = {"session_id": session_id} if roots is None else {"roots": jsontext.dumps(list(roots))}
-    span = await tx.one(SPAN if roots is None else SPAN_OF_ROOTS, only)
-    if span is None or span["first"] is None:
+    times = await tx.all(TIMES if roots is None else TIMES_OF_ROOTS, only)
+    days = sorted({day_of(row["created_at"]) for row in times})
+    if not days:
         return
     await tx.one(TURN, {})
-    day: str | None = day_of(span["first"])
-    while day is not None and day <= day_of(span["last"]):
+    for day in days:
         if not await is_over(tx, day):
             found = await _live_figures(tx, day, only)
             _of(found, EVERYBODY)  # a row for everybody is how the day is found
             for owner in sorted(found):
                 await _add_removed(tx, day, owner, found[owner], now)
-        day = day_of(bounds(day)[1])
 
 
 async def _add_removed(tx: Tx, day: str, owner: str, figures: DayFigures, now: float) -> None:
