@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from musterd.core.errors import NotFound
+from musterd.core.turns import Turn
 from tests.engine.conftest import Engines
 from tests.support.engine import Works
 
@@ -13,8 +14,8 @@ AT_ONCE = 1e-9
 
 async def cleared(works: Works) -> None:
     """Have upkeep look again now."""
-    works.engine.upkeep._retention._not_before = 0.0
-    await works.engine.upkeep.once()
+    works.engine.upkeep.retention._not_before = 0.0
+    await works.engine.upkeep.retention.once()
 
 
 async def test_runs_and_sessions_that_are_old_are_gone(engines: Engines) -> None:
@@ -55,8 +56,22 @@ async def test_a_turn_is_short_and_the_rest_waits_for_the_next(
     monkeypatch.setattr("musterd.engine.retention.BUSY_SECONDS", 0.0)
     async with file_engines(retention_days=AT_ONCE) as works:
         await asyncio.gather(*(works.run("hello", f"r{number}", f"s{number}") for number in range(3)))
-        await works.engine.upkeep._retention.once()
+        await works.engine.upkeep.retention.once()
         assert len(await works.records.states()) == 3
         monkeypatch.setattr("musterd.engine.retention.BUSY_SECONDS", 5.0)
         await cleared(works)
         assert await works.records.states() == {}
+
+
+async def test_a_turn_that_hangs_holds_nothing_else_up(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
+    hangs = asyncio.Event()
+
+    async def hang(*given: object, **named: object) -> None:
+        hangs.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("musterd.engine.retention.Retention.once", hang)
+    async with engines(retention_days=AT_ONCE, upkeep_seconds=0.02) as works:
+        await hangs.wait()
+        await works.start("hello", "r1", turn=Turn(delay_seconds=0.01))
+        assert (await works.end_of("r1")).row.state.is_final

@@ -259,3 +259,16 @@ async def test_a_cursor_of_a_session_that_was_deleted_shows_all_of_the_one_made_
         async with following(house, reader.frames[-1].id) as again:
             await again.until("TeamRunCompleted")
         assert again.events == await story(house, "r2")
+
+
+async def test_a_delayed_run_that_was_read_to_its_end_is_not_told_again(serve_live: Serve) -> None:
+    """It has moved to the end of its line meanwhile, behind the place up to which the reader knows all runs."""
+    async with serve_live(session_look_seconds=3600, upkeep_seconds=0.05) as house:
+        async with asyncio.timeout(30):
+            await house.begin("hello", session_id="s1", run_id="late", delay_seconds="0.1")
+            async with following(house) as reader:
+                await reader.until("TeamRunCompleted")
+            async with following(house, reader.frames[-1].id) as again:
+                await house.begin("hello", session_id="s1", run_id="next")
+                await again.until("TeamRunCompleted")
+        assert again.events == await story(house, "next")

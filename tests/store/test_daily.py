@@ -6,7 +6,7 @@ from typing import Any
 from musterd.core.callers import Caller
 from musterd.core.daily import DayFigures
 from musterd.core.records import StepKind, Usage
-from musterd.store import daily, sessions
+from musterd.store import daily, retention, sessions
 from musterd.store.daily import EVERYBODY
 from musterd.store.database import Tx
 from tests.support.store import Records, member_of, step
@@ -91,6 +91,24 @@ async def test_runs_that_go_before_their_session_still_count(records: Records) -
     assert (after.runs, after.usage, after.models, after.users) == (
         before.runs, before.usage, before.models, before.users,
     )  # fmt: skip
+
+
+async def test_days_between_on_which_nothing_ran_are_left_alone(records: Records) -> None:
+    for run_id, day in (("r1", 1), ("r2", 1000)):
+        await ran(records, run_id, "s1", day * DAY_SECONDS)
+    await removed(records, "s1")
+    rows = await records.select("SELECT DISTINCT day FROM daily_metrics ORDER BY day")
+    assert [row["day"] for row in rows] == [FIRST, daily.day_of(1000 * DAY_SECONDS)]
+
+
+async def test_a_session_whose_runs_go_a_few_at_a_time_is_one_session(records: Records) -> None:
+    for run_id in ("r1", "r2", "r3"):
+        await ran(records, run_id, "s1", DAY_SECONDS)
+    await ran(records, "r4", "s1", 2 * DAY_SECONDS)
+    before = [await counted(records, day) for day in (FIRST, SECOND)]
+    for roots in (["r1"], ["r2"], ["r3", "r4"]):
+        await records.database.write(partial(retention.remove_roots, session_id="s1", roots=roots, now=9.0))
+        assert [await counted(records, day) for day in (FIRST, SECOND)] == before
 
 
 async def test_a_day_that_is_kept_does_not_change(records: Records) -> None:

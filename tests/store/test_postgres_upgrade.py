@@ -11,12 +11,13 @@ from typing import Any
 import psycopg
 import pytest
 
+from musterd.core.callers import Caller
 from musterd.core.errors import SchemaTooNew, StartError
-from musterd.store import postgres_upgrade, workers
+from musterd.store import postgres_upgrade, sessions, workers
 from musterd.store.open import open_database
 from musterd.store.postgres import PostgresDatabase
 from musterd.store.postgres_upgrade import upgrade_postgres
-from musterd.store.upgrade import HEAD, OLDEST_WRITER, SCHEMA
+from musterd.store.upgrade import HEAD, MIGRATIONS, OLDEST_WRITER, SCHEMA
 from tests.support.postgres import EMPTY, PostgresServer
 
 ROLE = "musterd_rows"
@@ -69,10 +70,89 @@ def test_it_holds_the_tables_and_indexes_of_the_other_database(empty_url: str) -
     assert query(empty_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
 
 
-def test_processes_that_start_together_migrate_once(empty_url: str) -> None:
+@pytest.mark.parametrize("revision", [None, "0004"])
+def test_processes_that_start_together_migrate_once(empty_url: str, revision: str | None) -> None:
+    if revision is not None:
+        made_at(empty_url, revision)
     with ThreadPoolExecutor(6) as threads:
         list(threads.map(upgrade_postgres, [empty_url] * 6))
     assert query(empty_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+
+
+def test_who_writes_with_an_older_program_meanwhile_goes_on_before_it_or_after_it(empty_url: str) -> None:
+    """One that holds a session, and comes for a run of it when the schema is about to be changed."""
+    made_at(empty_url, "0004")
+    waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND relation IN ('runs'::regclass, 'sessions'::regclass)"
+    with psycopg.connect(empty_url) as older, ThreadPoolExecutor(1) as threads:
+        older.execute("SET deadlock_timeout = '1min'")
+        older.execute("SELECT * FROM sessions FOR UPDATE")
+        upgrade = threads.submit(upgrade_postgres, empty_url)
+        while not query(empty_url, waiting) and not upgrade.done():
+            pass
+        older.execute("UPDATE runs SET version = version + 1")
+        older.commit()
+        upgrade.result()
+    assert query(empty_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+
+
+def test_a_ring_with_a_reader_of_an_older_program_is_waited_out(empty_url: str) -> None:
+    """One that has read runs, and comes for sessions: of the two, the upgrade is the one that is told to try again."""
+    made_at(empty_url, "0004")
+    waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'runs'::regclass"
+    with psycopg.connect(empty_url) as older, ThreadPoolExecutor(1) as threads:
+        older.execute("SET deadlock_timeout = '1min'")
+        older.execute("SELECT * FROM runs")
+        upgrade = threads.submit(upgrade_postgres, empty_url)
+        while not query(empty_url, waiting) and not upgrade.done():
+            pass
+        older.execute("SELECT * FROM sessions")
+        older.commit()
+        upgrade.result()
+    assert query(empty_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+
+
+def test_older_programs_keep_no_statement_that_was_planned_for_the_tables_of_before(empty_url: str) -> None:
+    made_at(empty_url, "0004")
+    with (
+        psycopg.connect(empty_url, application_name="musterd", autocommit=True) as older,
+        psycopg.connect(empty_url, application_name="another", autocommit=True) as another,
+    ):
+        for _ in range(10):  # it is prepared
+            older.execute("SELECT * FROM sessions")
+        upgrade_postgres(empty_url)
+        with pytest.raises(psycopg.errors.AdminShutdown):  # which it takes for what it is: a lost connection
+            older.execute("SELECT * FROM sessions")
+        assert another.execute("SELECT 1").fetchone() == (1,), "others' connections stay"
+
+
+async def test_a_statement_that_was_planned_for_the_tables_of_before_is_planned_anew(postgres_url: str) -> None:
+    database = PostgresDatabase(postgres_url, connections=1)
+    await database.open()
+    try:
+        for add in ("x", "y"):
+            for _ in range(10):
+                assert await database.read(lambda tx: sessions.get(tx, "s1", Caller())) is None
+                assert await database.write(lambda tx: sessions.lock(tx, "s1")) is None
+            query(postgres_url, f"ALTER TABLE sessions ADD COLUMN {add} text")
+            assert await database.write(lambda tx: sessions.lock(tx, "s1")) is None
+            assert await database.read(lambda tx: sessions.get(tx, "s1", Caller())) is None
+    finally:
+        await database.close()
+
+
+def made_at(url: str, revision: str) -> None:
+    """Make the schema as programs of a revision left it."""
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=NullPool)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
 
 
 def test_an_up_to_date_schema_needs_nothing_that_migrates(postgres_url: str) -> None:

@@ -11,7 +11,7 @@ from musterd.core.errors import BadRequest, NotFound
 from musterd.core.events import Event, EventKind
 from musterd.core.records import Message, Output, RunRow, SessionRow, StepKind, ToolCall
 from musterd.core.states import RunState
-from musterd.store import blobs, messages, run_lists, session_forks, sessions
+from musterd.store import blobs, messages, run_lists, session_forks, sessions, traces
 from musterd.store.attempts import MemberRecord
 from musterd.store.run_lists import SessionRunsWanted
 from musterd.store.session_forks import ForkedSession, renamed
@@ -95,6 +95,20 @@ async def test_the_copy_has_all_that_its_original_has_under_ids_of_its_own(recor
     assert (said.run_id, said.text, said.taken_path) == (member.run_id, "r1", "t0/m")
     after = await records.everything()
     assert all(row in after[table] for table, kept in before.items() for row in kept), "the original is as it was"
+
+
+async def test_a_copy_is_not_in_its_originals_trace_and_tells_nobody(records: Records) -> None:
+    sent = f"00-{'ab' * 16}-{'cd' * 8}-01"
+    await delegated(records, "chosen", row={"webhooks": "https://example.com/hooks"})
+    await delegated(records, "sent", row={"traceparent": sent})
+    chosen = (await records.row("chosen")).trace_id
+    await fork(records)
+    for run in (await rows(records)).values():
+        assert (run.trace_id, run.traceparent, run.webhooks) == (None, None, None)
+    for trace, run_id in ((chosen, "chosen"), ("ab" * 16, "sent")):
+        found = await records.database.scan(lambda tx, trace=trace: traces.get(tx, trace, None, NOBODY))  # type: ignore[misc]
+        assert found is not None
+        assert found.run.run_id == run_id
 
 
 async def test_each_session_goes_alone(records: Records) -> None:

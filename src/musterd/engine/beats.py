@@ -88,7 +88,7 @@ class Observer:
         dead_seconds: float,
         monotonic: Callable[[], float] = clock.monotonic,
     ) -> None:
-        self._own = own
+        self.own = own
         self._has_free_lock = has_free_lock
         self._dead_seconds = dead_seconds
         self._monotonic = monotonic
@@ -109,7 +109,7 @@ class Observer:
         seen, dead = self._seen, []
         self._seen = {}
         for worker, beat in beats.items():
-            if worker == self._own:
+            if worker == self.own:
                 continue
             before = seen.get(worker)
             found = _Seen(beat, now)

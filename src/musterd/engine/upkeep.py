@@ -4,7 +4,8 @@ Runs of dead workers are taken over, delayed runs join their line, what waited t
 ready runs that nobody claims are pointed out. Every process does it; what two do at once is done once.
 """
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -52,33 +53,29 @@ class Upkeep:
     ) -> None:
         self._database = resources.database
         self._figures = resources.figures
-        self._retention = Retention(resources)
+        self._most_of_owner = resources.settings.user_concurrency
+        self.retention = Retention(resources)
         self._observer = observer
         self._components = components
         self._kept = kept
         self._release_lock = release_lock
 
     async def repeat(self, period_seconds: float) -> None:
-        """Do it again and again, until cancelled."""
-        while True:
-            await clock.sleep(period_seconds)
-            try:
-                await self.once()
-            except StoreUnavailable as error:
-                log.warning("upkeep waits for the database", reason=error.message)
-            except Exception as error:
-                log.exception("upkeep failed", exc_info=error)
+        """Do it again and again, until cancelled; what old runs leave to do is done beside it, and holds nothing up."""
+        async with asyncio.TaskGroup() as duties:
+            for once in (self.once, self.retention.once):
+                duties.create_task(_repeat(once, period_seconds))
 
     async def once(self) -> None:
         """Do what there is to do."""
-        due = await self._database.scan(lambda tx: looks.due(tx, self._components, clock.now()))
+        own, most = self._observer.own, self._most_of_owner
+        due = await self._database.scan(lambda tx: looks.due(tx, self._components, clock.now(), own, most))
         for step in (self._take_over, self._move_scheduled, self._expire, self._remove_buried):
             await step(due)
         if due.has_ready:
             self._kept.wake()
         if due.has_solo:
             self._kept.wake_solo()
-        await self._retention.once()
 
     async def _take_over(self, due: Due) -> None:
         for worker in self._observer.dead(due.beats):
@@ -121,3 +118,14 @@ class Upkeep:
     def _tell(self, done: Sequence[Cancelled]) -> None:
         for one in done:
             self._kept.cancelled(one.run.run_id, one)
+
+
+async def _repeat(once: Callable[[], Coroutine[object, object, None]], period_seconds: float) -> None:
+    while True:
+        await clock.sleep(period_seconds)
+        try:
+            await once()
+        except StoreUnavailable as error:
+            log.warning("upkeep waits for the database", reason=error.message)
+        except Exception as error:
+            log.exception("upkeep failed", exc_info=error)

@@ -3,7 +3,7 @@
 There is no order across runs: each is a :class:`Reading` of its own, and all of them ring one bell.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -64,6 +64,7 @@ class SessionReading:
         self._bell = Bell()
         self._watch = resources.hub.watch(session_id, self._bell)
         self._seq = Cursor().seq
+        self._read: Mapping[str, int] = {}
         self._runs: dict[str, Followed] = {}
         self._next_look = clock.monotonic()
         self._on_dropped: Callable[[], object] = lambda: None
@@ -81,7 +82,7 @@ class SessionReading:
             roots, self._seq = found
             await self._follow((root, -1) for root in roots)
             return
-        self._seq, ids = cursor.seq, list(cursor.runs)
+        self._seq, self._read, ids = cursor.seq, cursor.runs, list(cursor.runs)
         known = await self._resources.database.scan(lambda tx: session_runs.named(tx, session_id, caller, ids))
         await self._follow((root, cursor.runs[root.run_id]) for root in known)
         await self._look()
@@ -91,7 +92,8 @@ class SessionReading:
     @property
     def cursor(self) -> Cursor:
         """How far the reader has come."""
-        return Cursor(self._seq, {run_id: followed.last_index for run_id, followed in self._runs.items()})
+        read = {run_id: followed.last_index for run_id, followed in self._runs.items()}
+        return Cursor(self._seq, {**self._read, **read})
 
     @property
     def is_closed(self) -> bool:
@@ -144,7 +146,8 @@ class SessionReading:
             if found is None:
                 self._watch.close()
                 return
-            await self._follow((root, -1) for root in found)
+            # One that was delayed may stand behind the reader's place, though it was read to its end.
+            await self._follow((root, self._read.get(root.run_id, -1)) for root in found)
         except StoreUnavailable:
             log.debug("a session is looked at later: the database is away", session_id=session_id)
             return
@@ -153,6 +156,7 @@ class SessionReading:
         if len(found) == PAGE_RUNS:
             self._watch.has_changed = True
             return
+        self._read = {}
         for run_id in ended:
             del self._runs[run_id]
 

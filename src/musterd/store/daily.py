@@ -24,6 +24,12 @@ _IN_DAY = "r.parent_id IS NULL AND r.created_at >= :start AND r.created_at < :en
 
 _RUNS = f"""SELECT r.owner, r.component_kind AS kind, count(*) AS runs, count(DISTINCT r.session_id) AS sessions
             FROM runs r WHERE {_IN_DAY}"""
+_RUNS_OF_ROOTS = f"""SELECT r.owner, r.component_kind AS kind, count(*) AS runs, count(DISTINCT CASE WHEN NOT EXISTS (
+                         SELECT 1 FROM runs o WHERE o.session_id = r.session_id AND o.parent_id IS NULL
+                         AND o.created_at >= :start AND o.created_at < :end AND o.copied_from IS NULL
+                         AND o.component_kind = r.component_kind AND NOT IN_LIST(o.run_id, :roots))
+                       THEN r.session_id END) AS sessions FROM runs r WHERE {_IN_DAY}"""
+"""A session whose other runs of the day stay is counted with these."""
 _USERS = f"SELECT DISTINCT r.owner, r.user_id FROM runs r WHERE {_IN_DAY} AND r.user_id IS NOT NULL"
 _MODELS = f"""SELECT r.owner, m.model, m.model_provider, count(*) AS runs
               FROM runs r JOIN runs m ON m.root_id = r.run_id WHERE {_IN_DAY}"""
@@ -48,15 +54,8 @@ NEXT_OWN = Statement(
     """SELECT created_at FROM runs WHERE parent_id IS NULL AND owner = :owner AND created_at >= :start
        ORDER BY created_at, run_id LIMIT 1""",
 )
-SPAN = Statement(
-    "session_span",
-    """SELECT min(created_at) AS first, max(created_at) AS last FROM runs
-       WHERE session_id = :session_id AND parent_id IS NULL""",
-)
-SPAN_OF_ROOTS = Statement(
-    "roots_span",
-    "SELECT min(created_at) AS first, max(created_at) AS last FROM runs WHERE IN_LIST(run_id, :roots)",
-)
+TIMES = Statement("session_times", "SELECT created_at FROM runs WHERE session_id = :session_id AND parent_id IS NULL")
+TIMES_OF_ROOTS = Statement("roots_times", "SELECT created_at FROM runs WHERE IN_LIST(run_id, :roots)")
 KEPT = Statement(
     "days_kept",
     """SELECT * FROM daily_metrics WHERE owner = :owner AND day >= :first AND day <= :last ORDER BY day""",
@@ -148,18 +147,17 @@ async def keep_removed(tx: Tx, session_id: str, now: float, roots: Sequence[str]
     :param roots: which of its root runs; None: all.
     """
     only = {"session_id": session_id} if roots is None else {"roots": jsontext.dumps(list(roots))}
-    span = await tx.one(SPAN if roots is None else SPAN_OF_ROOTS, only)
-    if span is None or span["first"] is None:
+    times = await tx.all(TIMES if roots is None else TIMES_OF_ROOTS, only)
+    days = sorted({day_of(row["created_at"]) for row in times})
+    if not days:
         return
     await tx.one(TURN, {})
-    day: str | None = day_of(span["first"])
-    while day is not None and day <= day_of(span["last"]):
+    for day in days:
         if not await is_over(tx, day):
             found = await _live_figures(tx, day, only)
             _of(found, EVERYBODY)  # a row for everybody is how the day is found
             for owner in sorted(found):
                 await _add_removed(tx, day, owner, found[owner], now)
-        day = day_of(bounds(day)[1])
 
 
 async def _add_removed(tx: Tx, day: str, owner: str, figures: DayFigures, now: float) -> None:
@@ -184,7 +182,8 @@ async def _live_figures(tx: Tx, day: str, only: dict[str, str]) -> ByOwner:
         where = "".join(_ONLY[key] for key in only)
         return Statement(f"day_{name} {' '.join(only)}", f"{text}{where}{group}")
 
-    for row in await tx.all(asked("runs", _RUNS, " GROUP BY r.owner, r.component_kind"), params):
+    runs = _RUNS_OF_ROOTS if "roots" in only else _RUNS
+    for row in await tx.all(asked("runs", runs, " GROUP BY r.owner, r.component_kind"), params):
         figures = _of(found, row["owner"])
         figures.runs[row["kind"]], figures.sessions[row["kind"]] = int(row["runs"]), int(row["sessions"])
     for row in await tx.all(asked("users", _USERS), params):

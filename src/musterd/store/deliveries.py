@@ -62,6 +62,11 @@ _FROM = "FROM deliveries d JOIN runs r ON r.run_id = d.run_id"
 CLAIMED = Statement(
     "deliveries_claimed", f"SELECT {_COLUMNS} {_FROM} WHERE IN_LIST(d.id, :ids) AND d.lease = :lease ORDER BY d.id"
 )
+REMOVE_LEFT = Statement(
+    "deliveries_remove_left",
+    """DELETE FROM deliveries WHERE IN_LIST(id, :ids) AND lease = :lease
+       AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.run_id = deliveries.run_id)""",
+)
 GET = Statement(
     "delivery_get",
     f"""SELECT {_COLUMNS} {_FROM} JOIN sessions s ON s.session_id = r.session_id AND s.deleted_at IS NULL
@@ -106,7 +111,10 @@ async def claim(tx: Tx, ids: Sequence[str], lease: str, now: float, until: float
     """
     asked = {"ids": jsontext.dumps(list(ids)), "lease": lease}
     await tx.run(CLAIM, {**asked, "now": now, "until": until})
-    return [_delivery(row) for row in await tx.all(CLAIMED, asked)]
+    found = [_delivery(row) for row in await tx.all(CLAIMED, asked)]
+    if len(found) < len(ids):  # a program that knows of no webhooks may have removed the run
+        await tx.run(REMOVE_LEFT, asked)
+    return found
 
 
 async def note(tx: Tx, delivery_id: str, lease: str, outcome: Outcome, standing: Standing) -> bool:

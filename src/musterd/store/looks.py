@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from musterd.core import jsontext
 from musterd.core.states import RunState
-from musterd.store import deletion, schedule, workers
+from musterd.store import deletion, owners, schedule, workers
 from musterd.store.crashes import HAS_WAITED, SOLO_FROM
 from musterd.store.database import Statement, Tx
 
@@ -14,10 +14,22 @@ RUNS = Statement(
     """SELECT run_id, attempt, state, cancel_requested_at, signals, next_event, salt FROM runs
        WHERE IN_LIST(run_id, :run_ids)""",
 )
-_READY = f"""SELECT 1 AS found FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
-             AND IN_LIST(component_kind || ':' || component_id, :components)
-             AND {HAS_WAITED} AND (crashes >= {SOLO_FROM}) = :is_solo LIMIT 1"""
-READY = Statement("look_ready", _READY)
+READY = Statement(
+    "look_ready",
+    f"""SELECT 1 AS found FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
+        AND IN_LIST(component_kind || ':' || component_id, :components)
+        AND {HAS_WAITED} AND crashes < {SOLO_FROM} LIMIT 1""",
+)
+READY_SOLO = Statement(  # not where others drive all that its user may have: those here would end for it in vain
+    "look_ready_solo",
+    f"""SELECT 1 AS found FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
+        AND IN_LIST(component_kind || ':' || component_id, :components)
+        AND {HAS_WAITED} AND crashes >= {SOLO_FROM}
+        AND (CAST(:most_of_owner AS INTEGER) = 0 OR owner IS NULL OR :most_of_owner > (
+          SELECT count(*) FROM runs own WHERE own.owner = runs.owner AND {owners.LIVES} AND own.state = 'running'
+          AND own.worker IS NOT NULL AND own.worker <> :worker))
+        LIMIT 1""",
+)
 EXPIRED = Statement(
     "look_expired",
     "SELECT 1 AS found FROM runs WHERE state = 'paused' AND parent_id IS NULL AND expires_at <= :now LIMIT 1",
@@ -59,24 +71,36 @@ class Due:
     buried: list[str]
 
 
-async def due(tx: Tx, components: Sequence[str], now: float) -> Due:
-    """What there is to do."""
+async def due(tx: Tx, components: Sequence[str], now: float, worker: str = "", most_of_owner: int = 0) -> Due:
+    """What there is to do.
+
+    :param worker: who asks.
+    :param most_of_owner: how many runs of one user may be at work; 0: any number.
+    """
     return Due(
         beats=await workers.known(tx),
         has_ready=await is_ready(tx, components, now),
-        has_solo=await is_ready(tx, components, now, is_solo=True),
+        has_solo=await is_solo_ready(tx, components, now, worker, most_of_owner),
         has_scheduled=await schedule.is_any_due(tx, now),
         has_expired=await tx.one(EXPIRED, {"now": now}) is not None,
         buried=await deletion.undone(tx),
     )
 
 
-async def is_ready(tx: Tx, components: Sequence[str], now: float, *, is_solo: bool = False) -> bool:
-    """Whether a run of these components can be claimed."""
+async def is_ready(tx: Tx, components: Sequence[str], now: float) -> bool:
+    """Whether a run of these components waits that may be driven beside others."""
     if not components:
         return False
-    params = {"components": jsontext.dumps(list(components)), "now": now, "is_solo": is_solo}
-    return await tx.one(READY, params) is not None
+    return await tx.one(READY, {"components": jsontext.dumps(list(components)), "now": now}) is not None
+
+
+async def is_solo_ready(tx: Tx, components: Sequence[str], now: float, worker: str, most_of_owner: int) -> bool:
+    """Whether a run of these components waits that must be driven alone, and could be by this worker."""
+    if not components:
+        return False
+    params = {"components": jsontext.dumps(list(components)), "now": now}
+    share = {"worker": worker, "most_of_owner": most_of_owner}
+    return await tx.one(READY_SOLO, {**params, **share}) is not None
 
 
 async def standings(tx: Tx, run_ids: Iterable[str]) -> dict[str, Standing]:

@@ -8,28 +8,30 @@ from musterd.store.crashes import HAS_WAITED, SOLO_FROM
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS
 
-_LIVE = "parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running')"
+LIVES = "parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running')"
 """In the words of the index ``runs_of_owner``: SQLite takes it for these alone."""
 
 LIVE = Statement(
     "runs_of_owner",
-    f"SELECT state, count(*) AS n FROM runs WHERE owner = :owner AND {_LIVE} GROUP BY state",
+    f"SELECT state, count(*) AS n FROM runs WHERE owner = :owner AND {LIVES} GROUP BY state",
 )
 TURN = Statement("claims_turn", "SELECT TURN('claims') AS held")
-CLAIM_FAIRLY = Statement(
+CLAIM_FAIRLY = Statement(  # what must be driven alone has the first place in its user's share, so that it comes to be
     "runs_claim_fairly",
     f"""WITH placed AS (
-          SELECT run_id, owner, priority, queued_at,
-                 row_number() OVER (PARTITION BY owner ORDER BY priority DESC, queued_at) AS place
+          SELECT run_id, owner, priority, queued_at, (crashes >= {SOLO_FROM}) AS goes_alone,
+                 row_number() OVER (PARTITION BY owner
+                                    ORDER BY CASE WHEN crashes >= {SOLO_FROM} THEN 0 ELSE 1 END,
+                                             priority DESC, queued_at) AS place
           FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
           AND IN_LIST(component_kind || ':' || component_id, :components)
-          AND (crashes >= {SOLO_FROM}) = :is_solo AND {HAS_WAITED}),
+          AND {HAS_WAITED}),
         busy AS (
           SELECT COALESCE(owner, '') AS owner, count(*) AS n FROM runs
           WHERE parent_id IS NULL AND state = 'running' AND worker IS NOT NULL GROUP BY 1),
         chosen AS (
           SELECT p.run_id FROM placed p LEFT JOIN busy b ON b.owner = p.owner
-          WHERE p.owner IS NULL OR p.place + COALESCE(b.n, 0) <= :most_of_owner
+          WHERE p.goes_alone = :is_solo AND (p.owner IS NULL OR p.place + COALESCE(b.n, 0) <= :most_of_owner)
           ORDER BY p.priority DESC, p.queued_at LIMIT :limit),
         picked AS MATERIALIZED (
           SELECT run_id FROM runs WHERE run_id IN (SELECT run_id FROM chosen)

@@ -64,6 +64,9 @@ BEGIN_SCAN = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 OUTCOME = b"SELECT pg_xact_status(%(xid)s::xid8) AS outcome"
 
 COLLIDED = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
+STALE_PLAN = "RevalidateCachedQuery"
+"""Where the server finds that a newer program has changed a table since the connection had its statement planned: the
+connection would refuse it for ever."""
 
 
 class _LostCommit(Exception):
@@ -161,8 +164,13 @@ class PostgresDatabase:
         self._require_open()
         task = asyncio.ensure_future(self._write(work))
         self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
+        task.add_done_callback(self._written)
         return asyncio.shield(task)
+
+    def _written(self, task: "asyncio.Task[Any]") -> None:
+        self._writing.discard(task)
+        if not task.cancelled():
+            task.exception()  # where nobody waits for it any more, its failure is nobody's
 
     async def read(self, work: Work[T]) -> T:
         """Do ``work``: each statement sees what is committed when it begins. Meant for single rows by key."""
@@ -291,6 +299,8 @@ class PostgresDatabase:
                 self._complaints.is_over()
                 return result
             except psycopg.Error as error:
+                if error.diag.source_function == STALE_PLAN:
+                    await connection.close()
                 if connection.closed and lost < self._connections:  # all that were idle when the server went
                     lost += 1
                 elif isinstance(error, COLLIDED) and collided < COLLISIONS:

@@ -5,9 +5,10 @@ read and write rows finds the schema up to date, or is told who has to bring it 
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
+import structlog
 from psycopg import conninfo
 from psycopg.rows import scalar_row, tuple_row
 
@@ -15,9 +16,26 @@ from musterd.core.errors import StartError
 from musterd.store.postgres_faults import advice, place
 from musterd.store.upgrade import HEAD, MIGRATIONS, STATE_OLDEST_WRITER, require_known
 
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+log = structlog.get_logger("musterd.store")
+
 OLDEST_SERVER = 130000
 CONNECT_SECONDS = 10
 LOCK = "SELECT pg_advisory_xact_lock(hashtext('musterd schema'))"
+HOLD_TABLES = "LOCK TABLE sessions, runs IN ACCESS EXCLUSIVE MODE"
+"""In the order in which all transactions take rows: older programs that write meanwhile wait, and hold nothing up."""
+UPGRADING = "musterd upgrade"
+END_PLANS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND pg_has_role(usesysid, 'MEMBER')
+AND application_name IN ('musterd', %s)
+"""
+"""Connections keep statements as they were planned for the tables of before, and refuse them for ever once a column is
+added. Programs of older revisions make new connections by themselves, and do again what was under way."""
+RINGS = 10
+"""Deadlocks, of a second each, that one start tries again behind."""
 OURS = frozenset({"alembic_version", "instance", "runs", "run_events"})
 
 TABLES = """
@@ -49,7 +67,8 @@ def upgrade_postgres(url: str) -> None:
     """
     where = place(url)
     try:
-        connection = psycopg.connect(**_parameters(url), autocommit=True, row_factory=scalar_row)
+        own = {**_parameters(url), "application_name": UPGRADING}
+        connection = psycopg.connect(**own, autocommit=True, row_factory=scalar_row)
     except psycopg.Error as error:
         raise _refusal(where, error) from error
     with connection:
@@ -60,7 +79,7 @@ def upgrade_postgres(url: str) -> None:
                 return connection.execute(text.encode()).fetchall()
 
             if _is_older(_revision(ask, where)):
-                _migrate(connection, where)
+                _migrate(connection, where, conninfo.conninfo_to_dict(url).get("application_name"))
             if forbidden := ask(FORBIDDEN):
                 raise StartError(f"{where}: role {connection.info.user} may not use table {forbidden[0]} — {GRANT}")
         except psycopg.Error as error:
@@ -156,8 +175,11 @@ def _is_older(revision: str | None) -> bool:
     return revision is None or revision < HEAD
 
 
-def _migrate(connection: psycopg.Connection[Any], where: str) -> None:
-    """Run the revisions in one transaction, unless another process has done so when it is this one's turn."""
+def _migrate(connection: psycopg.Connection[Any], where: str, name: Any) -> None:
+    """Run the revisions in one transaction, unless another process has done so when it is this one's turn.
+
+    :param name: what connections of this program are called at the server, where the operator has named them.
+    """
     from alembic import command
     from alembic.config import Config
     from sqlalchemy import create_engine
@@ -168,13 +190,22 @@ def _migrate(connection: psycopg.Connection[Any], where: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     connection.autocommit, connection.row_factory = False, tuple_row
-    try:
+
+    def migrate() -> None:
         with engine.begin() as bound:
             bound.exec_driver_sql(LOCK)
-            if _is_older(_revision(lambda text: list(bound.exec_driver_sql(text).scalars()), where)):
+            revision = _revision(lambda text: list(bound.exec_driver_sql(text).scalars()), where)
+            if _is_older(revision):
+                if revision is not None:
+                    bound.exec_driver_sql(HOLD_TABLES)
                 config.attributes["connection"] = bound
                 command.upgrade(config, "head")
                 bound.exec_driver_sql(STATE_OLDEST_WRITER)
+                if revision is not None:
+                    _end_plans(bound, name)
+
+    try:
+        _until_no_ring(migrate)
     except DBAPIError as error:
         cause = error.orig
         if isinstance(cause, psycopg.errors.InsufficientPrivilege):
@@ -186,3 +217,29 @@ def _migrate(connection: psycopg.Connection[Any], where: str) -> None:
         raise StartError(f"{where}: the schema could not be brought up to date: {what} — {cure}") from error
     finally:
         connection.autocommit, connection.row_factory = True, scalar_row
+
+
+def _end_plans(bound: "Connection", name: Any) -> None:
+    """End the connections of older programs, while they wait for the tables; where this role may."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        with bound.begin_nested():
+            bound.exec_driver_sql(END_PLANS, (name,))
+    except DBAPIError as error:
+        log.warning("older servers on this database have to be started again", reason=str(error.orig))
+
+
+def _until_no_ring(migrate: Callable[[], None]) -> None:
+    """Migrate, again where that waited in a ring with a reader that went from one table to the other."""
+    from sqlalchemy.exc import DBAPIError
+
+    for _ in range(RINGS):
+        try:
+            migrate()
+        except DBAPIError as error:
+            if not isinstance(error.orig, psycopg.errors.DeadlockDetected):
+                raise
+        else:
+            return
+    migrate()

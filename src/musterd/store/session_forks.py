@@ -13,7 +13,6 @@ from musterd.core.callers import Caller
 from musterd.core.errors import BadRequest, NotFound
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import ComponentKind, RunRow, SessionRow, StepKind
-from musterd.core.traces import stored_trace_id
 from musterd.store import sessions
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, RUN_FIELDS, qualified, run_params, run_row
@@ -144,8 +143,8 @@ def _copy(run: RunRow, session: SessionRow, ids: Ids, seq: int | None) -> RunRow
         salt=None if run.salt is None else clock.new_id(),
         forked_from=None if run.forked_from is None else ids.get(run.forked_from),
         copied_from=run.run_id,
+        trace_id=None,  # what happened did so in the original's trace, and was told there
         traceparent=None,
-        trace_id=stored_trace_id(ids[run.run_id]),
         webhooks=None,
     )
 
