@@ -56,11 +56,14 @@ def sender(works: Works) -> Webhooks:
 
 
 async def sent(webhooks: Webhooks) -> None:
-    """Send what is due, until nothing is left."""
-    await webhooks.once()
-    while webhooks._sending:
-        await asyncio.wait(set(webhooks._sending))
+    """Send what is due, until nothing is left: what ends while it looks makes room for more."""
+    has_looked = False
+    while not has_looked or webhooks._wake.is_set():
+        webhooks._wake.clear()
         await webhooks.once()
+        has_looked = True
+        if webhooks._sending:
+            await asyncio.wait(set(webhooks._sending))
 
 
 @contextlib.asynccontextmanager
