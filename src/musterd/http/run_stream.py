@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
+from musterd.core.errors import StoreUnavailable
 from musterd.core.records import RunRow
 from musterd.engine.hub import Flush
 from musterd.http.server import Server
@@ -78,7 +79,11 @@ class RunSource:
             self._caught_up = None
 
     async def _body(self, flush: Flush) -> bytes:
-        frames, found = await self._frames.of(flush), []
+        try:
+            frames, found = await self._frames.of(flush), []
+        except StoreUnavailable:
+            self._reading.give_back(flush)
+            raise
         for offset, event in enumerate(flush.events):
             if self._caught_up is not None and flush.first_index + offset > self._caught_up_behind:
                 found.append(self._caught_up)

@@ -1,12 +1,15 @@
 """The stream that follows a session: the events of its runs, each with a cursor over all of them."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from musterd.core.errors import StoreUnavailable
 from musterd.core.events import Event
+from musterd.engine.hub import Flush
 from musterd.http.callers import caller_of
+from musterd.http.frames import RunFrames
 from musterd.http.paths import path_identifier
 from musterd.http.server import Server
 from musterd.http.sse import EventStream
@@ -30,6 +33,7 @@ class SessionSource:
         self._frames = server.frames
         self._reading = reading
         self._shows_all = shows_all
+        self._frames_of: dict[str, RunFrames] = {}
 
     @property
     def is_closed(self) -> bool:
@@ -48,13 +52,25 @@ class SessionSource:
     async def available(self) -> AsyncIterator[bytes]:
         """What can be sent now."""
         async for followed, flush in self._reading.available():
-            frames, body = await self._frames.of(followed.root).of(flush), bytearray()
+            frames, body = await self._made(followed, flush), bytearray()
             for offset, event in enumerate(flush.events):
                 followed.note(event, flush.first_index + offset)
                 if self._shows(event, followed):
                     body += sse.with_cursor(frames[offset], cursor_text(self._reading.cursor))
+            if followed.has_ended:
+                self._frames_of.pop(followed.root.run_id, None)
             if body:
                 yield bytes(body)
+
+    async def _made(self, followed: Followed, flush: Flush) -> Sequence[bytes]:
+        """The frames of a flush. What makes them knows the run's members, and is kept as long as the run goes on."""
+        root = followed.root
+        frames = self._frames_of[root.run_id] = self._frames.of(root)
+        try:
+            return await frames.of(flush)
+        except StoreUnavailable:
+            followed.reading.give_back(flush)
+            raise
 
     def _shows(self, event: Event, followed: Followed) -> bool:
         return self._shows_all or is_content_only(event, followed.root.run_id)

@@ -81,6 +81,11 @@ class Reading:
             return flush
         return None
 
+    def give_back(self, flush: Flush) -> None:
+        """Have a flush read again, and what is behind it: it could not be shown now."""
+        self._last = flush.first_index - 1
+        self._subscription.is_behind = True
+
     async def wait(self, seconds: float) -> bool:
         """Wait until there is more to take; False when ``seconds`` are over first."""
         return await self._subscription.wait(seconds)

@@ -7,6 +7,8 @@ became of it, as soon as it answers again: nobody is told that a transaction fai
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
@@ -24,6 +26,7 @@ from musterd.store.locks import NoLocks
 from musterd.store.postgres_apart import PostgresApart
 from musterd.store.postgres_faults import Complaints, advice, is_database_fault, place
 from musterd.store.postgres_notify import Notifications
+from musterd.store.postgres_outcome import COMMITTED, IN_PROGRESS, outcome_of
 from musterd.store.postgres_tx import PostgresTx
 from musterd.store.postgres_upgrade import upgrade_postgres
 
@@ -57,11 +60,10 @@ DEFAULTS: dict[str, Any] = {
     "tcp_user_timeout": 20_000,
 }
 BEGIN = (
-    "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_current_xact_id()::text AS xid, "
+    "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_current_xact_id()::text AS xid, clock_timestamp() AS begun_at, "
     "set_config('idle_in_transaction_session_timeout', '{:.0f}ms', true)"
 )
 BEGIN_SCAN = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-OUTCOME = b"SELECT pg_xact_status(%(xid)s::xid8) AS outcome"
 
 COLLIDED = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
 STALE_PLAN = "RevalidateCachedQuery"
@@ -72,9 +74,9 @@ connection would refuse it for ever."""
 class _LostCommit(Exception):
     """The connection was lost while the transaction ``xid`` was committed."""
 
-    def __init__(self, xid: str, result: Any, error: psycopg.Error) -> None:
+    def __init__(self, xid: str, begun_at: datetime, result: Any, error: psycopg.Error) -> None:
         super().__init__(xid)
-        self.xid, self.result, self.error = xid, result, error
+        self.xid, self.begun_at, self.result, self.error = xid, begun_at, result, error
 
 
 class PostgresDatabase:
@@ -251,7 +253,7 @@ class PostgresDatabase:
                 await cursor.execute(b"COMMIT")
             except psycopg.Error as error:
                 if connection.closed and begun is not None:
-                    raise _LostCommit(begun["xid"], result, error) from error
+                    raise _LostCommit(begun["xid"], begun["begun_at"], result, error) from error
                 raise
             if cursor.statusmessage != "COMMIT":
                 raise RuntimeError("a store function went on after a statement of its failed")
@@ -261,29 +263,24 @@ class PostgresDatabase:
             return await self._use(use)
         except _LostCommit as lost:
             self._complaints.unavailable(lost.error)
-            if await self._has_committed(lost.xid):
+            if await self._has_committed(lost):
                 result: T = lost.result
                 return result
             raise StoreUnavailable from lost
 
-    async def _has_committed(self, xid: str) -> bool:
+    async def _has_committed(self, lost: _LostCommit) -> bool:
         """Ask, until the server answers, what became of a transaction."""
-
-        async def use(connection: Connection) -> str | None:
-            row = await (await connection.execute(OUTCOME, {"xid": xid})).fetchone()
-            return row["outcome"] if row else None
-
         while True:
             try:
-                outcome = await self._use(use)
+                outcome = await self._use(partial(outcome_of, xid=lost.xid, begun_at=lost.begun_at))
             except StoreUnavailable:
                 if self._is_closing:
                     raise
-                outcome = "in progress"
+                outcome = IN_PROGRESS
             except psycopg.Error:  # the server does not know it: another one has taken over before it got there
                 return False
-            if outcome != "in progress":
-                return outcome == "committed"
+            if outcome != IN_PROGRESS:
+                return outcome == COMMITTED
             await clock.sleep(ASK_SECONDS)
 
     # --- connections ------------------------------------------------------------------------------

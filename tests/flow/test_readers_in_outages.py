@@ -1,0 +1,40 @@
+"""The database is away while the frames of a stream are made: what could not be shown then is shown later."""
+
+from typing import Any
+
+import pytest
+
+from musterd.core.errors import StoreUnavailable
+from musterd.http import sse
+from tests.flow.test_resume import paged
+from tests.support.app import Serve
+
+RUN = "/teams/demo-team/runs/r1"
+ASK = "[[DELEGATE writer-agent: x]]"
+
+
+@pytest.mark.parametrize("path", [f"{RUN}/events", "/sessions/s1/events"])
+async def test_what_could_not_be_shown_is_shown_later(
+    serve_live: Serve, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(sse, "RETRY_SECONDS", 0)
+    async with serve_live() as house:
+        hold = house.model.hold(ASK)
+        await house.begin(ASK, session_id="s1", run_id="r1")
+        await hold.reached.wait()
+        look, looks = house.server.runs.members, 0
+
+        async def once_the_database_is_back(*given: Any) -> Any:
+            nonlocal looks
+            looks += 1
+            if looks == 1:
+                raise StoreUnavailable
+            return await look(*given)
+
+        monkeypatch.setattr(house.server.runs, "members", once_the_database_is_back)
+        query, headers = {"session_id": "s1"}, {"accept": "text/event-stream"}
+        async with house.opened("GET", path, params=query, headers=headers) as reader:
+            house.model.release()
+            await reader.until("TeamRunCompleted")
+        assert looks > 1
+        assert reader.events == await paged(house, run=RUN)
