@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from psycopg.rows import dict_row
+from psycopg.rows import DictRow, dict_row
 
 from musterd.store.postgres_outcome import COMMITTED, LOST, outcome_of
 from tests.support.own_postgres import OwnPostgres, own_postgres
@@ -18,7 +18,7 @@ def server() -> Iterator[OwnPostgres]:
         yield found
 
 
-async def connected(server: OwnPostgres) -> "psycopg.AsyncConnection[psycopg.rows.DictRow]":
+async def connected(server: OwnPostgres) -> psycopg.AsyncConnection[DictRow]:
     return await psycopg.AsyncConnection.connect(server.url, autocommit=True, row_factory=dict_row)
 
 
@@ -35,11 +35,11 @@ async def test_a_number_that_a_killed_server_gave_out_again_says_nothing(server:
     server.stop()
     server.start()
     async with await connected(server) as after:
-        given_out = "0"
-        while int(given_out) < int(lost["xid"]):  # each is a transaction of its own, and is committed
-            row = await (await after.execute(BEGUN)).fetchone()
-            assert row is not None
-            given_out = row["xid"]
+        row = {"xid": "0"}
+        while int(row["xid"]) < int(lost["xid"]):  # each is a transaction of its own, and is committed
+            found = await (await after.execute(BEGUN)).fetchone()
+            assert found is not None
+            row = found
         state = await (await after.execute("SELECT pg_xact_status(%s::xid8) AS found", [lost["xid"]])).fetchone()
         assert state == {"found": "committed"}, "the server takes it for the other's"
         assert await outcome_of(after, **lost) == LOST
