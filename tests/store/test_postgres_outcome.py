@@ -35,7 +35,7 @@ async def test_a_number_that_a_killed_server_gave_out_again_says_nothing(server:
     server.stop()
     server.start()
     async with await connected(server) as after:
-        row = {"xid": "0"}
+        row: DictRow = {"xid": "0"}
         while int(row["xid"]) < int(lost["xid"]):  # each is a transaction of its own, and is committed
             found = await (await after.execute(BEGUN)).fetchone()
             assert found is not None
