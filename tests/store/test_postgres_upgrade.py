@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -79,19 +79,27 @@ def test_processes_that_start_together_migrate_once(empty_url: str, revision: st
     assert query(empty_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
 
 
+def upgrade_beside(url: str, first: LiteralString, waiting: LiteralString, then: LiteralString) -> None:
+    """Upgrade beside a transaction of an older program: it does ``first``, and ``then`` once the upgrade waits.
+
+    :param waiting: the query that finds who waits.
+    """
+    with psycopg.connect(url) as older, ThreadPoolExecutor(1) as threads:
+        older.execute("SET deadlock_timeout = '1min'")
+        older.execute(first)
+        upgrade = threads.submit(upgrade_postgres, url)
+        while not query(url, waiting) and not upgrade.done():
+            pass
+        older.execute(then)
+        older.commit()
+        upgrade.result()
+
+
 def test_who_writes_with_an_older_program_meanwhile_goes_on_before_it_or_after_it(empty_url: str) -> None:
     """One that holds a session, and comes for a run of it when the schema is about to be changed."""
     made_at(empty_url, "0004")
     waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND relation IN ('runs'::regclass, 'sessions'::regclass)"
-    with psycopg.connect(empty_url) as older, ThreadPoolExecutor(1) as threads:
-        older.execute("SET deadlock_timeout = '1min'")
-        older.execute("SELECT * FROM sessions FOR UPDATE")
-        upgrade = threads.submit(upgrade_postgres, empty_url)
-        while not query(empty_url, waiting) and not upgrade.done():
-            pass
-        older.execute("UPDATE runs SET version = version + 1")
-        older.commit()
-        upgrade.result()
+    upgrade_beside(empty_url, "SELECT * FROM sessions FOR UPDATE", waiting, "UPDATE runs SET version = version + 1")
     assert query(empty_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
 
 
@@ -99,15 +107,7 @@ def test_a_ring_with_a_reader_of_an_older_program_is_waited_out(empty_url: str) 
     """One that has read runs, and comes for sessions: of the two, the upgrade is the one that is told to try again."""
     made_at(empty_url, "0004")
     waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'runs'::regclass"
-    with psycopg.connect(empty_url) as older, ThreadPoolExecutor(1) as threads:
-        older.execute("SET deadlock_timeout = '1min'")
-        older.execute("SELECT * FROM runs")
-        upgrade = threads.submit(upgrade_postgres, empty_url)
-        while not query(empty_url, waiting) and not upgrade.done():
-            pass
-        older.execute("SELECT * FROM sessions")
-        older.commit()
-        upgrade.result()
+    upgrade_beside(empty_url, "SELECT * FROM runs", waiting, "SELECT * FROM sessions")
     assert query(empty_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
 
 
