@@ -1,5 +1,6 @@
 """Who reads a model's answer knows when its text will be told."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,7 +9,7 @@ from pydantic_ai.messages import ModelResponseStreamEvent
 from pydantic_ai.models import StreamedResponse
 
 from musterd import Agent
-from musterd.core import clock, pace
+from musterd.core import pace
 from musterd.models.scripted import ScriptedModel
 from tests.engine.conftest import Engines
 
@@ -31,7 +32,7 @@ class Asking(ScriptedModel):
                     told_at = pace.told_at.get()
                     assert told_at is not None
                     at = told_at()
-                    self.left.append(None if at is None else at - clock.monotonic())
+                    self.left.append(None if at is None else at - asyncio.get_running_loop().time())
 
             vars(stream)["_get_event_iterator"] = asking
             yield stream

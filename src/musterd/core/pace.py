@@ -7,5 +7,4 @@ from collections.abc import Callable
 from contextvars import ContextVar
 
 told_at: ContextVar[Callable[[], float | None] | None] = ContextVar("told_at", default=None)
-"""Gives when the text that is collected will be told, on the clock :func:`musterd.core.clock.monotonic`; None: none
-is."""
+"""Gives when the text that is collected will be told, on the event loop's clock; None: none is."""

@@ -5,6 +5,7 @@ A chunk costs far more than its bytes. So an answer is left in the socket, where
 was read before is told: its readers learn all of it at the same moment.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from functools import cached_property
@@ -38,6 +39,7 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
     def __init__(self, answer: aiohttp.ClientResponse, chunk_seconds: float | None) -> None:
         self._answer = answer
         self._chunk_seconds = chunk_seconds
+        self._loop = asyncio.get_running_loop()
         self._told_at = pace.told_at.get()
         self._parser = EventParser()
         self._ready: deque[ChatCompletionChunk] = deque()
@@ -80,7 +82,7 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
                 await self._look_away(spare)
             data = await self._answer.content.readany()
             if data and self._began_at is None:
-                self._began_at = clock.monotonic()
+                self._began_at = self._loop.time()
                 limit_waits(self._answer, self._chunk_seconds)
             has_said_done = self._take(data)
             if has_said_done:
@@ -99,7 +101,7 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
         told_at = self._told_at() if self._told_at is not None else None
         if told_at is None or self._began_at is None:
             return 0
-        now = clock.monotonic()
+        now = self._loop.time()
         spare = min(told_at - AHEAD_SECONDS - now, (now - self._began_at) * DELAYED_SHARE)
         return spare if spare >= LEAST_SECONDS else 0
 
