@@ -13,6 +13,9 @@ from musterd.core.errors import DeclarationError
 
 _PACKAGE = __name__.rpartition(".")[0]
 
+PORTING = "docs/howto/from-agno.md"
+"""The page that says what takes the place of what is Agno's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -64,6 +67,19 @@ def wrong(place: Place | None, what: str, cure: str) -> DeclarationError:
     """The error for a declaration at ``place``: what is wrong with it and what to do, in one line."""
     text = " ".join(f"{what} — {cure}".split())
     return DeclarationError(f"{place}: {text}" if place else text)
+
+
+def is_agnos(cls: object) -> bool:
+    """Whether ``cls`` is a class of Agno, which is not to be taken for that of the same name here."""
+    return isinstance(cls, type) and cls.__module__.partition(".")[0] == "agno"
+
+
+def kind_of(value: object) -> str:
+    """What ``value`` is, for a sentence; of Agno's, also where its counterpart is looked up."""
+    cls = type(value)
+    library = cls.__module__.partition(".")[0]
+    of = {"agno": f" of agno ({PORTING})", "pydantic_ai": " of pydantic_ai"}.get(library, "")
+    return f"{'an' if cls.__name__[0] in 'AEIOU' else 'a'} {cls.__name__}{of}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -296,7 +296,7 @@ class Empty:
         (lambda word: word, "a callable without a name — write it as a function with def"),
         (functools.partial(int, base=2), "a callable without a name"),
         (Needy, "agent 'a': a tool is the class Needy, which needs arguments (missing a required argument: 'desk')"),
-        (Empty(), "agent 'a': a tool is a Empty, which has no public methods — list functions"),
+        (Empty(), "agent 'a': a tool is an Empty, which has no public methods — list functions"),
         (Toolkit(), "agent 'a': toolkit 'Toolkit' has no tools"),
         (
             Toolkit(name="calc", tools=[Method()], include_tools=["add"]),
