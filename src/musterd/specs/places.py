@@ -3,7 +3,7 @@
 import difflib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -85,6 +85,17 @@ def kind_of(value: object) -> str:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The name in ``known`` that was probably meant by ``name``."""
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)), None)
+
+
+def cure_of(name: str, known: Iterable[str], removed: Mapping[str, str]) -> str:
+    """What to do about an option that is not ``known``.
+
+    :param removed: options of Agno's, each with what to do.
+    """
+    if name in removed:
+        return removed[name]
+    meant = nearest(name, known)
+    return f"did you mean '{meant}'?" if meant else f"it takes {listed(known)}"
 
 
 def listed(names: Iterable[str]) -> str:

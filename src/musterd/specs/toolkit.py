@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
 from musterd.specs.methods import MethodTool
-from musterd.specs.places import Place, here, kind_of, listed, nearest, wrong
+from musterd.specs.places import Place, cure_of, here, kind_of, listed, wrong
+from musterd.specs.removed import REMOVED_OF_TOOLKITS
 from musterd.specs.tools import Tool, as_tool
 
 # What libraries give a class is not what its author wrote for a model.
@@ -72,8 +73,7 @@ class Toolkit:
     def __init__(self, **options: Unpack[ToolkitOptions]) -> None:
         for option, value in options.items():
             if option not in ToolkitOptions.__annotations__:
-                meant = nearest(option, ToolkitOptions.__annotations__)
-                cure = f"did you mean '{meant}'?" if meant else f"it takes {listed(ToolkitOptions.__annotations__)}"
+                cure = cure_of(option, ToolkitOptions.__annotations__, REMOVED_OF_TOOLKITS)
                 raise wrong(here(), f"a toolkit has no option '{option}'", cure)
             if value is not None:  # else what the class says
                 setattr(self, option, value)

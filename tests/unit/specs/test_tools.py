@@ -291,7 +291,7 @@ class Empty:
         (untyped, "tool 'untyped': parameter 'city' has no type hint — write its type, like `city: str`"),
         (unreadable, "its type hints cannot be read (name 'Decimal' is not defined) — import the type"),
         (no_schema, "tool 'no_schema': no JSON schema can be made of its parameters"),
-        (yielding, "tool 'yielding' yields — return the whole result instead"),
+        (yielding, "tool 'yielding' yields — return the whole result; ToolContext.progress tells"),
         (Method.ask, "tool 'ask' is a method without its object — list the bound method"),
         (lambda word: word, "a callable without a name — write it as a function with def"),
         (functools.partial(int, base=2), "a callable without a name"),
