@@ -112,7 +112,7 @@ DIFFERENCES = {
     **{
         f"get_[at]* 200 application/json *.{name}: * > -": "what is not had here is left out"
         for name in (
-            *("current_version", "default_tools", "extra_messages", "introduction", "knowledge", "memory", "metadata"),
+            *("current_version", "default_tools", "extra_messages", "knowledge", "memory", "metadata"),
             *("reasoning", "response_settings", "stage", "streaming"),
         )
     },

@@ -1,12 +1,13 @@
 """What log lines say, and what they never say."""
 
 from collections.abc import Iterator, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
-from tests.support.app import Serve
+from tests.support.app import Serve, app_on
 from tests.support.http import House
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -52,3 +53,20 @@ async def test_every_request_has_a_line_where_that_is_asked_for(serve: Serve, li
     answered = [line for line in lines if line["event"] == "answered"]
     assert [(line["operation"], line["status"]) for line in answered] == [("create_team_run", 200), ("none", 404)]
     assert "secret" not in str(lines)
+
+
+@pytest.mark.parametrize(("level", "heard"), [("info", ["info"]), ("debug", ["debug", "info"])])
+def test_an_application_that_has_not_set_its_log_up_hears_what_the_settings_want(
+    database: Path, capsys: pytest.CaptureFixture[str], level: str, heard: list[str]
+) -> None:
+    before = structlog.get_config()
+    structlog.reset_defaults()
+    try:
+        app_on(database, log_level=level)
+        log = structlog.get_logger()
+        log.debug("a debug line")
+        log.info("an info line")
+    finally:
+        structlog.configure(**before)
+    said = capsys.readouterr().out
+    assert [line for line in ("debug", "info") if f"{line} line" in said] == heard
