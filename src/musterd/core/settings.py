@@ -4,6 +4,7 @@ Names are ``MUSTERD_<FIELD>`` but for those of the peer, which keep the peer's n
 ``docs/reference/settings.md`` lists them all.
 """
 
+import ipaddress
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -129,6 +130,8 @@ class Settings(BaseSettings):
     """Connections that a process holds at once; beyond it the one that has waited longest for a request goes."""
     connections_per_address: Annotated[int, Field(ge=0)] = 0
     """Connections from one address at once; 0: any number, as behind a proxy."""
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "::1")
+    """Addresses and networks whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed, separated by commas."""
     keep_alive_seconds: Patience = 75
     """How long a connection is kept open without a request."""
     write_seconds: Patience = 60
@@ -223,6 +226,7 @@ class Settings(BaseSettings):
     @field_validator(
         "cors_origins",
         "allowed_hosts",
+        "trusted_proxies",
         "jwt_algorithms",
         "jwt_audience",
         "webhook_urls",
@@ -235,6 +239,16 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for text in proxies:
+            try:
+                ipaddress.ip_network(text)
+            except ValueError as error:
+                raise ValueError(f"{text} is no address and no network (10.1.0.0/16)") from error
+        return proxies
 
     @field_validator("webhook_urls")
     @classmethod

@@ -283,6 +283,7 @@ def protocol_options(settings: Settings) -> dict[str, Any]:
         "log_config": None,
         "access_log": False,
         "server_header": False,
+        "forwarded_allow_ips": list(settings.trusted_proxies),
     }
 
 
