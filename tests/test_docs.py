@@ -213,6 +213,10 @@ class Shell:
         for _ in {1..1200}; do grep -q http:// serve.log && break; sleep 0.05; done
         command curl --silent --show-error --max-time 60 --write-out '\n' \
             "${@//127.0.0.1:7777/$(sed -n s,.*http://,,p serve.log)}"
+    }
+    wait() {
+        builtin wait "$@"
+        [ $# -gt 0 ] || mv -f serve.log ended.log  # the next server empties it a moment after it was begun
     }"""
 
     def __init__(self, folder: Path, server: Path) -> None:
