@@ -1,5 +1,6 @@
 """The place at the border where it is found out who asks, and whether they ask too often."""
 
+import asyncio
 import contextlib
 
 import structlog
@@ -17,6 +18,8 @@ log = structlog.get_logger("musterd.http")
 OPEN_PATHS = frozenset({"/", "/health", "/info", "/-/live", "/-/ready", "/docs", "/redoc", "/openapi.json"})
 TELLS_MORE = frozenset({"/-/ready"})
 """What is open and tells an administrator more."""
+RECOGNISED_SECONDS = 1.0
+"""How long it may take to find out who that is: what is open is answered while the database is away, too."""
 OPEN_FOLDERS = ("/ui/", "/docs/", "/redoc/")
 
 
@@ -48,8 +51,9 @@ class Identity:
     async def _recognise(self, scope: Scope) -> Principal:
         """Who asks for what is open: nobody, unless that is shown and right, and can be found out now."""
         if self._authenticator.is_asked(Headers(scope=scope).getlist("authorization")):
-            with contextlib.suppress(RequestError):
-                return await self._let_in(scope)
+            with contextlib.suppress(RequestError, TimeoutError):
+                async with asyncio.timeout(RECOGNISED_SECONDS):
+                    return await self._let_in(scope)
         return self._authenticator.unasked
 
     async def _let_in(self, scope: Scope) -> Principal:
