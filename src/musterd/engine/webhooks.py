@@ -149,7 +149,7 @@ class Webhooks:
         if standing.state is not DeliveryState.DELIVERED:
             about = {"delivery_id": delivery.id, "run_id": delivery.run_id, "host": place_of(delivery.url)}
             words = "webhook was not delivered" if standing.state is DeliveryState.PENDING else "webhook given up"
-            log.warning(words, **about, attempts=delivery.attempts, reason=outcome.error)
+            log.warning(words, **about, attempts=delivery.attempts, reason=outcome.reason or outcome.error)
 
     async def _send(self, delivery: Delivery) -> Outcome:
         try:

@@ -11,8 +11,9 @@ from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
 from musterd.service.runs import RunService
 from musterd.service.session_reading import SessionReading
+from musterd.service.steering import request_of
 from musterd.specs import Component
-from musterd.store import session_forks, session_search, sessions
+from musterd.store import requests, session_forks, session_search, sessions
 from musterd.store.database import Tx
 from musterd.store.session_forks import ForkedSession
 from musterd.store.session_search import SessionFilter
@@ -110,19 +111,38 @@ class SessionService:
 
         await self._resources.database.write(work)
 
-    async def fork(self, component: Component, session_id: str, caller: Caller, *, user_id: str | None = None) -> str:
+    async def fork(
+        self,
+        component: Component,
+        session_id: str,
+        caller: Caller,
+        *,
+        user_id: str | None = None,
+        key: str | None = None,
+    ) -> tuple[str, bool]:
         """Make a session of the caller's that begins with copies of the runs that have ended in one of a component.
 
         :param user_id: what the user of the new one is called; None: as in the old one.
-        :return: the new session's id.
+        :param key: the request's idempotency key.
+        :return: the new session's id, and whether the same request under its key was here before.
         :raises NotFound: there is no such session that this caller may see.
         :raises BadRequest: no run of it has ended.
+        :raises Conflict: the key was used for another request.
         """
         wanted = ForkedSession(
             session_id=clock.new_id(), component_kind=component.kind, component_id=component.id, user_id=user_id
         )
-        await self._resources.database.write(lambda tx: session_forks.fork(tx, session_id, wanted, caller))
-        return wanted.session_id
+        asked = request_of("fork", key, caller, component.kind, component.id, session_id, user_id or "")
+
+        async def work(tx: Tx) -> tuple[str, bool]:
+            if asked is not None and (kept := await requests.same(tx, asked)):
+                return str(kept["answer"]), True
+            first_run_id = await session_forks.fork(tx, session_id, wanted, caller)
+            if asked is not None:
+                await requests.keep(tx, asked, first_run_id, clock.now(), answer=wanted.session_id)
+            return wanted.session_id, False
+
+        return await self._resources.database.write(work)
 
     async def run(self, session_id: str, run_id: str, caller: Caller) -> RunView:
         """One run of the session.

@@ -84,8 +84,10 @@ class ForkedSession:
     user_id: str | None = None
 
 
-async def fork(tx: Tx, source_id: str, wanted: ForkedSession, caller: Caller) -> None:
+async def fork(tx: Tx, source_id: str, wanted: ForkedSession, caller: Caller) -> str:
     """Make a session of the caller's with copies of what has ended in ``source_id``.
+
+    :return: the id of its first run.
 
     :raises NotFound: there is none of this component that the caller may see.
     :raises BadRequest: no run of it has ended.
@@ -111,6 +113,7 @@ async def fork(tx: Tx, source_id: str, wanted: ForkedSession, caller: Caller) ->
         run_ids = [run.run_id for run in originals if run.root_id in trees]
         await _copy_io(tx, run_ids, ids, keeps_webhook=session.owner == source.owner)
         await _copy_trees(tx, sorted(trees), ids)
+    return ids[roots[0].run_id]
 
 
 def _session(source: SessionRow, wanted: ForkedSession, caller: Caller, ids: Ids, *, next_seq: int) -> SessionRow:

@@ -7,15 +7,14 @@ from musterd.core.approvals import STATUSES, Approval, ApprovalFilter, Resolutio
 from musterd.core.errors import InvalidInput
 from musterd.core.jsontext import require_storable
 from musterd.wire.fields import Fields
-from musterd.wire.pages import page_object
+from musterd.wire.pages import Pages, page_object
 from musterd.wire.problems import MISSING
-from musterd.wire.query import PAGE_LIMIT
 from musterd.wire.requirements import requirement_object
 from musterd.wire.states import STATUS
 
 APPROVAL_TYPES = ("required", "audit")
 RESOLUTIONS = ("approved", "rejected")
-MOST_PAGES = 2**40
+PAGES = Pages(default=100)
 
 
 def approval_object(found: Approval) -> dict[str, Any]:
@@ -82,8 +81,8 @@ def parse_approvals_query(values: Mapping[str, str]) -> ApprovalFilter | None:
         team_id=fields.text("team_id"),
         user_id=fields.text("user_id"),
         run_id=fields.text("run_id"),
-        limit=fields.whole("limit", 1, PAGE_LIMIT) or 100,
-        page=fields.whole("page", 1, MOST_PAGES) or 1,
+        limit=PAGES.limit(fields),
+        page=PAGES.page(fields),
     )
     is_others = fields.text("workflow_id") or fields.text("schedule_id")
     fields.problems.raise_if_any()

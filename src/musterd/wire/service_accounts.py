@@ -9,11 +9,11 @@ from musterd.core.errors import InvalidInput
 from musterd.core.scopes import ADMIN, Scopes, is_scope
 from musterd.core.service_accounts import AccountFilter, ServiceAccount
 from musterd.wire.fields import Fields
+from musterd.wire.pages import Pages, page_object
 from musterd.wire.problems import MISSING
 
 SORTABLE = ("created_at", "name", "expires_at", "last_used_at")
-PAGE_LIMIT = 100
-MOST_PAGES = 2**40
+PAGES = Pages(most=100)
 MOST_SCOPES = 100
 DEFAULT_DAYS, MOST_DAYS = 90, 3650
 DEFAULT_SCOPES = ("agents:read", "agents:run", "teams:read", "teams:run", "sessions:read")
@@ -53,14 +53,7 @@ def account_object(account: ServiceAccount) -> dict[str, Any]:
 
 def account_page(found: Iterable[ServiceAccount], total: int, wanted: AccountFilter) -> dict[str, Any]:
     """A page of accounts with the peer's ``meta``."""
-    meta = {
-        "page": wanted.page,
-        "limit": wanted.limit,
-        "total_pages": -(-total // wanted.limit),
-        "total_count": total,
-        "search_time_ms": 0.0,
-    }
-    return {"data": [account_object(one) for one in found], "meta": meta}
+    return page_object([account_object(one) for one in found], total, page=wanted.page, limit=wanted.limit)
 
 
 def parse_accounts_query(values: Mapping[str, str]) -> AccountFilter:
@@ -74,8 +67,8 @@ def parse_accounts_query(values: Mapping[str, str]) -> AccountFilter:
         with_revoked=with_revoked is not False,
         sort_by=sort_by if sort_by in SORTABLE else "created_at",
         descending=fields.choice("sort_order", ("asc", "desc")) != "asc",
-        limit=fields.whole("limit", 1, PAGE_LIMIT) or 20,
-        page=fields.whole("page", 1, MOST_PAGES) or 1,
+        limit=PAGES.limit(fields),
+        page=PAGES.page(fields),
     )
     fields.problems.raise_if_any()
     return found
