@@ -10,9 +10,10 @@ from musterd.core.records import ComponentKind, RunView, SessionRow
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
 from musterd.service.runs import RunService
+from musterd.service.session_forks import fork_session
 from musterd.service.session_reading import SessionReading
 from musterd.specs import Component
-from musterd.store import session_forks, session_search, sessions
+from musterd.store import session_search, sessions
 from musterd.store.database import Tx
 from musterd.store.session_forks import ForkedSession
 from musterd.store.session_search import SessionFilter
@@ -117,11 +118,12 @@ class SessionService:
         :return: the new session's id.
         :raises NotFound: there is no such session that this caller may see.
         :raises BadRequest: no run of it has ended.
+        :raises Conflict: runs of it went meanwhile, or it took too long.
         """
         wanted = ForkedSession(
             session_id=clock.new_id(), component_kind=component.kind, component_id=component.id, user_id=user_id
         )
-        await self._resources.database.write(lambda tx: session_forks.fork(tx, session_id, wanted, caller))
+        await fork_session(self._resources.database, session_id, wanted, caller)
         return wanted.session_id
 
     async def run(self, session_id: str, run_id: str, caller: Caller) -> RunView:
