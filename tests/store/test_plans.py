@@ -169,7 +169,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     retention.REMOVE_UNUSED: {"session_id": "s7", "before": 9.0},
     joining.UNJOINED: {"before": 9.0, "limit": 100},
     joining.TAKE: {"root": "r70"},
-    joining.ROWS: {"root": "r70"},
+    joining.ROWS: {"root": "r70", "after": -1, "limit": 500},
     blobs.USED_BY: {"root": "r70"},
     **{found: {"root": "r70"} for found in removal.OF_ROOT},
     **{found: {} for found in (standing.SCHEDULED, standing.QUEUED, standing.READY)},

@@ -1,5 +1,6 @@
 """Retention: what is old enough goes, or shrinks; a little at a time, between everything else."""
 
+import asyncio
 from collections.abc import Iterator
 from functools import partial
 
@@ -85,9 +86,14 @@ class Retention:
         for root_id in await self._database.scan(lambda tx: joining.unjoined(tx, before, LOOKED_AT)):
             if clock.monotonic() >= until:
                 break
-            await self._database.write(partial(joining.join, root_id=root_id))
+            await self._join_one(root_id)
             joined += 1
         return joined
+
+    async def _join_one(self, root_id: str) -> None:
+        found = await self._database.scan(lambda tx: joining.read(tx, root_id))
+        joined = await asyncio.to_thread(joining.joined, found)
+        await self._database.write(lambda tx: joining.put(tx, root_id, joined))
 
 
 def _removals(old: Old, before: float) -> Iterator[Work[int]]:
