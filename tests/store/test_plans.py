@@ -464,6 +464,15 @@ def test_sessions_are_counted_without_a_look_at_them(
     assert all("COVERING INDEX" in step for step in steps), steps
 
 
+@pytest.mark.parametrize("wanted", [{}, {"component_kind": "team"}, {"component_kind": "team", "component_id": "desk"}])
+def test_a_search_by_name_reads_whole_only_its_page(big: sqlite3.Connection, wanted: Mapping[str, Any]) -> None:
+    found = session_search.SessionFilter(name="plan", **wanted)
+    assert plan(big, *session_search.count_of(found, NOBODY)) == ["SCAN sessions USING COVERING INDEX sessions_names"]
+    by_key, *_ = steps = plan(big, *session_search.page_of(found, NOBODY))
+    assert by_key == "SEARCH sessions USING PRIMARY KEY (session_id=?)"
+    assert "SCAN sessions USING COVERING INDEX sessions_names" in steps
+
+
 def test_every_statement_has_a_name_of_its_own() -> None:
     found: dict[str, Statement] = {}
     for module in MODULES:
