@@ -142,18 +142,22 @@ class SessionService:
             raise NotFound(f"Run with ID {run_id} not found in session {session_id}")
         return found
 
-    async def delete(self, session_id: str, caller: Caller) -> None:
+    async def delete(self, session_id: str, caller: Caller, *, user_id: str | None = None) -> None:
         """Delete a session: it is gone at once, what runs in it is cancelled, its rows go when all has ended.
 
+        :param user_id: the label that the session must have, where one is asked for; else it stays.
         :raises NotFound: it belongs to another user. A session that does not exist is deleted already.
         """
         now = clock.now()
 
         async def bury(tx: Tx) -> bool:
-            is_there = await sessions.get(tx, session_id, caller) is not None
-            if is_there:
-                await sessions.bury(tx, session_id, now)
-            return is_there
+            found = await sessions.lock(tx, session_id)
+            if found is None or found.deleted_at is not None or not caller.may_see(found.owner):
+                return False
+            if user_id and found.user_id != user_id:
+                return False
+            await sessions.bury(tx, session_id, now)
+            return True
 
         if await self._resources.database.write(bury):
             self._resources.hub.session_changed(session_id)
