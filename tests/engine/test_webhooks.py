@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from musterd.core import clock
 from musterd.core.deliveries import WAITS_SECONDS, Delivery, DeliveryFilter, Outcome, after
+from musterd.engine.retention import UNSENT
 from musterd.engine.webhook_posts import NOT_REACHED
 from musterd.engine.webhooks import SPARE_SECONDS, Webhooks
 from musterd.store import deliveries
@@ -78,6 +79,13 @@ async def sending(works: Works) -> AsyncIterator[Webhooks]:
 
 async def listed(works: Works, **wanted: Any) -> list[Delivery]:
     return await works.server.deliveries.search(DeliveryFilter(**wanted), NOBODY)
+
+
+async def looked_again(works: Works) -> None:
+    """Have upkeep look now for what can go."""
+    retention = works.engine.upkeep.retention
+    retention._not_before = retention._deliveries_not_before = 0.0
+    await retention.once()
 
 
 async def only(works: Works) -> Delivery:
@@ -326,9 +334,50 @@ async def test_what_ended_long_ago_is_forgotten(engines: Engines, receiver: Rece
         assert len(await listed(works)) == 1
         time.now += HOUR_SECONDS
         await works.run("hello", "r2")
-        async with sending(works) as webhooks:
-            await webhooks._tidy()
+        await looked_again(works)
         assert [one.run_id for one in await listed(works)] == ["r2"]
+
+
+async def test_what_ended_is_forgotten_without_a_secret_too(engines: Engines, receiver: Receiver, time: Time) -> None:
+    async with telling(engines, receiver.url) as works:
+        await works.run("hello", "r1")
+        async with sending(works) as webhooks:
+            await sent(webhooks)
+    time.now += 31 * 24 * HOUR_SECONDS
+    async with engines(**QUIET) as works:
+        await looked_again(works)
+        assert await listed(works) == []
+
+
+async def test_what_nobody_sends_for_a_week_is_given_up_and_says_so(engines: Engines, time: Time) -> None:
+    async with telling(engines, "http://127.0.0.1:9/") as works:
+        await works.run("hello", "r1")
+    time.now += 7 * 24 * HOUR_SECONDS - 1
+    async with engines(**QUIET) as works:
+        await looked_again(works)
+        assert (await only(works)).state == "pending"
+        time.now += 2
+        await looked_again(works)
+        found = await only(works)
+        assert (found.state, found.last_error) == ("failed", UNSENT)
+
+
+async def test_retention_leaves_a_run_that_is_still_to_be_told(
+    engines: Engines, receiver: Receiver, time: Time
+) -> None:
+    async with telling(engines, receiver.url, retention_days=1) as works:
+        receiver.answers.append((503, {"Retry-After": "1"}))
+        await works.run("hello", "r1")
+        async with sending(works) as webhooks:
+            await sent(webhooks)
+        time.now += 25 * HOUR_SECONDS
+        await looked_again(works)
+        assert (await only(works)).state == "pending"
+        async with sending(works) as webhooks:
+            await sent(webhooks)
+        await looked_again(works)
+        assert await listed(works) == []
+        assert await works.records.states() == {}
 
 
 async def test_a_late_outcome_is_not_noted(engines: Engines) -> None:

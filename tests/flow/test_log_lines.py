@@ -1,5 +1,6 @@
 """What log lines say, and what they never say."""
 
+import re
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
         found.append(line)
         raise structlog.DropEvent
 
-    structlog.configure(processors=[structlog.contextvars.merge_contextvars, keep])
+    named = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level]
+    everything = structlog.make_filtering_bound_logger("debug")
+    structlog.configure(processors=[*named, keep], wrapper_class=everything)
     yield found
     structlog.configure(**before)
 
@@ -33,9 +36,21 @@ async def test_a_line_of_a_run_says_which(house: House, lines: Lines) -> None:
     ids = {"x-request-id": "q1", "traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
     await house.run()  # now a run finds a slot as it is accepted
     await house.post('[[TOOL boom {"x": "1"}]]', session_id="s1", run_id="r1", stream="false", headers=ids)
-    (line,) = [line for line in lines if line["event"] == "tool failed"]
+    line = next(line for line in lines if line["event"] == "tool failed")
     carried = {name: line.get(name) for name in ("run_id", "session_id", "attempt", "request_id", "trace_id")}
     assert carried == {"run_id": "r1", "session_id": "s1", "attempt": 1, "request_id": "q1", "trace_id": TRACE}
+
+
+async def test_a_line_of_a_failed_tool_says_what_and_where_and_its_words_are_for_debugging(
+    house: House, lines: Lines
+) -> None:
+    await house.post('[[TOOL boom {"x": "a secret"}]]', stream="false")
+    told, in_detail = [line for line in lines if line["event"] == "tool failed"]
+    assert told["error"] == "RuntimeError"
+    assert re.search(r"boom \(.*app\.py:\d+\)$", told["at"])
+    assert "exc_info" not in told
+    assert "a secret" not in str([line for line in lines if line is not in_detail])
+    assert (in_detail["level"], str(in_detail["exc_info"])) == ("debug", "boom a secret")
 
 
 async def test_a_trace_that_is_none_is_not_taken_over(house: House, lines: Lines) -> None:

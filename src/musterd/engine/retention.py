@@ -1,5 +1,6 @@
 """Retention: what is old enough goes, or shrinks; a little at a time, between everything else."""
 
+import asyncio
 from collections.abc import Iterator
 from functools import partial
 
@@ -7,7 +8,7 @@ import structlog
 
 from musterd.core import clock
 from musterd.engine.resources import Resources
-from musterd.store import joining, retention
+from musterd.store import deliveries, joining, retention
 from musterd.store.database import Work
 from musterd.store.retention import Old
 
@@ -22,20 +23,28 @@ BUSY_SECONDS = 0.25
 """How long one turn may take; what is left waits for the next, so that nothing else waits long."""
 IDLE_SECONDS = 60.0
 """How long nothing is looked for after nothing was found."""
+DELIVERIES_SECONDS = 3600.0
+"""How often it is looked for deliveries that can be forgotten or given up."""
+UNSENT_DAYS = 7.0
+"""After which a delivery is given up that was due and nobody has sent: no process may have a secret any more."""
+UNSENT = f"Nobody has sent it for {UNSENT_DAYS:g} days"
 
 
 class Retention:
-    """Removes runs and sessions, and joins pieces of texts, as the settings say."""
+    """Removes runs, sessions and records of deliveries, and joins pieces of texts, as the settings say."""
 
     def __init__(self, resources: Resources) -> None:
         self._database = resources.database
         self._figures = resources.figures
         self._retention_days = resources.settings.retention_days
         self._delta_days = resources.settings.delta_days
+        self._webhook_days = resources.settings.webhook_days
         self._not_before = 0.0
+        self._deliveries_not_before = 0.0
 
     async def once(self) -> None:
         """Do what there is to do, as far as one turn gets."""
+        await self._end_deliveries()
         if (self._retention_days is None and self._delta_days is None) or clock.monotonic() < self._not_before:
             return
         until = clock.monotonic() + BUSY_SECONDS
@@ -45,6 +54,18 @@ class Retention:
             log.info("old runs were cleared away", removed=removed, joined=joined)
         else:
             self._not_before = clock.monotonic() + IDLE_SECONDS
+
+    async def _end_deliveries(self) -> None:
+        """Give up deliveries that nobody sends, and forget what ended long ago; some at a time."""
+        if clock.monotonic() < self._deliveries_not_before:
+            return
+        now = clock.now()
+        unsent, ended = now - UNSENT_DAYS * DAY_SECONDS, now - self._webhook_days * DAY_SECONDS
+        given_up = await self._database.write(lambda tx: deliveries.give_up(tx, unsent, now, UNSENT))
+        if given_up:
+            log.warning("webhooks given up that nobody has sent", deliveries=given_up, days=UNSENT_DAYS)
+        if max(given_up, await self._database.write(lambda tx: deliveries.forget(tx, ended))) < deliveries.AT_ONCE:
+            self._deliveries_not_before = clock.monotonic() + DELIVERIES_SECONDS
 
     async def _remove(self, until: float) -> int:
         if self._retention_days is None:
@@ -65,9 +86,14 @@ class Retention:
         for root_id in await self._database.scan(lambda tx: joining.unjoined(tx, before, LOOKED_AT)):
             if clock.monotonic() >= until:
                 break
-            await self._database.write(partial(joining.join, root_id=root_id))
+            await self._join_one(root_id)
             joined += 1
         return joined
+
+    async def _join_one(self, root_id: str) -> None:
+        found = await self._database.scan(lambda tx: joining.read(tx, root_id))
+        joined = await asyncio.to_thread(joining.joined, found)
+        await self._database.write(lambda tx: joining.put(tx, root_id, joined))
 
 
 def _removals(old: Old, before: float) -> Iterator[Work[int]]:

@@ -168,8 +168,8 @@ class SessionOperations:
     async def _delete(self, request: Request, session_id: str) -> None:
         """Delete the session, unless the labels of the request name another user's or another database."""
         require_database(request)
-        if not request.query_params.get("user_id") or await self._visible(request, session_id) is not None:
-            await self._server.sessions.delete(session_id, caller_of(request))
+        user_id = request.query_params.get("user_id")
+        await self._server.sessions.delete(session_id, caller_of(request), user_id=user_id)
 
     async def _visible(self, request: Request, session_id: str) -> SessionView | None:
         """The session, when the labels of the request fit it."""

@@ -10,10 +10,11 @@ from musterd.core.records import ComponentKind, RunView, SessionRow
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
 from musterd.service.runs import RunService
+from musterd.service.session_forks import fork_session
 from musterd.service.session_reading import SessionReading
 from musterd.service.steering import request_of
 from musterd.specs import Component
-from musterd.store import requests, session_forks, session_search, sessions
+from musterd.store import session_search, sessions
 from musterd.store.database import Tx
 from musterd.store.session_forks import ForkedSession
 from musterd.store.session_search import SessionFilter
@@ -127,22 +128,13 @@ class SessionService:
         :return: the new session's id, and whether the same request under its key was here before.
         :raises NotFound: there is no such session that this caller may see.
         :raises BadRequest: no run of it has ended.
-        :raises Conflict: the key was used for another request.
+        :raises Conflict: the key was used for another request, runs of it went meanwhile, or it took too long.
         """
         wanted = ForkedSession(
             session_id=clock.new_id(), component_kind=component.kind, component_id=component.id, user_id=user_id
         )
         asked = request_of("fork", key, caller, component.kind, component.id, session_id, user_id or "")
-
-        async def work(tx: Tx) -> tuple[str, bool]:
-            if asked is not None and (kept := await requests.same(tx, asked)):
-                return str(kept["answer"]), True
-            first_run_id = await session_forks.fork(tx, session_id, wanted, caller)
-            if asked is not None:
-                await requests.keep(tx, asked, first_run_id, clock.now(), answer=wanted.session_id)
-            return wanted.session_id, False
-
-        return await self._resources.database.write(work)
+        return await fork_session(self._resources.database, session_id, wanted, caller, asked)
 
     async def run(self, session_id: str, run_id: str, caller: Caller) -> RunView:
         """One run of the session.
@@ -160,18 +152,22 @@ class SessionService:
             raise NotFound(f"Run with ID {run_id} not found in session {session_id}")
         return found
 
-    async def delete(self, session_id: str, caller: Caller) -> None:
+    async def delete(self, session_id: str, caller: Caller, *, user_id: str | None = None) -> None:
         """Delete a session: it is gone at once, what runs in it is cancelled, its rows go when all has ended.
 
+        :param user_id: the label that the session must have, where one is asked for; else it stays.
         :raises NotFound: it belongs to another user. A session that does not exist is deleted already.
         """
         now = clock.now()
 
         async def bury(tx: Tx) -> bool:
-            is_there = await sessions.get(tx, session_id, caller) is not None
-            if is_there:
-                await sessions.bury(tx, session_id, now)
-            return is_there
+            found = await sessions.lock(tx, session_id)
+            if found is None or found.deleted_at is not None or not caller.may_see(found.owner):
+                return False
+            if user_id and found.user_id != user_id:
+                return False
+            await sessions.bury(tx, session_id, now)
+            return True
 
         if await self._resources.database.write(bury):
             self._resources.hub.session_changed(session_id)
