@@ -55,6 +55,9 @@ async def test_a_run_at_its_ceiling_says_which_one_it_was(house: House) -> None:
         {"tool_calls": -1},
         {"seconds": 0},
         {"cost_usd": "1"},
+        {"seconds": 10**400},
+        {"seconds": 1e300},
+        {"tokens": 2**53 + 1},
     ],
 )
 async def test_a_budget_that_is_none(house: House, asked: Any) -> None:
