@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from musterd.core.approvals import STATUSES, Approval, ApprovalFilter, Resolution
-from musterd.core.errors import InvalidInput
-from musterd.core.jsontext import require_storable
 from musterd.wire.fields import Fields
 from musterd.wire.pages import page_object
 from musterd.wire.problems import MISSING
@@ -95,18 +93,13 @@ def parse_resolution(body: Any) -> Resolution:
 
     :raises InvalidInput: with everything that is wrong.
     """
-    if not isinstance(body, dict):
-        raise InvalidInput.at(("body",), "dict_type", "Input should be a JSON object")
-    require_storable(body, ("body",))
-    fields = Fields(body)
+    fields = Fields.of_object(body)
     status, by = fields.choice("status", RESOLUTIONS), fields.identifier("resolved_by")
     if fields.given("status") is None:
         fields.problems.add("status", *MISSING)
-    data = body.get("resolution_data")
-    if data is not None and not isinstance(data, dict):
-        fields.problems.add("resolution_data", "dict_type", "Input should be a JSON object")
+    data = fields.json_object("resolution_data")
     for name, kind, words in (("values", dict, "a JSON object"), ("result", str, "a text"), ("note", str, "a text")):
-        said = data.get(name) if isinstance(data, dict) else None
+        said = None if data is None else data.get(name)
         if said is not None and not isinstance(said, kind):
             fields.problems.add(("resolution_data", name), f"{kind.__name__}_type", f"Input should be {words}")
     fields.problems.raise_if_any()
