@@ -170,7 +170,7 @@ class Settings(BaseSettings):
     user_concurrency: Limit = 0
     """Runs of one user that are driven at once; others of that user wait. 0: any number."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ("http://localhost:3000", "http://127.0.0.1:3000")
-    """Browser origins that may call the API, separated by commas."""
+    """Browser origins that may call the API, separated by commas; ``*``: any."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Further ``Host`` names that a server bound to loopback answers to, separated by commas."""
     webhook_secret: str = Field(default="", repr=False)

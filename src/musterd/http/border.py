@@ -31,6 +31,7 @@ log = structlog.get_logger("musterd.http")
 NO_OPERATION = "none"
 """What a request is counted under that reaches no operation: refused at the border, or no such path."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+ANY_ORIGIN = "*"
 LOOPBACK_NAMES = frozenset({"localhost"})
 _HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[^\[\]:/@?#]+)(?::\d{1,5})?")
 _REQUEST_ID = re.compile(r"[\w.:\-]{1,128}", re.ASCII)
@@ -187,7 +188,7 @@ class Gate:
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
         """Forms need no preflight: any page could start runs, so a foreign Origin may not write."""
         origin = headers.get("origin")
-        if origin is None or scope["method"] in SAFE_METHODS or origin in self._doors.origins:
+        if origin is None or scope["method"] in SAFE_METHODS or {origin, ANY_ORIGIN} & self._doors.origins:
             return
         if not _is_origin_of(origin, scope["scheme"], headers.get("host", "")):
             raise Forbidden("This Origin may not write here; add it to MUSTERD_CORS_ORIGINS.")
