@@ -124,14 +124,16 @@ class SessionService:
         await self._resources.database.write(lambda tx: session_forks.fork(tx, session_id, wanted, caller))
         return wanted.session_id
 
-    async def run(self, session_id: str, run_id: str, caller: Caller) -> RunView:
+    async def run(self, session_id: str, run_id: str, caller: Caller, *, user_id: str | None = None) -> RunView:
         """One run of the session.
 
+        :param user_id: the label that the session must have, where one is asked for.
         :raises NotFound: there is no such session or run that this caller may see.
         """
 
         async def work(tx: Tx) -> RunView | None:
-            if await sessions.get(tx, session_id, caller) is None:
+            session = await sessions.get(tx, session_id, caller)
+            if session is None or (user_id and session.user_id != user_id):
                 raise NotFound(f"Session with ID {session_id} not found")
             return await sessions.run(tx, session_id, run_id)
 
@@ -140,15 +142,18 @@ class SessionService:
             raise NotFound(f"Run with ID {run_id} not found in session {session_id}")
         return found
 
-    async def delete(self, session_id: str, caller: Caller) -> None:
+    async def delete(self, session_id: str, caller: Caller, *, user_id: str | None = None) -> None:
         """Delete a session: it is gone at once, what runs in it is cancelled, its rows go when all has ended.
 
-        :raises NotFound: it belongs to another user. A session that does not exist is deleted already.
+        One that this caller may not see is none, and one that does not exist is deleted already.
+
+        :param user_id: the label that the session must have, where one is asked for.
         """
         now = clock.now()
 
         async def bury(tx: Tx) -> bool:
-            is_there = await sessions.get(tx, session_id, caller) is not None
+            session = await sessions.get(tx, session_id, caller)
+            is_there = session is not None and (not user_id or session.user_id == user_id)
             if is_there:
                 await sessions.bury(tx, session_id, now)
             return is_there
