@@ -1,12 +1,13 @@
 """The operations on runs, the same for teams and agents."""
 
+import hashlib
 from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musterd.core import clock
+from musterd.core import clock, jsontext
 from musterd.core.callers import Caller
 from musterd.core.errors import InvalidInput
 from musterd.core.ids import require_identifier
@@ -113,19 +114,17 @@ class RunOperations:
         session_id = parse_session_id(request.query_params)
         wait = parse_wait(request.query_params, self._server.settings.wait_max_seconds)
         view = await self._server.runs.settled_view(component, run_id, session_id, caller_of(request), wait)
-        has_text = int(view.row.first_token_at is not None)  # the one change that no version counts
-        tag = f'"{view.row.version}-{view.queue_position or 0}-{has_text}"'
-        headers = {"ETag": tag, "Cache-Control": "no-cache"}
+        headers = {"Cache-Control": "no-cache"}
         if not view.row.state.is_settled:
+            view.budget = await self._server.runs.spent(component, view)
             headers["Retry-After"] = str(POLL_SECONDS)
+        headers["ETag"] = tag = _tag(view)
         if matches(request.headers.get("if-none-match"), tag):
             return Response(status_code=304, headers=headers)
         return json_answer(await self._rendered(component, view, is_post=False), headers=headers)
 
     async def _rendered(self, component: Component, view: RunView, *, is_post: bool) -> dict[str, Any]:
         with_members = bool(getattr(component.spec, "store_member_responses", False)) and view.row.state.is_final
-        if not view.row.state.is_settled:
-            view.budget = await self._server.runs.spent(component, view)
         if with_members:
             elsewhere = _members_elsewhere(view)
             members = await self._server.runs.members(view.row.root_id, elsewhere)
@@ -238,6 +237,13 @@ class RunOperations:
         key = idempotency_key(request)
         stopped = await self._server.runs.cancel(component, run_id, caller_of(request), key)
         return json_answer(wire_runs.cancelled(stopped.view), headers=_replayed(key, stopped.is_replay))
+
+
+def _tag(view: RunView) -> str:
+    """What changes whenever the run does: its version counts changes of its state, but not what goes on meanwhile."""
+    meanwhile = [view.queue_position, view.row.first_token_at is not None, view.budget]
+    hashed = hashlib.blake2b(jsontext.canonical(meanwhile).encode(), digest_size=8)
+    return f'"{view.row.version}-{hashed.hexdigest()}"'
 
 
 def _members_elsewhere(view: RunView) -> "list[str]":
