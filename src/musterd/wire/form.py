@@ -38,6 +38,7 @@ HISTORY_RUNS = 1000
 PRIORITIES = 2**31 - 1
 """The highest priority, and the lowest below zero."""
 
+Answer = Literal["output", "stream", "receipt"]
 Uploads = Mapping[str, Sequence[dict[str, Any]]]
 
 
@@ -68,7 +69,7 @@ class StartRequest:
     turn: Turn = field(default_factory=Turn)
 
     @property
-    def answer(self) -> Literal["output", "stream", "receipt"]:
+    def answer(self) -> Answer:
         """How to answer: with the output at the end, with events, or at once with 202."""
         if self.background and not (self.stream and self.is_stream_given):
             return "receipt"
@@ -123,6 +124,13 @@ class ContinueRequest:
     stream: bool = True
     background: bool = False
     budget: dict[str, Any] | None = None
+
+    @property
+    def answer(self) -> Answer:
+        """How to answer: as of :attr:`StartRequest.answer`, but that ``background`` always wins."""
+        if self.background:
+            return "receipt"
+        return "stream" if self.stream else "output"
 
 
 def parse_continue(values: Mapping[str, Any]) -> ContinueRequest:
