@@ -7,13 +7,13 @@ from musterd.core.approvals import STATUSES, Approval, ApprovalFilter, Resolutio
 from musterd.wire.fields import Fields
 from musterd.wire.pages import page_object
 from musterd.wire.problems import MISSING
-from musterd.wire.query import PAGE_LIMIT
+from musterd.wire.query import MOST_PAGES, PAGE_LIMIT
 from musterd.wire.requirements import requirement_object
 from musterd.wire.states import STATUS
+from musterd.wire.times import whole_seconds
 
 APPROVAL_TYPES = ("required", "audit")
 RESOLUTIONS = ("approved", "rejected")
-MOST_PAGES = 2**40
 
 
 def approval_object(found: Approval) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def approval_object(found: Approval) -> dict[str, Any]:
         "pause_type": requirement.kind.value,
         "tool_name": requirement.tool.name,
         "tool_args": requirement.tool.args,
-        "expires_at": _seconds(found.expires_at),
+        "expires_at": whole_seconds(found.expires_at),
         "agent_id": requirement.component_id if is_agents else None,
         "team_id": found.source_id if found.source_type == "team" else None,
         "workflow_id": None,
@@ -42,9 +42,9 @@ def approval_object(found: Approval) -> dict[str, Any]:
         "context": {"tool_names": [requirement.tool.name], "source_name": found.source_name},
         "resolution_data": found.resolution_data or _said(found),
         "resolved_by": found.decided_by,
-        "resolved_at": _seconds(found.decided_at),
-        "created_at": _seconds(found.created_at),
-        "updated_at": _seconds(found.decided_at),
+        "resolved_at": whole_seconds(found.decided_at),
+        "created_at": whole_seconds(found.created_at),
+        "updated_at": whole_seconds(found.decided_at),
         "run_status": STATUS[found.run_state],
     }
 
@@ -60,7 +60,7 @@ def approval_status(found: Approval) -> dict[str, Any]:
         "approval_id": found.requirement.id,
         "status": found.status,
         "run_id": found.root_id,
-        "resolved_at": _seconds(found.decided_at),
+        "resolved_at": whole_seconds(found.decided_at),
         "resolved_by": found.decided_by,
     }
 
@@ -111,7 +111,3 @@ def _said(found: Approval) -> dict[str, Any] | None:
     decision = found.decision or {}
     said = {name: decision[name] for name in ("values", "result", "note") if decision.get(name) is not None}
     return said or None
-
-
-def _seconds(at: float | None) -> int | None:
-    return None if at is None else int(at)

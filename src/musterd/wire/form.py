@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from musterd.core.errors import BadRequest, InvalidInput
+from musterd.core.errors import BadRequest
+from musterd.core.media import MEDIA_NAMES
 from musterd.core.records import Input
 from musterd.core.requirements import Decision
 from musterd.core.turns import OnBusy, Turn
 from musterd.wire.budgets import budget
 from musterd.wire.fields import Fields
-from musterd.wire.media import MEDIA_NAMES, media_list
-from musterd.wire.problems import MISSING
+from musterd.wire.media import media_list
 from musterd.wire.requirements import parse_decisions
 
 OBJECT_FIELDS = ("session_state", "dependencies", "metadata", "knowledge_filters", "output_schema")
@@ -95,7 +95,7 @@ def parse_start(values: Mapping[str, Any], uploads: Uploads | None = None) -> St
     fields = Fields(values)
     stream = fields.flag("stream")
     request = StartRequest(
-        message=_message(fields),
+        message=fields.message(),
         stream=True if stream is None else stream,
         is_stream_given=stream is not None,
         background=bool(fields.flag("background")),
@@ -185,17 +185,7 @@ def parse_json_body(body: Any) -> StartRequest:
 
     :raises InvalidInput: when the body is no object, or with everything that is wrong in it.
     """
-    if not isinstance(body, dict):
-        raise InvalidInput.at(("body",), "dict_type", "Input should be a JSON object")
-    return parse_start(body)
-
-
-def _message(fields: Fields) -> str:
-    value = fields.given("message")
-    if value is None or (isinstance(value, str) and not value.strip()):
-        fields.problems.add("message", *MISSING)
-        return ""
-    return fields.text("message") or ""
+    return parse_start(Fields.of_object(body).values)
 
 
 def _media(fields: Fields, uploads: Uploads) -> dict[str, list[dict[str, Any]]]:
