@@ -5,9 +5,13 @@ from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import structlog
 
+from musterd.core.errors import StoreUnavailable
+from musterd.http.sse import EventStream
+from musterd.store.sqlite import SqliteDatabase
 from tests.support.app import Serve, app_on
 from tests.support.http import House
 
@@ -47,7 +51,7 @@ async def test_a_line_of_a_failed_tool_says_what_and_where_and_its_words_are_for
     await house.post('[[TOOL boom {"x": "a secret"}]]', stream="false")
     told, in_detail = [line for line in lines if line["event"] == "tool failed"]
     assert told["error"] == "RuntimeError"
-    assert re.search(r"boom \(.*app\.py:\d+\)$", told["at"])
+    assert re.search(r"boom \(.*tools\.py:\d+\)$", told["at"])
     assert "exc_info" not in told
     assert "a secret" not in str([line for line in lines if line is not in_detail])
     assert (in_detail["level"], str(in_detail["exc_info"])) == ("debug", "boom a secret")
@@ -85,3 +89,30 @@ def test_an_application_that_has_not_set_its_log_up_hears_what_the_settings_want
         structlog.configure(**before)
     said = capsys.readouterr().out
     assert [line for line in ("debug", "info") if f"{line} line" in said] == heard
+
+
+async def test_an_answer_that_breaks_off_has_one_too(
+    serve_live: Serve, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def breaks(*_: Any) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(EventStream, "_send_all", breaks)
+    async with serve_live(log_requests=True) as house:
+        with pytest.raises(httpx2.RemoteProtocolError):
+            await house.post()
+    answered = [line for line in lines if line["event"] == "answered"]
+    assert [(line["operation"], line["status"]) for line in answered] == [("create_team_run", 200)]
+
+
+async def test_a_request_that_fails_for_the_database_has_a_line(
+    house: House, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: Any) -> Any:
+        raise StoreUnavailable
+
+    monkeypatch.setattr(SqliteDatabase, "scan", gone)
+    answer = await house.http.get("/runs", headers={"x-request-id": "q1"})
+    assert answer.status_code == 503
+    (line,) = [line for line in lines if line["event"] == "answered 503: database"]
+    assert (line["request_id"], line["path"]) == ("q1", "/runs")

@@ -5,10 +5,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 import yaml
 
 from musterd.http.openapi.document import DESCRIBED
+from tests.flow.test_approvals import BOOK, MAIL, MEMBERS, PAY, TEAM, Shop, paused
 from tests.support.app import Serve
 from tests.support.http import House, problem
 
@@ -133,6 +135,18 @@ async def test_an_errors_body_is_the_documented_one(house: House, served: dict[s
     assert set(wrong["errors"][0]) == set(schemas["FieldProblem"]["properties"])
     unknown = (await house.http.get("/teams/no-team")).json()
     assert set(unknown) == set(schemas["ErrorResponse"]["properties"])
+
+
+@pytest.mark.parametrize("message", [PAY, BOOK, MAIL, MEMBERS])
+async def test_what_a_run_waits_for_is_as_documented(database: Path, message: str) -> None:
+    async with Shop(database).serving() as house:
+        run = await paused(house, message)
+        (step, *_) = await house.get(f"/{TEAM}/runs/r1/steps", session_id="s1")
+        document = await house.get("/openapi.json")
+    for name, shown in (("TeamRunOutput", run), ("RunRequirement", run["requirements"][0]), ("RunStep", step)):
+        schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+        jsonschema_rs.validate(schema, shown)
+        assert set(shown) <= set(document["components"]["schemas"][name]["properties"])
 
 
 @pytest.mark.parametrize("page", ["docs", "redoc"])

@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Further ``Host`` names that a server bound to loopback answers to, separated by commas."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ("http://localhost:3000", "http://127.0.0.1:3000")
-    """Browser origins that may call the API, separated by commas."""
+    """Browser origins that may call the API, separated by commas; ``*``: any."""
 
     # How often
 

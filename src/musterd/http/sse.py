@@ -107,23 +107,27 @@ class EventStream(Response):
 
     async def _send_all(self, send: Send, gone: "asyncio.Future[None]") -> None:
         while not gone.done():
-            try:
-                async for body in self._source.available():
-                    await self._send_body(send, body)
-            except StoreUnavailable:
-                if self._reading.is_closed:
-                    return
-                log.debug("a stream waits for the database", **self._source.about)
-                await clock.sleep(RETRY_SECONDS)
-                continue
-            if self._source.is_over or self._reading.is_closed:
+            has_all = await self._send_available(send)
+            if self._reading.is_closed or (has_all and self._source.is_over):
                 return
             quiet_seconds = self._sent_at + self._ping_seconds - clock.monotonic()
             if quiet_seconds <= 0:  # also where it is sent to the store all the time, and finds nothing there
                 await self._source.look_around()
                 await self._send_body(send, sse.PING)
-            else:
+            elif has_all:
                 await self._reading.wait(quiet_seconds)
+            else:
+                await clock.sleep(min(RETRY_SECONDS, quiet_seconds))
+
+    async def _send_available(self, send: Send) -> bool:
+        """Send what can be sent now; False: there may be more, and the database is away."""
+        try:
+            async for body in self._source.available():
+                await self._send_body(send, body)
+        except StoreUnavailable:
+            log.debug("a stream waits for the database", **self._source.about)
+            return False
+        return True
 
     def _negotiate(self, scope: Scope) -> None:
         if self._may_pack:

@@ -136,14 +136,16 @@ class SessionService:
         asked = request_of("fork", key, caller, component.kind, component.id, session_id, user_id or "")
         return await fork_session(self._resources.database, session_id, wanted, caller, asked)
 
-    async def run(self, session_id: str, run_id: str, caller: Caller) -> RunView:
+    async def run(self, session_id: str, run_id: str, caller: Caller, *, user_id: str | None = None) -> RunView:
         """One run of the session.
 
+        :param user_id: the label that the session must have, where one is asked for.
         :raises NotFound: there is no such session or run that this caller may see.
         """
 
         async def work(tx: Tx) -> RunView | None:
-            if await sessions.get(tx, session_id, caller) is None:
+            session = await sessions.get(tx, session_id, caller)
+            if session is None or (user_id and session.user_id != user_id):
                 raise NotFound(f"Session with ID {session_id} not found")
             return await sessions.run(tx, session_id, run_id)
 
@@ -155,8 +157,9 @@ class SessionService:
     async def delete(self, session_id: str, caller: Caller, *, user_id: str | None = None) -> None:
         """Delete a session: it is gone at once, what runs in it is cancelled, its rows go when all has ended.
 
+        One that this caller may not see is none, and one that does not exist is deleted already.
+
         :param user_id: the label that the session must have, where one is asked for; else it stays.
-        :raises NotFound: it belongs to another user. A session that does not exist is deleted already.
         """
         now = clock.now()
 

@@ -40,11 +40,6 @@ class SessionsQuery:
     sort_by: str = "created_at"
     is_descending: bool = True
 
-    @property
-    def offset(self) -> int:
-        """How many sessions stand before the page."""
-        return (self.page - 1) * self.limit
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunsQuery:

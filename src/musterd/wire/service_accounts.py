@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from musterd.core.errors import InvalidInput
 from musterd.core.scopes import ADMIN, Scopes, is_scope
 from musterd.core.service_accounts import AccountFilter, ServiceAccount
 from musterd.wire.fields import Fields
 from musterd.wire.pages import Pages, page_object
 from musterd.wire.problems import MISSING
+from musterd.wire.times import whole_seconds
 
 SORTABLE = ("created_at", "name", "expires_at", "last_used_at")
 PAGES = Pages(most=100)
@@ -45,9 +45,9 @@ def account_object(account: ServiceAccount) -> dict[str, Any]:
         "scopes": [_scope_object(scope) for scope in sorted(account.scopes.granted)],
         "created_at": int(account.created_at),
         "created_by": account.created_by,
-        "expires_at": _seconds(account.expires_at),
-        "last_used_at": _seconds(account.last_used_at),
-        "revoked_at": _seconds(account.revoked_at),
+        "expires_at": whole_seconds(account.expires_at),
+        "last_used_at": whole_seconds(account.last_used_at),
+        "revoked_at": whole_seconds(account.revoked_at),
     }
 
 
@@ -79,9 +79,7 @@ def parse_account(body: Any) -> AccountRequest:
 
     :raises InvalidInput: with everything that is wrong.
     """
-    if not isinstance(body, dict):
-        raise InvalidInput.at(("body",), "dict_type", "Input should be a JSON object")
-    fields = Fields(body)
+    fields = Fields.of_object(body)
     name, days = fields.text("name"), fields.whole("expires_in_days", 1, MOST_DAYS)
     if fields.given("name") is None:
         fields.problems.add("name", *MISSING)
@@ -134,7 +132,3 @@ def _scope_object(scope: str) -> dict[str, Any]:
         "permission": action,
         "value": "allow",
     }
-
-
-def _seconds(at: float | None) -> int | None:
-    return None if at is None else int(at)

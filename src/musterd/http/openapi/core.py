@@ -99,7 +99,8 @@ CORE: dict[str, Described] = {
     "get_agents": Described(
         tags=("Agents",),
         summary="List All Agents",
-        description="All agents that are served by themselves; members of teams stand in their teams.",
+        description="The agents that are served by themselves and that the caller may see; members of teams stand in "
+        "their teams.",
         answers={"200": answer("The agents", many(ref("AgentResponse"))), **errors("401")},
     ),
     "get_agent": Described(
@@ -112,7 +113,7 @@ CORE: dict[str, Described] = {
     "get_teams": Described(
         tags=("Teams",),
         summary="List All Teams",
-        description="All teams, each with its members.",
+        description="The teams that the caller may see, each with its members.",
         answers={"200": answer("The teams", many(ref("TeamResponse"))), **errors("401")},
     ),
     "get_team": Described(
