@@ -1,6 +1,6 @@
 """Retention: what is old enough goes, or shrinks; a little at a time, between everything else."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import structlog
@@ -19,7 +19,7 @@ BATCH = 20
 LOOKED_AT = 200
 """What one look finds."""
 BUSY_SECONDS = 0.25
-"""How long one turn may take; what is left waits for the next, so that nothing else waits long."""
+"""How long one turn does what a look has found, once at least; what is left waits for the next turn."""
 IDLE_SECONDS = 60.0
 """How long nothing is looked for after nothing was found."""
 
@@ -38,36 +38,39 @@ class Retention:
         """Do what there is to do, as far as one turn gets."""
         if (self._retention_days is None and self._delta_days is None) or clock.monotonic() < self._not_before:
             return
-        until = clock.monotonic() + BUSY_SECONDS
-        removed = await self._remove(until)
-        joined = await self._join(until)
+        removed, joined = await self._remove(), await self._join()
         if removed or joined:
             log.info("old runs were cleared away", removed=removed, joined=joined)
         else:
             self._not_before = clock.monotonic() + IDLE_SECONDS
 
-    async def _remove(self, until: float) -> int:
+    async def _remove(self) -> int:
         if self._retention_days is None:
             return 0
-        before, removed = clock.now() - self._retention_days * DAY_SECONDS, 0
+        before = clock.now() - self._retention_days * DAY_SECONDS
         old = await self._database.scan(lambda tx: retention.old(tx, before, LOOKED_AT))
-        for work in _removals(old, before):
-            if clock.monotonic() >= until:
-                break
-            removed += await self._database.write(work)
+        removed = sum(await self._in_turn(_removals(old, before)))
         self._figures.removed.add(by=removed)
         return removed
 
-    async def _join(self, until: float) -> int:
+    async def _join(self) -> int:
         if self._delta_days is None:
             return 0
-        before, joined = clock.now() - self._delta_days * DAY_SECONDS, 0
-        for root_id in await self._database.scan(lambda tx: joining.unjoined(tx, before, LOOKED_AT)):
+        before = clock.now() - self._delta_days * DAY_SECONDS
+        found = await self._database.scan(lambda tx: joining.unjoined(tx, before, LOOKED_AT))
+        return len(await self._in_turn(partial(joining.join, root_id=root_id) for root_id in found))
+
+    async def _in_turn(self, works: Iterable[Work[int]]) -> list[int]:
+        """Do one after the other until the turn is over, and give what came of each.
+
+        The first is done however long it took to find it: else nothing of a large database would ever go.
+        """
+        until, results = clock.monotonic() + BUSY_SECONDS, []
+        for work in works:
+            results.append(await self._database.write(work))
             if clock.monotonic() >= until:
                 break
-            await self._database.write(partial(joining.join, root_id=root_id))
-            joined += 1
-        return joined
+        return results
 
 
 def _removals(old: Old, before: float) -> Iterator[Work[int]]:

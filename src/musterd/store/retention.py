@@ -58,11 +58,15 @@ class Old:
 
 
 async def old(tx: Tx, before: float, limit: int) -> Old:
-    """What has ended, or was used last, before ``before``; at most so many of each."""
-    found = Old()
-    for row in await tx.all(OVER, {"before": before, "limit": limit}):
+    """What has ended, or was used last, before ``before``; at most so many of each.
+
+    Sessions are looked for once few runs are left: before that most of the old ones have some.
+    """
+    found, over = Old(), await tx.all(OVER, {"before": before, "limit": limit})
+    for row in over:
         found.roots.setdefault(row["session_id"], []).append(row["run_id"])
-    found.sessions.extend(row["session_id"] for row in await tx.all(UNUSED, {"before": before, "limit": limit}))
+    if len(over) < limit:
+        found.sessions.extend(row["session_id"] for row in await tx.all(UNUSED, {"before": before, "limit": limit}))
     return found
 
 
