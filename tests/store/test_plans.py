@@ -89,7 +89,6 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     approvals.OF_ROOT: {"root_id": "r70"},
     decisions.PENDING: {"root": "r70"},
     approvals.CLOSE: {"root": "r70", "status": "cancelled"},
-    approvals.CLOSE_STEPS: {"root": "r70"},
     pauses.PAUSE: {"root": "r70", "attempt": 1, "count": 1, "expires_at": 1.0, "first_token_at": None},
     pauses.PAUSE_MEMBERS: {"root": "r70"},
     cancels.GET: {"run_id": "r70"},
@@ -325,6 +324,16 @@ def test_a_page_of_deliveries_comes_from_the_index(big: sqlite3.Connection, want
     steps = plan(big, *deliveries.page_of(wanted, Caller(), 1.0))
     assert any(index in step for step in steps)
     assert [step for step in steps if "TEMP B-TREE" in step] == []
+
+
+@pytest.mark.parametrize("state", [None, DeliveryState.FAILED])
+def test_a_users_page_of_deliveries_begins_with_the_users_runs(
+    big: sqlite3.Connection, state: DeliveryState | None
+) -> None:
+    statement, params = deliveries.page_of(DeliveryFilter(state=state), Caller(user_id="ada"), None)
+    first, second = [step for step in plan(big, statement, params) if re.search(r"(SCAN|SEARCH) [rd]\b", step)]
+    assert "runs_owner" in first
+    assert "deliveries_run" in second
 
 
 # A plan can hide what a search visits: the virtual machine's steps do not.

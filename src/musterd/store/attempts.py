@@ -95,10 +95,10 @@ CLOSE_MEMBERS_BELOW = Statement(
     """UPDATE runs SET state = :state, ended_at = :now, version = version + 1
        WHERE root_id = :root AND path LIKE :below AND state IN ('running', 'paused')""",
 )
-CLOSE_STEPS = Statement(  # nobody will find out any more whether they happened
+CLOSE_STEPS = Statement(  # whether a call happened nobody will find out any more; what waited never began
     "steps_close",
-    """UPDATE journal SET state = CASE kind WHEN 'tool' THEN 'unknown' ELSE 'failed' END
-       WHERE root_id = :root AND state = 'started'""",
+    """UPDATE journal SET state = CASE WHEN kind = 'tool' AND state = 'started' THEN 'unknown' ELSE 'failed' END
+       WHERE root_id = :root AND state IN ('started', 'waiting')""",
 )
 PROMOTE = Statement(
     "lane_promote",
