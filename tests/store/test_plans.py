@@ -115,6 +115,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     outputs.GET: {"run_id": "r70"},
     outputs.SET: {"run_id": "r70", "output": "{}"},
     sessions.RUN: {"run_id": "r70"},
+    sessions.ROOTS: {"session_id": "s7", "limit": 20},
     sessions.BEGIN: {
         "session_id": "s7",
         "first_message": "m",
@@ -195,7 +196,6 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     daily.LIVE: {"start": 1.0, "end": 2.0},
     daily.NEXT: {"start": 1.0},
     daily.NEXT_OWN: {"start": 1.0, "owner": "ada"},
-    daily.TIMES: {"session_id": "s7"},
     daily.TIMES_OF_ROOTS: {"roots": '["r70", "r71"]'},
     daily.KEPT: {"owner": "", "first": "2026-01-01", "last": "2026-12-31"},
     daily.IS_OVER: {"day": "2026-01-01"},

@@ -379,7 +379,8 @@ class EmbeddedEngine:
 
     async def _remove_session(self, session_id: str) -> None:
         try:
-            await self._resources.database.write(lambda tx: sessions.remove_if_over(tx, session_id))
+            while await self._resources.database.write(lambda tx: sessions.remove_if_over(tx, session_id)):
+                pass
         except StoreUnavailable:
             log.warning("a deleted session is removed later", session_id=session_id)
 

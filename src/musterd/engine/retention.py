@@ -9,13 +9,12 @@ from musterd.core import clock
 from musterd.engine.resources import Resources
 from musterd.store import joining, retention
 from musterd.store.database import Work
+from musterd.store.removal import AT_ONCE
 from musterd.store.retention import Old
 
 log = structlog.get_logger("musterd.engine")
 
 DAY_SECONDS = 86_400.0
-BATCH = 20
-"""Runs of one session that one transaction removes."""
 LOOKED_AT = 200
 """What one look finds."""
 BUSY_SECONDS = 0.25
@@ -76,8 +75,8 @@ class Retention:
 def _removals(old: Old, before: float) -> Iterator[Work[int]]:
     """The transactions that remove what is old: one session's runs each, a few at a time, then sessions."""
     for session_id, roots in old.roots.items():
-        for first in range(0, len(roots), BATCH):
-            some = roots[first : first + BATCH]
+        for first in range(0, len(roots), AT_ONCE):
+            some = roots[first : first + AT_ONCE]
             yield partial(retention.remove_roots, session_id=session_id, roots=some, now=clock.now())
     for session_id in old.sessions:
         yield partial(retention.remove_session, session_id=session_id, before=before)

@@ -6,7 +6,6 @@ from musterd.core import jsontext
 from musterd.core.media import content_hash
 from musterd.store.database import Statement, Tx
 
-_OF_SESSION = "IN (SELECT run_id FROM runs WHERE session_id = :session_id)"
 PUT = Statement(  # one that is there is locked: whoever removes it waits, and then sees the use of it
     "blob_put",
     """INSERT INTO blobs (hash, size, content, created_at) VALUES (:hash, :size, :content, :now)
@@ -18,12 +17,10 @@ USE = Statement(
 )
 HAND_OVER = Statement("blob_hand_over", "UPDATE blob_uses SET root_id = :to WHERE root_id = :root")
 USED = Statement("blob_used", "SELECT hash FROM blob_uses WHERE root_id = :root AND until_end")
-USED_IN = Statement("blob_used_in", f"SELECT DISTINCT hash FROM blob_uses WHERE root_id {_OF_SESSION}")
 LOCK = Statement("blob_lock", "SELECT hash FROM blobs WHERE IN_LIST(hash, :names) ORDER BY hash LOCK_ROW")
 USED_BY = Statement("blob_used_by", "SELECT hash FROM blob_uses WHERE root_id = :root")
 DISUSE_BY = Statement("blob_disuse_by", "DELETE FROM blob_uses WHERE root_id = :root")
 DISUSE = Statement("blob_disuse", "DELETE FROM blob_uses WHERE root_id = :root AND until_end")
-DISUSE_IN = Statement("blob_disuse_in", f"DELETE FROM blob_uses WHERE root_id {_OF_SESSION}")
 REMOVE_UNUSED = Statement(
     "blob_remove_unused",
     """DELETE FROM blobs WHERE IN_LIST(hash, :names)
@@ -58,14 +55,6 @@ async def release(tx: Tx, root_id: str) -> None:
     if names := [row["hash"] for row in await tx.all(USED, {"root": root_id})]:
         await _lock(tx, names)
         await tx.run(DISUSE, {"root": root_id})
-        await _remove_unused(tx, names)
-
-
-async def remove(tx: Tx, session_id: str) -> None:
-    """Let go of what the runs of a session refer to."""
-    if names := [row["hash"] for row in await tx.all(USED_IN, {"session_id": session_id})]:
-        await _lock(tx, names)
-        await tx.run(DISUSE_IN, {"session_id": session_id})
         await _remove_unused(tx, names)
 
 

@@ -7,7 +7,7 @@ transactions, each holding one session; what two processes do at once is done on
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from musterd.store import blobs, daily, removal
+from musterd.store import removal
 from musterd.store.database import Statement, Tx
 
 # What every running and every paused root has leads SQLite to the index of those alone.
@@ -74,11 +74,7 @@ async def remove_roots(tx: Tx, session_id: str, roots: Sequence[str], now: float
     """Remove root runs of a session, unless it has begun to live again, or somebody holds it; how many went."""
     if not await _held(tx, session_id) or await tx.one(IS_LIVE, {"session_id": session_id}) is not None:
         return 0
-    await daily.keep_removed(tx, session_id, now, roots)
-    for root in roots:
-        await blobs.forget(tx, root)
-        for statement in removal.OF_ROOT:
-            await tx.run(statement, {"root": root})
+    await removal.remove(tx, roots, now)
     return len(roots)
 
 
