@@ -28,7 +28,6 @@ from musterd.store import (
     deletion,
     deliveries,
     events,
-    follow_ups,
     forks,
     joining,
     journal,
@@ -57,7 +56,7 @@ from musterd.store import (
     workers,
 )
 from musterd.store.database import Statement, for_sqlite
-from musterd.store.rows import RUN_FIELDS
+from musterd.store.rows import GET_RUN, RUN_FIELDS
 
 ROWS = 10_000
 MODULES = [import_module(found.name) for found in iter_modules(musterd.store.__path__, "musterd.store.")]
@@ -71,8 +70,8 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     runs.TREE: {"root_id": "r70"},
     runs.MEMBERS: {"root_id": "r70"},
     runs.HISTORY: {**LANE, "kind": "agent", "component_id": "solo", "limit": 3},
-    attempt_input.GET_INPUT: {"run_id": "r70"},
-    acceptance.GET_RUN: {"run_id": "r70"},
+    outputs.GET_INPUT: {"run_id": "r70"},
+    GET_RUN: {"run_id": "r70"},
     requests.GET: {"caller": "", "kind": "run_id", "key": "r70"},
     lanes.HOLDER: LANE,
     schedule.DUE: {"now": 9_000.0, "limit": 100},
@@ -140,7 +139,8 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     signals.FLAGGED: {"root": "r70"},
     approvals.CLOSE_BELOW: {"root": "r70", "below": "t0/c0/%"},
     attempts.CLOSE_MEMBERS_BELOW: {"root": "r70", "state": "error", "now": 1.0, "below": "t0/c0/%"},
-    follow_ups.GET: {"run_id": "r70"},
+    lanes.GO_ON: {"run_id": "r70", "state": "ready", "holder": "s7"},
+    sessions.TAKE_SEQ: {"session_id": "s7"},
     runs.MEMBERS_ELSEWHERE: {"run_ids": '["r70", "r71"]'},
     forks.OTHER_FORK: {"session_id": "s7", "origin": "r70"},
     forks.OUTLINE: {"origin": "r70"},

@@ -29,17 +29,12 @@ REMOVE_UNUSED = Statement(
 GET = Statement("blob_get", "SELECT content FROM blobs WHERE hash = :hash")
 
 
-def blob_hash(content: bytes) -> str:
-    """The name under which ``content`` is stored."""
-    return content_hash(content)
-
-
 async def put(tx: Tx, root_id: str, contents: Iterable[bytes], now: float, *, until_end: bool = False) -> None:
     """Store what a run refers to.
 
     :param until_end: whether it refers to it no longer than until it has ended; else until its session is deleted.
     """
-    named = {blob_hash(content): content for content in contents}
+    named = {content_hash(content): content for content in contents}
     for name in sorted(named):  # in one order, so that no two wait for each other's
         await tx.run(PUT, {"hash": name, "size": len(named[name]), "content": named[name], "now": now})
         await tx.run(USE, {"root": root_id, "hash": name, "until_end": until_end})

@@ -44,6 +44,10 @@ CHANGE = Statement(
 )
 GET = Statement("session_get", "SELECT * FROM sessions WHERE session_id = :session_id")
 LOCK = Statement("session_lock", "SELECT * FROM sessions WHERE session_id = :session_id LOCK_ROW")
+TAKE_SEQ = Statement(
+    "session_take_seq",
+    "UPDATE sessions SET next_seq = next_seq + 1 WHERE session_id = :session_id RETURNING next_seq",
+)
 SET_STATE = Statement(
     "session_set_state",
     "UPDATE sessions SET state = :state, version = version + 1, updated_at = :now WHERE session_id = :session_id",
@@ -166,6 +170,14 @@ async def lock(tx: Tx, session_id: str) -> SessionRow | None:
     """
     row = await tx.one(LOCK, {"session_id": session_id})
     return None if row is None else session_row(row)
+
+
+async def take_seq(tx: Tx, session_id: str) -> int:
+    """The next place at the end of the session's order, for a run that is not accepted now. The session is held."""
+    row = await tx.one(TAKE_SEQ, {"session_id": session_id})
+    if row is None:
+        raise RuntimeError(f"session {session_id} went away while it was held")
+    return int(row["next_seq"]) - 1
 
 
 async def merge_state(tx: Tx, session: SessionRow, delta: dict[str, Any], now: float) -> None:
