@@ -143,7 +143,7 @@ class SessionService:
     async def delete(self, session_id: str, caller: Caller) -> None:
         """Delete a session: it is gone at once, what runs in it is cancelled, its rows go when all has ended.
 
-        :raises NotFound: it belongs to another user. A session that does not exist is deleted already.
+        One that does not exist is deleted already, and so is one of another user's: nothing is said of it.
         """
         now = clock.now()
 
