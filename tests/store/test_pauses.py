@@ -10,7 +10,7 @@ from musterd.core.events import Event, EventKind
 from musterd.core.records import Message, Output, RunRow, StepState, ToolCall
 from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
 from musterd.core.states import RunState
-from musterd.store import approvals, decisions, forks, pauses, sessions, signals
+from musterd.store import approvals, company, decisions, forks, pauses, sessions, signals
 from musterd.store.attempts import Batch, CancelStored, Settled
 from musterd.store.pauses import DecisionStored, Pause
 from tests.support.store import Records, lease_of, member_of, new_run, step
@@ -76,6 +76,21 @@ async def test_a_pause_frees_the_line_and_keeps_everything(records: Records) -> 
     assert await states(records) == [("q1", "pending")]
     with pytest.raises(LeaseLost):
         await records.append(run)
+
+
+async def test_a_pause_needs_no_reader(records: Records) -> None:
+    """Neither while it waits nor when it goes on: whoever decides need not be whoever began it."""
+
+    async def abandoned() -> bool:
+        done = await records.database.write(lambda tx: company.cancel_abandoned(tx, "r1", "disconnect", 6.0))
+        return done is not None
+
+    run = await records.started("r1", row={"cancel_on_disconnect": 1})
+    await pause(records, run, opened=[asks(run)])
+    assert not await abandoned()
+    await decide(records, "q1")
+    assert not await abandoned()
+    assert (await records.row("r1")).state is RunState.READY
 
 
 async def test_it_goes_on_where_its_line_is_free(records: Records) -> None:

@@ -28,7 +28,6 @@ from musterd.store import (
     deletion,
     deliveries,
     events,
-    follow_ups,
     forks,
     joining,
     journal,
@@ -57,7 +56,7 @@ from musterd.store import (
     workers,
 )
 from musterd.store.database import Statement, for_sqlite
-from musterd.store.rows import RUN_FIELDS
+from musterd.store.rows import GET_RUN, RUN_FIELDS
 
 ROWS = 10_000
 MODULES = [import_module(found.name) for found in iter_modules(musterd.store.__path__, "musterd.store.")]
@@ -71,8 +70,8 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     runs.TREE: {"root_id": "r70"},
     runs.MEMBERS: {"root_id": "r70"},
     runs.HISTORY: {**LANE, "kind": "agent", "component_id": "solo", "limit": 3},
-    attempt_input.GET_INPUT: {"run_id": "r70"},
-    acceptance.GET_RUN: {"run_id": "r70"},
+    outputs.GET_INPUT: {"run_id": "r70"},
+    GET_RUN: {"run_id": "r70"},
     requests.GET: {"caller": "", "kind": "run_id", "key": "r70"},
     lanes.HOLDER: LANE,
     schedule.DUE: {"now": 9_000.0, "limit": 100},
@@ -89,7 +88,6 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     approvals.OF_ROOT: {"root_id": "r70"},
     decisions.PENDING: {"root": "r70"},
     approvals.CLOSE: {"root": "r70", "status": "cancelled"},
-    approvals.CLOSE_STEPS: {"root": "r70"},
     pauses.PAUSE: {"root": "r70", "attempt": 1, "count": 1, "expires_at": 1.0, "first_token_at": None},
     pauses.PAUSE_MEMBERS: {"root": "r70"},
     cancels.GET: {"run_id": "r70"},
@@ -116,6 +114,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     outputs.GET: {"run_id": "r70"},
     outputs.SET: {"run_id": "r70", "output": "{}"},
     sessions.RUN: {"run_id": "r70"},
+    sessions.ROOTS: {"session_id": "s7", "limit": 20},
     sessions.BEGIN: {
         "session_id": "s7",
         "first_message": "m",
@@ -145,7 +144,8 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     signals.FLAGGED: {"root": "r70"},
     approvals.CLOSE_BELOW: {"root": "r70", "below": "t0/c0/%"},
     attempts.CLOSE_MEMBERS_BELOW: {"root": "r70", "state": "error", "now": 1.0, "below": "t0/c0/%"},
-    follow_ups.GET: {"run_id": "r70"},
+    lanes.GO_ON: {"run_id": "r70", "state": "ready", "holder": "s7"},
+    sessions.TAKE_SEQ: {"session_id": "s7"},
     runs.MEMBERS_ELSEWHERE: {"run_ids": '["r70", "r71"]'},
     forks.OTHER_FORK: {"session_id": "s7", "origin": "r70"},
     forks.OUTLINE: {"origin": "r70"},
@@ -203,7 +203,6 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     daily.LIVE: {"start": 1.0, "end": 2.0},
     daily.NEXT: {"start": 1.0},
     daily.NEXT_OWN: {"start": 1.0, "owner": "ada"},
-    daily.TIMES: {"session_id": "s7"},
     daily.TIMES_OF_ROOTS: {"roots": '["r70", "r71"]'},
     daily.KEPT: {"owner": "", "first": "2026-01-01", "last": "2026-12-31"},
     daily.IS_OVER: {"day": "2026-01-01"},
@@ -334,6 +333,16 @@ def test_a_page_of_deliveries_comes_from_the_index(big: sqlite3.Connection, want
     steps = plan(big, *deliveries.page_of(wanted, Caller(), 1.0))
     assert any(index in step for step in steps)
     assert [step for step in steps if "TEMP B-TREE" in step] == []
+
+
+@pytest.mark.parametrize("state", [None, DeliveryState.FAILED])
+def test_a_users_page_of_deliveries_begins_with_the_users_runs(
+    big: sqlite3.Connection, state: DeliveryState | None
+) -> None:
+    statement, params = deliveries.page_of(DeliveryFilter(state=state), Caller(user_id="ada"), None)
+    first, second = [step for step in plan(big, statement, params) if re.search(r"(SCAN|SEARCH) [rd]\b", step)]
+    assert "runs_owner" in first
+    assert "deliveries_run" in second
 
 
 # A plan can hide what a search visits: the virtual machine's steps do not.

@@ -10,7 +10,7 @@ from musterd.core.errors import Conflict
 from musterd.core.events import Event, EventKind
 from musterd.core.records import SessionRow
 from musterd.core.states import RunState
-from musterd.store import blobs, deletion, past, session_search, sessions
+from musterd.store import blobs, deletion, past, removal, session_search, sessions
 from musterd.store.session_search import SessionFilter
 from tests.support.store import NOBODY, Records, member_of, step
 
@@ -218,6 +218,19 @@ async def test_rows_go_when_the_last_run_has_ended(records: Records) -> None:
     assert [row["content"] for row in left["blobs"]] == [b"of both"]
     assert not await remove(records)
     assert await records.database.scan(lambda tx: sessions.buried(tx, 1e9)) == []
+
+
+async def test_a_large_session_goes_a_few_runs_at_a_time(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes meanwhile waits for one piece, and a process that dies in between leaves the rest to others."""
+    monkeypatch.setattr(removal, "AT_ONCE", 2)
+    for number in range(5):
+        await records.settle(await records.started(f"r{number}"))
+    await bury(records)
+    for left in (3, 1, 0):
+        assert await remove(records)
+        assert len(await records.states()) == left
+        assert (await records.database.scan(lambda tx: sessions.buried(tx, 1e9)) == ["s1"]) == (left > 0)
+    assert not await remove(records)
 
 
 async def test_state_of_a_buried_session_is_nobodys_business(records: Records) -> None:

@@ -224,7 +224,9 @@ class EmbeddedEngine:
             live.task.cancel()
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.create_task(work)
+        self._hold(asyncio.create_task(work))
+
+    def _hold(self, task: "asyncio.Task[None]") -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -373,13 +375,16 @@ class EmbeddedEngine:
         elif run.state is RunState.READY:
             self._wake.set()
 
-    def session_deleted(self, session_id: str) -> None:
-        """A session was deleted: remove its rows once none of its runs lives."""
-        self._spawn(self._remove_session(session_id))
+    def session_deleted(self, session_id: str) -> "asyncio.Task[None]":
+        """A session was deleted: remove its rows, unless one of its runs lives: then its end does."""
+        removing = asyncio.create_task(self._remove_session(session_id))
+        self._hold(removing)
+        return removing
 
     async def _remove_session(self, session_id: str) -> None:
         try:
-            await self._resources.database.write(lambda tx: sessions.remove_if_over(tx, session_id))
+            while await self._resources.database.write(lambda tx: sessions.remove_if_over(tx, session_id)):
+                pass
         except StoreUnavailable:
             log.warning("a deleted session is removed later", session_id=session_id)
 

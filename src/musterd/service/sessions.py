@@ -1,5 +1,6 @@
 """Sessions: make, list, look, change, fork, delete."""
 
+import asyncio
 from dataclasses import dataclass
 
 from musterd.core import clock
@@ -175,4 +176,5 @@ class SessionService:
         if await self._resources.database.write(bury):
             self._resources.hub.session_changed(session_id)
             await self._runs.cancel_of_deleted(session_id)
-            self._engine.session_deleted(session_id)
+            removing = self._engine.session_deleted(session_id)  # awaited, so that its id can be used again
+            await asyncio.wait([removing], timeout=self._resources.settings.cancel_wait_seconds)

@@ -69,6 +69,8 @@ _COLUMNS = """d.id, d.run_id, d.url, d.happening, d.run_attempts, d.facts, d.sta
               d.ended_at, d.last_status, d.last_error, r.session_id, r.owner, r.user_id, r.component_kind,
               r.component_id, r.component_name"""
 _FROM = "FROM deliveries d JOIN runs r ON r.run_id = d.run_id"
+_FROM_OWN = "FROM runs r CROSS JOIN deliveries d"
+"""From one user's runs on, which SQLite takes in this order: the newest of everybody's may hold none of them."""
 CLAIMED = Statement(
     "deliveries_claimed", f"SELECT {_COLUMNS} {_FROM} WHERE IN_LIST(d.id, :ids) AND d.lease = :lease ORDER BY d.id"
 )
@@ -91,6 +93,11 @@ _CONDITIONS = {
 }
 AT_ONCE = 1000
 """What one transaction forgets, or gives up."""
+_CONDITIONS_OWN = {
+    **_CONDITIONS,
+    "state": "COALESCE(d.state, '') = :state",  # a term, so that deliveries are not found by it, but by their run
+    "owner": "r.owner = :owner AND r.parent_id IS NULL AND d.run_id = r.run_id",
+}
 
 
 async def add(tx: Tx, notice: Notice) -> None:
@@ -177,11 +184,13 @@ def page_of(
     given = {"run_id": wanted.run_id, "state": wanted.state, "owner": caller.sees_only, "before": wanted.before}
     given["hidden"] = jsontext.dumps(list(hidden)) if hidden and caller.sees_only is not None else None
     params: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    conditions = "".join(f" AND {_CONDITIONS[name]}" for name in params)
+    is_own = caller.sees_only is not None and wanted.run_id is None
+    from_rows, known = (_FROM_OWN, _CONDITIONS_OWN) if is_own else (_FROM, _CONDITIONS)
+    conditions = "".join(f" AND {known[name]}" for name in params)
     name = "deliveries_page " + " ".join(params)
     if wanted.before is not None:
         params["created_at"] = created_at
-    text = f"""SELECT {_COLUMNS} {_FROM} JOIN sessions s ON s.session_id = r.session_id AND s.deleted_at IS NULL
+    text = f"""SELECT {_COLUMNS} {from_rows} JOIN sessions s ON s.session_id = r.session_id AND s.deleted_at IS NULL
                WHERE 1 = 1{conditions} ORDER BY d.created_at DESC, d.id DESC LIMIT :limit"""
     return Statement(name, text), {**params, "limit": wanted.limit}
 

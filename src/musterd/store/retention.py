@@ -8,7 +8,7 @@ session; what two processes do at once is done once.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from musterd.store import blobs, daily, deliveries, removal
+from musterd.store import deliveries, removal
 from musterd.store.database import Statement, Tx
 
 # What every running and every paused root has leads SQLite to the index of those alone.
@@ -61,11 +61,15 @@ class Old:
 
 
 async def old(tx: Tx, before: float, limit: int) -> Old:
-    """What has ended, or was used last, before ``before``; at most so many of each."""
-    found = Old()
-    for row in await tx.all(OVER, {"before": before, "limit": limit}):
+    """What has ended, or was used last, before ``before``; at most so many of each.
+
+    Sessions are looked for once few runs are left: before that most of the old ones have some.
+    """
+    found, over = Old(), await tx.all(OVER, {"before": before, "limit": limit})
+    for row in over:
         found.roots.setdefault(row["session_id"], []).append(row["run_id"])
-    found.sessions.extend(row["session_id"] for row in await tx.all(UNUSED, {"before": before, "limit": limit}))
+    if len(over) < limit:
+        found.sessions.extend(row["session_id"] for row in await tx.all(UNUSED, {"before": before, "limit": limit}))
     return found
 
 
@@ -75,11 +79,7 @@ async def remove_roots(tx: Tx, session_id: str, roots: Sequence[str], now: float
         return 0
     untold = await deliveries.pending_of(tx, roots)
     roots = [root for root in roots if root not in untold]
-    await daily.keep_removed(tx, session_id, now, roots)
-    for root in roots:
-        await blobs.forget(tx, root)
-        for statement in removal.OF_ROOT:
-            await tx.run(statement, {"root": root})
+    await removal.remove(tx, roots, now)
     return len(roots)
 
 
