@@ -81,7 +81,7 @@ class _Listening(uvicorn.Server):
         if self.started:
             host, port = self._listener.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
-            collector.started(START)
+            collector.keep(START)
             print(f"musterd: serving on http://{shown}:{port}", flush=True)  # noqa: T201 - what a command says
 
     @contextlib.contextmanager
