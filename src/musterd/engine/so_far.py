@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pydantic_ai.messages import (
-    ModelMessagesTypeAdapter,
     ModelResponse,
     SystemPromptPart,
     ToolReturnPart,
@@ -29,7 +28,7 @@ from musterd.store import attempt_input, journal, messages
 from musterd.store.attempt_input import AttemptInput, HistoryWanted
 from musterd.store.database import Tx
 from musterd.team.context import examples, filled
-from musterd.team.conversation import Conversation
+from musterd.team.conversation import Conversation, answer_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +111,7 @@ def _has_told(talk: Conversation, ledger: Ledger, turn: int) -> bool:
     step = ledger.steps.get(f"t{turn}/m")
     if step is None or step.result is None:
         return False
-    (response,) = ModelMessagesTypeAdapter.validate_json(f"[{step.result}]")
-    if not isinstance(response, ModelResponse):
-        raise TypeError(f"step {step.path} does not hold a model's answer")
+    response = answer_in(step.result)
     found = [ledger.steps.get(f"t{turn}/c{place}") for place in range(len(response.tool_calls))]
     made = [call for call in found if call is not None and call.result is not None]
     if len(made) < len(found):
