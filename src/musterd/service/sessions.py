@@ -12,6 +12,7 @@ from musterd.engine.resources import Resources
 from musterd.service.runs import RunService
 from musterd.service.session_forks import fork_session
 from musterd.service.session_reading import SessionReading
+from musterd.service.steering import request_of
 from musterd.specs import Component
 from musterd.store import session_search, sessions
 from musterd.store.database import Tx
@@ -111,20 +112,29 @@ class SessionService:
 
         await self._resources.database.write(work)
 
-    async def fork(self, component: Component, session_id: str, caller: Caller, *, user_id: str | None = None) -> str:
+    async def fork(
+        self,
+        component: Component,
+        session_id: str,
+        caller: Caller,
+        *,
+        user_id: str | None = None,
+        key: str | None = None,
+    ) -> tuple[str, bool]:
         """Make a session of the caller's that begins with copies of the runs that have ended in one of a component.
 
         :param user_id: what the user of the new one is called; None: as in the old one.
-        :return: the new session's id.
+        :param key: the request's idempotency key.
+        :return: the new session's id, and whether the same request under its key was here before.
         :raises NotFound: there is no such session that this caller may see.
         :raises BadRequest: no run of it has ended.
-        :raises Conflict: runs of it went meanwhile, or it took too long.
+        :raises Conflict: runs of it went meanwhile, it took too long, or the key was used for another request.
         """
         wanted = ForkedSession(
             session_id=clock.new_id(), component_kind=component.kind, component_id=component.id, user_id=user_id
         )
-        await fork_session(self._resources.database, session_id, wanted, caller)
-        return wanted.session_id
+        asked = request_of("fork", key, caller, component.kind, component.id, session_id, user_id or "")
+        return await fork_session(self._resources.database, session_id, wanted, caller, asked)
 
     async def run(self, session_id: str, run_id: str, caller: Caller) -> RunView:
         """One run of the session.

@@ -131,6 +131,11 @@ class Fork:
     weights: dict[str, int]
     keeps_webhook: bool
 
+    @property
+    def first_run_id(self) -> str:
+        """The copy of the first run."""
+        return self.ids[next(iter(self.weights))]
+
     def pieces(self) -> Iterator[list[str]]:
         """The root runs, as many at a time as are read at once."""
         piece, weight = list[str](), 0
