@@ -1,10 +1,11 @@
 """Checkpoints: the conversation of a run as it was after each message, never between a call and its result."""
 
+import json
 from typing import Any
 
 import pytest
 
-from musterd import Agent, Team
+from musterd import Agent, Team, tool
 from tests.support.app import Sample, Serve
 from tests.support.held_model import HeldModel
 from tests.support.http import House, problem, wrong_fields
@@ -120,6 +121,28 @@ async def test_a_member_that_is_shown_its_earlier_runs_has_none_before_its_end(s
         hold.release()
         await house.ended(run)
         assert (await house.get(path, session_id="s1"))["checkpoints"]
+
+
+async def test_a_run_that_went_on_has_those_behind_its_pause_too(serve: Serve) -> None:
+    @tool(requires_confirmation=True)
+    def pay(n: int) -> str:
+        """Pay."""
+        return f"paid {n}"
+
+    model = HeldModel()
+    agent = Agent(id="solo-agent", name="Solo Agent", tools=[pay], model=model)
+    path = "/agents/solo-agent/runs/r1"
+    async with serve(model=model, served=Sample([], [agent])) as house:
+        paused = await house.run('Buy. [[TOOL pay {"n": 1}]]', to="agents/solo-agent", session_id="s1", run_id="r1")
+        tools = [{**one, "confirmed": True} for one in paused["tools"]]
+        hold = model.hold("Buy")
+        form = {"tools": json.dumps(tools), "session_id": "s1", "stream": "false", "background": "true"}
+        assert (await house.http.post(f"{path}/continue", data=form)).status_code == 202
+        await hold.reached.wait()
+        found = (await house.get(f"{path}/checkpoints", session_id="s1"))["checkpoints"]
+        hold.release()
+        await house.get(path, session_id="s1", wait="10")
+    assert (found[-1]["message_role"], found[-1]["message_preview"]) == ("tool", "paid 1")
 
 
 async def test_a_run_that_waits_for_its_turn_has_none_yet(house: House) -> None:

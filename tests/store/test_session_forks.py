@@ -305,6 +305,22 @@ async def test_no_transaction_of_a_fork_holds_more_than_a_batch(records: Records
     assert len(await records.select("SELECT * FROM run_events WHERE root_id <> 'r1'")) > 2000
 
 
+async def test_the_same_request_twice_at_once_makes_one_session(records: Records) -> None:
+    await delegated(records, "r1")
+    asked = Request(caller="", kind="fork", key="k", fingerprint="f")
+
+    async def under_the_key(session_id: str) -> tuple[str, bool]:
+        wanted = ForkedSession(session_id=session_id, component_kind="agent", component_id="solo")
+        return await fork_session(records.database, "s1", wanted, NOBODY, asked)
+
+    found = await asyncio.gather(under_the_key("s2"), under_the_key("s3"))
+    assert {made for made, _ in found} == {made for made, is_replay in found if not is_replay}
+    assert sorted(is_replay for _, is_replay in found) == [False, True]
+    left = await records.database.scan(lambda tx: session_search.search(tx, SessionFilter(), NOBODY))
+    assert {one.session_id for one in left[0]} == {"s1", found[0][0]}
+    assert (await under_the_key("s4"))[1]
+
+
 def test_ids_are_replaced_where_our_own_records_name_runs() -> None:
     ids = {"a": "A", "b": "B"}
     record = {"run_id": "a", "tools": [{"child_run_id": "b", "args": {"run_id": "a"}, "result": "a"}], "name": "a"}

@@ -22,7 +22,7 @@ class History:
         """
         found = await self._runs.view(component, run_id, session_id, caller)
         row = found.row
-        if found.messages is None and not found.row.state.is_settled:
+        if not row.state.is_settled:
             own = (one for one in component.tree() if (one.kind, one.id) == (row.component_kind, row.component_id))
             if (declared := next(own, None)) is not None:  # a function may have given the member, for this run alone
                 found.messages = await conversation_so_far(self._resources, declared, row)

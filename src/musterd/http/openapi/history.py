@@ -96,7 +96,7 @@ def history_operations(kind: Kind) -> dict[str, Described]:
                 **errors(
                     *("401", "403", "413", "422", "503"),
                     _400="No run of the session has ended",
-                    _409="The key was used for another request",
+                    _409="Runs of the session went while it was forked, or the key was used for another request",
                     _404=f"{name} or session not found",
                 ),
             },
