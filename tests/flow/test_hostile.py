@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from musterd.service import schemas
 from tests.support.app import Serve
 from tests.support.http import House, problem, wrong_fields
 
@@ -52,6 +53,25 @@ def grown(reference: str, **more: Any) -> dict[str, Any]:
 async def test_however_its_references_are_written(house: House, schema: dict[str, Any]) -> None:
     answer = await house.post("[[SAY 1]]", stream="false", output_schema=json.dumps(schema))
     assert wrong_fields(answer) == [("body", "output_schema")]
+
+
+async def test_a_schema_is_looked_at_no_longer_than_it_may_be(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place has as many names as its letters can be escaped: nothing is read again for each of them."""
+    looked_at: list[str] = []
+    look = schemas._at
+
+    def noted(schema: Any, reference: str) -> Any:
+        looked_at.append(reference)
+        return look(schema, reference)
+
+    monkeypatch.setattr(schemas, "_at", noted)
+    names = [
+        "".join(f"%{ord(sign):x}" if way >> n & 1 else sign for n, sign in enumerate("abcdefgh")) for way in range(256)
+    ]
+    schema = {"allOf": [{"$ref": f"#/$defs/{name}"} for name in names], "$defs": {"abcdefgh": {"enum": [0] * 15_000}}}
+    answer = await house.post("[[SAY 1]]", stream="false", output_schema=json.dumps(schema))
+    assert wrong_fields(answer) == [("body", "output_schema")]
+    assert len(looked_at) == 2
 
 
 async def test_a_schema_may_refer_to_itself(house: House) -> None:

@@ -9,9 +9,7 @@ import httpx2
 import pytest
 import structlog
 
-from musterd.core.errors import StoreUnavailable
 from musterd.http.sse import EventStream
-from musterd.store.sqlite import SqliteDatabase
 from tests.support.app import Serve, app_on
 from tests.support.http import House
 
@@ -103,16 +101,3 @@ async def test_an_answer_that_breaks_off_has_one_too(
             await house.post()
     answered = [line for line in lines if line["event"] == "answered"]
     assert [(line["operation"], line["status"]) for line in answered] == [("create_team_run", 200)]
-
-
-async def test_a_request_that_fails_for_the_database_has_a_line(
-    house: House, lines: Lines, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def gone(*_: Any) -> Any:
-        raise StoreUnavailable
-
-    monkeypatch.setattr(SqliteDatabase, "scan", gone)
-    answer = await house.http.get("/runs", headers={"x-request-id": "q1"})
-    assert answer.status_code == 503
-    (line,) = [line for line in lines if line["event"] == "answered 503: database"]
-    assert (line["request_id"], line["path"]) == ("q1", "/runs")

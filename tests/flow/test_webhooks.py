@@ -182,6 +182,7 @@ async def test_pages_and_filters(serve: Serve, receiver: Receiver) -> None:
         assert [one["run_id"] for one in page["data"]] == ["r2", "r1"]
         page = await house.get("/webhooks/deliveries", limit=2, before=page["meta"]["next_before"])
         assert ([one["run_id"] for one in page["data"]], page["meta"]["next_before"]) == (["r0"], None)
+        assert (await house.get("/webhooks/deliveries", limit=5))["meta"]["next_before"] is None, "there are five"
         assert [one["run_id"] for one in (await house.get("/webhooks/deliveries", state="failed"))["data"]] == ["r0"]
         assert [one["run_id"] for one in (await house.get("/webhooks/deliveries", run_id="r3"))["data"]] == ["r3"]
         assert (await house.get("/webhooks/deliveries", run_id="none"))["data"] == []

@@ -12,7 +12,8 @@ from musterd.core.errors import StartError
 from musterd.core.scopes import Scopes, is_scope
 from musterd.core.service_accounts import AccountFilter, ServiceAccount
 from musterd.service.service_accounts import ServiceAccountService, WantedAccount
-from musterd.store.open import open_database
+from musterd.store import inspection
+from musterd.store.open import open_database, shown_url
 from musterd.wire.service_accounts import DEFAULT_SCOPES, is_account_name
 
 T = TypeVar("T")
@@ -32,7 +33,7 @@ def create(name: str, *, scopes: Sequence[str] | None, days: int | None, db: str
         if not is_scope(scope):
             raise StartError(f"--scope {scope}: is no scope — say resource:action, or resource:id:action")
     wanted = WantedAccount(name=name, scopes=Scopes.of(granted), days=days)
-    issued = _with(db, lambda accounts: accounts.create(wanted, None))
+    issued = _with(db, lambda accounts: accounts.create(wanted, None), makes=True)
     print(issued.token)  # noqa: T201 - what a command says
     return 0
 
@@ -62,9 +63,16 @@ async def _all(accounts: ServiceAccountService) -> list[ServiceAccount]:
             return found
 
 
-def _with(db: str | None, act: Callable[[ServiceAccountService], Awaitable[T]]) -> T:
+def _with(db: str | None, act: Callable[[ServiceAccountService], Awaitable[T]], *, makes: bool = False) -> T:
+    """What ``act`` gives.
+
+    :param makes: whether a database is made where there is none; else that is taken for a slip of the pen.
+    :raises StartError: the database cannot be used, in words.
+    """
     settings = settings_from(db)
     configure(settings)
+    if not makes and inspection.revision(settings.db) is None:
+        raise StartError(f"{shown_url(settings.db)}: there are no records — name the database with --db")
     database = open_database(settings.db, connections=settings.db_connections, prepares=settings.db_prepares)
     database.upgrade()
 

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from musterd.core import clock, trace
-from musterd.core.errors import BadRequest, Forbidden, RequestError, StoreUnavailable
+from musterd.core.errors import BadRequest, Forbidden, RequestError
 from musterd.core.figures import Figures
 from musterd.core.settings import Settings
 from musterd.http.answers import error_answer
@@ -112,8 +112,6 @@ class Errors:
             return
         if has_begun:
             raise answer
-        if isinstance(answer, StoreUnavailable):
-            log.warning("answered 503: database", method=scope["method"], path=scope["path"])
         await error_answer(answer, scope["state"]["request_id"])(scope, receive, send)
 
 

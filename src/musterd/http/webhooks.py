@@ -1,5 +1,7 @@
 """The operations on deliveries to webhooks."""
 
+from dataclasses import replace
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,7 +21,8 @@ class WebhookOperations:
     async def list(self, request: Request) -> Response:
         """A page of deliveries, newest first."""
         wanted = wire_webhooks.parse_deliveries_query(request.query_params)
-        found = await self._server.deliveries.search(wanted, caller_of(request))
+        one_more = replace(wanted, limit=wanted.limit + 1)  # it says whether there is a next page
+        found = await self._server.deliveries.search(one_more, caller_of(request))
         return json_answer(wire_webhooks.delivery_page(found, wanted))
 
     async def get(self, request: Request) -> Response:

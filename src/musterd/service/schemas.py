@@ -14,8 +14,6 @@ from musterd.team.answers import AnswerInvalid, message_form
 LARGEST_SCHEMA = 20_000
 _WHERE = ("body", "output_schema")
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
-_NOT_COUNTED = ("$id", "$defs", "definitions")
-"""What of a schema an answer is held against by references alone, or not at all."""
 
 
 def require_output_schema(asked: Input) -> None:
@@ -30,9 +28,7 @@ def require_output_schema(asked: Input) -> None:
 
     try:
         _, schema = named_schema(declared)
-        if _unfolded(schema) > LARGEST_SCHEMA:
-            problem = f"Input should have at most {LARGEST_SCHEMA} parts with its references put in place"
-            raise InvalidInput.at(_WHERE, "too_long", problem)
+        _require_small(schema)
         linear = jsonschema_rs.RegexOptions()  # others may take hours for a text that is made for them
         jsonschema_rs.validator_for(schema, offline=True, pattern_options=linear)
     except jsonschema_rs.ValidationError as error:
@@ -65,16 +61,21 @@ def with_formed_message(component: Component, asked: Input) -> Input:
         raise InvalidInput.at(("body", "message"), "input_schema", f"Input should be JSON of {form.name}") from error
 
 
-def _unfolded(schema: JsonObject) -> int:
-    """How many parts the schema has once each reference stands for what it refers to.
+def _require_small(schema: JsonObject) -> None:
+    """Check how many parts the schema has once each reference stands for what it refers to.
 
     A kilobyte of references to references can unfold to gigabytes when an answer is held against it.
 
-    :raises InvalidInput: a reference does not lead to a place in the schema: nobody knows how much it stands for.
+    :raises InvalidInput: too many, or a reference leads to no place in the schema: nobody knows how much it stands for.
     """
+    whole = {name: value for name, value in schema.items() if name != "$id"}
     known: dict[str, int] = {}
+    looked_at = 0
 
     def count(part: Json) -> int:
+        nonlocal looked_at
+        looked_at += 1  # each part that is looked at is one of them: the look ends where they are too many
+        _require_few(looked_at)
         if isinstance(part, list):
             return 1 + sum(map(count, part))
         if not isinstance(part, dict):
@@ -87,10 +88,17 @@ def _unfolded(schema: JsonObject) -> int:
     def referred(reference: str) -> int:
         if reference not in known:
             known[reference] = 0  # what refers to itself is counted once
-            known[reference] = count(_at(schema, reference))
+            known[reference] = count(_at(whole, reference))
         return known[reference]
 
-    return count({name: value for name, value in schema.items() if name not in _NOT_COUNTED})
+    # What nothing refers to is never held against an answer.
+    _require_few(count({name: value for name, value in whole.items() if name not in ("$defs", "definitions")}))
+
+
+def _require_few(parts: int) -> None:
+    if parts > LARGEST_SCHEMA:
+        problem = f"Input should have at most {LARGEST_SCHEMA} parts with its references put in place"
+        raise InvalidInput.at(_WHERE, "too_long", problem)
 
 
 def _at(schema: JsonObject, reference: str) -> Json:
@@ -98,7 +106,7 @@ def _at(schema: JsonObject, reference: str) -> Json:
 
     :raises InvalidInput: there is none.
     """
-    part: Json = {name: value for name, value in schema.items() if name != "$id"}
+    part: Json = schema
     root, *names = unquote(reference).split("/")
     if root != "#":
         raise _no_place(reference)

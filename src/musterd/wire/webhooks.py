@@ -75,10 +75,13 @@ def delivery_object(delivery: Delivery) -> dict[str, Any]:
 
 
 def delivery_page(found: Sequence[Delivery], wanted: DeliveryFilter) -> dict[str, Any]:
-    """A page of deliveries, with the ``before`` of the next one."""
-    is_full = len(found) == wanted.limit
-    meta = {"limit": wanted.limit, "next_before": found[-1].id if is_full else None}
-    return {"data": [delivery_object(one) for one in found], "meta": meta}
+    """A page of deliveries, with the ``before`` of the next one.
+
+    :param found: one more than the page has, where there is a next one.
+    """
+    listed = found[: wanted.limit]
+    meta = {"limit": wanted.limit, "next_before": listed[-1].id if len(found) > len(listed) else None}
+    return {"data": [delivery_object(one) for one in listed], "meta": meta}
 
 
 def delivery_detail(delivery: Delivery) -> dict[str, Any]:

@@ -63,6 +63,13 @@ def test_what_cannot_be_done(db: str, capsys: pytest.CaptureFixture[str], argume
     assert said.out == ""
 
 
+@pytest.mark.parametrize("arguments", [["list"], ["revoke", "ci"]])
+def test_a_database_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    assert main(["token", *arguments, "--db", f"sqlite:///{tmp_path}/slip.db"]) == 2
+    assert "there are no records" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_name_is_taken_once(db: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["token", "create", "ci", "--db", db]) == 0
     assert main(["token", "create", "ci", "--db", db]) == 2
