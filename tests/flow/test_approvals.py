@@ -367,6 +367,26 @@ async def test_what_the_inbox_refuses(shop: Shop) -> None:
         assert (await house.get("/approvals"))["data"] == []
 
 
+async def test_a_filter_that_no_database_takes(shop: Shop) -> None:
+    async with shop.serving() as house:
+        for path in ("/approvals", "/approvals/count"):
+            answer = await house.http.get(path, params={"user_id": "a\0b"})
+            assert wrong_fields(answer) == [("query", "user_id")]
+
+
+async def test_a_decision_that_is_nested_too_deeply(shop: Shop) -> None:
+    nested: Any = []
+    for _ in range(300):
+        nested = [nested]
+    async with shop.serving() as house:
+        (asked,) = (await paused(house, BOOK))["requirements"]
+        answer = await resolve(house, asked["id"], resolution_data={"values": {"nights": nested}})
+        assert wrong_fields(answer) == [("body", "resolution_data")]
+        form = [{"name": "nights", "value": nested}]
+        answer = await send(house, requirements=[{**asked, "user_input_schema": form}])
+        assert wrong_fields(answer) == [("body", "requirements")]
+
+
 async def test_a_deleted_session_leaves_none(shop: Shop) -> None:
     async with shop.serving() as house:
         await paused(house)

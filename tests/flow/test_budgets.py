@@ -34,6 +34,20 @@ async def test_a_run_at_work_shows_what_is_left(house: House) -> None:
     assert after["tokens"]["spent"] == 30
 
 
+async def test_a_poll_learns_that_more_is_spent(house: House) -> None:
+    leader, member = house.model.hold("[[DELEGATE"), house.model.hold("[[SAY")
+    run = await house.begin(DELEGATING, session_id="s1", budget=json.dumps({"tokens": 5000}))
+    await leader.reached.wait()
+    first = await house.http.get(run.location)
+    leader.release()
+    await member.reached.wait()
+    second = await house.http.get(run.location, headers={"if-none-match": first.headers["etag"]})
+    assert second.status_code == 200
+    assert second.json()["budget"] != first.json()["budget"]
+    again = await house.http.get(run.location, headers={"if-none-match": second.headers["etag"]})
+    assert again.status_code == 304
+
+
 async def test_a_run_at_its_ceiling_says_which_one_it_was(house: House) -> None:
     run = await house.run(DELEGATING, budget=json.dumps({"tool_calls": 0}))
     assert run["status"] == "ERROR"
@@ -55,6 +69,9 @@ async def test_a_run_at_its_ceiling_says_which_one_it_was(house: House) -> None:
         {"tool_calls": -1},
         {"seconds": 0},
         {"cost_usd": "1"},
+        {"seconds": 10**400},
+        {"seconds": 1e300},
+        {"tokens": 2**53 + 1},
     ],
 )
 async def test_a_budget_that_is_none(house: House, asked: Any) -> None:

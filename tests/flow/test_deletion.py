@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from musterd.store import sessions
 from tests.support.http import House, problem
 
 SEVERAL = {"session_ids": ["s"], "session_types": ["team"]}
@@ -21,6 +22,13 @@ async def test_another_user_s_label_deletes_nothing(house: House, path: str) -> 
     assert (await house.get("/sessions/s"))["user_id"] == "ada"
     assert (await delete(house, path, user_id="ada")).status_code == 204
     assert (await house.http.get("/sessions/s")).status_code == 404
+
+
+async def test_a_label_is_looked_at_without_the_conversation(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    await house.run(session_id="s", user_id="ada")
+    with monkeypatch.context() as patch:
+        patch.setattr(sessions, "runs", None)
+        assert (await delete(house, "/sessions/s", user_id="ada")).status_code == 204
 
 
 @pytest.mark.parametrize("path", ["/sessions/s", "/sessions"])

@@ -247,6 +247,14 @@ async def test_pages_that_a_setting_names(serve: Serve) -> None:
         problem(await house.post(headers={"origin": "http://localhost:3000"}), 403, "FORBIDDEN")
 
 
+async def test_any_page(serve: Serve) -> None:
+    async with serve(cors_origins="*") as house:
+        for origin in ("https://app.example", "http://localhost:3000"):
+            answer = await house.post(stream="false", headers={"origin": origin})
+            assert answer.status_code == 200
+            assert answer.headers["access-control-allow-origin"] == origin
+
+
 async def test_every_answer_to_an_allowed_page_carries_the_headers(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """Requests that are meant to hurt: each is refused in words, and costs little."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,28 @@ async def test_a_schema_that_unfolds_without_end_is_refused(house: House) -> Non
     answer = await house.post("[[SAY 1]]", stream="false", output_schema=json.dumps(schema))
     assert answer.status_code == 422
     assert "20000 parts" in problem(answer, 422, "VALIDATION_ERROR")
+
+
+def grown(reference: str, **more: Any) -> dict[str, Any]:
+    """A schema that unfolds without end, by references of one form."""
+    parts = [{"anyOf": [{"$ref": reference.format(i + 1)}] * 2, "$anchor": f"a{i}"} for i in range(24)]
+    return {"$ref": reference.format(0), "$defs": {"parts": {"anyOf": [*parts, {"$anchor": "a24"}]}}, **more}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        grown("#/$defs/parts/anyOf/{}"),
+        grown("#/%24defs/parts/anyOf/{}"),
+        grown("#a{}"),
+        {"properties": {"a": grown("#/$defs/parts/anyOf/{}", **{"$id": "x:y"})}, "$defs": {"parts": {"anyOf": [{}]}}},
+        {"$ref": "#/$defs/0", "$defs": {str(i): {"$ref": f"#/$defs/{i + 1}"} for i in range(3000)}},
+    ],
+    ids=["items of lists", "escaped", "names", "a schema of its own", "a long chain"],
+)
+async def test_however_its_references_are_written(house: House, schema: dict[str, Any]) -> None:
+    answer = await house.post("[[SAY 1]]", stream="false", output_schema=json.dumps(schema))
+    assert wrong_fields(answer) == [("body", "output_schema")]
 
 
 async def test_a_schema_may_refer_to_itself(house: House) -> None:

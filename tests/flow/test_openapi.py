@@ -5,10 +5,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 import yaml
 
 from musterd.http.openapi.document import DESCRIBED
+from tests.flow.test_approvals import BOOK, MAIL, MEMBERS, PAY, TEAM, Shop, paused
 from tests.support.app import Serve
 from tests.support.http import House, problem
 
@@ -94,6 +96,23 @@ async def test_every_answer_says_what_it_holds(served: dict[str, Any]) -> None:
             assert ("content" in answer) == has_body, (name, status)
 
 
+async def test_pages_are_bounded_as_documented(house: House, served: dict[str, Any]) -> None:
+    seen = set()
+    for method, path, operation in by_id(served).values():
+        schemas = {one["name"]: one["schema"] for one in operation.get("parameters", ()) if one["in"] == "query"}
+        if method != "GET" or "limit" not in schemas or "{" in path:
+            continue
+        seen.add(path)
+        assert (await house.get(path))["meta"]["limit"] == schemas["limit"]["default"], path
+        for name in {"limit", "page"} & set(schemas):
+            least, most = schemas[name]["minimum"], schemas[name]["maximum"]
+            for value in (least, most):
+                await house.get(path, **{name: value})
+            for value in (least - 1, most + 1):
+                problem(await house.http.get(path, params={name: value}), 422, "VALIDATION_ERROR")
+    assert {"/approvals", "/traces", "/webhooks/deliveries", "/service-accounts", "/sessions", "/memories"} < seen
+
+
 async def test_every_reference_leads_somewhere_and_nothing_is_left_over(served: dict[str, Any]) -> None:
     for one in references(served):
         assert isinstance(found_at(one, served), dict), one
@@ -116,6 +135,18 @@ async def test_an_errors_body_is_the_documented_one(house: House, served: dict[s
     assert set(wrong["errors"][0]) == set(schemas["FieldProblem"]["properties"])
     unknown = (await house.http.get("/teams/no-team")).json()
     assert set(unknown) == set(schemas["ErrorResponse"]["properties"])
+
+
+@pytest.mark.parametrize("message", [PAY, BOOK, MAIL, MEMBERS])
+async def test_what_a_run_waits_for_is_as_documented(database: Path, message: str) -> None:
+    async with Shop(database).serving() as house:
+        run = await paused(house, message)
+        (step, *_) = await house.get(f"/{TEAM}/runs/r1/steps", session_id="s1")
+        document = await house.get("/openapi.json")
+    for name, shown in (("TeamRunOutput", run), ("RunRequirement", run["requirements"][0]), ("RunStep", step)):
+        schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+        jsonschema_rs.validate(schema, shown)
+        assert set(shown) <= set(document["components"]["schemas"][name]["properties"])
 
 
 @pytest.mark.parametrize("page", ["docs", "redoc"])

@@ -1,11 +1,13 @@
 """The database is away while the frames of a stream are made: what could not be shown then is shown later."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from musterd.core.errors import StoreUnavailable
 from musterd.http import sse
+from musterd.service.reading import Reading
 from tests.flow.test_resume import paged
 from tests.support.app import Serve
 
@@ -38,3 +40,20 @@ async def test_what_could_not_be_shown_is_shown_later(
             await reader.until("TeamRunCompleted")
         assert looks > 1
         assert reader.events == await paged(house, run=RUN)
+
+
+async def test_a_stream_is_kept_open_meanwhile(serve_live: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy closes a connection on which nothing comes."""
+    async with serve_live(ping_seconds=0.01) as house:
+        hold = house.model.hold(ASK)
+        await house.begin(ASK, session_id="s1", run_id="r1")
+        await hold.reached.wait()
+
+        def away(*_: Any) -> Any:
+            raise StoreUnavailable
+
+        monkeypatch.setattr(Reading, "available", away)
+        query, headers = {"session_id": "s1"}, {"accept": "text/event-stream"}
+        async with house.opened("GET", f"{RUN}/events", params=query, headers=headers) as reader:
+            async with asyncio.timeout(10):
+                assert await anext(reader.answer.aiter_text()) == ": ping\n\n"

@@ -54,6 +54,12 @@ async def streamed(house: House, last_id: int | str, run: str = RUN, **query: An
 # --- what has ended -----------------------------------------------------------------------------------
 
 
+async def test_no_body_is_one_without_fields(house: House) -> None:
+    await house.run(session_id="s1", run_id="r1")
+    answer = await house.http.post(f"{RUN}/resume", headers={"content-type": "application/json"})
+    assert read_stream(answer.text)[0]["event"] == "replay"
+
+
 async def test_a_run_that_has_ended_is_replayed(house: House) -> None:
     whole = (await house.stream("hello", session_id="s1", run_id="r1")).events
     replay, *events = await resumed(house, 1)

@@ -205,6 +205,7 @@ async def test_the_shape_that_is_asked_for(house: House) -> None:
         ({"summary": {"summary": "x", "topics": [1]}}, ("summary", "topics")),
         ({"summary": {"summary": "x", "updated_at": "never"}}, ("summary", "updated_at")),
         ({"summary": {"summary": "x", "updated_at": 1}}, ("summary", "updated_at")),
+        ({"summary": {"summary": "x", "updated_at": "0001-01-01T00:00:00+14:00"}}, ("summary", "updated_at")),
     ],
 )
 async def test_changes_that_are_none(house: House, changes: dict[str, Any], place: tuple[str, ...]) -> None:

@@ -176,6 +176,9 @@ async def test_a_session_of_another_label(house: House) -> None:
     assert (await house.get("/sessions/s1", user_id="u1"))["user_id"] == "u1"
     answer = await house.http.get("/sessions/s1", params={"user_id": "u2", "type": "team"})
     assert problem(answer, 404, "NOT_FOUND") == "Team Session with id 's1' not found"
+    (run,) = await house.get("/sessions/s1/runs")
+    for label in ({"user_id": "u2"}, {"db_id": "elsewhere"}):
+        problem(await house.http.get(f"/sessions/s1/runs/{run['run_id']}", params=label), 404, "NOT_FOUND")
     answer = await house.http.get("/sessions/s1/runs", params={"user_id": "u2"})
     problem(answer, 404, "NOT_FOUND")
 

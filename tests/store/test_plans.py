@@ -97,7 +97,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     cancels.LOCK_SESSION: {"run_id": "r70"},
     workers.LOCK_SESSIONS: {"worker": "w"},
     sessions.LIVE_RUNS: {"session_id": "s7"},
-    sessions.BURIED: {},
+    sessions.BURIED: {"now": 1e9},
     session_runs.LIVE: {"session_id": "s7"},
     session_runs.BEHIND: {"session_id": "s7", "seq": 9_000, "limit": 100},
     session_runs.NAMED: {"session_id": "s7", "run_ids": '["r70", "r77"]'},
@@ -126,6 +126,11 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     sessions.CHANGE: {"session_id": "s7", "name": None, "state": "{}", "metadata": None, "summary": None, "now": 1.0},
     run_lists.LIVE: {"session_id": "s7"},
     session_forks.ENDED: {"session_id": "s7"},
+    session_forks.HOLD_SOURCE: {"source": "s7"},
+    session_forks.GO_ON: {"session_id": "s7", "now": 1e9, "until": 2e9},
+    session_forks.FINISH: {"session_id": "s7", "now": 1e9},
+    session_forks.GIVE_UP: {"session_id": "s7", "now": 1e9},
+    session_forks.RUNS: {"names": '["r70"]'},
     session_forks.IO: {"names": '["r70"]'},
     session_forks.EVENTS: {"names": '["r70"]'},
     session_forks.STEPS: {"names": '["r70"]'},
@@ -165,7 +170,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     retention.REMOVE_UNUSED: {"session_id": "s7", "before": 9.0},
     joining.UNJOINED: {"before": 9.0, "limit": 100},
     joining.TAKE: {"root": "r70"},
-    joining.ROWS: {"root": "r70"},
+    joining.ROWS: {"root": "r70", "after": -1, "limit": 500},
     blobs.USED_BY: {"root": "r70"},
     **{found: {"root": "r70"} for found in removal.OF_ROOT},
     **{found: {} for found in (standing.SCHEDULED, standing.QUEUED, standing.READY)},
@@ -185,6 +190,8 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     },
     deliveries.AGAIN: {"id": "d1", "now": 1.0},
     deliveries.GET: {"id": "d1"},
+    deliveries.GIVE_UP: {"before": 1.0, "now": 2.0, "error": "x", "limit": 100},
+    deliveries.PENDING_OF: {"roots": '["r70"]'},
     deliveries.FORGET: {"before": 1.0, "limit": 100},
     owners.LIVE: {"owner": "ada"},
     service_accounts.BY_TOKEN: {"token_hash": "h"},
@@ -288,6 +295,8 @@ def test_what_waits_is_counted_without_a_look_at_its_rows(big: sqlite3.Connectio
         (workers.RUNNING, "runs_running"),
         (sessions.BURIED, "sessions_deleted"),
         (deliveries.DUE, "deliveries_due"),
+        (deliveries.GIVE_UP, "deliveries_due"),
+        (deliveries.PENDING_OF, "deliveries_run"),
         (deliveries.FORGET, "deliveries_ended"),
         (sessions.LIVE_RUNS, "runs_live"),
         (deletion.UNCANCELLED, "runs_live"),
@@ -463,6 +472,15 @@ def test_sessions_are_counted_without_a_look_at_them(
 ) -> None:
     steps = plan(big, *session_search.count_of(session_search.SessionFilter(**wanted), caller))
     assert all("COVERING INDEX" in step for step in steps), steps
+
+
+@pytest.mark.parametrize("wanted", [{}, {"component_kind": "team"}, {"component_kind": "team", "component_id": "desk"}])
+def test_a_search_by_name_reads_whole_only_its_page(big: sqlite3.Connection, wanted: Mapping[str, Any]) -> None:
+    found = session_search.SessionFilter(name="plan", **wanted)
+    assert plan(big, *session_search.count_of(found, NOBODY)) == ["SCAN sessions USING COVERING INDEX sessions_names"]
+    by_key, *_ = steps = plan(big, *session_search.page_of(found, NOBODY))
+    assert by_key == "SEARCH sessions USING PRIMARY KEY (session_id=?)"
+    assert "SCAN sessions USING COVERING INDEX sessions_names" in steps
 
 
 def test_every_statement_has_a_name_of_its_own() -> None:

@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from rich.console import Console
 
+from musterd.cli.settings import settings_from
 from musterd.core import clock
 from musterd.core.settings import Settings
 
@@ -42,13 +43,14 @@ def demo(scripted: bool = False, keep: bool = False) -> int:
 
     :param scripted: use the scripted model, whatever else is there.
     :param keep: leave the server running until it is interrupted.
+    :raises StartError: a variable cannot be read, in words.
     """
-    console = Console(highlight=False, soft_wrap=True)
-    model = _model(console, scripted)
+    settings, console = settings_from(None), Console(highlight=False, soft_wrap=True)
+    model = _model(console, settings, scripted)
     try:
         with tempfile.TemporaryDirectory(prefix="musterd-demo-") as folder, _server(model, Path(folder)) as url:
             console.print(f"Serving the news desk on {url}, model: {_label(model)}")
-            status = _show(console, _watch(console, _Client(url)))
+            status = _show(console, _watch(console, _Client(url, settings.security_key)))
             if status == "COMPLETED" and keep:
                 _wait_for_a_person(console, url)
     except (DemoFailed, OSError) as error:
@@ -57,7 +59,7 @@ def demo(scripted: bool = False, keep: bool = False) -> int:
     return 0 if status == "COMPLETED" else 1
 
 
-def _model(console: Console, scripted: bool) -> str:
+def _model(console: Console, settings: Settings, scripted: bool) -> str:
     """The model to show: the embedded one where it can run, unless a person chose another."""
     if scripted:
         return "scripted"
@@ -65,7 +67,7 @@ def _model(console: Console, scripted: bool) -> str:
     if chosen == "local":
         from musterd.models.local.weights import missing
 
-        if reason := missing(Settings()):
+        if reason := missing(settings):
             console.print(f"The embedded model cannot run here: {reason}", style="yellow", markup=False)
             return "scripted"
     return chosen
@@ -135,10 +137,9 @@ def _address(output: IO[str], log: Path) -> str:
 class _Client:
     """Speaks to the server as any client of AgentOS does."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str) -> None:
         self._url = url
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback needs no proxy
-        key = Settings().security_key
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
     def start(self) -> Json:

@@ -64,7 +64,7 @@ def require_key(settings: Settings, host: str, *, is_open: bool) -> None:
     if not is_open and not settings.insecure and auth_mode(settings) == "none":
         raise StartError(
             f"--host {host} is reachable from elsewhere and neither a key nor keys of tokens are set — "
-            "set OS_SECURITY_KEY or JWT_VERIFICATION_KEY, or say --insecure to serve everybody"
+            "set OS_SECURITY_KEY or JWT_VERIFICATION_KEY, or MUSTERD_INSECURE=true to serve everybody"
         )
 
 
@@ -79,10 +79,8 @@ class _Listening(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            host, port = self._listener.getsockname()[:2]
-            shown = f"[{host}]" if ":" in host else host
             collector.started(START)
-            print(f"musterd: serving on http://{shown}:{port}", flush=True)  # noqa: T201 - what a command says
+            print(f"musterd: serving on {address_of(self._listener)}", flush=True)  # noqa: T201 - what a command says
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -116,6 +114,12 @@ def is_loopback_host(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def address_of(listener: socket.socket) -> str:
+    """Where it listens, as clients write it."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 
 from musterd.cli.main import START
-from musterd.cli.serve import is_loopback_host, listen, require_key
+from musterd.cli.serve import address_of, is_loopback_host, listen, require_key
 from musterd.cli.settings import settings_from
 from musterd.core import collector
 from musterd.core.settings import Settings
@@ -86,8 +86,7 @@ def _probed(
         answering = Answering(config)
         task = asyncio.create_task(answering.serve(sockets=[listener]))
         try:
-            bound = listener.getsockname()
-            yield f", probes on http://{bound[0]}:{bound[1]}"
+            yield f", probes on {address_of(listener)}"
         finally:
             answering.should_exit = True
             await task

@@ -10,6 +10,7 @@
     │   │   └── WrongToken        the key or token that was shown is wrong
     │   ├── Forbidden             403
     │   ├── NotFound              404
+    │   ├── MethodNotAllowed      405
     │   ├── RequestTimeout        408
     │   ├── Conflict              409
     │   ├── PayloadTooLarge       413
@@ -103,6 +104,13 @@ class NotFound(RequestError):
 
     status = 404
     code = "NOT_FOUND"
+
+
+class MethodNotAllowed(RequestError):
+    """Method Not Allowed"""
+
+    status = 405
+    code = "METHOD_NOT_ALLOWED"
 
 
 class RequestTimeout(RequestError):

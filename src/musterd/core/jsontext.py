@@ -2,7 +2,6 @@
 
 import json
 
-from musterd.core.errors import InvalidInput
 from musterd.core.jsontypes import Json
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
@@ -54,18 +53,3 @@ def is_storable(text: str) -> bool:
 def storable(text: str) -> str:
     """``text`` as it can be stored everywhere: NULs are left out, lone surrogates replaced."""
     return text if is_storable(text) else text.replace("\x00", "").encode("utf-8", "replace").decode()
-
-
-def require_storable(value: Json, where: tuple[str, ...]) -> None:
-    """Raise :class:`InvalidInput` when a text anywhere in a JSON value holds a NUL or a lone surrogate."""
-    stack = [value]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, str):
-            if not is_storable(item):
-                raise InvalidInput.at(where, "string_unicode", "Text must not contain NUL or lone surrogates", None)
-        elif isinstance(item, dict):
-            stack.extend(item.keys())
-            stack.extend(item.values())
-        elif isinstance(item, list):
-            stack.extend(item)

@@ -1,10 +1,11 @@
 """The ASGI application: every operation, and the border that each request passes."""
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Iterable
 
+import structlog
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -12,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 import musterd
-from musterd.core.errors import MusterdError, RequestError
+from musterd.core.errors import MethodNotAllowed
 from musterd.core.settings import Settings
 from musterd.engine.duties import Duties
 from musterd.http.answers import error_answer
@@ -20,7 +21,7 @@ from musterd.http.auth.authenticator import Authenticator
 from musterd.http.auth.identity import Identity
 from musterd.http.auth.limits import Limits
 from musterd.http.bodies import BodyLimits
-from musterd.http.border import Doors, Errors, Gate, RequestIds, from_http_exception
+from musterd.http.border import Doors, Errors, Gate, RequestIds
 from musterd.http.contract import operations, routes
 from musterd.http.docs import docs_routes
 from musterd.http.paths import EscapedSlashes, NearPath
@@ -51,6 +52,7 @@ def create_app(
     :raises StartError: it cannot be served as asked.
     """
     settings = settings or Settings()
+    _log_as_asked(settings)
     server = Server(registry or Registry.of(teams=teams, agents=agents), settings, duties)
 
     authenticator = Authenticator(settings, server.service_accounts)
@@ -67,12 +69,19 @@ def create_app(
     app = Starlette(
         routes=_routes(server),
         lifespan=lifespan,
-        exception_handlers={MusterdError: _answer_error, HTTPException: _answer_http_exception},
+        exception_handlers={MethodNotAllowed.status: _answer_another_method},
         middleware=_border(server, authenticator, is_loopback=is_loopback),
     )
     app.router.redirect_slashes, app.router.default = False, NearPath(app.router)
     app.state.server = server
     return app
+
+
+def _log_as_asked(settings: Settings) -> None:
+    """Where nobody has set structlog up, log no more than the settings want: as it comes, it tells everything."""
+    if not structlog.is_configured():
+        level = getattr(logging, settings.log_level.upper())
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
 
 
 def _border(server: Server, authenticator: Authenticator, *, is_loopback: bool) -> list[Middleware]:
@@ -104,24 +113,10 @@ def _routes(server: Server) -> list[Route]:
     return found
 
 
-async def _answer_error(request: Request, error: Exception) -> Response:
-    if not isinstance(error, RequestError):
-        raise error
-    return error_answer(error, request.state.request_id)
-
-
-async def _answer_http_exception(request: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):
-        raise error
-    answer = error_answer(from_http_exception(error), request.state.request_id)
-    answer.headers.update(error.headers or {})
-    if error.status_code == 405:
-        answer.headers["Allow"] = ", ".join(sorted(_methods(request)))
-    return answer
-
-
-def _methods(request: Request) -> set[str]:
-    """The methods of the request's path: the router names those of the first operation on it only."""
+async def _answer_another_method(request: Request, error: Exception) -> Response:
+    """Name the methods that there are on the path: the router knows those of the first operation on it only."""
     routes = [route for route in request.app.routes if isinstance(route, Route)]
     on_path = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
-    return {method for route in on_path for method in route.methods or ()}
+    answer = error_answer(MethodNotAllowed(), request.state.request_id)
+    answer.headers["Allow"] = ", ".join(sorted({method for route in on_path for method in route.methods or ()}))
+    return answer

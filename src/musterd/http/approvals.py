@@ -10,6 +10,7 @@ from musterd.http.json_bodies import read_json
 from musterd.http.paths import path_identifier
 from musterd.http.server import Server
 from musterd.wire import approvals as wire_approvals
+from musterd.wire.query import parse_text
 
 
 class ApprovalOperations:
@@ -28,7 +29,7 @@ class ApprovalOperations:
 
     async def count(self, request: Request) -> Response:
         """How many approvals are pending."""
-        wanted = ApprovalFilter(status="pending", user_id=request.query_params.get("user_id") or None)
+        wanted = ApprovalFilter(status="pending", user_id=parse_text(request.query_params, "user_id"))
         return json_answer({"count": await self._server.approvals.count(wanted, caller_of(request))})
 
     async def get(self, request: Request) -> Response:

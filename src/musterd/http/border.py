@@ -6,22 +6,15 @@ size of the body.
 
 import ipaddress
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from musterd.core import clock, trace
-from musterd.core.errors import (
-    BadRequest,
-    Forbidden,
-    RequestError,
-    StoreUnavailable,
-)
+from musterd.core.errors import BadRequest, Forbidden, RequestError, StoreUnavailable
 from musterd.core.figures import Figures
 from musterd.core.settings import Settings
 from musterd.http.answers import error_answer
@@ -31,6 +24,7 @@ log = structlog.get_logger("musterd.http")
 NO_OPERATION = "none"
 """What a request is counted under that reaches no operation: refused at the border, or no such path."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+ANY_ORIGIN = "*"
 LOOPBACK_NAMES = frozenset({"localhost"})
 _HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[^\[\]:/@?#]+)(?::\d{1,5})?")
 _REQUEST_ID = re.compile(r"[\w.:\-]{1,128}", re.ASCII)
@@ -74,16 +68,17 @@ class RequestIds:
             carried["trace_id"] = trace.trace_id(traceparent)
         trace.incoming.set(traceparent)
         with structlog.contextvars.bound_contextvars(**carried):
-            await self._app(scope, receive, send_with_id)
-            seconds = clock.monotonic() - started
-            self._say(
-                "answered",
-                method=scope["method"],
-                path=scope["path"],
-                operation=state.get("operation", NO_OPERATION),
-                status=status,
-                seconds=round(seconds, 4),
-            )
+            try:
+                await self._app(scope, receive, send_with_id)
+            finally:  # an answer that breaks off is one too
+                self._say(
+                    "answered",
+                    method=scope["method"],
+                    path=scope["path"],
+                    operation=state.get("operation", NO_OPERATION),
+                    status=status,
+                    seconds=round(clock.monotonic() - started, 4),
+                )
 
 
 class Errors:
@@ -108,8 +103,6 @@ class Errors:
             await self._app(scope, receive, send_noting)
         except RequestError as error:
             answer = error
-        except HTTPException as error:
-            answer = from_http_exception(error)
         except ClientDisconnect:  # in the middle of its request: nobody is left to be answered
             return
         except Exception as error:
@@ -122,26 +115,6 @@ class Errors:
         if isinstance(answer, StoreUnavailable):
             log.warning("answered 503: database", method=scope["method"], path=scope["path"])
         await error_answer(answer, scope["state"]["request_id"])(scope, receive, send)
-
-
-def from_http_exception(error: HTTPException) -> RequestError:
-    """An error of the framework as one of ours."""
-    known: dict[int, type[RequestError]] = {kind.status: kind for kind in _all_kinds(RequestError)}
-    kind = known.get(error.status_code)
-    if kind is None:
-        kind = type("HttpError", (RequestError,), {"status": error.status_code, "code": _code(error.status_code)})
-    return kind(str(error.detail))
-
-
-def _all_kinds(kind: type[RequestError]) -> Iterable[type[RequestError]]:
-    for below in kind.__subclasses__():
-        if "status" in vars(below):
-            yield below
-        yield from _all_kinds(below)
-
-
-def _code(status: int) -> str:
-    return {405: "METHOD_NOT_ALLOWED"}.get(status, "BAD_REQUEST" if status < 500 else "INTERNAL_SERVER_ERROR")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +160,7 @@ class Gate:
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
         """Forms need no preflight: any page could start runs, so a foreign Origin may not write."""
         origin = headers.get("origin")
-        if origin is None or scope["method"] in SAFE_METHODS or origin in self._doors.origins:
+        if origin is None or scope["method"] in SAFE_METHODS or {origin, ANY_ORIGIN} & self._doors.origins:
             return
         if not _is_origin_of(origin, scope["scheme"], headers.get("host", "")):
             raise Forbidden("This Origin may not write here; add it to MUSTERD_CORS_ORIGINS.")

@@ -19,8 +19,8 @@ from starlette.formparsers import FormParser, MultiPartException, MultiPartParse
 from starlette.requests import Request
 
 from musterd.core.errors import BadRequest, Unavailable
+from musterd.core.media import MEDIA_NAMES
 from musterd.core.settings import Settings
-from musterd.wire.media import MEDIA_NAMES
 
 log = structlog.get_logger("musterd.http")
 

@@ -63,7 +63,7 @@ async def _fields(request: Request, settings: Settings) -> dict[str, Any]:
     """The fields of a form without files, or of a JSON object."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type == "application/json":
-        return await read_object(request, settings)
+        return await read_object(request, settings, may_be_empty=True)
     form = await read_form(request, content_type, settings)
     try:
         return {name: value for name, value in form.multi_items() if isinstance(value, str)}

@@ -6,8 +6,8 @@ from starlette.requests import Request
 
 from musterd.core import jsontext
 from musterd.core.errors import BadRequest, InvalidInput
+from musterd.core.media import MEDIA_NAMES
 from musterd.core.settings import Settings
-from musterd.wire.media import MEDIA_NAMES
 
 
 async def read_json(request: Request, settings: Settings, *, takes_media: bool = False) -> Any:

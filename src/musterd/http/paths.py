@@ -3,12 +3,12 @@
 import re
 from urllib.parse import unquote
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.routing import Match, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from musterd.core.errors import NotFound
 from musterd.core.ids import require_identifier
 
 _SLASH, _NO_SLASH = "\x1f", "\x1e"
@@ -50,7 +50,7 @@ class NearPath:
         is_there = near and any(route.matches({**scope, "path": near})[0] is not Match.NONE for route in self._routes)
         raw: bytes = scope.get("raw_path") or path.encode()
         if not is_there or raw.startswith(b"//"):
-            raise HTTPException(404)
+            raise NotFound("Not Found")
         text = raw.decode("latin-1")
         place = text.rstrip("/") if text.endswith("/") else f"{text}/"
         query = scope["query_string"].decode("latin-1")

@@ -1,17 +1,17 @@
 """The operations on runs, the same for teams and agents."""
 
+import hashlib
+from collections.abc import Coroutine
 from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musterd.core import clock
-from musterd.core.callers import Caller
+from musterd.core import clock, jsontext
 from musterd.core.errors import InvalidInput
 from musterd.core.ids import require_identifier
 from musterd.core.records import ComponentKind, RunRow, RunView
-from musterd.core.states import RunState
 from musterd.http.answers import json_answer
 from musterd.http.bodies import release_body
 from musterd.http.callers import caller_of
@@ -24,6 +24,7 @@ from musterd.service.forks import WantedFork
 from musterd.service.runs import Wanted
 from musterd.service.steering import SentMessage
 from musterd.specs import Component
+from musterd.store.acceptance import Accepted
 from musterd.store.run_lists import SessionRunsWanted
 from musterd.wire import lists
 from musterd.wire import runs as wire_runs
@@ -36,6 +37,9 @@ KEY_HEADER = "idempotency-key"
 REPLAYED_HEADER = "Idempotency-Replayed"
 POLL_SECONDS = 1
 ANSWER_WAIT_SECONDS = 3600.0
+
+Begin = Coroutine[Any, Any, Accepted]
+"""What accepts a run."""
 
 
 class RunOperations:
@@ -55,21 +59,24 @@ class RunOperations:
         key = idempotency_key(request)
         start = await read_start(request, server.settings)
         server.require_ready()
-        caller = caller_of(request)
-        wanted = _wanted(start, key)
-        if start.answer == "stream":
-            stream = await self._stream(component, wanted, start, caller)
-            release_body(request)
-            return stream
-        accepted = await server.runs.start(component, wanted, caller)
-        is_receipt = start.answer == "receipt"
+        how, shows_all, wanted = start.answer, start.stream_events, _wanted(start, key)
+        run_id, begin = wanted.run_id, server.runs.start(component, wanted, caller_of(request))
         del start, wanted  # uploads are not held for as long as the answer takes
+        if how == "stream":
+            return await self._stream(request, run_id, begin, key, shows_all=shows_all)
+        return await self._answer(request, component, begin, key, is_receipt=how == "receipt")
+
+    async def _answer(
+        self, request: Request, component: Component, begin: Begin, key: str | None, *, is_receipt: bool
+    ) -> Response:
+        """Begin a run, and answer with a receipt, or with its output once it has ended."""
+        accepted = await begin
         release_body(request)
         if is_receipt:
             answer = self._receipt(request, component, accepted.run, tells_state=accepted.is_replay)
         else:
-            answer = await self._output(request, component, accepted.run, caller)
-        answer.headers.update(_replayed(key, accepted.is_replay))
+            answer = await self._output(request, component, accepted.run)
+        answer.headers.update(replayed(key, accepted.is_replay))
         return answer
 
     def _receipt(self, request: Request, component: Component, run: RunRow, *, tells_state: bool) -> Response:
@@ -78,9 +85,9 @@ class RunOperations:
         path = f"{quote(mounted_at)}/{self._kind}s/{quote(component.id, safe='')}/runs/{quote(run.run_id, safe='')}"
         return json_answer(body, 202, {"Location": f"{path}?session_id={quote(run.session_id, safe='')}"})
 
-    async def _output(self, request: Request, component: Component, run: RunRow, caller: Caller) -> Response:
+    async def _output(self, request: Request, component: Component, run: RunRow) -> Response:
         """Wait for the run's end. A server that stops meanwhile says where it can be looked for."""
-        runs = self._server.runs
+        runs, caller = self._server.runs, caller_of(request)
         while True:
             view = await runs.settled_view(component, run.run_id, run.session_id, caller, ANSWER_WAIT_SECONDS)
             if view.row.state.is_settled:
@@ -88,23 +95,27 @@ class RunOperations:
             if self._server.is_stopping:
                 return self._receipt(request, component, view.row, tells_state=True)
 
-    async def _stream(self, component: Component, wanted: Wanted, start: StartRequest, caller: Caller) -> Response:
+    async def _stream(
+        self, request: Request, run_id: str, begin: Begin, key: str | None, *, shows_all: bool = True
+    ) -> Response:
+        """Begin a run, and answer with its events from the first one on."""
         runs = self._server.runs
-        reading = runs.subscribe(wanted.run_id)
+        reading = runs.subscribe(run_id)
         try:
-            accepted = await runs.start(component, wanted, caller)
+            accepted = await begin
             if accepted.is_replay:
                 await runs.following.keep_company(accepted.run)
         except BaseException:
             reading.close()
             raise
-        if accepted.run.run_id != wanted.run_id:  # its key was used before
+        if accepted.run.run_id != run_id:  # its key was used before
             reading.close()
             reading = runs.subscribe(accepted.run.run_id)
         if accepted.is_replay:
             reading.come_late()
-        answer = stream_of(self._server, reading, accepted.run, shows_all=start.stream_events)
-        answer.headers.update(_replayed(wanted.key, accepted.is_replay))
+        release_body(request)
+        answer = stream_of(self._server, reading, accepted.run, shows_all=shows_all)
+        answer.headers.update(replayed(key, accepted.is_replay))
         return answer
 
     async def get(self, request: Request) -> Response:
@@ -113,19 +124,17 @@ class RunOperations:
         session_id = parse_session_id(request.query_params)
         wait = parse_wait(request.query_params, self._server.settings.wait_max_seconds)
         view = await self._server.runs.settled_view(component, run_id, session_id, caller_of(request), wait)
-        has_text = int(view.row.first_token_at is not None)  # the one change that no version counts
-        tag = f'"{view.row.version}-{view.queue_position or 0}-{has_text}"'
-        headers = {"ETag": tag, "Cache-Control": "no-cache"}
+        headers = {"Cache-Control": "no-cache"}
         if not view.row.state.is_settled:
+            view.budget = await self._server.runs.spent(component, view)
             headers["Retry-After"] = str(POLL_SECONDS)
+        headers["ETag"] = tag = _tag(view)
         if matches(request.headers.get("if-none-match"), tag):
             return Response(status_code=304, headers=headers)
         return json_answer(await self._rendered(component, view, is_post=False), headers=headers)
 
     async def _rendered(self, component: Component, view: RunView, *, is_post: bool) -> dict[str, Any]:
         with_members = bool(getattr(component.spec, "store_member_responses", False)) and view.row.state.is_final
-        if not view.row.state.is_settled:
-            view.budget = await self._server.runs.spent(component, view)
         if with_members:
             elsewhere = _members_elsewhere(view)
             members = await self._server.runs.members(view.row.root_id, elsewhere)
@@ -143,49 +152,32 @@ class RunOperations:
         if not asked.decisions:
             failed = await server.forks.failed(component, run_id, asked.session_id, caller, key)
             if failed is not None:
-                return await self._fork(request, component, failed, asked)
+                return await self._fork(request, component, failed, asked, key)
         decided = await server.runs.decide(component, run_id, asked.session_id, asked.decisions, caller, key)
-        run, headers = decided.run, _replayed(key, decided.is_replay)
-        if asked.background:
-            answer = self._receipt(request, component, run, tells_state=True)
-        elif asked.stream:
-            answer = stream_of(server, server.runs.subscribe(run_id).come_late(decided.after), run)
-        elif run.state is RunState.PAUSED:
-            view = await server.runs.view(component, run_id, asked.session_id, caller)
-            answer = json_answer(await self._rendered(component, view, is_post=True))
+        if asked.answer == "receipt":
+            answer = self._receipt(request, component, decided.run, tells_state=True)
+        elif asked.answer == "stream":
+            answer = stream_of(server, server.runs.subscribe(run_id).come_late(decided.after), decided.run)
         else:
-            answer = await self._output(request, component, run, caller)
-        answer.headers.update(headers)
+            answer = await self._output(request, component, decided.run)
+        answer.headers.update(replayed(key, decided.is_replay))
         return answer
 
-    async def _fork(self, request: Request, component: Component, failed: RunView, asked: ContinueRequest) -> Response:
+    async def _fork(
+        self, request: Request, component: Component, failed: RunView, asked: ContinueRequest, key: str | None
+    ) -> Response:
         """Go on from a failed run with a new one, and answer as a start does."""
-        server, caller, key = self._server, caller_of(request), idempotency_key(request)
         wanted = WantedFork(
             run_id=clock.new_id(),
             is_background=asked.background,
-            needs_company=asked.stream and not asked.background and key is None,
+            needs_company=asked.answer == "stream" and key is None,
             budget=asked.budget,
             key=key,
         )
-        reading = server.runs.subscribe(wanted.run_id)
-        is_read = False
-        try:
-            accepted = await server.forks.start(component, failed, wanted, caller)
-            is_read = asked.stream and not asked.background and not accepted.is_replay
-        finally:
-            if not is_read:
-                reading.close()
-        run, is_replay = accepted.run, accepted.is_replay
-        if asked.background:
-            answer = self._receipt(request, component, run, tells_state=is_replay)
-        elif asked.stream:
-            reading = server.runs.subscribe(run.run_id).come_late() if is_replay else reading
-            answer = stream_of(server, reading, run)
-        else:
-            answer = await self._output(request, component, run, caller)
-        answer.headers.update(_replayed(key, is_replay))
-        return answer
+        begin = self._server.forks.start(component, failed, wanted, caller_of(request))
+        if asked.answer == "stream":
+            return await self._stream(request, wanted.run_id, begin, key)
+        return await self._answer(request, component, begin, key, is_receipt=asked.answer == "receipt")
 
     async def send_message(self, request: Request) -> Response:
         """Give a run at work, or a member of it, a message that its next model call sees."""
@@ -195,7 +187,7 @@ class RunOperations:
         said = SentMessage(text=asked.message, session_id=asked.session_id, member_run_id=asked.member_run_id)
         run, sent, is_replay = await self._server.runs.steering.send(component, run_id, said, caller_of(request), key)
         body = {**message_object(sent), "session_id": run.session_id}
-        return json_answer(body, 202, _replayed(key, is_replay))
+        return json_answer(body, 202, replayed(key, is_replay))
 
     async def messages(self, request: Request) -> Response:
         """The messages to a run and its members, and what became of each."""
@@ -237,7 +229,14 @@ class RunOperations:
         component, run_id = self._component(request), path_identifier(request, "run_id")
         key = idempotency_key(request)
         stopped = await self._server.runs.cancel(component, run_id, caller_of(request), key)
-        return json_answer(wire_runs.cancelled(stopped.view), headers=_replayed(key, stopped.is_replay))
+        return json_answer(wire_runs.cancelled(stopped.view), headers=replayed(key, stopped.is_replay))
+
+
+def _tag(view: RunView) -> str:
+    """What changes whenever the run does: its version counts changes of its state, but not what goes on meanwhile."""
+    meanwhile = [view.queue_position, view.row.first_token_at is not None, view.budget]
+    hashed = hashlib.blake2b(jsontext.canonical(meanwhile).encode(), digest_size=8)
+    return f'"{view.row.version}-{hashed.hexdigest()}"'
 
 
 def _members_elsewhere(view: RunView) -> "list[str]":
@@ -261,7 +260,8 @@ def idempotency_key(request: Request) -> str | None:
     return require_identifier(given[0], where)
 
 
-def _replayed(key: str | None, is_replay: bool) -> dict[str, str]:
+def replayed(key: str | None, is_replay: bool) -> dict[str, str]:
+    """The header of an answer to a request that was here before."""
     return {REPLAYED_HEADER: "true"} if key is not None and is_replay else {}
 
 

@@ -80,6 +80,7 @@ class SessionOperations:
         """One session with its conversation."""
         kind = parse_session_type(request.query_params)
         session_id = path_identifier(request, "session_id")
+        require_database(request)
         view = await self._visible(request, session_id)
         if view is None:
             raise NotFound(_not_found(session_id, kind))
@@ -101,9 +102,9 @@ class SessionOperations:
 
     async def _change(self, request: Request, changes: SessionChanges) -> Response:
         kind = parse_session_type(request.query_params)
-        session_id, user_id = path_identifier(request, "session_id"), request.query_params.get("user_id")
+        session_id = path_identifier(request, "session_id")
         require_database(request)
-        await self._server.sessions.change(session_id, changes, caller_of(request), user_id=user_id)
+        await self._server.sessions.change(session_id, changes, caller_of(request), user_id=_label(request))
         view = await self._visible(request, session_id)
         if view is None:  # deleted meanwhile
             raise NotFound(f"Session with id '{session_id}' not found")
@@ -140,16 +141,17 @@ class SessionOperations:
 
     async def active(self, request: Request) -> Response:
         """The runs of the session that have not ended, in the order of its line."""
-        session_id, user_id = path_identifier(request, "session_id"), request.query_params.get("user_id")
+        session_id = path_identifier(request, "session_id")
         require_database(request)
-        found = await self._server.lists.live(session_id, caller_of(request), user_id=user_id)
+        found = await self._server.lists.live(session_id, caller_of(request), user_id=_label(request))
         return json_answer([lists.active_run(view, expires_at) for view, expires_at in found])
 
     async def run(self, request: Request) -> Response:
         """One run of the session."""
         session_id = path_identifier(request, "session_id")
         run_id = path_identifier(request, "run_id")
-        view = await self._server.sessions.run(session_id, run_id, caller_of(request))
+        require_database(request)
+        view = await self._server.sessions.run(session_id, run_id, caller_of(request), user_id=_label(request))
         return json_answer(lists.session_run(view))
 
     async def delete(self, request: Request) -> Response:
@@ -168,17 +170,17 @@ class SessionOperations:
     async def _delete(self, request: Request, session_id: str) -> None:
         """Delete the session, unless the labels of the request name another user's or another database."""
         require_database(request)
-        if not request.query_params.get("user_id") or await self._visible(request, session_id) is not None:
-            await self._server.sessions.delete(session_id, caller_of(request))
+        await self._server.sessions.delete(session_id, caller_of(request), user_id=_label(request))
 
     async def _visible(self, request: Request, session_id: str) -> SessionView | None:
-        """The session, when the labels of the request fit it."""
-        require_database(request)
-        wanted_user = request.query_params.get("user_id")
-        view = await self._server.sessions.view(session_id, caller_of(request))
-        if view is not None and wanted_user and view.session.user_id != wanted_user:
-            return None
-        return view
+        """The session, when the label of the request fits it."""
+        user_id, view = _label(request), await self._server.sessions.view(session_id, caller_of(request))
+        return None if view is not None and user_id and view.session.user_id != user_id else view
+
+
+def _label(request: Request) -> str | None:
+    """What the request calls the user that the session must be of."""
+    return request.query_params.get("user_id")
 
 
 def _not_found(session_id: str, kind: str | None) -> str:

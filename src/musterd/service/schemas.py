@@ -3,6 +3,7 @@ accepted."""
 
 import json
 from dataclasses import replace
+from urllib.parse import unquote
 
 from musterd.core.errors import InvalidInput
 from musterd.core.jsontypes import Json, JsonObject
@@ -12,6 +13,9 @@ from musterd.team.answers import AnswerInvalid, message_form
 
 LARGEST_SCHEMA = 20_000
 _WHERE = ("body", "output_schema")
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+_NOT_COUNTED = ("$id", "$defs", "definitions")
+"""What of a schema an answer is held against by references alone, or not at all."""
 
 
 def require_output_schema(asked: Input) -> None:
@@ -33,7 +37,7 @@ def require_output_schema(asked: Input) -> None:
         jsonschema_rs.validator_for(schema, offline=True, pattern_options=linear)
     except jsonschema_rs.ValidationError as error:
         raise InvalidInput.at(_WHERE, "json_schema", f"Input should be a JSON schema: {error.message}") from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput.at(_WHERE, "json_schema", "Input should be a JSON schema") from error
 
 
@@ -65,6 +69,8 @@ def _unfolded(schema: JsonObject) -> int:
     """How many parts the schema has once each reference stands for what it refers to.
 
     A kilobyte of references to references can unfold to gigabytes when an answer is held against it.
+
+    :raises InvalidInput: a reference does not lead to a place in the schema: nobody knows how much it stands for.
     """
     known: dict[str, int] = {}
 
@@ -73,9 +79,10 @@ def _unfolded(schema: JsonObject) -> int:
             return 1 + sum(map(count, part))
         if not isinstance(part, dict):
             return 1
-        total = 1 + sum(count(value) for value in part.values())
-        reference = part.get("$ref")
-        return total + (referred(reference) if isinstance(reference, str) else 0)
+        if isinstance(part.get("$id"), str):  # its references lead to places in itself
+            raise _no_place(f"$id {part['$id']}")
+        references = [part[name] for name in _REFERENCES if isinstance(part.get(name), str)]
+        return 1 + sum(map(count, part.values())) + sum(map(referred, references))
 
     def referred(reference: str) -> int:
         if reference not in known:
@@ -83,13 +90,29 @@ def _unfolded(schema: JsonObject) -> int:
             known[reference] = count(_at(schema, reference))
         return known[reference]
 
-    return count({name: value for name, value in schema.items() if name not in ("$defs", "definitions")})
+    return count({name: value for name, value in schema.items() if name not in _NOT_COUNTED})
 
 
 def _at(schema: JsonObject, reference: str) -> Json:
-    """What a reference inside the schema names; None for any other."""
-    part: Json = schema if reference.startswith("#") else None
-    for name in reference.removeprefix("#").strip("/").split("/"):
-        if name:
-            part = part.get(name.replace("~1", "/").replace("~0", "~")) if isinstance(part, dict) else None
+    """The place in the schema that a reference leads to.
+
+    :raises InvalidInput: there is none.
+    """
+    part: Json = {name: value for name, value in schema.items() if name != "$id"}
+    root, *names = unquote(reference).split("/")
+    if root != "#":
+        raise _no_place(reference)
+    for name in names:
+        key = name.replace("~1", "/").replace("~0", "~")
+        if isinstance(part, dict) and key in part:
+            part = part[key]
+        elif isinstance(part, list) and key.isdecimal() and int(key) < len(part):
+            part = part[int(key)]
+        else:
+            raise _no_place(reference)
     return part
+
+
+def _no_place(reference: str) -> InvalidInput:
+    words = "Input should be a JSON schema whose references lead to places in it, as #/$defs/name"
+    return InvalidInput.at(_WHERE, "json_schema", words, reference[:200])

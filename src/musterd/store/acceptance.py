@@ -149,6 +149,8 @@ async def _place(tx: Tx, run: RunRow, slot_worker: str | None, now: float) -> st
 
 
 async def _require_room(tx: Tx, queue_depth: int) -> None:
+    # Of those that others accept at this moment nothing is known: up to a connection each, which a bound on what the
+    # server keeps can bear. To know it all would have to be accepted one after the other.
     waiting = await tx.one(WAITING, {})
     if waiting is not None and waiting["n"] >= queue_depth:
         raise TooManyRequests(f"{queue_depth} runs are waiting already; try again later.")

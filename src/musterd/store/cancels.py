@@ -12,7 +12,7 @@ from musterd.store.rows import RUN_COLUMNS, run_row
 
 LOCK_SESSION = Statement(
     "cancel_lock_session",
-    """SELECT session_id FROM sessions WHERE session_id = (SELECT session_id FROM runs WHERE run_id = :run_id)
+    """SELECT deleted_at FROM sessions WHERE session_id = (SELECT session_id FROM runs WHERE run_id = :run_id)
        LOCK_ROW""",
 )
 GET = Statement("cancel_get", f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id LOCK_ROW")
@@ -59,6 +59,16 @@ async def request(tx: Tx, root_id: str, by: str, now: float) -> Cancelled | None
 async def lock(tx: Tx, root_id: str) -> RunRow | None:
     """Hold a root run and its session until the transaction ends; the run as it then is. None: no such run."""
     await tx.one(LOCK_SESSION, {"run_id": root_id})
+    return await _held(tx, root_id)
+
+
+async def lock_there(tx: Tx, root_id: str) -> RunRow | None:
+    """The same, for whoever wants something of the run. None also where its session was deleted."""
+    session = await tx.one(LOCK_SESSION, {"run_id": root_id})
+    return None if session is None or session["deleted_at"] is not None else await _held(tx, root_id)
+
+
+async def _held(tx: Tx, root_id: str) -> RunRow | None:
     row = await tx.one(GET, {"run_id": root_id})
     return None if row is None else run_row(row)
 

@@ -83,7 +83,7 @@ async def by_default(tx: Tx, run: RunRow, now: float) -> bool:
 
 
 async def _locked(tx: Tx, root_id: str) -> RunRow:
-    run = await cancels.lock(tx, root_id)
+    run = await cancels.lock_there(tx, root_id)
     if run is None:
         raise NotFound("Run not found")
     return run

@@ -50,6 +50,16 @@ AGAIN = Statement(
     """UPDATE deliveries SET state = 'pending', due_at = :now, lease = NULL, attempts = 0, ended_at = NULL
        WHERE id = :id""",
 )
+GIVE_UP = Statement(
+    "deliveries_give_up",
+    """UPDATE deliveries SET state = 'failed', ended_at = :now, lease = NULL, last_error = :error
+       WHERE id IN (
+         SELECT id FROM deliveries WHERE state = 'pending' AND due_at <= :before LIMIT :limit LOCK_FREE_ROWS)""",
+)
+PENDING_OF = Statement(
+    "deliveries_pending_of",
+    "SELECT DISTINCT run_id FROM deliveries WHERE IN_LIST(run_id, :roots) AND ended_at IS NULL",
+)
 FORGET = Statement(
     "deliveries_forget",
     """DELETE FROM deliveries WHERE id IN (
@@ -86,7 +96,8 @@ _CONDITIONS_OWN = {
     "state": "COALESCE(d.state, '') = :state",  # a term, so that deliveries are not found by it, but by their run
     "owner": "r.owner = :owner AND r.parent_id IS NULL AND d.run_id = r.run_id",
 }
-FORGOTTEN_AT_ONCE = 1000
+AT_ONCE = 1000
+"""What one transaction forgets, or gives up."""
 
 
 async def add(tx: Tx, notice: Notice) -> None:
@@ -136,9 +147,19 @@ async def again(tx: Tx, delivery_id: str, now: float) -> None:
     await tx.run(AGAIN, {"id": delivery_id, "now": now})
 
 
-async def forget(tx: Tx, before: float) -> bool:
-    """Remove some of the deliveries that ended before then; whether there may be more."""
-    return await tx.run(FORGET, {"before": before, "limit": FORGOTTEN_AT_ONCE}) >= FORGOTTEN_AT_ONCE
+async def give_up(tx: Tx, before: float, now: float, error: str) -> int:
+    """Give up some of the deliveries that were due before then, and that nobody has sent; how many."""
+    return await tx.run(GIVE_UP, {"before": before, "now": now, "error": error, "limit": AT_ONCE})
+
+
+async def pending_of(tx: Tx, roots: Sequence[str]) -> set[str]:
+    """Those of these runs of which something is still to be told."""
+    return {row["run_id"] for row in await tx.all(PENDING_OF, {"roots": jsontext.dumps(list(roots))})}
+
+
+async def forget(tx: Tx, before: float) -> int:
+    """Remove some of the deliveries that ended before then; how many."""
+    return await tx.run(FORGET, {"before": before, "limit": AT_ONCE})
 
 
 async def get(tx: Tx, delivery_id: str, caller: Caller, hidden: Sequence[str] = ()) -> Delivery | None:

@@ -71,7 +71,7 @@ async def accept(tx: Tx, candidate: Candidate, origin_id: str, budget: JsonObjec
 
 async def _failed(tx: Tx, origin_id: str) -> RunRow:
     """The run, with its session held, where a new one may go on from it."""
-    run = await cancels.lock(tx, origin_id)
+    run = await cancels.lock_there(tx, origin_id)
     if run is None:
         raise NotFound("Run not found")
     if run.state is not RunState.ERROR:

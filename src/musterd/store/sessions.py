@@ -31,9 +31,9 @@ BEGIN = Statement(  # a session that was made ahead of its first run
 ADD = Statement(
     "session_add",
     """INSERT INTO sessions (session_id, owner, user_id, component_kind, component_id, name, first_message, state,
-                             metadata, summary, next_seq, created_at, updated_at, forked_from)
+                             metadata, summary, next_seq, created_at, updated_at, forked_from, deleted_at)
        VALUES (:session_id, :owner, :user_id, :component_kind, :component_id, :name, :first_message, :state,
-               :metadata, :summary, :next_seq, :created_at, :updated_at, :forked_from)
+               :metadata, :summary, :next_seq, :created_at, :updated_at, :forked_from, :deleted_at)
        ON CONFLICT (session_id) DO NOTHING""",
 )
 CHANGE = Statement(
@@ -65,7 +65,9 @@ LIVE_RUNS = Statement(
     """SELECT run_id FROM runs WHERE session_id = :session_id AND parent_id IS NULL
        AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused') ORDER BY seq DESC""",
 )
-BURIED = Statement("sessions_buried", "SELECT session_id FROM sessions WHERE deleted_at IS NOT NULL")
+BURIED = Statement(  # one that is deleted ahead of time is being made
+    "sessions_buried", "SELECT session_id FROM sessions WHERE deleted_at IS NOT NULL AND deleted_at <= :now"
+)
 RUNS = Statement(
     "session_runs",
     f"""SELECT {qualified("r")}, io.input, io.output, io.messages
@@ -126,7 +128,7 @@ async def add(tx: Tx, session: SessionRow) -> None:
     :raises Conflict: there is one of this id, or was and is still being deleted.
     """
     texts = {name: _json(getattr(session, name)) for name in ("state", "metadata", "summary")}
-    values = {name: getattr(session, name) for name in SessionRow.__slots__ if name != "deleted_at"}
+    values = {name: getattr(session, name) for name in SessionRow.__slots__}
     if not await tx.run(ADD, {**values, **texts}):
         raise Conflict("This session_id is taken; choose another one.")
 
@@ -229,6 +231,6 @@ async def remove_if_over(tx: Tx, session_id: str) -> bool:
     return True
 
 
-async def buried(tx: Tx) -> list[str]:
+async def buried(tx: Tx, now: float) -> list[str]:
     """Sessions that were deleted and still have rows."""
-    return [row["session_id"] for row in await tx.all(BURIED, {})]
+    return [row["session_id"] for row in await tx.all(BURIED, {"now": now})]

@@ -56,7 +56,7 @@ async def cancel_member(tx: Tx, root_id: str, run_id: str, by: str, now: float) 
 
 
 async def _live_root(tx: Tx, root_id: str) -> RunRow:
-    root = await cancels.lock(tx, root_id)
+    root = await cancels.lock_there(tx, root_id)
     if root is None or root.state.is_final or root.cancel_requested_at is not None:
         raise Conflict("The run has ended.")
     return root

@@ -4,18 +4,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from musterd.core.approvals import STATUSES, Approval, ApprovalFilter, Resolution
-from musterd.core.errors import InvalidInput
-from musterd.core.jsontext import require_storable
 from musterd.wire.fields import Fields
-from musterd.wire.pages import page_object
+from musterd.wire.pages import Pages, page_object
 from musterd.wire.problems import MISSING
-from musterd.wire.query import PAGE_LIMIT
 from musterd.wire.requirements import requirement_object
 from musterd.wire.states import STATUS
+from musterd.wire.times import whole_seconds
 
 APPROVAL_TYPES = ("required", "audit")
 RESOLUTIONS = ("approved", "rejected")
-MOST_PAGES = 2**40
+PAGES = Pages(default=100)
 
 
 def approval_object(found: Approval) -> dict[str, Any]:
@@ -32,7 +30,7 @@ def approval_object(found: Approval) -> dict[str, Any]:
         "pause_type": requirement.kind.value,
         "tool_name": requirement.tool.name,
         "tool_args": requirement.tool.args,
-        "expires_at": _seconds(found.expires_at),
+        "expires_at": whole_seconds(found.expires_at),
         "agent_id": requirement.component_id if is_agents else None,
         "team_id": found.source_id if found.source_type == "team" else None,
         "workflow_id": None,
@@ -44,9 +42,9 @@ def approval_object(found: Approval) -> dict[str, Any]:
         "context": {"tool_names": [requirement.tool.name], "source_name": found.source_name},
         "resolution_data": found.resolution_data or _said(found),
         "resolved_by": found.decided_by,
-        "resolved_at": _seconds(found.decided_at),
-        "created_at": _seconds(found.created_at),
-        "updated_at": _seconds(found.decided_at),
+        "resolved_at": whole_seconds(found.decided_at),
+        "created_at": whole_seconds(found.created_at),
+        "updated_at": whole_seconds(found.decided_at),
         "run_status": STATUS[found.run_state],
     }
 
@@ -62,7 +60,7 @@ def approval_status(found: Approval) -> dict[str, Any]:
         "approval_id": found.requirement.id,
         "status": found.status,
         "run_id": found.root_id,
-        "resolved_at": _seconds(found.decided_at),
+        "resolved_at": whole_seconds(found.decided_at),
         "resolved_by": found.decided_by,
     }
 
@@ -82,8 +80,8 @@ def parse_approvals_query(values: Mapping[str, str]) -> ApprovalFilter | None:
         team_id=fields.text("team_id"),
         user_id=fields.text("user_id"),
         run_id=fields.text("run_id"),
-        limit=fields.whole("limit", 1, PAGE_LIMIT) or 100,
-        page=fields.whole("page", 1, MOST_PAGES) or 1,
+        limit=PAGES.limit(fields),
+        page=PAGES.page(fields),
     )
     is_others = fields.text("workflow_id") or fields.text("schedule_id")
     fields.problems.raise_if_any()
@@ -95,18 +93,13 @@ def parse_resolution(body: Any) -> Resolution:
 
     :raises InvalidInput: with everything that is wrong.
     """
-    if not isinstance(body, dict):
-        raise InvalidInput.at(("body",), "dict_type", "Input should be a JSON object")
-    require_storable(body, ("body",))
-    fields = Fields(body)
+    fields = Fields.of_object(body)
     status, by = fields.choice("status", RESOLUTIONS), fields.identifier("resolved_by")
     if fields.given("status") is None:
         fields.problems.add("status", *MISSING)
-    data = body.get("resolution_data")
-    if data is not None and not isinstance(data, dict):
-        fields.problems.add("resolution_data", "dict_type", "Input should be a JSON object")
+    data = fields.json_object("resolution_data")
     for name, kind, words in (("values", dict, "a JSON object"), ("result", str, "a text"), ("note", str, "a text")):
-        said = data.get(name) if isinstance(data, dict) else None
+        said = None if data is None else data.get(name)
         if said is not None and not isinstance(said, kind):
             fields.problems.add(("resolution_data", name), f"{kind.__name__}_type", f"Input should be {words}")
     fields.problems.raise_if_any()
@@ -118,7 +111,3 @@ def _said(found: Approval) -> dict[str, Any] | None:
     decision = found.decision or {}
     said = {name: decision[name] for name in ("values", "result", "note") if decision.get(name) is not None}
     return said or None
-
-
-def _seconds(at: float | None) -> int | None:
-    return None if at is None else int(at)

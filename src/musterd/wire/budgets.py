@@ -7,6 +7,8 @@ from musterd.wire.fields import Fields
 _WHOLE = {"tokens": 1, "tool_calls": 0, "depth": 0}
 """Ceilings that are whole numbers, and the least that each may be."""
 _CEILINGS = ("tokens", "cost_usd", "seconds", "tool_calls", "depth")
+_MOST = 2**53
+"""The highest that a ceiling may be: far beyond it no float can count."""
 
 
 def budget(fields: Fields) -> dict[str, float] | None:
@@ -27,4 +29,6 @@ def _problem(name: str, value: Any) -> tuple[str, str] | None:
         return "int_type", f"{name} should be a whole number, {_WHOLE[name]} or more"
     if value <= 0 and name not in _WHOLE:
         return "greater_than", f"{name} should be greater than 0"
+    if value > _MOST:
+        return "less_than_equal", f"{name} should be less than or equal to {_MOST}"
     return None

@@ -4,15 +4,14 @@ Empty text reads as absent everywhere, as the peer's forms do.
 """
 
 import math
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
 from musterd.core import jsontext
 from musterd.core.errors import InvalidInput
-from musterd.wire.problems import Problems
+from musterd.core.ids import LONGEST, has_control
+from musterd.wire.problems import MISSING, Problems
 
-IDENTIFIER_CHARACTERS = 255
 JSON_DEPTH = 100
 """Nesting that a JSON field may have: what stores and sends it later must not run out of stack."""
 
@@ -61,16 +60,23 @@ class Fields:
             return None
         return value
 
+    def message(self) -> str:
+        """The text of the field ``message``, which says something: "" where it is missing."""
+        value = self.given("message")
+        if value is None or (isinstance(value, str) and not value.strip()):
+            self.problems.add("message", *MISSING)
+            return ""
+        return self.text("message") or ""
+
     def identifier(self, name: str) -> str | None:
         """An opaque id: up to 255 characters, none of them a control character."""
         value = self.text(name)
         if value is None:
             return None
-        if len(value) > IDENTIFIER_CHARACTERS:
-            msg = f"String should have at most {IDENTIFIER_CHARACTERS} characters"
-            self.problems.add(name, "string_too_long", msg, value)
+        if len(value) > LONGEST:
+            self.problems.add(name, "string_too_long", f"String should have at most {LONGEST} characters", value)
             return None
-        if any(unicodedata.category(character) == "Cc" for character in value):
+        if has_control(value):
             msg = "String should not contain control characters"
             self.problems.add(name, "string_pattern_mismatch", msg, value)
             return None

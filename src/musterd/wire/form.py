@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from musterd.core.errors import BadRequest, InvalidInput
+from musterd.core.errors import BadRequest
+from musterd.core.media import MEDIA_NAMES
 from musterd.core.records import Input
 from musterd.core.requirements import Decision
 from musterd.core.turns import OnBusy, Turn
 from musterd.wire.budgets import budget
 from musterd.wire.fields import Fields
-from musterd.wire.media import MEDIA_NAMES, media_list
-from musterd.wire.problems import MISSING
+from musterd.wire.media import media_list
 from musterd.wire.requirements import parse_decisions
 
 OBJECT_FIELDS = ("session_state", "dependencies", "metadata", "knowledge_filters", "output_schema")
@@ -38,6 +38,7 @@ HISTORY_RUNS = 1000
 PRIORITIES = 2**31 - 1
 """The highest priority, and the lowest below zero."""
 
+Answer = Literal["output", "stream", "receipt"]
 Uploads = Mapping[str, Sequence[dict[str, Any]]]
 
 
@@ -68,7 +69,7 @@ class StartRequest:
     turn: Turn = field(default_factory=Turn)
 
     @property
-    def answer(self) -> Literal["output", "stream", "receipt"]:
+    def answer(self) -> Answer:
         """How to answer: with the output at the end, with events, or at once with 202."""
         if self.background and not (self.stream and self.is_stream_given):
             return "receipt"
@@ -94,7 +95,7 @@ def parse_start(values: Mapping[str, Any], uploads: Uploads | None = None) -> St
     fields = Fields(values)
     stream = fields.flag("stream")
     request = StartRequest(
-        message=_message(fields),
+        message=fields.message(),
         stream=True if stream is None else stream,
         is_stream_given=stream is not None,
         background=bool(fields.flag("background")),
@@ -123,6 +124,13 @@ class ContinueRequest:
     stream: bool = True
     background: bool = False
     budget: dict[str, Any] | None = None
+
+    @property
+    def answer(self) -> Answer:
+        """How to answer: as of :attr:`StartRequest.answer`, but that ``background`` always wins."""
+        if self.background:
+            return "receipt"
+        return "stream" if self.stream else "output"
 
 
 def parse_continue(values: Mapping[str, Any]) -> ContinueRequest:
@@ -177,17 +185,7 @@ def parse_json_body(body: Any) -> StartRequest:
 
     :raises InvalidInput: when the body is no object, or with everything that is wrong in it.
     """
-    if not isinstance(body, dict):
-        raise InvalidInput.at(("body",), "dict_type", "Input should be a JSON object")
-    return parse_start(body)
-
-
-def _message(fields: Fields) -> str:
-    value = fields.given("message")
-    if value is None or (isinstance(value, str) and not value.strip()):
-        fields.problems.add("message", *MISSING)
-        return ""
-    return fields.text("message") or ""
+    return parse_start(Fields.of_object(body).values)
 
 
 def _media(fields: Fields, uploads: Uploads) -> dict[str, list[dict[str, Any]]]:

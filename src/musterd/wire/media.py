@@ -11,9 +11,6 @@ from musterd.core import clock
 from musterd.wire.fields import Fields
 from musterd.wire.filetypes import format_of, kind_of_type
 
-MEDIA_NAMES = ("images", "audio", "videos", "files")
-"""The fields, named as :class:`musterd.core.records.Input` keeps them."""
-
 _MEDIA_IDS = "0b7c2f4e-93a1-5c52-8f0c-5f7f0f0c2a11"
 """The namespace of media ids: an attachment has the same id in a repeated request."""
 

@@ -14,6 +14,7 @@ from musterd.core import jsontext
 from musterd.core.errors import BadRequest, InvalidInput
 from musterd.core.records import ToolCall
 from musterd.core.requirements import Decision, Requirement, Verdict
+from musterd.wire.fields import json_problem
 from musterd.wire.tools import form_object, tool_object
 
 _FORMS = (("user_input_schema", "name", "value"), ("user_feedback_schema", "question", "selected_options"))
@@ -86,7 +87,8 @@ def _items(values: Mapping[str, Any], field: str) -> list[dict[str, Any]]:
         return []
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise InvalidInput.at(("body", field), "list_type", "Input should be a JSON list of objects")
-    jsontext.require_storable(value, ("body", field))
+    if (problem := json_problem(value)) is not None:
+        raise InvalidInput.at(("body", field), *problem)
     return value
 
 

@@ -5,15 +5,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from musterd.core.errors import InvalidInput
 from musterd.core.scopes import ADMIN, Scopes, is_scope
 from musterd.core.service_accounts import AccountFilter, ServiceAccount
 from musterd.wire.fields import Fields
+from musterd.wire.pages import Pages, page_object
 from musterd.wire.problems import MISSING
+from musterd.wire.times import whole_seconds
 
 SORTABLE = ("created_at", "name", "expires_at", "last_used_at")
-PAGE_LIMIT = 100
-MOST_PAGES = 2**40
+PAGES = Pages(most=100)
 MOST_SCOPES = 100
 DEFAULT_DAYS, MOST_DAYS = 90, 3650
 DEFAULT_SCOPES = ("agents:read", "agents:run", "teams:read", "teams:run", "sessions:read")
@@ -45,22 +45,15 @@ def account_object(account: ServiceAccount) -> dict[str, Any]:
         "scopes": [_scope_object(scope) for scope in sorted(account.scopes.granted)],
         "created_at": int(account.created_at),
         "created_by": account.created_by,
-        "expires_at": _seconds(account.expires_at),
-        "last_used_at": _seconds(account.last_used_at),
-        "revoked_at": _seconds(account.revoked_at),
+        "expires_at": whole_seconds(account.expires_at),
+        "last_used_at": whole_seconds(account.last_used_at),
+        "revoked_at": whole_seconds(account.revoked_at),
     }
 
 
 def account_page(found: Iterable[ServiceAccount], total: int, wanted: AccountFilter) -> dict[str, Any]:
     """A page of accounts with the peer's ``meta``."""
-    meta = {
-        "page": wanted.page,
-        "limit": wanted.limit,
-        "total_pages": -(-total // wanted.limit),
-        "total_count": total,
-        "search_time_ms": 0.0,
-    }
-    return {"data": [account_object(one) for one in found], "meta": meta}
+    return page_object([account_object(one) for one in found], total, page=wanted.page, limit=wanted.limit)
 
 
 def parse_accounts_query(values: Mapping[str, str]) -> AccountFilter:
@@ -74,8 +67,8 @@ def parse_accounts_query(values: Mapping[str, str]) -> AccountFilter:
         with_revoked=with_revoked is not False,
         sort_by=sort_by if sort_by in SORTABLE else "created_at",
         descending=fields.choice("sort_order", ("asc", "desc")) != "asc",
-        limit=fields.whole("limit", 1, PAGE_LIMIT) or 20,
-        page=fields.whole("page", 1, MOST_PAGES) or 1,
+        limit=PAGES.limit(fields),
+        page=PAGES.page(fields),
     )
     fields.problems.raise_if_any()
     return found
@@ -86,9 +79,7 @@ def parse_account(body: Any) -> AccountRequest:
 
     :raises InvalidInput: with everything that is wrong.
     """
-    if not isinstance(body, dict):
-        raise InvalidInput.at(("body",), "dict_type", "Input should be a JSON object")
-    fields = Fields(body)
+    fields = Fields.of_object(body)
     name, days = fields.text("name"), fields.whole("expires_in_days", 1, MOST_DAYS)
     if fields.given("name") is None:
         fields.problems.add("name", *MISSING)
@@ -141,7 +132,3 @@ def _scope_object(scope: str) -> dict[str, Any]:
         "permission": action,
         "value": "allow",
     }
-
-
-def _seconds(at: float | None) -> int | None:
-    return None if at is None else int(at)

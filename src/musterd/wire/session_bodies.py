@@ -9,8 +9,8 @@ from musterd.core.errors import BadRequest
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ComponentKind
 from musterd.wire.fields import Fields
+from musterd.wire.pages import PAGE_LIMIT
 from musterd.wire.problems import MISSING
-from musterd.wire.query import PAGE_LIMIT
 
 NO_WORKFLOWS = "Workflows are not served here: type is agent or team"
 
@@ -148,8 +148,12 @@ def _time(fields: Fields, given: Any, now: float) -> float:
     if given is None:
         return now
     try:
-        at = datetime.fromisoformat(given)
-        return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
+        found = datetime.fromisoformat(given)
+        at = (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
     except (TypeError, ValueError, OverflowError):
-        fields.problems.add(("summary", "updated_at"), "datetime_parsing", "Input should be a valid datetime", given)
-        return now
+        at = -1.0
+    if at < 0:  # of the first years some could not be shown
+        fields.problems.add(
+            ("summary", "updated_at"), "datetime_parsing", "Input should be a valid datetime, from 1970 on", given
+        )
+    return at

@@ -6,7 +6,6 @@ from typing import Any
 
 from musterd.core.records import Message
 from musterd.wire.fields import Fields
-from musterd.wire.problems import MISSING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +26,11 @@ def parse_message(values: Mapping[str, Any]) -> MessageRequest:
     :raises InvalidInput: with everything that is wrong.
     """
     fields = Fields(values)
-    given = fields.given("message")
-    if given is None or (isinstance(given, str) and not given.strip()):
-        fields.problems.add("message", *MISSING)
-    text = fields.text("message") or ""
-    session_id, member_run_id = fields.identifier("session_id"), fields.identifier("member_run_id")
+    text, session_id, member_run_id = (
+        fields.message(),
+        fields.identifier("session_id"),
+        fields.identifier("member_run_id"),
+    )
     fields.problems.raise_if_any()
     return MessageRequest(message=text, session_id=session_id, member_run_id=member_run_id)
 

@@ -3,6 +3,11 @@
 from datetime import UTC, datetime
 
 
+def whole_seconds(at: float | None) -> int | None:
+    """``at`` as whole unix seconds; None: it has no time."""
+    return None if at is None else int(at)
+
+
 def iso_seconds(at: float) -> str:
     """``at`` as ISO 8601 in UTC, whole seconds: ``2026-11-25T08:54:52Z``."""
     return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

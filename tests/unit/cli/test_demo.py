@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from musterd.cli import demo as room
+from musterd.cli.main import main
 from musterd.models.local import weights
 
 
@@ -46,12 +47,20 @@ def test_it_falls_back_to_the_script_in_one_line(
     ]
 
 
+def test_a_setting_that_cannot_be_read_is_said_in_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MUSTERD_CONCURRENCY", "many")
+    assert main(["demo"]) == 2
+    assert capsys.readouterr().err.startswith("musterd: MUSTERD_CONCURRENCY: ")
+
+
 @pytest.mark.parametrize(("status", "code"), [("COMPLETED", 0), ("ERROR", 1), ("CANCELLED", 1)])
 def test_it_succeeds_only_when_the_run_completes(
     status: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Client:
-        def __init__(self, _url: str) -> None:
+        def __init__(self, _url: str, _key: str) -> None:
             self.polls = ["RUNNING", status]
 
         def start(self) -> dict[str, Any]:

@@ -7,16 +7,26 @@ import pytest
 
 from musterd import Settings
 from musterd.cli.main import main
-from musterd.cli.serve import require_key
+from musterd.cli.serve import address_of, listen, require_key
 from musterd.core.errors import StartError
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "agents.example.com"])
+@pytest.mark.parametrize("command", ["serve", "worker"])
 def test_beyond_loopback_something_must_be_asked_for(
-    host: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: str, host: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["serve", str(tmp_path / "team.py"), "--host", host]) == 2
-    assert "OS_SECURITY_KEY or JWT_VERIFICATION_KEY" in capsys.readouterr().err
+    (tmp_path / "team.py").write_text("from musterd import Agent\n\nagent = Agent(id='a', model='scripted')\n")
+    assert main([command, str(tmp_path / "team.py"), "--host", host, "--port", "0"]) == 2
+    said = capsys.readouterr().err
+    assert "OS_SECURITY_KEY or JWT_VERIFICATION_KEY, or MUSTERD_INSECURE=true" in said
+    assert "--insecure" not in said, "a worker has no such option"
+
+
+@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "http://127.0.0.1:"), ("::1", "http://[::1]:")])
+def test_the_address_that_is_said_can_be_opened(host: str, shown: str) -> None:
+    with listen(host, 0) as listener:
+        assert address_of(listener).startswith(shown)
 
 
 @pytest.mark.parametrize(

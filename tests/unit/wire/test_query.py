@@ -20,7 +20,7 @@ from musterd.wire.query import (
 def test_defaults_of_a_list_of_sessions() -> None:
     query = parse_sessions_query({})
     assert query == SessionsQuery()
-    assert (query.type, query.limit, query.page, query.offset, query.is_descending) == (None, 20, 1, 0, True)
+    assert (query.type, query.limit, query.page, query.is_descending) == (None, 20, 1, True)
 
 
 def test_a_list_of_sessions() -> None:
@@ -47,7 +47,6 @@ def test_a_list_of_sessions() -> None:
         sort_by="updated_at",
         is_descending=False,
     )
-    assert query.offset == 4
 
 
 def test_page_0_is_the_first_and_an_unknown_sort_is_the_default() -> None:

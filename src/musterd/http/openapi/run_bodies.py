@@ -150,8 +150,9 @@ _CONTINUED: dict[str, dict[str, Schema]] = {
 def continue_body(kind: str) -> Schema:
     """The body of ``POST …/continue``: what was decided, and how to answer."""
     form = {"schema": {"type": "object", "properties": _CONTINUED[kind]}}
-    lists = {name: many(free(), "As in a form, as a list.") for name in ("requirements", "tools")}
-    json_form = {"schema": {"type": "object", "properties": {**_CONTINUED[kind], **lists}}}
+    native = {name: many(free(), "As in a form, as a list.") for name in ("requirements", "tools")}
+    native["budget"] = free("As in a form, as an object.")
+    json_form = {"schema": {"type": "object", "properties": {**_CONTINUED[kind], **native}}}
     return {
         "content": {
             "application/x-www-form-urlencoded": form,

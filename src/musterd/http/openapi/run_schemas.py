@@ -1,10 +1,12 @@
 """The shapes of runs: what a run answers, and how lists show it."""
 
 from musterd.core.records import StepKind, StepOutcome, StepState
+from musterd.core.requirements import RequirementKind
 from musterd.http.openapi.described import Schema, flag, free, many, nullable, number, record, ref, text, whole
+from musterd.wire.states import STATUS
 from musterd.wire.tools import UNDECIDED
 
-STATUSES = ("PENDING", "RUNNING", "PAUSED", "COMPLETED", "CANCELLED", "ERROR")
+STATUSES = tuple(dict.fromkeys(STATUS.values()))
 
 _CONTENT: Schema = {
     "description": "The answer: text, or an object when `content_type` names a schema. The error in words of a run "
@@ -173,13 +175,19 @@ _REQUIREMENT: dict[str, Schema] = {
     "id": text("Sent back with the decision."),
     "created_at": text(format="date-time"),
     "tool_execution": ref("ToolExecution"),
-    "kind": text("What it waits for: `unknown_outcome`, a call that was cut off.", enum=["unknown_outcome"]),
+    "kind": text(
+        "What it waits for; `unknown_outcome`: whether a call that was cut off has happened.",
+        enum=[kind.value for kind in RequirementKind],
+    ),
+    "user_input_schema": many(free(), "The values that a person is asked for."),
+    "user_feedback_schema": many(free(), "The questions that a person is asked."),
+    "expires_at": number(f"When it is decided by what the tool declares, or its run ends, in {_AT}."),
     "started_at": number(f"When the call was begun, in {_AT}."),
     "member_agent_id": text("The member whose call it is; left out for the run's own."),
     "member_agent_name": text(),
     "member_run_id": text(),
 }
-_REQUIREMENT_SOMETIMES = ("started_at", "member_agent_id", "member_agent_name", "member_run_id")
+_REQUIREMENT_ALWAYS = ("id", "created_at", "tool_execution", "kind")
 
 _STEP: dict[str, Schema] = {
     "path": text("Its place in the run tree: turn, place in the turn, and the same below a delegation."),
@@ -189,7 +197,7 @@ _STEP: dict[str, Schema] = {
     "started_at": number(_AT),
     "ended_at": nullable(number(_AT)),
     "usage": nullable(free("Tokens of a model call.")),
-    "cost": {"description": "Null: nothing is known of prices yet."},
+    "cost": nullable(number("Of a model call, in US dollars; null where its list price is not known.")),
 }
 
 _SENT: dict[str, Schema] = {
@@ -242,7 +250,9 @@ RUN_SCHEMAS: dict[str, Schema] = {
         optional=["cancel"],
         description="Where a run stands after a cancel; `cancel` is left out where it had ended before.",
     ),
-    "RunRequirement": record("RunRequirement", _REQUIREMENT, optional=_REQUIREMENT_SOMETIMES),
+    "RunRequirement": record(
+        "RunRequirement", _REQUIREMENT, optional=[name for name in _REQUIREMENT if name not in _REQUIREMENT_ALWAYS]
+    ),
     "RunStep": record("RunStep", _STEP),
     "RunMessage": record("RunMessage", _SENT),
     "StreamEvent": record(
