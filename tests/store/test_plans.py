@@ -103,6 +103,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     session_runs.NAMED: {"session_id": "s7", "run_ids": '["r70", "r77"]'},
     company.LET_GO: {"run_id": "r70"},
     workers.RUNNING: {"worker": "w"},
+    workers.CRASHES: {"run_id": "r70"},
     looks.READY: {"components": '["agent:solo"]', "now": 1.0},
     looks.READY_SOLO: {"components": '["agent:solo"]', "now": 1.0, "most_of_owner": 2, "worker": "w"},
     looks.RUNS: {"run_ids": '["r70", "r71"]'},

@@ -229,7 +229,8 @@ async def test_a_large_session_goes_a_few_runs_at_a_time(records: Records, monke
     for left in (3, 1, 0):
         assert await remove(records)
         assert len(await records.states()) == left
-        assert (await records.database.scan(lambda tx: sessions.buried(tx, 1e9)) == ["s1"]) == (left > 0)
+        is_left = bool(await records.database.scan(lambda tx: sessions.buried(tx, 1000.0)))
+        assert is_left == (left > 0)
     assert not await remove(records)
 
 

@@ -156,11 +156,11 @@ class EmbeddedEngine:
         for task in waiting:
             task.cancel()
 
-    async def _hand_over(self, run: RunRow) -> None:
+    async def _hand_over(self, run: RunRow, *, crashed: bool = False) -> None:
         faults.point("handing_over")
         try:
             released = await self._resources.database.write(
-                lambda tx: workers.hand_over(tx, run.run_id, run.attempt, clock.now())
+                lambda tx: workers.hand_over(tx, run.run_id, run.attempt, clock.now(), crashed=crashed)
             )
         except StoreUnavailable:
             log.warning("a run could not be handed over; the next start takes it", run_id=run.run_id)
@@ -328,8 +328,9 @@ class EmbeddedEngine:
             settled = await attempt.execute()
             if attempt.is_handed_over:
                 await self._hand_over(run)
-        except Exception as error:  # its end cannot be stored: the next worker that takes it over tries again
+        except Exception as error:  # its end cannot be stored: it is tried again, and given up, as after a crash
             log.exception("a run was left without an end", run_id=run.run_id, exc_info=error)
+            await self._hand_over(run, crashed=True)
         finally:
             del self._live[run.run_id]
             self._slots.ended(run.run_id)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -15,6 +16,7 @@ from musterd.store.retention import Old
 
 log = structlog.get_logger("musterd.engine")
 
+T = TypeVar("T")
 DAY_SECONDS = 86_400.0
 LOOKED_AT = 200
 """What one look finds."""
@@ -69,7 +71,8 @@ class Retention:
             return 0
         before = clock.now() - self._retention_days * DAY_SECONDS
         old = await self._database.scan(lambda tx: retention.old(tx, before, LOOKED_AT))
-        removed = sum(await self._in_turn(partial(self._database.write, work) for work in _removals(old, before)))
+        write = self._database.write
+        removed = sum(await _in_turn(partial(write, work) for work in _removals(old, before)))
         self._figures.removed.add(by=removed)
         return removed
 
@@ -78,24 +81,25 @@ class Retention:
             return 0
         before = clock.now() - self._delta_days * DAY_SECONDS
         found = await self._database.scan(lambda tx: joining.unjoined(tx, before, LOOKED_AT))
-        return len(await self._in_turn(partial(self._join_one, root_id) for root_id in found))
-
-    async def _in_turn(self, acts: Iterable[Callable[[], Awaitable[int]]]) -> list[int]:
-        """Do one after the other until the turn is over, and give what came of each.
-
-        The first is done however long it took to find it: else nothing of a large database would ever go.
-        """
-        until, results = clock.monotonic() + BUSY_SECONDS, []
-        for act in acts:
-            results.append(await act())
-            if clock.monotonic() >= until:
-                break
-        return results
+        return len(await _in_turn(partial(self._join_one, root_id) for root_id in found))
 
     async def _join_one(self, root_id: str) -> int:
         found = await self._database.scan(lambda tx: joining.read(tx, root_id))
         joined = await asyncio.to_thread(joining.joined, found)
         return await self._database.write(lambda tx: joining.put(tx, root_id, joined))
+
+
+async def _in_turn(steps: Iterable[Callable[[], Awaitable[T]]]) -> list[T]:
+    """Do one after the other until the turn is over, and give what came of each.
+
+    The first is done however long it took to find it: else nothing of a large database would ever go.
+    """
+    until, results = clock.monotonic() + BUSY_SECONDS, []
+    for step in steps:
+        results.append(await step())
+        if clock.monotonic() >= until:
+            break
+    return results
 
 
 def _removals(old: Old, before: float) -> Iterator[Work[int]]:

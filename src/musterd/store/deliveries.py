@@ -91,13 +91,13 @@ _CONDITIONS = {
     "before": "(d.created_at, d.id) < (:created_at, :before)",
     "hidden": "NOT IN_LIST(d.url, :hidden)",
 }
-AT_ONCE = 1000
-"""What one transaction forgets, or gives up."""
 _CONDITIONS_OWN = {
     **_CONDITIONS,
     "state": "COALESCE(d.state, '') = :state",  # a term, so that deliveries are not found by it, but by their run
     "owner": "r.owner = :owner AND r.parent_id IS NULL AND d.run_id = r.run_id",
 }
+AT_ONCE = 1000
+"""What one transaction forgets, or gives up."""
 
 
 async def add(tx: Tx, notice: Notice) -> None:
