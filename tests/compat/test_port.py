@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
 import importlib
 import re
@@ -10,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from musterd import Agent, Team
+from musterd.specs.removed import REMOVED, REMOVED_OF_TOOLKITS, REMOVED_OF_TOOLS
+from musterd.specs.toolkit import ToolkitOptions
+from musterd.specs.tools import ToolOptions
 from tests.compat.conftest import PYTHON, ROOT, missing
 
 PAGE = (ROOT / "docs" / "howto" / "from-agno.md").read_text(encoding="utf-8")
@@ -63,3 +68,29 @@ def test_the_names_that_stay_are_those_of_guards() -> None:
     names = [name for row in rows for name in re.findall(r"`agno[\w.]*\.(\w+)`", row)]
     assert len(names) > 8
     assert [name for name in names if name not in guards.__all__] == []
+
+
+def given_to(module: str, name: str) -> set[str]:
+    """What the constructor of a class of Agno's takes."""
+    tree = ast.parse(agno().joinpath(module).read_text(encoding="utf-8"))
+    (cls,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    (made,) = (node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+    return {found.arg for found in (*made.args.args, *made.args.kwonlyargs)} - {"self"}
+
+
+@pytest.mark.parametrize(("cls", "module"), [(Agent, "agent/agent.py"), (Team, "team/team.py")])
+def test_every_field_of_agnos_is_here_or_has_its_cure(cls: type[Agent] | type[Team], module: str) -> None:
+    known = {found.name for found in dataclasses.fields(cls)}
+    theirs = given_to(module, cls.__name__)
+    assert len(theirs) > 90
+    assert theirs - known - set(REMOVED) == set()
+    assert known & set(REMOVED) == set()
+
+
+def test_every_option_of_agnos_tools_is_here_or_has_its_cure() -> None:
+    kits = set(ToolkitOptions.__annotations__)
+    assert given_to("tools/toolkit.py", "Toolkit") - kits == set(REMOVED_OF_TOOLKITS)
+    text = agno().joinpath("tools", "decorator.py").read_text(encoding="utf-8")
+    found = re.search(r"VALID_KWARGS = frozenset\(\s*(\{.*?\})", text, flags=re.DOTALL)
+    assert found is not None
+    assert ast.literal_eval(found[1]) - set(ToolOptions.__annotations__) == set(REMOVED_OF_TOOLS)

@@ -223,6 +223,19 @@ async def test_readers_are_told_that_the_server_stops(engines: Engines, model: H
     assert EventKind.RUN_COMPLETED not in [event.kind for _, event in await read_all(reading)]
 
 
+async def test_a_run_whose_reader_was_sent_away_goes_on_and_is_forgotten(engines: Engines, model: HeldModel) -> None:
+    hold = model.hold("held")
+    async with engines(disconnect_seconds=0) as works:
+        presence = works.runs.presence
+        asked = Wanted(input=Input(message="held"), run_id="r1", needs_company=True)
+        await works.runs.start(works.component(), asked, NOBODY)
+        presence.enter("r1")
+        presence.leave("r1", is_sent_away=True)
+        assert not presence.knows("r1")
+        hold.release()
+        assert (await works.end_of("r1")).row.state is RunState.COMPLETED
+
+
 async def test_an_abandoned_run_is_cancelled_and_one_with_company_is_not(engines: Engines, model: HeldModel) -> None:
     hold = model.hold("held")
     async with engines(disconnect_seconds=0.01) as works:

@@ -196,7 +196,7 @@ async def test_a_cancelled_end_that_cannot_be_stored_as_it_was_is_cancelled_all_
 
 
 @pytest.mark.parametrize("way", ["append", "settle"])
-async def test_a_store_function_that_is_broken_for_good_frees_the_slot(
+async def test_a_store_function_that_is_broken_frees_the_slot_and_the_run_ends_in_the_end(
     works: Works, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     async def broken(*given: Any) -> Any:
@@ -209,6 +209,9 @@ async def test_a_store_function_that_is_broken_for_good_frees_the_slot(
         await settled.wait(10)
         await works.idle()
     assert (await works.run("hi", "r2", "s2")).row.state is RunState.COMPLETED
+    ended = (await works.end_of("r1")).row
+    assert ended.state.is_final
+    assert (ended.attempt > 1) == (way == "settle"), "as after a crash another attempt goes on"
 
 
 async def test_a_window_that_cannot_be_stored_ends_the_run(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,15 @@
 """A server that keeps runs for a while: what is older is gone for everybody, what lives is not touched."""
 
 import asyncio
+import threading
+from collections.abc import Iterable
 
 import pytest
 
 from musterd.core.errors import NotFound
 from musterd.core.turns import Turn
+from musterd.store import joining
+from musterd.store.joining import Joined
 from tests.engine.conftest import Engines
 from tests.support.engine import Works
 
@@ -50,14 +54,34 @@ async def test_pieces_are_joined_and_the_run_stays(engines: Engines) -> None:
         assert joined == [before]
 
 
+async def test_pieces_are_joined_beside_the_event_loop_and_outside_of_transactions(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+    join = joining.joined
+
+    def noted(found: Iterable[tuple[int, str]]) -> Joined:
+        threads.append(threading.current_thread().name)
+        return join(found)
+
+    monkeypatch.setattr(joining, "joined", noted)
+    async with engines(delta_days=AT_ONCE, delta_seconds=0, first_delta_seconds=0) as works:
+        await works.run("[[WORDS 30]]", "r1")
+        await cleared(works)
+    assert threads
+    assert not {"MainThread", "musterd-writer"} & set(threads)
+
+
 async def test_a_turn_is_short_and_the_rest_waits_for_the_next(
     file_engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """However long it took to find what is old, some of it goes."""
     monkeypatch.setattr("musterd.engine.retention.BUSY_SECONDS", 0.0)
-    async with file_engines(retention_days=AT_ONCE) as works:
+    async with file_engines(retention_days=AT_ONCE, upkeep_seconds=3600) as works:
         await asyncio.gather(*(works.run("hello", f"r{number}", f"s{number}") for number in range(3)))
-        await works.engine.upkeep.retention.once()
-        assert len(await works.records.states()) == 3
+        for left in (2, 1):
+            await works.engine.upkeep.retention.once()
+            assert len(await works.records.states()) == left
         monkeypatch.setattr("musterd.engine.retention.BUSY_SECONDS", 5.0)
         await cleared(works)
         assert await works.records.states() == {}

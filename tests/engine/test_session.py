@@ -12,6 +12,7 @@ from musterd.core.events import EventKind
 from musterd.core.records import RunView, SessionRow
 from musterd.core.states import RunState
 from musterd.core.turns import OnBusy, Turn
+from musterd.store import removal
 from tests.engine.conftest import Engines
 from tests.engine.test_replay import killed_in_second_turn
 from tests.support.engine import NOBODY, Works
@@ -36,6 +37,19 @@ def result_of(view: RunView) -> str:
     assert view.output is not None
     (call,) = view.output.tools
     return call.result or ""
+
+
+async def test_the_id_of_a_session_that_was_deleted_can_be_used_at_once(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many transactions it takes until the old one is gone."""
+    monkeypatch.setattr(removal, "AT_ONCE", 1)
+    async with engines() as works:
+        for number in range(3):
+            await works.run("old", f"r{number}")
+        await works.sessions.delete("s1", NOBODY)
+        await works.run("new", "r3")
+        assert await works.records.states() == {"r3": "completed"}
 
 
 # State

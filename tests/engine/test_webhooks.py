@@ -3,14 +3,17 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 from standardwebhooks.webhooks import Webhook
+from structlog.testing import capture_logs
 
 from musterd.core import clock
 from musterd.core.deliveries import WAITS_SECONDS, Delivery, DeliveryFilter, Outcome, after
+from musterd.engine.retention import UNSENT
+from musterd.engine.webhook_posts import NOT_REACHED
 from musterd.engine.webhooks import SPARE_SECONDS, Webhooks
 from musterd.store import deliveries
 from tests.engine.conftest import Engines
@@ -76,6 +79,13 @@ async def sending(works: Works) -> AsyncIterator[Webhooks]:
 
 async def listed(works: Works, **wanted: Any) -> list[Delivery]:
     return await works.server.deliveries.search(DeliveryFilter(**wanted), NOBODY)
+
+
+async def looked_again(works: Works) -> None:
+    """Have upkeep look now for what can go."""
+    retention = works.engine.upkeep.retention
+    retention._not_before = retention._deliveries_not_before = 0.0
+    await retention.once()
 
 
 async def only(works: Works) -> Delivery:
@@ -324,9 +334,50 @@ async def test_what_ended_long_ago_is_forgotten(engines: Engines, receiver: Rece
         assert len(await listed(works)) == 1
         time.now += HOUR_SECONDS
         await works.run("hello", "r2")
-        async with sending(works) as webhooks:
-            await webhooks._tidy()
+        await looked_again(works)
         assert [one.run_id for one in await listed(works)] == ["r2"]
+
+
+async def test_what_ended_is_forgotten_without_a_secret_too(engines: Engines, receiver: Receiver, time: Time) -> None:
+    async with telling(engines, receiver.url) as works:
+        await works.run("hello", "r1")
+        async with sending(works) as webhooks:
+            await sent(webhooks)
+    time.now += 31 * 24 * HOUR_SECONDS
+    async with engines(**QUIET) as works:
+        await looked_again(works)
+        assert await listed(works) == []
+
+
+async def test_what_nobody_sends_for_a_week_is_given_up_and_says_so(engines: Engines, time: Time) -> None:
+    async with telling(engines, "http://127.0.0.1:9/") as works:
+        await works.run("hello", "r1")
+    time.now += 7 * 24 * HOUR_SECONDS - 1
+    async with engines(**QUIET) as works:
+        await looked_again(works)
+        assert (await only(works)).state == "pending"
+        time.now += 2
+        await looked_again(works)
+        found = await only(works)
+        assert (found.state, found.last_error) == ("failed", UNSENT)
+
+
+async def test_retention_leaves_a_run_that_is_still_to_be_told(
+    engines: Engines, receiver: Receiver, time: Time
+) -> None:
+    async with telling(engines, receiver.url, retention_days=1) as works:
+        receiver.answers.append((503, {"Retry-After": "1"}))
+        await works.run("hello", "r1")
+        async with sending(works) as webhooks:
+            await sent(webhooks)
+        time.now += 25 * HOUR_SECONDS
+        await looked_again(works)
+        assert (await only(works)).state == "pending"
+        async with sending(works) as webhooks:
+            await sent(webhooks)
+        await looked_again(works)
+        assert await listed(works) == []
+        assert await works.records.states() == {}
 
 
 async def test_a_late_outcome_is_not_noted(engines: Engines) -> None:
@@ -345,11 +396,13 @@ async def test_a_late_outcome_is_not_noted(engines: Engines) -> None:
 
 @contextlib.asynccontextmanager
 async def resolving(*addresses: str) -> AsyncIterator[list[str]]:
-    """Have every name resolve to these addresses."""
+    """Have every name resolve to these addresses; without any it is unknown."""
     loop, asked = asyncio.get_running_loop(), list[str]()
 
     async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
         asked.append(host)
+        if not addresses:
+            raise socket.gaierror
         kind = socket.SOCK_STREAM
         return [
             (socket.AF_INET6 if ":" in one else socket.AF_INET, kind, socket.IPPROTO_TCP, "", (one, port))
@@ -364,20 +417,47 @@ async def resolving(*addresses: str) -> AsyncIterator[list[str]]:
         vars(loop)["getaddrinfo"] = before
 
 
+def reasons(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why webhooks were not delivered, as the log has it."""
+    return [line["reason"] for line in lines if line["event"] == "webhook was not delivered"]
+
+
 @pytest.mark.parametrize("addresses", [("127.0.0.1",), ("8.8.8.8", "10.0.0.1"), ("169.254.169.254",)])
 async def test_a_name_that_leads_inside_is_refused_at_each_delivery(
     engines: Engines, receiver: Receiver, addresses: tuple[str, ...]
 ) -> None:
-    async with telling(engines) as works, sending(works) as webhooks, resolving(*addresses) as asked:
-        await works.run("hello", "r1", options={"webhook_url": f"http://hooks.example:{receiver.port}/"})
-        await sent(webhooks)
-        delivery = await only(works)
-    assert (delivery.state, delivery.last_error) == (
-        "failed",
-        "The name leads into a private network, where webhooks may not go",
-    )
+    with capture_logs() as lines:
+        async with telling(engines) as works, sending(works) as webhooks, resolving(*addresses) as asked:
+            await works.run("hello", "r1", options={"webhook_url": f"http://hooks.example:{receiver.port}/"})
+            await sent(webhooks)
+            delivery = await only(works)
+    assert (delivery.state, delivery.attempts, delivery.last_error) == ("pending", 1, NOT_REACHED)
+    assert reasons(lines) == ["The name leads into a private network, where webhooks may not go"]
     assert asked == ["hooks.example"]
     assert receiver.taken == []
+
+
+async def test_what_stands_in_the_way_is_for_the_operator_to_know(engines: Engines) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    url, told, words = f"http://hooks.example:{port}/", [], list[str]()
+    for addresses, hosts in ((("127.0.0.1",), ()), ((), ()), (("127.0.0.1",), ("hooks.example",))):
+        given = {"webhook_private_hosts": hosts}
+        with capture_logs() as lines:
+            async with telling(engines, **given) as works, sending(works) as webhooks, resolving(*addresses):
+                await works.run("hello", clock.new_id(), options={"webhook_url": url})
+                await sent(webhooks)
+                delivery, *_ = await listed(works)
+        told.append((delivery.state, delivery.attempts, delivery.last_error, delivery.last_status))
+        words += reasons(lines)
+    assert told == [("pending", 1, NOT_REACHED, None)] * 3, (
+        "a name inside, an unknown one, and one that does not listen"
+    )
+    assert words == [
+        "The name leads into a private network, where webhooks may not go",
+        "The name could not be resolved",
+        "No connection could be made",
+    ]
 
 
 async def test_a_name_that_is_allowed_may_lead_inside_and_is_asked_once(engines: Engines, receiver: Receiver) -> None:
@@ -399,7 +479,7 @@ async def test_the_servers_own_connections_are_not_lent(engines: Engines, receiv
         await works.run("hello", "r2", options={"webhook_url": url + "other"})
         await sent(webhooks)
         states = {one.url: one.state for one in await listed(works, run_id="r2")}
-    assert states == {url: "delivered", url + "other": "failed"}
+    assert states == {url: "delivered", url + "other": "pending"}
     assert [one.path for one in receiver.taken] == ["/", "/"]
 
 

@@ -199,6 +199,8 @@ async def test_a_member_alone_is_cancelled_and_the_team_goes_on(house: House) ->
     member, _ = await house.get(f"/sessions/{run.session_id}/runs")
     receipt = (await house.cancel(member["run_id"])).json()
     assert (receipt["run_id"], receipt["status"]) == (member["run_id"], "CANCELLED")
+    (step,) = receipt["cancel"]["steps"]
+    assert (step["path"].endswith("/t0/m"), step["kind"], step["outcome"]) == (True, "model", "stopped")
     ended = await house.ended(run)
     assert (ended["status"], ended["content"]) == (
         "COMPLETED",
@@ -206,6 +208,17 @@ async def test_a_member_alone_is_cancelled_and_the_team_goes_on(house: House) ->
     )
     assert [tool["tool_call_error"] for tool in ended["tools"]] == [True]
     assert (await house.cancel(member["run_id"])).json()["status"] == "CANCELLED"
+
+
+async def test_what_a_member_had_under_way_is_its_own(house: House) -> None:
+    hold = house.model.hold("second", after=1)
+    run = await started(house, "[[DELEGATE writer-agent: wait || DELEGATE weather-agent: second]]", after=1)
+    await hold.reached.wait()
+    members = {one["run_input"]: one["run_id"] for one in await house.get(f"/sessions/{run.session_id}/runs")}
+    first = (await house.cancel(members["wait"])).json()["cancel"]["steps"]
+    second = (await house.cancel(run.run_id)).json()["cancel"]["steps"]
+    assert [(step["path"], step["outcome"]) for step in first] == [("t0/c0/t0/m", "stopped")]
+    assert {step["path"]: step["outcome"] for step in second} == {"t0/c1": "stopped", "t0/c1/t0/m": "stopped"}
 
 
 async def test_a_nested_team_ends_too(house: House) -> None:

@@ -1,10 +1,11 @@
 """Checkpoints: the conversation of a run as it was after each message, never between a call and its result."""
 
+import json
 from typing import Any
 
 import pytest
 
-from musterd import Agent, Team
+from musterd import Agent, Team, tool
 from tests.support.app import Sample, Serve
 from tests.support.held_model import HeldModel
 from tests.support.http import House, problem, wrong_fields
@@ -79,6 +80,69 @@ async def test_a_run_at_work_has_those_it_has_passed(house: House) -> None:
     assert seen == [(one["role"], one.get("content")) for one in done["messages"]][: len(seen)]
     assert [role for role, _ in seen] == ["system", "user", "assistant", "user", "assistant", "tool"]
     assert seen[1] == ("user", "before")
+
+
+async def test_a_member_at_work_has_those_it_has_passed(house: House) -> None:
+    """As the same numbers as at its end."""
+    first = house.model.hold("Look")
+    asked = 'Ask. [[DELEGATE weather-agent: Look. [[TOOL get_weather {"city": "Lisbon"}]]]]'
+    run = await house.begin(asked, session_id="s1", run_id="r1")
+    await first.reached.wait()
+    second = house.model.hold("Look")
+    first.release()
+    await second.reached.wait()
+    member = next(row.run_id for row in await house.server.runs.following.tree("r1") if row.parent_id)
+    path = f"/teams/demo-team/runs/{member}/checkpoints"
+    found = await house.get(path, session_id="s1")
+    assert found["run_id"] == member
+    end = found["checkpoints"][-1]["message_index"]
+    snapshot = (await house.get(f"{path}/{end}", session_id="s1"))["snapshot"]
+    second.release()
+    await house.ended(run)
+    after = await house.get(path, session_id="s1")
+    passed = [(one["message_index"], one["message_role"], one["message_preview"]) for one in found["checkpoints"]]
+    ended = [(one["message_index"], one["message_role"], one["message_preview"]) for one in after["checkpoints"]]
+    assert passed == ended[: len(passed)]
+    assert [role for _, role, _ in passed] == ["system", "user", "tool"]
+    assert [one["role"] for one in snapshot["messages"]] == ["system", "user", "assistant", "tool"]
+
+
+async def test_a_member_that_is_shown_its_earlier_runs_has_none_before_its_end(serve: Serve) -> None:
+    model = HeldModel()
+    writer = Agent(id="writer-agent", name="Writer Agent", role="Writes text", add_history_to_context=True)
+    team = Team(id="demo-team", name="Demo Team", members=[writer], model=model)
+    async with serve(model=model, served=Sample([team], [])) as house:
+        hold = model.hold("wait")
+        run = await house.begin("Ask. [[DELEGATE writer-agent: wait]]", session_id="s1", run_id="r1")
+        await hold.reached.wait()
+        member = next(row.run_id for row in await house.server.runs.following.tree("r1") if row.parent_id)
+        path = f"/teams/demo-team/runs/{member}/checkpoints"
+        assert (await house.get(path, session_id="s1"))["checkpoints"] == []
+        hold.release()
+        await house.ended(run)
+        assert (await house.get(path, session_id="s1"))["checkpoints"]
+
+
+async def test_a_run_that_went_on_has_those_behind_its_pause_too(serve: Serve) -> None:
+    @tool(requires_confirmation=True)
+    def pay(n: int) -> str:
+        """Pay."""
+        return f"paid {n}"
+
+    model = HeldModel()
+    agent = Agent(id="solo-agent", name="Solo Agent", tools=[pay], model=model)
+    path = "/agents/solo-agent/runs/r1"
+    async with serve(model=model, served=Sample([], [agent])) as house:
+        paused = await house.run('Buy. [[TOOL pay {"n": 1}]]', to="agents/solo-agent", session_id="s1", run_id="r1")
+        tools = [{**one, "confirmed": True} for one in paused["tools"]]
+        hold = model.hold("Buy")
+        form = {"tools": json.dumps(tools), "session_id": "s1", "stream": "false", "background": "true"}
+        assert (await house.http.post(f"{path}/continue", data=form)).status_code == 202
+        await hold.reached.wait()
+        found = (await house.get(f"{path}/checkpoints", session_id="s1"))["checkpoints"]
+        hold.release()
+        await house.get(path, session_id="s1", wait="10")
+    assert (found[-1]["message_role"], found[-1]["message_preview"]) == ("tool", "paid 1")
 
 
 async def test_a_run_that_waits_for_its_turn_has_none_yet(house: House) -> None:

@@ -72,6 +72,7 @@ DIFFERENCES = {
     "create_*_run body * (takes more)": "runs have their turn, bounds, budgets and media; JSON is taken too",
     "continue_*_run body * (takes more)": "either list is taken for teams and agents; JSON and multipart too",
     "*_run header.Idempotency-Key: - > string (takes more)": "a request that is sent again is done once",
+    "fork_*_session header.Idempotency-Key: - > string (takes more)": "a request that is sent again is done once",
     "get_agent_run header.If-None-Match: - > string (takes more)": "a poll may ask whether anything has changed",
     "get_agent_run query.wait: - > number (takes more)": "a poll may wait for the run's end",
     "list_*_runs query.*: - > * (takes more)": "lists have pages",
@@ -91,6 +92,7 @@ DIFFERENCES = {
     "*_run 202*: - > answered": "a run in the background is accepted, with Location",
     "refresh_metrics 202*: - > answered": "as 3.1.10 has it",
     "*_run 409: - > answered": "a key or a run id that another request has; a busy session",
+    "fork_*_session 409: - > answered": "a key that another request has",
     "get_*_run 304: - > answered": "the run has not changed",
     "get_api_info 307: - > answered": "a browser is sent to the docs",
     "*_approval* 409: - > answered": "it is decided already, or its run needs it",
@@ -112,7 +114,7 @@ DIFFERENCES = {
     **{
         f"get_[at]* 200 application/json *.{name}: * > -": "what is not had here is left out"
         for name in (
-            *("current_version", "default_tools", "extra_messages", "introduction", "knowledge", "memory", "metadata"),
+            *("current_version", "default_tools", "extra_messages", "knowledge", "memory", "metadata"),
             *("reasoning", "response_settings", "stage", "streaming"),
         )
     },

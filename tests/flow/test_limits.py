@@ -1,9 +1,14 @@
 """How often somebody may ask, and how often somebody may be wrong."""
 
+from typing import Any
+
 import pytest
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from musterd.core import clock
+from musterd.core.settings import Settings
 from musterd.http.auth.limits import Buckets, network_of
+from musterd.http.protocol import protocol_options
 from tests.support.app import Serve
 from tests.support.http import problem
 from tests.support.tokens import Issuer, public_pem, rsa_key
@@ -73,6 +78,53 @@ async def test_a_guess_costs(serve: Serve, still: StillClock) -> None:
         assert (await house.http.get("/health")).status_code == 200
         still.at += 20
         assert (await house.http.get("/teams", headers=KEY)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "trusted, statuses",
+    [
+        ({}, [401, 401, 401]),
+        ({"trusted_proxies": "127.0.0.0/8"}, [401, 401, 401]),
+        ({"trusted_proxies": ""}, [401, 429, 429]),
+        ({"trusted_proxies": "10.1.0.5,::1"}, [401, 429, 429]),
+    ],
+)
+async def test_whose_word_counts_for_where_a_guess_comes_from(
+    serve_live: Serve, trusted: dict[str, str], statuses: list[int]
+) -> None:
+    async with serve_live(security_key="the-key", auth_failures_per_minute=1, **trusted) as house:
+        clients = [f"203.0.113.{number}" for number in range(3)]
+        answers = [await house.http.get("/teams", headers={**WRONG, "x-forwarded-for": one}) for one in clients]
+    assert [answer.status_code for answer in answers] == statuses
+
+
+async def test_a_client_that_names_another_is_known_by_the_proxys_word(serve_live: Serve) -> None:
+    async with serve_live(security_key="the-key", auth_failures_per_minute=1) as house:
+        for status, claimed in ((401, "198.51.100.1"), (429, "198.51.100.2")):
+            headers = {**WRONG, "x-forwarded-for": f"{claimed}, 203.0.113.1"}
+            assert (await house.http.get("/teams", headers=headers)).status_code == status
+
+
+@pytest.mark.parametrize("address", ["10.1.2.3", "::ffff:10.1.2.3", "2001:db8::5"])
+async def test_a_proxy_is_known_by_either_protocol(address: str) -> None:
+    """A socket that listens to both gives addresses of IPv4 in those of IPv6."""
+    seen = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["client"][0])
+
+    settings = Settings(trusted_proxies=("10.0.0.0/8", "2001:db8::5"))
+    believes = ProxyHeadersMiddleware(app, protocol_options(settings)["forwarded_allow_ips"])
+    scope: Any = {"type": "http", "client": (address, 1), "headers": [(b"x-forwarded-for", b"203.0.113.1, 10.9.9.9")]}
+    await believes(scope, None, None)  # type: ignore[arg-type]
+    assert seen == ["203.0.113.1"]
+
+
+@pytest.mark.parametrize("text", ["*", "proxy", "10.1.0.5/8", "127.0.0.1,10.0.0.256"])
+def test_a_proxy_is_an_address_or_a_network(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("MUSTERD_TRUSTED_PROXIES", text)
+    with pytest.raises(ValueError, match="is no address and no network"):
+        Settings()
 
 
 async def test_no_token_and_an_expired_one_are_no_guesses(serve: Serve) -> None:

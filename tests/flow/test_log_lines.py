@@ -1,6 +1,8 @@
 """What log lines say, and what they never say."""
 
+import re
 from collections.abc import Iterator, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -8,7 +10,7 @@ import pytest
 import structlog
 
 from musterd.http.sse import EventStream
-from tests.support.app import Serve
+from tests.support.app import Serve, app_on
 from tests.support.http import House
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -25,7 +27,9 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
         found.append(line)
         raise structlog.DropEvent
 
-    structlog.configure(processors=[structlog.contextvars.merge_contextvars, keep])
+    named = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level]
+    everything = structlog.make_filtering_bound_logger("debug")
+    structlog.configure(processors=[*named, keep], wrapper_class=everything)
     yield found
     structlog.configure(**before)
 
@@ -34,9 +38,21 @@ async def test_a_line_of_a_run_says_which(house: House, lines: Lines) -> None:
     ids = {"x-request-id": "q1", "traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
     await house.run()  # now a run finds a slot as it is accepted
     await house.post('[[TOOL boom {"x": "1"}]]', session_id="s1", run_id="r1", stream="false", headers=ids)
-    (line,) = [line for line in lines if line["event"] == "tool failed"]
+    line = next(line for line in lines if line["event"] == "tool failed")
     carried = {name: line.get(name) for name in ("run_id", "session_id", "attempt", "request_id", "trace_id")}
     assert carried == {"run_id": "r1", "session_id": "s1", "attempt": 1, "request_id": "q1", "trace_id": TRACE}
+
+
+async def test_a_line_of_a_failed_tool_says_what_and_where_and_its_words_are_for_debugging(
+    house: House, lines: Lines
+) -> None:
+    await house.post('[[TOOL boom {"x": "a secret"}]]', stream="false")
+    told, in_detail = [line for line in lines if line["event"] == "tool failed"]
+    assert told["error"] == "RuntimeError"
+    assert re.search(r"boom \(.*tools\.py:\d+\)$", told["at"])
+    assert "exc_info" not in told
+    assert "a secret" not in str([line for line in lines if line is not in_detail])
+    assert (in_detail["level"], str(in_detail["exc_info"])) == ("debug", "boom a secret")
 
 
 async def test_a_trace_that_is_none_is_not_taken_over(house: House, lines: Lines) -> None:
@@ -54,6 +70,23 @@ async def test_every_request_has_a_line_where_that_is_asked_for(serve: Serve, li
     answered = [line for line in lines if line["event"] == "answered"]
     assert [(line["operation"], line["status"]) for line in answered] == [("create_team_run", 200), ("none", 404)]
     assert "secret" not in str(lines)
+
+
+@pytest.mark.parametrize(("level", "heard"), [("info", ["info"]), ("debug", ["debug", "info"])])
+def test_an_application_that_has_not_set_its_log_up_hears_what_the_settings_want(
+    database: Path, capsys: pytest.CaptureFixture[str], level: str, heard: list[str]
+) -> None:
+    before = structlog.get_config()
+    structlog.reset_defaults()
+    try:
+        app_on(database, log_level=level)
+        log = structlog.get_logger()
+        log.debug("a debug line")
+        log.info("an info line")
+    finally:
+        structlog.configure(**before)
+    said = capsys.readouterr().out
+    assert [line for line in ("debug", "info") if f"{line} line" in said] == heard
 
 
 async def test_an_answer_that_breaks_off_has_one_too(

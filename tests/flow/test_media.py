@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from pydantic_ai.messages import BinaryContent, ModelRequest, UserPromptPart
 
+from musterd.core.records import RunView
+from musterd.service.media import fill
+from musterd.store.database import Database
 from tests.support.http import House, problem, wrong_fields
 
 PNG = b"\x89PNG\r\n\x1a\n rest"
@@ -90,6 +93,18 @@ async def test_an_image_is_shown_in_base64_and_goes_to_the_model(house: House) -
     assert text == "hello"
     assert isinstance(image, BinaryContent)
     assert (image.data, image.media_type) == (PNG, "image/png")
+
+
+async def test_a_wait_reads_the_media_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    async def fill_and_tell(database: Database, view: RunView) -> None:
+        read.append(view.row.run_id)
+        await fill(database, view)
+
+    monkeypatch.setattr("musterd.service.runs.fill", fill_and_tell)
+    done = (await upload(house, ("a.png", PNG, "image/png"))).json()
+    assert read == [done["run_id"]]
 
 
 async def test_several_files_keep_their_order(house: House) -> None:

@@ -96,6 +96,23 @@ async def test_every_answer_says_what_it_holds(served: dict[str, Any]) -> None:
             assert ("content" in answer) == has_body, (name, status)
 
 
+async def test_pages_are_bounded_as_documented(house: House, served: dict[str, Any]) -> None:
+    seen = set()
+    for method, path, operation in by_id(served).values():
+        schemas = {one["name"]: one["schema"] for one in operation.get("parameters", ()) if one["in"] == "query"}
+        if method != "GET" or "limit" not in schemas or "{" in path:
+            continue
+        seen.add(path)
+        assert (await house.get(path))["meta"]["limit"] == schemas["limit"]["default"], path
+        for name in {"limit", "page"} & set(schemas):
+            least, most = schemas[name]["minimum"], schemas[name]["maximum"]
+            for value in (least, most):
+                await house.get(path, **{name: value})
+            for value in (least - 1, most + 1):
+                problem(await house.http.get(path, params={name: value}), 422, "VALIDATION_ERROR")
+    assert {"/approvals", "/traces", "/webhooks/deliveries", "/service-accounts", "/sessions", "/memories"} < seen
+
+
 async def test_every_reference_leads_somewhere_and_nothing_is_left_over(served: dict[str, Any]) -> None:
     for one in references(served):
         assert isinstance(found_at(one, served), dict), one

@@ -1,12 +1,14 @@
 """Readiness, check by check: each says by its name what is the matter, and mends when it does."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 
 from musterd.core.errors import StoreUnavailable
 from musterd.http import readiness
+from musterd.http.auth import identity
 from musterd.store.upgrade import HEAD
 from tests.support.app import Serve
 from tests.support.http import House, problem
@@ -96,6 +98,75 @@ async def test_a_process_that_claims_no_more(house: House) -> None:
     claimer.cancel()
     await asyncio.wait([claimer])
     assert set(await failing(house)) == {"worker"}
+
+
+async def unserved(house: House, *headers: dict[str, str]) -> list[tuple[int, dict[str, Any]]]:
+    """What readiness answers to each of these, while runs wait of a component that is served here, or of another."""
+    found = []
+    for one in headers:
+        answer = await house.http.get("/-/ready", headers=one)
+        found.append((answer.status_code, answer.json()))
+    return found
+
+
+KEY = "the-key-of-this-server"
+KEYED: list[dict[str, str]] = [{}, {"authorization": "Bearer wrong"}, {"authorization": f"Bearer {KEY}"}]
+
+
+async def test_what_is_not_driven_is_named_to_whoever_has_the_key(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def waiting() -> list[str]:
+        return [name]
+
+    async with serve(security_key=KEY) as house:
+        monkeypatch.setattr(house.server.engine, "unserved", waiting)
+        name = "agent:solo-agent"
+        *others, (status, found) = await unserved(house, *KEYED)
+        words = "Runs wait of teams or agents that no process drives: {}. Start a worker for them."
+        assert [(code, one["checks"]["served"]) for code, one in others] == [(503, words.format(1))] * 2
+        assert not any(name in json.dumps(one) for _, one in others)
+        assert (status, found["checks"]["served"]) == (503, words.format(name))
+        name = "agent:elsewhere"
+        *others, (status, found) = await unserved(house, *KEYED)
+        assert [(code, one["not_served_count"], "not_served" in one) for code, one in others] == [(200, 1, False)] * 2
+        assert (status, found["not_served"]) == (200, [name])
+
+
+async def test_without_a_key_everybody_is_an_administrator(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def waiting() -> list[str]:
+        return ["agent:elsewhere"]
+
+    monkeypatch.setattr(house.server.engine, "unserved", waiting)
+    assert (await house.get("/-/ready"))["not_served"] == ["agent:elsewhere"]
+
+
+async def test_a_database_that_is_away_is_told_to_accounts_too(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> Any:
+        raise StoreUnavailable
+
+    async with serve(security_key=KEY) as house:
+        with monkeypatch.context() as patch:
+            patch.setattr(house.server.database, "read", refuse)
+            (status, found), *_ = await unserved(house, {"authorization": "Bearer msa_" + "0" * 64})
+        assert (status, found["checks"]["schema"]) == (503, "The database cannot be used now.")
+
+
+async def test_a_database_that_hangs_holds_no_account_up(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serve(security_key=KEY) as house:
+        never = asyncio.get_running_loop().create_future()
+        with monkeypatch.context() as patch:
+            patch.setattr(readiness, "LONGEST_SECONDS", 0.01)
+            patch.setattr(identity, "RECOGNISED_SECONDS", 0.01)
+            patch.setattr(house.server.database, "read", lambda work: asyncio.shield(never))
+            (status, found), *_ = await unserved(house, {"authorization": "Bearer msa_" + "0" * 64})
+        assert (status, "did not answer" in found["checks"]["schema"]) == (503, True)
+
+
+async def test_a_guess_at_the_key_counts(serve: Serve) -> None:
+    async with serve(security_key=KEY, auth_failures_per_minute=1) as house:
+        await unserved(house, KEYED[1])
+        assert (await house.http.get("/teams", headers=KEYED[1])).status_code == 429
 
 
 async def test_a_process_that_stops(serve: Serve) -> None:

@@ -1,5 +1,6 @@
 """Forked sessions: the conversation goes on in two, and nothing that was done is done again."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -52,6 +53,26 @@ async def test_a_fork_begins_with_what_was_said(house: House) -> None:
         assert new[name] == old[name]
     assert [message["role"] for message in new["chat_history"]] == [m["role"] for m in old["chat_history"]]
     assert first["run_id"] in {run["run_id"] for run in originals}
+
+
+async def test_a_fork_under_a_key_is_made_once(house: House) -> None:
+    async def under(key: str, session_id: str = "s1", **query: Any) -> httpx2.Response:
+        path = f"/teams/demo-team/sessions/{session_id}/fork"
+        return await house.http.post(path, params=query or None, headers={"Idempotency-Key": key})
+
+    await house.run("one", session_id="s1")
+    await house.run("two", session_id="s2")
+    first, *again = await asyncio.gather(*[under("k1") for _ in range(3)])
+    assert {answer.json()["session_id"] for answer in again} == {first.json()["session_id"]}
+    assert sorted(answer.headers.get("idempotency-replayed", "") for answer in (first, *again)) == ["", "true", "true"]
+    assert (await house.get("/sessions"))["meta"]["total_count"] == 3
+    problem(await under("k1", user_id="other"), 409, "CONFLICT")
+    problem(await under("k1", "s2"), 409, "CONFLICT")
+    assert wrong_fields(await under("")) == [("header", "idempotency-key")]
+    assert (await under("k2")).json()["session_id"] != first.json()["session_id"]
+    assert (await house.http.delete("/sessions/s1")).status_code == 204
+    assert (await under("k1")).json() == first.json(), "it was made, whatever became of its origin"
+    assert (await house.http.delete(f"/sessions/{first.json()['session_id']}")).status_code == 204
 
 
 async def test_both_go_on_alone(house: House) -> None:

@@ -118,7 +118,7 @@ async def test_the_cursor_holds_only_what_has_not_ended(serve_live: Serve) -> No
                 for number in range(5):
                     await house.begin("hello", session_id="s1", run_id=f"r{number}")
                     await reader.until("TeamRunCompleted")
-        seq, runs = json.loads(base64.urlsafe_b64decode(f"{reader.frames[-1].id}===="))
+        seq, runs, _ = json.loads(base64.urlsafe_b64decode(f"{reader.frames[-1].id}===="))
         assert (seq, list(runs)) == (5, ["r4"])
 
 
@@ -224,8 +224,9 @@ def cursor_of(value: Any) -> str:
         "a b",
         "ü",
         "%%%",
-        *map(cursor_of, ({}, [1], [1, 2], [-2, {}], [0, {"r": "x"}], [0, {"r": -2}], [True, {}])),
-        cursor_of([0, {"r\x00": 1}]),
+        *map(cursor_of, ({}, [1], [1, {}], [1, 2, 1.5], [-2, {}, 1.5], [0, {"r": "x"}, 1.5], [0, {"r": -2}, 1.5])),
+        *map(cursor_of, ([True, {}, 1.5], [0, {}, "x"], [0, {}, None])),
+        cursor_of([0, {"r\x00": 1}, 1.5]),
         base64.urlsafe_b64encode(b"[" * 20_000).decode(),
     ],
 )
@@ -240,10 +241,10 @@ async def test_a_cursor_of_another_session_shows_nothing_of_it(serve_live: Serve
     async with serve_live() as house:
         await house.run("secret", session_id="s2", run_id="other")
         await held_run(house)
-        async with following(house, cursor_of([-1, {"other": -1, "nope": 5}])) as reader:
+        async with following(house, cursor_of([7, {"other": -1, "nope": 5, "r1": 0}, 1.5])) as reader:
             house.model.release()
             await reader.until("TeamRunCompleted")
-        assert {event["run_id"] for event in reader.events} == {"r1"}
+        assert reader.events == await story(house, "r1")
 
 
 async def test_a_cursor_of_a_session_that_was_deleted_shows_all_of_the_one_made_anew(serve_live: Serve) -> None:
@@ -254,11 +255,15 @@ async def test_a_cursor_of_a_session_that_was_deleted_shows_all_of_the_one_made_
             await reader.until("TeamRunContent")
         house.model.release()
         await house.http.delete("/sessions/s1")
-        while (await house.post("anew", session_id="s1", run_id="r2", stream="false")).status_code == 409:
+        while (await house.post("anew", session_id="s1", run_id="r1", stream="false")).status_code == 409:
             pass  # it is still being deleted
+        for name in ("r2", "r3"):  # the new one has more runs than the old one had, one of them by the old name
+            await house.run("anew", session_id="s1", run_id=name)
         async with following(house, reader.frames[-1].id) as again:
-            await again.until("TeamRunCompleted")
-        assert again.events == await story(house, "r2")
+            for _ in range(3):
+                await again.until("TeamRunCompleted")
+        told = [await story(house, name) for name in ("r1", "r2", "r3")]
+        assert again.events == [event for one in told for event in one]
 
 
 async def test_a_delayed_run_that_was_read_to_its_end_is_not_told_again(serve_live: Serve) -> None:

@@ -265,6 +265,38 @@ def test_spans_are_sent_where_the_environment_says(monkeypatch: pytest.MonkeyPat
     assert b"a-span" in body
 
 
+@pytest.mark.parametrize(
+    "sampler, flag, is_sent",
+    [
+        ("", "01", True),
+        ("", "00", True),
+        ("parentbased_always_on", "01", True),
+        ("parentbased_always_on", "00", False),
+        ("always_off", "01", False),
+    ],
+)
+async def test_what_is_recorded_is_for_the_operator_to_say(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, sampler: str, flag: str, is_sent: bool
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+    exporter, provider_of = Recorded(), spans_sent.provider_of
+
+    def recording(settings: Settings) -> TracerProvider:
+        provider = provider_of(settings)
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        return provider
+
+    monkeypatch.setattr(spans_sent, "provider_of", recording)
+    async with serve(otel=True) as house:
+        run = await house.run("hello", headers={"traceparent": f"00-{TRACE}-{PARENT}-{flag}"})
+        found = await house.server.database.read(lambda tx: sessions.run(tx, run["session_id"], run["run_id"]))
+    assert bool(exporter.named("accept_run Demo Team")) == bool(exporter.named("invoke_agent Demo Team")) == is_sent
+    assert found is not None
+    assert str(found.row.traceparent).startswith(f"00-{TRACE}-")
+    assert str(found.row.traceparent).endswith("-01" if is_sent else "-00"), "as it is told to who is called"
+
+
 def test_an_unknown_exporter_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "jaeger")
     with pytest.raises(StartError, match="jaeger"):

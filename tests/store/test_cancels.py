@@ -3,9 +3,11 @@
 import pytest
 
 from musterd.core.events import EventKind
+from musterd.core.records import StepKind, StepState
 from musterd.core.states import RunState
-from musterd.store import workers
-from tests.support.store import Records, member_of
+from musterd.store import outputs, signals, workers
+from tests.store.test_pauses import asks, pause
+from tests.support.store import Records, member_of, step
 
 
 async def test_no_such_run(records: Records) -> None:
@@ -83,6 +85,33 @@ async def test_a_run_that_has_ended_stays_as_it_is(records: Records, state: RunS
     assert done is not None
     assert (done.run.state, done.promoted, done.end_event) == (state, None, None)
     assert await records.everything() == before
+
+
+# Something was begun
+
+
+async def test_what_a_dead_worker_had_begun_is_told(records: Records) -> None:
+    """Also where the run was taken over, and nobody has gone on with it yet."""
+    run = await records.started("r1")
+    await records.append(run, steps=[step(run, "t0/c0", StepState.STARTED)])
+    await records.database.write(lambda tx: workers.release_runs(tx, "w1", 300.0, crashed=True))
+    assert await records.states() == {"r1": "ready"}
+    await records.cancel("r1")
+    assert await records.select("SELECT path, state FROM journal") == [{"path": "t0/c0", "state": "unknown"}]
+    output = await records.database.read(lambda tx: outputs.get(tx, "r1"))
+    assert output.cut_off == [{"path": "t0/c0", "kind": "tool", "name": None, "outcome": "unknown"}]
+
+
+async def test_no_step_is_left_open(records: Records) -> None:
+    """Of a delegation whose member waits, the member is cancelled, and then the run before it has gone on."""
+    run = await records.started("r1")
+    delegation = step(run, "t0/c0", StepState.STARTED, kind=StepKind.DELEGATE)
+    question = step(run, "t0/c0/t0/c0", StepState.WAITING)
+    await records.append(run, started=[member_of(run, "m1")])
+    await pause(records, run, opened=[asks(run, question.path)], steps=[delegation, question])
+    await records.database.write(lambda tx: signals.cancel_member(tx, "r1", "m1", "me", 9.0))
+    await records.cancel("r1")
+    assert {row["state"] for row in await records.select("SELECT state FROM journal")} == {"failed"}
 
 
 # The worker is gone

@@ -82,7 +82,7 @@ async def test_runs_that_go_before_their_session_still_count(records: Records) -
     before = (await counted(records))["ada"]
 
     async def work(tx: Tx) -> None:
-        await daily.keep_removed(tx, "s1", 9.0, ["r1", "r2"])
+        await daily.keep_removed(tx, ["r1", "r2"], 9.0)
 
     await records.database.write(work)
     await records.execute("DELETE FROM journal WHERE root_id <> 'r3'")

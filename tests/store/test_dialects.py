@@ -24,6 +24,11 @@ class Word(StrEnum):
         ("SELECT 1 LOCK_FREE_ROWS", "SELECT 1 ", "SELECT 1 FOR UPDATE SKIP LOCKED"),
         ("SELECT TURN('x')", "SELECT 1", "SELECT pg_advisory_xact_lock(hashtext('musterd x'))"),
         (
+            "SELECT TURN('x', :a)",
+            "SELECT 1",
+            "SELECT pg_advisory_xact_lock(hashtext('musterd x'), hashtext(%(a)s))",
+        ),
+        (
             "JSON_WHOLE(t.usage, 'n_1')",
             "CAST(json_extract(t.usage, '$.n_1') AS INTEGER)",
             "CAST(CAST(t.usage AS jsonb) ->> 'n_1' AS bigint)",

@@ -42,8 +42,13 @@ async def join(records: Records) -> int:
     found = await records.database.scan(lambda tx: joining.unjoined(tx, LATER, 10))
     fewer = 0
     for root_id in found:
-        fewer += await records.database.write(lambda tx, root_id=root_id: joining.join(tx, root_id))  # type: ignore[misc]
+        fewer += await join_one(records, root_id)
     return fewer
+
+
+async def join_one(records: Records, root_id: str) -> int:
+    found = joining.joined(await records.database.scan(lambda tx: joining.read(tx, root_id)))
+    return await records.database.write(lambda tx: joining.put(tx, root_id, found))
 
 
 def told(found: list[tuple[int, Event]]) -> tuple[dict[tuple[str, str], str], list[tuple[int, str]]]:
@@ -74,6 +79,16 @@ async def test_from_every_index_the_words_are_the_same(records: Records) -> None
     assert len(before[0]) - len(await records.events("r1")) == fewer
 
 
+async def test_a_long_story_is_read_in_pages(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    await stored(records)
+    whole = await records.events("r1")
+    monkeypatch.setattr(joining, "PAGE_ROWS", 2)
+    monkeypatch.setattr(events, "PAGE_FLUSHES", 2)
+    assert await records.database.scan(lambda tx: events.every(tx, "r1")) == whole
+    await join(records)
+    assert told(await records.database.scan(lambda tx: events.every(tx, "r1"))) == told(whole)
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3])
 async def test_page_by_page_nothing_is_missed(records: Records, limit: int) -> None:
     await stored(records)
@@ -102,5 +117,5 @@ async def test_it_is_done_once_and_only_after_the_end(records: Records) -> None:
     assert await join(records) == 1
     rows = await records.select("SELECT * FROM run_events")
     assert len(rows) == 1
-    assert await records.database.write(lambda tx: joining.join(tx, "r1")) == 0
+    assert await join_one(records, "r1") == 0
     assert await records.select("SELECT * FROM run_events") == rows

@@ -27,7 +27,7 @@ async def test_pages_topics_and_counts_are_the_callers_own(records: Records) -> 
         await records.database.write(partial(memories.add, memory=kept))
     page, total = await records.database.scan(lambda tx: memories.search(tx, MemoryFilter(limit=1), ADA))
     assert ([one.memory_id for one in page], total) == (["m3"], 2)
-    wanted = MemoryFilter(topics=('say "hi"',), search_content="TEXT", page=2, limit=2)
+    wanted = MemoryFilter(topics=('Say "hi"',), search_content="TEXT", page=2, limit=2)
     page, total = await records.database.scan(lambda tx: memories.search(tx, wanted, NOBODY))
     assert ([one.memory_id for one in page], total) == (["m2", "m1"], 5)
     assert await records.database.scan(lambda tx: memories.topics(tx, None, ADA)) == ['say "hi"']

@@ -76,6 +76,12 @@ async def test_so_many_of_one_user_may_wait(records: Records) -> None:
     await records.accept("a5", "s4", caller=ALICE, shares=shares, slot="w1")  # it does not wait
 
 
+async def test_no_more_may_wait_where_many_are_accepted_at_once(records: Records) -> None:
+    asked = (accepted(records, f"a{n}", shares=Shares(queue_depth=2, concurrency=1)) for n in range(12))
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(one) for one in found if one is not None] == [TooManyRequests] * 9
+
+
 async def test_what_is_claimed_at_once_does_not_count_as_waiting(records: Records) -> None:
     shares = Shares(queue_depth=1, concurrency=2)
     await accepted(records, "a1", "a2", "a3", shares=shares)

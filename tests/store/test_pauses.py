@@ -7,13 +7,13 @@ import pytest
 
 from musterd.core.errors import Conflict, InvalidInput, LeaseLost, NotFound
 from musterd.core.events import Event, EventKind
-from musterd.core.records import Output, RunRow, StepState, ToolCall
+from musterd.core.records import Message, Output, RunRow, StepState, ToolCall
 from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
 from musterd.core.states import RunState
-from musterd.store import approvals, decisions, pauses
+from musterd.store import approvals, company, decisions, forks, pauses, sessions, signals
 from musterd.store.attempts import Batch, CancelStored, Settled
 from musterd.store.pauses import DecisionStored, Pause
-from tests.support.store import Records, lease_of, member_of, step
+from tests.support.store import Records, lease_of, member_of, new_run, step
 
 YES = Verdict.RUN
 ME = decisions.Deciding(by="me", now=7.0)
@@ -76,6 +76,21 @@ async def test_a_pause_frees_the_line_and_keeps_everything(records: Records) -> 
     assert await states(records) == [("q1", "pending")]
     with pytest.raises(LeaseLost):
         await records.append(run)
+
+
+async def test_a_pause_needs_no_reader(records: Records) -> None:
+    """Neither while it waits nor when it goes on: whoever decides need not be whoever began it."""
+
+    async def abandoned() -> bool:
+        done = await records.database.write(lambda tx: company.cancel_abandoned(tx, "r1", "disconnect", 6.0))
+        return done is not None
+
+    run = await records.started("r1", row={"cancel_on_disconnect": 1})
+    await pause(records, run, opened=[asks(run)])
+    assert not await abandoned()
+    await decide(records, "q1")
+    assert not await abandoned()
+    assert (await records.row("r1")).state is RunState.READY
 
 
 async def test_it_goes_on_where_its_line_is_free(records: Records) -> None:
@@ -185,3 +200,24 @@ async def test_a_call_that_is_cut_off_again_asks_anew(records: Records) -> None:
     assert (before.requirement.id, before.state) == ("q1", "consumed"), "who decided about it stays on record"
     await decide(records, "q1")
     assert await states(records) == [("q1", "consumed"), ("q2", "pending")], "the old decision is about the old call"
+
+
+async def test_nobody_decides_about_or_speaks_to_a_run_of_a_session_that_was_deleted(records: Records) -> None:
+    await paused(records, "q1")
+    await records.database.write(lambda tx: sessions.bury(tx, "s1", 6.0))
+    with pytest.raises(NotFound):
+        await decide(records, "q1")
+    said = Message(id="m1", run_id="r1", text="hello", sent_by="client", created_at=6.0)
+    with pytest.raises(Conflict):
+        await records.database.write(lambda tx: signals.send(tx, "r1", said))
+    assert (await records.row("r1")).state is RunState.PAUSED
+    assert await states(records) == [("q1", "pending")]
+
+
+async def test_nobody_goes_on_from_a_failed_run_of_a_session_that_was_deleted(records: Records) -> None:
+    run = await records.started("r1")
+    await records.settle(run, RunState.ERROR)
+    await records.database.write(lambda tx: sessions.bury(tx, "s1", 6.0))
+    again = records.candidate(new_run("r2", created_at=500.0, forked_from="r1"))
+    with pytest.raises(NotFound):
+        await records.database.write(lambda tx: forks.accept(tx, again, "r1", None))

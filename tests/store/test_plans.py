@@ -28,7 +28,6 @@ from musterd.store import (
     deletion,
     deliveries,
     events,
-    follow_ups,
     forks,
     joining,
     journal,
@@ -57,7 +56,7 @@ from musterd.store import (
     workers,
 )
 from musterd.store.database import Statement, for_sqlite
-from musterd.store.rows import RUN_FIELDS
+from musterd.store.rows import GET_RUN, RUN_FIELDS
 
 ROWS = 10_000
 MODULES = [import_module(found.name) for found in iter_modules(musterd.store.__path__, "musterd.store.")]
@@ -71,8 +70,8 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     runs.TREE: {"root_id": "r70"},
     runs.MEMBERS: {"root_id": "r70"},
     runs.HISTORY: {**LANE, "kind": "agent", "component_id": "solo", "limit": 3},
-    attempt_input.GET_INPUT: {"run_id": "r70"},
-    acceptance.GET_RUN: {"run_id": "r70"},
+    outputs.GET_INPUT: {"run_id": "r70"},
+    GET_RUN: {"run_id": "r70"},
     requests.GET: {"caller": "", "kind": "run_id", "key": "r70"},
     lanes.HOLDER: LANE,
     schedule.DUE: {"now": 9_000.0, "limit": 100},
@@ -89,7 +88,6 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     approvals.OF_ROOT: {"root_id": "r70"},
     decisions.PENDING: {"root": "r70"},
     approvals.CLOSE: {"root": "r70", "status": "cancelled"},
-    approvals.CLOSE_STEPS: {"root": "r70"},
     pauses.PAUSE: {"root": "r70", "attempt": 1, "count": 1, "expires_at": 1.0, "first_token_at": None},
     pauses.PAUSE_MEMBERS: {"root": "r70"},
     cancels.GET: {"run_id": "r70"},
@@ -99,12 +97,13 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     cancels.LOCK_SESSION: {"run_id": "r70"},
     workers.LOCK_SESSIONS: {"worker": "w"},
     sessions.LIVE_RUNS: {"session_id": "s7"},
-    sessions.BURIED: {},
+    sessions.BURIED: {"now": 1e9},
     session_runs.LIVE: {"session_id": "s7"},
     session_runs.BEHIND: {"session_id": "s7", "seq": 9_000, "limit": 100},
     session_runs.NAMED: {"session_id": "s7", "run_ids": '["r70", "r77"]'},
     company.LET_GO: {"run_id": "r70"},
     workers.RUNNING: {"worker": "w"},
+    workers.CRASHES: {"run_id": "r70"},
     looks.READY: {"components": '["agent:solo"]', "now": 1.0},
     looks.READY_SOLO: {"components": '["agent:solo"]', "now": 1.0, "most_of_owner": 2, "worker": "w"},
     looks.RUNS: {"run_ids": '["r70", "r71"]'},
@@ -116,6 +115,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     outputs.GET: {"run_id": "r70"},
     outputs.SET: {"run_id": "r70", "output": "{}"},
     sessions.RUN: {"run_id": "r70"},
+    sessions.ROOTS: {"session_id": "s7", "limit": 20},
     sessions.BEGIN: {
         "session_id": "s7",
         "first_message": "m",
@@ -126,6 +126,11 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     sessions.CHANGE: {"session_id": "s7", "name": None, "state": "{}", "metadata": None, "summary": None, "now": 1.0},
     run_lists.LIVE: {"session_id": "s7"},
     session_forks.ENDED: {"session_id": "s7"},
+    session_forks.HOLD_SOURCE: {"source": "s7"},
+    session_forks.GO_ON: {"session_id": "s7", "now": 1e9, "until": 2e9},
+    session_forks.FINISH: {"session_id": "s7", "now": 1e9},
+    session_forks.GIVE_UP: {"session_id": "s7", "now": 1e9},
+    session_forks.RUNS: {"names": '["r70"]'},
     session_forks.IO: {"names": '["r70"]'},
     session_forks.EVENTS: {"names": '["r70"]'},
     session_forks.STEPS: {"names": '["r70"]'},
@@ -140,7 +145,8 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     signals.FLAGGED: {"root": "r70"},
     approvals.CLOSE_BELOW: {"root": "r70", "below": "t0/c0/%"},
     attempts.CLOSE_MEMBERS_BELOW: {"root": "r70", "state": "error", "now": 1.0, "below": "t0/c0/%"},
-    follow_ups.GET: {"run_id": "r70"},
+    lanes.GO_ON: {"run_id": "r70", "state": "ready", "holder": "s7"},
+    sessions.TAKE_SEQ: {"session_id": "s7"},
     runs.MEMBERS_ELSEWHERE: {"run_ids": '["r70", "r71"]'},
     forks.OTHER_FORK: {"session_id": "s7", "origin": "r70"},
     forks.OUTLINE: {"origin": "r70"},
@@ -164,7 +170,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     retention.REMOVE_UNUSED: {"session_id": "s7", "before": 9.0},
     joining.UNJOINED: {"before": 9.0, "limit": 100},
     joining.TAKE: {"root": "r70"},
-    joining.ROWS: {"root": "r70"},
+    joining.ROWS: {"root": "r70", "after": -1, "limit": 500},
     blobs.USED_BY: {"root": "r70"},
     **{found: {"root": "r70"} for found in removal.OF_ROOT},
     **{found: {} for found in (standing.SCHEDULED, standing.QUEUED, standing.READY)},
@@ -184,6 +190,8 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     },
     deliveries.AGAIN: {"id": "d1", "now": 1.0},
     deliveries.GET: {"id": "d1"},
+    deliveries.GIVE_UP: {"before": 1.0, "now": 2.0, "error": "x", "limit": 100},
+    deliveries.PENDING_OF: {"roots": '["r70"]'},
     deliveries.FORGET: {"before": 1.0, "limit": 100},
     owners.LIVE: {"owner": "ada"},
     service_accounts.BY_TOKEN: {"token_hash": "h"},
@@ -196,7 +204,6 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     daily.LIVE: {"start": 1.0, "end": 2.0},
     daily.NEXT: {"start": 1.0},
     daily.NEXT_OWN: {"start": 1.0, "owner": "ada"},
-    daily.TIMES: {"session_id": "s7"},
     daily.TIMES_OF_ROOTS: {"roots": '["r70", "r71"]'},
     daily.KEPT: {"owner": "", "first": "2026-01-01", "last": "2026-12-31"},
     daily.IS_OVER: {"day": "2026-01-01"},
@@ -288,6 +295,8 @@ def test_what_waits_is_counted_without_a_look_at_its_rows(big: sqlite3.Connectio
         (workers.RUNNING, "runs_running"),
         (sessions.BURIED, "sessions_deleted"),
         (deliveries.DUE, "deliveries_due"),
+        (deliveries.GIVE_UP, "deliveries_due"),
+        (deliveries.PENDING_OF, "deliveries_run"),
         (deliveries.FORGET, "deliveries_ended"),
         (sessions.LIVE_RUNS, "runs_live"),
         (deletion.UNCANCELLED, "runs_live"),
@@ -325,6 +334,16 @@ def test_a_page_of_deliveries_comes_from_the_index(big: sqlite3.Connection, want
     steps = plan(big, *deliveries.page_of(wanted, Caller(), 1.0))
     assert any(index in step for step in steps)
     assert [step for step in steps if "TEMP B-TREE" in step] == []
+
+
+@pytest.mark.parametrize("state", [None, DeliveryState.FAILED])
+def test_a_users_page_of_deliveries_begins_with_the_users_runs(
+    big: sqlite3.Connection, state: DeliveryState | None
+) -> None:
+    statement, params = deliveries.page_of(DeliveryFilter(state=state), Caller(user_id="ada"), None)
+    first, second = [step for step in plan(big, statement, params) if re.search(r"(SCAN|SEARCH) [rd]\b", step)]
+    assert "runs_owner" in first
+    assert "deliveries_run" in second
 
 
 # A plan can hide what a search visits: the virtual machine's steps do not.
@@ -453,6 +472,15 @@ def test_sessions_are_counted_without_a_look_at_them(
 ) -> None:
     steps = plan(big, *session_search.count_of(session_search.SessionFilter(**wanted), caller))
     assert all("COVERING INDEX" in step for step in steps), steps
+
+
+@pytest.mark.parametrize("wanted", [{}, {"component_kind": "team"}, {"component_kind": "team", "component_id": "desk"}])
+def test_a_search_by_name_reads_whole_only_its_page(big: sqlite3.Connection, wanted: Mapping[str, Any]) -> None:
+    found = session_search.SessionFilter(name="plan", **wanted)
+    assert plan(big, *session_search.count_of(found, NOBODY)) == ["SCAN sessions USING COVERING INDEX sessions_names"]
+    by_key, *_ = steps = plan(big, *session_search.page_of(found, NOBODY))
+    assert by_key == "SEARCH sessions USING PRIMARY KEY (session_id=?)"
+    assert "SCAN sessions USING COVERING INDEX sessions_names" in steps
 
 
 def test_every_statement_has_a_name_of_its_own() -> None:

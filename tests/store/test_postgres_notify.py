@@ -64,6 +64,25 @@ async def test_a_wake_up_that_cannot_be_sent_hurts_nobody(error: Exception) -> N
     assert sent == ["r1", "r2"]
 
 
+async def test_a_server_that_cannot_be_listened_to_yet_is_asked_again(
+    database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a standby after a fail-over: whoever gives up here would hear nothing until the next start."""
+    monkeypatch.setattr("musterd.store.postgres_notify.RECONNECT_SECONDS", (0.0,))
+    refusals = [psycopg.errors.ReadOnlySqlTransaction("cannot execute LISTEN during recovery")]
+
+    async def connect() -> Any:
+        if refusals:
+            raise refusals.pop()
+        return await database._connect()
+
+    heard = Notifications(connect, database._send).listen("runs")
+    assert await anext(heard) is None
+    database.notify("runs", "r1")
+    assert await anext(heard) == "r1"
+    await heard.aclose()  # type: ignore[attr-defined]
+
+
 async def test_after_a_gap_the_listener_is_told(
     database: PostgresDatabase, postgres_server: PostgresServer, postgres_url: str
 ) -> None:

@@ -10,15 +10,17 @@ from typing import Any, TypeVar
 
 import pytest
 
-from musterd.core.errors import Conflict, LeaseLost, StoreUnavailable
+from musterd.core.callers import Caller
+from musterd.core.errors import Conflict, LeaseLost, StoreUnavailable, TooManyRequests
 from musterd.core.records import Output, RunRow
 from musterd.core.states import RunState
 from musterd.store import acceptance, attempts, cancels, deletion, sessions, workers
 from musterd.store.acceptance import Accepted
 from musterd.store.attempts import Batch, CancelStored, End, Settled
 from musterd.store.database import Statement, Tx, Work
+from musterd.store.owners import Shares
 from musterd.store.postgres import PostgresDatabase
-from musterd.store.rows import run_params
+from musterd.store.rows import ADD_RUN, run_params
 from tests.support.store import COMPONENTS, Records, delta, lease_of, new_run
 
 T = TypeVar("T")
@@ -323,8 +325,20 @@ async def test_a_line_that_is_taken_behind_the_sessions_back_is_asked_again(reco
     await records.cancel("r0")
 
     async def take_the_line(tx: Tx) -> None:
-        await tx.run(acceptance.ADD_RUN, run_params(new_run("r1", lane="s1", holder="s1", seq=7)))
+        await tx.run(ADD_RUN, run_params(new_run("r1", lane="s1", holder="s1", seq=7)))
 
     async with held(records, take_the_line):
         joining = await waiting(records, records.accept("r2"))
     assert (await joining).run.state is RunState.QUEUED
+
+
+# Two of one user
+
+
+async def test_two_that_are_to_wait_are_counted_one_after_the_other(records: Records) -> None:
+    alice, shares = Caller(user_id="alice", label="alice"), Shares(queue_depth=1)
+    first = records.candidate(new_run("r1", "s1", created_at=500.0), caller=alice, shares=shares)
+    async with held(records, lambda tx: acceptance.accept(tx, first)):
+        second = await waiting(records, records.accept("r2", "s2", caller=alice, shares=shares))
+    with pytest.raises(TooManyRequests):
+        await second

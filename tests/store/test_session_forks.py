@@ -2,19 +2,26 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from musterd.core import clock
 from musterd.core.callers import Caller
-from musterd.core.errors import BadRequest, NotFound
+from musterd.core.errors import BadRequest, Conflict, NotFound
 from musterd.core.events import Event, EventKind
 from musterd.core.records import Message, Output, RunRow, SessionRow, StepKind, ToolCall
 from musterd.core.states import RunState
-from musterd.store import blobs, messages, run_lists, session_forks, sessions, traces
+from musterd.service.session_forks import fork_session
+from musterd.store import blobs, messages, retention, run_lists, runs, session_forks, session_search, sessions, traces
 from musterd.store.attempts import MemberRecord
+from musterd.store.database import Tx
+from musterd.store.requests import Request
 from musterd.store.run_lists import SessionRunsWanted
-from musterd.store.session_forks import ForkedSession, renamed
+from musterd.store.session_copies import renamed
+from musterd.store.session_forks import Fork, ForkedSession
+from musterd.store.session_search import SessionFilter
 from tests.support.store import NOBODY, Records, member_of, step
 
 ALICE, BOB = Caller(user_id="alice", label="alice"), Caller(user_id="bob", label="bob")
@@ -22,13 +29,22 @@ ALICE, BOB = Caller(user_id="alice", label="alice"), Caller(user_id="bob", label
 
 async def fork(records: Records, source: str = "s1", caller: Caller = NOBODY, **changes: Any) -> None:
     values: dict[str, Any] = {"session_id": "s2", "component_kind": "agent", "component_id": "solo", **changes}
-    await records.database.write(lambda tx: session_forks.fork(tx, source, ForkedSession(**values), caller))
+    await fork_session(records.database, source, ForkedSession(**values), caller, None)
 
 
 async def session_of(records: Records, session_id: str = "s2") -> SessionRow:
     found = await records.database.read(lambda tx: sessions.get(tx, session_id, NOBODY))
     assert found is not None
     return found
+
+
+async def visible(records: Records, *session_ids: str) -> list[str]:
+    """Those of the sessions that can be seen."""
+
+    async def work(tx: Tx) -> list[str]:
+        return [one for one in session_ids if await sessions.get(tx, one, NOBODY) is not None]
+
+    return await records.database.read(work)
 
 
 async def rows(records: Records, session_id: str = "s2") -> dict[str, RunRow]:
@@ -192,7 +208,8 @@ async def test_what_cannot_be_forked(records: Records) -> None:
 
 
 async def test_a_long_session_is_copied_in_pieces(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_forks, "PIECE", 2)
+    monkeypatch.setattr(session_forks, "PIECE_EVENTS", 60)
+    monkeypatch.setattr(session_forks, "BATCH_ROWS", 3)
     for number in range(5):
         await delegated(records, f"r{number}")
     await fork(records)
@@ -200,6 +217,108 @@ async def test_a_long_session_is_copied_in_pieces(records: Records, monkeypatch:
     assert len(await records.select("SELECT * FROM run_events")) == 2 * len(
         await records.select("SELECT * FROM run_events WHERE root_id IN ('r0', 'r1', 'r2', 'r3', 'r4')")
     )
+
+
+async def begun(records: Records) -> Fork:
+    """A fork of which the rows of its runs are there, and the rest is not."""
+    wanted = ForkedSession(session_id="s2", component_kind="agent", component_id="solo")
+    made = await records.database.scan(lambda tx: session_forks.look(tx, "s1", wanted, NOBODY))
+    await records.database.write(lambda tx: session_forks.begin(tx, made))
+    await records.database.write(lambda tx: session_forks.add_runs(tx, made, list(made.weights)))
+    return made
+
+
+async def test_nobody_sees_a_fork_before_it_is_whole(records: Records) -> None:
+    await delegated(records, "r1")
+    made = await begun(records)
+    copied = made.ids["r1"]
+
+    async def seen(tx: Tx) -> list[object]:
+        found, _ = await session_search.search(tx, SessionFilter(), NOBODY)
+        view = await runs.view(tx, copied, "agent", "solo", None, NOBODY)
+        return [await sessions.get(tx, "s2", NOBODY), view, *(one.session_id for one in found)]
+
+    assert await records.database.scan(seen) == [None, None, "s1"]
+    assert await records.database.scan(lambda tx: sessions.buried(tx, clock.now())) == [], "upkeep leaves it alone"
+    await records.database.write(lambda tx: session_forks.finish(tx, made))
+    assert (await session_of(records)).forked_from == "s1"
+
+
+async def test_a_fork_that_nobody_finishes_goes(records: Records) -> None:
+    await delegated(records, "r1")
+    before = await records.counts()
+    made = await begun(records)
+    late = clock.now() + session_forks.FINISH_SECONDS + 1
+    assert await records.database.scan(lambda tx: sessions.buried(tx, late)) == ["s2"]
+    await records.database.write(lambda tx: session_forks.give_up(tx, made))
+    assert await records.database.scan(lambda tx: sessions.buried(tx, clock.now())) == ["s2"]
+    with pytest.raises(Conflict):
+        await records.database.write(lambda tx: session_forks.add(tx, made, []))
+    with pytest.raises(Conflict):
+        await records.database.write(lambda tx: session_forks.finish(tx, made))
+    await records.database.write(lambda tx: sessions.remove_if_over(tx, "s2"))
+    assert {**await records.counts(), "daily_metrics": 0} == {**before, "daily_metrics": 0}
+
+
+async def test_a_session_that_is_deleted_while_it_is_forked_leaves_no_fork(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await delegated(records, "r1")
+    add_runs = session_forks.add_runs
+
+    async def slipped_in(tx: Tx, made: Fork, roots: Sequence[str]) -> None:
+        await sessions.bury(tx, "s1", clock.now())
+        await add_runs(tx, made, roots)
+
+    monkeypatch.setattr(session_forks, "add_runs", slipped_in)
+    with pytest.raises(NotFound):
+        await fork(records)
+    assert await records.database.scan(lambda tx: sessions.buried(tx, clock.now())) == ["s2"]
+
+
+async def test_a_fork_of_which_runs_went_meanwhile_is_refused(records: Records) -> None:
+    await delegated(records, "r1")
+    wanted = ForkedSession(session_id="s2", component_kind="agent", component_id="solo")
+    made = await records.database.scan(lambda tx: session_forks.look(tx, "s1", wanted, NOBODY))
+    await records.database.write(lambda tx: session_forks.begin(tx, made))
+    await records.database.write(lambda tx: retention.remove_roots(tx, "s1", ["r1"], clock.now()))
+    with pytest.raises(Conflict):
+        await records.database.write(lambda tx: session_forks.add_runs(tx, made, ["r1"]))
+
+
+async def test_no_transaction_of_a_fork_holds_more_than_a_batch(records: Records) -> None:
+    await delegated(records, "r1")
+    story = [Event(EventKind.CONTENT, "r1", 1.0, {"text": "x" * 1000})]
+    for index in range(100, 2100):
+        await records.execute(
+            "INSERT INTO run_events (root_id, first_index, count, payload) VALUES ('r1', :i, 1, :p)",
+            i=index,
+            p=json.dumps([[one.kind, one.run_id, one.at, one.data, ""] for one in story]),
+        )
+    found = await records.database.scan(lambda tx: session_forks.originals(tx, ["r1"]))
+    wanted = ForkedSession(session_id="s2", component_kind="agent", component_id="solo")
+    made = await records.database.scan(lambda tx: session_forks.look(tx, "s1", wanted, NOBODY))
+    sizes = [len(batch) for batch in session_forks.batches(session_forks.copies(made, found))]
+    assert len(sizes) > 4
+    assert max(sizes) <= session_forks.BATCH_ROWS
+    await fork(records)
+    assert len(await records.select("SELECT * FROM run_events WHERE root_id <> 'r1'")) > 2000
+
+
+async def test_the_same_request_twice_at_once_makes_one_session(records: Records) -> None:
+    await delegated(records, "r1")
+    asked = Request(caller="", kind="fork", key="k", fingerprint="f")
+
+    async def under_the_key(session_id: str) -> tuple[str, bool]:
+        wanted = ForkedSession(session_id=session_id, component_kind="agent", component_id="solo")
+        return await fork_session(records.database, "s1", wanted, NOBODY, asked)
+
+    found = await asyncio.gather(under_the_key("s2"), under_the_key("s3"))
+    assert {made for made, _ in found} == {made for made, is_replay in found if not is_replay}
+    assert sorted(is_replay for _, is_replay in found) == [False, True]
+    left = await records.database.scan(lambda tx: session_search.search(tx, SessionFilter(), NOBODY))
+    assert {one.session_id for one in left[0]} == {"s1", found[0][0]}
+    assert (await under_the_key("s4"))[1]
 
 
 def test_ids_are_replaced_where_our_own_records_name_runs() -> None:
@@ -213,3 +332,15 @@ def test_ids_are_replaced_where_our_own_records_name_runs() -> None:
     assert renamed({"shown": {"members": {"agent:x": ["a"]}, "team": ["b", "c"]}}, ids) == {
         "shown": {"members": {"agent:x": ["A"]}, "team": ["B", "c"]}
     }
+
+
+async def test_the_same_request_at_once_makes_one_session(records: Records) -> None:
+    await delegated(records, "r1")
+    asked = Request(caller="", kind="fork", key="k", fingerprint="f")
+    wanted = [ForkedSession(session_id=name, component_kind="agent", component_id="solo") for name in ("s2", "s3")]
+    made = await asyncio.gather(
+        *(fork_session(records.database, "s1", one, NOBODY, asked) for one in wanted),
+    )
+    assert {session_id for session_id, _ in made} in ({"s2"}, {"s3"})
+    assert sorted(was_here for _, was_here in made) == [False, True]
+    assert await visible(records, "s2", "s3") == [made[0][0]]

@@ -10,7 +10,7 @@ from musterd.core.errors import Conflict
 from musterd.core.events import Event, EventKind
 from musterd.core.records import SessionRow
 from musterd.core.states import RunState
-from musterd.store import blobs, deletion, past, session_search, sessions
+from musterd.store import blobs, deletion, past, removal, session_search, sessions
 from musterd.store.session_search import SessionFilter
 from tests.support.store import NOBODY, Records, member_of, step
 
@@ -169,25 +169,25 @@ async def test_what_lives_is_cancelled_last_first_in_pieces(records: Records) ->
     assert await cancel() == [], "it was not deleted"
     await bury(records)
     assert await cancel() == ["r3", "r2"]
-    assert await records.database.scan(deletion.undone) == ["s1"]
+    assert await records.database.scan(lambda tx: deletion.undone(tx, 1e9)) == ["s1"]
     assert await cancel() == ["r1"]
     assert await cancel() == []
     states = await records.states()
     assert {name: states[name] for name in ("r1", "r2", "r3", "r4")} == {
         "r1": "cancelled", "r2": "cancelled", "r3": "cancelled", "r4": "running",
     }  # fmt: skip
-    assert await records.database.scan(deletion.undone) == ["s1"], "its rows can go"
+    assert await records.database.scan(lambda tx: deletion.undone(tx, 1e9)) == ["s1"], "its rows can go"
     await remove(records)
-    assert await records.database.scan(deletion.undone) == []
+    assert await records.database.scan(lambda tx: deletion.undone(tx, 1e9)) == []
 
 
 async def test_a_run_that_is_stopping_is_waited_for(records: Records) -> None:
     run = await records.started("r1")
     await bury(records)
     await records.database.write(lambda tx: deletion.cancel_live(tx, "s1", 901.0))
-    assert await records.database.scan(deletion.undone) == []
+    assert await records.database.scan(lambda tx: deletion.undone(tx, 1e9)) == []
     await records.settle(run, RunState.CANCELLED)
-    assert await records.database.scan(deletion.undone) == ["s1"]
+    assert await records.database.scan(lambda tx: deletion.undone(tx, 1e9)) == ["s1"]
 
 
 async def test_rows_go_when_the_last_run_has_ended(records: Records) -> None:
@@ -217,14 +217,28 @@ async def test_rows_go_when_the_last_run_has_ended(records: Records) -> None:
         assert all(row in before[table] for row in rows), "another session's rows are as they were"
     assert [row["content"] for row in left["blobs"]] == [b"of both"]
     assert not await remove(records)
-    assert await records.database.scan(sessions.buried) == []
+    assert await records.database.scan(lambda tx: sessions.buried(tx, 1e9)) == []
+
+
+async def test_a_large_session_goes_a_few_runs_at_a_time(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes meanwhile waits for one piece, and a process that dies in between leaves the rest to others."""
+    monkeypatch.setattr(removal, "AT_ONCE", 2)
+    for number in range(5):
+        await records.settle(await records.started(f"r{number}"))
+    await bury(records)
+    for left in (3, 1, 0):
+        assert await remove(records)
+        assert len(await records.states()) == left
+        is_left = bool(await records.database.scan(lambda tx: sessions.buried(tx, 1000.0)))
+        assert is_left == (left > 0)
+    assert not await remove(records)
 
 
 async def test_state_of_a_buried_session_is_nobodys_business(records: Records) -> None:
     run = await records.started("r1")
     await bury(records)
     await bury(records)
-    assert await records.database.scan(sessions.buried) == ["s1"]
+    assert await records.database.scan(lambda tx: sessions.buried(tx, 1e9)) == ["s1"]
     await records.settle(run, RunState.CANCELLED, state_delta={"set": {"a": 1}, "removed": []})
     await remove(records)
     await records.accept("r2")

@@ -215,6 +215,32 @@ async def test_reads_see_one_snapshot_and_write_nothing(database: SqliteDatabase
     assert await hashes(database) == ["a", "b"]
 
 
+async def test_a_long_read_holds_up_no_other(database: SqliteDatabase) -> None:
+    is_under_way, is_enough = threading.Event(), threading.Event()
+
+    async def take_long(tx: Tx) -> None:
+        is_under_way.set()
+        is_enough.wait()
+
+    long = asyncio.ensure_future(database.scan(take_long))
+    await asyncio.to_thread(is_under_way.wait)
+    try:
+        await put(database, "a")
+        assert await hashes(database) == ["a"]
+    finally:
+        is_enough.set()
+    await long
+
+
+async def test_long_reads_take_turns_on_one_connection(
+    database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Making one costs ten times as much as a short list."""
+    await hashes(database)
+    monkeypatch.setattr(database, "_connect", None)
+    assert await hashes(database) == []
+
+
 async def test_a_read_that_fails_leaves_the_reader_usable(database: SqliteDatabase) -> None:
     async def fail(tx: Tx) -> None:
         await tx.all(HASHES, {})

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from musterd.core.errors import Conflict, LeaseLost
+from musterd.core.errors import Conflict, LeaseLost, NotFound
 from musterd.core.records import Output, RunRow, ToolCall
 from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
 from musterd.core.states import ACCEPTED_AS, FINAL, PENDING, RunState, is_edge
@@ -277,9 +277,10 @@ class Runs(RuleBasedStateMachine):
     def decide(self, approval: dict[str, Any]) -> None:
         run = self.now.roots[approval["root_id"]]
         said = [Decision(key=approval["id"], verdict=Verdict.RUN)]
-        if run.state.is_final:
+        is_gone = run.session_id in self.now.buried
+        if is_gone or run.state.is_final:
             self.refused(
-                Conflict,
+                NotFound if is_gone else Conflict,
                 lambda tx: decisions.decide(tx, run.run_id, said, decisions.Deciding(by="me", now=self.records.now)),
             )
             return

@@ -281,10 +281,12 @@ def test_approvals_of_the_first_schema_keep_what_became_of_them(tmp_path: Path) 
     assert found == ["pending", "approved", "rejected", "cancelled", "approved"]
 
 
-def test_runs_of_the_fourth_schema_are_found_by_their_traces(tmp_path: Path) -> None:
+@pytest.mark.parametrize("beside", [False, True], ids=["before", "beside"])
+def test_runs_of_the_fourth_schema_are_found_by_their_traces(tmp_path: Path, beside: bool) -> None:
+    """Also those that its programs accepted beside newer ones."""
     path, given = tmp_path / "musterd.db", "0b0c3a52-0d0e-4b4e-9f0e-5f1f6f6f0a11"
     columns = "path, session_id, component_kind, component_id, component_name, model, model_provider, definition_hash"
-    with made_at(path, "0004") as connection:
+    with made_at(path, "0009" if beside else "0004") as connection:
         for run_id, parent_id in (("mine", None), (given, None), ("member", "mine")):
             connection.exec_driver_sql(
                 f"""INSERT INTO runs (run_id, root_id, parent_id, state, created_at, {columns})

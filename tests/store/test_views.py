@@ -3,6 +3,7 @@
 import pytest
 
 from musterd.core.callers import Caller
+from musterd.core.media import content_hash
 from musterd.core.records import Input, Output, RunRow, RunView
 from musterd.core.states import RunState
 from musterd.store import attempt_input, runs
@@ -166,7 +167,7 @@ async def test_an_attempt_reads_its_media(records: Records) -> None:
     from musterd.store import acceptance, blobs
     from musterd.store.database import Tx
 
-    name = blobs.blob_hash(b"bytes")
+    name = content_hash(b"bytes")
 
     async def work(tx: Tx) -> RunRow:
         await blobs.put(tx, "r1", [b"bytes"], 1.0)

@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx2
 import uvicorn
-from pydantic import BaseModel
 from pydantic_ai.models import Model
 from starlette.applications import Starlette
 
@@ -20,39 +19,10 @@ from musterd.http.protocol import protocol_options
 from musterd.http.server import Server
 from tests.support import scanned
 from tests.support.http import House
+from tests.support.tools import Person, boom, get_weather, remember
 
 SEND_BUFFER_BYTES = 16 * 1024
 Serve = Callable[..., contextlib.AbstractAsyncContextManager[House]]
-
-
-class Person(BaseModel):
-    """Somebody, as a team may be told to answer."""
-
-    name: str
-    age: int
-
-
-@tool
-def get_weather(city: str) -> str:
-    """Get the weather of a city.
-
-    Args:
-        city: Name of the city.
-    """
-    return f"Sunny in {city}"
-
-
-@tool
-def boom(x: str) -> str:
-    """Fail."""
-    raise RuntimeError(f"boom {x}")
-
-
-@tool
-def remember(key: str, value: str, context: ToolContext) -> str:
-    """Keep a value in the session's state."""
-    context.session_state[key] = value
-    return f"{key} is {value}"
 
 
 @tool

@@ -79,7 +79,7 @@ class _Listening(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            collector.started(START)
+            collector.keep(START)
             print(f"musterd: serving on {address_of(self._listener)}", flush=True)  # noqa: T201 - what a command says
 
     @contextlib.contextmanager

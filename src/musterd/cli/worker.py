@@ -53,7 +53,7 @@ async def _work(server: Server, listening: AbstractAsyncContextManager[str]) -> 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
     async with listening as place, server.running():  # while it drains it answers still
-        collector.started(START)
+        collector.keep(START)
         print(f"musterd: working on {shown_url(server.settings.db)}{place}", flush=True)  # noqa: T201 - what a command says
         await is_told.wait()
 

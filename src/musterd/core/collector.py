@@ -32,7 +32,7 @@ def let_go(by: object) -> None:
             gc.enable()
 
 
-def started(by: object) -> None:
-    """Let go of it once the process has started: what is there by now stays, and is not looked at again."""
+def keep(by: object) -> None:
+    """Let go of it after imports: what is there by now stays, and is not looked at again."""
     gc.freeze()
     let_go(by)

@@ -10,7 +10,9 @@ class Cursor:
 
     :param seq: the place in the session's order up to which it knows all runs; -1: none.
     :param runs: the index of the last event that it has, by root run; of those that had not ended.
+    :param life: when the session was created: another one of its id, once it was deleted, is news from its start.
     """
 
     seq: int = -1
     runs: Mapping[str, int] = field(default_factory=dict)
+    life: float | None = None

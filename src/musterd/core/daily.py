@@ -1,4 +1,4 @@
-"""DayFigures of one day: what ran, for how many, with how many tokens."""
+"""Figures of one day: what ran, for how many, with how many tokens."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace

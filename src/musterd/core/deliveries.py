@@ -126,13 +126,15 @@ class Outcome:
     """What came of one try.
 
     :param status: of the receiver's answer; None: there was none.
-    :param error: why it failed, in a short line; None: it is delivered.
+    :param error: why it failed, in a short line for whoever owns the run; None: it is delivered.
+    :param reason: the same for the operator alone; None: no more can be said.
     :param retry_after_seconds: what the receiver asked to wait.
     :param is_final: whether no other try is made.
     """
 
     status: int | None = None
     error: str | None = None
+    reason: str | None = None
     retry_after_seconds: float | None = None
     is_final: bool = False
 

@@ -28,8 +28,8 @@ class Memory:
 class MemoryFilter:
     """Which memories to list, and how. None: no such condition.
 
-    :param topics: only memories that have each of them.
-    :param search_content: only memories in whose text this stands.
+    :param topics: only memories that have each of them, in capitals or not.
+    :param search_content: only memories in whose text this stands, in capitals or not.
     """
 
     user_id: str | None = None

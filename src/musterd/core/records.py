@@ -313,6 +313,7 @@ class SessionRow:
     :param user_id: what its first client called the user: a label.
     :param name: the name a person gave, else None: then the first message is shown (``first_message``).
     :param next_seq: the sequence number the next accepted run gets.
+    :param deleted_at: when it was deleted; ahead of now while it is being made, and nobody sees it yet.
     :param summary: what was said in it so far: summary, topics, as_of (a time), run_id (who summed it up, or "").
     :param forked_from: the session whose ended runs it began with.
     """

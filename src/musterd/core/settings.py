@@ -1,9 +1,10 @@
 """Settings: every limit and switch of a server, from the environment.
 
 Names are ``MUSTERD_<FIELD>`` but for those of the peer, which keep the peer's names so that a move needs no change.
-``docs/reference/settings.md`` lists them all.
+``docs/reference/settings.md`` lists them all, under the same headings and in the same order.
 """
 
+import ipaddress
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -32,6 +33,8 @@ class Settings(BaseSettings):
         env_prefix="MUSTERD_", frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True
     )
 
+    # The server
+
     db: str = "sqlite:///musterd.db"
     """Where the records live: ``sqlite:///relative/path``, ``sqlite:////absolute/path``,
     ``postgresql://user@host/name``."""
@@ -48,52 +51,14 @@ class Settings(BaseSettings):
     """The description that ``/config`` gives."""
     location: str = ""
     """Where the server's users are, for agents and teams with ``add_location_to_context``: "Lisbon, Portugal"."""
-    concurrency: Count = 32
-    """Runs that a process drives at once."""
-    queue_depth: Count = 10_000
-    """Runs that may wait; beyond it a new run is refused with 429."""
-    run_seconds: Seconds = 3600
-    """Longest time that an attempt of a run may take, in seconds; then the run ends in ERROR."""
-    max_turns: Count = 50
-    """Model calls that one agent or leader may make in one run."""
-    max_depth: Count = 5
-    """How deep teams may be nested in a run."""
-    tool_threads: Count = 32
-    """Threads for tools that are plain functions."""
-    tool_result_bytes: Bytes = 256 * 1024
-    """What of a tool's result the model is shown."""
-    model_calls: Count = 64
-    """Model calls that a process makes at once."""
-    provider_calls: Count = 32
-    """Model calls to one provider that a process makes at once."""
-    model_tries: Count = 3
-    """Tries of one model call."""
-    model_retry_seconds: Seconds = 5
-    """Waiting between the tries of one model call, in all, in seconds."""
-    model_connect_seconds: Seconds = 10
-    """Longest wait for a connection to a model's provider."""
-    model_first_byte_seconds: Seconds = 120
-    """Longest wait for the first byte of a model's answer."""
-    model_chunk_seconds: Seconds = 60
-    """Longest wait between two chunks of a model's answer."""
-    state_bytes: Bytes = 4 * 1024 * 1024
-    """How large a session's state may become by what requests add to it, as JSON."""
-    pause_seconds: Seconds = 7 * 24 * 3600
-    """How long a paused run waits for a person, in seconds; then what its tools declare counts, or it ends in ERROR."""
-    delta_seconds: Seconds = 0.05
-    """How long text deltas are collected before they are stored and sent."""
-    first_delta_seconds: Seconds = 0.004
-    """The same for a stream that has a reader and nothing sent yet."""
-    session_look_seconds: Seconds = 1
-    """How often a stream of a session looks for runs that another process accepted."""
-    ping_seconds: Seconds = 15
-    """Time between comments on an idle stream."""
-    stream_buffer_bytes: Bytes = 4 * 1024 * 1024
-    """What a stream's reader may lag behind before it is dropped (it can resume)."""
-    stream_gzip: bool = True
-    """Whether streams are compressed for clients that take gzip."""
-    disconnect_seconds: Seconds = 10
-    """How long the run of an abandoned stream goes on before it is cancelled."""
+    log_json: bool = False
+    """Log lines as JSON."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least grave lines that are logged."""
+    log_requests: bool = False
+    """Log a line for every request that was answered."""
+    otel: bool | None = None
+    """Send spans of runs by OpenTelemetry; None: where an exporter is named by ``OTEL_*``."""
     drain_seconds: Seconds = 20
     """How long running steps may take to finish when the server stops."""
     upkeep_seconds: Seconds = 1
@@ -102,46 +67,13 @@ class Settings(BaseSettings):
     """How often a process shows that it lives, where others share its database."""
     dead_seconds: Seconds = 4
     """How long a process must not have shown that it lives to be taken for dead."""
-    cancel_wait_seconds: Seconds = 5
-    """How long a cancel request waits for the run to stop."""
-    wait_max_seconds: Seconds = 60
-    """Longest ``?wait=`` of a poll."""
-    body_bytes: Bytes = 32 * 1024 * 1024
-    """Largest request body."""
-    field_bytes: Bytes = 1024 * 1024
-    """Largest text field of a form."""
-    memory_model: str = ""
-    """The model that puts a user's memories together when a request names none: ``provider:model``."""
-    uploads_bytes: Bytes = 128 * 1024 * 1024
-    """Bodies that are being taken, all requests together; beyond it a request is refused with 503. They need about four
-    times as much memory."""
-    body_seconds: Patience = 20
-    """Longest wait for the next piece of a body."""
-    header_seconds: Patience = 10
-    """How long the head of a request may take to come, from its first byte or from the connection's first moment."""
-    header_bytes: Bytes = 32 * 1024
-    """Most bytes of a request's headers, all together."""
-    header_count: Count = 100
-    """Most headers of a request."""
-    url_bytes: Bytes = 16 * 1024
-    """Longest address of a request, with its query."""
-    connections: Count = 4096
-    """Connections that a process holds at once; beyond it the one that has waited longest for a request goes."""
-    connections_per_address: Annotated[int, Field(ge=0)] = 0
-    """Connections from one address at once; 0: any number, as behind a proxy."""
-    keep_alive_seconds: Patience = 75
-    """How long a connection is kept open without a request."""
-    write_seconds: Patience = 60
-    """How often a client that lags behind its answer must have taken a part of it."""
-    client_bytes_per_second: Bytes = 1024
-    """What a client must send of a body, or take of an answer, on average, after ``body_seconds`` or
-    ``write_seconds``."""
-    tls_verify: bool = True
-    """Whether certificates of model providers are checked."""
-    insecure: bool = False
-    """Serve beyond loopback without a key and without tokens."""
-    auth: Literal["security_key", "jwt"] | None = None
-    """What callers must show, where both the key and keys of tokens are set: ``security_key`` or ``jwt``."""
+    docs_enabled: bool = Field(default=True, validation_alias="DOCS_ENABLED")
+    """Serve ``/docs``, ``/redoc`` and ``/openapi.json``. The peer's name: ``DOCS_ENABLED``."""
+
+    # Who may come in
+
+    security_key: str = Field(default="", validation_alias="OS_SECURITY_KEY", repr=False)
+    """The key that every request must carry as a bearer token. The peer's name: ``OS_SECURITY_KEY``."""
     jwt_verification_key: str = Field(default="", validation_alias="JWT_VERIFICATION_KEY", repr=False)
     """The key that tokens are checked with: a public key in PEM, or the secret of HS256. The peer's name:
     ``JWT_VERIFICATION_KEY``."""
@@ -159,6 +91,17 @@ class Settings(BaseSettings):
     """The claim that has a token's scopes."""
     jwt_leeway_seconds: Seconds = 10
     """How far clocks may be apart when a token's times are checked."""
+    auth: Literal["security_key", "jwt"] | None = None
+    """What callers must show, where both the key and keys of tokens are set: ``security_key`` or ``jwt``."""
+    insecure: bool = False
+    """Serve beyond loopback without a key and without tokens."""
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Further ``Host`` names that a server bound to loopback answers to, separated by commas."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ("http://localhost:3000", "http://127.0.0.1:3000")
+    """Browser origins that may call the API, separated by commas; ``*``: any."""
+
+    # How often
+
     rate_per_minute: Limit = 0
     """Requests that one caller may make a minute; beyond it 429. 0: any number."""
     rate_burst: Count = 20
@@ -169,10 +112,62 @@ class Settings(BaseSettings):
     """Runs of one user that may wait; beyond it a new one is refused with 429. 0: any number."""
     user_concurrency: Limit = 0
     """Runs of one user that are driven at once; others of that user wait. 0: any number."""
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = ("http://localhost:3000", "http://127.0.0.1:3000")
-    """Browser origins that may call the API, separated by commas; ``*``: any."""
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
-    """Further ``Host`` names that a server bound to loopback answers to, separated by commas."""
+
+    # Connections
+
+    connections: Count = 4096
+    """Connections that a process holds at once; beyond it the one that has waited longest for a request goes."""
+    connections_per_address: Annotated[int, Field(ge=0)] = 0
+    """Connections from one address at once; 0: any number, as behind a proxy."""
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "::1")
+    """Addresses and networks whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed, separated by commas."""
+    header_seconds: Patience = 10
+    """How long the head of a request may take to come, from its first byte or from the connection's first moment."""
+    header_bytes: Bytes = 32 * 1024
+    """Most bytes of a request's headers, all together."""
+    header_count: Count = 100
+    """Most headers of a request."""
+    url_bytes: Bytes = 16 * 1024
+    """Longest address of a request, with its query."""
+    keep_alive_seconds: Patience = 75
+    """How long a connection is kept open without a request."""
+    write_seconds: Patience = 60
+    """How often a client that lags behind its answer must have taken a part of it."""
+    client_bytes_per_second: Bytes = 1024
+    """What a client must send of a body, or take of an answer, on average, after ``body_seconds`` or
+    ``write_seconds``."""
+
+    # Runs
+
+    concurrency: Count = 32
+    """Runs that a process drives at once."""
+    queue_depth: Count = 10_000
+    """Runs that may wait; beyond it a new run is refused with 429."""
+    run_seconds: Seconds = 3600
+    """Longest time that an attempt of a run may take, in seconds; then the run ends in ERROR."""
+    max_turns: Count = 50
+    """Model calls that one agent or leader may make in one run."""
+    max_depth: Count = 5
+    """How deep teams may be nested in a run."""
+    tool_threads: Count = 32
+    """Threads for tools that are plain functions."""
+    tool_result_bytes: Bytes = 256 * 1024
+    """What of a tool's result the model is shown."""
+    state_bytes: Bytes = 4 * 1024 * 1024
+    """How large a session's state may become by what requests add to it, as JSON."""
+    pause_seconds: Seconds = 7 * 24 * 3600
+    """How long a paused run waits for a person, in seconds; then what its tools declare counts, or it ends in ERROR."""
+    retention_days: Annotated[float, Field(gt=0)] | None = None
+    """How long runs are kept after their end, in days; then they go, and sessions that nobody used since.
+    None: for ever."""
+    delta_days: Annotated[float, Field(gt=0)] | None = None
+    """How long the pieces of a streamed text are kept apart after the end of their run, in days; then they are joined.
+    None: for ever."""
+    cancel_wait_seconds: Seconds = 5
+    """How long a cancel request waits for the run to stop."""
+
+    # Webhooks
+
     webhook_secret: str = Field(default="", repr=False)
     """What webhooks are signed with: ``whsec_…``, or a text of your own; several, separated by spaces, all sign.
     Without one runs cannot have a webhook."""
@@ -191,28 +186,59 @@ class Settings(BaseSettings):
     """Webhooks on one host and port that a process calls at once."""
     webhook_days: Days = 30
     """How long the record of a delivery that has ended is kept, in days."""
-    log_json: bool = False
-    """Log lines as JSON."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least grave lines that are logged."""
-    log_requests: bool = False
-    """Log a line for every request that was answered."""
-    otel: bool | None = None
-    """Send spans of runs by OpenTelemetry; None: where an exporter is named by ``OTEL_*``."""
-    retention_days: Annotated[float, Field(gt=0)] | None = None
-    """How long runs are kept after their end, in days; then they go, and sessions that nobody used since.
-    None: for ever."""
-    delta_days: Annotated[float, Field(gt=0)] | None = None
-    """How long the pieces of a streamed text are kept apart after the end of their run, in days; then they are joined.
-    None: for ever."""
+
+    # Models
+
+    model_calls: Count = 64
+    """Model calls that a process makes at once."""
+    provider_calls: Count = 32
+    """Model calls to one provider that a process makes at once."""
+    model_tries: Count = 3
+    """Tries of one model call."""
+    model_retry_seconds: Seconds = 5
+    """Waiting between the tries of one model call, in all, in seconds."""
+    model_connect_seconds: Seconds = 10
+    """Longest wait for a connection to a model's provider."""
+    model_first_byte_seconds: Seconds = 120
+    """Longest wait for the first byte of a model's answer."""
+    model_chunk_seconds: Seconds = 60
+    """Longest wait between two chunks of a model's answer."""
+    memory_model: str = ""
+    """The model that puts a user's memories together when a request names none: ``provider:model``."""
+    tls_verify: bool = True
+    """Whether certificates of model providers are checked."""
     local_model: str = ""
     """A GGUF file for the model ``local``, in place of the packaged weights."""
     local_cache: str = ""
     """Folder for the joined weights of the model ``local``; empty: the user's cache folder."""
-    security_key: str = Field(default="", validation_alias="OS_SECURITY_KEY", repr=False)
-    """The key that every request must carry as a bearer token. The peer's name: ``OS_SECURITY_KEY``."""
-    docs_enabled: bool = Field(default=True, validation_alias="DOCS_ENABLED")
-    """Serve ``/docs``, ``/redoc`` and ``/openapi.json``. The peer's name: ``DOCS_ENABLED``."""
+
+    # Requests and streams
+
+    wait_max_seconds: Seconds = 60
+    """Longest ``?wait=`` of a poll."""
+    body_bytes: Bytes = 32 * 1024 * 1024
+    """Largest request body."""
+    field_bytes: Bytes = 1024 * 1024
+    """Largest text field of a form."""
+    uploads_bytes: Bytes = 128 * 1024 * 1024
+    """Bodies that are being taken, all requests together; beyond it a request is refused with 503. They need about four
+    times as much memory."""
+    body_seconds: Patience = 20
+    """Longest wait for the next piece of a body."""
+    delta_seconds: Seconds = 0.05
+    """How long text deltas are collected before they are stored and sent."""
+    first_delta_seconds: Seconds = 0.004
+    """The same for a stream that has a reader and nothing sent yet."""
+    session_look_seconds: Seconds = 1
+    """How often a stream of a session looks for runs that another process accepted."""
+    ping_seconds: Seconds = 15
+    """Time between comments on an idle stream."""
+    stream_buffer_bytes: Bytes = 4 * 1024 * 1024
+    """What a stream's reader may lag behind before it is dropped (it can resume)."""
+    stream_gzip: bool = True
+    """Whether streams are compressed for clients that take gzip."""
+    disconnect_seconds: Seconds = 10
+    """How long the run of an abandoned stream goes on before it is cancelled."""
 
     @field_validator("auth", mode="before")
     @classmethod
@@ -223,6 +249,7 @@ class Settings(BaseSettings):
     @field_validator(
         "cors_origins",
         "allowed_hosts",
+        "trusted_proxies",
         "jwt_algorithms",
         "jwt_audience",
         "webhook_urls",
@@ -235,6 +262,16 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for text in proxies:
+            try:
+                ipaddress.ip_network(text)
+            except ValueError as error:
+                raise ValueError(f"{text} is no address and no network (10.1.0.0/16)") from error
+        return proxies
 
     @field_validator("webhook_urls")
     @classmethod

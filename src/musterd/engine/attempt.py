@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from musterd.core import clock
+from musterd.core import clock, pace
 from musterd.core.errors import HandedOver, LeaseLost, LimitReached, RunFailed
 from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import JsonObject
@@ -205,6 +205,7 @@ class Attempt:
         return seconds, LimitReached(f"The run's time limit of {seconds:g} s was reached.", "time_limit")
 
     async def _drive_loop(self) -> None:
+        pace.told_at.set(self._outbox.told_at)
         self._loop = await self._load()
         if self._budgets is not None:
             self._hold_to_seconds(self._budgets.root)

@@ -156,11 +156,11 @@ class EmbeddedEngine:
         for task in waiting:
             task.cancel()
 
-    async def _hand_over(self, run: RunRow) -> None:
+    async def _hand_over(self, run: RunRow, *, crashed: bool = False) -> None:
         faults.point("handing_over")
         try:
             released = await self._resources.database.write(
-                lambda tx: workers.hand_over(tx, run.run_id, run.attempt, clock.now())
+                lambda tx: workers.hand_over(tx, run.run_id, run.attempt, clock.now(), crashed=crashed)
             )
         except StoreUnavailable:
             log.warning("a run could not be handed over; the next start takes it", run_id=run.run_id)
@@ -224,7 +224,9 @@ class EmbeddedEngine:
             live.task.cancel()
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.create_task(work)
+        self._hold(asyncio.create_task(work))
+
+    def _hold(self, task: "asyncio.Task[None]") -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -326,8 +328,9 @@ class EmbeddedEngine:
             settled = await attempt.execute()
             if attempt.is_handed_over:
                 await self._hand_over(run)
-        except Exception as error:  # its end cannot be stored: the next worker that takes it over tries again
+        except Exception as error:  # its end cannot be stored: it is tried again, and given up, as after a crash
             log.exception("a run was left without an end", run_id=run.run_id, exc_info=error)
+            await self._hand_over(run, crashed=True)
         finally:
             del self._live[run.run_id]
             self._slots.ended(run.run_id)
@@ -373,13 +376,16 @@ class EmbeddedEngine:
         elif run.state is RunState.READY:
             self._wake.set()
 
-    def session_deleted(self, session_id: str) -> None:
-        """A session was deleted: remove its rows once none of its runs lives."""
-        self._spawn(self._remove_session(session_id))
+    def session_deleted(self, session_id: str) -> "asyncio.Task[None]":
+        """A session was deleted: remove its rows, unless one of its runs lives: then its end does."""
+        removing = asyncio.create_task(self._remove_session(session_id))
+        self._hold(removing)
+        return removing
 
     async def _remove_session(self, session_id: str) -> None:
         try:
-            await self._resources.database.write(lambda tx: sessions.remove_if_over(tx, session_id))
+            while await self._resources.database.write(lambda tx: sessions.remove_if_over(tx, session_id)):
+                pass
         except StoreUnavailable:
             log.warning("a deleted session is removed later", session_id=session_id)
 

@@ -267,6 +267,10 @@ class Journal:
         run.state, run.ended_at = end.state, end.at
         if end.is_stopped or end.state is RunState.ERROR:
             self._close_below(run.path)
+        if end.state is RunState.CANCELLED:
+            end.output.cut_off = [step for step in self.cut_off if str(step["path"]).startswith(f"{run.path}/")]
+        if end.is_stopped:  # the root goes on: they were not under way when it is cancelled later
+            self.cut_off = [step for step in self.cut_off if step not in end.output.cut_off]
         end.output.cost = self.cost_below(f"{run.path}/")
         self._outbox.member_ended(MemberRecord(run=run, output=end.output, messages=end.messages))
 

@@ -156,6 +156,10 @@ class Outbox:
         """Have the loop end at its next step: what is in flight is finished and stored, nothing more begins."""
         self._is_handing_over = True
 
+    def told_at(self) -> float | None:
+        """When what is collected will be stored and told, on the event loop's clock; None: nothing is."""
+        return None if self._timer is None else self._timer.when()
+
     async def begin_step(self) -> None:
         """Pass where a step may begin.
 

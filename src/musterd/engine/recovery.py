@@ -4,8 +4,6 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse
-
 from musterd.core import jsontext
 from musterd.core.errors import ReplayDiverged
 from musterd.core.events import END_EVENTS, Event, EventKind
@@ -17,7 +15,7 @@ from musterd.engine.outbox import EventKey, Requests, note_request
 from musterd.models.call import ModelAnswer
 from musterd.store import approvals, blobs, events, journal, messages, runs
 from musterd.store.database import Tx
-from musterd.team.conversation import NOTES
+from musterd.team.conversation import NOTES, answer_in
 from musterd.team.steps import ToolStep
 from musterd.team.stored_media import with_contents
 
@@ -219,11 +217,9 @@ def _references(step: StepRow) -> list[str]:
 
 def answer_of(step: StepRow, contents: Mapping[str, bytes]) -> ModelAnswer:
     """The answer that a stored model step holds."""
-    response = ModelMessagesTypeAdapter.validate_json(f"[{step.result}]")[0]
+    response = answer_in(step.result)
     if references(step.result):
         response = with_contents(response, contents)
-    if not isinstance(response, ModelResponse):
-        raise TypeError(f"step {step.path} does not hold a model's answer")
     notes = (response.metadata or {}).get(NOTES) or {}
     return ModelAnswer(
         response=response,

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pydantic_ai.messages import (
-    ModelMessagesTypeAdapter,
     ModelResponse,
     SystemPromptPart,
     ToolReturnPart,
@@ -29,14 +28,14 @@ from musterd.store import attempt_input, journal, messages
 from musterd.store.attempt_input import AttemptInput, HistoryWanted
 from musterd.store.database import Tx
 from musterd.team.context import examples, filled
-from musterd.team.conversation import Conversation
+from musterd.team.conversation import Conversation, answer_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """What is stored of a root run at work.
+    """What is stored of a run at work.
 
-    :param steps: by path.
+    :param steps: by path, seen from the run.
     :param prepared: what it took from the world before its first turn.
     :param heard: what was said to it, by the model call that saw it.
     """
@@ -48,7 +47,12 @@ class Ledger:
 
 
 async def conversation_so_far(resources: Resources, component: Component, run: RunRow) -> list[JsonObject]:
-    """The messages of a root run that has not ended, in pydantic-ai's JSON form; none before its first step."""
+    """The messages of a run that has not ended, in pydantic-ai's JSON form; none before its first step.
+
+    A member that is shown its own earlier runs has none before its end: its ledger does not hold what it was shown.
+    """
+    if run.parent_id is not None and component.spec.add_history_to_context:
+        return []
     ledger = await resources.database.scan(lambda tx: _read(tx, run))
     if ledger is None:
         return []
@@ -60,16 +64,18 @@ async def conversation_so_far(resources: Resources, component: Component, run: R
 
 
 async def _read(tx: Tx, run: RunRow) -> Ledger | None:
-    steps = {step.path: step for step in await journal.steps(tx, run.run_id)}
+    above = f"{run.path}/" if run.path else ""
+    found = {step.path: step for step in await journal.steps(tx, run.root_id)}
+    steps = {path.removeprefix(above): step for path, step in found.items() if path.startswith(above)}
     first = steps.get("p")
     if first is None or first.result is None or any(step.codec > CODEC for step in steps.values()):
         return None
     prepared = loaded(first)
     wanted = HistoryWanted(is_shown=False, limit=0, run_ids=prepared["history_runs"])
     heard: dict[str, list[str]] = {}
-    for message in await messages.of_root(tx, run.run_id):
+    for message in await messages.of_root(tx, run.root_id):
         if message.run_id == run.run_id and message.taken_path is not None:
-            heard.setdefault(message.taken_path, []).append(message.text)
+            heard.setdefault(message.taken_path.removeprefix(above), []).append(message.text)
     return Ledger(steps=steps, prepared=prepared, found=await attempt_input.load(tx, run, wanted), heard=heard)
 
 
@@ -105,14 +111,12 @@ def _has_told(talk: Conversation, ledger: Ledger, turn: int) -> bool:
     step = ledger.steps.get(f"t{turn}/m")
     if step is None or step.result is None:
         return False
-    (response,) = ModelMessagesTypeAdapter.validate_json(f"[{step.result}]")
-    if not isinstance(response, ModelResponse):
-        raise TypeError(f"step {step.path} does not hold a model's answer")
+    response = answer_in(step.result)
     found = [ledger.steps.get(f"t{turn}/c{place}") for place in range(len(response.tool_calls))]
     made = [call for call in found if call is not None and call.result is not None]
     if len(made) < len(found):
         return False
-    for text in ledger.heard.get(step.path, ()):
+    for text in ledger.heard.get(f"t{turn}/m", ()):
         talk.asked(text)
     talk.answered(response, step.result)
     if made:

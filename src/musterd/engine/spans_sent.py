@@ -7,6 +7,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 import musterd
 from musterd.core.errors import StartError
@@ -25,7 +26,9 @@ def provider_of(settings: Settings) -> TracerProvider:
         return known
     named = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": settings.os_id}
     resource = Resource.create({**named, "service.version": musterd.__version__})
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    # Else the SDK goes by the flag of whoever calls, and any client could keep its runs from being recorded.
+    sampler = None if os.environ.get("OTEL_TRACES_SAMPLER") else ALWAYS_ON
+    provider = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
     wanted = os.environ.get("OTEL_TRACES_EXPORTER", "otlp").split(",")
     for name in (name.strip() for name in wanted):
         if name not in ("", "none"):

@@ -113,7 +113,8 @@ class Upkeep:
             self._tell(
                 await self._database.write(partial(deletion.cancel_live, session_id=session_id, now=clock.now()))
             )
-            await self._database.write(partial(sessions.remove_if_over, session_id=session_id))
+            while await self._database.write(partial(sessions.remove_if_over, session_id=session_id)):
+                pass
 
     def _tell(self, done: Sequence[Cancelled]) -> None:
         for one in done:

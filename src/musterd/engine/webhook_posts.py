@@ -23,6 +23,9 @@ from musterd.core.settings import Settings
 from musterd.core.webhook_addresses import NOT_ALLOWED, Reach, host_of
 from musterd.core.webhook_secrets import keys_of
 
+NOT_REACHED = "The address could not be reached, or webhooks may not go there"
+"""One line for all that may stand between here and an address that a client named: whether a name leads inside, is
+unknown or does not listen tells of the operator's network."""
 SHOWN_CHARACTERS = 200
 """What is kept of an answer that is no success."""
 READ_BYTES = 64 * 1024
@@ -84,7 +87,7 @@ class Posts:
         except TimeoutError:
             return Outcome(error=f"No answer within {self._settings.webhook_seconds:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return _failure(error)
+            return _failure(error, is_own=is_own)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -135,20 +138,26 @@ async def _outcome(answer: aiohttp.ClientResponse) -> Outcome:
     )
 
 
-def _failure(error: Exception) -> Outcome:
-    """What a try without an answer came to; in words that tell nothing of the network it was made in."""
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    if isinstance(cause, NotAllowed):
-        return Outcome(error=str(cause), is_final=True)
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return Outcome(error="The name could not be resolved")
+def _failure(error: Exception, *, is_own: bool) -> Outcome:
+    """What a try without an answer came to.
+
+    It is tried again in any case: whether a name may be told could be read from that, too, and it may change its mind.
+    """
     if isinstance(error, aiohttp.ClientSSLError):
         return Outcome(error="The connection is not secure: the certificate, or the version of TLS, is not accepted")
     if isinstance(error, aiohttp.ClientConnectorError):
-        return Outcome(error="No connection could be made")
+        reason = _not_reached(error)
+        return Outcome(error=reason if is_own else NOT_REACHED, reason=reason)
     if isinstance(error, aiohttp.ClientResponseError):
         return Outcome(error="The answer is no HTTP")
     return Outcome(error="The connection was lost before the answer")
+
+
+def _not_reached(error: aiohttp.ClientConnectorError) -> str:
+    if isinstance(error.os_error, NotAllowed):
+        return str(error.os_error)
+    is_unknown = isinstance(error, aiohttp.ClientConnectorDNSError)
+    return "The name could not be resolved" if is_unknown else "No connection could be made"
 
 
 def _retry_after(text: str | None) -> float | None:

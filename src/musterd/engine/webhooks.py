@@ -31,8 +31,6 @@ SPARE_SECONDS = 30.0
 """What a lease lasts beyond the time that a webhook may take to answer."""
 LOOKED_AT = 100
 """Deliveries that are looked at to find some for places that are free."""
-TIDY_SECONDS = 3600.0
-DAY_SECONDS = 86400.0
 CUT_SECONDS = 1.0
 
 
@@ -51,7 +49,6 @@ class Webhooks:
         self._sending: dict[asyncio.Task[None], str] = {}
         self._looking: asyncio.Task[None] | None = None
         self._is_stopping = False
-        self._tidied_at: float | None = None
 
     def start(self) -> None:
         """Begin to look for what is due."""
@@ -101,14 +98,13 @@ class Webhooks:
                     await self._wake.wait()
 
     async def once(self) -> None:
-        """Begin to send what is due, as far as there is room; forget what ended long ago."""
+        """Begin to send what is due, as far as there is room."""
         while not self._is_stopping and (taken := await self._claim()):
             lease, found = taken
             for delivery in found:
                 task = asyncio.create_task(self._deliver(delivery, lease))
                 self._sending[task] = place_of(delivery.url)
                 task.add_done_callback(self._sent)
-        await self._tidy()
 
     def _sent(self, task: "asyncio.Task[None]") -> None:
         del self._sending[task]
@@ -149,7 +145,7 @@ class Webhooks:
         if standing.state is not DeliveryState.DELIVERED:
             about = {"delivery_id": delivery.id, "run_id": delivery.run_id, "host": place_of(delivery.url)}
             words = "webhook was not delivered" if standing.state is DeliveryState.PENDING else "webhook given up"
-            log.warning(words, **about, attempts=delivery.attempts, reason=outcome.error)
+            log.warning(words, **about, attempts=delivery.attempts, reason=outcome.reason or outcome.error)
 
     async def _send(self, delivery: Delivery) -> Outcome:
         try:
@@ -176,13 +172,3 @@ class Webhooks:
 
             self._posts = Posts(self._settings)
         return self._posts
-
-    async def _tidy(self) -> None:
-        """Forget, once in a while, what ended long ago."""
-        now = clock.monotonic()
-        if self._tidied_at is not None and now < self._tidied_at + TIDY_SECONDS:
-            return
-        before = clock.now() - self._settings.webhook_days * DAY_SECONDS
-        while await self._database.write(lambda tx: deliveries.forget(tx, before)):
-            pass
-        self._tidied_at = now

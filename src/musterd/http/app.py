@@ -1,8 +1,10 @@
 """The ASGI application: every operation, and the border that each request passes."""
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Iterable
 
+import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -50,6 +52,7 @@ def create_app(
     :raises StartError: it cannot be served as asked.
     """
     settings = settings or Settings()
+    _log_as_asked(settings)
     server = Server(registry or Registry.of(teams=teams, agents=agents), settings, duties)
 
     authenticator = Authenticator(settings, server.service_accounts)
@@ -72,6 +75,13 @@ def create_app(
     app.router.redirect_slashes, app.router.default = False, NearPath(app.router)
     app.state.server = server
     return app
+
+
+def _log_as_asked(settings: Settings) -> None:
+    """Where nobody has set structlog up, log no more than the settings want: as it comes, it tells everything."""
+    if not structlog.is_configured():
+        level = getattr(logging, settings.log_level.upper())
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
 
 
 def _border(server: Server, authenticator: Authenticator, *, is_loopback: bool) -> list[Middleware]:

@@ -1,12 +1,14 @@
 """The operations that say what this server is and how it is."""
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from musterd.core.errors import Unavailable
 from musterd.core.records import ComponentKind
 from musterd.http.answers import error_answer, json_answer
-from musterd.http.auth.scopes import shows
+from musterd.http.auth.scopes import principal_of, shows
 from musterd.http.paths import path_identifier
 from musterd.http.readiness import Readiness
 from musterd.http.server import Server
@@ -36,13 +38,22 @@ class CoreOperations:
         return json_answer({"status": "live"})
 
     async def ready(self, request: Request) -> Response:
-        """200 while every check passes; else 503, with what is the matter under each one's name."""
-        found = await self._readiness.look()
-        checks = {check.name: check.problem or "ok" for check in found.checks}
-        if problems := [check.problem for check in found.checks if check.problem is not None]:
-            return error_answer(Unavailable(" ".join(problems)), request.state.request_id, {"checks": checks})
-        more = {"not_served": found.not_served} if found.not_served else {}
-        return json_answer({"status": "ready", "checks": checks, **more})
+        """200 while every check passes; else 503, with what is the matter under each one's name.
+
+        What is served, and what is not, is named to administrators alone: everybody may ask.
+        """
+        found, is_admin = await self._readiness.look(), principal_of(request).scopes.is_admin
+        problems = found.problems(with_names=is_admin)
+        checks = {check.name: problems.get(check.name, "ok") for check in found.checks}
+        if problems:
+            words = " ".join(problems.values())
+            return error_answer(Unavailable(words), request.state.request_id, {"checks": checks})
+        answered: dict[str, Any] = {"status": "ready", "checks": checks}
+        if found.not_served:
+            answered["not_served_count"] = len(found.not_served)
+            if is_admin:
+                answered["not_served"] = found.not_served
+        return json_answer(answered)
 
     async def config(self, request: Request) -> Response:
         """What is served, as clients' settings pages read it."""

@@ -8,6 +8,7 @@ from musterd.core.records import ComponentKind, RunView
 from musterd.http.answers import json_answer
 from musterd.http.callers import caller_of
 from musterd.http.paths import path_identifier
+from musterd.http.runs import idempotency_key, replayed
 from musterd.http.server import Server
 from musterd.wire.checkpoints import checkpoint_list, checkpoint_snapshot
 from musterd.wire.query import parse_session_id, parse_user_id
@@ -42,5 +43,7 @@ class HistoryOperations:
         """Make a session that begins with the runs that have ended in another one."""
         component = self._server.component(self._kind, path_identifier(request, f"{self._kind}_id"))
         session_id, user_id = path_identifier(request, "session_id"), parse_user_id(request.query_params)
-        forked = await self._server.sessions.fork(component, session_id, caller_of(request), user_id=user_id)
-        return json_answer({"session_id": forked, "forked_from_session_id": session_id})
+        key, caller = idempotency_key(request), caller_of(request)
+        forked, is_replay = await self._server.sessions.fork(component, session_id, caller, user_id=user_id, key=key)
+        body = {"session_id": forked, "forked_from_session_id": session_id}
+        return json_answer(body, headers=replayed(key, is_replay))

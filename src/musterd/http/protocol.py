@@ -7,7 +7,8 @@ timed here: a stream, or a wait for a run, takes as long as it takes.
 """
 
 import asyncio
-from collections.abc import Callable
+import ipaddress
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import httptools
@@ -283,7 +284,17 @@ def protocol_options(settings: Settings) -> dict[str, Any]:
         "log_config": None,
         "access_log": False,
         "server_header": False,
+        "forwarded_allow_ips": [*_networks_of(settings.trusted_proxies)],
     }
+
+
+def _networks_of(proxies: Iterable[str]) -> Iterator[str]:
+    """The networks of proxies; those of IPv4 as a socket of IPv6 sees them, too."""
+    for text in proxies:
+        network = ipaddress.ip_network(text)
+        yield str(network)
+        if network.version == 4:
+            yield f"::ffff:{network.network_address}/{96 + network.prefixlen}"
 
 
 def _ambiguity(url: bytes, headers: list[tuple[bytes, bytes]], version: str) -> RequestError | None:

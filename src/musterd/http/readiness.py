@@ -17,6 +17,8 @@ WRITTEN_SECONDS = 1.0
 """How long it counts that the database could be written."""
 LONGEST_SECONDS = 4.0
 """How long one check of the database may take; a prober waits no longer either."""
+SERVED = "served"
+UNDRIVEN = "Runs wait of teams or agents that no process drives: {}. Start a worker for them."
 STUCK_SECONDS = 5.0
 """A loop that woke up so late holds up everything."""
 
@@ -33,11 +35,23 @@ class Check:
 class Found:
     """What a look found.
 
-    :param not_served: components that runs wait of and that no process drives; none of them is served here.
+    :param undriven: components that runs wait of and that no process drives, though they are served here.
+    :param not_served: the same of those that are not.
     """
 
     checks: list[Check] = field(default_factory=list)
+    undriven: list[str] = field(default_factory=list)
     not_served: list[str] = field(default_factory=list)
+
+    def problems(self, *, with_names: bool) -> dict[str, str]:
+        """What is the matter, by the names of the checks that fail.
+
+        :param with_names: whether it is said which components are undriven.
+        """
+        found = {check.name: check.problem for check in self.checks if check.problem is not None}
+        if self.undriven:
+            found[SERVED] = UNDRIVEN.format(", ".join(self.undriven) if with_names else len(self.undriven))
+        return found
 
 
 class Readiness:
@@ -55,18 +69,18 @@ class Readiness:
         return await asyncio.shield(self._looking)
 
     async def _look(self) -> Found:
+        undriven: list[str] = []
         not_served: list[str] = []
 
         async def served() -> str | None:
-            not_served.extend(await self._server.engine.unserved())
-            if missing := [name for name in not_served if name in self._server.served]:
-                return f"Runs wait that no process drives: {', '.join(missing)}. Start a worker for them."
+            for name in await self._server.engine.unserved():
+                (undriven if name in self._server.served else not_served).append(name)
             return None
 
         checks = [self._accepting(), self._worker(), self._beats(), self._loop()]
-        for name, look in (("database", self._writable), ("schema", self._known), ("served", served)):
+        for name, look in (("database", self._writable), ("schema", self._known), (SERVED, served)):
             checks.append(await _asked(name, look))
-        return Found(checks, not_served)
+        return Found(checks, undriven, not_served)
 
     def _accepting(self) -> Check:
         server = self._server

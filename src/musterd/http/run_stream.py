@@ -1,6 +1,6 @@
 """One run's events as they are sent to one reader, and what one that comes back is told beside them."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from musterd.core.errors import StoreUnavailable
@@ -37,7 +37,7 @@ class RunSource:
         self, server: Server, reading: Reading, root: RunRow, shown: Shown, notes: Notes | None = None
     ) -> None:
         self.about = {"run_id": root.run_id}
-        self._reading = reading
+        self.reading = reading
         self._root_id = root.run_id
         self._shown = shown
         self._frames = server.frames.of(root)
@@ -51,19 +51,8 @@ class RunSource:
         """Whether the run has ended or waits for a person."""
         return self._shown.is_over
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether nothing more will come."""
-        return self._reading.is_closed
-
-    @property
-    def is_dropped(self) -> bool:
-        """Whether the reader was given up."""
-        return self._reading.is_dropped
-
-    def begin(self, on_dropped: Callable[[], object]) -> None:
+    def begin(self) -> None:
         """Somebody reads the run from now on."""
-        self._reading.on_dropped(on_dropped)
         self._presence.enter(self._root_id)
 
     async def available(self) -> AsyncIterator[bytes]:
@@ -71,7 +60,7 @@ class RunSource:
         if self._first is not None:
             yield self._first
             self._first = None
-        async for flush in self._reading.available():
+        async for flush in self.reading.available():
             if body := await self._body(flush):
                 yield body
         if self._caught_up is not None:
@@ -82,7 +71,7 @@ class RunSource:
         try:
             frames, found = await self._frames.of(flush), []
         except StoreUnavailable:
-            self._reading.give_back(flush)
+            self.reading.give_back(flush)
             raise
         for offset, event in enumerate(flush.events):
             if self._caught_up is not None and flush.first_index + offset > self._caught_up_behind:
@@ -92,22 +81,14 @@ class RunSource:
                 found.append(frames[offset])
         return found[0] if len(found) == 1 else b"".join(found)
 
-    async def wait(self, seconds: float) -> None:
-        """Wait until there may be more."""
-        await self._reading.wait(seconds)
-
     async def look_around(self) -> None:
         """Close where the run was deleted."""
-        if await self._reading.is_gone():
-            self._reading.close()
-
-    def close(self) -> None:
-        """Read nothing more."""
-        self._reading.close()
+        if await self.reading.is_gone():
+            self.reading.close()
 
     def end(self) -> None:
         """Nobody reads any more."""
-        is_over, is_sent_away = self._shown.has_root_ended, self._reading.is_dropped
+        is_over, is_sent_away = self._shown.has_root_ended, self.reading.is_dropped
         self._presence.leave(self._root_id, is_over=is_over, is_sent_away=is_sent_away)
 
 

@@ -76,7 +76,7 @@ class RunOperations:
             answer = self._receipt(request, component, accepted.run, tells_state=accepted.is_replay)
         else:
             answer = await self._output(request, component, accepted.run)
-        answer.headers.update(_replayed(key, accepted.is_replay))
+        answer.headers.update(replayed(key, accepted.is_replay))
         return answer
 
     def _receipt(self, request: Request, component: Component, run: RunRow, *, tells_state: bool) -> Response:
@@ -115,7 +115,7 @@ class RunOperations:
             reading.come_late()
         release_body(request)
         answer = stream_of(self._server, reading, accepted.run, shows_all=shows_all)
-        answer.headers.update(_replayed(key, accepted.is_replay))
+        answer.headers.update(replayed(key, accepted.is_replay))
         return answer
 
     async def get(self, request: Request) -> Response:
@@ -160,7 +160,7 @@ class RunOperations:
             answer = stream_of(server, server.runs.subscribe(run_id).come_late(decided.after), decided.run)
         else:
             answer = await self._output(request, component, decided.run)
-        answer.headers.update(_replayed(key, decided.is_replay))
+        answer.headers.update(replayed(key, decided.is_replay))
         return answer
 
     async def _fork(
@@ -187,7 +187,7 @@ class RunOperations:
         said = SentMessage(text=asked.message, session_id=asked.session_id, member_run_id=asked.member_run_id)
         run, sent, is_replay = await self._server.runs.steering.send(component, run_id, said, caller_of(request), key)
         body = {**message_object(sent), "session_id": run.session_id}
-        return json_answer(body, 202, _replayed(key, is_replay))
+        return json_answer(body, 202, replayed(key, is_replay))
 
     async def messages(self, request: Request) -> Response:
         """The messages to a run and its members, and what became of each."""
@@ -229,7 +229,7 @@ class RunOperations:
         component, run_id = self._component(request), path_identifier(request, "run_id")
         key = idempotency_key(request)
         stopped = await self._server.runs.cancel(component, run_id, caller_of(request), key)
-        return json_answer(wire_runs.cancelled(stopped.view), headers=_replayed(key, stopped.is_replay))
+        return json_answer(wire_runs.cancelled(stopped.view), headers=replayed(key, stopped.is_replay))
 
 
 def _tag(view: RunView) -> str:
@@ -260,7 +260,8 @@ def idempotency_key(request: Request) -> str | None:
     return require_identifier(given[0], where)
 
 
-def _replayed(key: str | None, is_replay: bool) -> dict[str, str]:
+def replayed(key: str | None, is_replay: bool) -> dict[str, str]:
+    """The header of an answer to a request that was here before."""
     return {REPLAYED_HEADER: "true"} if key is not None and is_replay else {}
 
 

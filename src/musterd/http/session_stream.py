@@ -1,6 +1,6 @@
 """The stream that follows a session: the events of its runs, each with a cursor over all of them."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -31,32 +31,21 @@ class SessionSource:
     def __init__(self, server: Server, reading: SessionReading, *, shows_all: bool) -> None:
         self.about = {"session_id": reading.session_id}
         self._frames = server.frames
-        self._reading = reading
+        self.reading = reading
         self._shows_all = shows_all
         self._frames_of: dict[str, RunFrames] = {}
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether nothing more will come."""
-        return self._reading.is_closed
-
-    @property
-    def is_dropped(self) -> bool:
-        """Whether the reader was given up."""
-        return self._reading.is_dropped
-
-    def begin(self, on_dropped: Callable[[], object]) -> None:
-        """Somebody reads the session from now on."""
-        self._reading.on_dropped(on_dropped)
+    def begin(self) -> None:
+        """Its runs are told of their reader as they are followed."""
 
     async def available(self) -> AsyncIterator[bytes]:
         """What can be sent now."""
-        async for followed, flush in self._reading.available():
+        async for followed, flush in self.reading.available():
             frames, body = await self._made(followed, flush), bytearray()
             for offset, event in enumerate(flush.events):
                 followed.note(event, flush.first_index + offset)
                 if self._shows(event, followed):
-                    body += sse.with_cursor(frames[offset], cursor_text(self._reading.cursor))
+                    body += sse.with_cursor(frames[offset], cursor_text(self.reading.cursor))
             if followed.has_ended:
                 self._frames_of.pop(followed.root.run_id, None)
             if body:
@@ -75,16 +64,8 @@ class SessionSource:
     def _shows(self, event: Event, followed: Followed) -> bool:
         return self._shows_all or is_content_only(event, followed.root.run_id)
 
-    async def wait(self, seconds: float) -> None:
-        """Wait until there may be more."""
-        await self._reading.wait(seconds)
-
     async def look_around(self) -> None:
         """Where the session is gone is seen by the look for further runs."""
-
-    def close(self) -> None:
-        """Read nothing more."""
-        self._reading.close()
 
     def end(self) -> None:
         """Nobody reads any more."""

@@ -1,7 +1,7 @@
 """Streams of events to one reader, whatever it reads: sent as it comes, with pings, until it is over."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 import structlog
@@ -13,6 +13,8 @@ from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
 from musterd.core.settings import Settings
 from musterd.http.packing import Packer, takes_gzip
+from musterd.service.reading import Reading
+from musterd.service.session_reading import SessionReading
 from musterd.wire import sse
 
 log = structlog.get_logger("musterd.http")
@@ -29,38 +31,25 @@ class Source(Protocol):
     about: dict[str, str]
 
     @property
+    def reading(self) -> Reading | SessionReading:
+        """Where it comes from; closed with the stream."""
+        ...
+
+    @property
     def is_over(self) -> bool:
         """Whether the last has come, once :meth:`available` has given all there is."""
         ...
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether nothing more will come: the process stops, the client went, or what is read is gone."""
-        ...
-
-    @property
-    def is_dropped(self) -> bool:
-        """Whether the reader lagged behind too far, and was given up."""
-        ...
-
-    def begin(self, on_dropped: Callable[[], object]) -> None:
-        """Somebody reads from now on; ``on_dropped`` is called when it is given up: it may hang in a send."""
+    def begin(self) -> None:
+        """Somebody reads from now on."""
         ...
 
     def available(self) -> AsyncIterator[bytes]:
         """What can be sent now."""
         ...
 
-    async def wait(self, seconds: float) -> None:
-        """Wait until there may be more, or ``seconds`` are over."""
-        ...
-
     async def look_around(self) -> None:
         """Nothing came for a while: close where nothing can come any more."""
-        ...
-
-    def close(self) -> None:
-        """Read nothing more."""
         ...
 
     def end(self) -> None:
@@ -77,6 +66,7 @@ class EventStream(Response):
         super().__init__(headers={**sse.HEADERS, "Content-Type": sse.MEDIA_TYPE})
         del self.headers["content-length"]
         self._source = source
+        self._reading = source.reading
         self._ping_seconds = settings.ping_seconds
         self._may_pack = settings.stream_gzip
         self._packer: Packer | None = None
@@ -84,15 +74,16 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the source is over, the client goes, or the process stops."""
-        source, task = self._source, asyncio.current_task()
+        task = asyncio.current_task()
         assert task is not None
         self._negotiate(scope)
         if scope["method"] == "HEAD":
             await self._send_head(send)
             return
-        source.begin(task.cancel)
+        self._reading.on_dropped(task.cancel)  # it may hang in a send
+        self._source.begin()
         gone = asyncio.ensure_future(_wait_disconnect(receive))
-        gone.add_done_callback(lambda _: source.close())
+        gone.add_done_callback(lambda _: self._reading.close())
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await self._send_all(send, gone)
@@ -100,31 +91,31 @@ class EventStream(Response):
                 end = b"" if self._packer is None else self._packer.end()
                 await send({"type": "http.response.body", "body": end, "more_body": False})
         except asyncio.CancelledError:
-            if not source.is_dropped:
+            if not self._reading.is_dropped:
                 raise
-            log.warning("reader dropped: it did not keep up", **source.about)
+            log.warning("reader dropped: it did not keep up", **self._source.about)
         finally:
             gone.cancel()
-            source.close()
-            source.end()
+            self._reading.close()
+            self._source.end()
 
     async def _send_head(self, send: Send) -> None:
         """Say how the stream would begin: its body is for nobody, and the connection waits for the next request."""
-        self._source.close()
+        self._reading.close()
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": b""})
 
     async def _send_all(self, send: Send, gone: "asyncio.Future[None]") -> None:
         while not gone.done():
             has_all = await self._send_available(send)
-            if self._source.is_closed or (has_all and self._source.is_over):
+            if self._reading.is_closed or (has_all and self._source.is_over):
                 return
             quiet_seconds = self._sent_at + self._ping_seconds - clock.monotonic()
             if quiet_seconds <= 0:  # also where it is sent to the store all the time, and finds nothing there
                 await self._source.look_around()
                 await self._send_body(send, sse.PING)
             elif has_all:
-                await self._source.wait(quiet_seconds)
+                await self._reading.wait(quiet_seconds)
             else:
                 await clock.sleep(min(RETRY_SECONDS, quiet_seconds))
 

@@ -12,7 +12,7 @@ from musterd.http.paths import path_identifier
 from musterd.http.server import Server
 from musterd.service.traces import TracesWanted
 from musterd.wire import traces as wire
-from musterd.wire.pages import page_object
+from musterd.wire.pages import PAGES, page_object
 from musterd.wire.query import parse_text
 from musterd.wire.trace_filters import filter_schema
 from musterd.wire.traces import TracesQuery
@@ -47,7 +47,7 @@ class TraceOperations:
     async def stats(self, request: Request) -> Response:
         """A page of sessions with what is counted of their traces."""
         require_database(request)
-        return await self._by_session(request, wire.parse_traces_query(request.query_params, least_page=1))
+        return await self._by_session(request, wire.parse_traces_query(request.query_params, PAGES))
 
     async def filter_schema(self, request: Request) -> Response:
         """What traces can be filtered by."""

@@ -17,6 +17,7 @@ from pydantic_ai.messages import (
     ModelResponseStreamEvent,
     PartDeltaEvent,
     PartStartEvent,
+    RetryFeedbackPart,
     TextPart,
     TextPartDelta,
     ThinkingPart,
@@ -36,7 +37,7 @@ from musterd.models.names import LOCAL, SCRIPTED
 from musterd.models.prices import price
 
 # pydantic-ai rewrites a history for the provider it goes to (lengths of call ids, places of system messages).
-# These take ours as it is, and the rewriting is not free.
+# These take ours as it is, but for what says that an answer had not the form asked for; the rewriting is not free.
 _TAKE_AS_IS = frozenset({"openai", SCRIPTED, LOCAL})
 
 FIRST_WAIT_SECONDS = 0.5
@@ -95,7 +96,7 @@ class ModelCaller:
         :param on_retry: told before each wait for another try; text that had come is void then.
         :raises ModelFailed: there is no answer, in words that a client may read.
         """
-        if model.system not in _TAKE_AS_IS:
+        if model.system not in _TAKE_AS_IS or _corrects(messages):
             messages = model.prepare_messages(messages, parameters)
         outcome, started = "failed", clock.monotonic()
         budget, failed_tries = self._settings.model_retry_seconds, 0
@@ -203,6 +204,11 @@ class _Try:
         if text or reasoning:
             self.had_text = True
             self._on_text(text, reasoning)
+
+
+def _corrects(messages: list[ModelMessage]) -> bool:
+    """Whether the model is told of an answer that had not the form asked for."""
+    return any(type(part) is RetryFeedbackPart for message in messages for part in message.parts)
 
 
 def _patience(model: Model, settings: Settings) -> tuple[float, float]:

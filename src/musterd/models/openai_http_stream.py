@@ -1,6 +1,11 @@
 """A streamed answer: what came in one read is merged, parsed and given out; an answer cut short is an
-error."""
+error.
 
+A chunk costs far more than its bytes. So an answer is left in the socket, where it costs nothing, until the text that
+was read before is told: its readers learn all of it at the same moment.
+"""
+
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from functools import cached_property
@@ -11,9 +16,17 @@ import httpx2
 from openai import APIConnectionError, APIError, AsyncStream
 from openai.types.chat import ChatCompletionChunk
 
+from musterd.core import clock, pace
 from musterd.models.openai_http_failures import as_request, as_response, connection_error
 from musterd.models.openai_http_pool import limit_waits, read_tail
 from musterd.models.openai_sse import DONE, EventParser, as_chunk, event_error, merged, read_json
+
+AHEAD_SECONDS = 0.002
+"""How long before the text is told the next is read, so that it is told with it."""
+LEAST_SECONDS = 0.005
+"""Below it, looking away costs more than it saves."""
+DELAYED_SHARE = 0.1
+"""How much longer an answer may take than it has so far: short ones are not held up."""
 
 
 class ChunkStream(AsyncStream[ChatCompletionChunk]):
@@ -26,10 +39,12 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
     def __init__(self, answer: aiohttp.ClientResponse, chunk_seconds: float | None) -> None:
         self._answer = answer
         self._chunk_seconds = chunk_seconds
+        self._loop = asyncio.get_running_loop()
+        self._told_at = pace.told_at.get()
         self._parser = EventParser()
         self._ready: deque[ChatCompletionChunk] = deque()
         self._error: APIError | None = None
-        self._has_begun = False
+        self._began_at: float | None = None  # None: nothing has come yet
         self._is_complete = False  # a finish reason or [DONE] came
         self._is_over = False
 
@@ -63,9 +78,11 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
     async def _read(self) -> None:
         """Take what has come, or wait for more."""
         try:
+            if spare := self._spare_seconds():
+                await self._look_away(spare)
             data = await self._answer.content.readany()
-            if data and not self._has_begun:
-                self._has_begun = True
+            if data and self._began_at is None:
+                self._began_at = self._loop.time()
                 limit_waits(self._answer, self._chunk_seconds)
             has_said_done = self._take(data)
             if has_said_done:
@@ -78,6 +95,28 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
             self._is_over = True
             self._answer.close()
             raise
+
+    def _spare_seconds(self) -> float:
+        """How long what comes may stay unread without being told later."""
+        told_at = self._told_at() if self._told_at is not None else None
+        if told_at is None or self._began_at is None:
+            return 0
+        now = self._loop.time()
+        spare = min(told_at - AHEAD_SECONDS - now, (now - self._began_at) * DELAYED_SHARE)
+        return spare if spare >= LEAST_SECONDS else 0
+
+    async def _look_away(self, seconds: float) -> None:
+        """Leave what comes in the socket for a while."""
+        connection = self._answer.connection
+        transport = None if connection is None else connection.transport
+        if transport is None or transport.is_closing():
+            return
+        transport.pause_reading()
+        try:
+            await clock.sleep(seconds)
+        finally:
+            if not transport.is_closing():
+                transport.resume_reading()
 
     def _take(self, data: bytes) -> bool:
         """Make chunks of ``data``, empty at the end of the answer; True: the answer said that it is over."""

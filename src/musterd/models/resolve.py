@@ -8,6 +8,7 @@ starts and not in the middle of a run.
 import asyncio
 import os
 import re
+import sys
 import threading
 from collections.abc import Iterable
 from typing import Any, Protocol
@@ -75,15 +76,19 @@ def check(model: str | Model, settings: Settings) -> None:
 
 
 async def load(models: Iterable[str | Model], settings: Settings) -> None:
-    """Resolve ``models`` off the event loop: the first of a kind imports its SDK."""
+    """Resolve ``models`` off the event loop: the first of a kind imports its SDK.
+
+    What it imports is kept from the collector, which would look through all of it while the first runs wait.
+    """
     missing = [model for model in models if not isinstance(model, Model) and _key(model, settings) not in _resolved]
     if missing:
-        holder = object()
+        holder, known = object(), len(sys.modules)
         collector.hold(holder)
         try:
             await asyncio.to_thread(lambda: [resolve(model, settings) for model in missing])
         finally:
-            collector.let_go(holder)
+            let_go = collector.keep if len(sys.modules) > known else collector.let_go
+            let_go(holder)
 
 
 def warm(models: Iterable[str | Model], settings: Settings) -> None:

@@ -8,7 +8,7 @@ from musterd.core.requirements import Decision, RequirementKind, Verdict
 from musterd.core.states import RunState
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
-from musterd.store import inbox
+from musterd.store import cancels, inbox
 from musterd.store.database import Tx
 from musterd.store.decisions import Deciding, decide
 
@@ -49,12 +49,10 @@ class ApprovalService:
 
         async def work(tx: Tx) -> tuple[Approval, RunState]:
             approval = await _found(tx, approval_id, caller)
+            await cancels.lock_there(tx, approval.root_id)
+            approval = await _found(tx, approval_id, caller)  # as whoever held the run meanwhile has left it
             _require_pending(approval)
-            try:
-                run = await decide(tx, approval.root_id, [_decision(approval, said)], how)
-            except Conflict:  # whoever held the run meanwhile was faster
-                _require_pending(await _found(tx, approval_id, caller))
-                raise
+            run = await decide(tx, approval.root_id, [_decision(approval, said)], how)
             return await _found(tx, approval_id, caller), run.state
 
         approval, state = await self._resources.database.write(work)

@@ -16,11 +16,14 @@ class History:
         self._runs = runs
 
     async def view(self, component: Component, run_id: str, session_id: str, caller: Caller) -> RunView:
-        """A run with its conversation; with as much of it as there is where it is at work. A member's is there later.
+        """A run with its conversation; with as much of it as there is where it is at work.
 
         :raises NotFound: there is no such run that this caller may see.
         """
         found = await self._runs.view(component, run_id, session_id, caller)
-        if found.row.parent_id is None and not found.row.state.is_settled:
-            found.messages = await conversation_so_far(self._resources, component, found.row)
+        row = found.row
+        if not row.state.is_settled:
+            own = (one for one in component.tree() if (one.kind, one.id) == (row.component_kind, row.component_id))
+            if (declared := next(own, None)) is not None:  # a function may have given the member, for this run alone
+                found.messages = await conversation_so_far(self._resources, declared, row)
         return found

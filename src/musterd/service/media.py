@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from musterd.core.errors import InvalidInput
 from musterd.core.jsontypes import JsonObject
+from musterd.core.media import content_hash
 from musterd.core.records import Input, RunView
 from musterd.engine.media import is_text
 from musterd.engine.resources import Resources
@@ -53,7 +54,7 @@ def stored_media(asked: Input) -> tuple[Input, dict[str, bytes]]:
                 media[name].append(item)
                 continue
             content = base64.b64decode(item["content"])
-            hashed = blobs.blob_hash(content)
+            hashed = content_hash(content)
             contents[hashed] = content
             rest = {key: value for key, value in item.items() if key != "content"}
             media[name].append({**rest, "blob": hashed})

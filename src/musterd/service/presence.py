@@ -44,21 +44,22 @@ class Presence:
         """Somebody stopped waiting.
 
         :param is_over: the run has ended: there is nothing to cancel any more.
-        :param is_sent_away: it was us who ended the connection: that says nothing about the client.
+        :param is_sent_away: it was us who ended the connection: that says nothing about the client, so the run goes on.
         """
         self._waiting[root_id] -= 1
         if self._waiting[root_id] <= 0:
             del self._waiting[root_id]
         if is_over:
             self.forget(root_id)
-        elif root_id in self._needs_company and root_id not in self._waiting and not is_sent_away:
-            if self._is_stopping:
+        elif root_id in self._needs_company and root_id not in self._waiting and not self._is_stopping:
+            if is_sent_away:
+                self.forget(root_id)
                 return
             loop = asyncio.get_running_loop()
             self._timers[root_id] = loop.call_later(self._grace_seconds, self._is_abandoned, root_id)
 
     def forget(self, root_id: str) -> None:
-        """The run has ended."""
+        """The run has ended, or goes on alone."""
         self._needs_company.discard(root_id)
         if (timer := self._timers.pop(root_id, None)) is not None:
             timer.cancel()

@@ -239,25 +239,28 @@ class RunService:
 
         :raises NotFound: there is none that this caller may see.
         """
-        found = await self.view(component, run_id, session_id, caller)
-        if found.row.state.is_settled or seconds <= 0:
-            return found
-        if found.row.parent_id is not None:  # it settles before its root does
-            await self.following.until_settled(component, run_id, session_id, caller, seconds)
-            return await self.view(component, run_id, session_id, caller)
-        root_id = found.row.root_id
-        await self.following.keep_company(found.row)
-        waiter = self._resources.hub.wait_settled_soon(root_id)
-        self.presence.enter(root_id)
+        found = await self.find(component, run_id, session_id, caller)
+        if not found.row.state.is_settled and seconds > 0:
+            if found.row.parent_id is None:
+                await self._until_settled(found.row, seconds)
+            else:  # it settles before its root does
+                await self.following.until_settled(component, run_id, session_id, caller, seconds)
+            found = await self.find(component, run_id, session_id, caller)
+        await fill(self._resources.database, found)
+        return found
+
+    async def _until_settled(self, root: RunRow, seconds: float) -> None:
+        """Wait until a root run has ended or paused, or is gone, or ``seconds`` are over."""
+        await self.following.keep_company(root)
+        waiter = self._resources.hub.wait_settled_soon(root.run_id)
+        self.presence.enter(root.run_id)
         try:
-            found = await self.view(component, run_id, session_id, caller)  # it may have ended before we listened
-            if found.row.state.is_settled:
-                return found
-            await waiter.wait(seconds)
+            state = await self._resources.database.read(lambda tx: runs.state_of(tx, root.run_id))
+            if state is not None and not state.is_settled:  # it may have ended before we listened
+                await waiter.wait(seconds)
         finally:
             waiter.close()
-            self.presence.leave(root_id)
-        return await self.view(component, run_id, session_id, caller)
+            self.presence.leave(root.run_id)
 
     async def members(self, root_id: str, elsewhere: Sequence[str] = ()) -> list[RunView]:
         """The member runs of a root, with their payload.
@@ -329,11 +332,10 @@ class RunService:
         :raises NotFound: there is none that this caller may see.
         :raises Conflict: the key was used for another request.
         """
-        found = await self.view(component, run_id, None, caller)
-        run = found.row
+        run = (await self.find(component, run_id, None, caller)).row
         asked = request_of("cancel", key, caller, component.kind, component.id, run_id)
         if run.state.is_final and asked is None:
-            return Stopped(found)
+            return Stopped(await self.view(component, run_id, None, caller))
         if not run.state.is_final and run.root_id != run_id:
             is_replay = await self.steering.cancel_member(run, caller.user_id or "client", asked)
             return Stopped(await self.view(component, run_id, None, caller), is_replay)

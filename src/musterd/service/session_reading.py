@@ -4,7 +4,7 @@ There is no order across runs: each is a :class:`Reading` of its own, and all of
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -21,6 +21,7 @@ from musterd.service.following import Following
 from musterd.service.presence import Presence
 from musterd.service.reading import Reading
 from musterd.store import session_runs
+from musterd.store.database import Tx
 
 log = structlog.get_logger("musterd.service")
 
@@ -63,7 +64,7 @@ class SessionReading:
         self._look_seconds = resources.settings.session_look_seconds
         self._bell = Bell()
         self._watch = resources.hub.watch(session_id, self._bell)
-        self._seq = Cursor().seq
+        self._place = Cursor()
         self._read: Mapping[str, int] = {}
         self._runs: dict[str, Followed] = {}
         self._next_look = clock.monotonic()
@@ -75,25 +76,28 @@ class SessionReading:
         :raises NotFound: there is no such session that this caller may see.
         """
         session_id, caller = self.session_id, self._caller
-        if cursor is None:
-            found = await self._resources.database.scan(lambda tx: session_runs.live(tx, session_id, caller))
-            if found is None:
-                raise NotFound(f"Session with ID {session_id} not found")
-            roots, self._seq = found
-            await self._follow((root, -1) for root in roots)
-            return
-        self._seq, self._read, ids = cursor.seq, cursor.runs, list(cursor.runs)
-        known = await self._resources.database.scan(lambda tx: session_runs.named(tx, session_id, caller, ids))
-        await self._follow((root, cursor.runs[root.run_id]) for root in known)
-        await self._look()
-        if self.is_closed:
+
+        async def work(tx: Tx) -> tuple[list[RunRow], Cursor] | None:
+            if cursor is None:
+                return await session_runs.live(tx, session_id, caller)
+            return await session_runs.named(tx, session_id, caller, cursor)
+
+        found = await self._resources.database.scan(work)
+        if found is None:
             raise NotFound(f"Session with ID {session_id} not found")
+        roots, self._place = found
+        self._read = self._place.runs
+        await self._follow((root, self._read.get(root.run_id, -1)) for root in roots)
+        if cursor is not None:
+            await self._look()
+            if self.is_closed:
+                raise NotFound(f"Session with ID {session_id} not found")
 
     @property
     def cursor(self) -> Cursor:
         """How far the reader has come."""
         read = {run_id: followed.last_index for run_id, followed in self._runs.items()}
-        return Cursor(self._seq, {**self._read, **read})
+        return replace(self._place, runs={**self._read, **read})
 
     @property
     def is_closed(self) -> bool:
@@ -138,10 +142,10 @@ class SessionReading:
         ended = [run_id for run_id, followed in self._runs.items() if followed.has_ended]
         self._watch.has_changed = False
         self._next_look = clock.monotonic() + self._look_seconds
-        session_id, caller, seq = self.session_id, self._caller, self._seq
+        session_id, caller, place = self.session_id, self._caller, self._place
         try:
             found = await self._resources.database.scan(
-                lambda tx: session_runs.behind(tx, session_id, caller, seq, PAGE_RUNS)
+                lambda tx: session_runs.behind(tx, session_id, caller, place, PAGE_RUNS)
             )
             if found is None:
                 self._watch.close()
@@ -152,7 +156,7 @@ class SessionReading:
             log.debug("a session is looked at later: the database is away", session_id=session_id)
             return
         if found:
-            self._seq = max(root.seq or 0 for root in found)
+            self._place = replace(place, seq=max(root.seq or 0 for root in found))
         if len(found) == PAGE_RUNS:
             self._watch.has_changed = True
             return

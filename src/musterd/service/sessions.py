@@ -1,5 +1,6 @@
 """Sessions: make, list, look, change, fork, delete."""
 
+import asyncio
 from dataclasses import dataclass
 
 from musterd.core import clock
@@ -10,9 +11,11 @@ from musterd.core.records import ComponentKind, RunView, SessionRow
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
 from musterd.service.runs import RunService
+from musterd.service.session_forks import fork_session
 from musterd.service.session_reading import SessionReading
+from musterd.service.steering import request_of
 from musterd.specs import Component
-from musterd.store import session_forks, session_search, sessions
+from musterd.store import session_search, sessions
 from musterd.store.database import Tx
 from musterd.store.session_forks import ForkedSession
 from musterd.store.session_search import SessionFilter
@@ -110,19 +113,29 @@ class SessionService:
 
         await self._resources.database.write(work)
 
-    async def fork(self, component: Component, session_id: str, caller: Caller, *, user_id: str | None = None) -> str:
+    async def fork(
+        self,
+        component: Component,
+        session_id: str,
+        caller: Caller,
+        *,
+        user_id: str | None = None,
+        key: str | None = None,
+    ) -> tuple[str, bool]:
         """Make a session of the caller's that begins with copies of the runs that have ended in one of a component.
 
         :param user_id: what the user of the new one is called; None: as in the old one.
-        :return: the new session's id.
+        :param key: the request's idempotency key.
+        :return: the new session's id, and whether the same request under its key was here before.
         :raises NotFound: there is no such session that this caller may see.
         :raises BadRequest: no run of it has ended.
+        :raises Conflict: the key was used for another request, runs of it went meanwhile, or it took too long.
         """
         wanted = ForkedSession(
             session_id=clock.new_id(), component_kind=component.kind, component_id=component.id, user_id=user_id
         )
-        await self._resources.database.write(lambda tx: session_forks.fork(tx, session_id, wanted, caller))
-        return wanted.session_id
+        asked = request_of("fork", key, caller, component.kind, component.id, session_id, user_id or "")
+        return await fork_session(self._resources.database, session_id, wanted, caller, asked)
 
     async def run(self, session_id: str, run_id: str, caller: Caller, *, user_id: str | None = None) -> RunView:
         """One run of the session.
@@ -147,18 +160,21 @@ class SessionService:
 
         One that this caller may not see is none, and one that does not exist is deleted already.
 
-        :param user_id: the label that the session must have, where one is asked for.
+        :param user_id: the label that the session must have, where one is asked for; else it stays.
         """
         now = clock.now()
 
         async def bury(tx: Tx) -> bool:
-            session = await sessions.get(tx, session_id, caller)
-            is_there = session is not None and (not user_id or session.user_id == user_id)
-            if is_there:
-                await sessions.bury(tx, session_id, now)
-            return is_there
+            found = await sessions.lock(tx, session_id)
+            if found is None or found.deleted_at is not None or not caller.may_see(found.owner):
+                return False
+            if user_id and found.user_id != user_id:
+                return False
+            await sessions.bury(tx, session_id, now)
+            return True
 
         if await self._resources.database.write(bury):
             self._resources.hub.session_changed(session_id)
             await self._runs.cancel_of_deleted(session_id)
-            self._engine.session_deleted(session_id)
+            removing = self._engine.session_deleted(session_id)  # awaited, so that its id can be used again
+            await asyncio.wait([removing], timeout=self._resources.settings.cancel_wait_seconds)

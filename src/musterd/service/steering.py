@@ -1,11 +1,12 @@
 """Words to a run at work: messages for its agents, and members that are to stop while the others go on."""
 
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from musterd.core import clock
 from musterd.core.callers import Caller
-from musterd.core.errors import InvalidInput, NotFound, RunFailed
+from musterd.core.errors import Conflict, InvalidInput, NotFound, RunFailed
 from musterd.core.records import Message, RunRow, RunView
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
@@ -141,28 +142,30 @@ class Steering:
         """Have a member stop, and wait a little until it has; its leader learns of it and goes on.
 
         :return: whether the same request was here before.
-        :raises Conflict: the run has ended, or the key was used for another request.
+        :raises Conflict: the key was used for another request.
         """
         now, until = clock.now(), clock.monotonic() + self._resources.settings.cancel_wait_seconds
 
-        async def work(tx: Tx) -> RunRow | None:
+        async def work(tx: Tx) -> tuple[RunRow | None, bool]:
             if asked is not None and await requests.same(tx, asked):
-                return None
-            root = await signals.cancel_member(tx, member.root_id, member.run_id, by, now)
-            if asked is not None:
+                return None, True
+            root = None
+            with contextlib.suppress(Conflict):  # it has ended meanwhile, or its root is about to: it stops
+                root = await signals.cancel_member(tx, member.root_id, member.run_id, by, now)
+            if asked is not None and await runs.state_of(tx, member.run_id) is not None:
                 await requests.keep(tx, asked, member.run_id, now)
-            return root
+            return root, False
 
         waiter = self._resources.hub.wait_settled_soon(member.root_id)
         try:
-            root = await self._resources.database.write(work)
+            root, is_replay = await self._resources.database.write(work)
             if root is not None:
                 self._engine.signalled(root)
             while not await self._has_ended(member.run_id) and (left := until - clock.monotonic()) > 0:
                 await waiter.wait(min(left, LOOK_SECONDS))
         finally:
             waiter.close()
-        return root is None
+        return is_replay
 
     async def _has_ended(self, run_id: str) -> bool:
         state = await self._resources.database.read(lambda tx: runs.state_of(tx, run_id))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from musterd.specs.options import Kind
-from musterd.specs.places import Place, listed, wrong
+from musterd.specs.places import Place, is_agnos, kind_of, listed, wrong
 
 GIVEN = ("run_context", "session_state", "dependencies", "metadata", "user_id", "session", "debug_mode")
 """What every hook may have a parameter for, beside ``run_input`` or ``run_output``, and ``agent`` or ``team``."""
@@ -48,6 +48,10 @@ def check_hooks(hooks: Sequence[Any], given: str, label: str, kind: str, place: 
     """
     known = {given, kind, *GIVEN}
     for hook in hooks:
+        if is_agnos(type(hook)):
+            raise wrong(
+                place, f"{label}: a hook is {kind_of(hook)}", "list functions, and guardrails of musterd.guards"
+            )
         for name, found in inspect.signature(hook_function(hook)).parameters.items():
             is_free = found.kind in (found.VAR_POSITIONAL, found.VAR_KEYWORD) or found.default is not found.empty
             if name not in known and not is_free:

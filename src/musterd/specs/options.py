@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from musterd.specs.places import Place, here, listed, nearest, wrong
+from musterd.specs.places import Place, here, kind_of, listed, nearest, wrong
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +163,7 @@ def check_values(declaration: Any, label: str, place: Place) -> None:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value) if isinstance(value, str | int | float | bool) else f"a {type(value).__name__}"
+    text = repr(value) if isinstance(value, str | int | float | bool) else kind_of(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 

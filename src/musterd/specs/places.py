@@ -3,7 +3,7 @@
 import difflib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -12,6 +12,9 @@ from types import CodeType
 from musterd.core.errors import DeclarationError
 
 _PACKAGE = __name__.rpartition(".")[0]
+
+PORTING = "docs/howto/from-agno.md"
+"""The page that says what takes the place of what is Agno's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +69,33 @@ def wrong(place: Place | None, what: str, cure: str) -> DeclarationError:
     return DeclarationError(f"{place}: {text}" if place else text)
 
 
+def is_agnos(cls: object) -> bool:
+    """Whether ``cls`` is a class of Agno, which is not to be taken for that of the same name here."""
+    return isinstance(cls, type) and cls.__module__.partition(".")[0] == "agno"
+
+
+def kind_of(value: object) -> str:
+    """What ``value`` is, for a sentence; of Agno's, also where its counterpart is looked up."""
+    cls = type(value)
+    library = cls.__module__.partition(".")[0]
+    of = {"agno": f" of agno ({PORTING})", "pydantic_ai": " of pydantic_ai"}.get(library, "")
+    return f"{'an' if cls.__name__[0] in 'AEIOU' else 'a'} {cls.__name__}{of}"
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The name in ``known`` that was probably meant by ``name``."""
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)), None)
+
+
+def cure_of(name: str, known: Iterable[str], removed: Mapping[str, str]) -> str:
+    """What to do about an option that is not ``known``.
+
+    :param removed: options of Agno's, each with what to do.
+    """
+    if name in removed:
+        return removed[name]
+    meant = nearest(name, known)
+    return f"did you mean '{meant}'?" if meant else f"it takes {listed(known)}"
 
 
 def listed(names: Iterable[str]) -> str:

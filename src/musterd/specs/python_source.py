@@ -12,11 +12,9 @@ from typing import Any
 
 from musterd.core.errors import DeclarationError
 from musterd.specs.agent import Agent
-from musterd.specs.places import Place, listed, nearest, wrong
+from musterd.specs.places import PORTING, Place, is_agnos, kind_of, listed, nearest, wrong
 from musterd.specs.registry import Registry
 from musterd.specs.team import Team
-
-_PORTING = "docs/howto/from-agno.md"
 
 
 def import_file(path: Path) -> ModuleType:
@@ -61,11 +59,15 @@ def registry_of(module: ModuleType, source: str, name: str = "") -> Registry:
         if isinstance(chosen := values[name], Registry):
             return chosen
         if name not in found:
-            what = f"'{name}' is a {type(values[name]).__name__}"
-            raise wrong(place, what, "name an Agent, a Team or a Registry of musterd")
+            cure = "name an Agent, a Team or a Registry of musterd"
+            if any(cls.__module__.startswith("starlette.") for cls in type(values[name]).__mro__):
+                cure = f"serve an application with uvicorn, or {cure}"
+            raise wrong(place, f"'{name}' is {kind_of(values[name])}", cure)
         found = {name: found[name]}
     if not found:
         what = "no Agent and no Team of musterd is declared at module level"
+        if others := next((key for key, value in values.items() if is_agnos(type(value))), None):
+            what = f"{what}; '{others}' is {kind_of(values[others])}"
         raise wrong(place, what, 'assign one to a name there, like `desk = Team(id="desk", …)`')
     teams = [value for value in found.values() if isinstance(value, Team)]
     agents = [value for value in found.values() if isinstance(value, Agent)]
@@ -148,7 +150,7 @@ def _not_imported(error: BaseException, shown: str) -> DeclarationError:
     if isinstance(error, ModuleNotFoundError):
         cure = f"install what provides '{error.name}', or correct the import"
     if isinstance(error, ImportError) and (error.name or "").partition(".")[0] in ("agno", "musterd"):
-        cure = f"{_PORTING} says what to import from musterd in place of it"
+        cure = f"{PORTING} says what to import from musterd in place of it"
     if isinstance(error, SyntaxError) and error.filename:
         place = Place(error.filename, error.lineno)
         said = f"{type(error).__name__}: {error.msg}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from musterd.specs.agent import Agent
 from musterd.specs.component import Component, build
-from musterd.specs.places import here, wrong
+from musterd.specs.places import here, kind_of, wrong
 from musterd.specs.team import Team
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _unique(declared: Iterable[Any], cls: type[Agent] | type[Team]) -> list[Any]
     place = here()
     for spec in declared:
         if not isinstance(spec, cls):
-            what = f"{cls.kind}s= holds a {type(spec).__name__}"
+            what = f"{cls.kind}s= holds {kind_of(spec)}"
             raise wrong(place, what, f"list {cls.__name__}(…) objects of musterd there")
         known = by_id.setdefault(spec.id, spec)
         if known is not spec:

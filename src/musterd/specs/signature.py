@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired, cast
 
 from musterd.specs.options import Declared
-from musterd.specs.places import Place, wrong
+from musterd.specs.places import PORTING, Place, is_agnos, wrong
 
 if TYPE_CHECKING:
     from types import CodeType
@@ -116,8 +116,8 @@ def read_signature(function: Any, name: str, place: Place, context_type: type) -
         hint = hints[parameter.name]
         if any(hint is kind or kind in typing.get_args(hint) for kind in contexts):
             context_name = parameter.name
-        elif isinstance(hint, type) and issubclass(hint, Declared):
-            raise _no_component(name, parameter.name, hint, place)
+        elif (other := _not_handed(hint)) is not None:
+            raise _no_context(name, parameter.name, other, place)
         else:
             fields[parameter.name] = _field(hint, parameter.default, described.get(parameter.name))
     adapter, schema = _schema(name, fields, place)
@@ -140,8 +140,15 @@ def _no_hint(tool: str, parameter: str, place: Place) -> Exception:
     return wrong(place, what, f"write its type, like `{parameter}: str` (ToolContext for the run's context)")
 
 
-def _no_component(tool: str, parameter: str, hint: type, place: Place) -> Exception:
-    what = f"tool '{tool}': parameter '{parameter}' is of type {hint.__name__}, which tools are not handed"
+def _not_handed(hint: Any) -> type | None:
+    """The class in a hint that is meant to be filled and is not: a declaration, or one of Agno's."""
+    named = (kind for kind in (hint, *typing.get_args(hint)) if isinstance(kind, type))
+    return next((kind for kind in named if is_agnos(kind) or issubclass(kind, Declared)), None)
+
+
+def _no_context(tool: str, parameter: str, kind: type, place: Place) -> Exception:
+    of = f" of agno ({PORTING})" if is_agnos(kind) else ""
+    what = f"tool '{tool}': parameter '{parameter}' is of type {kind.__name__}{of}, which tools are not handed"
     return wrong(place, what, "take a ToolContext: it has agent_id, session_state, dependencies and more")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from musterd.specs.options import is_model
-from musterd.specs.places import here, wrong
+from musterd.specs.places import here, kind_of, wrong
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -29,9 +29,9 @@ class SessionSummaryManager:
     def __post_init__(self) -> None:
         """Check what is given."""
         if self.model is not None and not isinstance(self.model, str) and not is_model(self.model):
-            what = f"SessionSummaryManager: 'model' is a {type(self.model).__name__}"
+            what = f"SessionSummaryManager: 'model' is {kind_of(self.model)}"
             raise wrong(here(), what, "give it a model string like 'openai:gpt-5-mini' or a pydantic-ai Model")
         for name in ("session_summary_prompt", "summary_request_message"):
             value = getattr(self, name)
             if not isinstance(value, str) and (value is not None or name == "summary_request_message"):
-                raise wrong(here(), f"SessionSummaryManager: '{name}' is a {type(value).__name__}", "give it a text")
+                raise wrong(here(), f"SessionSummaryManager: '{name}' is {kind_of(value)}", "give it a text")

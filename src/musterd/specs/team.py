@@ -9,7 +9,7 @@ from typing import Any
 from musterd.specs.agent import Agent
 from musterd.specs.declaration import Declaration
 from musterd.specs.options import FLAG, MODE, ON_BUSY, Kind, about
-from musterd.specs.places import wrong
+from musterd.specs.places import kind_of, wrong
 from musterd.specs.run_context import check_callable
 from musterd.specs.team_options import TeamOptions
 
@@ -109,5 +109,5 @@ class Team(TeamOptions, Declaration):
 
     def _check_member(self, member: Any) -> None:
         if not isinstance(member, Agent | Team):
-            what = f"{self.label}: a member is a {type(member).__name__}"
+            what = f"{self.label}: a member is {kind_of(member)}"
             raise wrong(self.declared_at, what, "list Agent(…) and Team(…) objects of musterd in members=")

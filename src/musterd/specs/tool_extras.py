@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from musterd.core import clock
-from musterd.specs.places import Place, wrong
+from musterd.specs.places import Place, kind_of, wrong
 
 if TYPE_CHECKING:
     from musterd.specs.tools import Tool
@@ -84,5 +84,5 @@ def check_extras(name: str, options: dict[str, Any], place: Place) -> dict[str, 
     extras["tool_hooks"] = tuple(hooks)
     for option in ("pre_hook", "post_hook"):
         if (hook := extras.get(option)) is not None and not callable(hook):
-            raise wrong(place, f"tool '{name}': {option} is a {type(hook).__name__}", "give it a function")
+            raise wrong(place, f"tool '{name}': {option} is {kind_of(hook)}", "give it a function")
     return extras

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
 from musterd.specs.methods import MethodTool
-from musterd.specs.places import Place, here, listed, nearest, wrong
+from musterd.specs.places import Place, cure_of, here, kind_of, listed, wrong
+from musterd.specs.removed import REMOVED_OF_TOOLKITS
 from musterd.specs.tools import Tool, as_tool
 
 # What libraries give a class is not what its author wrote for a model.
@@ -72,8 +73,7 @@ class Toolkit:
     def __init__(self, **options: Unpack[ToolkitOptions]) -> None:
         for option, value in options.items():
             if option not in ToolkitOptions.__annotations__:
-                meant = nearest(option, ToolkitOptions.__annotations__)
-                cure = f"did you mean '{meant}'?" if meant else f"it takes {listed(ToolkitOptions.__annotations__)}"
+                cure = cure_of(option, ToolkitOptions.__annotations__, REMOVED_OF_TOOLKITS)
                 raise wrong(here(), f"a toolkit has no option '{option}'", cure)
             if value is not None:  # else what the class says
                 setattr(self, option, value)
@@ -87,16 +87,15 @@ def tools_in(given: Any, label: str, place: Place) -> list[Tool]:
     if isinstance(given, Tool | MethodTool) or (callable(given) and not inspect.isclass(given)):
         return [as_tool(given, place)]
     owner = _made(given, label, place) if inspect.isclass(given) else given
-    kind = type(owner)
-    root = kind.__module__.partition(".")[0]
+    root = type(owner).__module__.partition(".")[0]
     if root in _FOREIGN:
-        what = f"{label}: a tool is a {kind.__name__} of {root}"
+        what = f"{label}: a tool is {kind_of(owner)}"
         raise wrong(place, what, "list functions, objects with public methods, Toolkit(…) or MCPServer(…)")
     if isinstance(owner, Toolkit):
         return _kept(owner, label, place)
     found = [] if root in _NOT_FOR_MODELS else list(_public_methods(owner, place))
     if not found:
-        what = f"{label}: a tool is a {kind.__name__}, which has no public methods"
+        what = f"{label}: a tool is {kind_of(owner)}, which has no public methods"
         raise wrong(place, what, "list functions, objects with public methods, Toolkit(…) or MCPServer(…)")
     return found
 

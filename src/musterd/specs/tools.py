@@ -13,8 +13,9 @@ from musterd.core.errors import MusterdError
 from musterd.core.jsontypes import JsonObject
 from musterd.specs.methods import MethodTool, is_method
 from musterd.specs.person_flags import check_person_flags
-from musterd.specs.places import Place, here, listed, nearest, of_code, wrong
+from musterd.specs.places import Place, cure_of, here, listed, nearest, of_code, wrong
 from musterd.specs.progress import progress_report
+from musterd.specs.removed import REMOVED_OF_TOOLS
 from musterd.specs.run_context import RunContext
 from musterd.specs.signature import Signature, code_of, read_signature
 from musterd.specs.tool_extras import KeptResults, check_extras
@@ -256,8 +257,7 @@ def tool(function: Any = None, /, **options: Any) -> Any:
     place = here()
     for name in options:
         if name not in ToolOptions.__annotations__:
-            meant = nearest(name, ToolOptions.__annotations__)
-            cure = f"did you mean '{meant}'?" if meant else f"it takes {listed(ToolOptions.__annotations__)}"
+            cure = cure_of(name, ToolOptions.__annotations__, REMOVED_OF_TOOLS)
             raise wrong(place, f"@tool has no option '{name}'", cure)
     if isinstance(function, str):
         raise wrong(place, "@tool takes its options by name", f"write @tool(name={function!r})")
@@ -306,7 +306,9 @@ def _make(function: Any, *, place: Place, context_type: type = ToolContext, **op
             "use letters, digits and '_', 64 at most",
         )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise wrong(stands, f"tool '{name}' yields", "return the whole result instead")
+        raise wrong(
+            stands, f"tool '{name}' yields", "return the whole result; ToolContext.progress tells how far it is"
+        )
     signature = read_signature(function, name, stands, context_type)
     description = options.pop("description", None)
     flags = _checked_flags(name, options, signature, stands)

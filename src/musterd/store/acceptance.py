@@ -13,20 +13,14 @@ from musterd.store.cancels import Cancelled
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.owners import Shares
 from musterd.store.requests import Request
-from musterd.store.rows import RUN_COLUMNS, RUN_FIELDS, run_params, run_row
+from musterd.store.rows import GET_RUN, add_run, run_row
 
-GET_RUN = Statement("run_get", f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id")
 WAITING = Statement(  # from three indexes alone; only root runs wait
     "runs_waiting",
     """SELECT (SELECT count(*) FROM runs WHERE state = 'queued')
             + (SELECT count(*) FROM runs WHERE state = 'ready')
             + (SELECT count(*) FROM runs WHERE state = 'scheduled') AS n""",
 )
-ADD_RUN = Statement(
-    "run_add",
-    f"INSERT INTO runs ({RUN_COLUMNS}) VALUES ({', '.join(':' + name for name in RUN_FIELDS)})",
-)
-ADD_IO = Statement("run_io_add", "INSERT INTO run_io (run_id, input) VALUES (:run_id, :input)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +105,7 @@ async def accept(tx: Tx, candidate: Candidate) -> Accepted:
     if run.state is not RunState.RUNNING:
         await _require_room(tx, candidate.queue_depth)
         await owners.require_room(tx, run.owner, candidate.shares)
-    await tx.run(ADD_RUN, run_params(run))
-    await tx.run(ADD_IO, {"run_id": run.run_id, "input": jsontext.dumps(candidate.input.as_json())})
+    await add_run(tx, run, jsontext.dumps(candidate.input.as_json()))
     if candidate.has_chosen_id:
         await requests.keep(tx, candidate.by_run_id, run.run_id, now)
     if candidate.by_key is not None:
@@ -156,6 +149,8 @@ async def _place(tx: Tx, run: RunRow, slot_worker: str | None, now: float) -> st
 
 
 async def _require_room(tx: Tx, queue_depth: int) -> None:
+    # Of those that others accept at this moment nothing is known: up to a connection each, which a bound on what the
+    # server keeps can bear. To know it all would have to be accepted one after the other.
     waiting = await tx.one(WAITING, {})
     if waiting is not None and waiting["n"] >= queue_depth:
         raise TooManyRequests(f"{queue_depth} runs are waiting already; try again later.")

@@ -27,9 +27,6 @@ CLOSE = Statement(
     """UPDATE approvals SET state = 'closed', status = CASE WHEN status = 'pending' THEN :status ELSE status END
        WHERE root_id = :root AND state IN ('pending', 'decided')""",
 )
-CLOSE_STEPS = Statement(  # they were never begun, and never will be
-    "steps_close_waiting", "UPDATE journal SET state = 'failed' WHERE root_id = :root AND state = 'waiting'"
-)
 CLOSE_BELOW = Statement(
     "approvals_close_below",
     """UPDATE approvals SET state = 'closed', status = CASE WHEN status = 'pending' THEN 'cancelled' ELSE status END
@@ -62,8 +59,7 @@ async def close(tx: Tx, root_id: str, status: str = CANCELLED) -> None:
 
     :param status: what becomes of what nobody decided.
     """
-    if await tx.run(CLOSE, {"root": root_id, "status": status}):
-        await tx.run(CLOSE_STEPS, {"root": root_id})
+    await tx.run(CLOSE, {"root": root_id, "status": status})
 
 
 async def close_below(tx: Tx, root_id: str, path: str) -> None:

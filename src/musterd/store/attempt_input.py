@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from musterd.core.jsontypes import JsonObject
 from musterd.core.media import references
 from musterd.core.records import Input, RunRow
-from musterd.store import blobs, past, runs, sessions
+from musterd.store import blobs, outputs, past, runs, sessions
 from musterd.store.database import Statement, Tx
 from musterd.store.past import ShownRows, ShownWanted
 
 GET_MESSAGES = Statement("run_messages", "SELECT run_id, messages FROM run_io WHERE run_id = :run_id")
-GET_INPUT = Statement("run_input", "SELECT input FROM run_io WHERE run_id = :run_id")
 
 NOTHING_SHOWN, NOTHING_WANTED = ShownRows(), ShownWanted()
 
@@ -56,7 +55,7 @@ class HistoryWanted:
 
 async def load(tx: Tx, run: RunRow, wanted: HistoryWanted) -> AttemptInput:
     """Read what an attempt of ``run`` starts from."""
-    row = await tx.one(GET_INPUT, {"run_id": run.run_id})
+    row = await tx.one(outputs.GET_INPUT, {"run_id": run.run_id})
     session = await tx.one(sessions.GET, {"session_id": run.session_id})
     if row is None or session is None:
         raise RuntimeError(f"run {run.run_id} has no input or no session")

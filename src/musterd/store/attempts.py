@@ -20,7 +20,7 @@ from musterd.core.states import RunState
 from musterd.store import approvals, blobs, deliveries, follow_ups, messages, outputs, owners, past, sessions
 from musterd.store.crashes import HAS_WAITED, SOLO_FROM
 from musterd.store.database import Statement, Tx
-from musterd.store.rows import RUN_COLUMNS, RUN_FIELDS, run_params, run_row
+from musterd.store.rows import RUN_COLUMNS, add_run, run_row
 
 CLAIM = Statement(
     "runs_claim",
@@ -75,11 +75,6 @@ PUT_STEP = Statement(
            ended_at = excluded.ended_at, result = excluded.result, usage = excluded.usage,
            cost = excluded.cost""",
 )
-ADD_RUN = Statement(
-    "member_add",
-    f"INSERT INTO runs ({RUN_COLUMNS}) VALUES ({', '.join(':' + name for name in RUN_FIELDS)})",
-)
-ADD_IO = Statement("member_io_add", "INSERT INTO run_io (run_id, input) VALUES (:run_id, :input)")
 END_MEMBER = Statement(
     "member_end",
     """UPDATE runs SET state = :state, ended_at = :now, error_code = :error_code, version = version + 1
@@ -95,10 +90,10 @@ CLOSE_MEMBERS_BELOW = Statement(
     """UPDATE runs SET state = :state, ended_at = :now, version = version + 1
        WHERE root_id = :root AND path LIKE :below AND state IN ('running', 'paused')""",
 )
-CLOSE_STEPS = Statement(  # nobody will find out any more whether they happened
+CLOSE_STEPS = Statement(  # whether a call happened nobody will find out any more; what waited never began
     "steps_close",
-    """UPDATE journal SET state = CASE kind WHEN 'tool' THEN 'unknown' ELSE 'failed' END
-       WHERE root_id = :root AND state = 'started'""",
+    """UPDATE journal SET state = CASE WHEN kind = 'tool' AND state = 'started' THEN 'unknown' ELSE 'failed' END
+       WHERE root_id = :root AND state IN ('started', 'waiting')""",
 )
 PROMOTE = Statement(
     "lane_promote",
@@ -136,10 +131,13 @@ class Lease:
 
 @dataclass(slots=True, kw_only=True)
 class MemberRecord:
-    """A member's run that begins or ends."""
+    """A member's run that begins or ends.
+
+    :param input_text: what one that begins is asked, as JSON.
+    """
 
     run: RunRow
-    input_text: str | None = None
+    input_text: str = ""
     output: Output | None = None
     messages: list[str] = field(default_factory=list)
 
@@ -322,8 +320,7 @@ async def promote(tx: Tx, lane: str) -> str | None:
 async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
     """Store what a batch holds; the caller has passed the guard."""
     for member in batch.started:
-        await tx.run(ADD_RUN, run_params(member.run))
-        await tx.run(ADD_IO, {"run_id": member.run.run_id, "input": member.input_text})
+        await add_run(tx, member.run, member.input_text)
     if batch.contents:
         await blobs.put(tx, lease.root_id, batch.contents, clock.now(), until_end=lease.drops_media)
     for step in batch.steps:

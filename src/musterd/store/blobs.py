@@ -6,7 +6,6 @@ from musterd.core import jsontext
 from musterd.core.media import content_hash
 from musterd.store.database import Statement, Tx
 
-_OF_SESSION = "IN (SELECT run_id FROM runs WHERE session_id = :session_id)"
 PUT = Statement(  # one that is there is locked: whoever removes it waits, and then sees the use of it
     "blob_put",
     """INSERT INTO blobs (hash, size, content, created_at) VALUES (:hash, :size, :content, :now)
@@ -18,12 +17,10 @@ USE = Statement(
 )
 HAND_OVER = Statement("blob_hand_over", "UPDATE blob_uses SET root_id = :to WHERE root_id = :root")
 USED = Statement("blob_used", "SELECT hash FROM blob_uses WHERE root_id = :root AND until_end")
-USED_IN = Statement("blob_used_in", f"SELECT DISTINCT hash FROM blob_uses WHERE root_id {_OF_SESSION}")
 LOCK = Statement("blob_lock", "SELECT hash FROM blobs WHERE IN_LIST(hash, :names) ORDER BY hash LOCK_ROW")
 USED_BY = Statement("blob_used_by", "SELECT hash FROM blob_uses WHERE root_id = :root")
 DISUSE_BY = Statement("blob_disuse_by", "DELETE FROM blob_uses WHERE root_id = :root")
 DISUSE = Statement("blob_disuse", "DELETE FROM blob_uses WHERE root_id = :root AND until_end")
-DISUSE_IN = Statement("blob_disuse_in", f"DELETE FROM blob_uses WHERE root_id {_OF_SESSION}")
 REMOVE_UNUSED = Statement(
     "blob_remove_unused",
     """DELETE FROM blobs WHERE IN_LIST(hash, :names)
@@ -32,17 +29,12 @@ REMOVE_UNUSED = Statement(
 GET = Statement("blob_get", "SELECT content FROM blobs WHERE hash = :hash")
 
 
-def blob_hash(content: bytes) -> str:
-    """The name under which ``content`` is stored."""
-    return content_hash(content)
-
-
 async def put(tx: Tx, root_id: str, contents: Iterable[bytes], now: float, *, until_end: bool = False) -> None:
     """Store what a run refers to.
 
     :param until_end: whether it refers to it no longer than until it has ended; else until its session is deleted.
     """
-    named = {blob_hash(content): content for content in contents}
+    named = {content_hash(content): content for content in contents}
     for name in sorted(named):  # in one order, so that no two wait for each other's
         await tx.run(PUT, {"hash": name, "size": len(named[name]), "content": named[name], "now": now})
         await tx.run(USE, {"root": root_id, "hash": name, "until_end": until_end})
@@ -58,14 +50,6 @@ async def release(tx: Tx, root_id: str) -> None:
     if names := [row["hash"] for row in await tx.all(USED, {"root": root_id})]:
         await _lock(tx, names)
         await tx.run(DISUSE, {"root": root_id})
-        await _remove_unused(tx, names)
-
-
-async def remove(tx: Tx, session_id: str) -> None:
-    """Let go of what the runs of a session refer to."""
-    if names := [row["hash"] for row in await tx.all(USED_IN, {"session_id": session_id})]:
-        await _lock(tx, names)
-        await tx.run(DISUSE_IN, {"session_id": session_id})
         await _remove_unused(tx, names)
 
 

@@ -12,7 +12,7 @@ from musterd.store.rows import RUN_COLUMNS, run_row
 
 LOCK_SESSION = Statement(
     "cancel_lock_session",
-    """SELECT session_id FROM sessions WHERE session_id = (SELECT session_id FROM runs WHERE run_id = :run_id)
+    """SELECT deleted_at FROM sessions WHERE session_id = (SELECT session_id FROM runs WHERE run_id = :run_id)
        LOCK_ROW""",
 )
 GET = Statement("cancel_get", f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id LOCK_ROW")
@@ -59,6 +59,16 @@ async def request(tx: Tx, root_id: str, by: str, now: float) -> Cancelled | None
 async def lock(tx: Tx, root_id: str) -> RunRow | None:
     """Hold a root run and its session until the transaction ends; the run as it then is. None: no such run."""
     await tx.one(LOCK_SESSION, {"run_id": root_id})
+    return await _held(tx, root_id)
+
+
+async def lock_there(tx: Tx, root_id: str) -> RunRow | None:
+    """The same, for whoever wants something of the run. None also where its session was deleted."""
+    session = await tx.one(LOCK_SESSION, {"run_id": root_id})
+    return None if session is None or session["deleted_at"] is not None else await _held(tx, root_id)
+
+
+async def _held(tx: Tx, root_id: str) -> RunRow | None:
     row = await tx.one(GET, {"run_id": root_id})
     return None if row is None else run_row(row)
 
@@ -71,7 +81,7 @@ async def end(tx: Tx, run: RunRow, by: str, now: float) -> Cancelled:
     index = int(row["next_event"]) - 1
     event = Event(EventKind.RUN_CANCELLED, run.run_id, now, {"reason": f"Run {run.run_id} was cancelled"})
     await attempts.add_events(tx, run.run_id, index, [event])
-    if run.state is RunState.RUNNING:
+    if run.attempt:
         await _close_steps(tx, run.run_id)
     await tx.run(attempts.CLOSE_MEMBERS, {"root": run.run_id, "state": RunState.CANCELLED.value, "now": now})
     await approvals.close(tx, run.run_id)
@@ -84,14 +94,13 @@ async def end(tx: Tx, run: RunRow, by: str, now: float) -> Cancelled:
 
 
 async def _close_steps(tx: Tx, root_id: str) -> None:
-    """Say what became of the steps of a run whose worker is gone: of tools, nobody knows."""
+    """Say what became of the steps that an attempt left open, which drives the run no more: of tools, nobody knows."""
     cut_off = []
     for row in await tx.all(OPEN_STEPS, {"root": root_id}):
         outcome = StepOutcome.UNKNOWN if row["kind"] == StepKind.TOOL.value else StepOutcome.STOPPED
         cut_off.append({"path": row["path"], "kind": row["kind"], "name": None, "outcome": outcome.value})
-    if not cut_off:
-        return
-    output = await outputs.get(tx, root_id)
-    output.cut_off = cut_off
-    await outputs.replace(tx, root_id, output)
     await tx.run(attempts.CLOSE_STEPS, {"root": root_id})
+    if cut_off:
+        output = await outputs.get(tx, root_id)
+        output.cut_off = cut_off
+        await outputs.replace(tx, root_id, output)

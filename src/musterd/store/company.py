@@ -17,8 +17,8 @@ async def let_go(tx: Tx, root_id: str) -> None:
 
 
 async def cancel_abandoned(tx: Tx, root_id: str, by: str, now: float) -> Cancelled | None:
-    """Cancel a run that its readers left, unless it was let go meanwhile. None: nothing was done."""
+    """Cancel a run that its readers left, unless it was let go, paused or ended meanwhile. None: nothing was done."""
     run: RunRow | None = await cancels.lock(tx, root_id)
-    if run is None or not run.cancel_on_disconnect:
+    if run is None or run.state.is_final or not run.cancel_on_disconnect:
         return None
     return await cancels.request(tx, root_id, by, now)

@@ -37,7 +37,6 @@ _TOKENS = f"""SELECT r.owner, {_SUMS} FROM runs r JOIN journal j ON j.root_id = 
               WHERE {_IN_DAY} AND j.usage IS NOT NULL AND j.attempt > 0"""  # 0: taken over from another run
 _ONLY = {
     "owner": " AND r.owner = :owner",
-    "session_id": " AND r.session_id = :session_id",
     "roots": " AND IN_LIST(r.run_id, :roots)",
 }
 LIVE = Statement(
@@ -54,7 +53,6 @@ NEXT_OWN = Statement(
     """SELECT created_at FROM runs WHERE parent_id IS NULL AND owner = :owner AND created_at >= :start
        ORDER BY created_at, run_id LIMIT 1""",
 )
-TIMES = Statement("session_times", "SELECT created_at FROM runs WHERE session_id = :session_id AND parent_id IS NULL")
 TIMES_OF_ROOTS = Statement("roots_times", "SELECT created_at FROM runs WHERE IN_LIST(run_id, :roots)")
 KEPT = Statement(
     "days_kept",
@@ -141,13 +139,10 @@ async def close(tx: Tx, day: str, figures: ByOwner, now: float) -> None:
         await _put(tx, day, owner, figures[owner].without_names(), 1, now)
 
 
-async def keep_removed(tx: Tx, session_id: str, now: float, roots: Sequence[str] | None = None) -> None:
-    """Keep what runs of a session count in days that are not over yet, before their rows go.
-
-    :param roots: which of its root runs; None: all.
-    """
-    only = {"session_id": session_id} if roots is None else {"roots": jsontext.dumps(list(roots))}
-    times = await tx.all(TIMES if roots is None else TIMES_OF_ROOTS, only)
+async def keep_removed(tx: Tx, roots: Sequence[str], now: float) -> None:
+    """Keep what root runs of one session count in days that are not over yet, before their rows go."""
+    only = {"roots": jsontext.dumps(list(roots))}
+    times = await tx.all(TIMES_OF_ROOTS, only)
     days = sorted({day_of(row["created_at"]) for row in times})
     if not days:
         return

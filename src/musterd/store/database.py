@@ -34,7 +34,7 @@ class Statement:
     - ``LOCK_ROW``: hold the row until the transaction ends, and see it as it is once it is held;
     - ``LOCK_FREE_ROWS``: the same for rows that nobody holds; those that another transaction holds are left out;
     - ``JSON_WHOLE(column, 'name')``: the whole number of that name in a column of JSON objects, or null;
-    - ``TURN('name')``: wait for the other transactions that said the same name to end.
+    - ``TURN('name')``, ``TURN('name', :of)``: wait for the other transactions that said the same to end.
 
     :param name: what it is called in logs and in the tests of its plan.
     :param text: the SQL.
@@ -47,7 +47,7 @@ class Statement:
 
 
 _IN_LIST = re.compile(r"IN_LIST\((.+?), :(\w+)\)")
-_TURN = re.compile(r"TURN\('(\w+)'\)")
+_TURN = re.compile(r"TURN\('(\w+)'(?:, (:\w+))?\)")
 _JSON_WHOLE = re.compile(r"JSON_WHOLE\((\S+?), '(\w+)'\)")
 _PARAMETER = re.compile(r"(?<!:):([a-z]\w*)")
 
@@ -63,9 +63,15 @@ def for_postgres(text: str) -> str:
     """The statement in Postgres' dialect, with parameters as its driver writes them."""
     text = _IN_LIST.sub(r"\1 IN (SELECT jsonb_array_elements_text(CAST(:\2 AS jsonb)))", text.replace("%", "%%"))
     text = _JSON_WHOLE.sub(r"CAST(CAST(\1 AS jsonb) ->> '\2' AS bigint)", text)
-    text = _TURN.sub(r"pg_advisory_xact_lock(hashtext('musterd \1'))", text)
+    text = _TURN.sub(_turn_for_postgres, text)
     text = text.replace("LOCK_ROW", "FOR UPDATE").replace("LOCK_FREE_ROWS", "FOR UPDATE SKIP LOCKED")
     return _PARAMETER.sub(r"%(\1)s", text)
+
+
+def _turn_for_postgres(found: re.Match[str]) -> str:
+    name, of = found.groups()
+    words = f"hashtext('musterd {name}')"
+    return f"pg_advisory_xact_lock({words})" if of is None else f"pg_advisory_xact_lock({words}, hashtext({of}))"
 
 
 class Texts(Generic[T]):

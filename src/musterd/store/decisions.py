@@ -21,16 +21,9 @@ PENDING = Statement(
     "approvals_pending",
     "SELECT id, expires_at, default_decision FROM approvals WHERE root_id = :root AND state = 'pending' ORDER BY path",
 )
-CONTINUE = Statement(
-    "run_continue",
-    """UPDATE runs SET state = :state, holder = :holder, expires_at = NULL, version = version + 1
-       WHERE run_id = :run_id AND state = 'paused'""",
-)
 ALREADY = "run is already continued"
 EXPIRY = "expiry"
 """Who decides, where nobody does in time."""
-
-
 NEEDS_APPROVAL = "needs approval: it is decided at POST /approvals/{id}/resolve"
 
 
@@ -68,7 +61,7 @@ async def decide(tx: Tx, root_id: str, decisions: Sequence[Decision], how: Decid
     if run.state is RunState.PAUSED:
         fresh = await approvals.of_root(tx, root_id)
         if any(row.state == "decided" for row in fresh):
-            await _continue(tx, run)
+            await lanes.go_on(tx, run)
     return run
 
 
@@ -85,12 +78,12 @@ async def by_default(tx: Tx, run: RunRow, now: float) -> bool:
     for row in due:
         decision = Decision.by_default(row["id"], row["default_decision"])
         await _store(tx, row["id"], decision, Deciding(by=EXPIRY, now=now))
-    await _continue(tx, run)
+    await lanes.go_on(tx, run)
     return True
 
 
 async def _locked(tx: Tx, root_id: str) -> RunRow:
-    run = await cancels.lock(tx, root_id)
+    run = await cancels.lock_there(tx, root_id)
     if run is None:
         raise NotFound("Run not found")
     return run
@@ -139,9 +132,3 @@ async def _store(tx: Tx, approval_id: str, decision: Decision, how: Deciding) ->
     status = "rejected" if decision.verdict is Verdict.REFUSED else "approved"
     stored = {"status": status, "decision": jsontext.canonical(decision.as_json()), "data": how.data}
     await tx.run(DECIDE, {"id": approval_id, **stored, "by": how.by, "now": how.now})
-
-
-async def _continue(tx: Tx, run: RunRow) -> None:
-    """Let a paused run go on: ready where its line is free, else in the queue by its old place."""
-    await lanes.come_back(tx, run)
-    await tx.run(CONTINUE, {"run_id": run.run_id, "state": run.state.value, "holder": run.holder})

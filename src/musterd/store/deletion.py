@@ -27,10 +27,10 @@ async def cancel_live(tx: Tx, session_id: str, now: float, limit: int = LIMIT) -
     return [done for done in found if done is not None]
 
 
-async def undone(tx: Tx) -> list[str]:
+async def undone(tx: Tx, now: float) -> list[str]:
     """Deleted sessions in which a run is still to be cancelled, or nothing lives any more: their rows can go."""
     found = []
-    for session_id in await sessions.buried(tx):
+    for session_id in await sessions.buried(tx, now):
         is_left = await tx.one(UNCANCELLED, {"session_id": session_id, "limit": 1}) is not None
         if is_left or not await sessions.live_runs(tx, session_id):
             found.append(session_id)

@@ -50,6 +50,16 @@ AGAIN = Statement(
     """UPDATE deliveries SET state = 'pending', due_at = :now, lease = NULL, attempts = 0, ended_at = NULL
        WHERE id = :id""",
 )
+GIVE_UP = Statement(
+    "deliveries_give_up",
+    """UPDATE deliveries SET state = 'failed', ended_at = :now, lease = NULL, last_error = :error
+       WHERE id IN (
+         SELECT id FROM deliveries WHERE state = 'pending' AND due_at <= :before LIMIT :limit LOCK_FREE_ROWS)""",
+)
+PENDING_OF = Statement(
+    "deliveries_pending_of",
+    "SELECT DISTINCT run_id FROM deliveries WHERE IN_LIST(run_id, :roots) AND ended_at IS NULL",
+)
 FORGET = Statement(
     "deliveries_forget",
     """DELETE FROM deliveries WHERE id IN (
@@ -59,6 +69,8 @@ _COLUMNS = """d.id, d.run_id, d.url, d.happening, d.run_attempts, d.facts, d.sta
               d.ended_at, d.last_status, d.last_error, r.session_id, r.owner, r.user_id, r.component_kind,
               r.component_id, r.component_name"""
 _FROM = "FROM deliveries d JOIN runs r ON r.run_id = d.run_id"
+_FROM_OWN = "FROM runs r CROSS JOIN deliveries d"
+"""From one user's runs on, which SQLite takes in this order: the newest of everybody's may hold none of them."""
 CLAIMED = Statement(
     "deliveries_claimed", f"SELECT {_COLUMNS} {_FROM} WHERE IN_LIST(d.id, :ids) AND d.lease = :lease ORDER BY d.id"
 )
@@ -79,7 +91,13 @@ _CONDITIONS = {
     "before": "(d.created_at, d.id) < (:created_at, :before)",
     "hidden": "NOT IN_LIST(d.url, :hidden)",
 }
-FORGOTTEN_AT_ONCE = 1000
+_CONDITIONS_OWN = {
+    **_CONDITIONS,
+    "state": "COALESCE(d.state, '') = :state",  # a term, so that deliveries are not found by it, but by their run
+    "owner": "r.owner = :owner AND r.parent_id IS NULL AND d.run_id = r.run_id",
+}
+AT_ONCE = 1000
+"""What one transaction forgets, or gives up."""
 
 
 async def add(tx: Tx, notice: Notice) -> None:
@@ -129,9 +147,19 @@ async def again(tx: Tx, delivery_id: str, now: float) -> None:
     await tx.run(AGAIN, {"id": delivery_id, "now": now})
 
 
-async def forget(tx: Tx, before: float) -> bool:
-    """Remove some of the deliveries that ended before then; whether there may be more."""
-    return await tx.run(FORGET, {"before": before, "limit": FORGOTTEN_AT_ONCE}) >= FORGOTTEN_AT_ONCE
+async def give_up(tx: Tx, before: float, now: float, error: str) -> int:
+    """Give up some of the deliveries that were due before then, and that nobody has sent; how many."""
+    return await tx.run(GIVE_UP, {"before": before, "now": now, "error": error, "limit": AT_ONCE})
+
+
+async def pending_of(tx: Tx, roots: Sequence[str]) -> set[str]:
+    """Those of these runs of which something is still to be told."""
+    return {row["run_id"] for row in await tx.all(PENDING_OF, {"roots": jsontext.dumps(list(roots))})}
+
+
+async def forget(tx: Tx, before: float) -> int:
+    """Remove some of the deliveries that ended before then; how many."""
+    return await tx.run(FORGET, {"before": before, "limit": AT_ONCE})
 
 
 async def get(tx: Tx, delivery_id: str, caller: Caller, hidden: Sequence[str] = ()) -> Delivery | None:
@@ -156,11 +184,13 @@ def page_of(
     given = {"run_id": wanted.run_id, "state": wanted.state, "owner": caller.sees_only, "before": wanted.before}
     given["hidden"] = jsontext.dumps(list(hidden)) if hidden and caller.sees_only is not None else None
     params: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    conditions = "".join(f" AND {_CONDITIONS[name]}" for name in params)
+    is_own = caller.sees_only is not None and wanted.run_id is None
+    from_rows, known = (_FROM_OWN, _CONDITIONS_OWN) if is_own else (_FROM, _CONDITIONS)
+    conditions = "".join(f" AND {known[name]}" for name in params)
     name = "deliveries_page " + " ".join(params)
     if wanted.before is not None:
         params["created_at"] = created_at
-    text = f"""SELECT {_COLUMNS} {_FROM} JOIN sessions s ON s.session_id = r.session_id AND s.deleted_at IS NULL
+    text = f"""SELECT {_COLUMNS} {from_rows} JOIN sessions s ON s.session_id = r.session_id AND s.deleted_at IS NULL
                WHERE 1 = 1{conditions} ORDER BY d.created_at DESC, d.id DESC LIMIT :limit"""
     return Statement(name, text), {**params, "limit": wanted.limit}
 

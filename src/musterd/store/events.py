@@ -15,7 +15,7 @@ AFTER = Statement(
                                       WHERE root_id = :root_id AND first_index <= :start), 0)
        ORDER BY first_index LIMIT :limit""",
 )
-ALL_FLUSHES = 2**31 - 1
+PAGE_FLUSHES = 200
 KNOWN_KINDS = frozenset(kind.value for kind in EventKind)
 
 
@@ -57,6 +57,10 @@ async def after(tx: Tx, root_id: str, index: int, limit: int) -> Page:
 
 
 async def every(tx: Tx, root_id: str) -> list[tuple[int, Event]]:
-    """Every stored event of known kinds, with its index."""
-    page = await after(tx, root_id, -1, ALL_FLUSHES)
-    return [(first + offset, event) for first, found in page.flushes for offset, event in enumerate(found)]
+    """Every stored event of known kinds, with its index; read a page at a time, so that no other work waits for all."""
+    events: list[tuple[int, Event]] = []
+    page = Page([], -1, is_last=False)
+    while not page.is_last:
+        page = await after(tx, root_id, page.last_index, PAGE_FLUSHES)
+        events += [(first + offset, event) for first, found in page.flushes for offset, event in enumerate(found)]
+    return events

@@ -13,9 +13,10 @@ from musterd.core.errors import Conflict, NotFound
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, Output, RunRow, StepKind, StepState
 from musterd.core.states import RunState
-from musterd.store import acceptance, attempt_input, blobs, cancels, messages, outputs, runs, signals
+from musterd.store import acceptance, blobs, cancels, messages, outputs, runs, signals
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.database import Row, Statement, Tx
+from musterd.store.decisions import ALREADY
 
 OTHER_FORK = Statement(  # by the session's index: forks are in the session of what they go on from
     "run_other_fork",
@@ -33,7 +34,6 @@ COPY_STEPS = Statement(
               fingerprint, 0, started_at, ended_at, result, usage, cost, codec
        FROM journal WHERE root_id = :origin AND IN_LIST(path, :paths)""",
 )
-ALREADY = "run is already continued"
 _CALL = re.compile(r"(?P<above>.*?)t(?P<turn>\d+)/c\d+(/\d+)?")
 
 
@@ -48,7 +48,7 @@ async def accept(tx: Tx, candidate: Candidate, origin_id: str, budget: JsonObjec
     if (earlier := await acceptance.earlier(tx, candidate)) is not None:
         return Accepted(earlier, is_replay=True)
     origin = await _failed(tx, origin_id)
-    asked = await tx.one(attempt_input.GET_INPUT, {"run_id": origin_id})
+    asked = await tx.one(outputs.GET_INPUT, {"run_id": origin_id})
     if asked is None:
         raise RuntimeError(f"run {origin_id} has no input")
     given = Input.from_json(json.loads(asked["input"]))
@@ -71,7 +71,7 @@ async def accept(tx: Tx, candidate: Candidate, origin_id: str, budget: JsonObjec
 
 async def _failed(tx: Tx, origin_id: str) -> RunRow:
     """The run, with its session held, where a new one may go on from it."""
-    run = await cancels.lock(tx, origin_id)
+    run = await cancels.lock_there(tx, origin_id)
     if run is None:
         raise NotFound("Run not found")
     if run.state is not RunState.ERROR:

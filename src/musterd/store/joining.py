@@ -3,9 +3,13 @@
 Pieces that come one after the other, with nothing else between them, become one event for each text that they are of;
 these stand at the last indexes of the pieces. A joined event says where its pieces were: whoever had read some of them
 gets the rest. All other events stay as they are; the indexes of pieces stay unused.
+
+Events of a run that has ended do not change, so they are read first (:func:`read`), joined beside the event loop and
+outside of any transaction (:func:`joined`), and put in their place then (:func:`put`).
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +27,9 @@ TAKE = Statement(
     "UPDATE runs SET pieces_joined = 1 WHERE run_id = :root AND pieces_joined = 0 AND ended_at IS NOT NULL",
 )
 ROWS = Statement(
-    "joining_rows", "SELECT first_index, count, payload FROM run_events WHERE root_id = :root ORDER BY first_index"
+    "joining_rows",
+    """SELECT first_index, payload FROM run_events WHERE root_id = :root AND first_index > :after
+       ORDER BY first_index LIMIT :limit""",
 )
 REMOVE = Statement("joining_remove", "DELETE FROM run_events WHERE root_id = :root AND first_index = :first_index")
 PUT = Statement(
@@ -34,6 +40,8 @@ PUT = Statement(
 CUTS = "cuts"
 """Where the pieces of a joined text were: index, and how much text and reasoning there was up to it."""
 TEXTS = ("text", "reasoning")
+PAGE_ROWS = 500
+"""What is read at once."""
 _NOTHING: list[Any] = ["", "", 0, None, ""]
 """In the place of a piece, between events that stay: of no kind, so it is passed over."""
 
@@ -47,6 +55,14 @@ class _Row:
     first_index: int
     events: list[Stored | None]
     is_changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What joining changes: the rows to put in the place of others, and how many events are fewer."""
+
+    rows: list[_Row]
+    fewer: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +88,31 @@ async def unjoined(tx: Tx, before: float, limit: int) -> list[str]:
     return [row["run_id"] for row in await tx.all(UNJOINED, {"before": before, "limit": limit})]
 
 
-async def join(tx: Tx, root_id: str) -> int:
-    """Join the pieces of a run's texts; how many events are fewer."""
+async def read(tx: Tx, root_id: str) -> list[tuple[int, str]]:
+    """The events of a run that has ended, as they are stored: each flush with the index of its first event."""
+    found: list[tuple[int, str]] = []
+    while True:
+        after = found[-1][0] if found else -1
+        rows = await tx.all(ROWS, {"root": root_id, "after": after, "limit": PAGE_ROWS})
+        found += [(int(row["first_index"]), row["payload"]) for row in rows]
+        if len(rows) < PAGE_ROWS:
+            return found
+
+
+def joined(found: Iterable[tuple[int, str]]) -> Joined:
+    """The same events with the pieces of texts joined."""
+    rows = [_Row(first_index, json.loads(payload)) for first_index, payload in found]
+    fewer = _join(rows)
+    return Joined([row for row in rows if row.is_changed], fewer)
+
+
+async def put(tx: Tx, root_id: str, found: Joined) -> int:
+    """Put what was joined in its place, once; how many events are fewer."""
     if not await tx.run(TAKE, {"root": root_id}):
         return 0
-    rows = [_Row(int(row["first_index"]), json.loads(row["payload"])) for row in await tx.all(ROWS, {"root": root_id})]
-    fewer = _join(rows)
-    for row in rows:
-        if row.is_changed:
-            await _store(tx, root_id, row)
-    return fewer
+    for row in found.rows:
+        await _store(tx, root_id, row)
+    return found.fewer
 
 
 def _join(rows: list[_Row]) -> int:

@@ -9,6 +9,11 @@ from musterd.store.cancels import Cancelled
 from musterd.store.database import Statement, Tx
 
 HOLDER = Statement("lane_holder", "SELECT run_id FROM runs WHERE holder = :lane")
+GO_ON = Statement(
+    "run_go_on",
+    """UPDATE runs SET state = :state, holder = :holder, expires_at = NULL, version = version + 1
+       WHERE run_id = :run_id AND state = 'paused'""",
+)
 INTERRUPTED = "interrupt"
 """Who cancels, where a run interrupts another."""
 
@@ -57,11 +62,15 @@ async def interrupt(tx: Tx, at_work: str, run: RunRow, now: float) -> Cancelled 
     return done
 
 
-async def come_back(tx: Tx, run: RunRow) -> None:
-    """Decide, in ``run``, where a paused run goes on: ready, or in the queue by its old place."""
+async def go_on(tx: Tx, run: RunRow) -> None:
+    """Let a paused run go on: ready where its line is free, else in the queue by its old place.
+
+    The caller holds it and its session; ``run`` says where it stands then.
+    """
     if run.holder is not None or run.on_busy is OnBusy.PARALLEL:
         run.state = RunState.READY
     elif await tx.one(HOLDER, {"lane": run.lane}) is None:
         run.state, run.holder = RunState.READY, run.lane
     else:
         run.state = RunState.QUEUED
+    await tx.run(GO_ON, {"run_id": run.run_id, "state": run.state.value, "holder": run.holder})

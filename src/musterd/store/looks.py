@@ -83,7 +83,7 @@ async def due(tx: Tx, components: Sequence[str], now: float, worker: str = "", m
         has_solo=await is_solo_ready(tx, components, now, worker, most_of_owner),
         has_scheduled=await schedule.is_any_due(tx, now),
         has_expired=await tx.one(EXPIRED, {"now": now}) is not None,
-        buried=await deletion.undone(tx),
+        buried=await deletion.undone(tx, now),
     )
 
 

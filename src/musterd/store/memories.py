@@ -118,7 +118,7 @@ def _where(wanted: MemoryFilter, caller: Caller) -> tuple[str, dict[str, Any]]:
     params: dict[str, Any] = {name: value for name, value in given if value is not None}
     conditions = [f"{name} = :{name}" for name in params]
     for number, topic in enumerate(wanted.topics):
-        conditions.append(f"topics LIKE :topic{number} ESCAPE '\\'")
+        conditions.append(f"lower(topics) LIKE lower(:topic{number}) ESCAPE '\\'")
         params[f"topic{number}"] = "%" + like_literal(jsontext.dumps(topic)) + "%"
     if wanted.search_content:
         conditions.append("lower(memory) LIKE lower(:pattern) ESCAPE '\\'")

@@ -9,9 +9,8 @@ from musterd.store.database import Statement, Tx
 PUT = Statement("run_output_put", "UPDATE run_io SET output = :output, messages = :messages WHERE run_id = :run_id")
 GET = Statement("run_output_get", "SELECT output FROM run_io WHERE run_id = :run_id")
 SET = Statement("run_output_set", "UPDATE run_io SET output = :output WHERE run_id = :run_id")
-
-GET_ASKED = Statement("run_asked", "SELECT input FROM run_io WHERE run_id = :run_id")
-SET_ASKED = Statement("run_asked_set", "UPDATE run_io SET input = :input WHERE run_id = :run_id")
+GET_INPUT = Statement("run_input", "SELECT input FROM run_io WHERE run_id = :run_id")
+SET_INPUT = Statement("run_input_set", "UPDATE run_io SET input = :input WHERE run_id = :run_id")
 
 
 async def put(tx: Tx, run_id: str, output: Output, messages: list[str]) -> None:
@@ -34,7 +33,7 @@ async def replace(tx: Tx, run_id: str, output: Output) -> None:
 
 async def change_input(tx: Tx, run_id: str, text: str) -> None:
     """Put ``text`` in place of the message that a run was asked."""
-    row = await tx.one(GET_ASKED, {"run_id": run_id})
+    row = await tx.one(GET_INPUT, {"run_id": run_id})
     if row is not None:
         asked = {**json.loads(row["input"]), "message": text}
-        await tx.run(SET_ASKED, {"run_id": run_id, "input": jsontext.dumps(asked)})
+        await tx.run(SET_INPUT, {"run_id": run_id, "input": jsontext.dumps(asked)})

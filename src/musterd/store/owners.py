@@ -16,6 +16,7 @@ LIVE = Statement(
     f"SELECT state, count(*) AS n FROM runs WHERE owner = :owner AND {LIVES} GROUP BY state",
 )
 TURN = Statement("claims_turn", "SELECT TURN('claims') AS held")
+QUEUE_TURN = Statement("owner_queue_turn", "SELECT TURN('queue', :owner) AS held")
 CLAIM_FAIRLY = Statement(  # what must be driven alone has the first place in its user's share, so that it comes to be
     "runs_claim_fairly",
     f"""WITH placed AS (
@@ -62,6 +63,7 @@ async def require_room(tx: Tx, owner: str | None, shares: Shares) -> None:
     """
     if owner is None or not shares.queue_depth:
         return
+    await tx.one(QUEUE_TURN, {"owner": owner})  # in a statement of its own: the count must see what was waited for
     found = {row["state"]: int(row["n"]) for row in await tx.all(LIVE, {"owner": owner})}
     running = found.pop(RunState.RUNNING.value, 0)
     waiting = sum(found.values())

@@ -15,7 +15,8 @@ PAUSE = Statement(
     "attempt_pause",
     """UPDATE runs SET next_event = next_event + :count, state = 'paused', version = version + 1, worker = NULL,
                        holder = CASE WHEN hold_paused = 1 THEN holder END, expires_at = :expires_at,
-                       first_token_at = COALESCE(first_token_at, :first_token_at), crashes = 0
+                       first_token_at = COALESCE(first_token_at, :first_token_at), crashes = 0,
+                       cancel_on_disconnect = 0
        WHERE run_id = :root AND attempt = :attempt AND state = 'running' AND cancel_requested_at IS NULL
          AND NOT EXISTS (SELECT 1 FROM approvals WHERE root_id = :root AND state = 'decided')
          AND NOT EXISTS (SELECT 1 FROM runs AS member WHERE member.root_id = :root AND member.parent_id IS NOT NULL
@@ -62,7 +63,7 @@ class Pause:
 
 
 async def pause(tx: Tx, lease: Lease, batch: Batch, how: Pause) -> Settled:
-    """Store the last batch and pause the run: it holds neither slot nor line while it waits.
+    """Store the last batch and pause the run: it holds neither slot nor line while it waits, and needs no reader.
 
     :raises LeaseLost: the attempt is not the run's current one.
     :raises CancelStored: a cancel was stored.

@@ -70,7 +70,7 @@ class Notifications:
                     yield None
                     async for said in connection.notifies():
                         yield said.payload
-            except psycopg.OperationalError as error:
+            except psycopg.Error as error:  # also that a standby cannot listen, which is promoted soon
                 wait = RECONNECT_SECONDS[min(failures, len(RECONNECT_SECONDS) - 1)]
                 failures += 1
                 log.warning("wake-ups are not heard", seconds=wait, error=str(error).strip().partition("\n")[0])

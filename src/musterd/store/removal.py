@@ -1,8 +1,9 @@
-"""Removal: all that hangs on runs, and how it goes: with their session, or with a run that is old enough."""
+"""Removal: all that hangs on runs, and how it goes: where their session was deleted, or they are old enough."""
 
 from collections.abc import Sequence
 
-from musterd.store.database import Statement
+from musterd.store import blobs, daily
+from musterd.store.database import Statement, Tx
 
 HANGING = (
     ("run_events", "root_id"),
@@ -17,16 +18,22 @@ HANGING = (
 :mod:`musterd.store.blobs`."""
 
 
-def _statements(name: str, condition: str) -> Sequence[Statement]:
-    below = [
-        Statement(
-            f"{name}_remove_{table}",
-            f"DELETE FROM {table} WHERE {column} IN (SELECT run_id FROM runs WHERE {condition})",
-        )
+_BELOW = "(SELECT run_id FROM runs WHERE root_id = :root)"
+OF_ROOT = (
+    *(
+        Statement(f"root_remove_{table}", f"DELETE FROM {table} WHERE {column} IN {_BELOW}")
         for table, column in HANGING
-    ]
-    return [*below, Statement(f"{name}_remove_runs", f"DELETE FROM runs WHERE {condition}")]
+    ),
+    Statement("root_remove_runs", "DELETE FROM runs WHERE root_id = :root"),
+)
+AT_ONCE = 20
+"""Root runs of one session that one transaction removes: others wait for it."""
 
 
-OF_SESSION = _statements("session", "session_id = :session_id")
-OF_ROOT = _statements("root", "root_id = :root")
+async def remove(tx: Tx, roots: Sequence[str], now: float) -> None:
+    """Remove root runs of a session that is held, with all that hangs on them; what they count is kept."""
+    await daily.keep_removed(tx, roots, now)
+    for root in roots:
+        await blobs.forget(tx, root)
+        for statement in OF_ROOT:
+            await tx.run(statement, {"root": root})

@@ -26,7 +26,7 @@ class Request:
     """A request that can be told from others.
 
     :param caller: who asks, as keys are scoped.
-    :param kind: ``run_id``, or the operation of an idempotency key: create, continue, cancel.
+    :param kind: ``run_id``, or the operation of an idempotency key: create, continue, cancel, fork.
     :param fingerprint: the same text for the same request.
     """
 

@@ -1,13 +1,14 @@
 """Retention: runs that ended long ago go, with all that hangs on them; so do sessions that nobody has used since.
 
-A session with a run that has not ended keeps all its runs: that one may show them to its model again. It goes in small
-transactions, each holding one session; what two processes do at once is done once.
+A session with a run that has not ended keeps all its runs: that one may show them to its model again. A run of which a
+webhook is still to be told stays until it was, or that was given up. It goes in small transactions, each holding one
+session; what two processes do at once is done once.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from musterd.store import blobs, daily, removal
+from musterd.store import deliveries, removal
 from musterd.store.database import Statement, Tx
 
 # What every running and every paused root has leads SQLite to the index of those alone.
@@ -25,7 +26,9 @@ OVER = Statement(
     "retention_over",
     f"""SELECT run_id, session_id FROM runs
         WHERE parent_id IS NULL AND ended_at IS NOT NULL AND pieces_joined IN (0, 1) AND ended_at <= :before
-          AND session_id NOT IN ({_LIVE}) LIMIT :limit""",
+          AND session_id NOT IN ({_LIVE})
+          AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.run_id = runs.run_id AND d.ended_at IS NULL)
+        LIMIT :limit""",
 )
 HOLD = Statement("retention_hold", "SELECT session_id FROM sessions WHERE session_id = :session_id LOCK_FREE_ROWS")
 IS_LIVE = Statement(
@@ -58,11 +61,15 @@ class Old:
 
 
 async def old(tx: Tx, before: float, limit: int) -> Old:
-    """What has ended, or was used last, before ``before``; at most so many of each."""
-    found = Old()
-    for row in await tx.all(OVER, {"before": before, "limit": limit}):
+    """What has ended, or was used last, before ``before``; at most so many of each.
+
+    Sessions are looked for once few runs are left: before that most of the old ones have some.
+    """
+    found, over = Old(), await tx.all(OVER, {"before": before, "limit": limit})
+    for row in over:
         found.roots.setdefault(row["session_id"], []).append(row["run_id"])
-    found.sessions.extend(row["session_id"] for row in await tx.all(UNUSED, {"before": before, "limit": limit}))
+    if len(over) < limit:
+        found.sessions.extend(row["session_id"] for row in await tx.all(UNUSED, {"before": before, "limit": limit}))
     return found
 
 
@@ -70,11 +77,9 @@ async def remove_roots(tx: Tx, session_id: str, roots: Sequence[str], now: float
     """Remove root runs of a session, unless it has begun to live again, or somebody holds it; how many went."""
     if not await _held(tx, session_id) or await tx.one(IS_LIVE, {"session_id": session_id}) is not None:
         return 0
-    await daily.keep_removed(tx, session_id, now, roots)
-    for root in roots:
-        await blobs.forget(tx, root)
-        for statement in removal.OF_ROOT:
-            await tx.run(statement, {"root": root})
+    untold = await deliveries.pending_of(tx, roots)
+    roots = [root for root in roots if root not in untold]
+    await removal.remove(tx, roots, now)
     return len(roots)
 
 

@@ -1,4 +1,4 @@
-"""Rows to records. Columns and fields have the same names, so a row is its record's keywords."""
+"""Rows to records, and runs to rows. Columns and fields have the same names, so a row is its record's keywords."""
 
 import json
 from typing import Any
@@ -6,11 +6,17 @@ from typing import Any
 from musterd.core.records import Input, Output, RunRow, RunView, SessionRow
 from musterd.core.states import RunState
 from musterd.core.turns import OnBusy
-from musterd.store.database import Row
+from musterd.store.database import Row, Statement, Tx
 
 RUN_FIELDS = tuple(RunRow.__slots__)
 RUN_COLUMNS = ", ".join(RUN_FIELDS)
 """The columns of ``runs`` that readers need."""
+GET_RUN = Statement("run_get", f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id")
+ADD_RUN = Statement(
+    "run_add",
+    f"INSERT INTO runs ({RUN_COLUMNS}) VALUES ({', '.join(':' + name for name in RUN_FIELDS)})",
+)
+ADD_IO = Statement("run_io_add", "INSERT INTO run_io (run_id, input) VALUES (:run_id, :input)")
 _SWITCHES = ("is_background", "hold_paused")
 
 
@@ -37,6 +43,12 @@ def run_params(run: RunRow) -> dict[str, Any]:
     for name in _SWITCHES:
         values[name] = int(values[name])
     return values
+
+
+async def add_run(tx: Tx, run: RunRow, asked: str) -> None:
+    """Store a run that begins, and what it is asked, as JSON text."""
+    await tx.run(ADD_RUN, run_params(run))
+    await tx.run(ADD_IO, {"run_id": run.run_id, "input": asked})
 
 
 def run_view(row: Row) -> RunView:

@@ -7,7 +7,7 @@ from musterd.core import jsontext
 from musterd.core.errors import Conflict, LimitReached, RunFailed
 from musterd.core.records import RunRow
 from musterd.core.states import PENDING, RunState
-from musterd.store import cancels, ends, lanes
+from musterd.store import cancels, ends, lanes, sessions
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.rows import run_row
@@ -28,10 +28,6 @@ OVERDUE = Statement(
 LOCK_SESSIONS = Statement(  # in one order, so that no two wait in a ring
     "schedule_lock_sessions",
     "SELECT session_id FROM sessions WHERE IN_LIST(session_id, :sessions) ORDER BY session_id LOCK_ROW",
-)
-TAKE_SEQ = Statement(
-    "session_take_seq",
-    "UPDATE sessions SET next_seq = next_seq + 1 WHERE session_id = :session_id RETURNING next_seq",
 )
 JOIN = Statement(
     "lane_join",
@@ -77,10 +73,7 @@ async def due(tx: Tx, now: float, limit: int = LIMIT) -> Moved:
 
 
 async def _join(tx: Tx, run: RunRow, now: float, moved: Moved) -> None:
-    row = await tx.one(TAKE_SEQ, {"session_id": run.session_id})
-    if row is None:
-        raise RuntimeError(f"run {run.run_id} has no session")
-    run.seq, run.queued_at, run.not_before = int(row["next_seq"]) - 1, now, None
+    run.seq, run.queued_at, run.not_before = await sessions.take_seq(tx, run.session_id), now, None
     try:
         at_work = await lanes.place(tx, run, None)
     except Conflict as busy:

@@ -334,4 +334,6 @@ CREATE INDEX runs_live_created ON runs (created_at, run_id) WHERE parent_id IS N
 
 CREATE INDEX runs_over ON runs (pieces_joined, ended_at) WHERE parent_id IS NULL AND ended_at IS NOT NULL;
 
-INSERT INTO alembic_version VALUES ('0009');
+CREATE INDEX sessions_names ON sessions (created_at, session_id, owner, user_id, component_kind, component_id, name, first_message, deleted_at) WHERE deleted_at IS NULL;
+
+INSERT INTO alembic_version VALUES ('0010');

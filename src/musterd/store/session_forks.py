@@ -2,31 +2,66 @@
 
 A copy has ids of its own, and all that its original has: members, conversation, events, ledger, media. Nothing is done
 for it: its steps have their results. The old session stays as it is; a run that has not ended stays there.
+
+It is made in small transactions, one after the other, so that nobody who writes waits for a long session. Until it is
+whole it is a session that is deleted ahead of time, so nobody sees it; where nobody finishes it in time, it goes as
+deleted sessions do.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from musterd.core import clock, jsontext
+from musterd.core import clock
 from musterd.core.callers import Caller
-from musterd.core.errors import BadRequest, NotFound
-from musterd.core.jsontypes import Json, JsonObject
-from musterd.core.records import ComponentKind, RunRow, SessionRow, StepKind
+from musterd.core.errors import BadRequest, Conflict, NotFound
+from musterd.core.jsontypes import JsonObject
+from musterd.core.records import ComponentKind, SessionRow
 from musterd.store import sessions
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, RUN_FIELDS, qualified, run_params, run_row
+from musterd.store.session_copies import (
+    Ids,
+    events_copy,
+    io_copy,
+    message_copy,
+    renamed,
+    run_copy,
+    step_copy,
+    use_copy,
+)
 
 ENDED = Statement(
     "fork_ended",
-    f"""SELECT {qualified("r")} FROM runs root JOIN runs r ON r.root_id = root.run_id
-        WHERE root.session_id = :session_id AND root.parent_id IS NULL
-        AND root.state IN ('completed', 'error', 'cancelled') ORDER BY root.seq, r.created_at""",
+    """SELECT r.run_id, r.root_id, r.next_event FROM runs root JOIN runs r ON r.root_id = root.run_id
+       WHERE root.session_id = :session_id AND root.parent_id IS NULL
+       AND root.state IN ('completed', 'error', 'cancelled') ORDER BY root.seq""",
+)
+HOLD_SOURCE = Statement(
+    "fork_hold_source", "SELECT 1 AS found FROM sessions WHERE session_id = :source AND deleted_at IS NULL LOCK_ROW"
+)
+GO_ON = Statement(
+    "fork_go_on",
+    "UPDATE sessions SET deleted_at = :until WHERE session_id = :session_id AND deleted_at > :now",
+)
+FINISH = Statement(
+    "fork_finish",
+    "UPDATE sessions SET deleted_at = NULL WHERE session_id = :session_id AND deleted_at > :now",
+)
+GIVE_UP = Statement(
+    "fork_give_up", "UPDATE sessions SET deleted_at = :now WHERE session_id = :session_id AND deleted_at > :now"
+)
+RUNS = Statement(
+    "fork_runs", f"SELECT {qualified('r')} FROM runs r WHERE IN_LIST(r.root_id, :names) ORDER BY r.created_at"
 )
 ADD_RUN = Statement(
     "fork_run_add", f"INSERT INTO runs ({RUN_COLUMNS}) VALUES ({', '.join(':' + name for name in RUN_FIELDS)})"
 )
-IO = Statement("fork_io", "SELECT run_id, input, output, messages FROM run_io WHERE IN_LIST(run_id, :names)")
+IO = Statement(
+    "fork_io",
+    """SELECT run_id, input, output, messages FROM run_io
+       WHERE run_id IN (SELECT run_id FROM runs WHERE IN_LIST(root_id, :names))""",
+)
 ADD_IO = Statement(
     "fork_io_add",
     "INSERT INTO run_io (run_id, input, output, messages) VALUES (:run_id, :input, :output, :messages)",
@@ -54,21 +89,17 @@ ADD_MESSAGE = Statement(
     "fork_message_add",
     f"INSERT INTO run_messages ({_WORDS}) VALUES ({', '.join(':' + name for name in _WORDS.split(', '))})",
 )
-PIECE = 100
-"""Trees whose payload is read at once."""
+PIECE_EVENTS = 1000
+"""Trees whose events are more are read on their own, those with fewer together."""
+EVENTS_OF_A_RUN = 20
+"""What a run weighs beside its events."""
+BATCH_ROWS, BATCH_CHARACTERS = 500, 512 * 1024
+"""What one transaction adds at most, but for a row that is longer."""
+FINISH_SECONDS = 600.0
+"""How long a fork may stand still before it is given up."""
 
-_REFERENCES = frozenset(
-    {"run_id", "child_run_id", "next_run_id", "of", "voice", "members", "history_runs", "team", "run_ids"}
-)
-"""Keys under which our own records name runs: one, a list, or a table of them."""
-_OTHERS = frozenset(
-    {"args", "asked", "content", "fields", "input", "message", "result", "schema", "text"}
-    | {"session_state", "state", "state_delta", "additional_data"}
-)
-"""Keys under which others' words stand: what looks like the id of a run there is none."""
-
-Ids = Mapping[str, str]
-"""The copies' ids by their originals'."""
+Added = tuple[Statement, JsonObject]
+"""A row to add, and how."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,33 +115,169 @@ class ForkedSession:
     user_id: str | None = None
 
 
-async def fork(tx: Tx, source_id: str, wanted: ForkedSession, caller: Caller) -> None:
-    """Make a session of the caller's with copies of what has ended in ``source_id``.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fork:
+    """A fork that is being made.
+
+    :param session: the new session, as it is to be.
+    :param ids: the copies' ids by their originals'.
+    :param weights: the root runs that are copied, in order, and about how much there is of each.
+    :param keeps_webhook: whether what goes on from a copy tells whom the original told.
+    """
+
+    source_id: str
+    session: SessionRow
+    ids: Ids
+    weights: dict[str, int]
+    keeps_webhook: bool
+
+    @property
+    def first_run_id(self) -> str:
+        """The first run of the new session."""
+        return self.ids[next(iter(self.weights))]
+
+    def pieces(self) -> Iterator[list[str]]:
+        """The root runs, as many at a time as are read at once."""
+        piece, weight = list[str](), 0
+        for root_id, more in self.weights.items():
+            if piece and weight + more > PIECE_EVENTS:
+                yield piece
+                piece, weight = [], 0
+            piece.append(root_id)
+            weight += more
+        yield piece
+
+
+async def look(tx: Tx, source_id: str, wanted: ForkedSession, caller: Caller) -> Fork:
+    """What a fork of a session is to hold: its state and what has ended in it, at one moment.
 
     :raises NotFound: there is none of this component that the caller may see.
     :raises BadRequest: no run of it has ended.
     """
-    source = await sessions.lock(tx, source_id)  # so that its runs and its state are of one moment, and it stays
+    source = await sessions.get(tx, source_id, caller)
     own = (wanted.component_kind, wanted.component_id)
-    if source is None or source.deleted_at is not None or not caller.may_see(source.owner):
-        raise NotFound(f"Session with ID {source_id} not found")
-    if (source.component_kind, source.component_id) != own:
-        raise NotFound(f"Session with ID {source_id} not found")
-    originals = [run_row(row) for row in await tx.all(ENDED, {"session_id": source_id})]
-    if not originals:
+    if source is None or (source.component_kind, source.component_id) != own:
+        raise _gone(source_id)
+    ids, weights = dict[str, str](), dict[str, int]()
+    for row in await tx.all(ENDED, {"session_id": source_id}):
+        ids[row["run_id"]] = clock.new_id()
+        weights[row["root_id"]] = weights.get(row["root_id"], 0) + int(row["next_event"]) + EVENTS_OF_A_RUN
+    if not weights:
         raise BadRequest(f"No run of session {source_id} has ended: there is nothing to fork.")
-    ids = {run.run_id: clock.new_id() for run in originals}
-    roots = [run for run in originals if run.parent_id is None]
-    seqs = {run.run_id: seq for seq, run in enumerate(roots)}
-    session = _session(source, wanted, caller, ids, next_seq=len(roots))
-    await sessions.add(tx, session)
-    copies = [_copy(run, session, ids, seqs.get(run.run_id)) for run in originals]
-    await tx.many(ADD_RUN, [run_params(run) for run in copies])
-    for piece in _pieces(roots):
-        trees = {run.run_id for run in piece}
-        run_ids = [run.run_id for run in originals if run.root_id in trees]
-        await _copy_io(tx, run_ids, ids, keeps_webhook=session.owner == source.owner)
-        await _copy_trees(tx, sorted(trees), ids)
+    session = _session(source, wanted, caller, ids, next_seq=len(weights))
+    keeps_webhook = session.owner == source.owner
+    return Fork(source_id=source_id, session=session, ids=ids, weights=weights, keeps_webhook=keeps_webhook)
+
+
+async def begin(tx: Tx, fork: Fork) -> None:
+    """Begin the new session, which nobody sees.
+
+    :raises NotFound: the old one was deleted.
+    """
+    await _hold_source(tx, fork)
+    await sessions.add(tx, replace(fork.session, deleted_at=clock.now() + FINISH_SECONDS))
+
+
+async def originals(tx: Tx, roots: Sequence[str]) -> list[tuple[Statement, Sequence[Row]]]:
+    """The payload of some trees, and how a copy of each row is added."""
+    names = {"names": json.dumps(roots)}
+    read = ((ADD_IO, IO), (ADD_EVENTS, EVENTS), (ADD_STEP, STEPS), (ADD_MESSAGE, MESSAGES))
+    return [(add, await tx.all(statement, names)) for add, statement in read]
+
+
+def copies(fork: Fork, found: Iterable[tuple[Statement, Sequence[Row]]]) -> list[Added]:
+    """The same, as they stand in the fork."""
+    ids, keeps = fork.ids, fork.keeps_webhook
+    made = {
+        ADD_IO: lambda row: io_copy(row, ids, keeps_webhook=keeps),
+        ADD_EVENTS: lambda row: events_copy(row, ids),
+        ADD_STEP: lambda row: step_copy(row, ids),
+        ADD_MESSAGE: lambda row: message_copy(row, ids),
+    }
+    return [(add, made[add](row)) for add, rows in found for row in rows]
+
+
+def batches(added: Iterable[Added]) -> Iterator[list[Added]]:
+    """Rows to add, as many at a time as one transaction takes."""
+    batch, characters = list[Added](), 0
+    for one in added:
+        more = sum(len(value) for value in one[1].values() if isinstance(value, str))
+        if batch and (len(batch) >= BATCH_ROWS or characters + more > BATCH_CHARACTERS):
+            yield batch
+            batch, characters = [], 0
+        batch.append(one)
+        characters += more
+    if batch:
+        yield batch
+
+
+async def add_runs(tx: Tx, fork: Fork, roots: Sequence[str]) -> None:
+    """Add the rows of some trees, and their uses of blobs: from then on these stay.
+
+    :raises NotFound: the old session was deleted.
+    :raises Conflict: one of the trees is gone, or the fork was given up.
+    """
+    await _go_on(tx, fork)
+    names = {"names": json.dumps(roots)}
+    seqs = {root_id: seq for seq, root_id in enumerate(fork.weights)}
+    found = [run_row(row) for row in await tx.all(RUNS, names)]
+    if {run.run_id for run in found if run.parent_id is None} != set(roots):
+        raise Conflict(f"Runs of session {fork.source_id} went while it was forked; fork it again.")
+    runs = [run_copy(run, fork.session, fork.ids, seqs.get(run.run_id)) for run in found]
+    await tx.many(ADD_RUN, [run_params(run) for run in runs])
+    if uses := [use_copy(row, fork.ids) for row in await tx.all(USES, names)]:
+        await tx.many(ADD_USE, uses)
+
+
+async def add(tx: Tx, fork: Fork, batch: Iterable[Added]) -> None:
+    """Add rows of trees that are there.
+
+    :raises NotFound: the old session was deleted.
+    :raises Conflict: the fork was given up.
+    """
+    await _go_on(tx, fork)
+    rows: dict[Statement, list[JsonObject]] = {}
+    for statement, row in batch:
+        rows.setdefault(statement, []).append(row)
+    for statement, some in rows.items():
+        await tx.many(statement, some)
+
+
+async def finish(tx: Tx, fork: Fork) -> None:
+    """Let the new session be seen: it is whole.
+
+    :raises NotFound: the old session was deleted.
+    :raises Conflict: the fork was given up.
+    """
+    await _hold_source(tx, fork)
+    if not await tx.run(FINISH, {"session_id": fork.session.session_id, "now": clock.now()}):
+        raise _given_up()
+
+
+async def give_up(tx: Tx, fork: Fork) -> None:
+    """Let what there is of the fork go."""
+    await tx.run(GIVE_UP, {"session_id": fork.session.session_id, "now": clock.now()})
+
+
+async def _go_on(tx: Tx, fork: Fork) -> None:
+    await _hold_source(tx, fork)
+    now = clock.now()
+    if not await tx.run(GO_ON, {"session_id": fork.session.session_id, "now": now, "until": now + FINISH_SECONDS}):
+        raise _given_up()
+
+
+async def _hold_source(tx: Tx, fork: Fork) -> None:
+    """Hold the old session: nothing of it goes meanwhile."""
+    if await tx.one(HOLD_SOURCE, {"source": fork.source_id}) is None:
+        raise _gone(fork.source_id)
+
+
+def _gone(source_id: str) -> NotFound:
+    return NotFound(f"Session with ID {source_id} not found")
+
+
+def _given_up() -> Conflict:
+    return Conflict("The fork took too long and was given up; fork the session again.")
 
 
 def _session(source: SessionRow, wanted: ForkedSession, caller: Caller, ids: Ids, *, next_seq: int) -> SessionRow:
@@ -126,132 +293,3 @@ def _session(source: SessionRow, wanted: ForkedSession, caller: Caller, ids: Ids
         updated_at=now,
         forked_from=source.session_id,
     )
-
-
-def _copy(run: RunRow, session: SessionRow, ids: Ids, seq: int | None) -> RunRow:
-    """A run as it stands in the new session. It is a trace of its own: nothing was done in that of the original."""
-    return replace(
-        run,
-        run_id=ids[run.run_id],
-        root_id=ids[run.root_id],
-        parent_id=None if run.parent_id is None else ids.get(run.parent_id),
-        session_id=session.session_id,
-        owner=session.owner,
-        user_id=session.user_id,
-        lane=None if run.lane is None else session.session_id,
-        seq=seq,
-        salt=None if run.salt is None else clock.new_id(),
-        forked_from=None if run.forked_from is None else ids.get(run.forked_from),
-        copied_from=run.run_id,
-        trace_id=None,  # what happened did so in the original's trace, and was told there
-        traceparent=None,
-        webhooks=None,
-    )
-
-
-def _pieces(roots: Sequence[RunRow]) -> Iterator[Sequence[RunRow]]:
-    for start in range(0, len(roots), PIECE):
-        yield roots[start : start + PIECE]
-
-
-async def _copy_io(tx: Tx, run_ids: Sequence[str], ids: Ids, *, keeps_webhook: bool) -> None:
-    rows = await tx.all(IO, {"names": json.dumps(run_ids)})
-    copies = [
-        {
-            "run_id": ids[row["run_id"]],
-            "input": _input(row["input"], ids, keeps_webhook=keeps_webhook),
-            "output": _text(row["output"], ids, '_run_id":"', '"run_id":"'),
-            "messages": row["messages"],
-        }
-        for row in rows
-    ]
-    await tx.many(ADD_IO, copies)
-
-
-async def _copy_trees(tx: Tx, root_ids: Sequence[str], ids: Ids) -> None:
-    names = {"names": json.dumps(root_ids)}
-    events = [
-        {**_values(row), "root_id": ids[row["root_id"]], "payload": _events(row["payload"], ids)}
-        for row in await tx.all(EVENTS, names)
-    ]
-    steps = [
-        {**_values(row), "root_id": ids[row["root_id"]], "result": _result(row, ids)}
-        for row in await tx.all(STEPS, names)
-    ]
-    uses = [{**_values(row), "root_id": ids[row["root_id"]]} for row in await tx.all(USES, names)]
-    words = [
-        {**renamed(_values(row), ids), "root_id": ids[row["root_id"]], "id": clock.new_id()}
-        for row in await tx.all(MESSAGES, names)
-    ]
-    for statement, copies in ((ADD_EVENTS, events), (ADD_STEP, steps), (ADD_USE, uses), (ADD_MESSAGE, words)):
-        if copies:
-            await tx.many(statement, copies)
-
-
-def _values(row: Row) -> JsonObject:
-    return {name: row[name] for name in row.keys()}  # noqa: SIM118 - iterating a row gives its values
-
-
-def _events(payload: str, ids: Ids) -> str:
-    return jsontext.dumps(
-        [
-            [kind, ids.get(run_id, run_id), at, renamed(data, ids), place]
-            for kind, run_id, at, data, place in json.loads(payload)
-        ]
-    )
-
-
-def _result(row: Row, ids: Ids) -> str | None:
-    """What a step has stored, with the ids of the copies: a first step names earlier runs, a tool's may name a run."""
-    result: str | None = row["result"]
-    if row["kind"] == StepKind.PREPARE.value:
-        return None if result is None else jsontext.dumps(renamed(json.loads(result), ids))
-    return _text(result, ids, '"child_run_id":"')
-
-
-def _input(text: str, ids: Ids, *, keeps_webhook: bool) -> str:
-    """What a run was asked; where it went on from a failed one, that one's copy and members are named.
-
-    :param keeps_webhook: whether what goes on from the copy tells whom the original told: another user's must not.
-    """
-    if '"fork":' not in text and '"webhook_url":' not in text:
-        return text
-    asked = json.loads(text)
-    options = asked.get("options", {})
-    if "fork" in options:
-        options["fork"] = renamed(options["fork"], ids)
-    if not keeps_webhook:
-        options.pop("webhook_url", None)
-    return jsontext.dumps(asked)
-
-
-def _text(text: str | None, ids: Ids, *marks: str) -> str | None:
-    """Stored JSON with the ids of the copies; read only where a mark says that it may name one."""
-    if text is None or not any(mark in text for mark in marks):
-        return text
-    return jsontext.dumps(renamed(json.loads(text), ids))
-
-
-def renamed(value: Json, ids: Ids) -> Json:
-    """A record of ours with the ids of the copies in place of their originals'."""
-    if isinstance(value, list):
-        return [renamed(item, ids) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {name: _renamed_at(name, item, ids) for name, item in value.items()}
-
-
-def _renamed_at(name: str, item: Json, ids: Ids) -> Json:
-    if name in _OTHERS:
-        return item
-    return _references(item, ids) if name in _REFERENCES else renamed(item, ids)
-
-
-def _references(value: Json, ids: Ids) -> Json:
-    if isinstance(value, str):
-        return ids.get(value, value)
-    if isinstance(value, list):
-        return [_references(item, ids) for item in value]
-    if isinstance(value, dict):
-        return {name: _references(item, ids) for name, item in value.items()}
-    return value

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from musterd.core import jsontext
 from musterd.core.callers import Caller
+from musterd.core.cursors import Cursor
 from musterd.core.records import RunRow
 from musterd.store import sessions
 from musterd.store.database import Row, Statement, Tx
@@ -26,30 +27,35 @@ NAMED = Statement(
 )
 
 
-async def live(tx: Tx, session_id: str, caller: Caller) -> tuple[list[RunRow], int] | None:
-    """The runs that have not ended, in order, and the place of the last run there is. None: no such session."""
+async def live(tx: Tx, session_id: str, caller: Caller) -> tuple[list[RunRow], Cursor] | None:
+    """The runs that have not ended, in order, and where all there are end. None: no such session."""
     session = await sessions.get(tx, session_id, caller)
     if session is None:
         return None
-    return _visible(await tx.all(LIVE, {"session_id": session_id}), caller), session.next_seq - 1
+    rows = await tx.all(LIVE, {"session_id": session_id})
+    return _visible(rows, caller), Cursor(session.next_seq - 1, life=session.created_at)
 
 
-async def behind(tx: Tx, session_id: str, caller: Caller, seq: int, limit: int) -> list[RunRow] | None:
-    """Up to ``limit`` runs behind a place in the session, in order. None: no such session.
+async def named(tx: Tx, session_id: str, caller: Caller, cursor: Cursor) -> tuple[list[RunRow], Cursor] | None:
+    """Those of the cursor's runs that are of this session, in order, and the cursor. None: no such session.
 
-    A place that no run has had yet is one in a session of this id that was deleted: this one is news from its start.
+    One of another session of this id, which was deleted, is none here: this one is news from its start.
     """
     session = await sessions.get(tx, session_id, caller)
     if session is None:
         return None
-    seq = seq if seq < session.next_seq else -1
-    return _visible(await tx.all(BEHIND, {"session_id": session_id, "seq": seq, "limit": limit}), caller)
+    if cursor.life != session.created_at:
+        return [], Cursor(life=session.created_at)
+    params = {"session_id": session_id, "run_ids": jsontext.dumps(list(cursor.runs))}
+    return _visible(await tx.all(NAMED, params), caller), cursor
 
 
-async def named(tx: Tx, session_id: str, caller: Caller, run_ids: Sequence[str]) -> list[RunRow]:
-    """Those of these runs that are of this session, in order."""
-    params = {"session_id": session_id, "run_ids": jsontext.dumps(list(run_ids))}
-    return _visible(await tx.all(NAMED, params), caller)
+async def behind(tx: Tx, session_id: str, caller: Caller, cursor: Cursor, limit: int) -> list[RunRow] | None:
+    """Up to ``limit`` runs behind a place in the session, in order. None: no such session, or another of its id."""
+    session = await sessions.get(tx, session_id, caller)
+    if session is None or session.created_at != cursor.life:
+        return None
+    return _visible(await tx.all(BEHIND, {"session_id": session_id, "seq": cursor.seq, "limit": limit}), caller)
 
 
 def _visible(rows: Sequence[Row], caller: Caller) -> list[RunRow]:

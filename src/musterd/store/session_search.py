@@ -1,4 +1,8 @@
-"""Finding sessions: a page of them, and how many there are, by the indexes made for what clients ask."""
+"""Finding sessions: a page of them, and how many there are, by the indexes made for what clients ask.
+
+A part of a name can be anywhere, so all sessions that the other conditions leave are compared. SQLite finds what it
+compares in one index; only the page is read whole.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,10 +36,11 @@ def page_of(wanted: SessionFilter, caller: Caller) -> tuple[Statement, dict[str,
     where, params = _where(wanted, caller)
     order = "COALESCE(name, first_message)" if wanted.sort_by == "session_name" else wanted.sort_by
     direction = "DESC" if wanted.descending else "ASC"
-    text = (
-        f"SELECT * FROM sessions WHERE {where} ORDER BY {order} {direction}, session_id {direction} "
-        "LIMIT :limit OFFSET :offset"
-    )
+    by_order = f"ORDER BY {order} {direction}, session_id {direction}"
+    found = f"FROM sessions WHERE {where} {by_order} LIMIT :limit OFFSET :offset"
+    text = f"SELECT * {found}"
+    if wanted.name:
+        text = f"SELECT * FROM sessions WHERE session_id IN (SELECT session_id {found}) {by_order}"
     page = {"limit": wanted.limit, "offset": max(wanted.page - 1, 0) * wanted.limit}
     return Statement(f"sessions_page {sorted(params)} {order} {direction}", text), {**params, **page}
 
@@ -63,7 +68,9 @@ def _where(wanted: SessionFilter, caller: Caller) -> tuple[str, dict[str, Any]]:
         ("owner", caller.sees_only),
     ):
         if value is not None:
-            conditions.append(f"{column} = :{column}")
+            # Where names are compared a component is no way to the sessions: it would be one past the index of names.
+            is_term = wanted.name and column.startswith("component")
+            conditions.append(f"{column} || '' = :{column}" if is_term else f"{column} = :{column}")
             params[column] = value
     if wanted.name:
         conditions.append("lower(COALESCE(name, first_message)) LIKE lower(:pattern) ESCAPE '\\'")

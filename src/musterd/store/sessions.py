@@ -8,7 +8,7 @@ from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, NotFound
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import RunView, SessionRow
-from musterd.store import blobs, daily, removal
+from musterd.store import removal
 from musterd.store.database import Params, Statement, Tx
 from musterd.store.rows import qualified, run_view, session_row
 
@@ -31,9 +31,9 @@ BEGIN = Statement(  # a session that was made ahead of its first run
 ADD = Statement(
     "session_add",
     """INSERT INTO sessions (session_id, owner, user_id, component_kind, component_id, name, first_message, state,
-                             metadata, summary, next_seq, created_at, updated_at, forked_from)
+                             metadata, summary, next_seq, created_at, updated_at, forked_from, deleted_at)
        VALUES (:session_id, :owner, :user_id, :component_kind, :component_id, :name, :first_message, :state,
-               :metadata, :summary, :next_seq, :created_at, :updated_at, :forked_from)
+               :metadata, :summary, :next_seq, :created_at, :updated_at, :forked_from, :deleted_at)
        ON CONFLICT (session_id) DO NOTHING""",
 )
 CHANGE = Statement(
@@ -44,6 +44,10 @@ CHANGE = Statement(
 )
 GET = Statement("session_get", "SELECT * FROM sessions WHERE session_id = :session_id")
 LOCK = Statement("session_lock", "SELECT * FROM sessions WHERE session_id = :session_id LOCK_ROW")
+TAKE_SEQ = Statement(
+    "session_take_seq",
+    "UPDATE sessions SET next_seq = next_seq + 1 WHERE session_id = :session_id RETURNING next_seq",
+)
 SET_STATE = Statement(
     "session_set_state",
     "UPDATE sessions SET state = :state, version = version + 1, updated_at = :now WHERE session_id = :session_id",
@@ -61,7 +65,9 @@ LIVE_RUNS = Statement(
     """SELECT run_id FROM runs WHERE session_id = :session_id AND parent_id IS NULL
        AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused') ORDER BY seq DESC""",
 )
-BURIED = Statement("sessions_buried", "SELECT session_id FROM sessions WHERE deleted_at IS NOT NULL")
+BURIED = Statement(  # one that is deleted ahead of time is being made
+    "sessions_buried", "SELECT session_id FROM sessions WHERE deleted_at IS NOT NULL AND deleted_at <= :now"
+)
 RUNS = Statement(
     "session_runs",
     f"""SELECT {qualified("r")}, io.input, io.output, io.messages
@@ -72,6 +78,10 @@ RUN = Statement(
     "session_run",
     f"""SELECT {qualified("r")}, io.input, io.output, io.messages
         FROM runs r JOIN run_io io ON io.run_id = r.run_id WHERE r.run_id = :run_id""",
+)
+ROOTS = Statement(
+    "session_roots",
+    "SELECT run_id FROM runs WHERE session_id = :session_id AND parent_id IS NULL ORDER BY seq LIMIT :limit",
 )
 REMOVE = Statement("session_remove", "DELETE FROM sessions WHERE session_id = :session_id")
 
@@ -118,7 +128,7 @@ async def add(tx: Tx, session: SessionRow) -> None:
     :raises Conflict: there is one of this id, or was and is still being deleted.
     """
     texts = {name: _json(getattr(session, name)) for name in ("state", "metadata", "summary")}
-    values = {name: getattr(session, name) for name in SessionRow.__slots__ if name != "deleted_at"}
+    values = {name: getattr(session, name) for name in SessionRow.__slots__}
     if not await tx.run(ADD, {**values, **texts}):
         raise Conflict("This session_id is taken; choose another one.")
 
@@ -164,6 +174,14 @@ async def lock(tx: Tx, session_id: str) -> SessionRow | None:
     return None if row is None else session_row(row)
 
 
+async def take_seq(tx: Tx, session_id: str) -> int:
+    """The next place at the end of the session's order, for a run that is not accepted now. The session is held."""
+    row = await tx.one(TAKE_SEQ, {"session_id": session_id})
+    if row is None:
+        raise RuntimeError(f"session {session_id} went away while it was held")
+    return int(row["next_seq"]) - 1
+
+
 async def merge_state(tx: Tx, session: SessionRow, delta: dict[str, Any], now: float) -> None:
     """Merge the keys that a run set (or removed: ``delta``'s ``removed``) into the state of a session that is held."""
     state = {**session.state, **delta.get("set", {})}
@@ -197,19 +215,22 @@ async def live_runs(tx: Tx, session_id: str) -> list[str]:
 
 
 async def remove_if_over(tx: Tx, session_id: str) -> bool:
-    """Remove every row of a session that was deleted, once none of its runs lives."""
+    """Remove rows of a session that was deleted, once none of its runs lives: some runs, or with the last ones itself.
+
+    :return: whether some went; then there may be more.
+    """
     session = await lock(tx, session_id)
     if session is None or session.deleted_at is None:
         return False
     if await live_runs(tx, session_id):
         return False
-    await daily.keep_removed(tx, session_id, session.deleted_at)
-    await blobs.remove(tx, session_id)
-    for statement in (*removal.OF_SESSION, REMOVE):
-        await tx.run(statement, {"session_id": session_id})
+    rows = await tx.all(ROOTS, {"session_id": session_id, "limit": removal.AT_ONCE})
+    await removal.remove(tx, [row["run_id"] for row in rows], session.deleted_at)
+    if len(rows) < removal.AT_ONCE:
+        await tx.run(REMOVE, {"session_id": session_id})
     return True
 
 
-async def buried(tx: Tx) -> list[str]:
+async def buried(tx: Tx, now: float) -> list[str]:
     """Sessions that were deleted and still have rows."""
-    return [row["session_id"] for row in await tx.all(BURIED, {})]
+    return [row["session_id"] for row in await tx.all(BURIED, {"now": now})]

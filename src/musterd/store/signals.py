@@ -27,11 +27,6 @@ FLAGGED = Statement(
     """SELECT run_id FROM runs WHERE root_id = :root AND parent_id IS NOT NULL AND cancel_requested_at IS NOT NULL
        AND state IN ('running', 'paused')""",
 )
-RESUME = Statement(
-    "run_resume",
-    """UPDATE runs SET state = :state, holder = :holder, expires_at = NULL, version = version + 1
-       WHERE run_id = :run_id AND state = 'paused'""",
-)
 
 
 async def send(tx: Tx, root_id: str, message: Message) -> RunRow:
@@ -56,13 +51,12 @@ async def cancel_member(tx: Tx, root_id: str, run_id: str, by: str, now: float) 
     await tx.run(FLAG_MEMBER, {"run_id": run_id, "now": now, "by": by})
     await approvals.close_below(tx, root_id, member.path)
     if root.state is RunState.PAUSED:
-        await lanes.come_back(tx, root)
-        await tx.run(RESUME, {"run_id": root_id, "state": root.state.value, "holder": root.holder})
+        await lanes.go_on(tx, root)
     return await _raised(tx, root)
 
 
 async def _live_root(tx: Tx, root_id: str) -> RunRow:
-    root = await cancels.lock(tx, root_id)
+    root = await cancels.lock_there(tx, root_id)
     if root is None or root.state.is_final or root.cancel_requested_at is not None:
         raise Conflict("The run has ended.")
     return root

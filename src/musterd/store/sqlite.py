@@ -9,6 +9,7 @@ import contextlib
 import queue
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ T = TypeVar("T")
 BUSY_SECONDS = 5.0
 GROUP_LIMIT = 256
 CACHED_STATEMENTS = 256
+SCANS = 4
+"""Reads of many rows that are under way at once: what upkeep asks does not wait for somebody's long list."""
 
 
 @dataclass(slots=True)
@@ -54,6 +57,7 @@ class SqliteDatabase:
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._scanner: ThreadPoolExecutor | None = None
+        self._scan_txs: deque[SqliteTx] = deque()
         self._read_tx: SqliteTx | None = None
         self._version_connection: sqlite3.Connection | None = None
         self._version: int | None = None
@@ -77,7 +81,7 @@ class SqliteDatabase:
         await asyncio.get_running_loop().run_in_executor(None, self.upgrade)
         self._file = file_at(self.path)
         self._read_tx = SqliteTx(self._connect(read_only=True))
-        self._scanner = ThreadPoolExecutor(1, thread_name_prefix="musterd-scan")
+        self._scanner = ThreadPoolExecutor(SCANS, thread_name_prefix="musterd-scan")
         self._thread = threading.Thread(target=self._write_jobs, name="musterd-writer", daemon=True)
         self._thread.start()
         self._is_open = True
@@ -93,6 +97,8 @@ class SqliteDatabase:
         if self._scanner is not None:
             await loop.run_in_executor(None, self._scanner.shutdown)
             self._scanner = None
+        while self._scan_txs:
+            _close(self._scan_txs.pop().connection)
         self._close_reader()
         if self._version_connection is not None:
             _close(self._version_connection)
@@ -121,7 +127,7 @@ class SqliteDatabase:
             raise
 
     async def scan(self, work: Work[T]) -> T:
-        """Do ``work`` on a thread of its own: meant for reads of many rows."""
+        """Do ``work`` on a thread beside the event loop: meant for reads of many rows."""
         self._require_open()
         return await asyncio.get_running_loop().run_in_executor(self._scanner, self._scan, work)
 
@@ -150,11 +156,22 @@ class SqliteDatabase:
             raise StoreUnavailable("The database is closed.")
 
     def _scan(self, work: Work[T]) -> T:
-        connection = self._connect(read_only=True)
+        """Do ``work`` on a connection that nobody else uses meanwhile."""
+        self._require_in_place()
+        tx: SqliteTx | None
         try:
-            return self._snapshot(SqliteTx(connection), work)
+            tx = self._scan_txs.pop()
+        except IndexError:
+            tx = SqliteTx(self._connect(read_only=True))
+        try:
+            return self._snapshot(tx, work)
+        except StoreUnavailable:  # the next one sees the file anew
+            _close(tx.connection)
+            tx = None
+            raise
         finally:
-            connection.close()
+            if tx is not None:
+                self._scan_txs.append(tx)
 
     def _snapshot(self, tx: SqliteTx, work: Work[T]) -> T:
         try:

@@ -53,6 +53,7 @@ RELEASE = Statement(
                        crashes = crashes + :crash, crashes_in_all = crashes_in_all + :crash
        WHERE run_id = :run_id AND attempt = :attempt AND state = 'running'""",
 )
+CRASHES = Statement("run_crashes", "SELECT crashes_in_all FROM runs WHERE run_id = :run_id")
 COUNT_CRASH = Statement(
     "worker_count_crash",
     "UPDATE runs SET crashes = crashes + 1, crashes_in_all = crashes_in_all + 1 WHERE run_id = :run_id",
@@ -122,12 +123,16 @@ class Released:
     ended: list[Cancelled] = field(default_factory=list)
 
 
-async def hand_over(tx: Tx, root_id: str, attempt: int, now: float) -> Released:
-    """Make a run ready again that its attempt gave up; or end it where a cancel was stored meanwhile."""
+async def hand_over(tx: Tx, root_id: str, attempt: int, now: float, *, crashed: bool = False) -> Released:
+    """Make a run ready again that its attempt gave up; or end it where a cancel was stored meanwhile.
+
+    :param crashed: whether it could not be ended: that counts as a crash, so that it is given up some day.
+    """
     released = Released()
     run = await cancels.lock(tx, root_id)
     if run is not None and run.state is RunState.RUNNING and run.attempt == attempt:
-        await _release(tx, run, now, released)
+        row = await tx.one(CRASHES, {"run_id": root_id})
+        await _let_go(tx, run, 0 if row is None else int(row["crashes_in_all"]), now, released, crashed=crashed)
     return released
 
 
@@ -136,16 +141,20 @@ async def release_runs(tx: Tx, worker: str, now: float, *, crashed: bool) -> Rel
     released = Released()
     await tx.all(LOCK_SESSIONS, {"worker": worker})
     for row in await tx.all(RUNNING, {"worker": worker}):
-        run = run_row(row)
-        crashes, in_all = run.crashes + 1, int(row["crashes_in_all"]) + 1
-        if crashed and run.cancel_requested_at is None and crashes_rule.is_given_up(crashes, in_all):
-            await tx.run(COUNT_CRASH, {"run_id": run.run_id})
-            why = await crashes_rule.failure(tx, run.run_id, crashes, in_all)
-            released.ended.append(await ends.fail(tx, run, why, now))
-        else:
-            await _release(tx, run, now, released, crashes=crashes if crashed else 0)
+        await _let_go(tx, run_row(row), int(row["crashes_in_all"]), now, released, crashed=crashed)
     await tx.run(REMOVE, {"id": worker})
     return released
+
+
+async def _let_go(tx: Tx, run: RunRow, crashes_before: int, now: float, released: Released, *, crashed: bool) -> None:
+    """Make a run ready again that is held, or give it up where it crashed too often."""
+    crashes, in_all = run.crashes + 1, crashes_before + 1
+    if crashed and run.cancel_requested_at is None and crashes_rule.is_given_up(crashes, in_all):
+        await tx.run(COUNT_CRASH, {"run_id": run.run_id})
+        why = await crashes_rule.failure(tx, run.run_id, crashes, in_all)
+        released.ended.append(await ends.fail(tx, run, why, now))
+    else:
+        await _release(tx, run, now, released, crashes=crashes if crashed else 0)
 
 
 async def _release(tx: Tx, run: RunRow, now: float, released: Released, *, crashes: int = 0) -> None:

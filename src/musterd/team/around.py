@@ -11,7 +11,6 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-import structlog
 from pydantic_ai.messages import BinaryContent
 from pydantic_core import to_jsonable_python
 
@@ -24,11 +23,11 @@ from musterd.specs.tool_extras import FunctionCall
 from musterd.specs.tool_result import ToolResult
 from musterd.team import state
 from musterd.team.assignment import Assignment
+from musterd.team.log_lines import tell_failure
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-log = structlog.get_logger("musterd.team")
 
 FIRST_WAIT_SECONDS = 0.1
 Call = Callable[[JsonObject], Awaitable[Json]]
@@ -97,7 +96,7 @@ async def _afterwards(tool: Tool, known: JsonObject) -> None:
     task = asyncio.ensure_future(_called(tool.post_hook, known))
     await asyncio.wait([task])
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.warning("a post_hook failed", tool=tool.name, exc_info=error)
+        tell_failure("a post_hook failed", error, tool=tool.name)
 
 
 # --- hooks around -----------------------------------------------------------------------------------
@@ -199,7 +198,8 @@ async def _tries(run: Assignment, tool: Tool, arguments: JsonObject, context: To
         except Exception as error:
             if not _may_try_again(tool, error):
                 raise
-            log.info("tool failed, and is called again", tool=tool.name, run_id=run.run_id, reason=str(error))
+            about = {"tool": tool.name, "run_id": run.run_id}
+            tell_failure("tool failed, and is called again", error, is_over=False, **about)
         context.session_state.clear()
         context.session_state.update(state.copied(run.state))
         await clock.sleep(clock.jitter(FIRST_WAIT_SECONDS * 2**failed))

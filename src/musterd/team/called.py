@@ -7,8 +7,6 @@ such as a client of a database, cannot be stored; that one's function is called 
 import json
 from collections.abc import Callable, Iterable, Mapping
 
-import structlog
-
 from musterd.core import jsontext
 from musterd.core.errors import RunFailed
 from musterd.core.jsontypes import Json, JsonObject
@@ -19,9 +17,8 @@ from musterd.team import state
 from musterd.team.assignment import Assignment
 from musterd.team.calling import call
 from musterd.team.kept import kept
+from musterd.team.log_lines import tell_failure
 from musterd.team.world import World, fingerprint
-
-log = structlog.get_logger("musterd.team")
 
 FAILED = "context_failed"
 """The code of a run whose functions could not be asked."""
@@ -101,7 +98,7 @@ async def called(world: World, run: Assignment, what: str, function: Callable[..
     try:
         return await call(world.threads, function, values)
     except Exception as error:
-        log.warning("a function of a declaration failed", what=what, run_id=run.run_id, exc_info=error)
+        tell_failure("a function of a declaration failed", error, what=what, run_id=run.run_id)
         raise _failed(run, f"the function in {what} failed; the server's log says why") from error
 
 

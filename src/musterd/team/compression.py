@@ -6,7 +6,6 @@ them. A result that cannot be shortened is read in full: no run fails for that.
 
 import asyncio
 
-import structlog
 from pydantic_ai.messages import ToolReturnPart
 
 from musterd.core.errors import BudgetSpent, ModelFailed
@@ -16,9 +15,8 @@ from musterd.specs.compression import CompressionManager
 from musterd.team.asking import Aside, ask, said_in, told
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.conversation import Conversation, text_in
+from musterd.team.log_lines import tell_failure
 from musterd.team.world import World
-
-log = structlog.get_logger("musterd.team")
 
 PROMPT = (
     "Shorten the result of a tool, so that who works with it loses nothing that matters. Keep every fact: numbers, "
@@ -83,7 +81,7 @@ async def _shortened(
     try:
         response, _ = await ask(world, run, progress, aside)
     except (ModelFailed, BudgetSpent) as error:  # where the run itself has no room left, its next turn says so
-        log.warning("a tool result could not be shortened", run_id=run.run_id, tool=part.tool_name, exc_info=error)
+        tell_failure("a tool result could not be shortened", error, run_id=run.run_id, tool=part.tool_name)
         return text
     short = said_in(response).strip()
     return short if short and len(short) < len(text) else text

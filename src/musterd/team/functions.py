@@ -5,7 +5,6 @@ import contextvars
 import inspect
 import json
 
-import structlog
 from pydantic_core import to_json
 
 from musterd.core import clock, jsontext
@@ -17,13 +16,12 @@ from musterd.specs.tool_errors import OutcomeUnknown, ToolFailed
 from musterd.team import state
 from musterd.team.around import call_around, is_surrounded
 from musterd.team.assignment import Assignment
+from musterd.team.log_lines import tell_failure
 from musterd.team.own import Act, Unfit
 from musterd.team.produced import taken_apart
 from musterd.team.progress import CallContext, Reports
 from musterd.team.steps import ToolStep
 from musterd.team.world import World, digest
-
-log = structlog.get_logger("musterd.team")
 
 
 async def call_function(
@@ -52,7 +50,7 @@ async def call_function(
         if isinstance(error, asyncio.CancelledError) and _is_cancelled():
             raise
         if not isinstance(error, Unfit | ToolFailed | OutcomeUnknown):
-            log.warning("tool failed", tool=tool.name, run_id=run.run_id, exc_info=error)
+            tell_failure("tool failed", error, tool=tool.name, run_id=run.run_id)
         step_state, is_error, media, result = StepState.FAILED, True, (), jsontext.storable(_said(error))
         if isinstance(error, OutcomeUnknown):
             step_state = StepState.UNKNOWN

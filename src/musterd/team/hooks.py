@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 
-import structlog
 from pydantic_ai.messages import BinaryContent, ImageUrl, UserContent
 from pydantic_core import to_json
 
@@ -26,9 +25,8 @@ from musterd.team import state
 from musterd.team.answers import Answer
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.calling import call
+from musterd.team.log_lines import tell_failure
 from musterd.team.world import World, fingerprint
-
-log = structlog.get_logger("musterd.team")
 
 
 async def before(world: World, run: Assignment) -> Assignment:
@@ -149,7 +147,7 @@ async def _call(threads: Executor, hook: Json, offered: JsonObject, run_id: str)
 
 def _failure(hook: Json, run_id: str, error: Exception) -> RunFailed:
     name = hook_name(hook)
-    log.warning("hook failed", hook=name, run_id=run_id, exc_info=error)
+    tell_failure("hook failed", error, hook=name, run_id=run_id)
     return RunFailed(f"The hook '{name}' failed. The server's log has the details under this run's id.", "hook_failed")
 
 

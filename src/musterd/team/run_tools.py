@@ -23,6 +23,7 @@ from musterd.specs.tool_list import ToolList, read_tools
 from musterd.team import state
 from musterd.team.assignment import Assignment
 from musterd.team.calling import call
+from musterd.team.log_lines import tell_failure
 from musterd.team.offer import tools_of
 from musterd.team.world import World, digest, fingerprint
 
@@ -201,6 +202,6 @@ async def _factory_tools(world: World, run: Assignment, source: ToolFactory) -> 
             raise TypeError("it gave an MCP server; list that in tools=")
         return found
     except Exception as error:
-        log.warning("the function in tools= failed", component=run.component.id, run_id=run.run_id, exc_info=error)
+        tell_failure("the function in tools= failed", error, component=run.component.id, run_id=run.run_id)
         said = str(error) or type(error).__name__
         raise RunFailed(f"The tools of {run.component.name} could not be made: {said}", "tools_failed") from error

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 from pydantic_ai.messages import (
     BinaryContent,
@@ -17,15 +18,17 @@ from pydantic_ai.messages import (
 from musterd.core.jsontypes import Json
 from musterd.core.media import REFERENCE, content_hash
 
+Message = TypeVar("Message", bound=ModelMessage)
 
-def without_contents(message: ModelMessage) -> ModelMessage:
+
+def without_contents(message: Message) -> Message:
     """The message with a reference in place of each content; itself where it has none."""
     if not any(True for _ in binaries(message)):
         return message
     return with_each(message, _referring)
 
 
-def with_contents(message: ModelMessage, found: Mapping[str, bytes]) -> ModelMessage:
+def with_contents(message: Message, found: Mapping[str, bytes]) -> Message:
     """The message with the contents that it refers to; one that is no longer there stays empty."""
 
     def filled(binary: Json) -> Json:
@@ -51,7 +54,7 @@ def binaries(message: ModelMessage) -> Iterator[BinaryContent]:
             yield from (item for item in part.content if isinstance(item, BinaryContent))
 
 
-def with_each(message: ModelMessage, change: Callable[[Json], Json]) -> ModelMessage:
+def with_each(message: Message, change: Callable[[Json], Json]) -> Message:
     """The message with each medium of its prompts and tool results changed, and each content of its files."""
     own = copy.copy(message)
     parts: Json = [_with_each_in(part, change) for part in message.parts]  # of the message's own kind of parts

@@ -7,7 +7,6 @@ that cannot be made is told as none, and the run ends as it would have; the next
 import dataclasses
 import json
 
-import structlog
 from pydantic_ai.messages import ModelMessage, ModelRequest, SystemPromptPart, TextPart, UserPromptPart
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.output import OutputObjectDefinition
@@ -23,10 +22,9 @@ from musterd.team.answers import AnswerForm, AnswerInvalid
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.conversation import NOTES, make_storable
 from musterd.team.delegation import prompt_text
+from musterd.team.log_lines import tell_failure
 from musterd.team.past import Unsummarised, chat_of
 from musterd.team.world import World, fingerprint
-
-log = structlog.get_logger("musterd.team")
 
 PROMPT = (
     "Sum up the conversation between a user and an assistant for whoever goes on with it: what the user told and "
@@ -73,7 +71,7 @@ async def sum_up(world: World, run: Assignment, progress: Progress) -> None:
         progress.output.count_aside("session_summary_model", info.model, info.provider, answer.usage)
         progress.summary = {**_read(answer), "run_id": run.run_id}
     except (ModelFailed, AnswerInvalid, BudgetSpent) as error:
-        log.warning("a session was not summed up", run_id=run.run_id, reason=str(error))
+        tell_failure("a session was not summed up", error, run_id=run.run_id)
     tell(EventKind.SESSION_SUMMARY_COMPLETED, {"session_summary": progress.summary}, "")
 
 

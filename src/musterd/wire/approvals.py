@@ -5,15 +5,15 @@ from typing import Any
 
 from musterd.core.approvals import STATUSES, Approval, ApprovalFilter, Resolution
 from musterd.wire.fields import Fields
-from musterd.wire.pages import page_object
+from musterd.wire.pages import Pages, page_object
 from musterd.wire.problems import MISSING
-from musterd.wire.query import MOST_PAGES, PAGE_LIMIT
 from musterd.wire.requirements import requirement_object
 from musterd.wire.states import STATUS
 from musterd.wire.times import whole_seconds
 
 APPROVAL_TYPES = ("required", "audit")
 RESOLUTIONS = ("approved", "rejected")
+PAGES = Pages(default=100)
 
 
 def approval_object(found: Approval) -> dict[str, Any]:
@@ -80,8 +80,8 @@ def parse_approvals_query(values: Mapping[str, str]) -> ApprovalFilter | None:
         team_id=fields.text("team_id"),
         user_id=fields.text("user_id"),
         run_id=fields.text("run_id"),
-        limit=fields.whole("limit", 1, PAGE_LIMIT) or 100,
-        page=fields.whole("page", 1, MOST_PAGES) or 1,
+        limit=PAGES.limit(fields),
+        page=PAGES.page(fields),
     )
     is_others = fields.text("workflow_id") or fields.text("schedule_id")
     fields.problems.raise_if_any()

@@ -63,13 +63,14 @@ def component_item(component: "Component", describe: Describe) -> dict[str, Any]
         "id": component.id,
         "name": component.name,
         "db_id": DB_ID,
-        "description": spec.description if component.kind == "team" else None,
+        "description": spec.description,
         "role": spec.role,
         "mode": getattr(spec, "mode", None),
         "model": {"name": words.name, "model": words.model, "provider": words.provider},
         "tools": _tools(component),
         "sessions": {"session_table": SESSION_TABLE},
         "system_message": _system_message(component),
+        "introduction": spec.introduction,
     }
     if component.kind == "team":
         item["streaming"] = {"stream_member_events": getattr(spec, "stream_member_events", True)}

@@ -16,7 +16,7 @@ _WHOLE_LIMIT = 2**53
 
 def cursor_text(cursor: Cursor) -> str:
     """The cursor as one word."""
-    text = jsontext.dumps([cursor.seq, dict(cursor.runs)])
+    text = jsontext.dumps([cursor.seq, dict(cursor.runs), cursor.life])
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
@@ -34,14 +34,14 @@ def parse_cursor(text: str, where: tuple[str, ...]) -> Cursor:
         value = jsontext.loads(base64.b64decode(padded, altchars=b"-_", validate=True).decode())
     except (ValueError, binascii.Error, RecursionError) as error:
         raise problem from error
-    if not isinstance(value, list) or len(value) != 2 or not isinstance(value[1], dict):
+    if not isinstance(value, list) or len(value) != 3 or not isinstance(value[1], dict):
         raise problem
-    seq, runs = value
-    if not all(map(_is_index, (seq, *runs.values()))):
+    seq, runs, life = value
+    if not all(map(_is_index, (seq, *runs.values()))) or not isinstance(life, float):
         raise problem
     if not all(jsontext.is_storable(run_id) for run_id in runs):
         raise problem
-    return Cursor(seq, runs)
+    return Cursor(seq, runs, life)
 
 
 def _is_index(value: object) -> bool:

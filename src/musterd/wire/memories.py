@@ -6,8 +6,8 @@ from typing import Any
 
 from musterd.core.memories import Memory, MemoryFilter, MemoryStats, Optimized
 from musterd.wire.fields import Fields
+from musterd.wire.pages import PAGES_FROM_0
 from musterd.wire.problems import MISSING
-from musterd.wire.query import MOST_PAGES, PAGE_LIMIT
 from musterd.wire.times import iso_seconds
 
 MEMORY_CHARACTERS = 5000
@@ -86,8 +86,8 @@ def parse_memories_query(values: Mapping[str, str]) -> MemoryFilter:
         search_content=fields.text("search_content"),
         sort_by=sort_by if sort_by in SORTABLE else SORTABLE[0],
         is_descending=fields.choice("sort_order", ("asc", "desc")) != "asc",
-        limit=fields.whole("limit", 1, PAGE_LIMIT) or 20,
-        page=fields.whole("page", 0, MOST_PAGES) or 1,
+        limit=PAGES_FROM_0.limit(fields),
+        page=PAGES_FROM_0.page(fields),
     )
     if len(found.topics) > TOPICS:
         fields.problems.add("topics", "too_long", f"There should be at most {TOPICS} topics")

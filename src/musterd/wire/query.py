@@ -11,19 +11,15 @@ from musterd.core.records import ComponentKind, RunRow
 from musterd.core.states import RunState
 from musterd.wire.cursor import parse_cursor
 from musterd.wire.fields import Fields
+from musterd.wire.pages import PAGE_LIMIT, PAGES, PAGES_FROM_0, Pages
 from musterd.wire.problems import MISSING
 from musterd.wire.states import parse_status, parse_statuses
 
 SESSION_TYPES = ("agent", "team", "workflow")
 SORTABLE = ("created_at", "updated_at", "session_name")
-PAGE_LIMIT = 1_000
-"""The longest page of a list."""
-
+EVENT_PAGES = Pages(default=PAGE_LIMIT)
 _WHOLE_LIMIT = 2**53
 """Beyond it no count or time is meant, and a database would refuse it."""
-
-MOST_PAGES = _WHOLE_LIMIT // PAGE_LIMIT
-"""The last page that can be asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +120,8 @@ def parse_sessions_query(values: Mapping[str, str]) -> SessionsQuery:
         component_id=fields.text("component_id"),
         user_id=fields.text("user_id"),
         session_name=fields.text("session_name"),
-        limit=fields.whole("limit", 1, PAGE_LIMIT) or 20,
-        page=fields.whole("page", 0, MOST_PAGES) or 1,
+        limit=PAGES_FROM_0.limit(fields),
+        page=PAGES_FROM_0.page(fields),
         sort_by=sort_by if sort_by in SORTABLE else "created_at",
         is_descending=fields.choice("sort_order", ("asc", "desc")) != "asc",
     )
@@ -182,7 +178,7 @@ def parse_run_page_query(values: Mapping[str, str], statuses: Sequence[str] = ()
         created_after=fields.whole("created_after", 0, _WHOLE_LIMIT),
         created_before=fields.whole("created_before", 0, _WHOLE_LIMIT),
         after=_cursor(fields),
-        limit=fields.whole("limit", 1, PAGE_LIMIT) or 20,
+        limit=PAGES.limit(fields),
     )
     fields.problems.raise_if_any()
     return query
@@ -215,7 +211,7 @@ def parse_events_query(values: Mapping[str, str], last_event_id: str | None = No
     """
     session_id = parse_session_id(values)
     fields = Fields(values, "query")
-    after, limit = fields.whole("after", -1, _WHOLE_LIMIT), fields.whole("limit", 1, PAGE_LIMIT)
+    after, limit = fields.whole("after", -1, _WHOLE_LIMIT), EVENT_PAGES.limit(fields)
     shows_all = fields.flag("stream_events")
     fields.problems.raise_if_any()
     if last_event_id:
@@ -225,7 +221,7 @@ def parse_events_query(values: Mapping[str, str], last_event_id: str | None = No
     return EventsQuery(
         session_id=session_id,
         after=-1 if after is None else after,
-        limit=limit or PAGE_LIMIT,
+        limit=limit,
         stream_events=shows_all is not False,
     )
 
@@ -292,7 +288,7 @@ def parse_wait(values: Mapping[str, str], most_seconds: float) -> float:
 def parse_page(values: Mapping[str, str]) -> tuple[int, int]:
     """``limit`` and ``page`` of a list that has no other values."""
     fields = Fields(values, "query")
-    limit, page = fields.whole("limit", 1, PAGE_LIMIT) or 20, fields.whole("page", 0, MOST_PAGES) or 1
+    limit, page = PAGES_FROM_0.limit(fields), PAGES_FROM_0.page(fields)
     fields.problems.raise_if_any()
     return limit, page
 

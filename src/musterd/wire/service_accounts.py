@@ -8,13 +8,12 @@ from typing import Any
 from musterd.core.scopes import ADMIN, Scopes, is_scope
 from musterd.core.service_accounts import AccountFilter, ServiceAccount
 from musterd.wire.fields import Fields
-from musterd.wire.pages import page_object
+from musterd.wire.pages import Pages, page_object
 from musterd.wire.problems import MISSING
-from musterd.wire.query import MOST_PAGES
 from musterd.wire.times import whole_seconds
 
 SORTABLE = ("created_at", "name", "expires_at", "last_used_at")
-PAGE_LIMIT = 100
+PAGES = Pages(most=100)
 MOST_SCOPES = 100
 DEFAULT_DAYS, MOST_DAYS = 90, 3650
 DEFAULT_SCOPES = ("agents:read", "agents:run", "teams:read", "teams:run", "sessions:read")
@@ -68,8 +67,8 @@ def parse_accounts_query(values: Mapping[str, str]) -> AccountFilter:
         with_revoked=with_revoked is not False,
         sort_by=sort_by if sort_by in SORTABLE else "created_at",
         descending=fields.choice("sort_order", ("asc", "desc")) != "asc",
-        limit=fields.whole("limit", 1, PAGE_LIMIT) or 20,
-        page=fields.whole("page", 1, MOST_PAGES) or 1,
+        limit=PAGES.limit(fields),
+        page=PAGES.page(fields),
     )
     fields.problems.raise_if_any()
     return found

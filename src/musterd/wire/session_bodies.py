@@ -9,8 +9,8 @@ from musterd.core.errors import BadRequest
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ComponentKind
 from musterd.wire.fields import Fields
+from musterd.wire.pages import PAGE_LIMIT
 from musterd.wire.problems import MISSING
-from musterd.wire.query import PAGE_LIMIT
 
 NO_WORKFLOWS = "Workflows are not served here: type is agent or team"
 

@@ -7,11 +7,11 @@ from typing import Any
 from musterd.core import genai
 from musterd.core.traces import STATUS_OF, Condition, SessionTraces, Span, SpanStatus, TraceRow
 from musterd.wire.fields import Fields
-from musterd.wire.query import MOST_PAGES, PAGE_LIMIT
+from musterd.wire.pages import PAGES_FROM_0, Pages
 from musterd.wire.times import iso_micros
 from musterd.wire.trace_filters import comparison, parse_condition
 
-SEARCH_LIMIT = 100
+SEARCH_PAGES = Pages(most=100)
 _EQUAL = ("run_id", "session_id", "user_id", "agent_id", "team_id", "workflow_id", "status")
 GROUPS = ("run", "session")
 
@@ -116,7 +116,7 @@ def session_stats(found: SessionTraces) -> dict[str, Any]:
     )
 
 
-def parse_traces_query(values: Mapping[str, str], *, least_page: int = 0) -> TracesQuery:
+def parse_traces_query(values: Mapping[str, str], pages: Pages = PAGES_FROM_0) -> TracesQuery:
     """The query of the lists of traces and of sessions' counts. Raises InvalidInput with everything that is wrong."""
     fields = Fields(values, "query")
     parts = [
@@ -126,7 +126,7 @@ def parse_traces_query(values: Mapping[str, str], *, least_page: int = 0) -> Tra
         if (text := fields.text(name)) is not None:
             parts.append(comparison(op, name, text, fields.problems, (name,)))
     fields.choice("status", tuple(SpanStatus))
-    limit, page = fields.whole("limit", 1, PAGE_LIMIT) or 20, fields.whole("page", least_page, MOST_PAGES) or 1
+    limit, page = pages.limit(fields), pages.page(fields)
     fields.problems.raise_if_any()
     return TracesQuery(condition=Condition(op="AND", parts=tuple(parts)) if parts else None, limit=limit, page=page)
 
@@ -139,8 +139,8 @@ def parse_search(body: Any) -> TracesQuery:
     found = TracesQuery(
         condition=condition,
         group_by=fields.choice("group_by", GROUPS) or GROUPS[0],
-        limit=fields.whole("limit", 1, SEARCH_LIMIT) or 20,
-        page=fields.whole("page", 1, MOST_PAGES) or 1,
+        limit=SEARCH_PAGES.limit(fields),
+        page=SEARCH_PAGES.page(fields),
     )
     fields.problems.raise_if_any()
     return found

@@ -12,10 +12,12 @@ from musterd.core.states import RunState
 from musterd.core.webhook_addresses import shown
 from musterd.wire.approvals import approval_object
 from musterd.wire.fields import Fields
-from musterd.wire.query import PAGE_LIMIT
+from musterd.wire.pages import Pages
 from musterd.wire.requirements import requirement_objects
 from musterd.wire.states import STATUS
 from musterd.wire.times import iso_micros
+
+PAGES = Pages(default=50)
 
 _STATE = {
     Happening.RUN_COMPLETED: RunState.COMPLETED,
@@ -98,7 +100,7 @@ def parse_deliveries_query(values: Mapping[str, str]) -> DeliveryFilter:
         run_id=fields.identifier("run_id"),
         state=None if state is None else DeliveryState(state),
         before=fields.identifier("before"),
-        limit=fields.whole("limit", 1, PAGE_LIMIT) or 50,
+        limit=PAGES.limit(fields),
     )
     fields.problems.raise_if_any()
     return found

@@ -20,7 +20,7 @@ def as_before() -> Iterator[None]:
 def test_it_rests_until_the_last_one_lets_go() -> None:
     for by in ("a", "b"):
         collector.hold(by)
-    collector.started("a")
+    collector.keep("a")
     collector.let_go("a")
     assert not gc.isenabled()
     collector.let_go("b")

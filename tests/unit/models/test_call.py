@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 from pydantic_ai.exceptions import ModelHTTPError
-from pydantic_ai.messages import ModelMessage, ModelRequest, TextPart, UserPromptPart
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    RetryFeedbackPart,
+    RetryInfo,
+    TextPart,
+    UserPromptPart,
+)
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.function import AgentInfo, DeltaThinkingPart, FunctionModel
 from pydantic_ai.models.openai import OpenAIChatModel
@@ -33,10 +41,10 @@ class Heard:
         self.texts: list[tuple[str, str]] = []
         self.retries: list[tuple[int, float, str, bool]] = []
 
-    async def ask(self, model: Model, text: str = "hello") -> ModelAnswer:
+    async def ask(self, model: Model, text: str = "hello", *since: ModelMessage) -> ModelAnswer:
         return await self.caller.stream(
             model,
-            [ModelRequest(parts=[UserPromptPart(text)])],
+            [ModelRequest(parts=[UserPromptPart(text)]), *since],
             ModelRequestParameters(),
             None,
             on_text=lambda *delta: self.texts.append(delta),
@@ -255,6 +263,21 @@ async def test_a_real_protocol(monkeypatch: pytest.MonkeyPatch, waits: list[floa
     with pytest.raises(ModelFailed, match=r"^The connection to the model's provider failed$"):
         await heard.ask(resolve("openai-chat:fake", heard.settings))
     await close(heard.settings)
+
+
+@pytest.mark.usefixtures("loopback_models")
+@pytest.mark.parametrize("name", ["openai-chat:fake", "scripted"])
+async def test_a_model_is_told_what_was_wrong_with_its_answer(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    feedback = RetryFeedbackPart(content="that was no JSON", retry=RetryInfo(cause="model_retry"))
+    since = ModelResponse(parts=[TextPart("{")]), ModelRequest(parts=[feedback])
+    heard = Heard()
+    with ModelServer() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        answer = await heard.ask(resolve(name, heard.settings), "give JSON", *since)
+    await close(heard.settings)
+    (said,) = answer.response.parts
+    assert isinstance(said, TextPart)
+    assert "that was no JSON" in said.content
 
 
 async def _cancelled(heard: Heard, model: Model, open_calls: Callable[[], int]) -> None:

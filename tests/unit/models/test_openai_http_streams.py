@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from openai import AsyncOpenAI
+from openai import APIConnectionError, AsyncOpenAI, AsyncStream
+from openai.types.chat import ChatCompletionChunk
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
@@ -25,8 +26,9 @@ from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIChatModelSettings
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from musterd.core import clock
+from musterd.core import clock, pace
 from musterd.core.settings import Settings
+from musterd.models import openai_http_stream
 from musterd.models.openai_http import build_client, build_model
 
 pytestmark = pytest.mark.usefixtures("loopback_models")
@@ -116,16 +118,20 @@ class Script:
         self.pieces: list[bytes] = []
         self.headers: dict[str, str] = {"content-type": "text/event-stream; charset=utf-8"}
         self.go_on = asyncio.Event()
+        self.is_over = asyncio.Event()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers=self.headers)
         await response.prepare(request)
-        for piece in self.pieces:
-            if piece:
-                await response.write(piece)
-            else:
-                await self.go_on.wait()
-        return response
+        try:
+            for piece in self.pieces:
+                if piece:
+                    await response.write(piece)
+                else:
+                    await self.go_on.wait()
+            return response
+        finally:
+            self.is_over.set()
 
 
 @pytest.fixture
@@ -151,10 +157,14 @@ async def read(model: Model, settings: OpenAIChatModelSettings | None = None) ->
     return replace(response, timestamp=now.fromtimestamp(0, now.tzinfo), provider_url="")
 
 
-@pytest.mark.parametrize("pieces", ["one read", "by event", "by byte", "by 7 bytes"])
+@pytest.mark.parametrize("pieces", ["one read", "by event", "by byte", "by 7 bytes", "gathered"])
 @pytest.mark.parametrize("case", ANSWERS)
-async def test_the_answer_is_the_one_of_the_sdk(served: tuple[Script, str], case: str, pieces: str) -> None:
+async def test_the_answer_is_the_one_of_the_sdk(
+    served: tuple[Script, str], case: str, pieces: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script, base_url = served
+    if pieces == "gathered":
+        tell_later(monkeypatch, 0.01)
     parts = events(ANSWERS[case], "\r\n" if pieces == "by byte" else "\n")
     whole, step = b"".join(parts), {"one read": 10**9, "by byte": 1, "by 7 bytes": 7}.get(pieces)
     script.pieces = [whole[n : n + step] for n in range(0, len(whole), step)] if step else parts
@@ -234,3 +244,102 @@ async def test_the_headers_of_a_stream_can_be_read(served: tuple[Script, str]) -
         with pytest.raises(StopAsyncIteration):
             await anext(stream)
     assert chunks[-1].usage is not None
+
+
+def tell_later(monkeypatch: pytest.MonkeyPatch, seconds: float = 1) -> None:
+    """Have text told that much later than now, and answers left unread from the first."""
+    monkeypatch.setattr(openai_http_stream, "DELAYED_SHARE", 1e9)
+    loop = asyncio.get_running_loop()
+    pace.told_at.set(lambda: loop.time() + seconds)
+
+
+class Looks:
+    """Stands for the time in which an answer is left unread."""
+
+    def __init__(self) -> None:
+        self.away = asyncio.Event()
+        self.back = asyncio.Event()
+        self.count = 0
+
+    async def sleep(self, _: float) -> None:
+        self.count += 1
+        self.away.set()
+        await self.back.wait()
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
+    found = Looks()
+    monkeypatch.setattr(clock, "sleep", found.sleep)
+    return found
+
+
+async def test_what_comes_until_text_is_told_is_one_chunk(
+    served: tuple[Script, str], looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell_later(monkeypatch)
+    script, base_url = served
+    first, *rest = events(ANSWERS["text"])[2:]
+    script.pieces = [first, b"", *rest]
+    async with build_client(base_url=base_url, api_key="x", settings=Settings.model_validate({})) as client:
+        stream = await client.chat.completions.create(model="m", messages=[], stream=True)
+        reading = asyncio.create_task(_all(stream))
+        await looks.away.wait()
+        script.go_on.set()
+        await script.is_over.wait()
+        assert not reading.done()
+        looks.back.set()
+        chunks = await reading
+    texts = [chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices]
+    assert "".join(texts) == "".join(f"wörd{n} " for n in range(20))
+    assert len(texts) < 5
+    assert chunks[-1].usage is not None
+
+
+async def test_a_short_answer_is_not_held_up(served: tuple[Script, str], looks: Looks) -> None:
+    loop = asyncio.get_running_loop()
+    pace.told_at.set(lambda: loop.time() + 1)
+    script, base_url = served
+    script.pieces = events(ANSWERS["text"])
+    async with build_client(base_url=base_url, api_key="x", settings=Settings.model_validate({})) as client:
+        assert (await read(build_model("m", client))).finish_reason == "stop"
+    assert looks.count == 0
+
+
+async def test_a_call_cancelled_while_its_answer_is_unread_hangs_up(
+    served: tuple[Script, str], looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell_later(monkeypatch)
+    script, base_url = served
+    script.pieces = [events(ANSWERS["text"])[2], b""]
+    async with build_client(base_url=base_url, api_key="x", settings=Settings.model_validate({})) as client:
+        reading = asyncio.create_task(read(build_model("m", client)))
+        await looks.away.wait()
+        reading.cancel()
+        await script.is_over.wait()  # the server's handler is cancelled once its caller is gone
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+
+
+async def test_an_answer_that_breaks_off_unread_gives_what_came_and_fails(
+    served: tuple[Script, str], looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell_later(monkeypatch)
+    script, base_url = served
+    first, second, *_ = events(ANSWERS["text"])[2:]
+    script.pieces = [first, b"", second]
+    async with build_client(base_url=base_url, api_key="x", settings=Settings.model_validate({})) as client:
+        stream = await client.chat.completions.create(model="m", messages=[], stream=True)
+        assert (await anext(stream)).choices[0].delta.content == "wörd0 "
+        following = asyncio.create_task(anext(stream))
+        await looks.away.wait()
+        script.go_on.set()
+        await script.is_over.wait()
+        looks.back.set()
+        assert (await following).choices[0].delta.content == "wörd1 "
+        with pytest.raises(APIConnectionError, match="before it was complete"):
+            await anext(stream)
+
+
+async def _all(stream: AsyncStream[ChatCompletionChunk]) -> list[ChatCompletionChunk]:
+    return [chunk async for chunk in stream]

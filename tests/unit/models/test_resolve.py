@@ -1,5 +1,6 @@
 """From names to models, and what is said when a name cannot work."""
 
+import os
 import subprocess
 import sys
 
@@ -104,3 +105,19 @@ def test_no_sdk_is_imported_before_its_first_use() -> None:
         "print({'openai', 'anthropic', 'aiohttp', 'xllamacpp'} & set(sys.modules))"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+
+
+def test_what_an_sdk_brings_is_not_looked_through_while_runs_wait() -> None:
+    code = """if True:
+        import asyncio, gc
+        from musterd.core.settings import Settings
+        from musterd.models.resolve import load
+        kept, settings = [], Settings()
+        for name in ("openai-chat:one", "openai-chat:another"):
+            asyncio.run(load([name], settings))
+            kept.append(gc.get_freeze_count())
+        print(gc.isenabled(), kept[0] > 0, kept[1] <= kept[0])"""
+    told = subprocess.check_output(
+        [sys.executable, "-c", code], text=True, env={**os.environ, "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
+    )
+    assert told.split() == ["True"] * 3, "the collector is on; the SDK is kept from it; a name alone keeps nothing"

@@ -128,11 +128,16 @@ def test_what_does_not_import_is_said_in_one_line(project: Project, text: str, s
         ("", r"Nothing to serve — name a FILE\.py, .+"),
         ("my-app", r"'my-app' is no module name — name a FILE\.py, .+"),
         ("parts.py:writr", r"parts\.py: there is no 'writr' at module level — did you mean 'writer'\?"),
+        (
+            "web.py:app",
+            r"web\.py: 'app' is a Starlette — serve an application with uvicorn, or name an Agent, a Team or .+",
+        ),
         ("parts:Agent", r"parts\.py: 'Agent' is a type — name an Agent, a Team or a Registry of musterd"),
     ],
 )
 def test_what_is_not_there_says_what_was_looked_for(project: Project, source: str, says: str) -> None:
     project("parts.py", PARTS)
+    project("web.py", "from starlette.applications import Starlette\napp = Starlette()\n")
     project("folder/x.txt", "")
     assert re.fullmatch(says, refusal(source))
 

@@ -103,7 +103,7 @@ def test_teams_nest_five_levels_and_no_more() -> None:
 
 def test_other_things_are_no_components() -> None:
     agents: Any = [Agent(id="a", model="m")]
-    with pytest.raises(DeclarationError, match=r"teams= holds a Agent — list Team\(…\) objects"):
+    with pytest.raises(DeclarationError, match=r"teams= holds an Agent — list Team\(…\) objects"):
         Registry.of(teams=agents)
 
 

@@ -84,6 +84,13 @@ def test_an_agent_alone() -> None:
     assert list(shown) == ["id", "name", "db_id", "role", "model", "sessions", "is_component"]
 
 
+def test_what_an_agent_says_of_itself_is_shown() -> None:
+    agent = Agent(id="greeter", model="openai-chat:gpt-5", description="Greets people", introduction="Hello!")
+    shown = component_item(Registry.of(agents=[agent]).agents["greeter"], words)
+    assert (shown["description"], shown["introduction"]) == ("Greets people", "Hello!")
+    assert shown["system_message"] == {"description": "Greets people"}
+
+
 def test_models_are_told_once() -> None:
     offered = registry()
     found = model_items([*offered.teams.values(), *offered.agents.values()], words)

@@ -15,11 +15,15 @@ WHERE = ("query", "after")
 IDS = st.text(min_size=1, max_size=255).filter(is_storable)
 
 
-@given(seq=st.integers(-1, 2**53), runs=st.dictionaries(IDS, st.integers(-1, 2**53), max_size=5))
-def test_a_cursor_comes_back_as_it_went(seq: int, runs: dict[str, int]) -> None:
-    text = cursor_text(Cursor(seq, runs))
+@given(
+    seq=st.integers(-1, 2**53),
+    runs=st.dictionaries(IDS, st.integers(-1, 2**53), max_size=5),
+    life=st.floats(0, 2**53),
+)
+def test_a_cursor_comes_back_as_it_went(seq: int, runs: dict[str, int], life: float) -> None:
+    text = cursor_text(Cursor(seq, runs, life))
     assert re.fullmatch(r"[\w-]+", text, re.ASCII)
-    assert parse_cursor(text, WHERE) == Cursor(seq, runs)
+    assert parse_cursor(text, WHERE) == Cursor(seq, runs, life)
 
 
 @given(text=st.text(max_size=60))

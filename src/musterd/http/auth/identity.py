@@ -1,10 +1,13 @@
 """The place at the border where it is found out who asks, and whether they ask too often."""
 
+import asyncio
+import contextlib
+
 import structlog
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from musterd.core.errors import WrongToken
+from musterd.core.errors import RequestError, WrongToken
 from musterd.core.figures import Figures
 from musterd.http.auth.authenticator import Authenticator
 from musterd.http.auth.limits import Limits, network_of
@@ -13,6 +16,10 @@ from musterd.http.auth.principals import Principal
 log = structlog.get_logger("musterd.http")
 
 OPEN_PATHS = frozenset({"/", "/health", "/info", "/-/live", "/-/ready", "/docs", "/redoc", "/openapi.json"})
+TELLS_MORE = frozenset({"/-/ready"})
+"""What is open and tells an administrator more."""
+RECOGNISED_SECONDS = 1.0
+"""How long it may take to find out who that is: what is open is answered while the database is away, too."""
 OPEN_FOLDERS = ("/ui/", "/docs/", "/redoc/")
 
 
@@ -33,10 +40,21 @@ class Identity:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
         if scope["type"] == "http":
-            is_free = is_open(scope["path"].removeprefix(scope.get("root_path", "")))
-            principal = self._authenticator.unasked if is_free else await self._let_in(scope)
+            path = scope["path"].removeprefix(scope.get("root_path", ""))
+            if path in TELLS_MORE:
+                principal = await self._recognise(scope)
+            else:
+                principal = self._authenticator.unasked if is_open(path) else await self._let_in(scope)
             scope.setdefault("state", {}).update(principal=principal, caller=principal.caller)
         await self._app(scope, receive, send)
+
+    async def _recognise(self, scope: Scope) -> Principal:
+        """Who asks for what is open: nobody, unless that is shown and right, and can be found out now."""
+        if self._authenticator.is_asked(Headers(scope=scope).getlist("authorization")):
+            with contextlib.suppress(RequestError, TimeoutError):
+                async with asyncio.timeout(RECOGNISED_SECONDS):
+                    return await self._let_in(scope)
+        return self._authenticator.unasked
 
     async def _let_in(self, scope: Scope) -> Principal:
         address = network_of((scope.get("client") or ("",))[0])

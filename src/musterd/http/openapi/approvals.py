@@ -15,6 +15,8 @@ from musterd.http.openapi.described import (
     text,
     whole,
 )
+from musterd.http.openapi.query_parts import paged
+from musterd.wire.approvals import PAGES
 from musterd.wire.states import STATUS
 
 _TAGS = ("Approvals",)
@@ -39,8 +41,7 @@ APPROVALS: dict[str, Described] = {
             in_query("user_id", text("Only in runs of this user")),
             in_query("schedule_id", text("There are no schedules: nothing is of one")),
             in_query("run_id", text("Only in this run")),
-            in_query("limit", whole("Approvals on a page", minimum=1, maximum=1000, default=100)),
-            in_query("page", whole("The page, from 1", minimum=1, default=1)),
+            *paged(PAGES, "Approvals on a page"),
         ],
         answers={
             "200": answer("The page", ref("PaginatedResponse_ApprovalResponse_")),

@@ -1,7 +1,7 @@
 """The operations that say what this server is and how it is."""
 
 from musterd.http.openapi.answers import answer, errors, header
-from musterd.http.openapi.described import Described, Schema, in_path, many, ref, text
+from musterd.http.openapi.described import Described, Schema, in_path, many, ref, text, whole
 
 TEAM_ID = in_path("team_id", "The team's id")
 AGENT_ID = in_path("agent_id", "The agent's id")
@@ -22,9 +22,10 @@ _READINESS: Schema = {
     "properties": {
         "status": {"const": "ready"},
         "checks": ref("Checks"),
-        "not_served": many(
-            text(), "Components that runs wait of and that no process drives; none of them is served here."
+        "not_served_count": whole(
+            "Components that runs wait of and that no process drives; none of them is served here."
         ),
+        "not_served": many(text(), "Their names; administrators alone are told them."),
     },
     "required": ["status", "checks"],
 }
@@ -80,7 +81,8 @@ CORE: dict[str, Described] = {
         summary="Readiness",
         description="200 while every check passes: this process accepts runs, the database can be written and has a "
         "schema that this version knows, the worker claims and shows that it lives, the event loop keeps up, and of "
-        "what is served here no run waits that no process drives.",
+        "what is served here no run waits that no process drives. Which components those are it tells administrators "
+        "alone: with the key or a token of theirs, or where no key is asked for.",
         answers={
             "200": answer("Every check passes", _READINESS),
             **errors(),

@@ -17,9 +17,10 @@ _COMPONENT: dict[str, Schema] = {
     "tools": record("ComponentTools", {"tools": many(free())}),
     "sessions": free(),
     "system_message": free("Description and instructions, as the model is given them."),
+    "introduction": text("The first message of a session."),
     "input_schema": free("The JSON schema that messages must have."),
 }
-_OPTIONAL = ("description", "role", "mode", "tools", "system_message", "input_schema")
+_OPTIONAL = ("description", "role", "mode", "tools", "system_message", "introduction", "input_schema")
 _IS_COMPONENT = flag("Always false: components are declared, not edited over HTTP.")
 
 _SUMMARY: dict[str, Schema] = {"id": _ID, "name": _NAME, "description": text(), "db_id": _DB_ID}

@@ -1,6 +1,6 @@
 """The operations on what has been said: checkpoints of a run, a session that begins with another one's runs."""
 
-from musterd.http.openapi.answers import answer, errors
+from musterd.http.openapi.answers import answer, errors, header
 from musterd.http.openapi.described import (
     Described,
     Schema,
@@ -13,7 +13,7 @@ from musterd.http.openapi.described import (
     text,
     whole,
 )
-from musterd.http.openapi.run_parts import RUN_ID, Kind, in_path_of, tags_of
+from musterd.http.openapi.run_parts import KEY, RUN_ID, Kind, in_path_of, tags_of
 
 _SESSION_ID = in_query("session_id", text("The run's session"), is_required=True)
 _MESSAGE_INDEX: Schema = {
@@ -89,12 +89,14 @@ def history_operations(kind: Kind) -> dict[str, Described]:
                 in_path_of(kind),
                 in_path("session_id", "The session's id"),
                 in_query("user_id", text("What the user of the new one is called; without it as here")),
+                KEY,
             ],
             answers={
-                "200": answer("The new session", ref("ForkedSession")),
+                "200": answer("The new session", ref("ForkedSession"), header("Idempotency-Replayed")),
                 **errors(
                     *("401", "403", "413", "422", "503"),
                     _400="No run of the session has ended",
+                    _409="Runs of the session went while it was forked, or the key was used for another request",
                     _404=f"{name} or session not found",
                 ),
             },

@@ -15,8 +15,9 @@ from musterd.http.openapi.described import (
     text,
     whole,
 )
-from musterd.http.openapi.query_parts import DATABASE, LIMIT, PAGE, SORT_ORDER
+from musterd.http.openapi.query_parts import DATABASE, SORT_ORDER, paged
 from musterd.wire.memories import IDS, MEMORY_CHARACTERS, SORTABLE, TOPIC_CHARACTERS, TOPICS
+from musterd.wire.pages import PAGES_FROM_0
 
 _TAGS = ("Memory",)
 _ID = in_path("memory_id", "The memory's id")
@@ -50,8 +51,7 @@ MEMORIES: dict[str, Described] = {
             in_query("agent_id", text("Only those that this agent noted")),
             in_query("team_id", text("Only those that this team noted")),
             in_query("search_content", text("Only those in whose text this stands, in any case")),
-            LIMIT,
-            PAGE,
+            *paged(PAGES_FROM_0),
             in_query("sort_by", text(f"One of {', '.join(f'`{name}`' for name in SORTABLE)}", default=SORTABLE[0])),
             SORT_ORDER,
             *DATABASE,
@@ -103,7 +103,7 @@ MEMORIES: dict[str, Described] = {
         tags=_TAGS,
         summary="Get User Memory Statistics",
         description="How much is remembered of each user, who was remembered last first.",
-        parameters=[LIMIT, PAGE, _USER_ID, *DATABASE],
+        parameters=[*paged(PAGES_FROM_0), _USER_ID, *DATABASE],
         answers={
             "200": answer("The page", ref("PaginatedResponse_UserStatsSchema_")),
             **errors("401", "422", "503", **_NO_DATABASE),

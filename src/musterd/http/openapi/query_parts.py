@@ -1,9 +1,28 @@
-"""Query parameters that lists share."""
+"""Query parameters that lists share. The bounds of pages are those that :mod:`musterd.wire.pages` holds requests to."""
 
 from musterd.http.openapi.described import Schema, in_query, ref, text, whole
+from musterd.wire.pages import MOST_PAGES, PAGE_LIMIT, Pages
 
 DB_ID = in_query("db_id", text("The id of the database; there is one"))
 DATABASE: list[Schema] = [DB_ID, in_query("table", text("Accepted; without effect"))]
-LIMIT = in_query("limit", whole("Items on a page", minimum=1, maximum=1000, default=20))
-PAGE = in_query("page", whole("The page, from 1", minimum=0, default=1))
 SORT_ORDER = in_query("sort_order", {**ref("SortOrder"), "default": "desc"})
+
+
+def limit(pages: Pages, words: str = "Items on a page") -> Schema:
+    """The schema of a ``limit``."""
+    return whole(words, minimum=1, maximum=pages.most, default=pages.default)
+
+
+def page(pages: Pages) -> Schema:
+    """The schema of a ``page``."""
+    return whole("The page, from 1", minimum=pages.first, maximum=MOST_PAGES, default=1)
+
+
+def paged(pages: Pages, words: str = "Items on a page") -> list[Schema]:
+    """The parameters of a list in numbered pages."""
+    return [in_query("limit", limit(pages, words)), in_query("page", page(pages))]
+
+
+def last(words: str) -> Schema:
+    """The parameter of a list that is whole unless ``limit`` asks for its end alone."""
+    return in_query("limit", whole(words, minimum=1, maximum=PAGE_LIMIT))

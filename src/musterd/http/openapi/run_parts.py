@@ -14,7 +14,8 @@ KEY: Schema = {
     "required": False,
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
     "description": "A key of your own for this request: sent again with it, the request is done once and answered with "
-    "the same run as it then stands. Another request with it is a 409. It is kept as long as the run",
+    "what came of it, a run as it then stands. Another request with it is a 409. It is kept as long as the run, or the "
+    "first run of the fork",
 }
 
 

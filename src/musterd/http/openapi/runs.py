@@ -2,7 +2,8 @@
 
 from musterd.http.openapi.answers import answer, errors, header
 from musterd.http.openapi.core import AGENT_ID
-from musterd.http.openapi.described import Answers, Described, Schema, in_path, in_query, many, number, ref, text, whole
+from musterd.http.openapi.described import Answers, Described, Schema, in_path, in_query, many, number, ref, text
+from musterd.http.openapi.query_parts import last
 from musterd.http.openapi.run_bodies import continue_body, start_body
 from musterd.http.openapi.run_parts import KEY, RUN_ID, Kind, in_path_of, tags_of
 from musterd.http.openapi.run_schemas import STATUSES
@@ -73,7 +74,7 @@ def _list(kind: Kind) -> Described:
             in_path_of(kind),
             in_query("session_id", text("The session"), is_required=True),
             in_query("status", text(f"Only runs in this state, in any case: {', '.join(STATUSES)}")),
-            in_query("limit", whole("Only the last so many runs", minimum=1, maximum=1000)),
+            last("Only the last so many runs"),
             in_query("before", text("Only runs accepted before this one")),
         ],
         answers={

@@ -15,7 +15,8 @@ from musterd.http.openapi.described import (
     text,
     whole,
 )
-from musterd.wire.service_accounts import DEFAULT_DAYS, DEFAULT_SCOPES, MOST_DAYS, PAGE_LIMIT, SORTABLE
+from musterd.http.openapi.query_parts import paged
+from musterd.wire.service_accounts import DEFAULT_DAYS, DEFAULT_SCOPES, MOST_DAYS, PAGES, SORTABLE
 
 _TAGS = ("Service Accounts",)
 
@@ -26,8 +27,7 @@ SERVICE_ACCOUNTS: dict[str, Described] = {
         description="A page of service accounts. No token is in it: that of an account is shown once.",
         parameters=[
             in_query("include_revoked", flag("Whether revoked ones are listed too", default=True)),
-            in_query("limit", whole("Accounts on a page", minimum=1, maximum=PAGE_LIMIT, default=20)),
-            in_query("page", whole("The page, from 1", minimum=1, default=1)),
+            *paged(PAGES, "Accounts on a page"),
             in_query("sort_by", text(f"One of {', '.join(SORTABLE)}", default="created_at")),
             in_query("sort_order", text("`asc` or `desc`", default="desc")),
         ],

@@ -2,8 +2,9 @@
 
 from musterd.http.openapi.answers import answer, errors
 from musterd.http.openapi.described import Described, Schema, in_path, in_query, many, ref, text, whole
-from musterd.http.openapi.query_parts import DATABASE, PAGE, SORT_ORDER
+from musterd.http.openapi.query_parts import DATABASE, SORT_ORDER, last, limit, paged
 from musterd.http.openapi.run_schemas import STATUSES
+from musterd.wire.pages import PAGES, PAGES_FROM_0
 
 _TAGS = ("Sessions",)
 _SESSION_ID = in_path("session_id", "The session's id")
@@ -23,7 +24,7 @@ _LISTED: list[Schema] = [
     _AFTER,
     _BEFORE,
     _STATUS,
-    in_query("limit", whole("Only the last so many runs, each with its members'", minimum=1, maximum=1000)),
+    last("Only the last so many runs, each with its members'"),
     in_query("before", text("Only runs that stand before this one")),
     *DATABASE,
 ]
@@ -46,7 +47,7 @@ SESSIONS: dict[str, Described] = {
             in_query("session_id", text("Only runs of this session")),
             _AFTER,
             _BEFORE,
-            in_query("limit", whole("Runs on a page", minimum=1, maximum=1000, default=20)),
+            in_query("limit", limit(PAGES, "Runs on a page")),
             in_query("cursor", text("The `next_cursor` of the page before")),
         ],
         answers={"200": answer("The page", ref("RunPage")), **errors("401", "422", "503")},
@@ -119,8 +120,7 @@ SESSIONS: dict[str, Described] = {
             in_query("component_id", text("Only sessions of this team or agent")),
             in_query("user_id", text("Only sessions of this user")),
             in_query("session_name", text("Only sessions in whose name this stands")),
-            in_query("limit", whole("Sessions on a page", minimum=1, maximum=1000, default=20)),
-            PAGE,
+            *paged(PAGES_FROM_0, "Sessions on a page"),
             in_query("sort_by", text("`created_at`, `updated_at` or `session_name`", default="created_at")),
             SORT_ORDER,
             *DATABASE,

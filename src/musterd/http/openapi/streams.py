@@ -2,7 +2,9 @@
 
 from musterd.http.openapi.answers import answer, errors
 from musterd.http.openapi.described import Described, Schema, flag, in_path, in_query, many, record, ref, text, whole
+from musterd.http.openapi.query_parts import limit
 from musterd.http.openapi.run_parts import RUN_ID, Kind, in_path_of, tags_of
+from musterd.wire.query import EVENT_PAGES
 
 _LAST_EVENT_ID: Schema = {
     "name": "Last-Event-ID",
@@ -114,7 +116,7 @@ def _events(kind: Kind) -> Described:
             RUN_ID,
             in_query("session_id", text("The run's session"), is_required=True),
             in_query("after", whole("Only events behind this `event_index`", minimum=-1, default=-1)),
-            in_query("limit", whole("Events on a page", minimum=1, maximum=1000, default=1000)),
+            in_query("limit", limit(EVENT_PAGES, "Events on a page")),
             _STREAM_EVENTS,
             _LAST_EVENT_ID,
         ],

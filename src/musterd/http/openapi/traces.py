@@ -15,8 +15,9 @@ from musterd.http.openapi.described import (
     text,
     whole,
 )
-from musterd.http.openapi.query_parts import DB_ID, LIMIT, PAGE
-from musterd.wire.traces import GROUPS, SEARCH_LIMIT
+from musterd.http.openapi.query_parts import DB_ID, limit, page, paged
+from musterd.wire.pages import PAGES, PAGES_FROM_0
+from musterd.wire.traces import GROUPS, SEARCH_PAGES
 
 _TAGS = ("Traces",)
 _STATUSES = [status.value for status in SpanStatus]
@@ -43,8 +44,7 @@ TRACES: dict[str, Described] = {
             *_OF,
             in_query("status", text("How it ended; `UNSET`: it goes on, waits, or was cancelled", enum=_STATUSES)),
             *_TIMES,
-            PAGE,
-            LIMIT,
+            *paged(PAGES_FROM_0),
             DB_ID,
         ],
         answers={
@@ -100,7 +100,7 @@ TRACES: dict[str, Described] = {
         tags=_TAGS,
         summary="Get Trace Statistics by Session",
         description="A page of sessions with what is counted of their traces, the last used first.",
-        parameters=[*_OF, *_TIMES, in_query("page", whole("The page, from 1", minimum=1, default=1)), LIMIT, DB_ID],
+        parameters=[*_OF, *_TIMES, *paged(PAGES), DB_ID],
         answers={
             "200": answer("The page", ref("PaginatedResponse_TraceSessionStats_")),
             **errors("401", "422", "503", **_NO_DATABASE),
@@ -187,8 +187,8 @@ TRACE_SCHEMAS: dict[str, Schema] = {
         {
             "filter": nullable(free("A comparison, or conditions put together.")),
             "group_by": {**ref("TraceSearchGroupBy"), "default": GROUPS[0]},
-            "page": whole("The page, from 1.", minimum=1, default=1),
-            "limit": whole("Items on a page.", minimum=1, maximum=SEARCH_LIMIT, default=20),
+            "page": page(SEARCH_PAGES),
+            "limit": limit(SEARCH_PAGES),
         },
         optional=["filter", "group_by", "page", "limit"],
     ),

@@ -15,6 +15,8 @@ from musterd.http.openapi.described import (
     text,
     whole,
 )
+from musterd.http.openapi.query_parts import limit
+from musterd.wire.webhooks import PAGES
 
 _TAGS = ("Webhooks",)
 _ID = in_path("delivery_id", "The delivery's id: the header `webhook-id` of its message")
@@ -30,7 +32,7 @@ WEBHOOKS: dict[str, Described] = {
             in_query("run_id", text("Only of this run", maxLength=255)),
             in_query("state", text("Only those that stand so", enum=_STATES)),
             in_query("before", text("Only those older than this delivery: `meta.next_before`", maxLength=255)),
-            in_query("limit", whole("Deliveries on a page", minimum=1, maximum=1000, default=50)),
+            in_query("limit", limit(PAGES, "Deliveries on a page")),
         ],
         answers={"200": answer("The page", ref("WebhookDeliveryPage")), **errors("401", "422", "503")},
     ),

@@ -1,0 +1,46 @@
+"""Who reads a model's answer knows when its text will be told."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pydantic_ai.messages import ModelResponseStreamEvent
+from pydantic_ai.models import StreamedResponse
+
+from musterd import Agent
+from musterd.core import pace
+from musterd.models.scripted import ScriptedModel
+from tests.engine.conftest import Engines
+
+
+class Asking(ScriptedModel):
+    """Follows the script and asks at each piece of its answer how long it is until text is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left: list[float | None] = []
+
+    @asynccontextmanager
+    async def request_stream(self, *given: Any, **named: Any) -> AsyncGenerator[StreamedResponse]:
+        async with super().request_stream(*given, **named) as stream:
+            whole = stream._get_event_iterator
+
+            async def asking() -> AsyncIterator[ModelResponseStreamEvent]:
+                async for event in whole():
+                    yield event  # handed on before the next is asked for, as from a provider
+                    told_at = pace.told_at.get()
+                    assert told_at is not None
+                    at = told_at()
+                    self.left.append(None if at is None else at - asyncio.get_running_loop().time())
+
+            vars(stream)["_get_event_iterator"] = asking
+            yield stream
+
+
+async def test_text_that_was_read_is_told_within_its_window(engines: Engines) -> None:
+    model = Asking()
+    async with engines(agents=[Agent(id="solo", model=model)], delta_seconds=30) as works:
+        await works.run("[[WORDS 3]]", "r1")
+    assert len(model.left) >= 3
+    assert all(left is not None and 0 < left <= 30 for left in model.left)
