@@ -76,8 +76,6 @@ async def test_a_long_answer_at_the_pace_of_a_model_is_a_tenth(serve_live: Serve
     async with serve_live(delta_seconds=0.001) as house:
         message = "[[WORDS 200 1]]"
         _, packed = await raw(house, "gzip", message)
-        _, plain = await raw(house, "identity", message)
-        assert len(packed) * 3 < len(plain)
         assert len(packed) < 200 * 340 / 10
 
 

@@ -27,6 +27,8 @@ def work(source: str, *, db: str | None, host: str, port: int | None) -> int:
     from musterd.specs import load
 
     settings = settings_from(db)
+    if port is not None:
+        require_key(settings, host, is_open=is_loopback_host(host))
     configure(settings)
     registry = load(source)
     if port is None:
@@ -68,9 +70,7 @@ def _probed(
     from musterd.http.probes import keep_probes
     from musterd.http.protocol import protocol_options
 
-    is_loopback = is_loopback_host(host)
-    require_key(settings, host, is_open=is_loopback)
-    app = keep_probes(create_app(registry=registry, settings=settings, is_loopback=is_loopback))
+    app = keep_probes(create_app(registry=registry, settings=settings, is_loopback=is_loopback_host(host)))
     listener = listen(host, port)
 
     class Answering(uvicorn.Server):

@@ -16,7 +16,6 @@ from musterd.core.errors import StartError
 def test_beyond_loopback_something_must_be_asked_for(
     command: str, host: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "team.py").write_text("from musterd import Agent\n\nagent = Agent(id='a', model='scripted')\n")
     assert main([command, str(tmp_path / "team.py"), "--host", host, "--port", "0"]) == 2
     said = capsys.readouterr().err
     assert "OS_SECURITY_KEY or JWT_VERIFICATION_KEY, or MUSTERD_INSECURE=true" in said
