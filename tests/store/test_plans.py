@@ -172,6 +172,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     joining.TAKE: {"root": "r70"},
     joining.ROWS: {"root": "r70", "after": -1, "limit": 500},
     blobs.USED_BY: {"root": "r70"},
+    blobs.SEVERAL: {"names": '["a", "b"]'},
     **{found: {"root": "r70"} for found in removal.OF_ROOT},
     **{found: {} for found in (standing.SCHEDULED, standing.QUEUED, standing.READY)},
     **{found: {} for found in (standing.RUNNING, standing.PAUSED, standing.PENDING)},

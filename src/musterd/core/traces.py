@@ -5,7 +5,6 @@ else a hash of it. A span is a run or a step of its tree; its id is a hash of th
 """
 
 import hashlib
-import re
 import uuid
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,8 +12,6 @@ from enum import StrEnum
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import RunRow
 from musterd.core.states import RunState
-
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
 
 
 class SpanStatus(StrEnum):
@@ -117,13 +114,6 @@ class Condition:
 def stored_trace_id(run_id: str) -> str | None:
     """The id of a run's trace where it cannot be told from the run's id; None: it is the run's own, without dashes."""
     return None if _is_uuid(run_id) else hashlib.sha256(f"trace {run_id}".encode()).hexdigest()[:32]
-
-
-def trace_id(run_id: str, traceparent: str | None = None) -> str:
-    """The id of a root run's trace: 32 hexadecimal digits."""
-    if traceparent is not None and (sent := _TRACEPARENT.fullmatch(traceparent)):
-        return sent[1]
-    return stored_trace_id(run_id) or run_id.replace("-", "")
 
 
 def run_id_of(trace: str) -> str | None:

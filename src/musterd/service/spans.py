@@ -18,7 +18,7 @@ from musterd.wire.messages import text_of
 _CALL = re.compile(r"(?P<turn>(?:.*/)?[^/]+)/c(?P<number>\d+)(?:/\d+)?")
 _HOOK = re.compile(r"(?:.*/)?(?P<when>pre|post)(?P<number>\d+)")
 _ROLES = {"system-prompt": "system", "tool-return": "tool"}
-_FAILED = {StepState.FAILED: SpanStatus.ERROR, StepState.COMPLETED: SpanStatus.OK}
+_STATUSES = {StepState.FAILED: SpanStatus.ERROR, StepState.COMPLETED: SpanStatus.OK}
 
 
 def root_span(runs: Sequence[RunView], steps: Sequence[StepRow]) -> Span:
@@ -95,7 +95,7 @@ def _step_span(step: StepRow, calls: dict[str, dict[str, Any]], asked: dict[str,
         kind=SpanKind.TOOL,
         started_at=step.started_at,
         ended_at=step.ended_at,
-        status=_FAILED.get(step.state, SpanStatus.UNSET),
+        status=_STATUSES.get(step.state, SpanStatus.UNSET),
     )
     result = json.loads(step.result) if step.result else {}
     if step.kind is StepKind.MODEL:

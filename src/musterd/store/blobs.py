@@ -27,6 +27,7 @@ REMOVE_UNUSED = Statement(
        AND NOT EXISTS (SELECT 1 FROM blob_uses WHERE blob_uses.hash = blobs.hash)""",
 )
 GET = Statement("blob_get", "SELECT content FROM blobs WHERE hash = :hash")
+SEVERAL = Statement("blobs_get", "SELECT hash, content FROM blobs WHERE IN_LIST(hash, :names)")
 
 
 async def put(tx: Tx, root_id: str, contents: Iterable[bytes], now: float, *, until_end: bool = False) -> None:
@@ -78,5 +79,5 @@ async def get(tx: Tx, name: str) -> bytes | None:
 
 async def several(tx: Tx, names: Collection[str]) -> dict[str, bytes]:
     """The contents stored under ``names``, as far as they are there."""
-    found = {name: await get(tx, name) for name in names}
-    return {name: content for name, content in found.items() if content is not None}
+    rows = await tx.all(SEVERAL, {"names": jsontext.dumps(sorted(names))}) if names else ()
+    return {row["hash"]: bytes(row["content"]) for row in rows}

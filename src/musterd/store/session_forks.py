@@ -19,7 +19,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ComponentKind, SessionRow
 from musterd.store import sessions
 from musterd.store.database import Row, Statement, Tx
-from musterd.store.rows import RUN_COLUMNS, RUN_FIELDS, qualified, run_params, run_row
+from musterd.store.rows import ADD_RUN, qualified, run_params, run_row
 from musterd.store.session_copies import (
     Ids,
     events_copy,
@@ -53,9 +53,6 @@ GIVE_UP = Statement(
 )
 RUNS = Statement(
     "fork_runs", f"SELECT {qualified('r')} FROM runs r WHERE IN_LIST(r.root_id, :names) ORDER BY r.created_at"
-)
-ADD_RUN = Statement(
-    "fork_run_add", f"INSERT INTO runs ({RUN_COLUMNS}) VALUES ({', '.join(':' + name for name in RUN_FIELDS)})"
 )
 IO = Statement(
     "fork_io",
