@@ -164,7 +164,7 @@ class Settings(BaseSettings):
     """How long the pieces of a streamed text are kept apart after the end of their run, in days; then they are joined.
     None: for ever."""
     cancel_wait_seconds: Seconds = 5
-    """How long a cancel request waits for the run to stop."""
+    """How long a cancel request waits for the run to stop, and the deletion of a session for its runs to be gone."""
 
     # Webhooks
 
