@@ -2,7 +2,7 @@
 
 import time
 
-from bench.client import RUNS, Client, leader_work, new_session
+from bench.client import ENDED, RUNS, Client, leader_work, new_session
 from bench.figures import Bar, Figure
 from bench.servers import Musterd, NoFigure, Server
 from bench.streams.listener import listen
@@ -22,8 +22,11 @@ async def measure(bench: Bench) -> list[Figure]:
             session = new_session()
             run = await client.start(f"[[WORDS {words} {PACE_MS}]]", session)
             query = {"session_id": session, "wait": "60"}
-            while (await client.answer("GET", f"{RUNS}/{run['run_id']}", params=query))["status"] != "COMPLETED":
-                pass
+            status = "PENDING"
+            while status not in ENDED:
+                status = (await client.answer("GET", f"{RUNS}/{run['run_id']}", params=query))["status"]
+            if status != "COMPLETED":
+                raise NoFigure(f"the long run ended {status}")
             return await _resumed(server, client, run["run_id"], session)
 
 

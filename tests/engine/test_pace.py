@@ -1,16 +1,24 @@
 """Who reads a model's answer knows when its text will be told."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import pytest
+import uvloop
 from pydantic_ai.messages import ModelResponseStreamEvent
 from pydantic_ai.models import StreamedResponse
 
 from musterd import Agent
 from musterd.core import pace
+from musterd.core.events import Event, EventKind
+from musterd.core.figures import Figures
+from musterd.core.settings import Settings
+from musterd.engine.outbox import Outbox
 from musterd.models.scripted import ScriptedModel
+from musterd.store.attempts import Lease
 from tests.engine.conftest import Engines
 
 
@@ -44,3 +52,25 @@ async def test_text_that_was_read_is_told_within_its_window(engines: Engines) ->
         await works.run("[[WORDS 3]]", "r1")
     assert len(model.left) >= 3
     assert all(left is not None and 0 < left <= 30 for left in model.left)
+
+
+@pytest.mark.parametrize("seconds", [0, 30])
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_window_of_any_length_says_when_it_ends(
+    loop_factory: Callable[[], asyncio.AbstractEventLoop], seconds: int
+) -> None:
+    """Timers of one loop know their time, those of another not always."""
+    settings = Settings(delta_seconds=seconds)
+
+    async def tell() -> float:
+        hub = cast(Any, SimpleNamespace(has_readers=lambda _: False))
+        outbox = Outbox(cast(Any, None), hub, Lease("r1", 1), settings, Figures())
+        assert outbox.told_at() is None
+        outbox.emit(Event(EventKind.CONTENT, "r1", 1.0, {"text": "a"}))
+        at = outbox.told_at()
+        outbox.close()
+        assert at is not None
+        return at - asyncio.get_running_loop().time()
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        assert seconds - 5 < runner.run(tell()) <= seconds

@@ -57,6 +57,7 @@ class Outbox:
         self._stored = 0
         self._lock = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
+        self._window_ends_at = 0.0
         self._window: asyncio.Task[None] | None = None
         self._commits: list[asyncio.Task[None]] = []
         self._has_flushed = False
@@ -158,7 +159,7 @@ class Outbox:
 
     def told_at(self) -> float | None:
         """When what is collected will be stored and told, on the event loop's clock; None: nothing is."""
-        return None if self._timer is None else self._timer.when()
+        return None if self._timer is None else self._window_ends_at
 
     async def begin_step(self) -> None:
         """Pass where a step may begin.
@@ -236,7 +237,9 @@ class Outbox:
     def _start_timer(self) -> None:
         is_first = not self._has_flushed and self._hub.has_readers(self._lease.root_id)
         seconds = self._settings.first_delta_seconds if is_first else self._settings.delta_seconds
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._window_over)
+        loop = asyncio.get_running_loop()
+        self._window_ends_at = loop.time() + seconds
+        self._timer = loop.call_later(seconds, self._window_over)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
