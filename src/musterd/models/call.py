@@ -29,6 +29,7 @@ from pydantic_ai.usage import RequestUsage
 
 from musterd.core import clock
 from musterd.core.errors import ModelFailed
+from musterd.core.failure_lines import tell_failure
 from musterd.core.figures import Figures
 from musterd.core.records import Usage
 from musterd.core.settings import Settings
@@ -113,6 +114,7 @@ class ModelCaller:
                     failed_tries += 1
                     failure = explain(error)
                     wait = self._wait(failure, failed_tries, budget)
+                    _log_failure(model, error, is_over=wait is None)
                     if wait is None:
                         raise ModelFailed(failure.message, retryable=failure.retryable) from error
                     self._figures.model_retries.add(model.system, model.model_name)
@@ -204,6 +206,12 @@ class _Try:
         if text or reasoning:
             self.had_text = True
             self._on_text(text, reasoning)
+
+
+def _log_failure(model: Model, error: Exception, *, is_over: bool) -> None:
+    """Log why there is no answer: clients are told less."""
+    words = "model call failed" if is_over else "model call failed, and is made again"
+    tell_failure(words, error, is_over=is_over, provider=model.system, model=model.model_name)
 
 
 def _corrects(messages: list[ModelMessage]) -> bool:

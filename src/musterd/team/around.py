@@ -15,6 +15,7 @@ from pydantic_ai.messages import BinaryContent
 from pydantic_core import to_jsonable_python
 
 from musterd.core import clock, jsontext
+from musterd.core.failure_lines import tell_failure
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.specs import Team, Tool, ToolContext
 from musterd.specs.signature import unwrapped
@@ -23,7 +24,6 @@ from musterd.specs.tool_extras import FunctionCall
 from musterd.specs.tool_result import ToolResult
 from musterd.team import state
 from musterd.team.assignment import Assignment
-from musterd.team.log_lines import tell_failure
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from musterd.core import jsontext
 from musterd.core.errors import RunFailed
+from musterd.core.failure_lines import tell_failure
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
 from musterd.specs import Component, RunContext
@@ -17,7 +18,6 @@ from musterd.team import state
 from musterd.team.assignment import Assignment
 from musterd.team.calling import call
 from musterd.team.kept import kept
-from musterd.team.log_lines import tell_failure
 from musterd.team.world import World, fingerprint
 
 FAILED = "context_failed"

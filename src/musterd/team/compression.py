@@ -10,12 +10,12 @@ from pydantic_ai.messages import ToolReturnPart
 
 from musterd.core.errors import BudgetSpent, ModelFailed
 from musterd.core.events import EventKind
+from musterd.core.failure_lines import tell_failure
 from musterd.core.jsontypes import JsonObject
 from musterd.specs.compression import CompressionManager
 from musterd.team.asking import Aside, ask, said_in, told
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.conversation import Conversation, text_in
-from musterd.team.log_lines import tell_failure
 from musterd.team.world import World
 
 PROMPT = (

@@ -8,6 +8,7 @@ import json
 from pydantic_core import to_json
 
 from musterd.core import clock, jsontext
+from musterd.core.failure_lines import tell_failure
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.media import Medium
 from musterd.core.records import StepState
@@ -16,7 +17,6 @@ from musterd.specs.tool_errors import OutcomeUnknown, ToolFailed
 from musterd.team import state
 from musterd.team.around import call_around, is_surrounded
 from musterd.team.assignment import Assignment
-from musterd.team.log_lines import tell_failure
 from musterd.team.own import Act, Unfit
 from musterd.team.produced import taken_apart
 from musterd.team.progress import CallContext, Reports

@@ -16,6 +16,7 @@ from pydantic_core import to_json
 from musterd.core import jsontext
 from musterd.core.errors import InputCheckError, RunFailed
 from musterd.core.events import EventKind
+from musterd.core.failure_lines import tell_failure
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
 from musterd.guards.given import RunContext, RunInput, RunOutput
@@ -25,7 +26,6 @@ from musterd.team import state
 from musterd.team.answers import Answer
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.calling import call
-from musterd.team.log_lines import tell_failure
 from musterd.team.world import World, fingerprint
 
 

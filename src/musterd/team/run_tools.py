@@ -14,6 +14,7 @@ import structlog
 from pydantic_ai.tools import ToolDefinition
 
 from musterd.core.errors import RunFailed
+from musterd.core.failure_lines import tell_failure
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind
 from musterd.specs import MCPServer, Tool, ToolContext, ToolFactory, ToolSource
@@ -23,7 +24,6 @@ from musterd.specs.tool_list import ToolList, read_tools
 from musterd.team import state
 from musterd.team.assignment import Assignment
 from musterd.team.calling import call
-from musterd.team.log_lines import tell_failure
 from musterd.team.offer import tools_of
 from musterd.team.world import World, digest, fingerprint
 

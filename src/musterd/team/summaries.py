@@ -14,6 +14,7 @@ from pydantic_ai.output import OutputObjectDefinition
 from musterd.core import clock
 from musterd.core.errors import BudgetSpent, ModelFailed
 from musterd.core.events import EventKind
+from musterd.core.failure_lines import tell_failure
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
 from musterd.models.call import ModelAnswer
@@ -22,7 +23,6 @@ from musterd.team.answers import AnswerForm, AnswerInvalid
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.conversation import NOTES, make_storable
 from musterd.team.delegation import prompt_text
-from musterd.team.log_lines import tell_failure
 from musterd.team.past import Unsummarised, chat_of
 from musterd.team.world import World, fingerprint
 

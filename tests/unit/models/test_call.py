@@ -18,6 +18,7 @@ from pydantic_ai.messages import (
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.function import AgentInfo, DeltaThinkingPart, FunctionModel
 from pydantic_ai.models.openai import OpenAIChatModel
+from structlog.testing import capture_logs
 
 from musterd.core import clock
 from musterd.core.errors import ModelFailed
@@ -289,3 +290,17 @@ async def _cancelled(heard: Heard, model: Model, open_calls: Callable[[], int]) 
         await call
     while await asyncio.to_thread(open_calls):
         pass
+
+
+async def test_each_failed_try_leaves_a_line_and_its_words_are_for_debugging(waits: list[float]) -> None:
+    heard = Heard()
+    with capture_logs() as lines, pytest.raises(ModelFailed):
+        await heard.ask(failing(http(500), AttributeError("a secret")))
+    told = [line for line in lines if line["log_level"] != "debug"]
+    assert [(line["log_level"], line["event"]) for line in told] == [
+        ("info", "model call failed, and is made again"),
+        ("warning", "model call failed"),
+    ]
+    assert (told[1]["provider"], told[1]["error"]) == ("function", "AttributeError")
+    assert "test_call.py" in told[1]["at"].rsplit(" > ", 1)[-1]
+    assert "a secret" not in str(told)

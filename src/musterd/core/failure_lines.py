@@ -8,11 +8,10 @@ from pathlib import Path
 
 import structlog
 
-import musterd
 from musterd.core.errors import RunFailed
 
 log = structlog.get_logger("musterd.team")
-OURS = str(Path(musterd.__file__).parent)
+OURS = str(Path(__file__).parents[1])
 SHOWN_FRAMES = 5
 
 
@@ -34,7 +33,7 @@ def _kind(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """The last frames behind our own: where it was raised comes last."""
-    frames = traceback.extract_tb(error.__traceback__)
-    theirs = [frame for frame in frames if not frame.filename.startswith(OURS)] or frames
-    return " > ".join(f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in theirs[-SHOWN_FRAMES:])
+    """The last frames that are not our own, and last where it was raised, whosever that is."""
+    frames = list(traceback.extract_tb(error.__traceback__))
+    shown = [frame for frame in frames[:-1] if not frame.filename.startswith(OURS)] + frames[-1:]
+    return " > ".join(f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in shown[-SHOWN_FRAMES:])
