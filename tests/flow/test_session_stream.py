@@ -122,6 +122,25 @@ async def test_the_cursor_holds_only_what_has_not_ended(serve_live: Serve) -> No
         assert (seq, list(runs)) == (5, ["r4"])
 
 
+async def test_the_cursor_does_not_grow_with_the_runs_that_wait(serve_live: Serve) -> None:
+    waiting = [f"r{number}" for number in range(20)]
+    async with serve_live() as house:
+        async with asyncio.timeout(60):
+            await held_run(house, "first")
+            for run_id in waiting:
+                await house.begin("hello", session_id="s1", run_id=run_id)
+            async with following(house) as reader:
+                await reader.until("TeamRunContent")
+            assert len(reader.frames[-1].id) < 100
+            house.model.release()
+            async with following(house, reader.frames[-1].id) as again:
+                for _ in ("first", *waiting):
+                    await again.until("TeamRunCompleted")
+            whole = [event for run_id in waiting for event in await story(house, run_id)]
+            told = [event for event in again.events if event["run_id"] != "first"]
+    assert told == whole
+
+
 async def test_a_paused_run_is_followed_until_its_end(database: Path) -> None:
     """Also where a reader comes back between."""
     async with on_loopback(app_on(database, served=Desk(database).sample())) as house:

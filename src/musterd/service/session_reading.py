@@ -43,6 +43,11 @@ class Followed:
     has_ended: bool = False
     is_left: bool = False
 
+    @property
+    def is_unread(self) -> bool:
+        """Whether the reader has nothing of it, and may get something."""
+        return self.last_index < 0 and not self.has_ended
+
     def note(self, event: Event, index: int) -> None:
         """Take note of an event that was read."""
         self.last_index = index
@@ -95,9 +100,21 @@ class SessionReading:
 
     @property
     def cursor(self) -> Cursor:
-        """How far the reader has come."""
-        read = {run_id: followed.last_index for run_id, followed in self._runs.items()}
-        return replace(self._place, runs={**self._read, **read})
+        """How far the reader has come.
+
+        Runs that wait at the end of the session's order, however many, are not named: they are found again as those
+        that nobody knew.
+        """
+        waiting = {run.root.seq for run in self._runs.values() if run.is_unread}
+        seq = self._place.seq
+        while seq in waiting:
+            seq -= 1
+        read = {
+            run_id: run.last_index
+            for run_id, run in self._runs.items()
+            if not run.is_unread or run.root.seq is None or run.root.seq <= seq
+        }
+        return replace(self._place, seq=seq, runs={**self._read, **read})
 
     @property
     def is_closed(self) -> bool:
