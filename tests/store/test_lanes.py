@@ -9,7 +9,7 @@ from musterd.core.records import Output
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
 from musterd.core.turns import OnBusy
-from musterd.store import decisions, lanes, pauses
+from musterd.store import attempts, decisions, lanes, pauses
 from musterd.store.acceptance import Accepted
 from musterd.store.attempts import Batch
 from musterd.store.pauses import Pause
@@ -241,3 +241,19 @@ async def test_priority_orders_lanes_and_never_runs_within_one(records: Records)
     assert [run.run_id for run in await records.claim(limit=2)] == ["b1", "a1"]
     assert [run.run_id for run in await records.claim()] == ["c1"]
     assert (await records.row("a2")).state is RunState.QUEUED
+
+
+@pytest.mark.parametrize("most_of_owner", [0, 1])
+async def test_the_next_run_began_at_its_predecessors_end_whatever_time_the_claim_was_made(
+    records: Records, most_of_owner: int
+) -> None:
+    """Whoever claims may have looked at the clock first, and waited for the end to be stored."""
+    first = await records.started("r1")
+    await records.accept("r2")
+    await records.settle(first)
+    await records.database.write(
+        lambda tx: attempts.claim(tx, "w1", records.components, 1, 0.5, most_of_owner=most_of_owner)
+    )
+    found = await records.row("r2")
+    assert found.state is RunState.RUNNING
+    assert found.started_at == (await records.row("r1")).ended_at

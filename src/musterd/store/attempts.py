@@ -30,7 +30,7 @@ CLAIM = Statement(
           AND (crashes >= {SOLO_FROM}) = :is_solo AND {HAS_WAITED}
           ORDER BY priority DESC, queued_at LIMIT :limit LOCK_FREE_ROWS)
         UPDATE runs SET state = 'running', attempt = attempt + 1, worker = :worker, version = version + 1,
-                        started_at = COALESCE(started_at, :now)
+                        started_at = {sessions.BEGUN_AT}
         WHERE run_id IN (SELECT run_id FROM picked)
         RETURNING {RUN_COLUMNS}""",
 )

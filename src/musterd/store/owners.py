@@ -7,6 +7,7 @@ from musterd.core.states import RunState
 from musterd.store.crashes import HAS_WAITED, SOLO_FROM
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS
+from musterd.store.sessions import BEGUN_AT
 
 LIVES = "parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running')"
 """In the words of the index ``runs_of_owner``: SQLite takes it for these alone."""
@@ -38,7 +39,7 @@ CLAIM_FAIRLY = Statement(  # what must be driven alone has the first place in it
           SELECT run_id FROM runs WHERE run_id IN (SELECT run_id FROM chosen)
           AND state = 'ready' AND cancel_requested_at IS NULL LOCK_FREE_ROWS)
         UPDATE runs SET state = 'running', attempt = attempt + 1, worker = :worker, version = version + 1,
-                        started_at = COALESCE(started_at, :now)
+                        started_at = {BEGUN_AT}
         WHERE run_id IN (SELECT run_id FROM picked)
         RETURNING {RUN_COLUMNS}""",
 )

@@ -42,6 +42,9 @@ CHANGE = Statement(
            version = version + 1, updated_at = CASE WHEN updated_at > :now THEN updated_at ELSE :now END
        WHERE session_id = :session_id""",
 )
+BEGUN_AT = """COALESCE(started_at, (SELECT CASE WHEN s.updated_at > :now THEN s.updated_at ELSE :now END
+                                                FROM sessions s WHERE s.session_id = runs.session_id), :now)"""
+"""When a run that is claimed began: never before the last end in its session, which the claim may have waited for."""
 GET = Statement("session_get", "SELECT * FROM sessions WHERE session_id = :session_id")
 LOCK = Statement("session_lock", "SELECT * FROM sessions WHERE session_id = :session_id LOCK_ROW")
 TAKE_SEQ = Statement(
