@@ -33,7 +33,7 @@ class BoundedConnector(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._factory = functools.partial[ResponseHandler](_BoundedHandler, loop=self._loop)
+        self._factory = functools.partial(_BoundedHandler, loop=self._loop)  # type: ignore[assignment]
 
 
 class _BoundedHandler(ResponseHandler):

@@ -12,14 +12,17 @@ import aiohttp
 from yarl import URL
 
 OpenSession = Callable[[], Awaitable[aiohttp.ClientSession]]
-_AUTOMATIC_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+_AUTOMATIC_HEADERS = ("Accept", "Content-Type", "User-Agent")
+_OWN_HEADERS = frozenset({"accept-encoding", "transfer-encoding"})
+"""Headers of a request that aiohttp sets: it says what it can decompress, and how long the content is."""
+_UNDONE_HEADERS = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
+"""Headers of a response that tell of its form on the wire."""
 
 
 def httpx_transport(library: ModuleType, session: OpenSession) -> Any:
     """A transport for ``library.AsyncClient(transport=…)``.
 
-    It does not follow redirects and does not decompress: both are the client's part. Closing it leaves the session
-    open.
+    It does not follow redirects; it decompresses, piece by piece. Closing it leaves the session open.
 
     :param library: ``httpx`` or ``httpx2``.
     :param session: gives the aiohttp session whose connections are used, for each request.
@@ -53,7 +56,7 @@ def _transport_class(library: Any) -> Any:
         async def handle_async_request(self, request: Any) -> Any:
             session = await self._session()
             content = await request.aread()
-            headers = [(name, value) for name, value in request.headers.multi_items() if name != "transfer-encoding"]
+            headers = [(name, value) for name, value in request.headers.multi_items() if name not in _OWN_HEADERS]
             try:
                 answer = await session.request(
                     request.method,
@@ -62,14 +65,14 @@ def _transport_class(library: Any) -> Any:
                     headers=headers,
                     skip_auto_headers=_AUTOMATIC_HEADERS,
                     allow_redirects=False,
-                    auto_decompress=False,
+                    auto_decompress=True,
                     timeout=_timeout(request.extensions.get("timeout", {})),
                 )
             except (aiohttp.ClientError, OSError) as error:
                 raise _as_httpx(library, error, request) from error
             return library.Response(
                 answer.status,
-                headers=answer.raw_headers,
+                headers=[(name, value) for name, value in answer.raw_headers if name.lower() not in _UNDONE_HEADERS],
                 stream=Body(answer, request),
                 extensions={
                     "http_version": b"HTTP/1.1",
