@@ -37,8 +37,9 @@ LISTS = {
 }
 RESULTS = {
     "long text": json.dumps({"content": [{"type": "text", "text": "x" * 3_000_000}]}),
-    "many blocks": json.dumps({"content": [{"type": "text", "text": ""}] * 100_000}),
+    "many blocks": json.dumps({"content": [{"type": "text", "text": ""}] * 20_000}),
     "many values": '{"content":[],"structuredContent":{"a":[' + "{}," * 300_000 + "{}]}}",
+    "some values": '{"content":[],"structuredContent":{"a":[' + "{}," * 40_000 + "{}]}}",
     "deep result": f'{{"content":[],"structuredContent":{deep(5000)}}}',
     "numbers": '{"content":[],"structuredContent":{"a":NaN,"b":1e999,"c":1}}',
     "not text": '{"content":[{"type":"text","text":"a\\ud800b"}]}',
@@ -97,6 +98,9 @@ def serve(kind: str) -> None:
         if kind == "endless line" and is_odd:
             while True:
                 sys.stdout.write("x" * 100_000)
+        if kind == "many requests" and is_odd:
+            asked = [f'{{"jsonrpc":"2.0","id":"r{number}","method":"roots/list"}}\n' for number in range(5000)]
+            sys.stdout.write("".join(asked))
         if kind == "long notification" and is_odd:
             note = '{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"'
             sys.stdout.write(note + "x" * 3_000_000 + '"}}\n')

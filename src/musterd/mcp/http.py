@@ -91,7 +91,9 @@ class _Exchange:
         """Send a request, and give the response that the SDK is to see."""
         if request.method != "POST":
             return await self._listen(request)
-        request_id = _request_id(await request.aread())
+        sent: JsonObject = json.loads(await request.aread())
+        self._inbox.note_sent(sent)
+        request_id = sent.get("id") if "method" in sent else None  # None: it is answered by nothing
         try:
             response = await self._inner.handle_async_request(request)
         except (self._library.ConnectError, self._library.ConnectTimeout) as error:
@@ -173,7 +175,7 @@ class _Exchange:
         headers = {"content-type": "application/json"}
         if response is not None and SESSION_HEADER in response.headers:
             headers[SESSION_HEADER] = response.headers[SESSION_HEADER]
-        return self._library.Response(200, headers=headers, content=json.dumps(message).encode())
+        return self._library.Response(200, headers=headers, content=json.dumps(message, ensure_ascii=False).encode())
 
     async def _without_body(self, response: Any) -> Any:
         await response.stream.aclose()
@@ -188,12 +190,6 @@ def _not_reached(error: Exception) -> str:
     if isinstance(error.__cause__, aiohttp.ClientSSLError):
         return "the connection is not secure: its certificate, or its version of TLS, is not accepted"
     return "no connection could be made"
-
-
-def _request_id(content: bytes) -> Json:
-    """The id of a request; None for what is answered by nothing."""
-    message = json.loads(content)
-    return message.get("id") if isinstance(message, dict) and "method" in message else None
 
 
 def _kind(response: Any) -> str:
@@ -226,5 +222,5 @@ async def _events(response: Any, inbox: Inbox) -> AsyncIterator[bytes]:
 
 
 def _event(message: JsonObject | None, other_lines: list[bytes]) -> bytes:
-    data = b"" if message is None else json.dumps(message).encode()
+    data = b"" if message is None else json.dumps(message, ensure_ascii=False).encode()
     return b"".join(line + b"\n" for line in other_lines) + b"data: " + data + b"\n\n"

@@ -11,12 +11,17 @@ import re
 from collections.abc import Callable
 from enum import StrEnum
 
+from musterd.core import jsontext
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.mcp.limits import Limits
 from musterd.mcp.results import UnusableResult, as_one_text, readable_tools
 
 INLINE_BYTES = 32 * 1024
 """Longer messages are read in a thread."""
+OPEN_REQUESTS = 16
+"""Requests of the server that may wait for an answer. The SDK makes a task of each; others are left unanswered."""
+MOST_VALUES = 100_000
+"""Values that a message may hold: reading one costs many times the bytes that it has."""
 MOST_LEVELS = 120
 """What is nested deeper in a message is replaced, if it is too deep to be parsed."""
 TOO_DEEP = "(nested too deep)"
@@ -24,7 +29,7 @@ CAUSE = "io.musterd/cause"
 INTERNAL_ERROR = -32603
 # Codes that the SDK also gives to errors of its own: for a connection that was closed, and for a session that ended.
 _AMBIGUOUS_CODES = frozenset({-32000, -32600, 32600})
-_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.DOTALL)
 
 
 class Cause(StrEnum):
@@ -54,6 +59,7 @@ class Inbox:
         self.limits = limits
         self.tells_of_changes = False
         self.is_broken = False
+        self._open_requests: set[str] = set()
         self._on_tools_changed = on_tools_changed
 
     async def read(self, raw: bytes) -> JsonObject | None:
@@ -69,6 +75,10 @@ class Inbox:
             message = await asyncio.to_thread(_read, raw, self.limits)
         if message.get("method") == "notifications/message":  # the server's own log
             return None
+        if "method" in message and "id" in message:
+            if len(self._open_requests) >= OPEN_REQUESTS:
+                return None
+            self._open_requests.add(json.dumps(message["id"]))
         if message.get("method") == "notifications/tools/list_changed":
             self._on_tools_changed()
         result = message.get("result")
@@ -77,6 +87,11 @@ class Inbox:
             tools = capabilities.get("tools") if isinstance(capabilities, dict) else None
             self.tells_of_changes = isinstance(tools, dict) and bool(tools.get("listChanged"))
         return message
+
+    def note_sent(self, message: JsonObject) -> None:
+        """Know of a message that was sent to the server: it may answer a request of the server's."""
+        if "method" not in message:
+            self._open_requests.discard(json.dumps(message.get("id")))
 
     @property
     def too_long(self) -> str:
@@ -133,10 +148,18 @@ def _is_ambiguous(error: JsonObject) -> bool:
 
 
 def _parsed(text: str) -> Json:
+    if jsontext.most_parts(text) > MOST_VALUES and _has_many_values(text):
+        raise UnreadableMessage(f"it holds more than {MOST_VALUES} values")
     try:
         return _loads(text)
     except RecursionError:
         return _loads(_pruned(text))
+
+
+def _has_many_values(text: str) -> bool:
+    """Whether a text that could hold too many values does: signs within texts do not count."""
+    tokens = (token for token in _TOKEN.finditer(text) if text[token.start()] in ",[{")
+    return any(number >= MOST_VALUES for number, _ in enumerate(tokens))
 
 
 def _loads(text: str) -> Json:

@@ -193,6 +193,9 @@ class Owner:
         """An error for people: of several that came together the first, and nothing that is secret."""
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
+        is_of_the_end = error is None or (isinstance(error, SdkError) and cause_of(error.data) is None)
+        if self._inbox.is_broken and is_of_the_end:
+            return f"it wrote a message that cannot be read: {self._inbox.too_long}"
         if error is None:
             return "the connection was closed"
         if isinstance(error, TimeoutError):

@@ -40,7 +40,7 @@ class EndlessLine(Exception):
 
 
 class LongLine:
-    """A line that was too long to be kept, by its beginning and its end."""
+    """A line that is not read, by its beginning and its end."""
 
     def __init__(self, line: bytes) -> None:
         self._begin = line[:_PEEK_BYTES]
@@ -125,7 +125,7 @@ class _Pipes:
         with contextlib.suppress(ConnectionError, anyio.ClosedResourceError):
             async for message in self._outgoing:
                 text = self._sdk.text_of(message)
-                self._note_request(json.loads(text))
+                self._note_sent(json.loads(text))
                 stdin.write(text.encode() + b"\n")
                 await stdin.drain()
         # The program does not read any more: the SDK must see an end, not wait for replies.
@@ -145,7 +145,8 @@ class _Pipes:
                 except EndlessLine:
                     await self._give_up_requests()
 
-    def _note_request(self, message: JsonObject) -> None:
+    def _note_sent(self, message: JsonObject) -> None:
+        self._inbox.note_sent(message)
         if "method" in message and isinstance(message.get("id"), int):
             self._open_requests.add(message["id"])
         elif message.get("method") == "notifications/cancelled":
@@ -182,7 +183,10 @@ class _Pipes:
             return None
         try:
             return await self._inbox.read(line)
-        except UnreadableMessage:
+        except UnreadableMessage as problem:
+            request_id = LongLine(line).request_id
+            if request_id in self._open_requests:
+                return unusable_reply(request_id, str(problem))
             self._log.write([line])
             return None
 

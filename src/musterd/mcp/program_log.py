@@ -58,7 +58,7 @@ class ProgramLog:
         logged = lines[: int(self._allowed)]
         self._allowed -= len(logged)
         for line in logged:
-            text = line[:LINE_BYTES].decode("utf-8", "replace").strip()
+            text = line[:LINE_BYTES].decode("utf-8", "replace").rstrip()
             self._log(f"{text}…" if len(line) > LINE_BYTES else text)
         self._left_out += len(lines) - len(logged)
         return len(logged) == len(lines)

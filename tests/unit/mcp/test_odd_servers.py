@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from musterd import MCPServer, Settings
 from musterd.mcp import Servers
 from musterd.mcp.limits import Limits
-from musterd.mcp.messages import INLINE_BYTES, Inbox
+from musterd.mcp.messages import INLINE_BYTES, OPEN_REQUESTS, Inbox
 from musterd.specs.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
 from tests.support.odd_mcp_server import PROGRAM, RESULTS, odd_http_server
 from tests.unit.mcp.test_servers import CONTEXT
@@ -55,6 +55,7 @@ async def still_works(servers: Servers, server: MCPServer) -> None:
     [
         ("long text", r"cannot be used: it is longer than 1000000 bytes \(MUSTERD_MCP_MESSAGE_BYTES\)"),
         ("long text, id last", r"cannot be used: it is longer than 1000000 bytes"),
+        ("many values", "cannot be used: it holds more than 100000 values"),
         ("no block", "cannot be used: its block 1 is none that the protocol has"),
         ("error -32000", "^Connection closed$"),
         ("error -32600", "^Session terminated$"),
@@ -79,7 +80,7 @@ async def test_an_answer_that_cannot_be_used_is_a_failed_call(
 async def test_a_result_has_so_many_blocks(desk: Desk) -> None:
     servers = Servers(Settings.model_validate({"mcp_message_bytes": 10 * MOST_BYTES}))
     server = await desk("many blocks")
-    with pytest.raises(ToolFailed, match=r"100000 blocks, more than 1000 \(MUSTERD_MCP_BLOCKS\)"):
+    with pytest.raises(ToolFailed, match=r"20000 blocks, more than 1000 \(MUSTERD_MCP_BLOCKS\)"):
         await odd(servers, server)
     await still_works(servers, server)
     await servers.close()
@@ -165,6 +166,21 @@ async def test_what_a_program_writes_beside_messages_is_labelled_escaped_and_bou
     assert any(line.get("lines_left_out") for line in lines)
 
 
+async def test_a_server_that_asks_without_an_end_is_answered_so_often_as_it_listens(servers: Servers) -> None:
+    server = MCPServer(command=[*PROGRAM, "many requests"])
+    assert await odd(servers, server) == "fine"
+    await still_works(servers, server)
+
+
+async def test_requests_of_a_server_that_wait_for_an_answer_have_a_limit() -> None:
+    inbox = Inbox(Limits.of(Settings()), lambda: None)
+    asked = [{"jsonrpc": "2.0", "id": f"r{number}", "method": "roots/list"} for number in range(OPEN_REQUESTS + 1)]
+    *taken, left = [await inbox.read(json.dumps(message).encode()) for message in asked]
+    assert (taken, left) == (asked[:-1], None)
+    inbox.note_sent({"jsonrpc": "2.0", "id": "r3", "result": {}})
+    assert await inbox.read(json.dumps(asked[-1]).encode()) == asked[-1]
+
+
 async def test_a_line_that_is_no_message_is_logged(servers: Servers) -> None:
     with capture_logs() as lines:
         assert await odd(servers, MCPServer(name="desk", command=[*PROGRAM, "junk"])) == "fine"
@@ -208,18 +224,15 @@ async def test_what_an_http_answer_without_a_reply_means(
 # --- work on the event loop ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["many blocks", "many values"])
+@pytest.mark.parametrize("kind", ["many blocks", "some values", "long text"])
 async def test_others_have_their_turns_while_a_long_message_is_read(kind: str) -> None:
     raw = f'{{"jsonrpc":"2.0","id":1,"result":{RESULTS[kind]}}}'.encode()
     assert len(raw) > INLINE_BYTES
     inbox = Inbox(Limits.of(Settings()), lambda: None)
     reading = asyncio.ensure_future(inbox.read(raw))
-    turns = 0
-    while not reading.done():
-        await asyncio.wait([reading], timeout=0.001)
-        turns += 1
-    assert turns > 1
-    assert json.dumps(reading.result())
+    await asyncio.wait([reading], timeout=0)
+    assert not reading.done(), "this task has its turn before it is read"
+    assert await reading
 
 
 async def test_a_short_message_is_read_at_once() -> None:
