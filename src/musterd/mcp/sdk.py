@@ -1,6 +1,7 @@
 """What musterd needs of the MCP SDK, whichever of its two major versions is installed.
 
-Everything that differs between the versions stands in ``sdk1`` and ``sdk2``; agno 2.5.6 works with the first alone.
+Everything that differs between the versions stands in ``sdk1`` (from 1.24) and ``sdk2`` (from 2.3). agno 2.5.6 works
+with version 1 alone.
 """
 
 import contextlib

@@ -1,5 +1,6 @@
-"""Version 1 of the SDK. It is not installed where musterd is checked, so its names are looked up when they are used."""
+"""Version 1 of the SDK. Where musterd is checked version 2 is installed, so the names of this one are not checked."""
 
+import asyncio
 import contextlib
 import importlib
 from collections.abc import AsyncIterator, Awaitable, Mapping
@@ -21,12 +22,13 @@ T = TypeVar("T")
 
 
 class _Session:
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, ended: asyncio.Event) -> None:
         self._session = session
+        self._ended = ended
 
     async def list_tools(self, cursor: str | None) -> JsonObject:
         params = types.PaginatedRequestParams(cursor=cursor)
-        page = await _answer(self._session.list_tools(params=params))
+        page = await self._answer(self._session.list_tools(params=params))
         found: JsonObject = page.model_dump(by_alias=True, mode="json", exclude_none=True)
         return found
 
@@ -35,7 +37,7 @@ class _Session:
     ) -> tuple[str, bool]:
         params = types.CallToolRequestParams(name=name, arguments=arguments, _meta=types.RequestParams.Meta(**meta))
         # Not call_tool: before it returns it asks for the list of tools, to check the result by it.
-        result = await _answer(
+        result = await self._answer(
             self._session.send_request(
                 types.ClientRequest(types.CallToolRequest(params=params)),
                 types.CallToolResult,
@@ -43,6 +45,19 @@ class _Session:
             )
         )
         return "".join(block.text for block in result.content if block.type == "text"), bool(result.isError)
+
+    async def _answer(self, request: Awaitable[T]) -> T:
+        """The answer to a request; an error if the session ends before it, of which the SDK does not always tell."""
+        answer = asyncio.ensure_future(_answer(request))
+        ended = asyncio.ensure_future(self._ended.wait())
+        try:
+            await asyncio.wait([answer, ended], return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                raise SdkError(types.CONNECTION_CLOSED, "Connection closed", None)
+            return answer.result()
+        finally:
+            ended.cancel()
+            answer.cancel()
 
 
 class _Sdk:
@@ -52,9 +67,13 @@ class _Sdk:
     @contextlib.asynccontextmanager
     async def connected(self, transport: Transport) -> AsyncIterator[_Session]:
         info = types.Implementation(name="musterd", version=musterd.__version__)
+        ended = asyncio.Event()
         async with transport as streams, mcp.ClientSession(*streams[:2], client_info=info) as session:
-            await _answer(session.initialize())
-            yield _Session(session)
+            try:
+                await _answer(session.initialize())
+                yield _Session(session, ended)
+            finally:
+                ended.set()
 
     def http_transport(self, url: str, client: Any) -> Transport:
         transport: Transport = streamable_http.streamable_http_client(url, http_client=client)

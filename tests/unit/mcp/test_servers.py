@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp import Client
 
 from musterd import MCPServer, ToolContext
 from musterd.core import clock, trace
@@ -151,6 +150,8 @@ async def test_an_http_server_that_was_away_between_two_calls_is_not_asked_twice
 async def test_a_changed_list_is_asked_for_again(
     servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
+    from mcp import Client
+
     monkeypatch.setattr("musterd.mcp.sdk2.Client", functools.partial(Client, mode=mode))
     server = MCPServer(command=[*PROGRAM, str(tmp_path)])
     before = [tool["name"] for tool in (await servers.tools(server)).definitions]
