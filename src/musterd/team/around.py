@@ -15,7 +15,7 @@ from pydantic_ai.messages import BinaryContent
 from pydantic_core import to_jsonable_python
 
 from musterd.core import clock, jsontext
-from musterd.core.failure_lines import tell_failure
+from musterd.core.failure_lines import tell_failure, words_of
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.specs import Team, Tool, ToolContext
 from musterd.specs.signature import unwrapped
@@ -82,7 +82,7 @@ async def _with_own_hooks(run: Assignment, tool: Tool, arguments: JsonObject, co
     try:
         made.result = await call(made.arguments)
     except Exception as error:
-        made.error = str(error) or type(error).__name__
+        made.error = words_of(error)
         await _afterwards(tool, known)
         raise
     await _afterwards(tool, known)

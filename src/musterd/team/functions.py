@@ -8,7 +8,7 @@ import json
 from pydantic_core import to_json
 
 from musterd.core import clock, jsontext
-from musterd.core.failure_lines import tell_failure
+from musterd.core.failure_lines import tell_failure, words_of
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.media import Medium
 from musterd.core.records import StepState
@@ -28,6 +28,22 @@ async def call_function(
     world: World, run: Assignment, tool: Tool, call_id: str, path: str, arguments: JsonObject
 ) -> ToolStep:
     """Call a tool; whatever it raises is a result that says so, for the model to read."""
+    # A task of its own: a tool that cancels the task in which it runs must not cancel the run.
+    called_at, call = clock.now(), asyncio.ensure_future(_call_in_task(world, run, tool, call_id, path, arguments))
+    try:
+        return await call
+    except asyncio.CancelledError as error:
+        if _is_cancelled():
+            raise
+        tell_failure("tool failed", error, tool=tool.name, run_id=run.run_id)
+        seconds = max(clock.now() - called_at, 0.0)
+        result = "The tool cancelled its own call."
+        return ToolStep(result=result, is_error=True, started_at=called_at, seconds=seconds, state=StepState.FAILED)
+
+
+async def _call_in_task(
+    world: World, run: Assignment, tool: Tool, call_id: str, path: str, arguments: JsonObject
+) -> ToolStep:
     given = state.copied(run.state)
     context: ToolContext | Act
     tell = world.teller(run.run_id, path)
@@ -51,7 +67,7 @@ async def call_function(
             raise
         if not isinstance(error, Unfit | ToolFailed | OutcomeUnknown):
             tell_failure("tool failed", error, tool=tool.name, run_id=run.run_id)
-        step_state, is_error, media, result = StepState.FAILED, True, (), jsontext.storable(_said(error))
+        step_state, is_error, media, result = StepState.FAILED, True, (), jsontext.storable(words_of(error))
         if isinstance(error, OutcomeUnknown):
             step_state = StepState.UNKNOWN
         if limit.expired():
@@ -142,10 +158,6 @@ def as_text(result: Json) -> str:
 
 
 def _is_cancelled() -> bool:
-    """Whether the run is cancelled, and not only something that the tool itself waited for."""
+    """Whether the current task is cancelled, and not only something that it waited for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _said(error: BaseException) -> str:
-    return str(error) or type(error).__name__
