@@ -1,6 +1,5 @@
-"""pydantic-ai's chat model with less repeated work: for each call its tools' schemas, for each chunk a lock.
-
-Only methods that pydantic-ai offers for overriding are overridden; what they leave out changes no result.
+"""pydantic-ai's chat model with less repeated work: for each call its tools' schemas, for each chunk a lock, for each
+part of an answer a copy of all its parts. What is left out changes no result.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator
@@ -9,6 +8,8 @@ from typing import Self
 
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
+from pydantic_ai._special_tokens import restore_special_tokens_in_stream
+from pydantic_ai.messages import ModelResponseStreamEvent
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIStreamedResponse
 from pydantic_ai.providers import Provider
@@ -59,7 +60,28 @@ class ChatModel(OpenAIChatModel):
 
 
 class _Streamed(OpenAIStreamedResponse):
-    """A stream whose chunks come straight from the client: closing that is safe while it is read."""
+    """A stream whose chunks come straight from the client: closing that is safe while it is read.
+
+    The events that it gives are those that :mod:`musterd.models.call` reads.
+    """
+
+    def __aiter__(self) -> AsyncIterator[ModelResponseStreamEvent]:
+        if self._event_iterator is None:
+            self._event_iterator = self._events()
+        return self._event_iterator
+
+    async def _events(self) -> AsyncIterator[ModelResponseStreamEvent]:
+        """The events without those that end a part: for each, pydantic-ai makes all parts so far again, so the
+        work would grow with the square of their number. Nothing here reads them.
+        """
+        events = restore_special_tokens_in_stream(
+            self._get_event_iterator(), self._parts_manager.special_token_restorer
+        )
+        if self._request_deadline is not None:
+            events = self._request_deadline.iterate(events)
+        async for event in events:
+            yield event
+        self._finished = not self.cancelled  # ``get()`` calls an answer that is not finished incomplete
 
     def _validate_response(self) -> AsyncIterable[ChatCompletionChunk]:
         return _Chunks(self._response, self._response.source)
