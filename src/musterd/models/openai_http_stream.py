@@ -29,7 +29,7 @@ AHEAD_SECONDS = 0.002
 LEAST_SECONDS = 0.005
 """Below it, looking away costs more than it saves."""
 LARGE_READ_BYTES = 64 * 1024
-"""What is read at once. A read of this size is followed by a pause: more may be waiting, and other tasks must run."""
+"""What is read at once. After a read of this size more is waiting, and other tasks must run in between."""
 DELAYED_SHARE = 0.1
 """How much longer an answer may take than it has so far: short ones are not held up."""
 
@@ -52,6 +52,7 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
         self._parser = EventParser(longest_event(settings))
         self._ready: deque[ChatCompletionChunk] = deque()
         self._error: APIError | ModelFailed | None = None
+        self._has_more = False
         self._began_at: float | None = None  # None: nothing has come yet
         self._is_complete = False  # a finish reason or [DONE] came
         self._is_over = False
@@ -86,9 +87,10 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
     async def _read(self) -> None:
         """Take what has come, or wait for more."""
         try:
-            if spare := self._spare_seconds():
+            if not self._has_more and (spare := self._spare_seconds()):
                 await self._look_away(spare)
             data = await self._answer.content.read(LARGE_READ_BYTES)
+            self._has_more = len(data) == LARGE_READ_BYTES
             if data and self._began_at is None:
                 self._began_at = self._loop.time()
                 limit_waits(self._answer, self._chunk_seconds)
@@ -96,7 +98,7 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
             has_said_done = self._take(data)
             if has_said_done:
                 await read_tail(self._answer)
-            elif len(data) >= LARGE_READ_BYTES:
+            elif self._has_more:
                 await clock.sleep(0)
         except EventTooLarge:
             self._fail(too_large("The model's answer holds an event that is larger than the whole answer may be."))

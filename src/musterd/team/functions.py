@@ -3,9 +3,6 @@
 import asyncio
 import contextvars
 import inspect
-import json
-
-from pydantic_core import to_json
 
 from musterd.core import clock, jsontext
 from musterd.core.failure_lines import tell_failure, words_of
@@ -18,9 +15,10 @@ from musterd.team import state
 from musterd.team.around import call_around, is_surrounded
 from musterd.team.assignment import Assignment
 from musterd.team.own import Act, Unfit
-from musterd.team.produced import taken_apart
+from musterd.team.produced import check_media, taken_apart
 from musterd.team.progress import CallContext, Reports
 from musterd.team.steps import ToolStep
+from musterd.team.tool_results import bounded_text
 from musterd.team.world import World, digest
 
 
@@ -58,8 +56,9 @@ async def _call_in_task(
     try:
         async with limit:
             returned = await _answer(world, run, tool, arguments, context, limit)
+        check_media(returned, world.settings.media_bytes)
         returned, media = taken_apart(returned, world.salt, path)
-        result = jsontext.storable(as_text(returned))
+        result = jsontext.storable(await bounded_text(returned, world.settings.tool_result_stored_bytes))
         change = state.delta(run.state, given)
         jsontext.dumps(change)  # what it left in the state must be JSON, or the tool failed
     except BaseException as error:
@@ -116,8 +115,14 @@ async def _answer(
     """Call the function, with what stands around it."""
     if isinstance(context, Act) or not is_surrounded(run, tool):
         return await _call(world, tool, arguments, context, limit)
+    most_bytes = world.settings.tool_result_stored_bytes
     return await call_around(
-        run, tool, arguments, context, lambda given: _call(world, tool, given, context, limit), as_text
+        run,
+        tool,
+        arguments,
+        context,
+        lambda given: _call(world, tool, given, context, limit),
+        lambda result: bounded_text(result, most_bytes),
     )
 
 
@@ -143,18 +148,6 @@ async def _call(
     result: Json = await waiting
     # A plain wrapper around an async function gives back what is still to be awaited.
     return await result if inspect.isawaitable(result) else result
-
-
-def as_text(result: Json) -> str:
-    """A tool's result as the model reads it: text as it is, anything else as JSON, nothing as nothing."""
-    if result is None:
-        return ""
-    if isinstance(result, str):
-        return result
-    try:
-        return json.dumps(result, ensure_ascii=False)
-    except (TypeError, ValueError):
-        return to_json(result, fallback=str).decode()
 
 
 def _is_cancelled() -> bool:

@@ -5,7 +5,7 @@ with the event that tells of it; results come back in the order of the calls.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from pydantic_ai.messages import ToolCallPart, UserContent
@@ -34,6 +34,7 @@ from musterd.team.planning import Planned, Planner, member_plan
 from musterd.team.produced import shown as shown_with_media
 from musterd.team.prompts import interactions_text
 from musterd.team.steps import Intent, MemberStart, ToolStep
+from musterd.team.tool_results import within_limit
 from musterd.team.world import World
 
 
@@ -57,9 +58,14 @@ class Toolbox:
         self._voice: str | None = None
         self.planner = Planner(world, run)
 
-    async def call_all(self, turn: int, parts: Sequence[ToolCallPart]) -> list[ToolCall]:
-        """Make the calls of one turn, together, and return them with their results, in order."""
-        planned = [self.planner.plan(turn, number, part) for number, part in enumerate(parts)]
+    async def call_all(self, turn: int, parts: Sequence[ToolCallPart], refused: Mapping[str, str]) -> list[ToolCall]:
+        """Make the calls of one turn, together, and return them with their results, in order.
+
+        :param refused: why some of them are not made, by tool call id.
+        """
+        planned = [
+            self.planner.plan(turn, number, part, refused.get(part.tool_call_id)) for number, part in enumerate(parts)
+        ]
         for plan in planned:
             self._progress.output.tools.append(plan.call)
             if not plan.waits:
@@ -143,7 +149,7 @@ class Toolbox:
                 state=StepState.FAILED,
             )
         elif plan.delegations is not None:
-            step = await self._delegate(plan, plan.delegations)
+            step = self._within_limit(await self._delegate(plan, plan.delegations))
         elif plan.tool is not None:
             step = await call_function(
                 self._world, self._run, plan.tool, plan.call.id, plan.intent.path, plan.arguments
@@ -207,11 +213,15 @@ class Toolbox:
 
     async def _drive_recorded(self, plan: Planned, one: Delegated) -> ToolStep:
         """Drive one of several members that a call starts: a step of its own."""
-        return await self._world.steps.tool(
-            self._intent_of(plan, one),
-            lambda: self._drive(one, self._run),
-            lambda kind: self._requirement(plan, kind),
-        )
+
+        async def drive() -> ToolStep:
+            return self._within_limit(await self._drive(one, self._run))
+
+        intent = self._intent_of(plan, one)
+        return await self._world.steps.tool(intent, drive, lambda kind: self._requirement(plan, kind))
+
+    def _within_limit(self, step: ToolStep) -> ToolStep:
+        return within_limit(step, self._world.settings.tool_result_stored_bytes)
 
     async def _drive(self, one: Delegated, run: Assignment) -> ToolStep:
         spec, context = run.component.spec, list[str]()

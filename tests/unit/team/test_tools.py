@@ -133,7 +133,11 @@ async def awaits_what_was_cancelled() -> None:
         ("exit", "3"),
         ("silent", "RuntimeError"),
         ("timeout", "the network's own"),
-        ("cycle", "Error serializing to JSON: ValueError: Circular reference detected (id repeated)"),
+        (
+            "cycle",
+            "The tool was called, but its result has more than 1048576 bytes as JSON, or contains itself; "
+            "at most 1048576 bytes are kept. Ask for less of it.",
+        ),
         ("key", "'NOT THERE'"),
         ("unprintable", "Unprintable"),
     ],
