@@ -155,11 +155,11 @@ class Settings(BaseSettings):
     """What of a tool's result the model is shown."""
     tool_result_stored_bytes: Bytes = 1024 * 1024
     """Longest result of a tool or answer of a member that a leader is given; a longer one is a failed call."""
-    tool_arguments_bytes: Bytes = 1024 * 1024
+    tool_arguments_bytes: Bytes = 512 * 1024
     """Longest arguments of one tool call, as JSON; a call with longer ones is not made, and has failed."""
     turn_tool_calls: Count = 128
     """Tool calls that a model may ask for in one turn; beyond it the run ends in ERROR."""
-    media_bytes: Bytes = 32 * 1024 * 1024
+    media_bytes: Bytes = 16 * 1024 * 1024
     """Largest media that one tool call returns, or one answer of a model holds, all together."""
     state_bytes: Bytes = 4 * 1024 * 1024
     """How large a session's state may become by what requests add to it, as JSON."""

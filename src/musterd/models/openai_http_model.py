@@ -8,10 +8,10 @@ from typing import Self
 
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
-from pydantic_ai._special_tokens import restore_special_tokens_in_stream
 from pydantic_ai.messages import ModelResponseStreamEvent
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIStreamedResponse
+from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.providers import Provider
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
@@ -22,6 +22,10 @@ TOOLS_KEPT = 1024
 
 _NO_USAGE = RequestUsage()
 
+_PROFILE = ModelProfile(may_tokenize_special_tokens_in_content=False)
+"""The histories that this model is sent are not prepared (:mod:`musterd.models.call`), so their special tokens are not
+marked, and answers need not be searched for the marks: that would take 40 ms for each megabyte, several times."""
+
 
 class ChatModel(OpenAIChatModel):
     """An OpenAI chat model that prepares a tool's schema once and not at each call.
@@ -30,7 +34,7 @@ class ChatModel(OpenAIChatModel):
     """
 
     def __init__(self, name: str, *, provider: Provider[AsyncOpenAI], settings: ModelSettings | None = None) -> None:
-        super().__init__(name, provider=provider, settings=settings)
+        super().__init__(name, provider=provider, settings=settings, profile=_PROFILE)
         self._tools: dict[int, tuple[ToolDefinition, ToolDefinition]] = {}
 
     def customize_request_parameters(self, model_request_parameters: ModelRequestParameters) -> ModelRequestParameters:
@@ -74,9 +78,7 @@ class _Streamed(OpenAIStreamedResponse):
         """The events without those that end a part: for each, pydantic-ai makes all parts so far again, so the
         work would grow with the square of their number. Nothing here reads them.
         """
-        events = restore_special_tokens_in_stream(
-            self._get_event_iterator(), self._parts_manager.special_token_restorer
-        )
+        events = self._get_event_iterator()
         if self._request_deadline is not None:
             events = self._request_deadline.iterate(events)
         async for event in events:

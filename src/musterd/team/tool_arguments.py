@@ -5,13 +5,14 @@ and is a failed call. The reason is stored with the answer, so a later attempt d
 settings.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 
 from pydantic_ai.messages import ModelResponse, ToolCallPart
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from musterd.core import jsontext
-from musterd.core.jsontypes import JsonObject
+from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.settings import Settings
 from musterd.models.answer_limits import byte_count
 from musterd.team.answers import AnswerInvalid
@@ -19,6 +20,9 @@ from musterd.team.conversation import NOTES
 
 REFUSED = "refused_calls"
 """The key, among our notes of an answer, of the reasons why calls are not made, by tool call id."""
+
+SHALLOW = 100
+"""Text with no more brackets and commas than this is not nested deep."""
 
 NO_OBJECT = "The arguments are not a JSON object. Send the call again with one."
 NOT_JSON = (
@@ -56,11 +60,22 @@ def final_arguments(response: ModelResponse, call: ToolCallPart) -> str:
 
 def read_arguments(call: ToolCallPart) -> tuple[JsonObject, str | None]:
     """The arguments of a call, or why they cannot be read."""
+    arguments: Json = call.args or {}
     try:
-        arguments = call.args_as_dict(raise_if_invalid=True)
-    except (ValueError, AssertionError) as error:
-        return {}, NOT_JSON if "recursion limit" in str(error) else NO_OBJECT
-    return (arguments, None) if _has_json(arguments) else ({}, NOT_JSON)
+        if isinstance(arguments, str):
+            arguments = _parsed(arguments)
+        else:
+            jsontext.dumps(arguments)
+    except (ValueError, RecursionError) as error:
+        return {}, NO_OBJECT if isinstance(error, json.JSONDecodeError) else NOT_JSON
+    return (arguments, None) if isinstance(arguments, dict) else ({}, NO_OBJECT)
+
+
+def _parsed(text: str) -> Json:
+    # pydantic's parser refuses what is nested deeper than 200 levels, and halves of surrogate pairs.
+    if "\\ud" in text or "\\uD" in text or jsontext.most_parts(text) > SHALLOW:
+        from_json(text)
+    return jsontext.loads(text)
 
 
 def _unfit(call: ToolCallPart, settings: Settings) -> str | None:
@@ -75,11 +90,3 @@ def _unfit(call: ToolCallPart, settings: Settings) -> str | None:
     reason = read_arguments(call)[1]
     # Text that is no JSON at all stays: it is harmless as text, and the model sees what to correct.
     return reason if reason == NOT_JSON else None
-
-
-def _has_json(arguments: JsonObject) -> bool:
-    try:
-        jsontext.dumps(arguments)
-    except (ValueError, RecursionError):
-        return False
-    return True
