@@ -194,7 +194,7 @@ class _Try:
                     events += 1
                     # Events that arrived together come without a pause: let other tasks run in between.
                     if not events % EVENTS_BETWEEN_LOOKS and fed_at - slice_began > SLICE_SECONDS:
-                        await clock.sleep(0)
+                        await clock.yield_to_others()
                         slice_began = fed_at
                 response = stream.get()
         if response.state != "complete" or (not response.parts and response.finish_reason is None):

@@ -108,7 +108,7 @@ async def read_body(answer: aiohttp.ClientResponse, most_bytes: int) -> tuple[by
         if left < 0:
             return b"".join(pieces), False
         if len(data) >= TAIL_BYTES:  # more may be waiting: let other tasks run in between
-            await clock.sleep(0)
+            await clock.yield_to_others()
     return b"".join(pieces), True
 
 

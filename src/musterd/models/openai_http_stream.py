@@ -99,7 +99,7 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
             if has_said_done:
                 await read_tail(self._answer)
             elif self._has_more:
-                await clock.sleep(0)
+                await clock.yield_to_others()
         except EventTooLarge:
             self._fail(too_large("The model's answer holds an event that is larger than the whole answer may be."))
         except (aiohttp.ClientError, OSError) as error:

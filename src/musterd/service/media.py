@@ -71,7 +71,7 @@ async def fill(database: Database, view: RunView) -> None:
         view.input.media = _filled(view.input.media, contents)
         if output is not None:
             output.media = _filled(output.media, contents, keeps_reference=True)
-        await clock.sleep(0)  # what is made of them next takes as long once more: other tasks come first
+        await clock.yield_to_others()  # what is made of them next takes as long once more: other tasks come first
 
 
 def _referred(media: Mapping[str, list[JsonObject]]) -> set[str]:
