@@ -10,7 +10,8 @@ from musterd import Agent, Team, tool
 from musterd.core.errors import RunFailed
 from musterd.core.records import StepState
 from musterd.specs.tool_result import Media, ToolResult
-from musterd.team.tool_arguments import read_arguments
+from musterd.team.conversation import answer_in
+from musterd.team.tool_arguments import read_arguments, refused_calls
 from musterd.team.tool_results import ResultTooLarge, bounded_text
 from tests.support.loop import Call, Stage, TurnModel
 
@@ -168,3 +169,11 @@ async def test_a_members_answer_that_is_too_long_is_a_failed_call(mode: str) -> 
     assert output.content == "answer"
     assert "at most 100 are kept" in str(output.tools[0].result)
     assert output.tools[0].is_error
+
+
+async def test_why_a_call_was_refused_is_stored_with_the_answer() -> None:
+    stage = await told(add, calls=[Call("add", '{"one": 1, "text": "long"}', "a")], tool_arguments_bytes=10)
+    conversation = stage.loop.progress.conversation
+    assert conversation is not None
+    stored = answer_in(conversation.texts[1])
+    assert refused_calls(stored) == {"a": results(stage)[0][0]}
