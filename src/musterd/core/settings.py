@@ -162,7 +162,7 @@ class Settings(BaseSettings):
     media_bytes: Bytes = 16 * 1024 * 1024
     """Largest media that one tool call returns, or one answer of a model holds, all together."""
     state_bytes: Bytes = 4 * 1024 * 1024
-    """How large a session's state may become by what requests add to it, as JSON."""
+    """How large a session's state may become by what requests add to it, as JSON, and what one tool call may change."""
     pause_seconds: Seconds = 7 * 24 * 3600
     """How long a paused run waits for a person, in seconds; then what its tools declare counts, or it ends in ERROR."""
     retention_days: Annotated[float, Field(gt=0)] | None = None

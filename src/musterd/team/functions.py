@@ -18,7 +18,7 @@ from musterd.team.own import Act, Unfit
 from musterd.team.produced import check_media, taken_apart
 from musterd.team.progress import CallContext, Reports
 from musterd.team.steps import ToolStep
-from musterd.team.tool_results import bounded_text
+from musterd.team.tool_results import bounded_text, check_state_change
 from musterd.team.world import World, digest
 
 
@@ -60,7 +60,7 @@ async def _call_in_task(
         returned, media = taken_apart(returned, world.salt, path)
         result = jsontext.storable(await bounded_text(returned, world.settings.tool_result_stored_bytes))
         change = state.delta(run.state, given)
-        jsontext.dumps(change)  # what it left in the state must be JSON, or the tool failed
+        check_state_change(change, world.settings.state_bytes)
     except BaseException as error:
         if isinstance(error, asyncio.CancelledError) and _is_cancelled():
             raise

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from pydantic_core import to_json
 
-from musterd.core.jsontypes import Json
+from musterd.core import jsontext
+from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepState
 from musterd.models.answer_limits import byte_count
 from musterd.team.steps import ToolStep
@@ -16,7 +17,7 @@ SMALL_SIZE = 10_000
 
 
 class ResultTooLarge(Exception):
-    """The tool was called, and what it returned is larger than a result may be."""
+    """The tool was called, and what it returned, or left in the session's state, is larger than it may be."""
 
 
 def as_text(result: Json) -> str:
@@ -39,6 +40,20 @@ async def bounded_text(result: Json, most_bytes: int) -> str:
     if isinstance(result, str) or _size(result, SMALL_SIZE) <= SMALL_SIZE:
         return _bounded_text(result, most_bytes)
     return await asyncio.to_thread(_bounded_text, result, most_bytes)
+
+
+def check_state_change(change: JsonObject | None, most_bytes: int) -> None:
+    """Check what a tool changed in the session's state: it must be JSON, and small enough.
+
+    :raises ResultTooLarge: it has more than ``most_bytes``.
+    :raises TypeError, ValueError: it is no JSON value.
+    """
+    if change is None:
+        return
+    if _size(change, most_bytes) > most_bytes or byte_count(jsontext.dumps(change)) > most_bytes:
+        raise ResultTooLarge(
+            f"The tool was called, but it left more than {most_bytes} bytes in the session state; nothing was kept."
+        )
 
 
 def within_limit(step: ToolStep, most_bytes: int) -> ToolStep:

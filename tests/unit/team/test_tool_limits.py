@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic_ai.messages import BinaryContent, ToolCallPart
 
-from musterd import Agent, Team, tool
+from musterd import Agent, Team, ToolContext, tool
 from musterd.core.errors import RunFailed
 from musterd.core.records import StepState
 from musterd.specs.tool_result import Media, ToolResult
@@ -153,6 +153,18 @@ async def test_media_that_are_too_large_are_a_failed_call(media: Any) -> None:
     assert "its media have" in said
     assert failed
     assert stage.steps.results["t0/c0"].media == ()
+
+
+async def test_a_tool_that_leaves_too_much_in_the_state_has_failed() -> None:
+    @tool
+    def grow(count: int, context: ToolContext) -> str:
+        """Leave something in the state."""
+        context.session_state["text"] = "x" * count
+        return "done"
+
+    stage = await told(grow, calls=[Call("grow", {"count": 10}), Call("grow", {"count": 100})], state_bytes=100)
+    assert [failed for _, failed in results(stage)] == [False, True]
+    assert stage.run.state == {"text": "x" * 10}
 
 
 @pytest.mark.parametrize("mode", ["coordinate", "broadcast"])
