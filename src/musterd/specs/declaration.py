@@ -34,7 +34,7 @@ from musterd.specs.reasoning_options import ReasoningOptions
 from musterd.specs.removed import REMOVED
 from musterd.specs.session_options import SessionOptions
 from musterd.specs.tool_list import ToolSource, read_tools
-from musterd.specs.tool_options import ToolCallOptions
+from musterd.specs.tool_options import ToolCallOptions, read_tool_choice
 from musterd.specs.tools import Tool
 
 if TYPE_CHECKING:
@@ -210,8 +210,8 @@ class Declaration(
 
     def _check_choice(self, known: set[str]) -> None:
         """Refuse a choice that is one of the tools' names with a slip; those that runs alone know are let through."""
-        choice = self.tool_choice["function"]["name"] if isinstance(self.tool_choice, Mapping) else self.tool_choice
-        if choice in (None, "auto", "none", "required") or choice in known:
+        choice = read_tool_choice(self.tool_choice)
+        if choice is None or choice in ("auto", "none", "required") or choice in known:
             return
         if meant := nearest(choice, known):
             what = f"{self.label}: tool_choice names '{choice}', which is none of its tools"
