@@ -76,7 +76,9 @@ class Declaration(
 
     id: str = field(
         default="",
-        metadata=about(TEXT, "Names it in addresses and delegations; without one it is made from `name`."),
+        metadata=about(
+            TEXT, "Names it in addresses and delegations; by default made from `name`, or without one from its place."
+        ),
     )
     name: str | None = field(default=None, metadata=about(TEXT, "Its name for people; without one its id."))
     role: str | None = field(default=None, metadata=about(TEXT, "What it is for: its leader chooses by this."))
@@ -152,7 +154,8 @@ class Declaration(
     def __post_init__(self) -> None:
         """Check what is given and bring it to its stored form: an id, tuples, tools."""
         check_values(self, self.label, self.declared_at)
-        self._keep("id", self._own_id())
+        if known_as := self.id or id_from_name(self.name or ""):
+            self.take_id(known_as)
         self.check_prompt(self.label, self.declared_at)
         if isinstance(self.instructions, list):
             self._keep("instructions", tuple(self.instructions))
@@ -184,17 +187,18 @@ class Declaration(
         given = () if callable(self.tools) else self.tools
         return tuple(tool for tool in given if isinstance(tool, Tool))
 
+    def take_id(self, known_as: str) -> None:
+        """Take an id: the declared one, or for a declaration without id and name that of its place.
+
+        :raises DeclarationError: it cannot stand in an address.
+        """
+        if not _ID_SIGNS.fullmatch(known_as) or known_as in (".", "..") or len(known_as) > _ID_LENGTH:
+            cure = f"set id= to letters, digits, '-', '_' and '.', {_ID_LENGTH} at most"
+            raise wrong(self.declared_at, f"{self.label}: the id {known_as[:80]!r} cannot stand in an address", cure)
+        self._keep("id", known_as)
+
     def _keep(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
-
-    def _own_id(self) -> str:
-        given = self.id or id_from_name(self.name or "")
-        if not given:
-            raise wrong(self.declared_at, f"{self.label} has neither id nor name", 'give it one: id="news-desk"')
-        if not _ID_SIGNS.fullmatch(given) or given in (".", "..") or len(given) > _ID_LENGTH:
-            cure = f"set id= to letters, digits, '-', '_' and '.', {_ID_LENGTH} at most"
-            raise wrong(self.declared_at, f"{self.label}: the id {given[:80]!r} cannot stand in an address", cure)
-        return given
 
     def _check_tools(self, reserved: frozenset[str]) -> None:
         seen: set[str] = set()

@@ -12,6 +12,7 @@ from typing import Any
 
 from musterd.core.errors import DeclarationError
 from musterd.specs.agent import Agent
+from musterd.specs.default_ids import name_by_variables
 from musterd.specs.places import PORTING, Place, is_agnos, kind_of, listed, nearest, wrong
 from musterd.specs.registry import Registry
 from musterd.specs.team import Team
@@ -51,6 +52,7 @@ def registry_of(module: ModuleType, source: str, name: str = "") -> Registry:
     place = Place(module.__file__ or source)
     values = vars(module)
     found = {key: value for key, value in values.items() if isinstance(value, Agent | Team)}
+    name_by_variables(found)
     if name:
         if name not in values:
             meant = nearest(name, found)

@@ -35,6 +35,31 @@ def test_a_file_serves_what_stands_at_module_level(project: Project) -> None:
         assert (list(registry.teams), list(registry.agents)) == (["desk"], ["writer"])
 
 
+UNNAMED = """
+    from musterd import Agent, Team
+    from parts import helper
+
+    support_desk = Team(model="m", members=[helper, Agent(role="Knows tea")])
+    _spare = Agent(model="m")
+    again = support_desk
+"""
+
+
+def test_the_variable_gives_the_id_of_what_has_no_id_and_no_name(project: Project) -> None:
+    project("parts.py", "from musterd import Agent\nhelper = Agent(role='Helps')\n")
+    project("app.py", UNNAMED)
+    for source in ("app.py", "app.py:support_desk"):
+        desk = load(source).teams["support-desk"]
+        assert [member.id for member in desk.members] == ["helper", "support-desk-2"]
+    assert list(load("app.py").agents) == ["helper", "spare"]
+
+
+def test_variables_that_give_the_same_id_are_refused(project: Project) -> None:
+    project("app.py", "from musterd import Agent\ndesk = Agent(model='m')\nDESK = Agent(model='m')\n")
+    said = refusal("app.py")
+    assert said == "app.py:3: agent 'desk' is declared twice, first at app.py:2 — give one of them another id"
+
+
 def test_a_name_picks_one(project: Project) -> None:
     project("parts.py", PARTS)
     project("app.py", APP)
