@@ -19,7 +19,7 @@ from musterd.specs.team import Team
 
 
 def import_file(path: Path) -> ModuleType:
-    """Run ``path`` as a module; its folder (or the folder above its package) is importable from then on.
+    """Run ``path`` as a module; its folder, and that above its package, are importable from then on.
 
     :raises DeclarationError: it does not import; one line says where and why.
     """
@@ -29,6 +29,9 @@ def import_file(path: Path) -> ModuleType:
         root, name = root.parent, f"{root.name}.{name}"
     _make_importable(root)
     if "." in name:
+        # As for a script, modules beside it are found. Last, because a module of a package may have the name of a
+        # library, which others must find.
+        _make_importable(path.parent, is_last=True)
         return _guarded(lambda: importlib.import_module(name), path.name)
     return _guarded(lambda: _run(path, name), path.name)
 
@@ -101,9 +104,9 @@ def import_object(path: str, folder: Path) -> Any:
     return found
 
 
-def _make_importable(folder: Path) -> None:
+def _make_importable(folder: Path, *, is_last: bool = False) -> None:
     if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+        sys.path.insert(len(sys.path) if is_last else 0, str(folder))
         importlib.invalidate_caches()
 
 

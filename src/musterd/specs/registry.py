@@ -75,7 +75,10 @@ def _unique(declared: Iterable[Any], cls: type[Agent] | type[Team]) -> list[Any]
         known = by_id.setdefault(spec.id, spec)
         if known is not spec:
             what = f"{spec.label} is declared twice, first at {known.declared_at}"
-            raise wrong(spec.declared_at, what, "give one of them another id")
+            cure = "give one of them another id"
+            if spec.declared_at == known.declared_at:
+                cure = "give each its own id; if the module is imported under two names, use one of them"
+            raise wrong(spec.declared_at, what, cure)
     return list(by_id.values())
 
 

@@ -78,6 +78,36 @@ def test_files_in_folders_and_packages_find_their_neighbours(project: Project) -
     assert list(load("shop/teams.py").teams) == list(load("shop.teams:desk").teams) == ["desk"]
 
 
+def test_a_file_in_a_package_finds_the_modules_beside_it(project: Project) -> None:
+    project("shop/__init__.py", "")
+    project("shop/food/__init__.py", "")
+    project("shop/food/parts.py", PARTS)
+    project("shop/food/more.py", "from musterd import Agent\nbaker = Agent(id='baker', model='m')\n")
+    project("shop/food/teams.py", APP.replace("from parts", "from .more import baker\n    from parts"))
+    registry = load("shop/food/teams.py")
+    assert (list(registry.teams), list(registry.agents)) == (["desk"], ["baker", "writer"])
+
+
+def test_a_module_beside_a_file_in_a_package_hides_no_library(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "tabnanny", raising=False)
+    project("shop/__init__.py", "")
+    project("shop/tabnanny.py", "raise AssertionError('the library is meant')")
+    project("shop/app.py", "import tabnanny\nfrom musterd import Agent\na = Agent(id='a', model='m')\n")
+    assert list(load("shop/app.py").agents) == ["a"]
+
+
+def test_a_module_under_two_names_is_said_to_be_one_cause_of_an_id_that_stands_twice(project: Project) -> None:
+    project("shop/__init__.py", "")
+    project("shop/parts.py", "from musterd import Agent\nwriter = Agent(id='writer', model='m')\n")
+    project("shop/app.py", "from parts import writer\nfrom shop.parts import writer as other\n")
+    assert refusal("shop/app.py") == (
+        "shop/parts.py:2: agent 'writer' is declared twice, first at shop/parts.py:2 — give each its own id; "
+        "if the module is imported under two names, use one of them"
+    )
+
+
 def test_a_file_may_have_the_name_of_a_known_module(project: Project) -> None:
     project("json.py", "from musterd import Agent\na = Agent(id='a', model='m')\n")
     assert list(load("json.py").agents) == ["a"]
