@@ -57,6 +57,27 @@ async def test_hooks_are_called_again_after_a_crash_and_the_first_arguments_coun
     assert log.answers == ["Done: seen by two"]
 
 
+async def test_a_member_that_the_hooks_skip_after_a_crash_is_cancelled(engines: Engines, model: HeldModel) -> None:
+    place, skips = Place("one"), False
+
+    async def maybe(function_call: Callable[..., Awaitable[Any]]) -> Any:
+        return "not any more" if skips else await function_call()
+
+    team = Team(id="team", model=model, members=[Agent(id="one", tools=[place.tool()])], tool_hooks=[maybe])
+    async with engines(teams=[team]) as first:
+        await first.start("[[DELEGATE one: <TOOL look>]]", "r1")
+        await place.began.wait()
+        await first.kill()
+    skips = True
+    hold = model.hold("[[DELEGATE")
+    async with engines(teams=[team]) as second:
+        await hold.reached.wait()
+        assert await members(second) == [("one", "cancelled")], "before the run ends"
+        hold.release()
+        view = await second.end_of("r1")
+    assert (view.row.state, tool_results(view)) == (RunState.COMPLETED, [("not any more", False)])
+
+
 async def answer(arguments: dict[str, Any]) -> str:
     return "not today"
 
