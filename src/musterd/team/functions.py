@@ -18,8 +18,12 @@ from musterd.team.own import Act, Unfit
 from musterd.team.produced import check_media, taken_apart
 from musterd.team.progress import CallContext, Reports
 from musterd.team.steps import ToolStep
-from musterd.team.tool_results import bounded_text, check_state_change
+from musterd.team.tool_results import bounded_text, check_state_change, error_text
 from musterd.team.world import World, digest
+
+
+class Interrupted(BaseException):
+    """Ends a tool call whose run cannot go on now, together with its hooks: it is not theirs to catch."""
 
 
 async def call_function(
@@ -62,11 +66,12 @@ async def _call_in_task(
         change = state.delta(run.state, given)
         check_state_change(change, world.settings.state_bytes)
     except BaseException as error:
-        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+        if isinstance(error, Interrupted) or (isinstance(error, asyncio.CancelledError) and _is_cancelled()):
             raise
         if not isinstance(error, Unfit | ToolFailed | OutcomeUnknown):
             tell_failure("tool failed", error, tool=tool.name, run_id=run.run_id)
-        step_state, is_error, media, result = StepState.FAILED, True, (), jsontext.storable(words_of(error))
+        words = error_text(words_of(error), world.settings.tool_result_stored_bytes)
+        step_state, is_error, media, result = StepState.FAILED, True, (), jsontext.storable(words)
         if isinstance(error, OutcomeUnknown):
             step_state = StepState.UNKNOWN
         if limit.expired():

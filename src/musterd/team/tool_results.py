@@ -56,6 +56,13 @@ def check_state_change(change: JsonObject | None, most_bytes: int) -> None:
         )
 
 
+def error_text(words: str, most_bytes: int) -> str:
+    """The message of a tool's exception, cut with a word about it if it could be longer than a result may be."""
+    if len(words) * 4 <= most_bytes or byte_count(words[: most_bytes + 1]) <= most_bytes:
+        return words
+    return f"{words[: most_bytes // 4]}\n[… cut: the message has {len(words)} characters]"
+
+
 def within_limit(step: ToolStep, most_bytes: int) -> ToolStep:
     """``step``, or a failed one that says that its result has more than ``most_bytes``."""
     if len(step.result) * 4 <= most_bytes or (size := byte_count(step.result)) <= most_bytes:

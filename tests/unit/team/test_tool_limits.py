@@ -117,6 +117,16 @@ async def test_a_result_that_is_too_long_is_a_failed_call(what: str) -> None:
     assert stage.steps.results["t0/c0"].state is StepState.FAILED
 
 
+async def test_a_long_message_of_an_exception_is_cut_in_words() -> None:
+    @tool
+    def fail() -> str:
+        """Fail with many words."""
+        raise RuntimeError("x" * 101)
+
+    stage = await told(fail, calls=[Call("fail")], tool_result_stored_bytes=100)
+    assert results(stage) == [("x" * 25 + "\n[… cut: the message has 101 characters]", True)]
+
+
 async def test_a_value_that_unfolds_without_end_is_too_long() -> None:
     value: list[Any] = []
     for _ in range(60):
