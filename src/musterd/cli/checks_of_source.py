@@ -24,7 +24,7 @@ async def source_checks(source: str, settings: Settings, *, asks_servers: bool) 
     try:
         registry = load(source)
     except DeclarationError as error:
-        return [_wrong("source", error)]
+        return [_wrong("source", DeclarationError(problem)) for problem in error.message.splitlines()]
     names = f"{len(registry.teams)} teams, {len(registry.agents)} agents"
     checks = [ok("source", f"{source}: {names}")]
     components = _components(registry)

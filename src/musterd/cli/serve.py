@@ -34,12 +34,14 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     from musterd.http.app import create_app
     from musterd.http.protocol import protocol_options
     from musterd.specs import load
+    from musterd.specs.problems import reported_together
 
     settings = settings_from(db)
     is_loopback = is_loopback_host(host)
     require_key(settings, host, is_open=is_loopback or insecure)
     configure(settings)
-    app = create_app(registry=load(source), settings=settings, is_loopback=is_loopback, duties=duties)
+    with reported_together():
+        app = create_app(registry=load(source), settings=settings, is_loopback=is_loopback, duties=duties)
     app.state.server.prepare()
     listener = listen(host, port)
     server = _Listening(

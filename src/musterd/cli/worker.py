@@ -25,20 +25,21 @@ def work(source: str, *, db: str | None, host: str, port: int | None) -> int:
     """
     from musterd.cli.logs import configure
     from musterd.specs import load
+    from musterd.specs.problems import reported_together
 
     settings = settings_from(db)
     if port is not None:
         require_key(settings, host, is_open=is_loopback_host(host))
     configure(settings)
-    registry = load(source)
-    if port is None:
-        server = Server(registry, settings)
-        server.prepare()
-        asyncio.run(_work(server, contextlib.nullcontext("")))
-    else:
-        server, listening = _probed(registry, settings, host, port)
-        server.prepare()
-        asyncio.run(_work(server, listening))
+    listening: AbstractAsyncContextManager[str] = contextlib.nullcontext("")
+    with reported_together():
+        registry = load(source)
+        if port is None:
+            server = Server(registry, settings)
+        else:
+            server, listening = _probed(registry, settings, host, port)
+    server.prepare()
+    asyncio.run(_work(server, listening))
     return 0
 
 

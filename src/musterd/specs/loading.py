@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from musterd.core.errors import DeclarationError
+from musterd.specs.problems import reported_together
 from musterd.specs.registry import Registry
 
 _YAML = (".yaml", ".yml")
@@ -12,8 +13,15 @@ def load(source: str) -> Registry:
     """Read the agents and teams that ``source`` declares.
 
     :param source: ``FILE.py``, ``pkg.mod`` (either with ``:name`` for one component), or ``teams.yaml``.
-    :raises DeclarationError: the source is missing, does not import, declares nothing, or declares wrongly.
+    :raises DeclarationError: the source is missing, does not import, declares nothing, or declares wrongly; one line
+        for each problem.
     """
+    with reported_together():
+        registry = _read(source)
+    return registry
+
+
+def _read(source: str) -> Registry:
     target, _, name = source.partition(":")
     suffix = Path(target).suffix.lower()
     if not target.strip():
