@@ -40,6 +40,7 @@ from musterd.service.sessions import SessionService
 from musterd.service.traces import TraceService
 from musterd.service.webhooks import WebhookService
 from musterd.specs import Component, MCPServer, Registry, models_of, unsupported
+from musterd.specs.places import nearest
 from musterd.specs.problems import note, noted, reported_together
 from musterd.store.open import open_database
 from musterd.team.summaries import summarizer
@@ -50,6 +51,10 @@ log = structlog.get_logger("musterd.http")
 
 FLUSH_SECONDS = 3.0
 """How long a stop waits for the spans that are left."""
+
+
+MOST_UNKNOWN_IDS = 100
+"""How many ids of teams and agents that are not served are logged: requests may name any number of them."""
 
 
 class Server:
@@ -117,6 +122,7 @@ class Server:
         self.traces = TraceService(resources)
         self.lag = Lag(self.figures)
         self.is_stopping = False
+        self._unknown_ids: set[str] = set()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -228,8 +234,20 @@ class Server:
         """
         component = self.registry.component(kind, component_id)
         if component is None:
+            self._log_unknown(kind, component_id)
             raise NotFound(f"{kind.capitalize()} not found")
         return component
+
+    def _log_unknown(self, kind: ComponentKind, component_id: str) -> None:
+        """Log an id that nothing served has, once: clients match the answer word for word, so it cannot say more."""
+        if component_id in self._unknown_ids or len(self._unknown_ids) >= MOST_UNKNOWN_IDS:
+            return
+        self._unknown_ids.add(component_id)
+        known = [*(self.registry.teams if kind == "team" else self.registry.agents)]
+        meant = nearest(component_id, known)
+        log.info(
+            f"a request names a {kind} that is not served", id=component_id[:200], did_you_mean=meant, served=known[:20]
+        )
 
     def describe(self, component: Component) -> ModelInfo:
         """What the component's model is called on the wire."""
