@@ -38,7 +38,7 @@ OLDEST = (3, 11)
 CANNOT_HAVE_MODEL = 3
 MODEL_DISK_BYTES = 4 * 10**9  # the parts unpacked once in uv's cache, the joined file, and room to do it
 MODEL_MEMORY_BYTES = 3 * 10**9
-PROGRESS_SECONDS = 10
+PROGRESS_SECONDS = 1.5  # no wait of two seconds should pass without a sign of work
 
 # pip's option, and the variable that means the same to uv. A variable that is already set is left alone.
 SAME_OPTION = {
@@ -93,9 +93,9 @@ def uv_environment(options: Mapping[str, Sequence[str]], environment: Mapping[st
 
 def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None, folder: Path = ROOT) -> None:
     """Run `command` in the repository; raise CannotInstall when it fails."""
-    done = subprocess.run([str(part) for part in command], cwd=folder, env=environment, check=False)
-    if done.returncode != 0:
-        raise CannotInstall(f"this command failed: {' '.join(str(part) for part in command)}")
+    words = [str(part) for part in command]
+    if wait_aloud(subprocess.Popen(words, cwd=folder, env=environment)) != 0:
+        raise CannotInstall(f"this command failed: {' '.join(words)}")
 
 
 def uv(*arguments: str | Path) -> None:
@@ -106,8 +106,11 @@ def uv(*arguments: str | Path) -> None:
 def told_environment() -> dict[str, str]:
     """Return this process's environment with pip's settings passed on to uv."""
     command = [str(VENV / "bin" / "python"), "-m", "pip", "config", "list"]
-    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return uv_environment(pip_options(listing), os.environ)
+    with tempfile.TemporaryFile("w+") as listing:
+        if wait_aloud(subprocess.Popen(command, stdout=listing)) != 0:
+            raise CannotInstall("pip does not list its settings; make clean removes a broken .venv")
+        listing.seek(0)
+        return uv_environment(pip_options(listing.read()), os.environ)
 
 
 def is_sound() -> bool:
@@ -135,7 +138,7 @@ def setup() -> None:
     make_environment()
     SETUP_STAMP.unlink(missing_ok=True)
     LOCAL_STAMP.unlink(missing_ok=True)
-    step("Installing the locked requirements")
+    step("Installing the locked requirements (some minutes the first time)")
     locks = [LOCKS / "setup.txt", LOCKS / "runtime.txt", LOCKS / "test.txt"]
     uv("pip", "sync", "--require-hashes", *locks)
     uv("pip", "install", "--no-deps", "--no-build-isolation", "--editable", ".")
@@ -200,13 +203,24 @@ def without_npm() -> None:
 
 
 def wait_aloud(process: subprocess.Popen[bytes]) -> int:
-    """Wait for `process`, printing the seconds that have passed now and then; return its exit status."""
-    began = time.monotonic()
-    while True:
-        try:
-            return process.wait(PROGRESS_SECONDS)
-        except subprocess.TimeoutExpired:
-            step(f"  … {time.monotonic() - began:.0f} s")
+    """Wait for `process`, and print the seconds while it works: one live line on a terminal, else a line each time.
+
+    Return its exit status; end it when the wait is interrupted.
+    """
+    began, is_terminal, line = time.monotonic(), sys.stderr.isatty(), ""
+    try:
+        while True:
+            try:
+                return process.wait(PROGRESS_SECONDS)
+            except subprocess.TimeoutExpired:
+                line = f"  … {time.monotonic() - began:.0f} s"
+                print(line, file=sys.stderr, end="\r" if is_terminal else "\n", flush=True)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+        if is_terminal and line:  # the next line does not begin behind the last count
+            print(" " * len(line), file=sys.stderr, end="\r", flush=True)
 
 
 def last_cause(said: IO[str]) -> str:

@@ -88,7 +88,7 @@ def work(
 
 
 @app.command
-def demo(*, scripted: bool = False, keep: bool = False) -> int:
+def demo(*, scripted: bool = False, keep: bool = False, json: bool = False) -> int:
     """Run the sample team once over HTTP and show it at work.
 
     Parameters
@@ -97,10 +97,12 @@ def demo(*, scripted: bool = False, keep: bool = False) -> int:
         Use the scripted model in place of the embedded one.
     keep
         Leave the server running afterwards.
+    json
+        Print the whole run as JSON after the summary.
     """
     from musterd.cli.demo import demo as run
 
-    return run(scripted=scripted, keep=keep)
+    return run(scripted=scripted, keep=keep, as_json=json)
 
 
 token = App(name="token", help="Tokens of service accounts: for programs, and for the first of all administrators.")
