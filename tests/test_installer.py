@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import sys
+import types
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -185,10 +187,36 @@ def test_on_a_terminal_the_seconds_are_counted_in_one_line(
             return 0
 
     monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal, raising=False)
+    install.signs.step = install.time.monotonic()
     assert install.wait_aloud(Process()) == 0
     line, *rest = capsys.readouterr().err.split(end)
     assert line == "  … 0 s"
     assert rest == ([" " * len(line), ""] if is_terminal else [""])
+
+
+def test_short_commands_in_a_row_are_seen_to_go_on(
+    install: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = itertools.count(0, 0.4)  # each look at the clock is 0.4 s after the one before
+    monkeypatch.setattr(install, "time", types.SimpleNamespace(monotonic=lambda: next(now)))
+
+    class Process:
+        """Takes 0.4 s: too short for a line of its own."""
+
+        def wait(self, seconds: float) -> int:
+            if seconds < 0.4:
+                raise install.subprocess.TimeoutExpired("x", seconds)
+            return 0
+
+        def poll(self) -> int:
+            return 0
+
+    install.step("Installing")
+    for _ in range(9):
+        install.wait_aloud(Process())
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first == "Installing"
+    assert len(rest) >= 2
 
 
 def test_a_command_that_fails_is_named(install: ModuleType) -> None:

@@ -12,6 +12,7 @@ certificates and the proxies that pip is set up with: a machine configured for o
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import shutil
 import subprocess
@@ -61,6 +62,16 @@ class CannotInstall(Exception):
     """The environment could not be made."""
 
 
+class Signs:
+    """When the last step was named, and when the last sign of work was printed."""
+
+    def __init__(self) -> None:
+        self.step = self.last = time.monotonic()
+
+
+signs = Signs()
+
+
 def pip_options(listing: str) -> dict[str, list[str]]:
     """Read `pip config list`: each option's values, from the environment before `install` before `global`."""
     found: dict[str, list[str]] = {}
@@ -103,6 +114,7 @@ def uv(*arguments: str | Path) -> None:
     run([VENV / "bin" / "uv", "--quiet", *arguments], told_environment())
 
 
+@functools.cache
 def told_environment() -> dict[str, str]:
     """Return this process's environment with pip's settings passed on to uv."""
     command = [str(VENV / "bin" / "python"), "-m", "pip", "config", "list"]
@@ -123,8 +135,9 @@ def is_sound() -> bool:
 
 def make_environment() -> None:
     """Make an empty ./.venv with the locked pip and uv in it, unless a sound one is there."""
-    if not is_sound():
-        step("Making .venv")
+    is_new = not is_sound()
+    step("Making .venv" if is_new else "Checking .venv")
+    if is_new:
         run([sys.executable, "-m", "venv", "--clear", VENV])
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
     run([*pip, "--only-binary", ":all:", "--require-hashes", "--requirement", str(LOCKS / "setup.txt")])
@@ -205,15 +218,16 @@ def without_npm() -> None:
 def wait_aloud(process: subprocess.Popen[bytes]) -> int:
     """Wait for `process`, and print the seconds while it works: one live line on a terminal, else a line each time.
 
-    Return its exit status; end it when the wait is interrupted.
+    Return its exit status; end it when the wait is interrupted. Several short commands in a row count as one wait.
     """
-    began, is_terminal, line = time.monotonic(), sys.stderr.isatty(), ""
+    is_terminal, line = sys.stderr.isatty(), ""
     try:
         while True:
             try:
-                return process.wait(PROGRESS_SECONDS)
+                return process.wait(max(0.05, signs.last + PROGRESS_SECONDS - time.monotonic()))
             except subprocess.TimeoutExpired:
-                line = f"  … {time.monotonic() - began:.0f} s"
+                signs.last = time.monotonic()
+                line = f"  … {signs.last - signs.step:.0f} s"
                 print(line, file=sys.stderr, end="\r" if is_terminal else "\n", flush=True)
     finally:
         if process.poll() is None:
@@ -257,6 +271,7 @@ def lock(*arguments: str) -> None:
 
 def step(text: str) -> None:
     """Print one line about what is being done, at once."""
+    signs.step = signs.last = time.monotonic()
     print(text, file=sys.stderr, flush=True)
 
 

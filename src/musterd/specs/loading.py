@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from musterd.core.errors import DeclarationError
+from musterd.specs.places import nearest
 from musterd.specs.problems import reported_together
 from musterd.specs.registry import Registry
 
@@ -43,6 +44,10 @@ def _existing(target: str) -> Path:
     path = Path(target)
     if path.is_file():
         return path
-    what = "is a folder" if path.is_dir() else "does not exist"
-    cure = "name a FILE.py or a teams.yaml" if path.is_dir() else f"looked for it in {path.absolute().parent}"
-    raise DeclarationError(f"{target}: the file {what} — {cure}")
+    if path.is_dir():
+        raise DeclarationError(f"{target}: the file is a folder — name a FILE.py or a teams.yaml")
+    folder = path.absolute().parent
+    names = [file.name for file in folder.glob("*.*") if file.suffix in (".py", *_YAML)] if folder.is_dir() else []
+    meant = nearest(path.name, names)
+    cure = f"did you mean '{path.with_name(meant)}'?" if meant else f"looked for it in {folder}"
+    raise DeclarationError(f"{target}: the file does not exist — {cure}")

@@ -139,6 +139,11 @@ def test_a_misspelt_class_names_the_right_one(project: Project, text: str, meant
     assert said.endswith(f" — did you mean '{meant}'?")
 
 
+def test_a_misspelt_file_names_the_one_beside_it(project: Project) -> None:
+    project("team.py", "")
+    assert refusal("tema.py") == "tema.py: the file does not exist — did you mean 'team.py'?"
+
+
 def test_a_setting_that_cannot_be_served_does_not_hide_the_problems_of_the_source(project: Project) -> None:
     project("app.py", "from musterd import Agent\na = Agent(id='a', model='scripted', max_turns=0)\n")
 
