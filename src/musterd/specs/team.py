@@ -96,17 +96,19 @@ class Team(TeamOptions, Declaration):
 
     def checked_members(self, given: Any) -> tuple[Agent | Team, ...]:
         """The members of a list, after a problem is noted for each that cannot be this team's."""
-        members: dict[str, Agent | Team] = {}
+        members: list[Agent | Team] = []
+        ids: set[str] = set()
         for member in given:
             with noted(self.declared_at):
-                self._check_member(member, members)
-                members[member.id] = member
-        return tuple(members.values())
+                self._check_member(member, ids)
+                members.append(member)
+                ids.add(member.id)
+        return tuple(members)
 
     def _check_member(self, member: Any, others: Container[str]) -> None:
         if not isinstance(member, Agent | Team):
             what = f"{self.label}: a member is {kind_of(member)}"
             raise wrong(self.declared_at, what, "list Agent(…) and Team(…) objects of musterd in members=")
-        if member.id in others:
+        if member.id and member.id in others:
             what = f"{self.label} has two members with the id '{member.id}'"
             raise wrong(self.declared_at, what, "list a member once, or give one another id")
