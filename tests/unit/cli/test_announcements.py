@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import structlog
+from structlog.testing import capture_logs
 
 from musterd import Agent, Settings, Team
 from musterd.cli.announcements import startup_lines, warn_of_unknown_variables
-from musterd.cli.logs import configure
 from musterd.cli.main import main
 from musterd.cli.settings import unknown_variables
 from musterd.core.errors import NotFound
@@ -19,19 +17,7 @@ from musterd.http.server import Server
 from musterd.specs import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    """Log again as before afterwards."""
-    before, root = structlog.get_config(), logging.getLogger()
-    handlers, level = root.handlers, root.level
-    yield
-    structlog.configure(**before)
-    root.handlers, root.level = handlers, level
-    logging.captureWarnings(False)
 
 
 def server_of(agents: int = 0, **settings: Any) -> Server:
@@ -97,14 +83,13 @@ def test_settings_and_what_others_set_are_no_misspelt_settings(variable: str) ->
     assert list(unknown_variables({variable: "1"})) == []
 
 
-def test_a_misspelt_variable_is_warned_of_without_its_value(capsys: pytest.CaptureFixture[str]) -> None:
-    configure(Settings(log_json=True))
-    warn_of_unknown_variables(unknown_variables({"MUSTERD_WEBHOOK_SECRT": "topsecret"}))
-    text = capsys.readouterr().err
-    line = json.loads(text)
-    assert line["level"] == "warning"
+def test_a_misspelt_variable_is_warned_of_without_its_value() -> None:
+    with capture_logs() as lines:
+        warn_of_unknown_variables(unknown_variables({"MUSTERD_WEBHOOK_SECRT": "topsecret"}))
+    (line,) = lines
+    assert line["log_level"] == "warning"
     assert line["event"].endswith("has no effect: did you mean MUSTERD_WEBHOOK_SECRET?")
-    assert "topsecret" not in text
+    assert "topsecret" not in str(line)
 
 
 def test_all_settings_that_cannot_be_read_are_reported(
@@ -119,18 +104,19 @@ def test_all_settings_that_cannot_be_read_are_reported(
     assert not any("many" in line or "perhaps" in line for line in rest)
 
 
-def test_an_unknown_team_is_logged_once_with_the_one_that_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
-    configure(Settings(log_json=True))
+def test_an_unknown_team_is_logged_once_with_the_one_that_was_meant() -> None:
     server = server_of()
-    for _ in range(2):
-        with pytest.raises(NotFound, match=r"^Team not found$"):
-            server.component("team", "dsk")
-    (line,) = [json.loads(text) for text in capsys.readouterr().err.splitlines()]
+    with capture_logs() as lines:
+        for _ in range(2):
+            with pytest.raises(NotFound, match=r"^Team not found$"):
+                server.component("team", "dsk")
+    (line,) = lines
     assert (line["id"], line["did_you_mean"], line["served"]) == ("dsk", "desk", ["desk"])
-    for number in range(200):
-        with pytest.raises(NotFound):
-            server.component("team", f"nothing-{number}")
-    assert len(capsys.readouterr().err.splitlines()) < 100, "requests cannot fill the log with names"
+    with capture_logs() as lines:
+        for number in range(200):
+            with pytest.raises(NotFound):
+                server.component("team", f"nothing-{number}")
+    assert len(lines) < 100, "requests cannot fill the log with names"
 
 
 def test_the_doctor_names_a_misspelt_variable(
