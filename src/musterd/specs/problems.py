@@ -33,13 +33,14 @@ class _Collection:
 
     def lines(self) -> list[str]:
         """One line a problem: each once, file by file, in the order of their lines."""
-        lines = list(dict.fromkeys(self._without_values(problem) for problem in self.problems))
+        lines = list(dict.fromkeys(self.without_values(problem) for problem in self.problems))
         places = [_PLACE.match(line) for line in lines]
         files = list(dict.fromkeys(place["file"] if place else "" for place in places))
         keys = [(files.index(place["file"]), int(place["line"])) if place else (files.index(""), 0) for place in places]
         return [line for _, line in sorted(zip(keys, lines, strict=True), key=lambda pair: pair[0])]
 
-    def _without_values(self, text: str) -> str:
+    def without_values(self, text: str) -> str:
+        """``text`` with the names of variables in place of their values."""
         for value, written in sorted(self.variables.items(), key=lambda pair: len(pair[0]), reverse=True):
             for form in dict.fromkeys((value, repr(value)[1:-1], " ".join(value.split()))):
                 if len(form) >= _LONG_ENOUGH:
@@ -116,6 +117,12 @@ def is_faulty(declared_at: Place) -> bool:
     """Whether a problem of the declaration at this place was noted: what it lacks may be due to that."""
     collection = _open_collection()
     return collection is not None and declared_at in collection.faulty
+
+
+def without_values(text: str) -> str:
+    """``text`` as it may be printed: without the values that :func:`hide` was given for this source."""
+    collection = _open_collection()
+    return text if collection is None else collection.without_values(text)
 
 
 def hide(value: str, written: str) -> None:
