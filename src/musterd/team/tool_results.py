@@ -15,6 +15,9 @@ from musterd.team.steps import ToolStep
 SMALL_SIZE = 10_000
 """Characters and values that are made into text on the event loop; more is done in a thread."""
 
+WHOLE_MESSAGE_BYTES = 1000
+"""Messages of exceptions up to this size are never cut."""
+
 
 class ResultTooLarge(Exception):
     """The tool was called, and what it returned, or left in the session's state, is larger than it may be."""
@@ -57,10 +60,11 @@ def check_state_change(change: JsonObject | None, most_bytes: int) -> None:
 
 
 def error_text(words: str, most_bytes: int) -> str:
-    """The message of a tool's exception, cut with a word about it if it could be longer than a result may be."""
-    if len(words) * 4 <= most_bytes or byte_count(words[: most_bytes + 1]) <= most_bytes:
+    """The message of a tool's exception, cut with a word about it if it is longer than a result may be."""
+    limit = max(most_bytes, WHOLE_MESSAGE_BYTES)
+    if len(words) * 4 <= limit or byte_count(words[: limit + 1]) <= limit:
         return words
-    return f"{words[: most_bytes // 4]}\n[… cut: the message has {len(words)} characters]"
+    return f"{words[: limit // 4]}\n[… cut: the message has {len(words)} characters]"
 
 
 def within_limit(step: ToolStep, most_bytes: int) -> ToolStep:

@@ -121,10 +121,10 @@ async def test_a_long_message_of_an_exception_is_cut_in_words() -> None:
     @tool
     def fail() -> str:
         """Fail with many words."""
-        raise RuntimeError("x" * 101)
+        raise RuntimeError("x" * 1001)
 
     stage = await told(fail, calls=[Call("fail")], tool_result_stored_bytes=100)
-    assert results(stage) == [("x" * 25 + "\n[… cut: the message has 101 characters]", True)]
+    assert results(stage) == [("x" * 250 + "\n[… cut: the message has 1001 characters]", True)]
 
 
 async def test_a_value_that_unfolds_without_end_is_too_long() -> None:
