@@ -15,6 +15,26 @@ from musterd.specs.tool_result import Media, ToolResult
 _TYPES = {"images": "image/png", "audio": "audio/wav", "videos": "video/mp4", "files": "application/octet-stream"}
 
 
+class MediaTooLarge(Exception):
+    """A tool returned more media than it may."""
+
+
+def check_media(result: Json, most_bytes: int) -> None:
+    """Check the size of the media in a tool's result, all together.
+
+    :raises MediaTooLarge: they have more than ``most_bytes``.
+    """
+    if isinstance(result, BinaryContent):
+        size = len(result.data)
+    elif isinstance(result, ToolResult):
+        several = (result.images, result.audios, result.videos, result.files)
+        size = sum(len(media.content or b"") for items in several for media in items)
+    else:
+        return
+    if size > most_bytes:
+        raise MediaTooLarge(f"The tool was called, but its media have {size} bytes; at most {most_bytes} are kept.")
+
+
 def taken_apart(result: Json, salt: str, path: str) -> tuple[Json, tuple[Medium, ...]]:
     """A tool's result without its media, and those.
 
