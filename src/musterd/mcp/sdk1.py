@@ -29,8 +29,8 @@ class _Session:
     async def list_tools(self, cursor: str | None) -> JsonObject:
         params = types.PaginatedRequestParams(cursor=cursor)
         page = await self._answer(self._session.list_tools(params=params))
-        found: JsonObject = page.model_dump(by_alias=True, mode="json", exclude_none=True)
-        return found
+        listing: JsonObject = page.model_dump(by_alias=True, mode="json", exclude_none=True)
+        return listing
 
     async def call_tool(
         self, name: str, arguments: JsonObject, meta: JsonObject, on_progress: OnProgress

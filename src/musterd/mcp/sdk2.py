@@ -26,8 +26,8 @@ class _Session:
 
     async def list_tools(self, cursor: str | None) -> JsonObject:
         page = await _answer(self._client.list_tools(cursor=cursor))
-        found: JsonObject = page.model_dump(by_alias=True, mode="json", exclude_none=True)
-        return found
+        listing: JsonObject = page.model_dump(by_alias=True, mode="json", exclude_none=True)
+        return listing
 
     async def call_tool(
         self, name: str, arguments: JsonObject, meta: JsonObject, on_progress: OnProgress
