@@ -100,12 +100,12 @@ async def test_members_are_listed_when_their_root_is_not_at_work(records: Record
     member.run.state, member.run.ended_at = RunState.COMPLETED, 1.0
     await records.append(run, ended=[MemberRecord(run=member.run, messages=['"member"'])])
     for state in ("running", "ready", "queued"):  # also after a crash, and after a decision on a paused run
-        await records.execute(f"UPDATE runs SET state = '{state}' WHERE run_id = 'r1'")
+        await records.execute("UPDATE runs SET state = :state WHERE run_id = 'r1'", state=state)
         assert await listed(records) == ["r1"], state
         assert await listed(records, states={RunState.COMPLETED}, limit=1) == []
         assert await listed(records, states={RunState(state), RunState.COMPLETED}, limit=1) == ["r1"]
     for state in ("paused", "completed", "error", "cancelled"):
-        await records.execute(f"UPDATE runs SET state = '{state}' WHERE run_id = 'r1'")
+        await records.execute("UPDATE runs SET state = :state WHERE run_id = 'r1'", state=state)
         assert set(await listed(records)) == {"r1", "m-r1"}, state
         assert "m-r1" in await listed(records, states={RunState.COMPLETED}, limit=1)
 
