@@ -138,7 +138,7 @@ def said_of(decision: Decision, requirement: Requirement) -> Decision | None:
 
 def _is_same(value: Json, shown: Json) -> bool:
     """Whether a value came back as it was shown, by a client whose numbers may all be doubles, as JavaScript's are."""
-    return value == shown or _in_doubles(value) == _in_doubles(shown)
+    return bool(value == shown or _in_doubles(value) == _in_doubles(shown))
 
 
 def _in_doubles(value: Json) -> Json:
