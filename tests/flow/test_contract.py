@@ -111,7 +111,7 @@ DIFFERENCES = {
     "get_config 200 application/json .workflows*": "there are none",
     "get_config 200 application/json .interfaces*": "there are none",
     "get_config 200 application/json .[ck]*: null|object > -": "no chat prompts or knowledge",
-    "get_config 200 application/json .evals.*available_models: * > -": "evaluations are not served: only the table is named",
+    "get_config 200 application/json .evals.*available_models: * > -": "evaluations are not served: a table is named",
     **{
         f"get_[at]* 200 application/json *.{name}: * > -": "what is not had here is left out"
         for name in (
