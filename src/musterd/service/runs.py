@@ -133,7 +133,10 @@ class RunService:
     ) -> Accepted:
         """Store a run by ``work``, and have it driven."""
         # Shielded: a client that goes away in the middle of it must not leave a slot taken, or a run undriven.
-        return await asyncio.shield(asyncio.ensure_future(self._accept(candidate, work, needs_company)))
+        accepting = asyncio.ensure_future(self._accept(candidate, work, needs_company))
+        # If the client has gone, this is the only place that takes the error of a refusal: else asyncio logs it.
+        accepting.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await asyncio.shield(accepting)
 
     async def _accept(
         self, candidate: Candidate, work: Callable[[Tx], Coroutine[Any, Any, Accepted]], needs_company: bool
