@@ -9,10 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musterd.core import clock, jsontext
-from musterd.core.errors import InvalidInput
+from musterd.core.errors import InvalidInput, Unauthenticated
 from musterd.core.ids import require_identifier
 from musterd.core.records import ComponentKind, RunRow, RunView
 from musterd.http.answers import json_answer
+from musterd.http.auth.validity import validity_of
 from musterd.http.bodies import release_body
 from musterd.http.callers import caller_of
 from musterd.http.forms import read_continue, read_message, read_start
@@ -86,10 +87,14 @@ class RunOperations:
         return json_answer(body, 202, {"Location": f"{path}?session_id={quote(run.session_id, safe='')}"})
 
     async def _output(self, request: Request, component: Component, run: RunRow) -> Response:
-        """Wait for the run's end. A server that stops meanwhile says where it can be looked for."""
+        """Wait for the run's end. If the server stops or the token ends first, say where the run can be looked for."""
         runs, caller = self._server.runs, caller_of(request)
         while True:
-            view = await runs.settled_view(component, run.run_id, run.session_id, caller, ANSWER_WAIT_SECONDS)
+            try:
+                async with validity_of(request).held():
+                    view = await runs.settled_view(component, run.run_id, run.session_id, caller, ANSWER_WAIT_SECONDS)
+            except Unauthenticated:  # the run was accepted: a refusal would have clients start it again
+                return self._receipt(request, component, run, tells_state=False)
             if view.row.state.is_settled:
                 return json_answer(await self._rendered(component, view, is_post=True))
             if self._server.is_stopping:
@@ -123,7 +128,8 @@ class RunOperations:
         component, run_id = self._component(request), path_identifier(request, "run_id")
         session_id = parse_session_id(request.query_params)
         wait = parse_wait(request.query_params, self._server.settings.wait_max_seconds)
-        view = await self._server.runs.settled_view(component, run_id, session_id, caller_of(request), wait)
+        async with validity_of(request).held():
+            view = await self._server.runs.settled_view(component, run_id, session_id, caller_of(request), wait)
         headers = {"Cache-Control": "no-cache"}
         if not view.row.state.is_settled:
             view.budget = await self._server.runs.spent(component, view)

@@ -253,14 +253,13 @@ class RunService:
         """Wait until a root run has ended or paused, or is gone, or ``seconds`` are over."""
         await self.following.keep_company(root)
         waiter = self._resources.hub.wait_settled_soon(root.run_id)
-        self.presence.enter(root.run_id)
         try:
-            state = await self._resources.database.read(lambda tx: runs.state_of(tx, root.run_id))
-            if state is not None and not state.is_settled:  # it may have ended before we listened
-                await waiter.wait(seconds)
+            with self.presence.waiting(root.run_id):
+                state = await self._resources.database.read(lambda tx: runs.state_of(tx, root.run_id))
+                if state is not None and not state.is_settled:  # it may have ended before we listened
+                    await waiter.wait(seconds)
         finally:
             waiter.close()
-            self.presence.leave(root.run_id)
 
     async def members(self, root_id: str, elsewhere: Sequence[str] = ()) -> list[RunView]:
         """The member runs of a root, with their payload.
