@@ -17,6 +17,7 @@ from musterd.core.errors import SchemaTooNew, StartError
 from musterd.core.traces import stored_trace_id
 from musterd.store import upgrade
 from musterd.store.rows import RUN_FIELDS
+from musterd.store.sqlite import SqliteDatabase
 from musterd.store.upgrade import HEAD, MIGRATIONS, OLDEST_WRITER, upgrade_sqlite
 
 if TYPE_CHECKING:
@@ -296,3 +297,39 @@ def test_runs_of_the_fourth_schema_are_found_by_their_traces(tmp_path: Path, bes
     upgrade_sqlite(path)
     found = set(query(path, "SELECT run_id, trace_id FROM runs"))
     assert found == {("mine", stored_trace_id("mine")), (given, None), ("member", None)}
+
+
+@pytest.fixture
+def usual_umask() -> Iterator[None]:
+    """As shells set it: files of a program are readable by everybody, unless it says otherwise."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {found.name.removeprefix("musterd.db"): found.stat().st_mode & 0o777 for found in folder.iterdir()}
+
+
+@pytest.mark.usefixtures("usual_umask")
+async def test_the_files_of_a_database_are_for_its_owner_alone(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "musterd.db")
+    await database.open()
+    locks = database.locks()
+    locks.hold("w1")
+    try:
+        found = modes(tmp_path)
+        assert set(found) == {"", "-wal", "-shm", ".upgrade-lock", ".worker-w1"}
+        assert set(found.values()) == {0o600}
+    finally:
+        locks.release("w1")
+        await database.close()
+
+
+@pytest.mark.usefixtures("usual_umask")
+async def test_a_file_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "musterd.db"
+    path.touch(mode=0o640)
+    upgrade_sqlite(path)
+    upgrade_sqlite(path)
+    assert modes(tmp_path)[""] == 0o640

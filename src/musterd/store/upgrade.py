@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from musterd.core.errors import SchemaTooNew, StartError
+from musterd.store.owner_files import make_owner_only, open_owner_only
 from musterd.store.sqlite_faults import advice
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -97,7 +98,7 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
     """Hold an OS lock, so that processes that start together upgrade once."""
     lock = path.with_name(path.name + ".upgrade-lock")
     try:
-        file = lock.open("w")
+        file = open_owner_only(lock)
     except OSError as error:
         raise StartError(
             f"{path}: cannot be used ({error.strerror}) — make its folder writable for this user, "
@@ -151,9 +152,12 @@ def _create(path: Path) -> None:
     """Make the schema of HEAD at once: a first start need not import what migrates."""
     schema = SCHEMA.read_text(encoding="utf-8")
     try:
+        make_owner_only(path)
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(f"BEGIN IMMEDIATE;\n{schema}\nCOMMIT;")
+    except OSError as error:
+        raise StartError(f"{path}: cannot be made ({error.strerror}) — name another place with --db") from error
     except sqlite3.Error as error:
         what, cure = advice(error)
         raise StartError(f"{path}: the schema could not be made: {what} — {cure}") from error
