@@ -32,6 +32,9 @@ LINGER_BYTES = 1024 * 1024
 MOST_PIPELINED = 32
 """Requests that may wait behind the one at work."""
 
+VERSIONS = frozenset({"1.1", "1.0"})
+"""Versions that are spoken; 1.0 by health probes of load balancers and by ``ab``."""
+
 SINGLE_HEADERS = frozenset(
     {b"host", b"authorization", b"content-type", b"content-length", b"transfer-encoding", b"origin"}
 )
@@ -157,7 +160,9 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError(problem.message)
 
     def _problem_of_head(self) -> RequestError | None:
-        limits, headers = self.limits, self.headers
+        limits, headers, version = self.limits, self.headers, self.parser.get_http_version()
+        if version not in VERSIONS:
+            return BadRequest("This is not a request of HTTP/1.1.")
         if len(self.url) > limits.url_bytes:
             return AddressTooLong()
         if len(headers) > limits.header_count:
@@ -168,7 +173,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return BadRequest("Too many requests are sent on one connection without waiting for answers.")
         if self.parser.get_method() == b"CONNECT":
             return BadRequest("This server is no proxy.")
-        return _ambiguity(self.url, headers, self.parser.get_http_version())
+        return _ambiguity(self.url, headers, version)
 
     def _bound_head(self, more_bytes: int) -> None:
         """Refuse a head that goes on and on; its exact size is checked once it is there."""
