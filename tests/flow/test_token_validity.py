@@ -130,7 +130,7 @@ async def test_a_run_whose_only_stream_was_ended_by_a_revocation_goes_on(serve_l
         async with opened(house, own, headers) as reader, opened(house, STREAMS["session"], headers) as follower:
             await revoke()
             assert await reader.rest() == await follower.rest() == []
-        assert not house.server.runs.presence.knows("r1")
+        assert not house.server.runs.presence.knows(reader.events[0]["run_id"])
         house.model.release()
         assert (await run_of(house, KEY))["status"] == "COMPLETED"
 
@@ -140,7 +140,8 @@ async def test_a_waiting_poll_is_refused_when_its_account_is_revoked(
 ) -> None:
     async with serve_live(security_key="the-key") as house, account(house) as (headers, revoke):
         await held(house, headers, stream="false")
-        query, waits = {"session_id": "s1", "wait": 60}, tells_who_waits(house, monkeypatch)
+        query: dict[str, str | int] = {"session_id": "s1", "wait": 60}
+        waits = tells_who_waits(house, monkeypatch)
         polling = asyncio.ensure_future(house.http.get(f"{RUNS}/r1", params=query, headers=headers))
         await waits.wait()
         await revoke()
@@ -161,8 +162,9 @@ async def test_a_run_that_is_waited_for_is_answered_with_a_receipt(
         await revoke()
         async with asyncio.timeout(30):
             answer: httpx2.Response = await posting
-        assert (answer.status_code, answer.headers["location"]) == (202, f"{RUNS}/r1?session_id=s1")
-        assert answer.json() == {"run_id": "r1", "session_id": "s1", "status": "PENDING"}
+        run_id = answer.json()["run_id"]
+        assert (answer.status_code, answer.headers["location"]) == (202, f"{RUNS}/{run_id}?session_id=s1")
+        assert answer.json() == {"run_id": run_id, "session_id": "s1", "status": "PENDING"}
         hold.release()
         assert (await run_of(house, KEY))["status"] == "COMPLETED"
 

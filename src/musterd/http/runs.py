@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musterd.core import clock, jsontext
+from musterd.core.callers import Caller
 from musterd.core.errors import InvalidInput, Unauthenticated
 from musterd.core.ids import require_identifier
 from musterd.core.records import ComponentKind, RunRow, RunView
@@ -22,6 +23,7 @@ from musterd.http.paths import path_identifier
 from musterd.http.run_stream import stream_of
 from musterd.http.server import Server
 from musterd.service.forks import WantedFork
+from musterd.service.run_names import new_run_id
 from musterd.service.runs import Wanted
 from musterd.service.steering import SentMessage
 from musterd.specs import Component
@@ -60,8 +62,9 @@ class RunOperations:
         key = idempotency_key(request)
         start = await read_start(request, server.settings)
         server.require_ready()
-        how, shows_all, wanted = start.answer, start.stream_events, _wanted(start, key)
-        run_id, begin = wanted.run_id, server.runs.start(component, wanted, caller_of(request))
+        caller = caller_of(request)
+        how, shows_all, wanted = start.answer, start.stream_events, _wanted(start, key, caller)
+        run_id, begin = wanted.run_id, server.runs.start(component, wanted, caller)
         del start, wanted  # uploads are not held for as long as the answer takes
         if how == "stream":
             return await self._stream(request, run_id, begin, key, shows_all=shows_all)
@@ -271,11 +274,13 @@ def replayed(key: str | None, is_replay: bool) -> dict[str, str]:
     return {REPLAYED_HEADER: "true"} if key is not None and is_replay else {}
 
 
-def _wanted(start: StartRequest, key: str | None) -> Wanted:
+def _wanted(start: StartRequest, key: str | None, caller: Caller) -> Wanted:
+    run_id = new_run_id(start.run_id, caller)
     return Wanted(
         input=start.as_input(),
-        run_id=start.run_id or clock.new_id(),
+        run_id=run_id,
         has_chosen_id=start.run_id is not None,
+        name=None if start.run_id == run_id else start.run_id,
         session_id=start.session_id,
         user_id=start.user_id,
         is_background=start.background,
