@@ -34,7 +34,7 @@ from musterd.specs.reasoning_options import ReasoningOptions
 from musterd.specs.removed import REMOVED
 from musterd.specs.session_options import SessionOptions
 from musterd.specs.tool_list import ToolSource, read_tools
-from musterd.specs.tool_options import ToolCallOptions
+from musterd.specs.tool_options import ToolCallOptions, read_tool_choice
 from musterd.specs.tools import Tool
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ class Declaration(
 
     id: str = field(
         default="",
-        metadata=about(TEXT, "Names it in addresses and delegations; without one it is made from `name`."),
+        metadata=about(
+            TEXT, "Names it in addresses and delegations; by default made from `name`, or without one from its place."
+        ),
     )
     name: str | None = field(default=None, metadata=about(TEXT, "Its name for people; without one its id."))
     role: str | None = field(default=None, metadata=about(TEXT, "What it is for: its leader chooses by this."))
@@ -152,7 +154,8 @@ class Declaration(
     def __post_init__(self) -> None:
         """Check what is given and bring it to its stored form: an id, tuples, tools."""
         check_values(self, self.label, self.declared_at)
-        self._keep("id", self._own_id())
+        if known_as := self.id or id_from_name(self.name or ""):
+            self.take_id(known_as)
         self.check_prompt(self.label, self.declared_at)
         if isinstance(self.instructions, list):
             self._keep("instructions", tuple(self.instructions))
@@ -184,17 +187,18 @@ class Declaration(
         given = () if callable(self.tools) else self.tools
         return tuple(tool for tool in given if isinstance(tool, Tool))
 
+    def take_id(self, known_as: str) -> None:
+        """Take an id: the declared one, or for a declaration without id and name that of its place.
+
+        :raises DeclarationError: it cannot stand in an address.
+        """
+        if not _ID_SIGNS.fullmatch(known_as) or known_as in (".", "..") or len(known_as) > _ID_LENGTH:
+            cure = f"set id= to letters, digits, '-', '_' and '.', {_ID_LENGTH} at most"
+            raise wrong(self.declared_at, f"{self.label}: the id {known_as[:80]!r} cannot stand in an address", cure)
+        self._keep("id", known_as)
+
     def _keep(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
-
-    def _own_id(self) -> str:
-        given = self.id or id_from_name(self.name or "")
-        if not given:
-            raise wrong(self.declared_at, f"{self.label} has neither id nor name", 'give it one: id="news-desk"')
-        if not _ID_SIGNS.fullmatch(given) or given in (".", "..") or len(given) > _ID_LENGTH:
-            cure = f"set id= to letters, digits, '-', '_' and '.', {_ID_LENGTH} at most"
-            raise wrong(self.declared_at, f"{self.label}: the id {given[:80]!r} cannot stand in an address", cure)
-        return given
 
     def _check_tools(self, reserved: frozenset[str]) -> None:
         seen: set[str] = set()
@@ -210,8 +214,8 @@ class Declaration(
 
     def _check_choice(self, known: set[str]) -> None:
         """Refuse a choice that is one of the tools' names with a slip; those that runs alone know are let through."""
-        choice = self.tool_choice["function"]["name"] if isinstance(self.tool_choice, Mapping) else self.tool_choice
-        if choice in (None, "auto", "none", "required") or choice in known:
+        choice = read_tool_choice(self.tool_choice)
+        if choice is None or choice in ("auto", "none", "required") or choice in known:
             return
         if meant := nearest(choice, known):
             what = f"{self.label}: tool_choice names '{choice}', which is none of its tools"

@@ -12,13 +12,14 @@ from typing import Any
 
 from musterd.core.errors import DeclarationError
 from musterd.specs.agent import Agent
+from musterd.specs.default_ids import name_by_variables
 from musterd.specs.places import PORTING, Place, is_agnos, kind_of, listed, nearest, wrong
 from musterd.specs.registry import Registry
 from musterd.specs.team import Team
 
 
 def import_file(path: Path) -> ModuleType:
-    """Run ``path`` as a module; its folder (or the folder above its package) is importable from then on.
+    """Run ``path`` as a module; its folder, and that above its package, are importable from then on.
 
     :raises DeclarationError: it does not import; one line says where and why.
     """
@@ -28,6 +29,9 @@ def import_file(path: Path) -> ModuleType:
         root, name = root.parent, f"{root.name}.{name}"
     _make_importable(root)
     if "." in name:
+        # As for a script, modules beside it are found. Last, because a module of a package may have the name of a
+        # library, which others must find.
+        _make_importable(path.parent, is_last=True)
         return _guarded(lambda: importlib.import_module(name), path.name)
     return _guarded(lambda: _run(path, name), path.name)
 
@@ -51,6 +55,7 @@ def registry_of(module: ModuleType, source: str, name: str = "") -> Registry:
     place = Place(module.__file__ or source)
     values = vars(module)
     found = {key: value for key, value in values.items() if isinstance(value, Agent | Team)}
+    name_by_variables(found)
     if name:
         if name not in values:
             meant = nearest(name, found)
@@ -99,9 +104,9 @@ def import_object(path: str, folder: Path) -> Any:
     return found
 
 
-def _make_importable(folder: Path) -> None:
+def _make_importable(folder: Path, *, is_last: bool = False) -> None:
     if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+        sys.path.insert(len(sys.path) if is_last else 0, str(folder))
         importlib.invalidate_caches()
 
 

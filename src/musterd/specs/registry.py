@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from musterd.specs.agent import Agent
 from musterd.specs.component import Component, build
+from musterd.specs.default_ids import name_members
 from musterd.specs.places import here, kind_of, wrong
 from musterd.specs.team import Team
 
@@ -54,6 +55,7 @@ def with_members(team: Component, given: Iterable[Agent | Team]) -> Component:
     """
     assert isinstance(team.spec, Team)
     members = team.spec.checked_members(given)
+    name_members(team.spec, members)
     for member in members:
         _check_tree(member, ())
     resolved = tuple(_resolve(member, member.model or team.model, team.depth + 1) for member in members)
@@ -64,14 +66,19 @@ def _unique(declared: Iterable[Any], cls: type[Agent] | type[Team]) -> list[Any]
     """The declarations, each once; two different ones must not share an id."""
     by_id: dict[str, Agent | Team] = {}
     place = here()
-    for spec in declared:
+    for number, spec in enumerate(declared, start=1):
         if not isinstance(spec, cls):
             what = f"{cls.kind}s= holds {kind_of(spec)}"
             raise wrong(place, what, f"list {cls.__name__}(…) objects of musterd there")
+        if not spec.id:
+            spec.take_id(f"{cls.kind}-{number}")
         known = by_id.setdefault(spec.id, spec)
         if known is not spec:
             what = f"{spec.label} is declared twice, first at {known.declared_at}"
-            raise wrong(spec.declared_at, what, "give one of them another id")
+            cure = "give one of them another id"
+            if spec.declared_at == known.declared_at:
+                cure = "give each its own id; if the module is imported under two names, use one of them"
+            raise wrong(spec.declared_at, what, cure)
     return list(by_id.values())
 
 
@@ -90,6 +97,7 @@ def _check_tree(spec: Agent | Team, leaders: tuple[Agent | Team, ...]) -> None:
         what = f"{spec.label} lies {len(leaders)} levels deep ({way}), {MAX_DEPTH} are allowed"
         raise wrong(spec.declared_at, what, "nest fewer teams")
     if isinstance(spec, Team):
+        name_members(spec, _members(spec))
         for member in _members(spec):
             _check_tree(member, (*leaders, spec))
 

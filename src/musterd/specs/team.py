@@ -101,7 +101,7 @@ class Team(TeamOptions, Declaration):
         ids: set[str] = set()
         for member in members:
             self._check_member(member)
-            if member.id in ids:
+            if member.id and member.id in ids:
                 what = f"{self.label} has two members with the id '{member.id}'"
                 raise wrong(self.declared_at, what, "list a member once, or give one another id")
             ids.add(member.id)

@@ -170,20 +170,22 @@ class Tool:
     def validate_proposed(self, args: dict[str, Any]) -> None:
         """Check the arguments of a call that a person completes: what that person is to give may be missing.
 
+        A rule about several arguments together is left to :meth:`validate`, when all of them are there.
+
         :raises ToolArgumentsInvalid: they do not fit; the message tells the model what to send instead.
         """
-        found: dict[str, str | None] = {
-            name: None for name in args if name not in self.offered_parameters["properties"]
-        }
-        persons = self.user_input_fields or tuple(self.parameters["properties"])
+        properties = self.parameters.get("properties", {})
+        from_person = self.user_input_fields or tuple(properties)
+        problems: dict[str, str | None] = {name: None for name in self.user_input_fields if name in args}
         try:
             self.signature.convert(args)
         except ValueError as error:
-            for at, what in self.signature.problems(error):
-                if at not in found and (at not in persons or at in args):
-                    found[at] = what
-        if found:
-            raise ToolArgumentsInvalid(self._correction(found.items()))
+            for place, message in self.signature.problems(error):
+                is_left_to_person = place in from_person and place not in args
+                if place and not is_left_to_person:
+                    problems.setdefault(place, message)
+        if problems:
+            raise ToolArgumentsInvalid(self._correction(problems.items()))
 
     @functools.cached_property
     def offered_parameters(self) -> dict[str, Any]:
