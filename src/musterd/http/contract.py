@@ -235,7 +235,8 @@ def _session_event_operations(events: SessionEventOperations) -> list[Operation]
 
 def routes(server: Server) -> list[Route]:
     """A route for every operation."""
-    return [Route(found.path, _named(found, server.run_names), methods=[found.method]) for found in operations(server)]
+    run_names = RunNames(server.database)
+    return [Route(found.path, _named(found, run_names), methods=[found.method]) for found in operations(server)]
 
 
 def _named(operation: Operation, run_names: RunNames) -> Handler:

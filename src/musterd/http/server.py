@@ -34,7 +34,6 @@ from musterd.service.forks import ForkService
 from musterd.service.history import History
 from musterd.service.lists import RunLists
 from musterd.service.memories import MemoryService
-from musterd.service.run_names import RunNames
 from musterd.service.runs import RunService
 from musterd.service.service_accounts import ServiceAccountService
 from musterd.service.sessions import SessionService
@@ -108,7 +107,6 @@ class Server:
         self.runs = RunService(resources, self.engine)
         self.frames = FramesOfRuns(self.runs)
         self.forks = ForkService(resources, self.engine, self.runs)
-        self.run_names = RunNames(self.database)
         self.lists = RunLists(resources)
         self.history = History(resources, self.runs)
         self.sessions = SessionService(resources, self.engine, self.runs)
