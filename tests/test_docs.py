@@ -218,7 +218,7 @@ class Shell:
     OWN_CURL = r"""curl() {
         for _ in {1..1200}; do grep -q http:// serve.log && break; sleep 0.05; done
         command curl --silent --show-error --max-time 60 --write-out '\n' \
-            "${@//127.0.0.1:7777/$(sed -n s,.*http://,,p serve.log)}"
+            "${@//127.0.0.1:7777/$(sed -n 's,.*serving on http://,,p' serve.log)}"
     }
     wait() {
         builtin wait "$@"

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -10,12 +11,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import musterd
 from musterd.core.errors import DeclarationError
 from musterd.specs.agent import Agent
 from musterd.specs.default_ids import name_by_variables
 from musterd.specs.places import PORTING, Place, is_agnos, kind_of, listed, nearest, wrong
 from musterd.specs.registry import Registry
 from musterd.specs.team import Team
+
+_NO_SUCH_NAME = re.compile(
+    r"cannot import name '(?P<name>\w+)' from 'musterd'|module 'musterd' has no attribute '(?P<attribute>\w+)'"
+)
 
 
 def import_file(path: Path) -> ModuleType:
@@ -156,6 +162,8 @@ def _not_imported(error: BaseException, shown: str) -> DeclarationError:
         cure = f"install what provides '{error.name}', or correct the import"
     if isinstance(error, ImportError) and (error.name or "").partition(".")[0] in ("agno", "musterd"):
         cure = f"{PORTING} says what to import from musterd in place of it"
+    if meant := _meant(error):
+        cure = f"did you mean '{meant}'?"
     if isinstance(error, SyntaxError) and error.filename:
         place = Place(error.filename, error.lineno)
         said = f"{type(error).__name__}: {error.msg}"
@@ -164,11 +172,23 @@ def _not_imported(error: BaseException, shown: str) -> DeclarationError:
     return wrong(place, f"{shown} does not import ({said})", cure)
 
 
+def _meant(error: BaseException) -> str | None:
+    """The name that was probably meant by one that does not exist."""
+    if isinstance(error, NameError) and error.name:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        frame = trace.tb_frame if trace is not None else None
+        return nearest(error.name, {*frame.f_locals, *frame.f_globals}) if frame is not None else None
+    missing = _NO_SUCH_NAME.search(str(error)) if isinstance(error, ImportError | AttributeError) else None
+    return nearest(missing["name"] or missing["attribute"], musterd.__all__) if missing else None
+
+
 def _raised_at(error: BaseException) -> Place | None:
     """The last line of the user's own code that the error came through."""
     own = None
     for frame in traceback.extract_tb(error.__traceback__):
         is_foreign = "site-packages" in frame.filename or frame.filename.startswith(("<", sys.base_prefix))
-        if not is_foreign and not frame.filename.startswith(os.path.dirname(__file__)):
+        if not is_foreign and not frame.filename.startswith(os.path.dirname(musterd.__file__)):
             own = Place(frame.filename, frame.lineno)
     return own

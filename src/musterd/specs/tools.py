@@ -14,6 +14,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.specs.methods import MethodTool, is_method
 from musterd.specs.person_flags import check_person_flags
 from musterd.specs.places import Place, cure_of, here, listed, nearest, of_code, wrong
+from musterd.specs.problems import note, noted
 from musterd.specs.progress import progress_report
 from musterd.specs.removed import REMOVED_OF_TOOLS
 from musterd.specs.run_context import RunContext
@@ -260,18 +261,23 @@ def tool(function: Any = None, /, **options: Any) -> Any:
     for name in options:
         if name not in ToolOptions.__annotations__:
             cure = cure_of(name, ToolOptions.__annotations__, REMOVED_OF_TOOLS)
-            raise wrong(place, f"@tool has no option '{name}'", cure)
+            note(wrong(place, f"@tool has no option '{name}'", cure))
+    known = {name: value for name, value in options.items() if name in ToolOptions.__annotations__}
     if isinstance(function, str):
-        raise wrong(place, "@tool takes its options by name", f"write @tool(name={function!r})")
+        note(wrong(place, "@tool takes its options by name", f"write @tool(name={function!r})"))
+        function = None
     if function is None:
-        return functools.partial(_declared, place=place, **options)
-    return _declared(function, place=place, **options)
+        return functools.partial(_declared, place=place, **known)
+    return _declared(function, place=place, **known)
 
 
 def _declared(function: Any, *, place: Place, **options: Any) -> Any:
     if is_method(function):
         return MethodTool(function=function, make=functools.partial(_make, place=place, **options))
-    return _make(function, place=place, **options)
+    made = function  # if a problem is noted, the function stays what it is
+    with noted():
+        made = _make(function, place=place, **options)
+    return made
 
 
 def as_tool(given: Any, place: Place) -> Tool:
