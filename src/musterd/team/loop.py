@@ -26,6 +26,7 @@ from musterd.team import hooks, state, thoughts
 from musterd.team.answers import CORRECTIONS, FINAL_TOOL, Answer, AnswerInvalid, never_of_the_form, wanted_form
 from musterd.team.asking import Telling
 from musterd.team.assignment import Assignment, Progress
+from musterd.team.consent import made_with
 from musterd.team.context import examples, introduction, recorded, system_text
 from musterd.team.conversation import NOTES, Conversation, make_storable
 from musterd.team.delegation import is_delegation
@@ -124,6 +125,7 @@ class Loop:
                     tool_name=call.name,
                     content=self._toolbox.returned(call),
                     tool_call_id=call.id,
+                    metadata=None if (args := made_with(call)) is None else {NOTES: {"args": args}},
                     outcome="failed" if call.is_error else "success",
                 )
                 for call in results

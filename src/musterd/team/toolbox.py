@@ -23,7 +23,7 @@ from musterd.specs.tool_errors import ToolFailed
 from musterd.team import state, thoughts
 from musterd.team.answers import AnswerForm, wanted_form
 from musterd.team.assignment import Assignment, Progress
-from musterd.team.consent import requirement_about
+from musterd.team.consent import change_note, requirement_about
 from musterd.team.delegation import Delegated, Delegations, Refused
 from musterd.team.finishing import has_output_model
 from musterd.team.functions import call_function
@@ -119,7 +119,7 @@ class Toolbox:
 
     def returned(self, call: ToolCall) -> str | list[UserContent]:
         """What the model reads of a call's result: its text, and its media where they are sent to models."""
-        text, media = self.shown(call.result or ""), self._media.get(call.id, ())
+        text, media = self.shown(change_note(call) + (call.result or "")), self._media.get(call.id, ())
         if not media or not self._run.component.spec.send_media_to_model:
             return text
         return shown_with_media(text, media, self._world.models.of(self._run.component))
