@@ -21,6 +21,7 @@ from musterd.team.own import Act, Unfit
 from musterd.team.produced import taken_apart
 from musterd.team.progress import CallContext, Reports
 from musterd.team.steps import ToolStep
+from musterd.team.stopping import is_cancelled, run_user_code
 from musterd.team.world import World, digest
 
 
@@ -38,16 +39,26 @@ async def call_function(
         context = _context(world, run, call_id, path, given, reports)
     started_at, started = clock.now(), clock.monotonic()
     step_state, is_error, change, media = StepState.COMPLETED, False, None, tuple[Medium, ...]()
-    limit = asyncio.timeout(None)
+    limit, is_abandoned = asyncio.timeout(None), False
+
+    def abandoned() -> None:
+        nonlocal is_abandoned
+        is_abandoned = True
+        world.steps.abandoned(path)
+
     try:
         async with limit:
-            returned = await _answer(world, run, tool, arguments, context, limit)
+            answer = _answer(world, run, tool, arguments, context, limit)
+            if tool.is_own:
+                returned = await answer
+            else:
+                returned = await run_user_code(answer, abandoned, tool=tool.name, run_id=run.run_id)
         returned, media = taken_apart(returned, world.salt, path)
         result = jsontext.storable(as_text(returned))
         change = state.delta(run.state, given)
         jsontext.dumps(change)  # what it left in the state must be JSON, or the tool failed
     except BaseException as error:
-        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+        if isinstance(error, asyncio.CancelledError) and is_cancelled():
             raise
         if not isinstance(error, Unfit | ToolFailed | OutcomeUnknown):
             tell_failure("tool failed", error, tool=tool.name, run_id=run.run_id)
@@ -57,6 +68,8 @@ async def call_function(
         if limit.expired():
             step_state = StepState.UNKNOWN
             result = f"No result after {tool.timeout_seconds} s; whether it took effect is not known."
+            if is_abandoned:
+                result += " It did not stop and was left running."
     finally:
         reports.close()
     return ToolStep(
@@ -109,6 +122,8 @@ async def _call(
     world: World, tool: Tool, arguments: JsonObject, context: ToolContext | Act, limit: asyncio.Timeout
 ) -> Json:
     """Call the function; its time begins when it does, not while it waits for a thread."""
+    if is_cancelled():  # a hook or an earlier try has swallowed the cancel
+        raise asyncio.CancelledError
     bound, loop, seconds = tool.bind(arguments, context), asyncio.get_running_loop(), tool.timeout_seconds
     if tool.is_async:
         limit.reschedule(None if seconds is None else loop.time() + seconds)
@@ -139,12 +154,6 @@ def as_text(result: Json) -> str:
         return json.dumps(result, ensure_ascii=False)
     except (TypeError, ValueError):
         return to_json(result, fallback=str).decode()
-
-
-def _is_cancelled() -> bool:
-    """Whether the run is cancelled, and not only something that the tool itself waited for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _said(error: BaseException) -> str:

@@ -157,6 +157,9 @@ class Steps(Protocol):
         """
         ...
 
+    def abandoned(self, path: str) -> None:
+        """Note that the tool call at ``path`` did not end when it was cancelled, and was left running."""
+
     async def once(
         self, kind: StepKind, path: str, fingerprint: str, call: Callable[[], Awaitable[JsonObject]]
     ) -> JsonObject:
