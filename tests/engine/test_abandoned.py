@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 from musterd import Agent, Budget, Team, ToolContext, tool
 from musterd.core.callers import Caller
 from musterd.core.states import RunState
+from musterd.core.turns import Turn
 from musterd.engine import attempt
 from musterd.models.scripted import ScriptedModel
-from musterd.service.runs import Turn
 from musterd.team import stopping
 from tests.engine.conftest import Engines
 from tests.support.engine import Works
@@ -139,7 +139,7 @@ async def test_a_member_is_stopped_alone(engines: Engines, model: HeldModel, stu
         await works.cancel(ann.row.run_id)
         view = await works.end_of("r1")
         assert view.row.state is RunState.COMPLETED
-        assert "Ann was cancelled by a person." in view.output.content  # type: ignore[union-attr,operator]
+        assert "Ann was cancelled by a person." in view.output.content  # type: ignore[union-attr]
         ann = next(view for view in await works.runs.members("r1") if view.row.component_id == "one")
         assert ann.row.state is RunState.CANCELLED
         assert ann.output is not None

@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 
+from musterd.cli.exit_timer import exit_after_stop, exit_without_leftovers
 from musterd.cli.main import START
 from musterd.cli.serve import address_of, is_loopback_host, listen, require_key
 from musterd.cli.settings import settings_from
@@ -48,6 +49,8 @@ async def _work(server: Server, listening: AbstractAsyncContextManager[str]) -> 
     def stop() -> None:
         if is_told.is_set():
             server.leave_now()
+        else:
+            exit_after_stop(server.settings.drain_seconds)
         is_told.set()
         server.begin_stop()
 
@@ -58,6 +61,7 @@ async def _work(server: Server, listening: AbstractAsyncContextManager[str]) -> 
         collector.keep(START)
         print(f"musterd: working on {shown_url(server.settings.db)}{place}", flush=True)  # noqa: T201 - what a command says
         await is_told.wait()
+    exit_without_leftovers()
 
 
 def _probed(

@@ -62,6 +62,7 @@ class EmbeddedEngine:
         self._tasks: set[asyncio.Task[None]] = set()
         self._beats: Beats | None = None
         self._is_stopping = False
+        self._drain_ends_at = 0.0
         self.is_ready = False
         self.instance_id = ""
         settings, database = resources.settings, resources.database
@@ -108,6 +109,8 @@ class EmbeddedEngine:
 
     def begin_stop(self) -> None:
         """Claim nothing more, and have every run handed over at its next step."""
+        if not self._is_stopping:
+            self._drain_ends_at = clock.monotonic() + self._resources.settings.drain_seconds
         self.is_ready, self._is_stopping = False, True
         self._wake.set()
         for task in self._watching:
@@ -151,7 +154,7 @@ class EmbeddedEngine:
                 await asyncio.wait([live.task for live in self._live.values()])
 
         waiting = {asyncio.create_task(last_step()), asyncio.create_task(_until(self._leave))}
-        seconds = self._resources.settings.drain_seconds
+        seconds = max(self._drain_ends_at - clock.monotonic(), 0.0)
         await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()

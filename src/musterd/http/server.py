@@ -9,7 +9,7 @@ import structlog
 
 import musterd
 from musterd.core import clock
-from musterd.core.errors import DeclarationError, NotFound, StartError, Unavailable
+from musterd.core.errors import DeclarationError, NotFound, StartError, StoreUnavailable, Unavailable
 from musterd.core.figures import Figures
 from musterd.core.records import ComponentKind
 from musterd.core.settings import Settings
@@ -121,11 +121,14 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Serve inside this context: the database is open, the engine drives runs."""
+        """Serve inside this context: the database is open, the engine drives runs.
+
+        :raises StartError: the database cannot be used, in words.
+        """
         await self.database.open()
         noting = asyncio.create_task(self.lag.repeat())
         try:
-            await self.engine.start()
+            await self._start_engine()
             if self._duties.recovers:
                 self.webhooks.start()
             resolve.warm((model for found in self.components() for model in models_of(found)), self.settings)
@@ -141,6 +144,12 @@ class Server:
             await resolve.close(self.settings)
             await self._flush_spans()
             self._threads.shutdown()
+
+    async def _start_engine(self) -> None:
+        try:
+            await self.engine.start()
+        except StoreUnavailable as error:  # a running server waits for its database; a start says why it cannot
+            raise StartError(error.reason) from error
 
     async def _flush_spans(self) -> None:
         """Send the spans that are left, as far as that is quick: a collector that is away holds no stop up."""

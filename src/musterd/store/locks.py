@@ -7,6 +7,8 @@ import fcntl
 from io import TextIOWrapper
 from pathlib import Path
 
+from musterd.core.forks import close_in_children
+
 
 class NoLocks:
     """Where workers may be on other machines no lock tells who is alive: their beats do."""
@@ -41,6 +43,7 @@ class WorkerLocks:
             earlier.close()
         file = self._file(worker).open("w")
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        close_in_children(file)  # a fork shares the lock: it would be held as long as the child lives
         self._held[worker] = file
 
     def is_free(self, worker: str) -> bool:

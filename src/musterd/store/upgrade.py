@@ -132,7 +132,7 @@ def revision_of(path: Path) -> str | None:
             require_known(str(path), row[0], oldest and oldest[0])
             return str(row[0])
     except sqlite3.Error as error:
-        what, cure = advice(error)
+        what, cure = advice(error, path)
         raise StartError(f"{path}: {what} — {cure}") from error
 
 
@@ -143,7 +143,7 @@ def require_writable(path: Path) -> None:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
     except sqlite3.Error as error:
-        what, cure = advice(error)
+        what, cure = advice(error, path)
         raise StartError(f"{path}: {what} — {cure}") from error
 
 
@@ -155,7 +155,7 @@ def _create(path: Path) -> None:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(f"BEGIN IMMEDIATE;\n{schema}\nCOMMIT;")
     except sqlite3.Error as error:
-        what, cure = advice(error)
+        what, cure = advice(error, path)
         raise StartError(f"{path}: the schema could not be made: {what} — {cure}") from error
 
 
@@ -180,7 +180,7 @@ def _migrate(path: Path) -> None:
             connection.exec_driver_sql(STATE_OLDEST_WRITER)
     except (DBAPIError, sqlite3.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        what, cure = advice(cause) if isinstance(cause, sqlite3.Error) else (str(cause), "see the error")
+        what, cure = advice(cause, path) if isinstance(cause, sqlite3.Error) else (str(cause), "see the error")
         raise StartError(f"{path}: the schema could not be brought up to date: {what} — {cure}") from error
     finally:
         engine.dispose()
