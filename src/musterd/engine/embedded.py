@@ -126,6 +126,7 @@ class EmbeddedEngine:
         """Let steps under way finish, as long as they may, and hand over what runs: it is ready for whoever comes."""
         self.begin_stop()
         await self._wait_for_steps()
+        await self._stop_beats()  # before the farewell below: a beat that misses its row would announce this one again
         tasks = {live.task for live in self._live.values()}
         for task in tasks:
             task.cancel()
@@ -141,10 +142,13 @@ class EmbeddedEngine:
             )
         except StoreUnavailable:
             log.warning("runs could not be handed over; the next start takes them", worker=self.worker)
+        self._locks.release(self.worker)
+
+    async def _stop_beats(self) -> None:
         if self._beats is not None:
             self._beats.stop()
-            await asyncio.get_running_loop().run_in_executor(None, self._beats.join)
-        self._locks.release(self.worker)
+            joined = asyncio.get_running_loop().run_in_executor(None, self._beats.join)
+            await asyncio.wait([joined], timeout=CUT_SECONDS)  # tools may have left no thread to wait in
 
     async def _wait_for_steps(self) -> None:
         async def last_step() -> None:
@@ -201,7 +205,8 @@ class EmbeddedEngine:
 
     def _taken_for_dead(self) -> None:
         log.warning("this process was taken for dead: its runs are others' now", worker=self.worker)
-        self._spawn(self._come_back())
+        if not self._is_stopping:  # one that stops has nothing to come back for
+            self._spawn(self._come_back())
 
     async def _come_back(self) -> None:
         """Announce this worker again, and give up what others have taken."""
