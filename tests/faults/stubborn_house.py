@@ -12,6 +12,9 @@ from musterd import Agent, tool
 FOLDER = Path(os.environ["MUSTERD_TEST_FOLDER"])
 
 
+left: list[object] = []
+
+
 async def go_on() -> None:
     while True:
         with contextlib.suppress(BaseException):
@@ -29,9 +32,9 @@ async def stay() -> str:
 @tool
 async def litter() -> str:
     """Leave a task, a thread that is no daemon, and the event loop's own pool at work."""
-    asyncio.get_running_loop().litter = asyncio.create_task(go_on())  # type: ignore[attr-defined]
+    left.append(asyncio.create_task(go_on()))
     threading.Thread(target=threading.Event().wait).start()
-    asyncio.get_running_loop().run_in_executor(None, threading.Event().wait)
+    left.append(asyncio.get_running_loop().run_in_executor(None, threading.Event().wait))
     return "littered"
 
 

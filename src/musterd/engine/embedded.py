@@ -18,6 +18,7 @@ from musterd.engine.duties import Duties, component_key
 from musterd.engine.elsewhere import Elsewhere
 from musterd.engine.hub import Flush
 from musterd.engine.log_lines import context_of
+from musterd.engine.model_imports import ModelImports
 from musterd.engine.resources import Resources
 from musterd.engine.slots import Slots
 from musterd.engine.upkeep import Upkeep
@@ -63,22 +64,15 @@ class EmbeddedEngine:
         self._beats: Beats | None = None
         self._is_stopping = False
         self._drain_ends_at = 0.0
+        driven = self._duties.driven(resources.registry)
+        self._components = [component_key(component.kind, component.id) for component in driven]
+        self._imports = ModelImports(resources, driven)
         self.is_ready = False
         self.instance_id = ""
         settings, database = resources.settings, resources.database
         self._observer = Observer(self.worker, locks.is_free, settings.dead_seconds)
         self.upkeep = Upkeep(resources, self._observer, self._components, self, locks.release)
         self.elsewhere = Elsewhere(database, resources.hub, self._observer, self, self._look_after_the_dead)
-
-    @property
-    def _components(self) -> list[str]:
-        """What this process drives."""
-        if not (self._duties.drives_runs and self._duties.recovers):
-            return []
-        registry = self._resources.registry
-        return [component_key("team", found) for found in registry.teams] + [
-            component_key("agent", found) for found in registry.agents
-        ]
 
     # --- life -------------------------------------------------------------------------------------
 
@@ -242,7 +236,7 @@ class EmbeddedEngine:
 
     def reserve(self) -> str | None:
         """Keep a slot for a run that is about to be accepted; the worker's name, or None when it has to wait."""
-        is_taken = self.is_ready and bool(self._components) and self._slots.reserve()
+        is_taken = self.is_ready and bool(self._components) and self._imports.are_done and self._slots.reserve()
         return self.worker if is_taken else None
 
     def unreserve(self) -> None:
@@ -280,6 +274,8 @@ class EmbeddedEngine:
     async def _claim(self) -> None:
         """Claim as long as there are free slots and ready runs."""
         slots = self._slots
+        if not self._imports.are_done and not await self._imports.if_needed(has_solo=slots.wants_solo):
+            return
         if slots.wants_solo and slots.is_idle:
             await self._claim_solo()
         while (free := slots.free) > 0:

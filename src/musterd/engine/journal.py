@@ -172,7 +172,7 @@ class Journal:
 
     async def _record_tool(self, intent: Intent, done: ToolStep) -> ToolStep:
         step = self._step(intent.path, intent.kind, done.state, intent.fingerprint, done.started_at)
-        step.ended_at = done.started_at + done.seconds
+        step.ended_at = done.settled_at or done.started_at + done.seconds
         step.result = tool_result_text(done)
         self._count(intent.kind, done.state.value, done.seconds)
         self._open.pop(intent.path, None)
@@ -361,5 +361,6 @@ def _outcome(started_at: float, result: str, *, is_error: bool) -> ToolStep:
         is_error=is_error,
         started_at=started_at,
         seconds=0.0,
+        settled_at=clock.now(),
         state=StepState.FAILED if is_error else StepState.COMPLETED,
     )

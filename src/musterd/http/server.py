@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from weakref import WeakKeyDictionary
 
 import structlog
+from pydantic_ai.models import Model
 
 import musterd
 from musterd.core import clock
@@ -87,6 +88,7 @@ class Server:
             models=Models(
                 caller=ModelCaller(settings, self.figures),
                 load=self._load_models,
+                is_loaded=self._are_models_loaded,
                 of=lambda component: resolve.resolve(component.model, settings),
                 describe=self.describe,
             ),
@@ -191,7 +193,10 @@ class Server:
                 raise StartError(f"MUSTERD_MEMORY_MODEL: {error.message}") from error
 
     async def _load_models(self, component: Component) -> None:
-        await resolve.load((model for found in component.tree() for model in models_of(found)), self.settings)
+        await resolve.load(_models_below(component), self.settings)
+
+    def _are_models_loaded(self, component: Component) -> bool:
+        return resolve.are_loaded(_models_below(component), self.settings)
 
     def begin_stop(self) -> None:
         """Claim no more runs, hand over those at work at their next step, and take leave of those who wait.
@@ -242,3 +247,8 @@ class Server:
         """Raise Unavailable unless runs can be accepted."""
         if not self.engine.is_ready or self.is_stopping:
             raise Unavailable("The server is not ready; try again.")
+
+
+def _models_below(component: Component) -> Iterator[str | Model]:
+    """The models of a component and its members."""
+    return (model for part in component.tree() for model in models_of(part))

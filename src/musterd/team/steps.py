@@ -53,6 +53,7 @@ class ToolStep:
     :param is_error: whether the tool failed, was refused, or nobody can say.
     :param state: how the journal has it.
     :param seconds: how long it took.
+    :param settled_at: when a person, or a rule, said what came of it; None: it ended by itself.
     :param state_delta: what it changed in the session's state: {"set": {…}, "removed": […]}.
     :param media: the media that it returned beside its text.
     """
@@ -65,6 +66,7 @@ class ToolStep:
     child_run_id: str | None = None
     state_delta: JsonObject | None = None
     media: tuple[Medium, ...] = ()
+    settled_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
