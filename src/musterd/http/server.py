@@ -85,13 +85,7 @@ class Server:
             database=self.database,
             hub=self.hub,
             registry=registry,
-            models=Models(
-                caller=ModelCaller(settings, self.figures),
-                load=self._load_models,
-                is_loaded=self._are_models_loaded,
-                of=lambda component: resolve.resolve(component.model, settings),
-                describe=self.describe,
-            ),
+            models=self._models(),
             settings=settings,
             threads=self._threads,
             webhooks=self.webhooks,
@@ -168,6 +162,16 @@ class Server:
         for reason in dict.fromkeys(gap for component in self.components() for gap in unsupported(component)):
             log.warning("runs will be refused", reason=reason)
 
+    def _models(self) -> Models:
+        settings = self.settings
+        return Models(
+            caller=ModelCaller(settings, self.figures),
+            load=lambda component: resolve.load(_models_below(component), settings),
+            is_loaded=lambda component: resolve.are_loaded(_models_below(component), settings),
+            of=lambda component: resolve.resolve(component.model, settings),
+            describe=self.describe,
+        )
+
     def _check_servers(self, component: Component) -> None:
         for source in component.spec.tool_sources:
             if isinstance(source, MCPServer):
@@ -191,12 +195,6 @@ class Server:
                 resolve.check(model, self.settings)
             except DeclarationError as error:
                 raise StartError(f"MUSTERD_MEMORY_MODEL: {error.message}") from error
-
-    async def _load_models(self, component: Component) -> None:
-        await resolve.load(_models_below(component), self.settings)
-
-    def _are_models_loaded(self, component: Component) -> bool:
-        return resolve.are_loaded(_models_below(component), self.settings)
 
     def begin_stop(self) -> None:
         """Claim no more runs, hand over those at work at their next step, and take leave of those who wait.
