@@ -25,6 +25,10 @@ from musterd.team.stopping import is_cancelled, run_user_code
 from musterd.team.world import World, digest
 
 
+class Interrupted(BaseException):
+    """Ends a tool call whose run cannot go on now, together with its hooks: it is not theirs to catch."""
+
+
 async def call_function(
     world: World, run: Assignment, tool: Tool, call_id: str, path: str, arguments: JsonObject
 ) -> ToolStep:
@@ -58,7 +62,7 @@ async def call_function(
         change = state.delta(run.state, given)
         jsontext.dumps(change)  # what it left in the state must be JSON, or the tool failed
     except BaseException as error:
-        if isinstance(error, asyncio.CancelledError) and is_cancelled():
+        if isinstance(error, Interrupted) or (isinstance(error, asyncio.CancelledError) and is_cancelled()):
             raise
         if not isinstance(error, Unfit | ToolFailed | OutcomeUnknown):
             tell_failure("tool failed", error, tool=tool.name, run_id=run.run_id)

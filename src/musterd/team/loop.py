@@ -26,6 +26,7 @@ from musterd.team.asking import Telling
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.context import examples, introduction, recorded, system_text
 from musterd.team.conversation import NOTES, Conversation, make_storable
+from musterd.team.delegation import is_delegation
 from musterd.team.finishing import answers_in_form, finished, has_output_model
 from musterd.team.iterations import iterate, with_open_tasks
 from musterd.team.offer import compresses, is_in_tasks_mode, parameters, reasons_first, tool_digests
@@ -128,7 +129,7 @@ class Loop:
         stopping = [call for call in results if call.stops_run]
         if not stopping:
             return None
-        if all(call.child_run_id is None for call in stopping):
+        if not any(is_delegation(self.run.component, call.name) for call in stopping):
             return self._formed("\n".join(call.result or "" for call in stopping))
         return self._routed(stopping)
 

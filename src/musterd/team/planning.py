@@ -124,13 +124,36 @@ class Planner:
         return tool.validate(call.args) if may_begin(row) else arguments
 
     def _plan_delegation(self, plan: Planned) -> None:
-        run, name, path = self._run, plan.call.name, plan.intent.path
-        find = task_runs_of if is_task_run(run.component, name) else delegations_of
-        found = find(run, name, plan.arguments, path)
+        run = self._run
+        delegations = self.delegations(plan, plan.arguments)
         if run.depth + 1 > self._world.settings.max_depth:
             raise Refused(f"Delegation is limited to {self._world.settings.max_depth} levels. Do it yourself.")
-        plan.delegations = found
+        plan.delegations = delegations
         plan.call.stops_run = getattr(run.component.spec, "mode", "") == "route"
+
+    def delegations(self, plan: Planned, arguments: JsonObject) -> Delegations:
+        """The members' runs that a delegation starts with these arguments.
+
+        :raises Refused: it cannot be made so.
+        """
+        name = plan.call.name
+        find = task_runs_of if is_task_run(self._run.component, name) else delegations_of
+        return find(self._run, name, arguments, plan.intent.path)
+
+    def hooked_delegations(self, plan: Planned, arguments: JsonObject) -> Delegations:
+        """The members' runs that a delegation starts whose hooks call it with these arguments.
+
+        Hooks are called again when the delegation goes on in another attempt: those of the first attempt count.
+
+        :raises Refused: it cannot be made so.
+        """
+        component = self._run.component
+        first = self.delegations(plan, arguments)
+        (schema,) = (tool.parameters_json_schema for tool in tools_of(component) if tool.name == plan.call.name)
+        taken = {"arguments": {name: arguments[name] for name in schema["properties"] if name in arguments}}
+        asked = fingerprint(StepKind.PREPARE, component.id, "hooks", None)
+        stored = self._world.steps.prepared(f"{plan.intent.path}/hooks", asked, taken)
+        return first if stored == taken else self.delegations(plan, stored["arguments"])
 
     def _is_retry_safe(self, plan: Planned) -> bool:
         """Whether nothing is done twice where the call has begun before, and begins again."""

@@ -193,3 +193,19 @@ def test_how_tokens_are_checked_is_said(monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setenv("JWT_VERIFICATION_KEY", "short")
     code, found = examine(capsys, *asked)
     assert (code, found["doors"][0]["level"]) == (2, "fail")
+
+
+@pytest.mark.parametrize("model", ["openai:topsecret", "opnai:topsecret", "topsecret"])
+def test_no_check_shows_the_value_of_a_variable_in_a_yaml_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    monkeypatch.setenv("MODEL_OF_DESK", model)
+    monkeypatch.setenv("OPENAI_API_KEY", "topsecret")
+    path = tmp_path / "teams.yaml"
+    agents = "agents:\n- {id: a, model: '${MODEL_OF_DESK}'}\n"
+    for text in (agents, f"{agents}- {{id: b, model: scripted, max_turns: '${{MODEL_OF_DESK}}'}}\n"):
+        path.write_text(text)
+        main(["doctor", str(path), "--db", "sqlite:///none.db", "--port", "0"])
+        said = capsys.readouterr().out
+        assert "${MODEL_OF_DESK}" in said
+        assert "topsecret" not in said
