@@ -140,6 +140,7 @@ class Server:
             await self.daily.close()
             noting.cancel()
             await self._servers.close()
+            self.service_accounts.watch.close()
             await self.service_accounts.finish()
             await self.database.close()
             await resolve.close(self.settings)

@@ -3,12 +3,9 @@
 import asyncio
 import contextvars
 import inspect
-import json
-
-from pydantic_core import to_json
 
 from musterd.core import clock, jsontext
-from musterd.core.failure_lines import tell_failure
+from musterd.core.failure_lines import tell_failure, words_of
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.media import Medium
 from musterd.core.records import StepState
@@ -18,10 +15,11 @@ from musterd.team import state
 from musterd.team.around import call_around, is_surrounded
 from musterd.team.assignment import Assignment
 from musterd.team.own import Act, Unfit
-from musterd.team.produced import taken_apart
+from musterd.team.produced import check_media, taken_apart
 from musterd.team.progress import CallContext, Reports
 from musterd.team.steps import ToolStep
 from musterd.team.stopping import is_cancelled, run_user_code
+from musterd.team.tool_results import bounded_text, check_state_change, error_text
 from musterd.team.world import World, digest
 
 
@@ -57,16 +55,18 @@ async def call_function(
                 returned = await answer
             else:
                 returned = await run_user_code(answer, abandoned, tool=tool.name, run_id=run.run_id)
+        check_media(returned, world.settings.media_bytes)
         returned, media = taken_apart(returned, world.salt, path)
-        result = jsontext.storable(as_text(returned))
+        result = jsontext.storable(await bounded_text(returned, world.settings.tool_result_stored_bytes))
         change = state.delta(run.state, given)
-        jsontext.dumps(change)  # what it left in the state must be JSON, or the tool failed
+        check_state_change(change, world.settings.state_bytes)
     except BaseException as error:
         if isinstance(error, Interrupted) or (isinstance(error, asyncio.CancelledError) and is_cancelled()):
             raise
         if not isinstance(error, Unfit | ToolFailed | OutcomeUnknown):
             tell_failure("tool failed", error, tool=tool.name, run_id=run.run_id)
-        step_state, is_error, media, result = StepState.FAILED, True, (), jsontext.storable(_said(error))
+        words = error_text(_words_of(error), world.settings.tool_result_stored_bytes)
+        step_state, is_error, media, result = StepState.FAILED, True, (), jsontext.storable(words)
         if isinstance(error, OutcomeUnknown):
             step_state = StepState.UNKNOWN
         if limit.expired():
@@ -117,8 +117,14 @@ async def _answer(
     """Call the function, with what stands around it."""
     if isinstance(context, Act) or not is_surrounded(run, tool):
         return await _call(world, tool, arguments, context, limit)
+    most_bytes = world.settings.tool_result_stored_bytes
     return await call_around(
-        run, tool, arguments, context, lambda given: _call(world, tool, given, context, limit), as_text
+        run,
+        tool,
+        arguments,
+        context,
+        lambda given: _call(world, tool, given, context, limit),
+        lambda result: bounded_text(result, most_bytes),
     )
 
 
@@ -148,17 +154,7 @@ async def _call(
     return await result if inspect.isawaitable(result) else result
 
 
-def as_text(result: Json) -> str:
-    """A tool's result as the model reads it: text as it is, anything else as JSON, nothing as nothing."""
-    if result is None:
-        return ""
-    if isinstance(result, str):
-        return result
-    try:
-        return json.dumps(result, ensure_ascii=False)
-    except (TypeError, ValueError):
-        return to_json(result, fallback=str).decode()
-
-
-def _said(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+def _words_of(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError):  # not the run's cancel: that one is raised
+        return "The tool cancelled its own call."
+    return words_of(error)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from pydantic_ai.messages import ToolCallPart
 
-from musterd.core import clock, jsontext
+from musterd.core import clock
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind, ToolCall
 from musterd.specs import Component, Tool, ToolArgumentsInvalid
@@ -16,6 +16,7 @@ from musterd.team.offer import tool_digests, tool_of, tools_of
 from musterd.team.run_tools import NONE as NO_RUN_TOOLS
 from musterd.team.steps import Intent
 from musterd.team.task_runs import is_task_run, task_runs_of
+from musterd.team.tool_arguments import read_arguments
 from musterd.team.world import World, fingerprint
 
 
@@ -50,11 +51,14 @@ class Planner:
         self.began_with: JsonObject = {}
         self.run_tools = NO_RUN_TOOLS
 
-    def plan(self, turn: int, number: int, part: ToolCallPart) -> Planned:
-        """The call that stands at ``number`` in the turn."""
+    def plan(self, turn: int, number: int, part: ToolCallPart, reason: str | None = None) -> Planned:
+        """The call that stands at ``number`` in the turn.
+
+        :param reason: why it is not made, as was said when it came.
+        """
         run = self._run
         path = run.at(f"t{turn}/c{number}")
-        arguments, refusal = _arguments(part)
+        arguments, refusal = read_arguments(part)
         call = ToolCall(id=part.tool_call_id, name=part.tool_name, args=arguments, created_at=clock.now())
         starts_members = is_delegation(run.component, part.tool_name) or is_task_run(run.component, part.tool_name)
         kind = StepKind.DELEGATE if starts_members else StepKind.TOOL
@@ -63,7 +67,7 @@ class Planner:
             call=call,
             intent=Intent(path=path, kind=kind, name=part.tool_name, fingerprint=asked),
             arguments=arguments,
-            refusal=refusal or self._over_limit(),
+            refusal=reason or refusal or self._over_limit(),
         )
         if plan.refusal is None:
             try:
@@ -174,13 +178,3 @@ def member_plan(plan: Planned, component: Component, path: str, task: str) -> In
     """The intent of one member's run among several that a call starts."""
     asked = fingerprint(StepKind.DELEGATE, component.id, plan.call.name, task)
     return replace(plan.intent, path=path, fingerprint=asked, is_retry_safe=True)
-
-
-def _arguments(part: ToolCallPart) -> tuple[JsonObject, str | None]:
-    """The arguments of a call, or why they cannot be read."""
-    try:
-        arguments = part.args_as_dict(raise_if_invalid=True)
-        jsontext.dumps(arguments)  # NaN gets through a lax parser, and into nothing after it
-    except (ValueError, AssertionError):
-        return {}, "The arguments are not a JSON object. Send the call again with one."
-    return arguments, None

@@ -5,7 +5,7 @@ with the event that tells of it; results come back in the order of the calls.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ from musterd.specs.tool_errors import ToolFailed
 from musterd.team import state, thoughts
 from musterd.team.answers import AnswerForm, wanted_form
 from musterd.team.assignment import Assignment, Progress
-from musterd.team.consent import requirement_about
+from musterd.team.consent import change_note, requirement_about
 from musterd.team.delegation import Delegated, Delegations, Refused
 from musterd.team.finishing import has_output_model
 from musterd.team.functions import call_function
@@ -37,6 +37,7 @@ from musterd.team.planning import Planned, Planner, member_plan
 from musterd.team.produced import shown as shown_with_media
 from musterd.team.prompts import interactions_text
 from musterd.team.steps import Intent, MemberStart, ToolStep
+from musterd.team.tool_results import within_limit
 from musterd.team.world import World
 
 
@@ -61,9 +62,14 @@ class Toolbox:
         self._voice: str | None = None
         self.planner = Planner(world, run)
 
-    async def call_all(self, turn: int, parts: Sequence[ToolCallPart]) -> list[ToolCall]:
-        """Make the calls of one turn, together, and return them with their results, in order."""
-        planned = [self.planner.plan(turn, number, part) for number, part in enumerate(parts)]
+    async def call_all(self, turn: int, parts: Sequence[ToolCallPart], refused: Mapping[str, str]) -> list[ToolCall]:
+        """Make the calls of one turn, together, and return them with their results, in order.
+
+        :param refused: why some of them are not made, by tool call id.
+        """
+        planned = [
+            self.planner.plan(turn, number, part, refused.get(part.tool_call_id)) for number, part in enumerate(parts)
+        ]
         for plan in planned:
             self._progress.output.tools.append(plan.call)
             if not plan.waits:
@@ -113,7 +119,7 @@ class Toolbox:
 
     def returned(self, call: ToolCall) -> str | list[UserContent]:
         """What the model reads of a call's result: its text, and its media where they are sent to models."""
-        text, media = self.shown(call.result or ""), self._media.get(call.id, ())
+        text, media = self.shown(change_note(call) + (call.result or "")), self._media.get(call.id, ())
         if not media or not self._run.component.spec.send_media_to_model:
             return text
         return shown_with_media(text, media, self._world.models.of(self._run.component))
@@ -215,7 +221,7 @@ class Toolbox:
         for step in steps:
             state.merge(own, step.state_delta)
         joined = delegations.join(steps, own, tell)
-        return ToolStep(
+        step = ToolStep(
             result=joined.result,
             is_error=joined.is_error,
             started_at=started_at,
@@ -223,8 +229,9 @@ class Toolbox:
             state=StepState.FAILED if joined.is_error else StepState.COMPLETED,
             child_run_id=steps[0].child_run_id if len(steps) == 1 else None,
             state_delta=state.delta(run.state, own),
-            media=tuple(medium for step in steps for medium in step.media),
+            media=tuple(medium for one in steps for medium in one.media),
         )
+        return within_limit(step, self._world.settings.tool_result_stored_bytes)
 
     async def _delegate_in_hooks(self, plan: Planned) -> ToolStep:
         async def drive(arguments: JsonObject, state_of_hooks: JsonObject) -> ToolStep:
@@ -281,6 +288,7 @@ class Toolbox:
             media=run.media,
         )
         step = await drive_member(self._world, member, self._make_loop)
+        step = within_limit(step, self._world.settings.tool_result_stored_bytes)
         if is_in_tasks_mode(run.component):  # its list is this leader's alone: members have their own, or none
             return replace(step, state_delta=state.without_tasks(step.state_delta))
         return step
