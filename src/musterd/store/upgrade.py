@@ -104,7 +104,7 @@ def require_promised_tables(path: Path) -> None:
             columns = _columns_of(connection)
             (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.Error as error:
-        what, cure = advice(error)
+        what, cure = advice(error, path)
         raise StartError(f"{path}: {what} — {cure}") from error
     require_promised(str(path), revision, columns)
 
