@@ -3,9 +3,13 @@
 import asyncio
 import threading
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from musterd.engine.beats import Beats, Observer
 from musterd.store import workers
+from musterd.store.workers import Released
 from tests.engine.conftest import Engines
 from tests.support.engine import Works
 
@@ -102,3 +106,22 @@ async def announced(works: Works) -> None:
     own = works.engine.worker
     while await works.records.select("SELECT id FROM workers") != [{"id": own}]:
         await works.database.write(lambda tx: workers.beat(tx, own))
+
+
+async def test_one_that_has_said_farewell_is_not_announced_again(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A beat that finds its row gone, late in a stop, is no reason to come back."""
+    engine, write, beating = works.engine, works.database.write, list[bool]()
+
+    async def then_beat(work: Any) -> Any:
+        result = await write(work)
+        if isinstance(result, Released):
+            beating.append(engine._beats is not None and engine._beats._thread.is_alive())
+            engine._taken_for_dead()
+            while engine._tasks:
+                await asyncio.wait(engine._tasks)
+        return result
+
+    monkeypatch.setattr(works.database, "write", then_beat)
+    await engine.stop()
+    assert beating == [False]
+    assert await works.records.select("SELECT id FROM workers") == []

@@ -8,7 +8,7 @@ from musterd import Agent
 from musterd.core.callers import Caller
 from musterd.core.cursors import Cursor
 from musterd.core.errors import NotFound
-from musterd.core.events import EventKind
+from musterd.core.events import Event, EventKind
 from musterd.core.records import Input
 from musterd.core.states import RunState
 from musterd.service.runs import Wanted
@@ -76,9 +76,26 @@ async def test_a_page_that_many_ask_for_is_read_once(works: Works, monkeypatch: 
         return read(work)  # type: ignore[arg-type]
 
     monkeypatch.setattr(works.database, "read", counting)
-    readings = [works.runs.subscribe("r1").come_late() for _ in range(50)]
+    row = await works.records.row("r1")
+    readings = [works.runs.subscribe("r1").come_late(row) for _ in range(50)]
     assert await asyncio.gather(*(read_all(reading) for reading in readings)) == [stored] * 50
     assert len(reads) == 1
+
+
+async def test_a_reader_that_has_seen_the_end_of_a_run_takes_no_older_page_of_it(works: Works) -> None:
+    works.records.worker = works.engine.worker
+    run = await works.records.started("r1")
+    await works.records.append(run, events=[Event(EventKind.RUN_STARTED, "r1", 1.0, {})])
+    early = works.runs.subscribe("r1").come_late(await works.records.row("r1"), 0)
+    assert [flush async for flush in early.stored()] == []
+    await works.records.settle(
+        run, events=[Event(EventKind.RUN_COMPLETED, "r1", 2.0, {})]
+    )  # stored, and not announced in this process
+    late = works.runs.subscribe("r1").come_late(await works.records.row("r1"), 0)
+    kinds = [event.kind async for flush in late.stored() for event in flush.events]
+    assert kinds == [EventKind.RUN_COMPLETED]
+    for reading in (early, late):
+        reading.close()
 
 
 async def test_company_on_another_process_keeps_a_run_from_being_abandoned(

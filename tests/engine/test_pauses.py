@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from musterd import Agent, Team, ToolContext, tool
+from musterd.core import clock
 from musterd.core.errors import Conflict
 from musterd.core.events import EventKind
 from musterd.core.records import RunRow, RunView
@@ -128,14 +129,17 @@ async def test_a_person_says_what_came_of_it(
         await bank.cut_off(first, LEADERS)
     async with engines(teams=teams) as second:
         (found,) = waiting(await second.end_of("r1"))
+        decided_at = clock.now()
         await decide(second, found["tool"]["id"], verdict, **said)
         view = await second.end_of("r1")
         steps = await second.records.select("SELECT state FROM journal WHERE path = 't0/c0'")
+        (ended,) = await second.records.select("SELECT ended_at FROM journal WHERE path = 't0/c0'")
     assert bank.paid == {1: 1}
     assert view.output is not None
     (call,) = view.output.tools
     assert ((call.result or "").startswith(told), call.is_error) == (True, is_error)
     assert steps == [{"state": "failed" if is_error else "completed"}]
+    assert ended["ended_at"] >= decided_at, "not before anybody knew"
 
 
 async def test_a_call_whose_time_is_over_is_a_question_too(engines: Engines, bank: Bank) -> None:

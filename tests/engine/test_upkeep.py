@@ -13,7 +13,7 @@ from musterd.core.states import RunState
 from musterd.engine.upkeep import Upkeep
 from musterd.store import looks, sessions, workers
 from musterd.store.cancels import Cancelled
-from musterd.store.crashes import is_given_up, wait_seconds
+from musterd.store.crashes import CRASHES_IN_ALL, SOLO_FROM, Crashes
 from tests.engine.conftest import Engines
 from tests.support.engine import Works, read_all
 from tests.support.held_model import HeldModel
@@ -55,10 +55,21 @@ async def test_a_run_that_is_to_be_cancelled_ends_unclaimed(engines: Engines) ->
 
 
 def test_it_waits_longer_each_time_and_is_given_up_in_the_end() -> None:
-    assert [wait_seconds(crashes) for crashes in range(1, 10)] == [0, 1, 2, 4, 8, 16, 32, 60, 60]
-    assert [is_given_up(crashes, crashes) for crashes in range(1, 6)] == [False, False, False, False, True]
-    assert not is_given_up(1, 49)
-    assert is_given_up(1, 50)
+    assert [Crashes(count, count).wait_seconds for count in range(1, 10)] == [0, 1, 2, 4, 8, 16, 32, 60, 60]
+    assert [Crashes(count, count).is_given_up for count in range(1, 6)] == [False, False, False, False, True]
+    assert not Crashes(1, 49).is_given_up
+    assert Crashes(1, 50).is_given_up
+
+
+def test_crashes_before_a_step_wait_longer_each_time_and_give_it_up_at_the_last_limit_alone() -> None:
+    crashes, waits = Crashes(0, 0), list[float]()
+    while not crashes.is_given_up:
+        crashes = crashes.one_more(has_begun=False)
+        waits.append(crashes.wait_seconds)
+    assert (crashes.without_step, crashes.in_all) == (SOLO_FROM, CRASHES_IN_ALL)
+    assert waits[:9] == [0, 1, 2, 4, 8, 16, 32, 60, 60]
+    begun = Crashes(SOLO_FROM, 7).one_more(has_begun=True)
+    assert (begun.without_step, begun.wait_seconds) == (SOLO_FROM + 1, 2), "it runs alone, and this one counts"
 
 
 async def test_it_is_given_up_with_the_step_that_it_began_last(engines: Engines) -> None:

@@ -147,7 +147,8 @@ async def test_a_run_of_a_dead_worker(
 ) -> None:
     async with telling(engines, receiver, model) as works:
         works.records.worker = "gone"
-        await works.records.started("r1", row={"webhooks": receiver.url})
+        run = await works.records.started("r1", row={"webhooks": receiver.url})
+        await works.records.append(run)
         await works.records.execute("UPDATE runs SET crashes = 4, crashes_in_all = 4")
         if is_to_be_cancelled:
             await works.records.cancel("r1")

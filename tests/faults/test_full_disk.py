@@ -1,6 +1,8 @@
 """The volume of a SQLite file is full for a while: what is at work waits for room, and nothing is done twice."""
 
+import contextlib
 import shutil
+import sqlite3
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -21,9 +23,12 @@ class Volume:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.database = folder / "musterd.db"
 
-    def fill(self) -> None:
-        """Leave no room."""
+    def fill(self, room: int = 0) -> None:
+        """Leave ``room`` bytes free."""
+        reserve = self.folder / "reserve"
+        reserve.write_bytes(bytes(room))
         for size in (1 << 16, 1 << 12, 1):
             with (self.folder / f"filler{size}").open("wb", buffering=0) as file:
                 try:
@@ -31,6 +36,7 @@ class Volume:
                         pass
                 except OSError:
                     continue
+        reserve.unlink()
 
     def free(self) -> None:
         """Make room again."""
@@ -51,7 +57,7 @@ def volume(tmp_path: Path) -> Iterator[Volume]:
 @pytest.fixture
 def place(volume: Volume, template: Path, tmp_path: Path) -> Iterator[Fleet]:
     house = Path(__file__).with_name("house.py")
-    url = f"sqlite:///{shutil.copy(template, volume.folder)}"
+    url = f"sqlite:///{shutil.copy(template, volume.database)}"
     with fleet(tmp_path, url, house) as found:
         yield found
 
@@ -95,6 +101,25 @@ def test_runs_wait_for_room(place: Fleet, volume: Volume) -> None:
     assert len(text.split()) == 60, "who reads along misses nothing"
     assert set(Counter(place.calls()).values()) == {1}, "nothing was called twice"
     assert place.number("SELECT max(attempt) AS n FROM runs") == 1, "and nobody was taken for dead"
+
+
+@pytest.mark.parametrize("room", [0, 40_000, 60_000])
+def test_a_start_without_room_says_so(place: Fleet, volume: Volume, room: int) -> None:
+    first = place.serve()
+    first.accepted('[[TOOL hold {"name": "a"}]]', "hold")
+    until((place.folder / "a.reached").exists, "the tool is at work")
+    first.kill()
+    with contextlib.closing(sqlite3.connect(volume.database)) as connection:  # no room is left in its WAL either
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    volume.fill(room)
+    second = place.begin("serve", "--port", "0")
+    assert second.exit_code() == 2
+    said = second.log.splitlines()
+    assert said[-1].startswith("musterd: ")
+    assert said[-1].endswith("the disk is full — free space on its volume")
+    assert "Traceback" not in second.log
+    volume.free()
+    assert place.serve().ended("hold")["status"] == "PAUSED"
 
 
 def waiting(process: Process) -> set[str]:

@@ -78,6 +78,7 @@ def test_killed_again_and_again(place: Site, models: ModelServer) -> None:
             process.post("[[SLEEP 60000]][[SAY never]]", "r1")
         until(lambda seen=attempt: models.count() == seen, f"the call of attempt {attempt}")  # type: ignore[misc]
         until(lambda: place.rows("SELECT path FROM journal") == [("p",)], "the first attempt's one step is stored")
+        until(lambda: place.rows("SELECT not_before FROM runs") == [(None,)], "the attempt has stored something")
         process.kill()
     last = place.start()
     until(lambda: models.count() == 4, "the last attempt's call")

@@ -8,7 +8,7 @@ from musterd.core.errors import LeaseLost
 from musterd.core.events import Event, EventKind
 from musterd.core.records import Output, RunRow, StepState, Usage
 from musterd.core.states import RunState
-from musterd.store import journal, workers
+from musterd.store import attempts, journal, workers
 from musterd.store.attempts import Batch, CancelStored, MemberRecord
 from tests.support.store import Records, delta, lease_of, member_of, step
 
@@ -267,3 +267,27 @@ async def test_state_is_merged_by_key_in_order_of_finishing(records: Records) ->
     await records.settle(await records.started("r3"), state_delta=None)
     (row,) = await records.select("SELECT state, updated_at FROM sessions")
     assert row == {"state": '{"old":1,"kept":{"a":1},"a":1,"both":"second"}', "updated_at": records.now}
+
+
+async def test_a_crash_before_anything_is_stored_gives_no_run_up_for_its_steps(records: Records) -> None:
+    async def crashed(*, stores: bool) -> RunState:
+        run = await records.row("r1")
+        if stores:
+            await records.append(run, events=[delta("r1")])
+        await records.database.write(lambda tx: workers.release_runs(tx, run.worker or "", 1.0, crashed=True))
+        if (await records.row("r1")).state is not RunState.READY:
+            return (await records.row("r1")).state
+        await records.execute("UPDATE runs SET not_before = NULL")
+        await records.database.write(
+            lambda tx: attempts.claim(tx, "w1", records.components, 1, 2.0, is_solo=run.crashes >= 1)
+        )
+        return (await records.row("r1")).state
+
+    await records.started("r1")
+    for _ in range(10):
+        assert await crashed(stores=False) is RunState.RUNNING
+    row = await records.row("r1")
+    assert (row.crashes, row.attempt) == (2, 11)
+    assert [await crashed(stores=True) for _ in range(3)] == [RunState.RUNNING, RunState.RUNNING, RunState.ERROR]
+    (counted,) = await records.select("SELECT crashes, crashes_in_all, error_code FROM runs")
+    assert counted == {"crashes": 5, "crashes_in_all": 13, "error_code": "crashed"}

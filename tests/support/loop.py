@@ -135,6 +135,9 @@ class MemorySteps:
         self.results[intent.path] = done
         return done
 
+    def abandoned(self, path: str) -> None:
+        """Nothing is kept of it."""
+
     async def once(
         self, kind: StepKind, path: str, fingerprint: str, call: Callable[[], Awaitable[JsonObject]]
     ) -> JsonObject:

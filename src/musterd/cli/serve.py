@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from types import FrameType
 
 import uvicorn
+from starlette.applications import Starlette
 
 from musterd.cli.announcements import log_stop, log_stop_at_once, log_stopped, startup_lines, warn_of_unknown_variables
+from musterd.cli.exit_timer import exit_after_stop, exit_without_leftovers
 from musterd.cli.main import START
 from musterd.cli.open_files import fitting
 from musterd.cli.settings import settings_from, unknown_variables
 from musterd.core import collector
 from musterd.core.errors import StartError
+from musterd.core.forks import close_in_children
 from musterd.core.settings import Settings
 from musterd.engine.duties import Duties
 from musterd.http.auth.modes import auth_mode
@@ -48,14 +51,14 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     app.state.server.prepare()
     listener = listen(host, port)
     server = _Listening(
+        app,
         uvicorn.Config(
             app,
             timeout_graceful_shutdown=max(GRACE_SECONDS, math.ceil(settings.drain_seconds)),
-            lifespan="on",
+            lifespan="off",
             **protocol_options(fitting(settings)),
         ),
         listener,
-        app.state.server,
     )
     server.run(sockets=[listener])
     log_stopped()
@@ -90,12 +93,14 @@ def stop_at_once(server: Server) -> None:
 class _Listening(uvicorn.Server):
     """Says where it serves once it does, and tells the server when it is to stop, and when at once."""
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket, server: Server) -> None:
+    def __init__(self, app: Starlette, config: uvicorn.Config, listener: socket.socket) -> None:
         super().__init__(config)
         self._listener = listener
-        self._server = server
+        self._server: Server = app.state.server
+        self._running = app.router.lifespan_context(app)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._running.__aenter__()  # uvicorn would answer a StartError with a traceback
         await super().startup(sockets)
         if self.started:
             collector.keep(START)
@@ -108,6 +113,8 @@ class _Listening(uvicorn.Server):
         loop = asyncio.get_running_loop()
 
         def stop(sig: int, frame: FrameType | None) -> None:
+            if not self.should_exit:
+                exit_after_stop(self._server.settings.drain_seconds)
             self.force_exit = self.should_exit
             self.should_exit = True
             loop.call_soon_threadsafe(stop_at_once if self.force_exit else begin_stop, self._server)
@@ -122,8 +129,8 @@ class _Listening(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._server.begin_stop()
         await super().shutdown(sockets)
-        if self.force_exit:  # then it was left out: what runs would not be handed over
-            await self.lifespan.shutdown()
+        await self._running.__aexit__(None, None, None)
+        exit_without_leftovers()
 
 
 def is_loopback_host(host: str) -> bool:
@@ -158,7 +165,7 @@ def listen(host: str, port: int) -> socket.socket:
             f"{host}:{port} cannot be listened on ({error}) — choose another with --host and --port"
         ) from error
     _notice_dead_clients(listener)
-    listener.set_inheritable(True)
+    close_in_children(listener)
     return listener
 
 

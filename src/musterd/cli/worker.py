@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 
 from musterd.cli.announcements import log_stopped, warn_of_unknown_variables
+from musterd.cli.exit_timer import exit_after_stop, exit_without_leftovers
 from musterd.cli.main import START
 from musterd.cli.serve import address_of, begin_stop, is_loopback_host, listen, require_key, stop_at_once
 from musterd.cli.settings import settings_from, unknown_variables
@@ -51,6 +52,8 @@ async def _work(server: Server, listening: AbstractAsyncContextManager[str]) -> 
     is_told = asyncio.Event()
 
     def stop() -> None:
+        if not is_told.is_set():
+            exit_after_stop(server.settings.drain_seconds)
         (stop_at_once if is_told.is_set() else begin_stop)(server)
         is_told.set()
 
@@ -61,6 +64,7 @@ async def _work(server: Server, listening: AbstractAsyncContextManager[str]) -> 
         collector.keep(START)
         print(f"musterd: working on {shown_url(server.settings.db)}{place}", flush=True)  # noqa: T201 - what a command says
         await is_told.wait()
+    exit_without_leftovers()
 
 
 def _probed(

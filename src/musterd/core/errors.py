@@ -196,6 +196,11 @@ class Unavailable(RequestError):
 class StoreUnavailable(Unavailable):
     """The database cannot be used now; try again later."""
 
+    def __init__(self, message: str | None = None, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason or self.message
+        """What happened and what to do, for the operator: it names the database, so clients are not told."""
+
 
 class RunFailed(MusterdError):
     """The run failed."""

@@ -361,6 +361,7 @@ class StepOutcome(StrEnum):
     STOPPED = "stopped"  # it was ended where it was
     FINISHED = "finished"  # it came to its own end first; its result is stored
     UNKNOWN = "unknown"  # it goes on in its thread, or nobody was there to see
+    ABANDONED = "abandoned"  # it did not end when it was cancelled, and was left running; its result is void
 
 
 CODEC = 1

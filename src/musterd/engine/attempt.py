@@ -34,6 +34,7 @@ from musterd.team.loop import Loop
 from musterd.team.members import end_event, pause_event
 from musterd.team.pausing import Waits
 from musterd.team.staffing import staffed
+from musterd.team.stopping import STOP_SECONDS, stop_within
 from musterd.team.stops import Stops
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("musterd.engine")
 
-STOP_SECONDS = 2.0
-"""How long a loop may take to end when it is told to."""
+DRIVE_STOP_SECONDS = STOP_SECONDS + 1.0
+"""How long the loop may take to end after it was cancelled: longer than the user code in it, whose end it records."""
 INTERNAL = "The run failed inside the server. Its log has the details under this run's id."
 
 
@@ -74,6 +75,7 @@ class Attempt:
         self._limit = asyncio.timeout(None)
         self._journal: Journal | None = None
         self._driving: asyncio.Task[None] | None = None
+        self._stop_requested: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._is_cancelled = run.cancel_requested_at is not None
         self.is_handed_over = False
         self._state_before: JsonObject = {}
@@ -97,8 +99,8 @@ class Attempt:
 
     def _stop_loop(self) -> None:
         self._outbox.stop()
-        if self._driving is not None:
-            self._driving.cancel()
+        if not self._stop_requested.done():
+            self._stop_requested.set_result(None)
 
     def signalled(self, count: int) -> None:
         """So many times something was said to the run, or to one of its members."""
@@ -161,13 +163,14 @@ class Attempt:
     async def _drive(self) -> Drive:
         seconds, self._reached = self._time()
         limit = self._limit = asyncio.timeout(seconds)
+        driving = self._driving = asyncio.create_task(self._drive_loop())
         try:
-            self._driving = asyncio.create_task(self._drive_loop())
-            if self._is_cancelled:
-                self._driving.cancel()
-            async with limit:
-                await asyncio.wait([self._driving])  # not awaited itself: a tool might not pass a cancel on
-            self._driving.result()
+            if not self._stop_requested.done():
+                async with limit:  # the loop is not awaited itself: it may not end when it is cancelled
+                    await asyncio.wait([driving, self._stop_requested], return_when=asyncio.FIRST_COMPLETED)
+            if not driving.done():
+                raise asyncio.CancelledError  # every stop goes the same way, below
+            driving.result()
             return Drive(RunState.COMPLETED)
         except Waits as waits:
             return Drive(RunState.PAUSED, requirements=waits.requirements)
@@ -175,21 +178,30 @@ class Attempt:
             return Drive(RunState.ERROR, error)
         except (LeaseLost, HandedOver):
             raise
-        except (Exception, asyncio.CancelledError) as error:
-            if self._is_given_up():
-                self._outbox.close()  # first: how the loop and its members take it is not how they end
-                await self._stop_driving()
-                raise
-            if isinstance(self._outbox.failure, LeaseLost):
-                raise self._outbox.failure from error
-            if self._is_cancelled:
-                return Drive(RunState.CANCELLED)
-            if limit.expired():
-                await self._stop_driving()
-                return self._cut_short(self._reached)
-            cause = self._outbox.failure or error
-            log.exception("run failed inside the server", run_id=self._run.run_id, exc_info=cause)
-            return Drive(RunState.ERROR, RunFailed(INTERNAL, "internal_error"))
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it is, the run ends visibly
+            return await self._stopped(error)
+
+    async def _stopped(self, error: BaseException) -> Drive:
+        """Stop the loop, and decide how the run ends without its answer.
+
+        :raises LeaseLost: another attempt owns the run.
+        :raises CancelledError: the attempt was given up.
+        """
+        is_given_up = self._is_given_up()
+        if is_given_up:
+            self._outbox.close()  # first: how the loop and its members take it is not how they end
+        await self._stop_driving()
+        failure = self._outbox.failure
+        if is_given_up:
+            raise error
+        if isinstance(failure, LeaseLost):
+            raise failure from error
+        if self._is_cancelled:
+            return Drive(RunState.CANCELLED)
+        if self._limit.expired() and failure is None:
+            return self._cut_short(self._reached)
+        log.error("run failed inside the server", run_id=self._run.run_id, exc_info=failure or error)
+        return Drive(RunState.ERROR, RunFailed(INTERNAL, "internal_error"))
 
     def _cut_short(self, reached: LimitReached) -> Drive:
         """How the run ends whose time is over: an answer that stands only waited for its session to be summed up."""
@@ -226,14 +238,15 @@ class Attempt:
         return task is not None and task.cancelling() > 0
 
     async def _stop_driving(self) -> None:
+        """End the loop. One that does not end is abandoned: from then on the run takes nothing from it."""
         self._outbox.stop()
-        if self._driving is not None and not self._driving.done():
-            self._driving.cancel()
-            _, stuck = await asyncio.wait([self._driving], timeout=STOP_SECONDS)
-            if stuck:  # it holds a slot of nobody any more: its steps are refused, its result is late
-                log.warning("a tool does not stop; its run ends without it", run_id=self._run.run_id)
-                return
-        if self._driving is not None and not self._driving.cancelled():
+        if self._driving is None:
+            return
+        if not self._driving.done() and not await stop_within(
+            self._driving, DRIVE_STOP_SECONDS, run_id=self._run.run_id
+        ):
+            self._outbox.seal()
+        elif not self._driving.cancelled():
             self._driving.exception()  # whatever it was, the attempt ends for another reason
 
     # --- settle -----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from musterd.core.records import ComponentKind
+from musterd.specs import Component, Registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +17,12 @@ class Duties:
 
     drives_runs: bool = True
     recovers: bool = True
+
+    def driven(self, registry: Registry) -> list[Component]:
+        """The served components whose runs it drives."""
+        if not (self.drives_runs and self.recovers):
+            return []
+        return [*registry.teams.values(), *registry.agents.values()]
 
 
 def component_key(kind: ComponentKind, component_id: str) -> str:

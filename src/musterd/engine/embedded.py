@@ -18,6 +18,7 @@ from musterd.engine.duties import Duties, component_key
 from musterd.engine.elsewhere import Elsewhere
 from musterd.engine.hub import Flush
 from musterd.engine.log_lines import context_of
+from musterd.engine.model_imports import ModelImports
 from musterd.engine.resources import Resources
 from musterd.engine.slots import Slots
 from musterd.engine.upkeep import Upkeep
@@ -62,22 +63,16 @@ class EmbeddedEngine:
         self._tasks: set[asyncio.Task[None]] = set()
         self._beats: Beats | None = None
         self._is_stopping = False
+        self._drain_ends_at = 0.0
+        driven = self._duties.driven(resources.registry)
+        self._components = [component_key(component.kind, component.id) for component in driven]
+        self._imports = ModelImports(resources, driven)
         self.is_ready = False
         self.instance_id = ""
         settings, database = resources.settings, resources.database
         self._observer = Observer(self.worker, locks.is_free, settings.dead_seconds)
         self.upkeep = Upkeep(resources, self._observer, self._components, self, locks.release)
         self.elsewhere = Elsewhere(database, resources.hub, self._observer, self, self._look_after_the_dead)
-
-    @property
-    def _components(self) -> list[str]:
-        """What this process drives."""
-        if not (self._duties.drives_runs and self._duties.recovers):
-            return []
-        registry = self._resources.registry
-        return [component_key("team", found) for found in registry.teams] + [
-            component_key("agent", found) for found in registry.agents
-        ]
 
     # --- life -------------------------------------------------------------------------------------
 
@@ -108,6 +103,8 @@ class EmbeddedEngine:
 
     def begin_stop(self) -> None:
         """Claim nothing more, and have every run handed over at its next step."""
+        if not self._is_stopping:
+            self._drain_ends_at = clock.monotonic() + self._resources.settings.drain_seconds
         self.is_ready, self._is_stopping = False, True
         self._wake.set()
         for task in self._watching:
@@ -123,6 +120,7 @@ class EmbeddedEngine:
         """Let steps under way finish, as long as they may, and hand over what runs: it is ready for whoever comes."""
         self.begin_stop()
         await self._wait_for_steps()
+        await self._stop_beats()  # before the farewell below: a beat that misses its row would announce this one again
         tasks = {live.task for live in self._live.values()}
         for task in tasks:
             task.cancel()
@@ -138,10 +136,13 @@ class EmbeddedEngine:
             )
         except StoreUnavailable:
             log.warning("runs could not be handed over; the next start takes them", worker=self.worker)
+        self._locks.release(self.worker)
+
+    async def _stop_beats(self) -> None:
         if self._beats is not None:
             self._beats.stop()
-            await asyncio.get_running_loop().run_in_executor(None, self._beats.join)
-        self._locks.release(self.worker)
+            joined = asyncio.get_running_loop().run_in_executor(None, self._beats.join)
+            await asyncio.wait([joined], timeout=CUT_SECONDS)  # tools may have left no thread to wait in
 
     async def _wait_for_steps(self) -> None:
         async def last_step() -> None:
@@ -151,7 +152,7 @@ class EmbeddedEngine:
                 await asyncio.wait([live.task for live in self._live.values()])
 
         waiting = {asyncio.create_task(last_step()), asyncio.create_task(_until(self._leave))}
-        seconds = self._resources.settings.drain_seconds
+        seconds = max(self._drain_ends_at - clock.monotonic(), 0.0)
         await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()
@@ -198,7 +199,8 @@ class EmbeddedEngine:
 
     def _taken_for_dead(self) -> None:
         log.warning("this process was taken for dead: its runs are others' now", worker=self.worker)
-        self._spawn(self._come_back())
+        if not self._is_stopping:  # one that stops has nothing to come back for
+            self._spawn(self._come_back())
 
     async def _come_back(self) -> None:
         """Announce this worker again, and give up what others have taken."""
@@ -234,7 +236,7 @@ class EmbeddedEngine:
 
     def reserve(self) -> str | None:
         """Keep a slot for a run that is about to be accepted; the worker's name, or None when it has to wait."""
-        is_taken = self.is_ready and bool(self._components) and self._slots.reserve()
+        is_taken = self.is_ready and bool(self._components) and self._imports.are_done and self._slots.reserve()
         return self.worker if is_taken else None
 
     def unreserve(self) -> None:
@@ -272,6 +274,8 @@ class EmbeddedEngine:
     async def _claim(self) -> None:
         """Claim as long as there are free slots and ready runs."""
         slots = self._slots
+        if not self._imports.are_done and not await self._imports.if_needed(has_solo=slots.wants_solo):
+            return
         if slots.wants_solo and slots.is_idle:
             await self._claim_solo()
         while (free := slots.free) > 0:

@@ -237,18 +237,31 @@ class Hub:
             for subscription in [one for one in audience.readers if one.is_accepted]:
                 subscription.close()
 
-    async def stored(self, root_id: str, after: int, read: Callable[[], Coroutine[object, None, Stored]]) -> Stored:
-        """What the store has of a run behind an event, read once for all who ask until it has more.
+    async def stored(
+        self, root_id: str, after: int, known: int, read: Callable[[], Coroutine[object, None, Stored]]
+    ) -> Stored:
+        """Return the stored events of a run that follow event ``after``. Readers at the same index share one read.
 
-        :param read: reads it.
+        :param known: the index of the last event that the reader knows to be stored.
+        :param read: reads the page from the database.
         """
         audience = self._audiences.get(root_id)
         if audience is None:
             return await read()
-        if audience.page is None or audience.page[0] != after or _has_failed(audience.page[1]):
-            audience.page = after, asyncio.create_task(read())
-        _, page = audience.page
-        return page.result() if page.done() else await asyncio.shield(page)
+        while True:
+            shared = audience.page
+            is_own = shared is None or shared[0] != after or _has_failed(shared[1])
+            if is_own:
+                shared = audience.page = after, asyncio.create_task(read())
+            assert shared is not None
+            page = shared[1].result() if shared[1].done() else await asyncio.shield(shared[1])
+            # A page that another reader began may be older than what this reader has seen of the run. If it were
+            # accepted, a stream whose run has ended would close without the last events. A read that begins here
+            # is new enough, whatever it finds.
+            if is_own or not page.is_last or page.last_index >= known:
+                return page
+            if audience.page is shared:
+                audience.page = None
 
     def watch(self, session_id: str, bell: Bell) -> SessionWatch:
         """Be told, from now on, that a session may have further runs, or be deleted."""

@@ -50,6 +50,7 @@ class Journal:
         steps = recovered.steps.values()
         self._open = {step.path: step for step in steps if step.kind in _CALLS and step.result is None}
         self._costs = {step.path: step.cost for step in steps if step.kind is StepKind.MODEL and step.usage is not None}
+        self._abandoned: set[str] = set()
         self.cut_off: list[JsonObject] = []
 
     def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
@@ -89,6 +90,7 @@ class Journal:
         faults.point("asking")
         try:
             answer = await call()
+            self._outbox.require_going()  # a model may swallow a cancel; its answer is void then
         except asyncio.CancelledError:
             self._was_cut_off(path, StepKind.MODEL, StepOutcome.STOPPED)
             raise
@@ -150,6 +152,10 @@ class Journal:
             done = known or await self._made(intent, call)
         return await self._record_tool(intent, done)
 
+    def abandoned(self, path: str) -> None:
+        """Note that the tool call at ``path`` did not end when it was cancelled, and was left running."""
+        self._abandoned.add(path)
+
     async def once(
         self, kind: StepKind, path: str, fingerprint: str, call: Callable[[], Awaitable[JsonObject]]
     ) -> JsonObject:
@@ -166,7 +172,7 @@ class Journal:
 
     async def _record_tool(self, intent: Intent, done: ToolStep) -> ToolStep:
         step = self._step(intent.path, intent.kind, done.state, intent.fingerprint, done.started_at)
-        step.ended_at = done.started_at + done.seconds
+        step.ended_at = done.settled_at or done.started_at + done.seconds
         step.result = tool_result_text(done)
         self._count(intent.kind, done.state.value, done.seconds)
         self._open.pop(intent.path, None)
@@ -186,6 +192,8 @@ class Journal:
             done = await call()
         except asyncio.CancelledError:
             outcome = StepOutcome.STOPPED if intent.is_stoppable else StepOutcome.UNKNOWN
+            if intent.path in self._abandoned:
+                outcome = StepOutcome.ABANDONED
             self._count(intent.kind, "cut_off", None)
             self._was_cut_off(intent.path, intent.kind, outcome, intent.name)
             raise
@@ -353,5 +361,6 @@ def _outcome(started_at: float, result: str, *, is_error: bool) -> ToolStep:
         is_error=is_error,
         started_at=started_at,
         seconds=0.0,
+        settled_at=clock.now(),
         state=StepState.FAILED if is_error else StepState.COMPLETED,
     )

@@ -24,6 +24,7 @@ from musterd.engine.hub import Flush, Hub
 from musterd.store import attempts
 from musterd.store.attempts import Batch, Lease, MemberRecord, Settle, Settled
 from musterd.store.database import Database
+from musterd.team.stopping import is_cancelled
 
 log = structlog.get_logger("musterd.engine")
 
@@ -62,6 +63,7 @@ class Outbox:
         self._commits: list[asyncio.Task[None]] = []
         self._has_flushed = False
         self._is_stopped = False
+        self._is_sealed = False
         self._is_handing_over = False
         self._requests: Requests = {}
         self._taken = 0
@@ -146,12 +148,18 @@ class Outbox:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether the loop is to end."""
-        return self._is_stopped
+        """Whether the loop is to end, or the part of it that asks: a member may be stopped alone."""
+        return self._is_stopped or is_cancelled()
 
     def stop(self) -> None:
         """Have the loop end at its next step, where what it waits for does not pass a cancel on."""
         self._is_stopped = True
+
+    def seal(self) -> None:
+        """Take nothing more from the loop: it was abandoned, and the run ends without it."""
+        self.stop()
+        self._is_sealed = True
+        self._open_delta.clear()  # text would be joined to an event that is still to be stored
 
     def hand_over(self) -> None:
         """Have the loop end at its next step: what is in flight is finished and stored, nothing more begins."""
@@ -174,7 +182,7 @@ class Outbox:
 
     def require_going(self) -> None:
         """Raise CancelledError once the loop is to end: no further step begins."""
-        if self._is_stopped:
+        if self.is_stopped:
             raise asyncio.CancelledError
 
     async def commit(self) -> None:
@@ -228,6 +236,8 @@ class Outbox:
 
     @property
     def _batch(self) -> Batch:
+        if self._is_sealed:  # for what an abandoned loop adds; it is never stored
+            return Batch()
         if self._collected is None:
             self._collected = Batch()
         return self._collected
@@ -292,7 +302,7 @@ class Outbox:
         self._published(batch, first_index)
 
     def _take(self) -> Batch:
-        batch, self._collected = self._batch, None
+        batch, self._collected = self._collected or Batch(), None
         self._open_delta.clear()
         self._taken = self._added
         if any(event.kind is EventKind.RUN_CONTINUED for event in batch.events):

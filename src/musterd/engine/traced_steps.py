@@ -118,6 +118,10 @@ class TracedSteps(Steps):
         """Do something of the loop's own."""
         return await self._inner.once(kind, path, fingerprint, call)
 
+    def abandoned(self, path: str) -> None:
+        """Note that a tool call did not end when it was cancelled."""
+        self._inner.abandoned(path)
+
     def input_changed(self, run_id: str, text: str) -> None:
         """Record what a run is asked in place of what it was asked."""
         self._inner.input_changed(run_id, text)

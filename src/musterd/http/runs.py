@@ -120,7 +120,7 @@ class RunOperations:
             reading.close()
             reading = runs.subscribe(accepted.run.run_id)
         if accepted.is_replay:
-            reading.come_late()
+            reading.come_late(accepted.run)
         release_body(request)
         answer = stream_of(self._server, reading, accepted.run, shows_all=shows_all)
         answer.headers.update(replayed(key, accepted.is_replay))
@@ -166,7 +166,7 @@ class RunOperations:
         if asked.answer == "receipt":
             answer = self._receipt(request, component, decided.run, tells_state=True)
         elif asked.answer == "stream":
-            answer = stream_of(server, server.runs.subscribe(run_id).come_late(decided.after), decided.run)
+            answer = stream_of(server, server.runs.subscribe(run_id).come_late(decided.run, decided.after), decided.run)
         else:
             answer = await self._output(request, component, decided.run)
         answer.headers.update(replayed(key, decided.is_replay))

@@ -2,14 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from weakref import WeakKeyDictionary
 
 import structlog
+from pydantic_ai.models import Model
 
 import musterd
 from musterd.core import clock
-from musterd.core.errors import DeclarationError, NotFound, StartError, Unavailable
+from musterd.core.errors import DeclarationError, NotFound, StartError, StoreUnavailable, Unavailable
 from musterd.core.figures import Figures
 from musterd.core.records import ComponentKind
 from musterd.core.settings import Settings
@@ -90,12 +91,7 @@ class Server:
             database=self.database,
             hub=self.hub,
             registry=registry,
-            models=Models(
-                caller=ModelCaller(settings, self.figures),
-                load=self._load_models,
-                of=lambda component: resolve.resolve(component.model, settings),
-                describe=self.describe,
-            ),
+            models=self._models(),
             settings=settings,
             threads=self._threads,
             webhooks=self.webhooks,
@@ -126,11 +122,14 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Serve inside this context: the database is open, the engine drives runs."""
+        """Serve inside this context: the database is open, the engine drives runs.
+
+        :raises StartError: the database cannot be used, in words.
+        """
         await self.database.open()
         noting = asyncio.create_task(self.lag.repeat())
         try:
-            await self.engine.start()
+            await self._start_engine()
             if self._duties.recovers:
                 self.webhooks.start()
             resolve.warm((model for found in self.components() for model in models_of(found)), self.settings)
@@ -148,6 +147,12 @@ class Server:
             await self._flush_spans()
             self._threads.shutdown()
 
+    async def _start_engine(self) -> None:
+        try:
+            await self.engine.start()
+        except StoreUnavailable as error:  # a running server waits for its database; a start says why it cannot
+            raise StartError(error.reason) from error
+
     async def _flush_spans(self) -> None:
         """Send the spans that are left, as far as that is quick: a collector that is away holds no stop up."""
         if self._spans is not None:
@@ -162,6 +167,16 @@ class Server:
         self.database.upgrade()
         for reason in dict.fromkeys(gap for component in self.components() for gap in unsupported(component)):
             log.warning("runs will be refused", reason=reason)
+
+    def _models(self) -> Models:
+        settings = self.settings
+        return Models(
+            caller=ModelCaller(settings, self.figures),
+            load=lambda component: resolve.load(_models_below(component), settings),
+            is_loaded=lambda component: resolve.are_loaded(_models_below(component), settings),
+            of=lambda component: resolve.resolve(component.model, settings),
+            describe=self.describe,
+        )
 
     def _check_components(self) -> None:
         """Note what each component cannot use; what many cannot use for the same reason, at the first of them."""
@@ -196,9 +211,6 @@ class Server:
                 resolve.check(model, self.settings)
             except DeclarationError as error:
                 raise StartError(f"MUSTERD_MEMORY_MODEL: {error.message}") from error
-
-    async def _load_models(self, component: Component) -> None:
-        await resolve.load((model for found in component.tree() for model in models_of(found)), self.settings)
 
     def begin_stop(self) -> None:
         """Claim no more runs, hand over those at work at their next step, and take leave of those who wait.
@@ -261,3 +273,8 @@ class Server:
         """Raise Unavailable unless runs can be accepted."""
         if not self.engine.is_ready or self.is_stopping:
             raise Unavailable("The server is not ready; try again.")
+
+
+def _models_below(component: Component) -> Iterator[str | Model]:
+    """The models of a component and its members."""
+    return (model for part in component.tree() for model in models_of(part))

@@ -77,6 +77,11 @@ def check(model: str | Model, settings: Settings) -> None:
         resolve(model, settings)
 
 
+def are_loaded(models: Iterable[str | Model], settings: Settings) -> bool:
+    """Whether :func:`load` of ``models`` would import nothing."""
+    return all(isinstance(model, Model) or _key(model, settings) in _resolved for model in models)
+
+
 async def load(models: Iterable[str | Model], settings: Settings) -> None:
     """Resolve ``models`` off the event loop: the first of a kind imports its SDK.
 

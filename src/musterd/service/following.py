@@ -84,7 +84,7 @@ class Following:
         reading = Reading(self._resources, view.row.root_id)
         try:
             found = await self._look(view, after)  # behind the subscription: nothing is missed
-            reading.come_late(found.after)
+            reading.come_late(found.root, found.after)
             await self.keep_company(found.root)
         except BaseException:
             reading.close()

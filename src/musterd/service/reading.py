@@ -8,6 +8,7 @@ from functools import partial
 
 from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
+from musterd.core.records import RunRow
 from musterd.engine.bell import Bell
 from musterd.engine.hub import Flush, Stored
 from musterd.engine.resources import Resources
@@ -30,11 +31,15 @@ class Reading:
         self.root_id = root_id
         self._subscription = resources.hub.subscribe(root_id, bell)
         self._last = -1
+        self._known = -1
         self._is_sent_away = False
 
-    def come_late(self, after: int = -1) -> "Reading":
-        """Begin with what the store has behind event ``after``: the run was accepted before."""
-        self._last = after
+    def come_late(self, root: RunRow, after: int = -1) -> "Reading":
+        """Begin with the stored events that follow event ``after``: the run was accepted before.
+
+        :param root: the run's row, read after this reading was made: its events so far are all read from the store.
+        """
+        self._last, self._known = after, root.next_event - 1
         self._subscription.is_accepted = self._subscription.is_behind = True
         return self
 
@@ -55,7 +60,7 @@ class Reading:
         while True:
             read = partial(stored_behind, self._resources.database, self.root_id, self._last)
             try:
-                page = await self._resources.hub.stored(self.root_id, self._last, read)
+                page = await self._resources.hub.stored(self.root_id, self._last, self._known, read)
             except StoreUnavailable:
                 self._subscription.is_behind = True
                 raise

@@ -196,7 +196,7 @@ class SessionReading:
             if self.is_closed:
                 return
             reading = Reading(self._resources, root.run_id, self._bell)
-            reading.come_late(after)
+            reading.come_late(root, after)
             reading.on_dropped(lambda: self._on_dropped())
             self._presence.enter(root.run_id)
             self._runs[root.run_id] = Followed(root, reading, after)

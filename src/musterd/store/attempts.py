@@ -18,7 +18,7 @@ from musterd.core.records import Output, RunRow, StepRow, StepState
 from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
 from musterd.store import approvals, blobs, deliveries, follow_ups, messages, outputs, owners, past, sessions
-from musterd.store.crashes import HAS_WAITED, SOLO_FROM
+from musterd.store.crashes import HAS_WAITED, NOTHING_STORED, SOLO_FROM
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, add_run, run_row
 
@@ -30,20 +30,20 @@ CLAIM = Statement(
           AND (crashes >= {SOLO_FROM}) = :is_solo AND {HAS_WAITED}
           ORDER BY priority DESC, queued_at LIMIT :limit LOCK_FREE_ROWS)
         UPDATE runs SET state = 'running', attempt = attempt + 1, worker = :worker, version = version + 1,
-                        started_at = {sessions.BEGUN_AT}
+                        started_at = {sessions.BEGUN_AT}, not_before = {NOTHING_STORED}
         WHERE run_id IN (SELECT run_id FROM picked)
         RETURNING {RUN_COLUMNS}""",
 )
 GUARD = Statement(
     "attempt_guard",
     """UPDATE runs SET next_event = next_event + :count, first_token_at = COALESCE(first_token_at, :first_token_at),
-                       crashes = CASE WHEN :steps > 0 THEN 0 ELSE crashes END
+                       crashes = CASE WHEN :steps > 0 THEN 0 ELSE crashes END, not_before = NULL
        WHERE run_id = :root AND attempt = :attempt AND state = 'running' RETURNING next_event""",
 )
 SETTLE = Statement(
     "attempt_settle",
     """UPDATE runs SET next_event = next_event + :count, state = :state, version = version + 1, holder = NULL,
-                       worker = NULL, ended_at = :now, error_code = :error_code,
+                       worker = NULL, ended_at = :now, error_code = :error_code, not_before = NULL,
                        first_token_at = COALESCE(first_token_at, :first_token_at)
        WHERE run_id = :root AND attempt = :attempt AND state = 'running'
          AND (:state = 'cancelled' OR cancel_requested_at IS NULL)

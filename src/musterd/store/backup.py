@@ -50,7 +50,7 @@ def back_up(path: Path, to: Path, *, replaces: bool = False) -> Backup:
         part.replace(to)
         _stored(to.parent)
     except sqlite3.Error as error:
-        what, cure = advice(error)
+        what, cure = advice(error, to)
         raise StartError(f"{to}: could not be made: {what} — {cure}") from error
     except OSError as error:
         raise StartError(f"{to}: could not be made: {error.strerror} — name another place") from error

@@ -2,7 +2,13 @@
 
 A run's crashes are counted since it last stored a step, and in all. From the second on it waits before it is claimed,
 and is claimed by a process that drives nothing else meanwhile: bystanders are not charged for it.
+
+An attempt that has stored nothing had not begun a step: the crash was hardly its doing. It counts in all, so that a run
+which kills its process while it is prepared ends some day, but it never is one of those that give the run up as crashed
+without a new step.
 """
+
+from dataclasses import dataclass
 
 from musterd.core.errors import RunFailed
 from musterd.core.events import Event, EventKind
@@ -16,6 +22,9 @@ SOLO_CRASHES = 3
 CRASHES_IN_ALL = 50
 """Crashes in all after which it is given up."""
 LONGEST_WAIT_SECONDS = 60.0
+NOTHING_STORED = 0.0
+"""What ``not_before`` of a running run is until its attempt has stored something; a claim sets it, the guard of each
+write clears it."""
 HAS_WAITED = f"(not_before IS NULL OR not_before <= :now OR not_before > :now + {LONGEST_WAIT_SECONDS})"
 """Whether a ready run has waited long enough, in SQL. Nobody waits longer than that: a time beyond it is that of a
 clock which has been put back since."""
@@ -24,24 +33,44 @@ _BEGAN = {EventKind.MODEL_REQUEST_STARTED: "model call", EventKind.TOOL_CALL_STA
 _ENDED = frozenset({EventKind.MODEL_REQUEST_COMPLETED, EventKind.TOOL_CALL_COMPLETED})
 
 
-def is_given_up(crashes: int, crashes_in_all: int) -> bool:
-    """Whether a run with so many crashes is not tried again."""
-    return crashes >= SOLO_FROM + SOLO_CRASHES or crashes_in_all >= CRASHES_IN_ALL
+@dataclass(frozen=True, slots=True)
+class Crashes:
+    """How often a run took its worker down.
+
+    :param without_step: since it last stored a step.
+    :param in_all: since it was accepted.
+    :param has_begun: whether the last attempt had stored anything.
+    """
+
+    without_step: int
+    in_all: int
+    has_begun: bool = True
+
+    def one_more(self, *, has_begun: bool) -> "Crashes":
+        """Count another crash."""
+        without_step = self.without_step + 1
+        if not has_begun:  # at most: it waits and runs alone next time, and is not given up for it
+            without_step = max(self.without_step, min(without_step, SOLO_FROM))
+        return Crashes(without_step, self.in_all + 1, has_begun)
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether the run is not tried again."""
+        return self.without_step >= SOLO_FROM + SOLO_CRASHES or self.in_all >= CRASHES_IN_ALL
+
+    @property
+    def wait_seconds(self) -> float:
+        """How long the run waits before it is claimed: 0, then 1, 2, 4 …"""
+        count = self.without_step if self.has_begun or self.without_step < SOLO_FROM else self.in_all
+        return 0.0 if count < SOLO_FROM else min(2.0 ** (count - SOLO_FROM), LONGEST_WAIT_SECONDS)
 
 
-def wait_seconds(crashes: int) -> float:
-    """How long a run waits after so many crashes without a new step: 0, then 1, 2, 4 …"""
-    if crashes < SOLO_FROM:
-        return 0.0
-    return min(2.0 ** (crashes - SOLO_FROM), LONGEST_WAIT_SECONDS)
-
-
-async def failure(tx: Tx, root_id: str, crashes: int, crashes_in_all: int) -> RunFailed:
+async def failure(tx: Tx, root_id: str, crashes: Crashes) -> RunFailed:
     """Why a run is given up, in words that name what it did last."""
     often = (
-        f"{crashes_in_all} times"
-        if crashes_in_all >= CRASHES_IN_ALL
-        else f"{crashes} times without a new step, {SOLO_CRASHES} of them while it ran alone"
+        f"{crashes.in_all} times"
+        if crashes.in_all >= CRASHES_IN_ALL
+        else f"{crashes.without_step} times without a new step, {SOLO_CRASHES} of them while it ran alone"
     )
     return RunFailed(f"The run took its worker down {often}. {await _last_step(tx, root_id)}", "crashed")
 

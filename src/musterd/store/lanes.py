@@ -6,6 +6,7 @@ from musterd.core.states import RunState
 from musterd.core.turns import OnBusy
 from musterd.store import cancels
 from musterd.store.cancels import Cancelled
+from musterd.store.crashes import NOTHING_STORED
 from musterd.store.database import Statement, Tx
 
 HOLDER = Statement("lane_holder", "SELECT run_id FROM runs WHERE holder = :lane")
@@ -45,6 +46,7 @@ def _begin(run: RunRow, slot_worker: str | None) -> None:
     run.state = RunState.READY
     if slot_worker is not None:
         run.state, run.attempt, run.worker, run.started_at = RunState.RUNNING, 1, slot_worker, run.queued_at
+        run.not_before = NOTHING_STORED
 
 
 async def interrupt(tx: Tx, at_work: str, run: RunRow, now: float) -> Cancelled | None:

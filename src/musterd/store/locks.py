@@ -7,6 +7,7 @@ import fcntl
 from pathlib import Path
 from typing import TextIO
 
+from musterd.core.forks import close_in_children
 from musterd.store.owner_files import open_owner_only
 
 
@@ -43,6 +44,7 @@ class WorkerLocks:
             earlier.close()
         file = open_owner_only(self._file(worker))
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        close_in_children(file)  # a fork shares the lock: it would be held as long as the child lives
         self._held[worker] = file
 
     def is_free(self, worker: str) -> bool:

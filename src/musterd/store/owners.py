@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from musterd.core.errors import TooManyRequests
 from musterd.core.states import RunState
-from musterd.store.crashes import HAS_WAITED, SOLO_FROM
+from musterd.store.crashes import HAS_WAITED, NOTHING_STORED, SOLO_FROM
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS
 from musterd.store.sessions import BEGUN_AT
@@ -39,7 +39,7 @@ CLAIM_FAIRLY = Statement(  # what must be driven alone has the first place in it
           SELECT run_id FROM runs WHERE run_id IN (SELECT run_id FROM chosen)
           AND state = 'ready' AND cancel_requested_at IS NULL LOCK_FREE_ROWS)
         UPDATE runs SET state = 'running', attempt = attempt + 1, worker = :worker, version = version + 1,
-                        started_at = {BEGUN_AT}
+                        started_at = {BEGUN_AT}, not_before = {NOTHING_STORED}
         WHERE run_id IN (SELECT run_id FROM picked)
         RETURNING {RUN_COLUMNS}""",
 )

@@ -15,7 +15,7 @@ PAUSE = Statement(
     "attempt_pause",
     """UPDATE runs SET next_event = next_event + :count, state = 'paused', version = version + 1, worker = NULL,
                        holder = CASE WHEN hold_paused = 1 THEN holder END, expires_at = :expires_at,
-                       first_token_at = COALESCE(first_token_at, :first_token_at), crashes = 0,
+                       first_token_at = COALESCE(first_token_at, :first_token_at), crashes = 0, not_before = NULL,
                        cancel_on_disconnect = 0
        WHERE run_id = :root AND attempt = :attempt AND state = 'running' AND cancel_requested_at IS NULL
          AND NOT EXISTS (SELECT 1 FROM approvals WHERE root_id = :root AND state = 'decided')

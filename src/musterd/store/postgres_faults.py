@@ -13,8 +13,8 @@ QUIET_SECONDS = 5.0
 """An outage is told again after this time, not with every transaction that it hits."""
 
 Advice = tuple[str, str]
-_GONE: Advice = ("the server is gone", "start it, or check that it is reachable; this one reconnects by itself")
-_STARTING: Advice = ("the server is starting or stopping", "wait, or start it; this one reconnects by itself")
+_GONE: Advice = ("the server is gone", "start it, or check that it is reachable")
+_STARTING: Advice = ("the server is starting or stopping", "wait, or start it")
 _FULL_HOUSE: Advice = (
     "the server has no connection left",
     "raise its max_connections, or give each process fewer connections",
@@ -31,9 +31,9 @@ _BY_STATE: dict[str, Advice] = {
     "57P01": _GONE,
     "57P02": _GONE,
     "57P03": _STARTING,
-    "57P05": ("the server ended an idle session", "nothing; this one reconnects by itself"),
+    "57P05": ("the server ended an idle session", "raise its idle_session_timeout"),
     "57014": ("the server gave a statement up", "raise its statement_timeout, or see what keeps it busy"),
-    "25P03": ("this process stood still in a transaction", "see what keeps it busy; this one tries again by itself"),
+    "25P03": ("this process stood still in a transaction", "see what keeps it busy"),
     "25P04": ("the server ended a slow transaction", "raise transaction_timeout"),
     "25006": (
         "the server is a read-only standby",
@@ -43,18 +43,18 @@ _BY_STATE: dict[str, Advice] = {
     "28P01": ("the server refuses this password", "check user and password in the URL"),
     "3D000": ("the database does not exist", "create it, or name another one"),
     "42501": ("the role lacks a privilege", "grant it SELECT, INSERT, UPDATE and DELETE on all tables of the schema"),
-    "53100": ("the server's disk is full", "free space on its volume; this one goes on by itself"),
-    "53200": ("the server is out of memory", "free memory there; this one goes on by itself"),
+    "53100": ("the server's disk is full", "free space on its volume"),
+    "53200": ("the server is out of memory", "free memory there"),
     "53300": _FULL_HOUSE,
-    "55P03": ("a lock was not to be had", "see what holds it (pg_locks); this one tries again by itself"),
-    "58030": ("the server's disk reports an error", "check the volume there; this one tries again by itself"),
+    "55P03": ("a lock was not to be had", "see what holds it (pg_locks)"),
+    "58030": ("the server's disk reports an error", "check the volume there"),
 }
 _BY_CLASS: dict[str, Advice] = {
     "08": _GONE,
-    "40": ("transactions keep colliding", "nothing; this one tries again by itself"),
-    "53": ("the server is short of something", "see its log; this one tries again by itself"),
+    "40": ("transactions keep colliding", "see what keeps it busy"),
+    "53": ("the server is short of something", "see its log"),
     "57": _STARTING,
-    "58": ("the server's system reports an error", "see its log; this one tries again by itself"),
+    "58": ("the server's system reports an error", "see its log"),
     "XX": ("the server reports damage", "see its log; restore the database from a backup if it says so"),
 }
 # A refused connection comes without a state. Servers that speak another language are quoted as they are.
@@ -90,7 +90,7 @@ def advice(error: psycopg.Error) -> Advice:
     state = error.sqlstate
     if state is not None:
         found = _BY_STATE.get(state) or _BY_CLASS.get(state[:2])
-        return found or (_first_line(error), "see the error; the server tries again by itself")
+        return found or (_first_line(error), "see the error")
     if isinstance(error, psycopg.ProgrammingError):
         return _WRONG_URL  # never its own words: they quote the password
     text = str(error)
@@ -134,8 +134,14 @@ class Complaints:
         now = clock.monotonic()
         if self._last is None or self._last[0] != what or now - self._last[1] >= QUIET_SECONDS:
             self._last = (what, now)
-            log.error("database unavailable", database=self._where, what=what, do=cure, error=_first_line(error))
-        return StoreUnavailable()
+            log.error(
+                "database unavailable",
+                database=self._where,
+                what=what,
+                do=cure,
+                error=_first_line(error),
+            )
+        return StoreUnavailable(reason=f"{self._where}: {what} — {cure}")
 
     def is_over(self) -> None:
         """The database works again."""

@@ -11,7 +11,7 @@ from musterd.core.errors import StoreUnavailable
 log = structlog.get_logger("musterd.store")
 
 _ADVICE: dict[int, tuple[str, str]] = {
-    sqlite3.SQLITE_FULL: ("the disk is full", "free space on its volume; the server goes on by itself"),
+    sqlite3.SQLITE_FULL: ("the disk is full", "free space on its volume"),
     sqlite3.SQLITE_READONLY: (
         "the file or its folder is read-only",
         "make both writable for the server's user",
@@ -28,17 +28,29 @@ _ADVICE: dict[int, tuple[str, str]] = {
         "the file is not a SQLite database",
         "name another file, or restore it from a backup",
     ),
-    sqlite3.SQLITE_IOERR: ("the disk reports an error", "check the volume; the server tries again by itself"),
+    sqlite3.SQLITE_IOERR: ("the disk reports an error", "check the volume"),
     sqlite3.SQLITE_CANTOPEN: ("the file cannot be opened", "check that its folder exists and is writable"),
-    sqlite3.SQLITE_NOMEM: ("the machine is out of memory", "free memory; the server goes on by itself"),
+    sqlite3.SQLITE_NOMEM: ("the machine is out of memory", "free memory"),
 }
 _PRIMARY = 0xFF
+ROOM_BYTES = 64 * 1024
+"""With less free than this a volume is called full: SQLite grows its index of the WAL by half as much at a time."""
 
 
-def advice(error: sqlite3.Error) -> tuple[str, str]:
-    """What happened to the file, and what to do."""
+def advice(error: sqlite3.Error, path: Path) -> tuple[str, str]:
+    """What happened to the file at ``path``, and what to do. It holds at a start as well as for a running server."""
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
-    return _ADVICE.get(code, (str(error), "see the error; the server tries again by itself"))
+    if code == sqlite3.SQLITE_IOERR and _is_full(path):  # what SQLite says if it cannot map its index of the WAL
+        code = sqlite3.SQLITE_FULL
+    return _ADVICE.get(code, (str(error), "see the error"))
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        found = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < ROOM_BYTES
 
 
 def is_database_fault(error: sqlite3.Error) -> bool:
@@ -48,9 +60,9 @@ def is_database_fault(error: sqlite3.Error) -> bool:
 
 def unavailable(error: sqlite3.Error, path: Path) -> StoreUnavailable:
     """The error that a caller gets; what happened and what to do goes to the log."""
-    what, cure = advice(error)
+    what, cure = advice(error, path)
     log.error("database unavailable", file=str(path), what=what, do=cure, error=str(error))
-    return StoreUnavailable()
+    return StoreUnavailable(reason=f"{path}: {what} — {cure}")
 
 
 def file_at(path: Path) -> tuple[int, int] | None:
@@ -69,4 +81,4 @@ def moved(path: Path) -> StoreUnavailable:
     """The error where the file was removed, moved or replaced under the running server."""
     what, cure = "the file is not the one that was opened", "put it back, or stop the server before it is replaced"
     log.error("database unavailable", file=str(path), what=what, do=cure)
-    return StoreUnavailable()
+    return StoreUnavailable(reason=f"{path}: {what} — {cure}")

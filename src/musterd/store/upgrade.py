@@ -104,7 +104,7 @@ def require_promised_tables(path: Path) -> None:
             columns = _columns_of(connection)
             (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.Error as error:
-        what, cure = advice(error)
+        what, cure = advice(error, path)
         raise StartError(f"{path}: {what} — {cure}") from error
     require_promised(str(path), revision, columns)
 
@@ -226,7 +226,7 @@ def revision_of(path: Path) -> str | None:
             require_known(str(path), row[0], oldest and oldest[0])
             return str(row[0])
     except sqlite3.Error as error:
-        what, cure = advice(error)
+        what, cure = advice(error, path)
         raise StartError(f"{path}: {what} — {cure}") from error
 
 
@@ -237,7 +237,7 @@ def require_writable(path: Path) -> None:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
     except sqlite3.Error as error:
-        what, cure = advice(error)
+        what, cure = advice(error, path)
         raise StartError(f"{path}: {what} — {cure}") from error
 
 
@@ -252,7 +252,7 @@ def _create(path: Path) -> None:
     except OSError as error:
         raise StartError(f"{path}: cannot be made ({error.strerror}) — name another place with --db") from error
     except sqlite3.Error as error:
-        what, cure = advice(error)
+        what, cure = advice(error, path)
         raise StartError(f"{path}: the schema could not be made: {what} — {cure}") from error
 
 
@@ -272,7 +272,7 @@ def _migrate(path: Path) -> None:
             connection.exec_driver_sql(STATE_OLDEST_WRITER)
     except (DBAPIError, sqlite3.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        what, cure = advice(cause) if isinstance(cause, sqlite3.Error) else (str(cause), "see the error")
+        what, cure = advice(cause, path) if isinstance(cause, sqlite3.Error) else (str(cause), "see the error")
         raise StartError(f"{path}: the schema could not be brought up to date: {what} — {cure}") from error
     finally:
         engine.dispose()

@@ -10,6 +10,7 @@ from musterd.core.states import RunState
 from musterd.store import cancels, ends
 from musterd.store import crashes as crashes_rule
 from musterd.store.cancels import Cancelled
+from musterd.store.crashes import Crashes
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, run_row
 
@@ -50,13 +51,13 @@ RUNNING = Statement(
 RELEASE = Statement(
     "worker_release",
     """UPDATE runs SET state = 'ready', worker = NULL, version = version + 1, not_before = :not_before,
-                       crashes = crashes + :crash, crashes_in_all = crashes_in_all + :crash
+                       crashes = :crashes, crashes_in_all = :in_all
        WHERE run_id = :run_id AND attempt = :attempt AND state = 'running'""",
 )
 CRASHES = Statement("run_crashes", "SELECT crashes_in_all FROM runs WHERE run_id = :run_id")
 COUNT_CRASH = Statement(
     "worker_count_crash",
-    "UPDATE runs SET crashes = crashes + 1, crashes_in_all = crashes_in_all + 1 WHERE run_id = :run_id",
+    "UPDATE runs SET crashes = :crashes, crashes_in_all = :in_all WHERE run_id = :run_id",
 )
 ADD_INSTANCE = Statement(
     "instance_add",
@@ -132,7 +133,8 @@ async def hand_over(tx: Tx, root_id: str, attempt: int, now: float, *, crashed: 
     run = await cancels.lock(tx, root_id)
     if run is not None and run.state is RunState.RUNNING and run.attempt == attempt:
         row = await tx.one(CRASHES, {"run_id": root_id})
-        await _let_go(tx, run, 0 if row is None else int(row["crashes_in_all"]), now, released, crashed=crashed)
+        before = Crashes(run.crashes, 0 if row is None else int(row["crashes_in_all"]))
+        await _let_go(tx, run, before, before.one_more(has_begun=True) if crashed else None, now, released)
     return released
 
 
@@ -141,31 +143,31 @@ async def release_runs(tx: Tx, worker: str, now: float, *, crashed: bool) -> Rel
     released = Released()
     await tx.all(LOCK_SESSIONS, {"worker": worker})
     for row in await tx.all(RUNNING, {"worker": worker}):
-        await _let_go(tx, run_row(row), int(row["crashes_in_all"]), now, released, crashed=crashed)
+        run = run_row(row)
+        before = Crashes(run.crashes, int(row["crashes_in_all"]))
+        has_begun = run.not_before != crashes_rule.NOTHING_STORED
+        await _let_go(tx, run, before, before.one_more(has_begun=has_begun) if crashed else None, now, released)
     await tx.run(REMOVE, {"id": worker})
     return released
 
 
-async def _let_go(tx: Tx, run: RunRow, crashes_before: int, now: float, released: Released, *, crashed: bool) -> None:
-    """Make a run ready again that is held, or give it up where it crashed too often."""
-    crashes, in_all = run.crashes + 1, crashes_before + 1
-    if crashed and run.cancel_requested_at is None and crashes_rule.is_given_up(crashes, in_all):
-        await tx.run(COUNT_CRASH, {"run_id": run.run_id})
-        why = await crashes_rule.failure(tx, run.run_id, crashes, in_all)
-        released.ended.append(await ends.fail(tx, run, why, now))
-    else:
-        await _release(tx, run, now, released, crashes=crashes if crashed else 0)
+async def _let_go(
+    tx: Tx, run: RunRow, before: Crashes, crashed: Crashes | None, now: float, released: Released
+) -> None:
+    """Make a run ready again that is held, or end it: if that was asked, or if it crashed too often.
 
-
-async def _release(tx: Tx, run: RunRow, now: float, released: Released, *, crashes: int = 0) -> None:
-    """Make a run ready again that is held, or end it where that was asked.
-
-    :param crashes: how many it has now, where it lost its worker; else 0.
+    :param before: its crashes so far.
+    :param crashed: with this one; None: it did not crash.
     """
+    crashes = crashed or before
+    params = {"run_id": run.run_id, "crashes": crashes.without_step, "in_all": crashes.in_all}
     if run.cancel_requested_at is not None:
         released.ended.append(await cancels.end(tx, run, run.cancel_by or "", now))
-        return
-    wait = crashes_rule.wait_seconds(crashes)
-    params = {"run_id": run.run_id, "attempt": run.attempt, "crash": int(crashes > 0)}
-    await tx.run(RELEASE, {**params, "not_before": now + wait if wait else None})
-    released.ready.append(run)
+    elif crashed is not None and crashed.is_given_up:
+        await tx.run(COUNT_CRASH, params)
+        why = await crashes_rule.failure(tx, run.run_id, crashed)
+        released.ended.append(await ends.fail(tx, run, why, now))
+    else:
+        wait = 0.0 if crashed is None else crashed.wait_seconds
+        await tx.run(RELEASE, {**params, "attempt": run.attempt, "not_before": now + wait if wait else None})
+        released.ready.append(run)

@@ -9,7 +9,6 @@ import contextvars
 import inspect
 import threading
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from pydantic_ai.messages import BinaryContent
 from pydantic_core import to_jsonable_python
@@ -24,10 +23,6 @@ from musterd.specs.tool_extras import FunctionCall
 from musterd.specs.tool_result import ToolResult
 from musterd.team import state
 from musterd.team.assignment import Assignment
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
-
 
 FIRST_WAIT_SECONDS = 0.1
 Call = Callable[[JsonObject], Awaitable[Json]]
@@ -118,16 +113,19 @@ def _chain(run: Assignment, tool: Tool, context: ToolContext, call: Call) -> Cal
 
 def _hooked(run: Assignment, tool: Tool, context: ToolContext, hook: Hook, inner: Call) -> Call:
     async def called(arguments: JsonObject) -> Json:
-        begun: list[Future[Json]] = []
+        begun: list[asyncio.Task[Json]] = []
         loop = asyncio.get_running_loop()
 
         async def go_on(**given: Json) -> Json:
             return await inner(given or arguments)
 
+        async def go_on_in_task(**given: Json) -> Json:
+            task = asyncio.create_task(go_on(**given))
+            begun.append(task)
+            return await task
+
         def go_on_from_thread(**given: Json) -> Json:
-            future = asyncio.run_coroutine_threadsafe(go_on(**given), loop)
-            begun.append(future)
-            return future.result()
+            return asyncio.run_coroutine_threadsafe(go_on_in_task(**given), loop).result()
 
         next_call = go_on if _is_async(hook) else go_on_from_thread
         known = {**_known_of(run, context), "name": tool.name, "function_name": tool.name}
@@ -136,8 +134,10 @@ def _hooked(run: Assignment, tool: Tool, context: ToolContext, hook: Hook, inner
         try:
             return await _called(hook, known)
         finally:
-            for future in begun:
-                future.cancel()
+            for task in begun:  # the hook's thread may have gone, but what it began belongs to this call
+                task.cancel()
+            if begun:
+                await asyncio.wait(begun)
 
     return called
 

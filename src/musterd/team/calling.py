@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 
 from musterd.core.jsontypes import Json
+from musterd.team.stopping import run_user_code
 
 
 async def call(threads: Executor, function: Callable[..., Json], values: Mapping[str, Json]) -> Json:
@@ -15,6 +16,10 @@ async def call(threads: Executor, function: Callable[..., Json], values: Mapping
 
     A plain wrapper around an async function gives back what is still to be awaited.
     """
+    return await run_user_code(_called(threads, function, values), function=getattr(function, "__qualname__", "?"))
+
+
+async def _called(threads: Executor, function: Callable[..., Json], values: Mapping[str, Json]) -> Json:
     if inspect.iscoroutinefunction(function):
         return await function(**values)
     bound = functools.partial(function, **values)

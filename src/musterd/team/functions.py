@@ -18,6 +18,7 @@ from musterd.team.own import Act, Unfit
 from musterd.team.produced import check_media, taken_apart
 from musterd.team.progress import CallContext, Reports
 from musterd.team.steps import ToolStep
+from musterd.team.stopping import is_cancelled, run_user_code
 from musterd.team.tool_results import bounded_text, check_state_change, error_text
 from musterd.team.world import World, digest
 
@@ -30,22 +31,6 @@ async def call_function(
     world: World, run: Assignment, tool: Tool, call_id: str, path: str, arguments: JsonObject
 ) -> ToolStep:
     """Call a tool; whatever it raises is a result that says so, for the model to read."""
-    # A task of its own: a tool that cancels the task in which it runs must not cancel the run.
-    called_at, call = clock.now(), asyncio.ensure_future(_call_in_task(world, run, tool, call_id, path, arguments))
-    try:
-        return await call
-    except asyncio.CancelledError as error:
-        if _is_cancelled():
-            raise
-        tell_failure("tool failed", error, tool=tool.name, run_id=run.run_id)
-        seconds = max(clock.now() - called_at, 0.0)
-        result = "The tool cancelled its own call."
-        return ToolStep(result=result, is_error=True, started_at=called_at, seconds=seconds, state=StepState.FAILED)
-
-
-async def _call_in_task(
-    world: World, run: Assignment, tool: Tool, call_id: str, path: str, arguments: JsonObject
-) -> ToolStep:
     given = state.copied(run.state)
     context: ToolContext | Act
     tell = world.teller(run.run_id, path)
@@ -56,27 +41,39 @@ async def _call_in_task(
         context = _context(world, run, call_id, path, given, reports)
     started_at, started = clock.now(), clock.monotonic()
     step_state, is_error, change, media = StepState.COMPLETED, False, None, tuple[Medium, ...]()
-    limit = asyncio.timeout(None)
+    limit, is_abandoned = asyncio.timeout(None), False
+
+    def abandoned() -> None:
+        nonlocal is_abandoned
+        is_abandoned = True
+        world.steps.abandoned(path)
+
     try:
         async with limit:
-            returned = await _answer(world, run, tool, arguments, context, limit)
+            answer = _answer(world, run, tool, arguments, context, limit)
+            if tool.is_own:
+                returned = await answer
+            else:
+                returned = await run_user_code(answer, abandoned, tool=tool.name, run_id=run.run_id)
         check_media(returned, world.settings.media_bytes)
         returned, media = taken_apart(returned, world.salt, path)
         result = jsontext.storable(await bounded_text(returned, world.settings.tool_result_stored_bytes))
         change = state.delta(run.state, given)
         check_state_change(change, world.settings.state_bytes)
     except BaseException as error:
-        if isinstance(error, Interrupted) or (isinstance(error, asyncio.CancelledError) and _is_cancelled()):
+        if isinstance(error, Interrupted) or (isinstance(error, asyncio.CancelledError) and is_cancelled()):
             raise
         if not isinstance(error, Unfit | ToolFailed | OutcomeUnknown):
             tell_failure("tool failed", error, tool=tool.name, run_id=run.run_id)
-        words = error_text(words_of(error), world.settings.tool_result_stored_bytes)
+        words = error_text(_words_of(error), world.settings.tool_result_stored_bytes)
         step_state, is_error, media, result = StepState.FAILED, True, (), jsontext.storable(words)
         if isinstance(error, OutcomeUnknown):
             step_state = StepState.UNKNOWN
         if limit.expired():
             step_state = StepState.UNKNOWN
             result = f"No result after {tool.timeout_seconds} s; whether it took effect is not known."
+            if is_abandoned:
+                result += " It did not stop and was left running."
     finally:
         reports.close()
     return ToolStep(
@@ -135,6 +132,8 @@ async def _call(
     world: World, tool: Tool, arguments: JsonObject, context: ToolContext | Act, limit: asyncio.Timeout
 ) -> Json:
     """Call the function; its time begins when it does, not while it waits for a thread."""
+    if is_cancelled():  # a hook or an earlier try has swallowed the cancel
+        raise asyncio.CancelledError
     bound, loop, seconds = tool.bind(arguments, context), asyncio.get_running_loop(), tool.timeout_seconds
     if tool.is_async:
         limit.reschedule(None if seconds is None else loop.time() + seconds)
@@ -155,7 +154,7 @@ async def _call(
     return await result if inspect.isawaitable(result) else result
 
 
-def _is_cancelled() -> bool:
-    """Whether the current task is cancelled, and not only something that it waited for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+def _words_of(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError):  # not the run's cancel: that one is raised
+        return "The tool cancelled its own call."
+    return words_of(error)

@@ -53,6 +53,7 @@ class ToolStep:
     :param is_error: whether the tool failed, was refused, or nobody can say.
     :param state: how the journal has it.
     :param seconds: how long it took.
+    :param settled_at: when a person, or a rule, said what came of it; None: it ended by itself.
     :param state_delta: what it changed in the session's state: {"set": {…}, "removed": […]}.
     :param media: the media that it returned beside its text.
     :param hook_effect: what hooks around a delegation did: ``changed`` what the members said, or ``skipped`` them.
@@ -67,6 +68,7 @@ class ToolStep:
     state_delta: JsonObject | None = None
     media: tuple[Medium, ...] = ()
     hook_effect: Literal["changed", "skipped"] | None = None
+    settled_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +160,9 @@ class Steps(Protocol):
         :raises Waits: a person has to decide first.
         """
         ...
+
+    def abandoned(self, path: str) -> None:
+        """Note that the tool call at ``path`` did not end when it was cancelled, and was left running."""
 
     async def once(
         self, kind: StepKind, path: str, fingerprint: str, call: Callable[[], Awaitable[JsonObject]]

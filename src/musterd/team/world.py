@@ -31,12 +31,14 @@ class Models:
     """How the loop gets at models: the process's caller, and a component's model and its names.
 
     :param load: makes the models of a component and its members ready; awaited before ``of`` is asked.
+    :param is_loaded: whether ``load`` would import nothing.
     """
 
     caller: ModelCaller
     load: Callable[[Component], Awaitable[None]]
     of: Callable[[Component], Model]
     describe: Callable[[Component], ModelInfo]
+    is_loaded: Callable[[Component], bool] = lambda component: True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

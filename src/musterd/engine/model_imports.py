@@ -1,0 +1,48 @@
+"""Importing what the models of the served components need, before the first run is claimed.
+
+Not after the claim: an import takes seconds on a busy machine, and a process that is killed in it would be a crash of
+every run that it has claimed. Not at the start either: a process that drives no run needs none of it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from musterd.core import clock
+from musterd.engine.duties import component_key
+from musterd.engine.resources import Resources
+from musterd.specs import Component
+from musterd.store import looks
+
+
+class ModelImports:
+    """The imports of one process.
+
+    :param served: the components whose runs it drives.
+    """
+
+    def __init__(self, resources: Resources, served: Sequence[Component]) -> None:
+        self._resources = resources
+        self._served = served
+        self._keys = [component_key(component.kind, component.id) for component in served]
+        self._is_done = False
+
+    @property
+    def are_done(self) -> bool:
+        """Whether a run can be claimed at once."""
+        if not self._is_done:
+            self._is_done = all(map(self._resources.models.is_loaded, self._served))
+        return self._is_done
+
+    async def if_needed(self, *, has_solo: bool) -> bool:
+        """Import, if a run is ready.
+
+        :param has_solo: whether a run is known to be ready that must be driven alone.
+        :return: whether runs can be claimed.
+        """
+        now = clock.now()
+        if not has_solo and not await self._resources.database.read(lambda tx: looks.is_ready(tx, self._keys, now)):
+            return False
+        # If one cannot be imported, the runs of its component say so; the others are driven.
+        await asyncio.gather(*map(self._resources.models.load, self._served), return_exceptions=True)
+        self._is_done = True
+        return True

@@ -1,0 +1,244 @@
+"""Code that swallows every cancel: its run ends all the same, in time, and takes nothing from it afterwards."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from musterd import Agent, Budget, Team, ToolContext, tool
+from musterd.core.callers import Caller
+from musterd.core.states import RunState
+from musterd.core.turns import Turn
+from musterd.engine import attempt
+from musterd.models.scripted import ScriptedModel
+from musterd.team import stopping
+from tests.engine.conftest import Engines
+from tests.support.engine import Works
+from tests.support.held_model import HeldModel
+
+
+class Stubborn:
+    """Goes on when it is cancelled, until the test lets it end; then it tries to have a say in its run."""
+
+    def __init__(self) -> None:
+        self.began, self.may_end, self.has_ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.began.set()
+        while not self.may_end.is_set():
+            with contextlib.suppress(BaseException):
+                await self.may_end.wait()
+        self.has_ended.set()
+
+    async def stay(self, context: ToolContext) -> str:
+        """Stay."""
+        await self()
+        context.session_state["late"] = True
+        context.progress("late")
+        return "late"
+
+    def tool(self, **declared: Any) -> Any:
+        return tool(name="stay", **declared)(self.stay)
+
+
+@pytest.fixture
+async def stubborn(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stubborn]:
+    monkeypatch.setattr(stopping, "STOP_SECONDS", 0.05)
+    monkeypatch.setattr(attempt, "DRIVE_STOP_SECONDS", 0.2)
+    found = Stubborn()
+    yield found
+    found.may_end.set()
+
+
+async def ends_late(works: Works, stubborn: Stubborn) -> None:
+    """Let it end, and see that nothing of it is stored."""
+    before = await works.records.everything()
+    stubborn.may_end.set()
+    await stubborn.has_ended.wait()
+    while stopping._abandoned:
+        await asyncio.wait(stopping._abandoned)
+    await works.run("after", "after", "another")
+    tables = {table: [row for row in rows if "r1" in row.values()] for table, rows in before.items()}
+    after = await works.records.everything()
+    assert {table: [row for row in rows if "r1" in row.values()] for table, rows in after.items()} == tables
+
+
+async def test_a_tool_that_does_not_stop_is_left_behind_by_a_cancel(
+    engines: Engines, model: HeldModel, stubborn: Stubborn
+) -> None:
+    solo = Agent(id="solo", model=model, tools=[stubborn.tool()])
+    with capture_logs() as lines:
+        async with engines(agents=[solo], concurrency=1) as works:
+            await works.start("[[TOOL stay {}]]", "r1")
+            await works.start("[[SAY next]]", "r2")
+            await stubborn.began.wait()
+            assert (await works.cancel("r1")).state is RunState.CANCELLED
+            assert (await works.end_of("r2")).row.state is RunState.COMPLETED, "slot and line are free"
+            view = await works.end_of("r1")
+            assert view.output is not None
+            assert view.output.cut_off == [{"path": "t0/c0", "kind": "tool", "name": "stay", "outcome": "abandoned"}]
+            (step,) = await works.records.select("SELECT state FROM journal WHERE root_id = 'r1' AND kind = 'tool'")
+            assert step["state"] == "unknown"
+            await ends_late(works, stubborn)
+    said = [(line["event"].split(":")[0], line["run_id"], line["tool"]) for line in lines if "tool" in line]
+    assert said == [
+        ("code does not stop when it is cancelled", "r1", "stay"),
+        ("abandoned code has ended", "r1", "stay"),
+    ]
+
+
+async def test_deleting_its_session_removes_its_rows(engines: Engines, model: HeldModel, stubborn: Stubborn) -> None:
+    async with engines(agents=[Agent(id="solo", model=model, tools=[stubborn.tool()])]) as works:
+        await works.start("[[TOOL stay {}]]", "r1")
+        await stubborn.began.wait()
+        await works.sessions.delete("s1", Caller())
+        await works.idle()
+        assert await works.records.counts() == {"workers": 1, "daily_metrics": 1}
+
+
+async def test_its_time_ends_the_call(engines: Engines, model: HeldModel, stubborn: Stubborn) -> None:
+    stay = stubborn.tool(timeout_seconds=0.05)
+    async with engines(agents=[Agent(id="solo", model=model, tools=[stay], on_unknown_effect="fail")]) as works:
+        view = await works.run("[[TOOL stay {}]]", "r1")
+        assert view.row.state is RunState.COMPLETED
+        assert view.output is not None
+        said = "No result after 0.05 s; whether it took effect is not known. It did not stop and was left running."
+        assert view.output.tools[0].result == said
+        await ends_late(works, stubborn)
+
+
+ENDS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
+    "the run's deadline": ({}, {"turn": Turn(timeout_seconds=0.2)}, {}, "deadline"),
+    "MUSTERD_RUN_SECONDS": ({}, {}, {"run_seconds": 0.2}, "time_limit"),
+    "the budget's time": ({"budget": Budget(seconds=0.2)}, {}, {}, "budget_seconds"),
+}
+
+
+@pytest.mark.parametrize("limit", ENDS)
+async def test_the_runs_own_limits_hold(engines: Engines, model: HeldModel, stubborn: Stubborn, limit: str) -> None:
+    declared, wanted, settings, code = ENDS[limit]
+    team = Team(id="team", model=model, members=[Agent(id="one", tools=[stubborn.tool()])], **declared)
+    async with engines(teams=[team], **settings) as works:
+        view = await works.run("[[DELEGATE one: <TOOL stay {}>]]", "r1", **wanted)
+        assert (view.row.state, view.row.error_code) == (RunState.ERROR, code)
+        states = await works.records.select("SELECT state FROM runs WHERE parent_id = 'r1'")
+        assert [row["state"] for row in states] == ["cancelled"]
+        await ends_late(works, stubborn)
+
+
+async def test_a_member_is_stopped_alone(engines: Engines, model: HeldModel, stubborn: Stubborn) -> None:
+    members = [Agent(id="one", name="Ann", tools=[stubborn.tool()]), Agent(id="two")]
+    async with engines(teams=[Team(id="team", model=model, members=members)]) as works:
+        await works.start("[[DELEGATE one: <TOOL stay {}> || DELEGATE two: <SAY here>]]", "r1")
+        await stubborn.began.wait()
+        ann = next(view for view in await works.runs.members("r1") if view.row.component_id == "one")
+        await works.cancel(ann.row.run_id)
+        view = await works.end_of("r1")
+        assert view.row.state is RunState.COMPLETED
+        assert "Ann was cancelled by a person." in view.output.content  # type: ignore[union-attr]
+        ann = next(view for view in await works.runs.members("r1") if view.row.component_id == "one")
+        assert ann.row.state is RunState.CANCELLED
+        assert ann.output is not None
+        assert [step["outcome"] for step in ann.output.cut_off] == ["abandoned"]
+        await ends_late(works, stubborn)
+
+
+async def test_a_member_whose_tool_only_swallows_the_cancel_takes_no_further_turn(
+    engines: Engines, model: HeldModel
+) -> None:
+    began = asyncio.Event()
+
+    @tool
+    async def shrug() -> str:
+        """Return when cancelled."""
+        began.set()
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            return "shrugged"
+        return "never"
+
+    async with engines(teams=[Team(id="team", model=model, members=[Agent(id="one", tools=[shrug])])]) as works:
+        await works.start("[[DELEGATE one: <TOOL shrug {}>]]", "r1")
+        await began.wait()
+        (member,) = await works.runs.members("r1")
+        await works.cancel(member.row.run_id)
+        await works.end_of("r1")
+        (member,) = await works.runs.members("r1")
+        assert member.row.state is RunState.CANCELLED
+        assert member.output is not None
+        assert [step["outcome"] for step in member.output.cut_off] == ["finished"]
+
+
+class StubbornModel(ScriptedModel):
+    """A model whose answer comes when the test lets it, whatever happens to its run."""
+
+    def __init__(self, stubborn: Stubborn) -> None:
+        super().__init__()
+        self._stubborn = stubborn
+
+    @asynccontextmanager
+    async def request_stream(self, messages: Any, *given: Any, **named: Any) -> AsyncGenerator[Any]:
+        if "stay" in str(messages[-1]):
+            await self._stubborn()
+        async with super().request_stream(messages, *given, **named) as stream:
+            yield stream
+
+
+async def test_a_model_that_does_not_stop_writes_nothing_into_its_run(engines: Engines, stubborn: Stubborn) -> None:
+    async with engines(agents=[Agent(id="solo", model=StubbornModel(stubborn))]) as works:
+        await works.start("stay", "r1")
+        await stubborn.began.wait()
+        assert (await works.cancel("r1")).state is RunState.CANCELLED
+        await ends_late(works, stubborn)
+
+
+def _instructions(stubborn: Stubborn) -> dict[str, Any]:
+    async def instructions() -> str:
+        await stubborn()
+        return "late"
+
+    return {"instructions": instructions}
+
+
+def _hook(stubborn: Stubborn) -> dict[str, Any]:
+    async def hook() -> None:
+        await stubborn()
+
+    return {"pre_hooks": [hook]}
+
+
+def _tool_hook(stubborn: Stubborn) -> dict[str, Any]:
+    @tool
+    async def quick() -> str:
+        """Be quick."""
+        return "quick"
+
+    async def hook(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        await stubborn()
+        return await function(**arguments)
+
+    return {"tools": [quick], "tool_hooks": [hook]}
+
+
+def _behind_a_thread(stubborn: Stubborn) -> dict[str, Any]:
+    def hook(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        return function(**arguments)
+
+    return {"tools": [tool(name="quick")(stubborn.stay)], "tool_hooks": [hook]}
+
+
+@pytest.mark.parametrize("declared", [_instructions, _hook, _tool_hook, _behind_a_thread])
+async def test_so_are_hooks_and_functions_of_a_declaration(
+    engines: Engines, model: HeldModel, stubborn: Stubborn, declared: Callable[[Stubborn], dict[str, Any]]
+) -> None:
+    async with engines(agents=[Agent(id="solo", model=model, **declared(stubborn))]) as works:
+        await works.start("[[TOOL quick {}]]", "r1")
+        await stubborn.began.wait()
+        assert (await works.cancel("r1")).state is RunState.CANCELLED
+        assert stopping._abandoned
+        await ends_late(works, stubborn)

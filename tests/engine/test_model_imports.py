@@ -1,0 +1,67 @@
+"""What a model needs is imported before a run is claimed: a process that dies in it has crashed no run."""
+
+import asyncio
+import threading
+
+import pytest
+
+from musterd import Agent
+from musterd.core.settings import Settings
+from musterd.core.states import RunState
+from musterd.models import resolve
+from tests.engine.conftest import Engines
+from tests.support.held_model import HeldModel
+
+
+class Imports:
+    """Stands for the import of SDKs."""
+
+    def __init__(self, fails: str = "") -> None:
+        self.fails = fails
+        self.count = 0
+        self.began, self.may_end = threading.Event(), threading.Event()
+
+    def make(self, name: str, settings: Settings) -> HeldModel:
+        self.count += 1
+        self.began.set()
+        assert self.may_end.wait(30)
+        if name == self.fails:
+            raise ImportError(name)
+        return HeldModel()
+
+
+@pytest.fixture
+def imports(monkeypatch: pytest.MonkeyPatch) -> Imports:
+    found = Imports()
+    monkeypatch.setattr(resolve, "_make", found.make)
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    return found
+
+
+async def test_no_run_is_claimed_before_its_models_are_imported(engines: Engines, imports: Imports) -> None:
+    async with engines(agents=[Agent(id="solo", model="openai:some")]) as works:
+        await works.idle()
+        assert imports.count == 0, "nothing is imported for nothing"
+        for run_id in ("r1", "r2"):
+            await works.start("hi", run_id, run_id)
+        await asyncio.to_thread(imports.began.wait)
+        rows = await works.records.select("SELECT state, attempt FROM runs")
+        assert rows == [{"state": "ready", "attempt": 0}] * 2
+        imports.may_end.set()
+        for run_id in ("r1", "r2", "r3"):
+            if run_id == "r3":
+                accepted = await works.start("hi", run_id, run_id)
+                assert accepted.run.state is RunState.RUNNING
+            assert (await works.end_of(run_id)).row.state is RunState.COMPLETED
+        assert imports.count == 1
+
+
+async def test_one_that_cannot_be_imported_fails_its_own_runs_alone(engines: Engines, imports: Imports) -> None:
+    imports.fails = "openai:broken"
+    imports.may_end.set()
+    agents = [Agent(id="good", model="openai:some"), Agent(id="bad", model="openai:broken")]
+    async with engines(agents=agents) as works:
+        await works.start("hi", "r1", "s1", of="bad")
+        await works.start("hi", "r2", "s2", of="good")
+        assert (await works.end_of("r1", of="bad")).row.state is RunState.ERROR
+        assert (await works.end_of("r2", of="good")).row.state is RunState.COMPLETED
