@@ -63,6 +63,8 @@ BURY = Statement(
     "session_bury",
     "UPDATE sessions SET deleted_at = :now WHERE session_id = :session_id AND deleted_at IS NULL",
 )
+DELETED = "(SELECT session_id FROM sessions WHERE deleted_at IS NOT NULL)"
+"""Sessions whose rows are about to go, so few: what lists leave out."""
 LIVE_RUNS = Statement(
     "session_live_runs",
     """SELECT run_id FROM runs WHERE session_id = :session_id AND parent_id IS NULL
