@@ -455,7 +455,9 @@ def test_a_page_of_sessions_goes_by_an_index(
         found = session_search.SessionFilter(descending=descending, **wanted)
         steps = plan(big, *session_search.page_of(found, caller))
         assert any(f"INDEX {index} " in f"{step} " for step in steps), steps
-        assert not any("TEMP B-TREE" in step and "LAST TERM" not in step for step in steps[:-1]), "only the page is sorted"
+        assert not any("TEMP B-TREE" in step and "LAST TERM" not in step for step in steps[:-1]), (
+            "only the page is sorted"
+        )
 
 
 @pytest.mark.parametrize(

@@ -312,7 +312,7 @@ async def test_sorting(records: Records, key: str, order: str) -> None:
     await named(records, "c", "a", "b")
     for place, session in enumerate("201"):
         await records.execute("UPDATE sessions SET updated_at = :at WHERE session_id = :i", at=900.0 + place, i=session)
-    assert key in session_search.SORTABLE
+    assert key in session_search.ORDERS
     assert (await page(records, sort_by=key))[0] == list(order)
     assert (await page(records, sort_by=key, descending=True))[0] == list(reversed(order))
 
