@@ -21,7 +21,7 @@ from musterd.engine.log_lines import context_of
 from musterd.engine.resources import Resources
 from musterd.engine.slots import Slots
 from musterd.engine.upkeep import Upkeep
-from musterd.store import attempts, sessions, workers
+from musterd.store import attempts, workers
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Locks
 from musterd.store.upgrade import OLDEST_WRITER
@@ -384,8 +384,7 @@ class EmbeddedEngine:
 
     async def _remove_session(self, session_id: str) -> None:
         try:
-            while await self._resources.database.write(lambda tx: sessions.remove_if_over(tx, session_id)):
-                pass
+            await self.upkeep.deletions.remove(session_id)
         except StoreUnavailable:
             log.warning("a deleted session is removed later", session_id=session_id)
 

@@ -4,7 +4,8 @@ The deletion itself is one mark (:func:`musterd.store.sessions.bury`). What foll
 that asked for it and by upkeep after it: a process that dies in the middle leaves nothing undone.
 """
 
-from musterd.store import cancels, sessions
+from musterd.core import jsontext
+from musterd.store import cancels, removal, sessions
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Statement, Tx
 
@@ -13,6 +14,23 @@ UNCANCELLED = Statement(
     """SELECT run_id FROM runs WHERE session_id = :session_id AND parent_id IS NULL AND cancel_requested_at IS NULL
        AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused') ORDER BY seq DESC LIMIT :limit""",
 )
+TO_CANCEL = Statement(
+    "deletion_to_cancel",
+    """SELECT s.session_id FROM sessions s WHERE s.deleted_at IS NOT NULL AND s.deleted_at <= :now AND EXISTS (
+         SELECT 1 FROM runs r WHERE r.session_id = s.session_id AND r.parent_id IS NULL
+         AND r.cancel_requested_at IS NULL AND r.state IN ('scheduled', 'queued', 'ready', 'running', 'paused'))""",
+)
+OVER = Statement(  # one that is deleted ahead of time is being made
+    "deletion_over",
+    """SELECT s.session_id FROM sessions s WHERE s.deleted_at IS NOT NULL AND s.deleted_at <= :now AND NOT EXISTS (
+         SELECT 1 FROM runs r WHERE r.session_id = s.session_id AND r.parent_id IS NULL
+         AND r.state IN ('scheduled', 'queued', 'ready', 'running', 'paused')) ORDER BY s.session_id LIMIT :limit""",
+)
+ROOTS = Statement(
+    "deletion_roots",
+    "SELECT run_id FROM runs WHERE IN_LIST(session_id, :sessions) AND parent_id IS NULL LIMIT :limit",
+)
+REMOVE = Statement("deletion_remove", "DELETE FROM sessions WHERE IN_LIST(session_id, :sessions)")
 BY = "session deleted"
 LIMIT = 100
 
@@ -27,11 +45,26 @@ async def cancel_live(tx: Tx, session_id: str, now: float, limit: int = LIMIT) -
     return [done for done in found if done is not None]
 
 
-async def undone(tx: Tx, now: float) -> list[str]:
-    """Deleted sessions in which a run is still to be cancelled, or nothing lives any more: their rows can go."""
-    found = []
-    for session_id in await sessions.buried(tx, now):
-        is_left = await tx.one(UNCANCELLED, {"session_id": session_id, "limit": 1}) is not None
-        if is_left or not await sessions.live_runs(tx, session_id):
-            found.append(session_id)
-    return found
+async def to_cancel(tx: Tx, now: float) -> list[str]:
+    """Deleted sessions in which a run is still to be cancelled."""
+    return [row["session_id"] for row in await tx.all(TO_CANCEL, {"now": now})]
+
+
+async def over(tx: Tx, now: float, limit: int) -> list[str]:
+    """Deleted sessions in which nothing lives any more, so that their rows can go; at most so many."""
+    return [row["session_id"] for row in await tx.all(OVER, {"now": now, "limit": limit})]
+
+
+async def remove_over(tx: Tx, now: float, limit: int) -> int:
+    """Remove rows of deleted sessions in which nothing lives: so many root runs at most, then the sessions.
+
+    A session that another transaction holds is left to the next time.
+
+    :return: how many rows of runs and sessions went; 0: there is nothing to do now.
+    """
+    held = await removal.hold(tx, await over(tx, now, limit))
+    # What is deleted accepts no run: nothing can have begun in a session that was over before it was held.
+    sessions = {"sessions": jsontext.dumps(sorted(held))}
+    rows = await tx.all(ROOTS, {**sessions, "limit": limit})
+    await removal.remove(tx, [row["run_id"] for row in rows], now)
+    return len(rows) + (await tx.run(REMOVE, sessions) if len(rows) < limit else 0)

@@ -123,7 +123,8 @@ def page_statement(
     :param states: one in which runs have ended, or any in which they have not: each of these has an index, which no
         other list of states would go by. None: all.
     """
-    after_at, after_id, latest = *(wanted.after or (None, None)), wanted.created_before
+    after_at, after_id = wanted.after or (None, None)
+    latest = wanted.created_before
     if after_at is not None and latest is not None and after_at <= latest:
         latest = None  # the page begins before it: of two upper bounds SQLite may look up the one that says less
     kind, component_id = wanted.component or (None, None)

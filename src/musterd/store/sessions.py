@@ -219,9 +219,10 @@ async def live_runs(tx: Tx, session_id: str) -> list[str]:
     return [row["run_id"] for row in await tx.all(LIVE_RUNS, {"session_id": session_id})]
 
 
-async def remove_if_over(tx: Tx, session_id: str) -> bool:
+async def remove_if_over(tx: Tx, session_id: str, limit: int | None = None) -> bool:
     """Remove rows of a session that was deleted, once none of its runs lives: some runs, or with the last ones itself.
 
+    :param limit: how many root runs go at most; None: as many as :mod:`musterd.store.removal` says.
     :return: whether some went; then there may be more.
     """
     session = await lock(tx, session_id)
@@ -229,9 +230,10 @@ async def remove_if_over(tx: Tx, session_id: str) -> bool:
         return False
     if await live_runs(tx, session_id):
         return False
-    rows = await tx.all(ROOTS, {"session_id": session_id, "limit": removal.AT_ONCE})
+    limit = limit or removal.AT_ONCE
+    rows = await tx.all(ROOTS, {"session_id": session_id, "limit": limit})
     await removal.remove(tx, [row["run_id"] for row in rows], session.deleted_at)
-    if len(rows) < removal.AT_ONCE:
+    if len(rows) < limit:
         await tx.run(REMOVE, {"session_id": session_id})
     return True
 
