@@ -24,7 +24,7 @@ LAST_DAYS_AGO = 40
 DAY_SECONDS = 86_400.0
 QUIET_RUNS = 300
 LOOK_SECONDS = 0.25
-PATIENCE_SECONDS = 600.0
+PATIENCE_SECONDS = 120.0
 TABLES = ("sessions", "runs", "run_io", "run_events", "journal", "requests")
 SPEED, HELD_UP = Bar(at_least=2000), Bar(at_most=50)
 
@@ -50,17 +50,17 @@ async def on(bench: Bench, store: Store) -> list[Figure]:
         await asyncio.to_thread(_fill, url, run["run_id"], run["session_id"], count)
         with Musterd(bench.model.base_url, {"MUSTERD_RETENTION_DAYS": "30"}, url) as server:
             async with Client(server.url) as client:
+                await client.run(leader_work())  # the first one in a process imports the provider's SDK
+                left, before = await _left(url), server.cpu()
                 busy, began = [], time.perf_counter()
                 gone = asyncio.create_task(_until_gone(url))
-                before = server.cpu()
                 while not gone.done():
                     busy.append(await _timed(client))
                 seconds = await gone - began
                 cpu = server.cpu() - before
     name = f"retention, {count:,} old runs, {store.name}"
-    # It begins with the first upkeep, a second after the start; that is part of the time.
     return [
-        Figure(name=f"{name}: runs removed a second", unit="", ours=count / seconds, bar=SPEED),
+        Figure(name=f"{name}: runs removed a second", unit="", ours=left / seconds, bar=SPEED),
         Figure(name=f"{name}: longest run before", unit="ms", ours=max(quiet) * 1000),
         Figure(name=f"{name}: longest run meanwhile", unit="ms", ours=max(busy) * 1000),
         Figure(
@@ -84,13 +84,18 @@ def _share(seconds: Sequence[float], share: float) -> float:
     return sorted(seconds)[int(share * (len(seconds) - 1))]
 
 
+async def _left(url: str) -> int:
+    """How many old runs are left."""
+    latest = time.time() - (LAST_DAYS_AGO - 1) * DAY_SECONDS
+    (row,) = await select(url, f"SELECT count(*) AS n FROM runs WHERE created_at < {latest}")  # noqa: S608
+    return int(row["n"])
+
+
 async def _until_gone(url: str) -> float:
     """Wait until no old run is left; when that was seen."""
-    latest = time.time() - (LAST_DAYS_AGO - 1) * DAY_SECONDS
     deadline = time.perf_counter() + PATIENCE_SECONDS
     while time.perf_counter() < deadline:
-        found = await select(url, f"SELECT run_id FROM runs WHERE created_at < {latest} LIMIT 1")  # noqa: S608
-        if not found:
+        if not await _left(url):
             return time.perf_counter()
         await asyncio.sleep(LOOK_SECONDS)
     raise NoFigure("old runs are still there")

@@ -1,34 +1,33 @@
 """Rows of deleted sessions: they go once nothing lives in the session any more."""
 
-import asyncio
 from functools import partial
 
 from musterd.core import clock
-from musterd.engine.resources import Resources
 from musterd.engine.slices import Slices
-from musterd.store import deletion, sessions
+from musterd.store import deletion
+from musterd.store.database import Database
 
 
 class Deletions:
     """Removes the rows of deleted sessions, a slice at a time.
 
-    :param turn: as of :class:`~musterd.engine.slices.Slices`.
+    :param slices: of all long work of this process.
     """
 
-    def __init__(self, resources: Resources, turn: asyncio.Lock) -> None:
-        self._database = resources.database
-        self._slices = Slices(resources.database, turn)
+    def __init__(self, database: Database, slices: Slices) -> None:
+        self._database = database
+        self._slices = slices
 
     async def once(self) -> None:
         """Remove the rows of every deleted session in which nothing lives."""
         now = clock.now()
-        if await self._database.scan(lambda tx: deletion.over(tx, now, 1)):  # most times there is nothing to write
-            await self._slices.until_done(lambda size: partial(deletion.remove_over, now=now, limit=size))
+        if await self._database.scan(lambda tx: deletion.is_any_over(tx, now)):  # most times there is nothing to write
+            await self._slices.until_done(partial(deletion.remove_over, now=now))
 
     async def remove(self, session_id: str) -> None:
         """Remove the rows of one deleted session, unless a run of it lives.
 
         :raises StoreUnavailable: the database cannot be used now; :meth:`once` removes the rest.
         """
-        while await self._slices.one(lambda size: partial(sessions.remove_if_over, session_id=session_id, limit=size)):
+        while await self._slices.one(partial(deletion.remove_if_over, session_id=session_id)):
             pass

@@ -1,7 +1,7 @@
 """Retention: what is old enough goes, or shrinks; a slice at a time, between everything else."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 import structlog
@@ -9,7 +9,7 @@ import structlog
 from musterd.core import clock
 from musterd.engine.resources import Resources
 from musterd.engine.slices import Slices
-from musterd.store import daily, deliveries, joining, retention
+from musterd.store import daily, deliveries, joining, removal, retention
 from musterd.store.database import Tx, Work
 
 log = structlog.get_logger("musterd.engine")
@@ -19,6 +19,8 @@ LOOKED_AT = 1000
 """How many old runs, or sessions, one look finds at most."""
 IDLE_SECONDS = 60.0
 """How long nothing is looked for once everything old has gone."""
+ROWS_AT_ONCE = 100
+"""How many sessions one transaction removes, or for how many owners it keeps what a day counts."""
 LOG_SECONDS = 60.0
 """How often a log line says how much has gone, while it goes."""
 DELIVERIES_SECONDS = 3600.0
@@ -31,16 +33,16 @@ UNSENT = f"Nobody has sent it for {UNSENT_DAYS:g} days"
 class Retention:
     """Removes runs, sessions and records of deliveries, and joins pieces of texts, as the settings say.
 
-    :param turn: as of :class:`~musterd.engine.slices.Slices`.
+    :param slices: of all long work of this process.
     """
 
-    def __init__(self, resources: Resources, turn: asyncio.Lock) -> None:
+    def __init__(self, resources: Resources, slices: Slices) -> None:
         self._database = resources.database
         self._figures = resources.figures
         self._retention_days = resources.settings.retention_days
         self._delta_days = resources.settings.delta_days
         self._webhook_days = resources.settings.webhook_days
-        self._runs, self._sessions, self._days, self._texts = (Slices(resources.database, turn) for _ in range(4))
+        self._slices = slices
         self._not_before = 0.0
         self._deliveries_not_before = 0.0
 
@@ -82,11 +84,13 @@ class Retention:
         before = now - self._retention_days * DAY_SECONDS
         runs = await self._database.scan(lambda tx: retention.old_runs(tx, before, LOOKED_AT))
         await self._keep_days({daily.day_of(run.created_at) for run in runs}, now)
-        removed = await self._runs.each(runs, lambda some: partial(retention.remove_runs, runs=some, now=now))
+        removed = await self._slices.each(
+            removal.slices(runs), lambda some: partial(retention.remove_runs, runs=some, now=now)
+        )
         if len(runs) < LOOKED_AT:  # before that most of the old sessions have some
             unused = await self._database.scan(lambda tx: retention.unused_sessions(tx, before, LOOKED_AT))
-            removed += await self._sessions.each(
-                unused, lambda some: partial(retention.remove_sessions, sessions=some, before=before)
+            removed += await self._slices.each(
+                _slices(unused), lambda some: partial(retention.remove_sessions, sessions=some, before=before)
             )
         self._figures.removed.add(by=removed)
         return removed
@@ -98,7 +102,7 @@ class Retention:
             if counted is not None:
                 # Everybody's figures come last: with them the day counts as kept.
                 owners = sorted(counted, key=lambda owner: (owner == daily.EVERYBODY, owner))
-                await self._days.each(owners, partial(_close, day, counted, now))
+                await self._slices.each(_slices(owners), partial(_close, day, counted, now))
 
     async def _join(self) -> int:
         if self._delta_days is None:
@@ -112,7 +116,11 @@ class Retention:
     async def _join_one(self, root_id: str) -> None:
         events = await self._database.scan(lambda tx: joining.read(tx, root_id))
         joined = await asyncio.to_thread(joining.joined, events)
-        await self._texts.one(lambda _: partial(joining.put, root_id=root_id, found=joined))
+        await self._slices.one(partial(joining.put, root_id=root_id, found=joined))
+
+
+def _slices(rows: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (rows[first : first + ROWS_AT_ONCE] for first in range(0, len(rows), ROWS_AT_ONCE))
 
 
 def _close(day: str, counted: daily.ByOwner, now: float, owners: Sequence[str]) -> Work[int]:

@@ -18,6 +18,7 @@ from musterd.engine.beats import Observer
 from musterd.engine.deletions import Deletions
 from musterd.engine.resources import Resources
 from musterd.engine.retention import Retention
+from musterd.engine.slices import Slices
 from musterd.store import deletion, looks, pauses, schedule, workers
 from musterd.store.cancels import Cancelled
 from musterd.store.looks import Due
@@ -56,9 +57,9 @@ class Upkeep:
         self._database = resources.database
         self._figures = resources.figures
         self._most_of_owner = resources.settings.user_concurrency
-        turn = asyncio.Lock()
-        self.retention = Retention(resources, turn)
-        self.deletions = Deletions(resources, turn)
+        slices = Slices(resources.database)
+        self.retention = Retention(resources, slices)
+        self.deletions = Deletions(resources.database, slices)
         self._observer = observer
         self._components = components
         self._kept = kept

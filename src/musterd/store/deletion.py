@@ -4,10 +4,13 @@ The deletion itself is one mark (:func:`musterd.store.sessions.bury`). What foll
 that asked for it and by upkeep after it: a process that dies in the middle leaves nothing undone.
 """
 
+from collections.abc import Collection
+
 from musterd.core import jsontext
 from musterd.store import cancels, removal, sessions
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Statement, Tx
+from musterd.store.removal import removable
 
 UNCANCELLED = Statement(
     "deletion_uncancelled",
@@ -28,7 +31,7 @@ OVER = Statement(  # one that is deleted ahead of time is being made
 )
 ROOTS = Statement(
     "deletion_roots",
-    "SELECT run_id FROM runs WHERE IN_LIST(session_id, :sessions) AND parent_id IS NULL LIMIT :limit",
+    f"SELECT {removal.COLUMNS} FROM runs WHERE IN_LIST(session_id, :sessions) AND parent_id IS NULL LIMIT :limit",
 )
 REMOVE = Statement("deletion_remove", "DELETE FROM sessions WHERE IN_LIST(session_id, :sessions)")
 BY = "session deleted"
@@ -50,21 +53,39 @@ async def to_cancel(tx: Tx, now: float) -> list[str]:
     return [row["session_id"] for row in await tx.all(TO_CANCEL, {"now": now})]
 
 
-async def over(tx: Tx, now: float, limit: int) -> list[str]:
-    """Deleted sessions in which nothing lives any more, so that their rows can go; at most so many."""
-    return [row["session_id"] for row in await tx.all(OVER, {"now": now, "limit": limit})]
+async def is_any_over(tx: Tx, now: float) -> bool:
+    """Whether nothing lives any more in a deleted session, so that its rows can go."""
+    return await tx.one(OVER, {"now": now, "limit": 1}) is not None
 
 
-async def remove_over(tx: Tx, now: float, limit: int) -> int:
-    """Remove rows of deleted sessions in which nothing lives: so many root runs at most, then the sessions.
+async def remove_over(tx: Tx, now: float) -> int:
+    """Remove some rows of deleted sessions in which nothing lives: runs, or the sessions with the last of their runs.
 
     A session that another transaction holds is left to the next time.
 
-    :return: how many rows of runs and sessions went; 0: there is nothing to do now.
+    :return: how many runs and sessions went; 0: there is nothing to do now.
     """
-    held = await removal.hold(tx, await over(tx, now, limit))
-    # What is deleted accepts no run: nothing can have begun in a session that was over before it was held.
-    sessions = {"sessions": jsontext.dumps(sorted(held))}
-    rows = await tx.all(ROOTS, {**sessions, "limit": limit})
-    await removal.remove(tx, [row["run_id"] for row in rows], now)
-    return len(rows) + (await tx.run(REMOVE, sessions) if len(rows) < limit else 0)
+    over = await tx.all(OVER, {"now": now, "limit": removal.AT_ONCE})
+    # What is deleted accepts no run, so nothing can begin in a session between this look and the hold.
+    return await _remove(tx, await removal.hold(tx, [row["session_id"] for row in over]), now)
+
+
+async def remove_if_over(tx: Tx, session_id: str) -> bool:
+    """Remove some rows of a session that was deleted, once none of its runs lives.
+
+    :return: whether some went; then there may be more.
+    """
+    session = await sessions.lock(tx, session_id)
+    if session is None or session.deleted_at is None or await sessions.live_runs(tx, session_id):
+        return False
+    return await _remove(tx, {session_id}, session.deleted_at) > 0
+
+
+async def _remove(tx: Tx, held: Collection[str], now: float) -> int:
+    """Remove as many runs of sessions that are held as one transaction may, and the sessions if these were the last."""
+    named = {"sessions": jsontext.dumps(sorted(held))}
+    rows = await tx.all(ROOTS, {**named, "limit": removal.AT_ONCE})
+    some = next(removal.slices(removable(row) for row in rows), [])
+    await removal.remove(tx, [run.run_id for run in some], now)
+    is_last = len(some) == len(rows) < removal.AT_ONCE
+    return len(some) + (await tx.run(REMOVE, named) if is_last else 0)

@@ -5,11 +5,11 @@ webhook is still to be told stays until it was, or that was given up. What two p
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from musterd.core import jsontext
 from musterd.store import deliveries, removal
 from musterd.store.database import Statement, Tx
+from musterd.store.removal import Removable, removable
 
 # What every running and every paused root has leads SQLite to the index of those alone.
 _LIVE = " UNION ALL ".join(
@@ -24,7 +24,7 @@ _LIVE = " UNION ALL ".join(
 )
 OVER = Statement(
     "retention_over",
-    f"""SELECT run_id, session_id, created_at FROM runs
+    f"""SELECT {removal.COLUMNS} FROM runs
         WHERE parent_id IS NULL AND ended_at IS NOT NULL AND pieces_joined IN (0, 1) AND ended_at <= :before
           AND session_id NOT IN ({_LIVE})
           AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.run_id = runs.run_id AND d.ended_at IS NULL)
@@ -32,7 +32,8 @@ OVER = Statement(
 )
 LIVE_OF = Statement(
     "retention_live_of",
-    f"SELECT DISTINCT live.session_id FROM ({_LIVE}) live WHERE IN_LIST(live.session_id, :sessions)",
+    """SELECT DISTINCT session_id FROM runs WHERE IN_LIST(session_id, :sessions) AND parent_id IS NULL
+       AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused')""",
 )
 UNUSED = Statement(
     "retention_unused",
@@ -47,19 +48,9 @@ REMOVE_UNUSED = Statement(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class OldRun:
-    """A root run that ended long ago."""
-
-    run_id: str
-    session_id: str
-    created_at: float
-
-
-async def old_runs(tx: Tx, before: float, limit: int) -> list[OldRun]:
+async def old_runs(tx: Tx, before: float, limit: int) -> list[Removable]:
     """Root runs that ended before ``before`` and that nothing needs any more; at most so many."""
-    rows = await tx.all(OVER, {"before": before, "limit": limit})
-    return [OldRun(row["run_id"], row["session_id"], row["created_at"]) for row in rows]
+    return [removable(row) for row in await tx.all(OVER, {"before": before, "limit": limit})]
 
 
 async def unused_sessions(tx: Tx, before: float, limit: int) -> list[str]:
@@ -67,7 +58,7 @@ async def unused_sessions(tx: Tx, before: float, limit: int) -> list[str]:
     return [row["session_id"] for row in await tx.all(UNUSED, {"before": before, "limit": limit})]
 
 
-async def remove_runs(tx: Tx, runs: Sequence[OldRun], now: float) -> int:
+async def remove_runs(tx: Tx, runs: Sequence[Removable], now: float) -> int:
     """Remove old runs, except those whose session has begun to live again or is held by somebody; how many went."""
     free = await removal.hold(tx, [run.session_id for run in runs])
     live = await tx.all(LIVE_OF, {"sessions": jsontext.dumps(sorted(free))})
