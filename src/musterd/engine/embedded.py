@@ -31,6 +31,8 @@ log = structlog.get_logger("musterd.engine")
 RETRY_SECONDS = 1.0
 LOOK_SECONDS = 0.02
 CUT_SECONDS = 1.0
+CLAIMED_AT_ONCE = 32
+"""Runs that one transaction claims."""
 """How long what is cut off may take to let go."""
 
 
@@ -276,13 +278,15 @@ class EmbeddedEngine:
             await self._claim_solo()
         while (free := slots.free) > 0:
             slots.reserved += free  # what acceptance must not promise meanwhile
+            # Few at a time, so that claims of other processes come in between and they share what is ready.
+            most = min(free, CLAIMED_AT_ONCE)
             try:
-                runs = await self._claim_up_to(free)
+                runs = await self._claim_up_to(most)
             finally:
                 slots.reserved -= free
             for run in runs:
                 self._begin(run)
-            if len(runs) < free:
+            if len(runs) < most:
                 # Where users have shares, some of theirs may wait for an end however many slots are free.
                 slots.has_backlog = self._resources.settings.user_concurrency > 0
                 return
