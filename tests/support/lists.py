@@ -81,7 +81,7 @@ class Read:
         return f"{self.list} {sorted(self.filters)} {self.order}"
 
 
-class Recorder(Tx):
+class Recorder:
     """A transaction on no database: it notes the statements, and finds nothing."""
 
     def __init__(self) -> None:
