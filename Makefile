@@ -20,6 +20,7 @@ $(STAMP): $(LOCKS) pyproject.toml tools/install.py $(if $(SOUND),,rebuild)
 	@$(PYTHON) tools/install.py setup
 
 demo: setup ## Run a team over HTTP, start to end, on the embedded model
+	@echo "Preparing the demo: a server, one team run and its answer."
 	@if $(BIN)/python tools/install.py local; then exec $(BIN)/musterd demo; \
 	else echo "Showing the same team on scripted answers."; exec $(BIN)/musterd demo --scripted; fi
 

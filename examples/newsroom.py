@@ -1,6 +1,6 @@
 """A news desk: a leader with three members. Its tools need no network and always answer the same.
 
-    musterd serve examples/newsroom.py
+    .venv/bin/musterd serve examples/newsroom.py
 
 The model is the embedded one; MUSTERD_EXAMPLE_MODEL=openai:gpt-5-mini (or any other, or scripted) changes it.
 """

@@ -1,6 +1,6 @@
 """A planner: a leader that makes tasks of a goal, has its members do them, and puts the results together (mode tasks).
 
-    musterd serve examples/planner.py
+    .venv/bin/musterd serve examples/planner.py
 
     curl http://127.0.0.1:7777/teams/planner/runs -F stream=false \\
       -F "message=find the venue and find the caterer then write the invitation"

@@ -1,7 +1,7 @@
 """A research desk: one member looks things up with a server of tools (MCP), the other publishes, after a person agreed.
 
     pip install 'musterd[mcp]'
-    musterd serve examples/research.py
+    .venv/bin/musterd serve examples/research.py
 
 A run that wants to publish is PAUSED; the inbox shows what it wants to do:
 

@@ -1,6 +1,6 @@
 """Support triage: a leader that finds the one desk that fits, whose answer goes to the customer as it is (mode route).
 
-    musterd serve examples/triage.py
+    .venv/bin/musterd serve examples/triage.py
 
 It runs offline, on the model ``scripted``; MUSTERD_EXAMPLE_MODEL=openai:gpt-5-mini (or any other) gives it a real one.
 """

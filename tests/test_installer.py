@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import sys
+import types
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,3 +141,100 @@ def test_locks_name_no_index() -> None:
         text = lock.read_text(encoding="utf-8")
         assert "://" not in text, lock.name
         assert "index-url" not in text, lock.name
+
+
+# Signs of life
+
+
+def test_a_command_that_takes_long_is_seen_to_go_on(
+    install: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert install.PROGRESS_SECONDS < 2
+    monkeypatch.setattr(install, "PROGRESS_SECONDS", 0.01)
+    lines = 0
+    go = tmp_path / "go"
+
+    def released(text: str, **_options: object) -> None:
+        nonlocal lines
+        lines += 1
+        if lines == 3:
+            go.touch()
+
+    monkeypatch.setattr("builtins.print", released)
+    waiting = f"import pathlib, time\nwhile not pathlib.Path({str(go)!r}).exists(): time.sleep(0.01)"
+    install.run([sys.executable, "-c", waiting])
+    assert lines >= 3
+
+
+@pytest.mark.parametrize(("is_terminal", "end"), [(True, "\r"), (False, "\n")])
+def test_on_a_terminal_the_seconds_are_counted_in_one_line(
+    install: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    is_terminal: bool,
+    end: str,
+) -> None:
+    waits = iter([install.subprocess.TimeoutExpired("x", 1), 0])
+
+    class Process:
+        def wait(self, _seconds: float | None = None) -> int:
+            outcome = next(waits)
+            if isinstance(outcome, Exception):
+                raise outcome
+            return int(outcome)
+
+        def poll(self) -> int:
+            return 0
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal, raising=False)
+    install.signs.step = install.time.monotonic()
+    assert install.wait_aloud(Process()) == 0
+    line, *rest = capsys.readouterr().err.split(end)
+    assert line == "  … 0 s"
+    assert rest == ([" " * len(line), ""] if is_terminal else [""])
+
+
+def test_short_commands_in_a_row_are_seen_to_go_on(
+    install: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = itertools.count(0, 0.4)  # each look at the clock is 0.4 s after the one before
+    monkeypatch.setattr(install, "time", types.SimpleNamespace(monotonic=lambda: next(now)))
+
+    class Process:
+        """Takes 0.4 s: too short for a line of its own."""
+
+        def wait(self, seconds: float) -> int:
+            if seconds < 0.4:
+                raise install.subprocess.TimeoutExpired("x", seconds)
+            return 0
+
+        def poll(self) -> int:
+            return 0
+
+    install.step("Installing")
+    for _ in range(9):
+        install.wait_aloud(Process())
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first == "Installing"
+    assert len(rest) >= 2
+
+
+def test_a_command_that_fails_is_named(install: ModuleType) -> None:
+    with pytest.raises(install.CannotInstall, match=r"this command failed: .* -c "):
+        install.run([sys.executable, "-c", "raise SystemExit(3)"])
+
+
+def test_a_wait_that_is_interrupted_ends_the_command(install: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupting(install.subprocess.Popen):  # type: ignore[name-defined,misc]
+        is_first = True
+
+        def wait(self, timeout: float | None = None) -> int:
+            if self.is_first:
+                self.is_first = False
+                raise KeyboardInterrupt
+            return int(super().wait(timeout))
+
+    process = Interrupting([sys.executable, "-c", "input()"], stdin=install.subprocess.PIPE)
+    with process, pytest.raises(KeyboardInterrupt):
+        install.wait_aloud(process)
+    assert process.returncode is not None

@@ -12,6 +12,7 @@ certificates and the proxies that pip is set up with: a machine configured for o
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import shutil
 import subprocess
@@ -38,7 +39,7 @@ OLDEST = (3, 11)
 CANNOT_HAVE_MODEL = 3
 MODEL_DISK_BYTES = 4 * 10**9  # the parts unpacked once in uv's cache, the joined file, and room to do it
 MODEL_MEMORY_BYTES = 3 * 10**9
-PROGRESS_SECONDS = 10
+PROGRESS_SECONDS = 1.5  # no wait of two seconds should pass without a sign of work
 
 # pip's option, and the variable that means the same to uv. A variable that is already set is left alone.
 SAME_OPTION = {
@@ -59,6 +60,16 @@ COMMA_SEPARATED = {"UV_FIND_LINKS"}
 
 class CannotInstall(Exception):
     """The environment could not be made."""
+
+
+class Signs:
+    """When the last step was named, and when the last sign of work was printed."""
+
+    def __init__(self) -> None:
+        self.step = self.last = time.monotonic()
+
+
+signs = Signs()
 
 
 def pip_options(listing: str) -> dict[str, list[str]]:
@@ -93,9 +104,9 @@ def uv_environment(options: Mapping[str, Sequence[str]], environment: Mapping[st
 
 def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None, folder: Path = ROOT) -> None:
     """Run `command` in the repository; raise CannotInstall when it fails."""
-    done = subprocess.run([str(part) for part in command], cwd=folder, env=environment, check=False)
-    if done.returncode != 0:
-        raise CannotInstall(f"this command failed: {' '.join(str(part) for part in command)}")
+    words = [str(part) for part in command]
+    if wait_aloud(subprocess.Popen(words, cwd=folder, env=environment)) != 0:
+        raise CannotInstall(f"this command failed: {' '.join(words)}")
 
 
 def uv(*arguments: str | Path) -> None:
@@ -103,11 +114,15 @@ def uv(*arguments: str | Path) -> None:
     run([VENV / "bin" / "uv", "--quiet", *arguments], told_environment())
 
 
+@functools.cache
 def told_environment() -> dict[str, str]:
     """Return this process's environment with pip's settings passed on to uv."""
     command = [str(VENV / "bin" / "python"), "-m", "pip", "config", "list"]
-    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return uv_environment(pip_options(listing), os.environ)
+    with tempfile.TemporaryFile("w+") as listing:
+        if wait_aloud(subprocess.Popen(command, stdout=listing)) != 0:
+            raise CannotInstall("pip does not list its settings; make clean removes a broken .venv")
+        listing.seek(0)
+        return uv_environment(pip_options(listing.read()), os.environ)
 
 
 def is_sound() -> bool:
@@ -120,8 +135,9 @@ def is_sound() -> bool:
 
 def make_environment() -> None:
     """Make an empty ./.venv with the locked pip and uv in it, unless a sound one is there."""
-    if not is_sound():
-        step("Making .venv")
+    is_new = not is_sound()
+    step("Making .venv" if is_new else "Checking .venv")
+    if is_new:
         run([sys.executable, "-m", "venv", "--clear", VENV])
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
     run([*pip, "--only-binary", ":all:", "--require-hashes", "--requirement", str(LOCKS / "setup.txt")])
@@ -135,7 +151,7 @@ def setup() -> None:
     make_environment()
     SETUP_STAMP.unlink(missing_ok=True)
     LOCAL_STAMP.unlink(missing_ok=True)
-    step("Installing the locked requirements")
+    step("Installing the locked requirements (some minutes the first time)")
     locks = [LOCKS / "setup.txt", LOCKS / "runtime.txt", LOCKS / "test.txt"]
     uv("pip", "sync", "--require-hashes", *locks)
     uv("pip", "install", "--no-deps", "--no-build-isolation", "--editable", ".")
@@ -200,13 +216,25 @@ def without_npm() -> None:
 
 
 def wait_aloud(process: subprocess.Popen[bytes]) -> int:
-    """Wait for `process`, printing the seconds that have passed now and then; return its exit status."""
-    began = time.monotonic()
-    while True:
-        try:
-            return process.wait(PROGRESS_SECONDS)
-        except subprocess.TimeoutExpired:
-            step(f"  … {time.monotonic() - began:.0f} s")
+    """Wait for `process`, and print the seconds while it works: one live line on a terminal, else a line each time.
+
+    Return its exit status; end it when the wait is interrupted. Several short commands in a row count as one wait.
+    """
+    is_terminal, line = sys.stderr.isatty(), ""
+    try:
+        while True:
+            try:
+                return process.wait(max(0.05, signs.last + PROGRESS_SECONDS - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                signs.last = time.monotonic()
+                line = f"  … {signs.last - signs.step:.0f} s"
+                print(line, file=sys.stderr, end="\r" if is_terminal else "\n", flush=True)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+        if is_terminal and line:  # the next line does not begin behind the last count
+            print(" " * len(line), file=sys.stderr, end="\r", flush=True)
 
 
 def last_cause(said: IO[str]) -> str:
@@ -243,6 +271,7 @@ def lock(*arguments: str) -> None:
 
 def step(text: str) -> None:
     """Print one line about what is being done, at once."""
+    signs.step = signs.last = time.monotonic()
     print(text, file=sys.stderr, flush=True)
 
 

@@ -18,11 +18,15 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+import httpx
+from agno.agent import RemoteAgent
 from agno.client import AgentOSClient
 from agno.db.base import SessionType
 from agno.media import Image
 from agno.models.response import ToolExecution
+from agno.os import AgentOS
 from agno.os.routers.traces.schemas import TraceSearchGroupBy
+from agno.team import RemoteTeam
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
@@ -124,6 +128,19 @@ class Driving:
         """What a client of another server gives."""
         found = getattr(AgentOSClient(base_url=base_url, timeout=30), name)(**given)
         return await found
+
+    async def gateway(self, method: str, path: str, form: dict[str, str] | None = None) -> dict[str, Any]:
+        """What an AgentOS answers that serves a team and an agent of the server as its own.
+
+        :param form: the fields of a POST.
+        """
+        team = RemoteTeam(base_url=self.client.base_url, team_id="demo-team")
+        agent = RemoteAgent(base_url=self.client.base_url, agent_id="solo-agent")
+        app = AgentOS(id="gateway", teams=[team], agents=[agent], telemetry=False).get_app()
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=30) as client:
+            answer = await client.request(method, path, data=form)
+            return {"status": answer.status_code, "text": answer.text}
 
     def complaints(self) -> list[str]:
         """What the client could not read since it was asked last."""

@@ -31,7 +31,7 @@ REASONS: dict[str, str] = {
     r"- (.*\.)?(model_provider_data|provider_data\.id)$": "the provider's response id is not kept",
     r"- (.*\.)?session_state$": "AgentOS puts keys of its own into members' state; here it is the user's, or left out",
     r"- (.*\.)?user_(input|feedback)_schema\[\]$": "null where nothing is asked for, not an empty list",
-    r"^config: - (metrics|memory|knowledge|evals|traces)\.": "what is not served is not listed",
+    r"^config: - (metrics|memory|knowledge|traces)\.": "what is not served is not listed",
     r"- member_responses\[\]\.events\[\]": "a member's events stand in the stream, and are not sent twice",
     r"- metrics\.time_to_first_token$": "a leader that said nothing has no first token",
     # Order

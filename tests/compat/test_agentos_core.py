@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +50,30 @@ def test_config(agentos: Driver, method: str) -> None:
     assert {agent["id"]: agent["description"] for agent in config["agents"]}["solo-agent"] == "Works alone"
     assert {team["id"]: team["mode"] for team in config["teams"]}["demo-team"] == "coordinate"
     assert (config["workflows"], config["interfaces"]) == ([], [])
+
+
+def test_the_config_of_a_gateway(agentos: Driver) -> None:
+    """An AgentOS that serves a team and an agent of this server builds its own config from this server's."""
+    answer = agentos.gateway("GET", "/config")
+    assert answer["status"] == 200, answer["text"]
+    config = json.loads(answer["text"])
+    assert ([team["id"] for team in config["teams"]], [agent["id"] for agent in config["agents"]]) == (
+        ["demo-team"],
+        ["solo-agent"],
+    )
+    assert config["databases"] == ["musterd-db"]
+    for domain in ("session", "metrics", "memory", "evals"):
+        (database,) = config[domain]["dbs"]
+        assert database["tables"], domain
+
+
+@pytest.mark.parametrize("owner", ["teams/demo-team", "agents/solo-agent"])
+def test_a_run_through_a_gateway(agentos: Driver, owner: str) -> None:
+    answer = agentos.gateway("POST", f"/{owner}/runs", {"message": "[[SAY hello]]", "stream": "false"})
+    assert (answer["status"], json.loads(answer["text"])["content"]) == (200, "hello"), answer["text"]
+    answer = agentos.gateway("POST", f"/{owner}/runs", {"message": "[[SAY hello]]", "stream": "true"})
+    assert answer["status"] == 200
+    assert "RunCompleted" in answer["text"]
 
 
 def test_models(agentos: Driver) -> None:

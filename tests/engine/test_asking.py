@@ -294,6 +294,46 @@ async def test_a_deploy_that_asks_no_more_does_not_take_back_the_question(engine
     assert (content(view), desk.paid) == ('completed: Done: {"error":"no"}', {})
 
 
+@pytest.mark.parametrize("message", [LEADERS, MEMBERS])
+async def test_a_call_is_confirmed_with_other_arguments(engines: Engines, desk: Desk, message: str) -> None:
+    teams = [desk.team()]
+    async with engines(teams=teams) as first:
+        (found,) = waiting(await first.run(message, "r1"))
+    async with engines(teams=teams) as second:
+        await decide(second, found["id"], values={"n": 7})
+        run = await decide(second, found["id"], values={"n": 7})
+        assert run.run_id == "r1", "the same decision again"
+        with pytest.raises(Conflict):
+            await decide(second, found["id"], values={"n": 8})
+        view = await second.end_of("r1")
+        stored = await second.stored("r1")
+        check_told(stored)
+    assert (view.row.state, desk.paid) == (RunState.COMPLETED, {7: 1})
+    told = [event.data["tool"]["args"] for _, event in stored if event.data.get("tool", {}).get("name") == "pay"]
+    assert told == [{"n": 7}] * 2
+    assert content(view).endswith('Done: A person changed the arguments of this call: {"n":7}\npaid 7')
+
+
+async def test_changed_arguments_outlive_crashes_and_a_question_about_the_outcome(engines: Engines, desk: Desk) -> None:
+    teams = [desk.team()]
+    async with engines(teams=teams) as first:
+        (found,) = waiting(await first.run(LEADERS, "r1"))
+        desk.is_hanging = True
+        await decide(first, found["id"], values={"n": 7})
+        await desk.has_hung.wait()
+        await first.kill()
+    async with engines(teams=teams) as second:
+        (again,) = waiting(await second.end_of("r1"))
+        assert (again["kind"], again["tool"]["args"]) == ("unknown_outcome", {"n": 7})
+        with pytest.raises(InvalidInput, match="cannot be changed any more"):
+            await decide(second, again["id"], values={"n": 8})
+        desk.is_hanging = False
+        await decide(second, again["id"])
+        view = await second.end_of("r1")
+    assert (desk.paid, len(desk.keys)) == ({7: 2}, 1)
+    assert content(view) == 'completed: Done: A person changed the arguments of this call: {"n":7}\npaid 7'
+
+
 # --- a person's input --------------------------------------------------------------------------------------
 
 BOOK = '[[DELEGATE one: <TOOL book {"city": "Rome"}>]]'

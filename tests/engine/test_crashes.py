@@ -24,6 +24,10 @@ MOMENTS = 120
 """More than there are in a run without crashes."""
 
 
+async def let_through(function_call: Any) -> Any:
+    return await function_call()
+
+
 class World:
     """A team whose every model call and tool call is counted, and an engine that can be killed at each moment."""
 
@@ -33,7 +37,11 @@ class World:
         self.effects: Counter[str] = Counter()
         mark = self._mark()
         deep = Agent(id="deep", tools=[mark])
-        members: list[Agent | Team] = [Team(id="inner", members=[deep]), Agent(id="one", tools=[mark]), Agent(id="two")]
+        members: list[Agent | Team] = [
+            Team(id="inner", members=[deep], tool_hooks=[let_through]),
+            Agent(id="one", tools=[mark]),
+            Agent(id="two"),
+        ]
         self.team = Team(id="team", model=self.model, members=members)
         self.crashes = 0
 

@@ -309,3 +309,16 @@ async def test_times_count_from_the_first_attempt_on(engines: Engines, model: He
     assert view.output is not None
     assert view.output.seconds is not None
     assert view.output.seconds >= 100
+
+
+async def test_what_is_stored_is_not_judged_by_lowered_limits(engines: Engines, model: HeldModel) -> None:
+    marks = Marks()
+    agents = [Agent(id="solo", model=model, tools=[marks.tool(retry_safe=False)])]
+    async with engines(agents=agents) as first:
+        await killed_in_second_turn(first, model, '[[TOOL mark {"n": 1}]] [[TOOL mark {"n": 2}]]')
+    limits = {"tool_result_stored_bytes": 1, "tool_arguments_bytes": 1, "turn_tool_calls": 1}
+    async with engines(agents=agents, **limits) as second:
+        view = await second.end_of("r1")
+    assert (view.row.state, view.row.attempt) == (RunState.COMPLETED, 2)
+    assert tool_results(view) == [("marked 1", False), ("marked 2", False)]
+    assert marks.calls == {1: 1, 2: 1}

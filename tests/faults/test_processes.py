@@ -175,6 +175,18 @@ def test_what_takes_longer_is_cut_off(site: Site, seconds: str, signals: int) ->
     assert view["status"] == "PAUSED", "nobody can say whether the tool's call happened"
 
 
+def test_a_stop_says_what_it_waits_for_and_how_it_ends_at_once(site: Site) -> None:
+    first = site.serve(drain_seconds="60")
+    begin_in_tool(site, first)
+    first.signal(signal.SIGINT)
+    until(lambda: "stopping: 1 run finishes its current step, for 60 s at most; a second Ctrl+C" in first.log, "a line")
+    assert "run_ids=r1" in first.log
+    first.signal(signal.SIGINT)
+    assert first.exit_code() == 0
+    assert "stopping at once: steps under way are cut off" in first.log
+    assert "stopped" in first.log.splitlines()[-1]
+
+
 def test_those_who_wait_are_told_where_to_look(site: Site) -> None:
     first = site.serve()
     data = {"message": '[[TOOL hold {"name": "go"}]]', "run_id": "r1", "session_id": "s1"}

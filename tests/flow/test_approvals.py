@@ -145,6 +145,20 @@ async def test_a_confirmation_in_a_stream(shop: Shop) -> None:
     assert (call["requires_confirmation"], call["confirmed"], call["result"]) == (True, True, "paid 1")
 
 
+@pytest.mark.parametrize("way", ["tool_args", "user_input_schema"])
+async def test_a_confirmation_with_other_arguments(shop: Shop, way: str) -> None:
+    """Either as a client of AgentOS changes them, in the call itself, or as it fills a form in."""
+    async with shop.serving() as house:
+        (asked,) = (await paused(house))["requirements"]
+        changed = {**asked, "confirmation": True}
+        if way == "tool_args":
+            changed["tool_execution"] = {**asked["tool_execution"], "tool_args": {"n": 7}}
+        else:
+            changed["user_input_schema"] = [{"name": "n", "value": 7}]
+        run = (await send(house, requirements=[changed])).json()
+    assert (run["status"], shop.done) == ("COMPLETED", ["paid 7"])
+
+
 async def test_an_agents_refusal_comes_by_its_tools(shop: Shop) -> None:
     async with shop.serving() as house:
         (asked,) = (await paused(house, to=AGENT))["tools"]
@@ -325,6 +339,44 @@ async def test_a_rejection_tells_the_model_why(shop: Shop) -> None:
         run = await ended(house)
         (listed,) = (await house.get("/approvals", status="rejected"))["data"]
     assert (run["tools"][0]["result"], listed["resolved_by"], shop.done) == ("too dear", "client", [])
+
+
+async def test_a_call_is_approved_with_other_arguments(shop: Shop) -> None:
+    async with shop.serving() as house:
+        await paused(house)
+        (found,) = await pending(house)
+        for values, words in (
+            ({"n": "seven"}, 'n: "seven" is not of type "integer"'),
+            ({"m": 7}, "pay has no field m; it has n"),
+        ):
+            answer = await resolve(house, found["id"], resolution_data={"values": values})
+            assert words in problem(answer, 422, "VALIDATION_ERROR")
+            assert wrong_fields(answer) == [("body", "resolution_data")]
+        assert [one["id"] for one in await pending(house)] == [found["id"]], "nothing was taken"
+        await resolve(house, found["id"], resolution_data={"values": {"n": 7}, "note": "not so much"})
+        run = await ended(house)
+        (listed,) = (await house.get("/approvals", status="approved"))["data"]
+        events = (await house.get(f"/{TEAM}/runs/r1/events", session_id="s1"))["events"]
+    assert (run["status"], shop.done) == ("COMPLETED", ["paid 7"])
+    assert (listed["tool_args"], listed["resolution_data"]["values"]) == ({"n": 1}, {"n": 7})
+    assert (run["tools"][0]["tool_args"], run["tools"][0]["result"]) == ({"n": 7}, "paid 7")
+    told = [event["tool"]["tool_args"] for event in events if "ToolCall" in event["event"]]
+    assert told == [{"n": 7}] * 2
+    called, returned = (
+        message for message in run["messages"] if message.get("tool_calls") or message["role"] == "tool"
+    )
+    assert called["tool_calls"][0]["function"]["arguments"] == '{"n":1}', "what the model said"
+    assert returned["tool_args"] == {"n": 7}
+    assert returned["content"] == 'A person changed the arguments of this call: {"n":7}\npaid 7'
+
+
+async def test_a_result_of_a_call_that_the_server_makes_is_refused(shop: Shop) -> None:
+    async with shop.serving() as house:
+        await paused(house)
+        (found,) = await pending(house)
+        answer = await resolve(house, found["id"], resolution_data={"result": "paid"})
+        assert "pay is made by the server" in problem(answer, 422, "VALIDATION_ERROR")
+        assert len(await pending(house)) == 1
 
 
 async def test_input_and_results_are_resolved_there_too(shop: Shop) -> None:

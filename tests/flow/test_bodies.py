@@ -38,6 +38,12 @@ async def test_a_coded_body_is_refused_unread(house: House, coding: str) -> None
     problem(answer, 415, "UNSUPPORTED_MEDIA_TYPE")
 
 
+async def test_a_coding_in_a_second_header_is_refused(house: House) -> None:
+    codings = [("content-encoding", "identity"), ("content-encoding", "gzip"), *FORM.items()]
+    answer = await house.http.post(RUNS, content=b"\x1f\x8b" * 100, headers=codings)
+    problem(answer, 415, "UNSUPPORTED_MEDIA_TYPE")
+
+
 async def test_a_body_that_is_coded_as_itself(house: House) -> None:
     assert (await house.post(stream="false", headers={"content-encoding": "identity"})).status_code == 200
 
@@ -154,6 +160,15 @@ async def test_parts_that_are_none(house: House, body: bytes) -> None:
     await nothing_is_stored(house)
 
 
+async def test_a_form_that_breaks_off_behind_a_boundary_is_refused(house: House) -> None:
+    """What is cut off may have said that the run is for the background."""
+    for cut in (b"--B\r\n", b"--B", b""):
+        answer = await house.http.post(RUNS, content=MESSAGE + STREAM + cut, headers=FORM)
+        assert "last boundary" in problem(answer, 400, "BAD_REQUEST")
+    await nothing_is_stored(house)
+    assert (await house.http.post(RUNS, content=MESSAGE + STREAM + END, headers=FORM)).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("given", "shown"),
     [
@@ -172,6 +187,26 @@ async def test_a_file_is_not_kept_under_all_names(house: House, given: str, show
     assert answer.json()["input"]["files"][0]["filename"] == shown
 
 
+@pytest.mark.parametrize("key", ["filename", "name"])
+async def test_a_file_name_in_json_is_cleaned_as_that_of_an_upload(house: House, key: str) -> None:
+    item = {"content": "eA==", "mime_type": "text/plain", key: "../a\r\nX: y\u202e.html"}
+    for one in (item, {**item, "url": "https://a.invalid/x"}):
+        form = {"message": "hi", "stream": "false", "files": json.dumps([one])}
+        (shown,) = (await house.http.post(RUNS, data=form)).json()["input"]["files"]
+        assert shown[key] == "aX: y.html"
+
+
+async def test_a_media_type_is_kept_without_parameters(house: House) -> None:
+    """A second type behind a semicolon could be taken for the first."""
+    files = json.dumps([{"content": "eA==", "mime_type": "Text/Plain;text/html", "filename": "a.txt"}])
+    done = (await house.http.post(RUNS, data={"message": "hi", "stream": "false", "files": files})).json()
+    (shown,) = done["input"]["files"]
+    assert (shown["mime_type"], shown["format"]) == ("text/plain", "txt")
+    blob = hashlib.sha256(b"x").hexdigest()
+    path = f"{RUNS}/{done['run_id']}/media/{blob}?session_id={done['session_id']}"
+    assert (await house.http.get(path)).headers["content-type"] == "text/plain; charset=utf-8"
+
+
 @pytest.mark.parametrize("name", ["id", "filename", "name", "format", "url", "mime_type"])
 async def test_what_is_said_of_an_attachment_is_short(house: House, name: str) -> None:
     item = {"content": "AAAA", "mime_type": "image/png", name: "image/png; " + "x" * 10_000}
@@ -188,10 +223,10 @@ async def test_what_a_browser_would_run_is_a_download(house: House) -> None:
     answer = await house.http.get(f"{path}/{blob}{query}")
     assert answer.content == PNG
     headers = answer.headers
-    assert headers["content-type"] == "application/octet-stream"
+    assert headers["content-type"] == "image/png"
     assert headers["x-content-type-options"] == "nosniff"
     assert "sandbox" in headers["content-security-policy"]
-    assert headers["content-disposition"].startswith("attachment; filename*=UTF-8''a%22%0D%0ASet-Cookie")
+    assert headers["content-disposition"].startswith("attachment; filename*=UTF-8''a%22Set-Cookie")
     assert "set-cookie" not in headers
 
 

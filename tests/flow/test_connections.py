@@ -31,6 +31,9 @@ REFUSED = {
     "two types": RUNS + b"Content-Type: application/json\r\nContent-Length: 23\r\n\r\n" + FORM,
     "another server's address": b"GET http://evil.example/health HTTP/1.1\r\n" + HOST + b"\r\n",
     "an address without a path": b"GET http://localhost HTTP/1.1\r\n" + HOST + b"\r\n",
+    "HTTP/0.9": HEALTH.replace(b"1.1", b"0.9") + b"\r\n",
+    "HTTP/2.0": HEALTH.replace(b"1.1", b"2.0") + b"\r\n",
+    "HTTP/1.2": HEALTH.replace(b"1.1", b"1.2") + b"\r\n",
     "lines without CR": b"GET /health HTTP/1.1\nHost: localhost\n\n",
     "a folded header": HEALTH + b"X-A: b\r\n  c\r\n\r\n",
     "a space before the colon": b"GET /health HTTP/1.1\r\nHost : localhost\r\n\r\n",
@@ -223,9 +226,18 @@ async def test_who_waits_longest_makes_room(serve_live: Serve) -> None:
             line = await stack.enter_async_context(line_to(house))
             await line.say(HEALTH + b"\r\n")
             assert status_of(await line.answer()) == 200
-        assert await first.rest() == b""
+        assert "connections" in problem(await first.rest(), 503, "UNAVAILABLE")
         await second.say(HEALTH + LAST)
         assert status_of(await second.rest()) == 200
+
+
+async def test_an_idle_connection_that_makes_room_is_closed_without_a_word(serve_live: Serve) -> None:
+    """An answer to no request could be taken for that of the next one."""
+    async with serve_live(connections=1) as house, line_to(house) as idle:
+        await idle.say(HEALTH + b"\r\n")
+        assert status_of(await idle.answer()) == 200
+        assert status_of(await told(house, HEALTH + LAST)) == 200
+        assert await idle.rest() == b""
 
 
 async def test_no_room_where_all_are_at_work(serve_live: Serve) -> None:
@@ -240,6 +252,21 @@ async def test_no_room_where_all_are_at_work(serve_live: Serve) -> None:
                 assert b"retry-after: " in answer
             held.release()
             assert status_of(await line.rest()) == 200
+
+
+async def test_a_refused_client_may_still_send_its_request(serve_live: Serve) -> None:
+    """If the connection were closed at once, the client's next bytes would reset it, and it could lose the refusal."""
+    async with serve_live(connections=2) as house, contextlib.AsyncExitStack() as stack:
+        held = house.model.hold("hi")
+        for _ in range(2):
+            line = await stack.enter_async_context(line_to(house))
+            await line.say(RUNS + b"Content-Length: 23\r\n" + LAST + FORM)
+        await held.reached.wait()
+        async with line_to(house) as late:
+            assert "connections" in problem(await late.rest(), 503, "UNAVAILABLE")
+            for _ in range(5):
+                await late.say(b"x" * 100_000, is_open=True)
+        held.release()
 
 
 async def test_connections_of_one_address(serve_live: Serve) -> None:

@@ -110,7 +110,8 @@ DIFFERENCES = {
     "resume_*_run_stream body * (takes more)": "JSON and multipart too",
     "get_config 200 application/json .workflows*": "there are none",
     "get_config 200 application/json .interfaces*": "there are none",
-    "get_config 200 application/json .[cek]*: null|object > -": "no chat prompts, evaluations or knowledge",
+    "get_config 200 application/json .[ck]*: null|object > -": "no chat prompts or knowledge",
+    "get_config 200 application/json .evals.*available_models: * > -": "evaluations are not served: a table is named",
     **{
         f"get_[at]* 200 application/json *.{name}: * > -": "what is not had here is left out"
         for name in (

@@ -70,6 +70,7 @@ async def test_config(serve: Serve) -> None:
         "session": domain("sessions"),
         "metrics": domain("daily_metrics"),
         "memory": domain("memories"),
+        "evals": domain("evals"),
         "traces": domain(),
         "agents": [
             {"id": "weather-agent", "name": "Weather Agent", "db_id": "musterd-db"},

@@ -1,6 +1,7 @@
 """Readers that go away or do not keep up, over real connections."""
 
 import asyncio
+import gc
 import socket
 from typing import Any
 from urllib.parse import urlencode
@@ -27,6 +28,32 @@ async def test_a_stream_that_everybody_left_is_cancelled(serve_live: Serve) -> N
         body = await house.ended(receipt("r1", "s1"))
         assert (body["status"], body["content"]) == ("CANCELLED", "Echo: ")
         assert body["cancel"]["by"] == "disconnect"
+
+
+async def test_a_refusal_after_the_client_has_gone_is_no_error(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio reports an error that nobody has taken when its task is collected."""
+    reports: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
+    await house.run(run_id="r1", session_id="s1")
+    database, reached, go_on = house.server.database, asyncio.Event(), asyncio.Event()
+    write = database.write
+
+    async def held(work: Any) -> Any:
+        reached.set()
+        await go_on.wait()
+        return await write(work)
+
+    monkeypatch.setattr(database, "write", held)
+    asking = asyncio.ensure_future(house.post("another message", run_id="r1", session_id="s1"))
+    await reached.wait()
+    (accepting,) = [task for task in asyncio.all_tasks() if "RunService._accept" in repr(task)]
+    asking.cancel()
+    await asyncio.wait([asking])
+    go_on.set()
+    await asyncio.wait([accepting])
+    del accepting
+    gc.collect()
+    assert reports == []
 
 
 async def test_a_stream_is_not_cancelled_at_once(serve_live: Serve) -> None:

@@ -30,6 +30,18 @@ async def draw() -> ToolResult:
 
 
 @tool
+async def draw_oddly() -> ToolResult:
+    """Draw something, and say of it what no header should."""
+    return ToolResult(
+        content="drawn",
+        images=[
+            Media(content=PNG, mime_type="image/png;text/html", filename="../a\r\nX: y\u202e.png"),
+            Media(content=PNG + b"2", mime_type="no\r\ntype", filename="/"),
+        ],
+    )
+
+
+@tool
 async def two_sources() -> ToolResult:
     """Return what cannot be."""
     return ToolResult(content="x", images=[Media(content=PNG, url="https://media.invalid/a.png")])
@@ -56,7 +68,7 @@ class Blind(HeldModel):
 
 
 def served(model: HeldModel, **options: Any) -> Sample:
-    painter = Agent(id="painter", model=model, tools=[draw, two_sources, bare, measure], **options)
+    painter = Agent(id="painter", model=model, tools=[draw, draw_oddly, two_sources, bare, measure], **options)
     return Sample([Team(id="team", model=model, members=[painter])], [painter])
 
 
@@ -106,6 +118,18 @@ async def test_one_medium_is_sent_as_it_is(house: House) -> None:
     elsewhere = path.replace(done["run_id"], other["run_id"])
     for wrong, session in ((path, "s2"), (f"{path}0", "s1"), (elsewhere, "s2")):
         problem(await house.http.get(wrong, params={"session_id": session}), 404, "NOT_FOUND")
+
+
+async def test_names_and_types_of_tools_media_are_cleaned(house: House) -> None:
+    done = await house.run("[[TOOL draw_oddly {}]]", to="agents/painter", session_id="s1")
+    first, second = done["images"]
+    assert (first["mime_type"], first["filename"]) == ("image/png", "aX: y.png")
+    assert second["mime_type"] == "image/png", "the type of an image of which nothing is known"
+    assert "filename" not in second
+    path = f"/agents/painter/runs/{done['run_id']}/media/{first['blob']}"
+    answer = await house.http.get(path, params={"session_id": "s1"})
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''aX%3A%20y.png"
 
 
 async def test_the_stream_tells_of_media_without_their_content(house: House) -> None:

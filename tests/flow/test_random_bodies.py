@@ -143,13 +143,18 @@ async def test_ten_thousand_requests(database: Path) -> None:
     wrong: list[str] = []
     seen: Counter[int] = Counter()
     accepted: set[str] = set()
+    unanswered: list[Asked] = []
+    """Requests that the client gave up before it knew a run: each may have left one, which no answer names."""
 
     async def visit(asked: Asked) -> None:
         answer = await ask(app, asked)
         seen[answer.status] += 1
         wrong.extend(faults(asked, answer))
         if answer.status in (200, 202, 0) and asked.method == "POST":
-            accepted.update(re.findall(r'"run_id":"((?:[^"\\]|\\.)*)"', answer.body.decode()))
+            named = re.findall(r'"run_id":"((?:[^"\\]|\\.)*)"', answer.body.decode())
+            accepted.update(named)
+            if answer.status == 0 and not named:
+                unanswered.append(asked)
 
     async with app.router.lifespan_context(app):
         for number, message in enumerate(("[[DELEGATE writer-agent: hello]]", "hello", "[[ERROR 400]]"), 1):
@@ -180,7 +185,8 @@ async def test_ten_thousand_requests(database: Path) -> None:
     assert len(accepted) > REQUESTS / 100
     roots = kept(database, "SELECT run_id FROM runs WHERE parent_id IS NULL AND copied_from IS NULL")
     roots -= kept(database, "SELECT next_run_id FROM run_messages WHERE next_run_id IS NOT NULL")  # came too late
-    assert roots - {json.loads(f'"{run_id}"') for run_id in accepted} == set()
+    unnamed = roots - {json.loads(f'"{run_id}"') for run_id in accepted}
+    assert len(unnamed) <= len(unanswered), (unnamed, unanswered)
     assert kept(database, "SELECT run_id FROM run_io WHERE run_id NOT IN (SELECT run_id FROM runs)") == set()
     assert kept(database, "SELECT root_id FROM blob_uses WHERE root_id NOT IN (SELECT run_id FROM runs)") == set()
 

@@ -303,7 +303,7 @@ def same(text: str, seed: Seed) -> str:
     for known in seed.ids.values():
         text = text.replace(known, NOBODYS)
     text = re.sub(r'"search_time_ms":[0-9.]+', "", text)
-    return re.sub(r'"request_id":"[^"]*"|[0-9a-f]{8}-[0-9a-f-]{27}|\d{10}(\.\d+)?', "", text)
+    return re.sub(r'"request_id":"[^"]*"|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9-]{10}T[0-9:]{8}Z|\d{10}(\.\d+)?', "", text)
 
 
 FORMS: dict[str, dict[str, Any]] = {

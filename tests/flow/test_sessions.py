@@ -215,6 +215,17 @@ async def test_runs_in_flight(house: House) -> None:
     await waiting
 
 
+@pytest.mark.parametrize("path", ["/sessions/s1/runs", "/sessions/s1/run-previews", "/teams/demo-team/runs"])
+async def test_a_members_run_is_no_turn_while_the_leader_works(house: House, path: str) -> None:
+    hold = house.model.hold("task")
+    run = await house.begin("[[DELEGATE writer-agent: task]]", session_id="s1")
+    await hold.reached.wait()
+    assert [run["team_id"] for run in await house.get(path, session_id="s1")] == ["demo-team"]
+    hold.release()
+    await house.ended(run)
+    assert [run["parent_run_id"] != "" for run in await house.get(path, session_id="s1")] == [True, False]
+
+
 async def test_runs_of_every_component(house: House) -> None:
     await house.run("one", session_id="s1")
     await house.run("two", session_id="s1", to="agents/solo-agent")

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,24 @@ async def test_a_team_run_is_a_tree_of_spans(serve: Serve, recorded: Recorded) -
     asked = attributes(chats[0])
     assert asked["gen_ai.request.model"] == asked["gen_ai.provider.name"] == "scripted"
     assert asked["gen_ai.usage.input_tokens"] > 0
+
+
+async def test_a_member_has_its_span_if_hooks_stand_around_its_delegation(serve: Serve, recorded: Recorded) -> None:
+    def keep(function_call: Callable[..., Any]) -> Any:
+        return function_call()
+
+    inner = Team(id="inner", name="Inner", members=[Agent(id="writer", name="Writer")], tool_hooks=[keep])
+    team = Team(id="team", name="Team", model="scripted", members=[inner], tool_hooks=[keep])
+    async with serve(otel=True, served=Sample([team], [])) as house:
+        await house.run("[[DELEGATE inner: <DELEGATE writer: hello>]]", to="teams/team")
+    outer, nested = sorted(
+        recorded.named("execute_tool delegate_task_to_member"), key=lambda span: span.start_time or 0
+    )
+    inner_span, writer = recorded.one("invoke_agent Inner"), recorded.one("invoke_agent Writer")
+    assert parent(outer) == own(recorded.one("invoke_agent Team"))
+    assert parent(inner_span) == own(outer)
+    assert parent(nested) == own(inner_span)
+    assert parent(writer) == own(nested)
 
 
 async def test_nothing_that_was_said_is_recorded_unasked(serve: Serve, recorded: Recorded) -> None:

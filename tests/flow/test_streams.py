@@ -29,9 +29,26 @@ async def test_headers(house: House) -> None:
     stream = await house.stream()
     headers = stream.response.headers
     assert headers["content-type"] == "text/event-stream; charset=utf-8"
-    assert headers["cache-control"] == "no-store"
+    assert headers["cache-control"] == "no-cache"
     assert headers["x-accel-buffering"] == "no"
     assert "content-length" not in headers
+
+
+async def test_browsers_call_a_finished_stream_finished(serve_live: Serve) -> None:
+    """Chromium reports a stream with ``Cache-Control: no-store`` as cancelled, though the page has read all of it."""
+    accepts = {"accept": "text/event-stream"}
+    async with serve_live() as house:
+        started = await house.stream(session_id="s1", run_id="r1")
+        answers = [
+            started.response,
+            await house.http.post("/teams/demo-team/runs/r1/resume", data={"session_id": "s1"}),
+            await house.http.get("/teams/demo-team/runs/r1/events?session_id=s1", headers=accepts),
+        ]
+        async with house.opened("GET", "/sessions/s1/events") as reader:
+            answers.append(reader.answer)
+        for answer in answers:
+            assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+            assert answer.headers["cache-control"] == "no-cache"
 
 
 async def test_no_delegation(house: House) -> None:

@@ -1,7 +1,9 @@
 """A copy of a database that is in use: whole, of one moment, and never in the place of something else."""
 
 import asyncio
+import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -67,6 +69,49 @@ def test_nothing_is_replaced_unasked(sqlite_file: Path, tmp_path: Path) -> None:
     assert copy.read_text() == "something else"
     back_up(sqlite_file, copy, replaces=True)
     assert query(copy, "PRAGMA integrity_check") == [("ok",)]
+
+
+def special_file(kind: str, place: Path) -> None:
+    """Something at ``place`` that is no regular file."""
+    other = place.with_name("other")
+    if kind == "fifo":
+        os.mkfifo(place)
+    elif kind == "folder":
+        place.mkdir()
+    else:
+        if kind == "link":
+            other.write_text("kept")
+        place.symlink_to(other)
+
+
+@pytest.mark.parametrize("replaces", [False, True], ids=["asked", "forced"])
+@pytest.mark.parametrize("kind", ["fifo", "folder", "link", "dangling"])
+def test_what_is_no_regular_file_is_never_replaced(
+    sqlite_file: Path, tmp_path: Path, kind: str, replaces: bool
+) -> None:
+    copy = tmp_path / "copy.db"
+    special_file(kind, copy)
+    before = copy.lstat()
+    with pytest.raises(StartError, match="no regular file"):
+        back_up(sqlite_file, copy, replaces=replaces)
+    assert copy.lstat() == before
+    assert not (tmp_path / "other").exists() or (tmp_path / "other").read_text() == "kept"
+
+
+def test_a_device_is_never_replaced(sqlite_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only root can make one, so a file is said to be one here."""
+    copy = tmp_path / "copy.db"
+    copy.write_text("kept")
+    lstat = Path.lstat
+
+    def of_device(path: Path) -> os.stat_result:
+        found = lstat(path)
+        return os.stat_result((stat.S_IFCHR | 0o666, *found[1:])) if path == copy else found
+
+    monkeypatch.setattr(Path, "lstat", of_device)
+    with pytest.raises(StartError, match="no regular file"):
+        back_up(sqlite_file, copy, replaces=True)
+    assert copy.read_text() == "kept"
 
 
 def test_a_copy_is_for_its_owner_alone(sqlite_file: Path, tmp_path: Path) -> None:

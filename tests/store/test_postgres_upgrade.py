@@ -190,6 +190,15 @@ def test_bringing_a_schema_up_to_date_says_who_may_still_write(
     assert query(postgres_url, "SELECT id, oldest_writer FROM instance") == [("one", OLDEST_WRITER)]
 
 
+@pytest.mark.parametrize("revision", ["0004", HEAD])
+def test_tables_that_their_revision_does_not_make_are_left_alone(empty_url: str, revision: str) -> None:
+    made_at(empty_url, revision)
+    query(empty_url, "ALTER TABLE blob_uses RENAME COLUMN root_id TO session_id")
+    said = refusal(empty_url)
+    assert f"schema {revision} (blob_uses.root_id is missing, blob_uses.session_id is unknown)" in said
+    assert query(empty_url, "SELECT version_num FROM alembic_version") == [(revision,)]
+
+
 def test_another_programs_database_is_refused_and_left_alone(empty_url: str) -> None:
     query(empty_url, "CREATE TABLE alembic_version (version_num text); CREATE TABLE runs (n int)")
     assert "another program (alembic_version, runs" in refusal(empty_url)

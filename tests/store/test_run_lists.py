@@ -92,6 +92,24 @@ async def test_only_a_components(records: Records) -> None:
     assert await listed(records, component=("team", "solo")) == []
 
 
+async def test_members_are_listed_when_their_root_is_not_at_work(records: Records) -> None:
+    """A chat page that loads the session meanwhile would show a member's task as something that the user said."""
+    run = await records.started("r1")
+    member = member_of(run, "m-r1")
+    await records.append(run, started=[member])
+    member.run.state, member.run.ended_at = RunState.COMPLETED, 1.0
+    await records.append(run, ended=[MemberRecord(run=member.run, messages=['"member"'])])
+    for state in ("running", "ready", "queued"):  # also after a crash, and after a decision on a paused run
+        await records.execute("UPDATE runs SET state = :state WHERE run_id = 'r1'", state=state)
+        assert await listed(records) == ["r1"], state
+        assert await listed(records, states={RunState.COMPLETED}, limit=1) == []
+        assert await listed(records, states={RunState(state), RunState.COMPLETED}, limit=1) == ["r1"]
+    for state in ("paused", "completed", "error", "cancelled"):
+        await records.execute("UPDATE runs SET state = :state WHERE run_id = 'r1'", state=state)
+        assert set(await listed(records)) == {"r1", "m-r1"}, state
+        assert "m-r1" in await listed(records, states={RunState.COMPLETED}, limit=1)
+
+
 async def test_conversations_are_read_where_they_are_shown(records: Records) -> None:
     await ended(records, "r1")
     for has_messages in (True, False):

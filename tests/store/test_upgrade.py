@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,10 +16,9 @@ from musterd.core.errors import SchemaTooNew, StartError
 from musterd.core.traces import stored_trace_id
 from musterd.store import upgrade
 from musterd.store.rows import RUN_FIELDS
+from musterd.store.sqlite import SqliteDatabase
 from musterd.store.upgrade import HEAD, MIGRATIONS, OLDEST_WRITER, upgrade_sqlite
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
+from tests.support.schemas import made_at
 
 WORDS = re.compile(r"^.+: .+ — .+$")
 
@@ -247,23 +245,6 @@ def test_the_file_system_of_a_folder_is_known() -> None:
     assert upgrade.file_system(Path("/proc/self")) == "proc"
 
 
-@contextlib.contextmanager
-def made_at(path: Path, revision: str) -> "Iterator[Connection]":
-    """A database as programs of a revision left it."""
-    from alembic import command
-    from alembic.config import Config
-    from sqlalchemy import create_engine
-
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-        yield connection
-    engine.dispose()
-
-
 def test_approvals_of_the_first_schema_keep_what_became_of_them(tmp_path: Path) -> None:
     path = tmp_path / "musterd.db"
     with made_at(path, "0001") as connection:
@@ -296,3 +277,90 @@ def test_runs_of_the_fourth_schema_are_found_by_their_traces(tmp_path: Path, bes
     upgrade_sqlite(path)
     found = set(query(path, "SELECT run_id, trace_id FROM runs"))
     assert found == {("mine", stored_trace_id("mine")), (given, None), ("member", None)}
+
+
+@pytest.fixture
+def usual_umask() -> Iterator[None]:
+    """As shells set it: files of a program are readable by everybody, unless it says otherwise."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {found.name.removeprefix("musterd.db"): found.stat().st_mode & 0o777 for found in folder.iterdir()}
+
+
+@pytest.mark.usefixtures("usual_umask")
+async def test_the_files_of_a_database_are_for_its_owner_alone(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "musterd.db")
+    await database.open()
+    locks = database.locks()
+    locks.hold("w1")
+    try:
+        found = modes(tmp_path)
+        assert set(found) == {"", "-wal", "-shm", ".upgrade-lock", ".worker-w1"}
+        assert set(found.values()) == {0o600}
+    finally:
+        locks.release("w1")
+        await database.close()
+
+
+@pytest.mark.usefixtures("usual_umask")
+async def test_a_file_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "musterd.db"
+    path.touch(mode=0o640)
+    upgrade_sqlite(path)
+    upgrade_sqlite(path)
+    assert modes(tmp_path)[""] == 0o640
+
+
+# Tables that are not those of their revision
+
+
+@pytest.mark.parametrize("revision", ["0004", "0009", HEAD])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (
+            "ALTER TABLE blob_uses RENAME COLUMN root_id TO session_id",
+            "root_id is missing, blob_uses.session_id",
+        ),
+        ("ALTER TABLE runs ADD COLUMN later TEXT", "runs.later is unknown"),
+        ("DROP TABLE journal", "journal."),
+    ],
+    ids=["renamed", "more", "fewer"],
+)
+def test_tables_that_their_revision_does_not_make_are_left_alone(
+    tmp_path: Path, revision: str, change: str, words: str
+) -> None:
+    """A program that was never released made them: to bring them up to date would leave half a schema."""
+    path = tmp_path / "musterd.db"
+    with made_at(path, revision) as connection:
+        connection.exec_driver_sql(change)
+    before = content(path)
+    said = refusal(path)
+    assert words in said
+    assert f"schema {revision}" in said
+    assert content(path) == before
+
+
+def test_a_revision_that_no_version_has_is_left_alone(sqlite_file: Path) -> None:
+    with contextlib.closing(sqlite3.connect(sqlite_file)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0004b'")
+    assert "no version has this revision" in refusal(sqlite_file)
+
+
+def test_tables_beside_ours_are_no_matter(sqlite_file: Path) -> None:
+    with contextlib.closing(sqlite3.connect(sqlite_file)) as connection, connection:
+        connection.execute("CREATE TABLE notes (text)")
+    upgrade_sqlite(sqlite_file)
+
+
+def test_every_released_schema_is_brought_up_to_date(tmp_path: Path) -> None:
+    for file in sorted((MIGRATIONS / "versions").glob("[0-9]*.py")):
+        path = tmp_path / file.name
+        with made_at(path, file.name.partition("_")[0]):
+            pass
+        upgrade_sqlite(path)
+        assert query(path, "SELECT version_num FROM alembic_version") == [(HEAD,)]

@@ -78,6 +78,7 @@ class AgentUi:
         self.bubbles: list[Bubble] = []
         self.sessions: list[dict[str, Any]] = []
         self.error = ""
+        self._is_new_session = False
 
     def _get(self, path: str, **query: str) -> Any:
         answer = self._http.get(path, params=query, headers=ON_EVERY_GET)
@@ -114,10 +115,18 @@ class AgentUi:
                     last = self._show(event, last)
 
     def _show(self, event: dict[str, Any], last: str) -> str:
-        """Show one event; what was appended last."""
+        """Show one event; what was appended last.
+
+        The page loads a session as soon as it learns a new id, while the stream goes on. Its request takes a while:
+        the worst moment is after a member's start, so it is sent then.
+        """
         bubble, name, content = self.bubbles[-1], event["event"], event.get("content")
         if name in ("RunStarted", "TeamRunStarted"):
+            self._is_new_session = self._is_new_session or self.session_id != event["session_id"]
             self.session_id = event["session_id"]
+            if self._is_new_session and event.get("parent_run_id"):
+                self._is_new_session = False
+                self.load(self.session_id)
         elif name in TOOLS:
             _merge(bubble.tools, event["tool"])
         elif name in DELTAS and isinstance(content, str):
@@ -130,15 +139,14 @@ class AgentUi:
         return last
 
     def load(self, session_id: str) -> None:
-        """Show a session of the list."""
+        """Show a session of the list: each run is a turn, a member's too."""
         runs = self._get(f"/sessions/{session_id}/runs", type=self.mode, db_id=self.db_id)
         assert isinstance(runs, list), "anything else is shown as an empty chat"
         self.session_id, self.bubbles = session_id, []
         for run in runs:
-            if not run.get("parent_run_id"):
-                assert run["created_at"]
-                answer = run["content"] if isinstance(run["content"], str) else json.dumps(run["content"])
-                self.bubbles += [Bubble("user", run["run_input"]), Bubble("agent", answer, run.get("tools") or [])]
+            assert run["created_at"]
+            answer = run["content"] if isinstance(run["content"], str) else json.dumps(run["content"])
+            self.bubbles += [Bubble("user", run["run_input"]), Bubble("agent", answer, run.get("tools") or [])]
 
     def delete(self, session_id: str) -> None:
         """Delete a session of the list."""

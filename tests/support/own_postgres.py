@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.postgres import start_patiently
+
 CONFIGURATION = """
 fsync = off
 shared_buffers = 32MB
@@ -25,7 +27,7 @@ class OwnPostgres:
         self._server.ensure_pgdata_inited()
         configuration = folder / "postgresql.conf"
         configuration.write_text(configuration.read_text() + CONFIGURATION)
-        self._server.start()
+        start_patiently(self._server)
 
     @property
     def url(self) -> str:
@@ -39,8 +41,7 @@ class OwnPostgres:
 
     def start(self) -> None:
         """Start it again."""
-        with self._server._lock:
-            self._server.ensure_postgres_running()
+        start_patiently(self._server)
 
     def remove(self) -> None:
         """Leave nothing of it."""

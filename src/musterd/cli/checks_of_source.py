@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import replace
 
 from musterd.cli.checks import Check, fail, ok
 from musterd.core.errors import DeclarationError
@@ -10,6 +11,7 @@ from musterd.mcp import Servers
 from musterd.models import resolve
 from musterd.models.names import describe
 from musterd.specs import Component, MCPServer, Registry, load, models_of
+from musterd.specs.problems import reported_together, without_values
 from musterd.specs.tool_errors import RetryTool
 
 PATIENCE_SECONDS = 30.0
@@ -21,17 +23,19 @@ async def source_checks(source: str, settings: Settings, *, asks_servers: bool) 
 
     :param asks_servers: whether MCP servers are connected to; programs are started for that.
     """
+    checks: list[Check] = []
     try:
-        registry = load(source)
+        with reported_together():  # until its end, texts can be printed without the values of variables
+            registry = load(source)
+            components = _components(registry)
+            servers = {server.label: server for server in _servers(components)}
+            checks += _models(components, settings)
+            checks += [await _server(server, asks=asks_servers) for server in servers.values()]
+            checks = [replace(one, found=without_values(one.found), cure=without_values(one.cure)) for one in checks]
     except DeclarationError as error:
-        return [_wrong("source", error)]
+        return [*(_wrong("source", problem) for problem in error.message.splitlines()), *checks]
     names = f"{len(registry.teams)} teams, {len(registry.agents)} agents"
-    checks = [ok("source", f"{source}: {names}")]
-    components = _components(registry)
-    checks += _models(components, settings)
-    servers = {server.label: server for server in _servers(components)}
-    checks += [await _server(server, asks=asks_servers) for server in servers.values()]
-    return checks
+    return [ok("source", f"{source}: {names}"), *checks]
 
 
 def _components(registry: Registry) -> list[Component]:
@@ -45,10 +49,12 @@ def _models(components: Iterable[Component], settings: Settings) -> list[Check]:
         for model in models_of(component):
             info = describe(model)
             name = f"{info.provider} {info.model}"
+            if isinstance(model, str) and without_values(model) != model:
+                name = without_values(model)
             try:
                 resolve.check(model, settings)
             except DeclarationError as error:
-                found[name] = _wrong("model", error)
+                found[name] = _wrong("model", error.message)
             else:
                 found.setdefault(name, ok("model", f"{name}: known, and has what it needs"))
     return list(found.values())
@@ -67,7 +73,7 @@ async def _server(server: MCPServer, *, asks: bool) -> Check:
         async with asyncio.timeout(PATIENCE_SECONDS):
             return ok("mcp", f"{server.label}: {len(await servers.tools(server))} tools")
     except DeclarationError as error:
-        return _wrong("mcp", error)
+        return _wrong("mcp", error.message)
     except RetryTool as error:
         return fail("mcp", f"{server.label}: {error}", "start it, or correct its address")
     except TimeoutError:
@@ -76,6 +82,6 @@ async def _server(server: MCPServer, *, asks: bool) -> Check:
         await servers.close()
 
 
-def _wrong(name: str, error: DeclarationError) -> Check:
-    found, _, cure = error.message.partition(" — ")
+def _wrong(name: str, problem: str) -> Check:
+    found, _, cure = problem.partition(" — ")
     return fail(name, found, cure)

@@ -12,13 +12,13 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from rich.console import Console
 
+from musterd.cli.demo_output import Json, Progress, summary
 from musterd.cli.settings import settings_from
 from musterd.core import clock
 from musterd.core.settings import Settings
@@ -31,32 +31,45 @@ STOP_SECONDS = 30
 _READY = "musterd: serving on "
 _LOG_LINES = 15
 
-Json = Mapping[str, Any]
-
 
 class DemoFailed(Exception):
     """What went wrong, in words for the person who watches."""
 
 
-def demo(scripted: bool = False, keep: bool = False) -> int:
+def demo(scripted: bool = False, keep: bool = False, as_json: bool = False) -> int:
     """Serve the sample team, run it once and show it at work; 0 only when the run completed.
 
     :param scripted: use the scripted model, whatever else is there.
     :param keep: leave the server running until it is interrupted.
+    :param as_json: print the whole run as JSON, too.
     :raises StartError: a variable cannot be read, in words.
     """
     settings, console = settings_from(None), Console(highlight=False, soft_wrap=True)
     model = _model(console, settings, scripted)
+    console.print(f"Starting a server of the news desk, model: {_label(model)}", markup=False)
     try:
-        with tempfile.TemporaryDirectory(prefix="musterd-demo-") as folder, _server(model, Path(folder)) as url:
-            console.print(f"Serving the news desk on {url}, model: {_label(model)}")
-            status = _show(console, _watch(console, _Client(url, settings.security_key)))
-            if status == "COMPLETED" and keep:
-                _wait_for_a_person(console, url)
+        with tempfile.TemporaryDirectory(prefix="musterd-demo-") as folder:
+            status = _serve_and_run(console, settings, model, Path(folder), keep=keep, as_json=as_json)
     except (DemoFailed, OSError) as error:
         console.print(f"The demo did not work: {error}", style="red", markup=False)
         return 1
+    _show_end(console, status)
     return 0 if status == "COMPLETED" else 1
+
+
+def _serve_and_run(console: Console, settings: Settings, model: str, folder: Path, *, keep: bool, as_json: bool) -> str:
+    """Serve the sample team from ``folder`` and run it once; the run's status."""
+    with Progress(console) as progress, _server(model, folder, progress) as url:
+        progress.say(f"serving on {url}")
+        progress.say(f"asking: {MESSAGE}")
+        run, members = _watch(progress, _Client(url, settings.security_key))
+        progress.doing = ""
+        _show(console, run, members, url, as_json=as_json)
+        if not keep:
+            console.print("(The server stops now; musterd demo --keep leaves it running.)")
+        if run["status"] == "COMPLETED" and keep:
+            _wait_for_a_person(console, url)
+    return str(run["status"])
 
 
 def _model(console: Console, settings: Settings, scripted: bool) -> str:
@@ -89,8 +102,9 @@ def _sample() -> Path:
 
 
 @contextlib.contextmanager
-def _server(model: str, folder: Path) -> Iterator[str]:
+def _server(model: str, folder: Path, progress: Progress) -> Iterator[str]:
     """A server of the sample team on a free port, with its records in ``folder``; its address."""
+    progress.doing = "the server starts"
     log = folder / "server.log"
     command = [sys.executable, "-m", "musterd", "serve", str(_sample()), "--port", "0"]
     with log.open("wb") as errors:
@@ -106,6 +120,7 @@ def _server(model: str, folder: Path) -> Iterator[str]:
         assert process.stdout is not None
         yield _address(process.stdout, log)
     finally:
+        progress.doing = "the server stops"
         process.terminate()
         try:
             process.wait(STOP_SECONDS)
@@ -168,72 +183,36 @@ class _Client:
             raise DemoFailed(f"{path} answered {error.code}: {error.read(500).decode(errors='replace')}") from error
 
 
-@dataclass(slots=True)
-class _Progress:
-    """Says what is new since it was last told."""
-
-    console: Console
-    started: float = field(default_factory=clock.monotonic)
-    said: set[str] = field(default_factory=set)
-
-    @property
-    def seconds(self) -> float:
-        """How long the run has been watched."""
-        return clock.monotonic() - self.started
-
-    def say(self, text: str) -> None:
-        """Print ``text`` once."""
-        if text not in self.said:
-            self.said.add(text)
-            self.console.print(f"{self.seconds:6.1f} s  {text}", markup=False)
-
-    def tell(self, run: Json, members: list[Json]) -> None:
-        """Print what has changed."""
-        if run["status"] == "RUNNING":
-            self.say(f"{TEAM}: RUNNING")
-        for member in members:
-            name = member.get("agent_id") or member.get("team_id")
-            self.say(f"  {name}: works on “{member.get('run_input')}”")
-            for call in member.get("tools") or ():
-                arguments = json.dumps(call.get("tool_args") or {}, ensure_ascii=False)
-                self.say(f"  {name}: called {call['tool_name']}({arguments}) → {call.get('result')}")
-            if member["status"] not in ("PENDING", "RUNNING"):
-                self.say(f"  {name}: {member['status']}")
-        self.say(f"{TEAM}: {run['status']}")
-
-
-def _watch(console: Console, client: _Client) -> Json:
-    """Start the run and follow it to its end."""
-    console.print(f"Asking: {MESSAGE}", markup=False)
+def _watch(progress: Progress, client: _Client) -> tuple[Json, list[Json]]:
+    """Start the run and follow it to its end; the run and its members' runs."""
     receipt = client.start()
-    progress = _Progress(console)
     progress.say(f"{TEAM}: {receipt['status']}, run {receipt['run_id']}")
-    with console.status("") as status:
-        while progress.seconds < RUN_SECONDS:
-            run = client.run(receipt, wait_seconds=1)
-            members = client.members(receipt)
-            progress.tell(run, members)
-            if run["status"] not in ("PENDING", "RUNNING"):
-                return run
-            at_work = [str(member.get("agent_id")) for member in members if member["status"] == "RUNNING"]
-            status.update(f"{progress.seconds:.0f} s, at work: {', '.join(at_work) or 'the leader'}")
-            if not console.is_terminal:
-                progress.say(f"still at work: {', '.join(at_work) or 'the leader'}")
+    progress.doing = "at work: the leader"
+    began = progress.seconds
+    while progress.seconds - began < RUN_SECONDS:
+        run = client.run(receipt, wait_seconds=1)
+        members = client.members(receipt)
+        progress.show(TEAM, run, members)
+        if run["status"] not in ("PENDING", "RUNNING"):
+            return run, members
     raise DemoFailed(f"the run has not ended in {RUN_SECONDS} s.")
 
 
-def _show(console: Console, run: Json) -> str:
-    """Print how the run ended; its status."""
-    console.print("\nThe answer:", style="bold")
-    console.print(str(run.get("content")), markup=False)
-    console.print("\nThe run:", style="bold")
-    console.print(json.dumps(run, ensure_ascii=False, indent=2), markup=False)
-    status = str(run["status"])
+def _show(console: Console, run: Json, members: list[Json], url: str, *, as_json: bool) -> None:
+    """Print what came of the run."""
+    for title, text in summary(run, members, url):
+        console.print(f"\n{title}:", style="bold")
+        console.print(text, markup=False)
+    if as_json:
+        console.print("\nThe run as JSON:", style="bold")
+        console.print(json.dumps(run, ensure_ascii=False, indent=2), markup=False)
+
+
+def _show_end(console: Console, status: str) -> None:
     if status == "COMPLETED":
         console.print("\nCOMPLETED", style="bold green")
     else:
         console.print(f"\nThe run ended as {status}.", style="red", markup=False)
-    return status
 
 
 def _wait_for_a_person(console: Console, url: str) -> None:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 
 import musterd
-from musterd.cli.checks import FAIL, OK, WARN, Check, fail, ok
+from musterd.cli.checks import FAIL, OK, WARN, Check, fail, ok, warn
 from musterd.cli.checks_of_database import database_checks
 from musterd.cli.checks_of_doors import door_checks
 from musterd.cli.checks_of_source import source_checks
-from musterd.cli.settings import settings_from
+from musterd.cli.settings import settings_from, unknown_variables
 from musterd.core.errors import StartError
 
 OLDEST_PYTHON = (3, 11)
@@ -56,6 +56,9 @@ def _checks(source: str | None, db: str | None, host: str, port: int, *, asks_se
         yield from _refused("settings", error)
         return
     yield ok("settings", "read from the environment")
+    for variable, meant in unknown_variables(os.environ):
+        cure = f"did you mean {meant}?" if meant else "see docs/reference/settings.md"
+        yield warn("settings", f"{variable} is no setting and has no effect", cure)
     yield from _made("database", lambda: database_checks(settings))
     yield from _made("doors", lambda: door_checks(settings, host, port))
     if source is not None:
@@ -71,8 +74,9 @@ def _made(name: str, make: Callable[[], Iterable[Check]]) -> Iterator[Check]:
 
 
 def _refused(name: str, error: StartError) -> Iterator[Check]:
-    found, _, cure = error.message.partition(" — ")
-    yield fail(name, found, cure)
+    for problem in error.message.splitlines():
+        what, _, cure = problem.partition(" — ")
+        yield fail(name, what, cure)
 
 
 def _python() -> Check:

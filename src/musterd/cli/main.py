@@ -11,7 +11,7 @@ from cyclopts import App, Parameter, validators
 
 import musterd
 from musterd.core import collector
-from musterd.core.errors import DeclarationError, RequestError, StartError, Unavailable
+from musterd.core.errors import DeclarationError, MusterdError, RequestError, StartError, Unavailable
 
 START = "start"
 """Who holds the collector until a command that stays has started."""
@@ -88,7 +88,7 @@ def work(
 
 
 @app.command
-def demo(*, scripted: bool = False, keep: bool = False) -> int:
+def demo(*, scripted: bool = False, keep: bool = False, json: bool = False) -> int:
     """Run the sample team once over HTTP and show it at work.
 
     Parameters
@@ -97,10 +97,12 @@ def demo(*, scripted: bool = False, keep: bool = False) -> int:
         Use the scripted model in place of the embedded one.
     keep
         Leave the server running afterwards.
+    json
+        Print the whole run as JSON after the summary.
     """
     from musterd.cli.demo import demo as run
 
-    return run(scripted=scripted, keep=keep)
+    return run(scripted=scripted, keep=keep, as_json=json)
 
 
 token = App(name="token", help="Tokens of service accounts: for programs, and for the first of all administrators.")
@@ -237,13 +239,19 @@ def backup(
     return run(settings_from(db), file, force=force)
 
 
+def _in_words(error: MusterdError) -> str:
+    """One problem after the program's name; several below a line that counts them."""
+    problems = error.message.splitlines()
+    return "\n".join([f"musterd: {len(problems)} problems", *problems] if problems[1:] else [f"musterd: {problems[0]}"])
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
     collector.hold(START)
     try:
         result = app(arguments)
     except (DeclarationError, StartError, RequestError) as error:
-        print(f"musterd: {error.message}", file=sys.stderr)  # noqa: T201 - what a command says
+        print(_in_words(error), file=sys.stderr)  # noqa: T201 - what a command says
         return 1 if isinstance(error, Unavailable) else 2
     finally:
         collector.let_go(START)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ipaddress
 import math
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -11,9 +12,10 @@ from types import FrameType
 
 import uvicorn
 
+from musterd.cli.announcements import log_stop, log_stop_at_once, log_stopped, startup_lines, warn_of_unknown_variables
 from musterd.cli.main import START
 from musterd.cli.open_files import fitting
-from musterd.cli.settings import settings_from
+from musterd.cli.settings import settings_from, unknown_variables
 from musterd.core import collector
 from musterd.core.errors import StartError
 from musterd.core.settings import Settings
@@ -34,12 +36,15 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     from musterd.http.app import create_app
     from musterd.http.protocol import protocol_options
     from musterd.specs import load
+    from musterd.specs.problems import reported_together
 
     settings = settings_from(db)
     is_loopback = is_loopback_host(host)
-    require_key(settings, host, is_open=is_loopback or insecure)
+    require_key(settings, host, is_open=is_loopback or insecure, opening="--insecure (or MUSTERD_INSECURE=true)")
     configure(settings)
-    app = create_app(registry=load(source), settings=settings, is_loopback=is_loopback, duties=duties)
+    warn_of_unknown_variables(unknown_variables(os.environ))
+    with reported_together():
+        app = create_app(registry=load(source), settings=settings, is_loopback=is_loopback, duties=duties)
     app.state.server.prepare()
     listener = listen(host, port)
     server = _Listening(
@@ -53,19 +58,33 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
         app.state.server,
     )
     server.run(sockets=[listener])
+    log_stopped()
     return 0 if server.started else 1
 
 
-def require_key(settings: Settings, host: str, *, is_open: bool) -> None:
+def require_key(settings: Settings, host: str, *, is_open: bool, opening: str = "MUSTERD_INSECURE=true") -> None:
     """Refuse to serve everybody unasked.
 
+    :param opening: how this command is told to serve without a key.
     :raises StartError: nobody said that it is meant.
     """
     if not is_open and not settings.insecure and auth_mode(settings) == "none":
         raise StartError(
             f"--host {host} is reachable from elsewhere and neither a key nor keys of tokens are set — "
-            "set OS_SECURITY_KEY or JWT_VERIFICATION_KEY, or MUSTERD_INSECURE=true to serve everybody"
+            f"set OS_SECURITY_KEY or JWT_VERIFICATION_KEY, or {opening} to serve everybody"
         )
+
+
+def begin_stop(server: Server) -> None:
+    """Stop in order, and say what that waits for."""
+    server.begin_stop()
+    log_stop(server)
+
+
+def stop_at_once(server: Server) -> None:
+    """Stop without waiting for anything, and say so."""
+    log_stop_at_once(server)
+    server.leave_now()
 
 
 class _Listening(uvicorn.Server):
@@ -80,7 +99,8 @@ class _Listening(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             collector.keep(START)
-            print(f"musterd: serving on {address_of(self._listener)}", flush=True)  # noqa: T201 - what a command says
+            said = "\n".join(startup_lines(self._server, address_of(self._listener)))
+            print(said, flush=True)  # noqa: T201 - what a command says
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -90,7 +110,7 @@ class _Listening(uvicorn.Server):
         def stop(sig: int, frame: FrameType | None) -> None:
             self.force_exit = self.should_exit
             self.should_exit = True
-            loop.call_soon_threadsafe(self._server.leave_now if self.force_exit else self._server.begin_stop)
+            loop.call_soon_threadsafe(stop_at_once if self.force_exit else begin_stop, self._server)
 
         before = {sig: signal.signal(sig, stop) for sig in (signal.SIGINT, signal.SIGTERM)}
         try:

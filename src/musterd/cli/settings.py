@@ -1,22 +1,53 @@
 """The settings that a command is called with."""
 
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+
 from musterd.core.errors import StartError
 from musterd.core.settings import Settings
+
+_PREFIX = "MUSTERD_"
+_NOT_SETTINGS = re.compile(
+    r"MUSTERD_(TEST_.*|EXAMPLE_MODEL"  # what tests and the sample team read
+    r"|(.*_)?SERVICE_(HOST|PORT.*)|(.*_)?PORT(_\d+_.*)?)"  # what Kubernetes sets for a service named musterd
+)
 
 
 def settings_from(db: str | None) -> Settings:
     """The settings of the environment, with the command's own database where it names one.
 
-    :raises StartError: a variable cannot be read, in words.
+    :raises StartError: variables cannot be read; one line for each.
     """
     from pydantic import ValidationError
 
     try:
         return Settings() if db is None else Settings(db=db)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        problem = str(first["msg"]).removeprefix("Value error, ")
-        name = str(first["loc"][0]).upper()
-        own_names = {field.validation_alias for field in Settings.model_fields.values()}  # those of the peer
-        variable = name if name in own_names else f"MUSTERD_{name}"
-        raise StartError(f"{variable}: {problem} — correct or unset the variable") from error
+        problems = []
+        for detail in error.errors(include_url=False, include_input=False):
+            name, problem = str(detail["loc"][0]).upper(), str(detail["msg"]).removeprefix("Value error, ")
+            variable = name if name in _variable_names() else f"{_PREFIX}{name}"
+            problems.append(f"{variable}: {problem} — correct or unset the variable")
+        raise StartError("\n".join(dict.fromkeys(problems))) from error
+
+
+def _variable_names() -> set[str]:
+    """The environment variables that are settings."""
+    fields = Settings.model_fields
+    aliases = {str(field.validation_alias) for field in fields.values() if field.validation_alias is not None}
+    return aliases | {f"{_PREFIX}{name.upper()}" for name in fields}
+
+
+def unknown_variables(environment: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
+    """Environment variables that look like settings and are none, each with the setting that was probably meant."""
+    known = _variable_names()
+    others = [name for name in known if not name.startswith(_PREFIX)]
+    for variable in sorted(environment):
+        name = variable.upper()
+        if name in known or _NOT_SETTINGS.fullmatch(name):
+            continue
+        if name.startswith(_PREFIX):
+            yield variable, next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.75)), None)
+        elif near := difflib.get_close_matches(name, others, n=1, cutoff=0.9):
+            yield variable, near[0]

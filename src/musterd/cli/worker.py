@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 
+from musterd.cli.announcements import log_stopped, warn_of_unknown_variables
 from musterd.cli.main import START
-from musterd.cli.serve import address_of, is_loopback_host, listen, require_key
-from musterd.cli.settings import settings_from
+from musterd.cli.serve import address_of, begin_stop, is_loopback_host, listen, require_key, stop_at_once
+from musterd.cli.settings import settings_from, unknown_variables
 from musterd.core import collector
 from musterd.core.settings import Settings
 from musterd.http.server import Server
@@ -25,20 +27,23 @@ def work(source: str, *, db: str | None, host: str, port: int | None) -> int:
     """
     from musterd.cli.logs import configure
     from musterd.specs import load
+    from musterd.specs.problems import reported_together
 
     settings = settings_from(db)
     if port is not None:
         require_key(settings, host, is_open=is_loopback_host(host))
     configure(settings)
-    registry = load(source)
-    if port is None:
-        server = Server(registry, settings)
-        server.prepare()
-        asyncio.run(_work(server, contextlib.nullcontext("")))
-    else:
-        server, listening = _probed(registry, settings, host, port)
-        server.prepare()
-        asyncio.run(_work(server, listening))
+    warn_of_unknown_variables(unknown_variables(os.environ))
+    listening: AbstractAsyncContextManager[str] = contextlib.nullcontext("")
+    with reported_together():
+        registry = load(source)
+        if port is None:
+            server = Server(registry, settings)
+        else:
+            server, listening = _probed(registry, settings, host, port)
+    server.prepare()
+    asyncio.run(_work(server, listening))
+    log_stopped()
     return 0
 
 
@@ -46,10 +51,8 @@ async def _work(server: Server, listening: AbstractAsyncContextManager[str]) -> 
     is_told = asyncio.Event()
 
     def stop() -> None:
-        if is_told.is_set():
-            server.leave_now()
+        (stop_at_once if is_told.is_set() else begin_stop)(server)
         is_told.set()
-        server.begin_stop()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

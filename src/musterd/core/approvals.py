@@ -60,8 +60,8 @@ class Resolution:
     """A person's decision in the inbox.
 
     :param by: who decides, as the client says.
-    :param data: said with it: ``values`` for a call that needs input, ``result`` for one that happened elsewhere,
-        ``note`` for the model, and whatever else is to be kept.
+    :param data: said with it: ``values`` for a call that needs input or is approved with other arguments, ``result``
+        for one that happened elsewhere, ``note`` for the model, and whatever else is to be kept.
     """
 
     is_approved: bool

@@ -41,6 +41,11 @@ async def sleep(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
+async def yield_to_others() -> None:
+    """Let every other task that is ready run once."""
+    await asyncio.sleep(0)
+
+
 def new_secret() -> str:
     """A new unguessable text (256 bits, hexadecimal)."""
     return secrets.token_hex(32)

@@ -25,6 +25,15 @@ def tell_failure(event: str, error: BaseException, *, is_over: bool = True, **ab
     log.debug(event, **about, exc_info=error)
 
 
+def words_of(error: BaseException) -> str:
+    """The message of an exception of others' code, or the name of its class if it has none or cannot be printed."""
+    try:
+        text = str(error)
+    except BaseException:  # noqa: BLE001 - __str__ is others' code too
+        text = ""
+    return text or type(error).__name__
+
+
 def _kind(error: BaseException) -> str:
     if isinstance(error, RunFailed):
         return error.code

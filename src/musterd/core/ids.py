@@ -1,16 +1,23 @@
 """Identifiers: opaque texts that clients may choose."""
 
+import re
 import unicodedata
 
 from musterd.core.errors import InvalidInput
 from musterd.core.jsontext import is_storable
 
 LONGEST = 255
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 
 def is_identifier(text: str) -> bool:
     """Whether ``text`` is 1–255 characters without control characters, NUL or lone surrogates."""
     return 0 < len(text) <= LONGEST and is_storable(text) and not has_control(text)
+
+
+def is_uuid(text: str) -> bool:
+    """Whether ``text`` is a UUID in its usual form, such as the ids that this server makes."""
+    return _UUID.fullmatch(text) is not None
 
 
 def has_control(text: str) -> bool:

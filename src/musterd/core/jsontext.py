@@ -1,6 +1,7 @@
 """JSON text as musterd writes it: compact, strict, and canonical where two texts are compared."""
 
 import json
+import math
 
 from musterd.core.jsontypes import Json
 
@@ -27,9 +28,22 @@ def _refuse_constant(name: str) -> Json:
     raise ValueError(f"{name} is not JSON")
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:40]} is larger than any number here")
+    return number
+
+
 def loads(text: str | bytes) -> Json:
-    """The value of JSON ``text``. NaN and infinities raise ValueError."""
-    return json.loads(text, parse_constant=_refuse_constant)
+    """The value of JSON ``text``: one that :func:`dumps` can write again.
+
+    :raises ValueError: it is not JSON, a number is NaN or infinite (as 1e999 is), or it is nested too deep to be read.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    except RecursionError as error:
+        raise ValueError("The JSON is nested too deep.") from error
 
 
 def most_parts(text: str | bytes) -> int:

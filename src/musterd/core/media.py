@@ -2,15 +2,23 @@
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from musterd.core.ids import LONGEST
+from musterd.core.jsontext import storable
 from musterd.core.jsontypes import JsonObject
 
 MEDIA_NAMES = ("images", "audio", "videos", "files")
 REFERENCE = "musterd_blob"
 """The key under which a stored message refers to a content."""
 
+_MEDIA_TYPE = re.compile(r"[\w!#$%&'*+.^`|~-]+/[\w!#$%&'*+.^`|~-]+", re.ASCII)
+_UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp"})
+"""Signs that break lines or turn the reading direction: with them "exe.png" can be made of "gnp.exe"."""
+
+_LONGEST_SUFFIX = 16
 _REFERENCES = re.compile(f'"{REFERENCE}":"([0-9a-f]{{64}})"')
 
 
@@ -30,6 +38,26 @@ class Medium:
     def as_json(self) -> JsonObject:
         """What is stored of it in a row."""
         return {"name": self.name, "item": self.item}
+
+
+def plain_name(filename: str) -> str:
+    """A file's name without folders and without signs that cannot be stored or seen; cut in front of its suffix."""
+    name = filename.replace("\\", "/").rpartition("/")[2]
+    name = "".join(sign for sign in storable(name) if unicodedata.category(sign) not in _UNSEEN)
+    stem, dot, suffix = name.rpartition(".")
+    if len(name) <= LONGEST or not stem or len(suffix) > _LONGEST_SUFFIX:
+        return name[:LONGEST]
+    return stem[: LONGEST - len(dot) - len(suffix)] + dot + suffix
+
+
+def plain_type(mime_type: str) -> str:
+    """A media type in lower case and without parameters, which could smuggle in a second type."""
+    return mime_type.partition(";")[0].strip().lower()
+
+
+def is_media_type(text: str) -> bool:
+    """Whether ``text`` is a media type without parameters, such as ``image/png`` (RFC 9110, section 8.3.1)."""
+    return _MEDIA_TYPE.fullmatch(text) is not None
 
 
 def content_hash(content: bytes) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from musterd.core.jsontypes import JsonObject
+from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import ComponentKind, ToolCall
 
 
@@ -23,8 +23,8 @@ class Requirement:
     :param path: the call's place in the run tree.
     :param run_id: the run whose model made the call: the root's or a member's.
     :param started_at: when it began, where it did.
-    :param fields: the arguments that a person may give: name, field_type, description, value.
-    :param schema: the JSON schema that the call's arguments must have then.
+    :param fields: of a form: the arguments that a person may give: name, field_type, description, value.
+    :param schema: the JSON schema of the arguments that a person gives or changes.
     :param approval_type: ``required``: decided through the inbox of approvals alone; ``audit``: by the run's client,
         and shown there once it is.
     :param expires_at: when the decision is ``default_decision``, or the run ends without one; None: when the run
@@ -62,6 +62,9 @@ class Requirement:
         return cls(**given)
 
 
+_TAKES_VALUES = (RequirementKind.CONFIRMATION, RequirementKind.USER_INPUT)
+EXACT_IN_A_DOUBLE = 2**53
+"""Whole numbers up to this are read exactly by clients whose numbers are doubles."""
 _SELDOM = ("fields", "schema", "approval_type", "expires_at", "default_decision")
 
 
@@ -80,8 +83,9 @@ class Decision:
     :param key: the requirement's id, or the tool call's.
     :param result: what came of the call, where it happened elsewhere.
     :param note: for the model, where it is refused.
-    :param values: arguments that a person gives, by name.
+    :param values: arguments that a person gives or changes, by name.
     :param tool_values: the same as they stood in the call, where a client sends both; what is not as shown counts.
+    :param args: the arguments of the call as a client sent it back. In a confirmation, what is not as shown counts.
     :param is_explicit: False where nothing but values came: as long as they are those that were shown, nobody has
         decided.
     """
@@ -92,6 +96,7 @@ class Decision:
     note: str | None = None
     values: JsonObject | None = None
     tool_values: JsonObject | None = None
+    args: JsonObject | None = None
     is_explicit: bool = True
 
     def as_json(self) -> JsonObject:
@@ -111,51 +116,82 @@ NOBODY_DECIDED = "Nobody decided about the call in time, so it was not made."
 
 
 def said_of(decision: Decision, requirement: Requirement) -> Decision | None:
-    """The decision as one about this requirement: None where it says nothing yet."""
-    if requirement.kind is not RequirementKind.USER_INPUT:
-        return replace(decision, values=None, tool_values=None) if decision.is_explicit else None
-    shown = {found["name"]: found["value"] for found in requirement.fields or ()}
+    """The decision as one about this requirement: None if it says nothing yet.
+
+    Only values that differ from the requirement's own stay in it, so that a client may send back what it was shown.
+    """
+    kind = requirement.kind
+    shown = requirement.tool.args
+    if kind is RequirementKind.USER_INPUT:
+        shown = {field["name"]: field["value"] for field in requirement.fields or ()}
+    sent = [decision.tool_values or {}, decision.values or {}]
+    if kind is RequirementKind.CONFIRMATION:
+        sent.insert(0, decision.args or {})
     values: JsonObject = {}
-    for given in (decision.tool_values or {}, decision.values or {}):
-        values.update({name: value for name, value in given.items() if value != shown.get(name)})
-    if not decision.is_explicit and not values:
+    for source in sent:
+        values.update({name: value for name, value in source.items() if not _is_same(value, shown.get(name))})
+    if not decision.is_explicit and (not values or kind is not RequirementKind.USER_INPUT):
         return None
-    values = values if decision.verdict is Verdict.RUN else {}
-    return replace(decision, values=values, tool_values=None, is_explicit=True)
+    values = {} if decision.verdict is Verdict.REFUSED else values
+    return replace(decision, values=values, tool_values=None, args=None, is_explicit=True)
+
+
+def _is_same(value: Json, shown: Json) -> bool:
+    """Whether a value came back as it was shown, by a client whose numbers may all be doubles, as JavaScript's are."""
+    return bool(value == shown or _in_doubles(value) == _in_doubles(shown))
+
+
+def _in_doubles(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {name: _in_doubles(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_in_doubles(item) for item in value]
+    if isinstance(value, int) and abs(value) > EXACT_IN_A_DOUBLE:
+        try:
+            return float(value)
+        except OverflowError:
+            return value
+    return value
 
 
 def problem_of(decision: Decision, requirement: Requirement) -> str | None:
     """What is wrong with a decision about a requirement, in words; None: nothing is."""
-    kind, verdict = requirement.kind, decision.verdict
-    if kind is RequirementKind.UNKNOWN_OUTCOME or verdict is Verdict.REFUSED:
+    kind, verdict, name = requirement.kind, decision.verdict, requirement.tool.name
+    if verdict is Verdict.REFUSED:
         return None
-    name = requirement.tool.name
-    if kind is RequirementKind.EXTERNAL_EXECUTION:
-        if verdict is Verdict.HAPPENED:
-            return None
+    if kind is RequirementKind.EXTERNAL_EXECUTION and verdict is not Verdict.HAPPENED:
         return f"{name} is executed outside of the server: send what came of it, or refuse it"
-    if verdict is Verdict.HAPPENED:
-        return f"{name} is made by the server: agree to it, or refuse it; it takes no result"
-    return None if kind is RequirementKind.CONFIRMATION else _input_problem(decision, requirement)
+    if kind in _TAKES_VALUES:
+        if verdict is Verdict.HAPPENED:
+            return f"{name} is made by the server: agree to it, or refuse it; it takes no result"
+        return _values_problem(decision, requirement)
+    if decision.values:
+        return f"The arguments of {name} cannot be changed any more: decide without values"
+    return None
 
 
-def _input_problem(decision: Decision, requirement: Requirement) -> str | None:
+def _values_problem(decision: Decision, requirement: Requirement) -> str | None:
     import jsonschema_rs
 
-    values, known = decision.values or {}, {found["name"] for found in requirement.fields or ()}
+    name, values, schema = requirement.tool.name, decision.values or {}, requirement.schema or {}
+    is_form = requirement.kind is RequirementKind.USER_INPUT
+    if is_form:
+        known = {field["name"] for field in requirement.fields or ()}
+    else:
+        known = {*schema.get("properties", ()), *requirement.tool.args}
     if unknown := sorted(set(values) - known):
-        return f"{requirement.tool.name} has no field {', '.join(unknown)[:200]}; it has {', '.join(sorted(known))}"
-    given = {**{name: value for name, value in requirement.tool.args.items() if name in known}, **values}
-    if missing := sorted(_required(requirement) - set(given)):
-        return f"{requirement.tool.name} needs a value for {', '.join(missing)}"
-    wrong = next(iter(jsonschema_rs.iter_errors(requirement.schema or {}, given)), None)
+        has = f"it has {', '.join(sorted(known))}" if known else "it has none"
+        return f"{name} has no field {', '.join(unknown)[:200]}; {has}"
+    if is_form:
+        checked = {**{name: value for name, value in requirement.tool.args.items() if name in known}, **values}
+        if missing := sorted(set(schema.get("required", ())) - set(checked)):
+            return f"{name} needs a value for {', '.join(missing)}"
+    else:  # only what changes: the tool has taken the model's own arguments already, more leniently than the schema
+        checked, schema = values, {**schema, "required": []}
+    wrong = next(iter(jsonschema_rs.iter_errors(schema, checked)), None)
     if wrong is None:
         return None
-    return f"{'.'.join(str(part) for part in wrong.instance_path) or requirement.tool.name}: {wrong.message[:200]}"
-
-
-def _required(requirement: Requirement) -> set[str]:
-    return set((requirement.schema or {}).get("required", ()))
+    return f"{'.'.join(str(part) for part in wrong.instance_path) or name}: {wrong.message[:200]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -154,8 +154,16 @@ class Settings(BaseSettings):
     """Threads for tools that are plain functions."""
     tool_result_bytes: Bytes = 256 * 1024
     """What of a tool's result the model is shown."""
+    tool_result_stored_bytes: Bytes = 1024 * 1024
+    """Longest result of a tool or answer of a member that a leader is given; a longer one is a failed call."""
+    tool_arguments_bytes: Bytes = 512 * 1024
+    """Longest arguments of one tool call, as JSON; a call with longer ones is not made, and has failed."""
+    turn_tool_calls: Count = 128
+    """Tool calls that a model may ask for in one turn; beyond it the run ends in ERROR."""
+    media_bytes: Bytes = 16 * 1024 * 1024
+    """Largest media that one tool call returns, or one answer of a model holds, all together."""
     state_bytes: Bytes = 4 * 1024 * 1024
-    """How large a session's state may become by what requests add to it, as JSON."""
+    """How large a session's state may become by what requests add to it, as JSON, and what one tool call may change."""
     pause_seconds: Seconds = 7 * 24 * 3600
     """How long a paused run waits for a person, in seconds; then what its tools declare counts, or it ends in ERROR."""
     retention_days: Annotated[float, Field(gt=0)] | None = None
@@ -204,6 +212,10 @@ class Settings(BaseSettings):
     """Longest wait for the first byte of a model's answer."""
     model_chunk_seconds: Seconds = 60
     """Longest wait between two chunks of a model's answer."""
+    model_answer_bytes: Bytes = 2 * 1024 * 1024
+    """Longest answer of a model: its text, its reasoning and the arguments of its tool calls, together."""
+    model_received_bytes: Bytes = 256 * 1024 * 1024
+    """What a provider may send for one answer, after decompression, in bytes."""
     memory_model: str = ""
     """The model that puts a user's memories together when a request names none: ``provider:model``."""
     tls_verify: bool = True

@@ -170,7 +170,7 @@ class Journal:
         step.result = tool_result_text(done)
         self._count(intent.kind, done.state.value, done.seconds)
         self._open.pop(intent.path, None)
-        if intent.kind is StepKind.DELEGATE and done.is_error:
+        if intent.kind is StepKind.DELEGATE and (done.is_error or done.hook_effect == "skipped"):
             self._end_left(intent.path)
         for content in contents(done.media).values():
             self._outbox.content(content)

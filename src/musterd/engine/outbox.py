@@ -343,7 +343,7 @@ def note_request(requests: Requests, index: int, event: Event) -> None:
 
 
 def _void_from(requests: Sequence[tuple[str, int]], index: int, event: Event, item: JsonObject) -> int:
-    """From where on text is void: of a model call, since it was asked; of a member that failed, all that it said."""
-    if event.data.get("reason") == "member_failed":
+    """From where on text is void: of a model call, since it was asked; of a member, all that it said."""
+    if event.data.get("reason") in ("member_failed", "hook_changed"):
         return next((asked for place, asked in requests if place.startswith(f"{item['path']}/")), index)
     return requests[-1][1] if requests else 0

@@ -14,7 +14,6 @@ from musterd.store.attempt_input import HistoryWanted
 from musterd.store.database import Database
 from musterd.store.past import ShownRows, ShownWanted
 from musterd.team.conversation import earlier_messages
-from musterd.team.functions import as_text
 from musterd.team.history import trimmed
 from musterd.team.past import (
     EarlierSession,
@@ -27,6 +26,7 @@ from musterd.team.past import (
     who_looks_back,
 )
 from musterd.team.session_tools import RUNS_OF_A_SESSION
+from musterd.team.tool_results import as_text
 
 RUNS_OF_A_SUMMARY = 50
 """The most runs that one summary takes in; where more have ended since the last one, the last of them."""

@@ -232,14 +232,18 @@ def answer_of(step: StepRow, contents: Mapping[str, bytes]) -> ModelAnswer:
 
 def tool_result_text(done: ToolStep) -> str:
     """A tool call's result as it is recorded."""
-    value = {
+    value: JsonObject = {
         "result": done.result,
         "is_error": done.is_error,
         "seconds": done.seconds,
         "child_run_id": done.child_run_id,
         "state_delta": done.state_delta,
     }
-    return jsontext.dumps({**value, "media": [medium.as_json() for medium in done.media]} if done.media else value)
+    if done.media:
+        value["media"] = [medium.as_json() for medium in done.media]
+    if done.hook_effect is not None:
+        value["hook_effect"] = done.hook_effect
+    return jsontext.dumps(value)
 
 
 def tool_step_of(step: StepRow, contents: Mapping[str, bytes]) -> ToolStep:
@@ -257,4 +261,5 @@ def tool_step_of(step: StepRow, contents: Mapping[str, bytes]) -> ToolStep:
             Medium(name=one["name"], item=one["item"], content=contents.get(one["item"].get("blob", "")))
             for one in value.get("media", ())
         ),
+        hook_effect=value.get("hook_effect"),
     )

@@ -31,6 +31,7 @@ class TracedSteps(Steps):
         self._tracer = attempt.spans.tracer
         self._captures = attempt.spans.captures_content
         self._starts: dict[str, MemberStart] = {}
+        self._calls: dict[str, Span] = {}
         self._paths: dict[str, str] = {}
 
     async def model(
@@ -53,10 +54,13 @@ class TracedSteps(Steps):
         return await self._inner.model(path, fingerprint, traced)
 
     async def intend(self, intents: Sequence[Intent], members: Sequence[MemberStart]) -> None:
-        """Commit that these begin; a member's span begins with the call that it belongs to."""
+        """Commit that these begin; a member's span begins with the call that it belongs to, or later within it."""
         await self._inner.intend(intents, members)
         for member in members:
             self._starts[member.path] = member
+        calls = {path for member in members for path in (member.path, member.path.rpartition("/")[0])}
+        for path in calls & self._calls.keys():
+            self._begin_members(path, self._calls[path])
 
     async def tool(
         self,
@@ -79,7 +83,11 @@ class TracedSteps(Steps):
             )
             with _ended(span), under(span):
                 self._begin_members(intent.path, span)
-                done = await call()
+                self._calls[intent.path] = span
+                try:
+                    done = await call()
+                finally:
+                    del self._calls[intent.path]
                 self._note_result(span, done)
                 return done
 

@@ -29,7 +29,7 @@ class BodyLimits:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        if any(coding.strip().lower() not in ("", "identity") for coding in headers.getlist("content-encoding")):
             raise CodingNotTaken
         body = Body(receive, self._settings, self._room)
         try:

@@ -7,12 +7,16 @@ from typing import Protocol
 from musterd.core.errors import RequestError, TooManyRequests, Unavailable
 from musterd.core.settings import Settings
 
+NO_ROOM = "The server has as many connections open as it may; try again later."
+MOST_LINGERING = 256
+"""Refused connections that are held until their clients have read why: each takes an open file for up to 2 s."""
+
 
 class Connection(Protocol):
     """What is counted: it can be sent away while it waits for a request."""
 
     def leave(self) -> None:
-        """Close it: no request of it is at work."""
+        """Close it, and tell a client that was never answered why: no request of it is at work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +59,8 @@ class Connections:
         self._open: dict[Connection, str] = {}
         self._waiting: dict[Connection, None] = {}
         self._by_address: Counter[str] = Counter()
+        self._most_lingering = min(MOST_LINGERING, most // 2)
+        self._lingering: set[Connection] = set()
 
     def refusal(self, address: str) -> RequestError | None:
         """Make room for one more of this address; what to say to it where there is none."""
@@ -63,7 +69,7 @@ class Connections:
         if len(self._open) < self._most:
             return None
         if not self._waiting:
-            return Unavailable("The server has as many connections open as it may; try again later.")
+            return Unavailable(NO_ROOM)
         longest = next(iter(self._waiting))
         self.forget(longest)
         longest.leave()
@@ -83,6 +89,17 @@ class Connections:
     def works(self, connection: Connection) -> None:
         """A request of it has come."""
         self._waiting.pop(connection, None)
+
+    def lets_linger(self, connection: Connection) -> bool:
+        """Whether a refused connection may stay open until its client has read the refusal; it is counted then."""
+        if len(self._lingering) >= self._most_lingering:
+            return False
+        self._lingering.add(connection)
+        return True
+
+    def lingered(self, connection: Connection) -> None:
+        """It is closed."""
+        self._lingering.discard(connection)
 
     def forget(self, connection: Connection) -> None:
         """It is closed, or is about to be."""

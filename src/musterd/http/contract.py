@@ -18,6 +18,7 @@ from musterd.http.memories import MemoryOperations
 from musterd.http.metrics import MetricsOperations
 from musterd.http.migrations import MigrationOperations
 from musterd.http.run_lists import RunListOperations
+from musterd.http.run_names import by_name
 from musterd.http.runs import RunOperations
 from musterd.http.server import Server
 from musterd.http.service_accounts import ServiceAccountOperations
@@ -25,6 +26,7 @@ from musterd.http.session_stream import SessionEventOperations
 from musterd.http.sessions import SessionOperations
 from musterd.http.traces import TraceOperations
 from musterd.http.webhooks import WebhookOperations
+from musterd.service.run_names import RunNames
 
 OPEN = None
 """In place of a scope: answered to everybody, without a key."""
@@ -233,12 +235,15 @@ def _session_event_operations(events: SessionEventOperations) -> list[Operation]
 
 def routes(server: Server) -> list[Route]:
     """A route for every operation."""
-    return [Route(found.path, _named(found), methods=[found.method]) for found in operations(server)]
+    run_names = RunNames(server.database)
+    return [Route(found.path, _named(found, run_names), methods=[found.method]) for found in operations(server)]
 
 
-def _named(operation: Operation) -> Handler:
+def _named(operation: Operation, run_names: RunNames) -> Handler:
     """The operation's handler; the border is told which it is."""
     name, handler = operation.operation_id, operation.guarded
+    if "{run_id}" in operation.path:
+        handler = by_name(handler, run_names)
 
     async def handle(request: Request) -> Response:
         request.scope["state"]["operation"] = name

@@ -64,6 +64,23 @@ class MultipartBody(MultiPartParser):
             request.headers, stream, max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=settings.field_bytes
         )
         self._limits = _limits(settings)
+        self._has_end = False
+
+    async def parse(self) -> FormData:
+        """Read the body to its end.
+
+        :raises MultiPartException: it is broken, or breaks off before its last boundary: fields may be missing.
+        """
+        form = await super().parse()
+        if not self._has_end:
+            await form.close()
+            raise MultiPartException("The form breaks off: its last boundary is missing.")
+        return form
+
+    def on_end(self) -> None:
+        """Note the last boundary."""
+        self._has_end = True
+        super().on_end()
 
     def on_part_begin(self) -> None:
         """Begin a part."""

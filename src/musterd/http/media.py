@@ -6,6 +6,8 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
+from musterd.core.media import is_media_type, plain_name, plain_type
+
 
 def media_answer(request: Request, item: dict[str, Any], content: bytes, name: str) -> Response:
     """The content as it is, under its type; 304 where the client has it.
@@ -19,13 +21,14 @@ def media_answer(request: Request, item: dict[str, Any], content: bytes, name: s
     headers = {"ETag": tag, "Cache-Control": "private, max-age=31536000, immutable", "Vary": "Authorization"}
     if matches(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
-    filename = quote(item.get("filename") or item.get("id") or name, safe="")
+    # Rows of earlier versions may hold names and types as clients and tools gave them.
+    filename = quote(plain_name(item.get("filename") or item.get("id") or "") or name, safe="")
     headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{filename}"
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
-    mime_type = item.get("mime_type") or ""
-    is_type = mime_type.isascii() and mime_type.isprintable() and "/" in mime_type
-    return Response(content, headers=headers, media_type=mime_type if is_type else "application/octet-stream")
+    mime_type = plain_type(item.get("mime_type") or "")
+    media_type = mime_type if is_media_type(mime_type) else "application/octet-stream"
+    return Response(content, headers=headers, media_type=media_type)
 
 
 def matches(header: str | None, tag: str) -> bool:

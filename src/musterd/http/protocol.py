@@ -16,10 +16,10 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from musterd.core import clock
-from musterd.core.errors import AddressTooLong, BadRequest, HeadTooLarge, RequestError, RequestTimeout
+from musterd.core.errors import AddressTooLong, BadRequest, HeadTooLarge, RequestError, RequestTimeout, Unavailable
 from musterd.core.settings import Settings
 from musterd.http.answers import error_answer
-from musterd.http.connections import ConnectionLimits, Connections
+from musterd.http.connections import NO_ROOM, ConnectionLimits, Connections
 
 log = structlog.get_logger("musterd.http")
 
@@ -31,6 +31,9 @@ LINGER_BYTES = 1024 * 1024
 
 MOST_PIPELINED = 32
 """Requests that may wait behind the one at work."""
+
+VERSIONS = frozenset({"1.1", "1.0"})
+"""Versions that are spoken; 1.0 by health probes of load balancers and by ``ab``."""
 
 SINGLE_HEADERS = frozenset(
     {b"host", b"authorization", b"content-type", b"content-length", b"transfer-encoding", b"origin"}
@@ -49,6 +52,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _refusal: RequestError | None = None
     _is_leaving = False
     _is_in_head = False
+    _had_request = False
     _has_body_left = False
     _head_bytes = 0
     _dropped_bytes = 0
@@ -62,7 +66,7 @@ class BoundedProtocol(HttpToolsProtocol):
         refusal = self.census.refusal(address)
         if refusal is not None:
             self._answer(refusal)
-            transport.close()
+            self._linger()
             return
         self.census.take(self, address)
         self._arm(self.limits.header_seconds, self._head_is_late)
@@ -70,13 +74,20 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything."""
         self.census.forget(self)
+        self.census.lingered(self)
         self._disarm()
         self._can_write()
         super().connection_lost(exc)
 
     def leave(self) -> None:
-        """Close the connection: no request of it is at work."""
-        self.transport.close()
+        """Make room for another connection: no request of this one is at work.
+
+        A client that was answered before expects an idle connection to be closed; any other one waits for an answer.
+        """
+        if self._had_request:
+            self.transport.close()
+        else:
+            self._refuse(Unavailable(NO_ROOM))
 
     def data_received(self, data: bytes) -> None:
         """Take what has come."""
@@ -129,7 +140,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._require(self._problem_of_head())
         if self.parser.should_upgrade():  # it is read anew without the offer
             return
-        self._has_body_left = True
+        self._has_body_left = self._had_request = True
         self.census.works(self)
         super().on_headers_complete()
 
@@ -149,7 +160,9 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError(problem.message)
 
     def _problem_of_head(self) -> RequestError | None:
-        limits, headers = self.limits, self.headers
+        limits, headers, version = self.limits, self.headers, self.parser.get_http_version()
+        if version not in VERSIONS:
+            return BadRequest("This is not a request of HTTP/1.1.")
         if len(self.url) > limits.url_bytes:
             return AddressTooLong()
         if len(headers) > limits.header_count:
@@ -160,7 +173,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return BadRequest("Too many requests are sent on one connection without waiting for answers.")
         if self.parser.get_method() == b"CONNECT":
             return BadRequest("This server is no proxy.")
-        return _ambiguity(self.url, headers, self.parser.get_http_version())
+        return _ambiguity(self.url, headers, version)
 
     def _bound_head(self, more_bytes: int) -> None:
         """Refuse a head that goes on and on; its exact size is checked once it is there."""
@@ -245,9 +258,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.write(STATUS_LINE[error.status] + lines + b"\r\n" + bytes(answer.body))
 
     def _linger(self) -> None:
+        """Let the client read the answer before the connection is reset; while many linger already, close at once."""
         self._is_leaving = True
         self.census.forget(self)
         self._disarm()
+        if not self.census.lets_linger(self):
+            self.transport.close()
+            return
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._arm(LINGER_SECONDS, self.transport.abort)

@@ -88,7 +88,7 @@ class RunSource:
 
     def end(self) -> None:
         """Nobody reads any more."""
-        is_over, is_sent_away = self._shown.has_root_ended, self.reading.is_dropped
+        is_over, is_sent_away = self._shown.has_root_ended, self.reading.is_sent_away
         self._presence.leave(self._root_id, is_over=is_over, is_sent_away=is_sent_away)
 
 

@@ -9,10 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musterd.core import clock, jsontext
-from musterd.core.errors import InvalidInput
+from musterd.core.callers import Caller
+from musterd.core.errors import InvalidInput, Unauthenticated
 from musterd.core.ids import require_identifier
 from musterd.core.records import ComponentKind, RunRow, RunView
 from musterd.http.answers import json_answer
+from musterd.http.auth.validity import validity_of
 from musterd.http.bodies import release_body
 from musterd.http.callers import caller_of
 from musterd.http.forms import read_continue, read_message, read_start
@@ -21,6 +23,7 @@ from musterd.http.paths import path_identifier
 from musterd.http.run_stream import stream_of
 from musterd.http.server import Server
 from musterd.service.forks import WantedFork
+from musterd.service.run_names import new_run_id
 from musterd.service.runs import Wanted
 from musterd.service.steering import SentMessage
 from musterd.specs import Component
@@ -59,8 +62,9 @@ class RunOperations:
         key = idempotency_key(request)
         start = await read_start(request, server.settings)
         server.require_ready()
-        how, shows_all, wanted = start.answer, start.stream_events, _wanted(start, key)
-        run_id, begin = wanted.run_id, server.runs.start(component, wanted, caller_of(request))
+        caller = caller_of(request)
+        how, shows_all, wanted = start.answer, start.stream_events, _wanted(start, key, caller)
+        run_id, begin = wanted.run_id, server.runs.start(component, wanted, caller)
         del start, wanted  # uploads are not held for as long as the answer takes
         if how == "stream":
             return await self._stream(request, run_id, begin, key, shows_all=shows_all)
@@ -86,10 +90,14 @@ class RunOperations:
         return json_answer(body, 202, {"Location": f"{path}?session_id={quote(run.session_id, safe='')}"})
 
     async def _output(self, request: Request, component: Component, run: RunRow) -> Response:
-        """Wait for the run's end. A server that stops meanwhile says where it can be looked for."""
+        """Wait for the run's end. If the server stops or the token ends first, say where the run can be looked for."""
         runs, caller = self._server.runs, caller_of(request)
         while True:
-            view = await runs.settled_view(component, run.run_id, run.session_id, caller, ANSWER_WAIT_SECONDS)
+            try:
+                async with validity_of(request).held():
+                    view = await runs.settled_view(component, run.run_id, run.session_id, caller, ANSWER_WAIT_SECONDS)
+            except Unauthenticated:  # the run was accepted: a refusal would have clients start it again
+                return self._receipt(request, component, run, tells_state=False)
             if view.row.state.is_settled:
                 return json_answer(await self._rendered(component, view, is_post=True))
             if self._server.is_stopping:
@@ -123,7 +131,8 @@ class RunOperations:
         component, run_id = self._component(request), path_identifier(request, "run_id")
         session_id = parse_session_id(request.query_params)
         wait = parse_wait(request.query_params, self._server.settings.wait_max_seconds)
-        view = await self._server.runs.settled_view(component, run_id, session_id, caller_of(request), wait)
+        async with validity_of(request).held():
+            view = await self._server.runs.settled_view(component, run_id, session_id, caller_of(request), wait)
         headers = {"Cache-Control": "no-cache"}
         if not view.row.state.is_settled:
             view.budget = await self._server.runs.spent(component, view)
@@ -265,11 +274,13 @@ def replayed(key: str | None, is_replay: bool) -> dict[str, str]:
     return {REPLAYED_HEADER: "true"} if key is not None and is_replay else {}
 
 
-def _wanted(start: StartRequest, key: str | None) -> Wanted:
+def _wanted(start: StartRequest, key: str | None, caller: Caller) -> Wanted:
+    run_id = new_run_id(start.run_id, caller)
     return Wanted(
         input=start.as_input(),
-        run_id=start.run_id or clock.new_id(),
+        run_id=run_id,
         has_chosen_id=start.run_id is not None,
+        name=None if start.run_id == run_id else start.run_id,
         session_id=start.session_id,
         user_id=start.user_id,
         is_background=start.background,

@@ -40,6 +40,8 @@ from musterd.service.sessions import SessionService
 from musterd.service.traces import TraceService
 from musterd.service.webhooks import WebhookService
 from musterd.specs import Component, MCPServer, Registry, models_of, unsupported
+from musterd.specs.places import nearest
+from musterd.specs.problems import note, noted, reported_together
 from musterd.store.open import open_database
 from musterd.team.summaries import summarizer
 from musterd.team.world import Models
@@ -49,6 +51,10 @@ log = structlog.get_logger("musterd.http")
 
 FLUSH_SECONDS = 3.0
 """How long a stop waits for the spans that are left."""
+
+
+MOST_UNKNOWN_IDS = 100
+"""How many ids of teams and agents that are not served are logged: requests may name any number of them."""
 
 
 class Server:
@@ -97,10 +103,8 @@ class Server:
             figures=self.figures,
             spans=self._spans,
         )
-        for component in self.components():
-            self._check_model(component)
-            self._check_servers(component)
-            self._check_model(summarizer(component))
+        with reported_together():
+            self._check_components()
         self._check_memory_model()
         self._duties = duties or Duties()
         self.engine = EmbeddedEngine(resources, self.database.locks(), self._duties)
@@ -118,6 +122,7 @@ class Server:
         self.traces = TraceService(resources)
         self.lag = Lag(self.figures)
         self.is_stopping = False
+        self._unknown_ids: set[str] = set()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -136,6 +141,7 @@ class Server:
             await self.daily.close()
             noting.cancel()
             await self._servers.close()
+            self.service_accounts.watch.close()
             await self.service_accounts.finish()
             await self.database.close()
             await resolve.close(self.settings)
@@ -157,18 +163,28 @@ class Server:
         for reason in dict.fromkeys(gap for component in self.components() for gap in unsupported(component)):
             log.warning("runs will be refused", reason=reason)
 
-    def _check_servers(self, component: Component) -> None:
-        for source in component.spec.tool_sources:
-            if isinstance(source, MCPServer):
-                self._servers.check(source)
-
-    def _check_model(self, component: Component) -> None:
-        try:
-            for model in models_of(component):
-                resolve.check(model, self.settings)
-        except DeclarationError as error:
+    def _check_components(self) -> None:
+        """Note what each component cannot use; what many cannot use for the same reason, at the first of them."""
+        reasons: set[str] = set()
+        for component in self.components():
             spec = component.spec
-            raise DeclarationError(f"{spec.declared_at}: {spec.label}: {error.message}") from error
+            for model in (*models_of(component), *models_of(summarizer(component))):
+                try:
+                    resolve.check(model, self.settings)
+                except DeclarationError as error:
+                    if error.message not in reasons:
+                        reasons.add(error.message)
+                        problem = f"{spec.declared_at}: {spec.label}: {error.message}"
+                        note(DeclarationError(" ".join(problem.split())))  # names may have line breaks
+            with noted():
+                self._check_prices(component)
+            for source in spec.tool_sources:
+                if isinstance(source, MCPServer):
+                    with noted():
+                        self._servers.check(source)
+
+    @staticmethod
+    def _check_prices(component: Component) -> None:
         if (without := unpriced(component)) is not None:
             what = f"a budget with cost_usd needs a list price, and there is none for the model of {without.label}"
             cure = "set tokens= in place of it, or another model"
@@ -219,8 +235,20 @@ class Server:
         """
         component = self.registry.component(kind, component_id)
         if component is None:
+            self._log_unknown(kind, component_id)
             raise NotFound(f"{kind.capitalize()} not found")
         return component
+
+    def _log_unknown(self, kind: ComponentKind, component_id: str) -> None:
+        """Log an id that nothing served has, once: clients match the answer word for word, so it cannot say more."""
+        if component_id in self._unknown_ids or len(self._unknown_ids) >= MOST_UNKNOWN_IDS:
+            return
+        self._unknown_ids.add(component_id)
+        known = [*(self.registry.teams if kind == "team" else self.registry.agents)]
+        meant = nearest(component_id, known)
+        log.info(
+            f"a request names a {kind} that is not served", id=component_id[:200], did_you_mean=meant, served=known[:20]
+        )
 
     def describe(self, component: Component) -> ModelInfo:
         """What the component's model is called on the wire."""

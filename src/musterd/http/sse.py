@@ -10,8 +10,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from musterd.core import clock
-from musterd.core.errors import StoreUnavailable
+from musterd.core.errors import StoreUnavailable, Unauthenticated
 from musterd.core.settings import Settings
+from musterd.http.auth.validity import validity_in
 from musterd.http.packing import Packer, takes_gzip
 from musterd.service.reading import Reading
 from musterd.service.session_reading import SessionReading
@@ -86,7 +87,7 @@ class EventStream(Response):
         gone.add_done_callback(lambda _: self._reading.close())
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            await self._send_all(send, gone)
+            await self._send_while_valid(scope, send, gone)
             if not gone.done():
                 end = b"" if self._packer is None else self._packer.end()
                 await send({"type": "http.response.body", "body": end, "more_body": False})
@@ -104,6 +105,15 @@ class EventStream(Response):
         self._reading.close()
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": b""})
+
+    async def _send_while_valid(self, scope: Scope, send: Send, gone: "asyncio.Future[None]") -> None:
+        """Send until nothing more comes. If the caller's token ends first, the stream closes without an end event."""
+        try:
+            async with validity_in(scope).held():
+                await self._send_all(send, gone)
+        except Unauthenticated as ended:
+            self._reading.send_away()  # before the response ends: its readers' runs must not count as abandoned
+            log.info("stream ended: its token is not valid any more", reason=ended.message, **self._source.about)
 
     async def _send_all(self, send: Send, gone: "asyncio.Future[None]") -> None:
         while not gone.done():

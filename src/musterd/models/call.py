@@ -33,6 +33,7 @@ from musterd.core.failure_lines import tell_failure
 from musterd.core.figures import Figures
 from musterd.core.records import Usage
 from musterd.core.settings import Settings
+from musterd.models.answer_limits import AnswerMeter
 from musterd.models.failures import CALL_ERRORS, BrokenOff, Failure, Stalled, explain
 from musterd.models.names import LOCAL, SCRIPTED
 from musterd.models.prices import price
@@ -43,6 +44,11 @@ _TAKE_AS_IS = frozenset({"openai", SCRIPTED, LOCAL})
 
 FIRST_WAIT_SECONDS = 0.5
 """Wait after the first failed try; it doubles with each."""
+
+SLICE_SECONDS = 0.01
+"""How long the events of one answer may be handled before other work of the process has its turn."""
+EVENTS_BETWEEN_LOOKS = 4
+"""Events of an answer that are handled between two looks at the clock for that."""
 
 OnText = Callable[[str, str], None]
 """Told each delta: text, reasoning. One of them is empty."""
@@ -95,7 +101,7 @@ class ModelCaller:
 
         :param on_text: told every delta as it comes.
         :param on_retry: told before each wait for another try; text that had come is void then.
-        :raises ModelFailed: there is no answer, in words that a client may read.
+        :raises ModelFailed: there is no answer, or a larger one than allowed, in words that a client may read.
         """
         if model.system not in _TAKE_AS_IS or _corrects(messages):
             messages = model.prepare_messages(messages, parameters)
@@ -176,13 +182,20 @@ class _Try:
         parameters: ModelRequestParameters,
         model_settings: ModelSettings | None,
     ) -> ModelResponse:
+        meter, events, slice_began = AnswerMeter(self._settings), 0, 0.0
         with _Watch(*_patience(self._model, self._settings)) as watch:
             async with self._model.request_stream(messages, model_settings, parameters) as stream:
                 async for event in stream:
-                    watch.feed()
+                    fed_at = watch.feed()
                     if self.first_at is None:
                         self.first_at = clock.monotonic()
+                    meter.add(event)
                     self._tell(event)
+                    events += 1
+                    # Events that arrived together come without a pause: let other tasks run in between.
+                    if not events % EVENTS_BETWEEN_LOOKS and fed_at - slice_began > SLICE_SECONDS:
+                        await clock.yield_to_others()
+                        slice_began = fed_at
                 response = stream.get()
         if response.state != "complete" or (not response.parts and response.finish_reason is None):
             raise BrokenOff
@@ -250,12 +263,14 @@ class _Watch:
         self._timer = self._loop.call_later(self._limit, self._check)
         return self
 
-    def feed(self) -> None:
+    def feed(self) -> float:
+        """Note that something came; the time on the event loop's clock."""
         if self._fed_at is None and self._chunk_seconds < self._limit:
             self._timer.cancel()
             self._timer = self._loop.call_later(self._chunk_seconds, self._check)
         self._fed_at = self._loop.time()
         self._limit = self._chunk_seconds
+        return self._fed_at
 
     def _check(self) -> None:
         if self._fed_at is not None:

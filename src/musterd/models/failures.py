@@ -26,6 +26,8 @@ from pydantic_ai.exceptions import (
 )
 
 MESSAGE_CHARS = 500
+READ_CHARS = 4000
+"""What is read of a provider's message."""
 
 CALL_ERRORS: tuple[type[Exception], ...] = (
     AgentRunError,
@@ -93,7 +95,11 @@ def explain(error: BaseException) -> Failure:
 
 
 def safe(text: str) -> str:
-    """``text`` in one line, without addresses and keys, at most :data:`MESSAGE_CHARS` long."""
+    """``text`` in one line, without addresses and keys, at most :data:`MESSAGE_CHARS` long.
+
+    It is plain text: control characters are left out, markup is not interpreted.
+    """
+    text = "".join(sign if sign.isprintable() else " " for sign in text[:READ_CHARS])
     line = _KEY.sub("[key]", _ADDRESS.sub("[address]", " ".join(text.split())))
     return line if len(line) <= MESSAGE_CHARS else line[: MESSAGE_CHARS - 1] + "…"
 
@@ -110,7 +116,7 @@ def _explain_api(error: ModelAPIError) -> Failure:
     if isinstance(error, ModelConnectionError):
         return Failure(message="The connection to the model's provider failed", retryable=True)
     message = safe(_own_words(error.body) or "")
-    if not message:
+    if not message or message.startswith("<"):  # a page of a proxy or web server says nothing to a client
         message = f"The model's provider answered {status}" if status else "The model's provider failed"
     return Failure(
         message=message,

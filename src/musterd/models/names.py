@@ -23,7 +23,7 @@ class ModelInfo:
 
 
 # Prefix of a model string to (name, provider), in the peer's words where it has them.
-_KINDS: dict[str, tuple[str, str]] = {
+KINDS: dict[str, tuple[str, str]] = {
     "openai": ("OpenAIResponses", "OpenAI"),
     "openai-responses": ("OpenAIResponses", "OpenAI"),
     "openai-chat": ("OpenAIChat", "OpenAI"),
@@ -55,11 +55,11 @@ def describe(model: str | Model) -> ModelInfo:
     """``model`` in the words of the wire. Never imports an SDK and never fails: an odd name is shown as it
     is."""
     if isinstance(model, Model):
-        name, provider = _KINDS.get(model.system, (type(model).__name__, model.system))
+        name, provider = KINDS.get(model.system, (type(model).__name__, model.system))
         if model.system == "openai":  # both of OpenAI's protocols say "openai"
             speaks_responses = any(base.__name__ == "OpenAIResponsesModel" for base in type(model).__mro__)
             name = "OpenAIResponses" if speaks_responses else "OpenAIChat"
         return ModelInfo(name=name, model=model.model_name, provider=provider)
     kind, _, rest = model.partition(":")
-    name, provider = _KINDS.get(kind, (kind, kind))
+    name, provider = KINDS.get(kind, (kind, kind))
     return ModelInfo(name=name, model=rest or kind, provider=provider)

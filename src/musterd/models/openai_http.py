@@ -42,12 +42,16 @@ from yarl import URL
 
 from musterd.core import trace
 from musterd.core.settings import Settings
+from musterd.models.answer_limits import longest_event, too_large
 from musterd.models.openai_http_body import Body
 from musterd.models.openai_http_failures import as_request, as_response, connection_error
 from musterd.models.openai_http_model import ChatModel
-from musterd.models.openai_http_pool import Pool, limits, proxy_for
+from musterd.models.openai_http_pool import Pool, limits, proxy_for, read_body
 from musterd.models.openai_http_stream import ChunkStream
-from musterd.models.openai_sse import event_error, read_json
+from musterd.models.openai_sse import event_error, read_event
+
+ERROR_BYTES = 64 * 1024
+"""What is read of the body of an error answer."""
 
 
 def build_client(*, base_url: str | None, api_key: str, settings: Settings) -> "OpenAIClient":
@@ -164,6 +168,7 @@ class _Completions(AsyncCompletions):
         :raises APIStatusError: the provider answered an error.
         :raises APITimeoutError: it took longer than allowed.
         :raises APIConnectionError: it could not be reached, or what it answered is no answer.
+        :raises ModelFailed: the answer is larger than the settings allow.
         """
         body = Body(parameters, extra_body)
         url, headers = self._url(extra_query), self._all_headers(extra_headers)
@@ -177,9 +182,9 @@ class _Completions(AsyncCompletions):
             await self._check(answer)
             if parameters.get("stream"):
                 if answer.content_type == "application/json":
-                    raise _no_stream(await _body(answer), url)
-                return ChunkStream(answer, between)
-            return _completion(await _body(answer), url)
+                    raise _no_stream(await self._body(answer), url)
+                return ChunkStream(answer, self._settings, between)
+            return _completion(await self._body(answer), url)
         except BaseException:
             answer.close()
             raise
@@ -223,23 +228,26 @@ class _Completions(AsyncCompletions):
         if 200 <= answer.status < 300:
             return
         try:
-            body = await answer.read()
+            body, _ = await read_body(answer, ERROR_BYTES)
         except (aiohttp.ClientError, OSError):
             body = b""
         raise self._client.status_error(answer, body)
 
-
-async def _body(answer: aiohttp.ClientResponse) -> bytes:
-    try:
-        return await answer.read()
-    except (aiohttp.ClientError, OSError) as error:
-        raise connection_error(error, answer.url) from error
+    async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
+        limit = longest_event(self._settings)
+        try:
+            body, is_whole = await read_body(answer, limit)
+        except (aiohttp.ClientError, OSError) as error:
+            raise connection_error(error, answer.url) from error
+        if not is_whole:
+            raise too_large(f"The model's provider sent more than {limit} bytes for one answer.")
+        return body
 
 
 def _no_stream(body: bytes, url: URL) -> APIError:
     """What to raise for one JSON value in place of a stream."""
     try:
-        told = event_error(b"", read_json(body))
+        told = event_error(b"", read_event(body))
     except ValueError:
         told = None
     if told is not None:
@@ -249,7 +257,7 @@ def _no_stream(body: bytes, url: URL) -> APIError:
 
 def _completion(body: bytes, url: URL) -> ChatCompletion:
     try:
-        data = read_json(body)
+        data = read_event(body)
     except ValueError as error:
         raise APIConnectionError(message="The answer is not JSON.", request=as_request(url)) from error
     if not isinstance(data, dict):

@@ -1,6 +1,5 @@
-"""pydantic-ai's chat model with less repeated work: for each call its tools' schemas, for each chunk a lock.
-
-Only methods that pydantic-ai offers for overriding are overridden; what they leave out changes no result.
+"""pydantic-ai's chat model with less repeated work: for each call its tools' schemas, for each chunk a lock, for each
+part of an answer a copy of all its parts. What is left out changes no result.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator
@@ -9,8 +8,10 @@ from typing import Self
 
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
+from pydantic_ai.messages import ModelResponseStreamEvent
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIStreamedResponse
+from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.providers import Provider
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
@@ -21,6 +22,10 @@ TOOLS_KEPT = 1024
 
 _NO_USAGE = RequestUsage()
 
+_PROFILE = ModelProfile(may_tokenize_special_tokens_in_content=False)
+"""The histories that this model is sent are not prepared (:mod:`musterd.models.call`), so their special tokens are not
+marked, and answers need not be searched for the marks: that would take 40 ms for each megabyte, several times."""
+
 
 class ChatModel(OpenAIChatModel):
     """An OpenAI chat model that prepares a tool's schema once and not at each call.
@@ -29,7 +34,7 @@ class ChatModel(OpenAIChatModel):
     """
 
     def __init__(self, name: str, *, provider: Provider[AsyncOpenAI], settings: ModelSettings | None = None) -> None:
-        super().__init__(name, provider=provider, settings=settings)
+        super().__init__(name, provider=provider, settings=settings, profile=_PROFILE)
         self._tools: dict[int, tuple[ToolDefinition, ToolDefinition]] = {}
 
     def customize_request_parameters(self, model_request_parameters: ModelRequestParameters) -> ModelRequestParameters:
@@ -59,7 +64,26 @@ class ChatModel(OpenAIChatModel):
 
 
 class _Streamed(OpenAIStreamedResponse):
-    """A stream whose chunks come straight from the client: closing that is safe while it is read."""
+    """A stream whose chunks come straight from the client: closing that is safe while it is read.
+
+    The events that it gives are those that :mod:`musterd.models.call` reads.
+    """
+
+    def __aiter__(self) -> AsyncIterator[ModelResponseStreamEvent]:
+        if self._event_iterator is None:
+            self._event_iterator = self._events()
+        return self._event_iterator
+
+    async def _events(self) -> AsyncIterator[ModelResponseStreamEvent]:
+        """The events without those that end a part: for each, pydantic-ai makes all parts so far again, so the
+        work would grow with the square of their number. Nothing here reads them.
+        """
+        events = self._get_event_iterator()
+        if self._request_deadline is not None:
+            events = self._request_deadline.iterate(events)
+        async for event in events:
+            yield event
+        self._finished = not self.cancelled  # ``get()`` calls an answer that is not finished incomplete
 
     def _validate_response(self) -> AsyncIterable[ChatCompletionChunk]:
         return _Chunks(self._response, self._response.source)

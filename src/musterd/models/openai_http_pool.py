@@ -10,11 +10,14 @@ import aiohttp
 import httpx2
 from yarl import URL
 
+from musterd.core import clock
 from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
 
 TAIL_SECONDS = 0.1
 """How long the end of an answer is awaited after its last event, so that the connection can be used again."""
+TAIL_BYTES = 64 * 1024
+"""What may follow the last event of an answer; if more comes, the connection is closed."""
 
 
 class Pool:
@@ -85,12 +88,28 @@ async def read_tail(answer: aiohttp.ClientResponse) -> None:
     """Leave ``answer``'s connection to the next call if its end is at hand; close it otherwise."""
     try:
         async with asyncio.timeout(TAIL_SECONDS):
-            while await answer.content.readany():
-                pass
+            await read_body(answer, TAIL_BYTES)
     except (aiohttp.ClientError, OSError):
         pass
     finally:
         answer.close()  # does nothing to a connection that was given back
+
+
+async def read_body(answer: aiohttp.ClientResponse, most_bytes: int) -> tuple[bytes, bool]:
+    """The body of ``answer``, after decompression, and whether that is all of it: no more than ``most_bytes`` are kept.
+
+    :raises aiohttp.ClientError: the connection failed.
+    """
+    pieces: list[bytes] = []
+    left = most_bytes
+    while data := await answer.content.read(TAIL_BYTES):
+        pieces.append(data[:left])
+        left -= len(data)
+        if left < 0:
+            return b"".join(pieces), False
+        if len(data) >= TAIL_BYTES:  # more may be waiting: let other tasks run in between
+            await clock.yield_to_others()
+    return b"".join(pieces), True
 
 
 def limits(settings: Settings, timeout: object) -> tuple[aiohttp.ClientTimeout, float | None]:

@@ -17,14 +17,19 @@ from openai import APIConnectionError, APIError, AsyncStream
 from openai.types.chat import ChatCompletionChunk
 
 from musterd.core import clock, pace
+from musterd.core.errors import ModelFailed
+from musterd.core.settings import Settings
+from musterd.models.answer_limits import longest_event, too_large, too_many_calls
 from musterd.models.openai_http_failures import as_request, as_response, connection_error
 from musterd.models.openai_http_pool import limit_waits, read_tail
-from musterd.models.openai_sse import DONE, EventParser, as_chunk, event_error, merged, read_json
+from musterd.models.openai_sse import DONE, EventParser, EventTooLarge, as_chunk, event_error, merged, read_event
 
 AHEAD_SECONDS = 0.002
 """How long before the text is told the next is read, so that it is told with it."""
 LEAST_SECONDS = 0.005
 """Below it, looking away costs more than it saves."""
+LARGE_READ_BYTES = 64 * 1024
+"""What is read at once. After a read of this size more is waiting, and other tasks must run in between."""
 DELAYED_SHARE = 0.1
 """How much longer an answer may take than it has so far: short ones are not held up."""
 
@@ -34,16 +39,20 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
 
     :param answer: whose head has come, with status 200.
     :param chunk_seconds: longest wait between two pieces; None: no limit.
+    :raises ModelFailed: from ``anext``, when the answer is larger than ``settings`` allow.
     """
 
-    def __init__(self, answer: aiohttp.ClientResponse, chunk_seconds: float | None) -> None:
+    def __init__(self, answer: aiohttp.ClientResponse, settings: Settings, chunk_seconds: float | None) -> None:
         self._answer = answer
+        self._settings = settings
+        self._received_bytes = 0  # after decompression, which aiohttp does in bounded slices
         self._chunk_seconds = chunk_seconds
         self._loop = asyncio.get_running_loop()
         self._told_at = pace.told_at.get()
-        self._parser = EventParser()
+        self._parser = EventParser(longest_event(settings))
         self._ready: deque[ChatCompletionChunk] = deque()
-        self._error: APIError | None = None
+        self._error: APIError | ModelFailed | None = None
+        self._has_more = False
         self._began_at: float | None = None  # None: nothing has come yet
         self._is_complete = False  # a finish reason or [DONE] came
         self._is_over = False
@@ -78,15 +87,21 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
     async def _read(self) -> None:
         """Take what has come, or wait for more."""
         try:
-            if spare := self._spare_seconds():
+            if not self._has_more and (spare := self._spare_seconds()):
                 await self._look_away(spare)
-            data = await self._answer.content.readany()
+            data = await self._answer.content.read(LARGE_READ_BYTES)
+            self._has_more = len(data) == LARGE_READ_BYTES
             if data and self._began_at is None:
                 self._began_at = self._loop.time()
                 limit_waits(self._answer, self._chunk_seconds)
+            self._count(data)
             has_said_done = self._take(data)
             if has_said_done:
                 await read_tail(self._answer)
+            elif self._has_more:
+                await clock.yield_to_others()
+        except EventTooLarge:
+            self._fail(too_large("The model's answer holds an event that is larger than the whole answer may be."))
         except (aiohttp.ClientError, OSError) as error:
             self._answer.close()
             if not self._is_over:  # closed by us while we waited: the end, not a failure
@@ -118,6 +133,11 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
             if not transport.is_closing():
                 transport.resume_reading()
 
+    def _count(self, data: bytes) -> None:
+        self._received_bytes += len(data)
+        if self._received_bytes > (limit := self._settings.model_received_bytes):
+            raise too_large(f"The model's provider sent more than {limit} bytes for one answer.")
+
     def _take(self, data: bytes) -> bool:
         """Make chunks of ``data``, empty at the end of the answer; True: the answer said that it is over."""
         chunks: list[dict[str, Any]] = []
@@ -139,7 +159,7 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
     def _take_event(self, name: bytes, text: bytes, chunks: list[dict[str, Any]]) -> bool:
         """Add the event to ``chunks``; False: it ends the stream as an error."""
         try:
-            value = read_json(text)
+            value = read_event(text)
         except ValueError:
             self._fail(self._broken("The answer holds an event that is not JSON."))
             return False
@@ -149,8 +169,21 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
         if not isinstance(value, dict):
             self._fail(self._broken("The answer holds an event that is not an object."))
             return False
+        if self._has_too_many_calls(value):
+            self._fail(too_many_calls(self._settings.turn_tool_calls))
+            return False
         chunks.append(value)
         return True
+
+    def _has_too_many_calls(self, chunk: dict[str, Any]) -> bool:
+        """Whether the chunk alone asks for more calls than a turn may; found here before objects are made of them."""
+        choices = chunk.get("choices")
+        if type(choices) is not list or not choices:
+            return False
+        del choices[1:]  # only the first is read
+        delta = choices[0].get("delta") if type(choices[0]) is dict else None
+        calls = delta.get("tool_calls") if type(delta) is dict else None
+        return type(calls) is list and len(calls) > self._settings.turn_tool_calls
 
     def _give(self, chunks: list[dict[str, Any]]) -> None:
         for value in merged(chunks) if len(chunks) > 1 else chunks:
@@ -159,7 +192,7 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
                 self._is_complete = bool(chunk.choices[0].finish_reason)
             self._ready.append(chunk)
 
-    def _fail(self, error: APIError) -> None:
+    def _fail(self, error: APIError | ModelFailed) -> None:
         """End the stream with ``error`` once what came before it is given out."""
         self._error = error
         self._is_over = True

@@ -14,9 +14,15 @@ from openai._models import construct_type
 from openai.types.chat import ChatCompletionChunk
 from pydantic_core import from_json
 
+from musterd.core import jsontext
+
 Json = dict[str, Any]
 
 DONE: Final = b"[DONE]"
+
+LARGE_BYTES = 256 * 1024
+MOST_VALUES = 500_000
+"""Values of an event beyond :data:`LARGE_BYTES`: reading them takes 50 ms, in which the process does nothing else."""
 
 _TEXT_KEYS = frozenset({"content", "reasoning", "reasoning_content"})
 _MERGED_KINDS = frozenset({("content",), ("reasoning",), ("reasoning_content",), ("reasoning", "reasoning_content")})
@@ -24,48 +30,80 @@ _VARYING = frozenset({"choices", "created", "obfuscation", "usage"})  # may diff
 _MISSING: Final = object()
 
 
+class EventTooLarge(Exception):
+    """An event of a stream is longer than it may be."""
+
+
 class EventParser:
     """Splits a stream of bytes into events (the HTML standard's rules), each a name and its data.
 
     Comments, ids and retry times are skipped. Data of several lines is joined by line feeds.
+
+    :param event_bytes: longest event.
     """
 
-    __slots__ = ("_after_cr", "_data", "_name", "_rest")
+    __slots__ = ("_after_cr", "_data", "_data_bytes", "_event_bytes", "_name", "_rest", "_rest_bytes")
 
-    def __init__(self) -> None:
-        self._rest = b""
+    def __init__(self, event_bytes: int) -> None:
+        self._event_bytes = event_bytes
+        self._rest: list[bytes] = []  # pieces of a line whose end has not come
+        self._rest_bytes = 0
         self._after_cr = False
         self._name = b""
-        self._data: bytes | None = None
+        self._data: list[bytes] = []  # lines of an event whose end has not come
+        self._data_bytes = 0
 
     def feed(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """The events that ``data`` completes."""
+        """The events that ``data`` completes.
+
+        :raises EventTooLarge: an event is longer than it may be.
+        """
         if self._after_cr and data[:1] == b"\n":
             data = data[1:]
         self._after_cr = data[-1:] == b"\r"
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         lines = data.split(b"\n")
-        lines[0] = self._rest + lines[0]
-        self._rest = lines.pop()
+        self._rest.append(lines[0])
+        if len(lines) == 1:
+            self._rest_bytes = self._bounded(self._rest_bytes + len(data))
+            return iter(())
+        lines[0] = b"".join(self._rest)
+        self._rest, self._rest_bytes = [lines[-1]], len(lines[-1])
+        del lines[-1]
         return self._events(lines)
 
     def finish(self) -> Iterator[tuple[bytes, bytes]]:
         """The event that the end of the stream cut short of its blank line, if any."""
-        lines, self._rest = [self._rest, b""], b""
+        lines, self._rest = [b"".join(self._rest), b""], []
         return self._events(lines)
 
     def _events(self, lines: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
         for line in lines:
             if line[:5] == b"data:":
-                value = line[6:] if line[5:6] == b" " else line[5:]
-                self._data = value if self._data is None else self._data + b"\n" + value
+                self._data.append(line[6:] if line[5:6] == b" " else line[5:])
+                self._data_bytes = self._bounded(self._data_bytes + len(line))
             elif not line:
-                if self._data:
-                    yield self._name, self._data
-                self._data, self._name = None, b""
+                if data := b"\n".join(self._data):
+                    yield self._name, data
+                self._data, self._data_bytes, self._name = [], 0, b""
             elif line[:6] == b"event:":
                 self._name = line[6:].strip()
+
+    def _bounded(self, count: int) -> int:
+        if count > self._event_bytes:
+            raise EventTooLarge
+        return count
+
+
+def read_event(text: bytes) -> Any:
+    """The value of an event's data.
+
+    :raises ValueError: it is not JSON, or has more values than an answer needs.
+    """
+    if len(text) > LARGE_BYTES and jsontext.most_parts(text) > MOST_VALUES:
+        raise ValueError("too many values")
+    return read_json(text)
 
 
 def read_json(text: bytes) -> Any:
@@ -96,6 +134,10 @@ def as_chunk(data: object) -> ChatCompletionChunk:
     try:
         return ChatCompletionChunk.model_validate(data)
     except pydantic.ValidationError:
+        # The SDK's way is slow for each value. What it makes of odd log probabilities is of use to nobody.
+        for choice in data.get("choices") or () if isinstance(data, dict) else ():
+            if isinstance(choice, dict):
+                choice.pop("logprobs", None)
         chunk = construct_type(type_=ChatCompletionChunk, value=data)
     if isinstance(chunk, ChatCompletionChunk):
         return chunk

@@ -6,10 +6,12 @@ starts and not in the middle of a run.
 """
 
 import asyncio
+import difflib
 import os
 import re
 import sys
 import threading
+import typing
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -20,7 +22,7 @@ from pydantic_ai.providers import Provider, infer_provider
 from musterd.core import collector
 from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
-from musterd.models.names import LOCAL, SCRIPTED
+from musterd.models.names import KINDS, LOCAL, SCRIPTED
 
 _OPENAI_KINDS = frozenset({"openai", "openai-responses", "openai-chat"})
 _NO_KEY = "no-key"  # the SDK wants one; servers behind OPENAI_BASE_URL often need none
@@ -123,15 +125,15 @@ def _make(name: str, settings: Settings) -> Model:
         return LocalModel(settings)
     kind, colon, rest = name.partition(":")
     if name != "test" and not (colon and rest):
-        raise DeclarationError(
-            f'Model "{name}": write it as provider:model, such as openai:gpt-5, or use local or scripted.'
-        )
+        meant = difflib.get_close_matches(name, (LOCAL, SCRIPTED), n=1)
+        cure = "write it as provider:model, such as openai:gpt-5, or use local or scripted."
+        raise DeclarationError(f'Model "{name}": {cure}' + (f' Did you mean "{meant[0]}"?' if meant else ""))
     if kind in _OPENAI_KINDS:
         return _openai(name, kind, rest, settings)
     try:
         return infer_model(name, _quiet_provider)
     except (ImportError, UserError, ValueError) as error:
-        raise DeclarationError(f'Model "{name}": {_cure(str(error))}') from error
+        raise DeclarationError(f'Model "{name}": {_cure(kind, str(error))}') from error
 
 
 def _openai_access(name: str) -> tuple[str | None, str]:
@@ -166,14 +168,22 @@ def _quiet_provider(kind: str) -> Provider[Any]:
     return provider
 
 
-def _cure(reason: str) -> str:
-    """What to do about an error of pydantic-ai's, in one line."""
+def _cure(kind: str, reason: str) -> str:
+    """What to do about an error of pydantic-ai's for a provider, in one line."""
     if extra := _EXTRA.search(reason):
         package = f"musterd[{extra[1]}]" if extra[1] in _EXTRAS else extra[0]
         return f'its package is missing, install it with pip install "{package}".'
     if variable := _VARIABLE.search(reason):
         return f"set {variable[1]}."
     if "Unknown" in reason:
-        _, _, hint = reason.partition("Did you mean")
-        return "unknown provider." + (f" Did you mean{hint.rstrip('?')}?" if hint else "")
+        meant = difflib.get_close_matches(kind, _providers(), n=1)
+        return f'unknown provider "{kind}".' + (f' Did you mean "{meant[0]}"?' if meant else "")
     return " ".join(reason.split())
+
+
+def _providers() -> list[str]:
+    """What may stand before the colon of a model's name."""
+    from pydantic_ai.models import KnownModelName
+
+    names = typing.get_args(KnownModelName.__value__)
+    return sorted({*KINDS, *(name.partition(":")[0] for name in names if ":" in name)})

@@ -4,15 +4,13 @@ from musterd.core import clock, jsontext
 from musterd.core.approvals import Approval, ApprovalFilter, Resolution
 from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, NotFound
-from musterd.core.requirements import Decision, RequirementKind, Verdict
+from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
 from musterd.store import cancels, inbox
 from musterd.store.database import Tx
 from musterd.store.decisions import Deciding, decide
-
-_MAY_HAVE_HAPPENED = (RequirementKind.EXTERNAL_EXECUTION, RequirementKind.UNKNOWN_OUTCOME)
 
 
 class ApprovalService:
@@ -94,6 +92,5 @@ def _decision(approval: Approval, said: Resolution) -> Decision:
     if not said.is_approved:
         return Decision(key=requirement.id, verdict=Verdict.REFUSED, note=data.get("note"))
     result = data.get("result")
-    if result is not None and requirement.kind in _MAY_HAVE_HAPPENED:
-        return Decision(key=requirement.id, verdict=Verdict.HAPPENED, result=result)
-    return Decision(key=requirement.id, verdict=Verdict.RUN, values=data.get("values"))
+    verdict = Verdict.RUN if result is None else Verdict.HAPPENED
+    return Decision(key=requirement.id, verdict=verdict, result=result, values=data.get("values"))

@@ -100,16 +100,15 @@ class Following:
         """
         found, reading = await self.open(component, run_id, session_id, caller, ALL_EVENTS)
         ends_at, ids = clock.monotonic() + seconds, (run_id, found.root.run_id)
-        self.presence.enter(found.root.run_id)
         try:
-            while not found.run.state.is_settled and not reading.is_closed and clock.monotonic() < ends_at:
-                async for flush in reading.available():
-                    if any(event.kind in END_EVENTS and event.run_id in ids for event in flush.events):
-                        return
-                await reading.wait(ends_at - clock.monotonic())
+            with self.presence.waiting(found.root.run_id):
+                while not found.run.state.is_settled and not reading.is_closed and clock.monotonic() < ends_at:
+                    async for flush in reading.available():
+                        if any(event.kind in END_EVENTS and event.run_id in ids for event in flush.events):
+                            return
+                    await reading.wait(ends_at - clock.monotonic())
         finally:
             reading.close()
-            self.presence.leave(found.root.run_id)
 
     async def _look(self, view: RunView, after: int) -> Found:
         row, shows_all = view.row, bool(view.input.options.get("stream_events", True))

@@ -6,6 +6,7 @@ What a model of the run cannot read is refused before: nothing is stored, and no
 import base64
 from collections.abc import Mapping
 
+from musterd.core import clock
 from musterd.core.errors import InvalidInput
 from musterd.core.jsontypes import JsonObject
 from musterd.core.media import content_hash
@@ -66,10 +67,11 @@ async def fill(database: Database, view: RunView) -> None:
     output = view.output
     names = _referred(view.input.media) | (_referred(output.media) if output is not None else set())
     if names:
-        contents = await database.read(lambda tx: blobs.several(tx, names))
+        contents = await database.scan(lambda tx: blobs.several(tx, names))  # many bytes: not on the event loop
         view.input.media = _filled(view.input.media, contents)
         if output is not None:
             output.media = _filled(output.media, contents, keeps_reference=True)
+        await clock.yield_to_others()  # what is made of them next takes as long once more: other tasks come first
 
 
 def _referred(media: Mapping[str, list[JsonObject]]) -> set[str]:

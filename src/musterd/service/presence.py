@@ -5,8 +5,9 @@ back within the grace. A process that stops sees no disconnects.
 """
 
 import asyncio
+import contextlib
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 
@@ -33,6 +34,19 @@ class Presence:
     def knows(self, root_id: str) -> bool:
         """Whether this process is the one that would cancel the run."""
         return root_id in self._needs_company
+
+    @contextlib.contextmanager
+    def waiting(self, root_id: str) -> Iterator[None]:
+        """Count the block as one that waits for the run. Only this server cancels it, never a client that goes away."""
+        is_sent_away = False
+        self.enter(root_id)
+        try:
+            yield
+        except asyncio.CancelledError:
+            is_sent_away = True
+            raise
+        finally:
+            self.leave(root_id, is_sent_away=is_sent_away)
 
     def enter(self, root_id: str) -> None:
         """Somebody waits for the run."""

@@ -30,6 +30,7 @@ class Reading:
         self.root_id = root_id
         self._subscription = resources.hub.subscribe(root_id, bell)
         self._last = -1
+        self._is_sent_away = False
 
     def come_late(self, after: int = -1) -> "Reading":
         """Begin with what the store has behind event ``after``: the run was accepted before."""
@@ -120,6 +121,16 @@ class Reading:
             return await self._resources.database.read(lambda tx: runs.state_of(tx, self.root_id)) is None
         except StoreUnavailable:
             return False
+
+    @property
+    def is_sent_away(self) -> bool:
+        """Whether it was this server that ended the reading: that says nothing about the client."""
+        return self._is_sent_away or self.is_dropped
+
+    def send_away(self) -> None:
+        """Stop reading, though the client is still there."""
+        self._is_sent_away = True
+        self.close()
 
     def close(self) -> None:
         """Stop reading."""

@@ -39,6 +39,7 @@ class Wanted:
     """A run that a client asks for.
 
     :param has_chosen_id: the client chose the run id, and may send the same request again.
+    :param name: the id that the client chose, if the run has another one (:mod:`musterd.service.run_names`).
     :param session_id: None for a new session.
     :param is_background: nobody waits for it on this connection.
     :param needs_company: it is to be cancelled when its last reader has gone.
@@ -49,6 +50,7 @@ class Wanted:
     input: Input
     run_id: str
     has_chosen_id: bool = False
+    name: str | None = None
     session_id: str | None = None
     user_id: str | None = None
     is_background: bool = False
@@ -113,6 +115,7 @@ class RunService:
             caller=caller,
             fingerprint=fingerprint,
             has_chosen_id=wanted.has_chosen_id,
+            name=wanted.name,
             key=wanted.key,
             slot_worker=self._engine.reserve(),  # last: whatever fails above keeps no slot
             queue_depth=self._resources.settings.queue_depth,
@@ -133,7 +136,10 @@ class RunService:
     ) -> Accepted:
         """Store a run by ``work``, and have it driven."""
         # Shielded: a client that goes away in the middle of it must not leave a slot taken, or a run undriven.
-        return await asyncio.shield(asyncio.ensure_future(self._accept(candidate, work, needs_company)))
+        accepting = asyncio.ensure_future(self._accept(candidate, work, needs_company))
+        # If the client has gone, this is the only place that takes the error of a refusal: else asyncio logs it.
+        accepting.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await asyncio.shield(accepting)
 
     async def _accept(
         self, candidate: Candidate, work: Callable[[Tx], Coroutine[Any, Any, Accepted]], needs_company: bool
@@ -253,14 +259,13 @@ class RunService:
         """Wait until a root run has ended or paused, or is gone, or ``seconds`` are over."""
         await self.following.keep_company(root)
         waiter = self._resources.hub.wait_settled_soon(root.run_id)
-        self.presence.enter(root.run_id)
         try:
-            state = await self._resources.database.read(lambda tx: runs.state_of(tx, root.run_id))
-            if state is not None and not state.is_settled:  # it may have ended before we listened
-                await waiter.wait(seconds)
+            with self.presence.waiting(root.run_id):
+                state = await self._resources.database.read(lambda tx: runs.state_of(tx, root.run_id))
+                if state is not None and not state.is_settled:  # it may have ended before we listened
+                    await waiter.wait(seconds)
         finally:
             waiter.close()
-            self.presence.leave(root.run_id)
 
     async def members(self, root_id: str, elsewhere: Sequence[str] = ()) -> list[RunView]:
         """The member runs of a root, with their payload.

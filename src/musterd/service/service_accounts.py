@@ -11,6 +11,7 @@ from musterd.core import clock
 from musterd.core.errors import NotFound, StoreUnavailable, Unauthenticated, WrongToken
 from musterd.core.scopes import Scopes
 from musterd.core.service_accounts import AccountFilter, ServiceAccount
+from musterd.service.account_watch import AccountWatch
 from musterd.store import service_accounts
 from musterd.store.database import Database, Tx
 
@@ -56,6 +57,8 @@ class ServiceAccountService:
         self._kept: OrderedDict[str, tuple[ServiceAccount, float]] = OrderedDict()
         self._noted: dict[str, float] = {}
         self._notes: set[asyncio.Task[None]] = set()
+        self.watch = AccountWatch(database, self._forget_revoked)
+        self._revocations = 0
 
     async def create(self, wanted: WantedAccount, by: str | None) -> Issued:
         """Make an account.
@@ -82,15 +85,21 @@ class ServiceAccountService:
         return await self._database.scan(lambda tx: service_accounts.search(tx, wanted))
 
     async def revoke(self, account_id: str, by: str | None) -> None:
-        """Revoke an account: its token lets nobody in any more. What it made stays.
+        """Revoke an account: its token lets nobody in any more, and its open requests end. What it made stays.
 
         :raises NotFound: there is none.
         """
         now = clock.now()
         if not await self._database.write(lambda tx: service_accounts.revoke(tx, account_id, now)):
             raise NotFound("Service account not found")
-        self._kept.clear()
+        self._forget_revoked(account_id)
         log.info("service account revoked", account_id=account_id, by=by)
+
+    def _forget_revoked(self, account_id: str) -> None:
+        """Let the account in no more, and end its open requests."""
+        self._revocations += 1
+        self._kept.clear()
+        self.watch.end_requests_of(account_id)
 
     async def revoke_named(self, name_or_id: str) -> None:
         """Revoke the account of this name, or of this id.
@@ -121,8 +130,9 @@ class ServiceAccountService:
         account, read_at = self._kept.get(hashed, (None, 0.0))
         if account is None or now - read_at >= KEPT_SECONDS:
             self._kept.pop(hashed, None)
+            revocations = self._revocations
             account = await self._database.read(lambda tx: service_accounts.by_token(tx, hashed))
-            if account is not None:
+            if account is not None and revocations == self._revocations:  # it may have been read before a revocation
                 self._kept[hashed] = (account, now)
                 if len(self._kept) > MOST_KEPT:
                     self._kept.popitem(last=False)

@@ -74,6 +74,7 @@ class SessionReading:
         self._runs: dict[str, Followed] = {}
         self._next_look = clock.monotonic()
         self._on_dropped: Callable[[], object] = lambda: None
+        self._is_sent_away = False
 
     async def begin(self, cursor: Cursor | None) -> None:
         """Begin where ``cursor`` says; without one with the runs that have not ended, each from its start.
@@ -148,6 +149,11 @@ class SessionReading:
         if not has_news and not self._watch.has_changed and not self.is_closed:
             await self._bell.wait(max(0.0, min(seconds, self._next_look - clock.monotonic())))
 
+    def send_away(self) -> None:
+        """Stop reading, though the client is still there."""
+        self._is_sent_away = True
+        self.close()
+
     def close(self) -> None:
         """Stop reading."""
         self._watch.close()
@@ -199,7 +205,7 @@ class SessionReading:
         if not followed.is_left:
             followed.is_left = True
             followed.reading.close()
-            is_sent_away = self.is_dropped
+            is_sent_away = self._is_sent_away or self.is_dropped
             self._presence.leave(followed.root.run_id, is_over=followed.has_ended, is_sent_away=is_sent_away)
 
     @property

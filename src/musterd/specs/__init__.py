@@ -3,7 +3,7 @@
 A declaration is a frozen, keyword-only record (:class:`Agent`, :class:`Team`, :class:`Tool`) that knows the
 place where it stands. :func:`load` finds declarations in a file or module, :class:`Registry` checks them
 together and resolves them into :class:`Component` trees, which is all that the other rooms see. What is wrong
-is a :class:`musterd.core.errors.DeclarationError` of one line: ``file:line: what is wrong — what to do``.
+is a :class:`musterd.core.errors.DeclarationError` of one line a problem: ``file:line: what is wrong — what to do``.
 
 Nothing here imports a model provider's SDK, and pydantic-ai only when somebody else already did.
 """

@@ -29,12 +29,13 @@ from musterd.specs.options import (
     check_values,
 )
 from musterd.specs.places import Place, here, nearest, wrong
+from musterd.specs.problems import is_faulty, note, noted
 from musterd.specs.prompt_options import PromptOptions
 from musterd.specs.reasoning_options import ReasoningOptions
 from musterd.specs.removed import REMOVED
 from musterd.specs.session_options import SessionOptions
 from musterd.specs.tool_list import ToolSource, read_tools
-from musterd.specs.tool_options import ToolCallOptions
+from musterd.specs.tool_options import ToolCallOptions, read_tool_choice
 from musterd.specs.tools import Tool
 
 if TYPE_CHECKING:
@@ -76,7 +77,9 @@ class Declaration(
 
     id: str = field(
         default="",
-        metadata=about(TEXT, "Names it in addresses and delegations; without one it is made from `name`."),
+        metadata=about(
+            TEXT, "Names it in addresses and delegations; by default made from `name`, or without one from its place."
+        ),
     )
     name: str | None = field(default=None, metadata=about(TEXT, "Its name for people; without one its id."))
     role: str | None = field(default=None, metadata=about(TEXT, "What it is for: its leader chooses by this."))
@@ -152,17 +155,22 @@ class Declaration(
     def __post_init__(self) -> None:
         """Check what is given and bring it to its stored form: an id, tuples, tools."""
         check_values(self, self.label, self.declared_at)
-        self._keep("id", self._own_id())
-        self.check_prompt(self.label, self.declared_at)
+        with noted(self.declared_at):
+            if known_as := self.id or id_from_name(self.name or ""):
+                self.take_id(known_as)
+        with noted(self.declared_at):
+            self.check_prompt(self.label, self.declared_at)
         if isinstance(self.instructions, list):
             self._keep("instructions", tuple(self.instructions))
         found = read_tools(self.tools, self.label, self.declared_at)
         self._keep("tools", found.tools)
         self._keep("tool_sources", found.sources)
         self._keep("tool_instructions", found.instructions)
-        self._check_tools(self.reserved_tool_names)
+        with noted(self.declared_at):
+            self._check_tools(self.reserved_tool_names)
         for hooks, given in ((self.pre_hooks, "run_input"), (self.post_hooks, "run_output")):
-            check_hooks(hooks or (), given, self.label, self.kind, self.declared_at)
+            with noted(self.declared_at):
+                check_hooks(hooks or (), given, self.label, self.kind, self.declared_at)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(id={self.id!r})"
@@ -184,34 +192,36 @@ class Declaration(
         given = () if callable(self.tools) else self.tools
         return tuple(tool for tool in given if isinstance(tool, Tool))
 
+    def take_id(self, known_as: str) -> None:
+        """Take an id: the declared one, or for a declaration without id and name that of its place.
+
+        :raises DeclarationError: it cannot stand in an address.
+        """
+        if not _ID_SIGNS.fullmatch(known_as) or known_as in (".", "..") or len(known_as) > _ID_LENGTH:
+            cure = f"set id= to letters, digits, '-', '_' and '.', {_ID_LENGTH} at most"
+            shown = repr(known_as) if len(known_as) <= _ID_LENGTH else f"of {len(known_as)} characters"
+            raise wrong(self.declared_at, f"{self.label}: the id {shown} cannot stand in an address", cure)
+        self._keep("id", known_as)
+
     def _keep(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
-
-    def _own_id(self) -> str:
-        given = self.id or id_from_name(self.name or "")
-        if not given:
-            raise wrong(self.declared_at, f"{self.label} has neither id nor name", 'give it one: id="news-desk"')
-        if not _ID_SIGNS.fullmatch(given) or given in (".", "..") or len(given) > _ID_LENGTH:
-            cure = f"set id= to letters, digits, '-', '_' and '.', {_ID_LENGTH} at most"
-            raise wrong(self.declared_at, f"{self.label}: the id {given[:80]!r} cannot stand in an address", cure)
-        return given
 
     def _check_tools(self, reserved: frozenset[str]) -> None:
         seen: set[str] = set()
         for declared in self.listed_tools:
             if declared.name in reserved:
                 what = f"{self.label}: the tool name '{declared.name}' belongs to musterd"
-                raise wrong(declared.declared_at, what, 'give the tool another: @tool(name="…")')
+                note(wrong(declared.declared_at, what, 'give the tool another: @tool(name="…")'), self.declared_at)
             if declared.name in seen:
                 what = f"{self.label} has two tools named '{declared.name}'"
-                raise wrong(declared.declared_at, what, 'list it once or rename one: @tool(name="…")')
+                note(wrong(declared.declared_at, what, 'list it once or rename one: @tool(name="…")'), self.declared_at)
             seen.add(declared.name)
         self._check_choice({*seen, *reserved})
 
     def _check_choice(self, known: set[str]) -> None:
         """Refuse a choice that is one of the tools' names with a slip; those that runs alone know are let through."""
-        choice = self.tool_choice["function"]["name"] if isinstance(self.tool_choice, Mapping) else self.tool_choice
-        if choice in (None, "auto", "none", "required") or choice in known:
+        choice = read_tool_choice(self.tool_choice)
+        if choice is None or choice in ("auto", "none", "required") or choice in known or is_faulty(self.declared_at):
             return
         if meant := nearest(choice, known):
             what = f"{self.label}: tool_choice names '{choice}', which is none of its tools"

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from musterd.core.errors import DeclarationError
+from musterd.specs.places import nearest
+from musterd.specs.problems import reported_together
 from musterd.specs.registry import Registry
 
 _YAML = (".yaml", ".yml")
@@ -12,8 +14,15 @@ def load(source: str) -> Registry:
     """Read the agents and teams that ``source`` declares.
 
     :param source: ``FILE.py``, ``pkg.mod`` (either with ``:name`` for one component), or ``teams.yaml``.
-    :raises DeclarationError: the source is missing, does not import, declares nothing, or declares wrongly.
+    :raises DeclarationError: the source is missing, does not import, declares nothing, or declares wrongly; one line
+        for each problem.
     """
+    with reported_together():
+        registry = _read(source)
+    return registry
+
+
+def _read(source: str) -> Registry:
     target, _, name = source.partition(":")
     suffix = Path(target).suffix.lower()
     if not target.strip():
@@ -35,6 +44,10 @@ def _existing(target: str) -> Path:
     path = Path(target)
     if path.is_file():
         return path
-    what = "is a folder" if path.is_dir() else "does not exist"
-    cure = "name a FILE.py or a teams.yaml" if path.is_dir() else f"looked for it in {path.absolute().parent}"
-    raise DeclarationError(f"{target}: the file {what} — {cure}")
+    if path.is_dir():
+        raise DeclarationError(f"{target}: the file is a folder — name a FILE.py or a teams.yaml")
+    folder = path.absolute().parent
+    names = [file.name for file in folder.glob("*.*") if file.suffix in (".py", *_YAML)] if folder.is_dir() else []
+    meant = nearest(path.name, names)
+    cure = f"did you mean '{path.with_name(meant)}'?" if meant else f"looked for it in {folder}"
+    raise DeclarationError(f"{target}: the file does not exist — {cure}")

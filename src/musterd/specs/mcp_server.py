@@ -11,6 +11,7 @@ from typing import Any
 
 from musterd.specs.options import LIST, TEXT, TEXTS, Declared, Kind, about, check_values
 from musterd.specs.places import Place, here, wrong
+from musterd.specs.problems import noted
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,31}")
@@ -90,7 +91,11 @@ class MCPServer(Declared):
 
     def __post_init__(self) -> None:
         """Check the values; a variable that is not set is said now, not when a run needs the server."""
-        check_values(self, self.label, self.declared_at)
+        if check_values(self, self.label, self.declared_at):
+            with noted(self.declared_at):
+                self._check_connection()
+
+    def _check_connection(self) -> None:
         if (self.command is None) == (self.url is None):
             what = f"{self.label} has {'neither command nor url' if self.url is None else 'command and url'}"
             raise wrong(self.declared_at, what, 'give it command="…" for a program, or url="https://…/mcp"')

@@ -9,9 +9,10 @@ import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from musterd.specs.places import Place, here, kind_of, listed, nearest, wrong
+from musterd.specs.problems import note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,11 +22,18 @@ class Kind:
     :param words: the kind as an error says it: "a text".
     :param accepts: whether a value is of this kind.
     :param yaml: the type that ``teams.yaml`` gives the option; None when only Python can say it.
+    :param choices: the texts that are accepted, if only some are.
     """
 
     words: str
     accepts: Callable[[Any], bool]
     yaml: Any = None
+    choices: tuple[str, ...] = ()
+
+    def cure(self, value: Any) -> str:
+        """What to give in place of ``value``, which is not of this kind."""
+        meant = nearest(value, self.choices) if isinstance(value, str) else None
+        return f"give it {self.words}" + (f" (did you mean '{meant}'?)" if meant else "")
 
 
 def _is_texts(value: Any) -> bool:
@@ -51,7 +59,9 @@ def is_output_schema(value: Any) -> bool:
 
 
 def _one_of(*values: str) -> Kind:
-    return Kind(words=f"one of {listed(values)}", accepts=lambda value: value in values, yaml=Literal[values])
+    return Kind(
+        words=f"one of {listed(values)}", accepts=lambda value: value in values, yaml=Literal[values], choices=values
+    )
 
 
 TEXT = Kind(words="a text", accepts=lambda value: isinstance(value, str), yaml=str)
@@ -110,27 +120,46 @@ def is_late(option: "dataclasses.Field[Any]") -> bool:
     return bool(option.metadata["later"])
 
 
-class Declared:
+class _ChecksNames(type):
+    """Has a declaration check the names of its fields before the dataclass takes the values."""
+
+    def __call__(cls, *args: Any, **fields: Any) -> Any:
+        """Make the declaration from the fields that it has."""
+        assert issubclass(cls, Declared)
+        return super().__call__(**cls.known_fields(args, fields))
+
+
+class Declared(metaclass=_ChecksNames):
     """A declaration that knows its place and refuses fields that it does not have."""
 
     kind: str
     removed: Mapping[str, str] = {}
 
-    def __new__(cls, *args: Any, **given: Any) -> Self:
-        """Check the names of what is given; the dataclass takes the values."""
-        known = [found.name for found in dataclasses.fields(cls) if found.init]  # type: ignore[arg-type]
-        label = _label(cls.kind, given)
+    @classmethod
+    def known_fields(cls, args: tuple[Any, ...], fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields that exist, after a problem is noted for all others.
+
+        A misspelt field counts as the one that was probably meant, so that one slip is one problem.
+        """
+        known = {option.name: option for option in dataclasses.fields(cls) if option.init}  # type: ignore[arg-type]
+        kept = {name: value for name, value in fields.items() if name in known}
+        label, place = _label(cls.kind, fields), here()
         if args:
-            first = next((name for name in ("id", "name") if name in known), known[0])
-            raise wrong(here(), f"{label} takes its fields by name", f"write {first}={args[0]!r} or the like")
-        cures = {name: cls.cure(name, known) for name in given if name not in known}
+            first = next((name for name in ("id", "name") if name in known), next(iter(known)))
+            note(wrong(place, f"{label} takes its fields by name", f"write {first}={args[0]!r} or the like"), place)
+            kept.setdefault(first, args[0])
+        cures = {name: cls.cure(name, list(known)) for name in fields if name not in known}
         if len(cures) == 1:
             ((name, cure),) = cures.items()
-            raise wrong(here(), f"{label} has no field '{name}'", cure)
-        if cures:
-            told = "; ".join(f"'{name}': {cure}" for name, cure in cures.items())
-            raise wrong(here(), f"{label} has no fields {listed(cures)}", told)
-        return super().__new__(cls)
+            note(wrong(place, f"{label} has no field '{name}'", cure), place)
+        elif cures:
+            each = "; ".join(f"'{name}': {cure}" for name, cure in cures.items())
+            note(wrong(place, f"{label} has no fields {listed(cures)}", each), place)
+        for name in cures:
+            meant = nearest(name, known) if name not in cls.removed else None
+            if meant and known[meant].metadata["kind"].accepts(fields[name]):
+                kept.setdefault(meant, fields[name])
+        return kept
 
     @classmethod
     def cure(cls, name: str, known: list[str]) -> str:
@@ -147,19 +176,22 @@ def _label(kind: str, given: Mapping[str, Any]) -> str:
     return f"{kind} '{name}'" if name else f"this {kind}"
 
 
-def check_values(declaration: Any, label: str, place: Place) -> None:
+def check_values(declaration: Any, label: str, place: Place) -> bool:
     """Check that every option of ``declaration`` has a value of its kind; None counts as not given.
 
-    :raises DeclarationError: the first one that has not.
+    :return: whether all have; after a problem was noted, the option has its default.
     """
+    is_right = True
     for name, found in options_of(type(declaration)).items():
         value = getattr(declaration, name)
         kind: Kind = found.metadata["kind"]
         if value is None and found.default is not None:
             object.__setattr__(declaration, name, found.default)
         elif value is not None and not kind.accepts(value):
-            what = f"{label}: '{name}' is {_shown(value)}"
-            raise wrong(place, what, f"give it {kind.words}")
+            note(wrong(place, f"{label}: '{name}' is {_shown(value)}", kind.cure(value)), place)
+            object.__setattr__(declaration, name, found.default)
+            is_right = False
+    return is_right
 
 
 def _shown(value: Any) -> str:

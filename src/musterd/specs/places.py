@@ -76,7 +76,7 @@ def is_agnos(cls: object) -> bool:
 
 def kind_of(value: object) -> str:
     """What ``value`` is, for a sentence; of Agno's, also where its counterpart is looked up."""
-    cls = type(value)
+    cls = type if isinstance(value, type) else type(value)  # of a class, its metaclass is no news
     library = cls.__module__.partition(".")[0]
     of = {"agno": f" of agno ({PORTING})", "pydantic_ai": " of pydantic_ai"}.get(library, "")
     return f"{'an' if cls.__name__[0] in 'AEIOU' else 'a'} {cls.__name__}{of}"

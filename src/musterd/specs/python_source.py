@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -10,15 +11,21 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import musterd
 from musterd.core.errors import DeclarationError
 from musterd.specs.agent import Agent
+from musterd.specs.default_ids import name_by_variables
 from musterd.specs.places import PORTING, Place, is_agnos, kind_of, listed, nearest, wrong
 from musterd.specs.registry import Registry
 from musterd.specs.team import Team
 
+_NO_SUCH_NAME = re.compile(
+    r"cannot import name '(?P<name>\w+)' from 'musterd'|module 'musterd' has no attribute '(?P<attribute>\w+)'"
+)
+
 
 def import_file(path: Path) -> ModuleType:
-    """Run ``path`` as a module; its folder (or the folder above its package) is importable from then on.
+    """Run ``path`` as a module; its folder, and that above its package, are importable from then on.
 
     :raises DeclarationError: it does not import; one line says where and why.
     """
@@ -28,6 +35,9 @@ def import_file(path: Path) -> ModuleType:
         root, name = root.parent, f"{root.name}.{name}"
     _make_importable(root)
     if "." in name:
+        # As for a script, modules beside it are found. Last, because a module of a package may have the name of a
+        # library, which others must find.
+        _make_importable(path.parent, is_last=True)
         return _guarded(lambda: importlib.import_module(name), path.name)
     return _guarded(lambda: _run(path, name), path.name)
 
@@ -51,6 +61,7 @@ def registry_of(module: ModuleType, source: str, name: str = "") -> Registry:
     place = Place(module.__file__ or source)
     values = vars(module)
     found = {key: value for key, value in values.items() if isinstance(value, Agent | Team)}
+    name_by_variables(found)
     if name:
         if name not in values:
             meant = nearest(name, found)
@@ -99,9 +110,9 @@ def import_object(path: str, folder: Path) -> Any:
     return found
 
 
-def _make_importable(folder: Path) -> None:
+def _make_importable(folder: Path, *, is_last: bool = False) -> None:
     if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+        sys.path.insert(len(sys.path) if is_last else 0, str(folder))
         importlib.invalidate_caches()
 
 
@@ -151,6 +162,8 @@ def _not_imported(error: BaseException, shown: str) -> DeclarationError:
         cure = f"install what provides '{error.name}', or correct the import"
     if isinstance(error, ImportError) and (error.name or "").partition(".")[0] in ("agno", "musterd"):
         cure = f"{PORTING} says what to import from musterd in place of it"
+    if meant := _meant(error):
+        cure = f"did you mean '{meant}'?"
     if isinstance(error, SyntaxError) and error.filename:
         place = Place(error.filename, error.lineno)
         said = f"{type(error).__name__}: {error.msg}"
@@ -159,11 +172,23 @@ def _not_imported(error: BaseException, shown: str) -> DeclarationError:
     return wrong(place, f"{shown} does not import ({said})", cure)
 
 
+def _meant(error: BaseException) -> str | None:
+    """The name that was probably meant by one that does not exist."""
+    if isinstance(error, NameError) and error.name:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        frame = trace.tb_frame if trace is not None else None
+        return nearest(error.name, {*frame.f_locals, *frame.f_globals}) if frame is not None else None
+    missing = _NO_SUCH_NAME.search(str(error)) if isinstance(error, ImportError | AttributeError) else None
+    return nearest(missing["name"] or missing["attribute"], musterd.__all__) if missing else None
+
+
 def _raised_at(error: BaseException) -> Place | None:
     """The last line of the user's own code that the error came through."""
     own = None
     for frame in traceback.extract_tb(error.__traceback__):
         is_foreign = "site-packages" in frame.filename or frame.filename.startswith(("<", sys.base_prefix))
-        if not is_foreign and not frame.filename.startswith(os.path.dirname(__file__)):
+        if not is_foreign and not frame.filename.startswith(os.path.dirname(musterd.__file__)):
             own = Place(frame.filename, frame.lineno)
     return own

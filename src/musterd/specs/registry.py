@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from musterd.specs.agent import Agent
 from musterd.specs.component import Component, build
+from musterd.specs.default_ids import name_members
 from musterd.specs.places import here, kind_of, wrong
+from musterd.specs.problems import is_faulty, note, noted, reported_together
 from musterd.specs.team import Team
 
 if TYPE_CHECKING:
@@ -31,12 +33,11 @@ class Registry:
     def of(cls, teams: Iterable[Team] = (), agents: Iterable[Agent] = ()) -> Self:
         """The registry of these top-level declarations.
 
-        :raises DeclarationError: two share an id, one has no model, or a team holds itself or lies too deep.
+        :raises DeclarationError: two share an id, one has no model, or a team holds itself or lies too deep; one line
+            for each.
         """
-        tops: list[Agent | Team] = [*_unique(teams, Team), *_unique(agents, Agent)]
-        for spec in tops:
-            _check_tree(spec, ())
-        components = [_resolve(spec, _top_model(spec, tops), 0) for spec in tops]
+        with reported_together():
+            components = _components([*_unique(teams, Team), *_unique(agents, Agent)])
         return cls(
             teams={found.id: found for found in components if found.kind == "team"},
             agents={found.id: found for found in components if found.kind == "agent"},
@@ -54,24 +55,48 @@ def with_members(team: Component, given: Iterable[Agent | Team]) -> Component:
     """
     assert isinstance(team.spec, Team)
     members = team.spec.checked_members(given)
+    name_members(team.spec, members)
     for member in members:
         _check_tree(member, ())
     resolved = tuple(_resolve(member, member.model or team.model, team.depth + 1) for member in members)
     return replace(team, members=resolved, gaps=tuple(gap for member in resolved for gap in member.gaps))
 
 
+def _components(tops: list[Agent | Team]) -> list[Component]:
+    """The components of these declarations, without those for which a problem is noted."""
+    trees = []
+    for spec in tops:
+        with noted(spec.declared_at):
+            _check_tree(spec, ())
+            trees.append(spec)
+    components: list[Component] = []
+    if len(trees) < len(tops):
+        return components  # a declaration below itself has no end: nothing may walk it
+    for spec in tops:
+        with noted(spec.declared_at):
+            if (model := _top_model(spec, tops)) is not None:
+                components.append(_resolve(spec, model, 0))
+    return components
+
+
 def _unique(declared: Iterable[Any], cls: type[Agent] | type[Team]) -> list[Any]:
     """The declarations, each once; two different ones must not share an id."""
     by_id: dict[str, Agent | Team] = {}
     place = here()
-    for spec in declared:
+    for number, spec in enumerate(declared, start=1):
         if not isinstance(spec, cls):
             what = f"{cls.kind}s= holds {kind_of(spec)}"
-            raise wrong(place, what, f"list {cls.__name__}(…) objects of musterd there")
+            note(wrong(place, what, f"list {cls.__name__}(…) objects of musterd there"))
+            continue
+        if not spec.id:
+            spec.take_id(f"{cls.kind}-{number}")
         known = by_id.setdefault(spec.id, spec)
         if known is not spec:
             what = f"{spec.label} is declared twice, first at {known.declared_at}"
-            raise wrong(spec.declared_at, what, "give one of them another id")
+            cure = "give one of them another id"
+            if spec.declared_at == known.declared_at:
+                cure = "give each its own id; if the module is imported under two names, use one of them"
+            note(wrong(spec.declared_at, what, cure), spec.declared_at)
     return list(by_id.values())
 
 
@@ -90,17 +115,24 @@ def _check_tree(spec: Agent | Team, leaders: tuple[Agent | Team, ...]) -> None:
         what = f"{spec.label} lies {len(leaders)} levels deep ({way}), {MAX_DEPTH} are allowed"
         raise wrong(spec.declared_at, what, "nest fewer teams")
     if isinstance(spec, Team):
+        name_members(spec, _members(spec))
         for member in _members(spec):
             _check_tree(member, (*leaders, spec))
 
 
-def _top_model(spec: Agent | Team, tops: list[Agent | Team]) -> str | Model:
-    """The model of a top-level declaration: its own, or that of the first team that lists it."""
+def _top_model(spec: Agent | Team, tops: list[Agent | Team]) -> str | Model | None:
+    """The model of a top-level declaration: its own, or that of the first team that lists it.
+
+    None if it lacks one, and it or a team above it has another problem: that may be why.
+    """
     if spec.model is not None:
         return spec.model
     for top in tops:
         if top.model is not None and (found := _model_below(top, top.model, spec)) is not None:
             return found
+    above = [top for top in tops if _model_below(top, "", spec) is not None]
+    if any(is_faulty(leader.declared_at) for leader in (spec, *above)):
+        return None
     cure = 'set model="openai:gpt-5-mini" (or another provider:name, or "local")'
     raise wrong(spec.declared_at, f"{spec.label} has no model", cure)
 

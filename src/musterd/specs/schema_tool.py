@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _DoNotFit(ValueError):
-    def __init__(self, problems: list[tuple[str, str]]) -> None:
+    def __init__(self, problems: list[tuple[str, str | None]]) -> None:
         super().__init__("the arguments do not fit the schema")
         self.problems = problems
 
@@ -29,16 +29,13 @@ class SchemaSignature:
     def convert(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The arguments, if they fit. Raises ValueError for :meth:`problems`."""
         if self._validator is not None:
-            found = [
-                (".".join(str(part) for part in error.instance_path), error.message)
-                for error in self._validator.iter_errors(arguments)
-            ]
-            if found:
-                raise _DoNotFit(found)
+            problems = [problem for error in self._validator.iter_errors(arguments) for problem in _problems(error)]
+            if problems:
+                raise _DoNotFit(problems)
         return arguments
 
     def problems(self, error: ValueError) -> Iterator[tuple[str, str | None]]:
-        """What is wrong with arguments: (where, what)."""
+        """What is wrong with arguments: (where, what), as :meth:`musterd.specs.signature.Signature.problems` has it."""
         yield from error.problems if isinstance(error, _DoNotFit) else [("", str(error))]
 
     def arrange(self, arguments: dict[str, Any], context: Any) -> tuple[list[Any], dict[str, Any]]:
@@ -54,6 +51,23 @@ class SchemaSignature:
             return jsonschema_rs.validator_for(self.parameters, offline=True)
         except (ValueError, jsonschema_rs.ReferencingError):
             return None
+
+
+def _problems(error: jsonschema_rs.ValidationError) -> Iterator[tuple[str, str | None]]:
+    """What one error of the validator says, each problem at the argument that it is about.
+
+    The validator reports a missing or an unknown property at the object around it.
+    """
+    import jsonschema_rs
+
+    parts = [str(part) for part in error.instance_path]
+    match error.kind:
+        case jsonschema_rs.ValidationErrorKind.Required(property=name):
+            yield ".".join([*parts, name]), "missing"
+        case jsonschema_rs.ValidationErrorKind.AdditionalProperties(unexpected=names) if not parts:
+            yield from ((name, None) for name in names)
+        case _:
+            yield ".".join(parts), error.message
 
 
 def schema_tool(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from musterd.specs.agent import Agent
 from musterd.specs.declaration import Declaration
 from musterd.specs.options import FLAG, MODE, ON_BUSY, Kind, about
 from musterd.specs.places import kind_of, wrong
+from musterd.specs.problems import noted
 from musterd.specs.run_context import check_callable
 from musterd.specs.team_options import TeamOptions
 
@@ -78,7 +79,8 @@ class Team(TeamOptions, Declaration):
         """Check the members and take Agno's older words for modes."""
         super().__post_init__()
         if callable(self.members):
-            check_callable(self.members, f"{self.label}: the function in 'members'", self.declared_at)
+            with noted(self.declared_at):
+                check_callable(self.members, f"{self.label}: the function in 'members'", self.declared_at)
             self._keep("member_function", self.members)
             self._keep("members", ())
         self._keep("members", self.checked_members(self.members))
@@ -93,21 +95,20 @@ class Team(TeamOptions, Declaration):
         return names | _TASK_LIST if self.mode == "tasks" else names
 
     def checked_members(self, given: Any) -> tuple[Agent | Team, ...]:
-        """The members of a list, where they can be this team's.
-
-        :raises DeclarationError: one of them cannot.
-        """
-        members: tuple[Agent | Team, ...] = tuple(given)
+        """The members of a list, after a problem is noted for each that cannot be this team's."""
+        members: list[Agent | Team] = []
         ids: set[str] = set()
-        for member in members:
-            self._check_member(member)
-            if member.id in ids:
-                what = f"{self.label} has two members with the id '{member.id}'"
-                raise wrong(self.declared_at, what, "list a member once, or give one another id")
-            ids.add(member.id)
-        return members
+        for member in given:
+            with noted(self.declared_at):
+                self._check_member(member, ids)
+                members.append(member)
+                ids.add(member.id)
+        return tuple(members)
 
-    def _check_member(self, member: Any) -> None:
+    def _check_member(self, member: Any, others: Container[str]) -> None:
         if not isinstance(member, Agent | Team):
             what = f"{self.label}: a member is {kind_of(member)}"
             raise wrong(self.declared_at, what, "list Agent(…) and Team(…) objects of musterd in members=")
+        if member.id and member.id in others:
+            what = f"{self.label} has two members with the id '{member.id}'"
+            raise wrong(self.declared_at, what, "list a member once, or give one another id")

@@ -9,6 +9,7 @@ from typing import Any
 
 from musterd.specs.mcp_server import MCPServer
 from musterd.specs.places import Place, wrong
+from musterd.specs.problems import noted
 from musterd.specs.toolkit import Toolkit, tools_in
 from musterd.specs.tools import Tool
 
@@ -43,10 +44,13 @@ class ToolList:
 def read_tools(declared: Sequence[Any] | Callable[..., Any], label: str, place: Place) -> ToolList:
     """What the component called ``label`` has in ``tools=``.
 
-    :raises DeclarationError: something there is no tool.
+    Notes a problem for everything there that is no tool, and leaves it out.
     """
     if callable(declared):
-        return ToolList(tools=(), sources=(_factory(declared, label, place),), instructions=())
+        factories: list[ToolSource] = []
+        with noted(place):
+            factories.append(_factory(declared, label, place))
+        return ToolList(tools=(), sources=tuple(factories), instructions=())
     tools: list[Tool] = []
     told: list[str | None] = []
     sources: list[ToolSource] = []
@@ -55,7 +59,9 @@ def read_tools(declared: Sequence[Any] | Callable[..., Any], label: str, place: 
             sources.append(given)
             told.append(given.instructions)
             continue
-        found = tools_in(given, label, place)
+        found: list[Tool] = []
+        with noted(place):
+            found = tools_in(given, label, place)
         tools += found
         told.append(getattr(given, "instructions", None) if _is_toolkit(given) else None)
         told += [tool.instructions for tool in found]

@@ -13,14 +13,25 @@ HOOKS = Kind(
 )
 
 
-def _is_choice(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        function = value.get("function")
-        return isinstance(function, Mapping) and isinstance(function.get("name"), str)
-    return isinstance(value, str) and bool(value)
+def read_tool_choice(value: Any) -> str | None:
+    """The choice that ``tool_choice`` declares, in one word: ``auto``, ``none``, ``required`` or a tool's name.
+
+    A tool can be named as OpenAI's requests name it: ``{"type": "function", "function": {"name": …}}`` in Chat
+    Completions, ``{"type": "function", "name": …}`` in Responses.
+
+    :returns: None if ``value`` is no choice.
+    """
+    if isinstance(value, Mapping) and value.get("type", "function") == "function":
+        function = value.get("function", value)
+        value = function.get("name") if isinstance(function, Mapping) else None
+    return value if isinstance(value, str) and value else None
 
 
-TOOL_CHOICE = Kind(words='"auto", "none", "required", or the name of a tool', accepts=_is_choice, yaml=str)
+TOOL_CHOICE = Kind(
+    words='"auto", "none", "required", or the name of a tool',
+    accepts=lambda value: read_tool_choice(value) is not None,
+    yaml=str,
+)
 _COMPRESSION = Kind(words="a CompressionManager(…)", accepts=lambda value: isinstance(value, CompressionManager))
 
 
@@ -33,7 +44,7 @@ class ToolCallOptions:
         metadata=about(
             TOOL_CHOICE,
             "`auto`; `none`: its model calls no tool; `required`, or a tool's name: its first answer is a call, later "
-            "ones are as it likes.",
+            "ones are as it likes. In Python a tool can be named as in OpenAI's requests, too.",
         ),
     )
     tool_hooks: Sequence[Callable[..., Any]] | None = field(

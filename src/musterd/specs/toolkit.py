@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
 from musterd.specs.methods import MethodTool
-from musterd.specs.places import Place, cure_of, here, kind_of, listed, wrong
+from musterd.specs.places import Place, cure_of, here, kind_of, listed, nearest, wrong
+from musterd.specs.problems import is_faulty, note, noted
 from musterd.specs.removed import REMOVED_OF_TOOLKITS
 from musterd.specs.tools import Tool, as_tool
 
@@ -74,8 +75,8 @@ class Toolkit:
         for option, value in options.items():
             if option not in ToolkitOptions.__annotations__:
                 cure = cure_of(option, ToolkitOptions.__annotations__, REMOVED_OF_TOOLKITS)
-                raise wrong(here(), f"a toolkit has no option '{option}'", cure)
-            if value is not None:  # else what the class says
+                note(wrong(here(), f"a toolkit has no option '{option}'", cure))
+            elif value is not None:  # else what the class says
                 setattr(self, option, value)
 
 
@@ -116,14 +117,19 @@ def _kept(kit: Toolkit, label: str, place: Place) -> list[Tool]:
     if kit.tools is None:
         found = list(_public_methods(kit, place))
     else:
-        found = [tool for given in kit.tools for tool in tools_in(given, label, place)]
-    if not found:
+        found = []
+        for given in kit.tools:
+            with noted(place):
+                found += tools_in(given, label, place)
+    if not found and not is_faulty(place):
         raise wrong(place, f"{known_as} has no tools", "give it tools=[…], or public methods")
     names = [tool.name for tool in found]
     for option in ("include_tools", "exclude_tools", *_FLAGS):
         for name in getattr(kit, option) or ():
-            if name not in names:
-                raise wrong(place, f"{known_as}: {option} names '{name}'", f"it has {listed(names)}")
+            if name not in names and not is_faulty(place):
+                meant = nearest(name, names)
+                cure = f"did you mean '{meant}'?" if meant else f"it has {listed(names)}"
+                note(wrong(place, f"{known_as}: {option} names '{name}'", cure))
     return [
         _as_kit_says(kit, tool)
         for tool in found

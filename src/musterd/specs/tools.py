@@ -14,6 +14,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.specs.methods import MethodTool, is_method
 from musterd.specs.person_flags import check_person_flags
 from musterd.specs.places import Place, cure_of, here, listed, nearest, of_code, wrong
+from musterd.specs.problems import note, noted
 from musterd.specs.progress import progress_report
 from musterd.specs.removed import REMOVED_OF_TOOLS
 from musterd.specs.run_context import RunContext
@@ -170,20 +171,22 @@ class Tool:
     def validate_proposed(self, args: dict[str, Any]) -> None:
         """Check the arguments of a call that a person completes: what that person is to give may be missing.
 
+        A rule about several arguments together is left to :meth:`validate`, when all of them are there.
+
         :raises ToolArgumentsInvalid: they do not fit; the message tells the model what to send instead.
         """
-        found: dict[str, str | None] = {
-            name: None for name in args if name not in self.offered_parameters["properties"]
-        }
-        persons = self.user_input_fields or tuple(self.parameters["properties"])
+        properties = self.parameters.get("properties", {})
+        from_person = self.user_input_fields or tuple(properties)
+        problems: dict[str, str | None] = {name: None for name in self.user_input_fields if name in args}
         try:
             self.signature.convert(args)
         except ValueError as error:
-            for at, what in self.signature.problems(error):
-                if at not in found and (at not in persons or at in args):
-                    found[at] = what
-        if found:
-            raise ToolArgumentsInvalid(self._correction(found.items()))
+            for place, message in self.signature.problems(error):
+                is_left_to_person = place in from_person and place not in args
+                if place and not is_left_to_person:
+                    problems.setdefault(place, message)
+        if problems:
+            raise ToolArgumentsInvalid(self._correction(problems.items()))
 
     @functools.cached_property
     def offered_parameters(self) -> dict[str, Any]:
@@ -258,18 +261,23 @@ def tool(function: Any = None, /, **options: Any) -> Any:
     for name in options:
         if name not in ToolOptions.__annotations__:
             cure = cure_of(name, ToolOptions.__annotations__, REMOVED_OF_TOOLS)
-            raise wrong(place, f"@tool has no option '{name}'", cure)
+            note(wrong(place, f"@tool has no option '{name}'", cure))
+    known = {name: value for name, value in options.items() if name in ToolOptions.__annotations__}
     if isinstance(function, str):
-        raise wrong(place, "@tool takes its options by name", f"write @tool(name={function!r})")
+        note(wrong(place, "@tool takes its options by name", f"write @tool(name={function!r})"))
+        function = None
     if function is None:
-        return functools.partial(_declared, place=place, **options)
-    return _declared(function, place=place, **options)
+        return functools.partial(_declared, place=place, **known)
+    return _declared(function, place=place, **known)
 
 
 def _declared(function: Any, *, place: Place, **options: Any) -> Any:
     if is_method(function):
         return MethodTool(function=function, make=functools.partial(_make, place=place, **options))
-    return _make(function, place=place, **options)
+    made = function  # if a problem is noted, the function stays what it is
+    with noted():
+        made = _make(function, place=place, **options)
+    return made
 
 
 def as_tool(given: Any, place: Place) -> Tool:

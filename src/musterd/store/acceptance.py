@@ -31,6 +31,7 @@ class Candidate:
         ``not_before`` waits for that time before it joins its lane.
     :param fingerprint: of the request; the same text for the same request.
     :param has_chosen_id: the client chose the run id, and may send the same request again.
+    :param name: the id that the client chose, if the run has another one of its own; None: the run's own.
     :param key: the request's idempotency key, or None.
     :param operation: what the request asks for, as keys are told apart.
     :param slot_worker: the worker that keeps a slot free for it, or None when it has to wait for one.
@@ -47,13 +48,14 @@ class Candidate:
     slot_worker: str | None
     queue_depth: int
     key: str | None = None
+    name: str | None = None
     operation: str = "create"
     shares: Shares = field(default_factory=Shares)
 
     @property
     def by_run_id(self) -> Request:
-        """The request under its run id."""
-        return self._request("run_id", self.run.run_id)
+        """The request under the run id that the client chose."""
+        return self._request("run_id", self.run.run_id if self.name is None else self.name)
 
     @property
     def by_key(self) -> Request | None:
@@ -123,13 +125,16 @@ async def earlier(tx: Tx, candidate: Candidate) -> RunRow | None:
     if by_key is not None and (kept := await requests.same(tx, by_key)):
         row = await tx.one(GET_RUN, {"run_id": kept["run_id"]})
         return None if row is None else _visible(row, candidate.caller)
-    if not candidate.has_chosen_id or (row := await tx.one(GET_RUN, {"run_id": candidate.run.run_id})) is None:
+    if not candidate.has_chosen_id:
         return None
     request = await requests.find(tx, candidate.by_run_id)
+    row = await tx.one(GET_RUN, {"run_id": candidate.run.run_id if request is None else request["run_id"]})
+    if row is None:
+        return None
     if request is None or request["fingerprint"] != candidate.fingerprint:
         raise Conflict("This run_id is taken; choose another one.")
     if by_key is not None:
-        await requests.keep(tx, by_key, candidate.run.run_id, candidate.run.created_at)
+        await requests.keep(tx, by_key, row["run_id"], candidate.run.created_at)
     return _visible(row, candidate.caller)
 
 

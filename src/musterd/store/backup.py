@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sqlite3
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,9 +63,15 @@ def back_up(path: Path, to: Path, *, replaces: bool = False) -> Backup:
 def _require_free(path: Path, to: Path, *, replaces: bool) -> None:
     if not to.parent.is_dir():
         raise StartError(f"{to}: its folder does not exist — create {to.parent}, or name another place")
-    if to.exists() and to.samefile(path):
+    try:
+        there = to.lstat()  # of a link itself: what it leads to is not what would be replaced
+    except FileNotFoundError:
+        there = None
+    if there is not None and not stat.S_ISREG(there.st_mode):
+        raise StartError(f"{to}: is no regular file, and is never replaced — name another file")
+    if there is not None and to.samefile(path):
         raise StartError(f"{to}: is the database itself — name another file")
-    if to.exists() and not replaces:
+    if there is not None and not replaces:
         raise StartError(f"{to}: is there already — name another file, or say --force to replace it")
     if in_use := [beside.name for beside in _beside(to) if beside.exists()]:
         raise StartError(f"{to}: is a database in use, or one that was not closed ({in_use[0]}) — name another file")

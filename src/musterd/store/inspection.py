@@ -86,6 +86,21 @@ def revision(url: str) -> str | None:
     return revision_at(url)
 
 
+def require_promised_tables(url: str) -> None:
+    """Refuse tables that are not those of their revision. There are records: see :func:`revision`.
+
+    :raises StartError: they are not, in words.
+    """
+    if is_file(url):
+        from musterd.store.upgrade import require_promised_tables as require
+
+        require(sqlite_path(url))
+    else:
+        from musterd.store.postgres_upgrade import require_promised_tables as require_at
+
+        require_at(url)
+
+
 def place(url: str) -> Place:
     """Where the database lies, and how large it is.
 

@@ -4,8 +4,10 @@ The lock goes with the process, however it ends. No time is stored, none compare
 """
 
 import fcntl
-from io import TextIOWrapper
 from pathlib import Path
+from typing import TextIO
+
+from musterd.store.owner_files import open_owner_only
 
 
 class NoLocks:
@@ -30,7 +32,7 @@ class WorkerLocks:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._held: dict[str, TextIOWrapper] = {}
+        self._held: dict[str, TextIO] = {}
 
     def hold(self, worker: str) -> None:
         """Hold the lock of a worker of this process until :meth:`release` or the process's end.
@@ -39,7 +41,7 @@ class WorkerLocks:
         """
         if (earlier := self._held.pop(worker, None)) is not None:
             earlier.close()
-        file = self._file(worker).open("w")
+        file = open_owner_only(self._file(worker))
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._held[worker] = file
 

@@ -14,7 +14,7 @@ from psycopg.rows import scalar_row, tuple_row
 
 from musterd.core.errors import StartError
 from musterd.store.postgres_faults import advice, place
-from musterd.store.upgrade import HEAD, MIGRATIONS, STATE_OLDEST_WRITER, require_known
+from musterd.store.upgrade import HEAD, STATE_OLDEST_WRITER, require_known, require_promised, upgrade_to
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -43,6 +43,14 @@ SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p')
 AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
 """
+COLUMNS = """
+SELECT '.' || version_num FROM alembic_version
+UNION ALL
+SELECT c.relname || '.' || a.attname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p')
+"""
+"""The revision and all columns, in one statement: as they stood at one moment, for another process may upgrade."""
 FORBIDDEN = """
 SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p') AND c.relname <> 'alembic_version'
@@ -78,7 +86,10 @@ def upgrade_postgres(url: str) -> None:
             def ask(text: str) -> list[Any]:
                 return connection.execute(text.encode()).fetchall()
 
-            if _is_older(_revision(ask, where)):
+            revision = _revision(ask, where)
+            if revision is not None:
+                _require_promised(ask, where)
+            if _is_older(revision):
                 _migrate(connection, where, conninfo.conninfo_to_dict(url).get("application_name"))
             if forbidden := ask(FORBIDDEN):
                 raise StartError(f"{where}: role {connection.info.user} may not use table {forbidden[0]} — {GRANT}")
@@ -114,6 +125,14 @@ def require_allowed(url: str) -> None:
     """
     if forbidden := _asked(url, lambda ask: ask(FORBIDDEN)):
         raise StartError(f"{place(url)}: the role may not use table {forbidden[0]} — {GRANT}")
+
+
+def require_promised_tables(url: str) -> None:
+    """Refuse a database with records whose tables are not those of its revision.
+
+    :raises StartError: they are not, or nobody can look now.
+    """
+    _asked(url, lambda ask: _require_promised(ask, place(url)))
 
 
 def _asked(url: str, look: Callable[[Ask], T]) -> T:
@@ -171,6 +190,12 @@ def _revision(ask: Ask, where: str) -> str | None:
     return str(found[0])
 
 
+def _require_promised(ask: Ask, where: str) -> None:
+    found = ask(COLUMNS)
+    revision = next(name.removeprefix(".") for name in found if name.startswith("."))
+    require_promised(where, revision, found)
+
+
 def _is_older(revision: str | None) -> bool:
     return revision is None or revision < HEAD
 
@@ -180,15 +205,11 @@ def _migrate(connection: psycopg.Connection[Any], where: str, name: Any) -> None
 
     :param name: what connections of this program are called at the server, where the operator has named them.
     """
-    from alembic import command
-    from alembic.config import Config
     from sqlalchemy import create_engine
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.pool import StaticPool
 
     engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool)
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     connection.autocommit, connection.row_factory = False, tuple_row
 
     def migrate() -> None:
@@ -198,8 +219,7 @@ def _migrate(connection: psycopg.Connection[Any], where: str, name: Any) -> None
             if _is_older(revision):
                 if revision is not None:
                     bound.exec_driver_sql(HOLD_TABLES)
-                config.attributes["connection"] = bound
-                command.upgrade(config, "head")
+                upgrade_to(bound, "head")
                 bound.exec_driver_sql(STATE_OLDEST_WRITER)
                 if revision is not None:
                     _end_plans(bound, name)

@@ -18,6 +18,14 @@ ADD = Statement(
     """INSERT INTO requests (caller, kind, key, fingerprint, run_id, answer, created_at)
        VALUES (:caller, :kind, :key, :fingerprint, :run_id, :answer, :now)""",
 )
+RUN_NAMED = Statement(  # the name of a run is the id that its user chose
+    "request_run_named", "SELECT run_id FROM requests WHERE caller = :caller AND kind = 'run_id' AND key = :name"
+)
+RUN_NAMED_IN_SESSION = Statement(
+    "request_run_named_in_session",
+    """SELECT q.run_id FROM runs r JOIN requests q ON q.run_id = r.run_id
+       WHERE r.session_id = :session_id AND q.kind = 'run_id' AND q.key = :name ORDER BY q.created_at DESC LIMIT 1""",
+)
 KEY_TAKEN = "This Idempotency-Key was used for another request; choose another one."
 
 
@@ -54,6 +62,18 @@ async def same(tx: Tx, request: Request) -> Row | None:
     if row is not None and row["fingerprint"] != request.fingerprint:
         raise Conflict(KEY_TAKEN)
     return row
+
+
+async def run_named(tx: Tx, caller: str, name: str) -> str | None:
+    """The id of the run for which this caller chose ``name`` as its id."""
+    row = await tx.one(RUN_NAMED, {"caller": caller, "name": name})
+    return None if row is None else str(row["run_id"])
+
+
+async def run_named_in_session(tx: Tx, session_id: str, name: str) -> str | None:
+    """The id of the run of a session for which anybody chose ``name`` as its id."""
+    row = await tx.one(RUN_NAMED_IN_SESSION, {"session_id": session_id, "name": name})
+    return None if row is None else str(row["run_id"])
 
 
 async def keep(tx: Tx, request: Request, run_id: str, now: float, answer: str | None = None) -> None:

@@ -1,6 +1,7 @@
 """Lists of runs: those of a session, those that live in it, those of everybody. All of them end with the page.
 
-A page is of root runs. Lists of a session hold their members too; what is listed across sessions are roots alone.
+A page is of root runs. Lists of a session hold the runs of members too, once their root has paused or ended. Lists
+across sessions hold roots only.
 """
 
 import json
@@ -71,15 +72,27 @@ def of_session_statement(wanted: SessionRunsWanted) -> tuple[Statement, dict[str
         if (at := getattr(wanted, name)) is not None:
             listed.append(f"r.created_at {comparison} :{name}")
             params[name] = at
-    if listed:
-        roots.append(f"EXISTS (SELECT 1 FROM runs r WHERE r.root_id = runs.run_id AND {' AND '.join(listed)})")
+    if listed:  # the page counts only trees with a row to list
+        matches = " AND ".join((*listed, _is_turn("runs")))
+        roots.append(f"EXISTS (SELECT 1 FROM runs r WHERE r.root_id = runs.run_id AND {matches})")
     columns = _WITH_MESSAGES if wanted.has_messages else _WITHOUT_MESSAGES
-    text = f"""WITH roots AS (SELECT run_id, seq FROM runs WHERE session_id = :session_id AND parent_id IS NULL
+    where = " AND ".join((*listed, _is_turn("roots")))
+    text = f"""WITH roots AS (SELECT run_id, seq, state FROM runs WHERE session_id = :session_id AND parent_id IS NULL
                               {"".join(f" AND {one}" for one in roots)} ORDER BY seq DESC LIMIT :limit)
                SELECT {columns} FROM roots JOIN runs r ON r.root_id = roots.run_id
                JOIN run_io io ON io.run_id = r.run_id
-               {"WHERE " + " AND ".join(listed) if listed else ""} ORDER BY roots.seq, r.created_at, r.path"""
+               WHERE {where} ORDER BY roots.seq, r.created_at, r.path"""
     return Statement(f"runs_of_session {sorted(params)} {wanted.has_messages}", text), params
+
+
+def _is_turn(root: str) -> str:
+    """The condition that run ``r`` is shown as a turn: a member's is not while its root is at work.
+
+    Chat pages load a session during its first run and show each row as something that the user said.
+
+    :param root: the table or alias that holds the row of ``r``'s root.
+    """
+    return f"(r.parent_id IS NULL OR {root}.state NOT IN ('scheduled', 'queued', 'ready', 'running'))"
 
 
 async def of_session(tx: Tx, wanted: SessionRunsWanted) -> list[RunView]:

@@ -1,6 +1,7 @@
 """Service accounts: who may come in by a token of this server's own."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from musterd.core.errors import Conflict
@@ -36,6 +37,9 @@ ORDERS = {
     "last_used_at": "COALESCE(last_used_at, 0)",
 }
 """What accounts can be listed by; each has an index."""
+NOT_REVOKED = Statement(
+    "service_accounts_not_revoked", "SELECT id FROM service_accounts WHERE IN_LIST(id, :ids) AND revoked_at IS NULL"
+)
 
 
 async def add(tx: Tx, account: ServiceAccount, token_hash: str) -> None:
@@ -77,6 +81,11 @@ async def used(tx: Tx, account_id: str, now: float, before: float) -> None:
 async def revoke(tx: Tx, account_id: str, now: float) -> bool:
     """Revoke an account; whether there is one."""
     return bool(await tx.run(REVOKE, {"id": account_id, "now": now}))
+
+
+async def not_revoked(tx: Tx, ids: Sequence[str]) -> set[str]:
+    """Those of the accounts that are there and were not revoked."""
+    return {row["id"] for row in await tx.all(NOT_REVOKED, {"ids": json.dumps(ids)})}
 
 
 async def search(tx: Tx, wanted: AccountFilter) -> tuple[list[ServiceAccount], int]:

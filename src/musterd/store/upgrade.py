@@ -5,12 +5,18 @@ Alembic does it, and is imported only when there is something to do: a start on 
 
 import contextlib
 import fcntl
+import functools
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from musterd.core.errors import SchemaTooNew, StartError
+from musterd.store.owner_files import make_owner_only, open_owner_only
 from musterd.store.sqlite_faults import advice
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 SCHEMA = Path(__file__).parent / "schema_sqlite.sql"
@@ -39,6 +45,8 @@ def upgrade_sqlite(path: Path) -> None:
     require_usable_place(path)
     with _one_at_a_time(path):
         revision = revision_of(path)
+        if revision is not None:
+            require_promised_tables(path)
         if revision is None:
             _create(path)
         elif revision < HEAD:
@@ -58,6 +66,92 @@ def require_known(where: str, revision: str, oldest_writer: str | None) -> None:
             f"{where}: written by a newer musterd (schema {revision}, this one writes {HEAD}) — "
             "run that version, or name another database"
         )
+
+
+def require_promised(where: str, revision: str, columns: Collection[str]) -> None:
+    """Refuse tables that are not those which their revision makes.
+
+    A revision's number alone does not tell them: a program that was never released may have made others under the same
+    number, and an upgrade of those would leave half a schema. Further tables, and newer revisions, are not looked at.
+
+    :param columns: all columns of the database, as ``table.column``.
+    :raises StartError: they are others; nothing is changed.
+    """
+    if revision > HEAD:
+        return
+    promised = _promised_columns(revision) if revision in _revisions() else frozenset[str]()
+    tables = {column.partition(".")[0] for column in promised}
+    present = {column for column in columns if column.partition(".")[0] in tables}
+    differences = [f"{column} is missing" for column in sorted(promised - present)]
+    differences += [f"{column} is unknown" for column in sorted(present - promised)]
+    if not promised:
+        differences = ["no version has this revision"]
+    if differences:
+        raise StartError(
+            f"{where}: its tables are not those of schema {revision} ({', '.join(differences[:3])}) — "
+            "go on with the version that made it, restore a backup, or name another database; nothing was changed"
+        )
+
+
+def require_promised_tables(path: Path) -> None:
+    """Refuse a SQLite file with records whose tables are not those of its revision.
+
+    :raises StartError: they are not, or the file cannot be read, in words.
+    """
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+            connection.execute("BEGIN")  # both as they stood at one moment: another process may upgrade
+            columns = _columns_of(connection)
+            (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.Error as error:
+        what, cure = advice(error)
+        raise StartError(f"{path}: {what} — {cure}") from error
+    require_promised(str(path), revision, columns)
+
+
+def _columns_of(connection: sqlite3.Connection) -> set[str]:
+    rows = connection.execute(
+        "SELECT m.name, c.name FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table'"
+    )
+    return {f"{table}.{column}" for table, column in rows}
+
+
+def _revisions() -> set[str]:
+    return {file.name.partition("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*.py")}
+
+
+@functools.cache
+def _promised_columns(revision: str) -> frozenset[str]:
+    """The columns that a revision makes, read off an empty database in memory; the same on every kind of database."""
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        if revision == HEAD:
+            statements = SCHEMA.read_text(encoding="utf-8").split(";\n")  # every start does it: without the indexes
+            connection.executescript(
+                ";\n".join(text for text in statements if text.lstrip().startswith("CREATE TABLE"))
+            )
+        else:
+            _run_revisions(connection, revision)
+        return frozenset(_columns_of(connection))
+
+
+def _run_revisions(connection: sqlite3.Connection, revision: str) -> None:
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import StaticPool
+
+    engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
+    with engine.begin() as bound:
+        upgrade_to(bound, revision)
+
+
+def upgrade_to(bound: "Connection", revision: str) -> None:
+    """Run the revisions up to one on this connection, in its transaction."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = bound
+    command.upgrade(config, revision)
 
 
 def require_usable_place(path: Path) -> None:
@@ -97,7 +191,7 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
     """Hold an OS lock, so that processes that start together upgrade once."""
     lock = path.with_name(path.name + ".upgrade-lock")
     try:
-        file = lock.open("w")
+        file = open_owner_only(lock)
     except OSError as error:
         raise StartError(
             f"{path}: cannot be used ({error.strerror}) — make its folder writable for this user, "
@@ -151,17 +245,18 @@ def _create(path: Path) -> None:
     """Make the schema of HEAD at once: a first start need not import what migrates."""
     schema = SCHEMA.read_text(encoding="utf-8")
     try:
+        make_owner_only(path)
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(f"BEGIN IMMEDIATE;\n{schema}\nCOMMIT;")
+    except OSError as error:
+        raise StartError(f"{path}: cannot be made ({error.strerror}) — name another place with --db") from error
     except sqlite3.Error as error:
         what, cure = advice(error)
         raise StartError(f"{path}: the schema could not be made: {what} — {cure}") from error
 
 
 def _migrate(path: Path) -> None:
-    from alembic import command
-    from alembic.config import Config
     from sqlalchemy import create_engine, event
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.pool import NullPool
@@ -169,14 +264,11 @@ def _migrate(path: Path) -> None:
     # Python's driver begins no transaction for DDL: a process killed in between would leave half a schema.
     engine = create_engine(f"sqlite:///{path}", poolclass=NullPool, connect_args={"isolation_level": None})
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
     try:
         with contextlib.closing(sqlite3.connect(path)) as plain:
             plain.execute("PRAGMA journal_mode = WAL")
         with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            upgrade_to(connection, "head")
             connection.exec_driver_sql(STATE_OLDEST_WRITER)
     except (DBAPIError, sqlite3.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error

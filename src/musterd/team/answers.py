@@ -1,10 +1,10 @@
 """Answers of a given form: which one a run wants, and whether what the model said has it."""
 
-import json
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ValidationError
 
+from musterd.core import jsontext
 from musterd.core.errors import RunFailed
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.specs import Component, named_schema
@@ -46,8 +46,10 @@ class AnswerForm:
         """
         try:
             if self.model_class is not None:
-                return self.model_class.model_validate_json(_unfenced(text)).model_dump(mode="json")
-            value = json.loads(_unfenced(text))
+                value = self.model_class.model_validate_json(_unfenced(text)).model_dump(mode="json")
+                jsontext.dumps(value)  # a float field may be infinite
+                return value
+            value = jsontext.loads(_unfenced(text))
         except ValidationError as error:
             raise AnswerInvalid(_problems(error)) from error
         except ValueError as error:

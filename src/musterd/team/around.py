@@ -15,7 +15,7 @@ from pydantic_ai.messages import BinaryContent
 from pydantic_core import to_jsonable_python
 
 from musterd.core import clock, jsontext
-from musterd.core.failure_lines import tell_failure
+from musterd.core.failure_lines import tell_failure, words_of
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.specs import Team, Tool, ToolContext
 from musterd.specs.signature import unwrapped
@@ -43,11 +43,17 @@ def is_surrounded(run: Assignment, tool: Tool) -> bool:
 
 
 async def call_around(
-    run: Assignment, tool: Tool, arguments: JsonObject, context: ToolContext, call: Call, as_text: Callable[[Json], str]
+    run: Assignment,
+    tool: Tool,
+    arguments: JsonObject,
+    context: ToolContext,
+    call: Call,
+    as_text: Callable[[Json], Awaitable[str]],
 ) -> Json:
     """Call ``tool``, with what stands around it.
 
     :param call: calls the function itself.
+    :param as_text: makes a result that is kept into text.
     """
 
     async def made(given: JsonObject) -> Json:
@@ -59,7 +65,7 @@ async def call_around(
             return found
         result = await _tries(run, tool, given, context, call)
         if not isinstance(result, ToolResult | BinaryContent):  # media are too much to keep, and no text is all of them
-            kept.keep(key, as_text(result))
+            kept.keep(key, await as_text(result))
         return result
 
     return await _with_own_hooks(run, tool, arguments, context, _chain(run, tool, context, made))
@@ -82,7 +88,7 @@ async def _with_own_hooks(run: Assignment, tool: Tool, arguments: JsonObject, co
     try:
         made.result = await call(made.arguments)
     except Exception as error:
-        made.error = str(error) or type(error).__name__
+        made.error = words_of(error)
         await _afterwards(tool, known)
         raise
     await _afterwards(tool, known)

@@ -33,6 +33,7 @@ from musterd.team.answers import CORRECTIONS, FINAL_TOOL, AnswerForm, AnswerInva
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.conversation import NOTES, make_storable
 from musterd.team.offer import form_parameters
+from musterd.team.tool_arguments import final_arguments, refuse_unfit
 from musterd.team.world import World, fingerprint
 
 if TYPE_CHECKING:
@@ -156,10 +157,13 @@ def told(system: str, text: str) -> list[ModelMessage]:
 
 
 def said_in(response: ModelResponse) -> str:
-    """What a model said: the arguments of the tool for the final answer, else its text."""
+    """What a model said: the arguments of the tool for the final answer, else its text.
+
+    :raises AnswerInvalid: the arguments are not taken.
+    """
     for part in response.parts:
         if isinstance(part, ToolCallPart) and part.tool_name == FINAL_TOOL:
-            return part.args_as_json_str()
+            return final_arguments(response, part)
     return "".join(part.content for part in response.parts if isinstance(part, TextPart))
 
 
@@ -187,10 +191,11 @@ async def _call(world: World, run: Assignment, aside: Aside, telling: Telling) -
     response = answer.response
     make_storable(response)
     notes: JsonObject = {"seconds": round(answer.seconds, 6), "aside": aside.role}
-    response.metadata = {**(response.metadata or {}), NOTES: notes}
     calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
     for number, part in enumerate(calls):
         part.tool_call_id = world.claim_call_id(part.tool_call_id, run.at(f"{aside.place}/c{number}"))
+    notes.update(refuse_unfit(calls, world.settings))
+    response.metadata = {**(response.metadata or {}), NOTES: notes}
     return answer
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from musterd.core import clock
+from musterd.core import clock, jsontext
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ToolCall
 from musterd.core.requirements import ApprovalRow, Requirement, RequirementKind, Verdict
@@ -53,7 +53,11 @@ def first_asked(world: World, run: Assignment, call: ToolCall, path: str, tool: 
     if kind is None:
         return None
     found = requirement_about(world, run, call, path, kind)
-    fields, schema = form_of(tool, call.args) if kind is RequirementKind.USER_INPUT else (None, None)
+    fields, schema = None, None
+    if kind is RequirementKind.USER_INPUT:
+        fields, schema = form_of(tool, call.args)
+    elif kind is RequirementKind.CONFIRMATION:  # a person may agree to the call with other arguments
+        schema = tool.parameters
     within = tool.decide_within_seconds
     call.asked = {"kind": kind.value, "approval_id": found.id}
     if tool.approval is not None:
@@ -82,9 +86,25 @@ def take_in(call: ToolCall, tool: Tool, row: ApprovalRow) -> None:
     values = decision.get("values") or {}
     call.args = {**call.args, **(values if tool.asks_for is None else {"answers": values})}
     said: JsonObject = {"verdict": decision["verdict"], "note": decision["note"]}
+    if values and row.requirement.kind is RequirementKind.CONFIRMATION:
+        said["changed"] = values
     if fields := (call.asked or {}).get("fields"):
         said["fields"] = [{**found, "value": values.get(found["name"], found["value"])} for found in fields]
     call.asked = {**(call.asked or {}), **said}
+
+
+def change_note(call: ToolCall) -> str:
+    """What the model is told before the result of a call whose arguments a person changed; empty if nobody did."""
+    changed = (call.asked or {}).get("changed")
+    if not changed:
+        return ""
+    return f"A person changed the arguments of this call: {jsontext.dumps(changed)}\n"
+
+
+def made_with(call: ToolCall) -> JsonObject | None:
+    """The arguments of a call that was made with others than the model's own; None: a person gave and changed none."""
+    asked = call.asked or {}
+    return call.args if asked.get("changed") or asked.get("fields") else None
 
 
 def waits_still(row: ApprovalRow | None, asks: Requirement | None) -> bool:

@@ -10,8 +10,8 @@ from musterd.team.answers import Answer, AnswerForm
 from musterd.team.asking import Aside, ask, ask_for_form, said_in, told
 from musterd.team.assignment import Assignment, Progress
 from musterd.team.conversation import Conversation
-from musterd.team.functions import as_text
 from musterd.team.media import readable_by
+from musterd.team.tool_results import as_text
 from musterd.team.world import World
 
 PARSE = "Bring what the user gives you into the form asked for. Add nothing that does not stand there."

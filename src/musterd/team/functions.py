@@ -3,12 +3,9 @@
 import asyncio
 import contextvars
 import inspect
-import json
-
-from pydantic_core import to_json
 
 from musterd.core import clock, jsontext
-from musterd.core.failure_lines import tell_failure
+from musterd.core.failure_lines import tell_failure, words_of
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.media import Medium
 from musterd.core.records import StepState
@@ -18,16 +15,37 @@ from musterd.team import state
 from musterd.team.around import call_around, is_surrounded
 from musterd.team.assignment import Assignment
 from musterd.team.own import Act, Unfit
-from musterd.team.produced import taken_apart
+from musterd.team.produced import check_media, taken_apart
 from musterd.team.progress import CallContext, Reports
 from musterd.team.steps import ToolStep
+from musterd.team.tool_results import bounded_text, check_state_change, error_text
 from musterd.team.world import World, digest
+
+
+class Interrupted(BaseException):
+    """Ends a tool call whose run cannot go on now, together with its hooks: it is not theirs to catch."""
 
 
 async def call_function(
     world: World, run: Assignment, tool: Tool, call_id: str, path: str, arguments: JsonObject
 ) -> ToolStep:
     """Call a tool; whatever it raises is a result that says so, for the model to read."""
+    # A task of its own: a tool that cancels the task in which it runs must not cancel the run.
+    called_at, call = clock.now(), asyncio.ensure_future(_call_in_task(world, run, tool, call_id, path, arguments))
+    try:
+        return await call
+    except asyncio.CancelledError as error:
+        if _is_cancelled():
+            raise
+        tell_failure("tool failed", error, tool=tool.name, run_id=run.run_id)
+        seconds = max(clock.now() - called_at, 0.0)
+        result = "The tool cancelled its own call."
+        return ToolStep(result=result, is_error=True, started_at=called_at, seconds=seconds, state=StepState.FAILED)
+
+
+async def _call_in_task(
+    world: World, run: Assignment, tool: Tool, call_id: str, path: str, arguments: JsonObject
+) -> ToolStep:
     given = state.copied(run.state)
     context: ToolContext | Act
     tell = world.teller(run.run_id, path)
@@ -42,16 +60,18 @@ async def call_function(
     try:
         async with limit:
             returned = await _answer(world, run, tool, arguments, context, limit)
+        check_media(returned, world.settings.media_bytes)
         returned, media = taken_apart(returned, world.salt, path)
-        result = jsontext.storable(as_text(returned))
+        result = jsontext.storable(await bounded_text(returned, world.settings.tool_result_stored_bytes))
         change = state.delta(run.state, given)
-        jsontext.dumps(change)  # what it left in the state must be JSON, or the tool failed
+        check_state_change(change, world.settings.state_bytes)
     except BaseException as error:
-        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+        if isinstance(error, Interrupted) or (isinstance(error, asyncio.CancelledError) and _is_cancelled()):
             raise
         if not isinstance(error, Unfit | ToolFailed | OutcomeUnknown):
             tell_failure("tool failed", error, tool=tool.name, run_id=run.run_id)
-        step_state, is_error, media, result = StepState.FAILED, True, (), jsontext.storable(_said(error))
+        words = error_text(words_of(error), world.settings.tool_result_stored_bytes)
+        step_state, is_error, media, result = StepState.FAILED, True, (), jsontext.storable(words)
         if isinstance(error, OutcomeUnknown):
             step_state = StepState.UNKNOWN
         if limit.expired():
@@ -100,8 +120,14 @@ async def _answer(
     """Call the function, with what stands around it."""
     if isinstance(context, Act) or not is_surrounded(run, tool):
         return await _call(world, tool, arguments, context, limit)
+    most_bytes = world.settings.tool_result_stored_bytes
     return await call_around(
-        run, tool, arguments, context, lambda given: _call(world, tool, given, context, limit), as_text
+        run,
+        tool,
+        arguments,
+        context,
+        lambda given: _call(world, tool, given, context, limit),
+        lambda result: bounded_text(result, most_bytes),
     )
 
 
@@ -129,23 +155,7 @@ async def _call(
     return await result if inspect.isawaitable(result) else result
 
 
-def as_text(result: Json) -> str:
-    """A tool's result as the model reads it: text as it is, anything else as JSON, nothing as nothing."""
-    if result is None:
-        return ""
-    if isinstance(result, str):
-        return result
-    try:
-        return json.dumps(result, ensure_ascii=False)
-    except (TypeError, ValueError):
-        return to_json(result, fallback=str).decode()
-
-
 def _is_cancelled() -> bool:
-    """Whether the run is cancelled, and not only something that the tool itself waited for."""
+    """Whether the current task is cancelled, and not only something that it waited for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _said(error: BaseException) -> str:
-    return str(error) or type(error).__name__

@@ -4,6 +4,8 @@ Written once: a team's leader, a member and a nested team are all a :class:`Loop
 attempt, a later one, a test) hands it steps and an ear. What it does to the world happens inside a step.
 """
 
+from collections.abc import Mapping
+
 from pydantic_ai.messages import (
     ModelResponse,
     RetryFeedbackPart,
@@ -24,14 +26,17 @@ from musterd.team import hooks, state, thoughts
 from musterd.team.answers import CORRECTIONS, FINAL_TOOL, Answer, AnswerInvalid, never_of_the_form, wanted_form
 from musterd.team.asking import Telling
 from musterd.team.assignment import Assignment, Progress
+from musterd.team.consent import made_with
 from musterd.team.context import examples, introduction, recorded, system_text
 from musterd.team.conversation import NOTES, Conversation, make_storable
+from musterd.team.delegation import is_delegation
 from musterd.team.finishing import answers_in_form, finished, has_output_model
 from musterd.team.iterations import iterate, with_open_tasks
 from musterd.team.offer import compresses, is_in_tasks_mode, parameters, reasons_first, tool_digests
 from musterd.team.produced import generated
 from musterd.team.run_tools import run_tools
 from musterd.team.summaries import sum_up, sums_up
+from musterd.team.tool_arguments import final_arguments, refuse_unfit, refused_calls
 from musterd.team.tool_choice import tool_settings
 from musterd.team.toolbox import Toolbox
 from musterd.team.world import World, fingerprint
@@ -107,19 +112,20 @@ class Loop:
                 continue
             if done:
                 return self._formed(content)
-            if (answer := await self._call_tools(calls)) is not None:
+            if (answer := await self._call_tools(calls, refused_calls(response))) is not None:
                 return answer
         raise LimitReached(f"The limit of {limit} model calls was reached before the answer.", "max_turns")
 
-    async def _call_tools(self, calls: list[ToolCallPart]) -> Answer | None:
+    async def _call_tools(self, calls: list[ToolCallPart], refused: Mapping[str, str]) -> Answer | None:
         """Make the calls, tell the model; the answer where one of them is it."""
-        results = await self._toolbox.call_all(self._turn, calls)
+        results = await self._toolbox.call_all(self._turn, calls, refused)
         self._conversation.told(
             [
                 ToolReturnPart(
                     tool_name=call.name,
                     content=self._toolbox.returned(call),
                     tool_call_id=call.id,
+                    metadata=None if (args := made_with(call)) is None else {NOTES: {"args": args}},
                     outcome="failed" if call.is_error else "success",
                 )
                 for call in results
@@ -128,7 +134,7 @@ class Loop:
         stopping = [call for call in results if call.stops_run]
         if not stopping:
             return None
-        if all(call.child_run_id is None for call in stopping):
+        if not any(is_delegation(self.run.component, call.name) for call in stopping):
             return self._formed("\n".join(call.result or "" for call in stopping))
         return self._routed(stopping)
 
@@ -231,11 +237,12 @@ class Loop:
         if answer.first_token_seconds is not None:
             notes["first_token_seconds"] = round(answer.first_token_seconds, 6)
         make_storable(response)
-        response.metadata = {**(response.metadata or {}), NOTES: notes}
         calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
         for number, part in enumerate(calls):
             path = self.run.at(f"t{self._turn}/c{number}")
             part.tool_call_id = self.world.claim_call_id(part.tool_call_id, path)
+        notes.update(refuse_unfit(calls, self.world.settings))
+        response.metadata = {**(response.metadata or {}), NOTES: notes}
         return answer
 
     def _on_text(self, text: str, reasoning: str) -> None:
@@ -269,7 +276,7 @@ class Loop:
         if form is not None:
             for call in calls:
                 if call.tool_name == FINAL_TOOL:
-                    return True, form.parse(call.args_as_json_str())
+                    return True, form.parse(final_arguments(response, call))
         if calls:
             return False, None
         text = "".join(part.content for part in response.parts if isinstance(part, TextPart))

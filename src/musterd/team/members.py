@@ -15,11 +15,11 @@ from musterd.core.states import RunState
 from musterd.specs import Component
 from musterd.team import state
 from musterd.team.assignment import Assignment, Progress
-from musterd.team.functions import as_text
 from musterd.team.pausing import Waits, pause_text
 from musterd.team.staffing import staffed
 from musterd.team.steps import MemberEnd, MemberStart, ToolStep
 from musterd.team.stops import MemberStopped
+from musterd.team.tool_results import as_text
 from musterd.team.world import World
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from pydantic_ai.messages import ToolCallPart
 
-from musterd.core import clock, jsontext
+from musterd.core import clock
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind, ToolCall
 from musterd.specs import Component, Tool, ToolArgumentsInvalid
@@ -16,6 +16,7 @@ from musterd.team.offer import tool_digests, tool_of, tools_of
 from musterd.team.run_tools import NONE as NO_RUN_TOOLS
 from musterd.team.steps import Intent
 from musterd.team.task_runs import is_task_run, task_runs_of
+from musterd.team.tool_arguments import read_arguments
 from musterd.team.world import World, fingerprint
 
 
@@ -50,11 +51,14 @@ class Planner:
         self.began_with: JsonObject = {}
         self.run_tools = NO_RUN_TOOLS
 
-    def plan(self, turn: int, number: int, part: ToolCallPart) -> Planned:
-        """The call that stands at ``number`` in the turn."""
+    def plan(self, turn: int, number: int, part: ToolCallPart, reason: str | None = None) -> Planned:
+        """The call that stands at ``number`` in the turn.
+
+        :param reason: why it is not made, as was said when it came.
+        """
         run = self._run
         path = run.at(f"t{turn}/c{number}")
-        arguments, refusal = _arguments(part)
+        arguments, refusal = read_arguments(part)
         call = ToolCall(id=part.tool_call_id, name=part.tool_name, args=arguments, created_at=clock.now())
         starts_members = is_delegation(run.component, part.tool_name) or is_task_run(run.component, part.tool_name)
         kind = StepKind.DELEGATE if starts_members else StepKind.TOOL
@@ -63,7 +67,7 @@ class Planner:
             call=call,
             intent=Intent(path=path, kind=kind, name=part.tool_name, fingerprint=asked),
             arguments=arguments,
-            refusal=refusal or self._over_limit(),
+            refusal=reason or refusal or self._over_limit(),
         )
         if plan.refusal is None:
             try:
@@ -124,13 +128,36 @@ class Planner:
         return tool.validate(call.args) if may_begin(row) else arguments
 
     def _plan_delegation(self, plan: Planned) -> None:
-        run, name, path = self._run, plan.call.name, plan.intent.path
-        find = task_runs_of if is_task_run(run.component, name) else delegations_of
-        found = find(run, name, plan.arguments, path)
+        run = self._run
+        delegations = self.delegations(plan, plan.arguments)
         if run.depth + 1 > self._world.settings.max_depth:
             raise Refused(f"Delegation is limited to {self._world.settings.max_depth} levels. Do it yourself.")
-        plan.delegations = found
+        plan.delegations = delegations
         plan.call.stops_run = getattr(run.component.spec, "mode", "") == "route"
+
+    def delegations(self, plan: Planned, arguments: JsonObject) -> Delegations:
+        """The members' runs that a delegation starts with these arguments.
+
+        :raises Refused: it cannot be made so.
+        """
+        name = plan.call.name
+        find = task_runs_of if is_task_run(self._run.component, name) else delegations_of
+        return find(self._run, name, arguments, plan.intent.path)
+
+    def hooked_delegations(self, plan: Planned, arguments: JsonObject) -> Delegations:
+        """The members' runs that a delegation starts whose hooks call it with these arguments.
+
+        Hooks are called again when the delegation goes on in another attempt: those of the first attempt count.
+
+        :raises Refused: it cannot be made so.
+        """
+        component = self._run.component
+        first = self.delegations(plan, arguments)
+        (schema,) = (tool.parameters_json_schema for tool in tools_of(component) if tool.name == plan.call.name)
+        taken = {"arguments": {name: arguments[name] for name in schema["properties"] if name in arguments}}
+        asked = fingerprint(StepKind.PREPARE, component.id, "hooks", None)
+        stored = self._world.steps.prepared(f"{plan.intent.path}/hooks", asked, taken)
+        return first if stored == taken else self.delegations(plan, stored["arguments"])
 
     def _is_retry_safe(self, plan: Planned) -> bool:
         """Whether nothing is done twice where the call has begun before, and begins again."""
@@ -151,13 +178,3 @@ def member_plan(plan: Planned, component: Component, path: str, task: str) -> In
     """The intent of one member's run among several that a call starts."""
     asked = fingerprint(StepKind.DELEGATE, component.id, plan.call.name, task)
     return replace(plan.intent, path=path, fingerprint=asked, is_retry_safe=True)
-
-
-def _arguments(part: ToolCallPart) -> tuple[JsonObject, str | None]:
-    """The arguments of a call, or why they cannot be read."""
-    try:
-        arguments = part.args_as_dict(raise_if_invalid=True)
-        jsontext.dumps(arguments)  # NaN gets through a lax parser, and into nothing after it
-    except (ValueError, AssertionError):
-        return {}, "The arguments are not a JSON object. Send the call again with one."
-    return arguments, None

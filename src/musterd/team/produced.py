@@ -7,12 +7,32 @@ from pydantic_ai.models import Model
 
 from musterd.core import clock
 from musterd.core.jsontypes import Json
-from musterd.core.media import Medium, content_hash
+from musterd.core.media import Medium, content_hash, is_media_type, plain_name, plain_type
 from musterd.models.addresses import passes_image_addresses_on
 from musterd.models.media_taken import kind_of, not_taken
 from musterd.specs.tool_result import Media, ToolResult
 
 _TYPES = {"images": "image/png", "audio": "audio/wav", "videos": "video/mp4", "files": "application/octet-stream"}
+
+
+class MediaTooLarge(Exception):
+    """A tool returned more media than it may."""
+
+
+def check_media(result: Json, most_bytes: int) -> None:
+    """Check the size of the media in a tool's result, all together.
+
+    :raises MediaTooLarge: they have more than ``most_bytes``.
+    """
+    if isinstance(result, BinaryContent):
+        size = len(result.data)
+    elif isinstance(result, ToolResult):
+        several = (result.images, result.audios, result.videos, result.files)
+        size = sum(len(media.content or b"") for items in several for media in items)
+    else:
+        return
+    if size > most_bytes:
+        raise MediaTooLarge(f"The tool was called, but its media have {size} bytes; at most {most_bytes} are kept.")
 
 
 def taken_apart(result: Json, salt: str, path: str) -> tuple[Json, tuple[Medium, ...]]:
@@ -49,10 +69,11 @@ def shown(text: str, media: Sequence[Medium], model: Model) -> str | list[UserCo
 def _medium(name: str, media: Media, salt: str, place: str) -> Medium:
     if (media.content is None) == (media.url is None):
         raise ValueError(f"One of the {name} needs either content or url.")
+    mime_type = plain_type(media.mime_type)
     item = {
         "id": media.id or clock.derived_id(salt, place),
-        "mime_type": media.mime_type or _TYPES[name],
-        "filename": media.filename,
+        "mime_type": mime_type if is_media_type(mime_type) else _TYPES[name],
+        "filename": plain_name(media.filename or "") or None,
         "url": media.url,
         "blob": None if media.content is None else content_hash(media.content),
     }

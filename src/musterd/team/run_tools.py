@@ -14,7 +14,7 @@ import structlog
 from pydantic_ai.tools import ToolDefinition
 
 from musterd.core.errors import RunFailed
-from musterd.core.failure_lines import tell_failure
+from musterd.core.failure_lines import tell_failure, words_of
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind
 from musterd.specs import MCPServer, Tool, ToolContext, ToolFactory, ToolSource
@@ -203,5 +203,5 @@ async def _factory_tools(world: World, run: Assignment, source: ToolFactory) -> 
         return found
     except Exception as error:
         tell_failure("the function in tools= failed", error, component=run.component.id, run_id=run.run_id)
-        said = str(error) or type(error).__name__
+        said = words_of(error)
         raise RunFailed(f"The tools of {run.component.name} could not be made: {said}", "tools_failed") from error

@@ -5,7 +5,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from musterd.core.events import Event
 from musterd.core.jsontypes import JsonObject
@@ -55,6 +55,7 @@ class ToolStep:
     :param seconds: how long it took.
     :param state_delta: what it changed in the session's state: {"set": {…}, "removed": […]}.
     :param media: the media that it returned beside its text.
+    :param hook_effect: what hooks around a delegation did: ``changed`` what the members said, or ``skipped`` them.
     """
 
     result: str
@@ -65,6 +66,7 @@ class ToolStep:
     child_run_id: str | None = None
     state_delta: JsonObject | None = None
     media: tuple[Medium, ...] = ()
+    hook_effect: Literal["changed", "skipped"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

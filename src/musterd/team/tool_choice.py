@@ -4,24 +4,18 @@ A choice that forces a call holds for the first model call of a run alone: held 
 answer. ``none`` holds for all.
 """
 
-from collections.abc import Mapping
-
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 
-from musterd.core.jsontypes import Json
 from musterd.specs import Component
+from musterd.specs.tool_options import read_tool_choice
 
 
 def tool_settings(component: Component, turn: int, parameters: ModelRequestParameters) -> ModelSettings | None:
     """What a model call of ``component`` says of its tools; None: the model chooses."""
-    choice: Json = component.spec.tool_choice
-    if choice is None:
-        return None
-    if isinstance(choice, Mapping):  # as OpenAI writes it, and the peer takes it
-        choice = choice["function"]["name"]
+    choice = read_tool_choice(component.spec.tool_choice)
     offered = [tool.name for tool in parameters.function_tools]
-    if choice == "auto" or not offered:
+    if choice is None or choice == "auto" or not offered:
         return None
     if choice == "none":
         return ModelSettings(tool_choice="none")

@@ -5,7 +5,8 @@ with the event that tells of it; results come back in the order of the calls.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from pydantic_ai.messages import ToolCallPart, UserContent
@@ -18,13 +19,15 @@ from musterd.core.media import Medium
 from musterd.core.records import StepState, ToolCall
 from musterd.core.requirements import Requirement, RequirementKind
 from musterd.specs import Component, Team
+from musterd.specs.tool_errors import ToolFailed
 from musterd.team import state, thoughts
 from musterd.team.answers import AnswerForm, wanted_form
 from musterd.team.assignment import Assignment, Progress
-from musterd.team.consent import requirement_about
-from musterd.team.delegation import Delegated, Delegations
+from musterd.team.consent import change_note, requirement_about
+from musterd.team.delegation import Delegated, Delegations, Refused
 from musterd.team.finishing import has_output_model
 from musterd.team.functions import call_function
+from musterd.team.hooked_delegation import delegate_in_hooks, has_delegation_hooks
 from musterd.team.media import member_prompt
 from musterd.team.members import Driven, drive_member, member_start
 from musterd.team.offer import is_in_tasks_mode
@@ -34,6 +37,7 @@ from musterd.team.planning import Planned, Planner, member_plan
 from musterd.team.produced import shown as shown_with_media
 from musterd.team.prompts import interactions_text
 from musterd.team.steps import Intent, MemberStart, ToolStep
+from musterd.team.tool_results import within_limit
 from musterd.team.world import World
 
 
@@ -54,42 +58,54 @@ class Toolbox:
         self._interactions: list[tuple[str, str, str]] = []
         self._done: list[tuple[Component, str, str]] = []
         self._media: dict[str, tuple[Medium, ...]] = {}
+        self._members: dict[str, Component] = {}
         self._voice: str | None = None
         self.planner = Planner(world, run)
 
-    async def call_all(self, turn: int, parts: Sequence[ToolCallPart]) -> list[ToolCall]:
-        """Make the calls of one turn, together, and return them with their results, in order."""
-        planned = [self.planner.plan(turn, number, part) for number, part in enumerate(parts)]
+    async def call_all(self, turn: int, parts: Sequence[ToolCallPart], refused: Mapping[str, str]) -> list[ToolCall]:
+        """Make the calls of one turn, together, and return them with their results, in order.
+
+        :param refused: why some of them are not made, by tool call id.
+        """
+        planned = [
+            self.planner.plan(turn, number, part, refused.get(part.tool_call_id)) for number, part in enumerate(parts)
+        ]
         for plan in planned:
             self._progress.output.tools.append(plan.call)
             if not plan.waits:
                 self._tell(EventKind.TOOL_CALL_STARTED, plan)
-        starting = [(plan, one) for plan in planned if plan.delegations is not None for one in plan.delegations.runs]
-        is_heard = len(starting) == 1 and starting[0][0].call.stops_run and _lets_members_be_heard(self._run.component)
-        self._voice = self._run.voice if is_heard else None
-        intents = [plan.intent for plan in planned]
-        intents += [self._intent_of(plan, one) for plan, one in starting if one.path != plan.intent.path]
-        members: list[MemberStart] = [
-            member_start(self._world, self._run, one.member, one.path, one.task) for _, one in starting
-        ]
-        self._progress.members.extend(member.run_id for member in members)
+        self._voice = self._run.voice if _is_heard(self._run.component, planned) else None
+        intents, members = [plan.intent for plan in planned], list[MemberStart]()
+        for plan in planned:
+            if plan.delegations is not None and not has_delegation_hooks(self._run):
+                of_members, starts = self._beginning(plan, plan.delegations)
+                intents += of_members
+                members += starts
         await self._world.steps.intend(intents, members)
         steps = await _together([self._make(plan) for plan in planned])
         for plan, step in zip(planned, steps, strict=True):
             state.merge(self._run.state, step.state_delta)
+            if step.hook_effect == "skipped":
+                plan.delegations, self._voice = None, None
             if step.media:
                 self._progress.add_media(step.media)  # members' too
                 self._media[plan.call.id] = step.media if plan.delegations is None else ()
             if _is_shown(plan, step):
                 self._progress.shown.append(step.result)
             if plan.delegations is not None:
-                names = ", ".join(one.member.name for one in plan.delegations.runs)
-                self._interactions.append((names, plan.delegations.runs[0].task, step.result))
-                if plan.delegations.join is None and not step.is_error:  # the result is the member's own words
-                    self._done.append((plan.delegations.runs[0].member, plan.delegations.runs[0].task, step.result))
-                if step.is_error and self.has_spoken:
-                    self._void(plan)
+                self._note_delegation(plan, plan.delegations, step)
         return [plan.call for plan in planned]
+
+    def _note_delegation(self, plan: Planned, delegations: Delegations, step: ToolStep) -> None:
+        """Remember a delegation for those that follow it, and void what its member said in vain."""
+        first = delegations.runs[0]
+        names = ", ".join(one.member.name for one in delegations.runs)
+        self._interactions.append((names, first.task, step.result))
+        self._members[plan.call.id] = first.member
+        if delegations.join is None and not step.is_error:  # the result is the member's own words
+            self._done.append((first.member, first.task, step.result))
+        if self.has_spoken and (step.is_error or step.hook_effect == "changed"):
+            self._void(plan, "member_failed" if step.is_error else "hook_changed")
 
     @property
     def has_spoken(self) -> bool:
@@ -98,13 +114,12 @@ class Toolbox:
 
     def form_of(self, call: ToolCall) -> AnswerForm | None:
         """The form of the answer of the member that a delegation went to."""
-        member_id = call.args.get("member_id")
-        found = [member for member in self._run.component.members if member.id == member_id]
-        return wanted_form(found[0], None) if found else None
+        member = self._members.get(call.id)
+        return wanted_form(member, None) if member is not None else None
 
     def returned(self, call: ToolCall) -> str | list[UserContent]:
         """What the model reads of a call's result: its text, and its media where they are sent to models."""
-        text, media = self.shown(call.result or ""), self._media.get(call.id, ())
+        text, media = self.shown(change_note(call) + (call.result or "")), self._media.get(call.id, ())
         if not media or not self._run.component.spec.send_media_to_model:
             return text
         return shown_with_media(text, media, self._world.models.of(self._run.component))
@@ -130,6 +145,8 @@ class Toolbox:
             plan.intent, lambda: self._perform(plan), lambda kind: self._requirement(plan, kind)
         )
         if plan.call.is_error is None:  # an earlier attempt made it, or somebody had to say what came of it
+            if plan.delegations is not None and has_delegation_hooks(self._run):
+                self._take_hooked(plan, step)
             self._finished(plan, step)
         return step
 
@@ -142,8 +159,10 @@ class Toolbox:
                 seconds=0.0,
                 state=StepState.FAILED,
             )
+        elif plan.delegations is not None and has_delegation_hooks(self._run):
+            step = await self._delegate_in_hooks(plan)
         elif plan.delegations is not None:
-            step = await self._delegate(plan, plan.delegations)
+            step = await self._delegate(plan, plan.delegations, self._run)
         elif plan.tool is not None:
             step = await call_function(
                 self._world, self._run, plan.tool, plan.call.id, plan.intent.path, plan.arguments
@@ -173,28 +192,36 @@ class Toolbox:
             data["media"] = [medium.as_json() for medium in media]
         self._world.tell(kind, self._run.run_id, data, plan.intent.path)
 
-    def _void(self, plan: Planned) -> None:
-        """What a member has said in this run's voice does not count: it failed."""
+    def _void(self, plan: Planned, reason: str) -> None:
+        """What a member has said in this run's voice does not count."""
+        self._voice = None
         superseded = [{"run_id": self._run.voice, "path": plan.intent.path}]
-        data: JsonObject = {"reason": "member_failed", "superseded": superseded}
+        data: JsonObject = {"reason": reason, "superseded": superseded}
         self._world.tell(EventKind.RUN_CONTINUED, self._run.run_id, data, f"{plan.intent.path}/failed")
 
     # --- members ----------------------------------------------------------------------------------
 
-    async def _delegate(self, plan: Planned, delegations: Delegations) -> ToolStep:
+    def _beginning(self, plan: Planned, delegations: Delegations) -> tuple[list[Intent], list[MemberStart]]:
+        """What is stored before the members of a call begin."""
+        intents = [self._intent_of(plan, one) for one in delegations.runs if one.path != plan.intent.path]
+        starts = [member_start(self._world, self._run, one.member, one.path, one.task) for one in delegations.runs]
+        self._progress.members.extend(start.run_id for start in starts)
+        return intents, starts
+
+    async def _delegate(self, plan: Planned, delegations: Delegations, run: Assignment) -> ToolStep:
         if delegations.join is None:
             (one,) = delegations.runs
-            return await self._drive(one, self._run)
+            return await self._drive(one, run)
         started_at, started = clock.now(), clock.monotonic()
-        run, own = self._run, state.copied(self._run.state)
+        own = state.copied(run.state)
         tell = self._world.teller(run.run_id, plan.intent.path)
         if delegations.begin is not None:
             delegations.begin(own, tell)
-        steps = await _together([self._drive_recorded(plan, one) for one in delegations.runs])
+        steps = await _together([self._drive_recorded(plan, one, run) for one in delegations.runs])
         for step in steps:
             state.merge(own, step.state_delta)
         joined = delegations.join(steps, own, tell)
-        return ToolStep(
+        step = ToolStep(
             result=joined.result,
             is_error=joined.is_error,
             started_at=started_at,
@@ -202,14 +229,41 @@ class Toolbox:
             state=StepState.FAILED if joined.is_error else StepState.COMPLETED,
             child_run_id=steps[0].child_run_id if len(steps) == 1 else None,
             state_delta=state.delta(run.state, own),
-            media=tuple(medium for step in steps for medium in step.media),
+            media=tuple(medium for one in steps for medium in one.media),
         )
+        return within_limit(step, self._world.settings.tool_result_stored_bytes)
 
-    async def _drive_recorded(self, plan: Planned, one: Delegated) -> ToolStep:
+    async def _delegate_in_hooks(self, plan: Planned) -> ToolStep:
+        async def drive(arguments: JsonObject, state_of_hooks: JsonObject) -> ToolStep:
+            try:
+                delegations = self.planner.hooked_delegations(plan, arguments)
+            except Refused as refused:
+                raise ToolFailed(str(refused)) from refused
+            plan.delegations = delegations
+            await self._world.steps.intend(*self._beginning(plan, delegations))
+            step = await self._delegate(plan, delegations, replace(self._run, state=state_of_hooks))
+            state.merge(state_of_hooks, step.state_delta)
+            return step
+
+        def stop() -> None:
+            for one in plan.delegations.runs if plan.delegations is not None else ():
+                self._world.stops.stop(clock.derived_id(self._world.salt, one.path))
+
+        return await delegate_in_hooks(self._world, self._run, plan, drive, stop)
+
+    def _take_hooked(self, plan: Planned, step: ToolStep) -> None:
+        """Bring the plan of a delegation that is stored to what its hooks made of it."""
+        if step.hook_effect != "skipped":
+            with suppress(Refused):  # a deploy has taken the member away
+                plan.delegations = self.planner.hooked_delegations(plan, plan.arguments)
+            if plan.delegations is not None:
+                self._beginning(plan, plan.delegations)
+
+    async def _drive_recorded(self, plan: Planned, one: Delegated, run: Assignment) -> ToolStep:
         """Drive one of several members that a call starts: a step of its own."""
         return await self._world.steps.tool(
             self._intent_of(plan, one),
-            lambda: self._drive(one, self._run),
+            lambda: self._drive(one, run),
             lambda kind: self._requirement(plan, kind),
         )
 
@@ -234,6 +288,7 @@ class Toolbox:
             media=run.media,
         )
         step = await drive_member(self._world, member, self._make_loop)
+        step = within_limit(step, self._world.settings.tool_result_stored_bytes)
         if is_in_tasks_mode(run.component):  # its list is this leader's alone: members have their own, or none
             return replace(step, state_delta=state.without_tasks(step.state_delta))
         return step
@@ -244,9 +299,11 @@ def _is_shown(plan: Planned, step: ToolStep) -> bool:
     return plan.tool is not None and plan.tool.show_result and not step.is_error and not plan.call.stops_run
 
 
-def _lets_members_be_heard(team: Component) -> bool:
-    """Whether a member's text may be told as the team's own while it comes: what makes it void is a member's event."""
-    return not has_output_model(team) and bool(getattr(team.spec, "stream_member_events", True))
+def _is_heard(team: Component, planned: Sequence[Planned]) -> bool:
+    """Whether a member's text is told as the team's own while it comes: it alone answers, and its end is told too."""
+    delegated = [plan for plan in planned if plan.delegations is not None for _ in plan.delegations.runs]
+    may_be = not has_output_model(team) and bool(getattr(team.spec, "stream_member_events", True))
+    return may_be and len(delegated) == 1 and delegated[0].call.stops_run
 
 
 async def _together(calls: Sequence[Awaitable[ToolStep]]) -> list[ToolStep]:

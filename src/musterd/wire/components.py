@@ -92,7 +92,11 @@ def model_items(components: Iterable["Component"], describe: Describe) -> list[d
 
 
 def config(card: ServerCard, teams: Sequence["Component"], agents: Sequence["Component"]) -> dict[str, Any]:
-    """``GET /config``. Domains that this server does not have are left out."""
+    """``GET /config``.
+
+    Evals are not served, but their table is named: an AgentOS that is a gateway to this server (``RemoteTeam``,
+    ``RemoteAgent``) fails to build its own ``/config`` without it. The other domains that are not served are left out.
+    """
     return {
         "os_id": card.os_id,
         "name": card.name,
@@ -103,6 +107,7 @@ def config(card: ServerCard, teams: Sequence["Component"], agents: Sequence["Com
         "session": _domain(SESSION_TABLE),
         "metrics": _domain("daily_metrics"),
         "memory": _domain("memories"),
+        "evals": _domain("evals"),
         "traces": _domain(),
         "agents": [_short(component) for component in agents],
         "teams": [_short(component) for component in teams],

@@ -1,20 +1,13 @@
 """Uploads: each file goes by its type to images, audio, videos or files; any other is refused in words."""
 
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from musterd.core.errors import BadRequest
-from musterd.core.ids import LONGEST
-from musterd.core.jsontext import storable
+from musterd.core.media import plain_name
 from musterd.wire.filetypes import NAMES, detect_type, kind_of_type
 from musterd.wire.media import media_item
-
-_UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp"})
-"""Signs that break lines or turn the reading direction: with them "exe.png" can be made of "gnp.exe"."""
-
-_LONGEST_SUFFIX = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,21 +34,11 @@ def media_of(uploads: Iterable[Upload]) -> dict[str, list[dict[str, Any]]]:
         kind = kind_of_type(mime_type) if mime_type else None
         if mime_type is None or kind is None:
             raise BadRequest(_refusal(upload))
-        media.setdefault(kind, []).append(media_item(upload.content, mime_type, _plain_name(upload.filename)))
+        media.setdefault(kind, []).append(media_item(upload.content, mime_type, plain_name(upload.filename)))
     return media
 
 
-def _plain_name(filename: str) -> str:
-    """The file's name without folders, without what cannot be stored or seen, and with its end where it is cut."""
-    name = filename.replace("\\", "/").rpartition("/")[2]
-    name = "".join(sign for sign in storable(name) if unicodedata.category(sign) not in _UNSEEN)
-    stem, dot, suffix = name.rpartition(".")
-    if len(name) <= LONGEST or not stem or len(suffix) > _LONGEST_SUFFIX:
-        return name[:LONGEST]
-    return stem[: LONGEST - len(dot) - len(suffix)] + dot + suffix
-
-
 def _refusal(upload: Upload) -> str:
-    name = "".join(character for character in _plain_name(upload.filename)[:100] if character.isprintable())
+    name = "".join(character for character in plain_name(upload.filename)[:100] if character.isprintable())
     declared = "".join(character for character in upload.content_type[:100] if character.isprintable())
     return f"Unsupported file type: {name} ({declared or 'no type'}). Supported: {', '.join(NAMES)}"

@@ -1,5 +1,7 @@
 """The types of files that a run takes: by declared type, by name, and by the first bytes of the content."""
 
+from musterd.core.media import plain_type
+
 _TYPES: dict[str, tuple[str, str]] = {
     "image/png": ("images", "png"),
     "image/jpeg": ("images", "jpeg"),
@@ -68,11 +70,6 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"\x00\x00\x01\xb3", "video/mpeg"),
 )
 _ZIP = b"PK\x03\x04"
-
-
-def plain_type(text: str) -> str:
-    """A declared type without parameters, in lower case."""
-    return text.partition(";")[0].strip().lower()
 
 
 def kind_of_type(mime_type: str) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from musterd.core import clock
+from musterd.core.media import plain_name, plain_type
 from musterd.wire.fields import Fields
 from musterd.wire.filetypes import format_of, kind_of_type
 
@@ -19,6 +20,7 @@ MOST_PARTS = 10_000
 """Values in the text of a list, which may be as long as a body: each costs many times its signs once it is read."""
 
 _TEXTS = ("id", "filename", "name", "format")
+_FILE_NAMES = frozenset({"filename", "name"})
 _MOST_SIGNS = {**dict.fromkeys((*_TEXTS, "mime_type"), 255), "url": 8192}
 """How long what is said of an attachment may be: it goes to rows, events and headers."""
 
@@ -72,13 +74,15 @@ def _problem(value: dict[str, Any], name: str) -> tuple[str, str, str] | None:
 
 def _item(value: dict[str, Any]) -> dict[str, Any]:
     source = "url" if value.get("url") else "content"
-    mime_type = value.get("mime_type") or ""
+    mime_type = plain_type(value.get("mime_type") or "")
     item = {"id": value.get("id") or _media_id(mime_type, value[source]), source: value[source]}
     if mime_type:
         item["mime_type"] = mime_type
         item["format"] = format_of(mime_type)
     item.update((key, value[key]) for key in _TEXTS if value.get(key))
-    return item
+    for key in _FILE_NAMES & item.keys():
+        item[key] = plain_name(item[key])
+    return {key: text for key, text in item.items() if text}
 
 
 def _media_id(mime_type: str, source: str) -> str:

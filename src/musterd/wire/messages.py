@@ -28,7 +28,8 @@ def agno_messages(
 
     :param run_id: the run; message ids derive from it and the message's place.
     :param stored: messages as ``ModelMessagesTypeAdapter`` dumps them. ``metadata["musterd"]`` may hold
-        ``seconds`` and ``first_token_seconds`` of a response, and ``from_history``.
+        ``seconds`` and ``first_token_seconds`` of a response, and ``from_history``; that of a tool's result ``args``,
+        if the call was made with other arguments than the model's.
     :param created_at: unix seconds for messages that carry no time of their own.
     :param stopping: ids of the tool calls whose result ended the run.
     """
@@ -53,6 +54,12 @@ def _is_text(item: Any) -> bool:
     return isinstance(item, str) or (_has_kind(item) and item["kind"] == "text-content")
 
 
+def _notes(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The server's notes in the metadata of a message or a part."""
+    metadata = item.get("metadata")
+    return (metadata.get("musterd") if metadata else None) or {}
+
+
 class _Conversation:
     """One walk over a stored conversation; remembers what later messages refer to."""
 
@@ -66,8 +73,7 @@ class _Conversation:
 
     def read(self, stored: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for message in stored:
-            metadata = message.get("metadata")
-            ours = (metadata.get("musterd") if metadata else None) or {}
+            ours = _notes(message)
             if message["kind"] == "response":
                 self._response(message, ours)
             else:
@@ -120,7 +126,8 @@ class _Conversation:
         message["stop_after_tool_call"] = call_id in self.stopping
         message["tool_call_id"] = call_id
         message["tool_name"] = part["tool_name"]
-        message["tool_args"] = _arguments_object(self.arguments.get(call_id))
+        made_with = _notes(part).get("args")
+        message["tool_args"] = _arguments_object(self.arguments.get(call_id)) if made_with is None else made_with
         message["tool_call_error"] = part.get("outcome", "retried") != "success"
         message["created_at"] = created_at
 

@@ -1,7 +1,8 @@
 """What a run waits for, as Agno shows it; and what a client sends back, as decisions.
 
 A confirmation may come as ``confirmation`` or as ``tool_execution.confirmed``, or both; a person's input as values in
-``user_input_schema``, of the requirement or its tool; what happened elsewhere as ``external_execution_result`` or as
+``user_input_schema``, of the requirement or its tool; arguments that a person changes in a confirmation as the same
+values, or as ``tool_args`` of the tool; what happened elsewhere as ``external_execution_result`` or as
 the tool's ``result``.
 """
 
@@ -118,7 +119,9 @@ def _decision(item: Mapping[str, Any], field: str) -> Decision | None:
     if not isinstance(confirmed, bool) or not (note is None or isinstance(note, str)):
         raise InvalidInput.at(("body", field), "bool_type", "A confirmation is true or false, its note a text")
     if confirmed:
-        return Decision(key=key, verdict=Verdict.RUN, values=values, tool_values=tool_values)
+        args = tool.get("tool_args")
+        args = args if isinstance(args, dict) else None
+        return Decision(key=key, verdict=Verdict.RUN, values=values, tool_values=tool_values, args=args)
     return Decision(key=key, verdict=Verdict.REFUSED, note=note)
 
 

@@ -15,7 +15,10 @@ from musterd.core.records import RunView
 from musterd.wire.events import EventRenderer, event_name
 
 MEDIA_TYPE = "text/event-stream; charset=utf-8"
-HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+"""Not ``no-store``: Chromium then reports a stream that a page has read to its end as cancelled
+(``net::ERR_ABORTED``), however it is cut into segments. As with polls, a cache must ask again before it uses a copy."""
+
 PING = b": ping\n\n"
 """The comment that keeps an idle stream open."""
 

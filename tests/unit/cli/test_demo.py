@@ -1,14 +1,18 @@
 """The demo and its team."""
 
 import contextlib
+import itertools
 import json
 import runpy
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from musterd.cli import demo as room
+from musterd.cli import demo_output
 from musterd.cli.main import main
 from musterd.models.local import weights
 
@@ -22,10 +26,71 @@ def test_it_runs_the_sample_team_over_http(capfd: pytest.CaptureFixture[str]) ->
     assert "calendar-agent: COMPLETED" in out
     assert "desk: COMPLETED" in out
     assert lines[-1] == "COMPLETED"
-    run = json.loads(out[out.index("{\n") : out.rindex("}") + 1])
-    assert run["status"] == "COMPLETED"
-    assert run["content"].startswith("Paris: 18 degrees")
+    said = dict(part.split(":\n", 1) for part in out.split("\n\n") if ":\n" in part)
+    assert said["The answer"].startswith("Paris: 18 degrees")
+    assert said["Who did what"].splitlines()[0] == "desk (leader): asked weather-agent, calendar-agent, and answered"
+    assert said["Tokens"] == "60 read, 30 written"
+    run_id, address = said["The run"].splitlines()[:2]
+    assert f"/teams/desk/runs/{run_id}?session_id=" in address
+    assert len(lines) < 40
+    assert "{\n" not in out
     assert "\x1b" not in out
+
+
+def test_the_whole_run_is_printed_where_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(room, "_Client", client_of("COMPLETED"))
+    monkeypatch.setattr(room, "_server", lambda _model, _folder, _progress: contextlib.nullcontext("http://x"))
+    assert room.demo(scripted=True, as_json=True) == 0
+    out = capsys.readouterr().out
+    run = json.loads(out[out.index("{\n") : out.rindex("}") + 1])
+    assert (run["status"], run["content"]) == ("COMPLETED", "words")
+
+
+def client_of(*polls: str, on_poll: Callable[[], object] = lambda: None) -> type:
+    """A client whose run has these states, poll by poll."""
+
+    class Client:
+        def __init__(self, _url: str, _key: str) -> None:
+            self.polls = list(polls)
+
+        def start(self) -> dict[str, Any]:
+            return {"run_id": "r", "session_id": "s", "status": "PENDING"}
+
+        def run(self, receipt: dict[str, Any], wait_seconds: int) -> dict[str, Any]:
+            on_poll()
+            return {**receipt, "status": self.polls.pop(0), "content": "words"}
+
+        def members(self, _receipt: dict[str, Any]) -> list[dict[str, Any]]:
+            return [{"agent_id": "a", "status": "RUNNING", "run_input": "t"}]
+
+    return Client
+
+
+def test_it_says_that_work_goes_on_while_the_server_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo_output, "SILENCE_SECONDS", 0.01)
+    ticks, enough = itertools.count(1), threading.Event()
+    show = demo_output.Progress._print
+
+    def counted(progress: demo_output.Progress, text: str) -> None:
+        show(progress, text)
+        if "… at work: a" in text and next(ticks) == 3:
+            enough.set()
+
+    # The second poll is not answered before three lines were printed.
+    polls: Iterator[Callable[[], object]] = iter([lambda: None, enough.wait])
+    monkeypatch.setattr(demo_output.Progress, "_print", counted)
+    monkeypatch.setattr(room, "_Client", client_of("RUNNING", "COMPLETED", on_poll=lambda: next(polls)()))
+    monkeypatch.setattr(room, "_server", lambda _model, _folder, _progress: contextlib.nullcontext("http://x"))
+    assert room.demo(scripted=True) == 0
+    assert capsys.readouterr().out.count(" s  … at work: a\n") >= 3
+
+
+def test_a_person_is_never_left_without_a_line_for_two_seconds() -> None:
+    assert demo_output.SILENCE_SECONDS < 2
 
 
 def test_it_falls_back_to_the_script_in_one_line(
@@ -34,17 +99,17 @@ def test_it_falls_back_to_the_script_in_one_line(
     monkeypatch.setattr(weights, "missing", lambda _settings: "install it.")
     served: list[str] = []
 
-    def server(model: str, _folder: Path) -> contextlib.AbstractContextManager[str]:
+    def server(model: str, _folder: Path, _progress: object) -> contextlib.AbstractContextManager[str]:
         served.append(model)
         raise room.DemoFailed("the server did not start.")
 
     monkeypatch.setattr(room, "_server", server)
     assert room.demo() == 1
     assert served == ["scripted"]
-    assert capsys.readouterr().out.splitlines() == [
-        "The embedded model cannot run here: install it.",
-        "The demo did not work: the server did not start.",
-    ]
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert first == "The embedded model cannot run here: install it."
+    assert second.startswith("Starting a server of the news desk, model: scripted (")
+    assert third == "The demo did not work: the server did not start."
 
 
 def test_a_setting_that_cannot_be_read_is_said_in_words(
@@ -59,21 +124,8 @@ def test_a_setting_that_cannot_be_read_is_said_in_words(
 def test_it_succeeds_only_when_the_run_completes(
     status: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Client:
-        def __init__(self, _url: str, _key: str) -> None:
-            self.polls = ["RUNNING", status]
-
-        def start(self) -> dict[str, Any]:
-            return {"run_id": "r", "session_id": "s", "status": "PENDING"}
-
-        def run(self, receipt: dict[str, Any], wait_seconds: int) -> dict[str, Any]:
-            return {**receipt, "status": self.polls.pop(0), "content": "words"}
-
-        def members(self, _receipt: dict[str, Any]) -> list[dict[str, Any]]:
-            return [{"agent_id": "a", "status": "RUNNING", "run_input": "t"}]
-
-    monkeypatch.setattr(room, "_Client", Client)
-    monkeypatch.setattr(room, "_server", lambda _model, _folder: contextlib.nullcontext("http://x"))
+    monkeypatch.setattr(room, "_Client", client_of("RUNNING", status))
+    monkeypatch.setattr(room, "_server", lambda _model, _folder, _progress: contextlib.nullcontext("http://x"))
     assert room.demo(scripted=True) == code
     out = capsys.readouterr().out
     assert "a: works on “t”" in out

@@ -13,6 +13,7 @@ import pytest
 from musterd.cli.main import main
 from musterd.cli.sizes import shown_age, shown_size
 from musterd.store.upgrade import HEAD
+from tests.support.schemas import made_at
 
 SOURCE = """
 from musterd import Agent, Team
@@ -135,12 +136,21 @@ def test_a_damaged_file(sqlite_file: Path, capsys: pytest.CaptureFixture[str]) -
     assert "key" in found, "the other checks are made all the same"
 
 
-def test_a_schema_of_another_version(sqlite_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_schema_of_another_version(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "older.db"
+    with made_at(path, "0009"):
+        pass
+    code, found = examine(capsys, "--db", f"sqlite:///{path}")
+    assert (code, found["schema"][0]["level"]) == (1, "warn")
+
+
+def test_tables_that_no_version_makes(sqlite_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with closing(sqlite3.connect(sqlite_file)) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+        connection.execute("ALTER TABLE blob_uses RENAME COLUMN root_id TO session_id")
         connection.commit()
     code, found = examine(capsys, "--db", f"sqlite:///{sqlite_file}")
-    assert (code, found["schema"][0]["level"]) == (1, "warn")
+    assert code == 2
+    assert "blob_uses.root_id is missing, blob_uses.session_id is unknown" in json.dumps(found)
 
 
 def test_what_a_database_holds(database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -193,3 +203,19 @@ def test_how_tokens_are_checked_is_said(monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setenv("JWT_VERIFICATION_KEY", "short")
     code, found = examine(capsys, *asked)
     assert (code, found["doors"][0]["level"]) == (2, "fail")
+
+
+@pytest.mark.parametrize("model", ["openai:topsecret", "opnai:topsecret", "topsecret"])
+def test_no_check_shows_the_value_of_a_variable_in_a_yaml_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    monkeypatch.setenv("MODEL_OF_DESK", model)
+    monkeypatch.setenv("OPENAI_API_KEY", "topsecret")
+    path = tmp_path / "teams.yaml"
+    agents = "agents:\n- {id: a, model: '${MODEL_OF_DESK}'}\n"
+    for text in (agents, f"{agents}- {{id: b, model: scripted, max_turns: '${{MODEL_OF_DESK}}'}}\n"):
+        path.write_text(text)
+        main(["doctor", str(path), "--db", "sqlite:///none.db", "--port", "0"])
+        said = capsys.readouterr().out
+        assert "${MODEL_OF_DESK}" in said
+        assert "topsecret" not in said

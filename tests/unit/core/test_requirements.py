@@ -1,5 +1,6 @@
 """What a decision about a requirement must be, and when it is one."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ def asks(kind: RequirementKind) -> Requirement:
         component_name="A",
         created_at=1.0,
         fields=FIELDS if is_input else None,
-        schema=SCHEMA if is_input else None,
+        schema=SCHEMA if is_input or kind is RequirementKind.CONFIRMATION else None,
     )
 
 
@@ -65,6 +66,70 @@ def test_each_kind_takes_its_verdicts(kind: RequirementKind, verdicts: set[Verdi
 def test_values_that_are_as_they_were_shown_are_no_decision(given: dict[str, Any], kept: JsonObject | None) -> None:
     said = said_of(Decision(key="q", verdict=RUN, **{"is_explicit": False, **given}), asks(RequirementKind.USER_INPUT))
     assert (said and said.values) == kept
+
+
+@pytest.mark.parametrize(
+    "sent, kept",
+    [
+        ({"values": {"city": "Oslo", "nights": 2}}, {"city": "Oslo", "nights": 2}),
+        ({"values": {"city": "Rome"}}, {}),
+        ({"args": {"city": "Oslo"}}, {"city": "Oslo"}),
+        ({"args": {"city": "Oslo"}, "values": {"city": "Bern"}}, {"city": "Bern"}),
+        ({"args": {}}, {}),
+    ],
+)
+def test_a_confirmation_keeps_what_differs_from_the_call(sent: dict[str, Any], kept: JsonObject) -> None:
+    said = said_of(Decision(key="q", verdict=RUN, **sent), asks(RequirementKind.CONFIRMATION))
+    assert said is not None
+    assert said.as_json().get("values", {}) == kept
+
+
+@pytest.mark.parametrize("sent", [{"values": {"city": "Oslo"}}, {"args": {"city": "Oslo"}}])
+def test_changed_arguments_alone_confirm_nothing(sent: dict[str, Any]) -> None:
+    decision = Decision(key="q", verdict=RUN, is_explicit=False, **sent)
+    assert said_of(decision, asks(RequirementKind.CONFIRMATION)) is None
+
+
+@pytest.mark.parametrize("returned", [12345678901234567000, 12345678901234567168.0])
+def test_a_number_that_a_client_cannot_hold_exactly_is_not_a_change(returned: float) -> None:
+    call = ToolCall(id="c", name="book", args={"order": [{"id": 12345678901234567168}]}, created_at=1.0)
+    requirement = replace(asks(RequirementKind.CONFIRMATION), tool=call)
+    said = said_of(Decision(key="q", verdict=RUN, args={"order": [{"id": returned}]}), requirement)
+    assert said is not None
+    assert said.values == {}
+    said = said_of(Decision(key="q", verdict=RUN, args={"order": [{"id": 5}]}), requirement)
+    assert said is not None
+    assert said.values == {"order": [{"id": 5}]}
+
+
+@pytest.mark.parametrize(
+    "values, words",
+    [
+        ({"nights": "two"}, 'nights: "two" is not of type "integer"'),
+        ({"city": None}, 'city: null is not of type "string"'),
+        ({"stars": 5}, "book has no field stars; it has city, nights"),
+        ({"nights": 2}, None),
+        ({}, None),
+    ],
+)
+def test_changed_arguments_must_be_of_the_tools_types(values: JsonObject, words: str | None) -> None:
+    decision = Decision(key="q", verdict=RUN, values=values)
+    assert problem_of(decision, asks(RequirementKind.CONFIRMATION)) == words
+
+
+def test_arguments_that_the_tool_took_already_are_not_checked_again() -> None:
+    """The model sent a number as text, and the tool takes that; the person changes another argument."""
+    call = ToolCall(id="c", name="book", args={"city": "Rome", "nights": "2"}, created_at=1.0)
+    requirement = replace(asks(RequirementKind.CONFIRMATION), tool=call)
+    assert problem_of(Decision(key="q", verdict=RUN, values={"city": "Oslo"}), requirement) is None
+
+
+@pytest.mark.parametrize(
+    "kind, verdict", [(RequirementKind.UNKNOWN_OUTCOME, RUN), (RequirementKind.EXTERNAL_EXECUTION, HAPPENED)]
+)
+def test_a_call_that_was_begun_takes_no_values(kind: RequirementKind, verdict: Verdict) -> None:
+    decision = Decision(key="q", verdict=verdict, values={"city": "Oslo"})
+    assert problem_of(decision, asks(kind)) == "The arguments of book cannot be changed any more: decide without values"
 
 
 def test_a_requirement_is_stored_whole() -> None:

@@ -42,6 +42,12 @@ def test_equal_values_have_one_canonical_text(value: dict[str, int]) -> None:
     assert jsontext.canonical({"v": value}) == jsontext.canonical({"v": backwards})
 
 
+@pytest.mark.parametrize("text", ["1e999", "[-1e400]", "NaN", "[-Infinity]", "[" * 50_000 + "]" * 50_000])
+def test_what_could_not_be_written_again_is_not_read(text: str) -> None:
+    with pytest.raises(ValueError):
+        jsontext.loads(text)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), [float("-inf")], {"a": float("nan")}])
 def test_what_is_no_number_is_no_json(value: Any) -> None:
     for write in (jsontext.dumps, jsontext.canonical):

@@ -21,6 +21,8 @@ from musterd.models.failures import MESSAGE_CHARS, Failure, explain, safe
         ({"message": "too\nlong"}, "too long"),
         ({"detail": "gone"}, "gone"),
         ("plain words", "plain words"),
+        ("a\x1b[31m red\u202eder", "a [31m red der"),
+        ("\n<html><script>alert(1)</script>", "The model's provider answered 400"),
         ({"error": {"message": {"error": {"message": "deep"}}}}, "The model's provider answered 400"),
         ({"error": []}, "The model's provider answered 400"),
         (None, "The model's provider answered 400"),

@@ -28,13 +28,13 @@ def deltas(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_events_are_the_same_however_the_bytes_come(cuts: list[int], end: bytes) -> None:
     text = TEXT.replace(b"\n", end)
     places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
-    parser = EventParser()
+    parser = EventParser(1 << 20)
     found = [event for a, b in itertools.pairwise(places) for event in parser.feed(text[a:b])]
     assert [*found, *parser.finish()] == EVENTS
 
 
 def test_the_end_of_the_stream_ends_the_last_event() -> None:
-    parser = EventParser()
+    parser = EventParser(1 << 20)
     assert list(parser.feed(b"data: 1\n\ndata: [DO")) == [(b"", b"1")]
     assert list(parser.feed(b"NE]")) == []
     assert list(parser.finish()) == [(b"", b"[DONE]")]

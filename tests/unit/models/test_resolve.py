@@ -62,7 +62,13 @@ async def test_other_providers_do_not_retry_by_themselves(monkeypatch: pytest.Mo
         ("openai:gpt-5", "set OPENAI_API_KEY (or OPENAI_BASE_URL for a server that needs no key)."),
         ("openai-chat:x", "set OPENAI_API_KEY (or OPENAI_BASE_URL for a server that needs no key)."),
         ("deepseek:x", "set DEEPSEEK_API_KEY."),
-        ("nobody:x", "unknown provider."),
+        ("nobody:x", 'unknown provider "nobody".'),
+        ("opnai:gpt-5-mini", 'unknown provider "opnai". Did you mean "openai"?'),
+        ("bedrok:x", 'unknown provider "bedrok". Did you mean "bedrock"?'),
+        (
+            "locl",
+            'write it as provider:model, such as openai:gpt-5, or use local or scripted. Did you mean "local"?',
+        ),
     ],
 )
 def test_what_cannot_work_is_said_with_its_cure(name: str, words: str) -> None:

@@ -53,10 +53,6 @@ def test_an_id_that_no_address_can_hold_is_refused(wrong_id: str) -> None:
     assert "cannot stand in an address" in refusal(lambda: Agent(id=wrong_id))
 
 
-def test_without_id_and_name_it_is_refused() -> None:
-    assert refusal(lambda: Agent(role="x")) == 'this agent has neither id nor name — give it one: id="news-desk"'
-
-
 def test_an_unknown_field_names_the_nearest_one() -> None:
     message = refusal(lambda: Agent(id="writer", instruction="Be brief"))  # type: ignore[call-arg]
     assert message == "agent 'writer' has no field 'instruction' — did you mean 'instructions'?"

@@ -35,6 +35,31 @@ def test_a_file_serves_what_stands_at_module_level(project: Project) -> None:
         assert (list(registry.teams), list(registry.agents)) == (["desk"], ["writer"])
 
 
+UNNAMED = """
+    from musterd import Agent, Team
+    from parts import helper
+
+    support_desk = Team(model="m", members=[helper, Agent(role="Knows tea")])
+    _spare = Agent(model="m")
+    again = support_desk
+"""
+
+
+def test_the_variable_gives_the_id_of_what_has_no_id_and_no_name(project: Project) -> None:
+    project("parts.py", "from musterd import Agent\nhelper = Agent(role='Helps')\n")
+    project("app.py", UNNAMED)
+    for source in ("app.py", "app.py:support_desk"):
+        desk = load(source).teams["support-desk"]
+        assert [member.id for member in desk.members] == ["helper", "support-desk-2"]
+    assert list(load("app.py").agents) == ["helper", "spare"]
+
+
+def test_variables_that_give_the_same_id_are_refused(project: Project) -> None:
+    project("app.py", "from musterd import Agent\ndesk = Agent(model='m')\nDESK = Agent(model='m')\n")
+    said = refusal("app.py")
+    assert said == "app.py:3: agent 'desk' is declared twice, first at app.py:2 — give one of them another id"
+
+
 def test_a_name_picks_one(project: Project) -> None:
     project("parts.py", PARTS)
     project("app.py", APP)
@@ -51,6 +76,36 @@ def test_files_in_folders_and_packages_find_their_neighbours(project: Project) -
     project("shop/things.py", PARTS)
     project("shop/teams.py", APP.replace("from parts", "from .things"))
     assert list(load("shop/teams.py").teams) == list(load("shop.teams:desk").teams) == ["desk"]
+
+
+def test_a_file_in_a_package_finds_the_modules_beside_it(project: Project) -> None:
+    project("shop/__init__.py", "")
+    project("shop/food/__init__.py", "")
+    project("shop/food/parts.py", PARTS)
+    project("shop/food/more.py", "from musterd import Agent\nbaker = Agent(id='baker', model='m')\n")
+    project("shop/food/teams.py", APP.replace("from parts", "from .more import baker\n    from parts"))
+    registry = load("shop/food/teams.py")
+    assert (list(registry.teams), list(registry.agents)) == (["desk"], ["baker", "writer"])
+
+
+def test_a_module_beside_a_file_in_a_package_hides_no_library(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "tabnanny", raising=False)
+    project("shop/__init__.py", "")
+    project("shop/tabnanny.py", "raise AssertionError('the library is meant')")
+    project("shop/app.py", "import tabnanny\nfrom musterd import Agent\na = Agent(id='a', model='m')\n")
+    assert list(load("shop/app.py").agents) == ["a"]
+
+
+def test_a_module_under_two_names_is_said_to_be_one_cause_of_an_id_that_stands_twice(project: Project) -> None:
+    project("shop/__init__.py", "")
+    project("shop/parts.py", "from musterd import Agent\nwriter = Agent(id='writer', model='m')\n")
+    project("shop/app.py", "from parts import writer\nfrom shop.parts import writer as other\n")
+    assert refusal("shop/app.py") == (
+        "shop/parts.py:2: agent 'writer' is declared twice, first at shop/parts.py:2 — give each its own id; "
+        "if the module is imported under two names, use one of them"
+    )
 
 
 def test_a_file_may_have_the_name_of_a_known_module(project: Project) -> None:

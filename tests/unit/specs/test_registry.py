@@ -200,3 +200,37 @@ def test_every_gap_is_a_sentence_members_included() -> None:
     assert sorted(unsupported(only(team))) == [
         "Agent 'Writer' sets learning=True, which is not supported yet.",
     ]
+
+
+def ids(component: Component) -> Any:
+    return (component.id, [ids(member) for member in component.members]) if component.members else component.id
+
+
+def test_without_id_and_name_the_place_gives_the_id() -> None:
+    shared = Agent(role="Stands in both teams")
+    inner = Team(members=[Agent(role="Knows tea"), Agent(id="rice")])
+    teams = [
+        Team(model="m", members=[Agent(name="Bread"), shared, inner]),
+        Team(id="desk", model="m", members=[shared]),
+    ]
+    registry = Registry.of(teams=teams, agents=[Agent(model="m"), Agent(model="m", role="Knows all")])
+    assert [ids(team) for team in registry.teams.values()] == [
+        ("team-1", ["bread", "team-1-2", ("team-1-3", ["team-1-3-1", "rice"])]),
+        ("desk", ["team-1-2"]),
+    ]
+    assert list(registry.agents) == ["agent-1", "agent-2"]
+    assert registry.agents["agent-1"].name == "agent-1"
+
+
+@pytest.mark.parametrize(
+    "members", [[Agent(id="desk-2"), Agent(role="Knows tea")], [tea := Agent(role="Knows tea"), tea]]
+)
+def test_members_whose_places_give_an_id_twice_are_refused(members: list[Agent]) -> None:
+    team = Team(id="desk", model="m", members=members)
+    with pytest.raises(DeclarationError, match=r"team 'desk' has two members with the id 'desk-[12]'"):
+        Registry.of(teams=[team])
+
+
+def test_an_id_from_a_position_that_is_taken_is_refused() -> None:
+    with pytest.raises(DeclarationError, match="agent 'agent-2' is declared twice, first at "):
+        Registry.of(agents=[Agent(id="agent-2", model="m"), Agent(model="m")])

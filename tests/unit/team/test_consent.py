@@ -7,6 +7,8 @@ import pytest
 from musterd import Agent, Team, tool
 from musterd.core.events import EventKind
 from musterd.core.requirements import ApprovalRow, Requirement, RequirementKind
+from musterd.specs.places import here
+from musterd.specs.schema_tool import schema_tool
 from musterd.team.pausing import Waits
 from tests.support.loop import Call, Stage, TurnModel
 
@@ -63,6 +65,24 @@ async def test_the_model_is_not_told_of_what_a_person_gives(
     assert found.fields is not None
     nights = {"name": "nights", "field_type": "int", "description": "How long.", "value": None}
     assert found.fields[1] == nights
+
+
+async def test_a_person_completes_the_call_of_a_tool_with_a_schema() -> None:
+    schema = {"type": "object", "properties": {"city": {}, "nights": {"type": "integer"}}, "required": ["nights"]}
+
+    async def book(arguments: dict[str, Any], _context: Any) -> str:
+        return f"{arguments['nights']} in {arguments['city']}"
+
+    booking = schema_tool("trip", "", schema, book, here(), requires_user_input=True, user_input_fields=("nights",))
+    requirement, stage, _ = await asked(booking, {"city": "Rome"})
+    assert requirement.kind is RequirementKind.USER_INPUT
+    decision = {"verdict": "run", "result": None, "note": None, "values": {"nights": 3}}
+    row = ApprovalRow(requirement=requirement, state="decided", decision=decision)
+    model = TurnModel(Call("trip", {"city": "Rome"}, "c1"), "done")
+    stage = Stage(Agent(id="a", name="A", model=model, tools=[booking]))
+    object.__setattr__(stage.world, "asked", {"t0/c0": row})
+    await stage.drive()
+    assert model.told() == ["3 in Rome"]
 
 
 async def test_two_members_wait_at_once() -> None:

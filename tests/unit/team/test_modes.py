@@ -226,6 +226,25 @@ def task_list(stage: Stage) -> JsonObject:
     return found
 
 
+async def test_hooks_of_the_team_stand_around_a_task_that_is_executed() -> None:
+    names = []
+
+    async def note(name: str, func: Any) -> Any:
+        names.append(name)
+        return await func()
+
+    leader = Planner(
+        create("Find", assignee="ann"),
+        lambda ids: Call("execute_task", {"task_id": ids["Find"], "member_id": "ann"}),
+        Call("mark_all_complete", {"summary": "Done"}),
+        "All done",
+    )
+    stage = Stage(tasks_team(leader, Agent(id="ann", model=TurnModel("Facts")), tool_hooks=[note]))
+    await stage.drive()
+    assert names == ["execute_task"], "tools of the loop itself pass through no hook"
+    assert [(task["status"], task["result"]) for task in task_list(stage)["tasks"]] == [("completed", "Facts")]
+
+
 async def test_a_goal_is_reached_over_tasks_that_depend_on_each_other() -> None:
     ann, bob = TurnModel("Facts"), TurnModel("Text")
     leader = Planner(

@@ -34,6 +34,16 @@ async def test_a_function_gives_the_members_of_each_run() -> None:
     assert "Knows somebody" in str(leader.seen[0])
 
 
+async def test_members_without_id_and_name_have_the_same_ids_in_each_run() -> None:
+    def experts() -> list[Agent]:
+        return [Agent(role=f"Knows {what}", model=TurnModel(what)) for what in ("tea", "rice")]
+
+    for _ in range(2):
+        leader = TurnModel(delegate("team-2"), "Well")
+        await drive(Stage(Team(id="team", model=leader, members=experts)))
+        assert leader.told() == ["rice"]
+
+
 async def test_a_team_below_may_have_such_members_too() -> None:
     async def experts() -> list[Agent]:
         return [Agent(id="expert")]

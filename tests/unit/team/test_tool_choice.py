@@ -32,6 +32,7 @@ def choices(model: TurnModel) -> list[Any]:
         ("required", ["required", None]),
         ("look", [["look"], None]),
         ({"type": "function", "function": {"name": "look"}}, [["look"], None]),
+        ({"type": "function", "name": "look"}, [["look"], None]),
     ],
 )
 async def test_a_call_is_forced_once_and_the_model_may_answer_then(given: Any, said: list[Any]) -> None:
@@ -53,7 +54,24 @@ async def test_nothing_is_forced_where_no_tool_is_there() -> None:
     assert choices(model) == [None]
 
 
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"type": "function"},
+        {"type": "function", "name": ""},
+        {"type": "function", "name": 1},
+        {"type": "function", "function": "look"},
+        {"type": "allowed_tools", "mode": "auto", "tools": []},
+    ],
+)
+def test_an_object_that_names_no_tool_is_refused(choice: Any) -> None:
+    with pytest.raises(DeclarationError, match="'tool_choice' is a dict — give it"):
+        Agent(id="solo", tools=[look], tool_choice=choice)
+
+
 def test_a_choice_names_a_tool_that_is_there() -> None:
+    with pytest.raises(DeclarationError, match="names 'lok', which is none of its tools — did you mean 'look'"):
+        Agent(id="solo", tools=[look, add], tool_choice={"type": "function", "name": "lok"})
     with pytest.raises(DeclarationError, match="names 'lok', which is none of its tools — did you mean 'look'"):
         Agent(id="solo", tools=[look, add], tool_choice="lok")
     with pytest.raises(DeclarationError, match='\'tool_choice\' is a list — give it "auto", "none", "required"'):

@@ -94,6 +94,13 @@ async def test_plain_functions_run_in_threads_and_awaitables_are_awaited() -> No
     assert found[1:] == ["MainThread", "MainThread"] or not found[1].startswith("test-tool")
 
 
+class Unprintable(Exception):
+    """An exception that fails when its message is read."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
 @tool
 def raises(kind: str) -> str:
     """Fail in some way."""
@@ -107,6 +114,8 @@ def raises(kind: str) -> str:
         cycle: list[Any] = []
         cycle.append(cycle)
         return cycle  # type: ignore[return-value]
+    if kind == "unprintable":
+        raise Unprintable
     return os.environ["NOT THERE"]
 
 
@@ -124,8 +133,13 @@ async def awaits_what_was_cancelled() -> None:
         ("exit", "3"),
         ("silent", "RuntimeError"),
         ("timeout", "the network's own"),
-        ("cycle", "Error serializing to JSON: ValueError: Circular reference detected (id repeated)"),
+        (
+            "cycle",
+            "The tool was called, but its result has more than 1048576 bytes as JSON, or contains itself; "
+            "at most 1048576 bytes are kept. Ask for less of it.",
+        ),
         ("key", "'NOT THERE'"),
+        ("unprintable", "Unprintable"),
     ],
 )
 async def test_whatever_a_tool_raises_is_a_result(kind: str, said: str) -> None:
@@ -138,6 +152,20 @@ async def test_whatever_a_tool_raises_is_a_result(kind: str, said: str) -> None:
 
 async def test_a_cancel_inside_a_tool_is_its_own() -> None:
     stage = await told(awaits_what_was_cancelled, calls=[Call("awaits_what_was_cancelled")])
+    assert stage.steps.results["t0/c0"].state is StepState.FAILED
+
+
+async def test_a_tool_that_cancels_its_own_task_has_failed() -> None:
+    @tool
+    async def cancel_self() -> None:
+        """Cancel the task that runs this tool."""
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.get_running_loop().create_future()
+
+    stage = await told(cancel_self, calls=[Call("cancel_self")])
+    assert results(stage) == ["The tool cancelled its own call."]
     assert stage.steps.results["t0/c0"].state is StepState.FAILED
 
 

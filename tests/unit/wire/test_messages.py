@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from dirty_equals import IsUUID
 from pydantic_ai.messages import (
     BinaryContent,
@@ -21,6 +22,7 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.usage import RequestUsage
 
+from musterd.core import jsontext
 from musterd.wire.messages import agno_messages
 from tests.unit.wire import samples
 
@@ -146,6 +148,14 @@ def test_arguments_that_are_no_object_are_shown_as_none_given() -> None:
     results = ModelRequest(parts=[ToolReturnPart("t", "?", call.tool_call_id) for call in calls])
     messages = shown(ModelResponse(parts=calls), results)
     assert [message["tool_args"] for message in messages[1:]] == [{}, {}, {}]
+
+
+@pytest.mark.parametrize("text", ['{"a": 1e999}', '{"a": NaN}', '{"a": ' + "[" * 50_000 + "]" * 50_000 + "}"])
+def test_stored_arguments_that_have_no_json_do_not_hide_the_run(text: str) -> None:
+    call = ToolCallPart("t", text, "c1")
+    messages = shown(ModelResponse(parts=[call]), ModelRequest(parts=[ToolReturnPart("t", "?", "c1")]))
+    assert messages[1]["tool_args"] == {}
+    jsontext.dumps(messages)
 
 
 def test_a_result_that_ended_the_run_is_marked() -> None:

@@ -8,6 +8,7 @@ from musterd.core.errors import Unauthenticated, WrongToken
 from musterd.core.settings import Settings
 from musterd.http.auth.modes import auth_mode
 from musterd.http.auth.principals import ANYBODY, KEY_HOLDER, STRANGER, Principal, service_account
+from musterd.http.auth.validity import Validity
 from musterd.service.service_accounts import PREFIX, ServiceAccountService
 
 if TYPE_CHECKING:
@@ -68,6 +69,10 @@ class Authenticator:
         if self._verifier is None:
             raise WrongToken
         return await self._verifier.principal(token)
+
+    def validity(self, principal: Principal) -> Validity:
+        """How long the principal's token is valid."""
+        return Validity(principal, self._accounts.watch)
 
     def _is_key(self, token: str) -> bool:
         return hmac.compare_digest(token.encode("latin-1"), self._key.encode())  # headers are read as latin-1

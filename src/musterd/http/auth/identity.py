@@ -26,7 +26,8 @@ OPEN_FOLDERS = ("/ui/", "/docs/", "/redoc/")
 class Identity:
     """Lets in whoever may ask at all, before anything of the request's body is read.
 
-    What it finds stands in the request's state: ``caller`` for use cases, ``principal`` for scopes.
+    What it finds stands in the request's state: ``caller`` for use cases, ``principal`` for scopes, ``validity`` for
+    streams and waiting requests.
 
     :param figures: where wrong keys and tokens are counted.
     """
@@ -45,7 +46,8 @@ class Identity:
                 principal = await self._recognise(scope)
             else:
                 principal = self._authenticator.unasked if is_open(path) else await self._let_in(scope)
-            scope.setdefault("state", {}).update(principal=principal, caller=principal.caller)
+            validity = self._authenticator.validity(principal)
+            scope.setdefault("state", {}).update(principal=principal, caller=principal.caller, validity=validity)
         await self._app(scope, receive, send)
 
     async def _recognise(self, scope: Scope) -> Principal:

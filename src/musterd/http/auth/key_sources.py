@@ -138,7 +138,7 @@ def _address(address: str, allowed: Sequence[str]) -> KeySource:
         url = URL(address)
         is_safe = url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.host or ""))
     except ValueError as error:
-        raise StartError(f"MUSTERD_JWT_JWKS_URL: is no address ({error}) — correct it") from error
+        raise StartError("MUSTERD_JWT_JWKS_URL: is no address — correct it") from error
     if not is_safe or not url.host:
         raise StartError("MUSTERD_JWT_JWKS_URL: keys are fetched by https only, by http from loopback — correct it")
 

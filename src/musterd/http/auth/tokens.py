@@ -76,8 +76,8 @@ class TokenVerifier:
             claims = await self._claims(token)
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
             raise WrongToken from error
-        self._require_current(claims)
-        return user(_user_of(claims), self._scopes_of(claims))
+        valid_until = self._require_current(claims)
+        return user(_user_of(claims), self._scopes_of(claims), valid_until=valid_until)
 
     async def _claims(self, token: str) -> dict[str, Any]:
         header = jwt.get_unverified_header(token)
@@ -108,14 +108,21 @@ class TokenVerifier:
         except jwt.InvalidIssuerError as error:
             raise WrongToken("Invalid authentication token: wrong iss") from error
 
-    def _require_current(self, claims: dict[str, Any]) -> None:
+    def _require_current(self, claims: dict[str, Any]) -> float:
+        """Check that the token is valid now; until when it is, in unix seconds.
+
+        :raises Unauthenticated: it has expired.
+        :raises WrongToken: it is not valid yet, or does not say.
+        """
         now, leeway = clock.now(), self._settings.jwt_leeway_seconds
         if "exp" not in claims:
             raise WrongToken("Invalid authentication token: exp is missing")
-        if _seconds(claims, "exp", now) + leeway <= now:
+        valid_until = _seconds(claims, "exp", now) + leeway
+        if valid_until <= now:
             raise Unauthenticated("Token has expired")
         if any(_seconds(claims, name, now) - leeway > now for name in ("nbf", "iat")):
             raise WrongToken("Invalid authentication token: not valid yet")
+        return valid_until
 
     def _scopes_of(self, claims: dict[str, Any]) -> Scopes:
         found = claims.get(self._settings.jwt_scopes_claim)

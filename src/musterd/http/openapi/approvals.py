@@ -149,7 +149,10 @@ APPROVAL_SCHEMAS: dict[str, Schema] = {
             "status": text(enum=["approved", "rejected"]),
             "resolved_by": nullable(text("Who decides; a proved user comes before it.", maxLength=255)),
             "resolution_data": nullable(
-                free("`values` for a call that needs input, `result` of one done elsewhere, `note` for the model.")
+                free(
+                    "`values` for a call that needs input or is approved with other arguments, `result` of one done "
+                    "elsewhere, `note` for the model."
+                )
             ),
         },
         optional=["resolved_by", "resolution_data"],

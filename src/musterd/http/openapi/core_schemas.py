@@ -25,7 +25,7 @@ _IS_COMPONENT = flag("Always false: components are declared, not edited over HTT
 
 _SUMMARY: dict[str, Schema] = {"id": _ID, "name": _NAME, "description": text(), "db_id": _DB_ID}
 
-_DOMAINS = ("session", "metrics", "memory", "traces")
+_DOMAINS = ("session", "metrics", "memory", "evals", "traces")
 
 
 def _domain(name: str) -> dict[str, Schema]:

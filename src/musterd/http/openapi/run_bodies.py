@@ -14,8 +14,8 @@ _PLAIN: dict[str, Schema] = {
     "session_id": text("The session to go on with; absent or empty: a new one.", **_IDENTIFIER),
     "user_id": text("The user that the run is for.", **_IDENTIFIER),
     "run_id": text(
-        "An id of your own, unique on this server. The same request again answers with the same run; another "
-        "request with this id is a 409.",
+        "An id of your own. The same request again answers with the same run; another request with this id is a 409. "
+        "With a user's token, an id that is no UUID is this user's name for the run, which gets an id of its own.",
         **_IDENTIFIER,
     ),
     "stream_events": flag("Stream all events; false: only the text, members' events and the end.", default=True),

@@ -49,8 +49,8 @@ SERVICE_ACCOUNTS: dict[str, Described] = {
     "revoke_service_account_service_accounts__service_account_id__delete": Described(
         tags=_TAGS,
         summary="Revoke Service Account",
-        description="Revoke an account: its token lets nobody in any more. What it made stays. Other processes "
-        "on the same database follow within seconds.",
+        description="Revoke an account: its token lets nobody in any more, and its open streams end. What it made "
+        "stays, and its runs go on. Other processes on the same database follow within 5 seconds.",
         parameters=[in_path("service_account_id", "The account's id")],
         answers={
             "204": answer("It is revoked"),

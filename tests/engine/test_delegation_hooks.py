@@ -1,0 +1,139 @@
+"""A team's ``tool_hooks`` around a delegation, across crashes and pauses."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from musterd import Agent, Team, tool
+from musterd.core.requirements import Decision, Verdict
+from musterd.core.states import RunState
+from tests.engine.conftest import Engines
+from tests.engine.test_modes import Place, told_once
+from tests.engine.test_replay import killed_in_second_turn, tool_results
+from tests.support.engine import NOBODY, Works
+from tests.support.held_model import HeldModel
+
+
+class Log:
+    """Hooks that note their calls; the delegation goes to another member each time that they are called."""
+
+    def __init__(self, *members: str) -> None:
+        self.seen: list[str] = []
+        self.answers: list[Any] = []
+        self._members = list(members)
+
+    async def hook(self, function_call: Callable[..., Awaitable[Any]], arguments: dict[str, Any]) -> Any:
+        self.seen.append(arguments["member_id"])
+        member = self._members.pop(0) if self._members else arguments["member_id"]
+        self.answers.append(await function_call(**{**arguments, "member_id": member}))
+        return self.answers[-1]
+
+
+async def members(works: Works) -> list[tuple[str, str]]:
+    rows = await works.records.select("SELECT component_id, state FROM runs WHERE parent_id IS NOT NULL")
+    return sorted((row["component_id"], row["state"]) for row in rows)
+
+
+async def test_hooks_are_called_again_after_a_crash_and_the_first_arguments_count(
+    engines: Engines, model: HeldModel
+) -> None:
+    log, place = Log("two", "one"), Place("two")
+    agents = [Agent(id=name, tools=[place.tool()]) for name in ("one", "two")]
+    team = Team(id="team", model=model, members=agents, tool_hooks=[log.hook])
+    async with engines(teams=[team]) as first:
+        await first.start("[[DELEGATE one: <TOOL look>]]", "r1")
+        await place.began.wait()
+        assert await members(first) == [("two", "running")]
+        await first.kill()
+    place.waiting.clear()
+    async with engines(teams=[team]) as second:
+        view = await second.end_of("r1")
+        await told_once(second, "r1")
+        assert await members(second) == [("two", "completed")]
+    assert view.row.state is RunState.COMPLETED
+    assert tool_results(view) == [("Done: seen by two", False)]
+    assert log.seen == ["one", "one"]
+    assert log.answers == ["Done: seen by two"]
+
+
+async def test_a_member_that_the_hooks_skip_after_a_crash_is_cancelled(engines: Engines, model: HeldModel) -> None:
+    place, skips = Place("one"), False
+
+    async def maybe(function_call: Callable[..., Awaitable[Any]]) -> Any:
+        return "not any more" if skips else await function_call()
+
+    team = Team(id="team", model=model, members=[Agent(id="one", tools=[place.tool()])], tool_hooks=[maybe])
+    async with engines(teams=[team]) as first:
+        await first.start("[[DELEGATE one: <TOOL look>]]", "r1")
+        await place.began.wait()
+        await first.kill()
+    skips = True
+    hold = model.hold("[[DELEGATE")
+    async with engines(teams=[team]) as second:
+        await hold.reached.wait()
+        assert await members(second) == [("one", "cancelled")], "before the run ends"
+        hold.release()
+        view = await second.end_of("r1")
+    assert (view.row.state, tool_results(view)) == (RunState.COMPLETED, [("not any more", False)])
+
+
+async def answer(arguments: dict[str, Any]) -> str:
+    return "not today"
+
+
+async def shout(function_call: Callable[..., Awaitable[Any]]) -> Any:
+    return (await function_call(member_id="two", task="hello")).upper()
+
+
+@pytest.mark.parametrize("hook, result, started", [(answer, "not today", []), (shout, "ECHO: HELLO", ["two"])])
+async def test_hooks_are_not_called_again_for_a_delegation_that_is_stored(
+    engines: Engines, model: HeldModel, hook: Any, result: str, started: list[str]
+) -> None:
+    calls = 0
+
+    async def count(function_call: Callable[..., Awaitable[Any]]) -> Any:
+        nonlocal calls
+        calls += 1
+        return await function_call()
+
+    agents = [Agent(id=name) for name in ("one", "two")]
+    team = Team(id="team", model=model, members=agents, tool_hooks=[count, hook])
+    async with engines(teams=[team]) as first:
+        await killed_in_second_turn(first, model, "[[DELEGATE one: hello]]")
+    async with engines(teams=[team]) as second:
+        view = await second.end_of("r1")
+        await told_once(second, "r1")
+        assert await members(second) == [(name, "completed") for name in started]
+        children = await second.runs.members("r1")
+    assert tool_results(view) == [(result, False)]
+    assert view.output is not None
+    child_ids: list[str | None] = [*(child.row.run_id for child in children)] or [None]
+    assert [call.child_run_id for call in view.output.tools] == child_ids
+    assert calls == 1
+
+
+async def test_hooks_are_called_again_when_a_member_goes_on_after_a_pause(engines: Engines, model: HeldModel) -> None:
+    paid = 0
+
+    @tool(requires_confirmation=True)
+    async def pay() -> str:
+        """Pay."""
+        nonlocal paid
+        paid += 1
+        return "paid"
+
+    log = Log()
+    team = Team(id="team", model=model, members=[Agent(id="one", tools=[pay])], tool_hooks=[log.hook])
+    async with engines(teams=[team]) as first:
+        view = await first.run("[[DELEGATE one: <TOOL pay>]]", "r1")
+        assert (view.row.state, log.seen, log.answers) == (RunState.PAUSED, ["one"], [])
+        assert view.output is not None
+        (requirement,) = view.output.requirements
+    async with engines(teams=[team]) as second:
+        decision = Decision(key=requirement["id"], verdict=Verdict.RUN)
+        await second.runs.decide(second.component(), "r1", "s1", [decision], NOBODY)
+        view = await second.end_of("r1")
+        await told_once(second, "r1")
+    assert (view.row.state, tool_results(view)) == (RunState.COMPLETED, [("Done: paid", False)])
+    assert (paid, log.seen, log.answers) == (1, ["one", "one"], ["Done: paid"])

@@ -1,0 +1,19 @@
+"""Databases of older schemas."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import Connection, create_engine
+
+from musterd.store.upgrade import upgrade_to
+
+
+@contextlib.contextmanager
+def made_at(path: Path, revision: str) -> Iterator[Connection]:
+    """A SQLite file as programs of a revision left it."""
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        upgrade_to(connection, revision)
+        yield connection
+    engine.dispose()

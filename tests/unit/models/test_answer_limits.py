@@ -1,0 +1,167 @@
+"""What one answer of a model may hold, whichever way it comes."""
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from pydantic_ai._parts_manager import ModelResponsePartsManager
+from pydantic_ai.messages import ModelMessage, ModelRequest, ToolCallPart, UserPromptPart
+from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.models.function import AgentInfo, DeltaThinkingPart, DeltaToolCall, FunctionModel
+
+from musterd.core import clock
+from musterd.core.errors import ModelFailed
+from musterd.core.settings import Settings
+from musterd.models.call import ModelAnswer, ModelCaller
+from musterd.models.openai_http import build_model
+from tests.unit.models.test_openai_http_failures import OK, SSE, wire
+
+pytestmark = pytest.mark.usefixtures("loopback_models")
+
+
+async def ask(model: Model, **settings: Any) -> ModelAnswer:
+    return await ModelCaller(Settings(**settings)).stream(
+        model,
+        [ModelRequest(parts=[UserPromptPart("hello")])],
+        ModelRequestParameters(),
+        None,
+        on_text=lambda text, reasoning: None,
+        on_retry=lambda *retry: pytest.fail("it is not tried again"),
+    )
+
+
+def says(*pieces: Any) -> FunctionModel:
+    """A model that answers in these pieces."""
+
+    async def stream(_messages: list[ModelMessage], _info: AgentInfo) -> AsyncIterator[Any]:
+        for piece in pieces:
+            yield piece
+
+    return FunctionModel(stream_function=stream)
+
+
+def calls(count: int, arguments: str = "{}") -> list[dict[int, DeltaToolCall]]:
+    return [{place: DeltaToolCall(name="add", json_args=arguments, tool_call_id=f"c{place}")} for place in range(count)]
+
+
+@pytest.mark.parametrize(
+    "pieces, settings, code",
+    [
+        (["ü" * 6, "ü" * 5], {"model_answer_bytes": 21}, "answer_too_large"),
+        ([{0: DeltaThinkingPart(content="x" * 22)}], {"model_answer_bytes": 21}, "answer_too_large"),
+        (calls(2, '{"a": "12"}'), {"model_answer_bytes": 21}, "answer_too_large"),
+        (calls(4), {"turn_tool_calls": 3}, "turn_tool_calls"),
+    ],
+    ids=["text", "reasoning", "arguments", "calls"],
+)
+async def test_an_answer_beyond_a_limit_ends_in_words(pieces: list[Any], settings: dict[str, Any], code: str) -> None:
+    with pytest.raises(ModelFailed) as failed:
+        await ask(says(*pieces), **settings)
+    assert (failed.value.code, failed.value.retryable) == (code, False)
+    assert str(next(iter(settings.values()))) in failed.value.message
+
+
+async def test_an_answer_at_its_limits_is_whole() -> None:
+    answer = await ask(says("x" * 10, *calls(3)), model_answer_bytes=10 + 3 * len("addc0{}"), turn_tool_calls=3)
+    assert len(answer.response.tool_calls) == 3
+
+
+async def test_an_endless_answer_ends_at_its_limit() -> None:
+    async def stream(_messages: list[ModelMessage], _info: AgentInfo) -> AsyncIterator[str]:
+        while True:
+            yield "x"
+
+    with pytest.raises(ModelFailed, match="larger than 5000 bytes"):
+        await ask(FunctionModel(stream_function=stream), model_answer_bytes=5000)
+
+
+async def test_other_tasks_run_while_an_answer_comes_at_once() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await clock.yield_to_others()
+
+    counting = asyncio.create_task(count())
+    await clock.yield_to_others()
+    before = turns
+    await ask(says(*["x"] * 20_000))
+    counting.cancel()
+    assert turns - before > 2, "the model gave all pieces without a pause"
+
+
+# OpenAI's chat completions
+
+
+def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    head = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    return b"data: " + json.dumps({**head, "choices": [choice]}).encode() + b"\n\n"
+
+
+def called(*places: int) -> bytes:
+    function = {"name": "add", "arguments": "{}"}
+    return chunk(
+        {"tool_calls": [{"index": n, "id": f"c{n}", "type": "function", "function": function} for n in places]}
+    )
+
+
+END = chunk({}, "tool_calls") + b"data: [DONE]\n\n"
+
+
+async def ask_wire(answer: bytes, **settings: Any) -> ModelAnswer:
+    async with wire(answer, **settings) as (_, client):
+        return await ask(build_model("m", client), **settings)
+
+
+@pytest.mark.parametrize(
+    "answer, settings, words",
+    [
+        (called(*range(5)) + END, {"turn_tool_calls": 4}, "more than 4 tool calls"),
+        (b"".join(called(n) for n in range(5)) + END, {"turn_tool_calls": 4}, "more than 4 tool calls"),
+        (b": wait\n\n" * 200_000, {"model_received_bytes": 100_000}, "sent more than 100000 bytes"),
+        (b"data: " + b"x" * 200_000, {"model_answer_bytes": 1000}, "an event that is larger"),
+        (b"data: x\n" * 20_000, {"model_answer_bytes": 1000}, "an event that is larger"),
+    ],
+    ids=["calls in one event", "calls in events", "comments", "a line without an end", "an event without an end"],
+)
+async def test_what_a_provider_sends_is_limited(answer: bytes, settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ModelFailed, match=words):
+        await ask_wire(SSE + b"\r\n" + answer, **settings)
+
+
+async def test_a_compressed_answer_is_counted_as_it_unfolds() -> None:
+    packed = gzip.compress(b": x\n\n" * 2_000_000)
+    head = SSE + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(packed)
+    with pytest.raises(ModelFailed, match="sent more than 1000000 bytes"):
+        await ask_wire(head + packed, model_received_bytes=1_000_000)
+
+
+async def test_an_answer_that_is_no_stream_is_limited() -> None:
+    body = b'{"choices": "' + b"x" * 200_000 + b'"}'
+    head = OK + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+    with pytest.raises(ModelFailed, match="sent more than") as failed:
+        await ask_wire(head + body, model_answer_bytes=1000)
+    assert failed.value.code == "answer_too_large"
+
+
+async def test_the_work_on_many_calls_does_not_grow_with_their_square(monkeypatch: pytest.MonkeyPatch) -> None:
+    copies = 0
+    get_parts = ModelResponsePartsManager.get_parts
+
+    def counted(manager: ModelResponsePartsManager) -> Any:
+        nonlocal copies
+        copies += 1
+        return get_parts(manager)
+
+    monkeypatch.setattr(ModelResponsePartsManager, "get_parts", counted)
+    answer = await ask_wire(SSE + b"\r\n" + called(*range(300)) + END, turn_tool_calls=300)
+    assert [part.tool_call_id for part in answer.response.parts if isinstance(part, ToolCallPart)] == [
+        f"c{n}" for n in range(300)
+    ]
+    assert copies <= 2, "all parts are made once, not once for each part"
