@@ -87,6 +87,12 @@ class Recorder:
     def __init__(self) -> None:
         self.statements: list[tuple[Statement, Params]] = []
 
+    async def run(self, statement: Statement, params: Params) -> int:
+        raise AssertionError(f"a list writes: {statement}")
+
+    async def many(self, statement: Statement, params: Sequence[Params]) -> None:
+        raise AssertionError(f"a list writes: {statement}")
+
     async def one(self, statement: Statement, params: Params) -> Row | None:
         self.statements.append((statement, params))
         return None
