@@ -12,6 +12,7 @@ from tests.engine.test_replay import killed_in_second_turn
 from tests.support.engine import NOBODY
 from tests.support.held_model import HeldModel
 from tests.support.mcp_server import PROGRAM
+from tests.support.odd_mcp_server import PROGRAM as ODD_PROGRAM
 
 SEND = '[[TOOL send {"text": "x"}]]'
 
@@ -120,3 +121,20 @@ async def test_members_that_a_function_gives_share_a_server_that_they_declare_al
             view = await works.run(f"[[DELEGATE one: <{SEND.strip('[]')}>]]", run_id)
             assert content(view) == "Done: Done: sent x"
     assert (tmp_path / "started").read_text() == "."
+
+
+async def test_an_error_of_a_servers_own_does_not_pause_the_run(engines: Engines, model: HeldModel) -> None:
+    server = MCPServer(name="desk", command=[*ODD_PROGRAM, "error -32000"])
+    async with engines(agents=[Agent(id="solo", model=model, tools=[server])]) as works:
+        view = await works.run("[[TOOL odd {}]]", "r1")
+    assert (view.row.state, content(view)) == (RunState.COMPLETED, 'Done: {"error":"Connection closed"}')
+
+
+async def test_a_run_has_the_tools_that_can_be_used_and_its_model_knows_of_the_others(
+    engines: Engines, model: HeldModel
+) -> None:
+    server = MCPServer(name="desk", command=[*ODD_PROGRAM, "odd tools"])
+    async with engines(agents=[Agent(id="solo", model=model, tools=[server])]) as works:
+        view = await works.run("[[TOOL plain {}]]", "r1")
+    assert (view.row.state, content(view)) == (RunState.COMPLETED, "Done: fine")
+    assert "Some tools of the MCP server 'desk' cannot be used: " in model.asked()[0]["content"]

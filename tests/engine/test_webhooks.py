@@ -17,6 +17,7 @@ from musterd.engine.webhook_posts import NOT_REACHED
 from musterd.engine.webhooks import SPARE_SECONDS, Webhooks
 from musterd.store import deliveries
 from tests.engine.conftest import Engines
+from tests.support.endless import endless
 from tests.support.engine import NOBODY, Works
 from tests.support.receiver import SECRET, Receiver, check, receiving
 
@@ -240,6 +241,21 @@ async def test_a_receiver_that_does_not_answer(engines: Engines, receiver: Recei
         await sent(webhooks)
         delivery = await only(works)
     assert (delivery.state, delivery.last_status, delivery.last_error) == ("pending", None, "No answer within 0.1 s")
+
+
+@pytest.mark.parametrize("kind", ["interim responses", "one chunk extension"])
+async def test_a_receiver_whose_answer_has_no_end_is_hung_up_on(engines: Engines, kind: str) -> None:
+    async with endless(kind) as (url, is_left), telling(engines, url, webhook_seconds=60) as works:
+        async with sending(works) as webhooks:
+            await works.run("hello", "r1")
+            await sent(webhooks)
+        await is_left.wait()
+        delivery = await only(works)
+    assert (delivery.state, delivery.last_error) == (
+        ("delivered", None)  # its status is what counts
+        if kind == "one chunk extension"
+        else ("pending", "The response has more than 64 KiB around its body.")
+    )
 
 
 async def test_a_success_need_not_come_to_its_end(engines: Engines) -> None:

@@ -30,7 +30,7 @@ async def source_checks(source: str, settings: Settings, *, asks_servers: bool) 
             components = _components(registry)
             servers = {server.label: server for server in _servers(components)}
             checks += _models(components, settings)
-            checks += [await _server(server, asks=asks_servers) for server in servers.values()]
+            checks += [await _server(server, settings, asks=asks_servers) for server in servers.values()]
             checks = [replace(one, found=without_values(one.found), cure=without_values(one.cure)) for one in checks]
     except DeclarationError as error:
         return [*(_wrong("source", problem) for problem in error.message.splitlines()), *checks]
@@ -64,14 +64,14 @@ def _servers(components: Iterable[Component]) -> list[MCPServer]:
     return [source for one in components for source in one.spec.tool_sources if isinstance(source, MCPServer)]
 
 
-async def _server(server: MCPServer, *, asks: bool) -> Check:
-    servers = Servers()
+async def _server(server: MCPServer, settings: Settings, *, asks: bool) -> Check:
+    servers = Servers(settings)
     try:
         servers.check(server)
         if not asks:
             return ok("mcp", f"{server.label}: declared; --mcp connects to it")
         async with asyncio.timeout(PATIENCE_SECONDS):
-            return ok("mcp", f"{server.label}: {len(await servers.tools(server))} tools")
+            return ok("mcp", f"{server.label}: {len((await servers.tools(server)).definitions)} tools")
     except DeclarationError as error:
         return _wrong("mcp", error.message)
     except RetryTool as error:

@@ -225,6 +225,17 @@ class Settings(BaseSettings):
     local_cache: str = ""
     """Folder for the joined weights of the model ``local``; empty: the user's cache folder."""
 
+    # MCP servers
+
+    mcp_message_bytes: Bytes = 4 * 1024 * 1024
+    """Largest message of an MCP server, and longest list of its tools. A call whose result is larger fails."""
+    mcp_blocks: Count = 1000
+    """Most blocks of the result of a call. A call whose result has more fails."""
+    mcp_tools: Count = 500
+    """Most tools of one MCP server. None of a server that has more can be used."""
+    mcp_tool_bytes: Bytes = 64 * 1024
+    """Longest definition of one tool. A tool with a longer one is left out."""
+
     # Requests and streams
 
     wait_max_seconds: Seconds = 60

@@ -22,6 +22,7 @@ from musterd.core.deliveries import GONE, Delivery, Outcome
 from musterd.core.settings import Settings
 from musterd.core.webhook_addresses import NOT_ALLOWED, Reach, host_of
 from musterd.core.webhook_secrets import keys_of
+from musterd.http_client import BoundedConnector, FramingTooLong
 
 NOT_REACHED = "The address could not be reached, or webhooks may not go there"
 """One line for all that may stand between here and an address that a client named: whether a name leads inside, is
@@ -100,7 +101,7 @@ class Posts:
             self._tls = await asyncio.get_running_loop().run_in_executor(None, ssl.create_default_context)
         if (found := self._sessions.get(is_own)) is None:
             resolver = None if is_own else CheckedResolver(self._reach)
-            connector = aiohttp.TCPConnector(limit=0, ssl=self._tls, use_dns_cache=False, resolver=resolver)
+            connector = BoundedConnector(limit=0, ssl=self._tls, use_dns_cache=False, resolver=resolver)
             found = self._sessions[is_own] = aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -150,6 +151,8 @@ def _failure(error: Exception, *, is_own: bool) -> Outcome:
         return Outcome(error=reason if is_own else NOT_REACHED, reason=reason)
     if isinstance(error, aiohttp.ClientResponseError):
         return Outcome(error="The answer is no HTTP")
+    if isinstance(error, FramingTooLong):
+        return Outcome(error=str(error))
     return Outcome(error="The connection was lost before the answer")
 
 

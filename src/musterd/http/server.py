@@ -81,7 +81,7 @@ class Server:
         self._spans = spans_of(settings)
         self.database = open_database(settings.db, connections=settings.db_connections, prepares=settings.db_prepares)
         self.database.figures = self.figures
-        self._servers = Servers()
+        self._servers = Servers(settings)
         self._threads = DaemonThreads(settings.tool_threads, "musterd-tool")
         self.hub = Hub(settings.stream_buffer_bytes, self.figures)
         self._described: WeakKeyDictionary[Component, ModelInfo] = WeakKeyDictionary()  # some are of one run

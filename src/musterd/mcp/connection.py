@@ -6,15 +6,19 @@ import structlog
 
 from musterd.core import clock, trace
 from musterd.core.jsontypes import JsonObject
-from musterd.mcp.owner import Owner
-from musterd.mcp.results import definitions_of, text_of
+from musterd.mcp.limits import Limits
+from musterd.mcp.owner import Listed, Owner
+from musterd.mcp.results import definitions_of, problems_of
 from musterd.specs import MCPServer, ToolContext
+from musterd.specs.mcp_server import ServerTools
 from musterd.specs.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
 
 log = structlog.get_logger("musterd.mcp")
 
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
+NAMED_PROBLEMS = 5
+"""Of how many tools that cannot be used the model and the log are told."""
 KEY = "io.musterd/idempotency-key"
 """Where a call's idempotency key stands in the ``_meta`` of its request."""
 
@@ -26,23 +30,30 @@ class Connection:
     for a server that is away.
     """
 
-    def __init__(self, server: MCPServer) -> None:
+    def __init__(self, server: MCPServer, limits: Limits) -> None:
         self._server = server
+        self._limits = limits
+        self._logged_problem = ""
         self._owner: Owner | None = None
         self._failures = 0
         self._not_before = 0.0
         self._reason = ""
 
-    async def tools(self) -> list[JsonObject]:
+    async def tools(self) -> ServerTools:
         """The tools that count, as the server lists them now.
 
-        :raises RetryTool: the server cannot be reached.
+        :raises RetryTool: the server cannot be reached, or its tools cannot be used.
         """
         owner = await self._opened()
         try:
             async with asyncio.timeout(self._server.connect_seconds):
-                return definitions_of(await owner.list_tools(), self._server)
-        except (RetryTool, OutcomeUnknown, ToolFailed, TimeoutError) as error:
+                return self._usable(await owner.list_tools())
+        except ToolFailed as error:
+            if isinstance(error, RetryTool):
+                raise RetryTool(self._unreachable(str(error))) from error
+            self._log_problem(str(error))
+            raise RetryTool(f"The tools of the {self._server.label} cannot be used: {error}.") from error
+        except (OutcomeUnknown, TimeoutError) as error:
             reason = str(error) or f"it does not list its tools within {self._server.connect_seconds:g} s"
             if isinstance(error, TimeoutError) and self._owner is owner:  # the next run is not to wait as long
                 owner.begin_close()
@@ -59,16 +70,17 @@ class Connection:
             context.progress(message or "", **details)
 
         try:
-            result = await owner.call(tool, arguments, meta, on_progress)
+            text, is_error = await owner.call(tool, arguments, meta, on_progress)
         except RetryTool as error:  # it was not made
             if not owner.has_forgotten_us:
+                if self._owner is owner:
+                    self._note_failure(str(error))
                 raise RetryTool(self._unreachable(str(error))) from error
             owner.begin_close()
-            result = await (await self._opened()).call(tool, arguments, meta, on_progress)
+            text, is_error = await (await self._opened()).call(tool, arguments, meta, on_progress)
         except OutcomeUnknown as error:
             said = f"{self._server.label}: the connection was lost; whether the call took effect is not known."
             raise OutcomeUnknown(said) from error
-        text, is_error = text_of(result)
         if is_error:
             raise ToolFailed(self._server.without_secrets(text) or "The tool failed.")
         return text
@@ -88,7 +100,7 @@ class Connection:
         if owner is None or owner.is_over:
             if clock.monotonic() < self._not_before:
                 raise RetryTool(self._unreachable(self._reason))
-            owner = self._owner = Owner(self._server)
+            owner = self._owner = Owner(self._server, self._limits)
         try:
             await owner.ready()
         except RetryTool as error:
@@ -97,6 +109,24 @@ class Connection:
             raise RetryTool(self._unreachable(str(error))) from error
         self._failures = 0
         return owner
+
+    def _usable(self, listed: Listed) -> ServerTools:
+        """The tools that count, and words about those that cannot be used."""
+        definitions = definitions_of(listed.tools, self._server)
+        problems = problems_of(listed.skipped, self._server)
+        if not problems:
+            return ServerTools(definitions=definitions)
+        named = "; ".join(problems[:NAMED_PROBLEMS])
+        more = f"; and {len(problems) - NAMED_PROBLEMS} more" if len(problems) > NAMED_PROBLEMS else ""
+        self._log_problem(f"{named}{more}")
+        note = f"Some tools of the {self._server.label} cannot be used: {named}{more}. They are not there in this run."
+        return ServerTools(definitions=definitions, note=note)
+
+    def _log_problem(self, problem: str) -> None:
+        """Log what is wrong with the server's tools, once until it is something else: each run asks for them."""
+        if problem != self._logged_problem:
+            self._logged_problem = problem
+            log.warning("tools of an MCP server cannot be used", server=self._server.known_as, problem=problem)
 
     def _note_failure(self, reason: str) -> None:
         self._owner, self._reason = None, reason

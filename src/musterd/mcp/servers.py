@@ -9,15 +9,19 @@ from dataclasses import fields
 
 from musterd.core import jsontext
 from musterd.core.jsontypes import JsonObject
+from musterd.core.settings import Settings
 from musterd.mcp.connection import Connection
+from musterd.mcp.limits import Limits
 from musterd.specs import MCPServer, ToolContext
+from musterd.specs.mcp_server import ServerTools
 from musterd.specs.places import wrong
 
 
 class Servers:
     """Gives the tools of MCP servers, and calls them. The loop's :class:`musterd.team.run_tools.ToolServers`."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
+        self._limits = Limits.of(settings)
         self._connections: dict[str, Connection] = {}
 
     @staticmethod
@@ -26,18 +30,17 @@ class Servers:
         if importlib.util.find_spec("mcp") is None:
             raise wrong(server.declared_at, f"{server.label} needs the extra 'mcp'", "pip install 'musterd[mcp]'")
 
-    async def tools(self, server: MCPServer) -> list[JsonObject]:
-        """The server's tools that count: ``name``, ``tool`` (its own name), ``description``, ``parameters``,
-        ``retry_safe``.
+    async def tools(self, server: MCPServer) -> ServerTools:
+        """The server's tools that count.
 
-        :raises RetryTool: it cannot be reached, in words.
+        :raises RetryTool: it cannot be reached, or its tools cannot be used, in words.
         """
         return await self._connection(server).tools()
 
     async def call(self, server: MCPServer, tool: str, arguments: JsonObject, context: ToolContext) -> str:
         """Call the server's ``tool`` and give its result as text.
 
-        :raises ToolFailed: the server says that the call failed.
+        :raises ToolFailed: the server says that the call failed, or its answer cannot be used.
         :raises RetryTool: it was not made.
         :raises OutcomeUnknown: the connection was lost in it.
         """
@@ -55,7 +58,7 @@ class Servers:
         declared = _declared(server)
         found = self._connections.get(declared)
         if found is None:
-            found = self._connections[declared] = Connection(server)
+            found = self._connections[declared] = Connection(server, self._limits)
         return found
 
 

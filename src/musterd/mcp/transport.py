@@ -1,79 +1,37 @@
-"""A client of the SDK, over a program's pipes or over HTTP. The one place that knows how the SDK connects."""
+"""Opens the connection to a server, over a program's pipes or over HTTP."""
 
 import contextlib
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any, Self
 
-import httpx2
-from mcp import Client, StdioServerParameters, stdio_client
-from mcp.client.streamable_http import streamable_http_client
-from mcp.types import Implementation, ToolListChangedNotification
-from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
-
-import musterd
+from musterd.mcp.http import http_client
+from musterd.mcp.messages import Inbox
+from musterd.mcp.program import program_streams
+from musterd.mcp.sdk import Session, Transport, installed
 from musterd.specs import MCPServer
 
 
 @contextlib.asynccontextmanager
-async def opened(
-    server: MCPServer,
-    on_end: Callable[[], object],
-    on_tools_changed: Callable[[], Awaitable[None]],
-    on_refused: Callable[[int], object],
-) -> AsyncIterator[Client]:
-    """A client of ``server``, ready for calls.
+async def opened(server: MCPServer, inbox: Inbox, on_end: Callable[[], object]) -> AsyncIterator[Session]:
+    """A session with ``server``, ready for calls.
 
+    :param inbox: reads what the server sends.
     :param on_end: told once the server has hung up.
-    :param on_tools_changed: told when the server says that its list of tools is another.
-    :param on_refused: told the status of each HTTP answer that is an error.
     """
-
-    async def on_message(message: object) -> None:
-        if isinstance(message, ToolListChangedNotification):
-            await on_tools_changed()
-
+    sdk = installed()
     async with contextlib.AsyncExitStack() as stack:
         if server.url is None:
-            program, *arguments = server.arguments()
-            parameters = StdioServerParameters(
-                command=program, args=arguments, env=server.variables() or None, cwd=server.cwd
-            )
-            streams = stdio_client(parameters, errlog=sys.__stderr__ or sys.stderr)
+            streams: Transport = program_streams(server, inbox, sdk)
         else:
-
-            async def note_status(response: httpx2.Response) -> None:
-                if response.status_code >= 400:
-                    on_refused(response.status_code)
-
-            http = await stack.enter_async_context(
-                httpx2.AsyncClient(
-                    headers=server.request_headers(),
-                    timeout=httpx2.Timeout(server.connect_seconds, read=None),  # a call's time is its tool's
-                    event_hooks={"response": [note_status]},
-                )
-            )
-            streams = streamable_http_client(server.address(), http_client=http)
-        info = Implementation(name="musterd", version=musterd.__version__)
-        watched = _watched(streams, on_end)
-        yield await stack.enter_async_context(Client(watched, message_handler=on_message, client_info=info))
-
-
-def tells_of_changes(client: Client) -> bool:
-    """Whether the server says by itself that its list of tools is another one.
-
-    Since 2026-07-28 servers say instead how long a list holds, and the SDK keeps it that long.
-    """
-    said = client.server_capabilities.tools
-    return client.protocol_version in HANDSHAKE_PROTOCOL_VERSIONS and said is not None and bool(said.list_changed)
+            client = await stack.enter_async_context(http_client(server, inbox, sdk))
+            streams = sdk.http_transport(server.address(), client)
+        yield await stack.enter_async_context(sdk.connected(_watched(streams, on_end)))
 
 
 @contextlib.asynccontextmanager
-async def _watched(
-    transport: contextlib.AbstractAsyncContextManager[Any], on_end: Callable[[], object]
-) -> AsyncIterator[tuple["_Watched", Any]]:
-    async with transport as (read, write):
+async def _watched(transport: Transport, on_end: Callable[[], object]) -> AsyncIterator[tuple["_Watched", Any]]:
+    async with transport as (read, write, *_):
         yield _Watched(read, on_end), write
 
 

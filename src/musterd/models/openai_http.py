@@ -42,11 +42,12 @@ from yarl import URL
 
 from musterd.core import trace
 from musterd.core.settings import Settings
+from musterd.http_client.httpx_transport import httpx_transport
 from musterd.models.answer_limits import longest_event, too_large
 from musterd.models.openai_http_body import Body
 from musterd.models.openai_http_failures import as_request, as_response, connection_error
 from musterd.models.openai_http_model import ChatModel
-from musterd.models.openai_http_pool import Pool, limits, proxy_for, read_body
+from musterd.models.openai_http_pool import Pool, limits, read_body
 from musterd.models.openai_http_stream import ChunkStream
 from musterd.models.openai_sse import event_error, read_event
 
@@ -62,10 +63,12 @@ def build_client(*, base_url: str | None, api_key: str, settings: Settings) -> "
     """
     tls = httpx2.create_ssl_context(verify=settings.tls_verify)
     url = base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
-    sdk_side = DefaultAsyncHttpxClient(verify=tls, proxy=proxy_for(url), trust_env=False)
+    pool = Pool(url, settings.model_calls, tls)
+    sdk_side = DefaultAsyncHttpxClient(transport=httpx_transport(httpx2, pool.session), trust_env=False)
     return OpenAIClient(
         settings=settings,
         tls=tls,
+        pool=pool,
         base_url=url,
         api_key=api_key,
         max_retries=0,

@@ -13,6 +13,7 @@ from yarl import URL
 from musterd.core import clock
 from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
+from musterd.http_client import BoundedConnector
 
 TAIL_SECONDS = 0.1
 """How long the end of an answer is awaited after its last event, so that the connection can be used again."""
@@ -71,7 +72,7 @@ class Pool:
                 asyncio.run_coroutine_threadsafe(_finish(holder), loop)
 
     async def _hold(self) -> AsyncGenerator[aiohttp.ClientSession]:
-        connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._tls)
+        connector = BoundedConnector(limit=self._connections, ssl=self._tls)
         session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), proxy=self._proxy)
         try:
             yield session

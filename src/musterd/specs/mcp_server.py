@@ -37,6 +37,19 @@ _REMOVED = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTools:
+    """What a server offers now.
+
+    :param definitions: of each tool ``name``, ``tool`` (the server's own name), ``description``, ``parameters`` and
+        ``retry_safe``.
+    :param note: what a model should know about tools that are missing; empty: nothing.
+    """
+
+    definitions: list[dict[str, Any]]
+    note: str = ""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class MCPServer(Declared):
     """A server whose tools an agent or a leader has: a program that is started, or an address.

@@ -18,6 +18,7 @@ from musterd.core.failure_lines import tell_failure, words_of
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind
 from musterd.specs import MCPServer, Tool, ToolContext, ToolFactory, ToolSource
+from musterd.specs.mcp_server import ServerTools
 from musterd.specs.schema_tool import schema_tool
 from musterd.specs.tool_errors import RetryTool
 from musterd.specs.tool_list import ToolList, read_tools
@@ -33,10 +34,10 @@ log = structlog.get_logger("musterd.team")
 class ToolServers(Protocol):
     """How the loop gets at MCP servers; :class:`musterd.mcp.servers.Servers` implements it."""
 
-    async def tools(self, server: MCPServer) -> list[JsonObject]:
-        """The server's tools: ``name``, ``tool`` (its own name), ``description``, ``parameters``, ``retry_safe``.
+    async def tools(self, server: MCPServer) -> ServerTools:
+        """The server's tools.
 
-        :raises RetryTool: it cannot be reached, in words.
+        :raises RetryTool: it cannot be reached, or its tools cannot be used, in words.
         """
         ...
 
@@ -141,7 +142,8 @@ async def _listed(world: World, server: MCPServer) -> JsonObject:
     if world.servers is None:
         raise AssertionError("a run with MCP servers is handed what calls them")
     try:
-        return {"of": server.known_as, "tools": await world.servers.tools(server)}
+        offered = await world.servers.tools(server)
+        return {"of": server.known_as, "tools": offered.definitions, "note": offered.note}
     except RetryTool as error:
         return {"of": server.known_as, "tools": [], "note": f"{error.message} Its tools are not there in this run."}
 

@@ -12,12 +12,14 @@ import jwt
 import pytest
 from aiohttp import web
 from jwt.utils import base64url_encode
+from structlog.testing import capture_logs
 
 from musterd import Settings
 from musterd.core import clock
 from musterd.core.errors import StartError, Unauthenticated, Unavailable, WrongToken
 from musterd.http.auth.modes import auth_mode
 from musterd.http.auth.tokens import LONGEST, TokenVerifier
+from tests.support.endless import KINDS, endless
 from tests.support.tokens import SECRET, Issuer, ec_key, hand_made, jwk, jwks, public_pem, rsa_key
 
 RS, ES = Issuer(), Issuer(algorithm="ES256", key=ec_key())
@@ -422,6 +424,16 @@ async def test_an_address_that_serves_nonsense_changes_nothing(
     await refused(Issuer(kid="x", key=rsa_key(3)).token(), by)
     assert address.asked == 2
     await by.principal(Issuer(kid="a").token())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_address_whose_answer_has_no_end_is_hung_up_on(kind: str) -> None:
+    async with endless(kind) as (url, is_left):
+        by = verifier(jwt_verification_key="", jwt_jwks_url=url)
+        with capture_logs() as lines, pytest.raises(Unavailable):
+            await by.principal(Issuer(kid="a").token())
+        await is_left.wait()
+    assert [line["why"] for line in lines] == ["FramingTooLong"], "it did not wait until its time was over"
 
 
 async def test_a_secret_from_an_address_is_none(address: Address) -> None:

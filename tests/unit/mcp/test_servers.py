@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp import Client
 
 from musterd import MCPServer, ToolContext
 from musterd.core import clock, trace
+from musterd.core.settings import Settings
 from musterd.mcp import Servers
 from musterd.mcp.connection import Connection
+from musterd.mcp.limits import Limits
 from musterd.specs.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
 from tests.support.mcp_server import PROGRAM, HttpServer
 
@@ -34,7 +35,7 @@ CONTEXT = ToolContext(
 
 @pytest.fixture
 async def servers() -> AsyncIterator[Servers]:
-    found = Servers()
+    found = Servers(Settings())
     yield found
     await found.close()
 
@@ -54,7 +55,7 @@ def calls(folder: Path) -> list[str]:
 
 
 async def test_a_server_offers_its_tools_and_answers(servers: Servers, server: MCPServer, tmp_path: Path) -> None:
-    found = {tool["name"]: tool for tool in await servers.tools(server)}
+    found = {tool["name"]: tool for tool in (await servers.tools(server)).definitions}
     assert list(found) == ["add", "send", "fail", "desk_report", "learn"]
     assert found["add"]["description"] == "Add two numbers."
     assert found["add"]["parameters"]["required"] == ["a", "b"]
@@ -117,7 +118,7 @@ async def test_an_http_server_that_dies_in_a_call_leaves_it_unknown_and_is_reach
         with pytest.raises(OutcomeUnknown, match="whether the call took effect is not known"):
             await servers.call(server, "send", {"text": "x"}, CONTEXT)
         http.wait()
-        with pytest.raises(RetryTool, match="cannot be reached: All connection attempts failed"):
+        with pytest.raises(RetryTool, match="cannot be reached: no connection could be made"):
             await servers.call(server, "send", {"text": "y"}, CONTEXT)
         http.start()
         with pytest.raises(RetryTool, match="cannot be reached"):  # it is left alone for a while
@@ -149,11 +150,13 @@ async def test_an_http_server_that_was_away_between_two_calls_is_not_asked_twice
 async def test_a_changed_list_is_asked_for_again(
     servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    monkeypatch.setattr("musterd.mcp.transport.Client", functools.partial(Client, mode=mode))
+    from mcp import Client
+
+    monkeypatch.setattr("musterd.mcp.sdk2.Client", functools.partial(Client, mode=mode))
     server = MCPServer(command=[*PROGRAM, str(tmp_path)])
-    before = [tool["name"] for tool in await servers.tools(server)]
+    before = [tool["name"] for tool in (await servers.tools(server)).definitions]
     await servers.call(server, "learn", {}, CONTEXT)
-    after = [tool["name"] for tool in await servers.tools(server)]
+    after = [tool["name"] for tool in (await servers.tools(server)).definitions]
     assert set(after) - set(before) == {"novel"}
 
 
@@ -171,7 +174,7 @@ async def test_what_is_secret_is_in_no_words(servers: Servers, tmp_path: Path, m
     [
         ({"command": "no-such-program-anywhere --port 1"}, "No such file or directory"),
         ({"command": [sys.executable, "-c", "print('nonsense')"]}, "MCP server 'desk' cannot be reached"),
-        ({"url": "http://127.0.0.1:1/mcp"}, "All connection attempts failed"),
+        ({"url": "http://127.0.0.1:1/mcp"}, "no connection could be made"),
     ],
 )
 async def test_a_server_that_is_not_there_says_so(servers: Servers, given: dict[str, Any], says: str) -> None:
@@ -203,7 +206,7 @@ async def test_a_caller_that_goes_leaves_the_connection_to_others(servers: Serve
     second = asyncio.create_task(servers.tools(server))
     await asyncio.wait([first, second], timeout=0)  # both wait for the program to start
     first.cancel()
-    assert [tool["name"] for tool in await second][:1] == ["add"]
+    assert [tool["name"] for tool in (await second).definitions][:1] == ["add"]
     assert first.cancelled()
     assert (tmp_path / "started").read_text() == "."
 
@@ -217,7 +220,7 @@ async def test_a_server_that_does_not_answer_is_given_up(servers: Servers) -> No
 async def test_waits_get_longer_and_an_answer_ends_them(monkeypatch: pytest.MonkeyPatch) -> None:
     at = 100.0
     monkeypatch.setattr(clock, "monotonic", lambda: at)
-    connection = Connection(MCPServer(command="no-such-program-anywhere"))
+    connection = Connection(MCPServer(command="no-such-program-anywhere"), Limits.of(Settings()))
     waits = []
     for _ in range(8):
         with pytest.raises(RetryTool):

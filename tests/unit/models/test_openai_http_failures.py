@@ -22,6 +22,7 @@ from pydantic_ai.models import ModelRequestParameters
 from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
 from musterd.models.openai_http import OpenAIClient, build_client, build_model
+from tests.support.endless import endless
 
 pytestmark = pytest.mark.usefixtures("loopback_models")
 
@@ -92,6 +93,22 @@ async def streamed(client: AsyncOpenAI) -> list[str]:
     stream = await client.chat.completions.create(model="m", messages=[], stream=True)
     async with stream:
         return [chunk.choices[0].delta.content or "" async for chunk in stream]
+
+
+async def responses(client: AsyncOpenAI) -> object:
+    return await client.responses.create(model="m", input="x")
+
+
+@pytest.mark.parametrize("call", [whole, streamed, responses])
+@pytest.mark.parametrize("kind", ["interim responses", "one chunk extension"])
+async def test_a_provider_whose_answer_has_no_end_is_hung_up_on(
+    kind: str, call: Callable[[AsyncOpenAI], Awaitable[object]]
+) -> None:
+    async with endless(kind) as (url, is_left):
+        async with build_client(base_url=url, api_key="x", settings=Settings()) as client:
+            with pytest.raises(openai.APIConnectionError):
+                await call(client)
+        await is_left.wait()
 
 
 STATUSES = {

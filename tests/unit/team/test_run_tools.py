@@ -8,6 +8,7 @@ import pytest
 from musterd import Agent, MCPServer, OutcomeUnknown, Team, ToolContext, Toolkit, tool
 from musterd.core.errors import RunFailed
 from musterd.core.records import StepState
+from musterd.specs.mcp_server import ServerTools
 from musterd.team.loop import Loop
 from tests.support.loop import Call, Stage, TurnModel
 
@@ -103,10 +104,10 @@ async def test_a_leader_is_told_which_servers_its_members_have() -> None:
 class Desks:
     """Servers that answer with their own names."""
 
-    async def tools(self, server: MCPServer) -> list[dict[str, Any]]:
+    async def tools(self, server: MCPServer) -> ServerTools:
         parameters = {"type": "object", "properties": {}}
         told = {"description": "", "parameters": parameters, "retry_safe": False}
-        return [{"name": f"ask_{server.name}", "tool": "ask", **told}]
+        return ServerTools(definitions=[{"name": f"ask_{server.name}", "tool": "ask", **told}])
 
     async def call(self, server: MCPServer, tool: str, arguments: dict[str, Any], context: ToolContext) -> str:
         return f"{server.name} {tool}"

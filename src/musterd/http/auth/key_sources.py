@@ -14,6 +14,7 @@ from musterd.core import clock
 from musterd.core.errors import StartError, Unavailable
 from musterd.core.settings import Settings
 from musterd.http.auth.keys import KeySet, UnusableKey, VerificationKey, from_jwks, from_text
+from musterd.http_client import BoundedConnector
 
 log = structlog.get_logger("musterd.http")
 
@@ -152,7 +153,9 @@ async def _fetched(url: URL) -> bytes:
     timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS)
     cookies = aiohttp.DummyCookieJar()
     async with (
-        aiohttp.ClientSession(timeout=timeout, cookie_jar=cookies, trust_env=True) as session,
+        aiohttp.ClientSession(
+            connector=BoundedConnector(), timeout=timeout, cookie_jar=cookies, trust_env=True
+        ) as session,
         session.get(url, allow_redirects=False, headers={"Accept": "application/json"}) as answer,
     ):
         if answer.status != 200:

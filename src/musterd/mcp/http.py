@@ -1,0 +1,226 @@
+"""The connection to a server that speaks streamable HTTP.
+
+The SDK speaks the protocol, by an HTTP client whose transport stands here. It sends over musterd's bounded connections,
+hands the SDK only what an inbox has read, and answers requests itself when the server gives no reply: the SDK's
+versions differ in what they make of a broken connection or a status.
+"""
+
+import contextlib
+import functools
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+
+from musterd.core.jsontypes import Json, JsonObject
+from musterd.http_client import BoundedConnector
+from musterd.http_client.httpx_transport import httpx_transport
+from musterd.mcp.messages import INTERNAL_ERROR, Cause, Inbox, UnreadableMessage, error_reply, unusable_reply
+from musterd.mcp.sdk import Sdk
+from musterd.specs import MCPServer
+
+METHOD_NOT_FOUND = -32601
+SESSION_HEADER = "mcp-session-id"
+_EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_LEAST_TAIL = 3
+"""So many bytes of what was searched are searched again: the end of an event may be cut in two."""
+
+
+@contextlib.asynccontextmanager
+async def http_client(server: MCPServer, inbox: Inbox, sdk: Sdk) -> AsyncIterator[Any]:
+    """A client of the SDK's httpx."""
+    async with aiohttp.ClientSession(
+        connector=BoundedConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(), trust_env=True
+    ) as session:
+
+        async def give() -> aiohttp.ClientSession:
+            return session
+
+        timeout = sdk.httpx.Timeout(server.connect_seconds, read=None)  # a call's time is its tool's
+        transport = _transport_class(sdk.httpx)(_Exchange(sdk.httpx, httpx_transport(sdk.httpx, give), inbox))
+        async with sdk.httpx.AsyncClient(
+            transport=transport, headers=server.request_headers(), timeout=timeout
+        ) as client:
+            yield client
+
+
+@functools.cache
+def _transport_class(library: Any) -> Any:
+    class CheckedTransport(library.AsyncBaseTransport):  # type: ignore[misc]
+        def __init__(self, exchange: "_Exchange") -> None:
+            self._exchange = exchange
+
+        async def handle_async_request(self, request: Any) -> Any:
+            return await self._exchange.answer(request)
+
+    return CheckedTransport
+
+
+@functools.cache
+def _stream_class(library: Any) -> Any:
+    class CheckedStream(library.AsyncByteStream):  # type: ignore[misc]
+        def __init__(self, pieces: AsyncIterator[bytes], response: Any) -> None:
+            self._pieces = pieces
+            self._response = response
+
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            return self._pieces
+
+        async def aclose(self) -> None:
+            await self._response.stream.aclose()
+
+    return CheckedStream
+
+
+class _Exchange:
+    """Answers the requests of the SDK's HTTP client with what the server says, once it is read.
+
+    :param library: the SDK's httpx.
+    :param inner: the transport that sends.
+    """
+
+    def __init__(self, library: Any, inner: Any, inbox: Inbox) -> None:
+        self._library = library
+        self._inner = inner
+        self._inbox = inbox
+
+    async def answer(self, request: Any) -> Any:
+        """Send a request, and give the response that the SDK is to see."""
+        if request.method != "POST":
+            return await self._listen(request)
+        sent: JsonObject = json.loads(await request.aread())
+        self._inbox.note_sent(sent)
+        request_id = sent.get("id") if "method" in sent else None  # None: it is answered by nothing
+        try:
+            response = await self._inner.handle_async_request(request)
+        except (self._library.ConnectError, self._library.ConnectTimeout) as error:
+            return self._reply(error_reply(request_id, Cause.NOT_SENT, _not_reached(error)))
+        except self._library.TransportError as error:
+            return self._reply(error_reply(request_id, Cause.LOST, str(error)))
+        if 300 <= response.status_code < 400:
+            return await self._without_body(response)
+        if response.status_code < 400 and _kind(response) == "text/event-stream" and request_id is not None:
+            return self._stream(response, request_id)
+        try:
+            return self._reply(await self._read(request, response, request_id), response)
+        except self._library.TransportError as error:
+            return self._reply(error_reply(request_id, Cause.LOST, str(error)))
+        finally:
+            await response.stream.aclose()
+
+    async def _listen(self, request: Any) -> Any:
+        """Ask for what the server says by itself, or end the session."""
+        response = await self._inner.handle_async_request(request)
+        if request.method == "GET" and response.status_code == 200 and _kind(response) == "text/event-stream":
+            return self._stream(response, None)
+        return await self._without_body(response)
+
+    async def _read(self, request: Any, response: Any, request_id: Json) -> JsonObject:
+        """The reply that a response without events holds, or the error that it stands for."""
+        status, message = response.status_code, None
+        if _kind(response) == "application/json" and request_id is not None:
+            try:
+                message = await self._inbox.read(await _body(response, self._inbox))
+            except UnreadableMessage as problem:
+                if status < 400:
+                    return unusable_reply(request_id, str(problem))
+        error = message.get("error") if message is not None else None
+        code = error.get("code", INTERNAL_ERROR) if isinstance(error, dict) else None
+        if status == 404 and SESSION_HEADER in request.headers and code != METHOD_NOT_FOUND:
+            return error_reply(request_id, Cause.FORGOTTEN, "it was started anew")
+        if status >= 500 and code in (None, INTERNAL_ERROR):
+            return error_reply(request_id, Cause.LOST, f"it answered {status}")
+        if message is not None and (status < 400 or code is not None):
+            return {**message, "id": request_id}
+        code = METHOD_NOT_FOUND if status == 404 else INTERNAL_ERROR
+        return error_reply(request_id, Cause.SERVER, f"it answered {status}", code)
+
+    async def _checked_events(self, response: Any, request_id: Json) -> AsyncIterator[bytes]:
+        """The events of a stream, each one read; a request that it leaves without a reply gets an error."""
+        can_resume = False
+        try:
+            async for event in _events(response, self._inbox):
+                message, other_lines = await self._read_event(event)
+                can_resume = can_resume or any(line.startswith(b"id:") for line in other_lines)
+                yield _event(message, other_lines)
+                if request_id is not None and message is not None and "method" not in message:
+                    return
+            reply = error_reply(request_id, Cause.LOST, "its answer ended before the result")
+        except UnreadableMessage as problem:
+            can_resume, reply = False, unusable_reply(request_id, str(problem))
+        except self._library.TransportError as error:
+            reply = error_reply(request_id, Cause.LOST, str(error))
+        # A stream that gave its events ids can be taken up again: the SDK does that.
+        if request_id is not None and not can_resume:
+            yield _event(reply, [])
+
+    async def _read_event(self, event: bytes) -> tuple[JsonObject | None, list[bytes]]:
+        """The message of an event, and its lines that are not data."""
+        lines = _LINE_END.split(event)
+        data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
+        message = await self._inbox.read(b"\n".join(data)) if any(data) else None
+        return message, [line for line in lines if line and not line.startswith((b"data", b":"))]
+
+    def _stream(self, response: Any, request_id: Json) -> Any:
+        stream = _stream_class(self._library)(self._checked_events(response, request_id), response)
+        return self._library.Response(response.status_code, headers=response.headers, stream=stream)
+
+    def _reply(self, message: JsonObject, response: Any = None) -> Any:
+        """A response that holds ``message``; one without content for what expects no reply."""
+        if message["id"] is None:
+            return self._library.Response(202)
+        headers = {"content-type": "application/json"}
+        if response is not None and SESSION_HEADER in response.headers:
+            headers[SESSION_HEADER] = response.headers[SESSION_HEADER]
+        return self._library.Response(200, headers=headers, content=json.dumps(message, ensure_ascii=False).encode())
+
+    async def _without_body(self, response: Any) -> Any:
+        await response.stream.aclose()
+        headers = {"location": response.headers["location"]} if "location" in response.headers else {}
+        return self._library.Response(response.status_code, headers=headers)
+
+
+def _not_reached(error: Exception) -> str:
+    """Why no connection could be made."""
+    if isinstance(error.__cause__, aiohttp.ClientConnectorDNSError):
+        return "its name could not be resolved"
+    if isinstance(error.__cause__, aiohttp.ClientSSLError):
+        return "the connection is not secure: its certificate, or its version of TLS, is not accepted"
+    return "no connection could be made"
+
+
+def _kind(response: Any) -> str:
+    content_type: str = response.headers.get("content-type", "")
+    return content_type.partition(";")[0].strip().lower()
+
+
+async def _body(response: Any, inbox: Inbox) -> bytes:
+    """The whole body. Raises UnreadableMessage: it is too long."""
+    content = bytearray()
+    async for part in response.stream:
+        content += part
+        if len(content) > inbox.limits.message_bytes:
+            raise UnreadableMessage(inbox.too_long)
+    return bytes(content)
+
+
+async def _events(response: Any, inbox: Inbox) -> AsyncIterator[bytes]:
+    """The events of a stream. Raises UnreadableMessage: one is too long."""
+    buffer = bytearray()
+    async for part in response.stream:
+        seen = max(len(buffer) - _LEAST_TAIL, 0)
+        buffer += part
+        while (end := _EVENT_END.search(buffer, seen)) is not None:
+            yield bytes(buffer[: end.start()])
+            del buffer[: end.end()]
+            seen = 0
+        if len(buffer) > inbox.limits.message_bytes:
+            raise UnreadableMessage(inbox.too_long)
+
+
+def _event(message: JsonObject | None, other_lines: list[bytes]) -> bytes:
+    data = b"" if message is None else json.dumps(message, ensure_ascii=False).encode()
+    return b"".join(line + b"\n" for line in other_lines) + b"data: " + data + b"\n\n"

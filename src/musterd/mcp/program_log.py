@@ -1,0 +1,71 @@
+"""What a program that serves tools writes to its standard error, as lines of musterd's own log.
+
+The text is not musterd's: each line is labelled with the server's name, escaped, cut, and cleared of the secrets that
+the declaration holds; and only so many lines are logged.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from musterd.core import clock
+from musterd.specs import MCPServer
+
+log = structlog.get_logger("musterd.mcp")
+
+LINE_BYTES = 1000
+"""What is logged of one line."""
+LINES_AT_ONCE = 50
+LINES_PER_SECOND = 5.0
+READ_BYTES = 16 * 1024
+PAUSE_SECONDS = 0.05
+"""How long a program that writes more than is logged waits until it is read again."""
+
+
+class ProgramLog:
+    """The lines of one program: ``LINES_AT_ONCE``, and then ``LINES_PER_SECOND`` on average.
+
+    Others are counted, and the next line that is logged says how many were left out.
+    """
+
+    def __init__(self, server: MCPServer) -> None:
+        self._server = server
+        self._allowed = float(LINES_AT_ONCE)
+        self._allowed_at = clock.monotonic()
+        self._left_out = 0
+
+    async def follow(self, stderr: asyncio.StreamReader) -> None:
+        """Log what the program writes, until it closes the stream."""
+        begun = b""
+        try:
+            while data := await stderr.read(READ_BYTES):
+                *lines, rest = (begun + data).split(b"\n")
+                begun = rest[: LINE_BYTES + 1]
+                if not self.write(lines):
+                    await clock.sleep(PAUSE_SECONDS)
+        finally:
+            self.write([begun])
+            if self._left_out:
+                self._log("(the end)")
+
+    def write(self, lines: Sequence[bytes]) -> bool:
+        """Log these lines; False: not all of them, for they were too many."""
+        now = clock.monotonic()
+        self._allowed = min(self._allowed + (now - self._allowed_at) * LINES_PER_SECOND, LINES_AT_ONCE)
+        self._allowed_at = now
+        lines = [line for line in lines if line.strip()]
+        logged = lines[: int(self._allowed)]
+        self._allowed -= len(logged)
+        for line in logged:
+            text = line[:LINE_BYTES].decode("utf-8", "replace").rstrip()
+            self._log(f"{text}…" if len(line) > LINE_BYTES else text)
+        self._left_out += len(lines) - len(logged)
+        return len(logged) == len(lines)
+
+    def _log(self, text: str) -> None:
+        text = self._server.without_secrets(text)
+        text = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+        count = {"lines_left_out": self._left_out} if self._left_out else {}
+        log.info("the program of an MCP server wrote", server=self._server.known_as, line=text, **count)
+        self._left_out = 0
