@@ -53,6 +53,7 @@ async def of_sessions(bench: Bench) -> list[Figure]:
         at = f"{bench.times(SIZE):,} sessions"
         asked = "type=team&component_id=demo-team"
         figures += await _read(bench, sides, f"a page of {at}", f"/sessions?{asked}")
+        figures += await _read(bench, sides, "the same, of any team", "/sessions?type=team")
         figures += await _read(bench, sides, "the same, by name", f"/sessions?{asked}&session_name=hello")
         figures += await _read(bench, sides[:1], "a page of their runs", "/runs?status=completed")
     return figures

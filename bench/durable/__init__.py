@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from bench.durable import acceptance, cancel, drain, embedded, pickup, recovery, scaling
+from bench.durable import acceptance, cancel, drain, embedded, pickup, recovery, retention, scaling
 from bench.figures import Figure
 from bench.trial import Bench
 
@@ -16,4 +16,5 @@ DURABLE: dict[str, Measure] = {
     "scaling": scaling.measure,
     "embedded": embedded.measure,
     "drain": drain.measure,
+    "retention": retention.measure,
 }

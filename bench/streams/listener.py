@@ -55,12 +55,17 @@ class Listener(asyncio.Protocol):
 
 async def listen(url: str, method: str, path: str, *, form: dict[str, str] | None = None) -> Listener:
     """Begin to read; a GET asks for a stream of events."""
+    address = urlsplit(url)
+    loop = asyncio.get_running_loop()
+    sent = request(method, path, form)
+    _, found = await loop.create_connection(lambda: Listener(sent), address.hostname or "", address.port or 80)
+    return found
+
+
+def request(method: str, path: str, form: dict[str, str] | None = None) -> bytes:
+    """Return the bytes of a request for a stream of events."""
     body = urlencode(form or {}).encode()
     head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAccept: text/event-stream\r\n"
     if form is not None:
         head += f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n"
-    address = urlsplit(url)
-    loop = asyncio.get_running_loop()
-    request = head.encode() + b"\r\n" + body
-    _, found = await loop.create_connection(lambda: Listener(request), address.hostname or "", address.port or 80)
-    return found
+    return head.encode() + b"\r\n" + body

@@ -90,6 +90,7 @@ async def test_a_run_accepted_while_its_session_is_deleted_is_refused_or_cancell
         hold.release()
         while await works.database.scan(lambda tx: sessions.buried(tx, clock.now())):
             await works.engine.upkeep.once()
+            await works.engine.upkeep.deletions.once()
         left = await works.records.states()
         for run_id in left:  # accepted in a session that was made anew, behind the deletion
             assert (await works.end_of(run_id)).row.state is RunState.COMPLETED

@@ -9,7 +9,7 @@ import pytest
 from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, StoreUnavailable
 from musterd.core.events import EventKind
-from musterd.core.records import Input
+from musterd.core.records import Input, RunRow
 from musterd.core.states import RunState
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.service.runs import Wanted
@@ -47,6 +47,44 @@ async def test_one_file_accepts_in_the_order_of_asking(file_engines: Engines) ->
         accepted = await asyncio.gather(*(works.start("hi", f"r{number:02}") for number in range(50)))
         assert [found.run.seq for found in accepted] == list(range(50))
         await asyncio.gather(*(works.end_of(found.run.run_id) for found in accepted))
+
+
+async def test_a_hundred_runs_that_wait_for_a_model_are_under_way_at_once(engines: Engines) -> None:
+    """With the settings as they are: neither slots nor limits on model calls bind."""
+    async with engines() as works:
+        hold = works.model.hold("wait")
+        await asyncio.gather(*(works.start("wait", f"r{number}", f"s{number}") for number in range(100)))
+        while len(works.model.calls) < 100:
+            await works.records.states()
+        hold.release()
+        views = await asyncio.gather(*(works.end_of(f"r{number}") for number in range(100)))
+        assert {view.row.state for view in views} == {RunState.COMPLETED}
+
+
+async def test_a_process_claims_a_few_runs_at_a_time(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that others on the same database get their share; and it goes on until nothing is ready."""
+    monkeypatch.setattr("musterd.engine.embedded.CLAIMED_AT_ONCE", 2)
+    claimed: list[int] = []
+    claim = EmbeddedEngine._claim_up_to
+
+    async def noted(engine: EmbeddedEngine, limit: int, *, is_solo: bool = False) -> list[RunRow]:
+        runs = await claim(engine, limit, is_solo=is_solo)
+        claimed.append(len(runs))
+        return runs
+
+    async with engines(concurrency=1) as first:
+        hold = first.model.hold("wait")
+        await first.start("wait", "r", "s")
+        await hold.reached.wait()
+        for number in range(5):
+            await first.start("hello", f"r{number}", f"s{number}")
+        monkeypatch.setattr(EmbeddedEngine, "_claim_up_to", noted)
+        async with engines() as second:
+            await asyncio.gather(*(second.end_of(f"r{number}") for number in range(5)))
+        hold.release()
+        await first.end_of("r")
+    assert max(claimed) == 2
+    assert sum(claimed) == 5
 
 
 async def test_sessions_run_together_up_to_the_limit(engines: Engines) -> None:

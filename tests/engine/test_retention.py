@@ -2,14 +2,19 @@
 
 import asyncio
 import threading
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable, Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from musterd.core import clock
 from musterd.core.errors import NotFound
 from musterd.core.turns import Turn
-from musterd.store import joining
+from musterd.store import daily, joining, retention
+from musterd.store.database import Tx, Work
 from musterd.store.joining import Joined
+from musterd.store.removal import Removable
 from tests.engine.conftest import Engines
 from tests.support.engine import Works
 
@@ -72,19 +77,64 @@ async def test_pieces_are_joined_beside_the_event_loop_and_outside_of_transactio
     assert not {"MainThread", "musterd-writer"} & set(threads)
 
 
-async def test_a_turn_is_short_and_the_rest_waits_for_the_next(
-    file_engines: Engines, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However long it took to find what is old, some of it goes."""
-    monkeypatch.setattr("musterd.engine.retention.BUSY_SECONDS", 0.0)
+async def test_one_turn_removes_everything_that_is_old(file_engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("musterd.engine.retention.LOOKED_AT", 2)
     async with file_engines(retention_days=AT_ONCE, upkeep_seconds=3600) as works:
-        await asyncio.gather(*(works.run("hello", f"r{number}", f"s{number}") for number in range(3)))
-        for left in (2, 1):
-            await works.engine.upkeep.retention.once()
-            assert len(await works.records.states()) == left
-        monkeypatch.setattr("musterd.engine.retention.BUSY_SECONDS", 5.0)
+        await asyncio.gather(*(works.run("hello", f"r{number}", f"s{number}") for number in range(5)))
         await cleared(works)
         assert await works.records.states() == {}
+        assert await works.records.select("SELECT session_id FROM sessions") == []
+
+
+async def test_others_write_between_two_slices(file_engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waited while a slice was removed is committed before the next one begins."""
+    monkeypatch.setattr("musterd.store.removal.AT_ONCE", 1)
+    order: list[str] = []
+    remove = retention.remove_runs
+
+    async def noted(tx: Tx, runs: Sequence[Removable], now: float) -> int:
+        order.append("slice")
+        return await remove(tx, runs, now)
+
+    monkeypatch.setattr(retention, "remove_runs", noted)
+    async with file_engines(retention_days=AT_ONCE, upkeep_seconds=3600) as works:
+        await asyncio.gather(*(works.run("hello", f"r{number}", f"s{number}") for number in range(3)))
+
+        async def other(_: Tx) -> None:
+            order.append("other")
+
+        write = works.database.write
+
+        def write_and_let_another(work: Work[Any]) -> Awaitable[Any]:
+            """Somebody else writes too, as soon as the slice has been handed in."""
+            done = write(work)
+            others.append(asyncio.ensure_future(write(other)))
+            return done
+
+        others: list[asyncio.Future[None]] = []
+        slices = works.engine.upkeep.retention._slices
+        monkeypatch.setattr(slices, "_database", SimpleNamespace(write=write_and_let_another))
+        await cleared(works)
+        await asyncio.gather(*others)
+    assert order[:6] == ["slice", "other"] * 3
+
+
+async def test_days_that_are_over_are_kept_before_their_runs_go(engines: Engines) -> None:
+    """So removing a run need not count it, and what a day shows does not change."""
+    async with engines(retention_days=20, upkeep_seconds=3600) as works:
+        for number in range(3):
+            await works.run("hello", f"r{number}", f"s{number}")
+        day = daily.day_of(clock.now() - 30 * 86_400.0)
+        await works.records.execute(
+            """UPDATE runs SET created_at = created_at - 30 * 86400.0, started_at = started_at - 30 * 86400.0,
+                               ended_at = ended_at - 30 * 86400.0"""
+        )
+        before = await works.database.scan(lambda tx: daily.counted(tx, day))
+        await cleared(works)
+        assert await works.records.states() == {}
+        (kept,) = await works.database.scan(lambda tx: daily.kept(tx, None, day, day))
+        assert kept.figures.runs == before[daily.EVERYBODY].runs == {"agent": 3}
+        assert await works.records.select("SELECT day FROM daily_metrics WHERE is_over = 0") == []
 
 
 async def test_a_turn_that_hangs_holds_nothing_else_up(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:

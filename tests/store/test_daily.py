@@ -6,9 +6,10 @@ from typing import Any
 from musterd.core.callers import Caller
 from musterd.core.daily import DayFigures
 from musterd.core.records import StepKind, Usage
-from musterd.store import daily, retention, sessions
+from musterd.store import daily, deletion, retention, sessions
 from musterd.store.daily import EVERYBODY
 from musterd.store.database import Tx
+from musterd.store.removal import Removable
 from tests.support.store import Records, member_of, step
 
 ADA, BOB = Caller(user_id="ada", label="ada"), Caller(user_id="bob", label="bob")
@@ -41,7 +42,7 @@ async def removed(records: Records, session_id: str) -> None:
 
     async def work(tx: Tx) -> bool:
         await sessions.bury(tx, session_id, 5 * DAY_SECONDS)
-        return await sessions.remove_if_over(tx, session_id)
+        return await deletion.remove_if_over(tx, session_id)
 
     assert await records.database.write(work)
 
@@ -107,7 +108,8 @@ async def test_a_session_whose_runs_go_a_few_at_a_time_is_one_session(records: R
     await ran(records, "r4", "s1", 2 * DAY_SECONDS)
     before = [await counted(records, day) for day in (FIRST, SECOND)]
     for roots in (["r1"], ["r2"], ["r3", "r4"]):
-        await records.database.write(partial(retention.remove_roots, session_id="s1", roots=roots, now=9.0))
+        runs = [Removable(root, "s1", 1.0, 1) for root in roots]
+        await records.database.write(partial(retention.remove_runs, runs=runs, now=9.0))
         assert [await counted(records, day) for day in (FIRST, SECOND)] == before
 
 

@@ -36,7 +36,7 @@ class Word(StrEnum):
         (
             "IN_LIST(a, :list)",
             "a IN (SELECT value FROM json_each(:list))",
-            "a IN (SELECT jsonb_array_elements_text(CAST(%(list)s AS jsonb)))",
+            "a = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(%(list)s AS jsonb))))",
         ),
     ],
 )

@@ -117,7 +117,6 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     outputs.GET: {"run_id": "r70"},
     outputs.SET: {"run_id": "r70", "output": "{}"},
     sessions.RUN: {"run_id": "r70"},
-    sessions.ROOTS: {"session_id": "s7", "limit": 20},
     sessions.BEGIN: {
         "session_id": "s7",
         "first_message": "m",
@@ -166,16 +165,21 @@ HOT: dict[Statement, Mapping[str, Any]] = {
         "limit": 3,
     },
     retention.OVER: {"before": 9.0, "limit": 100},
-    retention.IS_LIVE: {"session_id": "s7"},
-    retention.HOLD: {"session_id": "s7"},
+    retention.LIVE_OF: {"sessions": '["s7"]'},
+    removal.HOLD: {"sessions": '["s7"]'},
+    removal.TREES: {"roots": '["r70"]'},
+    deletion.TO_CANCEL: {"now": 1e9},
+    deletion.OVER: {"now": 1e9, "limit": 20},
+    deletion.ROOTS: {"sessions": '["s7"]', "limit": 20},
+    deletion.REMOVE: {"sessions": '["s7"]'},
     retention.UNUSED: {"before": 9.0, "limit": 100},
-    retention.REMOVE_UNUSED: {"session_id": "s7", "before": 9.0},
+    retention.REMOVE_UNUSED: {"sessions": '["s7"]', "before": 9.0},
     joining.UNJOINED: {"before": 9.0, "limit": 100},
     joining.TAKE: {"root": "r70"},
     joining.ROWS: {"root": "r70", "after": -1, "limit": 500},
-    blobs.USED_BY: {"root": "r70"},
+    blobs.USED_BY: {"roots": '["r70"]'},
     blobs.SEVERAL: {"names": '["a", "b"]'},
-    **{found: {"root": "r70"} for found in removal.OF_ROOT},
+    **{found: {"roots": '["r70"]', "runs": '["r70"]'} for found in removal.OF_ROOTS},
     **{found: {} for found in (standing.SCHEDULED, standing.QUEUED, standing.READY)},
     **{found: {} for found in (standing.RUNNING, standing.PAUSED, standing.PENDING)},
     past.SET_SUMMARY: {"session_id": "s7", "summary": "{}"},
@@ -304,6 +308,9 @@ def test_what_waits_is_counted_without_a_look_at_its_rows(big: sqlite3.Connectio
         (deliveries.FORGET, "deliveries_ended"),
         (sessions.LIVE_RUNS, "runs_live"),
         (deletion.UNCANCELLED, "runs_live"),
+        (retention.LIVE_OF, "runs_live"),
+        (deletion.TO_CANCEL, "runs_live"),
+        (deletion.OVER, "sessions_deleted"),
         (run_lists.LIVE, "runs_live"),
         (owners.LIVE, "runs_of_owner"),
         (retention.OVER, "runs_over"),
@@ -458,7 +465,9 @@ def test_a_page_of_sessions_goes_by_an_index(
         found = session_search.SessionFilter(descending=descending, **wanted)
         steps = plan(big, *session_search.page_of(found, caller))
         assert any(f"INDEX {index} " in f"{step} " for step in steps), steps
-        assert not any("TEMP B-TREE" in step and "LAST TERM" not in step for step in steps), steps
+        assert not any("TEMP B-TREE" in step and "LAST TERM" not in step for step in steps[:-1]), (
+            "only the page is sorted"
+        )
 
 
 @pytest.mark.parametrize(

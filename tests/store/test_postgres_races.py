@@ -281,7 +281,7 @@ async def test_a_deletion_that_comes_with_a_run_cancels_it(records: Records) -> 
 async def test_a_run_that_comes_with_the_removal_begins_the_session_anew(records: Records) -> None:
     await records.settle(await records.started("r1"))
     await records.database.write(lambda tx: sessions.bury(tx, "s1", 505.0))
-    async with held(records, lambda tx: sessions.remove_if_over(tx, "s1")):
+    async with held(records, lambda tx: deletion.remove_if_over(tx, "s1")):
         joining = await waiting(records, records.accept("r2"))
     assert ((await joining).run.seq, (await joining).run.state) == (0, RunState.READY)
     assert await records.states() == {"r2": "ready"}

@@ -6,7 +6,7 @@ from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, TooManyRequests
 from musterd.core.states import RunState
 from musterd.core.turns import OnBusy
-from musterd.store import requests, sessions
+from musterd.store import deletion, requests, sessions
 from musterd.store.requests import Request
 from tests.support.store import Records
 
@@ -79,7 +79,7 @@ async def test_a_key_lasts_as_long_as_its_run(records: Records) -> None:
 
     async def gone() -> bool:
         await records.database.write(lambda tx: sessions.bury(tx, "s1", 200.0))
-        return await records.database.write(lambda tx: sessions.remove_if_over(tx, "s1"))
+        return await records.database.write(lambda tx: deletion.remove_if_over(tx, "s1"))
 
     assert await gone()
     assert not (await records.accept("r2", key="k", fingerprint="other")).is_replay

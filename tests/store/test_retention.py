@@ -4,20 +4,25 @@ from musterd.core.events import Event, EventKind
 from musterd.core.records import RunRow
 from musterd.core.states import RunState
 from musterd.store import requests, retention
-from musterd.store.removal import HANGING
+from musterd.store.removal import HANGING, Removable, slices
 from musterd.store.requests import Request
-from musterd.store.retention import Old
 from tests.support.store import TABLES, Records, delta, member_of, step
 
 LATER = 10_000.0
 
 
-async def old(records: Records, before: float = LATER, limit: int = 100) -> Old:
-    return await records.database.scan(lambda tx: retention.old(tx, before, limit))
+async def old(records: Records, before: float = LATER, limit: int = 100) -> list[str]:
+    found = await records.database.scan(lambda tx: retention.old_runs(tx, before, limit))
+    return [run.run_id for run in found]
+
+
+async def unused(records: Records) -> list[str]:
+    return list(await records.database.scan(lambda tx: retention.unused_sessions(tx, LATER, 100)))
 
 
 async def remove(records: Records, session_id: str, *roots: str) -> int:
-    return await records.database.write(lambda tx: retention.remove_roots(tx, session_id, roots, 1.0))
+    runs = [Removable(root, session_id, 1.0, 1) for root in roots]
+    return await records.database.write(lambda tx: retention.remove_runs(tx, runs, 1.0))
 
 
 async def ended(records: Records, run_id: str, session_id: str = "s1", *contents: bytes) -> RunRow:
@@ -42,12 +47,12 @@ async def test_a_run_goes_with_all_that_hangs_on_it(records: Records) -> None:
     await ended(records, "r1", "s1", b"shared", b"own")
     before = await counts(records)
     await ended(records, "r2", "s1", b"shared")
-    assert (await old(records)).roots == {"s1": ["r1", "r2"]}
+    assert sorted(await old(records)) == ["r1", "r2"]
     assert await remove(records, "s1", "r2") == 1
     assert await counts(records) == before, "nothing of it is left, and nothing of others is gone"
     assert await remove(records, "s1", "r1") == 1
     assert await counts(records) == {"sessions": 1}, "what nobody refers to any more goes with the last"
-    assert (await old(records)).sessions == ["s1"]
+    assert await unused(records) == ["s1"]
 
 
 async def test_a_key_goes_with_its_run(records: Records) -> None:
@@ -61,15 +66,15 @@ async def test_what_ended_lately_stays(records: Records) -> None:
     await ended(records, "r1")
     between = records.now + 0.5
     await ended(records, "r2", "s2")
-    assert (await old(records, between)).roots == {"s1": ["r1"]}
+    assert await old(records, between) == ["r1"]
 
 
 async def test_a_session_that_lives_keeps_its_runs(records: Records) -> None:
     await ended(records, "r1")
     found = await old(records)
     await records.accept("r2", "s1")
-    assert (await old(records)).roots == {}
-    assert await remove(records, "s1", *found.roots["s1"]) == 0, "it began to live after the look"
+    assert await old(records) == []
+    assert await remove(records, "s1", *found) == 0, "it began to live after the look"
     (run,) = await records.claim()
     assert await remove(records, "s1", "r1") == 0
     await records.settle(run)
@@ -80,14 +85,14 @@ async def test_two_at_once_remove_once(records: Records) -> None:
     await ended(records, "r1")
     assert await remove(records, "s1", "r1") == 1
     await remove(records, "s1", "r1")
-    assert (await old(records)).roots == {}
+    assert await old(records) == []
 
 
 async def test_a_session_goes_once_it_has_no_runs_and_nobody_uses_it(records: Records) -> None:
     await ended(records, "r1")
 
     async def gone(before: float) -> int:
-        return await records.database.write(lambda tx: retention.remove_session(tx, "s1", before))
+        return await records.database.write(lambda tx: retention.remove_sessions(tx, ["s1"], before))
 
     assert await gone(LATER) == 0
     await remove(records, "s1", "r1")
@@ -99,7 +104,7 @@ async def test_a_session_goes_once_it_has_no_runs_and_nobody_uses_it(records: Re
 async def test_an_end_is_looked_for_in_small_pieces(records: Records) -> None:
     for number in range(5):
         await ended(records, f"r{number}", f"s{number}")
-    assert len((await old(records, limit=2)).roots) == 2
+    assert len(await old(records, limit=2)) == 2
 
 
 async def test_a_decision_under_a_key_goes_too(records: Records) -> None:
@@ -113,3 +118,22 @@ async def test_a_decision_under_a_key_goes_too(records: Records) -> None:
 def test_every_table_of_runs_is_known() -> None:
     apart = {"sessions", "runs", "blobs", "blob_uses", "workers", "memories", "daily_metrics"}
     assert {table for table, _ in HANGING} == (set(TABLES) | {"run_messages"}) - apart
+
+
+async def test_runs_of_several_sessions_go_together(records: Records) -> None:
+    """A session that begins to live, or that somebody holds, keeps its own; those of the others go."""
+    for number in range(3):
+        await ended(records, f"r{number}", f"s{number}", b"shared")
+    await records.accept("live", "s1")
+    runs = [Removable(f"r{number}", f"s{number}", 1.0, 1) for number in range(3)]
+    assert await records.database.write(lambda tx: retention.remove_runs(tx, runs, 1.0)) == 2
+    assert {root for root in await records.states() if "member" not in root} == {"r1", "live"}
+    assert len(await records.select("SELECT hash FROM blobs")) == 1
+
+
+def test_a_slice_is_of_few_runs_or_few_events() -> None:
+    small = [Removable(f"r{number}", "s", 1.0, 10) for number in range(120)]
+    assert [len(some) for some in slices(small)] == [50, 50, 20]
+    large = [Removable(f"r{number}", "s", 1.0, events) for number, events in enumerate((900, 900, 900, 9000, 1))]
+    assert [len(some) for some in slices(large)] == [2, 1, 1, 1]
+    assert list(slices([])) == []

@@ -14,9 +14,21 @@ from musterd.core.events import Event, EventKind
 from musterd.core.records import Message, Output, RunRow, SessionRow, StepKind, ToolCall
 from musterd.core.states import RunState
 from musterd.service.session_forks import fork_session
-from musterd.store import blobs, messages, retention, run_lists, runs, session_forks, session_search, sessions, traces
+from musterd.store import (
+    blobs,
+    deletion,
+    messages,
+    retention,
+    run_lists,
+    runs,
+    session_forks,
+    session_search,
+    sessions,
+    traces,
+)
 from musterd.store.attempts import MemberRecord
 from musterd.store.database import Tx
+from musterd.store.removal import Removable
 from musterd.store.requests import Request
 from musterd.store.run_lists import SessionRunsWanted
 from musterd.store.session_copies import renamed
@@ -134,7 +146,7 @@ async def test_each_session_goes_alone(records: Records) -> None:
         (blob,) = (await records.everything())["blobs"]
         assert await records.database.read(lambda tx, name=blob["hash"]: blobs.get(tx, name)) == b"a picture"  # type: ignore[misc]
         await records.database.write(lambda tx, name=session_id: sessions.bury(tx, name, 900.0))  # type: ignore[misc]
-        assert await records.database.write(lambda tx, name=session_id: sessions.remove_if_over(tx, name))  # type: ignore[misc]
+        assert await records.database.write(lambda tx, name=session_id: deletion.remove_if_over(tx, name))  # type: ignore[misc]
     left = await records.counts()
     assert not {"blobs", "blob_uses", "runs", "run_io", "journal", "run_events", "sessions"} & set(left)
 
@@ -256,7 +268,7 @@ async def test_a_fork_that_nobody_finishes_goes(records: Records) -> None:
         await records.database.write(lambda tx: session_forks.add(tx, made, []))
     with pytest.raises(Conflict):
         await records.database.write(lambda tx: session_forks.finish(tx, made))
-    await records.database.write(lambda tx: sessions.remove_if_over(tx, "s2"))
+    await records.database.write(lambda tx: deletion.remove_if_over(tx, "s2"))
     assert {**await records.counts(), "daily_metrics": 0} == {**before, "daily_metrics": 0}
 
 
@@ -281,7 +293,7 @@ async def test_a_fork_of_which_runs_went_meanwhile_is_refused(records: Records) 
     wanted = ForkedSession(session_id="s2", component_kind="agent", component_id="solo")
     made = await records.database.scan(lambda tx: session_forks.look(tx, "s1", wanted, NOBODY))
     await records.database.write(lambda tx: session_forks.begin(tx, made))
-    await records.database.write(lambda tx: retention.remove_roots(tx, "s1", ["r1"], clock.now()))
+    await records.database.write(lambda tx: retention.remove_runs(tx, [Removable("r1", "s1", 1.0, 1)], clock.now()))
     with pytest.raises(Conflict):
         await records.database.write(lambda tx: session_forks.add_runs(tx, made, ["r1"]))
 

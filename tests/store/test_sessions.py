@@ -26,7 +26,7 @@ async def bury(records: Records, session_id: str = "s1") -> None:
 
 
 async def remove(records: Records, session_id: str = "s1") -> bool:
-    return await records.database.write(lambda tx: sessions.remove_if_over(tx, session_id))
+    return await records.database.write(lambda tx: deletion.remove_if_over(tx, session_id))
 
 
 async def test_a_session_is_made_by_its_first_run(records: Records) -> None:
@@ -169,25 +169,38 @@ async def test_what_lives_is_cancelled_last_first_in_pieces(records: Records) ->
     assert await cancel() == [], "it was not deleted"
     await bury(records)
     assert await cancel() == ["r3", "r2"]
-    assert await records.database.scan(lambda tx: deletion.undone(tx, 1e9)) == ["s1"]
+    assert await records.database.scan(lambda tx: deletion.to_cancel(tx, 1e9)) == ["s1"]
     assert await cancel() == ["r1"]
     assert await cancel() == []
     states = await records.states()
     assert {name: states[name] for name in ("r1", "r2", "r3", "r4")} == {
         "r1": "cancelled", "r2": "cancelled", "r3": "cancelled", "r4": "running",
     }  # fmt: skip
-    assert await records.database.scan(lambda tx: deletion.undone(tx, 1e9)) == ["s1"], "its rows can go"
+    assert await records.database.scan(lambda tx: deletion.is_any_over(tx, 1e9)), "its rows can go"
+    assert await records.database.scan(lambda tx: deletion.to_cancel(tx, 1e9)) == []
     await remove(records)
-    assert await records.database.scan(lambda tx: deletion.undone(tx, 1e9)) == []
+    assert not await records.database.scan(lambda tx: deletion.is_any_over(tx, 1e9))
 
 
 async def test_a_run_that_is_stopping_is_waited_for(records: Records) -> None:
     run = await records.started("r1")
     await bury(records)
     await records.database.write(lambda tx: deletion.cancel_live(tx, "s1", 901.0))
-    assert await records.database.scan(lambda tx: deletion.undone(tx, 1e9)) == []
+    assert not await records.database.scan(lambda tx: deletion.is_any_over(tx, 1e9))
+    assert await records.database.write(lambda tx: deletion.remove_over(tx, 1e9)) == 0
     await records.settle(run, RunState.CANCELLED)
-    assert await records.database.scan(lambda tx: deletion.undone(tx, 1e9)) == ["s1"]
+    assert await records.database.scan(lambda tx: deletion.is_any_over(tx, 1e9))
+
+
+async def test_deleted_sessions_go_together(records: Records) -> None:
+    for number in range(5):
+        await records.settle(await records.started(f"r{number}", f"s{number}"))
+    await records.started("live", "s9")
+    for session in ("s0", "s1", "s2", "s9"):
+        await bury(records, session)
+    assert await records.database.write(lambda tx: deletion.remove_over(tx, 1e9)) == 6, "three runs, three sessions"
+    assert set(await records.states()) == {"r3", "r4", "live"}
+    assert await records.database.write(lambda tx: deletion.remove_over(tx, 1e9)) == 0
 
 
 async def test_rows_go_when_the_last_run_has_ended(records: Records) -> None:
@@ -312,7 +325,7 @@ async def test_sorting(records: Records, key: str, order: str) -> None:
     await named(records, "c", "a", "b")
     for place, session in enumerate("201"):
         await records.execute("UPDATE sessions SET updated_at = :at WHERE session_id = :i", at=900.0 + place, i=session)
-    assert key in session_search.SORTABLE
+    assert key in session_search.ORDERS
     assert (await page(records, sort_by=key))[0] == list(order)
     assert (await page(records, sort_by=key, descending=True))[0] == list(reversed(order))
 

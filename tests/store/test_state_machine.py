@@ -329,7 +329,7 @@ class Runs(RuleBasedStateMachine):
             self.look()
 
     def remove(self, session_id: str) -> None:
-        is_gone = self.write(lambda tx: sessions.remove_if_over(tx, session_id))
+        is_gone = self.write(lambda tx: deletion.remove_if_over(tx, session_id))
         assert is_gone == all(run.session_id != session_id for run in self.now.of(*LIVE))
         if is_gone:
             self.now = self.stands()

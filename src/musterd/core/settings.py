@@ -139,8 +139,9 @@ class Settings(BaseSettings):
 
     # Runs
 
-    concurrency: Count = 32
-    """Runs that a process drives at once."""
+    concurrency: Count = 500
+    """Runs that a process drives at once. Most of them wait for a model; tools and the local model have limits of
+    their own."""
     queue_depth: Count = 10_000
     """Runs that may wait; beyond it a new run is refused with 429."""
     run_seconds: Seconds = 3600
@@ -197,10 +198,10 @@ class Settings(BaseSettings):
 
     # Models
 
-    model_calls: Count = 64
-    """Model calls that a process makes at once."""
-    provider_calls: Count = 32
-    """Model calls to one provider that a process makes at once."""
+    model_calls: Count = 1000
+    """Model calls that a process makes at once; a run makes several at once if its members work side by side."""
+    provider_calls: Count = 1000
+    """Model calls to one provider that a process makes at once: lower it to what the provider's rate limit allows."""
     model_tries: Count = 3
     """Tries of one model call."""
     model_retry_seconds: Seconds = 5

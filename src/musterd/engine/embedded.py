@@ -22,7 +22,7 @@ from musterd.engine.model_imports import ModelImports
 from musterd.engine.resources import Resources
 from musterd.engine.slots import Slots
 from musterd.engine.upkeep import Upkeep
-from musterd.store import attempts, sessions, workers
+from musterd.store import attempts, workers
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Locks
 from musterd.store.upgrade import OLDEST_WRITER
@@ -32,6 +32,8 @@ log = structlog.get_logger("musterd.engine")
 RETRY_SECONDS = 1.0
 LOOK_SECONDS = 0.02
 CUT_SECONDS = 1.0
+CLAIMED_AT_ONCE = 32
+"""Runs that one transaction claims."""
 """How long what is cut off may take to let go."""
 
 
@@ -280,13 +282,15 @@ class EmbeddedEngine:
             await self._claim_solo()
         while (free := slots.free) > 0:
             slots.reserved += free  # what acceptance must not promise meanwhile
+            # Few at a time, so that claims of other processes come in between and they share what is ready.
+            most = min(free, CLAIMED_AT_ONCE)
             try:
-                runs = await self._claim_up_to(free)
+                runs = await self._claim_up_to(most)
             finally:
                 slots.reserved -= free
             for run in runs:
                 self._begin(run)
-            if len(runs) < free:
+            if len(runs) < most:
                 # Where users have shares, some of theirs may wait for an end however many slots are free.
                 slots.has_backlog = self._resources.settings.user_concurrency > 0
                 return
@@ -388,8 +392,7 @@ class EmbeddedEngine:
 
     async def _remove_session(self, session_id: str) -> None:
         try:
-            while await self._resources.database.write(lambda tx: sessions.remove_if_over(tx, session_id)):
-                pass
+            await self.upkeep.deletions.remove(session_id)
         except StoreUnavailable:
             log.warning("a deleted session is removed later", session_id=session_id)
 

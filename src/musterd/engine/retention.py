@@ -1,29 +1,28 @@
-"""Retention: what is old enough goes, or shrinks; a little at a time, between everything else."""
+"""Retention: what is old enough goes, or shrinks; a slice at a time, between everything else."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import TypeVar
 
 import structlog
 
 from musterd.core import clock
 from musterd.engine.resources import Resources
-from musterd.store import deliveries, joining, retention
-from musterd.store.database import Work
-from musterd.store.removal import AT_ONCE
-from musterd.store.retention import Old
+from musterd.engine.slices import Slices
+from musterd.store import daily, deliveries, joining, removal, retention
+from musterd.store.database import Tx, Work
 
 log = structlog.get_logger("musterd.engine")
 
-T = TypeVar("T")
 DAY_SECONDS = 86_400.0
-LOOKED_AT = 200
-"""What one look finds."""
-BUSY_SECONDS = 0.25
-"""How long one turn does what a look has found, once at least; what is left waits for the next turn."""
+LOOKED_AT = 1000
+"""How many old runs, or sessions, one look finds at most."""
 IDLE_SECONDS = 60.0
-"""How long nothing is looked for after nothing was found."""
+"""How long nothing is looked for once everything old has gone."""
+ROWS_AT_ONCE = 100
+"""How many sessions one transaction removes, or for how many owners it keeps what a day counts."""
+LOG_SECONDS = 60.0
+"""How often a log line says how much has gone, while it goes."""
 DELIVERIES_SECONDS = 3600.0
 """How often it is looked for deliveries that can be forgotten or given up."""
 UNSENT_DAYS = 7.0
@@ -32,27 +31,39 @@ UNSENT = f"Nobody has sent it for {UNSENT_DAYS:g} days"
 
 
 class Retention:
-    """Removes runs, sessions and records of deliveries, and joins pieces of texts, as the settings say."""
+    """Removes runs, sessions and records of deliveries, and joins pieces of texts, as the settings say.
 
-    def __init__(self, resources: Resources) -> None:
+    :param slices: of all long work of this process.
+    """
+
+    def __init__(self, resources: Resources, slices: Slices) -> None:
         self._database = resources.database
         self._figures = resources.figures
         self._retention_days = resources.settings.retention_days
         self._delta_days = resources.settings.delta_days
         self._webhook_days = resources.settings.webhook_days
+        self._slices = slices
         self._not_before = 0.0
         self._deliveries_not_before = 0.0
 
     async def once(self) -> None:
-        """Do what there is to do, as far as one turn gets."""
+        """Do all that there is to do."""
         await self._end_deliveries()
         if (self._retention_days is None and self._delta_days is None) or clock.monotonic() < self._not_before:
             return
-        removed, joined = await self._remove(), await self._join()
-        if removed or joined:
-            log.info("old runs were cleared away", removed=removed, joined=joined)
-        else:
-            self._not_before = clock.monotonic() + IDLE_SECONDS
+        all_removed = all_joined = 0
+        logged_at = clock.monotonic()
+        while True:
+            removed, joined = await self._remove(), await self._join()
+            all_removed, all_joined = all_removed + removed, all_joined + joined
+            is_done = not removed and not joined
+            if (all_removed or all_joined) and (is_done or clock.monotonic() >= logged_at + LOG_SECONDS):
+                log.info("old runs were cleared away", removed=all_removed, joined=all_joined)
+                all_removed, all_joined, logged_at = 0, 0, clock.monotonic()
+            if is_done:
+                break
+            await self._end_deliveries()
+        self._not_before = clock.monotonic() + IDLE_SECONDS
 
     async def _end_deliveries(self) -> None:
         """Give up deliveries that nobody sends, and forget what ended long ago; some at a time."""
@@ -69,44 +80,54 @@ class Retention:
     async def _remove(self) -> int:
         if self._retention_days is None:
             return 0
-        before = clock.now() - self._retention_days * DAY_SECONDS
-        old = await self._database.scan(lambda tx: retention.old(tx, before, LOOKED_AT))
-        write = self._database.write
-        removed = sum(await _in_turn(partial(write, work) for work in _removals(old, before)))
+        now = clock.now()
+        before = now - self._retention_days * DAY_SECONDS
+        runs = await self._database.scan(lambda tx: retention.old_runs(tx, before, LOOKED_AT))
+        await self._keep_days({daily.day_of(run.created_at) for run in runs}, now)
+        removed = await self._slices.each(
+            removal.slices(runs), lambda some: partial(retention.remove_runs, runs=some, now=now)
+        )
+        if len(runs) < LOOKED_AT:  # before that most of the old sessions have some
+            unused = await self._database.scan(lambda tx: retention.unused_sessions(tx, before, LOOKED_AT))
+            removed += await self._slices.each(
+                _slices(unused), lambda some: partial(retention.remove_sessions, sessions=some, before=before)
+            )
         self._figures.removed.add(by=removed)
         return removed
+
+    async def _keep_days(self, days: Iterable[str], now: float) -> None:
+        """Keep what these days count, if they are over. Otherwise each removal has to count what it removes."""
+        for day in sorted(days):
+            counted = await self._database.scan(partial(daily.closable, day=day, now=now))
+            if counted is not None:
+                # Everybody's figures come last: with them the day counts as kept.
+                owners = sorted(counted, key=lambda owner: (owner == daily.EVERYBODY, owner))
+                await self._slices.each(_slices(owners), partial(_close, day, counted, now))
 
     async def _join(self) -> int:
         if self._delta_days is None:
             return 0
         before = clock.now() - self._delta_days * DAY_SECONDS
-        found = await self._database.scan(lambda tx: joining.unjoined(tx, before, LOOKED_AT))
-        return len(await _in_turn(partial(self._join_one, root_id) for root_id in found))
+        unjoined = await self._database.scan(lambda tx: joining.unjoined(tx, before, LOOKED_AT))
+        for root_id in unjoined:
+            await self._join_one(root_id)
+        return len(unjoined)
 
-    async def _join_one(self, root_id: str) -> int:
-        found = await self._database.scan(lambda tx: joining.read(tx, root_id))
-        joined = await asyncio.to_thread(joining.joined, found)
-        return await self._database.write(lambda tx: joining.put(tx, root_id, joined))
-
-
-async def _in_turn(steps: Iterable[Callable[[], Awaitable[T]]]) -> list[T]:
-    """Do one after the other until the turn is over, and give what came of each.
-
-    The first is done however long it took to find it: else nothing of a large database would ever go.
-    """
-    until, results = clock.monotonic() + BUSY_SECONDS, []
-    for step in steps:
-        results.append(await step())
-        if clock.monotonic() >= until:
-            break
-    return results
+    async def _join_one(self, root_id: str) -> None:
+        events = await self._database.scan(lambda tx: joining.read(tx, root_id))
+        joined = await asyncio.to_thread(joining.joined, events)
+        await self._slices.one(partial(joining.put, root_id=root_id, found=joined))
 
 
-def _removals(old: Old, before: float) -> Iterator[Work[int]]:
-    """The transactions that remove what is old: one session's runs each, a few at a time, then sessions."""
-    for session_id, roots in old.roots.items():
-        for first in range(0, len(roots), AT_ONCE):
-            some = roots[first : first + AT_ONCE]
-            yield partial(retention.remove_roots, session_id=session_id, roots=some, now=clock.now())
-    for session_id in old.sessions:
-        yield partial(retention.remove_session, session_id=session_id, before=before)
+def _slices(rows: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (rows[first : first + ROWS_AT_ONCE] for first in range(0, len(rows), ROWS_AT_ONCE))
+
+
+def _close(day: str, counted: daily.ByOwner, now: float, owners: Sequence[str]) -> Work[int]:
+    """The transaction that keeps what a day counts of some owners."""
+
+    async def close(tx: Tx) -> int:
+        await daily.close(tx, day, {owner: counted[owner] for owner in owners}, now)
+        return len(owners)
+
+    return close

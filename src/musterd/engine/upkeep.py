@@ -1,7 +1,8 @@
 """Upkeep: once a second, what nobody else sees to.
 
-Runs of dead workers are taken over, delayed runs join their line, what waited too long ends, deleted sessions go, and
-ready runs that nobody claims are pointed out. Every process does it; what two do at once is done once.
+Runs of dead workers are taken over, delayed runs join their line, what waited too long ends, runs of deleted sessions
+are cancelled, and ready runs that nobody claims are pointed out. Rows of deleted sessions and of old runs go beside it.
+Every process does it; what two do at once is done once.
 """
 
 import asyncio
@@ -14,9 +15,11 @@ import structlog
 from musterd.core import clock, faults
 from musterd.core.errors import StoreUnavailable
 from musterd.engine.beats import Observer
+from musterd.engine.deletions import Deletions
 from musterd.engine.resources import Resources
 from musterd.engine.retention import Retention
-from musterd.store import deletion, looks, pauses, schedule, sessions, workers
+from musterd.engine.slices import Slices
+from musterd.store import deletion, looks, pauses, schedule, workers
 from musterd.store.cancels import Cancelled
 from musterd.store.looks import Due
 from musterd.store.schedule import Moved
@@ -54,23 +57,25 @@ class Upkeep:
         self._database = resources.database
         self._figures = resources.figures
         self._most_of_owner = resources.settings.user_concurrency
-        self.retention = Retention(resources)
+        slices = Slices(resources.database)
+        self.retention = Retention(resources, slices)
+        self.deletions = Deletions(resources.database, slices)
         self._observer = observer
         self._components = components
         self._kept = kept
         self._release_lock = release_lock
 
     async def repeat(self, period_seconds: float) -> None:
-        """Do it again and again, until cancelled; what old runs leave to do is done beside it, and holds nothing up."""
+        """Do it again and again, until cancelled. Removing rows may take long, so it has tasks of its own."""
         async with asyncio.TaskGroup() as duties:
-            for once in (self.once, self.retention.once):
+            for once in (self.once, self.retention.once, self.deletions.once):
                 duties.create_task(_repeat(once, period_seconds))
 
     async def once(self) -> None:
         """Do what there is to do."""
         own, most = self._observer.own, self._most_of_owner
         due = await self._database.scan(lambda tx: looks.due(tx, self._components, clock.now(), own, most))
-        for step in (self._take_over, self._move_scheduled, self._expire, self._remove_buried):
+        for step in (self._take_over, self._move_scheduled, self._expire, self._cancel_deleted):
             await step(due)
         if due.has_ready:
             self._kept.wake()
@@ -108,13 +113,10 @@ class Upkeep:
         if due.has_expired:
             self._moved(await self._database.write(lambda tx: pauses.expire(tx, clock.now())))
 
-    async def _remove_buried(self, due: Due) -> None:
-        for session_id in due.buried:
-            self._tell(
-                await self._database.write(partial(deletion.cancel_live, session_id=session_id, now=clock.now()))
-            )
-            while await self._database.write(partial(sessions.remove_if_over, session_id=session_id)):
-                pass
+    async def _cancel_deleted(self, due: Due) -> None:
+        for session_id in due.to_cancel:
+            cancel = partial(deletion.cancel_live, session_id=session_id, now=clock.now())
+            self._tell(await self._database.write(cancel))
 
     def _tell(self, done: Sequence[Cancelled]) -> None:
         for one in done:

@@ -17,8 +17,6 @@ from musterd.store.database import Tx
 
 log = structlog.get_logger("musterd.daily")
 
-SETTLE_SECONDS = 300.0
-"""How long after its end a day is not kept yet: acceptances are stored a little after their time, and clocks differ."""
 FIRST_DAY, LAST_DAY = "0001-01-02", "9999-12-30"
 
 
@@ -134,5 +132,5 @@ async def _counted(tx: Tx, day: str, owner: str | None, now: float) -> _Counted 
     """What a day counts now; None: somebody has kept it meanwhile."""
     if await daily.is_over(tx, day):
         return None
-    is_past = daily.bounds(day)[1] + SETTLE_SECONDS <= now
+    is_past = daily.bounds(day)[1] + daily.SETTLE_SECONDS <= now
     return _Counted(day, await daily.counted(tx, day, owner), is_over=is_past and not await daily.has_live(tx, day))

@@ -18,8 +18,8 @@ USE = Statement(
 HAND_OVER = Statement("blob_hand_over", "UPDATE blob_uses SET root_id = :to WHERE root_id = :root")
 USED = Statement("blob_used", "SELECT hash FROM blob_uses WHERE root_id = :root AND until_end")
 LOCK = Statement("blob_lock", "SELECT hash FROM blobs WHERE IN_LIST(hash, :names) ORDER BY hash LOCK_ROW")
-USED_BY = Statement("blob_used_by", "SELECT hash FROM blob_uses WHERE root_id = :root")
-DISUSE_BY = Statement("blob_disuse_by", "DELETE FROM blob_uses WHERE root_id = :root")
+USED_BY = Statement("blob_used_by", "SELECT DISTINCT hash FROM blob_uses WHERE IN_LIST(root_id, :roots)")
+DISUSE_BY = Statement("blob_disuse_by", "DELETE FROM blob_uses WHERE IN_LIST(root_id, :roots)")
 DISUSE = Statement("blob_disuse", "DELETE FROM blob_uses WHERE root_id = :root AND until_end")
 REMOVE_UNUSED = Statement(
     "blob_remove_unused",
@@ -54,11 +54,12 @@ async def release(tx: Tx, root_id: str) -> None:
         await _remove_unused(tx, names)
 
 
-async def forget(tx: Tx, root_id: str) -> None:
-    """Let go of all that a run refers to."""
-    if names := [row["hash"] for row in await tx.all(USED_BY, {"root": root_id})]:
+async def forget(tx: Tx, roots: Sequence[str]) -> None:
+    """Let go of all that root runs refer to."""
+    by_root = {"roots": jsontext.dumps(list(roots))}
+    if names := [row["hash"] for row in await tx.all(USED_BY, by_root)]:
         await _lock(tx, names)
-        await tx.run(DISUSE_BY, {"root": root_id})
+        await tx.run(DISUSE_BY, by_root)
         await _remove_unused(tx, names)
 
 

@@ -17,6 +17,8 @@ from musterd.core.records import Usage
 from musterd.store.database import Statement, Tx
 
 EVERYBODY = ""
+SETTLE_SECONDS = 300.0
+"""How long after its end a day is not kept yet: acceptances are stored a little after their time, and clocks differ."""
 _COUNTS = ("input_tokens", "output_tokens", "reasoning_tokens", "cache_read_tokens", "cache_write_tokens")
 _SUMS = ", ".join(f"SUM(JSON_WHOLE(j.usage, '{name}')) AS {name}" for name in _COUNTS)
 _IN_DAY = "r.parent_id IS NULL AND r.created_at >= :start AND r.created_at < :end AND r.copied_from IS NULL"
@@ -131,6 +133,13 @@ async def counted(tx: Tx, day: str, owner: str | None = None) -> ByOwner:
         if owner in (None, row["owner"]):
             _of(found, row["owner"]).add(DayFigures.from_json(json.loads(row["figures"])))
     return {**found, EVERYBODY: DayFigures.sum(found.values())}
+
+
+async def closable(tx: Tx, day: str, now: float) -> ByOwner | None:
+    """What a day counts, by owner, if it can be kept: it is over, and so is every run of it. None: it cannot, or is."""
+    if bounds(day)[1] + SETTLE_SECONDS > now or await is_over(tx, day) or await has_live(tx, day):
+        return None
+    return await counted(tx, day)
 
 
 async def close(tx: Tx, day: str, figures: ByOwner, now: float) -> None:

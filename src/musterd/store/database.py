@@ -61,7 +61,9 @@ def for_sqlite(text: str) -> str:
 
 def for_postgres(text: str) -> str:
     """The statement in Postgres' dialect, with parameters as its driver writes them."""
-    text = _IN_LIST.sub(r"\1 IN (SELECT jsonb_array_elements_text(CAST(:\2 AS jsonb)))", text.replace("%", "%%"))
+    text = _IN_LIST.sub(
+        r"\1 = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:\2 AS jsonb))))", text.replace("%", "%%")
+    )
     text = _JSON_WHOLE.sub(r"CAST(CAST(\1 AS jsonb) ->> '\2' AS bigint)", text)
     text = _TURN.sub(_turn_for_postgres, text)
     text = text.replace("LOCK_ROW", "FOR UPDATE").replace("LOCK_FREE_ROWS", "FOR UPDATE SKIP LOCKED")

@@ -8,55 +8,71 @@ from musterd.core.callers import Caller
 from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
 from musterd.store.database import Row, Statement, Tx
+from musterd.store.sessions import DELETED
 
-_FROM = """FROM approvals a JOIN runs r ON r.run_id = a.root_id
-                JOIN sessions s ON s.session_id = r.session_id AND s.deleted_at IS NULL
-           WHERE (a.approval_type IS NULL OR a.approval_type <> 'audit' OR a.status <> 'pending')"""
+_IS_LISTED = f"""(a.approval_type IS NULL OR a.approval_type <> 'audit' OR a.status <> 'pending')
+                 AND r.session_id NOT IN {DELETED}"""
+_FROM = f"FROM approvals a CROSS JOIN runs r WHERE r.run_id = a.root_id AND {_IS_LISTED}"
+"""From approvals on, which SQLite takes in this order: most runs have none."""
+_FROM_OWN = f"FROM runs r CROSS JOIN approvals a WHERE a.root_id = r.run_id AND r.parent_id IS NULL AND {_IS_LISTED}"
+"""From one person's runs on: the newest approvals may hold none of them."""
 _COLUMNS = """a.id, a.root_id, a.status, a.approval_type, a.request, a.decision, a.decided_by, a.created_at,
               a.decided_at, COALESCE(a.expires_at, CASE a.status WHEN 'pending' THEN r.expires_at END) AS expires_at,
               a.resolution_data, r.session_id, r.user_id, r.owner, r.state AS run_state,
               r.component_kind AS source_type, r.component_id AS source_id, r.component_name AS source_name"""
 GET = Statement("approval_get", f"SELECT {_COLUMNS} {_FROM} AND a.id = :id")
 REMOVE = Statement("approval_remove", "DELETE FROM approvals WHERE id = :id")
-_CONDITIONS = {
-    "status": "a.status = :status",
-    "approval_type": "a.approval_type = :approval_type",
-    "pause_type": "a.kind = :pause_type",
-    "source_type": "r.component_kind = :source_type",
-    "agent_id": """EXISTS (SELECT 1 FROM runs m WHERE m.run_id = a.run_id AND m.component_kind = 'agent'
-                        AND m.component_id = :agent_id)""",
-    "team_id": "r.component_kind = 'team' AND r.component_id = :team_id",
-    "user_id": "r.user_id = :user_id",
-    "run_id": "a.root_id = :run_id",
-    "owner": "r.owner = :owner",
+_EQUAL = {
+    "status": "a.status",
+    "approval_type": "a.approval_type",
+    "pause_type": "a.kind",
+    "source_type": "r.component_kind",
+    "user_id": "r.user_id",
+    "run_id": "a.root_id",
+    "owner": "r.owner",
 }
+_MEMBER = """EXISTS (SELECT 1 FROM runs m WHERE m.run_id = a.run_id AND m.component_kind = 'agent'
+                     AND m.component_id = :agent_id)"""
+_TEAM = "r.component_kind || '' = 'team' AND r.component_id || '' = :team_id"
+_LOOKUPS = ("run_id", "user_id", "owner", "status")
+"""What an approval is looked up by; the first of them that is filtered by."""
 
 
-def _where(wanted: ApprovalFilter, caller: Caller) -> tuple[str, dict[str, Any]]:
-    params = {name: value for name in _CONDITIONS if (value := getattr(wanted, name, None)) is not None}
+def _listed(query: ApprovalFilter, caller: Caller) -> tuple[str, dict[str, Any]]:
+    """The tables and conditions of a list, and its parameters."""
+    names = (*_EQUAL, "agent_id", "team_id")
+    params = {name: value for name in names if (value := getattr(query, name, None)) is not None}
     if caller.sees_only is not None:
         params["owner"] = caller.sees_only
-    return "".join(f" AND {_CONDITIONS[name]}" for name in params), params
+    lookup = next((name for name in _LOOKUPS if name in params), None)
+    conditions = [
+        f"{column} = :{name}" if name == lookup else f"{column} || '' = :{name}"
+        for name, column in _EQUAL.items()
+        if name in params
+    ]
+    conditions += [text for name, text in (("agent_id", _MEMBER), ("team_id", _TEAM)) if name in params]
+    tables = _FROM_OWN if lookup in ("user_id", "owner") else _FROM
+    return tables + "".join(f" AND {condition}" for condition in conditions), params
 
 
-def page_of(wanted: ApprovalFilter, caller: Caller) -> tuple[Statement, dict[str, Any]]:
+def page_of(query: ApprovalFilter, caller: Caller) -> tuple[Statement, dict[str, Any]]:
     """The statement that reads one page, newest first, and its parameters."""
-    where, params = _where(wanted, caller)
-    text = f"SELECT {_COLUMNS} {_FROM}{where} ORDER BY a.created_at DESC, a.id DESC LIMIT :limit OFFSET :offset"
+    listed, params = _listed(query, caller)
+    text = f"SELECT {_COLUMNS} {listed} ORDER BY a.created_at DESC, a.id DESC LIMIT :limit OFFSET :offset"
     name = "approvals_page " + " ".join(params)
-    return Statement(name, text), {**params, "limit": wanted.limit, "offset": (wanted.page - 1) * wanted.limit}
+    return Statement(name, text), {**params, "limit": query.limit, "offset": (query.page - 1) * query.limit}
 
 
-async def search(tx: Tx, wanted: ApprovalFilter, caller: Caller) -> tuple[list[Approval], int]:
+async def search(tx: Tx, query: ApprovalFilter, caller: Caller) -> tuple[list[Approval], int]:
     """One page of approvals, newest first, and the number of all that match."""
-    statement, params = page_of(wanted, caller)
-    return [_approval(row) for row in await tx.all(statement, params)], await count(tx, wanted, caller)
+    statement, params = page_of(query, caller)
+    return [_approval(row) for row in await tx.all(statement, params)], await count(tx, query, caller)
 
 
-async def count(tx: Tx, wanted: ApprovalFilter, caller: Caller) -> int:
+async def count(tx: Tx, query: ApprovalFilter, caller: Caller) -> int:
     """How many approvals match."""
-    where, params = _where(wanted, caller)
-    statement = Statement("approvals_count " + " ".join(params), f"SELECT count(*) AS n {_FROM}{where}")
+    listed, params = _listed(query, caller)
+    statement = Statement("approvals_count " + " ".join(params), f"SELECT count(*) AS n {listed}")
     row = await tx.one(statement, params)
     return 0 if row is None else int(row["n"])
 

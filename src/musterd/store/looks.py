@@ -60,7 +60,7 @@ class Due:
     :param has_ready: whether a run waits that this process can claim; ``has_solo``: one that has to be driven alone.
     :param has_scheduled: whether a delayed run is due, or a pending one is over its time.
     :param has_expired: whether a paused run waited too long.
-    :param buried: sessions whose deletion is still to be brought to its end.
+    :param to_cancel: deleted sessions in which runs are still to be cancelled.
     """
 
     beats: dict[str, int | None]
@@ -68,7 +68,7 @@ class Due:
     has_solo: bool
     has_scheduled: bool
     has_expired: bool
-    buried: list[str]
+    to_cancel: list[str]
 
 
 async def due(tx: Tx, components: Sequence[str], now: float, worker: str = "", most_of_owner: int = 0) -> Due:
@@ -83,7 +83,7 @@ async def due(tx: Tx, components: Sequence[str], now: float, worker: str = "", m
         has_solo=await is_solo_ready(tx, components, now, worker, most_of_owner),
         has_scheduled=await schedule.is_any_due(tx, now),
         has_expired=await tx.one(EXPIRED, {"now": now}) is not None,
-        buried=await deletion.undone(tx, now),
+        to_cancel=await deletion.to_cancel(tx, now),
     )
 
 

@@ -1,12 +1,13 @@
 """Memories of users: kept, found, listed in pages."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from musterd.core import jsontext
 from musterd.core.callers import Caller
 from musterd.core.memories import Memory, MemoryFilter, MemoryStats
+from musterd.store.conditions import equalities
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.patterns import like_literal
 
@@ -28,6 +29,16 @@ OF_USER = Statement(
 LOCK_USER = Statement(
     "memories_lock_user", "SELECT * FROM memories WHERE user_id = :user_id ORDER BY updated_at, memory_id LOCK_ROW"
 )
+ORDERS = {
+    "updated_at": "updated_at {0}, memory_id {0}",
+    "created_at": "created_at {0}, memory_id {0}",
+    "memory": "substr(memory, 1, 100) {0}, memory_id {0}",  # as the index has it: memories may be long
+    "user_id": "user_id {0}, updated_at {0}, memory_id {0}",
+    "agent_id": "agent_id {0}, updated_at {0}, memory_id {0}",
+    "team_id": "team_id {0}, updated_at {0}, memory_id {0}",
+    "memory_id": "memory_id {0}",
+}
+"""What memories can be listed by; each has an index."""
 _EQUAL = ("user_id", "agent_id", "team_id")
 
 
@@ -61,30 +72,52 @@ async def of_user(tx: Tx, user_id: str, caller: Caller, *, holds: bool = False) 
     return [_memory(row) for row in rows if caller.may_see(row["owner"])]
 
 
-def page_of(wanted: MemoryFilter, caller: Caller) -> tuple[Statement, dict[str, Any]]:
+def page_of(query: MemoryFilter, caller: Caller) -> tuple[Statement, dict[str, Any]]:
     """The statement that reads one page, and its parameters."""
-    where, params = _where(wanted, caller)
-    direction = "DESC" if wanted.is_descending else "ASC"
-    text = f"""SELECT * FROM memories{where} ORDER BY {wanted.sort_by} {direction}, memory_id {direction}
-               LIMIT :limit OFFSET :offset"""
-    name = f"memories_page {sorted(params)} {wanted.sort_by} {direction}"
-    offset = max(wanted.page - 1, 0) * wanted.limit
-    return Statement(name, text), {**params, "limit": wanted.limit, "offset": offset}
+    order = ORDERS[query.sort_by].format("DESC" if query.is_descending else "ASC")
+    where, params = _where(query, caller, _page_index(query, caller))
+    text = f"SELECT * FROM memories{where} ORDER BY {order} LIMIT :limit OFFSET :offset"
+    offset = max(query.page - 1, 0) * query.limit
+    return Statement(f"memories_page {sorted(params)} {order}", text), {
+        **params,
+        "limit": query.limit,
+        "offset": offset,
+    }
 
 
-async def search(tx: Tx, wanted: MemoryFilter, caller: Caller) -> tuple[list[Memory], int]:
+async def search(tx: Tx, query: MemoryFilter, caller: Caller) -> tuple[list[Memory], int]:
     """One page of memories and the number of all that match."""
-    statement, params = page_of(wanted, caller)
+    statement, params = page_of(query, caller)
     rows = await tx.all(statement, params)
-    where, conditions = _where(wanted, caller)
+    where, conditions = _where(query, caller, (_person(query, caller) or _first_of(query, "agent_id", "team_id"),))
     counted = Statement(f"memories_count {sorted(conditions)}", f"SELECT count(*) AS n FROM memories{where}")
     count = await tx.one(counted, conditions)
     return [_memory(row) for row in rows], 0 if count is None else int(count["n"])
 
 
+def _page_index(query: MemoryFilter, caller: Caller) -> Collection[str]:
+    """The columns to look a page up by; none: all memories are walked in the order of the page."""
+    if column := _person(query, caller):
+        return (column,)
+    if query.sort_by == "updated_at":
+        return (_first_of(query, "agent_id", "team_id"),)
+    return (query.sort_by,) if query.sort_by in _EQUAL else ()
+
+
+def _person(query: MemoryFilter, caller: Caller) -> str:
+    """The column that says whose the memories are ("": everybody's): one person's are few enough to be sorted."""
+    return "user_id" if query.user_id is not None else "" if caller.sees_only is None else "owner"
+
+
+def _first_of(query: MemoryFilter, *columns: str) -> str:
+    """The first of these columns that is filtered by, or ""."""
+    return next((column for column in columns if getattr(query, column) is not None), "")
+
+
 async def topics(tx: Tx, user_id: str | None, caller: Caller) -> list[str]:
     """Every topic that memories have, once, sorted."""
-    where, params = _where(MemoryFilter(user_id=user_id), caller)
+    query = MemoryFilter(user_id=user_id)
+    where, params = _where(query, caller, (_person(query, caller),))
     name = f"memory_topics {sorted(params)}"
     rows = await tx.all(Statement(name, f"SELECT DISTINCT topics FROM memories{where}"), params)
     return sorted({topic for row in rows for topic in json.loads(row["topics"])})
@@ -92,7 +125,8 @@ async def topics(tx: Tx, user_id: str | None, caller: Caller) -> list[str]:
 
 async def stats(tx: Tx, user_id: str | None, caller: Caller, *, limit: int, page: int) -> tuple[list[MemoryStats], int]:
     """How much is remembered of each user, who was remembered last first; and of how many in all."""
-    where, params = _where(MemoryFilter(user_id=user_id), caller)
+    query = MemoryFilter(user_id=user_id)
+    where, params = _where(query, caller, (_person(query, caller),))
     name = f"{sorted(params)}"
     rows = await tx.all(
         Statement(
@@ -110,19 +144,19 @@ async def stats(tx: Tx, user_id: str | None, caller: Caller, *, limit: int, page
     return found, 0 if count is None else int(count["n"])
 
 
-def _where(wanted: MemoryFilter, caller: Caller) -> tuple[str, dict[str, Any]]:
-    given: Sequence[tuple[str, str | None]] = [
-        *((name, getattr(wanted, name)) for name in _EQUAL),
+def _where(query: MemoryFilter, caller: Caller, by_index: Collection[str]) -> tuple[str, dict[str, Any]]:
+    values: Sequence[tuple[str, str | None]] = [
+        *((name, getattr(query, name)) for name in _EQUAL),
         ("owner", caller.sees_only),
     ]
-    params: dict[str, Any] = {name: value for name, value in given if value is not None}
-    conditions = [f"{name} = :{name}" for name in params]
-    for number, topic in enumerate(wanted.topics):
+    params: dict[str, Any] = {name: value for name, value in values if value is not None}
+    conditions = equalities(params, by_index)
+    for number, topic in enumerate(query.topics):
         conditions.append(f"lower(topics) LIKE lower(:topic{number}) ESCAPE '\\'")
         params[f"topic{number}"] = "%" + like_literal(jsontext.dumps(topic)) + "%"
-    if wanted.search_content:
+    if query.search_content:
         conditions.append("lower(memory) LIKE lower(:pattern) ESCAPE '\\'")
-        params["pattern"] = "%" + like_literal(wanted.search_content) + "%"
+        params["pattern"] = "%" + like_literal(query.search_content) + "%"
     return (" WHERE " + " AND ".join(conditions) if conditions else ""), params
 
 

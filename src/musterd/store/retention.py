@@ -1,15 +1,15 @@
 """Retention: runs that ended long ago go, with all that hangs on them; so do sessions that nobody has used since.
 
 A session with a run that has not ended keeps all its runs: that one may show them to its model again. A run of which a
-webhook is still to be told stays until it was, or that was given up. It goes in small transactions, each holding one
-session; what two processes do at once is done once.
+webhook is still to be told stays until it was, or that was given up. What two processes do at once is done once.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
+from musterd.core import jsontext
 from musterd.store import deliveries, removal
 from musterd.store.database import Statement, Tx
+from musterd.store.removal import Removable, removable
 
 # What every running and every paused root has leads SQLite to the index of those alone.
 _LIVE = " UNION ALL ".join(
@@ -24,16 +24,16 @@ _LIVE = " UNION ALL ".join(
 )
 OVER = Statement(
     "retention_over",
-    f"""SELECT run_id, session_id FROM runs
+    f"""SELECT {removal.COLUMNS} FROM runs
         WHERE parent_id IS NULL AND ended_at IS NOT NULL AND pieces_joined IN (0, 1) AND ended_at <= :before
           AND session_id NOT IN ({_LIVE})
           AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.run_id = runs.run_id AND d.ended_at IS NULL)
         LIMIT :limit""",
 )
-HOLD = Statement("retention_hold", "SELECT session_id FROM sessions WHERE session_id = :session_id LOCK_FREE_ROWS")
-IS_LIVE = Statement(
-    "retention_is_live",
-    f"SELECT 1 AS found FROM ({_LIVE}) live WHERE live.session_id = :session_id LIMIT 1",
+LIVE_OF = Statement(
+    "retention_live_of",
+    """SELECT DISTINCT session_id FROM runs WHERE IN_LIST(session_id, :sessions) AND parent_id IS NULL
+       AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused')""",
 )
 UNUSED = Statement(
     "retention_unused",
@@ -43,52 +43,33 @@ UNUSED = Statement(
 )
 REMOVE_UNUSED = Statement(
     "retention_remove_unused",
-    """DELETE FROM sessions WHERE session_id = :session_id AND updated_at <= :before
+    """DELETE FROM sessions WHERE IN_LIST(session_id, :sessions) AND updated_at <= :before AND deleted_at IS NULL
        AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.session_id = sessions.session_id)""",
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Old:
-    """What is old enough to go.
-
-    :param roots: root runs by their session.
-    :param sessions: sessions that have no runs.
-    """
-
-    roots: dict[str, list[str]] = field(default_factory=dict)
-    sessions: list[str] = field(default_factory=list)
+async def old_runs(tx: Tx, before: float, limit: int) -> list[Removable]:
+    """Root runs that ended before ``before`` and that nothing needs any more; at most so many."""
+    return [removable(row) for row in await tx.all(OVER, {"before": before, "limit": limit})]
 
 
-async def old(tx: Tx, before: float, limit: int) -> Old:
-    """What has ended, or was used last, before ``before``; at most so many of each.
-
-    Sessions are looked for once few runs are left: before that most of the old ones have some.
-    """
-    found, over = Old(), await tx.all(OVER, {"before": before, "limit": limit})
-    for row in over:
-        found.roots.setdefault(row["session_id"], []).append(row["run_id"])
-    if len(over) < limit:
-        found.sessions.extend(row["session_id"] for row in await tx.all(UNUSED, {"before": before, "limit": limit}))
-    return found
+async def unused_sessions(tx: Tx, before: float, limit: int) -> list[str]:
+    """Sessions without runs that were used last before ``before``; at most so many."""
+    return [row["session_id"] for row in await tx.all(UNUSED, {"before": before, "limit": limit})]
 
 
-async def remove_roots(tx: Tx, session_id: str, roots: Sequence[str], now: float) -> int:
-    """Remove root runs of a session, unless it has begun to live again, or somebody holds it; how many went."""
-    if not await _held(tx, session_id) or await tx.one(IS_LIVE, {"session_id": session_id}) is not None:
-        return 0
-    untold = await deliveries.pending_of(tx, roots)
-    roots = [root for root in roots if root not in untold]
+async def remove_runs(tx: Tx, runs: Sequence[Removable], now: float) -> int:
+    """Remove old runs, except those whose session has begun to live again or is held by somebody; how many went."""
+    free = await removal.hold(tx, [run.session_id for run in runs])
+    live = await tx.all(LIVE_OF, {"sessions": jsontext.dumps(sorted(free))})
+    untold = await deliveries.pending_of(tx, [run.run_id for run in runs])
+    free -= {row["session_id"] for row in live}
+    roots = [run.run_id for run in runs if run.session_id in free and run.run_id not in untold]
     await removal.remove(tx, roots, now)
     return len(roots)
 
 
-async def remove_session(tx: Tx, session_id: str, before: float) -> int:
-    """Remove a session that has no runs, unless somebody uses it; whether it went."""
-    if not await _held(tx, session_id):
-        return 0
-    return await tx.run(REMOVE_UNUSED, {"session_id": session_id, "before": before})
-
-
-async def _held(tx: Tx, session_id: str) -> bool:
-    return await tx.one(HOLD, {"session_id": session_id}) is not None
+async def remove_sessions(tx: Tx, sessions: Sequence[str], before: float) -> int:
+    """Remove sessions that have no runs, except those that somebody uses; how many went."""
+    free = await removal.hold(tx, sessions)
+    return await tx.run(REMOVE_UNUSED, {"sessions": jsontext.dumps(sorted(free)), "before": before})

@@ -5,7 +5,7 @@ across sessions hold roots only.
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from musterd.core.callers import Caller
 from musterd.core.records import RunRow, RunView
 from musterd.core.states import FINAL, RunState
 from musterd.core.turns import OnBusy
+from musterd.store.conditions import equalities
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.rows import qualified, run_row, run_view
 
@@ -120,11 +121,7 @@ class RunsWanted:
     limit: int = 20
 
 
-_CONDITIONS = {
-    "component": "r.component_kind || '/' || r.component_id = :component",
-    "user_id": "r.user_id = :user_id",
-    "owner": "r.owner = :owner",
-    "session_id": "r.session_id = :session_id",
+_RANGES = {
     "created_after": "r.created_at >= :created_after",
     "created_before": "r.created_at <= :created_before",
     "after_at": "(r.created_at, r.run_id) < (:after_at, :after_id)",
@@ -140,17 +137,22 @@ def page_statement(
         other list of states would go by. None: all.
     """
     after_at, after_id = wanted.after or (None, None)
+    latest = wanted.created_before
+    if after_at is not None and latest is not None and after_at <= latest:
+        latest = None  # the page begins before it: of two upper bounds SQLite may look up the one that says less
+    kind, component_id = wanted.component or (None, None)
     given = {
-        "component": None if wanted.component is None else "/".join(wanted.component),
+        "component_kind": kind,
+        "component_id": component_id,
         "user_id": wanted.user_id,
         "owner": caller.sees_only,
         "session_id": wanted.session_id,
         "created_after": wanted.created_after,
-        "created_before": wanted.created_before,
+        "created_before": latest,
         "after_at": after_at,
     }
     params: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    where = [_CONDITIONS[name] for name in params]
+    where = _page_conditions(params)
     if after_id is not None:
         params["after_id"] = after_id
     if states is not None and FINAL.issuperset(states):
@@ -168,6 +170,15 @@ def page_statement(
                SELECT {_WITHOUT_MESSAGES} FROM page JOIN runs r ON r.run_id = page.run_id
                JOIN run_io io ON io.run_id = r.run_id"""
     return Statement(f"runs_page {where} {order}", text), {**params, "limit": wanted.limit}
+
+
+def _page_conditions(params: Mapping[str, Any]) -> list[str]:
+    """The conditions of a page, of which one leads to an index: a session has fewest runs, then a person."""
+    lookup = next((name for name in ("session_id", "user_id", "owner") if name in params), None)
+    by_index = ("r.component_kind", "r.component_id") if lookup is None else (f"r.{lookup}",)
+    names = ("session_id", "user_id", "owner", "component_kind", "component_id")
+    conditions = equalities((f"r.{name}" for name in names if name in params), by_index)
+    return conditions + [_RANGES[name] for name in _RANGES if name in params]
 
 
 async def page(tx: Tx, wanted: RunsWanted, caller: Caller) -> list[RunView]:

@@ -240,10 +240,6 @@ CREATE TABLE daily_metrics (
 )
  WITHOUT ROWID;
 
-CREATE INDEX sessions_updated ON sessions (updated_at, session_id);
-
-CREATE INDEX sessions_component ON sessions (component_kind, component_id, updated_at);
-
 CREATE INDEX sessions_user ON sessions (user_id, updated_at);
 
 CREATE INDEX sessions_deleted ON sessions (deleted_at) WHERE deleted_at IS NOT NULL;
@@ -271,10 +267,6 @@ CREATE INDEX runs_deadline ON runs (deadline_at) WHERE state IN ('scheduled', 'q
 CREATE INDEX requests_run ON requests (run_id);
 
 CREATE INDEX approvals_root ON approvals (root_id, path);
-
-CREATE INDEX approvals_inbox ON approvals (status, created_at, id);
-
-CREATE INDEX approvals_created ON approvals (created_at, id);
 
 CREATE INDEX run_messages_root ON run_messages (root_id, created_at);
 
@@ -304,15 +296,9 @@ CREATE INDEX memories_owner ON memories (owner, updated_at, memory_id);
 
 CREATE INDEX daily_metrics_owner ON daily_metrics (owner, day);
 
-CREATE INDEX runs_created ON runs (created_at, run_id) WHERE parent_id IS NULL;
-
-CREATE INDEX runs_owner ON runs (owner, created_at, run_id) WHERE parent_id IS NULL AND owner IS NOT NULL;
-
 CREATE INDEX runs_trace_id ON runs (trace_id) WHERE trace_id IS NOT NULL;
 
 CREATE INDEX runs_traceparent ON runs (traceparent) WHERE traceparent IS NOT NULL;
-
-CREATE INDEX sessions_created ON sessions (created_at, session_id, deleted_at) WHERE deleted_at IS NULL;
 
 CREATE INDEX sessions_component_created ON sessions (component_kind, component_id, created_at, session_id, deleted_at) WHERE deleted_at IS NULL;
 
@@ -320,20 +306,52 @@ CREATE INDEX sessions_user_created ON sessions (user_id, created_at, session_id,
 
 CREATE INDEX sessions_owner_created ON sessions (owner, created_at, session_id, deleted_at) WHERE deleted_at IS NULL AND owner IS NOT NULL;
 
-CREATE INDEX runs_component ON runs ((component_kind || '/' || component_id), created_at, run_id) WHERE parent_id IS NULL;
-
-CREATE INDEX runs_user ON runs (user_id, created_at, run_id) WHERE parent_id IS NULL AND user_id IS NOT NULL;
-
-CREATE INDEX runs_error ON runs (created_at, run_id) WHERE state = 'error' AND parent_id IS NULL;
-
-CREATE INDEX runs_cancelled ON runs (created_at, run_id) WHERE state = 'cancelled' AND parent_id IS NULL;
-
 CREATE INDEX runs_live ON runs (session_id, seq) WHERE parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused');
-
-CREATE INDEX runs_live_created ON runs (created_at, run_id) WHERE parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused');
 
 CREATE INDEX runs_over ON runs (pieces_joined, ended_at) WHERE parent_id IS NULL AND ended_at IS NOT NULL;
 
 CREATE INDEX sessions_names ON sessions (created_at, session_id, owner, user_id, component_kind, component_id, name, first_message, deleted_at) WHERE deleted_at IS NULL;
 
-INSERT INTO alembic_version VALUES ('0010');
+CREATE INDEX sessions_created ON sessions (created_at, session_id, owner, user_id, component_kind, component_id, deleted_at) WHERE deleted_at IS NULL;
+
+CREATE INDEX sessions_updated ON sessions (updated_at, session_id, owner, user_id, component_kind, component_id, deleted_at) WHERE deleted_at IS NULL;
+
+CREATE INDEX sessions_title ON sessions (substr(COALESCE(name, first_message), 1, 100), session_id) WHERE deleted_at IS NULL;
+
+CREATE INDEX approvals_created ON approvals (created_at, id, root_id, approval_type, kind, status);
+
+CREATE INDEX approvals_inbox ON approvals (status, created_at, id, root_id, approval_type, kind);
+
+CREATE INDEX memories_created ON memories (created_at, memory_id);
+
+CREATE INDEX memories_agent ON memories (agent_id, updated_at, memory_id);
+
+CREATE INDEX memories_team ON memories (team_id, updated_at, memory_id);
+
+CREATE INDEX memories_text ON memories (substr(memory, 1, 100), memory_id);
+
+CREATE INDEX service_accounts_created ON service_accounts (created_at, id);
+
+CREATE INDEX service_accounts_names ON service_accounts (name, id);
+
+CREATE INDEX service_accounts_expires_at ON service_accounts ((COALESCE(expires_at, 0)), id);
+
+CREATE INDEX service_accounts_last_used_at ON service_accounts ((COALESCE(last_used_at, 0)), id);
+
+CREATE INDEX runs_created ON runs (created_at, run_id, parent_id) WHERE parent_id IS NULL;
+
+CREATE INDEX runs_owner ON runs (owner, created_at, run_id, parent_id) WHERE parent_id IS NULL AND owner IS NOT NULL;
+
+CREATE INDEX runs_user ON runs (user_id, created_at, run_id, parent_id) WHERE parent_id IS NULL AND user_id IS NOT NULL;
+
+CREATE INDEX runs_component ON runs (component_kind, component_id, created_at, run_id, parent_id) WHERE parent_id IS NULL;
+
+CREATE INDEX runs_error ON runs (created_at, run_id, parent_id, state) WHERE state = 'error' AND parent_id IS NULL;
+
+CREATE INDEX runs_cancelled ON runs (created_at, run_id, parent_id, state) WHERE state = 'cancelled' AND parent_id IS NULL;
+
+CREATE INDEX runs_live_created ON runs (created_at, run_id, parent_id, state) WHERE parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused');
+
+CREATE INDEX runs_not_begun ON runs (created_at, run_id, parent_id, started_at) WHERE parent_id IS NULL AND started_at IS NULL;
+
+INSERT INTO alembic_version VALUES ('0011');

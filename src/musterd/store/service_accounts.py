@@ -30,10 +30,16 @@ REVOKE = Statement(
 BY_NAME = Statement(
     "service_account_by_name", f"SELECT {_COLUMNS} FROM service_accounts WHERE name = :name AND revoked_at IS NULL"
 )
+ORDERS = {
+    "created_at": "created_at",
+    "name": "name",
+    "expires_at": "COALESCE(expires_at, 0)",
+    "last_used_at": "COALESCE(last_used_at, 0)",
+}
+"""What accounts can be listed by; each has an index."""
 NOT_REVOKED = Statement(
     "service_accounts_not_revoked", "SELECT id FROM service_accounts WHERE IN_LIST(id, :ids) AND revoked_at IS NULL"
 )
-SORTABLE = frozenset({"created_at", "name", "expires_at", "last_used_at"})
 
 
 async def add(tx: Tx, account: ServiceAccount, token_hash: str) -> None:
@@ -91,16 +97,12 @@ async def search(tx: Tx, wanted: AccountFilter) -> tuple[list[ServiceAccount], i
     page = Statement(
         "service_accounts_page" + key,
         f"""SELECT {_COLUMNS} FROM service_accounts {where}
-            ORDER BY COALESCE({wanted.sort_by}, {_least(wanted.sort_by)}) {direction}, id {direction}
+            ORDER BY {ORDERS[wanted.sort_by]} {direction}, id {direction}
             LIMIT :limit OFFSET :offset""",
     )
     params: dict[str, Any] = {"limit": wanted.limit, "offset": (wanted.page - 1) * wanted.limit}
     counted = await tx.one(count, {})
     return [_account(row) for row in await tx.all(page, params)], 0 if counted is None else int(counted["n"])
-
-
-def _least(column: str) -> str:
-    return "''" if column == "name" else "0"
 
 
 def _account(row: Row) -> ServiceAccount:

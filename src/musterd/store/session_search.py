@@ -1,20 +1,28 @@
-"""Finding sessions: a page of them, and how many there are, by the indexes made for what clients ask.
+"""Finding sessions: a page of them, and how many there are.
 
-A part of a name can be anywhere, so all sessions that the other conditions leave are compared. SQLite finds what it
-compares in one index; only the page is read whole.
+Each order of the list has an index that holds every column a list can filter by. A page of one user's sessions, of one
+owner's or of one component's goes by an index of these. A part of a name can be anywhere, so a search by name compares
+all sessions that the other conditions leave. SQLite has their names in one index; only the page is read whole.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from musterd.core.callers import Caller
 from musterd.core.records import SessionRow
+from musterd.store.conditions import equalities
 from musterd.store.database import Statement, Tx
 from musterd.store.patterns import like_literal
 from musterd.store.rows import session_row
 
-SORTABLE = frozenset({"created_at", "updated_at", "session_name"})
+ORDERS = {
+    "created_at": "created_at",
+    "updated_at": "updated_at",
+    "session_name": "substr(COALESCE(name, first_message), 1, 100)",  # as the index has it: names may be long
+}
+"""What sessions can be listed by; each has an index."""
+_COMPONENT = ("component_kind", "component_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,48 +39,69 @@ class SessionFilter:
     page: int = 1
 
 
-def page_of(wanted: SessionFilter, caller: Caller) -> tuple[Statement, dict[str, Any]]:
+def page_of(query: SessionFilter, caller: Caller) -> tuple[Statement, dict[str, Any]]:
     """The statement that reads one page, and its parameters."""
-    where, params = _where(wanted, caller)
-    order = "COALESCE(name, first_message)" if wanted.sort_by == "session_name" else wanted.sort_by
-    direction = "DESC" if wanted.descending else "ASC"
+    values = _values(query, caller)
+    order, direction = ORDERS[query.sort_by], "DESC" if query.descending else "ASC"
     by_order = f"ORDER BY {order} {direction}, session_id {direction}"
-    found = f"FROM sessions WHERE {where} {by_order} LIMIT :limit OFFSET :offset"
-    text = f"SELECT * {found}"
-    if wanted.name:
-        text = f"SELECT * FROM sessions WHERE session_id IN (SELECT session_id {found}) {by_order}"
-    page = {"limit": wanted.limit, "offset": max(wanted.page - 1, 0) * wanted.limit}
-    return Statement(f"sessions_page {sorted(params)} {order} {direction}", text), {**params, **page}
+    matching = f"SELECT session_id FROM sessions WHERE {_where(values, _page_index(query, values))}"
+    if query.name and query.sort_by != "created_at":
+        # The index that holds whole names is in the order of creation. Matches are found there, then sorted.
+        matching = f"SELECT session_id FROM sessions WHERE session_id IN ({matching})"
+    text = f"SELECT * FROM sessions WHERE session_id IN ({matching} {by_order} LIMIT :limit OFFSET :offset) {by_order}"
+    page = {"limit": query.limit, "offset": max(query.page - 1, 0) * query.limit}
+    return Statement(f"sessions_page {sorted(values)} {order} {direction}", text), {**values, **page}
 
 
-def count_of(wanted: SessionFilter, caller: Caller) -> tuple[Statement, dict[str, Any]]:
+def count_of(query: SessionFilter, caller: Caller) -> tuple[Statement, dict[str, Any]]:
     """The statement that counts all that match, and its parameters."""
-    where, params = _where(wanted, caller)
-    return Statement(f"sessions_count {sorted(params)}", f"SELECT count(*) AS n FROM sessions WHERE {where}"), params
+    values = _values(query, caller)
+    where = _where(values, _count_index(values))
+    return Statement(f"sessions_count {sorted(values)}", f"SELECT count(*) AS n FROM sessions WHERE {where}"), values
 
 
-async def search(tx: Tx, wanted: SessionFilter, caller: Caller) -> tuple[Sequence[SessionRow], int]:
+async def search(tx: Tx, query: SessionFilter, caller: Caller) -> tuple[Sequence[SessionRow], int]:
     """One page of sessions and the number of all that match."""
-    count = await tx.one(*count_of(wanted, caller))
-    page = await tx.all(*page_of(wanted, caller))
+    count = await tx.one(*count_of(query, caller))
+    page = await tx.all(*page_of(query, caller))
     return [session_row(row) for row in page], 0 if count is None else int(count["n"])
 
 
-def _where(wanted: SessionFilter, caller: Caller) -> tuple[str, dict[str, Any]]:
-    conditions = ["deleted_at IS NULL"]
-    params: dict[str, Any] = {}
-    for column, value in (
-        ("component_kind", wanted.component_kind),
-        ("component_id", wanted.component_id),
-        ("user_id", wanted.user_id),
-        ("owner", caller.sees_only),
-    ):
-        if value is not None:
-            # Where names are compared a component is no way to the sessions: it would be one past the index of names.
-            is_term = wanted.name and column.startswith("component")
-            conditions.append(f"{column} || '' = :{column}" if is_term else f"{column} = :{column}")
-            params[column] = value
-    if wanted.name:
+def _values(query: SessionFilter, caller: Caller) -> dict[str, Any]:
+    values = {
+        "component_kind": query.component_kind,
+        "component_id": query.component_id,
+        "user_id": query.user_id,
+        "owner": caller.sees_only,
+        "pattern": "%" + like_literal(query.name) + "%" if query.name else None,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _page_index(query: SessionFilter, values: Mapping[str, Any]) -> Collection[str]:
+    """The columns to look a page up by; none: all sessions are walked in the order of the page."""
+    if query.name or not (column := _person(values)):
+        is_ordered = not query.name and query.sort_by == "created_at" and values.keys() >= set(_COMPONENT)
+        return _COMPONENT if is_ordered else ()
+    return (column,)
+
+
+def _count_index(values: Mapping[str, Any]) -> Collection[str]:
+    """The columns to look up by what is counted."""
+    if "pattern" in values:
+        return ()
+    if column := _person(values):
+        return (column,)
+    return _COMPONENT if "component_kind" in values else ()
+
+
+def _person(values: Mapping[str, Any]) -> str | None:
+    """The column that says whose the sessions are: one person's are few enough to be sorted."""
+    return next((column for column in ("user_id", "owner") if column in values), None)
+
+
+def _where(values: Mapping[str, Any], by_index: Collection[str]) -> str:
+    conditions = ["deleted_at IS NULL", *equalities((name for name in values if name != "pattern"), by_index)]
+    if "pattern" in values:
         conditions.append("lower(COALESCE(name, first_message)) LIKE lower(:pattern) ESCAPE '\\'")
-        params["pattern"] = "%" + like_literal(wanted.name) + "%"
-    return " AND ".join(conditions), params
+    return " AND ".join(conditions)

@@ -8,7 +8,6 @@ from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, NotFound
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import RunView, SessionRow
-from musterd.store import removal
 from musterd.store.database import Params, Statement, Tx
 from musterd.store.rows import qualified, run_view, session_row
 
@@ -63,6 +62,8 @@ BURY = Statement(
     "session_bury",
     "UPDATE sessions SET deleted_at = :now WHERE session_id = :session_id AND deleted_at IS NULL",
 )
+DELETED = "(SELECT session_id FROM sessions WHERE deleted_at IS NOT NULL)"
+"""Sessions whose rows are about to go, so few: what lists leave out."""
 LIVE_RUNS = Statement(
     "session_live_runs",
     """SELECT run_id FROM runs WHERE session_id = :session_id AND parent_id IS NULL
@@ -82,11 +83,6 @@ RUN = Statement(
     f"""SELECT {qualified("r")}, io.input, io.output, io.messages
         FROM runs r JOIN run_io io ON io.run_id = r.run_id WHERE r.run_id = :run_id""",
 )
-ROOTS = Statement(
-    "session_roots",
-    "SELECT run_id FROM runs WHERE session_id = :session_id AND parent_id IS NULL ORDER BY seq LIMIT :limit",
-)
-REMOVE = Statement("session_remove", "DELETE FROM sessions WHERE session_id = :session_id")
 
 
 async def join(tx: Tx, new: Params, caller: Caller) -> SessionRow:
@@ -215,23 +211,6 @@ async def bury(tx: Tx, session_id: str, now: float) -> None:
 async def live_runs(tx: Tx, session_id: str) -> list[str]:
     """The session's root runs that have not ended, last first."""
     return [row["run_id"] for row in await tx.all(LIVE_RUNS, {"session_id": session_id})]
-
-
-async def remove_if_over(tx: Tx, session_id: str) -> bool:
-    """Remove rows of a session that was deleted, once none of its runs lives: some runs, or with the last ones itself.
-
-    :return: whether some went; then there may be more.
-    """
-    session = await lock(tx, session_id)
-    if session is None or session.deleted_at is None:
-        return False
-    if await live_runs(tx, session_id):
-        return False
-    rows = await tx.all(ROOTS, {"session_id": session_id, "limit": removal.AT_ONCE})
-    await removal.remove(tx, [row["run_id"] for row in rows], session.deleted_at)
-    if len(rows) < removal.AT_ONCE:
-        await tx.run(REMOVE, {"session_id": session_id})
-    return True
 
 
 async def buried(tx: Tx, now: float) -> list[str]:

@@ -11,6 +11,7 @@ from musterd.store import journal
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.patterns import like_literal
 from musterd.store.rows import qualified, run_row, run_view
+from musterd.store.sessions import DELETED
 
 _TRACE_ID = "COALESCE(substr(r.traceparent, 4, 32), r.trace_id, replace(r.run_id, '-', ''))"
 _END = "COALESCE(r.ended_at, :now)"
@@ -32,8 +33,7 @@ FIELDS = {
 """What a condition may name, each as SQL."""
 
 _COMPARISONS = {"EQ": "=", "NEQ": "<>", "GT": ">", "GTE": ">=", "LT": "<", "LTE": "<="}
-_FROM = """FROM runs r JOIN sessions s ON s.session_id = r.session_id AND s.deleted_at IS NULL
-           WHERE r.parent_id IS NULL AND r.started_at IS NOT NULL"""
+_FROM = f"""FROM runs r WHERE r.parent_id IS NULL AND r.started_at IS NOT NULL AND r.session_id NOT IN {DELETED}"""
 _COUNTS = """(SELECT count(*) FROM runs m WHERE m.root_id = r.run_id)
              + (SELECT count(*) FROM journal j WHERE j.root_id = r.run_id AND j.kind <> 'prepare' AND j.attempt > 0)
                  AS spans,
@@ -57,9 +57,12 @@ def page_of(
     wanted: Condition | None, caller: Caller, now: float, *, limit: int, page: int
 ) -> tuple[Statement, dict[str, Any]]:
     """The statement that reads one page, newest first, and its parameters."""
-    where, params = _where(wanted, caller, now)
-    text = f"{_ROW} {_ROW_FROM}{where} ORDER BY r.created_at DESC, r.run_id DESC LIMIT :limit OFFSET :offset"
-    return Statement("traces_page", text, is_passing=True), {**params, "limit": limit, "offset": _offset(limit, page)}
+    where = _Where(wanted, caller, now)
+    # What is looked up by has an index that is not in this order, and few rows: it is kept from going by another.
+    order = "+r.created_at" if where.is_narrow else "r.created_at"
+    text = f"{_ROW} {_ROW_FROM}{where.text} ORDER BY {order} DESC, r.run_id DESC LIMIT :limit OFFSET :offset"
+    params = {**where.params, "limit": limit, "offset": _offset(limit, page)}
+    return Statement("traces_page", text, is_passing=True), params
 
 
 async def search(
@@ -68,20 +71,42 @@ async def search(
     """One page of traces, newest first, and the number of all that match."""
     statement, params = page_of(wanted, caller, now, limit=limit, page=page)
     rows = await tx.all(statement, params)
-    return [_trace(row) for row in rows], await _count(tx, "count(*)", wanted, caller, now)
+    row = await tx.one(*count_of(wanted, caller, now))
+    return [_trace(row) for row in rows], 0 if row is None else int(row["n"])
+
+
+def count_of(wanted: Condition | None, caller: Caller, now: float) -> tuple[Statement, dict[str, Any]]:
+    """The statement that counts all that match, and its parameters.
+
+    Root runs are counted in an index alone; those that are no traces, which are few, are taken off.
+    """
+    where = _Where(wanted, caller, now)
+    others = _Where(wanted, caller, now, has_lookup=False, first=len(where.params))
+    text = f"""SELECT (SELECT count(*) FROM runs r WHERE r.parent_id IS NULL{where.text})
+                    - (SELECT count(*) FROM runs r WHERE r.parent_id IS NULL AND r.started_at IS NULL{others.text})
+                    - (SELECT count(*) FROM sessions s CROSS JOIN runs r
+                       WHERE s.deleted_at IS NOT NULL AND r.session_id = s.session_id
+                       AND r.parent_id IS NULL AND r.started_at IS NOT NULL{others.text}) AS n"""
+    return Statement("traces_count", text, is_passing=True), {**where.params, **others.params}
 
 
 async def by_session(
     tx: Tx, wanted: Condition | None, caller: Caller, now: float, *, limit: int, page: int
 ) -> tuple[list[SessionTraces], int]:
     """One page of sessions with what is counted of their traces, the last used first, and of how many in all."""
-    where, params = _where(wanted, caller, now)
+    where = _Where(wanted, caller, now)
     text = f"""SELECT r.session_id, max(r.user_id) AS user_id, max({FIELDS["agent_id"]}) AS agent_id,
                       max({FIELDS["team_id"]}) AS team_id, count(*) AS n,
-                      min(r.created_at) AS first, max(r.created_at) AS last
-               {_FROM}{where} GROUP BY r.session_id ORDER BY last DESC, r.session_id LIMIT :limit OFFSET :offset"""
-    page_params = {**params, "limit": limit, "offset": _offset(limit, page)}
+                      min(r.created_at) AS first, max(r.created_at) AS last, count(*) OVER () AS sessions
+               {_FROM}{where.text} GROUP BY r.session_id ORDER BY last DESC, r.session_id LIMIT :limit OFFSET :offset"""
+    page_params = {**where.params, "limit": limit, "offset": _offset(limit, page)}
     rows = await tx.all(Statement("traces_by_session", text, is_passing=True), page_params)
+    if rows:
+        total = int(rows[0]["sessions"])
+    elif page > 1:  # behind the last page
+        total = (await by_session(tx, wanted, caller, now, limit=1, page=1))[1]
+    else:
+        total = 0
     found = [
         SessionTraces(
             session_id=row["session_id"],
@@ -94,7 +119,7 @@ async def by_session(
         )
         for row in rows
     ]
-    return found, await _count(tx, "count(DISTINCT r.session_id)", wanted, caller, now)
+    return found, total
 
 
 async def get(tx: Tx, trace_id: str, run_id: str | None, caller: Caller) -> TraceRow | None:
@@ -121,46 +146,84 @@ async def tree(tx: Tx, root_id: str, *, has_messages: bool) -> tuple[list[RunVie
     return runs, list(await journal.steps(tx, root_id))
 
 
-async def _count(tx: Tx, what: str, wanted: Condition | None, caller: Caller, now: float) -> int:
-    where, params = _where(wanted, caller, now)
-    row = await tx.one(Statement("traces_count", f"SELECT {what} AS n {_FROM}{where}", is_passing=True), params)
-    return 0 if row is None else int(row["n"])
-
-
 def _offset(limit: int, page: int) -> int:
     return max(page - 1, 0) * limit
 
 
-def _where(wanted: Condition | None, caller: Caller, now: float) -> tuple[str, dict[str, Any]]:
-    params: dict[str, Any] = {}
-    where = "" if wanted is None else f" AND {_sql(wanted, params)}"
-    if caller.sees_only is not None:
-        where += " AND r.owner = :owner"
-        params["owner"] = caller.sees_only
-    return where, {**params, "now": now} if ":now" in where else params
+_LOOKUPS = {
+    "run_id": "r.run_id = :{0}",
+    "trace_id": """r.run_id IN (SELECT run_id FROM runs WHERE run_id = :{0}_run
+                                UNION ALL SELECT run_id FROM runs WHERE trace_id = :{0}
+                                UNION ALL SELECT run_id FROM runs
+                                WHERE traceparent >= :{0}_low AND traceparent < :{0}_high)""",
+    "session_id": "r.session_id = :{0}",
+    "user_id": "r.user_id = :{0}",
+    "owner": "r.owner = :{0}",
+    "agent_id": "r.component_kind = 'agent' AND r.component_id = :{0}",
+    "team_id": "r.component_kind = 'team' AND r.component_id = :{0}",
+}
+"""What has an index, the one with the fewest runs first. Each condition goes by it, and holds for all that match."""
+_NARROW = ("run_id", "trace_id", "session_id")
 
 
-def _sql(wanted: Condition, params: dict[str, Any]) -> str:
-    """A condition as SQL that is true or false, never null; its values go to ``params``."""
-    if wanted.op in ("AND", "OR"):
-        parts = [_sql(part, params) for part in wanted.parts]
-        return f"({f' {wanted.op} '.join(parts)})" if parts else ("1 = 1" if wanted.op == "AND" else "1 = 0")
-    if wanted.op == "NOT":
-        return f"NOT {_sql(wanted.parts[0], params)}"
-    return f"COALESCE({_compared(wanted, params)}, {'1 = 1' if wanted.op == 'NEQ' else '1 = 0'})"
+class _Where:
+    """The conditions of a list of traces.
 
+    :param has_lookup: whether one of them may lead to an index.
+    :param first: the number of the first parameter.
+    """
 
-def _compared(wanted: Condition, params: dict[str, Any]) -> str:
-    column, name = FIELDS[wanted.key], f"v{len(params)}"
-    if wanted.op == "IN":
-        params[name] = json.dumps(list(wanted.values))
-        return f"IN_LIST({column}, :{name})"
-    (value,) = wanted.values
-    if wanted.op in ("CONTAINS", "STARTSWITH"):
-        params[name] = ("%" if wanted.op == "CONTAINS" else "") + like_literal(str(value)) + "%"
-        return f"lower({column}) LIKE lower(:{name}) ESCAPE '\\'"
-    params[name] = value
-    return f"{column} {_COMPARISONS[wanted.op]} :{name}"
+    def __init__(
+        self, wanted: Condition | None, caller: Caller, now: float, *, has_lookup: bool = True, first: int = 0
+    ) -> None:
+        self.params: dict[str, Any] = {}
+        self._first = first
+        parts = [] if wanted is None else list(wanted.parts) if wanted.op == "AND" else [wanted]
+        conditions = [self._condition(part) for part in parts]
+        values = {part.key: part.values[0] for part in parts if part.op == "EQ"}
+        if caller.sees_only is not None:
+            conditions.append(f"r.owner || '' = {self._parameter(caller.sees_only)}")
+            values["owner"] = caller.sees_only
+        lookup = next((key for key in _LOOKUPS if key in values), None) if has_lookup else None
+        if lookup is not None:
+            conditions.append(self._lookup(lookup, str(values[lookup])))
+        self.is_narrow = lookup in _NARROW
+        self.text = "".join(f" AND {condition}" for condition in conditions)
+        if ":now" in self.text:
+            self.params["now"] = now
+
+    def _parameter(self, value: str | float) -> str:
+        name = f"v{self._first + len(self.params)}"
+        self.params[name] = value
+        return f":{name}"
+
+    def _lookup(self, key: str, value: str) -> str:
+        name = self._parameter(value)[1:]
+        if key == "trace_id":
+            sent = {"low": f"00-{value}-", "high": f"00-{value}.", "run": run_id_of(value) or ""}
+            self.params |= {f"{name}_{what}": at for what, at in sent.items()}
+        return _LOOKUPS[key].format(name)
+
+    def _condition(self, wanted: Condition) -> str:
+        """A condition as SQL that is true or false, never null."""
+        if wanted.op in ("AND", "OR"):
+            parts = [self._condition(part) for part in wanted.parts]
+            return f"({f' {wanted.op} '.join(parts)})" if parts else ("1 = 1" if wanted.op == "AND" else "1 = 0")
+        if wanted.op == "NOT":
+            return f"NOT {self._condition(wanted.parts[0])}"
+        if wanted.key == "created_at":  # never null: bare, it goes by an index
+            return self._compared(wanted)
+        return f"COALESCE({self._compared(wanted)}, {'1 = 1' if wanted.op == 'NEQ' else '1 = 0'})"
+
+    def _compared(self, wanted: Condition) -> str:
+        column = FIELDS[wanted.key]
+        if wanted.op == "IN":
+            return f"IN_LIST({column}, {self._parameter(json.dumps(list(wanted.values)))})"
+        (value,) = wanted.values
+        if wanted.op in ("CONTAINS", "STARTSWITH"):
+            pattern = ("%" if wanted.op == "CONTAINS" else "") + like_literal(str(value)) + "%"
+            return f"lower({column}) LIKE lower({self._parameter(pattern)}) ESCAPE '\\'"
+        return f"{column} {_COMPARISONS[wanted.op]} {self._parameter(value)}"
 
 
 def _trace(row: Row) -> TraceRow:

@@ -1,0 +1,33 @@
+"""Rows of deleted sessions: they go once nothing lives in the session any more."""
+
+from functools import partial
+
+from musterd.core import clock
+from musterd.engine.slices import Slices
+from musterd.store import deletion
+from musterd.store.database import Database
+
+
+class Deletions:
+    """Removes the rows of deleted sessions, a slice at a time.
+
+    :param slices: of all long work of this process.
+    """
+
+    def __init__(self, database: Database, slices: Slices) -> None:
+        self._database = database
+        self._slices = slices
+
+    async def once(self) -> None:
+        """Remove the rows of every deleted session in which nothing lives."""
+        now = clock.now()
+        if await self._database.scan(lambda tx: deletion.is_any_over(tx, now)):  # most times there is nothing to write
+            await self._slices.until_done(partial(deletion.remove_over, now=now))
+
+    async def remove(self, session_id: str) -> None:
+        """Remove the rows of one deleted session, unless a run of it lives.
+
+        :raises StoreUnavailable: the database cannot be used now; :meth:`once` removes the rest.
+        """
+        while await self._slices.one(partial(deletion.remove_if_over, session_id=session_id)):
+            pass

@@ -1,0 +1,45 @@
+"""Long work on the database in slices: short transactions, with room for everybody else's in between."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from musterd.core import clock
+from musterd.store.database import Database, Work
+
+T = TypeVar("T")
+Item = TypeVar("Item")
+
+
+class Slices:
+    """Transactions of long work. They come one at a time, and after each there is a pause as long as it took.
+
+    So transactions that waited for a slice are committed by themselves, not together with the next slice. A run waits
+    for one slice at most each time that it commits.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._turn = asyncio.Lock()
+
+    async def one(self, work: Work[T]) -> T:
+        """Do one slice."""
+        async with self._turn:
+            began = clock.monotonic()
+            result = await self._database.write(work)
+            await clock.sleep(clock.monotonic() - began)
+        return result
+
+    async def until_done(self, work: Work[int]) -> int:
+        """Do slices until one finds nothing to do; the sum of what they return."""
+        total = 0
+        while count := await self.one(work):
+            total += count
+        return total
+
+    async def each(self, slices: Iterable[Sequence[Item]], work: Callable[[Sequence[Item]], Work[int]]) -> int:
+        """Do slices of some items each; the sum of what they return."""
+        total = 0
+        for items in slices:
+            total += await self.one(work(items))
+        return total
