@@ -32,9 +32,9 @@ log = structlog.get_logger("musterd.engine")
 RETRY_SECONDS = 1.0
 LOOK_SECONDS = 0.02
 CUT_SECONDS = 1.0
+"""How long what is cut off may take to let go."""
 CLAIMED_AT_ONCE = 32
 """Runs that one transaction claims."""
-"""How long what is cut off may take to let go."""
 
 
 @dataclass(slots=True)
