@@ -127,8 +127,12 @@ async def earlier(tx: Tx, candidate: Candidate) -> RunRow | None:
         return None if row is None else _visible(row, candidate.caller)
     if not candidate.has_chosen_id:
         return None
+    # The run before its request: another process may commit both between these statements. The other way round, its run
+    # without a request would look like somebody else's.
+    row = await tx.one(GET_RUN, {"run_id": candidate.run.run_id})
     request = await requests.find(tx, candidate.by_run_id)
-    row = await tx.one(GET_RUN, {"run_id": candidate.run.run_id if request is None else request["run_id"]})
+    if request is not None and request["run_id"] != candidate.run.run_id:  # the chosen id is a name of that run
+        row = await tx.one(GET_RUN, {"run_id": request["run_id"]})
     if row is None:
         return None
     if request is None or request["fingerprint"] != candidate.fingerprint:
