@@ -29,7 +29,7 @@ class Beats:
     :param on_lost: called in the thread when others have taken this worker for dead, until it is announced again.
     """
 
-    def __init__(self, database: Database, worker: str, period_seconds: float, on_lost: Callable[[], None]) -> None:
+    def __init__(self, database: Database, worker: str, period_seconds: float, on_lost: Callable[[], object]) -> None:
         self._database = database
         self._worker = worker
         self._period_seconds = period_seconds

@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -84,11 +85,7 @@ class EmbeddedEngine:
         self._locks.hold(self.worker)
         self.instance_id = await database.write(lambda tx: workers.instance(tx, clock.new_id(), OLDEST_WRITER, now))
         await self._announce()
-        loop = asyncio.get_running_loop()
-
-        def tell() -> None:
-            loop.call_soon_threadsafe(self._taken_for_dead)
-
+        tell = partial(asyncio.get_running_loop().call_soon_threadsafe, self._taken_for_dead)
         self._beats = Beats(database, self.worker, settings.beat_seconds, tell)
         self._beats.start()
         if self._duties.recovers:
