@@ -81,7 +81,7 @@ def test_a_process_that_hostile_clients_visit(served: Process) -> None:
         uploads = [crowd.say(FORM + b"Content-Length: %d\r\n\r\nimages=" % BIG + b"x" * (BIG // 2)) for _ in range(20)]
         assert answers(served) == 200
         assert {heard(line)[9:12] for line in slow_bodies} == {b"408"}
-        assert {heard(line)[9:12] for line in slow_heads} <= {b"408", b""}
+        assert {heard(line)[9:12] for line in slow_heads} <= {b"408", b"503", b""}  # some made room for others
         assert {heard(line)[9:12] for line in endless} <= {b"431", b""}
         assert {heard(line)[9:12] for line in uploads} <= {b"408", b"503"}
         assert memory(served) - before < MOST_MIBIBYTES

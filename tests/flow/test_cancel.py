@@ -196,7 +196,7 @@ async def test_a_stream_tells_of_members_first(serve_live: Serve) -> None:
 
 async def test_a_member_alone_is_cancelled_and_the_team_goes_on(house: House) -> None:
     run = await started(house, "[[DELEGATE writer-agent: wait]]")
-    member, _ = await house.get(f"/sessions/{run.session_id}/runs")
+    member, _ = await house.get(f"/sessions/{run.session_id}/run-previews")
     receipt = (await house.cancel(member["run_id"])).json()
     assert (receipt["run_id"], receipt["status"]) == (member["run_id"], "CANCELLED")
     (step,) = receipt["cancel"]["steps"]
@@ -214,7 +214,8 @@ async def test_what_a_member_had_under_way_is_its_own(house: House) -> None:
     hold = house.model.hold("second", after=1)
     run = await started(house, "[[DELEGATE writer-agent: wait || DELEGATE weather-agent: second]]", after=1)
     await hold.reached.wait()
-    members = {one["run_input"]: one["run_id"] for one in await house.get(f"/sessions/{run.session_id}/runs")}
+    previews = await house.get(f"/sessions/{run.session_id}/run-previews")
+    members = {preview["run_input"]: preview["run_id"] for preview in previews}
     first = (await house.cancel(members["wait"])).json()["cancel"]["steps"]
     second = (await house.cancel(run.run_id)).json()["cancel"]["steps"]
     assert [(step["path"], step["outcome"]) for step in first] == [("t0/c0/t0/m", "stopped")]

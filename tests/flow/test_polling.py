@@ -130,7 +130,7 @@ async def test_a_wait_for_a_member_ends_with_the_member(house: House) -> None:
     hold = house.model.hold("other")
     run = await house.begin("[[DELEGATE writer-agent: one || DELEGATE weather-agent: other]]", session_id="s1")
     await hold.reached.wait()
-    views = await house.get("/sessions/s1/runs")
+    views = await house.get("/sessions/s1/run-previews")
     ids = {view["agent_id"]: view["run_id"] for view in views if view.get("agent_id")}
     writer, weather = (Receipt(ids[name], "s1", "") for name in ("writer-agent", "weather-agent"))
     assert (await house.ended(writer))["status"] == "COMPLETED"

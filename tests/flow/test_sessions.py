@@ -215,12 +215,14 @@ async def test_runs_in_flight(house: House) -> None:
     await waiting
 
 
-@pytest.mark.parametrize("path", ["/sessions/s1/runs", "/sessions/s1/run-previews", "/teams/demo-team/runs"])
+@pytest.mark.parametrize("path", ["/sessions/s1/runs", "/teams/demo-team/runs"])
 async def test_a_members_run_is_no_turn_while_the_leader_works(house: House, path: str) -> None:
     hold = house.model.hold("task")
     run = await house.begin("[[DELEGATE writer-agent: task]]", session_id="s1")
     await hold.reached.wait()
     assert [run["team_id"] for run in await house.get(path, session_id="s1")] == ["demo-team"]
+    previews = await house.get("/sessions/s1/run-previews")
+    assert [(preview["run_input"], preview["status"]) for preview in previews][:1] == [("task", "RUNNING")]
     hold.release()
     await house.ended(run)
     assert [run["parent_run_id"] != "" for run in await house.get(path, session_id="s1")] == [True, False]

@@ -69,7 +69,7 @@ async def test_hooks_look_at_a_message_as_at_a_request(database: Path) -> None:
         path = PATH.format(run.run_id)
         masked = await house.http.post(path, data={"message": "Write to ana@example.com about the dog"})
         assert masked.json()["message"] == "Write to *************** about the dog"
-        (member,) = [one for one in await house.get("/sessions/s1/runs", type="team") if one.get("agent_id")]
+        (member,) = [one for one in await house.get("/sessions/s1/run-previews", type="team") if one.get("agent_id")]
         refused = await house.http.post(path, data={"message": "A dog", "member_run_id": member["run_id"]})
         assert wrong_fields(refused) == [("body", "message")]
         assert "No pets." in refused.text

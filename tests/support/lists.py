@@ -127,7 +127,7 @@ def every_read(most_filters: int = 9) -> list[Read]:
 
 def _combinations(samples: Mapping[str, Any], kind: type, most: int) -> Iterator[dict[str, Any]]:
     """Every combination of filters, as keyword arguments of a filter's class, which must have no others."""
-    how = {"sort_by", "descending", "is_descending", "limit", "page", "has_messages"}
+    how = {"sort_by", "descending", "is_descending", "limit", "page", "has_messages", "has_members_at_work"}
     assert {field.name for field in fields(kind)} - how == samples.keys(), f"give {kind.__name__} a sample of each"
     for count in range(min(len(samples), most) + 1):
         for names in combinations(samples, count):

@@ -86,8 +86,9 @@ def test_whole_streams_of_any_kind_pass() -> None:
 def test_tests_make_their_clients_where_streams_are_scanned() -> None:
     root = Path(__file__).resolve().parent.parent
     own = re.compile(r"\b(?:httpx2?|httpx2?\.\w+)\.(?:Async)?Client\(")
-    found = [path for path in root.rglob("*.py") if "node_modules" not in path.parts and own.search(path.read_text())]
-    assert [path.name for path in found] == []
+    files = [path for path in root.rglob("*.py") if "node_modules" not in path.parts and own.search(path.read_text())]
+    # One asks AgentOS's own gateway, from an environment without these tests; the other tests a transport of httpx.
+    assert {path.name for path in files} == {"agentos_client.py", "test_http_client.py"}
 
 
 async def test_answers_whole(server: ModelServer) -> None:

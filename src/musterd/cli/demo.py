@@ -170,9 +170,15 @@ class _Client:
         return run
 
     def members(self, receipt: Json) -> list[Json]:
-        """The runs of the members so far."""
-        runs: list[Json] = self._ask(f"/sessions/{receipt['session_id']}/runs")
-        return [run for run in runs if run.get("parent_run_id") == receipt["run_id"]]
+        """The runs of the members so far, with their tool calls."""
+        session_id, run_id = receipt["session_id"], receipt["run_id"]
+        previews: list[Json] = self._ask(f"/sessions/{session_id}/run-previews")
+        query = urllib.parse.urlencode({"session_id": session_id})
+        return [
+            {**self._ask(f"/teams/{TEAM}/runs/{preview['run_id']}?{query}"), "run_input": preview["run_input"]}
+            for preview in previews
+            if preview["parent_run_id"] == run_id
+        ]
 
     def _ask(self, path: str, form: bytes | None = None) -> Any:
         request = urllib.request.Request(self._url + path, data=form, headers=self._headers)

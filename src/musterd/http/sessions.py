@@ -118,14 +118,14 @@ class SessionOperations:
         return json_answer(shown)
 
     async def runs(self, request: Request) -> Response:
-        """The session's runs, live ones too, members' before their parents."""
-        return json_answer(lists.session_runs(await self._listed(request, has_messages=True)))
+        """The session's runs, live ones too, members' before their parents and once the root run paused or ended."""
+        return json_answer(lists.session_runs(await self._listed(request, is_preview=False)))
 
     async def run_previews(self, request: Request) -> Response:
-        """The same runs, of each a few words."""
-        return json_answer(lists.session_run_previews(await self._listed(request, has_messages=False)))
+        """The same runs and those of members at work, of each a few words."""
+        return json_answer(lists.session_run_previews(await self._listed(request, is_preview=True)))
 
-    async def _listed(self, request: Request, *, has_messages: bool) -> Sequence[RunView]:
+    async def _listed(self, request: Request, *, is_preview: bool) -> Sequence[RunView]:
         query = parse_session_runs_query(request.query_params, request.query_params.getlist("status"))
         require_database(request)
         wanted = SessionRunsWanted(
@@ -135,7 +135,8 @@ class SessionOperations:
             created_before=query.created_before,
             before=query.before,
             limit=query.limit,
-            has_messages=has_messages,
+            has_messages=not is_preview,
+            has_members_at_work=is_preview,
         )
         return await self._server.lists.of_session(wanted, caller_of(request), user_id=query.user_id)
 

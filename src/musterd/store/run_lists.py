@@ -41,6 +41,7 @@ class SessionRunsWanted:
     :param before: the root run that stands behind the page; one that is unknown has nothing before it.
     :param limit: the last so many root runs that have anything to list.
     :param has_messages: whether conversations are read.
+    :param has_members_at_work: whether a member's run is listed before its root run has paused or ended.
     """
 
     session_id: str
@@ -51,6 +52,7 @@ class SessionRunsWanted:
     before: str | None = None
     limit: int | None = None
     has_messages: bool = True
+    has_members_at_work: bool = False
 
 
 def of_session_statement(wanted: SessionRunsWanted) -> tuple[Statement, dict[str, Any]]:
@@ -73,25 +75,28 @@ def of_session_statement(wanted: SessionRunsWanted) -> tuple[Statement, dict[str
             listed.append(f"r.created_at {comparison} :{name}")
             params[name] = at
     if listed:  # the page counts only trees with a row to list
-        matches = " AND ".join((*listed, _is_turn("runs")))
+        matches = " AND ".join((*listed, _is_shown("runs", wanted)))
         roots.append(f"EXISTS (SELECT 1 FROM runs r WHERE r.root_id = runs.run_id AND {matches})")
     columns = _WITH_MESSAGES if wanted.has_messages else _WITHOUT_MESSAGES
-    where = " AND ".join((*listed, _is_turn("roots")))
+    where = " AND ".join((*listed, _is_shown("roots", wanted)))
     text = f"""WITH roots AS (SELECT run_id, seq, state FROM runs WHERE session_id = :session_id AND parent_id IS NULL
                               {"".join(f" AND {one}" for one in roots)} ORDER BY seq DESC LIMIT :limit)
                SELECT {columns} FROM roots JOIN runs r ON r.root_id = roots.run_id
                JOIN run_io io ON io.run_id = r.run_id
                WHERE {where} ORDER BY roots.seq, r.created_at, r.path"""
-    return Statement(f"runs_of_session {sorted(params)} {wanted.has_messages}", text), params
+    name = f"runs_of_session {sorted(params)} {wanted.has_messages} {wanted.has_members_at_work}"
+    return Statement(name, text), params
 
 
-def _is_turn(root: str) -> str:
-    """The condition that run ``r`` is shown as a turn: a member's is not while its root is at work.
+def _is_shown(root: str, wanted: SessionRunsWanted) -> str:
+    """The condition that run ``r`` is listed: in most lists a member's is not while its root is at work.
 
     Chat pages load a session during its first run and show each row as something that the user said.
 
     :param root: the table or alias that holds the row of ``r``'s root.
     """
+    if wanted.has_members_at_work:
+        return "1 = 1"
     return f"(r.parent_id IS NULL OR {root}.state NOT IN ('scheduled', 'queued', 'ready', 'running'))"
 
 

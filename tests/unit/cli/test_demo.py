@@ -32,7 +32,7 @@ def test_it_runs_the_sample_team_over_http(capfd: pytest.CaptureFixture[str]) ->
     assert said["Tokens"] == "60 read, 30 written"
     run_id, address = said["The run"].splitlines()[:2]
     assert f"/teams/desk/runs/{run_id}?session_id=" in address
-    assert len(lines) < 40
+    assert len([line for line in lines if " s  … " not in line]) < 40  # a slow machine has more signs of work
     assert "{\n" not in out
     assert "\x1b" not in out
 
