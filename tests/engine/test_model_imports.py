@@ -65,3 +65,14 @@ async def test_one_that_cannot_be_imported_fails_its_own_runs_alone(engines: Eng
         await works.start("hi", "r2", "s2", of="good")
         assert (await works.end_of("r1", of="bad")).row.state is RunState.ERROR
         assert (await works.end_of("r2", of="good")).row.state is RunState.COMPLETED
+
+
+async def test_a_stop_during_the_imports_claims_nothing(engines: Engines, imports: Imports) -> None:
+    async with engines(agents=[Agent(id="solo", model="openai:some")], drain_seconds=30) as works:
+        await works.start("hi", "r1", "r1")
+        await asyncio.to_thread(imports.began.wait)
+        works.engine.begin_stop()
+        imports.may_end.set()
+        await works.engine.stop()
+        rows = await works.records.select("SELECT state, attempt FROM runs")
+        assert rows == [{"state": "ready", "attempt": 0}]

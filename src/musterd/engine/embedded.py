@@ -275,9 +275,9 @@ class EmbeddedEngine:
         slots = self._slots
         if not self._imports.are_done and not await self._imports.if_needed(has_solo=slots.wants_solo):
             return
-        if slots.wants_solo and slots.is_idle:
+        if self.is_ready and slots.wants_solo and slots.is_idle:
             await self._claim_solo()
-        while (free := slots.free) > 0:
+        while self.is_ready and (free := slots.free) > 0:  # a stop may have begun while it imported or claimed
             slots.reserved += free  # what acceptance must not promise meanwhile
             # Few at a time, so that claims of other processes come in between and they share what is ready.
             most = min(free, CLAIMED_AT_ONCE)
