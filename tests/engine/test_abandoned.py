@@ -111,6 +111,31 @@ async def test_its_time_ends_the_call(engines: Engines, model: HeldModel, stubbo
         await ends_late(works, stubborn)
 
 
+async def test_a_cancel_while_it_is_given_time_to_stop_says_that_it_was_left_running(
+    engines: Engines, model: HeldModel, stubborn: Stubborn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stopping, "STOP_SECONDS", 30.0)
+    is_told = asyncio.Event()
+
+    @tool(timeout_seconds=0.05)
+    async def stay() -> None:
+        """Stay."""
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            is_told.set()
+            await stubborn()
+
+    async with engines(agents=[Agent(id="solo", model=model, tools=[stay])]) as works:
+        await works.start("[[TOOL stay {}]]", "r1")
+        await is_told.wait()
+        await works.cancel("r1")
+        view = await works.end_of("r1")
+        assert view.output is not None
+        assert [step["outcome"] for step in view.output.cut_off] == ["abandoned"]
+        await ends_late(works, stubborn)
+
+
 ENDS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
     "the run's deadline": ({}, {"turn": Turn(timeout_seconds=0.2)}, {}, "deadline"),
     "MUSTERD_RUN_SECONDS": ({}, {}, {"run_seconds": 0.2}, "time_limit"),
