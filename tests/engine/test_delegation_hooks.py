@@ -1,5 +1,6 @@
 """A team's ``tool_hooks`` around a delegation, across crashes and pauses."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -137,3 +138,24 @@ async def test_hooks_are_called_again_when_a_member_goes_on_after_a_pause(engine
         await told_once(second, "r1")
     assert (view.row.state, tool_results(view)) == (RunState.COMPLETED, [("Done: paid", False)])
     assert (paid, log.seen, log.answers) == (1, ["one", "one"], ["Done: paid"])
+
+
+async def test_a_cancel_reaches_the_members_of_hooks_that_swallow_it(engines: Engines, model: HeldModel) -> None:
+    place = Place("one")
+
+    async def swallow(function_call: Callable[..., Awaitable[Any]]) -> Any:
+        try:
+            return await function_call()
+        except asyncio.CancelledError:
+            return "swallowed"
+
+    team = Team(id="team", model=model, members=[Agent(id="one", tools=[place.tool()])], tool_hooks=[swallow])
+    async with engines(teams=[team]) as works:
+        await works.start("[[DELEGATE one: <TOOL look>]]", "r1")
+        await place.began.wait()
+        await works.cancel("r1")
+        view = await works.end_of("r1")
+        assert await members(works) == [("one", "cancelled")]
+    assert view.output is not None
+    cut_off = [(step["path"], step["outcome"]) for step in view.output.cut_off]
+    assert cut_off == [("t0/c0/t0/c0", "stopped"), ("t0/c0", "stopped")]

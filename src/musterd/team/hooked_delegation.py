@@ -20,6 +20,7 @@ from musterd.team.assignment import Assignment
 from musterd.team.functions import Interrupted, call_function
 from musterd.team.planning import Planned
 from musterd.team.steps import ToolStep
+from musterd.team.stopping import is_cancelled
 from musterd.team.world import World
 
 DriveMembers = Callable[[JsonObject, JsonObject], Coroutine[Any, Any, ToolStep]]
@@ -48,6 +49,8 @@ async def delegate_in_hooks(
         except Interrupted:
             step = None
         if delegation.is_under_way:
+            if is_cancelled():  # the hooks have swallowed the cancel, and the members do not know of it yet
+                raise asyncio.CancelledError
             stop()
         members_step = await delegation.outcome()
     finally:
