@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -267,3 +268,53 @@ async def test_so_are_hooks_and_functions_of_a_declaration(
         assert (await works.cancel("r1")).state is RunState.CANCELLED
         assert stopping._abandoned
         await ends_late(works, stubborn)
+
+
+class LateHooks:
+    """Hooks that call the tool when the test lets them, whatever happens to the run."""
+
+    def __init__(self) -> None:
+        self.began, self.may_call, self.has_called = threading.Event(), threading.Event(), threading.Event()
+
+    def in_thread(self, function: Callable[..., Any]) -> Any:
+        self.began.set()
+        assert self.may_call.wait(30)
+        try:
+            return function()
+        finally:
+            self.has_called.set()
+
+    async def in_own_task(self, function: Callable[..., Any]) -> Any:
+        self.began.set()
+        while not self.may_call.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.to_thread(self.may_call.wait, 30)
+        try:
+            return await asyncio.create_task(function())
+        finally:
+            self.has_called.set()
+
+
+@pytest.mark.parametrize("name", ["in_thread", "in_own_task"])
+async def test_no_tool_is_called_for_a_run_that_has_ended(
+    engines: Engines, model: HeldModel, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(stopping, "STOP_SECONDS", 0.05)
+    calls, hooks = [], LateHooks()
+
+    @tool
+    def pay() -> str:
+        """Pay."""
+        calls.append("paid")
+        return "paid"
+
+    solo = Agent(id="solo", model=model, tools=[pay], tool_hooks=[getattr(hooks, name)])
+    async with engines(agents=[solo]) as works:
+        await works.start("[[TOOL pay {}]]", "r1")
+        try:
+            await asyncio.to_thread(hooks.began.wait, 30)
+            assert (await works.cancel("r1")).state is RunState.CANCELLED
+        finally:
+            hooks.may_call.set()
+        await asyncio.to_thread(hooks.has_called.wait, 30)
+    assert calls == []

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import inspect
+from typing import Any
 
 from musterd.core import clock, jsontext
 from musterd.core.failure_lines import tell_failure, words_of
@@ -115,24 +116,36 @@ async def _answer(
     limit: asyncio.Timeout,
 ) -> Json:
     """Call the function, with what stands around it."""
+    task = asyncio.current_task()
+    assert task is not None
     if isinstance(context, Act) or not is_surrounded(run, tool):
-        return await _call(world, tool, arguments, context, limit)
+        return await _call(world, tool, arguments, context, limit, task)
     most_bytes = world.settings.tool_result_stored_bytes
     return await call_around(
         run,
         tool,
         arguments,
         context,
-        lambda given: _call(world, tool, given, context, limit),
+        lambda given: _call(world, tool, given, context, limit, task),
         lambda result: bounded_text(result, most_bytes),
     )
 
 
 async def _call(
-    world: World, tool: Tool, arguments: JsonObject, context: ToolContext | Act, limit: asyncio.Timeout
+    world: World,
+    tool: Tool,
+    arguments: JsonObject,
+    context: ToolContext | Act,
+    limit: asyncio.Timeout,
+    task: "asyncio.Task[Any]",
 ) -> Json:
-    """Call the function; its time begins when it does, not while it waits for a thread."""
-    if is_cancelled():  # a hook or an earlier try has swallowed the cancel
+    """Call the function; its time begins when it does, not while it waits for a thread.
+
+    :param task: makes the tool call.
+    """
+    # Hooks go on if they swallow the cancel, or if they have a thread. They may call from any task, so the current one
+    # says nothing.
+    if task.done() or task.cancelling() > 0:
         raise asyncio.CancelledError
     bound, loop, seconds = tool.bind(arguments, context), asyncio.get_running_loop(), tool.timeout_seconds
     if tool.is_async:
