@@ -113,6 +113,18 @@ async def test_a_session_whose_runs_go_a_few_at_a_time_is_one_session(records: R
         assert [await counted(records, day) for day in (FIRST, SECOND)] == before
 
 
+async def test_a_session_that_is_deleted_while_a_day_is_being_kept_still_counts(records: Records) -> None:
+    await ran(records, "r1", "s1", DAY_SECONDS)
+    await ran(records, "r2", "s2", DAY_SECONDS, BOB)
+    before = await counted(records)
+    # Owners' figures are kept a slice at a time, everybody's last. Here a stop comes after the first slice.
+    await records.database.write(lambda tx: daily.close(tx, FIRST, {"ada": before["ada"]}, 9.0))
+    await removed(records, "s1")
+    after = await counted(records)
+    assert after[EVERYBODY].without_names() == before[EVERYBODY].without_names()
+    assert after["ada"] == before["ada"].without_names()
+
+
 async def test_a_day_that_is_kept_does_not_change(records: Records) -> None:
     await ran(records, "r1", "s1", DAY_SECONDS)
     await ran(records, "r2", "s2", DAY_SECONDS)

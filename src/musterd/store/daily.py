@@ -63,6 +63,7 @@ KEPT = Statement(
 IS_OVER = Statement(
     "day_is_over", f"SELECT 1 AS one FROM daily_metrics WHERE day = :day AND owner = '{EVERYBODY}' AND is_over = 1"
 )
+CLOSED = Statement("day_closed", "SELECT owner, figures FROM daily_metrics WHERE day = :day AND is_over = 1")
 REMOVED = Statement("day_removed", "SELECT owner, figures FROM daily_metrics WHERE day = :day AND is_over = 0")
 TURN = Statement("days_turn", "SELECT TURN('days') AS one")
 PUT = Statement(
@@ -132,6 +133,10 @@ async def counted(tx: Tx, day: str, owner: str | None = None) -> ByOwner:
     for row in await tx.all(REMOVED, {"day": day}):
         if owner in (None, row["owner"]):
             _of(found, row["owner"]).add(DayFigures.from_json(json.loads(row["figures"])))
+    # A stop may come after some owners' figures were kept, and sessions of these may be deleted before the day is over.
+    for row in await tx.all(CLOSED, {"day": day}):
+        if owner in (None, row["owner"]) and row["owner"] != EVERYBODY:
+            found[row["owner"]] = DayFigures.from_json(json.loads(row["figures"]))
     return {**found, EVERYBODY: DayFigures.sum(found.values())}
 
 
