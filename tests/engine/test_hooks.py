@@ -1,9 +1,13 @@
 """Hooks are steps: what one has done is not done again, and what it changed stays."""
 
+import sys
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
-from musterd import Agent
+import pytest
+
+from musterd import Agent, tool
 from musterd.core.states import RunState
 from musterd.guards import OutputCheckError, RunInput, RunOutput
 from tests.engine.conftest import Engines
@@ -75,3 +79,42 @@ async def test_a_refused_answer_can_be_continued(engines: Engines, model: HeldMo
     assert view.output.content == "hi 1!"
     assert hooks.calls == {"pre": 1, "post": 2}
     assert len(model.calls) == 1
+
+
+def exits() -> str:
+    """Exit."""
+    sys.exit(3)
+
+
+async def exits_at_once() -> str:
+    """Exit."""
+    sys.exit(3)
+
+
+def stays() -> str:
+    """Stay."""
+    return "still here"
+
+
+def calls(function_call: Callable[..., Any]) -> Any:
+    return function_call()
+
+
+@pytest.mark.parametrize(
+    ("declared", "state"),
+    [
+        ({"instructions": exits}, RunState.ERROR),
+        ({"instructions": exits_at_once}, RunState.ERROR),
+        ({"pre_hooks": [exits]}, RunState.ERROR),
+        ({"tools": [tool(name="leave")(exits_at_once)], "tool_hooks": [calls]}, RunState.COMPLETED),
+        ({"tools": [tool(name="leave")(exits)], "tool_hooks": [calls]}, RunState.COMPLETED),
+        ({"tools": [tool(name="leave", post_hook=exits)(stays)]}, RunState.COMPLETED),
+    ],
+)
+async def test_code_that_exits_fails_and_the_process_goes_on(
+    engines: Engines, model: HeldModel, declared: dict[str, Any], state: RunState
+) -> None:
+    async with engines(agents=[Agent(id="solo", model=model, **declared), Agent(id="other", model=model)]) as works:
+        view = await works.run("[[TOOL leave {}]]", "r1")
+        assert view.row.state is state
+        assert (await works.run("hi", "r2", "s2", of="other")).row.state is RunState.COMPLETED

@@ -23,6 +23,7 @@ from musterd.specs.tool_extras import FunctionCall
 from musterd.specs.tool_result import ToolResult
 from musterd.team import state
 from musterd.team.assignment import Assignment
+from musterd.team.exits import exits_contained
 
 FIRST_WAIT_SECONDS = 0.1
 Call = Callable[[JsonObject], Awaitable[Json]]
@@ -167,7 +168,8 @@ async def _called(hook: Hook, known: JsonObject) -> Json:
     takes_all = any(found.kind is inspect.Parameter.VAR_KEYWORD for found in parameters.values())
     given = known if takes_all else {name: known[name] for name in parameters if name in known}
     if _is_async(hook):
-        return await hook(**given)
+        with exits_contained:
+            return await hook(**given)
     loop, done = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
     copied = contextvars.copy_context()
 
@@ -189,8 +191,9 @@ async def _called(hook: Hook, known: JsonObject) -> Json:
             loop.call_soon_threadsafe(tell, result, failure)
 
     threading.Thread(target=work, name="musterd-hook", daemon=True).start()
-    result = await done
-    return await result if inspect.isawaitable(result) else result
+    with exits_contained:
+        result = await done
+        return await result if inspect.isawaitable(result) else result
 
 
 # --- tries ------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 
 from musterd.core.jsontypes import Json
+from musterd.team.exits import exits_contained
 from musterd.team.stopping import run_user_code
 
 
@@ -20,8 +21,9 @@ async def call(threads: Executor, function: Callable[..., Json], values: Mapping
 
 
 async def _called(threads: Executor, function: Callable[..., Json], values: Mapping[str, Json]) -> Json:
-    if inspect.iscoroutinefunction(function):
-        return await function(**values)
-    bound = functools.partial(function, **values)
-    result = await asyncio.get_running_loop().run_in_executor(threads, contextvars.copy_context().run, bound)
-    return await result if inspect.isawaitable(result) else result
+    with exits_contained:
+        if inspect.iscoroutinefunction(function):
+            return await function(**values)
+        bound = functools.partial(function, **values)
+        result = await asyncio.get_running_loop().run_in_executor(threads, contextvars.copy_context().run, bound)
+        return await result if inspect.isawaitable(result) else result

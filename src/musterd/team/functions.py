@@ -15,6 +15,7 @@ from musterd.specs.tool_errors import OutcomeUnknown, ToolFailed
 from musterd.team import state
 from musterd.team.around import call_around, is_surrounded
 from musterd.team.assignment import Assignment
+from musterd.team.exits import Interrupted, exits_contained
 from musterd.team.own import Act, Unfit
 from musterd.team.produced import check_media, taken_apart
 from musterd.team.progress import CallContext, Reports
@@ -22,10 +23,6 @@ from musterd.team.steps import ToolStep
 from musterd.team.stopping import is_cancelled, run_user_code
 from musterd.team.tool_results import bounded_text, check_state_change, error_text
 from musterd.team.world import World, digest
-
-
-class Interrupted(BaseException):
-    """Ends a tool call whose run cannot go on now, together with its hooks: it is not theirs to catch."""
 
 
 async def call_function(
@@ -150,7 +147,8 @@ async def _call(
     bound, loop, seconds = tool.bind(arguments, context), asyncio.get_running_loop(), tool.timeout_seconds
     if tool.is_async:
         limit.reschedule(None if seconds is None else loop.time() + seconds)
-        return await bound()
+        with exits_contained:
+            return await bound()
 
     def begun(seconds: float) -> None:
         if not waiting.done():  # not cancelled meanwhile
@@ -162,9 +160,10 @@ async def _call(
         return bound()
 
     waiting = loop.run_in_executor(world.threads, contextvars.copy_context().run, in_thread)
-    result: Json = await waiting
-    # A plain wrapper around an async function gives back what is still to be awaited.
-    return await result if inspect.isawaitable(result) else result
+    with exits_contained:
+        result: Json = await waiting
+        # A plain wrapper around an async function gives back what is still to be awaited.
+        return await result if inspect.isawaitable(result) else result
 
 
 def _words_of(error: BaseException) -> str:

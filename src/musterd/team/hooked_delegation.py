@@ -17,7 +17,8 @@ from musterd.specs import ToolContext
 from musterd.specs.schema_tool import schema_tool
 from musterd.specs.tool_errors import ToolFailed
 from musterd.team.assignment import Assignment
-from musterd.team.functions import Interrupted, call_function
+from musterd.team.exits import Interrupted
+from musterd.team.functions import call_function
 from musterd.team.planning import Planned
 from musterd.team.steps import ToolStep
 from musterd.team.stopping import is_cancelled
