@@ -159,3 +159,13 @@ async def test_a_cancel_reaches_the_members_of_hooks_that_swallow_it(engines: En
     assert view.output is not None
     cut_off = [(step["path"], step["outcome"]) for step in view.output.cut_off]
     assert cut_off == [("t0/c0/t0/c0", "stopped"), ("t0/c0", "stopped")]
+
+
+async def test_hooks_may_ask_with_text_that_cannot_be_stored(engines: Engines, model: HeldModel) -> None:
+    async def cut(function_call: Callable[..., Awaitable[Any]], arguments: dict[str, Any]) -> Any:
+        return await function_call(**{**arguments, "task": "half a \ud83d smile"})
+
+    team = Team(id="team", model=model, members=[Agent(id="one")], tool_hooks=[cut])
+    async with engines(teams=[team]) as works:
+        view = await works.run("[[DELEGATE one: hello]]", "r1")
+    assert (view.row.state, tool_results(view)) == (RunState.COMPLETED, [("Echo: half a ? smile", False)])

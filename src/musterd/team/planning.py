@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from pydantic_ai.messages import ToolCallPart
 
-from musterd.core import clock
+from musterd.core import clock, jsontext
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind, ToolCall
 from musterd.specs import Component, Tool, ToolArgumentsInvalid
@@ -152,6 +152,8 @@ class Planner:
         :raises Refused: it cannot be made so.
         """
         component = self._run.component
+        texts = {name: jsontext.storable(value) for name, value in arguments.items() if isinstance(value, str)}
+        arguments = {**arguments, **texts}
         first = self.delegations(plan, arguments)
         (schema,) = (tool.parameters_json_schema for tool in tools_of(component) if tool.name == plan.call.name)
         taken = {"arguments": {name: arguments[name] for name in schema["properties"] if name in arguments}}
