@@ -1,12 +1,13 @@
 """A team's ``tool_hooks`` around a delegation, across crashes and pauses."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from musterd import Agent, Team, tool
+from musterd import Agent, Team, ToolContext, tool
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
 from tests.engine.conftest import Engines
@@ -169,3 +170,19 @@ async def test_hooks_may_ask_with_text_that_cannot_be_stored(engines: Engines, m
     async with engines(teams=[team]) as works:
         view = await works.run("[[DELEGATE one: hello]]", "r1")
     assert (view.row.state, tool_results(view)) == (RunState.COMPLETED, [("Echo: half a ? smile", False)])
+
+
+@pytest.mark.parametrize("value", [object(), float("nan"), threading.Lock()])
+async def test_hooks_that_leave_no_json_in_the_state_fail_the_delegation(
+    engines: Engines, model: HeldModel, value: Any
+) -> None:
+    async def leave(function_call: Callable[..., Awaitable[Any]], context: ToolContext) -> Any:
+        context.session_state["value"] = value
+        return await function_call()
+
+    team = Team(id="team", model=model, members=[Agent(id="one")], tool_hooks=[leave])
+    async with engines(teams=[team]) as works:
+        view = await works.run("[[DELEGATE one: hello]]", "r1")
+        assert await members(works) == []
+    assert view.row.state is RunState.COMPLETED
+    assert [is_error for _, is_error in tool_results(view)] == [True]

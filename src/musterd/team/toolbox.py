@@ -14,6 +14,7 @@ from pydantic_ai.messages import ToolCallPart, UserContent
 from musterd.core import clock
 from musterd.core.errors import HandedOver
 from musterd.core.events import EventKind
+from musterd.core.failure_lines import words_of
 from musterd.core.jsontypes import JsonObject
 from musterd.core.media import Medium
 from musterd.core.records import StepState, ToolCall
@@ -37,7 +38,7 @@ from musterd.team.planning import Planned, Planner, member_plan
 from musterd.team.produced import shown as shown_with_media
 from musterd.team.prompts import interactions_text
 from musterd.team.steps import Intent, MemberStart, ToolStep
-from musterd.team.tool_results import within_limit
+from musterd.team.tool_results import ResultTooLarge, check_state_change, within_limit
 from musterd.team.world import World
 
 
@@ -236,9 +237,11 @@ class Toolbox:
     async def _delegate_in_hooks(self, plan: Planned) -> ToolStep:
         async def drive(arguments: JsonObject, state_of_hooks: JsonObject) -> ToolStep:
             try:
+                change = state.delta(self._run.state, state_of_hooks)
+                check_state_change(change, self._world.settings.state_bytes)  # members' own steps are to store it
                 delegations = self.planner.hooked_delegations(plan, arguments)
-            except Refused as refused:
-                raise ToolFailed(str(refused)) from refused
+            except (Refused, ResultTooLarge, TypeError, ValueError) as error:
+                raise ToolFailed(words_of(error)) from error
             plan.delegations = delegations
             await self._world.steps.intend(*self._beginning(plan, delegations))
             step = await self._delegate(plan, delegations, replace(self._run, state=state_of_hooks))
