@@ -1,6 +1,6 @@
-"""User code that raises what is no Exception, such as SystemExit: it fails, and the process goes on.
+"""User code that raises SystemExit, or another exception that is no ``Exception``: the call fails, the process goes on.
 
-In a task SystemExit and KeyboardInterrupt end the event loop, and with it every run of the process.
+If a task raises SystemExit or KeyboardInterrupt, it ends the event loop, and with it every run of the process.
 """
 
 import asyncio
@@ -14,13 +14,13 @@ class Interrupted(BaseException):
 
 
 class CodeExited(Exception):
-    """User code raised what is no Exception; the message is its message."""
+    """User code raised an exception that is no ``Exception``; the message is the same."""
 
 
 class ExitsContained:
-    """Stands around a call of user code: turns what is no Exception into :class:`CodeExited`.
+    """A context manager around a call of user code: it raises :class:`CodeExited` in place of SystemExit and the like.
 
-    A cancel and :class:`Interrupted` pass: they are this server's own.
+    A cancel and :class:`Interrupted` pass: this server raises them.
     """
 
     def __enter__(self) -> None:
@@ -34,4 +34,4 @@ class ExitsContained:
 
 
 exits_contained = ExitsContained()
-"""It has no state of its own: one for all calls."""
+"""The one instance: it has no state."""
