@@ -50,6 +50,12 @@ ERRORS = {
     "error -32600": {"code": -32600, "message": "Session terminated"},
     "error with a cause": {"code": 5, "message": "no", "data": {"io.musterd/cause": "not_sent"}},
 }
+MALFORMED = {
+    "result that is a number": '"result":5',
+    "neither result nor error": '"extra":1',
+    "error without a code": '"error":{"message":"no"}',
+    "result without content": '"result":{"content":"text"}',
+}
 
 
 def reply(kind: str, message: dict[str, Any]) -> str:
@@ -71,6 +77,10 @@ def reply(kind: str, message: dict[str, Any]) -> str:
     elif method == "tools/call" and name == "odd":
         if kind in ERRORS:
             return f'{begin}"error":{json.dumps(ERRORS[kind])}}}'
+        if kind in MALFORMED:
+            return f"{begin}{MALFORMED[kind]}}}"
+        if kind == "no version":
+            return f'{{"id":{message["id"]},"result":{json.dumps(PLAIN)}}}'
         result = RESULTS.get(kind, json.dumps(PLAIN))
         if kind.endswith("id last"):
             return f'{{"result":{RESULTS["long text"]},"jsonrpc":"2.0","id":{message["id"]}}}'

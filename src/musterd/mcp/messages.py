@@ -119,12 +119,24 @@ def _read(raw: bytes, limits: Limits) -> JsonObject:
         message = _parsed(raw.decode())
         if not isinstance(message, dict):
             raise UnreadableMessage("it is not a JSON object")
+        _require_form(message)
         message = _checked(message, limits)
         return _without_lone_surrogates(message) if b"\\u" in raw else message
     except RecursionError as error:
         raise UnreadableMessage("it is nested too deep") from error
     except ValueError as error:
         raise UnreadableMessage("it is not JSON") from error
+
+
+def _require_form(message: JsonObject) -> None:
+    """Refuse what is not JSON-RPC. The SDK would not see that it is a reply, and the call would wait until it times out."""
+    if message.get("jsonrpc") != "2.0":
+        raise UnreadableMessage("it is not JSON-RPC 2.0")
+    if "method" in message or isinstance(message.get("result"), dict):
+        return
+    error = message.get("error")
+    if not isinstance(error, dict) or type(error.get("code")) is not int or not isinstance(error.get("message"), str):
+        raise UnreadableMessage("it has neither a result nor an error")
 
 
 def _checked(message: JsonObject, limits: Limits) -> JsonObject:
