@@ -16,6 +16,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 PROGRAM = [sys.executable, "-P", __file__]
+BASIC = "Basic bWU6aHVzaA=="
+"""The ``Authorization`` of the user ``me`` with the password ``hush``."""
 PLAIN = {"content": [{"type": "text", "text": "fine"}]}
 
 
@@ -125,6 +127,8 @@ async def odd_http_server(kind: str, *, as_events: bool = False) -> AsyncIterato
 
     async def answer(request: web.Request) -> web.StreamResponse:
         message = await request.json()
+        if kind == "wants a password" and request.headers.get("Authorization") != BASIC:
+            return web.Response(status=401)
         if "id" not in message:
             return web.Response(status=202)
         is_odd = message.get("params", {}).get("name") == "odd"

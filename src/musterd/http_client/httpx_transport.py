@@ -60,7 +60,7 @@ def _transport_class(library: Any) -> Any:
             try:
                 answer = await session.request(
                     request.method,
-                    URL(str(request.url), encoded=True),
+                    _address(request.url),
                     data=content or None,
                     headers=headers,
                     skip_auto_headers=_AUTOMATIC_HEADERS,
@@ -81,6 +81,11 @@ def _transport_class(library: Any) -> Any:
             )
 
     return Transport
+
+
+def _address(url: Any) -> URL:
+    """The address without a user and password: httpx has made a header of them, and aiohttp does not take both."""
+    return URL(str(url), encoded=True).with_user(None)
 
 
 def _timeout(seconds: Any) -> aiohttp.ClientTimeout:

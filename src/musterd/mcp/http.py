@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 from musterd.core.jsontypes import Json, JsonObject
-from musterd.http_client import BoundedConnector
+from musterd.http_client import BoundedConnector, proxy_for
 from musterd.http_client.httpx_transport import httpx_transport
 from musterd.mcp.messages import INTERNAL_ERROR, Cause, Inbox, UnreadableMessage, error_reply, unusable_reply
 from musterd.mcp.sdk import Sdk
@@ -32,8 +32,9 @@ _LEAST_TAIL = 3
 @contextlib.asynccontextmanager
 async def http_client(server: MCPServer, inbox: Inbox, sdk: Sdk) -> AsyncIterator[Any]:
     """A client of the SDK's httpx."""
+    # Not trust_env: with it aiohttp also reads ~/.netrc, and refuses requests that have an Authorization header.
     async with aiohttp.ClientSession(
-        connector=BoundedConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(), trust_env=True
+        connector=BoundedConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(), proxy=proxy_for(server.address())
     ) as session:
 
         async def give() -> aiohttp.ClientSession:

@@ -129,7 +129,7 @@ def _read(raw: bytes, limits: Limits) -> JsonObject:
 
 
 def _require_form(message: JsonObject) -> None:
-    """Refuse what is not JSON-RPC. The SDK would not see that it is a reply, and the call would wait until it times out."""
+    """Raise UnreadableMessage if it is not JSON-RPC: the SDK drops such a reply, and its call waits for a timeout."""
     if message.get("jsonrpc") != "2.0":
         raise UnreadableMessage("it is not JSON-RPC 2.0")
     if "method" in message or isinstance(message.get("result"), dict):

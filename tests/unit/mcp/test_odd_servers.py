@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from musterd.mcp import Servers
 from musterd.mcp.limits import Limits
 from musterd.mcp.messages import INLINE_BYTES, OPEN_REQUESTS, Inbox
 from musterd.specs.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
-from tests.support.odd_mcp_server import PROGRAM, RESULTS, odd_http_server
+from tests.support.odd_mcp_server import BASIC, PROGRAM, RESULTS, odd_http_server
 from tests.unit.mcp.test_servers import CONTEXT
 
 MOST_BYTES = 1_000_000
@@ -227,6 +228,23 @@ async def test_what_an_http_answer_without_a_reply_means(
 
 
 # --- work on the event loop ------------------------------------------------------------------------
+
+
+async def test_who_musterd_is_stands_in_the_headers_or_in_the_address(
+    servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    async with odd_http_server("wants a password") as url:
+        await still_works(servers, MCPServer(url=url, headers={"Authorization": BASIC}))
+        await still_works(servers, MCPServer(url=url.replace("://", "://me:hush@")))
+
+
+async def test_the_proxy_of_the_environment_is_used(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with odd_http_server("plain") as url:
+        monkeypatch.setenv("http_proxy", url.removesuffix("/mcp"))
+        await still_works(servers, MCPServer(url="http://desk.invalid/mcp"))
 
 
 @pytest.mark.parametrize("kind", ["many blocks", "some values", "long text"])
