@@ -85,6 +85,20 @@ async def test_a_reader_that_pauses_gets_the_whole_body() -> None:
         assert bytes(read) == body
 
 
+@pytest.mark.parametrize("size", [100, 40_000, 65_536, 131_072])
+async def test_what_follows_a_response_is_not_taken_for_the_next(size: int) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+    body = b"x" * (size - len(head % size))
+    second = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfake"
+    async with answering((head % len(body)) + body + second) as url, session() as http:
+        for _ in range(2):
+            answer = await http.get(url, read_bufsize=16 * 1024)
+            read = bytearray()
+            while piece := await answer.content.read(1000):
+                read += piece
+            assert bytes(read) == body
+
+
 async def test_a_body_that_ends_with_its_connection_is_whole() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
