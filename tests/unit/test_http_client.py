@@ -135,6 +135,18 @@ async def test_httpx_clients_get_their_own_errors(pieces: list[bytes], raised: t
                 await client.get("http://127.0.0.1:1/")
 
 
+async def test_the_errors_of_httpx_clients_do_not_have_the_address() -> None:
+    async with answering(b"HTTP/1.1 200 OK\r\nContent-Encoding: zstd\r\n\r\n") as url, session() as http:
+
+        async def give() -> aiohttp.ClientSession:
+            return http
+
+        async with httpx2.AsyncClient(transport=httpx_transport(httpx2, give)) as client:
+            with pytest.raises(httpx2.RemoteProtocolError, match="Can not decode") as caught:
+                await client.get(url, params={"key": "hush"})
+    assert "hush" not in str(caught.value)
+
+
 async def test_httpx_clients_send_and_get_what_they_would() -> None:
     sent = asyncio.Queue[bytes]()
 

@@ -106,5 +106,7 @@ def _as_httpx(library: Any, error: aiohttp.ClientError | OSError, request: Any) 
         kind = library.RemoteProtocolError
     else:
         kind = library.ReadError
-    raised: Exception = kind(str(error) or type(error).__name__, request=request)
+    # The text of a ClientResponseError has the whole address, whose query may hold a key.
+    words = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+    raised: Exception = kind(words or type(error).__name__, request=request)
     return raised
