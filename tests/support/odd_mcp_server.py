@@ -58,6 +58,13 @@ MALFORMED = {
     "error without a code": '"error":{"message":"no"}',
     "result without content": '"result":{"content":"text"}',
 }
+EVENTS = {
+    "events of other names": "event: ping\ndata: now\n\nevent: ping\ndata: {}\n\nevent: message\ndata: REPLY\n\n",
+    "mixed line ends": "event: message\ndata: REPLY\n\r\n",
+    "lines that end with CR": "event: message\rdata: REPLY\r\r",
+    "comments": ": wait\n\n: wait\n\ndata: REPLY\n\n",
+    "no reply": ": nothing\n\n",
+}
 
 
 def reply(kind: str, message: dict[str, Any]) -> str:
@@ -134,8 +141,6 @@ async def odd_http_server(kind: str, *, as_events: bool = False) -> AsyncIterato
         is_odd = message.get("params", {}).get("name") == "odd"
         if is_odd and kind.startswith("status "):
             return web.Response(status=int(kind.split()[1]), text="no")
-        if is_odd and kind == "no reply":
-            return web.Response(text=": nothing\n\n", content_type="text/event-stream")
         if is_odd and kind == "endless event":
             endless = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
             await endless.prepare(request)
@@ -144,8 +149,10 @@ async def odd_http_server(kind: str, *, as_events: bool = False) -> AsyncIterato
                     await endless.write(b"data: " + b"x" * 100_000)
             return endless
         text = await asyncio.to_thread(reply, kind, message)
-        if as_events:
-            return web.Response(text=f"event: message\r\ndata: {text}\r\n\r\n", content_type="text/event-stream")
+        as_written = EVENTS.get(kind) if is_odd else None
+        if as_events or as_written:
+            events = (as_written or "event: message\r\ndata: REPLY\r\n\r\n").replace("REPLY", text)
+            return web.Response(text=events, content_type="text/event-stream")
         return web.Response(text=text, content_type="application/json")
 
     async def refuse(_: web.Request) -> web.Response:

@@ -23,7 +23,7 @@ from musterd.specs import MCPServer
 
 METHOD_NOT_FOUND = -32601
 SESSION_HEADER = "mcp-session-id"
-_EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _LEAST_TAIL = 3
 """So many bytes of what was searched are searched again: the end of an event may be cut in two."""
@@ -159,8 +159,10 @@ class _Exchange:
             yield _event(reply, [])
 
     async def _read_event(self, event: bytes) -> tuple[JsonObject | None, list[bytes]]:
-        """The message of an event, and its lines that are not data."""
+        """The message of an event, and its lines that are not data. Events with a name of their own hold no message."""
         lines = _LINE_END.split(event)
+        if any(line.startswith(b"event:") and line[6:].strip() not in (b"", b"message") for line in lines):
+            return None, [line for line in lines if line.startswith((b"id:", b"retry:"))]
         data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
         message = await self._inbox.read(b"\n".join(data)) if any(data) else None
         return message, [line for line in lines if line and not line.startswith((b"data", b":"))]

@@ -132,7 +132,11 @@ def _require_form(message: JsonObject) -> None:
     """Raise UnreadableMessage if it is not JSON-RPC: the SDK drops such a reply, and its call waits for a timeout."""
     if message.get("jsonrpc") != "2.0":
         raise UnreadableMessage("it is not JSON-RPC 2.0")
-    if "method" in message or isinstance(message.get("result"), dict):
+    if "method" in message:
+        if not isinstance(message["method"], str) or not isinstance(message.get("params"), dict | None):
+            raise UnreadableMessage("it is not a request or a notification of JSON-RPC")
+        return
+    if isinstance(message.get("result"), dict):
         return
     error = message.get("error")
     if not isinstance(error, dict) or type(error.get("code")) is not int or not isinstance(error.get("message"), str):

@@ -15,7 +15,7 @@ from musterd.mcp import Servers
 from musterd.mcp.limits import Limits
 from musterd.mcp.messages import INLINE_BYTES, OPEN_REQUESTS, Inbox
 from musterd.specs.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
-from tests.support.odd_mcp_server import BASIC, PROGRAM, RESULTS, odd_http_server
+from tests.support.odd_mcp_server import BASIC, EVENTS, PROGRAM, RESULTS, odd_http_server
 from tests.unit.mcp.test_servers import CONTEXT
 
 MOST_BYTES = 1_000_000
@@ -228,6 +228,12 @@ async def test_what_an_http_answer_without_a_reply_means(
 
 
 # --- work on the event loop ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", sorted(EVENTS.keys() - {"no reply"}))
+async def test_streams_of_events_are_read_however_they_are_written(servers: Servers, kind: str) -> None:
+    async with odd_http_server(kind) as url:
+        assert await odd(servers, MCPServer(url=url)) == "fine"
 
 
 async def test_who_musterd_is_stands_in_the_headers_or_in_the_address(
