@@ -10,6 +10,7 @@ It has the tools ``odd``, which answers as the kind says, and ``plain``, which s
 import asyncio
 import contextlib
 import json
+import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator
@@ -100,8 +101,19 @@ def reply(kind: str, message: dict[str, Any]) -> str:
     return f'{begin}"result":{result}}}'
 
 
-def serve(kind: str) -> None:
-    """Serve over the pipes."""
+def start_child(pipe: str) -> None:
+    """Start a program that ignores SIGTERM and holds this named pipe open."""
+    code = "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); held = open(sys.argv[1], 'w')"
+    command = [sys.executable, "-c", f"{code}; print(flush=True); time.sleep(60)", pipe]
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.readline()
+
+
+def begin(kind: str) -> None:
+    """Do what is done before the first message."""
+    if kind.startswith("child "):
+        start_child(kind.removeprefix("child "))
     if kind == "noise":
         sys.stderr.write("hello \x1b[2J level=error \n" + "y" * 5000 + "\n" + "key is hush-hush\n" + "more\n" * 3000)
         sys.stderr.flush()
@@ -109,6 +121,11 @@ def serve(kind: str) -> None:
         sys.stdout.write("not a message\n")
     if kind == "endless noise":
         threading.Thread(target=lambda: [sys.stderr.write("noise\n") for _ in iter(int, 1)], daemon=True).start()
+
+
+def serve(kind: str) -> None:
+    """Serve over the pipes."""
+    begin(kind)
     for line in sys.stdin:
         message = json.loads(line)
         if "id" not in message or "method" not in message:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from musterd import MCPServer, Settings
-from musterd.mcp import Servers
+from musterd.mcp import Servers, program
 from musterd.mcp.limits import Limits
 from musterd.mcp.messages import INLINE_BYTES, OPEN_REQUESTS, Inbox
 from musterd.specs.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
@@ -154,6 +155,19 @@ async def test_calls_that_wait_beside_a_line_without_an_end_are_unknown(servers:
 
 async def test_a_long_notification_is_read_over(servers: Servers) -> None:
     assert await odd(servers, MCPServer(command=[*PROGRAM, "long notification"])) == "fine"
+
+
+async def test_programs_that_a_program_has_started_end_with_it(
+    servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "LEAVE_SECONDS", 0.2)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    held = asyncio.create_task(asyncio.to_thread(pipe.read_bytes))  # until no process has it open for writing
+    await still_works(servers, MCPServer(command=[*PROGRAM, f"child {pipe}"]))
+    assert not held.done()
+    await servers.close()
+    assert await asyncio.wait_for(held, 30) == b""
 
 
 async def test_what_a_program_writes_beside_messages_is_labelled_escaped_and_bounded(
