@@ -59,11 +59,14 @@ MALFORMED = {
     "error without a code": '"error":{"message":"no"}',
     "result without content": '"result":{"content":"text"}',
 }
+CUT_OFF = "retry: 1\nid: 1\ndata:\n\n"
 EVENTS = {
     "events of other names": "event: ping\ndata: now\n\nevent: ping\ndata: {}\n\nevent: message\ndata: REPLY\n\n",
     "mixed line ends": "event: message\ndata: REPLY\n\r\n",
     "lines that end with CR": "event: message\rdata: REPLY\r\r",
     "comments": ": wait\n\n: wait\n\ndata: REPLY\n\n",
+    "cut off": CUT_OFF,
+    "cut off, then goes on": CUT_OFF,
     "no reply": ": nothing\n\n",
 }
 
@@ -149,6 +152,8 @@ async def odd_http_server(kind: str, *, as_events: bool = False) -> AsyncIterato
     """The same over HTTP, in this process; its address."""
     from aiohttp import web
 
+    replies: list[str] = []
+
     async def answer(request: web.Request) -> web.StreamResponse:
         message = await request.json()
         if kind == "wants a password" and request.headers.get("Authorization") != BASIC:
@@ -166,18 +171,21 @@ async def odd_http_server(kind: str, *, as_events: bool = False) -> AsyncIterato
                     await endless.write(b"data: " + b"x" * 100_000)
             return endless
         text = await asyncio.to_thread(reply, kind, message)
+        replies.append(text)
         as_written = EVENTS.get(kind) if is_odd else None
         if as_events or as_written:
             events = (as_written or "event: message\r\ndata: REPLY\r\n\r\n").replace("REPLY", text)
             return web.Response(text=events, content_type="text/event-stream")
         return web.Response(text=text, content_type="application/json")
 
-    async def refuse(_: web.Request) -> web.Response:
+    async def rest(request: web.Request) -> web.Response:
+        if request.headers.get("Last-Event-ID") == "1" and kind == "cut off, then goes on":
+            return web.Response(text=f"data: {replies[-1]}\n\n", content_type="text/event-stream")
         return web.Response(status=405)
 
     app = web.Application()
     app.router.add_post("/mcp", answer)
-    app.router.add_route("*", "/mcp", refuse)
+    app.router.add_route("*", "/mcp", rest)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

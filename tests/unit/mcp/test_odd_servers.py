@@ -244,10 +244,16 @@ async def test_what_an_http_answer_without_a_reply_means(
 # --- work on the event loop ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", sorted(EVENTS.keys() - {"no reply"}))
+@pytest.mark.parametrize("kind", sorted(EVENTS.keys() - {"no reply", "cut off"}))
 async def test_streams_of_events_are_read_however_they_are_written(servers: Servers, kind: str) -> None:
     async with odd_http_server(kind) as url:
         assert await odd(servers, MCPServer(url=url)) == "fine"
+
+
+async def test_a_stream_that_is_cut_off_and_cannot_be_taken_up_again_leaves_the_call_unknown(servers: Servers) -> None:
+    async with odd_http_server("cut off") as url, asyncio.timeout(30):
+        with pytest.raises(OutcomeUnknown):
+            await odd(servers, MCPServer(url=url))
 
 
 async def test_who_musterd_is_stands_in_the_headers_or_in_the_address(
