@@ -240,6 +240,14 @@ async def test_an_idle_connection_that_makes_room_is_closed_without_a_word(serve
         assert await idle.rest() == b""
 
 
+async def test_a_connection_that_has_begun_its_next_request_is_answered(serve_live: Serve) -> None:
+    async with serve_live(connections=1) as house, line_to(house) as line:
+        await line.say(HEALTH + b"\r\n" + HEALTH)  # the second head is not complete
+        assert status_of(await line.answer()) == 200
+        assert status_of(await told(house, HEALTH + LAST)) == 200
+        assert "connections" in problem(await line.rest(), 503, "UNAVAILABLE")
+
+
 async def test_no_room_where_all_are_at_work(serve_live: Serve) -> None:
     async with serve_live(connections=1) as house:
         held = house.model.hold("hi")

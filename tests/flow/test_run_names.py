@@ -82,6 +82,8 @@ async def test_every_operation_takes_the_chosen_id(house: House) -> None:
 async def test_an_administrator_finds_a_users_run_in_its_session(house: House) -> None:
     run = (await start(house, ADA, session_id="s1")).json()
     assert (await found(house, ADMIN, session_id="s1")).json()["run_id"] == run["run_id"]
+    head = await house.http.head(f"{RUNS}/order-17", params={"session_id": "s1"}, headers=ADMIN)
+    assert head.status_code == 200
     problem(await found(house, ADMIN, session_id="s2"), 404, "NOT_FOUND")
     problem(await found(house, EVE, session_id="s1"), 404, "NOT_FOUND")
 

@@ -193,6 +193,29 @@ async def test_while_the_database_is_away_streams_stay(serve_live: Serve, monkey
             await reader.until("TeamRunCompleted")
 
 
+async def test_a_check_that_fails_is_made_again(
+    serve_live: Serve, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account_watch, "CHECK_SECONDS", 0.05)
+    tried = asyncio.Event()
+
+    async def fail(work: object) -> None:
+        tried.set()
+        raise RuntimeError("a defect")
+
+    async with serve_live(security_key="the-key") as house, account(house) as (headers, _):
+        await held(house, headers, stream="false")
+        async with opened(house, STREAMS["session"], headers) as reader:
+            with monkeypatch.context() as defect:
+                defect.setattr(house.server.database, "scan", fail)
+                await tried.wait()
+            await house.server.service_accounts.finish()
+            with closing(sqlite3.connect(database)) as other, other:
+                other.execute("UPDATE service_accounts SET revoked_at = 1")
+            await closes(reader)
+        house.model.release()
+
+
 async def test_nothing_is_looked_at_for_callers_that_cannot_be_revoked(serve_live: Serve) -> None:
     async with serve_live(security_key="the-key") as house:
         await held(house, KEY, stream="false")

@@ -10,12 +10,15 @@ It has the tools ``odd``, which answers as the kind says, and ``plain``, which s
 import asyncio
 import contextlib
 import json
+import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
 PROGRAM = [sys.executable, "-P", __file__]
+BASIC = "Basic bWU6aHVzaA=="
+"""The ``Authorization`` of the user ``me`` with the password ``hush``."""
 PLAIN = {"content": [{"type": "text", "text": "fine"}]}
 
 
@@ -50,6 +53,22 @@ ERRORS = {
     "error -32600": {"code": -32600, "message": "Session terminated"},
     "error with a cause": {"code": 5, "message": "no", "data": {"io.musterd/cause": "not_sent"}},
 }
+MALFORMED = {
+    "result that is a number": '"result":5',
+    "neither result nor error": '"extra":1',
+    "error without a code": '"error":{"message":"no"}',
+    "result without content": '"result":{"content":"text"}',
+}
+CUT_OFF = "retry: 1\nid: 1\ndata:\n\n"
+EVENTS = {
+    "events of other names": "event: ping\ndata: now\n\nevent: ping\ndata: {}\n\nevent: message\ndata: REPLY\n\n",
+    "mixed line ends": "event: message\ndata: REPLY\n\r\n",
+    "lines that end with CR": "event: message\rdata: REPLY\r\r",
+    "comments": ": wait\n\n: wait\n\ndata: REPLY\n\n",
+    "cut off": CUT_OFF,
+    "cut off, then goes on": CUT_OFF,
+    "no reply": ": nothing\n\n",
+}
 
 
 def reply(kind: str, message: dict[str, Any]) -> str:
@@ -71,6 +90,10 @@ def reply(kind: str, message: dict[str, Any]) -> str:
     elif method == "tools/call" and name == "odd":
         if kind in ERRORS:
             return f'{begin}"error":{json.dumps(ERRORS[kind])}}}'
+        if kind in MALFORMED:
+            return f"{begin}{MALFORMED[kind]}}}"
+        if kind == "no version":
+            return f'{{"id":{message["id"]},"result":{json.dumps(PLAIN)}}}'
         result = RESULTS.get(kind, json.dumps(PLAIN))
         if kind.endswith("id last"):
             return f'{{"result":{RESULTS["long text"]},"jsonrpc":"2.0","id":{message["id"]}}}'
@@ -81,8 +104,19 @@ def reply(kind: str, message: dict[str, Any]) -> str:
     return f'{begin}"result":{result}}}'
 
 
-def serve(kind: str) -> None:
-    """Serve over the pipes."""
+def start_child(pipe: str) -> None:
+    """Start a program that ignores SIGTERM and holds this named pipe open."""
+    code = "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); held = open(sys.argv[1], 'w')"
+    command = [sys.executable, "-c", f"{code}; print(flush=True); time.sleep(60)", pipe]
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.readline()
+
+
+def begin(kind: str) -> None:
+    """Do what is done before the first message."""
+    if kind.startswith("child "):
+        start_child(kind.removeprefix("child "))
     if kind == "noise":
         sys.stderr.write("hello \x1b[2J level=error \n" + "y" * 5000 + "\n" + "key is hush-hush\n" + "more\n" * 3000)
         sys.stderr.flush()
@@ -90,6 +124,11 @@ def serve(kind: str) -> None:
         sys.stdout.write("not a message\n")
     if kind == "endless noise":
         threading.Thread(target=lambda: [sys.stderr.write("noise\n") for _ in iter(int, 1)], daemon=True).start()
+
+
+def serve(kind: str) -> None:
+    """Serve over the pipes."""
+    begin(kind)
     for line in sys.stdin:
         message = json.loads(line)
         if "id" not in message or "method" not in message:
@@ -113,15 +152,17 @@ async def odd_http_server(kind: str, *, as_events: bool = False) -> AsyncIterato
     """The same over HTTP, in this process; its address."""
     from aiohttp import web
 
+    replies: list[str] = []
+
     async def answer(request: web.Request) -> web.StreamResponse:
         message = await request.json()
+        if kind == "wants a password" and request.headers.get("Authorization") != BASIC:
+            return web.Response(status=401)
         if "id" not in message:
             return web.Response(status=202)
         is_odd = message.get("params", {}).get("name") == "odd"
         if is_odd and kind.startswith("status "):
             return web.Response(status=int(kind.split()[1]), text="no")
-        if is_odd and kind == "no reply":
-            return web.Response(text=": nothing\n\n", content_type="text/event-stream")
         if is_odd and kind == "endless event":
             endless = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
             await endless.prepare(request)
@@ -130,16 +171,21 @@ async def odd_http_server(kind: str, *, as_events: bool = False) -> AsyncIterato
                     await endless.write(b"data: " + b"x" * 100_000)
             return endless
         text = await asyncio.to_thread(reply, kind, message)
-        if as_events:
-            return web.Response(text=f"event: message\r\ndata: {text}\r\n\r\n", content_type="text/event-stream")
+        replies.append(text)
+        as_written = EVENTS.get(kind) if is_odd else None
+        if as_events or as_written:
+            events = (as_written or "event: message\r\ndata: REPLY\r\n\r\n").replace("REPLY", text)
+            return web.Response(text=events, content_type="text/event-stream")
         return web.Response(text=text, content_type="application/json")
 
-    async def refuse(_: web.Request) -> web.Response:
+    async def rest(request: web.Request) -> web.Response:
+        if request.headers.get("Last-Event-ID") == "1" and kind == "cut off, then goes on":
+            return web.Response(text=f"data: {replies[-1]}\n\n", content_type="text/event-stream")
         return web.Response(status=405)
 
     app = web.Application()
     app.router.add_post("/mcp", answer)
-    app.router.add_route("*", "/mcp", refuse)
+    app.router.add_route("*", "/mcp", rest)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

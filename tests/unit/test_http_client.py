@@ -85,6 +85,20 @@ async def test_a_reader_that_pauses_gets_the_whole_body() -> None:
         assert bytes(read) == body
 
 
+@pytest.mark.parametrize("size", [100, 40_000, 65_536, 131_072])
+async def test_what_follows_a_response_is_not_taken_for_the_next(size: int) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+    body = b"x" * (size - len(head % size))
+    second = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfake"
+    async with answering((head % len(body)) + body + second) as url, session() as http:
+        for _ in range(2):
+            answer = await http.get(url, read_bufsize=16 * 1024)
+            read = bytearray()
+            while piece := await answer.content.read(1000):
+                read += piece
+            assert bytes(read) == body
+
+
 async def test_a_body_that_ends_with_its_connection_is_whole() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -119,6 +133,18 @@ async def test_httpx_clients_get_their_own_errors(pieces: list[bytes], raised: t
                 await client.get(url)
             with pytest.raises(httpx2.ConnectError):
                 await client.get("http://127.0.0.1:1/")
+
+
+async def test_the_errors_of_httpx_clients_do_not_have_the_address() -> None:
+    async with answering(b"HTTP/1.1 200 OK\r\nContent-Encoding: zstd\r\n\r\n") as url, session() as http:
+
+        async def give() -> aiohttp.ClientSession:
+            return http
+
+        async with httpx2.AsyncClient(transport=httpx_transport(httpx2, give)) as client:
+            with pytest.raises(httpx2.RemoteProtocolError, match="Can not decode") as caught:
+                await client.get(url, params={"key": "hush"})
+    assert "hush" not in str(caught.value)
 
 
 async def test_httpx_clients_send_and_get_what_they_would() -> None:

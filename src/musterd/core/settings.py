@@ -213,7 +213,8 @@ class Settings(BaseSettings):
     model_chunk_seconds: Seconds = 60
     """Longest wait between two chunks of a model's answer."""
     model_answer_bytes: Bytes = 2 * 1024 * 1024
-    """Longest answer of a model: its text, its reasoning and the arguments of its tool calls, together."""
+    """Longest answer of a model: its text, its reasoning, the arguments of its tool calls and the results of tools
+    that the provider runs, together."""
     model_received_bytes: Bytes = 256 * 1024 * 1024
     """What a provider may send for one answer, after decompression, in bytes."""
     memory_model: str = ""

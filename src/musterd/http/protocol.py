@@ -82,9 +82,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def leave(self) -> None:
         """Make room for another connection: no request of this one is at work.
 
-        A client that was answered before expects an idle connection to be closed; any other one waits for an answer.
+        A client that was answered before expects an idle connection to be closed; one that has begun a request, or
+        was never answered, waits for an answer.
         """
-        if self._had_request:
+        if self._had_request and not self._is_in_head:
             self.transport.close()
         else:
             self._refuse(Unavailable(NO_ROOM))

@@ -22,9 +22,9 @@ def by_name(handler: Handler, names: RunNames) -> Handler:
         try:
             return await handler(request)
         except NotFound:
-            # An administrator names a user's run; only a GET can be done again, for its body was not read.
+            # An administrator names a user's run. Only a read can be done again: the body of others was read already.
             session_id = request.path_params.get("session_id") or request.query_params.get("session_id", "")
-            if request.method != "GET" or not is_identifier(session_id):
+            if request.method not in ("GET", "HEAD") or not is_identifier(session_id):
                 raise
             named = await names.run_id_in_session(given, session_id, caller)
             if named is None or named == run_id:

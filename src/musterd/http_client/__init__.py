@@ -5,5 +5,6 @@ get theirs through ``httpx_transport``.
 """
 
 from musterd.http_client.connector import BoundedConnector, FramingTooLong
+from musterd.http_client.proxies import proxy_for
 
-__all__ = ["BoundedConnector", "FramingTooLong"]
+__all__ = ["BoundedConnector", "FramingTooLong", "proxy_for"]

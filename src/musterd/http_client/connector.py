@@ -43,18 +43,28 @@ class _BoundedHandler(ResponseHandler):
         super().__init__(loop)
         self._received = 0
         self._interim = 0
+        self._is_answered = False
         self._unparsed = b""  # what came after the slice at which the reader of the body had enough
 
     def set_response_params(self, **params: Any) -> None:
         """Begin to wait for the response to another request."""
         self._received = self._interim = 0
+        self._is_answered = False
         super().set_response_params(**params)
 
     def feed_data(self, data: Any, size: int = 0) -> None:
-        """Take a head that was parsed; interim responses are dropped here, for nobody reads them."""
+        """Take a head that was parsed. Interim responses are dropped.
+
+        A second response to one request closes the connection: aiohttp would take it for the answer to the next one.
+        """
         if data[0].code < 200 and data[0].code != 101:
             self._interim += 1
+        elif self._is_answered:
+            self.force_close()
+            if self.transport is not None:
+                self.transport.close()
         else:
+            self._is_answered = True
             super().feed_data(data, size)
 
     def data_received(self, data: bytes) -> None:

@@ -60,7 +60,7 @@ def _transport_class(library: Any) -> Any:
             try:
                 answer = await session.request(
                     request.method,
-                    URL(str(request.url), encoded=True),
+                    _address(request.url),
                     data=content or None,
                     headers=headers,
                     skip_auto_headers=_AUTOMATIC_HEADERS,
@@ -83,6 +83,11 @@ def _transport_class(library: Any) -> Any:
     return Transport
 
 
+def _address(url: Any) -> URL:
+    """The address without a user and password: httpx has made a header of them, and aiohttp does not take both."""
+    return URL(str(url), encoded=True).with_user(None)
+
+
 def _timeout(seconds: Any) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(
         total=None, connect=seconds.get("pool"), sock_connect=seconds.get("connect"), sock_read=seconds.get("read")
@@ -101,5 +106,7 @@ def _as_httpx(library: Any, error: aiohttp.ClientError | OSError, request: Any) 
         kind = library.RemoteProtocolError
     else:
         kind = library.ReadError
-    raised: Exception = kind(str(error) or type(error).__name__, request=request)
+    # The text of a ClientResponseError has the whole address, whose query may hold a key.
+    words = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+    raised: Exception = kind(words or type(error).__name__, request=request)
     return raised

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 from musterd.core.jsontypes import Json, JsonObject
-from musterd.http_client import BoundedConnector
+from musterd.http_client import BoundedConnector, proxy_for
 from musterd.http_client.httpx_transport import httpx_transport
 from musterd.mcp.messages import INTERNAL_ERROR, Cause, Inbox, UnreadableMessage, error_reply, unusable_reply
 from musterd.mcp.sdk import Sdk
@@ -23,7 +23,7 @@ from musterd.specs import MCPServer
 
 METHOD_NOT_FOUND = -32601
 SESSION_HEADER = "mcp-session-id"
-_EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _LEAST_TAIL = 3
 """So many bytes of what was searched are searched again: the end of an event may be cut in two."""
@@ -32,8 +32,9 @@ _LEAST_TAIL = 3
 @contextlib.asynccontextmanager
 async def http_client(server: MCPServer, inbox: Inbox, sdk: Sdk) -> AsyncIterator[Any]:
     """A client of the SDK's httpx."""
+    # Not trust_env: with it aiohttp also reads ~/.netrc, and refuses requests that have an Authorization header.
     async with aiohttp.ClientSession(
-        connector=BoundedConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(), trust_env=True
+        connector=BoundedConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(), proxy=proxy_for(server.address())
     ) as session:
 
         async def give() -> aiohttp.ClientSession:
@@ -86,6 +87,7 @@ class _Exchange:
         self._library = library
         self._inner = inner
         self._inbox = inbox
+        self._cut_off: dict[str, Json] = {}  # requests whose stream ended before the reply, by its last event id
 
     async def answer(self, request: Any) -> Any:
         """Send a request, and give the response that the SDK is to see."""
@@ -112,11 +114,20 @@ class _Exchange:
             await response.stream.aclose()
 
     async def _listen(self, request: Any) -> Any:
-        """Ask for what the server says by itself, or end the session."""
+        """Ask for what the server says by itself, or for the rest of a stream that was cut off; or end the session."""
         response = await self._inner.handle_async_request(request)
+        request_id = self._cut_off.pop(request.headers.get("last-event-id", ""), None)
         if request.method == "GET" and response.status_code == 200 and _kind(response) == "text/event-stream":
-            return self._stream(response, None)
-        return await self._without_body(response)
+            return self._stream(response, request_id)
+        if request_id is None:
+            return await self._without_body(response)
+        # Version 1 of the SDK would leave the request without a reply.
+        await response.stream.aclose()
+        reply = error_reply(
+            request_id, Cause.LOST, f"its answer ended before the result; then it answered {response.status_code}"
+        )
+        headers = {"content-type": "text/event-stream"}
+        return self._library.Response(200, headers=headers, content=_event(reply, []))
 
     async def _read(self, request: Any, response: Any, request_id: Json) -> JsonObject:
         """The reply that a response without events holds, or the error that it stands for."""
@@ -140,26 +151,31 @@ class _Exchange:
 
     async def _checked_events(self, response: Any, request_id: Json) -> AsyncIterator[bytes]:
         """The events of a stream, each one read; a request that it leaves without a reply gets an error."""
-        can_resume = False
+        last_id = ""
         try:
             async for event in _events(response, self._inbox):
                 message, other_lines = await self._read_event(event)
-                can_resume = can_resume or any(line.startswith(b"id:") for line in other_lines)
+                last_id = next((_text_of(line) for line in other_lines if line.startswith(b"id:")), last_id)
                 yield _event(message, other_lines)
                 if request_id is not None and message is not None and "method" not in message:
                     return
             reply = error_reply(request_id, Cause.LOST, "its answer ended before the result")
         except UnreadableMessage as problem:
-            can_resume, reply = False, unusable_reply(request_id, str(problem))
+            last_id, reply = "", unusable_reply(request_id, str(problem))
         except self._library.TransportError as error:
             reply = error_reply(request_id, Cause.LOST, str(error))
-        # A stream that gave its events ids can be taken up again: the SDK does that.
-        if request_id is not None and not can_resume:
+        if request_id is None:
+            return
+        if last_id:  # the SDK asks for what follows this event
+            self._cut_off[last_id] = request_id
+        else:
             yield _event(reply, [])
 
     async def _read_event(self, event: bytes) -> tuple[JsonObject | None, list[bytes]]:
-        """The message of an event, and its lines that are not data."""
+        """The message of an event, and its lines that are not data. Events with a name of their own hold no message."""
         lines = _LINE_END.split(event)
+        if any(line.startswith(b"event:") and line[6:].strip() not in (b"", b"message") for line in lines):
+            return None, [line for line in lines if line.startswith((b"id:", b"retry:"))]
         data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
         message = await self._inbox.read(b"\n".join(data)) if any(data) else None
         return message, [line for line in lines if line and not line.startswith((b"data", b":"))]
@@ -219,6 +235,11 @@ async def _events(response: Any, inbox: Inbox) -> AsyncIterator[bytes]:
             seen = 0
         if len(buffer) > inbox.limits.message_bytes:
             raise UnreadableMessage(inbox.too_long)
+
+
+def _text_of(line: bytes) -> str:
+    """What stands in a line of an event, after the name of its field."""
+    return line.partition(b":")[2].strip().decode("utf-8", "replace")
 
 
 def _event(message: JsonObject | None, other_lines: list[bytes]) -> bytes:

@@ -119,12 +119,28 @@ def _read(raw: bytes, limits: Limits) -> JsonObject:
         message = _parsed(raw.decode())
         if not isinstance(message, dict):
             raise UnreadableMessage("it is not a JSON object")
+        _require_form(message)
         message = _checked(message, limits)
         return _without_lone_surrogates(message) if b"\\u" in raw else message
     except RecursionError as error:
         raise UnreadableMessage("it is nested too deep") from error
     except ValueError as error:
         raise UnreadableMessage("it is not JSON") from error
+
+
+def _require_form(message: JsonObject) -> None:
+    """Raise UnreadableMessage if it is not JSON-RPC: the SDK drops such a reply, and its call waits for a timeout."""
+    if message.get("jsonrpc") != "2.0":
+        raise UnreadableMessage("it is not JSON-RPC 2.0")
+    if "method" in message:
+        if not isinstance(message["method"], str) or not isinstance(message.get("params"), dict | None):
+            raise UnreadableMessage("it is not a request or a notification of JSON-RPC")
+        return
+    if isinstance(message.get("result"), dict):
+        return
+    error = message.get("error")
+    if not isinstance(error, dict) or type(error.get("code")) is not int or not isinstance(error.get("message"), str):
+        raise UnreadableMessage("it has neither a result nor an error")
 
 
 def _checked(message: JsonObject, limits: Limits) -> JsonObject:

@@ -15,6 +15,7 @@ from typing import Any
 
 import anyio
 
+from musterd.core import clock
 from musterd.core.jsontypes import JsonObject
 from musterd.mcp.messages import Cause, Inbox, UnreadableMessage, error_reply, unusable_reply
 from musterd.mcp.program_log import ProgramLog
@@ -24,8 +25,10 @@ from musterd.specs import MCPServer
 READ_BYTES = 64 * 1024
 ENDLESS = 8
 """A line of so many times the length of a message has no end; a shorter one is read over, and costs its call alone."""
-LEAVE_SECONDS = 2.0
+LEAVE_SECONDS = 1.5
 """How long a program may take to end after its input is closed, and again after each signal."""
+LOOK_SECONDS = 0.02
+"""How often it is looked whether the programs that a program has started have ended."""
 _PEEK_BYTES = 200
 # Servers write a reply's id at the beginning, or at the end.
 _ID_FIRST = re.compile(rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d{1,15})\s*,')
@@ -219,17 +222,23 @@ class _Pipes:
 
 
 async def _stop(process: Process) -> None:
-    """End the program: it is asked to by the end of its input, then told, then killed."""
+    """End the program and the programs that it has started: by the end of its input, then by signals."""
     assert process.stdin is not None
     process.stdin.close()
     for number in (None, signal.SIGTERM, signal.SIGKILL):
         if number is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):
-                # Also waits for the pipes: a child that outlives the program holds them, and is ended as well.
                 await process.wait()
+                await _group_ended(process.pid)
             return
-        except TimeoutError:
-            continue
+
+
+async def _group_ended(group: int) -> None:
+    """Wait until no process of a group is left. The system does not tell of those that are no children of this one."""
+    with contextlib.suppress(ProcessLookupError):
+        while True:
+            os.killpg(group, 0)
+            await clock.sleep(LOOK_SECONDS)

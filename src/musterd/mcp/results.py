@@ -21,7 +21,7 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 _NAME_LENGTH = 64
 _SHOWN_LENGTH = 60
 _DRAFT_7 = "http://json-schema.org/draft-07/schema#"
-_KNOWN_DRAFTS = re.compile(r"https?://json-schema\.org/draft[/-]")
+_KNOWN_DRAFTS = re.compile(r"https?://json-schema\.org/(draft-0[467]|draft/20(19-09|20-12))/schema#?")
 
 
 class UnusableResult(Exception):
@@ -114,8 +114,8 @@ def _schema_problem(schema: JsonObject) -> str | None:
 
     if schema["type"] != "object":
         return "its inputSchema is not of type object"
-    # A dialect that is not built in would be fetched from its address.
-    if not _KNOWN_DRAFTS.match(str(schema.get("$schema", ""))):
+    # A dialect that is not built in would be looked for at its address.
+    if not _KNOWN_DRAFTS.fullmatch(str(schema.get("$schema", ""))):
         schema = {name: value for name, value in schema.items() if name != "$schema"}
     if jsonschema_rs.meta.is_valid(schema) or jsonschema_rs.meta.is_valid({**schema, "$schema": _DRAFT_7}):
         return None

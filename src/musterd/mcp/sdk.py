@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import ModuleType
 from typing import Any, Protocol
 
+from pydantic import ValidationError
+
 from musterd.core.jsontypes import Json, JsonObject
 
 OnProgress = Callable[[float, float | None, str | None], Awaitable[None]]
@@ -34,6 +36,14 @@ class SdkError(Exception):
 
 class UnreadableAnswer(Exception):
     """The server answered, and the SDK cannot read it."""
+
+
+def problem_in(error: Exception) -> str:
+    """What pydantic, or the SDK itself, says is wrong with an answer, in one line without the values."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
 
 
 class Session(Protocol):

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 import musterd
 from musterd.core.jsontypes import JsonObject
-from musterd.mcp.sdk import OnProgress, SdkError, Transport, UnreadableAnswer
+from musterd.mcp.sdk import OnProgress, SdkError, Transport, UnreadableAnswer, problem_in
 
 mcp: Any = importlib.import_module("mcp")
 types: Any = importlib.import_module("mcp.types")
@@ -96,7 +96,7 @@ async def _answer(request: Awaitable[T]) -> T:
     except mcp.McpError as error:
         raise SdkError(error.error.code, error.error.message, error.error.data) from error
     except (ValidationError, RuntimeError) as error:
-        raise UnreadableAnswer(str(error)) from error
+        raise UnreadableAnswer(problem_in(error)) from error
 
 
 SDK = _Sdk()

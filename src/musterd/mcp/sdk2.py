@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 import musterd
 from musterd.core.jsontypes import JsonObject
-from musterd.mcp.sdk import OnProgress, SdkError, Transport, UnreadableAnswer
+from musterd.mcp.sdk import OnProgress, SdkError, Transport, UnreadableAnswer, problem_in
 
 T = TypeVar("T")
 
@@ -75,7 +75,7 @@ async def _answer(request: Awaitable[T]) -> T:
     except MCPError as error:
         raise SdkError(error.code, error.message, error.data) from error
     except (ValidationError, RuntimeError) as error:
-        raise UnreadableAnswer(str(error)) from error
+        raise UnreadableAnswer(problem_in(error)) from error
 
 
 SDK = _Sdk()

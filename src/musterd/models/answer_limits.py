@@ -5,14 +5,13 @@ not tried again: the model would probably send the same.
 """
 
 from pydantic_ai.messages import (
-    BaseToolCallPart,
+    BinaryContent,
     FilePart,
     ModelResponseStreamEvent,
     PartDeltaEvent,
     PartStartEvent,
-    TextPart,
+    SpeechPart,
     TextPartDelta,
-    ThinkingPart,
     ThinkingPartDelta,
     ToolCallPart,
     ToolCallPartDelta,
@@ -29,6 +28,11 @@ OVERHEAD_BYTES = 64 * 1024
 
 OTHER_PARTS = 1024
 """Parts of an answer that are no tool calls: stretches of text and of reasoning, files."""
+
+
+_COUNTED = ("content", "signature", "tool_name", "tool_call_id", "args", "provider_details")
+"""What is counted of a part when it begins. Providers send some parts whole: encrypted reasoning, the results of tools
+that they run themselves."""
 
 
 class AnswerMeter:
@@ -68,21 +72,24 @@ class AnswerMeter:
                 raise too_many_calls(limit)
         if event.index >= limit + OTHER_PARTS:
             raise too_large(f"The model's answer has more than {limit + OTHER_PARTS} parts.")
-        if isinstance(part, TextPart | ThinkingPart):
-            self._add(part.content)
-        elif isinstance(part, BaseToolCallPart):
-            self._add(part.tool_name)
-            self._add(part.tool_call_id)
-            self._add(part.args)
-        elif isinstance(part, FilePart):
-            self._media_bytes += len(part.content.data)
-            if self._media_bytes > (media_limit := self._settings.media_bytes):
-                raise too_large(f"The media in the model's answer are larger than {media_limit} bytes.")
+        if isinstance(part, FilePart):
+            self._add_media(part.content)
+        elif isinstance(part, SpeechPart):
+            self._add(part.transcript)
+            self._add_media(part.audio)
+        else:
+            for name in _COUNTED:
+                self._add(getattr(part, name, None))
+
+    def _add_media(self, media: BinaryContent | None) -> None:
+        self._media_bytes += 0 if media is None else len(media.data)
+        if self._media_bytes > (limit := self._settings.media_bytes):
+            raise too_large(f"The media in the model's answer are larger than {limit} bytes.")
 
     def _add(self, piece: object) -> None:
         if not piece:
             return
-        self._answer_bytes += byte_count(piece) if isinstance(piece, str) else len(to_json(piece))
+        self._answer_bytes += byte_count(piece) if isinstance(piece, str) else _json_bytes(piece)
         if self._answer_bytes > (limit := self._settings.model_answer_bytes):
             raise too_large(f"The model's answer is larger than {limit} bytes.")
 
@@ -90,6 +97,10 @@ class AnswerMeter:
 def longest_event(settings: Settings) -> int:
     """The length in bytes of a JSON value that holds a whole answer."""
     return LONGEST_ESCAPE * settings.model_answer_bytes + OVERHEAD_BYTES
+
+
+def _json_bytes(value: object) -> int:
+    return len(to_json(value, bytes_mode="base64", inf_nan_mode="null", fallback=str))
 
 
 def byte_count(text: str) -> int:

@@ -175,6 +175,9 @@ class _Completions(AsyncCompletions):
         """
         body = Body(parameters, extra_body)
         url, headers = self._url(extra_query), self._all_headers(extra_headers)
+        if url.raw_user is not None:  # as httpx does; aiohttp does not take both
+            headers["Authorization"] = aiohttp.encode_basic_auth(url.user or "", url.password or "", "utf-8")
+            url = url.with_user(None)
         allowed, between = self._limits if isinstance(timeout, NotGiven) else limits(self._settings, timeout)
         session = await self._pool.session()
         try:

@@ -2,18 +2,15 @@
 
 import asyncio
 import ssl
-import urllib.request
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import aiohttp
 import httpx2
-from yarl import URL
 
 from musterd.core import clock
-from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
-from musterd.http_client import BoundedConnector
+from musterd.http_client import BoundedConnector, proxy_for
 
 TAIL_SECONDS = 0.1
 """How long the end of an answer is awaited after its last event, so that the connection can be used again."""
@@ -135,25 +132,6 @@ def limit_waits(answer: aiohttp.ClientResponse, seconds: float | None) -> None:
     if connection is not None and connection.protocol is not None:
         connection.protocol.read_timeout = seconds
         connection.protocol.start_timeout()
-
-
-def proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for ``url``, if any.
-
-    :raises DeclarationError: it is of a kind that is not spoken.
-    """
-    target = URL(url)
-    if target.host is None or urllib.request.proxy_bypass(f"{target.host}:{target.port}"):
-        return None
-    proxies = urllib.request.getproxies()
-    proxy = proxies.get(target.scheme) or proxies.get("all")
-    if not proxy:
-        return None
-    if "://" not in proxy:
-        proxy = f"http://{proxy}"
-    if URL(proxy).scheme not in ("http", "https"):
-        raise DeclarationError(f"The proxy for {target.host} is {URL(proxy).scheme}; only http and https work.")
-    return proxy
 
 
 async def _finish(holder: AsyncGenerator[Any]) -> None:

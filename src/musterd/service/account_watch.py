@@ -38,7 +38,7 @@ class AccountWatch:
     def watching(self, account_id: str, end: End) -> Iterator[None]:
         """Call ``end`` if the account is revoked before the context is left."""
         self._open[account_id].add(end)
-        if self._checking is None:
+        if self._checking is None or self._checking.done():
             self._checking = asyncio.create_task(self._check_repeatedly())
         try:
             yield
@@ -67,7 +67,10 @@ class AccountWatch:
             if not self._open:
                 self._checking = None  # nothing is awaited between the look and this line: no request is missed
                 return
-            await self._check()
+            try:
+                await self._check()
+            except Exception as error:  # open requests of accounts that are revoked later must still end
+                log.exception("service accounts could not be checked; open streams stay", exc_info=error)
 
     async def _check(self) -> None:
         watched = list(self._open)

@@ -126,12 +126,16 @@ class MCPServer(Declared):
     @property
     def known_as(self) -> str:
         """What it is called: its name, or its program or host."""
-        if self.name:
+        # Values that are refused are passed over here: the message that refuses them names the server, too.
+        if isinstance(self.name, str) and self.name:
             return self.name
-        if self.url is not None:
+        if isinstance(self.url, str):
             return re.sub(r"^\w+://(?:[^/@]*@)?([^/?#]*).*$", r"\1", self.url)
-        words = shlex.split(self.command) if isinstance(self.command, str) else list(self.command or ())
-        return os.path.basename(words[0]) if words else ""
+        try:
+            words = self._words()
+        except (TypeError, ValueError):
+            return ""
+        return os.path.basename(words[0]) if words and isinstance(words[0], str) else ""
 
     @property
     def label(self) -> str:
@@ -142,7 +146,11 @@ class MCPServer(Declared):
         """The program and its arguments, with variables filled; empty for an address."""
         if self.command is None:
             return []
-        words = shlex.split(self.command) if isinstance(self.command, str) else list(self.command)
+        try:
+            words = self._words()
+        except ValueError as error:
+            what = f"{self.label}: its command cannot be split into words ({error})"
+            raise wrong(self.declared_at, what, "close the quotation, or give a list of words") from error
         if not words:
             raise wrong(self.declared_at, f"{self.label} has an empty command", "name the program")
         return [self._filled(word) for word in words]
@@ -158,6 +166,10 @@ class MCPServer(Declared):
     def request_headers(self) -> dict[str, str]:
         """The headers of requests, filled."""
         return {name: self._filled(value) for name, value in (self.headers or {}).items()}
+
+    def _words(self) -> list[str]:
+        """The words of the command as they are written. Raises ValueError: a quotation in it is not closed."""
+        return shlex.split(self.command) if isinstance(self.command, str) else list(self.command or ())
 
     def without_secrets(self, text: str) -> str:
         """``text`` without what variables, `env` and `headers` stand for."""

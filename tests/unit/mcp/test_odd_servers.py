@@ -3,18 +3,20 @@
 import asyncio
 import contextlib
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from musterd import MCPServer, Settings
-from musterd.mcp import Servers
+from musterd.mcp import Servers, program
 from musterd.mcp.limits import Limits
 from musterd.mcp.messages import INLINE_BYTES, OPEN_REQUESTS, Inbox
 from musterd.specs.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
-from tests.support.odd_mcp_server import PROGRAM, RESULTS, odd_http_server
+from tests.support.odd_mcp_server import BASIC, EVENTS, PROGRAM, RESULTS, odd_http_server
 from tests.unit.mcp.test_servers import CONTEXT
 
 MOST_BYTES = 1_000_000
@@ -57,6 +59,11 @@ async def still_works(servers: Servers, server: MCPServer) -> None:
         ("long text, id last", r"cannot be used: it is longer than 1000000 bytes"),
         ("many values", "cannot be used: it holds more than 100000 values"),
         ("no block", "cannot be used: its block 1 is none that the protocol has"),
+        ("result that is a number", "cannot be used: it has neither a result nor an error.$"),
+        ("neither result nor error", "cannot be used: it has neither a result nor an error.$"),
+        ("error without a code", "cannot be used: it has neither a result nor an error.$"),
+        ("no version", "cannot be used: it is not JSON-RPC 2.0.$"),
+        ("result without content", "cannot be used: content: Input should be a valid list.$"),
         ("error -32000", "^Connection closed$"),
         ("error -32600", "^Session terminated$"),
         ("error with a cause", "^no$"),
@@ -150,6 +157,19 @@ async def test_a_long_notification_is_read_over(servers: Servers) -> None:
     assert await odd(servers, MCPServer(command=[*PROGRAM, "long notification"])) == "fine"
 
 
+async def test_programs_that_a_program_has_started_end_with_it(
+    servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "LEAVE_SECONDS", 0.2)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    held = asyncio.create_task(asyncio.to_thread(pipe.read_bytes))  # until no process has it open for writing
+    await still_works(servers, MCPServer(command=[*PROGRAM, f"child {pipe}"]))
+    assert not held.done()
+    await servers.close()
+    assert await asyncio.wait_for(held, 30) == b""
+
+
 async def test_what_a_program_writes_beside_messages_is_labelled_escaped_and_bounded(
     servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +242,35 @@ async def test_what_an_http_answer_without_a_reply_means(
 
 
 # --- work on the event loop ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", sorted(EVENTS.keys() - {"no reply", "cut off"}))
+async def test_streams_of_events_are_read_however_they_are_written(servers: Servers, kind: str) -> None:
+    async with odd_http_server(kind) as url:
+        assert await odd(servers, MCPServer(url=url)) == "fine"
+
+
+async def test_a_stream_that_is_cut_off_and_cannot_be_taken_up_again_leaves_the_call_unknown(servers: Servers) -> None:
+    async with odd_http_server("cut off") as url, asyncio.timeout(30):
+        with pytest.raises(OutcomeUnknown):
+            await odd(servers, MCPServer(url=url))
+
+
+async def test_who_musterd_is_stands_in_the_headers_or_in_the_address(
+    servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    async with odd_http_server("wants a password") as url:
+        await still_works(servers, MCPServer(url=url, headers={"Authorization": BASIC}))
+        await still_works(servers, MCPServer(url=url.replace("://", "://me:hush@")))
+
+
+async def test_the_proxy_of_the_environment_is_used(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with odd_http_server("plain") as url:
+        monkeypatch.setenv("http_proxy", url.removesuffix("/mcp"))
+        await still_works(servers, MCPServer(url="http://desk.invalid/mcp"))
 
 
 @pytest.mark.parametrize("kind", ["many blocks", "some values", "long text"])

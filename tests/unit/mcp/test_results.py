@@ -91,6 +91,7 @@ def test_nothing_is_said_of_tools_that_do_not_count() -> None:
         {},
         {"$schema": "http://json-schema.org/draft-07/schema#", "properties": {"a": {"items": [ANY]}}},
         {"properties": {"a": {"type": "array", "items": [ANY]}}},  # draft 7, and does not say so
+        {"$schema": "https://json-schema.org/draft/2099-01/schema", "properties": {"a": ANY}},
         {"$schema": "http://127.0.0.1:1/fetched", "properties": {"a": ANY}},
         nested(45),
     ],

@@ -8,13 +8,24 @@ from typing import Any
 
 import pytest
 from pydantic_ai._parts_manager import ModelResponsePartsManager
-from pydantic_ai.messages import ModelMessage, ModelRequest, ToolCallPart, UserPromptPart
+from pydantic_ai.messages import (
+    CompactionPart,
+    ModelMessage,
+    ModelRequest,
+    NativeToolReturnPart,
+    PartStartEvent,
+    SpeechPart,
+    ThinkingPart,
+    ToolCallPart,
+    UserPromptPart,
+)
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.function import AgentInfo, DeltaThinkingPart, DeltaToolCall, FunctionModel
 
 from musterd.core import clock
 from musterd.core.errors import ModelFailed
 from musterd.core.settings import Settings
+from musterd.models.answer_limits import AnswerMeter
 from musterd.models.call import ModelAnswer, ModelCaller
 from musterd.models.openai_http import build_model
 from tests.unit.models.test_openai_http_failures import OK, SSE, wire
@@ -62,6 +73,23 @@ async def test_an_answer_beyond_a_limit_ends_in_words(pieces: list[Any], setting
         await ask(says(*pieces), **settings)
     assert (failed.value.code, failed.value.retryable) == (code, False)
     assert str(next(iter(settings.values()))) in failed.value.message
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        ThinkingPart(content="", signature="x" * 22),
+        ThinkingPart(content="", provider_details={"encrypted": "x" * 22}),
+        CompactionPart(content="x" * 22),
+        NativeToolReturnPart(tool_name="web_search", content={"page": b"\xff" * 22}, tool_call_id="c"),
+        SpeechPart(speaker="assistant", transcript="x" * 22),
+    ],
+    ids=lambda part: part.part_kind,
+)
+def test_what_a_provider_sends_whole_counts(part: Any) -> None:
+    meter = AnswerMeter(Settings(model_answer_bytes=21))
+    with pytest.raises(ModelFailed, match="larger than 21 bytes"):
+        meter.add(PartStartEvent(index=0, part=part))
 
 
 async def test_an_answer_at_its_limits_is_whole() -> None:

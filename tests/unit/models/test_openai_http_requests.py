@@ -308,6 +308,16 @@ async def test_a_changed_key_and_url_are_used(recorder: tuple[Recorder, str]) ->
     assert {headers["authorization"] for _, headers, _ in recorder[0].asked} == {"Bearer y"}
 
 
+async def test_the_user_and_password_of_an_address_are_sent(recorder: tuple[Recorder, str]) -> None:
+    recorded, url = recorder
+    url = url.replace("://", "://me:hush@")
+    ours = build_client(base_url=url, api_key="k", settings=Settings.model_validate({}))
+    async with AsyncOpenAI(base_url=url, api_key="k") as theirs, ours:
+        for client in (theirs, ours):
+            await client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hello"}])
+    assert [headers["authorization"] for _, headers, _ in recorded.asked] == ["Basic bWU6aHVzaA=="] * 2
+
+
 async def test_a_redirected_call_is_sent_whole_to_where_it_is_redirected(recorder: tuple[Recorder, str]) -> None:
     server, base_url = recorder
     message: ChatCompletionUserMessageParam = {"role": "user", "content": "hello ✓"}
