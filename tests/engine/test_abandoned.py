@@ -26,12 +26,15 @@ class Stubborn:
 
     def __init__(self) -> None:
         self.began, self.may_end, self.has_ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.was_cancelled = asyncio.Event()
 
     async def __call__(self) -> None:
         self.began.set()
         while not self.may_end.is_set():
-            with contextlib.suppress(BaseException):
+            try:
                 await self.may_end.wait()
+            except BaseException:
+                self.was_cancelled.set()
         self.has_ended.set()
 
     async def stay(self, context: ToolContext) -> str:
@@ -108,6 +111,22 @@ async def test_its_time_ends_the_call(engines: Engines, model: HeldModel, stubbo
         assert view.output is not None
         said = "No result after 0.05 s; whether it took effect is not known. It did not stop and was left running."
         assert view.output.tools[0].result == said
+        await ends_late(works, stubborn)
+
+
+async def test_a_cancel_while_its_time_ends_the_call(
+    engines: Engines, model: HeldModel, stubborn: Stubborn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two cancels: that of the tool's time, and that of the run while the tool may still stop."""
+    monkeypatch.setattr(stopping, "STOP_SECONDS", 60)
+    async with engines(agents=[Agent(id="solo", model=model, tools=[stubborn.tool(timeout_seconds=0.05)])]) as works:
+        await works.start("[[TOOL stay {}]]", "r1")
+        await stubborn.was_cancelled.wait()
+        await works.cancel("r1")
+        view = await works.end_of("r1")
+        assert view.row.state is RunState.CANCELLED
+        assert view.output is not None
+        assert [step["outcome"] for step in view.output.cut_off] == ["abandoned"]
         await ends_late(works, stubborn)
 
 

@@ -39,9 +39,12 @@ async def run_user_code(
     try:
         await asyncio.wait([task])
     except asyncio.CancelledError:
-        if not await stop_within(task, STOP_SECONDS, **about):
-            if on_abandoned is not None:
+        try:
+            await stop_within(task, STOP_SECONDS, **about)
+        finally:  # also if a second cancel, as of a run whose tool's time is over, ends this wait
+            if not task.done() and on_abandoned is not None:
                 on_abandoned()
+        if not task.done():
             raise
     result, error = task.result()
     if error is not None:
