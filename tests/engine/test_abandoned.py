@@ -1,7 +1,6 @@
 """Code that swallows every cancel: its run ends all the same, in time, and takes nothing from it afterwards."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -33,7 +32,7 @@ class Stubborn:
         while not self.may_end.is_set():
             try:
                 await self.may_end.wait()
-            except BaseException:
+            except BaseException:  # noqa: BLE001 - that is what it is for
                 self.was_cancelled.set()
         self.has_ended.set()
 
