@@ -30,9 +30,9 @@ class Timed(Listener):
         self.times: list[float] = []
 
     def data_received(self, data: bytes) -> None:
-        """Note the time of each piece of the answer that holds text."""
+        """Note the time of each piece of the answer that holds words; events of the end are not."""
         super().data_received(data)
-        if b"RunContent" in data:
+        if b"RunContent\n" in data:
             self.times.append(time.perf_counter())
 
 

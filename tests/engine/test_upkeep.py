@@ -178,6 +178,7 @@ async def test_a_deleted_session_goes_though_nobody_was_told(engines: Engines) -
         await works.run("hi", "r1")
         await works.records.execute("UPDATE sessions SET deleted_at = 1")
         await works.engine.upkeep.once()
+        await works.engine.upkeep.deletions.once()
         assert await works.records.counts() == {"workers": 1, "daily_metrics": 1}
 
 

@@ -50,7 +50,7 @@ class Journal:
         steps = recovered.steps.values()
         self._open = {step.path: step for step in steps if step.kind in _CALLS and step.result is None}
         self._costs = {step.path: step.cost for step in steps if step.kind is StepKind.MODEL and step.usage is not None}
-        self._abandoned: set[str] = set()
+        self._abandoned: frozenset[str] = frozenset()
         self.cut_off: list[JsonObject] = []
 
     def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
@@ -154,7 +154,7 @@ class Journal:
 
     def abandoned(self, path: str) -> None:
         """Note that the tool call at ``path`` did not end when it was cancelled, and was left running."""
-        self._abandoned.add(path)
+        self._abandoned |= {path}
 
     async def once(
         self, kind: StepKind, path: str, fingerprint: str, call: Callable[[], Awaitable[JsonObject]]

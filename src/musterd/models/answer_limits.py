@@ -43,7 +43,7 @@ class AnswerMeter:
         self._settings = settings
         self._answer_bytes = 0
         self._media_bytes = 0
-        self._calls: set[int] = set()
+        self._calls: frozenset[int] = frozenset()
 
     def add(self, event: ModelResponseStreamEvent) -> None:
         """Count what ``event`` adds to the answer."""
@@ -63,7 +63,7 @@ class AnswerMeter:
     def _add_part(self, event: PartStartEvent) -> None:
         part, limit = event.part, self._settings.turn_tool_calls
         if isinstance(part, ToolCallPart):
-            self._calls.add(event.index)
+            self._calls |= {event.index}
             if len(self._calls) > limit:
                 raise too_many_calls(limit)
         if event.index >= limit + OTHER_PARTS:
