@@ -94,7 +94,7 @@ class Connections:
         self._waiting.pop(connection, None)
 
     def lingers(self, connection: Connection) -> None:
-        """Count a refused connection that stays open until its client has read why; with too many the oldest is closed."""
+        """Count a refused connection that stays open until its client has read why; of too many the oldest goes."""
         if len(self._lingering) >= self._most_lingering:
             oldest = next(iter(self._lingering), connection)
             self.lingered(oldest)
