@@ -1,5 +1,6 @@
 """Runs with tools of MCP servers: across a crash, and where the server goes."""
 
+import importlib
 import threading
 from pathlib import Path
 from types import ModuleType
@@ -47,7 +48,7 @@ async def test_the_sdk_is_not_imported_on_the_event_loop(
 ) -> None:
     """Its import takes half a second, in which no other run would go on."""
     threads: list[threading.Thread] = []
-    load = sdk.importlib.import_module
+    load = importlib.import_module
 
     def noted(name: str) -> ModuleType:
         if name.startswith("musterd.mcp.sdk"):
@@ -55,7 +56,7 @@ async def test_the_sdk_is_not_imported_on_the_event_loop(
         return load(name)
 
     sdk.installed.cache_clear()
-    monkeypatch.setattr(sdk.importlib, "import_module", noted)
+    monkeypatch.setattr(importlib, "import_module", noted)
     async with engines(agents=[Agent(id="solo", model=model, tools=[desk(tmp_path)])]) as works:
         assert content(await works.run(SEND, "r1")) == "Done: sent x"
     assert threads
