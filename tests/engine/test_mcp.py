@@ -1,11 +1,17 @@
 """Runs with tools of MCP servers: across a crash, and where the server goes."""
 
+import importlib
+import threading
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 from musterd import Agent, MCPServer, Team, tool
 from musterd.core.records import RunView
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
+from musterd.mcp import sdk
 from musterd.service.runs import Decided
 from tests.engine.conftest import Engines
 from tests.engine.test_replay import killed_in_second_turn
@@ -35,6 +41,26 @@ def offered(model: HeldModel, call: int = -1) -> list[str]:
 
 def content(view: RunView) -> object:
     return view.output and view.output.content
+
+
+async def test_the_sdk_is_not_imported_on_the_event_loop(
+    engines: Engines, model: HeldModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its import takes half a second, in which no other run would go on."""
+    threads: list[threading.Thread] = []
+    load = importlib.import_module
+
+    def noted(name: str) -> ModuleType:
+        if name.startswith("musterd.mcp.sdk"):
+            threads.append(threading.current_thread())
+        return load(name)
+
+    sdk.installed.cache_clear()
+    monkeypatch.setattr(importlib, "import_module", noted)
+    async with engines(agents=[Agent(id="solo", model=model, tools=[desk(tmp_path)])]) as works:
+        assert content(await works.run(SEND, "r1")) == "Done: sent x"
+    assert threads
+    assert threading.main_thread() not in threads
 
 
 async def test_a_later_attempt_offers_the_same_tools_though_the_server_is_gone(

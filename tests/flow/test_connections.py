@@ -277,6 +277,23 @@ async def test_a_refused_client_may_still_send_its_request(serve_live: Serve) ->
         held.release()
 
 
+async def test_refused_clients_that_stay_do_not_cost_the_next_one_its_refusal(serve_live: Serve) -> None:
+    async with serve_live(connections=2) as house, contextlib.AsyncExitStack() as stack:
+        held = house.model.hold("hi")
+        for _ in range(2):
+            line = await stack.enter_async_context(line_to(house))
+            await line.say(RUNS + b"Content-Length: 23\r\n" + LAST + FORM)
+        await held.reached.wait()
+        for _ in range(3):  # none of them closes its end
+            line = await stack.enter_async_context(line_to(house))
+            assert "connections" in problem(await line.rest(), 503, "UNAVAILABLE")
+        async with line_to(house) as late:
+            for _ in range(5):
+                await late.say(b"x" * 100_000, is_open=True)
+            assert "connections" in problem(await late.rest(), 503, "UNAVAILABLE")
+        held.release()
+
+
 async def test_connections_of_one_address(serve_live: Serve) -> None:
     async with serve_live(connections_per_address=1) as house, line_to(house) as line:
         await line.say(HEALTH + b"\r\n")

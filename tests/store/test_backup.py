@@ -128,6 +128,18 @@ def test_places_that_cannot_be(sqlite_file: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "none.db").exists()
 
 
+@pytest.mark.parametrize("ending", ["-wal", "-shm", "-journal"])
+def test_the_files_beside_the_database_are_never_replaced(sqlite_file: Path, ending: str) -> None:
+    """SQLite keeps the newest records in them."""
+    beside = sqlite_file.with_name(sqlite_file.name + ending)
+    with closing(sqlite3.connect(sqlite_file, isolation_level=None)) as connection:
+        connection.execute("UPDATE instance SET created_at = 1")
+        content = beside.read_bytes() if beside.exists() else None
+        with pytest.raises(StartError, match="part of the database"):
+            back_up(sqlite_file, beside, replaces=True)
+        assert (beside.read_bytes() if beside.exists() else None) == content
+
+
 @pytest.fixture
 def open_copy(sqlite_file: Path, tmp_path: Path) -> Iterator[Path]:
     """A database in use, in the place of the copy."""

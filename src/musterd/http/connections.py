@@ -18,6 +18,9 @@ class Connection(Protocol):
     def leave(self) -> None:
         """Close it, and tell a client that was never answered why: no request of it is at work."""
 
+    def hang_up(self) -> None:
+        """Close it, though its client may not have read yet why it was refused."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimits:
@@ -60,7 +63,7 @@ class Connections:
         self._waiting: dict[Connection, None] = {}
         self._by_address: Counter[str] = Counter()
         self._most_lingering = min(MOST_LINGERING, most // 2)
-        self._lingering: set[Connection] = set()
+        self._lingering: dict[Connection, None] = {}
 
     def refusal(self, address: str) -> RequestError | None:
         """Make room for one more of this address; what to say to it where there is none."""
@@ -90,16 +93,19 @@ class Connections:
         """A request of it has come."""
         self._waiting.pop(connection, None)
 
-    def lets_linger(self, connection: Connection) -> bool:
-        """Whether a refused connection may stay open until its client has read the refusal; it is counted then."""
+    def lingers(self, connection: Connection) -> None:
+        """Count a refused connection that stays open until its client has read why; of too many the oldest goes."""
         if len(self._lingering) >= self._most_lingering:
-            return False
-        self._lingering.add(connection)
-        return True
+            oldest = next(iter(self._lingering), connection)
+            self.lingered(oldest)
+            oldest.hang_up()
+            if oldest is connection:  # none may linger
+                return
+        self._lingering[connection] = None
 
     def lingered(self, connection: Connection) -> None:
         """It is closed."""
-        self._lingering.discard(connection)
+        self._lingering.pop(connection, None)
 
     def forget(self, connection: Connection) -> None:
         """It is closed, or is about to be."""

@@ -90,6 +90,11 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self._refuse(Unavailable(NO_ROOM))
 
+    def hang_up(self) -> None:
+        """Close a refused connection before its time."""
+        self._disarm()
+        self.transport.close()
+
     def data_received(self, data: bytes) -> None:
         """Take what has come."""
         if self._is_leaving:
@@ -259,16 +264,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.write(STATUS_LINE[error.status] + lines + b"\r\n" + bytes(answer.body))
 
     def _linger(self) -> None:
-        """Let the client read the answer before the connection is reset; while many linger already, close at once."""
+        """Let the client read the answer before the connection is reset."""
         self._is_leaving = True
         self.census.forget(self)
         self._disarm()
-        if not self.census.lets_linger(self):
-            self.transport.close()
-            return
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._arm(LINGER_SECONDS, self.transport.abort)
+        self.census.lingers(self)
 
     def _drop(self, data: bytes) -> None:
         self._dropped_bytes += len(data)

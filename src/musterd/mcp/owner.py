@@ -9,6 +9,7 @@ import importlib
 from collections.abc import Awaitable
 from contextvars import Context
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, TypeVar
 
 import structlog
@@ -169,8 +170,7 @@ class Owner:
     # --- the task ---------------------------------------------------------------------------------
 
     async def _own(self) -> None:
-        # The SDK takes half a second to import: in a thread, others' runs go on.
-        transport = await asyncio.to_thread(importlib.import_module, "musterd.mcp.transport")
+        transport = await asyncio.to_thread(_load_transport)
         async with contextlib.AsyncExitStack() as stack:
             async with asyncio.timeout(self._server.connect_seconds):
                 session = await stack.enter_async_context(transport.opened(self._server, self._inbox, self._leave.set))
@@ -201,3 +201,10 @@ class Owner:
         if isinstance(error, TimeoutError):
             return f"no answer within {self._server.connect_seconds:g} s"
         return self._server.without_secrets(str(error) or type(error).__name__)
+
+
+def _load_transport() -> ModuleType:
+    """Import what opens connections, and with it the SDK: that takes half a second, so not on the event loop."""
+    transport = importlib.import_module("musterd.mcp.transport")
+    transport.installed()
+    return transport

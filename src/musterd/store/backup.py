@@ -71,6 +71,8 @@ def _require_free(path: Path, to: Path, *, replaces: bool) -> None:
         raise StartError(f"{to}: is no regular file, and is never replaced — name another file")
     if there is not None and to.samefile(path):
         raise StartError(f"{to}: is the database itself — name another file")
+    if to.name in {beside.name for beside in _beside(path)} and to.parent.samefile(path.parent):
+        raise StartError(f"{to}: is a part of the database — name another file")
     if there is not None and not replaces:
         raise StartError(f"{to}: is there already — name another file, or say --force to replace it")
     if in_use := [beside.name for beside in _beside(to) if beside.exists()]:
