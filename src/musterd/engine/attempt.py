@@ -75,8 +75,8 @@ class Attempt:
         self._limit = asyncio.timeout(None)
         self._journal: Journal | None = None
         self._driving: asyncio.Task[None] | None = None
-        self._stop_requested: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._is_cancelled = run.cancel_requested_at is not None
+        self._wakeup: asyncio.Future[None] | None = None
+        self._is_cancelled = self._is_stop_requested = run.cancel_requested_at is not None
         self.is_handed_over = False
         self._state_before: JsonObject = {}
         self._is_again = False
@@ -99,8 +99,13 @@ class Attempt:
 
     def _stop_loop(self) -> None:
         self._outbox.stop()
-        if not self._stop_requested.done():
-            self._stop_requested.set_result(None)
+        self._is_stop_requested = True
+        self._wake()
+
+    def _wake(self, _: object = None) -> None:
+        """End the wait for the loop: it has ended, or is to."""
+        if self._wakeup is not None and not self._wakeup.done():
+            self._wakeup.set_result(None)
 
     def signalled(self, count: int) -> None:
         """So many times something was said to the run, or to one of its members."""
@@ -164,10 +169,14 @@ class Attempt:
         seconds, self._reached = self._time()
         limit = self._limit = asyncio.timeout(seconds)
         driving = self._driving = asyncio.create_task(self._drive_loop())
+        # The loop is not awaited itself: it may not end when it is cancelled. One future for its end and for a stop,
+        # in place of asyncio.wait, is a kilobyte less for each run that waits for its model.
+        self._wakeup = asyncio.get_running_loop().create_future()
+        driving.add_done_callback(self._wake)
         try:
-            if not self._stop_requested.done():
-                async with limit:  # the loop is not awaited itself: it may not end when it is cancelled
-                    await asyncio.wait([driving, self._stop_requested], return_when=asyncio.FIRST_COMPLETED)
+            if not self._is_stop_requested:
+                async with limit:
+                    await self._wakeup
             if not driving.done():
                 raise asyncio.CancelledError  # every stop goes the same way, below
             driving.result()
