@@ -138,9 +138,9 @@ async def test_a_cancel_while_it_is_given_time_to_stop_says_that_it_was_left_run
 
 
 ENDS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
-    "the run's deadline": ({}, {"turn": Turn(timeout_seconds=0.2)}, {}, "deadline"),
-    "MUSTERD_RUN_SECONDS": ({}, {}, {"run_seconds": 0.2}, "time_limit"),
-    "the budget's time": ({"budget": Budget(seconds=0.2)}, {}, {}, "budget_seconds"),
+    "the run's deadline": ({}, {"turn": Turn(timeout_seconds=60)}, {}, "deadline"),
+    "MUSTERD_RUN_SECONDS": ({}, {}, {"run_seconds": 60}, "time_limit"),
+    "the budget's time": ({"budget": Budget(seconds=60)}, {}, {}, "budget_seconds"),
 }
 
 
@@ -149,7 +149,10 @@ async def test_the_runs_own_limits_hold(engines: Engines, model: HeldModel, stub
     declared, wanted, settings, code = ENDS[limit]
     team = Team(id="team", model=model, members=[Agent(id="one", tools=[stubborn.tool()])], **declared)
     async with engines(teams=[team], **settings) as works:
-        view = await works.run("[[DELEGATE one: <TOOL stay {}>]]", "r1", **wanted)
+        await works.start("[[DELEGATE one: <TOOL stay {}>]]", "r1", **wanted)
+        await stubborn.began.wait()
+        works.engine.live()["r1"]._limit.reschedule(asyncio.get_running_loop().time())  # a minute later
+        view = await works.end_of("r1")
         assert (view.row.state, view.row.error_code) == (RunState.ERROR, code)
         states = await works.records.select("SELECT state FROM runs WHERE parent_id = 'r1'")
         assert [row["state"] for row in states] == ["cancelled"]

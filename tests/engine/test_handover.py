@@ -110,7 +110,8 @@ async def left_by_the_dead(works: Works) -> None:
 async def check_taken_over(works: Works) -> None:
     for name in ("r1", "r2"):
         view = await works.end_of(name)
-        assert (view.row.state, view.row.attempt, view.row.crashes) == (RunState.COMPLETED, 2, 1)
+        assert (view.row.state, view.row.attempt) == (RunState.COMPLETED, 2)
+        assert view.row.crashes <= 1, "a step that is stored before the end sets it back to 0"
     assert await works.records.select("SELECT id FROM workers") == [{"id": works.engine.worker}]
 
 

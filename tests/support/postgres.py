@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from musterd.store.postgres_upgrade import upgrade_postgres
 
@@ -68,7 +69,14 @@ class PostgresServer:
 
     def start(self) -> None:
         """Be there, also for a test that wants no database of its own."""
-        self.admin.execute(b"SELECT 1")
+        self._execute("SELECT 1")
+
+    def _execute(self, statement: str) -> None:
+        """Execute a statement as the superuser; over a new connection if a test that timed out has broken the last one."""
+        if self.admin.pgconn.transaction_status not in (TransactionStatus.IDLE, TransactionStatus.INTRANS):
+            self.admin.close()
+            del self.admin
+        self.admin.execute(statement.encode())
 
     def url(self, database: str, user: str = "postgres") -> str:
         """The URL of a database."""
@@ -78,11 +86,11 @@ class PostgresServer:
     def database(self, template: str = TEMPLATE) -> Iterator[str]:
         """The URL of a database without records, for one test."""
         name = f"test_{os.getpid()}_{next(self._numbers)}"
-        self.admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy".encode())
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         try:
             yield self.url(name)
         finally:
-            self.admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+            self._execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def _start(self) -> None:
         with warnings.catch_warnings():
