@@ -72,7 +72,7 @@ class PostgresServer:
         self._execute("SELECT 1")
 
     def _execute(self, statement: str) -> None:
-        """Execute a statement as the superuser; over a new connection if a test that timed out has broken the last one."""
+        """Execute a statement as the superuser. A connection that a test broke when it timed out is replaced."""
         if self.admin.pgconn.transaction_status not in (TransactionStatus.IDLE, TransactionStatus.INTRANS):
             self.admin.close()
             del self.admin
