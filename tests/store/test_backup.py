@@ -72,7 +72,7 @@ def test_nothing_is_replaced_unasked(sqlite_file: Path, tmp_path: Path) -> None:
 
 
 def special_file(kind: str, place: Path) -> None:
-    """Something at ``place`` that is no regular file."""
+    """Something at ``place`` that is not a regular file."""
     other = place.with_name("other")
     if kind == "fifo":
         os.mkfifo(place)
@@ -92,7 +92,7 @@ def test_what_is_no_regular_file_is_never_replaced(
     copy = tmp_path / "copy.db"
     special_file(kind, copy)
     before = copy.lstat()
-    with pytest.raises(StartError, match="no regular file"):
+    with pytest.raises(StartError, match="not a regular file"):
         back_up(sqlite_file, copy, replaces=replaces)
     assert copy.lstat() == before
     assert not (tmp_path / "other").exists() or (tmp_path / "other").read_text() == "kept"
@@ -109,7 +109,7 @@ def test_a_device_is_never_replaced(sqlite_file: Path, tmp_path: Path, monkeypat
         return os.stat_result((stat.S_IFCHR | 0o666, *found[1:])) if path == copy else found
 
     monkeypatch.setattr(Path, "lstat", of_device)
-    with pytest.raises(StartError, match="no regular file"):
+    with pytest.raises(StartError, match="not a regular file"):
         back_up(sqlite_file, copy, replaces=True)
     assert copy.read_text() == "kept"
 

@@ -80,4 +80,4 @@ def warn_of_unknown_variables(settings_variables: Iterable[tuple[str, str | None
     """
     for name, meant in settings_variables:
         cure = f"did you mean {meant}?" if meant else "see docs/reference/settings.md"
-        log.warning(f"the environment variable {name} is no setting and has no effect: {cure}", variable=name)
+        log.warning(f"the environment variable {name} is not a setting and has no effect: {cure}", variable=name)

@@ -58,7 +58,7 @@ def _checks(source: str | None, db: str | None, host: str, port: int, *, asks_se
     yield ok("settings", "read from the environment")
     for variable, meant in unknown_variables(os.environ):
         cure = f"did you mean {meant}?" if meant else "see docs/reference/settings.md"
-        yield warn("settings", f"{variable} is no setting and has no effect", cure)
+        yield warn("settings", f"{variable} is not a setting and has no effect", cure)
     yield from _made("database", lambda: database_checks(settings))
     yield from _made("doors", lambda: door_checks(settings, host, port))
     if source is not None:

@@ -119,7 +119,7 @@ class Connection:
         named = "; ".join(problems[:NAMED_PROBLEMS])
         more = f"; and {len(problems) - NAMED_PROBLEMS} more" if len(problems) > NAMED_PROBLEMS else ""
         self._log_problem(f"{named}{more}")
-        note = f"Some tools of the {self._server.label} cannot be used: {named}{more}. They are not there in this run."
+        note = f"Some tools of the {self._server.label} cannot be used: {named}{more}. This run goes without them."
         return ServerTools(definitions=definitions, note=note)
 
     def _log_problem(self, problem: str) -> None:

@@ -92,7 +92,7 @@ def _checked(definition: JsonObject, limits: Limits) -> tuple[str, str | None]:
     try:
         text = json.dumps(definition, ensure_ascii=False, allow_nan=False)
     except ValueError:
-        return "", "its definition holds a number that JSON has not"
+        return "", "its definition holds a number that JSON does not have"
     if len(text) > limits.tool_bytes:
         return "", f"its definition is longer than {limits.tool_bytes} bytes (MUSTERD_MCP_TOOL_BYTES)"
     if not jsontext.is_storable(text):
@@ -109,7 +109,7 @@ def _is_deeper(value: Json, levels: int) -> bool:
 
 
 def _schema_problem(schema: JsonObject) -> str | None:
-    """Why ``schema`` is no JSON schema for arguments; None: it is one, of this draft or that."""
+    """Why ``schema`` is not a JSON schema for arguments; None if it is one, of any draft."""
     import jsonschema_rs
 
     if schema["type"] != "object":
@@ -119,7 +119,7 @@ def _schema_problem(schema: JsonObject) -> str | None:
         schema = {name: value for name, value in schema.items() if name != "$schema"}
     if jsonschema_rs.meta.is_valid(schema) or jsonschema_rs.meta.is_valid({**schema, "$schema": _DRAFT_7}):
         return None
-    return "its inputSchema is no JSON schema"
+    return "its inputSchema is not a JSON schema"
 
 
 def _shown_name(tool: Any) -> str:
@@ -205,5 +205,5 @@ def _block_text(block: Any, place: int) -> str:
     except (KeyError, TypeError, AttributeError):
         text = None
     if not isinstance(text, str):
-        raise UnusableResult(f"its block {place + 1} is none that the protocol has")
+        raise UnusableResult(f"its block {place + 1} is not of a type that the protocol defines")
     return text

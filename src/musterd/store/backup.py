@@ -68,7 +68,7 @@ def _require_free(path: Path, to: Path, *, replaces: bool) -> None:
     except FileNotFoundError:
         there = None
     if there is not None and not stat.S_ISREG(there.st_mode):
-        raise StartError(f"{to}: is no regular file, and is never replaced — name another file")
+        raise StartError(f"{to}: is not a regular file and is never replaced — name another file")
     if there is not None and to.samefile(path):
         raise StartError(f"{to}: is the database itself — name another file")
     if to.name in {beside.name for beside in _beside(path)} and to.parent.samefile(path.parent):

@@ -3,9 +3,8 @@
 A run's crashes are counted since it last stored a step, and in all. From the second on it waits before it is claimed,
 and is claimed by a process that drives nothing else meanwhile: bystanders are not charged for it.
 
-An attempt that has stored nothing had not begun a step: the crash was hardly its doing. It counts in all, so that a run
-which kills its process while it is prepared ends some day, but it never is one of those that give the run up as crashed
-without a new step.
+An attempt that has stored nothing had not begun a step, so it probably did not cause the crash. The crash counts in
+all, so that a run which kills its process while it is prepared ends at some point, but not as one without a new step.
 """
 
 from dataclasses import dataclass

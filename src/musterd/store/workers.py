@@ -154,7 +154,7 @@ async def release_runs(tx: Tx, worker: str, now: float, *, crashed: bool) -> Rel
 async def _let_go(
     tx: Tx, run: RunRow, before: Crashes, crashed: Crashes | None, now: float, released: Released
 ) -> None:
-    """Make a run ready again that is held, or end it: if that was asked, or if it crashed too often.
+    """Make a run that is held ready again, or end it if a cancel is stored or it crashed too often.
 
     :param before: its crashes so far.
     :param crashed: with this one; None: it did not crash.

@@ -58,7 +58,7 @@ async def still_works(servers: Servers, server: MCPServer) -> None:
         ("long text", r"cannot be used: it is longer than 1000000 bytes \(MUSTERD_MCP_MESSAGE_BYTES\)"),
         ("long text, id last", r"cannot be used: it is longer than 1000000 bytes"),
         ("many values", "cannot be used: it holds more than 100000 values"),
-        ("no block", "cannot be used: its block 1 is none that the protocol has"),
+        ("no block", "cannot be used: its block 1 is not of a type that the protocol defines"),
         ("result that is a number", "cannot be used: it has neither a result nor an error.$"),
         ("neither result nor error", "cannot be used: it has neither a result nor an error.$"),
         ("error without a code", "cannot be used: it has neither a result nor an error.$"),
@@ -131,7 +131,7 @@ async def test_tools_that_cannot_be_read_cost_themselves_alone(servers: Servers,
         "deep: its definition is nested deeper than 100 levels; half: its definition holds text that is not Unicode"
     )
     assert offered.note == (
-        f"Some tools of the MCP server 'desk' cannot be used: {problem}. They are not there in this run."
+        f"Some tools of the MCP server 'desk' cannot be used: {problem}. This run goes without them."
     )
     assert [(line["log_level"], line["server"], line["problem"]) for line in lines] == [("warning", "desk", problem)]
 

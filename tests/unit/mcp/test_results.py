@@ -59,10 +59,10 @@ def test_tools_have_names_that_models_can_call_and_say_what_is_safe() -> None:
         ({"inputSchema": ANY}, "number 2 of its list: it has no name"),
         ({"name": "bad"}, "bad: it has no inputSchema"),
         (listed("bad", inputSchema={"type": "string"}), "bad: its inputSchema is not of type object"),
-        (listed("bad", inputSchema={**ANY, "properties": 5}), "bad: its inputSchema is no JSON schema"),
+        (listed("bad", inputSchema={**ANY, "properties": 5}), "bad: its inputSchema is not a JSON schema"),
         (
             listed("bad", inputSchema={**ANY, "properties": {"a": {"type": "nonsense"}}}),
-            "bad: its inputSchema is no JSON schema",
+            "bad: its inputSchema is not a JSON schema",
         ),
         (listed("bad", inputSchema=nested(60)), "bad: its definition is nested deeper than 100 levels"),
         (listed("bad", description="\ud800"), "bad: its definition holds text that is not Unicode"),
@@ -140,10 +140,10 @@ def test_results_are_one_text(content: Any, more: dict[str, Any], text: str) -> 
     ("content", "says"),
     [
         ([{"type": "text", "text": "a"}] * 1001, r"1001 blocks, more than 1000 \(MUSTERD_MCP_BLOCKS\)"),
-        ([{"type": "text", "text": "a"}, {"type": "text"}], "its block 2 is none that the protocol has"),
-        ([5], "its block 1 is none"),
-        ([{"type": "text", "text": 5}], "its block 1 is none"),
-        ([{"type": "resource", "resource": {"text": "a", "uri": 1}}, {"type": "resource"}], "its block 2 is none"),
+        ([{"type": "text", "text": "a"}, {"type": "text"}], "its block 2 is not of a type that the protocol defines"),
+        ([5], "its block 1 is not of a type"),
+        ([{"type": "text", "text": 5}], "its block 1 is not of a type"),
+        ([{"type": "resource", "resource": {"text": "a", "uri": 1}}, {"type": "resource"}], "its block 2 is not of a type"),
         ("text", "its content is no list"),
     ],
 )
