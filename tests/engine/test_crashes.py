@@ -108,6 +108,7 @@ def uninterrupted() -> dict[str, Any]:
     return {}
 
 
+@pytest.mark.timeout(900)  # 25 runs, each killed up to four times
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(lives=st.lists(st.integers(0, MOMENTS), min_size=1, max_size=4))
 @example(lives=[MOMENTS * 10])
