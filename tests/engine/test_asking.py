@@ -314,14 +314,19 @@ async def test_a_call_is_confirmed_with_other_arguments(engines: Engines, desk: 
     assert content(view).endswith('Done: A person changed the arguments of this call: {"n":7}\npaid 7')
 
 
+async def die_in_the_call(works: Works, desk: Desk) -> None:
+    """Have a person give the call its arguments, and kill the process while it is made."""
+    (requirement,) = waiting(await works.run(LEADERS, "r1"))
+    desk.is_hanging = True
+    await decide(works, requirement["id"], values={"n": 7})
+    await desk.has_hung.wait()
+    await works.kill()
+
+
 async def test_changed_arguments_outlive_crashes_and_a_question_about_the_outcome(engines: Engines, desk: Desk) -> None:
     teams = [desk.team()]
     async with engines(teams=teams) as first:
-        (found,) = waiting(await first.run(LEADERS, "r1"))
-        desk.is_hanging = True
-        await decide(first, found["id"], values={"n": 7})
-        await desk.has_hung.wait()
-        await first.kill()
+        await die_in_the_call(first, desk)
     async with engines(teams=teams) as second:
         (again,) = waiting(await second.end_of("r1"))
         assert (again["kind"], again["tool"]["args"]) == ("unknown_outcome", {"n": 7})
@@ -394,11 +399,7 @@ async def test_a_field_that_the_model_is_not_told_of_cannot_be_given_by_it(engin
 async def test_given_arguments_outlive_a_crash_behind_the_decision(engines: Engines, desk: Desk) -> None:
     teams = [desk.team(requires_confirmation=False, requires_user_input=True)]
     async with engines(teams=teams) as first:
-        (found,) = waiting(await first.run(LEADERS, "r1"))
-        desk.is_hanging = True
-        await decide(first, found["id"], values={"n": 7})
-        await desk.has_hung.wait()
-        await first.kill()
+        await die_in_the_call(first, desk)
     async with engines(teams=teams) as second:
         (again,) = waiting(await second.end_of("r1"))
         assert (again["kind"], again["tool"]["args"]) == ("unknown_outcome", {"n": 7})

@@ -10,6 +10,7 @@ import pytest
 from musterd.core import clock
 from musterd.http.protocol import BoundedProtocol
 from tests.support.app import Serve
+from tests.support.held_model import Hold
 from tests.support.http import House
 from tests.support.raw import HOST, Line, line_to, status_of, told
 
@@ -262,14 +263,20 @@ async def test_no_room_where_all_are_at_work(serve_live: Serve) -> None:
             assert status_of(await line.rest()) == 200
 
 
+async def fill(house: House, stack: contextlib.AsyncExitStack) -> Hold:
+    """Take both connections of a server with room for two by runs that wait; what releases them."""
+    held = house.model.hold("hi")
+    for _ in range(2):
+        line = await stack.enter_async_context(line_to(house))
+        await line.say(RUNS + b"Content-Length: 23\r\n" + LAST + FORM)
+    await held.reached.wait()
+    return held
+
+
 async def test_a_refused_client_may_still_send_its_request(serve_live: Serve) -> None:
     """If the connection were closed at once, the client's next bytes would reset it, and it could lose the refusal."""
     async with serve_live(connections=2) as house, contextlib.AsyncExitStack() as stack:
-        held = house.model.hold("hi")
-        for _ in range(2):
-            line = await stack.enter_async_context(line_to(house))
-            await line.say(RUNS + b"Content-Length: 23\r\n" + LAST + FORM)
-        await held.reached.wait()
+        held = await fill(house, stack)
         async with line_to(house) as late:
             assert "connections" in problem(await late.rest(), 503, "UNAVAILABLE")
             for _ in range(5):
@@ -279,11 +286,7 @@ async def test_a_refused_client_may_still_send_its_request(serve_live: Serve) ->
 
 async def test_refused_clients_that_stay_do_not_cost_the_next_one_its_refusal(serve_live: Serve) -> None:
     async with serve_live(connections=2) as house, contextlib.AsyncExitStack() as stack:
-        held = house.model.hold("hi")
-        for _ in range(2):
-            line = await stack.enter_async_context(line_to(house))
-            await line.say(RUNS + b"Content-Length: 23\r\n" + LAST + FORM)
-        await held.reached.wait()
+        held = await fill(house, stack)
         for _ in range(3):  # none of them closes its end
             line = await stack.enter_async_context(line_to(house))
             assert "connections" in problem(await line.rest(), 503, "UNAVAILABLE")

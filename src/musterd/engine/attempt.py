@@ -34,7 +34,7 @@ from musterd.team.loop import Loop
 from musterd.team.members import end_event, pause_event
 from musterd.team.pausing import Waits
 from musterd.team.staffing import staffed
-from musterd.team.stopping import STOP_SECONDS, stop_within
+from musterd.team.stopping import STOP_SECONDS, is_cancelled, stop_within
 from musterd.team.stops import Stops
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ class Attempt:
         :raises LeaseLost: another attempt owns the run.
         :raises CancelledError: the attempt was given up.
         """
-        is_given_up = self._is_given_up()
+        is_given_up = is_cancelled()  # this coroutine itself, and not only the loop that it drives
         if is_given_up:
             self._outbox.close()  # first: how the loop and its members take it is not how they end
         await self._stop_driving()
@@ -240,11 +240,6 @@ class Attempt:
         if limit is None or when < limit:
             self._limit.reschedule(when)
             self._reached = spending.out_of_time()
-
-    def _is_given_up(self) -> bool:
-        """Whether this coroutine itself was cancelled, and not only the loop that it drives."""
-        task = asyncio.current_task()
-        return task is not None and task.cancelling() > 0
 
     async def _stop_driving(self) -> None:
         """End the loop. One that does not end is abandoned: from then on the run takes nothing from it."""
