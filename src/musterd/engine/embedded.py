@@ -119,7 +119,7 @@ class EmbeddedEngine:
         """Let steps under way finish, as long as they may, and hand over what runs: it is ready for whoever comes."""
         self.begin_stop()
         await self._wait_for_steps()
-        await self._stop_beats()  # before the farewell below: a beat that misses its row would announce this one again
+        await self._stop_beats()  # before the row is removed: a beat that misses it would announce this worker again
         tasks = {live.task for live in self._live.values()}
         for task in tasks:
             task.cancel()
@@ -141,7 +141,7 @@ class EmbeddedEngine:
         if self._beats is not None:
             self._beats.stop()
             joined = asyncio.get_running_loop().run_in_executor(None, self._beats.join)
-            await asyncio.wait([joined], timeout=CUT_SECONDS)  # tools may have left no thread to wait in
+            await asyncio.wait([joined], timeout=CUT_SECONDS)  # tools may occupy every thread of the executor
 
     async def _wait_for_steps(self) -> None:
         async def last_step() -> None:
@@ -198,7 +198,7 @@ class EmbeddedEngine:
 
     def _taken_for_dead(self) -> None:
         log.warning("this process was taken for dead: its runs are others' now", worker=self.worker)
-        if not self._is_stopping:  # one that stops has nothing to come back for
+        if not self._is_stopping:  # a stopping process must not announce itself again
             self._spawn(self._come_back())
 
     async def _come_back(self) -> None:

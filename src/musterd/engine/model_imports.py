@@ -1,7 +1,8 @@
 """Importing what the models of the served components need, before the first run is claimed.
 
-Not after the claim: an import takes seconds on a busy machine, and a process that is killed in it would be a crash of
-every run that it has claimed. Not at the start either: a process that drives no run needs none of it.
+An import takes seconds on a busy machine. If the process were killed during an import after the claim, every run that
+it had claimed would be charged with a crash. The imports do not happen at the start, because a process that drives no
+run does not need them.
 """
 
 import asyncio

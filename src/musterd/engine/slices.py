@@ -12,10 +12,10 @@ Item = TypeVar("Item")
 
 
 class Slices:
-    """Transactions of long work. They come one at a time, and after each there is a pause as long as it took.
+    """Runs the transactions of long work one at a time, and pauses after each for as long as it took.
 
-    So transactions that waited for a slice are committed by themselves, not together with the next slice. A run waits
-    for one slice at most each time that it commits.
+    Because of the pause, transactions that waited for a slice are not committed together with the next one. A run waits
+    for at most one slice each time it commits.
     """
 
     def __init__(self, database: Database) -> None:

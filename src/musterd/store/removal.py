@@ -1,4 +1,4 @@
-"""Removal of runs: one for runs that are old enough and for runs of deleted sessions.
+"""Removal of runs, both of old runs and of the runs of deleted sessions.
 
 A transaction removes some root runs at once, of any sessions, with everything that hangs on them. It holds their
 sessions first, as everywhere, and leaves out sessions that another transaction holds.
