@@ -67,8 +67,8 @@ async def test_a_process_claims_a_few_runs_at_a_time(engines: Engines, monkeypat
     claimed: list[int] = []
     claim = EmbeddedEngine._claim_up_to
 
-    async def noted(engine: EmbeddedEngine, limit: int, *, is_solo: bool = False) -> list[RunRow]:
-        runs = await claim(engine, limit, is_solo=is_solo)
+    async def noted(engine: EmbeddedEngine, limit: int) -> list[RunRow]:
+        runs = await claim(engine, limit)
         claimed.append(len(runs))
         return runs
 
@@ -208,8 +208,7 @@ async def test_a_deleted_session_takes_its_runs_with_it(works: Works) -> None:
     await works.sessions.delete("s1", Caller())
     await works.end_of("r3")
     await hold.stopped.wait()
-    await asyncio.gather(*(live.task for live in list(works.engine._live.values())))
-    await asyncio.gather(*works.engine._tasks)
+    await works.idle()
     assert await works.records.states() == {"r3": "completed"}
     again = await works.run("[[SAY new]]", "r1")
     assert (again.row.seq, again.output and again.output.content) == (0, "new")

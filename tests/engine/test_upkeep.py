@@ -13,7 +13,7 @@ from musterd.core.states import RunState
 from musterd.engine.upkeep import Upkeep
 from musterd.store import looks, sessions, workers
 from musterd.store.cancels import Cancelled
-from musterd.store.crashes import CRASHES_IN_ALL, SOLO_FROM, Crashes
+from musterd.store.crashes import CRASHES_IN_ALL, SUSPECT_FROM, Crashes
 from tests.engine.conftest import Engines
 from tests.support.engine import Works, read_all
 from tests.support.held_model import HeldModel
@@ -66,10 +66,10 @@ def test_crashes_before_a_step_wait_longer_each_time_and_give_it_up_at_the_last_
     while not crashes.is_given_up:
         crashes = crashes.one_more(has_begun=False)
         waits.append(crashes.wait_seconds)
-    assert (crashes.without_step, crashes.in_all) == (SOLO_FROM, CRASHES_IN_ALL)
+    assert (crashes.without_step, crashes.in_all) == (SUSPECT_FROM, CRASHES_IN_ALL)
     assert waits[:9] == [0, 1, 2, 4, 8, 16, 32, 60, 60]
-    begun = Crashes(SOLO_FROM, 7).one_more(has_begun=True)
-    assert (begun.without_step, begun.wait_seconds) == (SOLO_FROM + 1, 2), "it runs alone, and this one counts"
+    begun = Crashes(SUSPECT_FROM, 7).one_more(has_begun=True)
+    assert (begun.without_step, begun.wait_seconds) == (SUSPECT_FROM + 1, 2), "it was on probation, and this one counts"
 
 
 async def test_it_is_given_up_with_the_step_that_it_began_last(engines: Engines) -> None:
@@ -90,7 +90,7 @@ async def test_it_is_given_up_with_the_step_that_it_began_last(engines: Engines)
         assert view.output is not None
         assert view.output.error is not None
         assert view.output.error["message"] == (
-            "The run took its worker down 5 times without a new step, 3 of them while it ran alone. "
+            "The run took its worker down 5 times without a new step, at last while no other run was begun. "
             "The last step that it began: t0/c0 (tool explode)."
         )
         assert (await works.stored("r1"))[-1][1].kind is EventKind.RUN_ERROR
@@ -112,30 +112,6 @@ async def test_it_is_not_claimed_before_its_time(engines: Engines, hours: int) -
         await works.records.execute("UPDATE runs SET not_before = :at", at=clock.now() + hours * 3600)
         await works.engine.upkeep.once()
         assert (await works.end_of("r1")).row.state is RunState.COMPLETED
-
-
-async def test_it_runs_alone_and_nobody_begins_before_it(engines: Engines, model: HeldModel) -> None:
-    async with engines(**PATIENT) as works:
-        bystander, alone = model.hold("held"), model.hold("hello r1")
-        await works.start("held", "r0", "s0")
-        await bystander.reached.wait()
-        await works.records.accept("r1")
-        await works.records.execute("UPDATE runs SET crashes = 2 WHERE run_id = 'r1'")
-        await works.engine.upkeep.once()
-        await works.start("[[SAY late]]", "r2", "s2")
-        assert (await works.records.states()) == {"r0": "running", "r1": "ready", "r2": "ready"}
-        bystander.release()
-        await alone.reached.wait()
-        assert (await works.records.states()) == {"r0": "completed", "r1": "running", "r2": "ready"}
-        alone.release()
-        assert (await works.end_of("r2")).row.state is RunState.COMPLETED
-        await works.idle()
-
-
-async def test_a_solo_run_that_another_process_took_holds_up_nobody(engines: Engines) -> None:
-    async with engines(**PATIENT) as works:
-        works.engine.wake_solo()
-        assert (await works.run("hi", "r1")).row.state is RunState.COMPLETED
 
 
 async def test_a_paused_run_that_nobody_decides_about_ends(engines: Engines) -> None:
@@ -198,7 +174,7 @@ async def test_it_goes_on_whatever_happens(works: Works, monkeypatch: pytest.Mon
         def wake(self) -> None:
             done.set()
 
-        def wake_solo(self) -> None: ...
+        def suspects_ready(self, *, is_any: bool) -> None: ...
 
         def cancelled(self, root_id: str, done: Cancelled) -> None: ...
 

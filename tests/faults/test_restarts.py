@@ -16,7 +16,7 @@ def test_killed_right_after_the_answer(place: Site) -> None:
         found = second.end_of(name)
         assert (found["status"], found["content"]) == ("COMPLETED", f"answer {number}")
     assert place.rows("SELECT count(*) FROM runs") == [(6,)]
-    assert place.rows("SELECT count(*) FROM workers") == [(1,)]
+    until(lambda: place.rows("SELECT count(*) FROM workers") == [(1,)], "the killed process to be forgotten")
 
 
 def test_killed_in_the_middle_of_a_members_run(place: Site, models: ModelServer) -> None:

@@ -8,7 +8,7 @@ from musterd.core.callers import Caller
 from musterd.core.errors import TooManyRequests
 from musterd.core.records import RunRow
 from musterd.core.states import RunState
-from musterd.store import attempts, looks
+from musterd.store import attempts, looks, suspects
 from musterd.store.owners import Shares
 from tests.support.store import Records
 
@@ -22,10 +22,12 @@ async def accepted(records: Records, *names: str, caller: Caller = ALICE, shares
         await records.accept(name, f"session of {name}", caller=caller, shares=shares, slot="w1")
 
 
-async def claimed(records: Records, limit: int = 10, most: int = 2, *, is_solo: bool = False) -> list[str]:
+async def claimed(
+    records: Records, limit: int = 10, most: int = 2, *, crashes: tuple[int, int] = attempts.NO_SUSPECTS
+) -> list[str]:
     now = records.now + 1
     rows: list[RunRow] = await records.database.write(
-        lambda tx: attempts.claim(tx, "w1", records.components, limit, now, is_solo=is_solo, most_of_owner=most)
+        lambda tx: attempts.claim(tx, "w1", records.components, limit, now, crashes=crashes, most_of_owner=most)
     )
     return [row.run_id for row in rows]
 
@@ -103,21 +105,21 @@ async def test_nobody_makes_room_for_a_run_whose_users_share_others_drive(record
     await accepted(records, "a1", "a2")
     await records.execute("UPDATE runs SET crashes = 2 WHERE run_id = 'a2'")
 
-    async def has_solo(worker: str, most: int) -> bool:
+    async def has_suspect(worker: str, most: int) -> bool:
         found = await records.database.scan(lambda tx: looks.due(tx, records.components, records.now, worker, most))
-        return found.has_solo
+        return found.has_suspect
 
     assert await claimed(records, most=2) == ["a1"]  # by w1
-    assert [await has_solo("w2", most) for most in (0, 1, 2)] == [True, False, True]
-    assert await has_solo("w1", 1), "once what runs here has ended, there is room"
+    assert [await has_suspect("w2", most) for most in (0, 1, 2)] == [True, False, True]
+    assert await has_suspect("w1", 1), "once what runs here has ended, there is room"
     await records.settle(await records.row("a1"))
-    assert await has_solo("w2", 1)
+    assert await has_suspect("w2", 1)
 
 
-async def test_a_run_that_must_be_driven_alone_is_not_passed_by_its_users_others(records: Records) -> None:
+async def test_a_suspect_is_not_passed_by_its_users_other_runs(records: Records) -> None:
     await accepted(records, "a1", "a2", "a3")
     await records.execute("UPDATE runs SET crashes = 2 WHERE run_id = 'a3'")
     assert await claimed(records, most=1) == []
-    assert await claimed(records, most=1, is_solo=True) == ["a3"]
+    assert await claimed(records, most=1, crashes=suspects.TOGETHER) == ["a3"]
     await records.settle(await records.row("a3"))
     assert await claimed(records, most=1) == ["a1"]

@@ -23,7 +23,7 @@ from musterd.core.records import Output, RunRow, ToolCall
 from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
 from musterd.core.states import ACCEPTED_AS, FINAL, PENDING, RunState, is_edge
 from musterd.core.turns import OnBusy
-from musterd.store import attempts, cancels, crashes, decisions, deletion, pauses, schedule, sessions, workers
+from musterd.store import attempts, cancels, decisions, deletion, pauses, schedule, sessions, suspects, workers
 from musterd.store.attempts import Batch, CancelStored, End, Lease, MemberRecord
 from musterd.store.database import Database, Statement, Tx
 from musterd.store.pauses import DecisionStored, Pause
@@ -198,14 +198,18 @@ class Runs(RuleBasedStateMachine):
         else:  # the one that held the line ends at once; another interrupter may have waited before
             assert state in (RunState.READY, RunState.QUEUED)
 
-    @rule(worker=WORKERS, limit=st.integers(1, 2), is_solo=st.sampled_from([False, False, False, True]))
-    def claim(self, worker: str, limit: int, is_solo: bool) -> None:
+    @rule(
+        worker=WORKERS,
+        limit=st.integers(1, 2),
+        count=st.sampled_from([attempts.NO_SUSPECTS, attempts.NO_SUSPECTS, suspects.TOGETHER, suspects.ALONE]),
+    )
+    def claim(self, worker: str, limit: int, count: tuple[int, int]) -> None:
         now = self.records.now + 1
-        claimed = self.write(lambda tx: attempts.claim(tx, worker, COMPONENTS, limit, now, is_solo=is_solo))
+        claimed = self.write(lambda tx: attempts.claim(tx, worker, COMPONENTS, limit, now, crashes=count))
         waiting = [
             (-run.priority, run.queued_at or 0.0)
             for run in self.now.of(RunState.READY)
-            if (run.crashes >= crashes.SOLO_FROM) == is_solo and (run.not_before is None or run.not_before <= now)
+            if count[0] <= run.crashes <= count[1] and (run.not_before is None or run.not_before <= now)
         ]
         assert [(-run.priority, run.queued_at or 0.0) for run in claimed] == sorted(waiting)[:limit]
 

@@ -133,11 +133,11 @@ class Works:
         await cut_off(self.engine)
 
     async def idle(self) -> None:
-        """Wait until nothing is driven or claimed any more; every slot is free then."""
+        """Wait until nothing is driven, claimed or removed any more; every slot is free then."""
         engine = self.engine
         await self.written()
-        while engine._live or engine._slots.reserved:
-            if tasks := [live.task for live in engine._live.values()]:
+        while engine._live or engine._slots.reserved or engine._tasks:
+            if tasks := [*(live.task for live in engine._live.values()), *engine._tasks]:
                 await asyncio.wait(tasks, timeout=PATIENCE_SECONDS)
             await self.written()
         assert engine._slots.free == self.settings.concurrency

@@ -4,7 +4,7 @@ The attempt is the border where every failure of a run becomes an end that a cli
 """
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -106,6 +106,10 @@ class Attempt:
         """End the wait for the loop: it has ended, or is to."""
         if self._wakeup is not None and not self._wakeup.done():
             self._wakeup.set_result(None)
+
+    def tell_of_step(self, told: Callable[[], object]) -> None:
+        """Call this whenever a step that has ended was stored."""
+        self._outbox.on_step = told
 
     def signalled(self, count: int) -> None:
         """So many times something was said to the run, or to one of its members."""

@@ -20,10 +20,11 @@ from musterd.engine.elsewhere import Elsewhere
 from musterd.engine.hub import Flush
 from musterd.engine.log_lines import context_of
 from musterd.engine.model_imports import ModelImports
+from musterd.engine.probation import Probation
 from musterd.engine.resources import Resources
 from musterd.engine.slots import Slots
 from musterd.engine.upkeep import Upkeep
-from musterd.store import attempts, workers
+from musterd.store import attempts, suspects, workers
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Locks
 from musterd.store.upgrade import OLDEST_WRITER
@@ -56,6 +57,7 @@ class EmbeddedEngine:
         self._locks = locks
         self._duties = duties or Duties()
         self._slots = Slots(resources.settings.concurrency)
+        self._probation = Probation(self._slots, resources.database, self._spawn, self.wake)
         self._live: dict[str, _Live] = {}
         self._early_cancels: set[str] = set()
         self._early_signals: dict[str, int] = {}
@@ -76,8 +78,6 @@ class EmbeddedEngine:
         self._observer = Observer(self.worker, locks.is_free, settings.dead_seconds)
         self.upkeep = Upkeep(resources, self._observer, self._components, self, locks.release)
         self.elsewhere = Elsewhere(database, resources.hub, self._observer, self, self._look_after_the_dead)
-
-    # --- life -------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Announce this worker, take over the runs of dead ones, and begin to claim."""
@@ -150,11 +150,11 @@ class EmbeddedEngine:
             while self._live:
                 await asyncio.wait([live.task for live in self._live.values()])
 
-        waiting = {asyncio.create_task(last_step()), asyncio.create_task(_until(self._leave))}
+        ways = {asyncio.ensure_future(way) for way in (last_step(), self._leave.wait())}
         seconds = max(self._drain_ends_at - clock.monotonic(), 0.0)
-        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        for task in waiting:
-            task.cancel()
+        _, late = await asyncio.wait(ways, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for way in late:
+            way.cancel()
 
     async def _hand_over(self, run: RunRow, *, crashed: bool = False) -> None:
         faults.point("handing_over")
@@ -252,10 +252,10 @@ class EmbeddedEngine:
         """A run may be ready."""
         self._wake.set()
 
-    def wake_solo(self) -> None:
-        """A run is ready that has to be driven alone: it is claimed once all that runs here has ended."""
-        self._slots.wants_solo = True
-        self._wake.set()
+    def suspects_ready(self, *, is_any: bool) -> None:
+        """Whether a run is ready that has to be driven on probation."""
+        self._probation.suspects_ready(is_any=is_any)
+        self._slot_freed()
 
     async def _claim_until_stopped(self) -> None:
         while not self._is_stopping:
@@ -273,10 +273,10 @@ class EmbeddedEngine:
     async def _claim(self) -> None:
         """Claim as long as there are free slots and ready runs."""
         slots = self._slots
-        if not self._imports.are_done and not await self._imports.if_needed(has_solo=slots.wants_solo):
+        if not self._imports.are_done and not await self._imports.if_needed(has_suspect=self._probation.is_awaited):
             return
-        if self.is_ready and slots.wants_solo and slots.is_idle:
-            await self._claim_solo()
+        if self.is_ready and self._probation.is_due:
+            await self._claim_suspects()
         while self.is_ready and (free := slots.free) > 0:  # a stop may have begun while it imported or claimed
             slots.reserved += free  # what acceptance must not promise meanwhile
             # Few at a time, so that claims of other processes come in between and they share what is ready.
@@ -293,20 +293,21 @@ class EmbeddedEngine:
                 return
         slots.has_backlog = True
 
-    async def _claim_solo(self) -> None:
-        runs = await self._claim_up_to(1, is_solo=True)
-        self._slots.wants_solo = False
-        for run in runs:
-            self._slots.solo = run.run_id
+    async def _claim_suspects(self) -> None:
+        faults.point("claiming")
+        limit, most = min(self._slots.room, CLAIMED_AT_ONCE), self._resources.settings.user_concurrency
+        claimed = await self._resources.database.write(
+            lambda tx: suspects.claim(tx, self.worker, self._components, limit, clock.now(), most)
+        )
+        self._probation.begin(claimed)
+        for run in claimed.runs:
             self._begin(run)
 
-    async def _claim_up_to(self, limit: int, *, is_solo: bool = False) -> list[RunRow]:
+    async def _claim_up_to(self, limit: int) -> list[RunRow]:
         faults.point("claiming")
-        most, now = self._resources.settings.user_concurrency, clock.now()
+        most = self._resources.settings.user_concurrency
         runs = await self._resources.database.write(
-            lambda tx: attempts.claim(
-                tx, self.worker, self._components, limit, now, is_solo=is_solo, most_of_owner=most
-            )
+            lambda tx: attempts.claim(tx, self.worker, self._components, limit, clock.now(), most_of_owner=most)
         )
         if runs:
             faults.point("claimed")
@@ -323,6 +324,8 @@ class EmbeddedEngine:
             self._early_cancels.discard(run.run_id)
             attempt.cancel()
         attempt.signalled(self._early_signals.pop(run.run_id, 0))
+        if self._probation.is_on(run.run_id):
+            attempt.tell_of_step(partial(self._probation.passed, run.run_id))
         self._slots.live += 1
         task = asyncio.create_task(self._execute(run, attempt), context=context_of(run))
         self._live[run.run_id] = _Live(attempt, task)
@@ -338,7 +341,8 @@ class EmbeddedEngine:
             await self._hand_over(run, crashed=True)
         finally:
             del self._live[run.run_id]
-            self._slots.ended(run.run_id)
+            self._slots.live -= 1
+            self._probation.passed(run.run_id)
             self._slot_freed()
             self._resources.hub.settled(run.run_id)
         if settled is None:
@@ -346,10 +350,10 @@ class EmbeddedEngine:
         if settled.promoted is not None:
             self._wake.set()
         if settled.is_session_deleted:
-            await self._remove_session(run.session_id)
+            self._spawn(self._remove_session(run.session_id))
 
     def _slot_freed(self) -> None:
-        if self._slots.has_backlog or self._slots.wants_solo:
+        if self._slots.has_backlog or self._probation.is_awaited:
             self._wake.set()
 
     # --- cancel and removal -----------------------------------------------------------------------
@@ -392,7 +396,3 @@ class EmbeddedEngine:
             await self.upkeep.deletions.remove(session_id)
         except StoreUnavailable:
             log.warning("a deleted session is removed later", session_id=session_id)
-
-
-async def _until(event: asyncio.Event) -> None:
-    await event.wait()

@@ -34,14 +34,14 @@ class ModelImports:
             self._is_done = all(map(self._resources.models.is_loaded, self._served))
         return self._is_done
 
-    async def if_needed(self, *, has_solo: bool) -> bool:
+    async def if_needed(self, *, has_suspect: bool) -> bool:
         """Import, if a run is ready.
 
-        :param has_solo: whether a run is known to be ready that must be driven alone.
+        :param has_suspect: whether a suspect is known to be ready.
         :return: whether runs can be claimed.
         """
         now = clock.now()
-        if not has_solo and not await self._resources.database.read(lambda tx: looks.is_ready(tx, self._keys, now)):
+        if not has_suspect and not await self._resources.database.read(lambda tx: looks.is_ready(tx, self._keys, now)):
             return False
         # If one cannot be imported, the runs of its component say so; the others are driven.
         await asyncio.gather(*map(self._resources.models.load, self._served), return_exceptions=True)

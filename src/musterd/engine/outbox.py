@@ -70,6 +70,7 @@ class Outbox:
         self.failure: Exception | None = None
         self.on_failed: Callable[[], object] = lambda: None
         self.on_told: Callable[[], object] = lambda: None
+        self.on_step: Callable[[], object] | None = None
 
     # --- what the loop calls ----------------------------------------------------------------------
 
@@ -325,6 +326,8 @@ class Outbox:
         self._stored = self._taken
         self._has_flushed = True
         self._note_requests(batch, first_index)
+        if self.on_step is not None and batch.has_ended_steps:
+            self.on_step()
         if batch.opened and self._lease.webhooks:
             self.on_told()
         if batch.events:

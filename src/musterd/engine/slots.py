@@ -1,4 +1,4 @@
-"""The slots of one process: how many runs it may drive at once, and which of them must be alone."""
+"""The slots of one process: how many runs it may drive at once."""
 
 
 class Slots:
@@ -13,16 +13,17 @@ class Slots:
         self.reserved = 0
         self.has_backlog = True
         """Whether runs may be ready that found no slot: new ones must wait behind them."""
-        self.wants_solo = False
-        """Whether a run waits that must be driven alone: nothing is begun before it."""
-        self.solo: str | None = None
-        """The run that is driven alone now."""
+        self.is_for_suspects = False
+        """Whether nothing but suspects may be begun now."""
 
     @property
     def free(self) -> int:
+        """How many more runs may be begun that are no suspects."""
+        return 0 if self.is_for_suspects else self.room
+
+    @property
+    def room(self) -> int:
         """How many more runs may be begun."""
-        if self.wants_solo or self.solo is not None:
-            return 0
         return self._limit - self.live - self.reserved
 
     @property
@@ -40,9 +41,3 @@ class Slots:
     def unreserve(self) -> None:
         """Take a promise back."""
         self.reserved -= 1
-
-    def ended(self, run_id: str) -> None:
-        """A run is not driven here any more."""
-        self.live -= 1
-        if self.solo == run_id:
-            self.solo = None

@@ -33,8 +33,8 @@ class Kept(Protocol):
     def wake(self) -> None:
         """A run may be ready."""
 
-    def wake_solo(self) -> None:
-        """A run is ready that has to be driven alone."""
+    def suspects_ready(self, *, is_any: bool) -> None:
+        """Whether a run is ready that has to be driven on probation."""
 
     def cancelled(self, root_id: str, done: Cancelled) -> None:
         """A run ended without an attempt, or is to be cancelled."""
@@ -79,8 +79,7 @@ class Upkeep:
             await step(due)
         if due.has_ready:
             self._kept.wake()
-        if due.has_solo:
-            self._kept.wake_solo()
+        self._kept.suspects_ready(is_any=due.has_suspect)
 
     async def _take_over(self, due: Due) -> None:
         for worker in self._observer.dead(due.beats):

@@ -18,16 +18,17 @@ from musterd.core.records import Output, RunRow, StepRow, StepState
 from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
 from musterd.store import approvals, blobs, deliveries, follow_ups, messages, outputs, owners, past, sessions
-from musterd.store.crashes import HAS_WAITED, NOTHING_STORED, SOLO_FROM
+from musterd.store.crashes import HAS_WAITED, NOTHING_STORED, SUSPECT_FROM
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, add_run, run_row
 
+NO_SUSPECTS = (0, SUSPECT_FROM - 1)
 CLAIM = Statement(
     "runs_claim",
     f"""WITH picked AS MATERIALIZED (
           SELECT run_id FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
           AND IN_LIST(component_kind || ':' || component_id, :components)
-          AND (crashes >= {SOLO_FROM}) = :is_solo AND {HAS_WAITED}
+          AND crashes BETWEEN :least_crashes AND :most_crashes AND {HAS_WAITED}
           ORDER BY priority DESC, queued_at LIMIT :limit LOCK_FREE_ROWS)
         UPDATE runs SET state = 'running', attempt = attempt + 1, worker = :worker, version = version + 1,
                         started_at = {sessions.BEGUN_AT}, not_before = {NOTHING_STORED}
@@ -37,7 +38,7 @@ CLAIM = Statement(
 GUARD = Statement(
     "attempt_guard",
     """UPDATE runs SET next_event = next_event + :count, first_token_at = COALESCE(first_token_at, :first_token_at),
-                       crashes = CASE WHEN :steps > 0 THEN 0 ELSE crashes END, not_before = NULL
+                       crashes = CASE WHEN :has_ended_steps THEN 0 ELSE crashes END, not_before = NULL
        WHERE run_id = :root AND attempt = :attempt AND state = 'running' RETURNING next_event""",
 )
 SETTLE = Statement(
@@ -167,6 +168,11 @@ class Batch:
     first_token_at: float | None = None
     on_indexed: "Callable[[Batch, int], None] | None" = None
 
+    @property
+    def has_ended_steps(self) -> bool:
+        """Whether a step is stored with this that has ended: the run got on, and its crashes so far are forgotten."""
+        return any(step.state is not StepState.STARTED for step in self.steps)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
@@ -207,16 +213,16 @@ async def claim(
     limit: int,
     now: float,
     *,
-    is_solo: bool = False,
+    crashes: tuple[int, int] = NO_SUSPECTS,
     most_of_owner: int = 0,
 ) -> list[RunRow]:
     """Take up to ``limit`` ready runs, by priority, then those that wait longest; each gets the next attempt number.
 
-    :param is_solo: of those that must be driven alone, else of the others.
+    :param crashes: the least and the most crashes without a new step that they may have; by default no suspects.
     :param most_of_owner: how many runs of one user may be at work; 0: any number.
     """
     who = {"worker": worker, "components": jsontext.dumps(list(components))}
-    asked = {**who, "limit": limit, "now": now, "is_solo": is_solo}
+    asked = {**who, "limit": limit, "now": now, "least_crashes": crashes[0], "most_crashes": crashes[1]}
     if most_of_owner:
         await tx.one(owners.TURN, {})  # two that count at once would each find room for one more
         rows = await tx.all(owners.CLAIM_FAIRLY, {**asked, "most_of_owner": most_of_owner})
@@ -238,7 +244,7 @@ async def append(tx: Tx, lease: Lease, batch: Batch) -> int:
         "root": lease.root_id,
         "attempt": lease.attempt,
         "count": len(batch.events),
-        "steps": sum(step.state is not StepState.STARTED for step in batch.steps),
+        "has_ended_steps": batch.has_ended_steps,
         "first_token_at": batch.first_token_at,
     }
     row = await tx.one(GUARD, guard)

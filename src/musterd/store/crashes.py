@@ -1,7 +1,12 @@
-"""Runs that take their worker with them: tried again later and later, alone, and given up in the end.
+"""Runs that take their worker with them: tried again later and later, on probation, and given up in the end.
 
-A run's crashes are counted since it last stored a step, and in all. From the second on it waits before it is claimed,
-and is claimed by a process that drives nothing else meanwhile: bystanders are not charged for it.
+A run's crashes are counted since it last stored a step, and in all. From the second on it is a suspect: it waits before
+it is claimed, and it is claimed on probation. While suspects are on probation their process begins no other run, so a
+crash says something about them. Only a crash on probation raises the count beyond the second: the run that causes
+crashes is given up, the runs beside it are not.
+
+Probation ends with the first step that the run stores, with its end, or after a time that doubles with each crash.
+A run at work whose count is that of a suspect is on probation; surviving it takes the count below that.
 
 An attempt that has stored nothing had not begun a step, so it probably did not cause the crash. The crash counts in
 all, so that a run which kills its process while it is prepared ends at some point, but not as one without a new step.
@@ -14,13 +19,16 @@ from musterd.core.events import Event, EventKind
 from musterd.store import events
 from musterd.store.database import Tx
 
-SOLO_FROM = 2
-"""Crashes without a new step after which a run is driven alone."""
-SOLO_CRASHES = 3
-"""Crashes alone, without a new step, after which it is given up."""
+SUSPECT_FROM = 2
+"""Crashes without a new step after which a run is a suspect."""
+ALONE_FROM = 3
+"""Crashes without a new step after which it is on probation alone; before, with others that were in as many."""
+GIVEN_UP_FROM = 5
+"""Crashes without a new step after which it is given up."""
 CRASHES_IN_ALL = 50
 """Crashes in all after which it is given up."""
 LONGEST_WAIT_SECONDS = 60.0
+LONGEST_PROBATION_SECONDS = 300.0
 NOTHING_STORED = 0.0
 """What ``not_before`` of a running run is until its attempt has stored something; a claim sets it, the guard of each
 write clears it."""
@@ -48,20 +56,20 @@ class Crashes:
     def one_more(self, *, has_begun: bool) -> "Crashes":
         """Count another crash."""
         without_step = self.without_step + 1
-        if not has_begun:  # at most: it waits and runs alone next time, and is not given up for it
-            without_step = max(self.without_step, min(without_step, SOLO_FROM))
+        if not has_begun:  # it becomes a suspect at most, and is not given up for it
+            without_step = max(self.without_step, min(without_step, SUSPECT_FROM))
         return Crashes(without_step, self.in_all + 1, has_begun)
 
     @property
     def is_given_up(self) -> bool:
         """Whether the run is not tried again."""
-        return self.without_step >= SOLO_FROM + SOLO_CRASHES or self.in_all >= CRASHES_IN_ALL
+        return self.without_step >= GIVEN_UP_FROM or self.in_all >= CRASHES_IN_ALL
 
     @property
     def wait_seconds(self) -> float:
         """How long the run waits before it is claimed: 0, then 1, 2, 4 …"""
-        count = self.without_step if self.has_begun or self.without_step < SOLO_FROM else self.in_all
-        return 0.0 if count < SOLO_FROM else min(2.0 ** (count - SOLO_FROM), LONGEST_WAIT_SECONDS)
+        count = self.without_step if self.has_begun or self.without_step < SUSPECT_FROM else self.in_all
+        return 0.0 if count < SUSPECT_FROM else min(2.0 ** (count - SUSPECT_FROM), LONGEST_WAIT_SECONDS)
 
 
 async def failure(tx: Tx, root_id: str, crashes: Crashes) -> RunFailed:
@@ -69,7 +77,7 @@ async def failure(tx: Tx, root_id: str, crashes: Crashes) -> RunFailed:
     often = (
         f"{crashes.in_all} times"
         if crashes.in_all >= CRASHES_IN_ALL
-        else f"{crashes.without_step} times without a new step, {SOLO_CRASHES} of them while it ran alone"
+        else f"{crashes.without_step} times without a new step, at last while no other run was begun"
     )
     return RunFailed(f"The run took its worker down {often}. {await _last_step(tx, root_id)}", "crashed")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from musterd.core import jsontext
 from musterd.core.states import RunState
 from musterd.store import deletion, owners, schedule, workers
-from musterd.store.crashes import HAS_WAITED, SOLO_FROM
+from musterd.store.crashes import HAS_WAITED, SUSPECT_FROM
 from musterd.store.database import Statement, Tx
 
 RUNS = Statement(
@@ -18,13 +18,13 @@ READY = Statement(
     "look_ready",
     f"""SELECT 1 AS found FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
         AND IN_LIST(component_kind || ':' || component_id, :components)
-        AND {HAS_WAITED} AND crashes < {SOLO_FROM} LIMIT 1""",
+        AND {HAS_WAITED} AND crashes < {SUSPECT_FROM} LIMIT 1""",
 )
-READY_SOLO = Statement(  # not where others drive all that its user may have: those here would end for it in vain
-    "look_ready_solo",
+READY_SUSPECT = Statement(  # not if others drive all that its user may have
+    "look_ready_suspect",
     f"""SELECT 1 AS found FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
         AND IN_LIST(component_kind || ':' || component_id, :components)
-        AND {HAS_WAITED} AND crashes >= {SOLO_FROM}
+        AND {HAS_WAITED} AND crashes >= {SUSPECT_FROM}
         AND (CAST(:most_of_owner AS INTEGER) = 0 OR owner IS NULL OR :most_of_owner > (
           SELECT count(*) FROM runs own WHERE own.owner = runs.owner AND {owners.LIVES} AND own.state = 'running'
           AND own.worker IS NOT NULL AND own.worker <> :worker))
@@ -57,7 +57,7 @@ class Due:
     """What upkeep finds.
 
     :param beats: the workers that are announced or hold runs, with their counters.
-    :param has_ready: whether a run waits that this process can claim; ``has_solo``: one that has to be driven alone.
+    :param has_ready: whether a run waits that this process can claim; ``has_suspect``: one that goes on probation.
     :param has_scheduled: whether a delayed run is due, or a pending one is over its time.
     :param has_expired: whether a paused run waited too long.
     :param to_cancel: deleted sessions in which runs are still to be cancelled.
@@ -65,7 +65,7 @@ class Due:
 
     beats: dict[str, int | None]
     has_ready: bool
-    has_solo: bool
+    has_suspect: bool
     has_scheduled: bool
     has_expired: bool
     to_cancel: list[str]
@@ -80,7 +80,7 @@ async def due(tx: Tx, components: Sequence[str], now: float, worker: str = "", m
     return Due(
         beats=await workers.known(tx),
         has_ready=await is_ready(tx, components, now),
-        has_solo=await is_solo_ready(tx, components, now, worker, most_of_owner),
+        has_suspect=await is_suspect_ready(tx, components, now, worker, most_of_owner),
         has_scheduled=await schedule.is_any_due(tx, now),
         has_expired=await tx.one(EXPIRED, {"now": now}) is not None,
         to_cancel=await deletion.to_cancel(tx, now),
@@ -94,13 +94,13 @@ async def is_ready(tx: Tx, components: Sequence[str], now: float) -> bool:
     return await tx.one(READY, {"components": jsontext.dumps(list(components)), "now": now}) is not None
 
 
-async def is_solo_ready(tx: Tx, components: Sequence[str], now: float, worker: str, most_of_owner: int) -> bool:
-    """Whether a run of these components waits that must be driven alone, and could be by this worker."""
+async def is_suspect_ready(tx: Tx, components: Sequence[str], now: float, worker: str, most_of_owner: int) -> bool:
+    """Whether a suspect of these components waits, and could be driven by this worker."""
     if not components:
         return False
     params = {"components": jsontext.dumps(list(components)), "now": now}
     share = {"worker": worker, "most_of_owner": most_of_owner}
-    return await tx.one(READY_SOLO, {**params, **share}) is not None
+    return await tx.one(READY_SUSPECT, {**params, **share}) is not None
 
 
 async def standings(tx: Tx, run_ids: Iterable[str]) -> dict[str, Standing]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from musterd.core.errors import TooManyRequests
 from musterd.core.states import RunState
-from musterd.store.crashes import HAS_WAITED, NOTHING_STORED, SOLO_FROM
+from musterd.store.crashes import HAS_WAITED, NOTHING_STORED, SUSPECT_FROM
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS
 from musterd.store.sessions import BEGUN_AT
@@ -18,12 +18,12 @@ LIVE = Statement(
 )
 TURN = Statement("claims_turn", "SELECT TURN('claims') AS held")
 QUEUE_TURN = Statement("owner_queue_turn", "SELECT TURN('queue', :owner) AS held")
-CLAIM_FAIRLY = Statement(  # what must be driven alone has the first place in its user's share, so that it comes to be
+CLAIM_FAIRLY = Statement(  # suspects have the first places in their user's share, so that they are tried at all
     "runs_claim_fairly",
     f"""WITH placed AS (
-          SELECT run_id, owner, priority, queued_at, (crashes >= {SOLO_FROM}) AS goes_alone,
+          SELECT run_id, owner, priority, queued_at, crashes,
                  row_number() OVER (PARTITION BY owner
-                                    ORDER BY CASE WHEN crashes >= {SOLO_FROM} THEN 0 ELSE 1 END,
+                                    ORDER BY CASE WHEN crashes >= {SUSPECT_FROM} THEN 0 ELSE 1 END,
                                              priority DESC, queued_at) AS place
           FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
           AND IN_LIST(component_kind || ':' || component_id, :components)
@@ -33,7 +33,8 @@ CLAIM_FAIRLY = Statement(  # what must be driven alone has the first place in it
           WHERE parent_id IS NULL AND state = 'running' AND worker IS NOT NULL GROUP BY 1),
         chosen AS (
           SELECT p.run_id FROM placed p LEFT JOIN busy b ON b.owner = p.owner
-          WHERE p.goes_alone = :is_solo AND (p.owner IS NULL OR p.place + COALESCE(b.n, 0) <= :most_of_owner)
+          WHERE p.crashes BETWEEN :least_crashes AND :most_crashes
+          AND (p.owner IS NULL OR p.place + COALESCE(b.n, 0) <= :most_of_owner)
           ORDER BY p.priority DESC, p.queued_at LIMIT :limit),
         picked AS MATERIALIZED (
           SELECT run_id FROM runs WHERE run_id IN (SELECT run_id FROM chosen)
