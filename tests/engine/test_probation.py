@@ -28,7 +28,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def add_suspects(works: Works, crashes: dict[str, int], message: str = "{run_id} waits") -> dict[str, Hold]:
     """Ready runs, each in a session of its own, which were at work in that many crashes; where their models wait."""
     for run_id in crashes:
-        first = works.model.hold(run_id)
+        first = works.model.hold(f"{run_id} ")
         await works.start(message.format(run_id=run_id), run_id, f"session of {run_id}")
         await first.reached.wait()
         await works.told(run_id, lambda event: event.kind is EventKind.MODEL_REQUEST_STARTED)  # what was prepared, too
@@ -40,7 +40,7 @@ async def add_suspects(works: Works, crashes: dict[str, int], message: str = "{r
             run_id=run_id,
         )
     await works.idle()
-    return {run_id: works.model.hold(run_id) for run_id in crashes}
+    return {run_id: works.model.hold(f"{run_id} ") for run_id in crashes}
 
 
 @pytest.mark.parametrize("crashes", [2, 4])
@@ -107,22 +107,23 @@ async def test_runs_of_two_crashes_are_tried_together_and_others_begin_once_all_
         await works.idle()
 
 
-async def test_a_run_of_three_crashes_is_tried_alone_and_before_those_of_two(engines: Engines) -> None:
+async def test_the_more_crashes_the_earlier_and_in_smaller_groups(engines: Engines) -> None:
     async with engines(**PATIENT) as works:
-        holds = await add_suspects(works, {"r1": 2, "r2": 3, "r3": 3})
-        for name, waiting in (("r2", ["r1", "r3"]), ("r3", ["r1"]), ("r1", [])):
+        holds = await add_suspects(works, {"r1": 2, "r2": 4, "r3": 4, **{f"r{number}": 3 for number in range(4, 11)}})
+        for group in (["r2"], ["r3"], [f"r{number}" for number in range(4, 10)], ["r10"], ["r1"]):
             await works.engine.upkeep.once()
-            await holds[name].reached.wait()
+            for name in group:
+                await holds[name].reached.wait()
             states = await works.records.states()
-            assert [other for other, state in states.items() if state == "ready"] == waiting
-            holds[name].release()
-            await works.end_of(name)
+            assert [name for name, state in states.items() if state == "running"] == group
+            for name in group:
+                holds[name].release()
             await works.idle()
 
 
 async def test_other_runs_have_their_turn_between_two_probations(engines: Engines) -> None:
     async with engines(**PATIENT) as works:
-        holds = await add_suspects(works, {"r1": 3, "r2": 3})
+        holds = await add_suspects(works, {"r1": 4, "r2": 4})
         await works.engine.upkeep.once()
         await holds["r1"].reached.wait()
         await works.engine.upkeep.once()

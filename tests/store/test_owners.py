@@ -8,7 +8,7 @@ from musterd.core.callers import Caller
 from musterd.core.errors import TooManyRequests
 from musterd.core.records import RunRow
 from musterd.core.states import RunState
-from musterd.store import attempts, looks, suspects
+from musterd.store import attempts, looks
 from musterd.store.owners import Shares
 from tests.support.store import Records
 
@@ -120,6 +120,6 @@ async def test_a_suspect_is_not_passed_by_its_users_other_runs(records: Records)
     await accepted(records, "a1", "a2", "a3")
     await records.execute("UPDATE runs SET crashes = 2 WHERE run_id = 'a3'")
     assert await claimed(records, most=1) == []
-    assert await claimed(records, most=1, crashes=suspects.TOGETHER) == ["a3"]
+    assert await claimed(records, most=1, crashes=(2, 2)) == ["a3"]
     await records.settle(await records.row("a3"))
     assert await claimed(records, most=1) == ["a1"]

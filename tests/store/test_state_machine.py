@@ -23,7 +23,7 @@ from musterd.core.records import Output, RunRow, ToolCall
 from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
 from musterd.core.states import ACCEPTED_AS, FINAL, PENDING, RunState, is_edge
 from musterd.core.turns import OnBusy
-from musterd.store import attempts, cancels, decisions, deletion, pauses, schedule, sessions, suspects, workers
+from musterd.store import attempts, cancels, decisions, deletion, pauses, schedule, sessions, workers
 from musterd.store.attempts import Batch, CancelStored, End, Lease, MemberRecord
 from musterd.store.database import Database, Statement, Tx
 from musterd.store.pauses import DecisionStored, Pause
@@ -201,7 +201,7 @@ class Runs(RuleBasedStateMachine):
     @rule(
         worker=WORKERS,
         limit=st.integers(1, 2),
-        count=st.sampled_from([attempts.NO_SUSPECTS, attempts.NO_SUSPECTS, suspects.TOGETHER, suspects.ALONE]),
+        count=st.sampled_from([attempts.NO_SUSPECTS, attempts.NO_SUSPECTS, (2, 2), (3, 9)]),
     )
     def claim(self, worker: str, limit: int, count: tuple[int, int]) -> None:
         now = self.records.now + 1

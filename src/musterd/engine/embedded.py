@@ -295,9 +295,9 @@ class EmbeddedEngine:
 
     async def _claim_suspects(self) -> None:
         faults.point("claiming")
-        limit, most = min(self._slots.room, CLAIMED_AT_ONCE), self._resources.settings.user_concurrency
+        room, most = self._slots.room, self._resources.settings.user_concurrency
         claimed = await self._resources.database.write(
-            lambda tx: suspects.claim(tx, self.worker, self._components, limit, clock.now(), most)
+            lambda tx: suspects.claim(tx, self.worker, self._components, room, clock.now(), most)
         )
         self._probation.begin(claimed)
         for run in claimed.runs:

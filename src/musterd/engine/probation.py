@@ -19,7 +19,7 @@ from musterd.store.suspects import Suspects
 
 log = structlog.get_logger("musterd.engine")
 
-IDLE_WAIT_SECONDS = 10.0
+IDLE_WAIT_SECONDS = 2.0
 """How long suspects wait until nothing else is at work."""
 
 

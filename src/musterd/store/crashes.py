@@ -21,8 +21,6 @@ from musterd.store.database import Tx
 
 SUSPECT_FROM = 2
 """Crashes without a new step after which a run is a suspect."""
-ALONE_FROM = 3
-"""Crashes without a new step after which it is on probation alone; before, with others that were in as many."""
 GIVEN_UP_FROM = 5
 """Crashes without a new step after which it is given up."""
 CRASHES_IN_ALL = 50

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from musterd.core import jsontext
 from musterd.core.records import RunRow
 from musterd.store import attempts
-from musterd.store.crashes import ALONE_FROM, GIVEN_UP_FROM, LONGEST_PROBATION_SECONDS, SUSPECT_FROM
+from musterd.store.crashes import LONGEST_PROBATION_SECONDS, SUSPECT_FROM
 from musterd.store.database import Statement, Tx
 
-ALONE = (ALONE_FROM, GIVEN_UP_FROM)
-TOGETHER = (SUSPECT_FROM, ALONE_FROM - 1)
+GROUPS = {4: 1, 3: 6, 2: 32}
+"""How many runs of so many crashes without a new step are on probation together.
+
+Two crashes say little about each of the runs at work, of which there may be hundreds: they are tried together. If the
+process dies again, these are tried in smaller groups, and in the end one by one.
+"""
 
 MOST_CRASHES = Statement(
     "suspects_most_crashes", "SELECT max(crashes_in_all) AS n FROM runs WHERE IN_LIST(run_id, :run_ids)"
@@ -36,21 +40,21 @@ class Suspects:
 async def claim(
     tx: Tx, worker: str, components: Sequence[str], limit: int, now: float, most_of_owner: int = 0
 ) -> Suspects:
-    """Take one suspect that must be alone; if there is none, up to ``limit`` others.
-
-    Two crashes say little about each of the runs at work, of which there may be hundreds. They are tried together; if
-    the process dies again, those are tried one by one.
+    """Take a group of suspects: of those with the most crashes, up to ``limit``.
 
     :param most_of_owner: how many runs of one user may be at work; 0: any number.
     """
-    runs = await attempts.claim(tx, worker, components, 1, now, crashes=ALONE, most_of_owner=most_of_owner)
-    if not runs:
-        runs = await attempts.claim(tx, worker, components, limit, now, crashes=TOGETHER, most_of_owner=most_of_owner)
-    if not runs:
-        return Suspects([])
+    for crashes, size in GROUPS.items():
+        same, most = (crashes, crashes), min(size, limit)
+        if runs := await attempts.claim(tx, worker, components, most, now, crashes=same, most_of_owner=most_of_owner):
+            return Suspects(runs, await _seconds(tx, runs))
+    return Suspects([])
+
+
+async def _seconds(tx: Tx, runs: Sequence[RunRow]) -> float:
     row = await tx.one(MOST_CRASHES, {"run_ids": jsontext.dumps([run.run_id for run in runs])})
     crashes = 0 if row is None else int(row["n"])
-    return Suspects(runs, min(2.0**crashes, LONGEST_PROBATION_SECONDS))
+    return min(2.0**crashes, LONGEST_PROBATION_SECONDS)
 
 
 async def survived(tx: Tx, run: RunRow) -> None:
