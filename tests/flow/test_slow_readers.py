@@ -41,8 +41,8 @@ class Sleeper:
                 found += piece
         _, _, body = found.partition(b"\r\n\r\n")
         text = _without_chunks(bytes(body)).decode(errors="replace")
-        whole = text[: text.rindex("\n\n") + 2]
-        return [event for event, _ in read_frames(whole)]
+        whole, end, _ = text.rpartition("\n\n")  # on a busy machine the first event may not have come as a whole
+        return [event for event, _ in read_frames(whole + end)]
 
 
 def _without_chunks(body: bytes) -> bytes:
@@ -74,7 +74,7 @@ async def test_one_that_started_the_run(serve_live: Serve) -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(hold.stopped.wait(), 0.2)
         had = await sleeper.wake()
-        data = {"session_id": "s1", "last_event_index": str(had[-1]["event_index"])}
+        data = {"session_id": "s1", **({"last_event_index": str(had[-1]["event_index"])} if had else {})}
         async with house.opened("POST", f"{RUN}/resume", data=data) as reader:
             await reader.until("subscribed")
             hold.release()
@@ -97,4 +97,4 @@ async def test_one_that_follows_the_session(serve_live: Serve) -> None:
             await house.get("/-/live")
         had = await sleeper.wake()
         assert had == (await paged(house))[: len(had)]
-        assert had[-1]["event"] != "TeamRunCompleted"
+        assert "TeamRunCompleted" not in [event["event"] for event in had]
