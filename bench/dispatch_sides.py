@@ -19,11 +19,11 @@ from musterd.core.callers import Caller
 from musterd.core.records import Input, RunRow
 from musterd.core.settings import Settings
 from musterd.core.states import RunState
+from musterd.declare import Registry
+from musterd.declare.agent import Agent
 from musterd.engine.embedded import Duties
 from musterd.http.server import Server
 from musterd.service.runs import Wanted
-from musterd.specs import Registry
-from musterd.specs.agent import Agent
 from musterd.store import acceptance
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.database import Statement, Tx

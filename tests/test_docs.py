@@ -30,8 +30,8 @@ from cyclopts import App
 from musterd.cli.main import app as commands
 from musterd.core import errors, states
 from musterd.core.settings import Settings
-from musterd.specs import load
-from musterd.specs.python_source import import_file
+from musterd.declare import load
+from musterd.declare.python_source import import_file
 from musterd.wire.states import STATUS
 from tests.support import scanned
 from tests.support.postgres import start_patiently

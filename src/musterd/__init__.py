@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from musterd.core.settings import Settings
-    from musterd.http.app import create_app
-    from musterd.specs import (
+    from musterd.declare import (
         Agent,
         Budget,
         MCPServer,
@@ -24,10 +23,11 @@ if TYPE_CHECKING:
         Toolkit,
         tool,
     )
-    from musterd.specs.compression import CompressionManager
-    from musterd.specs.person_tools import ask_user, get_user_input
-    from musterd.specs.tool_result import Media, ToolResult
-    from musterd.team.reasoning_tools import ReasoningTools
+    from musterd.declare.compression import CompressionManager
+    from musterd.declare.person_tools import ask_user, get_user_input
+    from musterd.declare.tool_result import Media, ToolResult
+    from musterd.http.app import create_app
+    from musterd.loop.reasoning_tools import ReasoningTools
 
 __version__ = "0.1.0"
 
@@ -56,26 +56,26 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Agent": "musterd.specs",
-    "Budget": "musterd.specs",
-    "CompressionManager": "musterd.specs.compression",
-    "MCPServer": "musterd.specs",
-    "OutcomeUnknown": "musterd.specs",
-    "RetryTool": "musterd.specs",
-    "RunContext": "musterd.specs",
-    "SessionSummaryManager": "musterd.specs",
-    "Media": "musterd.specs.tool_result",
-    "ReasoningTools": "musterd.team.reasoning_tools",
+    "Agent": "musterd.declare",
+    "Budget": "musterd.declare",
+    "CompressionManager": "musterd.declare.compression",
+    "MCPServer": "musterd.declare",
+    "OutcomeUnknown": "musterd.declare",
+    "RetryTool": "musterd.declare",
+    "RunContext": "musterd.declare",
+    "SessionSummaryManager": "musterd.declare",
+    "Media": "musterd.declare.tool_result",
+    "ReasoningTools": "musterd.loop.reasoning_tools",
     "Settings": "musterd.core.settings",
-    "Team": "musterd.specs",
-    "Tool": "musterd.specs",
-    "ToolContext": "musterd.specs",
-    "Toolkit": "musterd.specs",
-    "ToolResult": "musterd.specs.tool_result",
-    "ask_user": "musterd.specs.person_tools",
+    "Team": "musterd.declare",
+    "Tool": "musterd.declare",
+    "ToolContext": "musterd.declare",
+    "Toolkit": "musterd.declare",
+    "ToolResult": "musterd.declare.tool_result",
+    "ask_user": "musterd.declare.person_tools",
     "create_app": "musterd.http.app",
-    "get_user_input": "musterd.specs.person_tools",
-    "tool": "musterd.specs",
+    "get_user_input": "musterd.declare.person_tools",
+    "tool": "musterd.declare",
 }
 
 

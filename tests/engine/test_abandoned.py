@@ -15,8 +15,8 @@ from musterd.core.callers import Caller
 from musterd.core.states import RunState
 from musterd.core.turns import Turn
 from musterd.engine import attempt
+from musterd.loop import stopping
 from musterd.models.scripted import ScriptedModel
-from musterd.team import stopping
 from tests.engine.conftest import Engines
 from tests.support.engine import Works
 from tests.support.held_model import HeldModel

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from musterd import Agent, Team, ToolContext, tool
 from musterd.core.records import RunView
 from musterd.core.states import RunState
-from musterd.team.world import digest
+from musterd.loop.world import digest
 from tests.support.crashes import CountedModel, Fuse, Shown, check_calls, check_told, stored_steps
 from tests.support.engine import Works, running, works_on
 

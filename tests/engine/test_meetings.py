@@ -21,7 +21,7 @@ from tests.engine.test_steering import member_of, send, sent_to, users_words
 from tests.support.engine import NOBODY
 from tests.support.held_model import HeldModel
 from tests.support.loop import Call, TurnModel, failure
-from tests.unit.team.test_loop import delegate
+from tests.unit.loop.test_loop import delegate
 
 
 async def test_who_is_stopped_from_elsewhere_while_it_waits_is_stopped_before_the_run_goes_on(

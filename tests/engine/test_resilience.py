@@ -15,9 +15,9 @@ from musterd.core.states import RunState
 from musterd.engine import embedded, outbox
 from musterd.engine.attempt import Attempt
 from musterd.engine.journal import Journal
+from musterd.loop.loop import Loop
+from musterd.loop.toolbox import Toolbox
 from musterd.store import attempts
-from musterd.team.loop import Loop
-from musterd.team.toolbox import Toolbox
 from tests.engine.conftest import Engines
 from tests.support.engine import Works, read_all
 from tests.support.held_model import HeldModel

@@ -124,7 +124,7 @@ async def test_a_failure_tells_nothing_but_its_id(house: House, monkeypatch: pyt
 async def test_a_run_that_fails_inside_tells_nothing(
     house: House, monkeypatch: pytest.MonkeyPatch, stream: str
 ) -> None:
-    monkeypatch.setattr("musterd.team.context.system_prompt", broken)
+    monkeypatch.setattr("musterd.loop.context.system_prompt", broken)
     answer = await house.post(stream=stream)
     assert answer.status_code == 200
     assert SECRET not in answer.text

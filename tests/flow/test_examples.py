@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from musterd import create_app
-from musterd.specs import load
+from musterd.declare import load
 from tests.support.app import in_process, settings_for
 from tests.support.http import House
 

@@ -10,11 +10,11 @@ from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.core.events import Event
 from musterd.core.records import Input, RunRow, RunView
+from musterd.declare import Component, Registry
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.http.server import Server
 from musterd.service.reading import Reading
 from musterd.service.runs import Wanted
-from musterd.specs import Component, Registry
 from musterd.store import cancels
 from musterd.store.acceptance import Accepted
 from musterd.store.database import Statement, Tx

@@ -14,16 +14,16 @@ from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Output, StepKind
 from musterd.core.requirements import Requirement, RequirementKind
+from musterd.declare import Registry
 from musterd.engine.threads import DaemonThreads
+from musterd.loop.assignment import Assignment
+from musterd.loop.conversation import message_text
+from musterd.loop.loop import Loop
+from musterd.loop.pausing import Waits
+from musterd.loop.steps import Intent, MemberEnd, MemberStart, ToolStep
+from musterd.loop.world import Models, World
 from musterd.models.call import ModelAnswer, ModelCaller
 from musterd.models.names import describe
-from musterd.specs import Registry
-from musterd.team.assignment import Assignment
-from musterd.team.conversation import message_text
-from musterd.team.loop import Loop
-from musterd.team.pausing import Waits
-from musterd.team.steps import Intent, MemberEnd, MemberStart, ToolStep
-from musterd.team.world import Models, World
 
 SALT = "6b0c3a52-0d0e-4b4e-9f0e-5f1f6f6f0a11"
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 from musterd.cli.checks import Check, fail, ok
 from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
+from musterd.declare import Component, MCPServer, Registry, load, models_of
+from musterd.declare.problems import reported_together, without_values
+from musterd.declare.tool_errors import RetryTool
 from musterd.mcp import Servers
 from musterd.models import resolve
 from musterd.models.names import describe
-from musterd.specs import Component, MCPServer, Registry, load, models_of
-from musterd.specs.problems import reported_together, without_values
-from musterd.specs.tool_errors import RetryTool
 
 PATIENCE_SECONDS = 30.0
 """How long a server of tools may take to answer."""

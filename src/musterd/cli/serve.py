@@ -36,10 +36,10 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     :raises StartError: it cannot be served as asked.
     """
     from musterd.cli.logs import configure
+    from musterd.declare import load
+    from musterd.declare.problems import reported_together
     from musterd.http.app import create_app
     from musterd.http.protocol import protocol_options
-    from musterd.specs import load
-    from musterd.specs.problems import reported_together
 
     settings = settings_from(db)
     is_loopback = is_loopback_host(host)

@@ -14,8 +14,8 @@ from musterd.cli.serve import address_of, begin_stop, is_loopback_host, listen, 
 from musterd.cli.settings import settings_from, unknown_variables
 from musterd.core import collector
 from musterd.core.settings import Settings
+from musterd.declare import Registry
 from musterd.http.server import Server
-from musterd.specs import Registry
 from musterd.store.open import shown_url
 
 
@@ -27,8 +27,8 @@ def work(source: str, *, db: str | None, host: str, port: int | None) -> int:
     :raises StartError: it cannot be served as asked.
     """
     from musterd.cli.logs import configure
-    from musterd.specs import load
-    from musterd.specs.problems import reported_together
+    from musterd.declare import load
+    from musterd.declare.problems import reported_together
 
     settings = settings_from(db)
     if port is not None:

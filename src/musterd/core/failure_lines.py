@@ -10,7 +10,7 @@ import structlog
 
 from musterd.core.errors import RunFailed
 
-log = structlog.get_logger("musterd.team")
+log = structlog.get_logger("musterd.loop")
 OURS = str(Path(__file__).parents[1])
 SHOWN_FRAMES = 5
 

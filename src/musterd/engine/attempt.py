@@ -23,19 +23,19 @@ from musterd.engine.outbox import Outbox
 from musterd.engine.post import Post
 from musterd.engine.resources import Resources
 from musterd.engine.tracing import traced
+from musterd.loop import state
+from musterd.loop.assignment import Progress
+from musterd.loop.budget import Budgets, Spending
+from musterd.loop.hooks import message_of
+from musterd.loop.loop import Loop
+from musterd.loop.members import end_event, pause_event
+from musterd.loop.pausing import Waits
+from musterd.loop.staffing import staffed
+from musterd.loop.stopping import STOP_SECONDS, is_cancelled, stop_within
+from musterd.loop.stops import Stops
 from musterd.store import attempts, pauses
 from musterd.store.attempts import CancelStored, End, Lease, Settled
 from musterd.store.pauses import DecisionStored, Pause
-from musterd.team import state
-from musterd.team.assignment import Progress
-from musterd.team.budget import Budgets, Spending
-from musterd.team.hooks import message_of
-from musterd.team.loop import Loop
-from musterd.team.members import end_event, pause_event
-from musterd.team.pausing import Waits
-from musterd.team.staffing import staffed
-from musterd.team.stopping import STOP_SECONDS, is_cancelled, stop_within
-from musterd.team.stops import Stops
 
 if TYPE_CHECKING:
     from musterd.engine.spans import AttemptSpan, Spans

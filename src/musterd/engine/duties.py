@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from musterd.core.records import ComponentKind
-from musterd.specs import Component, Registry
+from musterd.declare import Component, Registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

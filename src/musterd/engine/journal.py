@@ -14,12 +14,12 @@ from musterd.core.states import RunState
 from musterd.engine.outbox import Outbox
 from musterd.engine.post import Post
 from musterd.engine.recovery import Recovered, answer_of, loaded, tool_result_text, tool_step_of
+from musterd.loop.conversation import message_text
+from musterd.loop.pausing import Waits
+from musterd.loop.steps import Intent, MemberEnd, MemberStart, ToolStep
+from musterd.loop.stored_media import binaries
 from musterd.models.call import ModelAnswer
 from musterd.store.attempts import MemberRecord
-from musterd.team.conversation import message_text
-from musterd.team.pausing import Waits
-from musterd.team.steps import Intent, MemberEnd, MemberStart, ToolStep
-from musterd.team.stored_media import binaries
 
 _CALLS = (StepKind.TOOL, StepKind.DELEGATE)
 CUT_OFF = "The call was cut off, and whether it took effect is not known. It was not made again."
@@ -28,7 +28,7 @@ NOT_MADE = "A person refused the call. It was not made."
 
 
 class Journal:
-    """Records what an attempt does, through its outbox. The loop's :class:`musterd.team.steps.Steps`.
+    """Records what an attempt does, through its outbox. The loop's :class:`musterd.loop.steps.Steps`.
 
     ``cut_off`` is what was under way when the attempt was stopped: path, kind, name and outcome of each step.
 

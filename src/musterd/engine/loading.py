@@ -9,6 +9,7 @@ from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import RunRow
 from musterd.core.settings import Settings
+from musterd.declare import Component
 from musterd.engine import recovery
 from musterd.engine.journal import Journal
 from musterd.engine.media import media_of, prompt_of
@@ -18,19 +19,18 @@ from musterd.engine.past import StoredPast, history_of, history_wanted, shown_of
 from musterd.engine.post import Post
 from musterd.engine.recovery import Recovered
 from musterd.engine.resources import Resources
+from musterd.loop import state
+from musterd.loop.assignment import Assignment
+from musterd.loop.budget import Budgets, Past
+from musterd.loop.media import readable_by
+from musterd.loop.metering import budgets_of, metered
+from musterd.loop.past import NOTHING_SHOWN
+from musterd.loop.steps import Emit
+from musterd.loop.stops import Stops
+from musterd.loop.world import Models, World
 from musterd.models.addresses import passes_image_addresses_on
-from musterd.specs import Component
 from musterd.store import attempt_input
 from musterd.store.attempt_input import AttemptInput
-from musterd.team import state
-from musterd.team.assignment import Assignment
-from musterd.team.budget import Budgets, Past
-from musterd.team.media import readable_by
-from musterd.team.metering import budgets_of, metered
-from musterd.team.past import NOTHING_SHOWN
-from musterd.team.steps import Emit
-from musterd.team.stops import Stops
-from musterd.team.world import Models, World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

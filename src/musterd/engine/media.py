@@ -11,7 +11,7 @@ from pydantic_ai.messages import BinaryContent, ImageUrl, UserContent
 
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input
-from musterd.specs.tool_result import Media
+from musterd.declare.tool_result import Media
 
 
 def prompt_of(

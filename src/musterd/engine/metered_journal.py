@@ -12,10 +12,10 @@ from musterd.engine.journal import Journal
 from musterd.engine.outbox import Outbox
 from musterd.engine.post import Post
 from musterd.engine.recovery import Recovered
+from musterd.loop.budget import Amount, Budgets, is_call
+from musterd.loop.metering import Asked, asked_step
+from musterd.loop.steps import Intent, MemberEnd, MemberStart
 from musterd.models.call import ModelAnswer
-from musterd.team.budget import Amount, Budgets, is_call
-from musterd.team.metering import Asked, asked_step
-from musterd.team.steps import Intent, MemberEnd, MemberStart
 
 
 class MeteredJournal(Journal):

@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import Sequence
 
 from musterd.core import clock
+from musterd.declare import Component
 from musterd.engine.duties import component_key
 from musterd.engine.resources import Resources
-from musterd.specs import Component
 from musterd.store import looks
 
 

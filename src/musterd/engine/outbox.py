@@ -21,10 +21,10 @@ from musterd.core.records import StepRow
 from musterd.core.requirements import Requirement
 from musterd.core.settings import Settings
 from musterd.engine.hub import Flush, Hub
+from musterd.loop.stopping import is_cancelled
 from musterd.store import attempts
 from musterd.store.attempts import Batch, Lease, MemberRecord, Settle, Settled
 from musterd.store.database import Database
-from musterd.team.stopping import is_cancelled
 
 log = structlog.get_logger("musterd.engine")
 

@@ -1,4 +1,4 @@
-"""What was said before a run, from the store: the loop's :class:`musterd.team.past.Past`."""
+"""What was said before a run, from the store: the loop's :class:`musterd.loop.past.Past`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,15 +7,11 @@ from pydantic_ai.messages import ModelMessage
 
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Output, RunRow
+from musterd.declare import Agent, Component, Team
 from musterd.engine.outbox import until_available
-from musterd.specs import Agent, Component, Team
-from musterd.store import past
-from musterd.store.attempt_input import HistoryWanted
-from musterd.store.database import Database
-from musterd.store.past import ShownRows, ShownWanted
-from musterd.team.conversation import earlier_messages
-from musterd.team.history import trimmed
-from musterd.team.past import (
+from musterd.loop.conversation import earlier_messages
+from musterd.loop.history import trimmed
+from musterd.loop.past import (
     EarlierSession,
     Shown,
     Unsummarised,
@@ -25,8 +21,12 @@ from musterd.team.past import (
     team_runs_shown,
     who_looks_back,
 )
-from musterd.team.session_tools import RUNS_OF_A_SESSION
-from musterd.team.tool_results import as_text
+from musterd.loop.session_tools import RUNS_OF_A_SESSION
+from musterd.loop.tool_results import as_text
+from musterd.store import past
+from musterd.store.attempt_input import HistoryWanted
+from musterd.store.database import Database
+from musterd.store.past import ShownRows, ShownWanted
 
 RUNS_OF_A_SUMMARY = 50
 """The most runs that one summary takes in; where more have ended since the last one, the last of them."""

@@ -12,12 +12,12 @@ from musterd.core.media import Medium, references
 from musterd.core.records import CODEC, RunRow, StepKind, StepRow, Usage
 from musterd.core.requirements import ApprovalRow
 from musterd.engine.outbox import EventKey, Requests, note_request
+from musterd.loop.conversation import NOTES, answer_in
+from musterd.loop.steps import ToolStep
+from musterd.loop.stored_media import with_contents
 from musterd.models.call import ModelAnswer
 from musterd.store import approvals, blobs, events, journal, messages, runs
 from musterd.store.database import Tx
-from musterd.team.conversation import NOTES, answer_in
-from musterd.team.steps import ToolStep
-from musterd.team.stored_media import with_contents
 
 
 @dataclass(frozen=True, slots=True)

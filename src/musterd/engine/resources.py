@@ -8,13 +8,13 @@ from musterd.core import trace
 from musterd.core.figures import Figures
 from musterd.core.records import ComponentKind, RunRow
 from musterd.core.settings import Settings
+from musterd.declare import Component, Registry
 from musterd.engine.hub import Hub
 from musterd.engine.webhooks import Webhooks
-from musterd.specs import Component, Registry
+from musterd.loop.run_tools import ToolServers
+from musterd.loop.world import Models
 from musterd.store.database import Database
 from musterd.store.owners import Shares
-from musterd.team.run_tools import ToolServers
-from musterd.team.world import Models
 
 if TYPE_CHECKING:
     from musterd.engine.spans import Spans

@@ -20,15 +20,15 @@ from pydantic_ai.messages import (
 
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import CODEC, RunRow, StepRow
+from musterd.declare import Component
 from musterd.engine.past import history_of
 from musterd.engine.recovery import loaded
 from musterd.engine.resources import Resources
-from musterd.specs import Component
+from musterd.loop.context import examples, filled
+from musterd.loop.conversation import Conversation, answer_in
 from musterd.store import attempt_input, journal, messages
 from musterd.store.attempt_input import AttemptInput, HistoryWanted
 from musterd.store.database import Tx
-from musterd.team.context import examples, filled
-from musterd.team.conversation import Conversation, answer_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,9 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind, StepState
 from musterd.core.requirements import Requirement, RequirementKind
 from musterd.engine.spans import KIND, OUTCOME, PATH, RUN_ID, AttemptSpan, under
+from musterd.loop.pausing import Waits
+from musterd.loop.steps import Intent, MemberEnd, MemberStart, Steps, ToolStep
 from musterd.models.call import ModelAnswer
-from musterd.team.pausing import Waits
-from musterd.team.steps import Intent, MemberEnd, MemberStart, Steps, ToolStep
 
 
 class TracedSteps(Steps):

@@ -12,7 +12,7 @@ from musterd.core.settings import Settings
 
 if TYPE_CHECKING:
     from musterd.engine.spans import AttemptSpan, Spans
-    from musterd.team.world import World
+    from musterd.loop.world import World
 
 log = structlog.get_logger("musterd.engine")
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from musterd.core import jsontext
-from musterd.specs.hooks import GIVEN
-from musterd.specs.run_context import RunContext
+from musterd.declare.hooks import GIVEN
+from musterd.declare.run_context import RunContext
 
 __all__ = ["GIVEN", "RunContext", "RunInput", "RunOutput"]
 

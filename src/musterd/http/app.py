@@ -15,6 +15,7 @@ from starlette.routing import Match, Route
 import musterd
 from musterd.core.errors import MethodNotAllowed
 from musterd.core.settings import Settings
+from musterd.declare import Agent, Registry, Team
 from musterd.engine.duties import Duties
 from musterd.http.answers import error_answer
 from musterd.http.auth.authenticator import Authenticator
@@ -27,7 +28,6 @@ from musterd.http.docs import docs_routes
 from musterd.http.paths import EscapedSlashes, NearPath
 from musterd.http.safe_headers import SafeHeaders
 from musterd.http.server import Server
-from musterd.specs import Agent, Registry, Team
 
 
 def create_app(
@@ -44,7 +44,7 @@ def create_app(
     Its lifespan opens the database and drives runs: serve it with one process of uvicorn, or hand its lifespan on
     where it is mounted into another application.
 
-    :param registry: in place of ``teams`` and ``agents``, what :func:`musterd.specs.load` found.
+    :param registry: in place of ``teams`` and ``agents``, what :func:`musterd.declare.load` found.
     :param settings: default: from the environment.
     :param duties: what the process does beside answering; default: it drives runs, and takes over those of dead ones.
     :param is_loopback: whether it is bound to loopback only; then the ``Host`` header is checked.

@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musterd.core.records import ComponentKind
+from musterd.declare import Component
 from musterd.http.callers import caller_of
 from musterd.http.forms import read_resume
 from musterd.http.paths import path_identifier
@@ -11,7 +12,6 @@ from musterd.http.run_stream import Notes, RunSource
 from musterd.http.server import Server
 from musterd.http.sse import EventStream
 from musterd.service.following import Found
-from musterd.specs import Component
 from musterd.wire import resume, sse
 from musterd.wire.event_pages import EventPage
 from musterd.wire.query import EventsQuery, parse_events_query

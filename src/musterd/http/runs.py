@@ -13,6 +13,7 @@ from musterd.core.callers import Caller
 from musterd.core.errors import InvalidInput, Unauthenticated
 from musterd.core.ids import require_identifier
 from musterd.core.records import ComponentKind, RunRow, RunView
+from musterd.declare import Component
 from musterd.http.answers import json_answer
 from musterd.http.auth.validity import validity_of
 from musterd.http.bodies import release_body
@@ -26,7 +27,6 @@ from musterd.service.forks import WantedFork
 from musterd.service.run_names import new_run_id
 from musterd.service.runs import Wanted
 from musterd.service.steering import SentMessage
-from musterd.specs import Component
 from musterd.store.acceptance import Accepted
 from musterd.store.run_lists import SessionRunsWanted
 from musterd.wire import lists

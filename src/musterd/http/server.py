@@ -14,6 +14,9 @@ from musterd.core.errors import DeclarationError, NotFound, StartError, StoreUna
 from musterd.core.figures import Figures
 from musterd.core.records import ComponentKind
 from musterd.core.settings import Settings
+from musterd.declare import Component, MCPServer, Registry, models_of, unsupported
+from musterd.declare.places import nearest
+from musterd.declare.problems import note, noted, reported_together
 from musterd.engine.duties import Duties, component_key
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.hub import Hub
@@ -24,6 +27,8 @@ from musterd.engine.tracing import spans_of
 from musterd.engine.webhooks import Webhooks
 from musterd.http.auth.modes import auth_mode
 from musterd.http.frames import FramesOfRuns
+from musterd.loop.summaries import summarizer
+from musterd.loop.world import Models
 from musterd.mcp import Servers
 from musterd.models import resolve
 from musterd.models.call import ModelCaller
@@ -40,12 +45,7 @@ from musterd.service.service_accounts import ServiceAccountService
 from musterd.service.sessions import SessionService
 from musterd.service.traces import TraceService
 from musterd.service.webhooks import WebhookService
-from musterd.specs import Component, MCPServer, Registry, models_of, unsupported
-from musterd.specs.places import nearest
-from musterd.specs.problems import note, noted, reported_together
 from musterd.store.open import open_database
-from musterd.team.summaries import summarizer
-from musterd.team.world import Models
 from musterd.wire.components import ServerCard
 
 log = structlog.get_logger("musterd.http")

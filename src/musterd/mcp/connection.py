@@ -6,12 +6,12 @@ import structlog
 
 from musterd.core import clock, trace
 from musterd.core.jsontypes import JsonObject
+from musterd.declare import MCPServer, ToolContext
+from musterd.declare.mcp_server import ServerTools
+from musterd.declare.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
 from musterd.mcp.limits import Limits
 from musterd.mcp.owner import Listed, Owner
 from musterd.mcp.results import definitions_of, problems_of
-from musterd.specs import MCPServer, ToolContext
-from musterd.specs.mcp_server import ServerTools
-from musterd.specs.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
 
 log = structlog.get_logger("musterd.mcp")
 

@@ -15,11 +15,11 @@ from typing import Any
 import aiohttp
 
 from musterd.core.jsontypes import Json, JsonObject
+from musterd.declare import MCPServer
 from musterd.http_client import BoundedConnector, proxy_for
 from musterd.http_client.httpx_transport import httpx_transport
 from musterd.mcp.messages import INTERNAL_ERROR, Cause, Inbox, UnreadableMessage, error_reply, unusable_reply
 from musterd.mcp.sdk import Sdk
-from musterd.specs import MCPServer
 
 METHOD_NOT_FOUND = -32601
 SESSION_HEADER = "mcp-session-id"

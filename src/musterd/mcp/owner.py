@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 import structlog
 
 from musterd.core.jsontypes import JsonObject
+from musterd.declare import MCPServer
+from musterd.declare.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
 from musterd.mcp.limits import Limits
 from musterd.mcp.messages import Cause, Inbox, cause_of
 from musterd.mcp.results import LIST_BYTES, SKIPPED_TOOLS, too_many_tools
 from musterd.mcp.sdk import OnProgress, SdkError, Session, UnreadableAnswer
-from musterd.specs import MCPServer
-from musterd.specs.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
 
 log = structlog.get_logger("musterd.mcp")
 

@@ -17,10 +17,10 @@ import anyio
 
 from musterd.core import clock
 from musterd.core.jsontypes import JsonObject
+from musterd.declare import MCPServer
 from musterd.mcp.messages import Cause, Inbox, UnreadableMessage, error_reply, unusable_reply
 from musterd.mcp.program_log import ProgramLog
 from musterd.mcp.sdk import Sdk
-from musterd.specs import MCPServer
 
 READ_BYTES = 64 * 1024
 ENDLESS = 8

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import structlog
 
 from musterd.core import clock
-from musterd.specs import MCPServer
+from musterd.declare import MCPServer
 
 log = structlog.get_logger("musterd.mcp")
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from musterd.core import jsontext
 from musterd.core.jsontypes import Json, JsonObject
+from musterd.declare import MCPServer
 from musterd.mcp.limits import Limits
-from musterd.specs import MCPServer
 
 MOST_LEVELS = 100
 """How deep the definition of a tool may be nested."""

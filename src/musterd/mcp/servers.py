@@ -10,15 +10,15 @@ from dataclasses import fields
 from musterd.core import jsontext
 from musterd.core.jsontypes import JsonObject
 from musterd.core.settings import Settings
+from musterd.declare import MCPServer, ToolContext
+from musterd.declare.mcp_server import ServerTools
+from musterd.declare.places import wrong
 from musterd.mcp.connection import Connection
 from musterd.mcp.limits import Limits
-from musterd.specs import MCPServer, ToolContext
-from musterd.specs.mcp_server import ServerTools
-from musterd.specs.places import wrong
 
 
 class Servers:
-    """Gives the tools of MCP servers, and calls them. The loop's :class:`musterd.team.run_tools.ToolServers`."""
+    """Gives the tools of MCP servers, and calls them. The loop's :class:`musterd.loop.run_tools.ToolServers`."""
 
     def __init__(self, settings: Settings) -> None:
         self._limits = Limits.of(settings)

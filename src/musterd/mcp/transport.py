@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any, Self
 
+from musterd.declare import MCPServer
 from musterd.mcp.http import http_client
 from musterd.mcp.messages import Inbox
 from musterd.mcp.program import program_streams
 from musterd.mcp.sdk import Session, Transport, installed
-from musterd.specs import MCPServer
 
 
 @contextlib.asynccontextmanager

@@ -4,11 +4,11 @@ from musterd.core import clock
 from musterd.core.errors import InvalidInput
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, RunView
+from musterd.declare import Agent, Component, Team
+from musterd.loop.budget import Budgets, Past, lower_of
 from musterd.models.prices import has_price
-from musterd.specs import Agent, Component, Team
 from musterd.store import journal
 from musterd.store.database import Database
-from musterd.team.budget import Budgets, Past, lower_of
 
 
 def unpriced(component: Component, *, is_asked: bool = False) -> Agent | Team | None:

@@ -9,15 +9,15 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, RunView
 from musterd.core.states import RunState
 from musterd.core.turns import OnBusy, Turn
+from musterd.declare import Component, unsupported
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
+from musterd.loop.world import digest
 from musterd.service.budgets import require_budget
 from musterd.service.runs import RunService, Wanted
-from musterd.specs import Component, unsupported
 from musterd.store import forks, requests
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.requests import Request
-from musterd.team.world import digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

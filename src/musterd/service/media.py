@@ -11,10 +11,10 @@ from musterd.core.errors import InvalidInput
 from musterd.core.jsontypes import JsonObject
 from musterd.core.media import content_hash
 from musterd.core.records import Input, RunView
+from musterd.declare import Component
 from musterd.engine.media import is_text
 from musterd.engine.resources import Resources
 from musterd.models.media_taken import not_taken
-from musterd.specs import Component
 from musterd.store import blobs
 from musterd.store.database import Database
 

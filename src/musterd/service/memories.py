@@ -10,13 +10,13 @@ from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, DeclarationError, InvalidInput, ModelFailed, NotFound, Unavailable
 from musterd.core.memories import Memory, MemoryFilter, MemoryStats, Optimized
+from musterd.declare import models_of
 from musterd.engine.resources import Resources
+from musterd.loop.conversation import make_storable
 from musterd.models import resolve
 from musterd.models.call import ModelAnswer
-from musterd.specs import models_of
 from musterd.store import memories
 from musterd.store.database import Tx
-from musterd.team.conversation import make_storable
 
 log = structlog.get_logger("musterd.memories")
 

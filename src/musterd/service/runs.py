@@ -13,8 +13,10 @@ from musterd.core.records import Input, RunRow, RunView, StepRow
 from musterd.core.requirements import Decision
 from musterd.core.states import RunState
 from musterd.core.turns import OnBusy, Turn
+from musterd.declare import Component, unsupported
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
+from musterd.loop.world import digest
 from musterd.service.abandonment import Abandonment
 from musterd.service.budgets import require_budget, so_far
 from musterd.service.following import Following
@@ -24,14 +26,12 @@ from musterd.service.reading import Reading
 from musterd.service.schemas import require_output_schema, with_formed_message
 from musterd.service.steering import Steering, request_of
 from musterd.service.webhooks import addresses
-from musterd.specs import Component, unsupported
 from musterd.store import acceptance, blobs, cancels, deletion, journal, requests, runs
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Tx
 from musterd.store.decisions import Deciding, decide
 from musterd.store.requests import Request
-from musterd.team.world import digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

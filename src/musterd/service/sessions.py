@@ -8,13 +8,13 @@ from musterd.core.callers import Caller
 from musterd.core.errors import NotFound
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ComponentKind, RunView, SessionRow
+from musterd.declare import Component
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
 from musterd.service.runs import RunService
 from musterd.service.session_forks import fork_session
 from musterd.service.session_reading import SessionReading
 from musterd.service.steering import request_of
-from musterd.specs import Component
 from musterd.store import session_search, sessions
 from musterd.store.database import Tx
 from musterd.store.session_forks import ForkedSession

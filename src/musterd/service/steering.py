@@ -8,15 +8,15 @@ from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, InvalidInput, NotFound, RunFailed
 from musterd.core.records import Message, RunRow, RunView
+from musterd.declare import Component
+from musterd.declare.run_context import RunContext
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
-from musterd.specs import Component
-from musterd.specs.run_context import RunContext
+from musterd.loop import hooks, state
+from musterd.loop.world import digest
 from musterd.store import messages, requests, runs, sessions, signals
 from musterd.store.database import Tx
 from musterd.store.requests import Request
-from musterd.team import hooks, state
-from musterd.team.world import digest
 
 View = Callable[[Component, str, str | None, Caller], Awaitable[RunView]]
 

@@ -1,6 +1,6 @@
 """What a server offers, as clients list it: teams, agents, models, and the server's own card.
 
-Components are those of :mod:`musterd.specs`; how a model is called comes from whoever knows models.
+Components are those of :mod:`musterd.declare`; how a model is called comes from whoever knows models.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from musterd.wire.times import iso_micros
 
 if TYPE_CHECKING:
-    from musterd.specs import Component, Tool
+    from musterd.declare import Component, Tool
 
 DB_ID = "musterd-db"
 """The id of the one database, which clients send back with what they ask of sessions."""

@@ -13,8 +13,8 @@ from musterd.cli.announcements import startup_lines, warn_of_unknown_variables
 from musterd.cli.main import main
 from musterd.cli.settings import unknown_variables
 from musterd.core.errors import NotFound
+from musterd.declare import Registry
 from musterd.http.server import Server
-from musterd.specs import Registry
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,10 +12,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from musterd import MCPServer, Settings
+from musterd.declare.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
 from musterd.mcp import Servers, program
 from musterd.mcp.limits import Limits
 from musterd.mcp.messages import INLINE_BYTES, OPEN_REQUESTS, Inbox
-from musterd.specs.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
 from tests.support.odd_mcp_server import BASIC, EVENTS, PROGRAM, RESULTS, odd_http_server
 from tests.unit.mcp.test_servers import CONTEXT
 

@@ -13,10 +13,10 @@ import pytest
 from musterd import MCPServer, ToolContext
 from musterd.core import clock, trace
 from musterd.core.settings import Settings
+from musterd.declare.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
 from musterd.mcp import Servers
 from musterd.mcp.connection import Connection
 from musterd.mcp.limits import Limits
-from musterd.specs.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
 from tests.support.mcp_server import PROGRAM, HttpServer
 
 CONTEXT = ToolContext(

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from musterd.declare import Agent, Component, Registry, Team, tool
 from musterd.models.names import ModelInfo, describe
-from musterd.specs import Agent, Component, Registry, Team, tool
 from musterd.wire.components import (
     DB_ID,
     ServerCard,

@@ -1,0 +1,48 @@
+"""What users declare: agents, teams and tools, in Python or in YAML, and how wrong declarations are said.
+
+A declaration is a frozen, keyword-only record (:class:`Agent`, :class:`Team`, :class:`Tool`) that knows the
+place where it stands. :func:`load` finds declarations in a file or module, :class:`Registry` checks them
+together and resolves them into :class:`Component` trees, which is all that the other rooms see. What is wrong
+is a :class:`musterd.core.errors.DeclarationError` of one line a problem: ``file:line: what is wrong — what to do``.
+
+Nothing here imports a model provider's SDK, and pydantic-ai only when somebody else already did.
+"""
+
+from musterd.declare.agent import Agent
+from musterd.declare.budget import Budget
+from musterd.declare.component import Component, named_schema, unsupported
+from musterd.declare.extra_models import models_of
+from musterd.declare.loading import load
+from musterd.declare.mcp_server import MCPServer
+from musterd.declare.registry import Registry
+from musterd.declare.run_context import RunContext
+from musterd.declare.summary import SessionSummaryManager
+from musterd.declare.team import Team
+from musterd.declare.tool_errors import OutcomeUnknown, RetryTool
+from musterd.declare.tool_list import ToolFactory, ToolSource
+from musterd.declare.toolkit import Toolkit
+from musterd.declare.tools import Tool, ToolArgumentsInvalid, ToolContext, tool
+
+__all__ = [
+    "Agent",
+    "Budget",
+    "Component",
+    "MCPServer",
+    "OutcomeUnknown",
+    "Registry",
+    "RetryTool",
+    "RunContext",
+    "SessionSummaryManager",
+    "Team",
+    "Tool",
+    "ToolArgumentsInvalid",
+    "ToolContext",
+    "ToolFactory",
+    "ToolSource",
+    "Toolkit",
+    "load",
+    "models_of",
+    "named_schema",
+    "tool",
+    "unsupported",
+]

@@ -1,0 +1,44 @@
+"""A ceiling for what one run may use."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from musterd.declare.options import COUNT, POSITIVE, Declared, Kind, about, check_values
+from musterd.declare.places import Place, here
+
+_AMOUNT = Kind(
+    words="a number above 0",
+    accepts=lambda value: isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf"),
+    yaml=float,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget(Declared):
+    """What a run with all its members may use before it is ended.
+
+    :param tokens: tokens of all model calls, read and written.
+    :param cost_usd: cost of all model calls in US dollars, by the providers' list prices.
+    :param seconds: time of work, in seconds; waiting for a person does not count.
+    :param tool_calls: calls of tools and members, by everybody in the run.
+    :param depth: levels of members that may stand below the run.
+    """
+
+    kind = "budget"
+
+    tokens: int | None = field(default=None, metadata=about(POSITIVE, "Tokens of all model calls, read and written."))
+    cost_usd: float | None = field(default=None, metadata=about(_AMOUNT, "Cost of all model calls in US dollars."))
+    seconds: float | None = field(default=None, metadata=about(_AMOUNT, "Time of work, in seconds."))
+    tool_calls: int | None = field(default=None, metadata=about(COUNT, "Calls of tools and members, by everybody."))
+    depth: int | None = field(default=None, metadata=about(COUNT, "Levels of members below the run."))
+    declared_at: Place = field(default_factory=here, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_values(self, "budget", self.declared_at)
+
+    def as_json(self) -> dict[str, Any]:
+        """The ceilings that are set."""
+        names = ("tokens", "cost_usd", "seconds", "tool_calls", "depth")
+        ceilings = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in ceilings.items() if value is not None}

@@ -1,0 +1,199 @@
+"""A declaration in its place: with its model, its tools, its members and the hash of its definition."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from musterd.core import jsontext
+from musterd.declare.agent import Agent
+from musterd.declare.options import not_yet
+from musterd.declare.person_flags import ASKING
+from musterd.declare.places import wrong
+from musterd.declare.prompt_options import PromptOptions
+from musterd.declare.team import Team
+from musterd.declare.tools import Tool
+
+if TYPE_CHECKING:
+    from pydantic_ai.models import Model
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Component:
+    """A node of the tree that runs: an agent or a team, below the leaders that it has here.
+
+    :param spec: what the user declared. One declaration may stand in several places, each its own component.
+    :param model: its own model, or its leader's.
+    :param depth: leaders above it; 0 at the top.
+    :param definition_hash: changes when anything changes that its model is told or can do, members' included.
+    :param gaps: what a run of it would need and this version does not have, one sentence each.
+    """
+
+    kind: Literal["team", "agent"]
+    spec: Agent | Team
+    id: str
+    name: str
+    model: str | Model
+    tools: tuple[Tool, ...] = field(repr=False)
+    members: tuple[Component, ...] = field(repr=False)
+    depth: int
+    definition_hash: str = field(repr=False)
+    gaps: tuple[str, ...] = field(repr=False)
+    answer_schema: tuple[str, dict[str, Any]] | None = field(repr=False)
+    message_schema: tuple[str, dict[str, Any]] | None = field(repr=False)
+
+    def member(self, member_id: str) -> Component | None:
+        """The member with this id, if it has one."""
+        return next((member for member in self.members if member.id == member_id), None)
+
+    def tree(self) -> Iterator[Component]:
+        """It and all below it, leaders first."""
+        yield self
+        for member in self.members:
+            yield from member.tree()
+
+    def tool(self, name: str) -> Tool | None:
+        """The tool with this name, if it has one."""
+        return next((tool for tool in self.tools if tool.name == name), None)
+
+    def json_output_schema(self) -> tuple[str, dict[str, Any]] | None:
+        """Name and JSON schema of its answer; None for free text."""
+        return self.answer_schema
+
+
+def unsupported(component: Component) -> list[str]:
+    """What a run of ``component`` would need and this version does not have: one sentence each."""
+    return list(component.gaps)
+
+
+def build(spec: Agent | Team, model: str | Model, members: tuple[Component, ...], depth: int) -> Component:
+    """The component of ``spec`` with what its place gives it."""
+    tools = spec.listed_tools
+    schema, message_schema = _schema(spec, "output_schema"), _schema(spec, "input_schema")
+    return Component(
+        kind="team" if isinstance(spec, Team) else "agent",
+        spec=spec,
+        id=spec.id,
+        name=spec.name or spec.id,
+        model=model,
+        tools=tools,
+        members=members,
+        depth=depth,
+        definition_hash=_hash(spec, model, members, schema),
+        gaps=tuple(dict.fromkeys((*_gaps(spec), *(gap for member in members for gap in member.gaps)))),
+        answer_schema=schema,
+        message_schema=message_schema,
+    )
+
+
+def _gaps(spec: Agent | Team) -> Iterator[str]:
+    label = spec.label[0].upper() + spec.label[1:]
+    for used in not_yet(spec):
+        yield f"{label} sets {used}, which is not supported yet."
+
+
+def _schema(spec: Agent | Team, option: str) -> tuple[str, dict[str, Any]] | None:
+    declared = getattr(spec, option)
+    if declared is None:
+        return None
+    if isinstance(declared, Mapping):
+        return named_schema(declared)
+    from pydantic import PydanticUserError
+
+    try:
+        return _usable_name(declared.__name__), declared.model_json_schema()
+    except PydanticUserError as error:
+        what = f"{spec.label}: {option} {declared.__name__} makes no JSON schema"
+        raise wrong(spec.declared_at, what, str(error).splitlines()[0]) from error
+
+
+def named_schema(declared: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Name and schema of an answer's form: a JSON schema, or one wrapped as OpenAI's ``response_format`` wraps it."""
+    name, schema = "", dict(declared)
+    if isinstance(wrapped := schema.get("json_schema"), Mapping):
+        name, schema = str(wrapped.get("name", "")), dict(wrapped.get("schema") or {})
+    return _usable_name(name or str(schema.get("title", ""))), schema
+
+
+def _usable_name(name: str) -> str:
+    return re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")[:64] or "answer"
+
+
+def _model_name(model: str | Model) -> str:
+    return model if isinstance(model, str) else f"{model.system}:{model.model_name}"
+
+
+def _told(value: Any) -> Any:
+    """An option of the prompt in the definition's hash: a function by its name, a message by what it says."""
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, list | tuple):
+        return [_told(item) for item in value]
+    if isinstance(value, Mapping):
+        return dict(value)
+    if callable(value):
+        return f"{getattr(value, '__module__', '')}:{getattr(value, '__qualname__', type(value).__qualname__)}"
+    return [str(getattr(part, "content", "")) for part in getattr(value, "parts", ())]
+
+
+def _beside(spec: Agent | Team) -> list[Any]:
+    """What shapes the answer beside the model itself, as far as it is declared."""
+    models = [getattr(spec, name) for name in ("parser_model", "output_model", "reasoning_model")]
+    thinker = spec.reasoning_agent
+    return [
+        [None if model is None else _model_name(model) for model in models],
+        [spec.parser_model_prompt, spec.output_model_prompt, spec.use_json_mode, spec.send_media_to_model],
+        [
+            spec.reasoning,
+            spec.reasoning_min_steps,
+            spec.reasoning_max_steps,
+            thinker.id if thinker is not None else None,
+        ],
+        spec.compress_tool_results or spec.compression_manager is not None,
+    ]
+
+
+def _hash(
+    spec: Agent | Team,
+    model: str | Model,
+    members: tuple[Component, ...],
+    schema: tuple[str, dict[str, Any]] | None,
+) -> str:
+    tools = [
+        [
+            tool.name,
+            tool.description,
+            tool.parameters,
+            [*(getattr(tool, flag) for flag in ASKING), *tool.user_input_fields],
+            tool.retry_safe,
+        ]
+        for tool in spec.listed_tools
+    ]
+    definition = {
+        "kind": spec.kind,
+        "id": spec.id,
+        "name": spec.name,
+        "role": spec.role,
+        "description": spec.description,
+        "instructions": _told(spec.instructions),
+        "prompt": [_told(getattr(spec, option.name)) for option in dataclasses.fields(PromptOptions)],
+        "model": _model_name(model),
+        "tools": tools,
+        "output_schema": schema,
+        "history": [
+            *[spec.add_history_to_context, spec.num_history_runs],
+            *[spec.num_history_messages, spec.max_tool_calls_from_history],
+        ],
+        "session_tools": sorted(spec.session_tool_names),
+        "beside": _beside(spec),
+        "mode": spec.mode if isinstance(spec, Team) else None,
+        "members": [member.definition_hash for member in members],
+    }
+    if spec.tool_sources or spec.tool_instructions:
+        sources = [getattr(source, "known_as", "tools=") for source in spec.tool_sources]
+        definition["tool_sources"] = [sources, list(spec.tool_instructions)]
+    return hashlib.sha256(jsontext.canonical(definition).encode("utf-8", "surrogatepass")).hexdigest()

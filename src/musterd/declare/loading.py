@@ -1,0 +1,53 @@
+"""From what stands after ``musterd serve`` to a registry."""
+
+from pathlib import Path
+
+from musterd.core.errors import DeclarationError
+from musterd.declare.places import nearest
+from musterd.declare.problems import reported_together
+from musterd.declare.registry import Registry
+
+_YAML = (".yaml", ".yml")
+
+
+def load(source: str) -> Registry:
+    """Read the agents and teams that ``source`` declares.
+
+    :param source: ``FILE.py``, ``pkg.mod`` (either with ``:name`` for one component), or ``teams.yaml``.
+    :raises DeclarationError: the source is missing, does not import, declares nothing, or declares wrongly; one line
+        for each problem.
+    """
+    with reported_together():
+        registry = _read(source)
+    return registry
+
+
+def _read(source: str) -> Registry:
+    target, _, name = source.partition(":")
+    suffix = Path(target).suffix.lower()
+    if not target.strip():
+        raise DeclarationError("Nothing to serve — name a FILE.py, a module like pkg.mod, or a teams.yaml")
+    if suffix in _YAML:
+        from musterd.declare.yaml_source import load_yaml
+
+        return load_yaml(_existing(target))
+    from musterd.declare import python_source
+
+    if suffix == ".py" or "/" in target or Path(target).is_dir():
+        module = python_source.import_file(_existing(target))
+    else:
+        module = python_source.import_module(target, Path.cwd())
+    return python_source.registry_of(module, source, name)
+
+
+def _existing(target: str) -> Path:
+    path = Path(target)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise DeclarationError(f"{target}: the file is a folder — name a FILE.py or a teams.yaml")
+    folder = path.absolute().parent
+    names = [file.name for file in folder.glob("*.*") if file.suffix in (".py", *_YAML)] if folder.is_dir() else []
+    meant = nearest(path.name, names)
+    cure = f"did you mean '{path.with_name(meant)}'?" if meant else f"looked for it in {folder}"
+    raise DeclarationError(f"{target}: the file does not exist — {cure}")

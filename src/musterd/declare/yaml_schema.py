@@ -1,0 +1,73 @@
+"""The form of ``teams.yaml`` and its JSON Schema, made from the options of agents and teams."""
+
+import functools
+from types import GenericAlias
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
+
+from musterd.declare.agent import Agent
+from musterd.declare.budget import Budget
+from musterd.declare.mcp_server import MCPServer
+from musterd.declare.options import options_of
+from musterd.declare.signature import schema_writer
+from musterd.declare.team import Team
+
+PATH, SERVER = "(path)", "(server)"
+"""How the form tells the entries of ``tools:`` apart; parts of an error's location that stand for no place."""
+SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
+
+
+class Entry(BaseModel):
+    """What every mapping of the file has in common: only known keys, and values of exactly their type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def entry_of(cls: type, **more: Any) -> type[Entry]:
+    """The mapping that declares a ``cls``: its options that YAML can say, all optional."""
+    fields: dict[str, Any] = {}
+    for name, found in options_of(cls).items():
+        if (kind := more.get(name, found.metadata["yaml"])) is not None:
+            doc = found.metadata["doc"] + (" Not supported by runs yet." if found.metadata["later"] else "")
+            fields[name] = (kind | None, Field(None, description=doc))
+    return create_model(cls.__name__, __base__=Entry, __doc__=f"One {cls.__name__.lower()}.", **fields)
+
+
+@functools.cache
+def file_form() -> type[Entry]:
+    """The whole file."""
+    budget = entry_of(Budget)
+    tools = _tools()
+    agents: Any = GenericAlias(list, (entry_of(Agent, budget=budget, tools=tools),))
+    teams: Any = GenericAlias(list, (entry_of(Team, budget=budget, tools=tools),))
+    form: type[Entry] = create_model(
+        "TeamsFile",
+        __base__=Entry,
+        __doc__="Agents and teams that musterd serves.",
+        version=(Literal[1], Field(1, description="The version of this form.")),
+        agents=(agents | None, Field(None, description="Agents, served and usable as members.")),
+        teams=(teams | None, Field(None, description="Teams; members are named by id.")),
+    )
+    return form
+
+
+def _tools() -> Any:
+    """What stands in ``tools:``: import paths, and MCP servers."""
+    entry = create_model(
+        "MCP",
+        __base__=Entry,
+        __doc__="An MCP server among the tools.",
+        mcp=(entry_of(MCPServer), Field(description="The server.")),
+    )
+    either = Annotated[Annotated[str, Tag(PATH)] | Annotated[entry, Tag(SERVER)], Discriminator(_tag)]  # type: ignore[valid-type]
+    return GenericAlias(list, (either,))
+
+
+def _tag(value: Any) -> str:
+    return PATH if isinstance(value, str) else SERVER
+
+
+def json_schema() -> dict[str, Any]:
+    """The published JSON Schema of ``teams.yaml``."""
+    return {"$schema": SCHEMA_ID, **file_form().model_json_schema(schema_generator=schema_writer())}

@@ -1,0 +1,29 @@
+"""Calling functions of a declaration: hooks, and those that give instructions, dependencies, tools."""
+
+import asyncio
+import contextvars
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+
+from musterd.core.jsontypes import Json
+from musterd.loop.exits import exits_contained
+from musterd.loop.stopping import run_user_code
+
+
+async def call(threads: Executor, function: Callable[..., Json], values: Mapping[str, Json]) -> Json:
+    """Call ``function`` with ``values`` by name: an async one here, a plain one in a thread, in this context.
+
+    A plain wrapper around an async function gives back what is still to be awaited.
+    """
+    return await run_user_code(_called(threads, function, values), function=getattr(function, "__qualname__", "?"))
+
+
+async def _called(threads: Executor, function: Callable[..., Json], values: Mapping[str, Json]) -> Json:
+    with exits_contained:
+        if inspect.iscoroutinefunction(function):
+            return await function(**values)
+        bound = functools.partial(function, **values)
+        result = await asyncio.get_running_loop().run_in_executor(threads, contextvars.copy_context().run, bound)
+        return await result if inspect.isawaitable(result) else result

@@ -1,0 +1,118 @@
+"""A team's ``tool_hooks`` around its delegations.
+
+For its hooks a delegation is a tool call like any other; the function that they stand around drives the members. Two
+things differ from a tool's function. A delegation can be interrupted, because a member waits for a person or the
+process stops: the hooks are then abandoned, and called again when the delegation goes on. And it happens once, however
+often a hook calls it.
+"""
+
+import asyncio
+import copy
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+from musterd.core.jsontypes import JsonObject
+from musterd.declare import ToolContext
+from musterd.declare.schema_tool import schema_tool
+from musterd.declare.tool_errors import ToolFailed
+from musterd.loop.assignment import Assignment
+from musterd.loop.exits import Interrupted
+from musterd.loop.functions import call_function
+from musterd.loop.planning import Planned
+from musterd.loop.steps import ToolStep
+from musterd.loop.stopping import is_cancelled
+from musterd.loop.world import World
+
+DriveMembers = Callable[[JsonObject, JsonObject], Coroutine[Any, Any, ToolStep]]
+"""Drives the members, given the call's arguments and the session's state as the hooks leave them."""
+
+
+def has_delegation_hooks(run: Assignment) -> bool:
+    """Whether hooks stand around the delegations of ``run``."""
+    return bool(run.component.spec.tool_hooks)
+
+
+async def delegate_in_hooks(
+    world: World, run: Assignment, plan: Planned, drive: DriveMembers, stop: Callable[[], None]
+) -> ToolStep:
+    """Make a delegation with the team's hooks around it.
+
+    :param drive: called when the hooks let the call through, once at most.
+    :param stop: stops the members, if the hooks end before them.
+    """
+    delegation = _Delegation(drive)
+    tool = schema_tool(plan.call.name, "", {}, delegation.call, run.component.spec.declared_at)
+    arguments = copy.deepcopy(plan.arguments)  # hooks may change them in place; the call shows what the model sent
+    try:
+        try:
+            step = await call_function(world, run, tool, plan.call.id, plan.intent.path, arguments)
+        except Interrupted:
+            step = None
+        if delegation.is_under_way:
+            if is_cancelled():  # the hooks have swallowed the cancel, and the members do not know of it yet
+                raise asyncio.CancelledError
+            stop()
+        members_step = await delegation.outcome()
+    finally:
+        await delegation.cancel()
+    assert step is not None, "what interrupts the call is raised by its outcome"
+    if members_step is None:
+        return replace(step, hook_effect="skipped")
+    is_changed = (step.result, step.is_error) != (members_step.result, members_step.is_error)
+    return replace(
+        step,
+        child_run_id=members_step.child_run_id,
+        media=(*step.media, *(() if step.is_error else members_step.media)),
+        hook_effect="changed" if is_changed else None,
+    )
+
+
+class _Delegation:
+    """The function that the hooks stand around.
+
+    The members have a task of their own. A hook may call from a thread or give up waiting, but the members are always
+    awaited to their end, so that it is recorded before the call's.
+    """
+
+    def __init__(self, drive: DriveMembers) -> None:
+        self._drive = drive
+        self._task: asyncio.Task[ToolStep] | None = None
+
+    async def call(self, arguments: JsonObject, context: ToolContext) -> str:
+        """Drive the members, or wait for them if an earlier call has begun to.
+
+        :raises ToolFailed: they failed, or cannot be called with these arguments; the message says how.
+        :raises Interrupted: the run cannot go on now. Not an Exception, so that hooks let it pass.
+        """
+        if self._task is None:
+            self._task = asyncio.create_task(self._drive(arguments, context.session_state))
+        await asyncio.wait({self._task})
+        if self._task.cancelled():
+            raise Interrupted
+        if (error := self._task.exception()) is not None:
+            raise error if isinstance(error, ToolFailed) else Interrupted
+        step = self._task.result()
+        if step.is_error:
+            raise ToolFailed(step.result)
+        return step.result
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the members have begun, and are not done."""
+        return self._task is not None and not self._task.done()
+
+    async def outcome(self) -> ToolStep | None:
+        """What came of the members; None if they were not called. Raises what interrupted them."""
+        if self._task is None:
+            return None
+        try:
+            return await self._task
+        except ToolFailed:
+            return None
+
+    async def cancel(self) -> None:
+        """Cancel the members and wait until they have recorded it."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            await asyncio.wait({self._task})

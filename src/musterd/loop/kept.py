@@ -1,0 +1,27 @@
+"""What is made of a component once, and kept as long as the component is there.
+
+Components of the registry stay as long as the process; those of one run (:mod:`musterd.loop.staffing`) go with it.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+from musterd.declare import Component
+
+Made = TypeVar("Made")
+
+
+def kept(make: Callable[[Component], Made]) -> Callable[[Component], Made]:
+    """Call ``make`` once for each component."""
+    made: WeakKeyDictionary[Component, Made] = WeakKeyDictionary()
+
+    @wraps(make)
+    def find(component: Component) -> Made:
+        found = made.get(component)
+        if found is None:
+            found = made[component] = make(component)
+        return found
+
+    return find

@@ -1,0 +1,342 @@
+"""The loop: model turn, tool calls, model turn, … until the model answers.
+
+Written once: a team's leader, a member and a nested team are all a :class:`Loop`; whoever drives it (a first
+attempt, a later one, a test) hands it steps and an ear. What it does to the world happens inside a step.
+"""
+
+from collections.abc import Mapping
+
+from pydantic_ai.messages import (
+    ModelResponse,
+    RetryFeedbackPart,
+    RetryInfo,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolReturnPart,
+)
+
+from musterd.core import clock
+from musterd.core.errors import LimitReached
+from musterd.core.events import EventKind
+from musterd.core.jsontypes import Json, JsonObject
+from musterd.core.records import Output, StepKind, ToolCall
+from musterd.loop import hooks, state, thoughts
+from musterd.loop.answers import CORRECTIONS, FINAL_TOOL, Answer, AnswerInvalid, never_of_the_form, wanted_form
+from musterd.loop.asking import Telling
+from musterd.loop.assignment import Assignment, Progress
+from musterd.loop.consent import made_with
+from musterd.loop.context import examples, introduction, recorded, system_text
+from musterd.loop.conversation import NOTES, Conversation, make_storable
+from musterd.loop.delegation import is_delegation
+from musterd.loop.finishing import answers_in_form, finished, has_output_model
+from musterd.loop.iterations import iterate, with_open_tasks
+from musterd.loop.offer import compresses, is_in_tasks_mode, parameters, reasons_first, tool_digests
+from musterd.loop.produced import generated
+from musterd.loop.run_tools import run_tools
+from musterd.loop.summaries import sum_up, sums_up
+from musterd.loop.tool_arguments import final_arguments, refuse_unfit, refused_calls
+from musterd.loop.tool_choice import tool_settings
+from musterd.loop.toolbox import Toolbox
+from musterd.loop.world import World, fingerprint
+from musterd.models.call import ModelAnswer
+
+
+class Loop:
+    """Drives one run of an agent, or of a team with its members."""
+
+    def __init__(self, world: World, assignment: Assignment) -> None:
+        self.world = world
+        self.run = assignment
+        self.progress = Progress()
+        self.started = clock.monotonic()
+        self._last_form = wanted_form(assignment.component, assignment.output_schema)
+        self._form = self._last_form if answers_in_form(assignment.component) else None
+        self._is_reworded = has_output_model(assignment.component)
+        self._model = world.models.of(assignment.component)
+        self._info = world.models.describe(assignment.component)
+        self._toolbox = Toolbox(world, assignment, self.progress, Loop)
+        self._turn = -1
+        self._tokens = 0
+        self._compresses = compresses(assignment.component)
+
+    async def drive(self) -> Output:
+        """Drive the run to its answer.
+
+        :raises RunFailed: the model failed, a limit was reached, or a hook refuses.
+        """
+        self._tell_started()
+        if self.run.component.spec.pre_hooks:
+            self.run = await hooks.before(self.world, self.run)
+            self._toolbox = Toolbox(self.world, self.run, self.progress, Loop)
+        self._toolbox.planner.run_tools = await run_tools(self.world, self.run)
+        await self._prepare()
+        if reasons_first(self.run.component):
+            from musterd.loop.reasoning import reason
+
+            await reason(self.world, self.run, self.progress)
+        answer = await iterate(self) if is_in_tasks_mode(self.run.component) else await self.turns()
+        if not answers_in_form(self.run.component):
+            answer = await finished(self.world, self.run, self.progress, answer, self._last_form)
+        if is_in_tasks_mode(self.run.component):
+            answer = with_open_tasks(self.run, answer)
+        if self.run.component.spec.post_hooks:
+            answer = await hooks.after(self.world, self.run, self.progress, answer)
+        output = self._finish(answer)
+        if sums_up(self.run):
+            await sum_up(self.world, self.run, self.progress)
+        return output
+
+    async def turns(self) -> Answer:
+        """Take turns until the model answers.
+
+        :raises RunFailed: the model failed, or a limit was reached.
+        """
+        corrections = 0
+        limit = self.run.component.spec.max_turns or self.world.settings.max_turns
+        while self._turn + 1 < limit:
+            self._turn += 1
+            if self._compresses:
+                from musterd.loop.compression import compress
+
+                await compress(self.world, self.run, self.progress, self._turn, self._tokens)
+            response = await self._model_turn()
+            calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
+            try:
+                done, content = self._answer(response, calls)
+            except AnswerInvalid as problem:
+                corrections += 1
+                if corrections > CORRECTIONS:
+                    raise never_of_the_form(problem) from problem
+                self._ask_again(calls, str(problem))
+                continue
+            if done:
+                return self._formed(content)
+            if (answer := await self._call_tools(calls, refused_calls(response))) is not None:
+                return answer
+        raise LimitReached(f"The limit of {limit} model calls was reached before the answer.", "max_turns")
+
+    async def _call_tools(self, calls: list[ToolCallPart], refused: Mapping[str, str]) -> Answer | None:
+        """Make the calls, tell the model; the answer where one of them is it."""
+        results = await self._toolbox.call_all(self._turn, calls, refused)
+        self._conversation.told(
+            [
+                ToolReturnPart(
+                    tool_name=call.name,
+                    content=self._toolbox.returned(call),
+                    tool_call_id=call.id,
+                    metadata=None if (args := made_with(call)) is None else {NOTES: {"args": args}},
+                    outcome="failed" if call.is_error else "success",
+                )
+                for call in results
+            ]
+        )
+        stopping = [call for call in results if call.stops_run]
+        if not stopping:
+            return None
+        if not any(is_delegation(self.run.component, call.name) for call in stopping):
+            return self._formed("\n".join(call.result or "" for call in stopping))
+        return self._routed(stopping)
+
+    def _routed(self, calls: list[ToolCall]) -> Answer | None:
+        """Members' answers as this run's own; None where it has a form that they do not have."""
+        text = "\n\n".join(call.result or "" for call in calls)
+        form = self._form
+        if form is None and len(calls) == 1:
+            form = self._toolbox.form_of(calls[0])
+        if form is not None:
+            try:
+                return Answer(form.parse(text), form.name)
+            except AnswerInvalid:
+                return None
+        if not self._toolbox.has_spoken and not self._is_reworded:
+            self.world.tell(EventKind.CONTENT, self.run.voice, {"text": text}, self.run.at(f"t{self._turn}/whole"))
+        return Answer(text)
+
+    def say(self, text: str) -> None:
+        """Tell the model something between two turns, as by the user."""
+        self._conversation.asked(text)
+
+    # --- before the first turn --------------------------------------------------------------------
+
+    def _tell_started(self) -> None:
+        run, component = self.run, self.run.component
+        self._tell(
+            EventKind.RUN_STARTED,
+            {
+                "model": self._info.model,
+                "model_provider": self._info.provider,
+                "component_kind": component.kind,
+                "component_id": component.id,
+                "component_name": component.name,
+                "parent_id": run.parent_id,
+            },
+        )
+
+    async def _prepare(self) -> None:
+        """Take from the world what the run needs, once, and record it."""
+        run, at = self.run, clock.now()
+        found = self._toolbox.planner.run_tools
+        system = await system_text(self.world, run, at, has_form=self._form is not None)
+        self._parameters = parameters(run.component, self._form, self._model, found.definitions)
+        taken = self.world.steps.prepared(
+            run.at("p"),
+            fingerprint(StepKind.PREPARE, run.component.id, "", None),
+            {
+                "at": at,
+                "definition": run.component.definition_hash,
+                "system": "\n\n".join(part for part in (system, *found.notes) if part),
+                "session_state": run.session_state,
+                "state": state.copied(run.state),
+                "history_runs": list(run.history_runs),
+                **recorded(self.world, run),
+                "members": [member.id for member in run.component.members],
+                "tools": {**tool_digests(run.component), **found.digests},
+                "retry_safe": [tool.name for tool in (*run.component.tools, *found.tools.values()) if tool.retry_safe],
+            },
+        )
+        self._toolbox.planner.began_with = taken
+        run.state.clear()
+        run.state.update(state.copied(taken["state"]))
+        history = [*examples(run.component), *run.history]
+        self._conversation = Conversation(taken["system"], history, run.prompt, taken["at"])
+        self._conversation.opened_with(introduction(self.world, run))
+        self.progress.conversation = self._conversation
+
+    # --- a turn -----------------------------------------------------------------------------------
+
+    async def _model_turn(self) -> ModelResponse:
+        self.progress.partial.clear()
+        path, telling = self._model_path, self._telling
+        for place, text in enumerate(await self.world.steps.heard(path, self.run.run_id)):
+            self._tell(EventKind.MESSAGE_RECEIVED, {"text": text}, f"{path}/heard{place}")
+            self.say(text)
+        telling.started()
+        step = fingerprint(StepKind.MODEL, self.run.component.id, "", self._turn)
+        answer, text = await self.world.steps.model(path, step, self._call_model)
+        self.world.note_call_ids(answer.response)
+        self._conversation.answered(answer.response, text)
+        self.progress.output.usage.add(answer.usage)
+        self._tokens = answer.usage.input_tokens + answer.usage.output_tokens
+        telling.completed(answer)
+        if files := generated(answer.response, self.world.salt, path):
+            self.progress.add_media(files)
+        return answer.response
+
+    async def _call_model(self) -> ModelAnswer:
+        answer = await self.world.models.caller.stream(
+            self._model,
+            self._conversation.shown,
+            self._parameters,
+            tool_settings(self.run.component, self._turn, self._parameters),
+            on_text=self._on_text,
+            on_retry=self._on_retry,
+        )
+        response = answer.response
+        notes: JsonObject = {"seconds": round(answer.seconds, 6)}
+        if answer.first_token_seconds is not None:
+            notes["first_token_seconds"] = round(answer.first_token_seconds, 6)
+        make_storable(response)
+        calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
+        for number, part in enumerate(calls):
+            path = self.run.at(f"t{self._turn}/c{number}")
+            part.tool_call_id = self.world.claim_call_id(part.tool_call_id, path)
+        notes.update(refuse_unfit(calls, self.world.settings))
+        response.metadata = {**(response.metadata or {}), NOTES: notes}
+        return answer
+
+    def _on_text(self, text: str, reasoning: str) -> None:
+        progress = self.progress
+        if progress.output.first_token_seconds is None:
+            progress.output.first_token_seconds = clock.monotonic() - self.started
+            if self.run.parent_id is None:
+                self.world.steps.first_token(clock.now())
+        data = {}
+        if text:
+            progress.partial.append(text)
+            data["text"] = text
+        if reasoning:
+            data["reasoning"] = reasoning
+        kind = EventKind.INTERMEDIATE_CONTENT if self._is_reworded else EventKind.CONTENT
+        self.world.tell(kind, self.run.voice, data)
+
+    def _on_retry(self, failed_try: int, wait_seconds: float, reason: str, had_text: bool) -> None:
+        if had_text:
+            self.progress.partial.clear()
+        self._telling.retried(failed_try, wait_seconds, reason, had_text)
+
+    # --- the answer -------------------------------------------------------------------------------
+
+    def _answer(self, response: ModelResponse, calls: list[ToolCallPart]) -> tuple[bool, Json]:
+        """Whether this is the answer, and its content.
+
+        :raises AnswerInvalid: it is meant to be the answer and does not have the form asked for.
+        """
+        form = self._form
+        if form is not None:
+            for call in calls:
+                if call.tool_name == FINAL_TOOL:
+                    return True, form.parse(final_arguments(response, call))
+        if calls:
+            return False, None
+        text = "".join(part.content for part in response.parts if isinstance(part, TextPart))
+        if form is None:
+            return True, text
+        return True, form.parse(text)
+
+    def _ask_again(self, calls: list[ToolCallPart], problem: str) -> None:
+        said = f"{problem}\nCorrect the answer: it must have the form asked for."
+        if calls:
+            self._conversation.told(
+                [
+                    ToolReturnPart(
+                        tool_name=call.tool_name, content=said, tool_call_id=call.tool_call_id, outcome="retried"
+                    )
+                    for call in calls
+                ]
+            )
+        else:
+            self._conversation.told([RetryFeedbackPart(content=said, retry=RetryInfo(cause="model_retry"))])
+
+    def _formed(self, content: Json) -> Answer:
+        return Answer(content, self._form.name if self._form is not None and not isinstance(content, str) else "str")
+
+    def _finish(self, answer: Answer) -> Output:
+        output = self.progress.output
+        output.content, output.content_type = self._with_shown(answer.content), answer.content_type
+        output.reasoning = "\n\n".join(filter(None, (output.reasoning.strip(), _reasoning(self._conversation))))
+        if self.progress.is_reasoning:
+            thoughts.end(self.world, self.run, self.progress, self.run.at("think"))
+        output.seconds = clock.monotonic() - self.started
+        self.progress.is_answered = True
+        self._tell(EventKind.CONTENT_COMPLETED)
+        return output
+
+    def _with_shown(self, content: Json) -> Json:
+        """An answer in text begins with the results that its run's tools have shown."""
+        return "\n\n".join([*self.progress.shown, content]) if isinstance(content, str) else content
+
+    # --- small things -----------------------------------------------------------------------------
+
+    @property
+    def _telling(self) -> Telling:
+        """Tells of the turn's model call."""
+        return Telling(world=self.world, run=self.run, info=self._info, path=self._model_path)
+
+    @property
+    def _model_path(self) -> str:
+        return self.run.at(f"t{self._turn}/m")
+
+    def _tell(self, kind: EventKind, data: JsonObject | None = None, place: str = "") -> None:
+        self.world.tell(kind, self.run.run_id, data, place)
+
+
+def _reasoning(conversation: Conversation) -> str:
+    """What the model thought on the way, where it says so."""
+    return "\n\n".join(
+        part.content
+        for message in conversation.messages
+        if isinstance(message, ModelResponse)
+        for part in message.parts
+        if isinstance(part, ThinkingPart) and part.content
+    )

@@ -1,0 +1,12 @@
+"""The tool with which a leader looks its members up."""
+
+from musterd.loop.own import Act, own_tool
+from musterd.loop.prompts import describe_member
+
+
+async def get_member_information(act: Act) -> str:
+    """Describe the members of the team: their ids, roles and tools."""
+    return "\n".join(describe_member(member, in_full=True) for member in act.run.component.members)
+
+
+MEMBER_INFORMATION = own_tool(get_member_information)

@@ -1,0 +1,148 @@
+"""A member's own run: how it begins, is driven, and ends."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from musterd.core import clock
+from musterd.core.errors import BudgetSpent, ReplayDiverged, RunFailed
+from musterd.core.events import EventKind
+from musterd.core.jsontypes import JsonObject
+from musterd.core.media import media_in
+from musterd.core.records import ComponentKind, Output, StepState
+from musterd.core.requirements import Requirement
+from musterd.core.states import RunState
+from musterd.declare import Component
+from musterd.loop import state
+from musterd.loop.assignment import Assignment, Progress
+from musterd.loop.pausing import Waits, pause_text
+from musterd.loop.staffing import staffed
+from musterd.loop.steps import MemberEnd, MemberStart, ToolStep
+from musterd.loop.stops import MemberStopped
+from musterd.loop.tool_results import as_text
+from musterd.loop.world import World
+
+
+class Driven(Protocol):
+    """A run that can be driven."""
+
+    progress: Progress
+
+    async def drive(self) -> Output:
+        """Drive the run to its answer."""
+        ...
+
+
+def member_start(world: World, leader: Assignment, member: Component, path: str, task: str) -> MemberStart:
+    """What the member's row needs before its run begins."""
+    info = world.models.describe(member)
+    return MemberStart(
+        path=path,
+        run_id=world.member_runs.get(path) or clock.derived_id(world.salt, path),
+        parent_id=leader.run_id,
+        component_kind=member.kind,
+        component_id=member.id,
+        component_name=member.name,
+        model=info.model,
+        model_provider=info.provider,
+        task=task,
+        at=clock.now(),
+        budget=None if member.spec.budget is None else member.spec.budget.as_json(),
+    )
+
+
+async def drive_member(world: World, run: Assignment, make_loop: Callable[[World, Assignment], Driven]) -> ToolStep:
+    """Drive a member's run to its end; its failure is a result that the leader reads."""
+    started_at, started = clock.now(), clock.monotonic()
+    before = state.copied(run.state)
+    step_state, is_error, progress = StepState.COMPLETED, False, Progress()
+    try:
+        loop = make_loop(world, await staffed(world, run))
+        progress = loop.progress
+        with world.stops.scope(run.run_id):
+            output = await loop.drive()
+    except MemberStopped:
+        result, step_state, is_error = f"{run.component.name} was cancelled by a person.", StepState.FAILED, True
+        _end(world, run, progress, RunState.CANCELLED, is_stopped=True)
+    except ReplayDiverged:  # no member's failure: the whole run cannot go on
+        raise
+    except RunFailed as error:
+        result, step_state, is_error = f"{run.component.name} failed: {error.message}", StepState.FAILED, True
+        _end(world, run, progress, RunState.ERROR, error)
+        if isinstance(error, BudgetSpent) and error.path != run.path:  # a leader's, or the whole tree's
+            raise
+    except Waits as waits:
+        waiting_for = ",".join(requirement.id for requirement in waits.requirements)
+        data = pause_event(run.component.kind, waits.requirements)
+        world.tell(EventKind.RUN_PAUSED, run.run_id, data, f"{waiting_for}/paused")
+        raise
+    except asyncio.CancelledError:
+        _end(world, run, progress, RunState.CANCELLED)
+        raise
+    else:
+        result = as_text(output.content)
+        _end(world, run, progress, RunState.COMPLETED)
+    return ToolStep(
+        result=result,
+        is_error=is_error,
+        started_at=started_at,
+        seconds=clock.monotonic() - started,
+        state=step_state,
+        child_run_id=run.run_id,
+        state_delta=state.delta(before, run.state),
+        media=() if is_error else media_in(progress.output.media),
+    )
+
+
+def _end(
+    world: World,
+    run: Assignment,
+    progress: Progress,
+    how: RunState,
+    error: RunFailed | None = None,
+    *,
+    is_stopped: bool = False,
+) -> None:
+    """Tell how the member's run ended, and record it."""
+    kind, data = end_event(run.run_id, progress, how, error)
+    world.tell(kind, run.run_id, data)
+    world.steps.member_ended(
+        MemberEnd(
+            run_id=run.run_id,
+            state=how,
+            at=clock.now(),
+            output=progress.output,
+            messages=progress.messages,
+            is_stopped=is_stopped,
+        )
+    )
+
+
+def pause_event(kind: ComponentKind, requirements: Sequence[Requirement]) -> JsonObject:
+    """What the event of a pause tells, in a run of a team or an agent."""
+    return {
+        "content": pause_text(kind, requirements),
+        "requirements": [requirement.as_json() for requirement in requirements],
+    }
+
+
+def end_event(
+    run_id: str, progress: Progress, how: RunState, error: RunFailed | None = None
+) -> tuple[EventKind, JsonObject]:
+    """The event that tells of a run's end; what the run produced is brought into its last form."""
+    output = progress.output
+    if how is RunState.COMPLETED:
+        return EventKind.RUN_COMPLETED, {"output": output.as_json(), "members": progress.members}
+    if how is RunState.ERROR and error is not None:
+        output.content = error.message
+        output.error = {"code": error.code, "message": error.message, "retryable": error.retryable}
+        output.error.update(error.details)
+        if isinstance(error, BudgetSpent) and (partial := progress.said_so_far):
+            output.error["partial"] = partial
+        return EventKind.RUN_ERROR, {"content": error.message, "error": output.error}
+    if output.error is not None:  # it failed, and the cancel was stored before its end was
+        output.content = output.error = None
+    output.content = progress.partial_text or output.content
+    if progress.conversation is not None:
+        progress.conversation.broken_off(progress.partial_text)
+    return EventKind.RUN_CANCELLED, {"reason": f"Run {run_id} was cancelled"}

@@ -1,0 +1,96 @@
+"""Media that a run produces: its tools return them, or its model does."""
+
+from collections.abc import Sequence
+
+from pydantic_ai.messages import BinaryContent, FilePart, ImageUrl, ModelResponse, UserContent
+from pydantic_ai.models import Model
+
+from musterd.core import clock
+from musterd.core.jsontypes import Json
+from musterd.core.media import Medium, content_hash, is_media_type, plain_name, plain_type
+from musterd.declare.tool_result import Media, ToolResult
+from musterd.models.addresses import passes_image_addresses_on
+from musterd.models.media_taken import kind_of, not_taken
+
+_TYPES = {"images": "image/png", "audio": "audio/wav", "videos": "video/mp4", "files": "application/octet-stream"}
+
+
+class MediaTooLarge(Exception):
+    """A tool returned more media than it may."""
+
+
+def check_media(result: Json, most_bytes: int) -> None:
+    """Check the size of the media in a tool's result, all together.
+
+    :raises MediaTooLarge: they have more than ``most_bytes``.
+    """
+    if isinstance(result, BinaryContent):
+        size = len(result.data)
+    elif isinstance(result, ToolResult):
+        several = (result.images, result.audios, result.videos, result.files)
+        size = sum(len(media.content or b"") for items in several for media in items)
+    else:
+        return
+    if size > most_bytes:
+        raise MediaTooLarge(f"The tool was called, but its media have {size} bytes; at most {most_bytes} are kept.")
+
+
+def taken_apart(result: Json, salt: str, path: str) -> tuple[Json, tuple[Medium, ...]]:
+    """A tool's result without its media, and those.
+
+    :raises ValueError: one of them has neither content nor url, or has both.
+    """
+    if isinstance(result, BinaryContent):
+        return "", (_of_content(result.data, result.media_type, f"{path}/media0", salt),)
+    if not isinstance(result, ToolResult):
+        return result, ()
+    given = {"images": result.images, "audio": result.audios, "videos": result.videos, "files": result.files}
+    found = [(name, media) for name, several in given.items() for media in several]
+    return result.content, tuple(
+        _medium(name, media, salt, f"{path}/media{number}") for number, (name, media) in enumerate(found)
+    )
+
+
+def generated(response: ModelResponse, salt: str, path: str) -> tuple[Medium, ...]:
+    """The media that a model's answer holds."""
+    files = [part.content for part in response.parts if isinstance(part, FilePart)]
+    return tuple(
+        _of_content(file.data, file.media_type, f"{path}/media{number}", salt) for number, file in enumerate(files)
+    )
+
+
+def shown(text: str, media: Sequence[Medium], model: Model) -> str | list[UserContent]:
+    """A tool's result as a model reads it: the text, and the media that it can read; others are named."""
+    content = [text, *(_shown(medium, model) for medium in media)]
+    texts = [item for item in content if isinstance(item, str)]
+    return "\n".join(texts) if len(texts) == len(content) else content
+
+
+def _medium(name: str, media: Media, salt: str, place: str) -> Medium:
+    if (media.content is None) == (media.url is None):
+        raise ValueError(f"One of the {name} needs either content or url.")
+    mime_type = plain_type(media.mime_type)
+    item = {
+        "id": media.id or clock.derived_id(salt, place),
+        "mime_type": mime_type if is_media_type(mime_type) else _TYPES[name],
+        "filename": plain_name(media.filename or "") or None,
+        "url": media.url,
+        "blob": None if media.content is None else content_hash(media.content),
+    }
+    return Medium(name=name, item={key: one for key, one in item.items() if one is not None}, content=media.content)
+
+
+def _of_content(content: bytes, mime_type: str, place: str, salt: str) -> Medium:
+    return _medium(kind_of(mime_type), Media(content=content, mime_type=mime_type), salt, place)
+
+
+def _shown(medium: Medium, model: Model) -> UserContent:
+    item = medium.item
+    if "url" in item:
+        if medium.name == "images" and passes_image_addresses_on(model):
+            return ImageUrl(item["url"])
+        return f'<{medium.name.removesuffix("s")} url="{item["url"]}"/>'
+    words = not_taken(model, medium.name, item["mime_type"])
+    if words is None and medium.content is not None:
+        return BinaryContent(medium.content, media_type=item["mime_type"], identifier=item["id"])
+    return f'<file id="{item["id"]}" type="{item["mime_type"]}">Not shown: you cannot read {words}.</file>'

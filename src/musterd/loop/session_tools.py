@@ -1,0 +1,71 @@
+"""Tools with which a model changes the session's state, and reads what was said before."""
+
+from datetime import UTC, datetime
+
+from musterd.core import jsontext
+from musterd.core.jsontypes import JsonObject
+from musterd.declare import Component, Tool
+from musterd.loop import tasks
+from musterd.loop.own import Act, Unfit, own_tool
+from musterd.loop.past import EarlierSession, chat_of
+
+ALL_CHATS = 1000
+"""The most runs that are read at once."""
+SESSIONS = 2
+"""How many other sessions are read where the declaration does not say it."""
+RUNS_OF_A_SESSION = 20
+
+
+async def update_session_state(act: Act, session_state_updates: JsonObject) -> str:
+    """Update the session's state, which lasts from run to run. What you set replaces the value under the same key.
+
+    Args:
+        session_state_updates: The new values by key, like {"shopping_list": ["milk", "eggs"]}.
+    """
+    if tasks.KEY in session_state_updates:
+        raise Unfit(f"'{tasks.KEY}' is the task list; change it with its own tools.")
+    act.state.update(session_state_updates)
+    return f"Updated session state: {jsontext.dumps(act.state)}"
+
+
+async def get_chat_history(act: Act, num_chats: int | None = None) -> str:
+    """Read what was said in this session before, oldest first. One chat is a user's message with what was answered.
+
+    Args:
+        num_chats: How many of the last chats; leave it out for all.
+    """
+    if num_chats is not None and num_chats < 1:
+        raise Unfit("num_chats is how many of the last chats to read: 1 or more.")
+    component = act.run.component
+    member = None if act.run.parent_id is None else (component.kind, component.id)
+    found = await act.past.conversations(member, min(num_chats or ALL_CHATS, ALL_CHATS))
+    chats = [message for text in found for message in chat_of(text)]
+    return jsontext.dumps(chats) if chats else "Nothing was said in this session before."
+
+
+async def get_previous_session_messages(act: Act) -> str:
+    """Read the user's last other sessions. Use it only for questions about earlier conversations."""
+    limit = act.run.component.spec.num_history_sessions or SESSIONS
+    found = await act.past.other_sessions(limit)
+    if found is None:
+        return "Nobody said who the user is, so there are no other sessions to read."
+    sessions = [_session(session) for session in found]
+    return jsontext.dumps(sessions) if sessions else "The user has no other sessions."
+
+
+def _session(session: EarlierSession) -> JsonObject:
+    at = datetime.fromtimestamp(int(session.updated_at), UTC)
+    messages = [message for text in session.conversations for message in chat_of(text)]
+    return {"session": session.name, "last_used": f"{at:%Y-%m-%dT%H:%M:%SZ}", "messages": messages}
+
+
+_TOOLS = {
+    tool.name: tool
+    for tool in (own_tool(update_session_state), own_tool(get_chat_history), own_tool(get_previous_session_messages))
+}
+
+
+def session_tools(component: Component) -> list[Tool]:
+    """The tools that a component's options of the session give its model."""
+    asked = component.spec.session_tool_names
+    return [tool for name, tool in _TOOLS.items() if name in asked]

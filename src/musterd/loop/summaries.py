@@ -1,0 +1,136 @@
+"""Summing a session up, once a run's answer stands.
+
+One model call, a step of the journal as any other: what the last summary said, and what was said since. A summary
+that cannot be made is told as none, and the run ends as it would have; the next one makes up for it.
+"""
+
+import dataclasses
+import json
+
+from pydantic_ai.messages import ModelMessage, ModelRequest, SystemPromptPart, TextPart, UserPromptPart
+from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.output import OutputObjectDefinition
+
+from musterd.core import clock
+from musterd.core.errors import BudgetSpent, ModelFailed
+from musterd.core.events import EventKind
+from musterd.core.failure_lines import tell_failure
+from musterd.core.jsontypes import Json, JsonObject
+from musterd.core.records import StepKind
+from musterd.declare import Component, SessionSummaryManager
+from musterd.loop.answers import AnswerForm, AnswerInvalid
+from musterd.loop.assignment import Assignment, Progress
+from musterd.loop.conversation import NOTES, make_storable
+from musterd.loop.delegation import prompt_text
+from musterd.loop.past import Unsummarised, chat_of
+from musterd.loop.world import World, fingerprint
+from musterd.models.call import ModelAnswer
+
+PROMPT = (
+    "Sum up the conversation between a user and an assistant for whoever goes on with it: what the user told and "
+    "wants, what was decided, what is open. Be concise, make nothing up. Where there is an earlier summary, take over "
+    "what still holds. Answer with a JSON object: summary (a text) and topics (a list of short texts)."
+)
+SHOWN_CHARACTERS = 8000
+"""What of one message is summed up."""
+_FORM = AnswerForm(
+    name="SessionSummary",
+    schema={
+        "type": "object",
+        "properties": {
+            "summary": {"type": "string", "description": "The summary, concise; nothing made up."},
+            "topics": {"type": "array", "items": {"type": "string"}, "description": "What was talked about."},
+        },
+        "required": ["summary", "topics"],
+        "additionalProperties": False,
+    },
+)
+
+
+def sums_up(run: Assignment) -> bool:
+    """Whether the session is summed up after this run: a root's alone is."""
+    return run.parent_id is None and run.component.spec.sums_up
+
+
+def summarizer(component: Component) -> Component:
+    """The component with the model that sums its sessions up."""
+    manager = component.spec.session_summary_manager
+    if manager is None or manager.model is None:
+        return component
+    return dataclasses.replace(component, model=manager.model)
+
+
+async def sum_up(world: World, run: Assignment, progress: Progress) -> None:
+    """Sum the session up, this run included; what comes of it is in ``progress``."""
+    tell = world.teller(run.run_id, run.at("summary"))
+    tell(EventKind.SESSION_SUMMARY_STARTED, {}, "")
+    step = fingerprint(StepKind.MODEL, run.component.id, "summary", None)
+    try:
+        answer, _ = await world.steps.model(run.at("summary/m"), step, lambda: _ask(world, run, progress))
+        info = world.models.describe(summarizer(run.component))
+        progress.output.count_aside("session_summary_model", info.model, info.provider, answer.usage)
+        progress.summary = {**_read(answer), "run_id": run.run_id}
+    except (ModelFailed, AnswerInvalid, BudgetSpent) as error:
+        tell_failure("a session was not summed up", error, run_id=run.run_id)
+    tell(EventKind.SESSION_SUMMARY_COMPLETED, {"session_summary": progress.summary}, "")
+
+
+async def _ask(world: World, run: Assignment, progress: Progress) -> ModelAnswer:
+    as_of = clock.now()  # before the look: what ends behind it belongs to the next summary
+    earlier = await world.past.unsummarised()
+    by = summarizer(run.component)
+    await world.models.load(by)
+    model = world.models.of(by)
+    manager = run.component.spec.session_summary_manager or SessionSummaryManager()
+    answer = await world.models.caller.stream(
+        model,
+        _messages(manager, earlier, run, progress),
+        _parameters(model),
+        None,
+        on_text=lambda text, reasoning: None,
+        on_retry=lambda failed_try, wait_seconds, reason, had_text: None,
+    )
+    make_storable(answer.response)
+    notes: JsonObject = {"seconds": round(answer.seconds, 6), "as_of": as_of}
+    answer.response.metadata = {**(answer.response.metadata or {}), NOTES: notes}
+    return answer
+
+
+def _parameters(model: Model) -> ModelRequestParameters:
+    if not model.profile.get("supports_json_schema_output", False):
+        return ModelRequestParameters()
+    form = OutputObjectDefinition(json_schema=_FORM.schema, name=_FORM.name)
+    return ModelRequestParameters(output_mode="native", output_object=form)
+
+
+def _messages(
+    manager: SessionSummaryManager, earlier: Unsummarised, run: Assignment, progress: Progress
+) -> list[ModelMessage]:
+    chat = [message for text in earlier.conversations for message in chat_of(text)]
+    chat.append({"role": "user", "content": prompt_text(run)})
+    chat.append({"role": "assistant", "content": _as_text(progress.output.content)})
+    parts = [manager.session_summary_prompt or PROMPT]
+    if earlier.summary is not None:
+        parts.append(f"<earlier_summary>\n{earlier.summary['summary']}\n</earlier_summary>")
+    said = "\n".join(f"{message['role'].capitalize()}: {message['content'][:SHOWN_CHARACTERS]}" for message in chat)
+    parts.append(f"<conversation>\n{said}\n</conversation>")
+    told = SystemPromptPart("\n\n".join(parts))
+    return [ModelRequest(parts=[told, UserPromptPart(manager.summary_request_message)])]
+
+
+def _as_text(content: Json) -> str:
+    return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+
+
+def _read(answer: ModelAnswer) -> JsonObject:
+    """The summary in the model's answer: a JSON object, or, from a model that cannot, its text.
+
+    :raises AnswerInvalid: it is meant to be JSON and is not of this form, or it says nothing.
+    """
+    text = "".join(part.content for part in answer.response.parts if isinstance(part, TextPart)).strip()
+    is_json = text.startswith(("{", "```"))
+    found: JsonObject = _FORM.parse(text) if is_json else {"summary": text, "topics": []}
+    if not found["summary"]:
+        raise AnswerInvalid("The summary is empty.")
+    notes: JsonObject = (answer.response.metadata or {}).get(NOTES) or {}
+    return {**found, "as_of": notes["as_of"]}

@@ -1,0 +1,127 @@
+"""Members at work on the task list: the calls that execute tasks."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from pydantic_ai.tools import ToolDefinition
+
+from musterd.core.events import EventKind
+from musterd.core.jsontypes import JsonObject
+from musterd.declare import Component
+from musterd.loop import tasks
+from musterd.loop.assignment import Assignment
+from musterd.loop.delegation import Delegated, Delegations, Joined, Refused, member_of
+from musterd.loop.own import Tell
+from musterd.loop.steps import ToolStep
+from musterd.loop.task_tools import updated
+
+EXECUTE = "execute_task"
+EXECUTE_PARALLEL = "execute_tasks_parallel"
+
+_ID = {"type": "string", "description": "The id of the task."}
+_MEMBER = {"type": "string", "description": "The id of the member that does it, as listed."}
+
+
+def task_run_tools() -> list[ToolDefinition]:
+    """The tools with which a leader has tasks done."""
+    return [
+        _definition(EXECUTE, "Have one member do one task.", {"task_id": _ID, "member_id": _MEMBER}),
+        _definition(
+            EXECUTE_PARALLEL,
+            "Have several tasks done at the same time, each by its assignee. They must not depend on each other.",
+            {"task_ids": {"type": "array", "items": {"type": "string"}, "description": "The ids of the tasks."}},
+        ),
+    ]
+
+
+def _definition(name: str, said: str, properties: JsonObject) -> ToolDefinition:
+    schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    return ToolDefinition(name=name, description=said, parameters_json_schema=schema)
+
+
+def is_task_run(team: Component, name: str) -> bool:
+    """Whether a call of ``name`` has members work on the task list."""
+    return name in (EXECUTE, EXECUTE_PARALLEL) and getattr(team.spec, "mode", "") == "tasks"
+
+
+def task_runs_of(run: Assignment, name: str, arguments: JsonObject, path: str) -> Delegations:
+    """The members' runs that a call of ``name`` starts.
+
+    :raises Refused: a task cannot be done now.
+    """
+    wanted = _wanted(name, arguments)
+    runs = []
+    for place, (task_id, member_id) in enumerate(wanted):
+        task = _doable(run.state, task_id)
+        member = member_of(run.component, member_id or _assignee(task))
+        runs.append(Delegated(path=f"{path}/{place}", member=member, task=_asked(run.state, task)))
+    ids = [task_id for task_id, _ in wanted]
+    assignees = {task_id: one.member.id for task_id, one in zip(ids, runs, strict=True)}
+    return Delegations(runs=tuple(runs), begin=partial(_begin, assignees), join=partial(_join, ids))
+
+
+def _wanted(name: str, arguments: JsonObject) -> list[tuple[str, str | None]]:
+    if name == EXECUTE:
+        task_id, member_id = arguments.get("task_id"), arguments.get("member_id")
+        if not isinstance(task_id, str) or not isinstance(member_id, str | None):
+            raise Refused(f"{EXECUTE} takes task_id and member_id, both texts.")
+        return [(task_id, member_id or None)]
+    ids = arguments.get("task_ids")
+    if not isinstance(ids, list) or not ids or not all(isinstance(item, str) for item in ids):
+        raise Refused(f"{EXECUTE_PARALLEL} takes task_ids, a list of ids.")
+    if len(set(ids)) < len(ids):
+        raise Refused("Name each task once.")
+    return [(item, None) for item in ids]
+
+
+def _doable(state: JsonObject, task_id: str) -> JsonObject:
+    task = tasks.task_in(state, task_id)
+    if task is None:
+        raise Refused(f"There is no task '{task_id}'.")
+    if task["status"] == "blocked":
+        raise Refused(f"Task [{task_id}] waits for {', '.join(task['dependencies'])}. Have those done first.")
+    if task["status"] not in ("pending", "in_progress"):
+        raise Refused(f"Task [{task_id}] is {task['status']} and cannot be executed.")
+    return task
+
+
+def _assignee(task: JsonObject) -> str:
+    if not task["assignee"]:
+        raise Refused(f"Task [{task['id']}] has no assignee. Name one with {EXECUTE}.")
+    assignee: str = task["assignee"]
+    return assignee
+
+
+def _asked(state: JsonObject, task: JsonObject) -> str:
+    """What the member is asked: the task, and the results of those that it depends on."""
+    parts = [task["description"] or task["title"]]
+    for other_id in task["dependencies"]:
+        other = tasks.task_in(state, other_id)
+        if other is not None and other["result"]:
+            parts.append(f"Result of '{other['title']}':\n{other['result']}")
+    return "\n\n".join(parts)
+
+
+def _begin(assignees: dict[str, str], state: JsonObject, tell: Tell) -> None:
+    for task_id, member_id in assignees.items():
+        task = tasks.task_in(state, task_id)
+        if task is not None:
+            task["assignee"] = member_id
+            _now(task, "in_progress", tell)
+
+
+def _now(task: JsonObject, status: str, tell: Tell) -> None:
+    previous, task["status"] = task["status"], status
+    tell(EventKind.TASK_UPDATED, updated(task, previous), f"{task['id']} {status}")
+
+
+def _join(ids: Sequence[str], steps: Sequence[ToolStep], state: JsonObject, tell: Tell) -> Joined:
+    said = []
+    for task_id, step in zip(ids, steps, strict=True):
+        task = tasks.task_in(state, task_id)
+        if task is not None:
+            task["result"] = step.result
+            _now(task, "failed" if step.is_error else "completed", tell)
+            said.append(f"Task [{task_id}] '{task['title']}' {task['status']}. Result: {step.result}")
+    tasks.settle_blocked(tasks.list_in(state))
+    return Joined(result="\n\n".join(said), is_error=all(step.is_error for step in steps))

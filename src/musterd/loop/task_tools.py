@@ -1,0 +1,114 @@
+"""The tools with which a leader keeps its task list, in the peer's vocabulary."""
+
+from musterd.core import clock
+from musterd.core.events import EventKind
+from musterd.core.jsontypes import JsonObject
+from musterd.declare import Tool
+from musterd.loop import tasks
+from musterd.loop.own import Act, Unfit, own_tool
+from musterd.loop.world import digest
+
+
+async def create_task(
+    act: Act, title: str, description: str = "", assignee: str = "", depends_on: list[str] | None = None
+) -> str:
+    """Create a task for the team.
+
+    Args:
+        title: A short, actionable title.
+        description: What is to be done, completely: the member sees nothing else.
+        assignee: The id of the member that is to do it.
+        depends_on: The ids of tasks that must be completed first.
+    """
+    found = tasks.list_in(act.state)
+    for task in found["tasks"]:
+        if task["title"].strip().lower() == title.strip().lower():
+            return f"Task already exists: [{task['id']}] {task['title']} (status: {task['status']}). Use it."
+    known = {task["id"] for task in found["tasks"]}
+    if unknown := [other for other in depends_on or () if other not in known]:
+        raise Unfit(f"There is no task {', '.join(unknown)} to depend on. Create it first.")
+    if assignee and all(member.id != assignee for member in act.run.component.members):
+        members = ", ".join(member.id for member in act.run.component.members)
+        raise Unfit(f"There is no member '{assignee}'. Members: {members}.")
+    task = {
+        "id": digest(act.run.run_id, act.path)[:8],
+        "title": title,
+        "description": description,
+        "status": "pending",
+        "assignee": assignee or None,
+        "parent_id": None,
+        "dependencies": list(depends_on or ()),
+        "result": None,
+        "notes": [],
+        "created_at": clock.now(),
+    }
+    found["tasks"].append(task)
+    tasks.settle_blocked(found)
+    told = ("title", "description", "assignee", "status", "dependencies")
+    act.tell(EventKind.TASK_CREATED, {"task_id": task["id"], **{name: task[name] for name in told}}, "")
+    return f"Task created: [{task['id']}] {title} (status: {task['status']})"
+
+
+async def update_task_status(act: Act, task_id: str, status: str, result: str | None = None) -> str:
+    """Say where a task stands that you do yourself.
+
+    Args:
+        task_id: The id of the task.
+        status: One of pending, in_progress, completed, failed.
+        result: What came of it, when it has ended.
+    """
+    task = _task(act.state, task_id)
+    if status not in tasks.STATUSES:
+        raise Unfit(f"A task's status is one of {', '.join(tasks.STATUSES)}.")
+    previous = task["status"]
+    task["status"] = status
+    if result is not None:
+        task["result"] = result
+    tasks.settle_blocked(tasks.list_in(act.state))
+    act.tell(EventKind.TASK_UPDATED, updated(task, previous), "")
+    return f"Task [{task_id}] '{task['title']}' updated to {task['status']}."
+
+
+async def list_tasks(act: Act) -> str:
+    """List all tasks with their status, assignees and dependencies."""
+    return tasks.summary(act.state)
+
+
+async def add_task_note(act: Act, task_id: str, note: str) -> str:
+    """Add a note to a task.
+
+    Args:
+        task_id: The id of the task.
+        note: The note.
+    """
+    _task(act.state, task_id)["notes"].append(note)
+    return f"Note added to task [{task_id}]."
+
+
+async def mark_all_complete(act: Act, summary: str) -> str:
+    """Say that the goal is reached. Call this when everything is done.
+
+    Args:
+        summary: The work done and its outcome.
+    """
+    tasks.list_in(act.state).update(goal_complete=True, completion_summary=summary)
+    return f"Goal marked as complete. Summary: {summary}"
+
+
+def updated(task: JsonObject, previous: str) -> JsonObject:
+    """What the event of a task's change tells."""
+    told = {name: task[name] for name in ("title", "status", "assignee")}
+    ended = {"result": task["result"]} if task["status"] in tasks.ENDED else {}
+    return {"task_id": task["id"], **told, "previous_status": previous, **ended}
+
+
+def _task(state: JsonObject, task_id: str) -> JsonObject:
+    found = tasks.task_in(state, task_id)
+    if found is None:
+        raise Unfit(f"There is no task '{task_id}'.")
+    return found
+
+
+TASK_TOOLS: tuple[Tool, ...] = tuple(
+    own_tool(function) for function in (create_task, update_task_status, list_tasks, add_task_note, mark_all_complete)
+)

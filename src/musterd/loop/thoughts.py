@@ -1,0 +1,95 @@
+"""Steps of reasoning: how they look, where they come from, and what is told of them.
+
+They have the peer's shape: ``{title, action, result, reasoning, next_action, confidence}``. A run gets them from the
+phase before its first turn (:mod:`musterd.loop.reasoning`), or from its model's calls of ``think`` and ``analyze``.
+"""
+
+from collections.abc import Sequence
+
+from musterd.core.events import EventKind
+from musterd.core.jsontypes import JsonObject
+from musterd.core.records import ToolCall
+from musterd.loop.assignment import Assignment, Progress
+from musterd.loop.world import World
+
+STEP = {
+    "type": "object",
+    "properties": {
+        "title": {"type": "string", "description": "What the step is about, in a few words."},
+        "reasoning": {"type": "string", "description": "The thought: why this step, what speaks for and against it."},
+        "action": {"type": ["string", "null"], "description": "What is done in this step."},
+        "result": {"type": ["string", "null"], "description": "What came of it."},
+        "next_action": {
+            "type": "string",
+            "enum": ["continue", "validate", "final_answer", "reset"],
+            "description": "continue: more steps are needed. validate: a result is there and should be checked. "
+            "final_answer: the result is checked. reset: a step was wrong, begin anew.",
+        },
+        "confidence": {"type": ["number", "null"], "description": "How sure the step is, from 0 to 1."},
+    },
+    "required": ["title", "reasoning", "next_action"],
+}
+STEPS = {
+    "type": "object",
+    "properties": {"reasoning_steps": {"type": "array", "items": STEP, "minItems": 1}},
+    "required": ["reasoning_steps"],
+}
+"""The form in which a model that reasons answers."""
+
+THINK, ANALYZE = "think", "analyze"
+_FIELDS = ("title", "action", "result", "reasoning", "next_action", "confidence")
+
+
+def step_of(said: JsonObject) -> JsonObject:
+    """What a model said of a step, with the fields that a step has."""
+    return {name: said.get(name) for name in _FIELDS}
+
+
+def in_words(steps: Sequence[JsonObject]) -> str:
+    """Steps as text."""
+    return "".join(_in_words(step) for step in steps)
+
+
+def begin(world: World, run: Assignment, progress: Progress, place: str) -> None:
+    """Tell that the run begins to reason, once."""
+    if not progress.is_reasoning:
+        progress.is_reasoning = True
+        world.tell(EventKind.REASONING_STARTED, run.run_id, {}, place)
+
+
+def add(world: World, run: Assignment, progress: Progress, step: JsonObject, place: str) -> None:
+    """Add a step, and tell of it."""
+    output = progress.output
+    output.reasoning_steps.append(step)
+    output.reasoning += _in_words(step)
+    data = {"content": step, "content_type": "ReasoningStep", "reasoning_content": output.reasoning}
+    world.tell(EventKind.REASONING_STEP, run.run_id, data, place)
+
+
+def end(world: World, run: Assignment, progress: Progress, place: str) -> None:
+    """Tell that the run has reasoned, where it has begun to."""
+    if progress.is_reasoning:
+        progress.is_reasoning = False
+        steps = {"reasoning_steps": list(progress.output.reasoning_steps)}
+        world.tell(
+            EventKind.REASONING_COMPLETED, run.run_id, {"content": steps, "content_type": "ReasoningSteps"}, place
+        )
+
+
+def note_call(world: World, run: Assignment, progress: Progress, call: ToolCall, path: str) -> None:
+    """Take a call of ``think`` or ``analyze`` as a step."""
+    if call.is_error:
+        return
+    args = call.args
+    if call.name == THINK:
+        said = {**args, "reasoning": args.get("thought"), "next_action": "continue"}
+    else:
+        said = {**args, "reasoning": args.get("analysis"), "next_action": args.get("next_action") or "continue"}
+    begin(world, run, progress, run.at("think"))
+    add(world, run, progress, step_of(said), path)
+
+
+def _in_words(step: JsonObject) -> str:
+    lines = [f"## {step['title']}" if step["title"] else "", step["reasoning"] or ""]
+    lines += [f"{name.capitalize()}: {step[name]}" if step[name] else "" for name in ("action", "result")]
+    return "\n".join([*(line for line in lines if line), "", ""])

@@ -1,0 +1,50 @@
+"""Folders with users' files, and an interpreter that forgets them afterwards."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from musterd.core.errors import DeclarationError
+from musterd.declare import load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Project(Protocol):
+    """Writes a file of a user's project and gives its path."""
+
+    def __call__(self, name: str, text: str) -> Path: ...
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """A user's project: the working directory, with nothing of it imported yet."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = dict(sys.modules)
+
+    def write(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+        return path
+
+    yield write
+    for name in set(sys.modules) - set(before):
+        file = getattr(sys.modules[name], "__file__", None) or ""
+        if file.startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+def refusal(source: str) -> str:
+    """The line that loading ``source`` ends with."""
+    with pytest.raises(DeclarationError) as caught:
+        load(source)
+    assert "\n" not in caught.value.message
+    return caught.value.message

@@ -1,0 +1,88 @@
+"""Options of the prompt and the session: what a declaration refuses, in words that say what to do."""
+
+from typing import Any
+
+import pytest
+
+from musterd import Agent, SessionSummaryManager, Team
+from musterd.core.errors import DeclarationError
+from musterd.declare import Registry, unsupported
+
+
+def lookup(number: int) -> int:
+    return number
+
+
+def update_session_state(number: int) -> int:
+    return number
+
+
+@pytest.mark.parametrize(
+    "options, says",
+    [
+        ({"instructions": lambda context: "x"}, "the function in instructions has the parameter 'context' — it can"),
+        ({"system_message": lookup}, "the function in system_message has the parameter 'number'"),
+        ({"dependencies": {"x": lookup}}, "the function in dependencies['x'] has the parameter 'number'"),
+        ({"system_message": 3}, "'system_message' is 3 — give it a text or a function that gives one"),
+        ({"timezone_identifier": "Mars/Base"}, "there is no time zone 'Mars/Base' here — use a name of the IANA"),
+        ({"timezone_identifier": "../etc"}, "there is no time zone '../etc' here"),
+        (
+            {"additional_input": ["x", {"role": "tool", "content": "y"}]},
+            "'additional_input' is a list — give it a list",
+        ),
+        ({"num_history_messages": 0}, "'num_history_messages' is 0 — give it a whole number, 1 or more"),
+        ({"session_summary_manager": "x"}, "'session_summary_manager' is 'x' — give it a SessionSummaryManager(…)"),
+        (
+            {"enable_agentic_state": True, "tools": [update_session_state]},
+            "the tool name 'update_session_state' belongs to musterd",
+        ),
+    ],
+)
+def test_what_is_refused(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        Agent(id="a", **options)
+    assert says in caught.value.message
+
+
+def test_a_summarys_options_are_checked() -> None:
+    with pytest.raises(DeclarationError, match="SessionSummaryManager: 'model' is a int"):
+        SessionSummaryManager(model=3)  # type: ignore[arg-type]
+    with pytest.raises(DeclarationError, match="'summary_request_message' is a NoneType"):
+        SessionSummaryManager(summary_request_message=None)  # type: ignore[arg-type]
+
+
+def test_the_name_of_a_tool_is_free_where_the_option_is_not_used() -> None:
+    assert Agent(id="a", tools=[update_session_state]).tools
+
+
+def test_functions_may_take_defaults_and_whatever_is_there() -> None:
+    def instructions(run_context: Any, *rest: Any, style: str = "kind", **more: Any) -> str:
+        return style
+
+    assert Agent(id="a", instructions=instructions).instructions is instructions
+
+
+def test_a_function_counts_by_its_name_in_the_definition() -> None:
+    def hashed(**options: Any) -> str:
+        return Registry.of(agents=[Agent(id="a", model="m", **options)]).agents["a"].definition_hash
+
+    assert hashed(instructions=lookup_nothing) == hashed(instructions=lookup_nothing)
+    assert hashed(instructions=lookup_nothing) != hashed(instructions="x")
+    assert hashed(markdown=True) != hashed()
+    assert hashed(additional_input=["a"]) != hashed(additional_input=["b"])
+
+
+def lookup_nothing() -> str:
+    return "nothing"
+
+
+def test_nothing_of_the_prompt_and_the_session_is_missing() -> None:
+    options: dict[str, Any] = {
+        "introduction": "Hello",
+        "additional_input": ["x"],
+        "search_session_history": True,
+        "enable_session_summaries": True,
+        "add_location_to_context": True,
+    }
+    team = Team(id="t", model="m", members=[Agent(id="a", **options)], add_team_history_to_members=True, **options)
+    assert unsupported(Registry.of(teams=[team]).teams["t"]) == []

@@ -1,0 +1,252 @@
+"""What stands around a tool's call: hooks, further tries, kept results."""
+
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from musterd import Agent, Media, OutcomeUnknown, RetryTool, ToolContext, ToolResult, tool
+from musterd.core import clock
+from musterd.declare.tool_errors import ToolFailed
+from musterd.loop.loop import Loop
+from tests.support.loop import Call, Stage, TurnModel
+
+
+async def told(*tools: Any, calls: list[Call], turns: int = 1, **agent: Any) -> list[Any]:
+    """What the model reads of its calls, of all turns together."""
+    model = TurnModel(*([calls] * turns), "answer")
+    stage = Stage(Agent(id="solo", model=model, tools=list(tools), **agent))
+    await stage.drive()
+    return [result for turn in range(1, turns + 1) for result in model.told(turn)]
+
+
+@pytest.fixture
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The waits between tries, which take no time."""
+    found: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        found.append(seconds)
+
+    monkeypatch.setattr(clock, "sleep", sleep)
+    monkeypatch.setattr(clock, "jitter", lambda seconds: seconds)
+    return found
+
+
+# Hooks
+
+
+async def test_hooks_stand_around_each_other_and_may_change_all() -> None:
+    order: list[str] = []
+
+    def outer(function_name: str, function_call: Callable[..., Any], arguments: dict[str, Any]) -> str:
+        order.append(f"outer {function_name} {arguments}")
+        result = function_call(**{**arguments, "word": "y"})
+        order.append("outer done")
+        return f"<{result}>"
+
+    async def inner(name: str, func: Callable[..., Awaitable[Any]], args: dict[str, Any], agent: Agent) -> str:
+        order.append(f"inner {name} {args} of {agent.id}")
+        return f"[{await func(**args)}]"
+
+    def own(function: Callable[..., Any], run_context: ToolContext) -> str:
+        order.append(f"own {run_context.tool_call_id}")
+        return f"({function()})"
+
+    @tool(tool_hooks=[own])
+    def say(word: str) -> str:
+        """Say."""
+        order.append(f"say {word} in {threading.current_thread().name.rpartition('-')[0]}")
+        return word
+
+    results = await told(say, calls=[Call("say", {"word": "x"}, id="c1")], tool_hooks=[outer, inner])
+    assert results == ["<[(y)]>"]
+    assert order == [
+        "outer say {'word': 'x'}",
+        "inner say {'word': 'y'} of solo",
+        "own c1",
+        "say y in test-tool",
+        "outer done",
+    ]
+
+
+async def test_a_hook_may_answer_itself_or_refuse() -> None:
+    made = []
+
+    def guard(function_call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        if arguments["word"] == "bad":
+            raise ValueError("not that word")
+        return "known" if arguments["word"] == "old" else function_call(**arguments)
+
+    @tool
+    async def say(word: str) -> str:
+        """Say."""
+        made.append(word)
+        return word
+
+    words = ["bad", "old", "new"]
+    results = await told(say, calls=[Call("say", {"word": word}) for word in words], tool_hooks=[guard])
+    assert results == ["not that word", "known", "new"]
+    assert made == ["new"]
+
+
+async def test_more_calls_than_threads_pass_through_hooks() -> None:
+    def around(function_call: Callable[..., Any]) -> Any:
+        return function_call()
+
+    @tool(tool_hooks=[around, around])
+    def work() -> str:
+        """Work."""
+        return "done"
+
+    assert await told(work, calls=[Call("work") for _ in range(12)]) == ["done"] * 12, "four threads for tools"
+
+
+async def test_a_call_before_and_one_after_see_what_comes_of_it() -> None:
+    seen: list[tuple[Any, ...]] = []
+
+    def before(fc: Any) -> None:
+        if fc.arguments["word"] == "bad":
+            raise ValueError("not that word")
+        fc.arguments["word"] += "!"
+
+    async def after(fc: Any, run_context: ToolContext) -> None:
+        seen.append((fc.function.name, fc.call_id, fc.arguments, fc.result, fc.error, run_context.session_id))
+        raise ValueError("too late to matter")
+
+    @tool(pre_hook=before, post_hook=after)
+    def say(word: str) -> str:
+        """Say."""
+        if word == "fail!":
+            raise ValueError("failed")
+        return word
+
+    calls = [Call("say", {"word": word}, id=word) for word in ("bad", "x", "fail")]
+    assert await told(say, calls=calls) == ["not that word", "x!", "failed"]
+    assert sorted(seen, key=lambda item: item[1]) == [
+        ("say", "fail", {"word": "fail!"}, None, "failed", "s1"),
+        ("say", "x", {"word": "x!"}, "x!", None, "s1"),
+    ]
+
+
+# Tries
+
+
+@pytest.mark.parametrize(
+    ("error", "retry_safe", "calls"),
+    [
+        (ValueError("no"), True, 3),
+        (OutcomeUnknown("who knows"), True, 3),
+        (RetryTool("not now"), False, 3),
+        (ValueError("no"), False, 1),
+        (ToolFailed("no, for good"), True, 1),
+    ],
+)
+async def test_a_tool_is_called_again_where_nothing_happens_twice(
+    naps: list[float], error: Exception, retry_safe: bool, calls: int
+) -> None:
+    keys, states = [], []
+
+    @tool(retries=2, retry_safe=retry_safe)
+    async def send(context: ToolContext) -> None:
+        """Send."""
+        keys.append(context.idempotency_key)
+        states.append(dict(context.session_state))
+        context.session_state["half"] = "done"
+        raise error
+
+    assert await told(send, calls=[Call("send")]) == [str(error)]
+    assert (len(keys), len(set(keys)), len(naps)) == (calls, 1, calls - 1)
+    assert states == [{}] * calls, "what a failed try left is gone"
+    assert naps == [0.1, 0.2][: calls - 1]
+
+
+async def test_the_try_that_succeeds_counts(naps: list[float]) -> None:
+    failures = [RetryTool("busy")]
+
+    @tool(retries=1)
+    def send() -> str:
+        """Send."""
+        if failures:
+            raise failures.pop()
+        return "sent"
+
+    assert await told(send, calls=[Call("send")]) == ["sent"]
+
+
+# Kept results
+
+
+async def test_an_equal_call_has_the_kept_result_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    @tool(cache_results=True, cache_ttl=60)
+    def square(n: int, digits: int = 0) -> int:
+        """Square."""
+        made.append(n)
+        return n * n
+
+    async def squared(*numbers: int) -> list[Any]:
+        return await told(square, calls=[Call("square", {"n": n}) for n in numbers])
+
+    assert await squared(2) == ["4"]
+    assert await told(square, calls=[Call("square", '{"n": "2"}')]) == ["4"], "equal once it is converted"
+    assert await squared(3, 2) == ["9", "4"]
+    assert made == [2, 3]
+    later = clock.monotonic() + 61
+    monkeypatch.setattr(clock, "monotonic", lambda: later)
+    assert await squared(2) == ["4"]
+    assert made == [2, 3, 2]
+
+
+async def test_failures_are_not_kept_and_another_session_is_another_call() -> None:
+    made: list[str] = []
+
+    @tool(cache_results=True)
+    async def whose(context: ToolContext) -> str:
+        """Whose."""
+        made.append(context.session_id)
+        if len(made) == 1:
+            raise ValueError("not yet")
+        return context.session_id
+
+    async def asked(session: str) -> None:
+        stage = Stage(Agent(id="solo", model=TurnModel([Call("whose")], "answer"), tools=[whose]))
+        stage.loop = Loop(replace(stage.world, session_id=session), stage.run)
+        await stage.drive()
+
+    for session in ("s1", "s1", "s1", "s2"):
+        await asked(session)
+    assert made == ["s1", "s1", "s2"]
+
+
+async def test_only_so_many_results_are_kept() -> None:
+    made: list[int] = []
+
+    @tool(cache_results=True)
+    def square(n: int) -> int:
+        """Square."""
+        made.append(n)
+        return n * n
+
+    kept = square.kept_results
+    assert kept is not None
+    for n in range(300):
+        kept.keep(str(n), "x")
+    kept.keep("long", "x" * 70_000)
+    assert [kept.get(str(n)) for n in (0, 43, 44, 299)] == [None, None, "x", "x"]
+    assert kept.get("long") is None
+
+
+async def test_a_kept_result_with_media_is_the_same_again() -> None:
+    @tool(cache_results=True)
+    def draw() -> ToolResult:
+        """Draw."""
+        return ToolResult(content="drawn", images=[Media(content=b"png", mime_type="image/png")])
+
+    stage = Stage(Agent(id="solo", model=TurnModel([Call("draw"), Call("draw")], Call("draw"), "answer"), tools=[draw]))
+    output = await stage.drive()
+    assert [call.result for call in output.tools] == ["drawn"] * 3
+    assert len(output.media["images"]) == 3

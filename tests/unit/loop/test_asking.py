@@ -1,0 +1,68 @@
+"""A model call beside a run's turns: told, counted, tried again and corrected as a turn is."""
+
+from typing import Any
+
+from musterd import Agent
+from musterd.core.events import EventKind
+from musterd.core.records import Output
+from musterd.declare import models_of
+from musterd.loop.answers import AnswerForm
+from musterd.loop.asking import Aside, ask, ask_for_form, said_in, told
+from musterd.wire.metrics import run_metrics
+from tests.support.loop import Call, Stage, TurnModel, failure
+
+FORM = AnswerForm(name="city", schema={"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]})
+
+
+def stage() -> Stage:
+    return Stage(Agent(id="solo", model=TurnModel("done")))
+
+
+def aside(model: TurnModel, **given: Any) -> Aside:
+    return Aside(place="parse", role="parser_model", model=model, messages=told("be short", "what?"), **given)
+
+
+async def test_it_is_a_step_that_is_told_and_counted() -> None:
+    one, model, heard = stage(), TurnModel("so"), list[str]()
+    response, _ = await ask(
+        one.world, one.run, one.loop.progress, aside(model, on_text=lambda text, reasoning: heard.append(text))
+    )
+    assert (said_in(response), heard) == ("so", ["so"])
+    assert one.steps.log == [("model", "parse/m")]
+    assert [event.kind for event in one.events] == [
+        EventKind.MODEL_REQUEST_STARTED,
+        EventKind.MODEL_REQUEST_COMPLETED,
+    ]
+    output = one.loop.progress.output
+    metrics = run_metrics(Output.from_json(output.as_json()), "m", "p")
+    assert metrics["details"].keys() == {"parser_model"}
+    assert metrics["total_tokens"] == metrics["details"]["parser_model"][0]["total_tokens"] > 0
+
+
+async def test_text_of_a_try_that_failed_is_void() -> None:
+    one, voided = stage(), list[int]()
+    model = TurnModel(["half", failure(503)], "whole")
+    heard: dict[str, Any] = {"on_text": lambda text, reasoning: None, "on_void": lambda: voided.append(1)}
+    await ask(one.world, one.run, one.loop.progress, aside(model, **heard))
+    assert voided == [1]
+    assert [event.kind for event in one.events] == [
+        EventKind.MODEL_REQUEST_STARTED,
+        EventKind.MODEL_REQUEST_RETRIED,
+        EventKind.RUN_CONTINUED,
+        EventKind.MODEL_REQUEST_STARTED,
+        EventKind.MODEL_REQUEST_COMPLETED,
+    ]
+
+
+async def test_a_value_that_has_not_the_form_is_corrected_under_its_own_path() -> None:
+    one, model = stage(), TurnModel(Call("final_result", {"n": "x"}), Call("final_result", {"n": 1}))
+    value, _, _ = await ask_for_form(one.world, one.run, one.loop.progress, aside(model), FORM)
+    assert value == {"n": 1}
+    assert [path for _, path in one.steps.log] == ["parse/m", "parse/1/m"]
+    assert "Correct the answer" in str(model.seen[1][-1])
+
+
+def test_its_model_is_made_ready_with_the_run() -> None:
+    model = TurnModel()
+    spec = Agent(id="solo", model="scripted", parser_model=model, output_model="test")
+    assert models_of(Stage(spec).run.component) == ["scripted", model, "test"]

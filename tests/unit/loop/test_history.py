@@ -1,0 +1,96 @@
+"""How much of earlier runs a model is shown."""
+
+import json
+
+import pytest
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    TextPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+
+from musterd.loop.conversation import NOTES, message_text
+from musterd.loop.history import trimmed
+from musterd.loop.past import chat_of
+
+
+def asked(text: str) -> ModelRequest:
+    return ModelRequest(parts=[UserPromptPart(text)])
+
+
+def answered(text: str) -> ModelResponse:
+    return ModelResponse(parts=[TextPart(text)])
+
+
+def calls(*ids: str, text: str = "") -> ModelResponse:
+    said = [TextPart(text)] if text else []
+    return ModelResponse(parts=[*said, *(ToolCallPart("look", {}, tool_call_id=one) for one in ids)])
+
+
+def results(*ids: str) -> ModelRequest:
+    return ModelRequest(parts=[ToolReturnPart("look", f"result {one}", tool_call_id=one) for one in ids])
+
+
+HISTORY: list[ModelMessage] = [
+    asked("one"),
+    calls("a", "b", text="looking"),
+    results("a", "b"),
+    calls("c"),
+    results("c"),
+    answered("first"),
+    asked("two"),
+    answered("second"),
+]
+
+
+def shown(messages: object) -> list[str]:
+    assert isinstance(messages, list)
+    found = []
+    for message in messages:
+        for part in message.parts:
+            found.append(f"call {part.tool_call_id}" if isinstance(part, ToolCallPart) else str(part.content))
+    return found
+
+
+ALL = ["one", "looking", "call a", "call b", "result a", "result b", "call c", "result c", "first", "two", "second"]
+
+
+@pytest.mark.parametrize(
+    "last_messages, last_calls, wanted",
+    [
+        (None, None, ALL),
+        (100, 100, ALL),
+        (2, None, ["two", "second"]),
+        (1, None, ["second"]),
+        (0, None, []),
+        (4, None, ["first", "two", "second"]),  # a result whose call is not shown goes too
+        (5, None, ["call c", "result c", "first", "two", "second"]),
+        (None, 2, ["one", "looking", "call b", "result b", "call c", "result c", "first", "two", "second"]),
+        (None, 1, ["one", "looking", "call c", "result c", "first", "two", "second"]),
+        (None, 0, ["one", "looking", "first", "two", "second"]),
+        (3, 0, ["first", "two", "second"]),
+    ],
+)
+def test_what_is_shown(last_messages: int | None, last_calls: int | None, wanted: list[str]) -> None:
+    before = [message_text(message) for message in HISTORY]
+    assert shown(trimmed(HISTORY, last_messages, last_calls)) == wanted
+    assert [message_text(message) for message in HISTORY] == before, "the history itself is others' too"
+
+
+def test_a_chat_is_what_was_said_in_the_run_itself() -> None:
+    earlier = asked("earlier")
+    earlier.metadata = {NOTES: {"from_history": True}}
+    final = ModelResponse(parts=[ToolCallPart("final_result", {"n": 1}, tool_call_id="x")])
+    messages = [earlier, *HISTORY[:6], ModelRequest(parts=[UserPromptPart(["see", "this"])]), final]
+    stored = "[" + ",".join(message_text(message) for message in messages) + "]"
+    assert chat_of(stored) == [
+        {"role": "user", "content": "one"},
+        {"role": "assistant", "content": "looking"},
+        {"role": "assistant", "content": "first"},
+        {"role": "user", "content": "see\nthis"},
+        {"role": "assistant", "content": json.dumps({"n": 1})},
+    ]
