@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 
 from musterd import Agent, Budget, Team, ToolContext, tool
 from musterd.core.callers import Caller
+from musterd.core.scheduling import Turn
 from musterd.core.states import RunState
-from musterd.core.turns import Turn
 from musterd.engine import attempt
 from musterd.loop import stopping
 from musterd.models.scripted import ScriptedModel

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from musterd import Agent
 from musterd.core.errors import Conflict
 from musterd.core.events import EventKind
+from musterd.core.scheduling import OnBusy, Turn
 from musterd.core.states import RunState
-from musterd.core.turns import OnBusy, Turn
 from tests.engine.conftest import Engines
 from tests.support.engine import Works, running, works_on
 from tests.support.held_model import HeldModel

@@ -6,10 +6,10 @@ import pytest
 
 from musterd import Agent
 from musterd.core.callers import Caller
-from musterd.core.cursors import Cursor
 from musterd.core.errors import NotFound
 from musterd.core.events import Event, EventKind
 from musterd.core.records import Input
+from musterd.core.session_cursors import Cursor
 from musterd.core.states import RunState
 from musterd.service.runs import Wanted
 from musterd.service.session_reading import SessionReading

@@ -16,8 +16,8 @@ from pydantic_ai.settings import ModelSettings
 from musterd import Agent, Budget, Team, tool
 from musterd.core.errors import Conflict
 from musterd.core.records import RunRow, RunView
+from musterd.core.scheduling import Turn
 from musterd.core.states import RunState
-from musterd.core.turns import Turn
 from musterd.service.forks import WantedFork
 from musterd.service.steering import SentMessage
 from tests.engine.conftest import Engines

@@ -12,9 +12,9 @@ from pydantic_ai.messages import ModelResponseStreamEvent
 from pydantic_ai.models import StreamedResponse
 
 from musterd import Agent
-from musterd.core import pace
+from musterd.core import flush_window
 from musterd.core.events import Event, EventKind
-from musterd.core.figures import Figures
+from musterd.core.metrics import Metrics
 from musterd.core.settings import Settings
 from musterd.engine.outbox import Outbox
 from musterd.models.scripted import ScriptedModel
@@ -37,7 +37,7 @@ class Asking(ScriptedModel):
             async def asking() -> AsyncIterator[ModelResponseStreamEvent]:
                 async for event in whole():
                     yield event  # handed on before the next is asked for, as from a provider
-                    told_at = pace.told_at.get()
+                    told_at = flush_window.told_at.get()
                     assert told_at is not None
                     at = told_at()
                     self.left.append(None if at is None else at - asyncio.get_running_loop().time())
@@ -64,7 +64,7 @@ def test_a_window_of_any_length_says_when_it_ends(
 
     async def tell() -> float:
         hub = cast(Any, SimpleNamespace(has_readers=lambda _: False))
-        outbox = Outbox(cast(Any, None), hub, Lease("r1", 1), settings, Figures())
+        outbox = Outbox(cast(Any, None), hub, Lease("r1", 1), settings, Metrics())
         assert outbox.told_at() is None
         outbox.emit(Event(EventKind.CONTENT, "r1", 1.0, {"text": "a"}))
         at = outbox.told_at()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from musterd import Agent, Settings, Team
 from musterd.core.events import Event, EventKind
-from musterd.core.figures import Figures
+from musterd.core.metrics import Metrics
 from musterd.core.records import Output
 from musterd.core.states import RunState
 from musterd.engine.hub import Hub
@@ -46,7 +46,7 @@ class Telling:
     def __init__(self, records: Records, hub: Hub, root: str, attempt: int) -> None:
         self.records, self.root = records, root
         own = Settings(delta_seconds=0, first_delta_seconds=0)
-        self.outbox = Outbox(records.database, hub, Lease(root, attempt), own, Figures())
+        self.outbox = Outbox(records.database, hub, Lease(root, attempt), own, Metrics())
         self.told: defaultdict[str, str] = defaultdict(str)
 
     def name(self, run: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from musterd.core import clock
 from musterd.core.errors import NotFound
-from musterd.core.turns import Turn
+from musterd.core.scheduling import Turn
 from musterd.store import daily, joining, retention
 from musterd.store.database import Tx, Work
 from musterd.store.joining import Joined
@@ -133,7 +133,7 @@ async def test_days_that_are_over_are_kept_before_their_runs_go(engines: Engines
         await cleared(works)
         assert await works.records.states() == {}
         (kept,) = await works.database.scan(lambda tx: daily.kept(tx, None, day, day))
-        assert kept.figures.runs == before[daily.EVERYBODY].runs == {"agent": 3}
+        assert kept.metrics.runs == before[daily.EVERYBODY].runs == {"agent": 3}
         assert await works.records.select("SELECT day FROM daily_metrics WHERE is_over = 0") == []
 
 

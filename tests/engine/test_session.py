@@ -10,8 +10,8 @@ from musterd import Agent, SessionSummaryManager, Team, ToolContext, tool
 from musterd.core.callers import Caller
 from musterd.core.events import EventKind
 from musterd.core.records import RunView, SessionRow
+from musterd.core.scheduling import OnBusy, Turn
 from musterd.core.states import RunState
-from musterd.core.turns import OnBusy, Turn
 from musterd.store import removal
 from tests.engine.conftest import Engines
 from tests.engine.test_replay import killed_in_second_turn

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from musterd import Agent, tool
-from musterd.core.turns import OnBusy, Turn
+from musterd.core.scheduling import OnBusy, Turn
 from musterd.service.forks import WantedFork
 from musterd.service.steering import SentMessage
 from tests.engine.conftest import Engines

@@ -56,7 +56,7 @@ async def telling(engines: Engines, *urls: str, **given: Any) -> AsyncIterator[W
 
 def sender(works: Works) -> Webhooks:
     """A sender of a process of its own, which looks when it is told to."""
-    return Webhooks(works.database, works.settings, works.server.figures)
+    return Webhooks(works.database, works.settings, works.server.metrics)
 
 
 async def sent(webhooks: Webhooks) -> None:

@@ -92,7 +92,7 @@ async def test_a_user_gets_the_figures_of_its_own_runs(house: House, times: list
     await house.run("hello")
     assert await house.server.daily.days(None, None, ada) == []
     (day,) = await house.server.daily.days(None, None, boss)
-    assert day.figures.runs == {"team": 1}
+    assert day.metrics.runs == {"team": 1}
 
 
 async def test_figures_are_counted_in_the_background(house: House, times: list[float]) -> None:

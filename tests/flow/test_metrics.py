@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from musterd.core.figures import MOST_SERIES, OTHER, Counter, Figures, Histogram
+from musterd.core.metrics import MOST_SERIES, OTHER, Counter, Histogram, Metrics
 from musterd.http.metrics import GAUGES, PREFIX
 from tests.flow.test_errors import gone
 from tests.support.app import Serve
@@ -17,7 +17,7 @@ OPERATE = PAGE.parents[1] / "howto" / "operate.md"
 KEY = "a-key-of-32-characters-and-more-"
 
 
-async def figures(house: House, **headers: str) -> dict[str, float]:
+async def metrics(house: House, **headers: str) -> dict[str, float]:
     """Every sample by its name and labels, as Prometheus reads them."""
     answer = await house.http.get("/-/metrics", headers=headers)
     assert answer.status_code == 200
@@ -31,7 +31,7 @@ async def figures(house: House, **headers: str) -> dict[str, float]:
 
 async def test_a_run_is_counted_from_its_acceptance_to_its_end(house: House) -> None:
     await house.run("[[DELEGATE writer-agent: hi]]")
-    found = await figures(house)
+    found = await metrics(house)
     of_team = "component=demo-team kind=team"
     assert found[f"musterd_runs_accepted_total {of_team}"] == 1
     assert found[f"musterd_runs_ended_total {of_team} state=completed"] == 1
@@ -54,7 +54,7 @@ async def test_what_waits_is_read_from_the_database(serve: Serve) -> None:
         await hold.reached.wait()
         await house.begin("hello", session_id="s1")
         await house.begin("hello", session_id="s2")
-        found = await figures(house)
+        found = await metrics(house)
         states = {state: found[f"musterd_runs state={state}"] for state in ("running", "queued", "ready", "paused")}
         assert states == {"running": 1, "queued": 1, "ready": 1, "paused": 0}
         assert found["musterd_runs_driven"] == 1
@@ -71,7 +71,7 @@ async def test_a_cancelled_run_that_never_began_is_counted(serve: Serve) -> None
         await hold.reached.wait()
         await house.begin("hello", session_id="s1", run_id="r2")
         assert (await house.http.post("/teams/demo-team/runs/r2/cancel")).status_code == 200
-        found = await figures(house)
+        found = await metrics(house)
         assert found["musterd_runs_ended_total component=demo-team kind=team state=cancelled"] == 1
         hold.release()
         await house.ended(first)
@@ -79,7 +79,7 @@ async def test_a_cancelled_run_that_never_began_is_counted(serve: Serve) -> None
 
 async def test_the_rest_is_told_while_the_database_is_away(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(house.server.database, "scan", gone)
-    found = await figures(house)
+    found = await metrics(house)
     assert found["musterd_database_up"] == 0
     assert "musterd_workers" not in found
     assert "musterd_runs_driven" in found
@@ -88,7 +88,7 @@ async def test_the_rest_is_told_while_the_database_is_away(house: House, monkeyp
 async def test_a_key_is_asked_for(serve: Serve) -> None:
     async with serve(security_key=KEY) as house:
         problem(await house.http.get("/-/metrics"), 401, "UNAUTHENTICATED")
-        assert await figures(house, authorization=f"Bearer {KEY}")
+        assert await metrics(house, authorization=f"Bearer {KEY}")
 
 
 async def test_nothing_that_a_client_sends_becomes_a_label(house: House) -> None:
@@ -101,13 +101,13 @@ async def test_nothing_that_a_client_sends_becomes_a_label(house: House) -> None
 async def test_each_app_of_a_process_counts_alone(serve: Serve, house: House) -> None:
     await house.run("hello")
     async with serve() as other:
-        assert not [name for name in await figures(other) if name.startswith("musterd_runs_accepted_total")]
+        assert not [name for name in await metrics(other) if name.startswith("musterd_runs_accepted_total")]
 
 
 def test_the_page_lists_every_figure() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (counter|histogram|gauge) \| (.*?) \| (.+) \|$", PAGE.read_text(), re.MULTILINE)
     documented = {name: (kind, re.findall(r"`(\w+)`", labels), about) for name, kind, labels, about in rows}
-    own = Figures()
+    own = Metrics()
     known = {f"{PREFIX}{one.name}_total": ("counter", [*one.labels], one.about) for one in own.counters}
     known |= {f"{PREFIX}{one.name}": ("histogram", [*one.labels], one.about) for one in own.histograms}
     labels = {"info": ["version"], "runs": ["state"]}

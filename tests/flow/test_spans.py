@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from musterd import Agent, Settings, Team, tool
-from musterd.core import trace
+from musterd.core import trace_context
 from musterd.core.errors import StartError
 from musterd.engine import spans_sent, tracing
 from musterd.store import sessions
@@ -226,7 +226,7 @@ async def test_tools_see_the_span_and_requests_carry_it(serve: Serve, recorded: 
     original = model.request_stream
 
     def noted(*given: Any, **named: Any) -> Any:
-        seen.append(trace.outgoing.get())
+        seen.append(trace_context.outgoing.get())
         return original(*given, **named)
 
     model.request_stream = noted  # type: ignore[method-assign]
@@ -346,4 +346,4 @@ def test_it_is_not_imported_unasked() -> None:
     ],
 )
 def test_what_counts_as_a_traceparent(header: str, taken: str | None) -> None:
-    assert trace.parsed(header) == taken
+    assert trace_context.parsed(header) == taken

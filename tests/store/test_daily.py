@@ -4,8 +4,8 @@ from functools import partial
 from typing import Any
 
 from musterd.core.callers import Caller
-from musterd.core.daily import DayFigures
 from musterd.core.records import StepKind, Usage
+from musterd.core.usage import DayFigures
 from musterd.store import daily, deletion, retention, sessions
 from musterd.store.daily import EVERYBODY
 from musterd.store.database import Tx
@@ -136,8 +136,8 @@ async def test_a_day_that_is_kept_does_not_change(records: Records) -> None:
     for owner, users in ((None, 1), ("ada", 1)):
         kept = await records.database.scan(partial(daily.kept, owner=owner, first=FIRST, last=SECOND))
         (day,) = kept
-        assert (day.day, day.figures.runs, day.figures.users_count) == (FIRST, {"agent": 2}, users)
-        assert day.figures.usage == Usage(input_tokens=12, output_tokens=2, cache_read_tokens=2)
+        assert (day.day, day.metrics.runs, day.metrics.users_count) == (FIRST, {"agent": 2}, users)
+        assert day.metrics.usage == Usage(input_tokens=12, output_tokens=2, cache_read_tokens=2)
     assert await records.database.scan(lambda tx: daily.removed_days(tx, None, FIRST, SECOND)) == set()
 
 

@@ -7,8 +7,8 @@ from musterd.core.errors import Conflict, NotFound, TooManyRequests
 from musterd.core.events import EventKind
 from musterd.core.records import Output
 from musterd.core.requirements import Decision, Verdict
+from musterd.core.scheduling import OnBusy
 from musterd.core.states import RunState
-from musterd.core.turns import OnBusy
 from musterd.store import attempts, decisions, lanes, pauses
 from musterd.store.acceptance import Accepted
 from musterd.store.attempts import Batch

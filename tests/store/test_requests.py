@@ -4,8 +4,8 @@ import pytest
 
 from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, TooManyRequests
+from musterd.core.scheduling import OnBusy
 from musterd.core.states import RunState
-from musterd.core.turns import OnBusy
 from musterd.store import deletion, requests, sessions
 from musterd.store.requests import Request
 from tests.support.store import Records

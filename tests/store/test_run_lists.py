@@ -6,8 +6,8 @@ import pytest
 
 from musterd.core.callers import Caller
 from musterd.core.records import RunView
+from musterd.core.scheduling import OnBusy
 from musterd.core.states import RunState
-from musterd.core.turns import OnBusy
 from musterd.store import run_lists, sessions
 from musterd.store.attempts import MemberRecord
 from musterd.store.run_lists import RunsWanted, SessionRunsWanted

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from musterd.core.events import EventKind
+from musterd.core.scheduling import OnBusy
 from musterd.core.states import RunState
-from musterd.core.turns import OnBusy
 from musterd.store import schedule
 from musterd.store.schedule import Moved
 from tests.support.store import Records

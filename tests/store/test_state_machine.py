@@ -21,8 +21,8 @@ from hypothesis.stateful import (
 from musterd.core.errors import Conflict, LeaseLost, NotFound
 from musterd.core.records import Output, RunRow, ToolCall
 from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
+from musterd.core.scheduling import OnBusy
 from musterd.core.states import ACCEPTED_AS, FINAL, PENDING, RunState, is_edge
-from musterd.core.turns import OnBusy
 from musterd.store import attempts, cancels, decisions, deletion, pauses, schedule, sessions, workers
 from musterd.store.attempts import Batch, CancelStored, End, Lease, MemberRecord
 from musterd.store.database import Database, Statement, Tx

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from musterd.core.errors import SchemaTooNew, StartError
-from musterd.core.traces import stored_trace_id
+from musterd.core.trace_ids import stored_trace_id
 from musterd.store import upgrade
 from musterd.store.rows import RUN_FIELDS
 from musterd.store.sqlite import SqliteDatabase

@@ -11,7 +11,7 @@ from musterd.core.deliveries import DeliveryFilter, DeliveryState
 from musterd.core.memories import MemoryFilter
 from musterd.core.service_accounts import AccountFilter
 from musterd.core.states import RunState
-from musterd.core.traces import Condition
+from musterd.core.trace_ids import Condition
 from musterd.store import (
     deliveries,
     inbox,

@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import App, Parameter, validators
 
 import musterd
-from musterd.core import collector
+from musterd.core import garbage_collection
 from musterd.core.errors import DeclarationError, MusterdError, RequestError, StartError, Unavailable
 
 START = "start"
@@ -247,12 +247,12 @@ def _in_words(error: MusterdError) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
-    collector.hold(START)
+    garbage_collection.hold(START)
     try:
         result = app(arguments)
     except (DeclarationError, StartError, RequestError) as error:
         print(_in_words(error), file=sys.stderr)  # noqa: T201 - what a command says
         return 1 if isinstance(error, Unavailable) else 2
     finally:
-        collector.let_go(START)
+        garbage_collection.let_go(START)
     return result if isinstance(result, int) else 0

@@ -18,9 +18,9 @@ from musterd.cli.exit_timer import exit_after_stop, exit_without_leftovers
 from musterd.cli.main import START
 from musterd.cli.open_files import fitting
 from musterd.cli.settings import settings_from, unknown_variables
-from musterd.core import collector
+from musterd.core import garbage_collection
+from musterd.core.child_processes import close_in_children
 from musterd.core.errors import StartError
-from musterd.core.forks import close_in_children
 from musterd.core.settings import Settings
 from musterd.engine.duties import Duties
 from musterd.http.auth.modes import auth_mode
@@ -103,7 +103,7 @@ class _Listening(uvicorn.Server):
         await self._running.__aenter__()  # uvicorn would answer a StartError with a traceback
         await super().startup(sockets)
         if self.started:
-            collector.keep(START)
+            garbage_collection.keep(START)
             said = "\n".join(startup_lines(self._server, address_of(self._listener)))
             print(said, flush=True)  # noqa: T201 - what a command says
 

@@ -12,7 +12,7 @@ from musterd.cli.exit_timer import exit_after_stop, exit_without_leftovers
 from musterd.cli.main import START
 from musterd.cli.serve import address_of, begin_stop, is_loopback_host, listen, require_key, stop_at_once
 from musterd.cli.settings import settings_from, unknown_variables
-from musterd.core import collector
+from musterd.core import garbage_collection
 from musterd.core.settings import Settings
 from musterd.declare import Registry
 from musterd.http.server import Server
@@ -61,7 +61,7 @@ async def _work(server: Server, listening: AbstractAsyncContextManager[str]) -> 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
     async with listening as place, server.running():  # while it drains it answers still
-        collector.keep(START)
+        garbage_collection.keep(START)
         print(f"musterd: working on {shown_url(server.settings.db)}{place}", flush=True)  # noqa: T201 - what a command says
         await is_told.wait()
     exit_without_leftovers()

@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Literal
 
 from musterd.core.jsontypes import Json, JsonObject
+from musterd.core.scheduling import OnBusy
 from musterd.core.states import RunState
-from musterd.core.turns import OnBusy
 
 ComponentKind = Literal["team", "agent"]
 

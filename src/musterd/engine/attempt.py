@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from musterd.core import clock, pace
+from musterd.core import clock, flush_window
 from musterd.core.errors import HandedOver, LeaseLost, LimitReached, RunFailed
 from musterd.core.events import Event, EventKind
 from musterd.core.jsontypes import JsonObject
@@ -68,7 +68,7 @@ class Attempt:
         component = resources.component(run.component_kind, run.component_id)
         drops_media = component is not None and not component.spec.store_media
         lease = Lease(run.run_id, run.attempt, drops_media, run.webhooks)
-        self._outbox = Outbox(resources.database, resources.hub, lease, resources.settings, resources.figures)
+        self._outbox = Outbox(resources.database, resources.hub, lease, resources.settings, resources.metrics)
         self._outbox.on_failed, self._outbox.on_told = self._stop_loop, resources.webhooks.wake
         self._loop: Loop | None = None
         self._budgets: Budgets | None = None
@@ -146,7 +146,7 @@ class Attempt:
                     self._loop, self._is_again = None, True
         except LeaseLost:
             log.warning("attempt lost its run", run_id=self._run.run_id, attempt=self._run.attempt)
-            self._resources.figures.leases_lost.add()
+            self._resources.metrics.leases_lost.add()
             return None
         except HandedOver:
             self.is_handed_over = True
@@ -230,7 +230,7 @@ class Attempt:
         return seconds, LimitReached(f"The run's time limit of {seconds:g} s was reached.", "time_limit")
 
     async def _drive_loop(self) -> None:
-        pace.told_at.set(self._outbox.told_at)
+        flush_window.told_at.set(self._outbox.told_at)
         self._loop = await self._load()
         if self._budgets is not None:
             self._hold_to_seconds(self._budgets.root)
@@ -335,10 +335,10 @@ class Attempt:
         return settled
 
     def _count(self, state: RunState, output: Output, seconds: float | None) -> None:
-        figures, run = self._resources.figures, self._run
-        figures.run_ended(run.component_kind, run.component_id, state.value, seconds)
+        metrics, run = self._resources.metrics, self._run
+        metrics.run_ended(run.component_kind, run.component_id, state.value, seconds)
         if seconds is not None and output.first_token_seconds is not None:
-            figures.first_text_seconds.observe(output.first_token_seconds, run.component_kind, run.component_id)
+            metrics.first_text_seconds.observe(output.first_token_seconds, run.component_kind, run.component_id)
         if self._span is not None:
             self._span.ended(state, output)
 

@@ -166,7 +166,7 @@ class EmbeddedEngine:
             log.warning("a run could not be handed over; the next start takes it", run_id=run.run_id)
             return
         faults.point("handed_over")
-        self._resources.figures.handovers.add()
+        self._resources.metrics.handovers.add()
         for done in released.ended:
             self.cancelled(run.run_id, done)
 
@@ -318,7 +318,7 @@ class EmbeddedEngine:
             self._spawn(self._hand_over(run))
             return
         waited = None if run.queued_at is None else clock.now() - run.queued_at
-        self._resources.figures.run_began(run.component_kind, run.component_id, run.attempt, waited)
+        self._resources.metrics.run_began(run.component_kind, run.component_id, run.attempt, waited)
         attempt = Attempt(self._resources, run)
         if run.run_id in self._early_cancels:
             self._early_cancels.discard(run.run_id)
@@ -362,7 +362,7 @@ class EmbeddedEngine:
         """Tell what a stored cancel means here: the attempt stops, readers learn of an end, the next run starts."""
         if done.end_event is not None:
             index, event = done.end_event
-            self._resources.figures.run_ended(
+            self._resources.metrics.run_ended(
                 done.run.component_kind, done.run.component_id, done.run.state.value, None
             )
             self._resources.hub.publish(root_id, Flush(index, [event]))

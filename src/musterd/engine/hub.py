@@ -11,8 +11,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
 from musterd.core.events import Event
-from musterd.core.figures import Figures
 from musterd.core.jsontypes import Json
+from musterd.core.metrics import Metrics
 from musterd.engine.bell import Bell
 
 EVENT_BYTES = 300
@@ -94,7 +94,7 @@ class Subscription:
 
     def _drop(self) -> None:
         self.is_dropped = True
-        self._hub.figures.readers_dropped.add()
+        self._hub.metrics.readers_dropped.add()
         self._flushes.clear()
         self.close()
         if self.on_dropped is not None:
@@ -181,9 +181,9 @@ class Hub:
     :param figures: where it is counted who was.
     """
 
-    def __init__(self, buffer_bytes: int, figures: Figures | None = None) -> None:
+    def __init__(self, buffer_bytes: int, metrics: Metrics | None = None) -> None:
         self.buffer_bytes = buffer_bytes
-        self.figures = figures or Figures()
+        self.metrics = metrics or Metrics()
         self._audiences: dict[str, _Audience] = {}
         self._settling: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
         self._watches: defaultdict[str, set[SessionWatch]] = defaultdict(set)

@@ -203,10 +203,10 @@ class Journal:
         return done
 
     def _count(self, kind: StepKind, outcome: str, seconds: float | None) -> None:
-        figures = self._outbox.figures
-        figures.tool_calls.add(kind.value, outcome)
+        metrics = self._outbox.metrics
+        metrics.tool_calls.add(kind.value, outcome)
         if seconds is not None:
-            figures.tool_seconds.observe(seconds, kind.value)
+            metrics.tool_seconds.observe(seconds, kind.value)
 
     def _was_cut_off(self, path: str, kind: StepKind, outcome: StepOutcome, name: str | None = None) -> None:
         self.cut_off.append({"path": path, "kind": kind.value, "name": name, "outcome": outcome.value})

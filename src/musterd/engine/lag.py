@@ -1,7 +1,7 @@
 """Lag: how late this process's event loop wakes up. What blocks it holds up every run and every reader."""
 
 from musterd.core import clock
-from musterd.core.figures import Figures
+from musterd.core.metrics import Metrics
 
 PERIOD_SECONDS = 1.0
 
@@ -12,8 +12,8 @@ class Lag:
     ``last_seconds`` is how late it was the last time.
     """
 
-    def __init__(self, figures: Figures) -> None:
-        self._figures = figures
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
         self.last_seconds = 0.0
 
     async def repeat(self) -> None:
@@ -22,4 +22,4 @@ class Lag:
             asked = clock.monotonic()
             await clock.sleep(PERIOD_SECONDS)
             self.last_seconds = max(clock.monotonic() - asked - PERIOD_SECONDS, 0.0)
-            self._figures.loop_lag_seconds.observe(self.last_seconds)
+            self._metrics.loop_lag_seconds.observe(self.last_seconds)

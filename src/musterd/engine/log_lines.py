@@ -4,7 +4,7 @@ from contextvars import Context
 
 import structlog
 
-from musterd.core import trace
+from musterd.core import trace_context
 from musterd.core.records import RunRow
 
 
@@ -18,7 +18,7 @@ def context_of(run: RunRow) -> Context:
 def _bind(run: RunRow, request_id: str | None) -> None:
     carried: dict[str, str | int] = {"run_id": run.run_id, "session_id": run.session_id, "attempt": run.attempt}
     if run.traceparent is not None:
-        carried["trace_id"] = trace.trace_id(run.traceparent)
+        carried["trace_id"] = trace_context.trace_id(run.traceparent)
     if request_id is not None:  # of the request that it was accepted with, where that drives it here
         carried["request_id"] = request_id
     structlog.contextvars.bind_contextvars(**carried)

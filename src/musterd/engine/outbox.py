@@ -15,8 +15,8 @@ import structlog
 from musterd.core import clock, faults
 from musterd.core.errors import HandedOver, StoreUnavailable
 from musterd.core.events import Event, EventKind
-from musterd.core.figures import Figures
 from musterd.core.jsontypes import JsonObject
+from musterd.core.metrics import Metrics
 from musterd.core.records import StepRow
 from musterd.core.requirements import Requirement
 from musterd.core.settings import Settings
@@ -45,8 +45,8 @@ class Outbox:
     ``on_told`` is called once webhooks have something to be told.
     """
 
-    def __init__(self, database: Database, hub: Hub, lease: Lease, settings: Settings, figures: Figures) -> None:
-        self.figures = figures
+    def __init__(self, database: Database, hub: Hub, lease: Lease, settings: Settings, metrics: Metrics) -> None:
+        self.metrics = metrics
         self._database = database
         self._hub = hub
         self._lease = lease

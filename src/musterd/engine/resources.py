@@ -4,8 +4,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from musterd.core import trace
-from musterd.core.figures import Figures
+from musterd.core import trace_context
+from musterd.core.metrics import Metrics
 from musterd.core.records import ComponentKind, RunRow
 from musterd.core.settings import Settings
 from musterd.declare import Component, Registry
@@ -39,7 +39,7 @@ class Resources:
     threads: Executor
     webhooks: Webhooks
     servers: ToolServers | None = None
-    figures: Figures = field(default_factory=Figures)
+    metrics: Metrics = field(default_factory=Metrics)
     spans: "Spans | None" = None
 
     @property
@@ -53,14 +53,14 @@ class Resources:
 
     def accepting(self, run: RunRow) -> RunRow:
         """A run that is about to be accepted, in the trace of the request that asks for it."""
-        run.traceparent = trace.incoming.get()
+        run.traceparent = trace_context.incoming.get()
         if self.spans is not None:
             self.spans.accepting(run)
         return run
 
     def accepted(self, run: RunRow) -> None:
         """A run was accepted."""
-        self.figures.runs_accepted.add(run.component_kind, run.component_id)
+        self.metrics.runs_accepted.add(run.component_kind, run.component_id)
         self.hub.session_changed(run.session_id)
         if self.spans is not None:
             self.spans.accepted()

@@ -38,7 +38,7 @@ class Retention:
 
     def __init__(self, resources: Resources, slices: Slices) -> None:
         self._database = resources.database
-        self._figures = resources.figures
+        self._metrics = resources.metrics
         self._retention_days = resources.settings.retention_days
         self._delta_days = resources.settings.delta_days
         self._webhook_days = resources.settings.webhook_days
@@ -92,7 +92,7 @@ class Retention:
             removed += await self._slices.each(
                 _slices(unused), lambda some: partial(retention.remove_sessions, sessions=some, before=before)
             )
-        self._figures.removed.add(by=removed)
+        self._metrics.removed.add(by=removed)
         return removed
 
     async def _keep_days(self, days: Iterable[str], now: float) -> None:

@@ -15,8 +15,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 import musterd
-from musterd.core import genai
-from musterd.core import trace as trace_context
+from musterd.core import semconv
+from musterd.core import trace_context as trace_context
 from musterd.core.records import Output, RunRow
 from musterd.core.states import RunState
 
@@ -58,9 +58,9 @@ class Spans:
     def attempt(self, run: RunRow) -> "Iterator[AttemptSpan]":
         """The span of one attempt, ended with this block."""
         span = self.tracer.start_span(
-            f"{genai.INVOKE_AGENT} {run.component_name}",
+            f"{semconv.INVOKE_AGENT} {run.component_name}",
             context=context_of(run.traceparent),
-            attributes={genai.OPERATION_NAME: genai.INVOKE_AGENT, **_of_run(run), ATTEMPT: run.attempt},
+            attributes={semconv.OPERATION_NAME: semconv.INVOKE_AGENT, **_of_run(run), ATTEMPT: run.attempt},
         )
         attempt = AttemptSpan(self, span)
         try:
@@ -128,10 +128,10 @@ def note_end(span: Span, state: RunState, output: Output) -> None:
     """Note how a run ended, and what it used."""
     span.set_attribute(OUTCOME, state.value)
     usage = output.usage
-    span.set_attributes({genai.INPUT_TOKENS: usage.input_tokens, genai.OUTPUT_TOKENS: usage.output_tokens})
+    span.set_attributes({semconv.INPUT_TOKENS: usage.input_tokens, semconv.OUTPUT_TOKENS: usage.output_tokens})
     if state is RunState.ERROR:
         code = (output.error or {}).get("code", "error")
-        span.set_attribute(genai.ERROR_TYPE, str(code))
+        span.set_attribute(semconv.ERROR_TYPE, str(code))
         span.set_status(Status(StatusCode.ERROR, str(code)))
 
 
@@ -163,11 +163,11 @@ def under(span: Span) -> Iterator[None]:
 
 def _of_run(run: RunRow) -> dict[str, str]:
     return {
-        genai.AGENT_ID: run.component_id,
-        genai.AGENT_NAME: run.component_name,
-        genai.CONVERSATION_ID: run.session_id,
-        genai.PROVIDER_NAME: run.model_provider.lower(),
-        genai.REQUEST_MODEL: run.model,
+        semconv.AGENT_ID: run.component_id,
+        semconv.AGENT_NAME: run.component_name,
+        semconv.CONVERSATION_ID: run.session_id,
+        semconv.PROVIDER_NAME: run.model_provider.lower(),
+        semconv.REQUEST_MODEL: run.model,
         RUN_ID: run.run_id,
         KIND: run.component_kind,
     }

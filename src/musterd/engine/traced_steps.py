@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
-from musterd.core import genai, jsontext
+from musterd.core import jsontext, semconv
 from musterd.core.errors import HandedOver, LeaseLost, MusterdError
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind, StepState
@@ -41,10 +41,10 @@ class TracedSteps(Steps):
 
         async def traced() -> ModelAnswer:
             span = self._tracer.start_span(
-                genai.CHAT,
+                semconv.CHAT,
                 context=self._attempt.parent_of(path),
                 kind=SpanKind.CLIENT,
-                attributes={genai.OPERATION_NAME: genai.CHAT, PATH: path},
+                attributes={semconv.OPERATION_NAME: semconv.CHAT, PATH: path},
             )
             with _ended(span), under(span):
                 answer = await call()
@@ -72,12 +72,12 @@ class TracedSteps(Steps):
 
         async def traced() -> ToolStep:
             span = self._tracer.start_span(
-                f"{genai.EXECUTE_TOOL} {intent.name}",
+                f"{semconv.EXECUTE_TOOL} {intent.name}",
                 context=self._attempt.parent_of(intent.path),
                 attributes={
-                    genai.OPERATION_NAME: genai.EXECUTE_TOOL,
-                    genai.TOOL_NAME: intent.name,
-                    genai.TOOL_TYPE: "function" if intent.kind is StepKind.TOOL else "agent",
+                    semconv.OPERATION_NAME: semconv.EXECUTE_TOOL,
+                    semconv.TOOL_NAME: intent.name,
+                    semconv.TOOL_TYPE: "function" if intent.kind is StepKind.TOOL else "agent",
                     PATH: intent.path,
                 },
             )
@@ -135,18 +135,18 @@ class TracedSteps(Steps):
         for place in [place for place in self._starts if f"{place}/".startswith(f"{path}/")]:
             member = self._starts.pop(place)
             attributes = {
-                genai.OPERATION_NAME: genai.INVOKE_AGENT,
-                genai.AGENT_ID: member.component_id,
-                genai.AGENT_NAME: member.component_name,
-                genai.PROVIDER_NAME: member.model_provider.lower(),
-                genai.REQUEST_MODEL: member.model,
+                semconv.OPERATION_NAME: semconv.INVOKE_AGENT,
+                semconv.AGENT_ID: member.component_id,
+                semconv.AGENT_NAME: member.component_name,
+                semconv.PROVIDER_NAME: member.model_provider.lower(),
+                semconv.REQUEST_MODEL: member.model,
                 RUN_ID: member.run_id,
                 KIND: member.component_kind,
                 PATH: place,
             }
             if self._captures:
-                attributes[genai.INPUT_MESSAGES] = jsontext.dumps([_said("user", member.task)])
-            name = f"{genai.INVOKE_AGENT} {member.component_name}"
+                attributes[semconv.INPUT_MESSAGES] = jsontext.dumps([_said("user", member.task)])
+            name = f"{semconv.INVOKE_AGENT} {member.component_name}"
             below = trace.set_span_in_context(span)
             self._attempt.member_began(place, self._tracer.start_span(name, context=below, attributes=attributes))
             self._paths[member.run_id] = place
@@ -154,29 +154,29 @@ class TracedSteps(Steps):
     def _note_result(self, span: Span, done: ToolStep) -> None:
         span.set_attribute(OUTCOME, done.state.value)
         if done.state is not StepState.COMPLETED or done.is_error:
-            span.set_attribute(genai.ERROR_TYPE, "tool_failed" if done.state is not StepState.UNKNOWN else "unknown")
+            span.set_attribute(semconv.ERROR_TYPE, "tool_failed" if done.state is not StepState.UNKNOWN else "unknown")
             span.set_status(Status(StatusCode.ERROR))
         if self._captures:
-            span.set_attribute(genai.TOOL_CALL_RESULT, done.result)
+            span.set_attribute(semconv.TOOL_CALL_RESULT, done.result)
 
 
 def _note_answer(span: Span, answer: ModelAnswer) -> None:
     usage, response = answer.usage, answer.response
     span.set_attributes(
         {
-            genai.INPUT_TOKENS: usage.input_tokens,
-            genai.OUTPUT_TOKENS: usage.output_tokens,
-            genai.CACHE_READ_TOKENS: usage.cache_read_tokens,
-            genai.CACHE_CREATION_TOKENS: usage.cache_write_tokens,
+            semconv.INPUT_TOKENS: usage.input_tokens,
+            semconv.OUTPUT_TOKENS: usage.output_tokens,
+            semconv.CACHE_READ_TOKENS: usage.cache_read_tokens,
+            semconv.CACHE_CREATION_TOKENS: usage.cache_write_tokens,
         }
     )
     known = {
-        genai.RESPONSE_MODEL: response.model_name,
-        genai.RESPONSE_ID: response.provider_response_id,
+        semconv.RESPONSE_MODEL: response.model_name,
+        semconv.RESPONSE_ID: response.provider_response_id,
     }
     span.set_attributes({name: value for name, value in known.items() if value})
     if response.finish_reason:
-        span.set_attribute(genai.FINISH_REASONS, [response.finish_reason])
+        span.set_attribute(semconv.FINISH_REASONS, [response.finish_reason])
 
 
 @contextmanager
@@ -188,13 +188,13 @@ def _ended(span: Span) -> Iterator[None]:
         span.set_attribute(OUTCOME, "waiting" if isinstance(error, Waits) else "handed_over")
         raise
     except asyncio.CancelledError:
-        span.set_attribute(genai.ERROR_TYPE, "cancelled")
+        span.set_attribute(semconv.ERROR_TYPE, "cancelled")
         span.set_status(Status(StatusCode.ERROR, "cancelled"))
         raise
     except BaseException as error:
         code = getattr(error, "code", None) if isinstance(error, MusterdError) else None
         kind = code if isinstance(code, str) else type(error).__name__
-        span.set_attribute(genai.ERROR_TYPE, kind)
+        span.set_attribute(semconv.ERROR_TYPE, kind)
         span.set_status(Status(StatusCode.ERROR, kind))
         raise
     finally:

@@ -55,7 +55,7 @@ class Upkeep:
         release_lock: Callable[[str], None],
     ) -> None:
         self._database = resources.database
-        self._figures = resources.figures
+        self._metrics = resources.metrics
         self._most_of_owner = resources.settings.user_concurrency
         slices = Slices(resources.database)
         self.retention = Retention(resources, slices)
@@ -91,7 +91,7 @@ class Upkeep:
         faults.point("taken_over")
         self._release_lock(worker)
         for run in released.ready:
-            self._figures.recoveries.add()
+            self._metrics.recoveries.add()
             log.warning("run taken over", run_id=run.run_id, from_worker=worker, attempt=run.attempt)
         self._tell(released.ended)
         if released.ready:

@@ -14,8 +14,8 @@ import structlog
 from musterd.core import clock, faults, jsontext
 from musterd.core.deliveries import Delivery, DeliveryState, Happening, Outcome, after
 from musterd.core.errors import StoreUnavailable
-from musterd.core.figures import Figures
 from musterd.core.jsontypes import Json
+from musterd.core.metrics import Metrics
 from musterd.core.settings import Settings
 from musterd.core.webhook_addresses import place_of
 from musterd.store import deliveries, outputs
@@ -40,9 +40,9 @@ class Webhooks:
     :param figures: where it is counted what became of deliveries.
     """
 
-    def __init__(self, database: Database, settings: Settings, figures: Figures) -> None:
+    def __init__(self, database: Database, settings: Settings, metrics: Metrics) -> None:
         self._database = database
-        self._figures = figures
+        self._metrics = metrics
         self._settings = settings
         self._wake = asyncio.Event()
         self._posts: Posts | None = None
@@ -141,7 +141,7 @@ class Webhooks:
         except StoreUnavailable:
             log.warning("what came of a webhook could not be noted; it is sent again", delivery_id=delivery.id)
             return
-        self._figures.webhook_posts.add(standing.state.value)
+        self._metrics.webhook_posts.add(standing.state.value)
         if standing.state is not DeliveryState.DELIVERED:
             about = {"delivery_id": delivery.id, "run_id": delivery.run_id, "host": place_of(delivery.url)}
             words = "webhook was not delivered" if standing.state is DeliveryState.PENDING else "webhook given up"

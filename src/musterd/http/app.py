@@ -88,7 +88,7 @@ def _border(server: Server, authenticator: Authenticator, *, is_loopback: bool) 
     """What each request passes on its way in, from the outside in, and each answer on its way out."""
     settings = server.settings
     return [
-        Middleware(RequestIds, server.figures, says_all=settings.log_requests),
+        Middleware(RequestIds, server.metrics, says_all=settings.log_requests),
         Middleware(SafeHeaders),
         Middleware(
             CORSMiddleware,
@@ -100,7 +100,7 @@ def _border(server: Server, authenticator: Authenticator, *, is_loopback: bool) 
         ),
         Middleware(Errors),
         Middleware(Gate, Doors.of(settings, is_loopback=is_loopback)),
-        Middleware(Identity, authenticator, Limits(settings), server.figures),
+        Middleware(Identity, authenticator, Limits(settings), server.metrics),
         Middleware(BodyLimits, settings),
         Middleware(EscapedSlashes),
     ]

@@ -13,9 +13,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from musterd.core import clock, trace
+from musterd.core import clock, trace_context
 from musterd.core.errors import BadRequest, Forbidden, RequestError
-from musterd.core.figures import Figures
+from musterd.core.metrics import Metrics
 from musterd.core.settings import Settings
 from musterd.http.answers import error_answer
 
@@ -36,9 +36,9 @@ class RequestIds:
     :param says_all: whether there is a log line for every request, and not for whoever debugs alone.
     """
 
-    def __init__(self, app: ASGIApp, figures: Figures, *, says_all: bool = False) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, *, says_all: bool = False) -> None:
         self._app = app
-        self._figures = figures
+        self._metrics = metrics
         self._say = log.info if says_all else log.debug
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,22 +51,22 @@ class RequestIds:
         request_id = given if _REQUEST_ID.fullmatch(given) else clock.new_id()
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
-        status, started, figures = 0, clock.monotonic(), self._figures
+        status, started, metrics = 0, clock.monotonic(), self._metrics
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 operation = state.get("operation", NO_OPERATION)
-                figures.requests.add(operation, f"{status // 100}xx")
-                figures.request_seconds.observe(clock.monotonic() - started, operation)
+                metrics.requests.add(operation, f"{status // 100}xx")
+                metrics.request_seconds.observe(clock.monotonic() - started, operation)
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
 
         carried = {"request_id": request_id}
-        if (traceparent := trace.parsed(headers.get(trace.HEADER, ""))) is not None:
-            carried["trace_id"] = trace.trace_id(traceparent)
-        trace.incoming.set(traceparent)
+        if (traceparent := trace_context.parsed(headers.get(trace_context.HEADER, ""))) is not None:
+            carried["trace_id"] = trace_context.trace_id(traceparent)
+        trace_context.incoming.set(traceparent)
         with structlog.contextvars.bound_contextvars(**carried):
             try:
                 await self._app(scope, receive, send_with_id)

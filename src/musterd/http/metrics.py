@@ -14,7 +14,7 @@ from starlette.responses import Response
 import musterd
 from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
-from musterd.core.figures import Counter, Figures, Histogram
+from musterd.core.metrics import Counter, Histogram, Metrics
 from musterd.http.server import Server
 from musterd.store import standing
 from musterd.store.standing import Standing
@@ -73,7 +73,7 @@ class MetricsOperations:
 
     def collect(self) -> "Iterator[Metric]":
         """Every figure as Prometheus' library takes it."""
-        yield from counted(self._server.figures)
+        yield from counted(self._server.metrics)
         yield from self._looked_at()
 
     def _looked_at(self) -> "Iterator[Metric]":
@@ -111,11 +111,11 @@ def _gauge(name: str, value: float, **labels: str) -> "Metric":
     return family
 
 
-def counted(figures: Figures) -> "Iterator[Metric]":
+def counted(metrics: Metrics) -> "Iterator[Metric]":
     """What was counted, as Prometheus' library takes it."""
-    for counter in figures.counters:
+    for counter in metrics.counters:
         yield _counter(counter)
-    for histogram in figures.histograms:
+    for histogram in metrics.histograms:
         yield _histogram(histogram)
 
 

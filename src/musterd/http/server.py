@@ -11,7 +11,7 @@ from pydantic_ai.models import Model
 import musterd
 from musterd.core import clock
 from musterd.core.errors import DeclarationError, NotFound, StartError, StoreUnavailable, Unavailable
-from musterd.core.figures import Figures
+from musterd.core.metrics import Metrics
 from musterd.core.records import ComponentKind
 from musterd.core.settings import Settings
 from musterd.declare import Component, MCPServer, Registry, models_of, unsupported
@@ -78,15 +78,15 @@ class Server:
             auth_mode=auth_mode(settings),
             has_user_isolation=auth_mode(settings) == "jwt",
         )
-        self.figures = Figures()
+        self.metrics = Metrics()
         self._spans = spans_of(settings)
         self.database = open_database(settings.db, connections=settings.db_connections, prepares=settings.db_prepares)
-        self.database.figures = self.figures
+        self.database.metrics = self.metrics
         self._servers = Servers(settings)
         self._threads = DaemonThreads(settings.tool_threads, "musterd-tool")
-        self.hub = Hub(settings.stream_buffer_bytes, self.figures)
+        self.hub = Hub(settings.stream_buffer_bytes, self.metrics)
         self._described: WeakKeyDictionary[Component, ModelInfo] = WeakKeyDictionary()  # some are of one run
-        self.webhooks = Webhooks(self.database, settings, self.figures)
+        self.webhooks = Webhooks(self.database, settings, self.metrics)
         resources = Resources(
             database=self.database,
             hub=self.hub,
@@ -96,7 +96,7 @@ class Server:
             threads=self._threads,
             webhooks=self.webhooks,
             servers=self._servers,
-            figures=self.figures,
+            metrics=self.metrics,
             spans=self._spans,
         )
         with reported_together():
@@ -116,7 +116,7 @@ class Server:
         self.memories = MemoryService(resources)
         self.daily = DailyService(resources)
         self.traces = TraceService(resources)
-        self.lag = Lag(self.figures)
+        self.lag = Lag(self.metrics)
         self.is_stopping = False
         self._unknown_ids: set[str] = set()
 
@@ -171,7 +171,7 @@ class Server:
     def _models(self) -> Models:
         settings = self.settings
         return Models(
-            caller=ModelCaller(settings, self.figures),
+            caller=ModelCaller(settings, self.metrics),
             load=lambda component: resolve.load(_models_below(component), settings),
             is_loaded=lambda component: resolve.are_loaded(_models_below(component), settings),
             of=lambda component: resolve.resolve(component.model, settings),

@@ -14,7 +14,7 @@ from pydantic_ai.messages import BinaryContent
 from pydantic_core import to_jsonable_python
 
 from musterd.core import clock, jsontext
-from musterd.core.failure_lines import tell_failure, words_of
+from musterd.core.error_logging import log_failure, words_of
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.declare import Team, Tool, ToolContext
 from musterd.declare.signature import unwrapped
@@ -98,7 +98,7 @@ async def _afterwards(tool: Tool, known: JsonObject) -> None:
     task = asyncio.ensure_future(_called(tool.post_hook, known))
     await asyncio.wait([task])
     if not task.cancelled() and (error := task.exception()) is not None:
-        tell_failure("a post_hook failed", error, tool=tool.name)
+        log_failure("a post_hook failed", error, tool=tool.name)
 
 
 # --- hooks around -----------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ async def _tries(run: Assignment, tool: Tool, arguments: JsonObject, context: To
             if not _may_try_again(tool, error):
                 raise
             about = {"tool": tool.name, "run_id": run.run_id}
-            tell_failure("tool failed, and is called again", error, is_over=False, **about)
+            log_failure("tool failed, and is called again", error, is_over=False, **about)
         context.session_state.clear()
         context.session_state.update(state.copied(run.state))
         await clock.sleep(clock.jitter(FIRST_WAIT_SECONDS * 2**failed))

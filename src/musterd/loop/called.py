@@ -8,8 +8,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 
 from musterd.core import jsontext
+from musterd.core.error_logging import log_failure
 from musterd.core.errors import RunFailed
-from musterd.core.failure_lines import tell_failure
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
 from musterd.declare import Component, RunContext
@@ -98,7 +98,7 @@ async def called(world: World, run: Assignment, what: str, function: Callable[..
     try:
         return await call(world.threads, function, values)
     except Exception as error:
-        tell_failure("a function of a declaration failed", error, what=what, run_id=run.run_id)
+        log_failure("a function of a declaration failed", error, what=what, run_id=run.run_id)
         raise _failed(run, f"the function in {what} failed; the server's log says why") from error
 
 

@@ -8,9 +8,9 @@ import asyncio
 
 from pydantic_ai.messages import ToolReturnPart
 
+from musterd.core.error_logging import log_failure
 from musterd.core.errors import BudgetSpent, ModelFailed
 from musterd.core.events import EventKind
-from musterd.core.failure_lines import tell_failure
 from musterd.core.jsontypes import JsonObject
 from musterd.declare.compression import CompressionManager
 from musterd.loop.asking import Aside, ask, said_in, told
@@ -81,7 +81,7 @@ async def _shortened(
     try:
         response, _ = await ask(world, run, progress, aside)
     except (ModelFailed, BudgetSpent) as error:  # where the run itself has no room left, its next turn says so
-        tell_failure("a tool result could not be shortened", error, run_id=run.run_id, tool=part.tool_name)
+        log_failure("a tool result could not be shortened", error, run_id=run.run_id, tool=part.tool_name)
         return text
     short = said_in(response).strip()
     return short if short and len(short) < len(text) else text

@@ -6,7 +6,7 @@ If a task raises SystemExit or KeyboardInterrupt, it ends the event loop, and wi
 import asyncio
 from types import TracebackType
 
-from musterd.core.failure_lines import words_of
+from musterd.core.error_logging import words_of
 
 
 class Interrupted(BaseException):

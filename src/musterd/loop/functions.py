@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from musterd.core import clock, jsontext
-from musterd.core.failure_lines import tell_failure, words_of
+from musterd.core.error_logging import log_failure, words_of
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.media import Medium
 from musterd.core.records import StepState
@@ -62,7 +62,7 @@ async def call_function(
         if isinstance(error, Interrupted) or (isinstance(error, asyncio.CancelledError) and is_cancelled()):
             raise
         if not isinstance(error, Unfit | ToolFailed | OutcomeUnknown):
-            tell_failure("tool failed", error, tool=tool.name, run_id=run.run_id)
+            log_failure("tool failed", error, tool=tool.name, run_id=run.run_id)
         words = error_text(_words_of(error), world.settings.tool_result_stored_bytes)
         step_state, is_error, media, result = StepState.FAILED, True, (), jsontext.storable(words)
         if isinstance(error, OutcomeUnknown):

@@ -14,9 +14,9 @@ from pydantic_ai.messages import BinaryContent, ImageUrl, UserContent
 from pydantic_core import to_json
 
 from musterd.core import jsontext
+from musterd.core.error_logging import log_failure
 from musterd.core.errors import InputCheckError, RunFailed
 from musterd.core.events import EventKind
-from musterd.core.failure_lines import tell_failure
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
 from musterd.declare import Agent, Component, Team
@@ -147,7 +147,7 @@ async def _call(threads: Executor, hook: Json, offered: JsonObject, run_id: str)
 
 def _failure(hook: Json, run_id: str, error: Exception) -> RunFailed:
     name = hook_name(hook)
-    tell_failure("hook failed", error, hook=name, run_id=run_id)
+    log_failure("hook failed", error, hook=name, run_id=run_id)
     return RunFailed(f"The hook '{name}' failed. The server's log has the details under this run's id.", "hook_failed")
 
 

@@ -13,8 +13,8 @@ from typing import Protocol
 import structlog
 from pydantic_ai.tools import ToolDefinition
 
+from musterd.core.error_logging import log_failure, words_of
 from musterd.core.errors import RunFailed
-from musterd.core.failure_lines import tell_failure, words_of
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind
 from musterd.declare import MCPServer, Tool, ToolContext, ToolFactory, ToolSource
@@ -204,6 +204,6 @@ async def _factory_tools(world: World, run: Assignment, source: ToolFactory) -> 
             raise TypeError("it gave an MCP server; list that in tools=")
         return found
     except Exception as error:
-        tell_failure("the function in tools= failed", error, component=run.component.id, run_id=run.run_id)
+        log_failure("the function in tools= failed", error, component=run.component.id, run_id=run.run_id)
         said = words_of(error)
         raise RunFailed(f"The tools of {run.component.name} could not be made: {said}", "tools_failed") from error

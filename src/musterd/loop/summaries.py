@@ -12,9 +12,9 @@ from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.output import OutputObjectDefinition
 
 from musterd.core import clock
+from musterd.core.error_logging import log_failure
 from musterd.core.errors import BudgetSpent, ModelFailed
 from musterd.core.events import EventKind
-from musterd.core.failure_lines import tell_failure
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
 from musterd.declare import Component, SessionSummaryManager
@@ -71,7 +71,7 @@ async def sum_up(world: World, run: Assignment, progress: Progress) -> None:
         progress.output.count_aside("session_summary_model", info.model, info.provider, answer.usage)
         progress.summary = {**_read(answer), "run_id": run.run_id}
     except (ModelFailed, AnswerInvalid, BudgetSpent) as error:
-        tell_failure("a session was not summed up", error, run_id=run.run_id)
+        log_failure("a session was not summed up", error, run_id=run.run_id)
     tell(EventKind.SESSION_SUMMARY_COMPLETED, {"session_summary": progress.summary}, "")
 
 

@@ -12,9 +12,9 @@ from dataclasses import replace
 from pydantic_ai.messages import ToolCallPart, UserContent
 
 from musterd.core import clock
+from musterd.core.error_logging import words_of
 from musterd.core.errors import HandedOver
 from musterd.core.events import EventKind
-from musterd.core.failure_lines import words_of
 from musterd.core.jsontypes import JsonObject
 from musterd.core.media import Medium
 from musterd.core.records import StepState, ToolCall

@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from musterd.core import clock, trace
+from musterd.core import clock, trace_context
 from musterd.core.jsontypes import JsonObject
 from musterd.declare import MCPServer, ToolContext
 from musterd.declare.mcp_server import ServerTools
@@ -63,7 +63,7 @@ class Connection:
     async def call(self, tool: str, arguments: JsonObject, context: ToolContext) -> str:
         """Call a tool; raises as :meth:`musterd.mcp.servers.Servers.call`."""
         owner = await self._opened()
-        meta = {KEY: context.idempotency_key, **trace.carried()}
+        meta = {KEY: context.idempotency_key, **trace_context.carried()}
 
         async def on_progress(progress: float, total: float | None, message: str | None) -> None:
             details = {"progress": progress, **({} if total is None else {"total": total})}

@@ -28,9 +28,9 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
 from musterd.core import clock
+from musterd.core.error_logging import log_failure
 from musterd.core.errors import ModelFailed
-from musterd.core.failure_lines import tell_failure
-from musterd.core.figures import Figures
+from musterd.core.metrics import Metrics
 from musterd.core.records import Usage
 from musterd.core.settings import Settings
 from musterd.models.answer_limits import AnswerMeter
@@ -79,9 +79,9 @@ class ModelAnswer:
 class ModelCaller:
     """Calls models for a process. Made once: it holds what bounds the calls of all runs together."""
 
-    def __init__(self, settings: Settings, figures: Figures | None = None) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics | None = None) -> None:
         self._settings = settings
-        self._figures = figures or Figures()
+        self._metrics = metrics or Metrics()
         self._calls = asyncio.Semaphore(settings.model_calls)
         self._calls_by_provider: dict[str, asyncio.Semaphore] = {}
 
@@ -123,7 +123,7 @@ class ModelCaller:
                     _log_failure(model, error, is_over=wait is None)
                     if wait is None:
                         raise ModelFailed(failure.message, retryable=failure.retryable) from error
-                    self._figures.model_retries.add(model.system, model.model_name)
+                    self._metrics.model_retries.add(model.system, model.model_name)
                     on_retry(failed_tries, wait, failure.message, one.had_text)
                 budget -= wait
                 await clock.sleep(wait)
@@ -131,11 +131,11 @@ class ModelCaller:
             outcome = "cancelled"
             raise
         finally:
-            self._figures.model_calls.add(model.system, model.model_name, outcome)
-            self._figures.model_seconds.observe(clock.monotonic() - started, model.system, model.model_name)
+            self._metrics.model_calls.add(model.system, model.model_name, outcome)
+            self._metrics.model_seconds.observe(clock.monotonic() - started, model.system, model.model_name)
 
     def _count(self, model: Model, answer: ModelAnswer) -> None:
-        usage, figures = answer.usage, self._figures
+        usage, metrics = answer.usage, self._metrics
         tokens = (
             ("input", usage.input_tokens),
             ("output", usage.output_tokens),
@@ -143,9 +143,9 @@ class ModelCaller:
             ("cache_read", usage.cache_read_tokens),
             ("cache_write", usage.cache_write_tokens),
         )
-        figures.model_answered(model.system, model.model_name, tokens, answer.cost)
+        metrics.model_answered(model.system, model.model_name, tokens, answer.cost)
         if answer.first_token_seconds is not None:
-            figures.model_first_seconds.observe(answer.first_token_seconds, model.system, model.model_name)
+            metrics.model_first_seconds.observe(answer.first_token_seconds, model.system, model.model_name)
 
     def _provider_calls(self, model: Model) -> asyncio.Semaphore:
         calls = self._calls_by_provider.get(model.system)
@@ -224,7 +224,7 @@ class _Try:
 def _log_failure(model: Model, error: Exception, *, is_over: bool) -> None:
     """Log why there is no answer: clients are told less."""
     words = "model call failed" if is_over else "model call failed, and is made again"
-    tell_failure(words, error, is_over=is_over, provider=model.system, model=model.model_name)
+    log_failure(words, error, is_over=is_over, provider=model.system, model=model.model_name)
 
 
 def _corrects(messages: list[ModelMessage]) -> bool:

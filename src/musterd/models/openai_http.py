@@ -40,7 +40,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.settings import ModelSettings
 from yarl import URL
 
-from musterd.core import trace
+from musterd.core import trace_context
 from musterd.core.settings import Settings
 from musterd.http_client.httpx_transport import httpx_transport
 from musterd.models.answer_limits import longest_event, too_large
@@ -222,7 +222,7 @@ class _Completions(AsyncCompletions):
                     kept[name] = value
             self._headers = key, kept
         headers = self._headers[1].copy()
-        headers.update(trace.carried())
+        headers.update(trace_context.carried())
         for name, value in (extra or {}).items():
             if isinstance(value, Omit):
                 headers.pop(name, None)

@@ -16,7 +16,7 @@ import httpx2
 from openai import APIConnectionError, APIError, AsyncStream
 from openai.types.chat import ChatCompletionChunk
 
-from musterd.core import clock, pace
+from musterd.core import clock, flush_window
 from musterd.core.errors import ModelFailed
 from musterd.core.settings import Settings
 from musterd.models.answer_limits import longest_event, too_large, too_many_calls
@@ -48,7 +48,7 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
         self._received_bytes = 0  # after decompression, which aiohttp does in bounded slices
         self._chunk_seconds = chunk_seconds
         self._loop = asyncio.get_running_loop()
-        self._told_at = pace.told_at.get()
+        self._told_at = flush_window.told_at.get()
         self._parser = EventParser(longest_event(settings))
         self._ready: deque[ChatCompletionChunk] = deque()
         self._error: APIError | ModelFailed | None = None

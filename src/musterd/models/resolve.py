@@ -19,7 +19,7 @@ from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, infer_model
 from pydantic_ai.providers import Provider, infer_provider
 
-from musterd.core import collector
+from musterd.core import garbage_collection
 from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
 from musterd.models.names import KINDS, LOCAL, SCRIPTED
@@ -90,11 +90,11 @@ async def load(models: Iterable[str | Model], settings: Settings) -> None:
     missing = [model for model in models if not isinstance(model, Model) and _key(model, settings) not in _resolved]
     if missing:
         holder, known = object(), len(sys.modules)
-        collector.hold(holder)
+        garbage_collection.hold(holder)
         try:
             await asyncio.to_thread(lambda: [resolve(model, settings) for model in missing])
         finally:
-            let_go = collector.keep if len(sys.modules) > known else collector.let_go
+            let_go = garbage_collection.keep if len(sys.modules) > known else garbage_collection.let_go
             let_go(holder)
 
 

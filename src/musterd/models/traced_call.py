@@ -8,7 +8,7 @@ from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.instrumented import InstrumentationSettings
 from pydantic_ai.settings import ModelSettings
 
-from musterd.core import genai, jsontext
+from musterd.core import jsontext, semconv
 from musterd.models.call import ModelAnswer, ModelCaller, OnRetry, OnText
 
 
@@ -35,10 +35,10 @@ class TracedCaller(ModelCaller):
     ) -> ModelAnswer:
         """Call ``model``, as every caller."""
         span = trace.get_current_span()
-        span.update_name(f"{genai.CHAT} {model.model_name}")
-        span.set_attributes({genai.PROVIDER_NAME: model.system, genai.REQUEST_MODEL: model.model_name})
+        span.update_name(f"{semconv.CHAT} {model.model_name}")
+        span.set_attributes({semconv.PROVIDER_NAME: model.system, semconv.REQUEST_MODEL: model.model_name})
         if self._captures:
-            span.set_attribute(genai.INPUT_MESSAGES, _as_text(messages))
+            span.set_attribute(semconv.INPUT_MESSAGES, _as_text(messages))
 
         def noted(failed_try: int, wait_seconds: float, reason: str, had_text: bool) -> None:
             span.add_event("retry", {"try": failed_try, "wait_seconds": wait_seconds})
@@ -46,7 +46,7 @@ class TracedCaller(ModelCaller):
 
         answer = await self._inner.stream(model, messages, parameters, model_settings, on_text=on_text, on_retry=noted)
         if self._captures:
-            span.set_attribute(genai.OUTPUT_MESSAGES, _as_text([answer.response]))
+            span.set_attribute(semconv.OUTPUT_MESSAGES, _as_text([answer.response]))
         return answer
 
 

@@ -8,8 +8,8 @@ import structlog
 
 from musterd.core import clock
 from musterd.core.callers import Caller
-from musterd.core.daily import Day, DayFigures
 from musterd.core.errors import MusterdError
+from musterd.core.usage import Day, DayFigures
 from musterd.engine.resources import Resources
 from musterd.store import daily
 from musterd.store.daily import EVERYBODY, ByOwner
@@ -38,13 +38,13 @@ class _Counted:
     """A day that is not kept yet."""
 
     day: str
-    figures: ByOwner
+    metrics: ByOwner
     is_over: bool
 
     def day_for(self, owner: str | None, now: float) -> Day:
         """The day, for an owner (None: for everybody)."""
-        figures = self.figures.get(owner or EVERYBODY, DayFigures())
-        return Day(day=self.day, figures=figures, created_at=now, updated_at=now)
+        metrics = self.metrics.get(owner or EVERYBODY, DayFigures())
+        return Day(day=self.day, metrics=metrics, created_at=now, updated_at=now)
 
 
 class DailyService:
@@ -65,12 +65,12 @@ class DailyService:
         """
         kept, fresh = await self._count(first, last, caller)
         found = {day.day: day for day in (*fresh, *kept)}
-        return [found[day] for day in sorted(found) if not found[day].figures.is_empty]
+        return [found[day] for day in sorted(found) if not found[day].metrics.is_empty]
 
     async def refresh(self, caller: Caller) -> list[Day]:
         """Count every day anew that is not kept yet; those days."""
         _, fresh = await self._count(None, None, caller)
-        return [day for day in fresh if not day.figures.is_empty]
+        return [day for day in fresh if not day.metrics.is_empty]
 
     async def _count(self, first: str | None, last: str | None, caller: Caller) -> tuple[list[Day], list[Day]]:
         """The days that are kept, and those that were counted now; of these the ones that are over are kept.
@@ -115,7 +115,7 @@ class DailyService:
     async def _keep(self, counted: _Counted, owner: str | None, now: float) -> None:
         """Keep a day that is over; only whoever sees everybody's runs has counted it whole."""
         if counted.is_over and owner is None:
-            await self._database.write(lambda tx: daily.close(tx, counted.day, counted.figures, now))
+            await self._database.write(lambda tx: daily.close(tx, counted.day, counted.metrics, now))
 
 
 async def _open_days(tx: Tx, owner: str | None, first: str, last: str) -> list[str]:

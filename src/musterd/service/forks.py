@@ -7,8 +7,8 @@ from musterd.core.callers import Caller
 from musterd.core.errors import InvalidInput
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, RunView
+from musterd.core.scheduling import OnBusy, Turn
 from musterd.core.states import RunState
-from musterd.core.turns import OnBusy, Turn
 from musterd.declare import Component, unsupported
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources

@@ -11,8 +11,8 @@ from musterd.core.errors import InvalidInput, NotFound
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, RunRow, RunView, StepRow
 from musterd.core.requirements import Decision
+from musterd.core.scheduling import OnBusy, Turn
 from musterd.core.states import RunState
-from musterd.core.turns import OnBusy, Turn
 from musterd.declare import Component, unsupported
 from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources

@@ -10,10 +10,10 @@ import structlog
 
 from musterd.core import clock
 from musterd.core.callers import Caller
-from musterd.core.cursors import Cursor
 from musterd.core.errors import NotFound, StoreUnavailable
 from musterd.core.events import END_EVENTS, Event, EventKind
 from musterd.core.records import RunRow
+from musterd.core.session_cursors import Cursor
 from musterd.engine.bell import Bell
 from musterd.engine.hub import Flush
 from musterd.engine.resources import Resources

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from musterd.core import genai, jsontext
+from musterd.core import jsontext, semconv
 from musterd.core.records import RunView, StepKind, StepRow, StepState
-from musterd.core.traces import STATUS_OF, Span, SpanKind, SpanStatus, run_span_id, step_span_id
+from musterd.core.trace_ids import STATUS_OF, Span, SpanKind, SpanStatus, run_span_id, step_span_id
 from musterd.wire.messages import text_of
 
 _CALL = re.compile(r"(?P<turn>(?:.*/)?[^/]+)/c(?P<number>\d+)(?:/\d+)?")
@@ -60,22 +60,22 @@ def _run_span(view: RunView) -> Span:
     usage = None if output is None else output.usage
     error = output.error if output is not None else None
     attributes = {
-        genai.OPERATION_NAME: genai.INVOKE_AGENT,
-        genai.AGENT_ID: run.component_id,
-        genai.AGENT_NAME: run.component_name,
-        genai.CONVERSATION_ID: run.session_id,
-        genai.REQUEST_MODEL: run.model,
-        genai.PROVIDER_NAME: run.model_provider,
-        genai.USER_ID: run.user_id,
-        genai.ERROR_TYPE: run.error_code,
-        genai.INPUT_TOKENS: None if usage is None else usage.input_tokens,
-        genai.OUTPUT_TOKENS: None if usage is None else usage.output_tokens,
+        semconv.OPERATION_NAME: semconv.INVOKE_AGENT,
+        semconv.AGENT_ID: run.component_id,
+        semconv.AGENT_NAME: run.component_name,
+        semconv.CONVERSATION_ID: run.session_id,
+        semconv.REQUEST_MODEL: run.model,
+        semconv.PROVIDER_NAME: run.model_provider,
+        semconv.USER_ID: run.user_id,
+        semconv.ERROR_TYPE: run.error_code,
+        semconv.INPUT_TOKENS: None if usage is None else usage.input_tokens,
+        semconv.OUTPUT_TOKENS: None if usage is None else usage.output_tokens,
     }
     metadata = {"run_id": run.run_id, "session_id": run.session_id, "user_id": run.user_id}
     status = STATUS_OF.get(run.state, SpanStatus.UNSET)
     return Span(
         span_id=run_span_id(run.root_id, run.path),
-        name=f"{genai.INVOKE_AGENT} {run.component_name}",
+        name=f"{semconv.INVOKE_AGENT} {run.component_name}",
         kind=SpanKind.TEAM if run.component_kind == "team" else SpanKind.AGENT,
         started_at=run.started_at or run.created_at,
         ended_at=run.ended_at,
@@ -110,20 +110,20 @@ def _step_span(step: StepRow, calls: dict[str, dict[str, Any]], asked: dict[str,
 
 def _describe_model(span: Span, step: StepRow, answer: dict[str, Any], by_run: dict[str, Span]) -> None:
     run = _parent(step.path, by_run, {}, is_run=False)
-    model = answer.get("model_name") or run.attributes[genai.REQUEST_MODEL]
+    model = answer.get("model_name") or run.attributes[semconv.REQUEST_MODEL]
     usage = step.usage
-    span.kind, span.name = SpanKind.LLM, f"{genai.CHAT} {model}"
+    span.kind, span.name = SpanKind.LLM, f"{semconv.CHAT} {model}"
     counts: dict[str, Any] = {}
     if usage is not None:
         counts = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
-        span.attributes |= {genai.INPUT_TOKENS: usage.input_tokens, genai.OUTPUT_TOKENS: usage.output_tokens}
-        span.attributes |= {genai.CACHE_READ_TOKENS: usage.cache_read_tokens} if usage.cache_read_tokens else {}
-        span.attributes |= {genai.CACHE_CREATION_TOKENS: usage.cache_write_tokens} if usage.cache_write_tokens else {}
+        span.attributes |= {semconv.INPUT_TOKENS: usage.input_tokens, semconv.OUTPUT_TOKENS: usage.output_tokens}
+        span.attributes |= {semconv.CACHE_READ_TOKENS: usage.cache_read_tokens} if usage.cache_read_tokens else {}
+        span.attributes |= {semconv.CACHE_CREATION_TOKENS: usage.cache_write_tokens} if usage.cache_write_tokens else {}
     span.metadata = {"model": model, **counts}
     span.attributes |= {
-        genai.OPERATION_NAME: genai.CHAT,
-        genai.RESPONSE_MODEL: model,
-        genai.PROVIDER_NAME: run.attributes[genai.PROVIDER_NAME],
+        semconv.OPERATION_NAME: semconv.CHAT,
+        semconv.RESPONSE_MODEL: model,
+        semconv.PROVIDER_NAME: run.attributes[semconv.PROVIDER_NAME],
     }
     said = "".join(part["content"] for part in answer.get("parts", ()) if part["part_kind"] == "text")
     asked = [{"name": part["tool_name"], "arguments": part["args"]} for part in _calls_of(answer)]
@@ -133,14 +133,14 @@ def _describe_model(span: Span, step: StepRow, answer: dict[str, Any], by_run: d
 def _describe_call(span: Span, step: StepRow, result: dict[str, Any], call: dict[str, Any]) -> None:
     name = call.get("tool_name") or step.path.rpartition("/")[2]
     arguments = _text(call.get("args"))
-    span.name, span.input = f"{genai.EXECUTE_TOOL} {name}", arguments
+    span.name, span.input = f"{semconv.EXECUTE_TOOL} {name}", arguments
     span.metadata = _given({"tool_name": name, "parameters": arguments})
     span.attributes = _given(
         {
-            genai.OPERATION_NAME: genai.EXECUTE_TOOL,
-            genai.TOOL_NAME: name,
-            genai.TOOL_CALL_ID: call.get("tool_call_id"),
-            genai.TOOL_TYPE: "function",
+            semconv.OPERATION_NAME: semconv.EXECUTE_TOOL,
+            semconv.TOOL_NAME: name,
+            semconv.TOOL_CALL_ID: call.get("tool_call_id"),
+            semconv.TOOL_TYPE: "function",
         }
     )
     if result.get("is_error"):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.core.errors import NotFound
-from musterd.core.traces import Condition, SessionTraces, Span, TraceRow
+from musterd.core.trace_ids import Condition, SessionTraces, Span, TraceRow
 from musterd.engine.resources import Resources
 from musterd.service.spans import root_span
 from musterd.store import traces

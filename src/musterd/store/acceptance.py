@@ -7,7 +7,7 @@ from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, NotFound, TooManyRequests
 from musterd.core.records import Input, RunRow
 from musterd.core.states import RunState
-from musterd.core.traces import stored_trace_id
+from musterd.core.trace_ids import stored_trace_id
 from musterd.store import lanes, owners, requests, sessions
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Row, Statement, Tx

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from musterd.core import jsontext
-from musterd.core.daily import Day, DayFigures
 from musterd.core.records import Usage
+from musterd.core.usage import Day, DayFigures
 from musterd.store.database import Statement, Tx
 
 EVERYBODY = ""
@@ -94,7 +94,7 @@ async def kept(tx: Tx, owner: str | None, first: str, last: str) -> list[Day]:
     return [
         Day(
             day=row["day"],
-            figures=DayFigures.from_json(json.loads(row["figures"])),
+            metrics=DayFigures.from_json(json.loads(row["figures"])),
             created_at=row["created_at"],
             updated_at=row["updated_at"],
         )
@@ -147,10 +147,10 @@ async def closable(tx: Tx, day: str, now: float) -> ByOwner | None:
     return await counted(tx, day)
 
 
-async def close(tx: Tx, day: str, figures: ByOwner, now: float) -> None:
+async def close(tx: Tx, day: str, metrics: ByOwner, now: float) -> None:
     """Keep a day that is over."""
-    for owner in sorted(figures):
-        await _put(tx, day, owner, figures[owner].without_names(), 1, now)
+    for owner in sorted(metrics):
+        await _put(tx, day, owner, metrics[owner].without_names(), 1, now)
 
 
 async def keep_removed(tx: Tx, roots: Sequence[str], now: float) -> None:
@@ -169,15 +169,15 @@ async def keep_removed(tx: Tx, roots: Sequence[str], now: float) -> None:
                 await _add_removed(tx, day, owner, found[owner], now)
 
 
-async def _add_removed(tx: Tx, day: str, owner: str, figures: DayFigures, now: float) -> None:
+async def _add_removed(tx: Tx, day: str, owner: str, metrics: DayFigures, now: float) -> None:
     for row in await tx.all(REMOVED, {"day": day}):
         if row["owner"] == owner:
-            figures.add(DayFigures.from_json(json.loads(row["figures"])))
-    await _put(tx, day, owner, figures, 0, now)
+            metrics.add(DayFigures.from_json(json.loads(row["figures"])))
+    await _put(tx, day, owner, metrics, 0, now)
 
 
-async def _put(tx: Tx, day: str, owner: str, figures: DayFigures, over: int, now: float) -> None:
-    text = jsontext.dumps(figures.as_json())
+async def _put(tx: Tx, day: str, owner: str, metrics: DayFigures, over: int, now: float) -> None:
+    text = jsontext.dumps(metrics.as_json())
     await tx.run(PUT, {"day": day, "owner": owner, "is_over": over, "figures": text, "now": now})
 
 
@@ -193,8 +193,8 @@ async def _live_figures(tx: Tx, day: str, only: dict[str, str]) -> ByOwner:
 
     runs = _RUNS_OF_ROOTS if "roots" in only else _RUNS
     for row in await tx.all(asked("runs", runs, " GROUP BY r.owner, r.component_kind"), params):
-        figures = _of(found, row["owner"])
-        figures.runs[row["kind"]], figures.sessions[row["kind"]] = int(row["runs"]), int(row["sessions"])
+        metrics = _of(found, row["owner"])
+        metrics.runs[row["kind"]], metrics.sessions[row["kind"]] = int(row["runs"]), int(row["sessions"])
     for row in await tx.all(asked("users", _USERS), params):
         _of(found, row["owner"]).users.add(hashlib.sha256(row["user_id"].encode()).hexdigest()[:16])
     for row in await tx.all(asked("models", _MODELS, " GROUP BY r.owner, m.model, m.model_provider"), params):

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from musterd.core.figures import Figures
+from musterd.core.metrics import Metrics
 
 T = TypeVar("T")
 Params = Mapping[str, Any]
@@ -152,7 +152,7 @@ class Database(Protocol):
     ``figures`` is where its commits are counted.
     """
 
-    figures: Figures
+    metrics: Metrics
 
     def upgrade(self) -> None:
         """Bring the schema up to date, on the calling thread: before anything else is started.

@@ -2,8 +2,8 @@
 
 from musterd.core.errors import Conflict
 from musterd.core.records import RunRow
+from musterd.core.scheduling import OnBusy
 from musterd.core.states import RunState
-from musterd.core.turns import OnBusy
 from musterd.store import cancels
 from musterd.store.cancels import Cancelled
 from musterd.store.crashes import NOTHING_STORED

@@ -7,7 +7,7 @@ import fcntl
 from pathlib import Path
 from typing import TextIO
 
-from musterd.core.forks import close_in_children
+from musterd.core.child_processes import close_in_children
 from musterd.store.owner_files import open_owner_only
 
 

@@ -20,7 +20,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from musterd.core import clock
 from musterd.core.errors import StartError, StoreUnavailable
-from musterd.core.figures import Figures
+from musterd.core.metrics import Metrics
 from musterd.store.database import Apart, Params, Work
 from musterd.store.locks import NoLocks
 from musterd.store.postgres_apart import PostgresApart
@@ -96,7 +96,7 @@ class PostgresDatabase:
         prepares: bool = True,
         silent_seconds: float = SILENT_SECONDS,
     ) -> None:
-        self.url, self.figures = url, Figures()
+        self.url, self.metrics = url, Metrics()
         self._begin = BEGIN.format(silent_seconds * 1000).encode()
         self._connections = connections
         self._prepares = prepares
@@ -234,7 +234,7 @@ class PostgresDatabase:
         started = clock.monotonic()
         result = await self._write_once(work)
         self._notifications.notify(CHANGES, "")
-        self.figures.commit_seconds.observe(clock.monotonic() - started)
+        self.metrics.commit_seconds.observe(clock.monotonic() - started)
         return result
 
     async def _write_once(self, work: Work[T]) -> T:

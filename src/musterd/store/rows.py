@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from musterd.core.records import Input, Output, RunRow, RunView, SessionRow
+from musterd.core.scheduling import OnBusy
 from musterd.core.states import RunState
-from musterd.core.turns import OnBusy
 from musterd.store.database import Row, Statement, Tx
 
 RUN_FIELDS = tuple(RunRow.__slots__)

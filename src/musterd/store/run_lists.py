@@ -11,8 +11,8 @@ from typing import Any
 
 from musterd.core.callers import Caller
 from musterd.core.records import RunRow, RunView
+from musterd.core.scheduling import OnBusy
 from musterd.core.states import FINAL, RunState
-from musterd.core.turns import OnBusy
 from musterd.store.conditions import equalities
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.rows import qualified, run_row, run_view

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from musterd.core.callers import Caller
 from musterd.core.records import RunRow, RunView
+from musterd.core.scheduling import OnBusy
 from musterd.core.states import PENDING, RunState
-from musterd.core.turns import OnBusy
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, qualified, run_row, run_view
 

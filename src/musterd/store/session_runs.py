@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from musterd.core import jsontext
 from musterd.core.callers import Caller
-from musterd.core.cursors import Cursor
 from musterd.core.records import RunRow
+from musterd.core.session_cursors import Cursor
 from musterd.store import sessions
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, run_row

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
-from musterd.core.figures import Figures
+from musterd.core.metrics import Metrics
 from musterd.store.database import Work, drive
 from musterd.store.locks import WorkerLocks
 from musterd.store.sqlite_apart import SqliteApart
@@ -64,7 +64,7 @@ class SqliteDatabase:
         self._file: tuple[int, int] | None = None
         self._is_open = False
         self._has_fault = False
-        self.figures = Figures()
+        self.metrics = Metrics()
 
     def upgrade(self) -> None:
         """Bring the schema up to date.
@@ -222,8 +222,8 @@ class SqliteDatabase:
             if jobs:
                 started = clock.monotonic()
                 tx = self._commit(tx, jobs)
-                self.figures.commit_seconds.observe(clock.monotonic() - started)
-                self.figures.commit_group.observe(len(jobs))
+                self.metrics.commit_seconds.observe(clock.monotonic() - started)
+                self.metrics.commit_group.observe(len(jobs))
                 _report(jobs)
             if is_last:
                 break

@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from musterd.core import genai
+from musterd.core import semconv
 from musterd.core.callers import Caller
 from musterd.core.records import Input, RunView, StepRow
-from musterd.core.traces import Condition, SessionTraces, TraceRow, run_id_of
+from musterd.core.trace_ids import Condition, SessionTraces, TraceRow, run_id_of
 from musterd.store import journal
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.patterns import like_literal
@@ -17,7 +17,7 @@ _TRACE_ID = "COALESCE(substr(r.traceparent, 4, 32), r.trace_id, replace(r.run_id
 _END = "COALESCE(r.ended_at, :now)"
 FIELDS = {
     "trace_id": _TRACE_ID,
-    "name": f"('{genai.INVOKE_AGENT} ' || r.component_name)",
+    "name": f"('{semconv.INVOKE_AGENT} ' || r.component_name)",
     "status": "CASE r.state WHEN 'completed' THEN 'OK' WHEN 'error' THEN 'ERROR' ELSE 'UNSET' END",
     "start_time": "r.started_at",
     "end_time": _END,

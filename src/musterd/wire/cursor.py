@@ -7,8 +7,8 @@ import base64
 import binascii
 
 from musterd.core import jsontext
-from musterd.core.cursors import Cursor
 from musterd.core.errors import InvalidInput
+from musterd.core.session_cursors import Cursor
 
 CURSOR_CHARACTERS = 256 * 1024
 _WHOLE_LIMIT = 2**53

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from musterd.core.daily import Day
+from musterd.core.usage import Day
 from musterd.wire.fields import Fields
 from musterd.wire.times import iso_seconds
 
@@ -13,17 +13,17 @@ _AUDIO = ("audio_total_tokens", "audio_input_tokens", "audio_output_tokens")
 
 def day_object(found: Day) -> dict[str, Any]:
     """The figures of one day."""
-    figures = found.figures
-    usage = figures.usage
+    metrics = found.metrics
+    usage = metrics.usage
     return {
         "id": found.day,
-        "agent_runs_count": figures.runs.get("agent", 0),
-        "agent_sessions_count": figures.sessions.get("agent", 0),
-        "team_runs_count": figures.runs.get("team", 0),
-        "team_sessions_count": figures.sessions.get("team", 0),
+        "agent_runs_count": metrics.runs.get("agent", 0),
+        "agent_sessions_count": metrics.sessions.get("agent", 0),
+        "team_runs_count": metrics.runs.get("team", 0),
+        "team_sessions_count": metrics.sessions.get("team", 0),
         "workflow_runs_count": 0,
         "workflow_sessions_count": 0,
-        "users_count": figures.users_count,
+        "users_count": metrics.users_count,
         "token_metrics": {
             "input_tokens": usage.input_tokens,
             "output_tokens": usage.output_tokens,
@@ -35,7 +35,7 @@ def day_object(found: Day) -> dict[str, Any]:
         },
         "model_metrics": [
             {"model_id": model, "model_provider": provider, "count": count}
-            for (model, provider), count in sorted(figures.models.items())
+            for (model, provider), count in sorted(metrics.models.items())
         ],
         "date": f"{found.day}T00:00:00Z",
         "created_at": iso_seconds(found.created_at),

@@ -11,7 +11,7 @@ from musterd.core.errors import BadRequest
 from musterd.core.media import MEDIA_NAMES
 from musterd.core.records import Input
 from musterd.core.requirements import Decision
-from musterd.core.turns import OnBusy, Turn
+from musterd.core.scheduling import OnBusy, Turn
 from musterd.wire.budgets import budget
 from musterd.wire.fields import Fields
 from musterd.wire.media import media_list

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from musterd.core import jsontext
-from musterd.core.cursors import Cursor
 from musterd.core.errors import InvalidInput
 from musterd.core.records import ComponentKind, RunRow
+from musterd.core.session_cursors import Cursor
 from musterd.core.states import RunState
 from musterd.wire.cursor import parse_cursor
 from musterd.wire.fields import Fields

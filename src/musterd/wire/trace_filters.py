@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from musterd.core import jsontext
-from musterd.core.traces import Condition, SpanStatus
+from musterd.core.trace_ids import Condition, SpanStatus
 from musterd.wire.problems import Problems
 
 DEPTH = 10

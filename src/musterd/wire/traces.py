@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from musterd.core import genai
-from musterd.core.traces import STATUS_OF, Condition, SessionTraces, Span, SpanStatus, TraceRow
+from musterd.core import semconv
+from musterd.core.trace_ids import STATUS_OF, Condition, SessionTraces, Span, SpanStatus, TraceRow
 from musterd.wire.fields import Fields
 from musterd.wire.pages import PAGES_FROM_0, Pages
 from musterd.wire.times import iso_micros
@@ -42,7 +42,7 @@ def trace_summary(found: TraceRow, now: float) -> dict[str, Any]:
     return _given(
         {
             "trace_id": found.trace_id,
-            "name": f"{genai.INVOKE_AGENT} {run.component_name}",
+            "name": f"{semconv.INVOKE_AGENT} {run.component_name}",
             "status": _status(found).value,
             "duration": duration_text(started, ended),
             "start_time": iso_micros(started),

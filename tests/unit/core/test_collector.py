@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from musterd.cli import main
-from musterd.core import collector
+from musterd.core import garbage_collection
 
 
 @pytest.fixture(autouse=True)
@@ -19,19 +19,19 @@ def as_before() -> Iterator[None]:
 
 def test_it_rests_until_the_last_one_lets_go() -> None:
     for by in ("a", "b"):
-        collector.hold(by)
-    collector.keep("a")
-    collector.let_go("a")
+        garbage_collection.hold(by)
+    garbage_collection.keep("a")
+    garbage_collection.let_go("a")
     assert not gc.isenabled()
-    collector.let_go("b")
+    garbage_collection.let_go("b")
     assert gc.isenabled()
     assert gc.get_freeze_count() > 0, "what was there is not looked at again"
 
 
 def test_one_that_was_off_stays_off() -> None:
     gc.disable()
-    collector.hold("a")
-    collector.let_go("a")
+    garbage_collection.hold("a")
+    garbage_collection.let_go("a")
     assert not gc.isenabled()
 
 

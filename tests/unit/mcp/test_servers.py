@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from musterd import MCPServer, ToolContext
-from musterd.core import clock, trace
+from musterd.core import clock, trace_context
 from musterd.core.settings import Settings
 from musterd.declare.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
 from musterd.mcp import Servers
@@ -67,11 +67,11 @@ async def test_a_server_offers_its_tools_and_answers(servers: Servers, server: M
 
 async def test_a_call_carries_the_trace_that_it_is_of(servers: Servers, server: MCPServer, tmp_path: Path) -> None:
     traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    token = trace.outgoing.set(traceparent)
+    token = trace_context.outgoing.set(traceparent)
     try:
         await servers.call(server, "send", {"text": "x"}, CONTEXT)
     finally:
-        trace.outgoing.reset(token)
+        trace_context.outgoing.reset(token)
     assert calls(tmp_path) == ["send x key1", f"trace {traceparent}"]
 
 

@@ -29,7 +29,7 @@ from pydantic_ai.output import OutputObjectDefinition
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.tools import ToolDefinition
 
-from musterd.core import trace
+from musterd.core import trace_context
 from musterd.core.settings import Settings
 from musterd.models.openai_http import OpenAIClient, build_client, build_model
 
@@ -270,9 +270,9 @@ async def test_a_request_carries_the_trace_that_it_is_of(recorder: tuple[Recorde
     client = build_client(base_url=recorder[1], api_key="x", settings=Settings.model_validate({}))
     async with client:
         await client.chat.completions.create(model="m", messages=[])
-        token = trace.outgoing.set(traceparent)
+        token = trace_context.outgoing.set(traceparent)
         await client.chat.completions.create(model="m", messages=[])
-        trace.outgoing.reset(token)
+        trace_context.outgoing.reset(token)
     assert [headers.get("traceparent") for _, headers, _ in recorder[0].asked] == [None, traceparent]
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musterd.core.cursors import Cursor
 from musterd.core.errors import InvalidInput
 from musterd.core.jsontext import is_storable
+from musterd.core.session_cursors import Cursor
 from musterd.wire.cursor import CURSOR_CHARACTERS, cursor_text, parse_cursor
 
 WHERE = ("query", "after")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from musterd.core.errors import InvalidInput
-from musterd.core.turns import OnBusy, Turn
+from musterd.core.scheduling import OnBusy, Turn
 from musterd.wire.form import OBJECT_FIELDS, StartRequest, parse_json_body, parse_start
 
 

@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from musterd.core.errors import RequestError, WrongToken
-from musterd.core.figures import Figures
+from musterd.core.metrics import Metrics
 from musterd.http.auth.authenticator import Authenticator
 from musterd.http.auth.limits import Limits, network_of
 from musterd.http.auth.principals import Principal
@@ -32,11 +32,11 @@ class Identity:
     :param figures: where wrong keys and tokens are counted.
     """
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator, limits: Limits, figures: Figures) -> None:
+    def __init__(self, app: ASGIApp, authenticator: Authenticator, limits: Limits, metrics: Metrics) -> None:
         self._app = app
         self._authenticator = authenticator
         self._limits = limits
-        self._figures = figures
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
@@ -67,7 +67,7 @@ class Identity:
             principal = await self._authenticator.principal(shown)
         except WrongToken as error:
             self._limits.was_wrong(address)
-            self._figures.wrong_tokens.add()
+            self._metrics.wrong_tokens.add()
             log.warning("a wrong key or token was shown", address=address, path=scope["path"], why=error.message)
             raise
         self._limits.admit(principal.name, address)

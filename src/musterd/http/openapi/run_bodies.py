@@ -1,6 +1,6 @@
 """The bodies of requests that start a run or continue one, in each of the ways that they may be sent."""
 
-from musterd.core.turns import OnBusy
+from musterd.core.scheduling import OnBusy
 from musterd.core.webhook_addresses import MOST_CHARACTERS
 from musterd.http.openapi.described import Schema, flag, free, many, number, text, whole
 from musterd.wire.form import HISTORY_RUNS

@@ -1,6 +1,6 @@
 """The operations on traces, and their shapes."""
 
-from musterd.core.traces import SpanKind, SpanStatus
+from musterd.core.trace_ids import SpanKind, SpanStatus
 from musterd.http.openapi.answers import answer, errors
 from musterd.http.openapi.described import (
     Described,

@@ -7,7 +7,7 @@ Revises: 0009
 import sqlalchemy as sa
 from alembic import op
 
-from musterd.core.traces import stored_trace_id
+from musterd.core.trace_ids import stored_trace_id
 
 revision = "0010"
 down_revision = "0009"

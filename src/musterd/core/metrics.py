@@ -86,7 +86,7 @@ _OF_COMPONENT = ("kind", "component")
 _OF_MODEL = ("provider", "model")
 
 
-class Figures:
+class Metrics:
     """What one server counts. Each has its own: several may live in one process."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ OURS = str(Path(__file__).parents[1])
 SHOWN_FRAMES = 5
 
 
-def tell_failure(event: str, error: BaseException, *, is_over: bool = True, **about: str) -> None:
+def log_failure(event: str, error: BaseException, *, is_over: bool = True, **about: str) -> None:
     """Log that others' code failed.
 
     :param is_over: whether that is what came of it; else it is tried again.

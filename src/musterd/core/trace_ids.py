@@ -41,7 +41,7 @@ class Span:
     """A run or a step, as a trace shows it.
 
     :param ended_at: None while it goes on.
-    :param attributes: by the names of :mod:`musterd.core.genai`.
+    :param attributes: by the names of :mod:`musterd.core.semconv`.
     :param below: the spans that it holds, in order of their start.
     """
 

@@ -92,6 +92,6 @@ class Day:
     """
 
     day: str
-    figures: DayFigures
+    metrics: DayFigures
     created_at: float
     updated_at: float
