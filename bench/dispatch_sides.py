@@ -21,7 +21,7 @@ from musterd.core.settings import Settings
 from musterd.core.states import RunState
 from musterd.declare import Registry
 from musterd.declare.agent import Agent
-from musterd.engine.embedded import Duties
+from musterd.engine.worker import ProcessRole
 from musterd.http.server import Server
 from musterd.service.runs import Wanted
 from musterd.store import acceptance
@@ -60,7 +60,7 @@ async def told() -> None:
     await asyncio.to_thread(sys.stdin.readline)
 
 
-def server_on(url: str, duties: Duties) -> Server:
+def server_on(url: str, duties: ProcessRole) -> Server:
     registry = Registry.of(agents=[Agent(id="solo", model="scripted")], teams=[])
     settings = Settings(db=url, concurrency=AT_ONCE, queue_depth=1_000_000)
     return Server(registry, settings, duties)
@@ -86,7 +86,7 @@ async def accept(way: str, url: str, count: int, clients: int, apart_seconds: fl
         deferred[run_id] = time.perf_counter()
         return accepted
 
-    server = server_on(url, Duties(drives_runs=False))
+    server = server_on(url, ProcessRole(drives_runs=False))
     if way == "procrastinate alone":
         hush(server.database)
     left = iter(range(count))
@@ -114,7 +114,7 @@ async def take_by_claim(url: str, count: int) -> Times:
     """Claim with the engine as it is; a run that is begun is over at once."""
     taken: Times = {}
     has_all = asyncio.Event()
-    server = server_on(url, Duties())
+    server = server_on(url, ProcessRole())
 
     def begin(run: RunRow) -> None:
         taken[run.run_id] = time.perf_counter()
@@ -133,7 +133,9 @@ async def take_by_jobs(way: str, url: str, count: int) -> Times:
     """Have procrastinate's worker bring the runs; each is claimed by its id."""
     taken: Times = {}
     has_all = asyncio.Event()
-    server = server_on(url, Duties(drives_runs=False))  # the rest of a worker: it shows that it lives, hears of cancels
+    server = server_on(
+        url, ProcessRole(drives_runs=False)
+    )  # the rest of a worker: it shows that it lives, hears of cancels
     database, worker = server.database, server.engine.worker
     app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=url))
     if way == "procrastinate alone":

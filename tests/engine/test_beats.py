@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from musterd.engine.beats import Beats, Observer
+from musterd.engine.heartbeat import Heartbeat, HeartbeatObserver
 from musterd.store import workers
 from musterd.store.workers import Released
 from tests.engine.conftest import Engines
@@ -19,7 +19,7 @@ class Watch:
 
     def __init__(self, free: set[str] | None = None) -> None:
         self.now, self.free = 100.0, free or set()
-        self.observer = Observer("own", lambda worker: worker in self.free, 4.0, lambda: self.now)
+        self.observer = HeartbeatObserver("own", lambda worker: worker in self.free, 4.0, lambda: self.now)
 
     def look(self, seconds: float, **beats: int | None) -> list[str]:
         self.now += seconds
@@ -74,7 +74,7 @@ async def test_nobody_beats_who_is_alone(works: Works) -> None:
 
 async def test_the_thread_tells_when_its_worker_was_taken_for_dead(works: Works) -> None:
     is_lost = threading.Event()
-    beats = Beats(works.database, "gone", 0.001, is_lost.set)
+    beats = Heartbeat(works.database, "gone", 0.001, is_lost.set)
     beats.start()
     await asyncio.to_thread(is_lost.wait)
     beats.stop()

@@ -13,8 +13,8 @@ from musterd.core.errors import NotFound
 from musterd.core.events import EventKind
 from musterd.core.states import RunState
 from musterd.engine.attempt import Attempt
-from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.outbox import Outbox
+from musterd.engine.worker import Worker
 from tests.engine.conftest import Engines
 from tests.support.engine import Works, read_all
 from tests.support.held_model import HeldModel
@@ -192,15 +192,15 @@ async def test_claimed_and_not_begun(engines: Engines, monkeypatch: pytest.Monke
         await works.start("held", "r1", "s1")
         await works.start("ready", "r2", "s2")
         await hold.reached.wait()
-        claim = EmbeddedEngine._claim_up_to
+        claim = Worker._claim_up_to
 
-        async def claim_and_cancel(self: EmbeddedEngine, limit: int, **which: bool) -> object:
+        async def claim_and_cancel(self: Worker, limit: int, **which: bool) -> object:
             claimed = await claim(self, limit, **which)
             if any(run.run_id == "r2" for run in claimed):
                 await works.ask_to_cancel("r2")
             return claimed
 
-        monkeypatch.setattr(EmbeddedEngine, "_claim_up_to", claim_and_cancel)
+        monkeypatch.setattr(Worker, "_claim_up_to", claim_and_cancel)
         hold.release()
         view = await works.end_of("r2")
         assert (view.row.state, view.row.attempt) == (RunState.CANCELLED, 1)

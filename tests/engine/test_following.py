@@ -40,7 +40,7 @@ async def test_another_users_run_is_not_there(works: Works) -> None:
             await following.open(component, "r1", session, BOB, -1)
         with pytest.raises(NotFound):
             await following.find(component, "r1", session, BOB, -1)
-    assert not works.hub._audiences
+    assert not works.broadcaster._audiences
 
 
 async def test_another_users_session_is_not_there(works: Works) -> None:
@@ -56,7 +56,7 @@ async def test_another_users_session_is_not_there(works: Works) -> None:
     await reading.begin(Cursor(5, {"r1": -1, "r2": -1}))
     assert await runs_told(reading) == {"r2"}
     reading.close()
-    assert (works.hub._watches, works.hub._audiences) == ({}, {})
+    assert (works.broadcaster._watches, works.broadcaster._audiences) == ({}, {})
 
 
 async def runs_told(reading: SessionReading) -> set[str]:
@@ -170,13 +170,13 @@ async def test_readers_are_sent_to_the_store_where_their_run_has_gone_on(
         told = asyncio.ensure_future(read_all(reading))
         await second.engine.elsewhere.look()
         sent: list[str] = []
-        look_up = second.hub.look_up
+        look_up = second.broadcaster.look_up
 
         def look_up_and_tell(root_id: str) -> None:
             sent.append(root_id)
             look_up(root_id)
 
-        monkeypatch.setattr(second.hub, "look_up", look_up_and_tell)
+        monkeypatch.setattr(second.broadcaster, "look_up", look_up_and_tell)
         for number in range(3):
             await first.run("hi", f"other{number}", f"other{number}")
             await second.engine.elsewhere.look()

@@ -248,7 +248,7 @@ async def test_an_abandoned_run_is_cancelled_and_one_with_company_is_not(engines
         await hold.reached.wait()
         works.runs.presence.leave("r1")
         works.runs.presence.leave("r2")
-        settled = works.hub.wait_settled_soon("r1")  # a poll would be company
+        settled = works.broadcaster.wait_settled_soon("r1")  # a poll would be company
         assert await settled.wait(PATIENCE_SECONDS)
         row = await works.records.row("r1")
         assert (row.state, row.cancel_by) == (RunState.CANCELLED, "disconnect")

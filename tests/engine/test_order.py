@@ -11,7 +11,7 @@ from musterd.core.errors import Conflict, StoreUnavailable
 from musterd.core.events import EventKind
 from musterd.core.records import Input, RunRow
 from musterd.core.states import RunState
-from musterd.engine.embedded import EmbeddedEngine
+from musterd.engine.worker import Worker
 from musterd.service.runs import Wanted
 from tests.engine.conftest import Engines
 from tests.support.engine import Works
@@ -63,11 +63,11 @@ async def test_a_hundred_runs_that_wait_for_a_model_are_under_way_at_once(engine
 
 async def test_a_process_claims_a_few_runs_at_a_time(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that others on the same database get their share; and it goes on until nothing is ready."""
-    monkeypatch.setattr("musterd.engine.embedded.CLAIMED_AT_ONCE", 2)
+    monkeypatch.setattr("musterd.engine.worker.CLAIMED_AT_ONCE", 2)
     claimed: list[int] = []
-    claim = EmbeddedEngine._claim_up_to
+    claim = Worker._claim_up_to
 
-    async def noted(engine: EmbeddedEngine, limit: int) -> list[RunRow]:
+    async def noted(engine: Worker, limit: int) -> list[RunRow]:
         runs = await claim(engine, limit)
         claimed.append(len(runs))
         return runs
@@ -78,7 +78,7 @@ async def test_a_process_claims_a_few_runs_at_a_time(engines: Engines, monkeypat
         await hold.reached.wait()
         for number in range(5):
             await first.start("hello", f"r{number}", f"s{number}")
-        monkeypatch.setattr(EmbeddedEngine, "_claim_up_to", noted)
+        monkeypatch.setattr(Worker, "_claim_up_to", noted)
         async with engines() as second:
             await asyncio.gather(*(second.end_of(f"r{number}") for number in range(5)))
         hold.release()
@@ -109,13 +109,13 @@ async def test_sessions_run_together_up_to_the_limit(engines: Engines) -> None:
 
 async def test_slots_are_never_exceeded(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    begin = EmbeddedEngine._begin
+    begin = Worker._begin
 
-    def watched(self: EmbeddedEngine, *given: object) -> None:
+    def watched(self: Worker, *given: object) -> None:
         begin(self, *given)  # type: ignore[arg-type]
         seen.append(len(self._live))
 
-    monkeypatch.setattr(EmbeddedEngine, "_begin", watched)
+    monkeypatch.setattr(Worker, "_begin", watched)
     async with engines(concurrency=3) as works:
         started = await asyncio.gather(*(works.start("hi", f"r{n}", f"s{n % 17}") for n in range(80)))
         await asyncio.gather(*(works.end_of(found.run.run_id) for found in started))

@@ -11,7 +11,7 @@ from musterd.core.events import Event, EventKind
 from musterd.core.metrics import Metrics
 from musterd.core.records import Output
 from musterd.core.states import RunState
-from musterd.engine.hub import Hub
+from musterd.engine.broadcaster import Broadcaster
 from musterd.engine.outbox import Outbox
 from musterd.service.reading import Reading
 from musterd.store import attempts
@@ -43,10 +43,10 @@ def texts(events: list[tuple[int, Event]]) -> dict[str, str]:
 class Telling:
     """An attempt that tells what hypothesis says, and what it told."""
 
-    def __init__(self, records: Records, hub: Hub, root: str, attempt: int) -> None:
+    def __init__(self, records: Records, broadcaster: Broadcaster, root: str, attempt: int) -> None:
         self.records, self.root = records, root
         own = Settings(delta_seconds=0, first_delta_seconds=0)
-        self.outbox = Outbox(records.database, hub, Lease(root, attempt), own, Metrics())
+        self.outbox = Outbox(records.database, broadcaster, Lease(root, attempt), own, Metrics())
         self.told: defaultdict[str, str] = defaultdict(str)
 
     def name(self, run: str) -> str:
@@ -96,17 +96,17 @@ def check_void(events: list[tuple[int, Event]]) -> None:
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(acts=st.lists(ACTS, max_size=40))
 async def test_live_and_stored_are_the_same_sequence(database_url: str, acts: list[tuple[str, str, str]]) -> None:
-    database, hub = open_database(database_url), Hub(1_000_000)
+    database, broadcaster = open_database(database_url), Broadcaster(1_000_000)
     await database.open()
     try:
         records = Records(database)
         (count,) = await records.select("SELECT count(*) AS n FROM runs")
         root = f"r{count['n']}"
-        resources = _Resources(database, hub)
+        resources = _Resources(database, broadcaster)
         reading = Reading(resources, root)  # type: ignore[arg-type]
         early = asyncio.ensure_future(read_all(reading))
         run = await records.started(root, root)
-        telling = Telling(records, hub, root, run.attempt)
+        telling = Telling(records, broadcaster, root, run.attempt)
         late = []
         for act, name, detail in acts:
             await telling.do(act, name, detail)
@@ -128,8 +128,8 @@ async def test_live_and_stored_are_the_same_sequence(database_url: str, acts: li
 class _Resources:
     """What a reading asks for."""
 
-    def __init__(self, database: Database, hub: Hub) -> None:
-        self.database, self.hub = database, hub
+    def __init__(self, database: Database, broadcaster: Broadcaster) -> None:
+        self.database, self.broadcaster = database, broadcaster
 
 
 async def test_readers_of_a_real_run_are_shown_the_same(engines: Engines, model: HeldModel) -> None:
@@ -169,7 +169,7 @@ async def test_a_reader_that_lags_is_dropped_and_holds_up_nobody(engines: Engine
         view = await works.run("[[WORDS 2000]]", "r1")
         assert view.row.state is RunState.COMPLETED
         assert (reading.is_dropped, told) == (True, [True])
-        assert not works.hub.has_readers("r1")
+        assert not works.broadcaster.has_readers("r1")
         assert await read_all(works.runs.subscribe("r1"), is_new=False) == await works.stored("r1")
 
 
@@ -179,4 +179,4 @@ async def test_nothing_is_kept_for_readers_that_have_gone(works: Works) -> None:
         await works.run("hi", f"r{number}")
         reading.close()
         reading.close()
-    assert (works.hub._audiences, works.hub._settling) == ({}, {})
+    assert (works.broadcaster._audiences, works.broadcaster._settling) == ({}, {})

@@ -12,7 +12,7 @@ from musterd import Agent, Team, ToolContext, tool
 from musterd.core.errors import StoreUnavailable
 from musterd.core.events import Event, EventKind
 from musterd.core.states import RunState
-from musterd.engine import embedded, outbox
+from musterd.engine import outbox, worker
 from musterd.engine.attempt import Attempt
 from musterd.engine.journal import Journal
 from musterd.loop.loop import Loop
@@ -37,7 +37,7 @@ class Outage:
         self._write = works.database.write
         monkeypatch.setattr(works.database, "write", self._or_refuse)
         monkeypatch.setattr(outbox, "clock", self)
-        monkeypatch.setattr(embedded, "RETRY_SECONDS", 0)
+        monkeypatch.setattr(worker, "RETRY_SECONDS", 0)
         self.waited: list[float] = []
 
     def _or_refuse(self, work: Any) -> Awaitable[Any]:
@@ -109,7 +109,7 @@ async def test_reading_what_a_run_starts_from_waits_too(
 
     monkeypatch.setattr(works.database, "read", refuse_twice)
     await works.start("hi", "r1")
-    settled = works.hub.wait_settled_soon("r1")
+    settled = works.broadcaster.wait_settled_soon("r1")
     await settled.wait(10)
     assert (await works.end_of("r1")).row.state is RunState.COMPLETED
 
@@ -205,7 +205,7 @@ async def test_a_store_function_that_is_broken_frees_the_slot_and_the_run_ends_i
     with monkeypatch.context() as patch:
         patch.setattr(attempts, way, broken)
         await works.start("hi", "r1")
-        settled = works.hub.wait_settled_soon("r1")
+        settled = works.broadcaster.wait_settled_soon("r1")
         await settled.wait(10)
         await works.idle()
     assert (await works.run("hi", "r2", "s2")).row.state is RunState.COMPLETED

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from musterd.core import clock
 from musterd.core.deliveries import WAITS_SECONDS, Delivery, DeliveryFilter, Outcome, after
 from musterd.engine.retention import UNSENT
-from musterd.engine.webhook_posts import NOT_REACHED
+from musterd.engine.webhook_requests import NOT_REACHED
 from musterd.engine.webhooks import SPARE_SECONDS, Webhooks
 from musterd.store import deliveries
 from tests.engine.conftest import Engines

@@ -38,7 +38,7 @@ async def test_a_finished_run_again_in_each_form(house: House) -> None:
     assert (events[0]["event"], events[-1]["event"]) == ("TeamRunStarted", "TeamRunCompleted")
     assert {event["run_id"] for event in events} == {done["run_id"]}
     assert (await runs_in(house), len(house.model.calls)) == (1, 1)
-    assert not house.server.hub._audiences
+    assert not house.server.broadcaster._audiences
 
 
 async def test_a_stream_again_is_its_events_again(house: House) -> None:
@@ -195,7 +195,7 @@ async def test_a_keyed_stream_is_not_cancelled_when_its_reader_goes(serve_live: 
         async with house.http.stream("POST", "/teams/demo-team/runs", data=data, **key()) as answer:
             await anext(answer.aiter_text())
             await hold.reached.wait()
-        while house.server.hub.has_readers("r1"):
+        while house.server.broadcaster.has_readers("r1"):
             await house.get("/-/live")
         assert not house.server.runs.presence._timers
         hold.release()

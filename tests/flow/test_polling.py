@@ -139,7 +139,7 @@ async def test_a_wait_for_a_member_ends_with_the_member(house: House) -> None:
     assert (await house.poll(run))["status"] == "RUNNING"
     hold.release()
     assert (await waiting)["status"] == "COMPLETED"
-    assert not house.server.hub._audiences
+    assert not house.server.broadcaster._audiences
 
 
 async def test_a_wait_for_a_run_whose_session_is_deleted_ends(house: House) -> None:

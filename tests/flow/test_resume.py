@@ -8,7 +8,7 @@ import pytest
 
 from musterd.core.errors import StoreUnavailable
 from musterd.core.events import Event
-from musterd.engine.hub import Stored
+from musterd.engine.broadcaster import Stored
 from musterd.http import sse
 from musterd.service import reading
 from musterd.wire.sse import EventFrames

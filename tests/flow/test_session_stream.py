@@ -56,8 +56,8 @@ async def test_runs_at_work_come_from_their_start_and_later_ones_as_they_begin(s
         for run_id in ("r1", "r2"):
             assert of_run(reader, run_id) == await story(house, run_id)
         assert reader.events[-len(await story(house, "r3")) :] == await story(house, "r3")
-        assert not house.server.hub._watches
-        assert not house.server.hub._audiences
+        assert not house.server.broadcaster._watches
+        assert not house.server.broadcaster._audiences
 
 
 async def test_a_session_where_nothing_is_at_work_is_waited_for(serve_live: Serve) -> None:

@@ -58,9 +58,9 @@ def _without_chunks(body: bytes) -> bytes:
 async def dropped(house: House, sleeper: Sleeper) -> None:
     """Until the run has one reader fewer than it had."""
     await sleeper.send()
-    while not house.server.hub.has_readers("r1"):
+    while not house.server.broadcaster.has_readers("r1"):
         await house.get("/-/live")
-    while house.server.hub.has_readers("r1"):
+    while house.server.broadcaster.has_readers("r1"):
         await house.get("/-/live")
 
 
@@ -89,11 +89,11 @@ async def test_one_that_follows_the_session(serve_live: Serve) -> None:
         await house.run("over", session_id="s1")
         sleeper = Sleeper(house, "GET /sessions/s1/events")
         await sleeper.send()
-        while not house.server.hub._watches:
+        while not house.server.broadcaster._watches:
             await house.get("/-/live")
         run = await house.begin(LONG, session_id="s1", run_id="r1")
         assert (await house.ended(run))["status"] == "COMPLETED"
-        while house.server.hub._watches:
+        while house.server.broadcaster._watches:
             await house.get("/-/live")
         had = await sleeper.wake()
         assert had == (await paged(house))[: len(had)]

@@ -18,7 +18,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from musterd import Agent, Settings, Team, tool
 from musterd.core import trace_context
 from musterd.core.errors import StartError
-from musterd.engine import spans_sent, tracing
+from musterd.engine import span_export, tracing
 from musterd.store import sessions
 from tests.flow import test_continue
 from tests.flow.test_forks import DELEGATING
@@ -50,7 +50,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
     """Record spans in memory, for servers with ``otel=True``."""
     exporter, provider = Recorded(), TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(spans_sent, "provider_of", lambda settings: provider)
+    monkeypatch.setattr(span_export, "provider_of", lambda settings: provider)
     return exporter
 
 
@@ -204,7 +204,7 @@ async def test_a_failing_exporter_disturbs_nobody(serve: Serve, monkeypatch: pyt
 
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(Failing()))
-    monkeypatch.setattr(spans_sent, "provider_of", lambda settings: provider)
+    monkeypatch.setattr(span_export, "provider_of", lambda settings: provider)
     async with serve(otel=True) as house:
         assert (await house.run("hello"))["status"] == "COMPLETED"
 
@@ -298,14 +298,14 @@ async def test_what_is_recorded_is_for_the_operator_to_say(
 ) -> None:
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
-    exporter, provider_of = Recorded(), spans_sent.provider_of
+    exporter, provider_of = Recorded(), span_export.provider_of
 
     def recording(settings: Settings) -> TracerProvider:
         provider = provider_of(settings)
         provider.add_span_processor(SimpleSpanProcessor(exporter))
         return provider
 
-    monkeypatch.setattr(spans_sent, "provider_of", recording)
+    monkeypatch.setattr(span_export, "provider_of", recording)
     async with serve(otel=True) as house:
         run = await house.run("hello", headers={"traceparent": f"00-{TRACE}-{PARENT}-{flag}"})
         found = await house.server.database.read(lambda tx: sessions.run(tx, run["session_id"], run["run_id"]))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from musterd.core.errors import StartError
-from musterd.engine.duties import Duties
+from musterd.engine.process_role import ProcessRole
 from musterd.http.app import create_app
 from musterd.store import backup
 from musterd.store.backup import back_up
@@ -53,7 +53,7 @@ async def test_a_server_at_work_is_copied_whole(sqlite_file: Path, tmp_path: Pat
     still = create_app(
         teams=sample(model).teams,
         settings=settings_for(copy),
-        duties=Duties(drives_runs=True, recovers=False),
+        duties=ProcessRole(drives_runs=True, recovers=False),
     )
     async with in_process(still, model) as house:
         found = await house.get(f"/teams/demo-team/runs/{live.run_id}", session_id="live")

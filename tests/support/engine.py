@@ -11,7 +11,7 @@ from musterd.core.callers import Caller
 from musterd.core.events import Event
 from musterd.core.records import Input, RunRow, RunView
 from musterd.declare import Component, Registry
-from musterd.engine.embedded import EmbeddedEngine
+from musterd.engine.worker import Worker
 from musterd.http.server import Server
 from musterd.service.reading import Reading
 from musterd.service.runs import Wanted
@@ -32,7 +32,7 @@ class Works:
     def __init__(self, registry: Registry, settings: Settings, model: HeldModel) -> None:
         self.server = Server(registry, settings)
         self.registry, self.settings, self.model = registry, settings, model
-        self.database, self.hub, self.engine = self.server.database, self.server.hub, self.server.engine
+        self.database, self.broadcaster, self.engine = self.server.database, self.server.broadcaster, self.server.engine
         self.runs, self.sessions = self.server.runs, self.server.sessions
         self.records = Records(self.database)
 
@@ -151,7 +151,7 @@ async def _no_work() -> None:
     pass
 
 
-async def cut_off(engine: EmbeddedEngine) -> None:
+async def cut_off(engine: Worker) -> None:
     """End every attempt of an engine where it is, as a crash does: what is not stored by now never is."""
     tasks = [live.task for live in engine._live.values()]
     for live in list(engine._live.values()):

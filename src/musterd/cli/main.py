@@ -56,9 +56,9 @@ def serve(
         Take up what the database has in it. Without it nothing is run: for a copy that is to be looked at.
     """
     from musterd.cli.serve import serve as run
-    from musterd.engine.duties import Duties
+    from musterd.engine.process_role import ProcessRole
 
-    duties = Duties(drives_runs=worker, recovers=recover)
+    duties = ProcessRole(drives_runs=worker, recovers=recover)
     return run(source, host=host, port=port, db=db, insecure=insecure, duties=duties)
 
 

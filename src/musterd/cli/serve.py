@@ -22,14 +22,14 @@ from musterd.core import garbage_collection
 from musterd.core.child_processes import close_in_children
 from musterd.core.errors import StartError
 from musterd.core.settings import Settings
-from musterd.engine.duties import Duties
+from musterd.engine.process_role import ProcessRole
 from musterd.http.auth.modes import auth_mode
 from musterd.http.server import Server
 
 GRACE_SECONDS = 5
 
 
-def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, duties: Duties) -> int:
+def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, duties: ProcessRole) -> int:
     """Serve until the process is told to stop: once, and it stops in order; twice, and it stops at once.
 
     :raises DeclarationError: what is declared is wrong.

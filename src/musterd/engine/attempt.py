@@ -20,8 +20,8 @@ from musterd.core.states import RunState
 from musterd.engine.journal import Journal
 from musterd.engine.loading import load
 from musterd.engine.outbox import Outbox
-from musterd.engine.post import Post
 from musterd.engine.resources import Resources
+from musterd.engine.steering_inbox import SteeringInbox
 from musterd.engine.tracing import traced
 from musterd.loop import state
 from musterd.loop.assignment import Progress
@@ -68,7 +68,7 @@ class Attempt:
         component = resources.component(run.component_kind, run.component_id)
         drops_media = component is not None and not component.spec.store_media
         lease = Lease(run.run_id, run.attempt, drops_media, run.webhooks)
-        self._outbox = Outbox(resources.database, resources.hub, lease, resources.settings, resources.metrics)
+        self._outbox = Outbox(resources.database, resources.broadcaster, lease, resources.settings, resources.metrics)
         self._outbox.on_failed, self._outbox.on_told = self._stop_loop, resources.webhooks.wake
         self._loop: Loop | None = None
         self._budgets: Budgets | None = None
@@ -81,7 +81,7 @@ class Attempt:
         self._state_before: JsonObject = {}
         self._is_again = False
         self._stops = Stops()
-        self._post: Post | None = None
+        self._post: SteeringInbox | None = None
         self._reached = LimitReached()
         self._span: AttemptSpan | None = None
 
@@ -161,7 +161,7 @@ class Attempt:
     async def _load(self) -> Loop:
         run, resources = self._run, self._resources
         if self._post is None:
-            self._post = Post(resources.database, run.run_id, run.signals, self._stops.stop)
+            self._post = SteeringInbox(resources.database, run.run_id, run.signals, self._stops.stop)
         loaded = await load(resources, run, self._outbox, self._post, self._stops, is_again=self._is_again)
         self._journal, self._budgets, self._state_before = loaded.journal, loaded.budgets, loaded.state_before
         world = loaded.world if self._span is None else traced(loaded.world, self._span)

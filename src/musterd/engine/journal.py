@@ -12,8 +12,8 @@ from musterd.core.records import Input, RunRow, StepKind, StepOutcome, StepRow, 
 from musterd.core.requirements import ApprovalRow, Requirement, RequirementKind, Verdict
 from musterd.core.states import RunState
 from musterd.engine.outbox import Outbox
-from musterd.engine.post import Post
 from musterd.engine.recovery import Recovered, answer_of, loaded, tool_result_text, tool_step_of
+from musterd.engine.steering_inbox import SteeringInbox
 from musterd.loop.conversation import message_text
 from musterd.loop.pausing import Waits
 from musterd.loop.steps import Intent, MemberEnd, MemberStart, ToolStep
@@ -36,7 +36,7 @@ class Journal:
     :param post: what is said to the run meanwhile.
     """
 
-    def __init__(self, outbox: Outbox, root: RunRow, recovered: Recovered, post: Post) -> None:
+    def __init__(self, outbox: Outbox, root: RunRow, recovered: Recovered, post: SteeringInbox) -> None:
         self._outbox = outbox
         self._root = root
         self._stored = recovered.steps

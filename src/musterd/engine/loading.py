@@ -11,14 +11,14 @@ from musterd.core.records import RunRow
 from musterd.core.settings import Settings
 from musterd.declare import Component
 from musterd.engine import recovery
+from musterd.engine.budgeted_journal import BudgetedJournal
+from musterd.engine.history import StoredHistory, history_of, history_wanted, shown_of
+from musterd.engine.input_media import media_of, prompt_of
 from musterd.engine.journal import Journal
-from musterd.engine.media import media_of, prompt_of
-from musterd.engine.metered_journal import MeteredJournal
 from musterd.engine.outbox import Outbox, until_available
-from musterd.engine.past import StoredPast, history_of, history_wanted, shown_of
-from musterd.engine.post import Post
 from musterd.engine.recovery import Recovered
 from musterd.engine.resources import Resources
+from musterd.engine.steering_inbox import SteeringInbox
 from musterd.loop import state
 from musterd.loop.assignment import Assignment
 from musterd.loop.budget import Budgets, Past
@@ -54,7 +54,7 @@ _NO_MEMBERS: Mapping[str, str] = {}
 
 
 async def load(
-    resources: Resources, run: RunRow, outbox: Outbox, post: Post, stops: Stops, *, is_again: bool
+    resources: Resources, run: RunRow, outbox: Outbox, post: SteeringInbox, stops: Stops, *, is_again: bool
 ) -> Loaded:
     """Read what an attempt of ``run`` starts from.
 
@@ -92,7 +92,7 @@ async def load(
         call_ids=recovered.call_ids,
         stops=stops,
         servers=resources.servers,
-        past=StoredPast(resources.database, run),
+        past=StoredHistory(resources.database, run),
         shown=shown_of(found.shown) if wanted.shown else NOTHING_SHOWN,
         member_runs=_members_of_fork(options),
         asked=recovered.asked,
@@ -160,12 +160,17 @@ def _budgets(component: Component, options: JsonObject, recovered: Recovered, mo
 
 
 def _recording(
-    resources: Resources, run: RunRow, outbox: Outbox, post: Post, recovered: Recovered, budgets: Budgets | None
+    resources: Resources,
+    run: RunRow,
+    outbox: Outbox,
+    post: SteeringInbox,
+    recovered: Recovered,
+    budgets: Budgets | None,
 ) -> tuple[Journal, Models, Settings]:
     """The journal, and with what the loop is driven; where a budget holds, they count against it."""
     if budgets is None:
         return Journal(outbox, run, recovered, post), resources.models, resources.settings
-    journal = MeteredJournal(outbox, run, recovered, post, budgets)
+    journal = BudgetedJournal(outbox, run, recovered, post, budgets)
     return journal, *metered(resources.models, resources.settings, budgets, journal)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from musterd.core import clock
 from musterd.declare import Component
-from musterd.engine.duties import component_key
+from musterd.engine.process_role import component_key
 from musterd.engine.resources import Resources
 from musterd.store import looks
 

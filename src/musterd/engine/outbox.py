@@ -20,7 +20,7 @@ from musterd.core.metrics import Metrics
 from musterd.core.records import StepRow
 from musterd.core.requirements import Requirement
 from musterd.core.settings import Settings
-from musterd.engine.hub import Flush, Hub
+from musterd.engine.broadcaster import Broadcaster, Flush
 from musterd.loop.stopping import is_cancelled
 from musterd.store import attempts
 from musterd.store.attempts import Batch, Lease, MemberRecord, Settle, Settled
@@ -45,10 +45,12 @@ class Outbox:
     ``on_told`` is called once webhooks have something to be told.
     """
 
-    def __init__(self, database: Database, hub: Hub, lease: Lease, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, database: Database, broadcaster: Broadcaster, lease: Lease, settings: Settings, metrics: Metrics
+    ) -> None:
         self.metrics = metrics
         self._database = database
-        self._hub = hub
+        self._broadcaster = broadcaster
         self._lease = lease
         self._settings = settings
         self._told = _NONE
@@ -246,7 +248,7 @@ class Outbox:
     # --- inside -----------------------------------------------------------------------------------
 
     def _start_timer(self) -> None:
-        is_first = not self._has_flushed and self._hub.has_readers(self._lease.root_id)
+        is_first = not self._has_flushed and self._broadcaster.has_readers(self._lease.root_id)
         seconds = self._settings.first_delta_seconds if is_first else self._settings.delta_seconds
         loop = asyncio.get_running_loop()
         self._window_ends_at = loop.time() + seconds
@@ -331,7 +333,7 @@ class Outbox:
         if batch.opened and self._lease.webhooks:
             self.on_told()
         if batch.events:
-            self._hub.publish(self._lease.root_id, Flush(first_index, batch.events))
+            self._broadcaster.publish(self._lease.root_id, Flush(first_index, batch.events))
 
     async def _until_stored(self, write: Callable[[], Awaitable[T]]) -> T:
         """Write, again and again while the database is not there: what was done must not be done twice."""

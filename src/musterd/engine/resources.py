@@ -9,7 +9,7 @@ from musterd.core.metrics import Metrics
 from musterd.core.records import ComponentKind, RunRow
 from musterd.core.settings import Settings
 from musterd.declare import Component, Registry
-from musterd.engine.hub import Hub
+from musterd.engine.broadcaster import Broadcaster
 from musterd.engine.webhooks import Webhooks
 from musterd.loop.run_tools import ToolServers
 from musterd.loop.world import Models
@@ -32,7 +32,7 @@ class Resources:
     """
 
     database: Database
-    hub: Hub
+    broadcaster: Broadcaster
     registry: Registry
     models: Models
     settings: Settings
@@ -61,6 +61,6 @@ class Resources:
     def accepted(self, run: RunRow) -> None:
         """A run was accepted."""
         self.metrics.runs_accepted.add(run.component_kind, run.component_id)
-        self.hub.session_changed(run.session_id)
+        self.broadcaster.session_changed(run.session_id)
         if self.spans is not None:
             self.spans.accepted()

@@ -33,8 +33,8 @@ def spans_of(settings: Settings) -> "Spans | None":
             raise StartError(f"MUSTERD_OTEL is set and OpenTelemetry is not installed — {INSTALL}")
         log.warning("no spans are sent: OTEL_* names an exporter and OpenTelemetry is not installed", do=INSTALL)
         return None
+    from musterd.engine.span_export import provider_of
     from musterd.engine.spans import Spans
-    from musterd.engine.spans_sent import provider_of
 
     captures_content = os.environ.get(CONTENT, "").strip().lower() in ("true", "1", "span_only", "span_and_event")
     return Spans(provider_of(settings), captures_content=captures_content)

@@ -14,10 +14,10 @@ import structlog
 
 from musterd.core import clock, faults
 from musterd.core.errors import StoreUnavailable
-from musterd.engine.beats import Observer
-from musterd.engine.deletions import Deletions
+from musterd.engine.heartbeat import HeartbeatObserver
 from musterd.engine.resources import Resources
 from musterd.engine.retention import Retention
+from musterd.engine.session_deletions import SessionDeletions
 from musterd.engine.slices import Slices
 from musterd.store import deletion, looks, pauses, schedule, workers
 from musterd.store.cancels import Cancelled
@@ -49,7 +49,7 @@ class Upkeep:
     def __init__(
         self,
         resources: Resources,
-        observer: Observer,
+        observer: HeartbeatObserver,
         components: Sequence[str],
         kept: Kept,
         release_lock: Callable[[str], None],
@@ -59,7 +59,7 @@ class Upkeep:
         self._most_of_owner = resources.settings.user_concurrency
         slices = Slices(resources.database)
         self.retention = Retention(resources, slices)
-        self.deletions = Deletions(resources.database, slices)
+        self.deletions = SessionDeletions(resources.database, slices)
         self._observer = observer
         self._components = components
         self._kept = kept

@@ -23,7 +23,7 @@ from musterd.store.database import Database
 from musterd.wire.webhooks import message
 
 if TYPE_CHECKING:
-    from musterd.engine.webhook_posts import Posts
+    from musterd.engine.webhook_requests import WebhookRequests
 
 log = structlog.get_logger("musterd.engine")
 
@@ -45,7 +45,7 @@ class Webhooks:
         self._metrics = metrics
         self._settings = settings
         self._wake = asyncio.Event()
-        self._posts: Posts | None = None
+        self._posts: WebhookRequests | None = None
         self._sending: dict[asyncio.Task[None], str] = {}
         self._looking: asyncio.Task[None] | None = None
         self._is_stopping = False
@@ -166,9 +166,9 @@ class Webhooks:
         output = await self._database.read(lambda tx: outputs.get(tx, delivery.run_id))
         return {"content": output.content, "content_type": output.content_type}
 
-    def _poster(self) -> "Posts":
+    def _poster(self) -> "WebhookRequests":
         if self._posts is None:
-            from musterd.engine.webhook_posts import Posts
+            from musterd.engine.webhook_requests import WebhookRequests
 
-            self._posts = Posts(self._settings)
+            self._posts = WebhookRequests(self._settings)
         return self._posts

@@ -16,7 +16,7 @@ import musterd
 from musterd.core.errors import MethodNotAllowed
 from musterd.core.settings import Settings
 from musterd.declare import Agent, Registry, Team
-from musterd.engine.duties import Duties
+from musterd.engine.process_role import ProcessRole
 from musterd.http.answers import error_answer
 from musterd.http.auth.authenticator import Authenticator
 from musterd.http.auth.identity import Identity
@@ -37,7 +37,7 @@ def create_app(
     registry: Registry | None = None,
     settings: Settings | None = None,
     is_loopback: bool = True,
-    duties: Duties | None = None,
+    duties: ProcessRole | None = None,
 ) -> Starlette:
     """The application that serves these teams and agents.
 

@@ -6,7 +6,7 @@ from weakref import WeakValueDictionary
 
 from musterd.core.events import Event
 from musterd.core.records import RunRow
-from musterd.engine.hub import Flush
+from musterd.engine.broadcaster import Flush
 from musterd.service.runs import RunService
 from musterd.wire import sse
 from musterd.wire.events import EventRenderer, RunIdentity, member_ids

@@ -85,7 +85,7 @@ class MetricsOperations:
         yield _gauge("ready", float(server.engine.is_ready and not server.is_stopping))
         yield _gauge("runs_driven", float(len(server.engine.live())))
         yield _gauge("run_slots", float(server.settings.concurrency))
-        yield _gauge("readers", float(server.hub.readers))
+        yield _gauge("readers", float(server.broadcaster.readers))
         if found is None:
             return
         runs = GaugeMetricFamily(PREFIX + "runs", GAUGES["runs"], labels=["state"])

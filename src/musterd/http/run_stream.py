@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from musterd.core.errors import StoreUnavailable
 from musterd.core.records import RunRow
-from musterd.engine.hub import Flush
+from musterd.engine.broadcaster import Flush
 from musterd.http.server import Server
 from musterd.http.sse import EventStream
 from musterd.service.reading import Reading

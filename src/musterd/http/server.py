@@ -17,14 +17,14 @@ from musterd.core.settings import Settings
 from musterd.declare import Component, MCPServer, Registry, models_of, unsupported
 from musterd.declare.places import nearest
 from musterd.declare.problems import note, noted, reported_together
-from musterd.engine.duties import Duties, component_key
-from musterd.engine.embedded import EmbeddedEngine
-from musterd.engine.hub import Hub
-from musterd.engine.lag import Lag
+from musterd.engine.broadcaster import Broadcaster
+from musterd.engine.daemon_threads import DaemonThreads
+from musterd.engine.event_loop_lag import EventLoopLag
+from musterd.engine.process_role import ProcessRole, component_key
 from musterd.engine.resources import Resources
-from musterd.engine.threads import DaemonThreads
 from musterd.engine.tracing import spans_of
 from musterd.engine.webhooks import Webhooks
+from musterd.engine.worker import Worker
 from musterd.http.auth.modes import auth_mode
 from musterd.http.frames import FramesOfRuns
 from musterd.loop.summaries import summarizer
@@ -66,7 +66,7 @@ class Server:
     :raises StartError: the settings cannot be served, in words.
     """
 
-    def __init__(self, registry: Registry, settings: Settings, duties: Duties | None = None) -> None:
+    def __init__(self, registry: Registry, settings: Settings, duties: ProcessRole | None = None) -> None:
         self.registry = registry
         self.settings = settings
         self.card = ServerCard(
@@ -84,12 +84,12 @@ class Server:
         self.database.metrics = self.metrics
         self._servers = Servers(settings)
         self._threads = DaemonThreads(settings.tool_threads, "musterd-tool")
-        self.hub = Hub(settings.stream_buffer_bytes, self.metrics)
+        self.broadcaster = Broadcaster(settings.stream_buffer_bytes, self.metrics)
         self._described: WeakKeyDictionary[Component, ModelInfo] = WeakKeyDictionary()  # some are of one run
         self.webhooks = Webhooks(self.database, settings, self.metrics)
         resources = Resources(
             database=self.database,
-            hub=self.hub,
+            broadcaster=self.broadcaster,
             registry=registry,
             models=self._models(),
             settings=settings,
@@ -102,8 +102,8 @@ class Server:
         with reported_together():
             self._check_components()
         self._check_memory_model()
-        self._duties = duties or Duties()
-        self.engine = EmbeddedEngine(resources, self.database.locks(), self._duties)
+        self._duties = duties or ProcessRole()
+        self.engine = Worker(resources, self.database.locks(), self._duties)
         self.runs = RunService(resources, self.engine)
         self.frames = FramesOfRuns(self.runs)
         self.forks = ForkService(resources, self.engine, self.runs)
@@ -116,7 +116,7 @@ class Server:
         self.memories = MemoryService(resources)
         self.daily = DailyService(resources)
         self.traces = TraceService(resources)
-        self.lag = Lag(self.metrics)
+        self.lag = EventLoopLag(self.metrics)
         self.is_stopping = False
         self._unknown_ids: set[str] = set()
 
@@ -221,7 +221,7 @@ class Server:
         self.runs.presence.stop()
         self.engine.begin_stop()
         self.webhooks.begin_stop()
-        self.hub.close()
+        self.broadcaster.close()
 
     def leave_now(self) -> None:
         """Stop at once: steps under way are cut off, nothing that is stored is lost."""

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from musterd.core.errors import StoreUnavailable
 from musterd.core.events import Event
-from musterd.engine.hub import Flush
+from musterd.engine.broadcaster import Flush
 from musterd.http.callers import caller_of
 from musterd.http.frames import RunFrames
 from musterd.http.paths import path_identifier

@@ -1,6 +1,6 @@
 """What was said before a run: what its tools and summaries look up when they need it, and what members are shown.
 
-Nothing here reads a database: :class:`Past` is the seam, :mod:`musterd.engine.past` implements it.
+Nothing here reads a database: :class:`Past` is the seam, :mod:`musterd.engine.history` implements it.
 """
 
 import json

@@ -6,8 +6,8 @@ from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, NotFound
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
-from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
+from musterd.engine.worker import Worker
 from musterd.store import cancels, inbox
 from musterd.store.database import Tx
 from musterd.store.decisions import Deciding, decide
@@ -16,7 +16,7 @@ from musterd.store.decisions import Deciding, decide
 class ApprovalService:
     """The use cases of approvals."""
 
-    def __init__(self, resources: Resources, engine: EmbeddedEngine) -> None:
+    def __init__(self, resources: Resources, engine: Worker) -> None:
         self._resources = resources
         self._engine = engine
 

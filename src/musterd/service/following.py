@@ -9,7 +9,7 @@ from musterd.core.errors import NotFound
 from musterd.core.events import END_EVENTS
 from musterd.core.records import RunRow, RunView
 from musterd.declare import Component
-from musterd.engine.hub import Stored
+from musterd.engine.broadcaster import Stored
 from musterd.engine.resources import Resources
 from musterd.service.presence import Presence
 from musterd.service.reading import PAGE_FLUSHES, Reading, stored_behind

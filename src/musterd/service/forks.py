@@ -10,8 +10,8 @@ from musterd.core.records import Input, RunView
 from musterd.core.scheduling import OnBusy, Turn
 from musterd.core.states import RunState
 from musterd.declare import Component, unsupported
-from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
+from musterd.engine.worker import Worker
 from musterd.loop.world import digest
 from musterd.service.budgets import require_budget
 from musterd.service.runs import RunService, Wanted
@@ -38,7 +38,7 @@ class WantedFork:
 class ForkService:
     """The use case of continuing a failed run."""
 
-    def __init__(self, resources: Resources, engine: EmbeddedEngine, runs: RunService) -> None:
+    def __init__(self, resources: Resources, engine: Worker, runs: RunService) -> None:
         self._resources = resources
         self._engine = engine
         self._runs = runs

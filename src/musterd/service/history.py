@@ -3,8 +3,8 @@
 from musterd.core.callers import Caller
 from musterd.core.records import RunView
 from musterd.declare import Component
+from musterd.engine.partial_conversation import conversation_so_far
 from musterd.engine.resources import Resources
-from musterd.engine.so_far import conversation_so_far
 from musterd.service.runs import RunService
 
 

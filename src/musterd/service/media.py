@@ -12,7 +12,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.media import content_hash
 from musterd.core.records import Input, RunView
 from musterd.declare import Component
-from musterd.engine.media import is_text
+from musterd.engine.input_media import is_text
 from musterd.engine.resources import Resources
 from musterd.models.media_taken import not_taken
 from musterd.store import blobs

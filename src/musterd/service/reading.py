@@ -9,9 +9,9 @@ from functools import partial
 from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
 from musterd.core.records import RunRow
-from musterd.engine.bell import Bell
-from musterd.engine.hub import Flush, Stored
+from musterd.engine.broadcaster import Flush, Stored
 from musterd.engine.resources import Resources
+from musterd.engine.wakeup import Wakeup
 from musterd.store import events, runs
 from musterd.store.database import Database
 
@@ -26,10 +26,10 @@ class Reading:
     Live flushes that do not fit behind what was read last make it read the store again, which always has them.
     """
 
-    def __init__(self, resources: Resources, root_id: str, bell: Bell | None = None) -> None:
+    def __init__(self, resources: Resources, root_id: str, bell: Wakeup | None = None) -> None:
         self._resources = resources
         self.root_id = root_id
-        self._subscription = resources.hub.subscribe(root_id, bell)
+        self._subscription = resources.broadcaster.subscribe(root_id, bell)
         self._last = -1
         self._known = -1
         self._is_sent_away = False
@@ -60,7 +60,7 @@ class Reading:
         while True:
             read = partial(stored_behind, self._resources.database, self.root_id, self._last)
             try:
-                page = await self._resources.hub.stored(self.root_id, self._last, self._known, read)
+                page = await self._resources.broadcaster.stored(self.root_id, self._last, self._known, read)
             except StoreUnavailable:
                 self._subscription.is_behind = True
                 raise

@@ -14,8 +14,8 @@ from musterd.core.requirements import Decision
 from musterd.core.scheduling import OnBusy, Turn
 from musterd.core.states import RunState
 from musterd.declare import Component, unsupported
-from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
+from musterd.engine.worker import Worker
 from musterd.loop.world import digest
 from musterd.service.abandonment import Abandonment
 from musterd.service.budgets import require_budget, so_far
@@ -83,7 +83,7 @@ class Stopped:
 class RunService:
     """The use cases of runs."""
 
-    def __init__(self, resources: Resources, engine: EmbeddedEngine) -> None:
+    def __init__(self, resources: Resources, engine: Worker) -> None:
         self._resources = resources
         self._engine = engine
         self.steering = Steering(resources, engine, self.find)
@@ -258,7 +258,7 @@ class RunService:
     async def _until_settled(self, root: RunRow, seconds: float) -> None:
         """Wait until a root run has ended or paused, or is gone, or ``seconds`` are over."""
         await self.following.keep_company(root)
-        waiter = self._resources.hub.wait_settled_soon(root.run_id)
+        waiter = self._resources.broadcaster.wait_settled_soon(root.run_id)
         try:
             with self.presence.waiting(root.run_id):
                 state = await self._resources.database.read(lambda tx: runs.state_of(tx, root.run_id))
@@ -344,7 +344,7 @@ class RunService:
         if not run.state.is_final and run.root_id != run_id:
             is_replay = await self.steering.cancel_member(run, caller.user_id or "client", asked)
             return Stopped(await self.view(component, run_id, None, caller), is_replay)
-        waiter = self._resources.hub.wait_settled_soon(run_id)
+        waiter = self._resources.broadcaster.wait_settled_soon(run_id)
         try:
             state, is_replay = await self._cancel_once(run, caller.user_id or "client", asked)
             if state is RunState.RUNNING:

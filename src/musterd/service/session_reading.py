@@ -14,9 +14,9 @@ from musterd.core.errors import NotFound, StoreUnavailable
 from musterd.core.events import END_EVENTS, Event, EventKind
 from musterd.core.records import RunRow
 from musterd.core.session_cursors import Cursor
-from musterd.engine.bell import Bell
-from musterd.engine.hub import Flush
+from musterd.engine.broadcaster import Flush
 from musterd.engine.resources import Resources
+from musterd.engine.wakeup import Wakeup
 from musterd.service.following import Following
 from musterd.service.presence import Presence
 from musterd.service.reading import Reading
@@ -67,8 +67,8 @@ class SessionReading:
         self.session_id = session_id
         self._caller = caller
         self._look_seconds = resources.settings.session_look_seconds
-        self._bell = Bell()
-        self._watch = resources.hub.watch(session_id, self._bell)
+        self._bell = Wakeup()
+        self._watch = resources.broadcaster.watch(session_id, self._bell)
         self._place = Cursor()
         self._read: Mapping[str, int] = {}
         self._runs: dict[str, Followed] = {}

@@ -9,8 +9,8 @@ from musterd.core.errors import NotFound
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ComponentKind, RunView, SessionRow
 from musterd.declare import Component
-from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
+from musterd.engine.worker import Worker
 from musterd.service.runs import RunService
 from musterd.service.session_forks import fork_session
 from musterd.service.session_reading import SessionReading
@@ -50,7 +50,7 @@ class WantedSession:
 class SessionService:
     """The use cases of sessions."""
 
-    def __init__(self, resources: Resources, engine: EmbeddedEngine, runs: RunService) -> None:
+    def __init__(self, resources: Resources, engine: Worker, runs: RunService) -> None:
         self._resources = resources
         self._engine = engine
         self._runs = runs
@@ -174,7 +174,7 @@ class SessionService:
             return True
 
         if await self._resources.database.write(bury):
-            self._resources.hub.session_changed(session_id)
+            self._resources.broadcaster.session_changed(session_id)
             await self._runs.cancel_of_deleted(session_id)
             removing = self._engine.session_deleted(session_id)  # awaited, so that its id can be used again
             await asyncio.wait([removing], timeout=self._resources.settings.cancel_wait_seconds)

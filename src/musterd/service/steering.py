@@ -10,8 +10,8 @@ from musterd.core.errors import Conflict, InvalidInput, NotFound, RunFailed
 from musterd.core.records import Message, RunRow, RunView
 from musterd.declare import Component
 from musterd.declare.run_context import RunContext
-from musterd.engine.embedded import EmbeddedEngine
 from musterd.engine.resources import Resources
+from musterd.engine.worker import Worker
 from musterd.loop import hooks, state
 from musterd.loop.world import digest
 from musterd.store import messages, requests, runs, sessions, signals
@@ -42,7 +42,7 @@ class Steering:
     :param view: finds a run that the caller may see, or raises NotFound.
     """
 
-    def __init__(self, resources: Resources, engine: EmbeddedEngine, view: View) -> None:
+    def __init__(self, resources: Resources, engine: Worker, view: View) -> None:
         self._resources = resources
         self._engine = engine
         self._view = view
@@ -156,7 +156,7 @@ class Steering:
                 await requests.keep(tx, asked, member.run_id, now)
             return root, False
 
-        waiter = self._resources.hub.wait_settled_soon(member.root_id)
+        waiter = self._resources.broadcaster.wait_settled_soon(member.root_id)
         try:
             root, is_replay = await self._resources.database.write(work)
             if root is not None:

@@ -7,7 +7,7 @@ from musterd.declare import Component, Registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Duties:
+class ProcessRole:
     """What a process does beside answering requests.
 
     :param drives_runs: it claims runs and drives them.

@@ -14,13 +14,13 @@ from musterd.core.errors import StoreUnavailable
 from musterd.core.records import RunRow
 from musterd.core.states import RunState
 from musterd.engine.attempt import Attempt
-from musterd.engine.beats import Beats, Observer
-from musterd.engine.duties import Duties, component_key
-from musterd.engine.elsewhere import Elsewhere
-from musterd.engine.hub import Flush
-from musterd.engine.log_lines import context_of
+from musterd.engine.broadcaster import Flush
+from musterd.engine.heartbeat import Heartbeat, HeartbeatObserver
+from musterd.engine.log_context import context_of
 from musterd.engine.model_imports import ModelImports
+from musterd.engine.peer_watcher import PeerWatcher
 from musterd.engine.probation import Probation
+from musterd.engine.process_role import ProcessRole, component_key
 from musterd.engine.resources import Resources
 from musterd.engine.slots import Slots
 from musterd.engine.upkeep import Upkeep
@@ -45,17 +45,17 @@ class _Live:
     task: "asyncio.Task[None]"
 
 
-class EmbeddedEngine:
+class Worker:
     """Claims runs of the components that this process serves, and drives them.
 
     :param locks: tells which workers of this host are alive.
     """
 
-    def __init__(self, resources: Resources, locks: Locks, duties: Duties | None = None) -> None:
+    def __init__(self, resources: Resources, locks: Locks, duties: ProcessRole | None = None) -> None:
         self.worker = clock.new_id()
         self._resources = resources
         self._locks = locks
-        self._duties = duties or Duties()
+        self._duties = duties or ProcessRole()
         self._slots = Slots(resources.settings.concurrency)
         self._probation = Probation(self._slots, resources.database, self._spawn, self.wake)
         self._live: dict[str, _Live] = {}
@@ -66,7 +66,7 @@ class EmbeddedEngine:
         self._claimer: asyncio.Task[None] | None = None
         self._watching: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._beats: Beats | None = None
+        self._beats: Heartbeat | None = None
         self._is_stopping = False
         self._drain_ends_at = 0.0
         driven = self._duties.driven(resources.registry)
@@ -75,9 +75,9 @@ class EmbeddedEngine:
         self.is_ready = False
         self.instance_id = ""
         settings, database = resources.settings, resources.database
-        self._observer = Observer(self.worker, locks.is_free, settings.dead_seconds)
+        self._observer = HeartbeatObserver(self.worker, locks.is_free, settings.dead_seconds)
         self.upkeep = Upkeep(resources, self._observer, self._components, self, locks.release)
-        self.elsewhere = Elsewhere(database, resources.hub, self._observer, self, self._look_after_the_dead)
+        self.elsewhere = PeerWatcher(database, resources.broadcaster, self._observer, self, self._look_after_the_dead)
 
     async def start(self) -> None:
         """Announce this worker, take over the runs of dead ones, and begin to claim."""
@@ -86,7 +86,7 @@ class EmbeddedEngine:
         self.instance_id = await database.write(lambda tx: workers.instance(tx, clock.new_id(), OLDEST_WRITER, now))
         await self._announce()
         tell = partial(asyncio.get_running_loop().call_soon_threadsafe, self._taken_for_dead)
-        self._beats = Beats(database, self.worker, settings.beat_seconds, tell)
+        self._beats = Heartbeat(database, self.worker, settings.beat_seconds, tell)
         self._beats.start()
         if self._duties.recovers:
             await self.upkeep.once()
@@ -344,7 +344,7 @@ class EmbeddedEngine:
             self._slots.live -= 1
             self._probation.passed(run.run_id)
             self._slot_freed()
-            self._resources.hub.settled(run.run_id)
+            self._resources.broadcaster.settled(run.run_id)
         if settled is None:
             return
         if settled.promoted is not None:
@@ -365,8 +365,8 @@ class EmbeddedEngine:
             self._resources.metrics.run_ended(
                 done.run.component_kind, done.run.component_id, done.run.state.value, None
             )
-            self._resources.hub.publish(root_id, Flush(index, [event]))
-            self._resources.hub.settled(root_id)
+            self._resources.broadcaster.publish(root_id, Flush(index, [event]))
+            self._resources.broadcaster.settled(root_id)
             if done.run.webhooks:
                 self._resources.webhooks.wake()
         elif (live := self._live.get(root_id)) is not None:

@@ -21,7 +21,7 @@ from pydantic_ai.messages import (
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import CODEC, RunRow, StepRow
 from musterd.declare import Component
-from musterd.engine.past import history_of
+from musterd.engine.history import history_of
 from musterd.engine.recovery import loaded
 from musterd.engine.resources import Resources
 from musterd.loop.context import examples, filled

@@ -11,7 +11,7 @@ from musterd.store.database import Database, Tx
 _NONE: frozenset[str] = frozenset()  # one for all: there may be thousands of runs
 
 
-class Post:
+class SteeringInbox:
     """The post of one attempt: read when it learns that there is some.
 
     :param seen: how many signals there were when the attempt began; it reads them before its first turn.

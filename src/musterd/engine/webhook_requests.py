@@ -61,7 +61,7 @@ class CheckedResolver(AbstractResolver):
         await self._resolver.close()
 
 
-class Posts:
+class WebhookRequests:
     """Posts messages. The server's own addresses may lead anywhere; what clients name has connections of its own."""
 
     def __init__(self, settings: Settings) -> None:

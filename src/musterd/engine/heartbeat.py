@@ -21,7 +21,7 @@ LONGEST_LOOK_SECONDS = 2.0
 """What one look counts at most: an observer that was stopped itself knows nothing of the time it missed."""
 
 
-class Beats:
+class Heartbeat:
     """Advances this worker's counter until it is stopped.
 
     ``shown_at`` is when it last did, on this process's clock.
@@ -73,7 +73,7 @@ class _Seen:
     still_seconds: float = 0.0
 
 
-class Observer:
+class HeartbeatObserver:
     """Finds out which workers are dead.
 
     :param own: this process's worker, which is not looked at.

@@ -8,7 +8,7 @@ from musterd.store import deletion
 from musterd.store.database import Database
 
 
-class Deletions:
+class SessionDeletions:
     """Removes the rows of deleted sessions, a slice at a time.
 
     :param slices: of all long work of this process.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from musterd.core.events import Event
 from musterd.core.jsontypes import Json
 from musterd.core.metrics import Metrics
-from musterd.engine.bell import Bell
+from musterd.engine.wakeup import Wakeup
 
 EVENT_BYTES = 300
 
@@ -68,8 +68,8 @@ class Subscription:
     :param bell: what wakes the reader; shared by all subscriptions of one who reads several runs.
     """
 
-    def __init__(self, hub: "Hub", root_id: str, bell: Bell) -> None:
-        self._hub = hub
+    def __init__(self, broadcaster: "Broadcaster", root_id: str, bell: Wakeup) -> None:
+        self._broadcaster = broadcaster
         self.root_id = root_id
         self._bell = bell
         self._flushes: deque[Flush] = deque()
@@ -87,14 +87,14 @@ class Subscription:
         self.is_accepted = True
         self._flushes.append(flush)
         self._weight += flush.weight
-        if self._weight > self._hub.buffer_bytes and not self._bell.is_heard:
+        if self._weight > self._broadcaster.buffer_bytes and not self._bell.is_heard:
             self._drop()
         else:
             self._bell.ring()
 
     def _drop(self) -> None:
         self.is_dropped = True
-        self._hub.metrics.readers_dropped.add()
+        self._broadcaster.metrics.readers_dropped.add()
         self._flushes.clear()
         self.close()
         if self.on_dropped is not None:
@@ -133,7 +133,7 @@ class Subscription:
         """End the subscription; what was handed over can still be taken."""
         if not self.is_closed:
             self.is_closed = True
-            self._hub.forget(self)
+            self._broadcaster.forget(self)
             self._bell.ring()
 
 
@@ -143,8 +143,8 @@ class SessionWatch:
     :param has_changed: whether there may be other ones than when the reader looked last.
     """
 
-    def __init__(self, hub: "Hub", session_id: str, bell: Bell) -> None:
-        self._hub = hub
+    def __init__(self, broadcaster: "Broadcaster", session_id: str, bell: Wakeup) -> None:
+        self._broadcaster = broadcaster
         self.session_id = session_id
         self._bell = bell
         self.has_changed = True
@@ -159,7 +159,7 @@ class SessionWatch:
         """Stop watching."""
         if not self.is_closed:
             self.is_closed = True
-            self._hub.forget_watch(self)
+            self._broadcaster.forget_watch(self)
             self._bell.ring()
 
 
@@ -174,7 +174,7 @@ class _Audience:
     page: "tuple[int, asyncio.Task[Stored]] | None" = None
 
 
-class Hub:
+class Broadcaster:
     """The readers of this process, by root run; and those that wait for a run to settle.
 
     :param buffer_bytes: how far a reader may lag behind before it is dropped.
@@ -188,9 +188,9 @@ class Hub:
         self._settling: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
         self._watches: defaultdict[str, set[SessionWatch]] = defaultdict(set)
 
-    def subscribe(self, root_id: str, bell: Bell | None = None) -> Subscription:
+    def subscribe(self, root_id: str, bell: Wakeup | None = None) -> Subscription:
         """Read along with a run from now on; parameters as of :class:`Subscription`."""
-        subscription = Subscription(self, root_id, bell or Bell())
+        subscription = Subscription(self, root_id, bell or Wakeup())
         self._audiences.setdefault(root_id, _Audience()).readers.add(subscription)
         return subscription
 
@@ -263,7 +263,7 @@ class Hub:
             if audience.page is shared:
                 audience.page = None
 
-    def watch(self, session_id: str, bell: Bell) -> SessionWatch:
+    def watch(self, session_id: str, bell: Wakeup) -> SessionWatch:
         """Be told, from now on, that a session may have further runs, or be deleted."""
         watch = SessionWatch(self, session_id, bell)
         self._watches[session_id].add(watch)
@@ -323,11 +323,11 @@ def _has_failed(page: "asyncio.Task[Stored]") -> bool:
 class SettleWaiter:
     """Listens for a run to end or pause. Made before the run is looked at, it misses nothing."""
 
-    def __init__(self, hub: Hub, root_id: str) -> None:
-        self._hub = hub
+    def __init__(self, broadcaster: Broadcaster, root_id: str) -> None:
+        self._broadcaster = broadcaster
         self._root_id = root_id
         self._told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        hub.add_waiter(root_id, self._told)
+        broadcaster.add_waiter(root_id, self._told)
 
     async def wait(self, seconds: float) -> bool:
         """Wait until the run settles; False when ``seconds`` are over first."""
@@ -336,4 +336,4 @@ class SettleWaiter:
 
     def close(self) -> None:
         """Stop listening."""
-        self._hub.remove_waiter(self._root_id, self._told)
+        self._broadcaster.remove_waiter(self._root_id, self._told)

@@ -6,7 +6,7 @@ from musterd.core.metrics import Metrics
 PERIOD_SECONDS = 1.0
 
 
-class Lag:
+class EventLoopLag:
     """Notes the loop's lag, once a second, until it is cancelled.
 
     ``last_seconds`` is how late it was the last time.

@@ -32,7 +32,7 @@ RUNS_OF_A_SUMMARY = 50
 """The most runs that one summary takes in; where more have ended since the last one, the last of them."""
 
 
-class StoredPast:
+class StoredHistory:
     """Looks up what was said before a root run, when it is asked."""
 
     def __init__(self, database: Database, run: RunRow) -> None:

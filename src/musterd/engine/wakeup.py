@@ -3,7 +3,7 @@
 import asyncio
 
 
-class Bell:
+class Wakeup:
     """Rung by whatever has something to tell; heard by the one who waits."""
 
     def __init__(self) -> None:

@@ -10,18 +10,20 @@ from musterd.core import clock
 from musterd.core.records import RunRow, StepKind, StepRow, StepState, Usage
 from musterd.engine.journal import Journal
 from musterd.engine.outbox import Outbox
-from musterd.engine.post import Post
 from musterd.engine.recovery import Recovered
+from musterd.engine.steering_inbox import SteeringInbox
 from musterd.loop.budget import Amount, Budgets, is_call
 from musterd.loop.metering import Asked, asked_step
 from musterd.loop.steps import Intent, MemberEnd, MemberStart
 from musterd.models.call import ModelAnswer
 
 
-class MeteredJournal(Journal):
+class BudgetedJournal(Journal):
     """A journal that counts tool calls, and stores that a model call was begun."""
 
-    def __init__(self, outbox: Outbox, root: RunRow, recovered: Recovered, post: Post, budgets: Budgets) -> None:
+    def __init__(
+        self, outbox: Outbox, root: RunRow, recovered: Recovered, post: SteeringInbox, budgets: Budgets
+    ) -> None:
         super().__init__(outbox, root, recovered, post)
         self._budgets = budgets
         self._paths: dict[str, str] = {}

@@ -14,8 +14,8 @@ from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
 from musterd.core.states import RunState
 from musterd.engine.attempt import Attempt
-from musterd.engine.beats import Observer
-from musterd.engine.hub import Hub
+from musterd.engine.broadcaster import Broadcaster
+from musterd.engine.heartbeat import HeartbeatObserver
 from musterd.store import looks
 from musterd.store.database import Database, Tx
 from musterd.store.looks import Standing
@@ -43,7 +43,7 @@ class Driving(Protocol):
         """A run may be ready."""
 
 
-class Elsewhere:
+class PeerWatcher:
     """Watches what other processes do.
 
     :param look_after_the_dead: called when a lock says that a worker has died.
@@ -52,13 +52,13 @@ class Elsewhere:
     def __init__(
         self,
         database: Database,
-        hub: Hub,
-        observer: Observer,
+        broadcaster: Broadcaster,
+        observer: HeartbeatObserver,
         driving: Driving,
         look_after_the_dead: Callable[[], object],
     ) -> None:
         self._database = database
-        self._hub = hub
+        self._broadcaster = broadcaster
         self._observer = observer
         self._driving = driving
         self._look_after_the_dead = look_after_the_dead
@@ -84,7 +84,7 @@ class Elsewhere:
     async def look(self) -> None:
         """Take notice of what others did."""
         live = self._driving.live()
-        waited_for = self._hub.waited_for() - live.keys()
+        waited_for = self._broadcaster.waited_for() - live.keys()
         components = self._driving.claimable()
 
         async def work(tx: Tx) -> tuple[dict[str, Standing], bool]:
@@ -104,13 +104,13 @@ class Elsewhere:
         for root_id in waited_for:
             standing, last = found.get(root_id), seen.get(root_id)
             if standing is None or (last is not None and last.salt != standing.salt):  # another's run has its id now
-                self._hub.gone(root_id)
+                self._broadcaster.gone(root_id)
                 continue
             self._seen[root_id] = standing
             if last is None or last.next_event != standing.next_event:
-                self._hub.look_up(root_id)
+                self._broadcaster.look_up(root_id)
             if standing.state.is_settled:
-                self._hub.settled(root_id)
+                self._broadcaster.settled(root_id)
 
     def _heed(self, root_id: str, attempt: Attempt, standing: Standing | None) -> None:
         """Stop an attempt that is to be cancelled, or whose run another attempt has."""
