@@ -13,7 +13,7 @@ from musterd.core.records import RunView
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
 from musterd.guards import PIIDetectionGuardrail
-from musterd.store import signals
+from musterd.store import steering
 from tests.engine.conftest import Engines
 from tests.engine.test_budgets import A_CALL, code_of
 from tests.engine.test_forks import Down, fork
@@ -48,7 +48,7 @@ async def test_who_is_stopped_from_elsewhere_while_it_waits_is_stopped_before_th
         await works.told("r1", lambda event: event.kind is EventKind.RUN_PAUSED)
         one = next(view.row for view in await works.runs.members("r1") if view.row.component_id == "one")
         # As another process does: nobody here is told.
-        await works.database.write(lambda tx: signals.cancel_member(tx, "r1", one.run_id, "client", clock.now()))
+        await works.database.write(lambda tx: steering.cancel_member(tx, "r1", one.run_id, "client", clock.now()))
         go_on.set()
         view = await works.end_of("r1")
         steps = await works.records.select("SELECT path, state FROM journal WHERE state IN ('waiting', 'started')")

@@ -17,7 +17,7 @@ from musterd.service.reading import Reading
 from musterd.store import attempts
 from musterd.store.attempts import End, Lease
 from musterd.store.database import Database
-from musterd.store.open import open_database
+from musterd.store.open_database import open_database
 from tests.engine.conftest import Engines
 from tests.support.engine import Works, read_all
 from tests.support.held_model import HeldModel

@@ -11,10 +11,10 @@ import pytest
 from musterd.core import clock
 from musterd.core.errors import NotFound
 from musterd.core.scheduling import Turn
-from musterd.store import daily, joining, retention
+from musterd.store import event_compaction, retention, usage
 from musterd.store.database import Tx, Work
-from musterd.store.joining import Joined
-from musterd.store.removal import Removable
+from musterd.store.event_compaction import Joined
+from musterd.store.run_removal import Removable
 from tests.engine.conftest import Engines
 from tests.support.engine import Works
 
@@ -63,13 +63,13 @@ async def test_pieces_are_joined_beside_the_event_loop_and_outside_of_transactio
     engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[str] = []
-    join = joining.joined
+    join = event_compaction.joined
 
     def noted(found: Iterable[tuple[int, str]]) -> Joined:
         threads.append(threading.current_thread().name)
         return join(found)
 
-    monkeypatch.setattr(joining, "joined", noted)
+    monkeypatch.setattr(event_compaction, "joined", noted)
     async with engines(delta_days=AT_ONCE, delta_seconds=0, first_delta_seconds=0) as works:
         await works.run("[[WORDS 30]]", "r1")
         await cleared(works)
@@ -88,7 +88,7 @@ async def test_one_turn_removes_everything_that_is_old(file_engines: Engines, mo
 
 async def test_others_write_between_two_slices(file_engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
     """What waited while a slice was removed is committed before the next one begins."""
-    monkeypatch.setattr("musterd.store.removal.AT_ONCE", 1)
+    monkeypatch.setattr("musterd.store.run_removal.AT_ONCE", 1)
     order: list[str] = []
     remove = retention.remove_runs
 
@@ -124,16 +124,16 @@ async def test_days_that_are_over_are_kept_before_their_runs_go(engines: Engines
     async with engines(retention_days=20, upkeep_seconds=3600) as works:
         for number in range(3):
             await works.run("hello", f"r{number}", f"s{number}")
-        day = daily.day_of(clock.now() - 30 * 86_400.0)
+        day = usage.day_of(clock.now() - 30 * 86_400.0)
         await works.records.execute(
             """UPDATE runs SET created_at = created_at - 30 * 86400.0, started_at = started_at - 30 * 86400.0,
                                ended_at = ended_at - 30 * 86400.0"""
         )
-        before = await works.database.scan(lambda tx: daily.counted(tx, day))
+        before = await works.database.scan(lambda tx: usage.counted(tx, day))
         await cleared(works)
         assert await works.records.states() == {}
-        (kept,) = await works.database.scan(lambda tx: daily.kept(tx, None, day, day))
-        assert kept.metrics.runs == before[daily.EVERYBODY].runs == {"agent": 3}
+        (kept,) = await works.database.scan(lambda tx: usage.kept(tx, None, day, day))
+        assert kept.metrics.runs == before[usage.EVERYBODY].runs == {"agent": 3}
         assert await works.records.select("SELECT day FROM daily_metrics WHERE is_over = 0") == []
 
 

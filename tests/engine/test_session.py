@@ -12,7 +12,7 @@ from musterd.core.events import EventKind
 from musterd.core.records import RunView, SessionRow
 from musterd.core.scheduling import OnBusy, Turn
 from musterd.core.states import RunState
-from musterd.store import removal
+from musterd.store import run_removal
 from tests.engine.conftest import Engines
 from tests.engine.test_replay import killed_in_second_turn
 from tests.support.engine import NOBODY, Works
@@ -43,7 +43,7 @@ async def test_the_id_of_a_session_that_was_deleted_can_be_used_at_once(
     engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many transactions it takes until the old one is gone."""
-    monkeypatch.setattr(removal, "AT_ONCE", 1)
+    monkeypatch.setattr(run_removal, "AT_ONCE", 1)
     async with engines() as works:
         for number in range(3):
             await works.run("old", f"r{number}")

@@ -12,7 +12,7 @@ from musterd.core.events import EventKind
 from musterd.core.records import Message, RunView, StepState
 from musterd.core.states import RunState
 from musterd.service.steering import SentMessage
-from musterd.store import signals
+from musterd.store import steering
 from tests.engine.conftest import Engines
 from tests.support.engine import NOBODY, Works
 from tests.support.held_model import HeldModel
@@ -210,7 +210,7 @@ async def test_a_member_that_was_to_stop_when_the_process_died_does_not_go_on(
         await first.start("[[DELEGATE one: slow]]", "r1")
         await hold.reached.wait()
         member = (await member_of(first, "r1")).row
-        await first.database.write(lambda tx: signals.cancel_member(tx, "r1", member.run_id, "client", clock.now()))
+        await first.database.write(lambda tx: steering.cancel_member(tx, "r1", member.run_id, "client", clock.now()))
         await first.kill()
     asked = len(model.calls)
     async with engines(teams=[team(model)]) as second:

@@ -11,7 +11,7 @@ from musterd.core.events import Event, EventKind
 from musterd.core.records import StepState
 from musterd.core.states import RunState
 from musterd.engine.upkeep import Upkeep
-from musterd.store import looks, sessions, workers
+from musterd.store import probes, sessions, workers
 from musterd.store.cancels import Cancelled
 from musterd.store.crashes import CRASHES_IN_ALL, SUSPECT_FROM, Crashes
 from tests.engine.conftest import Engines
@@ -178,14 +178,14 @@ async def test_it_goes_on_whatever_happens(works: Works, monkeypatch: pytest.Mon
 
         def cancelled(self, root_id: str, done: Cancelled) -> None: ...
 
-    due = looks.due
+    due = probes.due
 
     async def fail_first(*given: object) -> object:
         if failures:
             raise failures.pop()
         return await due(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(looks, "due", fail_first)
+    monkeypatch.setattr(probes, "due", fail_first)
     await works.records.accept("r1", row={"component_id": "other"})
     upkeep = Upkeep(works.engine._resources, works.engine._observer, ["agent:other"], Nobody(), lambda worker: None)
     repeating = asyncio.create_task(upkeep.repeat(0))

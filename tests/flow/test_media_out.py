@@ -9,7 +9,7 @@ import pytest
 from pydantic_ai.messages import BinaryContent, ModelRequest, ToolReturnPart
 
 from musterd import Agent, Media, Team, ToolContext, ToolResult, tool
-from musterd.store import deletion
+from musterd.store import session_deletion
 from tests.support.app import Sample, app_on, in_process
 from tests.support.held_model import HeldModel
 from tests.support.http import House, problem
@@ -161,7 +161,9 @@ async def test_content_stands_in_no_row(house: House) -> None:
     assert not any(content in str(value) for row in rows for value in row.values() for content in encoded)
     assert len(await records.select("SELECT hash FROM blobs")) == 2
     assert (await house.http.delete("/sessions/s1")).status_code == 204
-    await records.database.write(lambda tx: deletion.remove_if_over(tx, "s1"))  # where the server has not done it yet
+    await records.database.write(
+        lambda tx: session_deletion.remove_if_over(tx, "s1")
+    )  # where the server has not done it yet
     assert await records.select("SELECT hash FROM blobs") == [], "it goes with the last session that refers to it"
 
 

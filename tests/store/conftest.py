@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from musterd.store.database import Database
-from musterd.store.open import open_database
+from musterd.store.open_database import open_database
 from tests.support.store import Records
 
 

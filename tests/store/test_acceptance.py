@@ -7,7 +7,7 @@ import pytest
 from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, MusterdError, NotFound, TooManyRequests
 from musterd.core.states import RunState
-from musterd.store import acceptance, deletion, sessions
+from musterd.store import acceptance, session_deletion, sessions
 from musterd.store.database import Tx
 from tests.support.store import Records, member_of, new_run
 
@@ -170,7 +170,7 @@ async def test_a_session_that_is_being_deleted_takes_no_run(records: Records) ->
         await records.accept("r2")
     assert await records.everything() == before
     await records.settle(run)
-    assert await records.database.write(lambda tx: deletion.remove_if_over(tx, "s1"))
+    assert await records.database.write(lambda tx: session_deletion.remove_if_over(tx, "s1"))
     assert (await records.accept("r2")).run.seq == 0
 
 

@@ -6,10 +6,10 @@ from typing import Any
 from musterd.core.callers import Caller
 from musterd.core.records import StepKind, Usage
 from musterd.core.usage import DayFigures
-from musterd.store import daily, deletion, retention, sessions
-from musterd.store.daily import EVERYBODY
+from musterd.store import retention, session_deletion, sessions, usage
 from musterd.store.database import Tx
-from musterd.store.removal import Removable
+from musterd.store.run_removal import Removable
+from musterd.store.usage import EVERYBODY
 from tests.support.store import Records, member_of, step
 
 ADA, BOB = Caller(user_id="ada", label="ada"), Caller(user_id="bob", label="bob")
@@ -34,7 +34,7 @@ async def ran(records: Records, run_id: str, session_id: str, at: float, caller:
 
 
 async def counted(records: Records, day: str = FIRST, owner: str | None = None) -> dict[str, DayFigures]:
-    return await records.database.scan(lambda tx: daily.counted(tx, day, owner))
+    return await records.database.scan(lambda tx: usage.counted(tx, day, owner))
 
 
 async def removed(records: Records, session_id: str) -> None:
@@ -42,7 +42,7 @@ async def removed(records: Records, session_id: str) -> None:
 
     async def work(tx: Tx) -> bool:
         await sessions.bury(tx, session_id, 5 * DAY_SECONDS)
-        return await deletion.remove_if_over(tx, session_id)
+        return await session_deletion.remove_if_over(tx, session_id)
 
     assert await records.database.write(work)
 
@@ -73,7 +73,7 @@ async def test_a_deleted_session_still_counts(records: Records) -> None:
     for session_id in ("s1", "s4", "s3"):
         await removed(records, session_id)
         assert [await counted(records, day) for day in (FIRST, SECOND)] == before
-    days = await records.database.scan(lambda tx: daily.removed_days(tx, None, FIRST, SECOND))
+    days = await records.database.scan(lambda tx: usage.removed_days(tx, None, FIRST, SECOND))
     assert days == {FIRST, SECOND}
 
 
@@ -83,7 +83,7 @@ async def test_runs_that_go_before_their_session_still_count(records: Records) -
     before = (await counted(records))["ada"]
 
     async def work(tx: Tx) -> None:
-        await daily.keep_removed(tx, ["r1", "r2"], 9.0)
+        await usage.keep_removed(tx, ["r1", "r2"], 9.0)
 
     await records.database.write(work)
     await records.execute("DELETE FROM journal WHERE root_id <> 'r3'")
@@ -99,7 +99,7 @@ async def test_days_between_on_which_nothing_ran_are_left_alone(records: Records
         await ran(records, run_id, "s1", day * DAY_SECONDS)
     await removed(records, "s1")
     rows = await records.select("SELECT DISTINCT day FROM daily_metrics ORDER BY day")
-    assert [row["day"] for row in rows] == [FIRST, daily.day_of(1000 * DAY_SECONDS)]
+    assert [row["day"] for row in rows] == [FIRST, usage.day_of(1000 * DAY_SECONDS)]
 
 
 async def test_a_session_whose_runs_go_a_few_at_a_time_is_one_session(records: Records) -> None:
@@ -118,7 +118,7 @@ async def test_a_session_that_is_deleted_while_a_day_is_being_kept_still_counts(
     await ran(records, "r2", "s2", DAY_SECONDS, BOB)
     before = await counted(records)
     # Owners' figures are kept a slice at a time, everybody's last. Here a stop comes after the first slice.
-    await records.database.write(lambda tx: daily.close(tx, FIRST, {"ada": before["ada"]}, 9.0))
+    await records.database.write(lambda tx: usage.close(tx, FIRST, {"ada": before["ada"]}, 9.0))
     await removed(records, "s1")
     after = await counted(records)
     assert after[EVERYBODY].without_names() == before[EVERYBODY].without_names()
@@ -130,23 +130,23 @@ async def test_a_day_that_is_kept_does_not_change(records: Records) -> None:
     await ran(records, "r2", "s2", DAY_SECONDS)
     await removed(records, "s2")
     found = await counted(records)
-    await records.database.write(lambda tx: daily.close(tx, FIRST, found, 9.0))
+    await records.database.write(lambda tx: usage.close(tx, FIRST, found, 9.0))
     await removed(records, "s1")
-    await records.database.write(lambda tx: daily.close(tx, FIRST, {EVERYBODY: DayFigures()}, 10.0))
+    await records.database.write(lambda tx: usage.close(tx, FIRST, {EVERYBODY: DayFigures()}, 10.0))
     for owner, users in ((None, 1), ("ada", 1)):
-        kept = await records.database.scan(partial(daily.kept, owner=owner, first=FIRST, last=SECOND))
+        kept = await records.database.scan(partial(usage.kept, owner=owner, first=FIRST, last=SECOND))
         (day,) = kept
         assert (day.day, day.metrics.runs, day.metrics.users_count) == (FIRST, {"agent": 2}, users)
         assert day.metrics.usage == Usage(input_tokens=12, output_tokens=2, cache_read_tokens=2)
-    assert await records.database.scan(lambda tx: daily.removed_days(tx, None, FIRST, SECOND)) == set()
+    assert await records.database.scan(lambda tx: usage.removed_days(tx, None, FIRST, SECOND)) == set()
 
 
 async def test_what_runs_is_told_from_what_is_over(records: Records) -> None:
     root = await records.started("r1", row={"created_at": DAY_SECONDS + 5})
-    assert await records.database.scan(lambda tx: daily.has_live(tx, FIRST))
-    assert not await records.database.scan(lambda tx: daily.has_live(tx, SECOND))
+    assert await records.database.scan(lambda tx: usage.has_live(tx, FIRST))
+    assert not await records.database.scan(lambda tx: usage.has_live(tx, SECOND))
     await records.settle(root)
-    assert not await records.database.scan(lambda tx: daily.has_live(tx, FIRST))
-    assert await records.database.scan(lambda tx: daily.next_day(tx, 0.0, None)) == FIRST
-    assert await records.database.scan(lambda tx: daily.next_day(tx, 0.0, "ada")) is None
-    assert await records.database.scan(lambda tx: daily.next_day(tx, 2 * DAY_SECONDS, None)) is None
+    assert not await records.database.scan(lambda tx: usage.has_live(tx, FIRST))
+    assert await records.database.scan(lambda tx: usage.next_day(tx, 0.0, None)) == FIRST
+    assert await records.database.scan(lambda tx: usage.next_day(tx, 0.0, "ada")) is None
+    assert await records.database.scan(lambda tx: usage.next_day(tx, 2 * DAY_SECONDS, None)) is None

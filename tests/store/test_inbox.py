@@ -12,7 +12,7 @@ from musterd.core.approvals import ApprovalFilter
 from musterd.core.callers import Caller
 from musterd.core.records import Output, RunRow, ToolCall
 from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
-from musterd.store import decisions, inbox, pauses
+from musterd.store import approval_inbox, decisions, pauses
 from musterd.store.attempts import Batch
 from musterd.store.database import for_sqlite
 from musterd.store.pauses import Pause
@@ -47,7 +47,7 @@ async def pause(records: Records, run_id: str, owner: str | None = None, **chang
 
 async def found(records: Records, caller: Caller = NOBODY, **wanted: Any) -> tuple[list[str], int]:
     asked = ApprovalFilter(**wanted)
-    page, total = await records.database.scan(lambda tx: inbox.search(tx, asked, caller))
+    page, total = await records.database.scan(lambda tx: approval_inbox.search(tx, asked, caller))
     return [one.root_id for one in page], total
 
 
@@ -72,7 +72,7 @@ async def test_a_user_sees_its_own(records: Records) -> None:
     assert await found(records, ANA) == (["r1"], 1)
     assert await found(records, ANA, user_id="bob") == ([], 0)
     assert await found(records) == (["r2", "r1"], 2)
-    assert await records.database.read(lambda tx: inbox.get(tx, "ask r2", ANA)) is None
+    assert await records.database.read(lambda tx: approval_inbox.get(tx, "ask r2", ANA)) is None
 
 
 async def test_what_is_audited_is_there_once_it_is_decided(records: Records) -> None:
@@ -87,13 +87,13 @@ async def test_what_is_audited_is_there_once_it_is_decided(records: Records) -> 
 async def test_until_when_is_the_runs_own_limit_where_nothing_is_declared(records: Records) -> None:
     await pause(records, "r1")
     await pause(records, "r2", expires_at=77.0)
-    page, _ = await records.database.scan(lambda tx: inbox.search(tx, ApprovalFilter(), NOBODY))
+    page, _ = await records.database.scan(lambda tx: approval_inbox.search(tx, ApprovalFilter(), NOBODY))
     assert [one.expires_at for one in page] == [77.0, 9_999.0]
 
 
 @pytest.mark.parametrize("wanted", [{"status": "pending"}, {}, {"status": "approved", "team_id": "t"}])
 def test_a_page_comes_from_the_index(template: Path, wanted: dict[str, Any]) -> None:
-    statement, params = inbox.page_of(ApprovalFilter(**wanted), NOBODY)
+    statement, params = approval_inbox.page_of(ApprovalFilter(**wanted), NOBODY)
     with closing(sqlite3.connect(template)) as connection:
         rows = connection.execute(f"EXPLAIN QUERY PLAN {for_sqlite(statement.text)}", params).fetchall()
     steps = [str(row[-1]) for row in rows]

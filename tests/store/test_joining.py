@@ -5,7 +5,7 @@ from collections import defaultdict
 import pytest
 
 from musterd.core.events import Event, EventKind
-from musterd.store import events, joining
+from musterd.store import event_compaction, events
 from tests.support.store import Records, delta
 
 LATER = 10_000.0
@@ -39,7 +39,7 @@ async def stored(records: Records) -> None:
 
 
 async def join(records: Records) -> int:
-    found = await records.database.scan(lambda tx: joining.unjoined(tx, LATER, 10))
+    found = await records.database.scan(lambda tx: event_compaction.unjoined(tx, LATER, 10))
     fewer = 0
     for root_id in found:
         fewer += await join_one(records, root_id)
@@ -47,8 +47,8 @@ async def join(records: Records) -> int:
 
 
 async def join_one(records: Records, root_id: str) -> int:
-    found = joining.joined(await records.database.scan(lambda tx: joining.read(tx, root_id)))
-    return await records.database.write(lambda tx: joining.put(tx, root_id, found))
+    found = event_compaction.joined(await records.database.scan(lambda tx: event_compaction.read(tx, root_id)))
+    return await records.database.write(lambda tx: event_compaction.put(tx, root_id, found))
 
 
 def told(found: list[tuple[int, Event]]) -> tuple[dict[tuple[str, str], str], list[tuple[int, str]]]:
@@ -75,14 +75,14 @@ async def test_from_every_index_the_words_are_the_same(records: Records) -> None
             assert told(found) == told(was), f"after {after}"
         assert all(index > after for index, _ in found)
         assert [index for index, _ in found] == sorted({index for index, _ in found})
-        assert not [event for _, event in found if joining.CUTS in event.data], "how it is stored is not told"
+        assert not [event for _, event in found if event_compaction.CUTS in event.data], "how it is stored is not told"
     assert len(before[0]) - len(await records.events("r1")) == fewer
 
 
 async def test_a_long_story_is_read_in_pages(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
     await stored(records)
     whole = await records.events("r1")
-    monkeypatch.setattr(joining, "PAGE_ROWS", 2)
+    monkeypatch.setattr(event_compaction, "PAGE_ROWS", 2)
     monkeypatch.setattr(events, "PAGE_FLUSHES", 2)
     assert await records.database.scan(lambda tx: events.every(tx, "r1")) == whole
     await join(records)

@@ -9,7 +9,7 @@ from musterd.core.records import Output
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.scheduling import OnBusy
 from musterd.core.states import RunState
-from musterd.store import attempts, decisions, lanes, pauses
+from musterd.store import attempts, decisions, pauses, session_queue
 from musterd.store.acceptance import Accepted
 from musterd.store.attempts import Batch
 from musterd.store.pauses import Pause
@@ -100,7 +100,11 @@ async def test_the_run_at_work_is_flagged_and_the_interrupter_comes_before_those
     assert done.interrupted is not None
     assert (done.interrupted.run.run_id, done.interrupted.run.state) == ("r1", RunState.RUNNING)
     row = await records.row("r1")
-    assert (row.cancel_requested_at, row.cancel_by, row.state) == (records.now, lanes.INTERRUPTED, RunState.RUNNING)
+    assert (row.cancel_requested_at, row.cancel_by, row.state) == (
+        records.now,
+        session_queue.INTERRUPTED,
+        RunState.RUNNING,
+    )
     assert (await records.settle(holder, RunState.CANCELLED)).promoted == "r3"
     assert await records.states() == {"r1": "cancelled", "r2": "queued", "r3": "ready"}
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from musterd.core.errors import StartError
-from musterd.store.open import open_database, shown_url
+from musterd.store.open_database import open_database, shown_url
 from musterd.store.postgres import PostgresDatabase
 from musterd.store.sqlite import SqliteDatabase
 

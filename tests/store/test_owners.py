@@ -8,15 +8,15 @@ from musterd.core.callers import Caller
 from musterd.core.errors import TooManyRequests
 from musterd.core.records import RunRow
 from musterd.core.states import RunState
-from musterd.store import attempts, looks
-from musterd.store.owners import Shares
+from musterd.store import attempts, probes
+from musterd.store.user_limits import UserLimits
 from tests.support.store import Records
 
 ALICE, BOB = Caller(user_id="alice", label="alice"), Caller(user_id="bob", label="bob")
-TWO_AT_WORK = Shares(concurrency=2)
+TWO_AT_WORK = UserLimits(concurrency=2)
 
 
-async def accepted(records: Records, *names: str, caller: Caller = ALICE, shares: Shares = TWO_AT_WORK) -> None:
+async def accepted(records: Records, *names: str, caller: Caller = ALICE, shares: UserLimits = TWO_AT_WORK) -> None:
     """Runs of a user, each in a session of its own."""
     for name in names:
         await records.accept(name, f"session of {name}", caller=caller, shares=shares, slot="w1")
@@ -35,7 +35,7 @@ async def claimed(
 async def test_so_many_of_one_user_are_claimed_and_others_go_on(records: Records) -> None:
     await accepted(records, "a1", "a2", "a3", "a4")
     await accepted(records, "b1", caller=BOB)
-    await accepted(records, "n1", "n2", "n3", caller=Caller(), shares=Shares())
+    await accepted(records, "n1", "n2", "n3", caller=Caller(), shares=UserLimits())
     assert await claimed(records) == ["a1", "a2", "b1"]  # nobody's have begun at once
     assert await claimed(records) == []
     await records.settle(await records.row("a1"))
@@ -51,7 +51,7 @@ async def test_the_limit_of_a_claim_is_filled_by_others(records: Records) -> Non
 async def test_a_run_of_a_user_waits_to_be_claimed_even_with_a_slot(records: Records) -> None:
     await accepted(records, "a1")
     assert (await records.row("a1")).state is RunState.READY
-    await accepted(records, "a2", shares=Shares())
+    await accepted(records, "a2", shares=UserLimits())
     assert (await records.row("a2")).state is RunState.RUNNING
 
 
@@ -68,7 +68,7 @@ async def test_two_that_claim_at_once_keep_to_it_together(records: Records) -> N
 
 
 async def test_so_many_of_one_user_may_wait(records: Records) -> None:
-    shares = Shares(queue_depth=2)
+    shares = UserLimits(queue_depth=2)
     for name in ("a1", "a2", "a3"):  # the first runs, the others wait behind it
         await records.accept(name, "s1", caller=ALICE, shares=shares, slot="w1")
     with pytest.raises(TooManyRequests, match="2 runs of this user"):
@@ -79,13 +79,13 @@ async def test_so_many_of_one_user_may_wait(records: Records) -> None:
 
 
 async def test_no_more_may_wait_where_many_are_accepted_at_once(records: Records) -> None:
-    asked = (accepted(records, f"a{n}", shares=Shares(queue_depth=2, concurrency=1)) for n in range(12))
+    asked = (accepted(records, f"a{n}", shares=UserLimits(queue_depth=2, concurrency=1)) for n in range(12))
     found = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(one) for one in found if one is not None] == [TooManyRequests] * 9
 
 
 async def test_what_is_claimed_at_once_does_not_count_as_waiting(records: Records) -> None:
-    shares = Shares(queue_depth=1, concurrency=2)
+    shares = UserLimits(queue_depth=1, concurrency=2)
     await accepted(records, "a1", "a2", "a3", shares=shares)
     with pytest.raises(TooManyRequests):
         await accepted(records, "a4", shares=shares)
@@ -106,7 +106,7 @@ async def test_nobody_makes_room_for_a_run_whose_users_share_others_drive(record
     await records.execute("UPDATE runs SET crashes = 2 WHERE run_id = 'a2'")
 
     async def has_suspect(worker: str, most: int) -> bool:
-        found = await records.database.scan(lambda tx: looks.due(tx, records.components, records.now, worker, most))
+        found = await records.database.scan(lambda tx: probes.due(tx, records.components, records.now, worker, most))
         return found.has_suspect
 
     assert await claimed(records, most=2) == ["a1"]  # by w1

@@ -10,7 +10,7 @@ from musterd.core.events import Event, EventKind
 from musterd.core.records import Message, Output, RunRow, StepState, ToolCall
 from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
 from musterd.core.states import RunState
-from musterd.store import approvals, company, decisions, forks, pauses, sessions, signals
+from musterd.store import approvals, decisions, disconnect, pauses, run_forks, sessions, steering
 from musterd.store.attempts import Batch, CancelStored, Settled
 from musterd.store.pauses import DecisionStored, Pause
 from tests.support.store import Records, lease_of, member_of, new_run, step
@@ -82,7 +82,7 @@ async def test_a_pause_needs_no_reader(records: Records) -> None:
     """Neither while it waits nor when it goes on: whoever decides need not be whoever began it."""
 
     async def abandoned() -> bool:
-        done = await records.database.write(lambda tx: company.cancel_abandoned(tx, "r1", "disconnect", 6.0))
+        done = await records.database.write(lambda tx: disconnect.cancel_abandoned(tx, "r1", "disconnect", 6.0))
         return done is not None
 
     run = await records.started("r1", row={"cancel_on_disconnect": 1})
@@ -209,7 +209,7 @@ async def test_nobody_decides_about_or_speaks_to_a_run_of_a_session_that_was_del
         await decide(records, "q1")
     said = Message(id="m1", run_id="r1", text="hello", sent_by="client", created_at=6.0)
     with pytest.raises(Conflict):
-        await records.database.write(lambda tx: signals.send(tx, "r1", said))
+        await records.database.write(lambda tx: steering.send(tx, "r1", said))
     assert (await records.row("r1")).state is RunState.PAUSED
     assert await states(records) == [("q1", "pending")]
 
@@ -220,4 +220,4 @@ async def test_nobody_goes_on_from_a_failed_run_of_a_session_that_was_deleted(re
     await records.database.write(lambda tx: sessions.bury(tx, "s1", 6.0))
     again = records.candidate(new_run("r2", created_at=500.0, forked_from="r1"))
     with pytest.raises(NotFound):
-        await records.database.write(lambda tx: forks.accept(tx, again, "r1", None))
+        await records.database.write(lambda tx: run_forks.accept(tx, again, "r1", None))

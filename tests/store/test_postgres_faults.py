@@ -12,7 +12,7 @@ from musterd.core.errors import StoreUnavailable
 from musterd.store import workers
 from musterd.store.database import Statement, Tx
 from musterd.store.postgres import PostgresDatabase
-from musterd.store.postgres_faults import Complaints, advice, is_database_fault, place
+from musterd.store.postgres_errors import Complaints, advice, is_database_fault, place
 from tests.support.postgres import PostgresServer
 from tests.support.store import Records
 

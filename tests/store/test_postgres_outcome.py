@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg.rows import DictRow, dict_row
 
-from musterd.store.postgres_outcome import COMMITTED, LOST, outcome_of
+from musterd.store.postgres_commit import COMMITTED, LOST, outcome_of
 from tests.support.own_postgres import OwnPostgres, own_postgres
 
 BEGUN = "SELECT pg_current_xact_id()::text AS xid, clock_timestamp() AS begun_at"

@@ -14,13 +14,13 @@ from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, LeaseLost, StoreUnavailable, TooManyRequests
 from musterd.core.records import Output, RunRow
 from musterd.core.states import RunState
-from musterd.store import acceptance, attempts, cancels, deletion, sessions, workers
+from musterd.store import acceptance, attempts, cancels, session_deletion, sessions, workers
 from musterd.store.acceptance import Accepted
 from musterd.store.attempts import Batch, CancelStored, End, Settled
 from musterd.store.database import Statement, Tx, Work
-from musterd.store.owners import Shares
 from musterd.store.postgres import PostgresDatabase
 from musterd.store.rows import ADD_RUN, run_params
+from musterd.store.user_limits import UserLimits
 from tests.support.store import COMPONENTS, Records, delta, lease_of, new_run
 
 T = TypeVar("T")
@@ -274,14 +274,14 @@ async def test_a_deletion_that_comes_with_a_run_cancels_it(records: Records) -> 
     async with held(records, accepting(records, "r2")):
         burying = await waiting(records, records.database.write(lambda tx: sessions.bury(tx, "s1", 505.0)))
     await burying
-    cancelled = await records.database.write(lambda tx: deletion.cancel_live(tx, "s1", 506.0))
+    cancelled = await records.database.write(lambda tx: session_deletion.cancel_live(tx, "s1", 506.0))
     assert [done.run.run_id for done in cancelled] == ["r2", "r1"]
 
 
 async def test_a_run_that_comes_with_the_removal_begins_the_session_anew(records: Records) -> None:
     await records.settle(await records.started("r1"))
     await records.database.write(lambda tx: sessions.bury(tx, "s1", 505.0))
-    async with held(records, lambda tx: deletion.remove_if_over(tx, "s1")):
+    async with held(records, lambda tx: session_deletion.remove_if_over(tx, "s1")):
         joining = await waiting(records, records.accept("r2"))
     assert ((await joining).run.seq, (await joining).run.state) == (0, RunState.READY)
     assert await records.states() == {"r2": "ready"}
@@ -336,7 +336,7 @@ async def test_a_line_that_is_taken_behind_the_sessions_back_is_asked_again(reco
 
 
 async def test_two_that_are_to_wait_are_counted_one_after_the_other(records: Records) -> None:
-    alice, shares = Caller(user_id="alice", label="alice"), Shares(queue_depth=1)
+    alice, shares = Caller(user_id="alice", label="alice"), UserLimits(queue_depth=1)
     first = records.candidate(new_run("r1", "s1", created_at=500.0), caller=alice, shares=shares)
     async with held(records, lambda tx: acceptance.accept(tx, first)):
         second = await waiting(records, records.accept("r2", "s2", caller=alice, shares=shares))

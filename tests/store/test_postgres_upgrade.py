@@ -14,7 +14,7 @@ import pytest
 from musterd.core.callers import Caller
 from musterd.core.errors import SchemaTooNew, StartError
 from musterd.store import postgres_upgrade, sessions, workers
-from musterd.store.open import open_database
+from musterd.store.open_database import open_database
 from musterd.store.postgres import PostgresDatabase
 from musterd.store.postgres_upgrade import upgrade_postgres
 from musterd.store.upgrade import HEAD, MIGRATIONS, OLDEST_WRITER, SCHEMA

@@ -6,8 +6,8 @@ from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, TooManyRequests
 from musterd.core.scheduling import OnBusy
 from musterd.core.states import RunState
-from musterd.store import deletion, requests, sessions
-from musterd.store.requests import Request
+from musterd.store import idempotency, session_deletion, sessions
+from musterd.store.idempotency import Request
 from tests.support.store import Records
 
 ALICE, BOB = Caller(user_id="alice", label="alice"), Caller(user_id="bob", label="bob")
@@ -43,7 +43,7 @@ async def test_keys_are_scoped_to_the_caller(records: Records) -> None:
 async def test_keys_are_scoped_to_the_operation(records: Records) -> None:
     await records.accept("r1", key="k")
     cancel = Request(caller="", kind="cancel", key="k", fingerprint="other")
-    assert await records.database.read(lambda tx: requests.same(tx, cancel)) is None
+    assert await records.database.read(lambda tx: idempotency.same(tx, cancel)) is None
 
 
 async def test_a_refused_request_keeps_no_key(records: Records) -> None:
@@ -79,7 +79,7 @@ async def test_a_key_lasts_as_long_as_its_run(records: Records) -> None:
 
     async def gone() -> bool:
         await records.database.write(lambda tx: sessions.bury(tx, "s1", 200.0))
-        return await records.database.write(lambda tx: deletion.remove_if_over(tx, "s1"))
+        return await records.database.write(lambda tx: session_deletion.remove_if_over(tx, "s1"))
 
     assert await gone()
     assert not (await records.accept("r2", key="k", fingerprint="other")).is_replay
@@ -87,7 +87,7 @@ async def test_a_key_lasts_as_long_as_its_run(records: Records) -> None:
 
 async def test_an_answer_is_kept(records: Records) -> None:
     asked = Request(caller="", kind="continue", key="k", fingerprint="f")
-    await records.database.write(lambda tx: requests.keep(tx, asked, "r1", 1.0, answer="7"))
-    kept = await records.database.read(lambda tx: requests.same(tx, asked))
+    await records.database.write(lambda tx: idempotency.keep(tx, asked, "r1", 1.0, answer="7"))
+    kept = await records.database.read(lambda tx: idempotency.same(tx, asked))
     assert kept is not None
     assert (kept["run_id"], kept["answer"]) == ("r1", "7")

@@ -3,9 +3,9 @@
 from musterd.core.events import Event, EventKind
 from musterd.core.records import RunRow
 from musterd.core.states import RunState
-from musterd.store import requests, retention
-from musterd.store.removal import HANGING, Removable, slices
-from musterd.store.requests import Request
+from musterd.store import idempotency, retention
+from musterd.store.idempotency import Request
+from musterd.store.run_removal import HANGING, Removable, slices
 from tests.support.store import TABLES, Records, delta, member_of, step
 
 LATER = 10_000.0
@@ -110,7 +110,7 @@ async def test_an_end_is_looked_for_in_small_pieces(records: Records) -> None:
 async def test_a_decision_under_a_key_goes_too(records: Records) -> None:
     run = await ended(records, "r1")
     asked = Request(caller="", kind="continue", key="k", fingerprint="f")
-    await records.database.write(lambda tx: requests.keep(tx, asked, run.run_id, 1.0))
+    await records.database.write(lambda tx: idempotency.keep(tx, asked, run.run_id, 1.0))
     await remove(records, "s1", "r1")
     assert await records.select("SELECT * FROM requests") == []
 

@@ -10,14 +10,14 @@ from musterd.core.scheduling import OnBusy
 from musterd.core.states import RunState
 from musterd.store import run_lists, sessions
 from musterd.store.attempts import MemberRecord
-from musterd.store.run_lists import RunsWanted, SessionRunsWanted
+from musterd.store.run_lists import RunsQuery, SessionRunsQuery
 from tests.support.store import NOBODY, Records, member_of
 
 ALICE = Caller(user_id="alice", label="alice")
 
 
 async def listed(records: Records, session_id: str = "s1", **wanted: Any) -> list[str]:
-    asked = SessionRunsWanted(session_id=session_id, **wanted)
+    asked = SessionRunsQuery(session_id=session_id, **wanted)
     return [view.row.run_id for view in await records.database.scan(lambda tx: run_lists.of_session(tx, asked))]
 
 
@@ -26,7 +26,7 @@ async def page(records: Records, caller: Caller = NOBODY, **wanted: Any) -> list
 
 
 async def views(records: Records, caller: Caller = NOBODY, **wanted: Any) -> list[RunView]:
-    return await records.database.scan(lambda tx: run_lists.page(tx, RunsWanted(**wanted), caller))
+    return await records.database.scan(lambda tx: run_lists.page(tx, RunsQuery(**wanted), caller))
 
 
 async def ended(records: Records, run_id: str, session_id: str = "s1", state: str = "completed", **row: Any) -> None:
@@ -113,7 +113,7 @@ async def test_members_are_listed_when_their_root_is_not_at_work(records: Record
 async def test_conversations_are_read_where_they_are_shown(records: Records) -> None:
     await ended(records, "r1")
     for has_messages in (True, False):
-        asked = SessionRunsWanted(session_id="s1", has_messages=has_messages)
+        asked = SessionRunsQuery(session_id="s1", has_messages=has_messages)
         found = await records.database.scan(lambda tx, asked=asked: run_lists.of_session(tx, asked))  # type: ignore[misc]
         (root,) = [view for view in found if view.row.run_id == "r1"]
         assert root.messages == ([{"said": 1}] if has_messages else None)

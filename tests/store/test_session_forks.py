@@ -16,11 +16,11 @@ from musterd.core.states import RunState
 from musterd.service.session_forks import fork_session
 from musterd.store import (
     blobs,
-    deletion,
     messages,
     retention,
     run_lists,
     runs,
+    session_deletion,
     session_forks,
     session_search,
     sessions,
@@ -28,9 +28,9 @@ from musterd.store import (
 )
 from musterd.store.attempts import MemberRecord
 from musterd.store.database import Tx
-from musterd.store.removal import Removable
-from musterd.store.requests import Request
-from musterd.store.run_lists import SessionRunsWanted
+from musterd.store.idempotency import Request
+from musterd.store.run_lists import SessionRunsQuery
+from musterd.store.run_removal import Removable
 from musterd.store.session_copies import renamed
 from musterd.store.session_forks import Fork, ForkedSession
 from musterd.store.session_search import SessionFilter
@@ -61,7 +61,7 @@ async def visible(records: Records, *session_ids: str) -> list[str]:
 
 async def rows(records: Records, session_id: str = "s2") -> dict[str, RunRow]:
     """The rows of a session's runs, by what each was copied from."""
-    wanted = SessionRunsWanted(session_id=session_id)
+    wanted = SessionRunsQuery(session_id=session_id)
     found = await records.database.scan(lambda tx: run_lists.of_session(tx, wanted))
     return {str(view.row.copied_from): view.row for view in found}
 
@@ -146,7 +146,7 @@ async def test_each_session_goes_alone(records: Records) -> None:
         (blob,) = (await records.everything())["blobs"]
         assert await records.database.read(lambda tx, name=blob["hash"]: blobs.get(tx, name)) == b"a picture"  # type: ignore[misc]
         await records.database.write(lambda tx, name=session_id: sessions.bury(tx, name, 900.0))  # type: ignore[misc]
-        assert await records.database.write(lambda tx, name=session_id: deletion.remove_if_over(tx, name))  # type: ignore[misc]
+        assert await records.database.write(lambda tx, name=session_id: session_deletion.remove_if_over(tx, name))  # type: ignore[misc]
     left = await records.counts()
     assert not {"blobs", "blob_uses", "runs", "run_io", "journal", "run_events", "sessions"} & set(left)
 
@@ -268,7 +268,7 @@ async def test_a_fork_that_nobody_finishes_goes(records: Records) -> None:
         await records.database.write(lambda tx: session_forks.add(tx, made, []))
     with pytest.raises(Conflict):
         await records.database.write(lambda tx: session_forks.finish(tx, made))
-    await records.database.write(lambda tx: deletion.remove_if_over(tx, "s2"))
+    await records.database.write(lambda tx: session_deletion.remove_if_over(tx, "s2"))
     assert {**await records.counts(), "daily_metrics": 0} == {**before, "daily_metrics": 0}
 
 

@@ -10,7 +10,7 @@ from musterd.core.errors import Conflict
 from musterd.core.events import Event, EventKind
 from musterd.core.records import SessionRow
 from musterd.core.states import RunState
-from musterd.store import blobs, deletion, past, removal, session_search, sessions
+from musterd.store import blobs, history, run_removal, session_deletion, session_search, sessions
 from musterd.store.session_search import SessionFilter
 from tests.support.store import NOBODY, Records, member_of, step
 
@@ -26,7 +26,7 @@ async def bury(records: Records, session_id: str = "s1") -> None:
 
 
 async def remove(records: Records, session_id: str = "s1") -> bool:
-    return await records.database.write(lambda tx: deletion.remove_if_over(tx, session_id))
+    return await records.database.write(lambda tx: session_deletion.remove_if_over(tx, session_id))
 
 
 async def test_a_session_is_made_by_its_first_run(records: Records) -> None:
@@ -104,7 +104,7 @@ async def test_a_session_without_runs_is_none_that_a_model_may_look_into(records
     await records.accept("r1", "s1", row={"user_id": "ada"})
     await add(records, new_session("s2", user_id="ada", component_id="solo"))
     run = (await records.accept("r3", "s3", row={"user_id": "ada"})).run
-    found = await records.database.scan(lambda tx: past.other_sessions(tx, run, 5, 5))
+    found = await records.database.scan(lambda tx: history.other_sessions(tx, run, 5, 5))
     assert [row["session_id"] for row, _ in found] == ["s1"]
 
 
@@ -163,33 +163,33 @@ async def test_what_lives_is_cancelled_last_first_in_pieces(records: Records) ->
     await records.started("r4", "s2")
 
     async def cancel() -> list[str]:
-        found = await records.database.write(lambda tx: deletion.cancel_live(tx, "s1", 901.0, limit=2))
+        found = await records.database.write(lambda tx: session_deletion.cancel_live(tx, "s1", 901.0, limit=2))
         return [done.run.run_id for done in found]
 
     assert await cancel() == [], "it was not deleted"
     await bury(records)
     assert await cancel() == ["r3", "r2"]
-    assert await records.database.scan(lambda tx: deletion.to_cancel(tx, 1e9)) == ["s1"]
+    assert await records.database.scan(lambda tx: session_deletion.to_cancel(tx, 1e9)) == ["s1"]
     assert await cancel() == ["r1"]
     assert await cancel() == []
     states = await records.states()
     assert {name: states[name] for name in ("r1", "r2", "r3", "r4")} == {
         "r1": "cancelled", "r2": "cancelled", "r3": "cancelled", "r4": "running",
     }  # fmt: skip
-    assert await records.database.scan(lambda tx: deletion.is_any_over(tx, 1e9)), "its rows can go"
-    assert await records.database.scan(lambda tx: deletion.to_cancel(tx, 1e9)) == []
+    assert await records.database.scan(lambda tx: session_deletion.is_any_over(tx, 1e9)), "its rows can go"
+    assert await records.database.scan(lambda tx: session_deletion.to_cancel(tx, 1e9)) == []
     await remove(records)
-    assert not await records.database.scan(lambda tx: deletion.is_any_over(tx, 1e9))
+    assert not await records.database.scan(lambda tx: session_deletion.is_any_over(tx, 1e9))
 
 
 async def test_a_run_that_is_stopping_is_waited_for(records: Records) -> None:
     run = await records.started("r1")
     await bury(records)
-    await records.database.write(lambda tx: deletion.cancel_live(tx, "s1", 901.0))
-    assert not await records.database.scan(lambda tx: deletion.is_any_over(tx, 1e9))
-    assert await records.database.write(lambda tx: deletion.remove_over(tx, 1e9)) == 0
+    await records.database.write(lambda tx: session_deletion.cancel_live(tx, "s1", 901.0))
+    assert not await records.database.scan(lambda tx: session_deletion.is_any_over(tx, 1e9))
+    assert await records.database.write(lambda tx: session_deletion.remove_over(tx, 1e9)) == 0
     await records.settle(run, RunState.CANCELLED)
-    assert await records.database.scan(lambda tx: deletion.is_any_over(tx, 1e9))
+    assert await records.database.scan(lambda tx: session_deletion.is_any_over(tx, 1e9))
 
 
 async def test_deleted_sessions_go_together(records: Records) -> None:
@@ -198,9 +198,11 @@ async def test_deleted_sessions_go_together(records: Records) -> None:
     await records.started("live", "s9")
     for session in ("s0", "s1", "s2", "s9"):
         await bury(records, session)
-    assert await records.database.write(lambda tx: deletion.remove_over(tx, 1e9)) == 6, "three runs, three sessions"
+    assert await records.database.write(lambda tx: session_deletion.remove_over(tx, 1e9)) == 6, (
+        "three runs, three sessions"
+    )
     assert set(await records.states()) == {"r3", "r4", "live"}
-    assert await records.database.write(lambda tx: deletion.remove_over(tx, 1e9)) == 0
+    assert await records.database.write(lambda tx: session_deletion.remove_over(tx, 1e9)) == 0
 
 
 async def test_rows_go_when_the_last_run_has_ended(records: Records) -> None:
@@ -235,7 +237,7 @@ async def test_rows_go_when_the_last_run_has_ended(records: Records) -> None:
 
 async def test_a_large_session_goes_a_few_runs_at_a_time(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever writes meanwhile waits for one piece, and a process that dies in between leaves the rest to others."""
-    monkeypatch.setattr(removal, "AT_ONCE", 2)
+    monkeypatch.setattr(run_removal, "AT_ONCE", 2)
     for number in range(5):
         await records.settle(await records.started(f"r{number}"))
     await bury(records)

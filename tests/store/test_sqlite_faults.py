@@ -17,7 +17,7 @@ from musterd.core.errors import StoreUnavailable
 from musterd.store import sessions
 from musterd.store.database import Statement, Tx
 from musterd.store.sqlite import SqliteDatabase
-from musterd.store.sqlite_faults import unavailable
+from musterd.store.sqlite_errors import unavailable
 from musterd.store.sqlite_tx import SqliteTx
 from tests.support.store import Records
 

@@ -23,7 +23,7 @@ from musterd.core.records import Output, RunRow, ToolCall
 from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
 from musterd.core.scheduling import OnBusy
 from musterd.core.states import ACCEPTED_AS, FINAL, PENDING, RunState, is_edge
-from musterd.store import attempts, cancels, decisions, deletion, pauses, schedule, sessions, workers
+from musterd.store import attempts, cancels, decisions, pauses, schedule, session_deletion, sessions, workers
 from musterd.store.attempts import Batch, CancelStored, End, Lease, MemberRecord
 from musterd.store.database import Database, Statement, Tx
 from musterd.store.pauses import DecisionStored, Pause
@@ -329,11 +329,11 @@ class Runs(RuleBasedStateMachine):
             return
         self.write(lambda tx: sessions.bury(tx, "deleted", self.records.now))
         self.look()
-        while self.write(lambda tx: deletion.cancel_live(tx, "deleted", self.records.now, limit=2)):
+        while self.write(lambda tx: session_deletion.cancel_live(tx, "deleted", self.records.now, limit=2)):
             self.look()
 
     def remove(self, session_id: str) -> None:
-        is_gone = self.write(lambda tx: deletion.remove_if_over(tx, session_id))
+        is_gone = self.write(lambda tx: session_deletion.remove_if_over(tx, session_id))
         assert is_gone == all(run.session_id != session_id for run in self.now.of(*LIVE))
         if is_gone:
             self.now = self.stands()

@@ -12,15 +12,7 @@ from musterd.core.memories import MemoryFilter
 from musterd.core.service_accounts import AccountFilter
 from musterd.core.states import RunState
 from musterd.core.trace_ids import Condition
-from musterd.store import (
-    deliveries,
-    inbox,
-    memories,
-    run_lists,
-    service_accounts,
-    session_search,
-    traces,
-)
+from musterd.store import approval_inbox, deliveries, memories, run_lists, service_accounts, session_search, traces
 from musterd.store.database import Params, Row, Statement, Tx, drive
 
 CALLERS = (Caller(), Caller(user_id="ada", label="ada"))
@@ -155,7 +147,7 @@ def _sessions(most: int) -> Iterator[Case]:
 def _approvals(most: int) -> Iterator[Case]:
     for chosen in _combinations(APPROVAL_FILTERS, ApprovalFilter, most):
         for caller in CALLERS:
-            search = _bound(inbox.search, ApprovalFilter(**chosen), caller)
+            search = _bound(approval_inbox.search, ApprovalFilter(**chosen), caller)
             yield "approvals", list(chosen), _label("created_at", True, caller), search
 
 
@@ -174,16 +166,16 @@ def _memories(most: int) -> Iterator[Case]:
 
 
 def _runs(most: int) -> Iterator[Case]:
-    for chosen in _combinations(RUN_FILTERS, run_lists.RunsWanted, most):
+    for chosen in _combinations(RUN_FILTERS, run_lists.RunsQuery, most):
         for caller in CALLERS:
-            search = _bound(run_lists.page, run_lists.RunsWanted(**chosen), caller)
+            search = _bound(run_lists.page, run_lists.RunsQuery(**chosen), caller)
             yield "runs", list(chosen), _label("created_at", True, caller), search
 
 
 def _session_runs(most: int) -> Iterator[Case]:
     samples = {"session_id": "s7", **SESSION_RUN_FILTERS}
-    for chosen in _combinations(samples, run_lists.SessionRunsWanted, most):
-        query = run_lists.SessionRunsWanted(**{**chosen, "session_id": "s7"}, limit=20)
+    for chosen in _combinations(samples, run_lists.SessionRunsQuery, most):
+        query = run_lists.SessionRunsQuery(**{**chosen, "session_id": "s7"}, limit=20)
         yield "runs of a session", list(chosen), "by seq", _bound(run_lists.of_session, query)
 
 

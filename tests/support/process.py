@@ -13,7 +13,7 @@ import httpx2
 
 from musterd.core import clock
 from musterd.store.database import Params, Row, Statement, Tx, Work
-from musterd.store.open import open_database
+from musterd.store.open_database import open_database
 from tests.support import scanned
 from tests.support.forked import Forked
 

@@ -7,7 +7,7 @@ import structlog
 import musterd
 from musterd.http.auth.modes import auth_mode
 from musterd.http.server import Server
-from musterd.store.open import shown_url
+from musterd.store.open_database import shown_url
 
 log = structlog.get_logger("musterd.cli")
 

@@ -7,7 +7,7 @@ from musterd.cli.sizes import shown_age, shown_size
 from musterd.core.settings import Settings
 from musterd.store import inspection
 from musterd.store.inspection import Inspected, Place
-from musterd.store.open import shown_url, sqlite_path
+from musterd.store.open_database import shown_url, sqlite_path
 from musterd.store.upgrade import HEAD, require_usable_place
 
 FREE_BYTES = 1024**3
@@ -67,7 +67,7 @@ def _space(place: Place) -> Iterator[Check]:
 
 
 def _workers(found: Inspected) -> Check:
-    count = found.standing.workers
+    count = found.stats.workers
     if found.dead:
         cure = "start one: it takes their runs over at once"
         return warn("workers", f"{count} announced, {len(found.dead)} of them dead", cure)
@@ -75,9 +75,9 @@ def _workers(found: Inspected) -> Check:
 
 
 def _waiting(found: Inspected) -> Check:
-    states = {state: count for state, count in found.standing.runs.items() if count}
+    states = {state: count for state, count in found.stats.runs.items() if count}
     told = ", ".join(f"{count} {state}" for state, count in states.items()) or "none that has not ended"
-    waited = found.standing.oldest_ready_seconds
+    waited = found.stats.oldest_ready_seconds
     if waited > WAIT_SECONDS:
         cure = "start a worker, or raise MUSTERD_CONCURRENCY; /-/ready names components that nobody drives"
         return warn("runs", f"{told}; one has waited {shown_age(waited)} for a worker", cure)

@@ -9,7 +9,7 @@ from musterd.core.errors import StartError
 from musterd.core.settings import Settings
 from musterd.store import inspection
 from musterd.store.backup import back_up
-from musterd.store.open import shown_url, sqlite_path
+from musterd.store.open_database import shown_url, sqlite_path
 from musterd.store.upgrade import HEAD
 
 
@@ -35,10 +35,10 @@ def info(settings: Settings, *, as_json: bool) -> int:
             "created_at": found.created_at,
             "sessions": found.sessions,
             "runs": found.runs,
-            "runs_not_ended": found.standing.runs,
-            "oldest_ready_seconds": round(found.standing.oldest_ready_seconds, 3),
-            "approvals_pending": found.standing.approvals,
-            "workers": found.standing.workers,
+            "runs_not_ended": found.stats.runs,
+            "oldest_ready_seconds": round(found.stats.oldest_ready_seconds, 3),
+            "approvals_pending": found.stats.approvals,
+            "workers": found.stats.workers,
         }
     print(json.dumps(told) if as_json else "\n".join(_lines(told)))  # noqa: T201 - what a command says
     return 0

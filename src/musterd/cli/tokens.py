@@ -13,7 +13,7 @@ from musterd.core.scopes import Scopes, is_scope
 from musterd.core.service_accounts import AccountFilter, ServiceAccount
 from musterd.service.service_accounts import ServiceAccountService, WantedAccount
 from musterd.store import inspection
-from musterd.store.open import open_database, shown_url
+from musterd.store.open_database import open_database, shown_url
 from musterd.wire.service_accounts import DEFAULT_SCOPES, is_account_name
 
 T = TypeVar("T")

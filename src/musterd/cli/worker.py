@@ -16,7 +16,7 @@ from musterd.core import garbage_collection
 from musterd.core.settings import Settings
 from musterd.declare import Registry
 from musterd.http.server import Server
-from musterd.store.open import shown_url
+from musterd.store.open_database import shown_url
 
 
 def work(source: str, *, db: str | None, host: str, port: int | None) -> int:

@@ -140,18 +140,18 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class DeliveryProgress:
     """Where a delivery stands after a try; ``due_at`` counts while it is pending."""
 
     state: DeliveryState
     due_at: float
 
 
-def after(outcome: Outcome, attempts: int, now: float, waits: Sequence[float] = WAITS_SECONDS) -> Standing:
+def after(outcome: Outcome, attempts: int, now: float, waits: Sequence[float] = WAITS_SECONDS) -> DeliveryProgress:
     """Where a delivery stands that had so many tries, the last of them with this outcome."""
     if outcome.error is None:
-        return Standing(state=DeliveryState.DELIVERED, due_at=now)
+        return DeliveryProgress(state=DeliveryState.DELIVERED, due_at=now)
     if outcome.is_final or attempts > len(waits):
-        return Standing(state=DeliveryState.FAILED, due_at=now)
+        return DeliveryProgress(state=DeliveryState.FAILED, due_at=now)
     asked = min(outcome.retry_after_seconds or 0.0, LONGEST_RETRY_AFTER_SECONDS)
-    return Standing(state=DeliveryState.PENDING, due_at=now + max(clock.jitter(waits[attempts - 1]), asked))
+    return DeliveryProgress(state=DeliveryState.PENDING, due_at=now + max(clock.jitter(waits[attempts - 1]), asked))

@@ -23,10 +23,10 @@ from musterd.loop.past import (
 )
 from musterd.loop.session_tools import RUNS_OF_A_SESSION
 from musterd.loop.tool_results import as_text
-from musterd.store import past
-from musterd.store.attempt_input import HistoryWanted
+from musterd.store import history
+from musterd.store.attempt_input import HistoryQuery
 from musterd.store.database import Database
-from musterd.store.past import ShownRows, ShownWanted
+from musterd.store.history import ShownRows, ShownWanted
 
 RUNS_OF_A_SUMMARY = 50
 """The most runs that one summary takes in; where more have ended since the last one, the last of them."""
@@ -43,7 +43,7 @@ class StoredHistory:
         """The last conversations of the root's component in its session, or of a member, oldest first."""
         run = self._run
         return await until_available(
-            lambda: self._database.scan(lambda tx: past.conversations(tx, run, member, limit)), run.run_id
+            lambda: self._database.scan(lambda tx: history.conversations(tx, run, member, limit)), run.run_id
         )
 
     async def other_sessions(self, limit: int) -> Sequence[EarlierSession] | None:
@@ -52,7 +52,8 @@ class StoredHistory:
         if not run.user_id:
             return None
         found = await until_available(
-            lambda: self._database.scan(lambda tx: past.other_sessions(tx, run, limit, RUNS_OF_A_SESSION)), run.run_id
+            lambda: self._database.scan(lambda tx: history.other_sessions(tx, run, limit, RUNS_OF_A_SESSION)),
+            run.run_id,
         )
         return [
             EarlierSession(
@@ -65,18 +66,18 @@ class StoredHistory:
         """The session's summary, and what it does not know yet."""
         run = self._run
         summary, texts = await until_available(
-            lambda: self._database.scan(lambda tx: past.unsummarised(tx, run, RUNS_OF_A_SUMMARY)), run.run_id
+            lambda: self._database.scan(lambda tx: history.unsummarised(tx, run, RUNS_OF_A_SUMMARY)), run.run_id
         )
         return Unsummarised(summary=summary, conversations=texts)
 
 
-def history_wanted(component: Component, earlier: JsonObject | None) -> HistoryWanted:
+def history_wanted(component: Component, earlier: JsonObject | None) -> HistoryQuery:
     """Which earlier runs an attempt of ``component`` is shown.
 
     :param earlier: what an earlier attempt was prepared with: the same runs are shown again.
     """
     spec = component.spec
-    return HistoryWanted(
+    return HistoryQuery(
         is_shown=spec.add_history_to_context,
         limit=runs_wanted(spec),
         run_ids=None if earlier is None else earlier["history_runs"],

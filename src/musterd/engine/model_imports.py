@@ -12,7 +12,7 @@ from musterd.core import clock
 from musterd.declare import Component
 from musterd.engine.process_role import component_key
 from musterd.engine.resources import Resources
-from musterd.store import looks
+from musterd.store import probes
 
 
 class ModelImports:
@@ -41,7 +41,7 @@ class ModelImports:
         :return: whether runs can be claimed.
         """
         now = clock.now()
-        if not has_suspect and not await self._resources.database.read(lambda tx: looks.is_ready(tx, self._keys, now)):
+        if not has_suspect and not await self._resources.database.read(lambda tx: probes.is_ready(tx, self._keys, now)):
             return False
         # If one cannot be imported, the runs of its component say so; the others are driven.
         await asyncio.gather(*map(self._resources.models.load, self._served), return_exceptions=True)

@@ -214,7 +214,7 @@ class Outbox:
                 settled = await self._until_stored(
                     lambda: self._database.write(lambda tx: store(tx, self._lease, batch))
                 )
-            except attempts.NotSo:
+            except attempts.TransitionRefused:
                 batch.events.pop()
                 self._collected = batch
                 raise

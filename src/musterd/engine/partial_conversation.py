@@ -27,7 +27,7 @@ from musterd.engine.resources import Resources
 from musterd.loop.context import examples, filled
 from musterd.loop.conversation import Conversation, answer_in
 from musterd.store import attempt_input, journal, messages
-from musterd.store.attempt_input import AttemptInput, HistoryWanted
+from musterd.store.attempt_input import AttemptInput, HistoryQuery
 from musterd.store.database import Tx
 
 
@@ -71,7 +71,7 @@ async def _read(tx: Tx, run: RunRow) -> Ledger | None:
     if first is None or first.result is None or any(step.codec > CODEC for step in steps.values()):
         return None
     prepared = loaded(first)
-    wanted = HistoryWanted(is_shown=False, limit=0, run_ids=prepared["history_runs"])
+    wanted = HistoryQuery(is_shown=False, limit=0, run_ids=prepared["history_runs"])
     heard: dict[str, list[str]] = {}
     for message in await messages.of_root(tx, run.root_id):
         if message.run_id == run.run_id and message.taken_path is not None:

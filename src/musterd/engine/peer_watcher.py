@@ -16,9 +16,9 @@ from musterd.core.states import RunState
 from musterd.engine.attempt import Attempt
 from musterd.engine.broadcaster import Broadcaster
 from musterd.engine.heartbeat import HeartbeatObserver
-from musterd.store import looks
+from musterd.store import probes
 from musterd.store.database import Database, Tx
-from musterd.store.looks import Standing
+from musterd.store.probes import RunSnapshot
 
 log = structlog.get_logger("musterd.engine")
 
@@ -62,7 +62,7 @@ class PeerWatcher:
         self._observer = observer
         self._driving = driving
         self._look_after_the_dead = look_after_the_dead
-        self._seen: dict[str, Standing] = {}
+        self._seen: dict[str, RunSnapshot] = {}
         """Where runs that are waited for stood, when their readers were sent to the store last."""
 
     async def repeat(self, period_seconds: float, alone_seconds: float) -> None:
@@ -87,9 +87,9 @@ class PeerWatcher:
         waited_for = self._broadcaster.waited_for() - live.keys()
         components = self._driving.claimable()
 
-        async def work(tx: Tx) -> tuple[dict[str, Standing], bool]:
-            found = await looks.standings(tx, [*live, *waited_for])
-            return found, await looks.is_ready(tx, components, clock.now())
+        async def work(tx: Tx) -> tuple[dict[str, RunSnapshot], bool]:
+            found = await probes.snapshots(tx, [*live, *waited_for])
+            return found, await probes.is_ready(tx, components, clock.now())
 
         found, is_ready = await self._database.read(work)
         for root_id, attempt in live.items():
@@ -98,27 +98,27 @@ class PeerWatcher:
         if is_ready:
             self._driving.wake()
 
-    def _tell(self, waited_for: Set[str], found: Mapping[str, Standing]) -> None:
+    def _tell(self, waited_for: Set[str], found: Mapping[str, RunSnapshot]) -> None:
         """Send readers to the store where there is more, and those who wait where there is nothing to wait for."""
         seen, self._seen = self._seen, {}
         for root_id in waited_for:
-            standing, last = found.get(root_id), seen.get(root_id)
-            if standing is None or (last is not None and last.salt != standing.salt):  # another's run has its id now
+            snapshot, last = found.get(root_id), seen.get(root_id)
+            if snapshot is None or (last is not None and last.salt != snapshot.salt):  # another's run has its id now
                 self._broadcaster.gone(root_id)
                 continue
-            self._seen[root_id] = standing
-            if last is None or last.next_event != standing.next_event:
+            self._seen[root_id] = snapshot
+            if last is None or last.next_event != snapshot.next_event:
                 self._broadcaster.look_up(root_id)
-            if standing.state.is_settled:
+            if snapshot.state.is_settled:
                 self._broadcaster.settled(root_id)
 
-    def _heed(self, root_id: str, attempt: Attempt, standing: Standing | None) -> None:
+    def _heed(self, root_id: str, attempt: Attempt, snapshot: RunSnapshot | None) -> None:
         """Stop an attempt that is to be cancelled, or whose run another attempt has."""
-        if standing is None or (standing.state.is_settled and standing.attempt == attempt.number):
+        if snapshot is None or (snapshot.state.is_settled and snapshot.attempt == attempt.number):
             return  # it has just settled, and is about to say so
-        if standing.attempt != attempt.number or standing.state is not RunState.RUNNING:
+        if snapshot.attempt != attempt.number or snapshot.state is not RunState.RUNNING:
             self._driving.lost(root_id)
-        elif standing.is_to_be_cancelled:
+        elif snapshot.is_to_be_cancelled:
             attempt.cancel()
         else:
-            attempt.signalled(standing.signals)
+            attempt.signalled(snapshot.signals)

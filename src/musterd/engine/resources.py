@@ -14,7 +14,7 @@ from musterd.engine.webhooks import Webhooks
 from musterd.loop.run_tools import ToolServers
 from musterd.loop.world import Models
 from musterd.store.database import Database
-from musterd.store.owners import Shares
+from musterd.store.user_limits import UserLimits
 
 if TYPE_CHECKING:
     from musterd.engine.spans import Spans
@@ -43,9 +43,9 @@ class Resources:
     spans: "Spans | None" = None
 
     @property
-    def shares(self) -> Shares:
+    def shares(self) -> UserLimits:
         """What one user may have of the server."""
-        return Shares(queue_depth=self.settings.user_queue_depth, concurrency=self.settings.user_concurrency)
+        return UserLimits(queue_depth=self.settings.user_queue_depth, concurrency=self.settings.user_concurrency)
 
     def component(self, kind: ComponentKind, component_id: str) -> Component | None:
         """The served component of this kind and id."""

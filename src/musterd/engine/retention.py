@@ -9,7 +9,7 @@ import structlog
 from musterd.core import clock
 from musterd.engine.resources import Resources
 from musterd.engine.slices import Slices
-from musterd.store import daily, deliveries, joining, removal, retention
+from musterd.store import deliveries, event_compaction, retention, run_removal, usage
 from musterd.store.database import Tx, Work
 
 log = structlog.get_logger("musterd.engine")
@@ -83,9 +83,9 @@ class Retention:
         now = clock.now()
         before = now - self._retention_days * DAY_SECONDS
         runs = await self._database.scan(lambda tx: retention.old_runs(tx, before, LOOKED_AT))
-        await self._keep_days({daily.day_of(run.created_at) for run in runs}, now)
+        await self._keep_days({usage.day_of(run.created_at) for run in runs}, now)
         removed = await self._slices.each(
-            removal.slices(runs), lambda some: partial(retention.remove_runs, runs=some, now=now)
+            run_removal.slices(runs), lambda some: partial(retention.remove_runs, runs=some, now=now)
         )
         if len(runs) < LOOKED_AT:  # before that most of the old sessions have some
             unused = await self._database.scan(lambda tx: retention.unused_sessions(tx, before, LOOKED_AT))
@@ -98,36 +98,36 @@ class Retention:
     async def _keep_days(self, days: Iterable[str], now: float) -> None:
         """Keep what these days count, if they are over. Otherwise each removal has to count what it removes."""
         for day in sorted(days):
-            counted = await self._database.scan(partial(daily.closable, day=day, now=now))
+            counted = await self._database.scan(partial(usage.closable, day=day, now=now))
             if counted is not None:
                 # Everybody's figures come last: with them the day counts as kept.
-                owners = sorted(counted, key=lambda owner: (owner == daily.EVERYBODY, owner))
+                owners = sorted(counted, key=lambda owner: (owner == usage.EVERYBODY, owner))
                 await self._slices.each(_slices(owners), partial(_close, day, counted, now))
 
     async def _join(self) -> int:
         if self._delta_days is None:
             return 0
         before = clock.now() - self._delta_days * DAY_SECONDS
-        unjoined = await self._database.scan(lambda tx: joining.unjoined(tx, before, LOOKED_AT))
+        unjoined = await self._database.scan(lambda tx: event_compaction.unjoined(tx, before, LOOKED_AT))
         for root_id in unjoined:
             await self._join_one(root_id)
         return len(unjoined)
 
     async def _join_one(self, root_id: str) -> None:
-        events = await self._database.scan(lambda tx: joining.read(tx, root_id))
-        joined = await asyncio.to_thread(joining.joined, events)
-        await self._slices.one(partial(joining.put, root_id=root_id, found=joined))
+        events = await self._database.scan(lambda tx: event_compaction.read(tx, root_id))
+        joined = await asyncio.to_thread(event_compaction.joined, events)
+        await self._slices.one(partial(event_compaction.put, root_id=root_id, found=joined))
 
 
 def _slices(rows: Sequence[str]) -> Iterator[Sequence[str]]:
     return (rows[first : first + ROWS_AT_ONCE] for first in range(0, len(rows), ROWS_AT_ONCE))
 
 
-def _close(day: str, counted: daily.ByOwner, now: float, owners: Sequence[str]) -> Work[int]:
+def _close(day: str, counted: usage.ByOwner, now: float, owners: Sequence[str]) -> Work[int]:
     """The transaction that keeps what a day counts of some owners."""
 
     async def close(tx: Tx) -> int:
-        await daily.close(tx, day, {owner: counted[owner] for owner in owners}, now)
+        await usage.close(tx, day, {owner: counted[owner] for owner in owners}, now)
         return len(owners)
 
     return close

@@ -4,7 +4,7 @@ from functools import partial
 
 from musterd.core import clock
 from musterd.engine.slices import Slices
-from musterd.store import deletion
+from musterd.store import session_deletion
 from musterd.store.database import Database
 
 
@@ -21,13 +21,15 @@ class SessionDeletions:
     async def once(self) -> None:
         """Remove the rows of every deleted session in which nothing lives."""
         now = clock.now()
-        if await self._database.scan(lambda tx: deletion.is_any_over(tx, now)):  # most times there is nothing to write
-            await self._slices.until_done(partial(deletion.remove_over, now=now))
+        if await self._database.scan(
+            lambda tx: session_deletion.is_any_over(tx, now)
+        ):  # most times there is nothing to write
+            await self._slices.until_done(partial(session_deletion.remove_over, now=now))
 
     async def remove(self, session_id: str) -> None:
         """Remove the rows of one deleted session, unless a run of it lives.
 
         :raises StoreUnavailable: the database cannot be used now; :meth:`once` removes the rest.
         """
-        while await self._slices.one(partial(deletion.remove_if_over, session_id=session_id)):
+        while await self._slices.one(partial(session_deletion.remove_if_over, session_id=session_id)):
             pass

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from musterd.core.records import Message
 from musterd.engine.outbox import until_available
-from musterd.store import messages, signals
+from musterd.store import messages, steering
 from musterd.store.database import Database, Tx
 
 _NONE: frozenset[str] = frozenset()  # one for all: there may be thousands of runs
@@ -56,7 +56,7 @@ class SteeringInbox:
 
     async def _read(self, earlier: "asyncio.Task[None] | None") -> None:
         async def work(tx: Tx) -> tuple[list[Message], list[str]]:
-            return await messages.of_root(tx, self._root_id), await signals.flagged(tx, self._root_id)
+            return await messages.of_root(tx, self._root_id), await steering.flagged(tx, self._root_id)
 
         if earlier is not None:
             await asyncio.wait([earlier])

@@ -19,9 +19,9 @@ from musterd.engine.resources import Resources
 from musterd.engine.retention import Retention
 from musterd.engine.session_deletions import SessionDeletions
 from musterd.engine.slices import Slices
-from musterd.store import deletion, looks, pauses, schedule, workers
+from musterd.store import pauses, probes, schedule, session_deletion, workers
 from musterd.store.cancels import Cancelled
-from musterd.store.looks import Due
+from musterd.store.probes import Due
 from musterd.store.schedule import Moved
 
 log = structlog.get_logger("musterd.engine")
@@ -74,7 +74,7 @@ class Upkeep:
     async def once(self) -> None:
         """Do what there is to do."""
         own, most = self._observer.own, self._most_of_owner
-        due = await self._database.scan(lambda tx: looks.due(tx, self._components, clock.now(), own, most))
+        due = await self._database.scan(lambda tx: probes.due(tx, self._components, clock.now(), own, most))
         for step in (self._take_over, self._move_scheduled, self._expire, self._cancel_deleted):
             await step(due)
         if due.has_ready:
@@ -114,7 +114,7 @@ class Upkeep:
 
     async def _cancel_deleted(self, due: Due) -> None:
         for session_id in due.to_cancel:
-            cancel = partial(deletion.cancel_live, session_id=session_id, now=clock.now())
+            cancel = partial(session_deletion.cancel_live, session_id=session_id, now=clock.now())
             self._tell(await self._database.write(cancel))
 
     def _tell(self, done: Sequence[Cancelled]) -> None:

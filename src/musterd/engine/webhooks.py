@@ -18,7 +18,7 @@ from musterd.core.jsontypes import Json
 from musterd.core.metrics import Metrics
 from musterd.core.settings import Settings
 from musterd.core.webhook_addresses import place_of
-from musterd.store import deliveries, outputs
+from musterd.store import deliveries, run_outputs
 from musterd.store.database import Database
 from musterd.wire.webhooks import message
 
@@ -135,16 +135,16 @@ class Webhooks:
     async def _deliver(self, delivery: Delivery, lease: str) -> None:
         try:
             outcome = await self._send(delivery)
-            standing = after(outcome, delivery.attempts, clock.now())
+            progress = after(outcome, delivery.attempts, clock.now())
             faults.point("sent")
-            await self._database.write(lambda tx: deliveries.note(tx, delivery.id, lease, outcome, standing))
+            await self._database.write(lambda tx: deliveries.note(tx, delivery.id, lease, outcome, progress))
         except StoreUnavailable:
             log.warning("what came of a webhook could not be noted; it is sent again", delivery_id=delivery.id)
             return
-        self._metrics.webhook_posts.add(standing.state.value)
-        if standing.state is not DeliveryState.DELIVERED:
+        self._metrics.webhook_posts.add(progress.state.value)
+        if progress.state is not DeliveryState.DELIVERED:
             about = {"delivery_id": delivery.id, "run_id": delivery.run_id, "host": place_of(delivery.url)}
-            words = "webhook was not delivered" if standing.state is DeliveryState.PENDING else "webhook given up"
+            words = "webhook was not delivered" if progress.state is DeliveryState.PENDING else "webhook given up"
             log.warning(words, **about, attempts=delivery.attempts, reason=outcome.reason or outcome.error)
 
     async def _send(self, delivery: Delivery) -> Outcome:
@@ -163,7 +163,7 @@ class Webhooks:
         """The answer of a run that completed, where webhooks are told it."""
         if not self._settings.webhook_content or delivery.happening is not Happening.RUN_COMPLETED:
             return None
-        output = await self._database.read(lambda tx: outputs.get(tx, delivery.run_id))
+        output = await self._database.read(lambda tx: run_outputs.get(tx, delivery.run_id))
         return {"content": output.content, "content_type": output.content_type}
 
     def _poster(self) -> "WebhookRequests":

@@ -16,8 +16,8 @@ from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
 from musterd.core.metrics import Counter, Histogram, Metrics
 from musterd.http.server import Server
-from musterd.store import standing
-from musterd.store.standing import Standing
+from musterd.store import stats
+from musterd.store.stats import DatabaseStats
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -47,7 +47,7 @@ class MetricsOperations:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._standing: Standing | None = None
+        self._standing: DatabaseStats | None = None
         self._choose: Choose | None = None
 
     async def get(self, request: Request) -> Response:
@@ -56,7 +56,7 @@ class MetricsOperations:
         if self._choose is None:  # not on the loop: it takes as long as many requests
             self._choose = await asyncio.to_thread(_encoders)
         try:
-            self._standing = await self._server.database.scan(lambda tx: standing.look(tx, now))
+            self._standing = await self._server.database.scan(lambda tx: stats.look(tx, now))
         except StoreUnavailable:
             self._standing = None
         encode, content_type = self._choose(request.headers.get("accept", ""))

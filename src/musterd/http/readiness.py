@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from musterd.core import clock
 from musterd.core.errors import StartError, StoreUnavailable
 from musterd.http.server import Server
-from musterd.store import standing, workers
+from musterd.store import stats, workers
 from musterd.store.upgrade import HEAD, require_known
 
 WRITTEN_SECONDS = 1.0
@@ -110,7 +110,7 @@ class Readiness:
         return None
 
     async def _known(self) -> str | None:
-        found = await self._server.database.read(standing.schema)
+        found = await self._server.database.read(stats.schema)
         try:
             require_known("The database", found.revision, found.oldest_writer)
         except StartError as error:

@@ -6,7 +6,7 @@ from starlette.responses import Response
 from musterd.http.answers import json_answer
 from musterd.http.callers import caller_of
 from musterd.http.server import Server
-from musterd.store.run_lists import RunsWanted
+from musterd.store.run_lists import RunsQuery
 from musterd.wire import lists
 from musterd.wire.query import cursor_of, parse_run_page_query
 
@@ -20,7 +20,7 @@ class RunListOperations:
     async def list(self, request: Request) -> Response:
         """A page of root runs of all sessions, newest first."""
         query = parse_run_page_query(request.query_params, request.query_params.getlist("status"))
-        wanted = RunsWanted(
+        wanted = RunsQuery(
             states=query.states,
             component=None if query.kind is None else (query.kind, query.component_id or ""),
             user_id=query.user_id,

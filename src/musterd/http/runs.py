@@ -28,7 +28,7 @@ from musterd.service.run_names import new_run_id
 from musterd.service.runs import Wanted
 from musterd.service.steering import SentMessage
 from musterd.store.acceptance import Accepted
-from musterd.store.run_lists import SessionRunsWanted
+from musterd.store.run_lists import SessionRunsQuery
 from musterd.wire import lists
 from musterd.wire import runs as wire_runs
 from musterd.wire.form import ContinueRequest, StartRequest
@@ -223,7 +223,7 @@ class RunOperations:
         """The runs of the component in a session, members' before their parents."""
         component = self._component(request)
         query = parse_runs_query(request.query_params)
-        wanted = SessionRunsWanted(
+        wanted = SessionRunsQuery(
             session_id=query.session_id,
             component=(component.kind, component.id),
             states=query.states,

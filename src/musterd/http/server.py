@@ -45,7 +45,7 @@ from musterd.service.service_accounts import ServiceAccountService
 from musterd.service.sessions import SessionService
 from musterd.service.traces import TraceService
 from musterd.service.webhooks import WebhookService
-from musterd.store.open import open_database
+from musterd.store.open_database import open_database
 from musterd.wire.components import ServerCard
 
 log = structlog.get_logger("musterd.http")

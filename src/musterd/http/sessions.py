@@ -16,7 +16,7 @@ from musterd.http.json_bodies import read_object
 from musterd.http.paths import path_identifier
 from musterd.http.server import Server
 from musterd.service.sessions import SessionView, WantedSession
-from musterd.store.run_lists import SessionRunsWanted
+from musterd.store.run_lists import SessionRunsQuery
 from musterd.store.session_search import SessionFilter
 from musterd.store.sessions import SessionChanges
 from musterd.wire import lists
@@ -128,7 +128,7 @@ class SessionOperations:
     async def _listed(self, request: Request, *, is_preview: bool) -> Sequence[RunView]:
         query = parse_session_runs_query(request.query_params, request.query_params.getlist("status"))
         require_database(request)
-        wanted = SessionRunsWanted(
+        wanted = SessionRunsQuery(
             session_id=path_identifier(request, "session_id"),
             states=query.states,
             created_after=query.created_after,

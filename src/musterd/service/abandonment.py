@@ -8,7 +8,7 @@ import structlog
 from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
 from musterd.engine.resources import Resources
-from musterd.store import company
+from musterd.store import disconnect
 from musterd.store.cancels import Cancelled
 
 log = structlog.get_logger("musterd.service")
@@ -28,7 +28,7 @@ class Abandonment:
 
     async def cancel(self, root_id: str) -> None:
         """Cancel the run, unless somebody reads it on another process."""
-        work = partial(company.cancel_abandoned, root_id=root_id, by=DISCONNECTED, now=clock.now())
+        work = partial(disconnect.cancel_abandoned, root_id=root_id, by=DISCONNECTED, now=clock.now())
         try:
             done = await self._database.write(work)
         except StoreUnavailable:

@@ -8,7 +8,7 @@ from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
 from musterd.engine.resources import Resources
 from musterd.engine.worker import Worker
-from musterd.store import cancels, inbox
+from musterd.store import approval_inbox, cancels
 from musterd.store.database import Tx
 from musterd.store.decisions import Deciding, decide
 
@@ -22,11 +22,11 @@ class ApprovalService:
 
     async def search(self, wanted: ApprovalFilter, caller: Caller) -> tuple[list[Approval], int]:
         """One page of approvals, newest first, and how many there are in all."""
-        return await self._resources.database.scan(lambda tx: inbox.search(tx, wanted, caller))
+        return await self._resources.database.scan(lambda tx: approval_inbox.search(tx, wanted, caller))
 
     async def count(self, wanted: ApprovalFilter, caller: Caller) -> int:
         """How many approvals there are."""
-        return await self._resources.database.scan(lambda tx: inbox.count(tx, wanted, caller))
+        return await self._resources.database.scan(lambda tx: approval_inbox.count(tx, wanted, caller))
 
     async def view(self, approval_id: str, caller: Caller) -> Approval:
         """One approval.
@@ -69,13 +69,13 @@ class ApprovalService:
             approval = await _found(tx, approval_id, caller)
             if not approval.run_state.is_final:
                 raise Conflict("The run has not ended and still needs this approval: resolve it, or cancel the run")
-            await inbox.remove(tx, approval_id)
+            await approval_inbox.remove(tx, approval_id)
 
         await self._resources.database.write(work)
 
 
 async def _found(tx: Tx, approval_id: str, caller: Caller) -> Approval:
-    approval = await inbox.get(tx, approval_id, caller)
+    approval = await approval_inbox.get(tx, approval_id, caller)
     if approval is None:
         raise NotFound("Approval not found")
     return approval

@@ -11,9 +11,9 @@ from musterd.core.callers import Caller
 from musterd.core.errors import MusterdError
 from musterd.core.usage import Day, DayFigures
 from musterd.engine.resources import Resources
-from musterd.store import daily
-from musterd.store.daily import EVERYBODY, ByOwner
+from musterd.store import usage
 from musterd.store.database import Tx
+from musterd.store.usage import EVERYBODY, ByOwner
 
 log = structlog.get_logger("musterd.daily")
 
@@ -78,14 +78,14 @@ class DailyService:
         Each day is a transaction of its own: what was counted of a long past is kept though somebody gives up.
         """
         owner, now = caller.sees_only, clock.now()
-        span = first or FIRST_DAY, min(last or LAST_DAY, daily.day_of(now))
+        span = first or FIRST_DAY, min(last or LAST_DAY, usage.day_of(now))
         counted = []
         for day in await self._database.scan(partial(_open_days, owner=owner, first=span[0], last=span[1])):
             one = await self._database.scan(partial(_counted, day=day, owner=owner, now=now))
             if one is not None:
                 await self._keep(one, owner, now)
                 counted.append(one.day_for(owner, now))
-        return await self._database.scan(lambda tx: daily.kept(tx, owner, *span)), counted
+        return await self._database.scan(lambda tx: usage.kept(tx, owner, *span)), counted
 
     def refresh_in_background(self) -> bool:
         """Count in the background; whether that has begun now, and was not under way already."""
@@ -115,22 +115,22 @@ class DailyService:
     async def _keep(self, counted: _Counted, owner: str | None, now: float) -> None:
         """Keep a day that is over; only whoever sees everybody's runs has counted it whole."""
         if counted.is_over and owner is None:
-            await self._database.write(lambda tx: daily.close(tx, counted.day, counted.metrics, now))
+            await self._database.write(lambda tx: usage.close(tx, counted.day, counted.metrics, now))
 
 
 async def _open_days(tx: Tx, owner: str | None, first: str, last: str) -> list[str]:
     """The days that are not kept, of which something is there or was deleted, oldest first."""
-    days = await daily.removed_days(tx, owner, first, last)
-    start = daily.bounds(first)[0]
-    while (day := await daily.next_day(tx, start, owner)) is not None and day <= last:
+    days = await usage.removed_days(tx, owner, first, last)
+    start = usage.bounds(first)[0]
+    while (day := await usage.next_day(tx, start, owner)) is not None and day <= last:
         days.add(day)
-        start = daily.bounds(day)[1]
-    return [day for day in sorted(days) if not await daily.is_over(tx, day)]
+        start = usage.bounds(day)[1]
+    return [day for day in sorted(days) if not await usage.is_over(tx, day)]
 
 
 async def _counted(tx: Tx, day: str, owner: str | None, now: float) -> _Counted | None:
     """What a day counts now; None: somebody has kept it meanwhile."""
-    if await daily.is_over(tx, day):
+    if await usage.is_over(tx, day):
         return None
-    is_past = daily.bounds(day)[1] + daily.SETTLE_SECONDS <= now
-    return _Counted(day, await daily.counted(tx, day, owner), is_over=is_past and not await daily.has_live(tx, day))
+    is_past = usage.bounds(day)[1] + usage.SETTLE_SECONDS <= now
+    return _Counted(day, await usage.counted(tx, day, owner), is_over=is_past and not await usage.has_live(tx, day))

@@ -13,7 +13,7 @@ from musterd.engine.broadcaster import Stored
 from musterd.engine.resources import Resources
 from musterd.service.presence import Presence
 from musterd.service.reading import PAGE_FLUSHES, Reading, stored_behind
-from musterd.store import company, runs
+from musterd.store import disconnect, runs
 
 ALL_EVENTS = 2**53
 """The index of no event: behind it comes what is not stored yet."""
@@ -125,7 +125,7 @@ class Following:
     async def keep_company(self, root: RunRow) -> None:
         """A reader has come; where its run's start was not seen here, it must not be cancelled for want of readers."""
         if root.cancel_on_disconnect and not root.state.is_final and not self.presence.knows(root.run_id):
-            await self._resources.database.write(lambda tx: company.let_go(tx, root.run_id))
+            await self._resources.database.write(lambda tx: disconnect.let_go(tx, root.run_id))
 
     async def story(self, root_id: str, after: int, limit: int = PAGE_FLUSHES) -> AsyncIterator[Stored]:
         """What is stored behind event ``after``, up to ``limit`` flushes at a time."""

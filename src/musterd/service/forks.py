@@ -15,9 +15,9 @@ from musterd.engine.worker import Worker
 from musterd.loop.world import digest
 from musterd.service.budgets import require_budget
 from musterd.service.runs import RunService, Wanted
-from musterd.store import forks, requests
+from musterd.store import idempotency, run_forks
 from musterd.store.acceptance import Accepted, Candidate
-from musterd.store.requests import Request
+from musterd.store.idempotency import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class ForkService:
             return None
         if key is not None:  # a request that decided, sent again, is told what became of that
             asked = Request(caller=caller.label, kind="continue", key=key, fingerprint="")
-            kept = await self._resources.database.read(lambda tx: requests.find(tx, asked))
+            kept = await self._resources.database.read(lambda tx: idempotency.find(tx, asked))
             if kept is not None and kept["run_id"] == run_id:
                 return None
         return found
@@ -100,6 +100,6 @@ class ForkService:
         )
         return await self._runs.accept(
             candidate,
-            lambda tx: forks.accept(tx, candidate, origin.run_id, wanted.budget),
+            lambda tx: run_forks.accept(tx, candidate, origin.run_id, wanted.budget),
             needs_company=wanted.needs_company,
         )

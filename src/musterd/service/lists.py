@@ -6,7 +6,7 @@ from musterd.core.records import RunView
 from musterd.engine.resources import Resources
 from musterd.store import run_lists, sessions
 from musterd.store.database import Tx
-from musterd.store.run_lists import RunsWanted, SessionRunsWanted
+from musterd.store.run_lists import RunsQuery, SessionRunsQuery
 
 
 class RunLists:
@@ -15,7 +15,7 @@ class RunLists:
     def __init__(self, resources: Resources) -> None:
         self._database = resources.database
 
-    async def of_component(self, wanted: SessionRunsWanted, caller: Caller) -> list[RunView]:
+    async def of_component(self, wanted: SessionRunsQuery, caller: Caller) -> list[RunView]:
         """Runs of a component in a session, members' too; none where there is no such session to see."""
 
         async def work(tx: Tx) -> list[RunView]:
@@ -26,7 +26,7 @@ class RunLists:
         return await self._database.scan(work)
 
     async def of_session(
-        self, wanted: SessionRunsWanted, caller: Caller, *, user_id: str | None = None
+        self, wanted: SessionRunsQuery, caller: Caller, *, user_id: str | None = None
     ) -> list[RunView]:
         """Runs of a session, members' and live ones too, in the order of its line.
 
@@ -54,7 +54,7 @@ class RunLists:
 
         return await self._database.scan(work)
 
-    async def page(self, wanted: RunsWanted, caller: Caller) -> list[RunView]:
+    async def page(self, wanted: RunsQuery, caller: Caller) -> list[RunView]:
         """One page of root runs over all sessions that this caller may see, newest first."""
         return await self._database.scan(lambda tx: run_lists.page(tx, wanted, caller))
 

@@ -8,7 +8,7 @@ user are not told apart; what they choose is the run's id.
 from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.core.ids import is_uuid
-from musterd.store import requests
+from musterd.store import idempotency
 from musterd.store.database import Database
 
 
@@ -32,11 +32,11 @@ class RunNames:
         """The id of the run that a caller names; ``given`` itself if it is none of the caller's names."""
         if not is_name(given, caller):
             return given
-        named = await self._database.read(lambda tx: requests.run_named(tx, caller.label, given))
+        named = await self._database.read(lambda tx: idempotency.run_named(tx, caller.label, given))
         return given if named is None else named
 
     async def run_id_in_session(self, given: str, session_id: str, caller: Caller) -> str | None:
         """The id of a session's run by the name that its user gave it, for callers who see everybody's runs."""
         if caller.sees_only is not None or is_uuid(given):
             return None
-        return await self._database.scan(lambda tx: requests.run_named_in_session(tx, session_id, given))
+        return await self._database.scan(lambda tx: idempotency.run_named_in_session(tx, session_id, given))

@@ -26,12 +26,12 @@ from musterd.service.reading import Reading
 from musterd.service.schemas import require_output_schema, with_formed_message
 from musterd.service.steering import Steering, request_of
 from musterd.service.webhooks import addresses
-from musterd.store import acceptance, blobs, cancels, deletion, journal, requests, runs
+from musterd.store import acceptance, blobs, cancels, idempotency, journal, runs, session_deletion
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Tx
 from musterd.store.decisions import Deciding, decide
-from musterd.store.requests import Request
+from musterd.store.idempotency import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,13 +306,13 @@ class RunService:
         asked = request_of("continue", key, caller, component.kind, component.id, run_id, told)
 
         async def work(tx: Tx) -> Decided:
-            if asked is not None and (kept := await requests.same(tx, asked)):
+            if asked is not None and (kept := await idempotency.same(tx, asked)):
                 return Decided(found.row, int(kept["answer"]), is_replay=True)
             run = await decide(tx, run_id, decisions, Deciding(by=by, now=now))
             # Where nothing follows, the pause or the end is told once more.
             after = run.next_event - (2 if run.state.is_settled else 1)
             if asked is not None:
-                await requests.keep(tx, asked, run_id, now, answer=str(after))
+                await idempotency.keep(tx, asked, run_id, now, answer=str(after))
             return Decided(run, after)
 
         decided = await self._resources.database.write(work)
@@ -358,11 +358,11 @@ class RunService:
         now = clock.now()
 
         async def work(tx: Tx) -> tuple[Cancelled | None, bool]:
-            if asked is not None and await requests.same(tx, asked):
+            if asked is not None and await idempotency.same(tx, asked):
                 return None, True
             done = None if run.state.is_final else await cancels.request(tx, run.run_id, by, now)
             if asked is not None and (done is not None or run.state.is_final):
-                await requests.keep(tx, asked, run.run_id, now)
+                await idempotency.keep(tx, asked, run.run_id, now)
             return done, False
 
         done, is_replay = await self._resources.database.write(work)
@@ -379,7 +379,7 @@ class RunService:
     async def cancel_of_deleted(self, session_id: str) -> None:
         """Cancel the runs of a session that was deleted."""
         write, now = self._resources.database.write, clock.now()
-        while cancelled := await write(lambda tx: deletion.cancel_live(tx, session_id, now)):
+        while cancelled := await write(lambda tx: session_deletion.cancel_live(tx, session_id, now)):
             for done in cancelled:
                 self._tell_cancelled(done)
 

@@ -6,9 +6,9 @@ import contextlib
 from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.core.errors import StoreUnavailable
-from musterd.store import requests, session_forks
+from musterd.store import idempotency, session_forks
 from musterd.store.database import Database, Tx
-from musterd.store.requests import Request
+from musterd.store.idempotency import Request
 from musterd.store.session_forks import Fork, ForkedSession
 
 
@@ -23,7 +23,7 @@ async def fork_session(
     :raises BadRequest: no run of it has ended.
     :raises Conflict: runs of it went meanwhile, it took too long, or another request has this one's key.
     """
-    if asked is not None and (kept := await database.read(lambda tx: requests.same(tx, asked))):
+    if asked is not None and (kept := await database.read(lambda tx: idempotency.same(tx, asked))):
         return str(kept["answer"]), True
     fork = await database.scan(lambda tx: session_forks.look(tx, source_id, wanted, caller))
     try:
@@ -41,10 +41,10 @@ async def fork_session(
 async def _finish(tx: Tx, fork: Fork, asked: Request | None) -> str:
     """Let the fork be seen, unless the same request made another meanwhile; the id of the one that stands."""
     if asked is not None:
-        if kept := await requests.same(tx, asked):
+        if kept := await idempotency.same(tx, asked):
             await session_forks.give_up(tx, fork)
             return str(kept["answer"])
-        await requests.keep(tx, asked, fork.first_run_id, clock.now(), answer=fork.session.session_id)
+        await idempotency.keep(tx, asked, fork.first_run_id, clock.now(), answer=fork.session.session_id)
     await session_forks.finish(tx, fork)
     return fork.session.session_id
 

@@ -14,9 +14,9 @@ from musterd.engine.resources import Resources
 from musterd.engine.worker import Worker
 from musterd.loop import hooks, state
 from musterd.loop.world import digest
-from musterd.store import messages, requests, runs, sessions, signals
+from musterd.store import idempotency, messages, runs, sessions, steering
 from musterd.store.database import Tx
-from musterd.store.requests import Request
+from musterd.store.idempotency import Request
 
 View = Callable[[Component, str, str | None, Caller], Awaitable[RunView]]
 
@@ -125,12 +125,12 @@ class Steering:
         message = Message(id=clock.new_id(), run_id=run_id, text=text, sent_by=by, created_at=clock.now())
 
         async def work(tx: Tx) -> tuple[Message, RunRow | None]:
-            if asked is not None and (kept := await requests.same(tx, asked)):
+            if asked is not None and (kept := await idempotency.same(tx, asked)):
                 found = [one for one in await messages.of_root(tx, root_id) if one.id == kept["answer"]]
                 return (found or [message])[0], None
-            root = await signals.send(tx, root_id, message)
+            root = await steering.send(tx, root_id, message)
             if asked is not None:
-                await requests.keep(tx, asked, root_id, message.created_at, answer=message.id)
+                await idempotency.keep(tx, asked, root_id, message.created_at, answer=message.id)
             return message, root
 
         sent, root = await self._resources.database.write(work)
@@ -147,13 +147,13 @@ class Steering:
         now, until = clock.now(), clock.monotonic() + self._resources.settings.cancel_wait_seconds
 
         async def work(tx: Tx) -> tuple[RunRow | None, bool]:
-            if asked is not None and await requests.same(tx, asked):
+            if asked is not None and await idempotency.same(tx, asked):
                 return None, True
             root = None
             with contextlib.suppress(Conflict):  # it has ended meanwhile, or its root is about to: it stops
-                root = await signals.cancel_member(tx, member.root_id, member.run_id, by, now)
+                root = await steering.cancel_member(tx, member.root_id, member.run_id, by, now)
             if asked is not None and await runs.state_of(tx, member.run_id) is not None:
-                await requests.keep(tx, asked, member.run_id, now)
+                await idempotency.keep(tx, asked, member.run_id, now)
             return root, False
 
         waiter = self._resources.broadcaster.wait_settled_soon(member.root_id)

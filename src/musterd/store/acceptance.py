@@ -8,12 +8,12 @@ from musterd.core.errors import Conflict, NotFound, TooManyRequests
 from musterd.core.records import Input, RunRow
 from musterd.core.states import RunState
 from musterd.core.trace_ids import stored_trace_id
-from musterd.store import lanes, owners, requests, sessions
+from musterd.store import idempotency, session_queue, sessions, user_limits
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Row, Statement, Tx
-from musterd.store.owners import Shares
-from musterd.store.requests import Request
+from musterd.store.idempotency import Request
 from musterd.store.rows import GET_RUN, add_run, run_row
+from musterd.store.user_limits import UserLimits
 
 WAITING = Statement(  # from three indexes alone; only root runs wait
     "runs_waiting",
@@ -50,7 +50,7 @@ class Candidate:
     key: str | None = None
     name: str | None = None
     operation: str = "create"
-    shares: Shares = field(default_factory=Shares)
+    shares: UserLimits = field(default_factory=UserLimits)
 
     @property
     def by_run_id(self) -> Request:
@@ -106,13 +106,13 @@ async def accept(tx: Tx, candidate: Candidate) -> Accepted:
     at_work = await _place(tx, run, None if is_claimed else candidate.slot_worker, session.updated_at)
     if run.state is not RunState.RUNNING:
         await _require_room(tx, candidate.queue_depth)
-        await owners.require_room(tx, run.owner, candidate.shares)
+        await user_limits.require_room(tx, run.owner, candidate.shares)
     await add_run(tx, run, jsontext.dumps(candidate.input.as_json()))
     if candidate.has_chosen_id:
-        await requests.keep(tx, candidate.by_run_id, run.run_id, now)
+        await idempotency.keep(tx, candidate.by_run_id, run.run_id, now)
     if candidate.by_key is not None:
-        await requests.keep(tx, candidate.by_key, run.run_id, now)
-    interrupted = None if at_work is None else await lanes.interrupt(tx, at_work, run, now)
+        await idempotency.keep(tx, candidate.by_key, run.run_id, now)
+    interrupted = None if at_work is None else await session_queue.interrupt(tx, at_work, run, now)
     return Accepted(run, is_replay=False, interrupted=interrupted)
 
 
@@ -122,7 +122,7 @@ async def earlier(tx: Tx, candidate: Candidate) -> RunRow | None:
     :raises NotFound: it is in another user's session, which this caller may not see any more.
     """
     by_key = candidate.by_key
-    if by_key is not None and (kept := await requests.same(tx, by_key)):
+    if by_key is not None and (kept := await idempotency.same(tx, by_key)):
         row = await tx.one(GET_RUN, {"run_id": kept["run_id"]})
         return None if row is None else _visible(row, candidate.caller)
     if not candidate.has_chosen_id:
@@ -130,7 +130,7 @@ async def earlier(tx: Tx, candidate: Candidate) -> RunRow | None:
     # The run before its request: another process may commit both between these statements. The other way round, its run
     # without a request would look like somebody else's.
     row = await tx.one(GET_RUN, {"run_id": candidate.run.run_id})
-    request = await requests.find(tx, candidate.by_run_id)
+    request = await idempotency.find(tx, candidate.by_run_id)
     if request is not None and request["run_id"] != candidate.run.run_id:  # the chosen id is a name of that run
         row = await tx.one(GET_RUN, {"run_id": request["run_id"]})
     if row is None:
@@ -138,7 +138,7 @@ async def earlier(tx: Tx, candidate: Candidate) -> RunRow | None:
     if request is None or request["fingerprint"] != candidate.fingerprint:
         raise Conflict("This run_id is taken; choose another one.")
     if by_key is not None:
-        await requests.keep(tx, by_key, row["run_id"], candidate.run.created_at)
+        await idempotency.keep(tx, by_key, row["run_id"], candidate.run.created_at)
     return _visible(row, candidate.caller)
 
 
@@ -154,7 +154,7 @@ async def _place(tx: Tx, run: RunRow, slot_worker: str | None, now: float) -> st
         run.state = RunState.SCHEDULED
         return None
     run.queued_at = now
-    return await lanes.place(tx, run, slot_worker)
+    return await session_queue.place(tx, run, slot_worker)
 
 
 async def _require_room(tx: Tx, queue_depth: int) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from musterd.core.jsontypes import JsonObject
 from musterd.core.media import references
 from musterd.core.records import Input, RunRow
-from musterd.store import blobs, outputs, past, runs, sessions
+from musterd.store import blobs, history, run_outputs, runs, sessions
 from musterd.store.database import Statement, Tx
-from musterd.store.past import ShownRows, ShownWanted
+from musterd.store.history import ShownRows, ShownWanted
 
 GET_MESSAGES = Statement("run_messages", "SELECT run_id, messages FROM run_io WHERE run_id = :run_id")
 
@@ -38,7 +38,7 @@ class AttemptInput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryWanted:
+class HistoryQuery:
     """Which earlier runs an attempt is shown.
 
     :param is_shown: whether any are, when the request says nothing about it.
@@ -53,26 +53,26 @@ class HistoryWanted:
     shown: ShownWanted = NOTHING_WANTED
 
 
-async def load(tx: Tx, run: RunRow, wanted: HistoryWanted) -> AttemptInput:
+async def load(tx: Tx, run: RunRow, wanted: HistoryQuery) -> AttemptInput:
     """Read what an attempt of ``run`` starts from."""
-    row = await tx.one(outputs.GET_INPUT, {"run_id": run.run_id})
+    row = await tx.one(run_outputs.GET_INPUT, {"run_id": run.run_id})
     session = await tx.one(sessions.GET, {"session_id": run.session_id})
     if row is None or session is None:
         raise RuntimeError(f"run {run.run_id} has no input or no session")
     asked = Input.from_json(json.loads(row["input"]))
-    history = await _history(tx, run, asked, wanted)
+    earlier_runs = await _history(tx, run, asked, wanted)
     return AttemptInput(
         input=asked,
         state=json.loads(session["state"]),
-        history=[text for _, text in history],
-        history_runs=[run_id for run_id, _ in history],
-        blobs=await _blobs(tx, asked, [text for _, text in history]),
+        history=[text for _, text in earlier_runs],
+        history_runs=[run_id for run_id, _ in earlier_runs],
+        blobs=await _blobs(tx, asked, [text for _, text in earlier_runs]),
         summary=None if session["summary"] is None else json.loads(session["summary"]),
-        shown=await past.shown(tx, run, wanted.shown) if wanted.shown else NOTHING_SHOWN,
+        shown=await history.shown(tx, run, wanted.shown) if wanted.shown else NOTHING_SHOWN,
     )
 
 
-async def _history(tx: Tx, run: RunRow, asked: Input, wanted: HistoryWanted) -> list[tuple[str, str]]:
+async def _history(tx: Tx, run: RunRow, asked: Input, wanted: HistoryQuery) -> list[tuple[str, str]]:
     """Id and messages of the earlier runs that are shown, oldest first."""
     if wanted.run_ids is not None:
         rows = [await tx.one(GET_MESSAGES, {"run_id": run_id}) for run_id in wanted.run_ids]
@@ -84,7 +84,7 @@ async def _history(tx: Tx, run: RunRow, asked: Input, wanted: HistoryWanted) -> 
     return [(row["run_id"], row["messages"]) for row in reversed(await runs.history(tx, run, limit))]
 
 
-async def _blobs(tx: Tx, asked: Input, history: Sequence[str]) -> dict[str, bytes]:
+async def _blobs(tx: Tx, asked: Input, messages: Sequence[str]) -> dict[str, bytes]:
     names = {item["blob"] for items in asked.media.values() for item in items if "blob" in item}
-    names.update(name for text in history for name in references(text))
+    names.update(name for text in messages for name in references(text))
     return await blobs.several(tx, names)

@@ -17,7 +17,17 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Output, RunRow, StepRow, StepState
 from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
-from musterd.store import approvals, blobs, deliveries, follow_ups, messages, outputs, owners, past, sessions
+from musterd.store import (
+    approvals,
+    blobs,
+    deliveries,
+    follow_ups,
+    history,
+    messages,
+    run_outputs,
+    sessions,
+    user_limits,
+)
 from musterd.store.crashes import HAS_WAITED, NOTHING_STORED, SUSPECT_FROM
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, add_run, run_row
@@ -108,11 +118,11 @@ PROMOTE = Statement(
 )
 
 
-class NotSo(MusterdError):
+class TransitionRefused(MusterdError):
     """The run cannot end or pause in this way now."""
 
 
-class CancelStored(NotSo):
+class CancelStored(TransitionRefused):
     """The run is to be cancelled; it cannot end in any other way."""
 
 
@@ -224,8 +234,8 @@ async def claim(
     who = {"worker": worker, "components": jsontext.dumps(list(components))}
     asked = {**who, "limit": limit, "now": now, "least_crashes": crashes[0], "most_crashes": crashes[1]}
     if most_of_owner:
-        await tx.one(owners.TURN, {})  # two that count at once would each find room for one more
-        rows = await tx.all(owners.CLAIM_FAIRLY, {**asked, "most_of_owner": most_of_owner})
+        await tx.one(user_limits.TURN, {})  # two that count at once would each find room for one more
+        rows = await tx.all(user_limits.CLAIM_FAIRLY, {**asked, "most_of_owner": most_of_owner})
     else:
         rows = await tx.all(CLAIM, asked)
     runs = [run_row(row) for row in rows]
@@ -286,13 +296,13 @@ async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
         await blobs.release(tx, lease.root_id)
     if end.state is not RunState.COMPLETED:
         await tx.run(CLOSE_STEPS, {"root": lease.root_id})
-    await outputs.put(tx, lease.root_id, end.output, end.messages)
+    await run_outputs.put(tx, lease.root_id, end.output, end.messages)
     if lease.webhooks:
         await tell(tx, lease, HAPPENING_OF[end.state], end.at, {"error": end.output.error} if end.output.error else {})
     if session is not None:
         await sessions.merge_state(tx, session, end.state_delta or {}, end.at)
         if end.summary is not None:
-            await past.set_summary(tx, end.session_id, end.summary)
+            await history.set_summary(tx, end.session_id, end.summary)
         if end.first_message is not None:
             await tx.run(sessions.SET_FIRST_MESSAGE, {"session_id": end.session_id, "text": end.first_message})
     if row["signals"] and end.state is not RunState.CANCELLED:
@@ -353,7 +363,7 @@ async def _write_words(tx: Tx, lease: Lease, batch: Batch) -> None:
     for message_id, path in batch.taken:
         await messages.take(tx, message_id, path, clock.now())
     for run_id, text in batch.inputs.items():
-        await outputs.change_input(tx, run_id, text)
+        await run_outputs.change_input(tx, run_id, text)
 
 
 async def add_events(tx: Tx, root_id: str, first_index: int, events: Sequence[Event]) -> None:
@@ -390,7 +400,7 @@ async def _end_member(tx: Tx, member: MemberRecord) -> None:
             "error_code": output.error["code"] if output.error else None,
         },
     )
-    await outputs.put(tx, run.run_id, output, member.messages)
+    await run_outputs.put(tx, run.run_id, output, member.messages)
     if run.state is not RunState.COMPLETED:  # who waits below it is not driven any more
         ended = {"state": run.state.value, "now": run.ended_at, "below": f"{run.path}/%"}
         await tx.run(CLOSE_MEMBERS_BELOW, {"root": run.root_id, **ended})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from musterd.core import clock
 from musterd.core.errors import StartError
-from musterd.store.sqlite_faults import advice
+from musterd.store.sqlite_errors import advice
 from musterd.store.upgrade import BUSY_SECONDS, revision_of
 
 

@@ -6,7 +6,7 @@ from musterd.core.deliveries import Notice
 from musterd.core.events import Event, EventKind
 from musterd.core.records import RunRow, StepKind, StepOutcome
 from musterd.core.states import RunState
-from musterd.store import approvals, attempts, blobs, deliveries, outputs
+from musterd.store import approvals, attempts, blobs, deliveries, run_outputs
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, run_row
 
@@ -101,6 +101,6 @@ async def _close_steps(tx: Tx, root_id: str) -> None:
         cut_off.append({"path": row["path"], "kind": row["kind"], "name": None, "outcome": outcome.value})
     await tx.run(attempts.CLOSE_STEPS, {"root": root_id})
     if cut_off:
-        output = await outputs.get(tx, root_id)
+        output = await run_outputs.get(tx, root_id)
         output.cut_off = cut_off
-        await outputs.replace(tx, root_id, output)
+        await run_outputs.replace(tx, root_id, output)

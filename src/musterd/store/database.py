@@ -118,7 +118,7 @@ class Tx(Protocol):
 Work = Callable[[Tx], Coroutine[Any, Any, T]]
 
 
-class Apart(Protocol):
+class ThreadConnection(Protocol):
     """A connection of its own, for a thread beside the event loop."""
 
     def do(self, work: Work[T]) -> T:
@@ -182,7 +182,7 @@ class Database(Protocol):
         """The locks of this host's workers."""
         ...
 
-    def apart(self) -> Apart:
+    def apart(self) -> ThreadConnection:
         """A connection for a thread beside the event loop, made when it is first used."""
         ...
 

@@ -8,7 +8,7 @@ from musterd.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from musterd.core.records import RunRow
 from musterd.core.requirements import ApprovalRow, Decision, Verdict, problem_of, said_of
 from musterd.core.states import RunState
-from musterd.store import approvals, cancels, lanes
+from musterd.store import approvals, cancels, session_queue
 from musterd.store.database import Statement, Tx
 
 DECIDE = Statement(
@@ -61,7 +61,7 @@ async def decide(tx: Tx, root_id: str, decisions: Sequence[Decision], how: Decid
     if run.state is RunState.PAUSED:
         fresh = await approvals.of_root(tx, root_id)
         if any(row.state == "decided" for row in fresh):
-            await lanes.go_on(tx, run)
+            await session_queue.go_on(tx, run)
     return run
 
 
@@ -78,7 +78,7 @@ async def by_default(tx: Tx, run: RunRow, now: float) -> bool:
     for row in due:
         decision = Decision.by_default(row["id"], row["default_decision"])
         await _store(tx, row["id"], decision, Deciding(by=EXPIRY, now=now))
-    await lanes.go_on(tx, run)
+    await session_queue.go_on(tx, run)
     return True
 
 

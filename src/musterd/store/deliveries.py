@@ -13,11 +13,11 @@ from musterd.core.callers import Caller
 from musterd.core.deliveries import (
     Delivery,
     DeliveryFilter,
+    DeliveryProgress,
     DeliveryState,
     Happening,
     Notice,
     Outcome,
-    Standing,
 )
 from musterd.core.webhook_addresses import place_of
 from musterd.store.database import Row, Statement, Tx
@@ -135,10 +135,10 @@ async def claim(tx: Tx, ids: Sequence[str], lease: str, now: float, until: float
     return found
 
 
-async def note(tx: Tx, delivery_id: str, lease: str, outcome: Outcome, standing: Standing) -> bool:
+async def note(tx: Tx, delivery_id: str, lease: str, outcome: Outcome, progress: DeliveryProgress) -> bool:
     """Note what came of a try. False: it is another's now, or gone."""
     said = {"status": outcome.status, "error": outcome.error, "now": clock.now()}
-    placed = {"id": delivery_id, "lease": lease, "state": standing.state.value, "due_at": standing.due_at}
+    placed = {"id": delivery_id, "lease": lease, "state": progress.state.value, "due_at": progress.due_at}
     return await tx.run(NOTE, {**said, **placed}) > 0
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from musterd.core.events import Event, EventKind
 from musterd.store.database import Statement, Tx
-from musterd.store.joining import rest_of
+from musterd.store.event_compaction import rest_of
 
 AFTER = Statement(
     "events_after",

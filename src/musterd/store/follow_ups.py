@@ -6,7 +6,7 @@ from musterd.core import clock, jsontext
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, RunRow
 from musterd.core.states import RunState
-from musterd.store import messages, outputs, sessions
+from musterd.store import messages, run_outputs, sessions
 from musterd.store.database import Tx
 from musterd.store.rows import GET_RUN, add_run, run_row
 
@@ -19,7 +19,7 @@ async def begin_next(tx: Tx, root_id: str, now: float) -> str | None:
     session: whoever promotes the line's next run may find this one."""
     left = [message for message in await messages.of_root(tx, root_id) if message.taken_at is None]
     row = await tx.one(GET_RUN, {"run_id": root_id})
-    asked = await tx.one(outputs.GET_INPUT, {"run_id": root_id})
+    asked = await tx.one(run_outputs.GET_INPUT, {"run_id": root_id})
     if not left or row is None or asked is None:
         return None
     ended, given = run_row(row), Input.from_json(json.loads(asked["input"]))

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from musterd.core import clock
 from musterd.core.errors import StartError, StoreUnavailable
-from musterd.store import standing
+from musterd.store import stats
 from musterd.store.database import Statement, Tx
 from musterd.store.locks import WorkerLocks
-from musterd.store.open import open_database, shown_url, sqlite_path
-from musterd.store.standing import Schema, Standing
+from musterd.store.open_database import open_database, shown_url, sqlite_path
+from musterd.store.stats import DatabaseStats, Schema
 from musterd.store.upgrade import file_system, revision_of
 
 IDENTITY = Statement("inspection_identity", "SELECT id, created_at FROM instance")
@@ -58,7 +58,7 @@ class Inspected:
     created_at: float
     sessions: int
     runs: int
-    standing: Standing
+    stats: DatabaseStats
     late: int
     dead: list[str] = field(default_factory=list)
 
@@ -144,12 +144,12 @@ def inspect(url: str) -> Inspected:
         identity, late = await tx.one(IDENTITY, {}), await tx.one(LATE, {"since": now - LATE_SECONDS})
         sessions, runs = await tx.one(SESSIONS, {}), await tx.one(RUNS, {})
         found = Inspected(
-            schema=await standing.schema(tx),
+            schema=await stats.schema(tx),
             instance="" if identity is None else identity["id"],
             created_at=0.0 if identity is None else identity["created_at"],
             sessions=0 if sessions is None else sessions["n"],
             runs=0 if runs is None else runs["n"],
-            standing=await standing.look(tx, now),
+            stats=await stats.look(tx, now),
             late=0 if late is None else late["n"],
         )
         return found, [row["id"] for row in await tx.all(WORKERS, {})]

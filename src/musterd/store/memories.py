@@ -7,9 +7,9 @@ from typing import Any
 from musterd.core import jsontext
 from musterd.core.callers import Caller
 from musterd.core.memories import Memory, MemoryFilter, MemoryStats
-from musterd.store.conditions import equalities
 from musterd.store.database import Row, Statement, Tx
-from musterd.store.patterns import like_literal
+from musterd.store.like_patterns import like_literal
+from musterd.store.list_conditions import equalities
 
 GET = Statement("memory_get", "SELECT * FROM memories WHERE memory_id = :memory_id")
 ADD = Statement(

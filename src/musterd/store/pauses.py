@@ -6,8 +6,8 @@ from musterd.core.deliveries import Happening
 from musterd.core.errors import LeaseLost, RunFailed
 from musterd.core.records import Output
 from musterd.core.states import RunState
-from musterd.store import attempts, cancels, decisions, ends, outputs, sessions
-from musterd.store.attempts import Batch, Lease, NotSo, Settled
+from musterd.store import attempts, cancels, decisions, finish, run_outputs, sessions
+from musterd.store.attempts import Batch, Lease, Settled, TransitionRefused
 from musterd.store.database import Statement, Tx
 from musterd.store.schedule import Moved
 
@@ -44,7 +44,7 @@ LIMIT = 100
 NOBODY_DECIDED = "The run waited for a decision, and nobody made one in time."
 
 
-class DecisionStored(NotSo):
+class DecisionStored(TransitionRefused):
     """A decision has come meanwhile, or a member is to stop; the run cannot pause before it is acted on."""
 
 
@@ -82,7 +82,7 @@ async def pause(tx: Tx, lease: Lease, batch: Batch, how: Pause) -> Settled:
     first_index = int(row["next_event"]) - len(batch.events)
     await attempts.write(tx, lease, batch, first_index)
     await tx.run(PAUSE_MEMBERS, {"root": lease.root_id})
-    await outputs.put(tx, lease.root_id, how.output, how.messages)
+    await run_outputs.put(tx, lease.root_id, how.output, how.messages)
     if lease.webhooks:
         await attempts.tell(tx, lease, Happening.RUN_PAUSED, how.at, {"requirements": how.output.requirements})
     promoted = await attempts.promote(tx, how.session_id)
@@ -102,5 +102,5 @@ async def expire(tx: Tx, now: float, limit: int = LIMIT) -> Moved:
         if await decisions.by_default(tx, run, now):
             moved.joined.append(run)
         else:
-            moved.told.append(await ends.fail(tx, run, RunFailed(NOBODY_DECIDED, ends.EXPIRED), now))
+            moved.told.append(await finish.fail(tx, run, RunFailed(NOBODY_DECIDED, finish.EXPIRED), now))
     return moved

@@ -21,12 +21,12 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 from musterd.core import clock
 from musterd.core.errors import StartError, StoreUnavailable
 from musterd.core.metrics import Metrics
-from musterd.store.database import Apart, Params, Work
+from musterd.store.database import Params, ThreadConnection, Work
 from musterd.store.locks import NoLocks
-from musterd.store.postgres_apart import PostgresApart
-from musterd.store.postgres_faults import Complaints, advice, is_database_fault, place
+from musterd.store.postgres_commit import COMMITTED, IN_PROGRESS, outcome_of
+from musterd.store.postgres_errors import Complaints, advice, is_database_fault, place
 from musterd.store.postgres_notify import Notifications
-from musterd.store.postgres_outcome import COMMITTED, IN_PROGRESS, outcome_of
+from musterd.store.postgres_thread import PostgresThreadConnection
 from musterd.store.postgres_tx import PostgresTx
 from musterd.store.postgres_upgrade import upgrade_postgres
 
@@ -210,9 +210,9 @@ class PostgresDatabase:
         """None: whoever shares the database may be on another machine."""
         return NoLocks()
 
-    def apart(self) -> Apart:
+    def apart(self) -> ThreadConnection:
         """A connection for a thread beside the event loop, made when it is first used."""
-        return PostgresApart(self._parameters(), self._complaints.unavailable)
+        return PostgresThreadConnection(self._parameters(), self._complaints.unavailable)
 
     def has_changed(self) -> bool:
         """Whether anything was written, by this process or another, since this was asked last.

@@ -13,7 +13,7 @@ from psycopg import conninfo
 from psycopg.rows import scalar_row, tuple_row
 
 from musterd.core.errors import StartError
-from musterd.store.postgres_faults import advice, place
+from musterd.store.postgres_errors import advice, place
 from musterd.store.upgrade import HEAD, STATE_OLDEST_WRITER, require_known, require_promised, upgrade_to
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ webhook is still to be told stays until it was, or that was given up. What two p
 from collections.abc import Sequence
 
 from musterd.core import jsontext
-from musterd.store import deliveries, removal
+from musterd.store import deliveries, run_removal
 from musterd.store.database import Statement, Tx
-from musterd.store.removal import Removable, removable
+from musterd.store.run_removal import Removable, removable
 
 # What every running and every paused root has leads SQLite to the index of those alone.
 _LIVE = " UNION ALL ".join(
@@ -24,7 +24,7 @@ _LIVE = " UNION ALL ".join(
 )
 OVER = Statement(
     "retention_over",
-    f"""SELECT {removal.COLUMNS} FROM runs
+    f"""SELECT {run_removal.COLUMNS} FROM runs
         WHERE parent_id IS NULL AND ended_at IS NOT NULL AND pieces_joined IN (0, 1) AND ended_at <= :before
           AND session_id NOT IN ({_LIVE})
           AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.run_id = runs.run_id AND d.ended_at IS NULL)
@@ -60,16 +60,16 @@ async def unused_sessions(tx: Tx, before: float, limit: int) -> list[str]:
 
 async def remove_runs(tx: Tx, runs: Sequence[Removable], now: float) -> int:
     """Remove old runs, except those whose session has begun to live again or is held by somebody; how many went."""
-    free = await removal.hold(tx, [run.session_id for run in runs])
+    free = await run_removal.hold(tx, [run.session_id for run in runs])
     live = await tx.all(LIVE_OF, {"sessions": jsontext.dumps(sorted(free))})
     untold = await deliveries.pending_of(tx, [run.run_id for run in runs])
     free -= {row["session_id"] for row in live}
     roots = [run.run_id for run in runs if run.session_id in free and run.run_id not in untold]
-    await removal.remove(tx, roots, now)
+    await run_removal.remove(tx, roots, now)
     return len(roots)
 
 
 async def remove_sessions(tx: Tx, sessions: Sequence[str], before: float) -> int:
     """Remove sessions that have no runs, except those that somebody uses; how many went."""
-    free = await removal.hold(tx, sessions)
+    free = await run_removal.hold(tx, sessions)
     return await tx.run(REMOVE_UNUSED, {"sessions": jsontext.dumps(sorted(free)), "before": before})

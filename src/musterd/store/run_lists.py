@@ -13,8 +13,8 @@ from musterd.core.callers import Caller
 from musterd.core.records import RunRow, RunView
 from musterd.core.scheduling import OnBusy
 from musterd.core.states import FINAL, RunState
-from musterd.store.conditions import equalities
 from musterd.store.database import Row, Statement, Tx
+from musterd.store.list_conditions import equalities
 from musterd.store.rows import qualified, run_row, run_view
 
 NO_LIMIT = 2**53
@@ -32,7 +32,7 @@ Component = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionRunsWanted:
+class SessionRunsQuery:
     """Which runs of a session to list. None: no such condition.
 
     :param component: whose the roots are.
@@ -55,7 +55,7 @@ class SessionRunsWanted:
     has_members_at_work: bool = False
 
 
-def of_session_statement(wanted: SessionRunsWanted) -> tuple[Statement, dict[str, Any]]:
+def of_session_statement(wanted: SessionRunsQuery) -> tuple[Statement, dict[str, Any]]:
     """The statement that lists runs of a session, trees in the order of the line, and its parameters."""
     params: dict[str, Any] = {"session_id": wanted.session_id, "limit": wanted.limit or NO_LIMIT}
     roots, listed = [], []
@@ -88,7 +88,7 @@ def of_session_statement(wanted: SessionRunsWanted) -> tuple[Statement, dict[str
     return Statement(name, text), params
 
 
-def _is_shown(root: str, wanted: SessionRunsWanted) -> str:
+def _is_shown(root: str, wanted: SessionRunsQuery) -> str:
     """The condition that run ``r`` is listed: in most lists a member's is not while its root is at work.
 
     Chat pages load a session during its first run and show each row as something that the user said.
@@ -100,7 +100,7 @@ def _is_shown(root: str, wanted: SessionRunsWanted) -> str:
     return f"(r.parent_id IS NULL OR {root}.state NOT IN ('scheduled', 'queued', 'ready', 'running'))"
 
 
-async def of_session(tx: Tx, wanted: SessionRunsWanted) -> list[RunView]:
+async def of_session(tx: Tx, wanted: SessionRunsQuery) -> list[RunView]:
     """Runs of a session that the caller may see, trees in the order of the line."""
     return [run_view(row) for row in await tx.all(*of_session_statement(wanted))]
 
@@ -110,7 +110,7 @@ def _names(states: Collection[RunState]) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunsWanted:
+class RunsQuery:
     """Which root runs to list over all sessions, newest first. None: no such condition.
 
     :param after: acceptance and id of the last run of the page before this one.
@@ -134,7 +134,7 @@ _RANGES = {
 
 
 def page_statement(
-    wanted: RunsWanted, caller: Caller, states: Collection[RunState] | None
+    wanted: RunsQuery, caller: Caller, states: Collection[RunState] | None
 ) -> tuple[Statement, dict[str, Any]]:
     """The statement that reads one page of runs, in no order, and its parameters.
 
@@ -186,7 +186,7 @@ def _page_conditions(params: Mapping[str, Any]) -> list[str]:
     return conditions + [_RANGES[name] for name in _RANGES if name in params]
 
 
-async def page(tx: Tx, wanted: RunsWanted, caller: Caller) -> list[RunView]:
+async def page(tx: Tx, wanted: RunsQuery, caller: Caller) -> list[RunView]:
     """One page of root runs of all sessions, newest first, without their conversations."""
     groups: list[Collection[RunState] | None] = [None]
     if wanted.states is not None:

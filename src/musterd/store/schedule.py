@@ -7,7 +7,7 @@ from musterd.core import jsontext
 from musterd.core.errors import Conflict, LimitReached, RunFailed
 from musterd.core.records import RunRow
 from musterd.core.states import PENDING, RunState
-from musterd.store import cancels, ends, lanes, sessions
+from musterd.store import cancels, finish, session_queue, sessions
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.rows import run_row
@@ -75,14 +75,14 @@ async def due(tx: Tx, now: float, limit: int = LIMIT) -> Moved:
 async def _join(tx: Tx, run: RunRow, now: float, moved: Moved) -> None:
     run.seq, run.queued_at, run.not_before = await sessions.take_seq(tx, run.session_id), now, None
     try:
-        at_work = await lanes.place(tx, run, None)
+        at_work = await session_queue.place(tx, run, None)
     except Conflict as busy:
-        moved.told.append(await ends.fail(tx, run, RunFailed(busy.message, BUSY, retryable=True), now))
+        moved.told.append(await finish.fail(tx, run, RunFailed(busy.message, BUSY, retryable=True), now))
         return
     params = {"run_id": run.run_id, "state": run.state.value, "seq": run.seq, "holder": run.holder, "now": now}
     await tx.run(JOIN, params)
     run.version += 1
-    if at_work is not None and (done := await lanes.interrupt(tx, at_work, run, now)):
+    if at_work is not None and (done := await session_queue.interrupt(tx, at_work, run, now)):
         moved.told.append(done)
     moved.joined.append(run)
 
@@ -94,7 +94,7 @@ async def expire_pending(tx: Tx, now: float, limit: int = LIMIT) -> Moved:
         run = await _now(tx, run_id)  # ending the one before may have moved it
         if run.state in PENDING:
             why = LimitReached("The run's deadline passed while it waited.", DEADLINE)
-            moved.told.append(await ends.fail(tx, run, why, now))
+            moved.told.append(await finish.fail(tx, run, why, now))
     return moved
 
 

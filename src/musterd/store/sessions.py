@@ -204,7 +204,7 @@ async def run(tx: Tx, session_id: str, run_id: str) -> RunView | None:
 
 
 async def bury(tx: Tx, session_id: str, now: float) -> None:
-    """Mark the session as deleted: it is gone for everybody. :mod:`musterd.store.deletion` does the rest."""
+    """Mark the session as deleted: it is gone for everybody. :mod:`musterd.store.session_deletion` does the rest."""
     await tx.run(BURY, {"session_id": session_id, "now": now})
 
 

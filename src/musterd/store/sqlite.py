@@ -21,8 +21,8 @@ from musterd.core.errors import StoreUnavailable
 from musterd.core.metrics import Metrics
 from musterd.store.database import Work, drive
 from musterd.store.locks import WorkerLocks
-from musterd.store.sqlite_apart import SqliteApart
-from musterd.store.sqlite_faults import file_at, is_database_fault, moved, unavailable
+from musterd.store.sqlite_errors import file_at, is_database_fault, moved, unavailable
+from musterd.store.sqlite_thread import SqliteThreadConnection
 from musterd.store.sqlite_tx import SqliteTx
 from musterd.store.upgrade import upgrade_sqlite
 
@@ -131,9 +131,9 @@ class SqliteDatabase:
         self._require_open()
         return await asyncio.get_running_loop().run_in_executor(self._scanner, self._scan, work)
 
-    def apart(self) -> "SqliteApart":
+    def apart(self) -> "SqliteThreadConnection":
         """A connection for a thread beside the event loop, made when it is first used."""
-        return SqliteApart(self.path, self._connect)
+        return SqliteThreadConnection(self.path, self._connect)
 
     def locks(self) -> WorkerLocks:
         """Locks beside the file: whoever shares it is on this host."""

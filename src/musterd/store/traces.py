@@ -9,7 +9,7 @@ from musterd.core.records import Input, RunView, StepRow
 from musterd.core.trace_ids import Condition, SessionTraces, TraceRow, run_id_of
 from musterd.store import journal
 from musterd.store.database import Row, Statement, Tx
-from musterd.store.patterns import like_literal
+from musterd.store.like_patterns import like_literal
 from musterd.store.rows import qualified, run_row, run_view
 from musterd.store.sessions import DELETED
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from musterd.core.errors import SchemaTooNew, StartError
 from musterd.store.owner_files import make_owner_only, open_owner_only
-from musterd.store.sqlite_faults import advice
+from musterd.store.sqlite_errors import advice
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from musterd.core import jsontext
 from musterd.core.records import RunRow
 from musterd.core.states import RunState
-from musterd.store import cancels, ends
+from musterd.store import cancels, finish
 from musterd.store import crashes as crashes_rule
 from musterd.store.cancels import Cancelled
 from musterd.store.crashes import Crashes
@@ -166,7 +166,7 @@ async def _let_go(
     elif crashed is not None and crashed.is_given_up:
         await tx.run(COUNT_CRASH, params)
         why = await crashes_rule.failure(tx, run.run_id, crashed)
-        released.ended.append(await ends.fail(tx, run, why, now))
+        released.ended.append(await finish.fail(tx, run, why, now))
     else:
         wait = 0.0 if crashed is None else crashed.wait_seconds
         await tx.run(RELEASE, {**params, "attempt": run.attempt, "not_before": now + wait if wait else None})

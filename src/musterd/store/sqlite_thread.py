@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from musterd.store.database import Work, drive
-from musterd.store.sqlite_faults import unavailable
+from musterd.store.sqlite_errors import unavailable
 from musterd.store.sqlite_tx import SqliteTx
 
 T = TypeVar("T")
 
 
-class SqliteApart:
+class SqliteThreadConnection:
     """Belongs to the thread that uses it. What it writes may be lost with the machine, not with the process."""
 
     def __init__(self, path: Path, connect: Callable[[], sqlite3.Connection]) -> None:

@@ -7,10 +7,10 @@ that asked for it and by upkeep after it: a process that dies in the middle leav
 from collections.abc import Collection
 
 from musterd.core import jsontext
-from musterd.store import cancels, removal, sessions
+from musterd.store import cancels, run_removal, sessions
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Statement, Tx
-from musterd.store.removal import removable
+from musterd.store.run_removal import removable
 
 UNCANCELLED = Statement(
     "deletion_uncancelled",
@@ -31,7 +31,7 @@ OVER = Statement(  # one that is deleted ahead of time is being made
 )
 ROOTS = Statement(
     "deletion_roots",
-    f"SELECT {removal.COLUMNS} FROM runs WHERE IN_LIST(session_id, :sessions) AND parent_id IS NULL LIMIT :limit",
+    f"SELECT {run_removal.COLUMNS} FROM runs WHERE IN_LIST(session_id, :sessions) AND parent_id IS NULL LIMIT :limit",
 )
 REMOVE = Statement("deletion_remove", "DELETE FROM sessions WHERE IN_LIST(session_id, :sessions)")
 BY = "session deleted"
@@ -65,9 +65,9 @@ async def remove_over(tx: Tx, now: float) -> int:
 
     :return: how many runs and sessions went; 0: there is nothing to do now.
     """
-    over = await tx.all(OVER, {"now": now, "limit": removal.AT_ONCE})
+    over = await tx.all(OVER, {"now": now, "limit": run_removal.AT_ONCE})
     # What is deleted accepts no run, so nothing can begin in a session between this look and the hold.
-    return await _remove(tx, await removal.hold(tx, [row["session_id"] for row in over]), now)
+    return await _remove(tx, await run_removal.hold(tx, [row["session_id"] for row in over]), now)
 
 
 async def remove_if_over(tx: Tx, session_id: str) -> bool:
@@ -84,8 +84,8 @@ async def remove_if_over(tx: Tx, session_id: str) -> bool:
 async def _remove(tx: Tx, held: Collection[str], now: float) -> int:
     """Remove as many runs of sessions that are held as one transaction may, and the sessions if these were the last."""
     named = {"sessions": jsontext.dumps(sorted(held))}
-    rows = await tx.all(ROOTS, {**named, "limit": removal.AT_ONCE})
-    some = next(removal.slices(removable(row) for row in rows), [])
-    await removal.remove(tx, [run.run_id for run in some], now)
-    is_last = len(some) == len(rows) < removal.AT_ONCE
+    rows = await tx.all(ROOTS, {**named, "limit": run_removal.AT_ONCE})
+    some = next(run_removal.slices(removable(row) for row in rows), [])
+    await run_removal.remove(tx, [run.run_id for run in some], now)
+    is_last = len(some) == len(rows) < run_removal.AT_ONCE
     return len(some) + (await tx.run(REMOVE, named) if is_last else 0)

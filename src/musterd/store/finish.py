@@ -5,7 +5,7 @@ from musterd.core.errors import RunFailed
 from musterd.core.events import Event, EventKind
 from musterd.core.records import RunRow
 from musterd.core.states import RunState
-from musterd.store import approvals, attempts, deliveries, follow_ups, outputs
+from musterd.store import approvals, attempts, deliveries, follow_ups, run_outputs
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Statement, Tx
 
@@ -26,10 +26,10 @@ async def fail(tx: Tx, run: RunRow, error: RunFailed, now: float) -> Cancelled:
     if row is None:
         raise RuntimeError(f"run {run.run_id} changed its state inside a transaction")
     index = int(row["next_event"]) - 1
-    output = await outputs.get(tx, run.run_id)
+    output = await run_outputs.get(tx, run.run_id)
     output.content, output.content_type, output.requirements = error.message, "str", []
     output.error = {"code": error.code, "message": error.message, "retryable": error.retryable}
-    await outputs.replace(tx, run.run_id, output)
+    await run_outputs.replace(tx, run.run_id, output)
     event = Event(EventKind.RUN_ERROR, run.run_id, now, {"content": error.message, "error": output.error})
     await attempts.add_events(tx, run.run_id, index, [event])
     await tx.run(attempts.CLOSE_STEPS, {"root": run.run_id})

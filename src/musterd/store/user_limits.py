@@ -47,7 +47,7 @@ CLAIM_FAIRLY = Statement(  # suspects have the first places in their user's shar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shares:
+class UserLimits:
     """What one user may have of the server; 0: no limit.
 
     :param queue_depth: runs that wait.
@@ -58,7 +58,7 @@ class Shares:
     concurrency: int = 0
 
 
-async def require_room(tx: Tx, owner: str | None, shares: Shares) -> None:
+async def require_room(tx: Tx, owner: str | None, shares: UserLimits) -> None:
     """Check that one more run of this user may wait. Those that will be claimed at once do not count.
 
     :raises TooManyRequests: it may not.

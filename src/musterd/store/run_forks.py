@@ -13,7 +13,7 @@ from musterd.core.errors import Conflict, NotFound
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, Output, RunRow, StepKind, StepState
 from musterd.core.states import RunState
-from musterd.store import acceptance, blobs, cancels, messages, outputs, runs, signals
+from musterd.store import acceptance, blobs, cancels, messages, run_outputs, runs, steering
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.decisions import ALREADY
@@ -48,12 +48,12 @@ async def accept(tx: Tx, candidate: Candidate, origin_id: str, budget: JsonObjec
     if (earlier := await acceptance.earlier(tx, candidate)) is not None:
         return Accepted(earlier, is_replay=True)
     origin = await _failed(tx, origin_id)
-    asked = await tx.one(outputs.GET_INPUT, {"run_id": origin_id})
+    asked = await tx.one(run_outputs.GET_INPUT, {"run_id": origin_id})
     if asked is None:
         raise RuntimeError(f"run {origin_id} has no input")
     given = Input.from_json(json.loads(asked["input"]))
     steps = _kept(await tx.all(OUTLINE, {"origin": origin_id}))
-    output = await outputs.get(tx, origin_id)
+    output = await run_outputs.get(tx, origin_id)
     fork = {
         "of": origin_id,
         "members": await _members(tx, origin, given, steps),
@@ -65,7 +65,7 @@ async def accept(tx: Tx, candidate: Candidate, origin_id: str, budget: JsonObjec
     await tx.run(COPY_STEPS, copied)
     await blobs.hand_over(tx, origin_id, accepted.run.run_id)
     if origin.signals and await messages.copy_taken(tx, origin_id, accepted.run.run_id):
-        accepted.run.signals = await signals.note(tx, accepted.run.run_id)
+        accepted.run.signals = await steering.note(tx, accepted.run.run_id)
     return accepted
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from musterd.core import jsontext
-from musterd.store import blobs, daily
+from musterd.store import blobs, usage
 from musterd.store.database import Row, Statement, Tx
 
 HANGING = (
@@ -91,7 +91,7 @@ async def remove(tx: Tx, roots: Sequence[str], now: float) -> None:
     """Remove root runs whose sessions are held, with all that hangs on them; what they count is kept."""
     if not roots:
         return
-    await daily.keep_removed(tx, roots, now)
+    await usage.keep_removed(tx, roots, now)
     await blobs.forget(tx, roots)
     by_root = {"roots": jsontext.dumps(list(roots))}
     runs = jsontext.dumps([row["run_id"] for row in await tx.all(TREES, by_root)])

@@ -11,7 +11,7 @@ from dataclasses import replace
 from musterd.core.errors import Conflict
 from musterd.core.records import Message, RunRow
 from musterd.core.states import RunState
-from musterd.store import approvals, cancels, lanes, messages
+from musterd.store import approvals, cancels, messages, session_queue
 from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, run_row
 
@@ -51,7 +51,7 @@ async def cancel_member(tx: Tx, root_id: str, run_id: str, by: str, now: float) 
     await tx.run(FLAG_MEMBER, {"run_id": run_id, "now": now, "by": by})
     await approvals.close_below(tx, root_id, member.path)
     if root.state is RunState.PAUSED:
-        await lanes.go_on(tx, root)
+        await session_queue.go_on(tx, root)
     return await _raised(tx, root)
 
 

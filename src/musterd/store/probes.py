@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from musterd.core import jsontext
 from musterd.core.states import RunState
-from musterd.store import deletion, owners, schedule, workers
+from musterd.store import schedule, session_deletion, user_limits, workers
 from musterd.store.crashes import HAS_WAITED, SUSPECT_FROM
 from musterd.store.database import Statement, Tx
 
@@ -26,7 +26,7 @@ READY_SUSPECT = Statement(  # not if others drive all that its user may have
         AND IN_LIST(component_kind || ':' || component_id, :components)
         AND {HAS_WAITED} AND crashes >= {SUSPECT_FROM}
         AND (CAST(:most_of_owner AS INTEGER) = 0 OR owner IS NULL OR :most_of_owner > (
-          SELECT count(*) FROM runs own WHERE own.owner = runs.owner AND {owners.LIVES} AND own.state = 'running'
+          SELECT count(*) FROM runs own WHERE own.owner = runs.owner AND {user_limits.LIVES} AND own.state = 'running'
           AND own.worker IS NOT NULL AND own.worker <> :worker))
         LIMIT 1""",
 )
@@ -37,7 +37,7 @@ EXPIRED = Statement(
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RunSnapshot:
     """Where a run stands, as far as the process must know that drives it or waits for it.
 
     :param next_event: the index that its next event gets: where it has not moved, readers have nothing to look for.
@@ -83,7 +83,7 @@ async def due(tx: Tx, components: Sequence[str], now: float, worker: str = "", m
         has_suspect=await is_suspect_ready(tx, components, now, worker, most_of_owner),
         has_scheduled=await schedule.is_any_due(tx, now),
         has_expired=await tx.one(EXPIRED, {"now": now}) is not None,
-        to_cancel=await deletion.to_cancel(tx, now),
+        to_cancel=await session_deletion.to_cancel(tx, now),
     )
 
 
@@ -103,11 +103,11 @@ async def is_suspect_ready(tx: Tx, components: Sequence[str], now: float, worker
     return await tx.one(READY_SUSPECT, {**params, **share}) is not None
 
 
-async def standings(tx: Tx, run_ids: Iterable[str]) -> dict[str, Standing]:
+async def snapshots(tx: Tx, run_ids: Iterable[str]) -> dict[str, RunSnapshot]:
     """Where runs stand; those that are gone are left out."""
     rows = await tx.all(RUNS, {"run_ids": jsontext.dumps(list(run_ids))})
     return {
-        row["run_id"]: Standing(
+        row["run_id"]: RunSnapshot(
             row["attempt"],
             RunState(row["state"]),
             row["cancel_requested_at"] is not None,

@@ -1,4 +1,4 @@
-"""Standing: what the database alone knows of all runs, for whoever watches the server. Counted by index."""
+"""DatabaseStats: what the database alone knows of all runs, for whoever watches the server. Counted by index."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ OLDEST_WRITER = Statement("standing_oldest_writer", "SELECT oldest_writer FROM i
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class DatabaseStats:
     """How many runs stand where.
 
     :param runs: root runs that have not ended, by state.
@@ -46,11 +46,11 @@ class Schema:
     oldest_writer: str | None
 
 
-async def look(tx: Tx, now: float) -> Standing:
+async def look(tx: Tx, now: float) -> DatabaseStats:
     """How many runs stand where, now."""
     ready = await tx.one(READY, {})
     oldest = None if ready is None else ready["oldest"]
-    return Standing(
+    return DatabaseStats(
         runs={
             "scheduled": await _count(tx, SCHEDULED),
             "queued": await _count(tx, QUEUED),

@@ -13,7 +13,7 @@ from musterd.store.database import Params, Row, Statement, Work, drive, for_post
 T = TypeVar("T")
 
 
-class PostgresApart:
+class PostgresThreadConnection:
     """Belongs to the thread that uses it.
 
     :param parameters: what a connection is made with.
