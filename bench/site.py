@@ -65,7 +65,7 @@ class Seen:
 
 
 @dataclass
-class World:
+class RunTree:
     """What the processes' models and tools were asked so far.
 
     :param notes: where the tool of bench/house.py writes.
@@ -98,7 +98,7 @@ class Site:
     bench: Bench
     store: Store
     url: str
-    world: World
+    world: RunTree
     stack: contextlib.AsyncExitStack
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -126,7 +126,7 @@ async def site(bench: Bench, store: Store, environment: Mapping[str, str] | None
     with store.fresh() as url, tempfile.TemporaryDirectory(prefix="notes-", dir=WORK) as folder:
         await asyncio.to_thread(bench.model.reset)
         async with contextlib.AsyncExitStack() as stack:
-            world = World(bench.model, Path(folder) / "notes")
+            world = RunTree(bench.model, Path(folder) / "notes")
             yield Site(bench, store, url, world, stack, dict(environment or {}))
 
 

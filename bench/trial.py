@@ -46,7 +46,7 @@ class Side:
         return isinstance(self.server, Musterd)
 
 
-Act = Callable[[Side], Awaitable[object]]
+ToolCallContext = Callable[[Side], Awaitable[object]]
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Bench:
             yield sides
 
     async def compare(
-        self, sides: list[Side], act: Act, *, ours: int, peer: int, rounds: int = 4, clients: int = CLIENTS
+        self, sides: list[Side], act: ToolCallContext, *, ours: int, peer: int, rounds: int = 4, clients: int = CLIENTS
     ) -> list[Samples]:
         """Do `act` that often on each side, in turns; return the samples of each."""
         counts = [self.times(ours if side.is_ours else peer) for side in sides]
@@ -98,7 +98,7 @@ class Bench:
             return self.profiler.watch(side.server.process.pid)
         return nullcontext()
 
-    async def round(self, side: Side, act: Act, count: int, clients: int, into: Samples) -> None:
+    async def round(self, side: Side, act: ToolCallContext, count: int, clients: int, into: Samples) -> None:
         """Do `act` `count` times and add what it took."""
         before = side.server.cpu()
         into.seconds += await drive(side, act, count, clients)
@@ -106,7 +106,7 @@ class Bench:
         into.cpu_ms.append((side.server.cpu() - before) * 1000 / count)
 
 
-async def drive(side: Side, act: Act, count: int, clients: int) -> list[float]:
+async def drive(side: Side, act: ToolCallContext, count: int, clients: int) -> list[float]:
     """Do `act` `count` times from `clients` clients at once; return how long each took."""
     seconds: list[float] = []
     left = iter(range(count))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bench.client import leader_work, member_work
 from bench.figures import Bar, Figure, beside
-from bench.trial import Act, Bench, Samples, Side
+from bench.trial import Bench, Samples, Side, ToolCallContext
 
 
 async def leader_only(side: Side) -> object:
@@ -23,7 +23,7 @@ async def streamed(side: Side) -> object:
     return await side.client.stream(leader_work())
 
 
-SHAPES: dict[str, tuple[Act, Bar]] = {
+SHAPES: dict[str, tuple[ToolCallContext, Bar]] = {
     "leader only": (leader_only, Bar(ratio=0.35)),
     "leader + member with a tool": (with_member, Bar(ratio=0.45)),
     "background + poll every 50 ms": (polled, Bar(ratio=0.35)),

@@ -15,7 +15,7 @@ from musterd.core.callers import Caller
 from musterd.core.scheduling import Turn
 from musterd.core.states import RunState
 from musterd.engine import attempt
-from musterd.loop import stopping
+from musterd.loop import task_abandonment
 from musterd.models.scripted import ScriptedModel
 from tests.engine.conftest import Engines
 from tests.support.engine import Works
@@ -48,7 +48,7 @@ class Stubborn:
 
 @pytest.fixture
 async def stubborn(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stubborn]:
-    monkeypatch.setattr(stopping, "STOP_SECONDS", 0.05)
+    monkeypatch.setattr(task_abandonment, "STOP_SECONDS", 0.05)
     monkeypatch.setattr(attempt, "DRIVE_STOP_SECONDS", 0.2)
     found = Stubborn()
     yield found
@@ -60,8 +60,8 @@ async def ends_late(works: Works, stubborn: Stubborn) -> None:
     before = await works.records.everything()
     stubborn.may_end.set()
     await stubborn.has_ended.wait()
-    while stopping._abandoned:
-        await asyncio.wait(stopping._abandoned)
+    while task_abandonment._abandoned:
+        await asyncio.wait(task_abandonment._abandoned)
     await works.run("after", "after", "another")
     tables = {table: [row for row in rows if "r1" in row.values()] for table, rows in before.items()}
     after = await works.records.everything()
@@ -115,7 +115,7 @@ async def test_its_time_ends_the_call(engines: Engines, model: HeldModel, stubbo
 async def test_a_cancel_while_it_is_given_time_to_stop_says_that_it_was_left_running(
     engines: Engines, model: HeldModel, stubborn: Stubborn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stopping, "STOP_SECONDS", 30.0)
+    monkeypatch.setattr(task_abandonment, "STOP_SECONDS", 30.0)
     is_told = asyncio.Event()
 
     @tool(timeout_seconds=0.05)
@@ -269,7 +269,7 @@ async def test_so_are_hooks_and_functions_of_a_declaration(
         await works.start("[[TOOL quick {}]]", "r1")
         await stubborn.began.wait()
         assert (await works.cancel("r1")).state is RunState.CANCELLED
-        assert stopping._abandoned
+        assert task_abandonment._abandoned
         await ends_late(works, stubborn)
 
 
@@ -302,7 +302,7 @@ class LateHooks:
 async def test_no_tool_is_called_for_a_run_that_has_ended(
     engines: Engines, model: HeldModel, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(stopping, "STOP_SECONDS", 0.05)
+    monkeypatch.setattr(task_abandonment, "STOP_SECONDS", 0.05)
     calls, hooks = [], LateHooks()
 
     @tool

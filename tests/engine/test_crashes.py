@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from musterd import Agent, Team, ToolContext, tool
 from musterd.core.records import RunView
 from musterd.core.states import RunState
-from musterd.loop.world import digest
+from musterd.loop.run_tree import digest
 from tests.support.crashes import CountedModel, Fuse, Shown, check_calls, check_told, stored_steps
 from tests.support.engine import Works, running, works_on
 
@@ -28,7 +28,7 @@ async def let_through(function_call: Any) -> Any:
     return await function_call()
 
 
-class World:
+class RunTree:
     """A team whose every model call and tool call is counted, and an engine that can be killed at each moment."""
 
     def __init__(self, url: str, fuse: Fuse) -> None:
@@ -119,7 +119,7 @@ async def test_a_run_that_is_killed_anywhere_comes_to_the_same(
     uninterrupted: dict[str, Any],
     lives: list[int],
 ) -> None:
-    world = World(new_database(), fuse)
+    world = RunTree(new_database(), fuse)
     view = None
     for moments in [*lives, None]:
         if view is None:
@@ -128,7 +128,7 @@ async def test_a_run_that_is_killed_anywhere_comes_to_the_same(
     assert view.row.state is RunState.COMPLETED
     assert (view.output and view.output.session_state) == STATE
     if not uninterrupted:
-        async with running(World(new_database(), fuse).works()) as calm:
+        async with running(RunTree(new_database(), fuse).works()) as calm:
             uninterrupted.update(totals(await calm.run(MESSAGE, "r1")))
     assert totals(view) == uninterrupted
     assert max(world.model.calls.values()) <= 1 + world.crashes, "at most what was in flight is done again"

@@ -20,8 +20,8 @@ from musterd.loop.assignment import Assignment
 from musterd.loop.conversation import message_text
 from musterd.loop.loop import Loop
 from musterd.loop.pausing import Waits
+from musterd.loop.run_tree import Models, RunTree
 from musterd.loop.steps import Intent, MemberEnd, MemberStart, ToolStep
-from musterd.loop.world import Models, World
 from musterd.models.call import ModelAnswer, ModelCaller
 from musterd.models.names import describe
 
@@ -177,7 +177,7 @@ class Stage:
         self.events: list[Event] = []
         self.steps = MemorySteps()
         self.threads = DaemonThreads(4, "test-tool")
-        self.world = World(
+        self.world = RunTree(
             root_id="root",
             session_id="s1",
             user_id="somebody",

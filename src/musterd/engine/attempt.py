@@ -26,13 +26,13 @@ from musterd.engine.tracing import traced
 from musterd.loop import state
 from musterd.loop.assignment import Progress
 from musterd.loop.budget import Budgets, Spending
+from musterd.loop.dynamic_members import staffed
 from musterd.loop.hooks import message_of
 from musterd.loop.loop import Loop
+from musterd.loop.member_stops import MemberStops
 from musterd.loop.members import end_event, pause_event
 from musterd.loop.pausing import Waits
-from musterd.loop.staffing import staffed
-from musterd.loop.stopping import STOP_SECONDS, is_cancelled, stop_within
-from musterd.loop.stops import Stops
+from musterd.loop.task_abandonment import STOP_SECONDS, is_cancelled, stop_within
 from musterd.store import attempts, pauses
 from musterd.store.attempts import CancelStored, End, Lease, Settled
 from musterd.store.pauses import DecisionStored, Pause
@@ -80,7 +80,7 @@ class Attempt:
         self.is_handed_over = False
         self._state_before: JsonObject = {}
         self._is_again = False
-        self._stops = Stops()
+        self._stops = MemberStops()
         self._post: SteeringInbox | None = None
         self._reached = LimitReached()
         self._span: AttemptSpan | None = None

@@ -10,7 +10,7 @@ from musterd.core.records import Output, RunRow
 from musterd.declare import Agent, Component, Team
 from musterd.engine.outbox import until_available
 from musterd.loop.conversation import earlier_messages
-from musterd.loop.history import trimmed
+from musterd.loop.history_limits import trimmed
 from musterd.loop.past import (
     EarlierSession,
     Shown,

@@ -23,11 +23,11 @@ from musterd.loop import state
 from musterd.loop.assignment import Assignment
 from musterd.loop.budget import Budgets, Past
 from musterd.loop.media import readable_by
+from musterd.loop.member_stops import MemberStops
 from musterd.loop.metering import budgets_of, metered
 from musterd.loop.past import NOTHING_SHOWN
+from musterd.loop.run_tree import Models, RunTree
 from musterd.loop.steps import Emit
-from musterd.loop.stops import Stops
-from musterd.loop.world import Models, World
 from musterd.models.addresses import passes_image_addresses_on
 from musterd.store import attempt_input
 from musterd.store.attempt_input import AttemptInput
@@ -41,7 +41,7 @@ class Loaded:
     :param state_before: the session's state before the run.
     """
 
-    world: World
+    world: RunTree
     assignment: Assignment
     journal: Journal
     budgets: Budgets | None
@@ -54,7 +54,7 @@ _NO_MEMBERS: Mapping[str, str] = {}
 
 
 async def load(
-    resources: Resources, run: RunRow, outbox: Outbox, post: SteeringInbox, stops: Stops, *, is_again: bool
+    resources: Resources, run: RunRow, outbox: Outbox, post: SteeringInbox, stops: MemberStops, *, is_again: bool
 ) -> Loaded:
     """Read what an attempt of ``run`` starts from.
 
@@ -77,7 +77,7 @@ async def load(
     options = found.input.options
     budgets = _budgets(component, options, recovered, resources.models)
     journal, models, settings = _recording(resources, run, outbox, post, recovered, budgets)
-    world = World(
+    world = RunTree(
         root_id=run.run_id,
         session_id=run.session_id,
         user_id=run.user_id,

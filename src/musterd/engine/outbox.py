@@ -21,7 +21,7 @@ from musterd.core.records import StepRow
 from musterd.core.requirements import Requirement
 from musterd.core.settings import Settings
 from musterd.engine.broadcaster import Broadcaster, Flush
-from musterd.loop.stopping import is_cancelled
+from musterd.loop.task_abandonment import is_cancelled
 from musterd.store import attempts
 from musterd.store.attempts import Batch, Lease, MemberRecord, Settle, Settled
 from musterd.store.database import Database

@@ -12,7 +12,7 @@ from musterd.declare import Component, Registry
 from musterd.engine.broadcaster import Broadcaster
 from musterd.engine.webhooks import Webhooks
 from musterd.loop.run_tools import ToolServers
-from musterd.loop.world import Models
+from musterd.loop.run_tree import Models
 from musterd.store.database import Database
 from musterd.store.user_limits import UserLimits
 

@@ -12,7 +12,7 @@ from musterd.core.settings import Settings
 
 if TYPE_CHECKING:
     from musterd.engine.spans import AttemptSpan, Spans
-    from musterd.loop.world import World
+    from musterd.loop.run_tree import RunTree
 
 log = structlog.get_logger("musterd.engine")
 
@@ -40,7 +40,7 @@ def spans_of(settings: Settings) -> "Spans | None":
     return Spans(provider_of(settings), captures_content=captures_content)
 
 
-def traced(world: "World", attempt: "AttemptSpan") -> "World":
+def traced(world: "RunTree", attempt: "AttemptSpan") -> "RunTree":
     """The world of an attempt whose steps are recorded as spans."""
     from musterd.engine.traced_steps import TracedSteps
     from musterd.models.traced_call import TracedCaller

@@ -27,8 +27,8 @@ from musterd.engine.webhooks import Webhooks
 from musterd.engine.worker import Worker
 from musterd.http.auth.modes import auth_mode
 from musterd.http.frames import FramesOfRuns
-from musterd.loop.summaries import summarizer
-from musterd.loop.world import Models
+from musterd.loop.run_tree import Models
+from musterd.loop.session_summaries import summarizer
 from musterd.mcp import Servers
 from musterd.models import resolve
 from musterd.models.call import ModelCaller

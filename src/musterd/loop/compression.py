@@ -13,10 +13,10 @@ from musterd.core.errors import BudgetSpent, ModelFailed
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.declare.compression import CompressionManager
-from musterd.loop.asking import Aside, ask, said_in, told
 from musterd.loop.assignment import Assignment, Progress
 from musterd.loop.conversation import Conversation, text_in
-from musterd.loop.world import World
+from musterd.loop.run_tree import RunTree
+from musterd.loop.side_calls import SideCall, ask, said_in, told
 
 PROMPT = (
     "Shorten the result of a tool, so that who works with it loses nothing that matters. Keep every fact: numbers, "
@@ -28,7 +28,7 @@ SHORT_CHARS = 200
 """Results up to this length are not worth a model call."""
 
 
-async def compress(world: World, run: Assignment, progress: Progress, turn: int, tokens: int) -> None:
+async def compress(world: RunTree, run: Assignment, progress: Progress, turn: int, tokens: int) -> None:
     """Shorten the tool results that the model has read, where there are many of them.
 
     :param turn: the turn that begins.
@@ -67,11 +67,11 @@ def _is_long(conversation: Conversation, part: ToolReturnPart) -> bool:
 
 
 async def _shortened(
-    world: World, run: Assignment, progress: Progress, manager: CompressionManager, number: int, part: ToolReturnPart
+    world: RunTree, run: Assignment, progress: Progress, manager: CompressionManager, number: int, part: ToolReturnPart
 ) -> str:
     """The result in short; in full where that is not longer, or where the model fails."""
     text = text_in(part)
-    aside = Aside(
+    aside = SideCall(
         place=f"short/{number}",
         role="compression_model",
         model=manager.model or run.component.model,

@@ -24,11 +24,11 @@ from pydantic_ai.messages import (
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.declare import Component
 from musterd.loop.assignment import Assignment
-from musterd.loop.called import ask_functions, asks_functions
+from musterd.loop.component_cache import cached_per_component
+from musterd.loop.context_functions import ask_functions, asks_functions
 from musterd.loop.conversation import NOTES
-from musterd.loop.kept import kept
 from musterd.loop.prompts import prompt_with, system_prompt
-from musterd.loop.world import World
+from musterd.loop.run_tree import RunTree
 
 SUMMARY_NOTE = (
     "It sums up what was said in this session before, and may be outdated: what the conversation itself says counts "
@@ -37,7 +37,7 @@ SUMMARY_NOTE = (
 _NAME = re.compile(r"\{(\w+)\}")
 
 
-async def system_text(world: World, run: Assignment, at: float, *, has_form: bool) -> str:
+async def system_text(world: RunTree, run: Assignment, at: float, *, has_form: bool) -> str:
     """The system message of a run; empty when there is nothing to say.
 
     :param at: when the run begins.
@@ -82,13 +82,13 @@ def shown(value: Json) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _values(world: World, run: Assignment) -> Mapping[str, Json]:
+def _values(world: RunTree, run: Assignment) -> Mapping[str, Json]:
     """What names in texts stand for; of one name the state's value wins, then the dependencies', the metadata's."""
     user: JsonObject = {} if world.user_id is None else {"user_id": world.user_id}
     return ChainMap(run.state, dependencies_of(world, run), {**run.metadata, **world.metadata}, user)
 
 
-def dependencies_of(world: World, run: Assignment) -> JsonObject:
+def dependencies_of(world: RunTree, run: Assignment) -> JsonObject:
     """The dependencies of a run: its declaration's, what functions gave, its leader's, the request's."""
     return {**run.dependencies, **world.dependencies}
 
@@ -96,7 +96,7 @@ def dependencies_of(world: World, run: Assignment) -> JsonObject:
 # --- what is the run's own --------------------------------------------------------------------------
 
 
-def _of_the_run(world: World, run: Assignment, at: float) -> Iterator[str]:
+def _of_the_run(world: RunTree, run: Assignment, at: float) -> Iterator[str]:
     spec = run.component.spec
     if spec.add_datetime_to_context:
         yield f"The current time is {_time(at, spec.timezone_identifier)}."
@@ -124,7 +124,7 @@ def _indented(value: JsonObject) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2, default=str)
 
 
-def recorded(world: World, run: Assignment) -> JsonObject:
+def recorded(world: RunTree, run: Assignment) -> JsonObject:
     """What a root's first step records beside what every run's does: which runs its members are shown."""
     ids = world.shown.run_ids
     return {"shown": ids} if ids and run.parent_id is None else {}
@@ -133,7 +133,7 @@ def recorded(world: World, run: Assignment) -> JsonObject:
 # --- messages before the user's ---------------------------------------------------------------------
 
 
-@kept
+@cached_per_component
 def examples(component: Component) -> tuple[ModelMessage, ...]:
     """The few-shot messages of a component; they are no part of what was said in the session."""
     return tuple(_example(item) for item in component.spec.additional_input or ())
@@ -150,7 +150,7 @@ def _example(item: str | Mapping[str, str] | ModelMessage) -> ModelMessage:
     return ModelRequest(parts=[part], metadata=notes)
 
 
-def introduction(world: World, run: Assignment) -> str:
+def introduction(world: RunTree, run: Assignment) -> str:
     """The first message of a session, where this run is its first; else empty."""
     text = run.component.spec.introduction if run.opens_session else None
     if text is None or not run.component.spec.resolve_in_context:

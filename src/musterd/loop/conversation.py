@@ -27,8 +27,8 @@ from musterd.core import clock
 from musterd.core.jsontext import storable
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.media import references
-from musterd.loop.answers import FINAL_TOOL
 from musterd.loop.stored_media import with_contents, without_contents
+from musterd.loop.structured_answers import FINAL_TOOL
 
 NOTES = "musterd"
 """The key of our notes in a message's metadata, which no provider is sent."""

@@ -13,7 +13,7 @@ from pydantic_ai.tools import ToolDefinition
 from musterd.core.jsontypes import JsonObject
 from musterd.declare import Component, Team
 from musterd.loop.assignment import Assignment
-from musterd.loop.own import Tell
+from musterd.loop.builtin_tools import Tell
 from musterd.loop.prompts import describe_member
 from musterd.loop.steps import ToolStep
 

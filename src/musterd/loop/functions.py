@@ -13,28 +13,28 @@ from musterd.core.records import StepState
 from musterd.declare import Tool, ToolContext
 from musterd.declare.tool_errors import OutcomeUnknown, ToolFailed
 from musterd.loop import state
-from musterd.loop.around import call_around, is_surrounded
 from musterd.loop.assignment import Assignment
-from musterd.loop.exits import Interrupted, exits_contained
-from musterd.loop.own import Act, Unfit
-from musterd.loop.produced import check_media, taken_apart
+from musterd.loop.builtin_tools import Rejected, ToolCallContext
+from musterd.loop.contained_exits import Interrupted, exits_contained
+from musterd.loop.produced_media import check_media, taken_apart
 from musterd.loop.progress import CallContext, Reports
+from musterd.loop.run_tree import RunTree, digest
 from musterd.loop.steps import ToolStep
-from musterd.loop.stopping import is_cancelled, run_user_code
+from musterd.loop.task_abandonment import is_cancelled, run_user_code
+from musterd.loop.tool_middleware import call_around, is_surrounded
 from musterd.loop.tool_results import bounded_text, check_state_change, error_text
-from musterd.loop.world import World, digest
 
 
 async def call_function(
-    world: World, run: Assignment, tool: Tool, call_id: str, path: str, arguments: JsonObject
+    world: RunTree, run: Assignment, tool: Tool, call_id: str, path: str, arguments: JsonObject
 ) -> ToolStep:
     """Call a tool; whatever it raises is a result that says so, for the model to read."""
     given = state.copied(run.state)
-    context: ToolContext | Act
+    context: ToolContext | ToolCallContext
     tell = world.teller(run.run_id, path)
     reports = Reports(tell, {"tool_call_id": call_id, "tool_name": tool.name})
     if tool.is_own:
-        context = Act(run=run, state=given, path=path, tell=tell, past=world.past)
+        context = ToolCallContext(run=run, state=given, path=path, tell=tell, past=world.past)
     else:
         context = _context(world, run, call_id, path, given, reports)
     started_at, started = clock.now(), clock.monotonic()
@@ -61,7 +61,7 @@ async def call_function(
     except BaseException as error:
         if isinstance(error, Interrupted) or (isinstance(error, asyncio.CancelledError) and is_cancelled()):
             raise
-        if not isinstance(error, Unfit | ToolFailed | OutcomeUnknown):
+        if not isinstance(error, Rejected | ToolFailed | OutcomeUnknown):
             log_failure("tool failed", error, tool=tool.name, run_id=run.run_id)
         words = error_text(_words_of(error), world.settings.tool_result_stored_bytes)
         step_state, is_error, media, result = StepState.FAILED, True, (), jsontext.storable(words)
@@ -86,7 +86,7 @@ async def call_function(
 
 
 def _context(
-    world: World, run: Assignment, call_id: str, path: str, given: JsonObject, reports: Reports
+    world: RunTree, run: Assignment, call_id: str, path: str, given: JsonObject, reports: Reports
 ) -> ToolContext:
     return CallContext(
         reports=reports,
@@ -105,17 +105,17 @@ def _context(
 
 
 async def _answer(
-    world: World,
+    world: RunTree,
     run: Assignment,
     tool: Tool,
     arguments: JsonObject,
-    context: ToolContext | Act,
+    context: ToolContext | ToolCallContext,
     limit: asyncio.Timeout,
 ) -> Json:
     """Call the function, with what stands around it."""
     task = asyncio.current_task()
     assert task is not None
-    if isinstance(context, Act) or not is_surrounded(run, tool):
+    if isinstance(context, ToolCallContext) or not is_surrounded(run, tool):
         return await _call(world, tool, arguments, context, limit, task)
     most_bytes = world.settings.tool_result_stored_bytes
     return await call_around(
@@ -129,10 +129,10 @@ async def _answer(
 
 
 async def _call(
-    world: World,
+    world: RunTree,
     tool: Tool,
     arguments: JsonObject,
-    context: ToolContext | Act,
+    context: ToolContext | ToolCallContext,
     limit: asyncio.Timeout,
     task: "asyncio.Task[Any]",
 ) -> Json:

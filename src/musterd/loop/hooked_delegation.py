@@ -17,12 +17,12 @@ from musterd.declare import ToolContext
 from musterd.declare.schema_tool import schema_tool
 from musterd.declare.tool_errors import ToolFailed
 from musterd.loop.assignment import Assignment
-from musterd.loop.exits import Interrupted
+from musterd.loop.contained_exits import Interrupted
 from musterd.loop.functions import call_function
 from musterd.loop.planning import Planned
+from musterd.loop.run_tree import RunTree
 from musterd.loop.steps import ToolStep
-from musterd.loop.stopping import is_cancelled
-from musterd.loop.world import World
+from musterd.loop.task_abandonment import is_cancelled
 
 DriveMembers = Callable[[JsonObject, JsonObject], Coroutine[Any, Any, ToolStep]]
 """Drives the members, given the call's arguments and the session's state as the hooks leave them."""
@@ -34,7 +34,7 @@ def has_delegation_hooks(run: Assignment) -> bool:
 
 
 async def delegate_in_hooks(
-    world: World, run: Assignment, plan: Planned, drive: DriveMembers, stop: Callable[[], None]
+    world: RunTree, run: Assignment, plan: Planned, drive: DriveMembers, stop: Callable[[], None]
 ) -> ToolStep:
     """Make a delegation with the team's hooks around it.
 

@@ -23,13 +23,13 @@ from musterd.declare import Agent, Component, Team
 from musterd.declare.hooks import hook_function, hook_name, wanted_by
 from musterd.guards.given import RunContext, RunInput, RunOutput
 from musterd.loop import state
-from musterd.loop.answers import Answer
 from musterd.loop.assignment import Assignment, Progress
-from musterd.loop.calling import call
-from musterd.loop.world import World, fingerprint
+from musterd.loop.run_tree import RunTree, fingerprint
+from musterd.loop.structured_answers import Answer
+from musterd.loop.user_functions import call
 
 
-async def before(world: World, run: Assignment) -> Assignment:
+async def before(world: RunTree, run: Assignment) -> Assignment:
     """Call the hooks of a run that begins; the run as they leave it.
 
     :raises RunFailed: one refuses, or fails.
@@ -41,7 +41,7 @@ async def before(world: World, run: Assignment) -> Assignment:
     return run
 
 
-async def _before(world: World, run: Assignment, number: int, hook: Json, hidden: int) -> Assignment:
+async def _before(world: RunTree, run: Assignment, number: int, hook: Json, hidden: int) -> Assignment:
     """Call one hook.
 
     :param hidden: the number of the last one before which events must not show the input.
@@ -78,7 +78,7 @@ async def checked(threads: Executor, component: Component, text: str, context: R
     return jsontext.storable(asked.input_content_string())
 
 
-async def after(world: World, run: Assignment, progress: Progress, answer: Answer) -> Answer:
+async def after(world: RunTree, run: Assignment, progress: Progress, answer: Answer) -> Answer:
     """Call the hooks of a run that has its answer; the answer as they leave it.
 
     :raises RunFailed: one refuses, or fails.
@@ -100,13 +100,13 @@ async def after(world: World, run: Assignment, progress: Progress, answer: Answe
     return answer
 
 
-async def _after(world: World, run: Assignment, hook: Json, shown: RunOutput) -> JsonObject:
+async def _after(world: RunTree, run: Assignment, hook: Json, shown: RunOutput) -> JsonObject:
     changed = await _called(world, run, hook, {"run_output": shown})
     return {"content": shown.content, "state_delta": changed}
 
 
 async def _recorded(
-    world: World, run: Assignment, hook: Json, place: str, look: Callable[[], Awaitable[JsonObject]]
+    world: RunTree, run: Assignment, hook: Json, place: str, look: Callable[[], Awaitable[JsonObject]]
 ) -> JsonObject:
     asked = fingerprint(StepKind.HOOK, run.component.id, hook_name(hook), None)
     done = await world.steps.once(StepKind.HOOK, place, asked, look)
@@ -114,7 +114,7 @@ async def _recorded(
     return done
 
 
-async def _called(world: World, run: Assignment, hook: Json, seen: JsonObject) -> JsonObject | None:
+async def _called(world: RunTree, run: Assignment, hook: Json, seen: JsonObject) -> JsonObject | None:
     """Call one hook with what it wants; what it changed in the state.
 
     :raises RunFailed: it refuses, or fails.
@@ -151,7 +151,7 @@ def _failure(hook: Json, run_id: str, error: Exception) -> RunFailed:
     return RunFailed(f"The hook '{name}' failed. The server's log has the details under this run's id.", "hook_failed")
 
 
-def _context(world: World, run: Assignment, given: JsonObject) -> JsonObject:
+def _context(world: RunTree, run: Assignment, given: JsonObject) -> JsonObject:
     """What every hook may ask for."""
     spec = run.component.spec
     context = RunContext(

@@ -21,31 +21,38 @@ from musterd.core.errors import LimitReached
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import Output, StepKind, ToolCall
-from musterd.loop import hooks, state, thoughts
-from musterd.loop.answers import CORRECTIONS, FINAL_TOOL, Answer, AnswerInvalid, never_of_the_form, wanted_form
-from musterd.loop.asking import Telling
+from musterd.loop import hooks, reasoning_steps, state
+from musterd.loop.answer_models import answers_in_form, finished, has_output_model
+from musterd.loop.approval_gate import made_with
 from musterd.loop.assignment import Assignment, Progress
-from musterd.loop.consent import made_with
 from musterd.loop.context import examples, introduction, recorded, system_text
 from musterd.loop.conversation import NOTES, Conversation, make_storable
 from musterd.loop.delegation import is_delegation
-from musterd.loop.finishing import answers_in_form, finished, has_output_model
-from musterd.loop.iterations import iterate, with_open_tasks
-from musterd.loop.offer import compresses, is_in_tasks_mode, parameters, reasons_first, tool_digests
-from musterd.loop.produced import generated
+from musterd.loop.produced_media import generated
 from musterd.loop.run_tools import run_tools
-from musterd.loop.summaries import sum_up, sums_up
+from musterd.loop.run_tree import RunTree, fingerprint
+from musterd.loop.session_summaries import sum_up, sums_up
+from musterd.loop.side_calls import Telling
+from musterd.loop.structured_answers import (
+    CORRECTIONS,
+    FINAL_TOOL,
+    Answer,
+    AnswerInvalid,
+    never_of_the_form,
+    wanted_form,
+)
+from musterd.loop.tasks_mode import iterate, with_open_tasks
 from musterd.loop.tool_arguments import final_arguments, refuse_unfit, refused_calls
 from musterd.loop.tool_choice import tool_settings
+from musterd.loop.tool_set import compresses, is_in_tasks_mode, parameters, reasons_first, tool_digests
 from musterd.loop.toolbox import Toolbox
-from musterd.loop.world import World, fingerprint
 from musterd.models.call import ModelAnswer
 
 
 class Loop:
     """Drives one run of an agent, or of a team with its members."""
 
-    def __init__(self, world: World, assignment: Assignment) -> None:
+    def __init__(self, world: RunTree, assignment: Assignment) -> None:
         self.world = world
         self.run = assignment
         self.progress = Progress()
@@ -306,7 +313,7 @@ class Loop:
         output.content, output.content_type = self._with_shown(answer.content), answer.content_type
         output.reasoning = "\n\n".join(filter(None, (output.reasoning.strip(), _reasoning(self._conversation))))
         if self.progress.is_reasoning:
-            thoughts.end(self.world, self.run, self.progress, self.run.at("think"))
+            reasoning_steps.end(self.world, self.run, self.progress, self.run.at("think"))
         output.seconds = clock.monotonic() - self.started
         self.progress.is_answered = True
         self._tell(EventKind.CONTENT_COMPLETED)

@@ -16,13 +16,13 @@ from pydantic_ai.models import Model
 from musterd.core.jsontypes import Json
 from musterd.loop.assignment import Assignment
 from musterd.loop.delegation import Delegated, words_tasks
+from musterd.loop.run_tree import RunTree
 from musterd.loop.stored_media import with_each
-from musterd.loop.world import World
 from musterd.models.addresses import passes_image_addresses_on
 from musterd.models.media_taken import kind_of, not_taken
 
 
-def member_prompt(world: World, run: Assignment, one: Delegated) -> str | Sequence[UserContent]:
+def member_prompt(world: RunTree, run: Assignment, one: Delegated) -> str | Sequence[UserContent]:
     """What a member is asked: its task, or its leader's own words, and behind them the media that the leader was given.
 
     What its model cannot read is named in words.

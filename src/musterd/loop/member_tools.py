@@ -1,10 +1,10 @@
 """The tool with which a leader looks its members up."""
 
-from musterd.loop.own import Act, own_tool
+from musterd.loop.builtin_tools import ToolCallContext, own_tool
 from musterd.loop.prompts import describe_member
 
 
-async def get_member_information(act: Act) -> str:
+async def get_member_information(act: ToolCallContext) -> str:
     """Describe the members of the team: their ids, roles and tools."""
     return "\n".join(describe_member(member, in_full=True) for member in act.run.component.members)
 

@@ -15,12 +15,12 @@ from musterd.core.states import RunState
 from musterd.declare import Component
 from musterd.loop import state
 from musterd.loop.assignment import Assignment, Progress
+from musterd.loop.dynamic_members import staffed
+from musterd.loop.member_stops import MemberStopped
 from musterd.loop.pausing import Waits, pause_text
-from musterd.loop.staffing import staffed
+from musterd.loop.run_tree import RunTree
 from musterd.loop.steps import MemberEnd, MemberStart, ToolStep
-from musterd.loop.stops import MemberStopped
 from musterd.loop.tool_results import as_text
-from musterd.loop.world import World
 
 
 class Driven(Protocol):
@@ -33,7 +33,7 @@ class Driven(Protocol):
         ...
 
 
-def member_start(world: World, leader: Assignment, member: Component, path: str, task: str) -> MemberStart:
+def member_start(world: RunTree, leader: Assignment, member: Component, path: str, task: str) -> MemberStart:
     """What the member's row needs before its run begins."""
     info = world.models.describe(member)
     return MemberStart(
@@ -51,7 +51,7 @@ def member_start(world: World, leader: Assignment, member: Component, path: str,
     )
 
 
-async def drive_member(world: World, run: Assignment, make_loop: Callable[[World, Assignment], Driven]) -> ToolStep:
+async def drive_member(world: RunTree, run: Assignment, make_loop: Callable[[RunTree, Assignment], Driven]) -> ToolStep:
     """Drive a member's run to its end; its failure is a result that the leader reads."""
     started_at, started = clock.now(), clock.monotonic()
     before = state.copied(run.state)
@@ -95,7 +95,7 @@ async def drive_member(world: World, run: Assignment, make_loop: Callable[[World
 
 
 def _end(
-    world: World,
+    world: RunTree,
     run: Assignment,
     progress: Progress,
     how: RunState,

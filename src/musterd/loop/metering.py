@@ -21,7 +21,7 @@ from musterd.core.records import StepKind, StepRow, Usage
 from musterd.core.settings import Settings
 from musterd.declare import Component
 from musterd.loop.budget import CHARACTERS_A_TOKEN, Amount, Budgets, Past, has_budget, lower_of, tokens_of
-from musterd.loop.world import Models
+from musterd.loop.run_tree import Models
 from musterd.models.call import ModelAnswer, ModelCaller, OnRetry, OnText
 from musterd.models.prices import price
 

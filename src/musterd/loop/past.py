@@ -13,10 +13,10 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, Text
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import ComponentKind
 from musterd.declare import Agent, Component, Team
-from musterd.loop.answers import FINAL_TOOL
+from musterd.loop.component_cache import cached_per_component
 from musterd.loop.conversation import NOTES
-from musterd.loop.history import trimmed
-from musterd.loop.kept import kept
+from musterd.loop.history_limits import trimmed
+from musterd.loop.structured_answers import FINAL_TOOL
 
 Who = tuple[ComponentKind, str]
 """A component by its kind and id."""
@@ -63,7 +63,7 @@ class Past(Protocol):
         ...
 
 
-class NoPast:
+class NoHistory:
     """Nothing was said before."""
 
     async def conversations(self, member: Who | None, limit: int) -> Sequence[str]:
@@ -93,13 +93,13 @@ class Shown:
     run_ids: JsonObject = field(default_factory=dict)
 
 
-NO_PAST, NOTHING_SHOWN = NoPast(), Shown()
+NO_PAST, NOTHING_SHOWN = NoHistory(), Shown()
 
 
 # --- who is shown something -------------------------------------------------------------------------
 
 
-@kept
+@cached_per_component
 def who_looks_back(root: Component) -> Mapping[Who, int]:
     """The members below ``root`` that are shown their own earlier runs, and how many."""
     found: dict[Who, int] = {}
@@ -115,7 +115,7 @@ def runs_wanted(spec: Agent | Team) -> int:
     return spec.num_history_runs if spec.num_history_messages is None else spec.num_history_messages
 
 
-@kept
+@cached_per_component
 def team_runs_shown(root: Component) -> int:
     """How many earlier runs of ``root`` its members are told of."""
     specs = [component.spec for component in root.tree()]

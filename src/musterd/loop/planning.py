@@ -9,15 +9,15 @@ from musterd.core import clock, jsontext
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind, ToolCall
 from musterd.declare import Component, Tool, ToolArgumentsInvalid
+from musterd.loop.approval_gate import first_asked, may_begin, take_in, waits_still
 from musterd.loop.assignment import Assignment
-from musterd.loop.consent import first_asked, may_begin, take_in, waits_still
 from musterd.loop.delegation import Delegations, Refused, delegations_of, is_delegation
-from musterd.loop.offer import tool_digests, tool_of, tools_of
 from musterd.loop.run_tools import NONE as NO_RUN_TOOLS
+from musterd.loop.run_tree import RunTree, fingerprint
 from musterd.loop.steps import Intent
 from musterd.loop.task_runs import is_task_run, task_runs_of
 from musterd.loop.tool_arguments import read_arguments
-from musterd.loop.world import World, fingerprint
+from musterd.loop.tool_set import tool_digests, tool_of, tools_of
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class Planner:
     component's tools.
     """
 
-    def __init__(self, world: World, run: Assignment) -> None:
+    def __init__(self, world: RunTree, run: Assignment) -> None:
         self._world = world
         self._run = run
         self._calls_made = 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.declare import ToolContext
-from musterd.loop.own import Tell
+from musterd.loop.builtin_tools import Tell
 
 
 class Reports:

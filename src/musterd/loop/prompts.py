@@ -7,7 +7,7 @@ message. Texts stay the same from call to call, so that a provider's cache of pr
 from collections.abc import Iterator, Sequence
 
 from musterd.declare import Component, MCPServer, Team
-from musterd.loop.kept import kept
+from musterd.loop.component_cache import cached_per_component
 
 LEADERS = {
     "coordinate": (
@@ -47,12 +47,12 @@ def system_prompt(component: Component, *, has_form: bool = False) -> str:
     return _with_form(component) if has_form else _of_free_text(component)
 
 
-@kept
+@cached_per_component
 def _with_form(component: Component) -> str:
     return _prompt(component, has_form=True)
 
 
-@kept
+@cached_per_component
 def _of_free_text(component: Component) -> str:
     return _prompt(component, has_form=False)
 

@@ -12,12 +12,12 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, SystemPromptPart, U
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.declare import Agent, Component
-from musterd.loop import thoughts
-from musterd.loop.answers import AnswerForm
-from musterd.loop.asking import Aside, ask, ask_for_form, said_in, thought_in
+from musterd.loop import reasoning_steps
 from musterd.loop.assignment import Assignment, Progress
 from musterd.loop.media import readable_by
-from musterd.loop.world import World
+from musterd.loop.run_tree import RunTree
+from musterd.loop.side_calls import SideCall, ask, ask_for_form, said_in, thought_in
+from musterd.loop.structured_answers import AnswerForm
 from musterd.models.resolve import resolve
 
 if TYPE_CHECKING:
@@ -32,18 +32,18 @@ PROMPT = (
     "answer; where it does not hold, begin anew. You cannot call tools: where one is needed, say which and what for."
 )
 GO_ON = "Go on with the steps that are missing."
-_FORM = AnswerForm(name="ReasoningSteps", schema=thoughts.STEPS)
+_FORM = AnswerForm(name="ReasoningSteps", schema=reasoning_steps.STEPS)
 
 
-async def reason(world: World, run: Assignment, progress: Progress) -> None:
+async def reason(world: RunTree, run: Assignment, progress: Progress) -> None:
     """Have the request thought through, and show the thoughts to the run's model.
 
     :raises RunFailed: the model that reasons fails, or does not keep to the form of steps.
     """
     model = _model(run.component)
-    thoughts.begin(world, run, progress, run.at(PLACE))
+    reasoning_steps.begin(world, run, progress, run.at(PLACE))
     found = await (_thought if _thinks_by_itself(model, world) else _stepwise)(world, run, progress, model)
-    thoughts.end(world, run, progress, run.at(PLACE))
+    reasoning_steps.end(world, run, progress, run.at(PLACE))
     assert progress.conversation is not None, "a run has a conversation once it is prepared"
     shown = (
         f"<reasoning>\n{found.strip()}\n</reasoning>\nThe request was thought through as above. Use it for the answer; "
@@ -60,30 +60,30 @@ def _model(component: Component) -> "str | Model":
     return found or component.model
 
 
-def _thinks_by_itself(model: "str | Model", world: World) -> bool:
+def _thinks_by_itself(model: "str | Model", world: RunTree) -> bool:
     profile = resolve(model, world.settings).profile
     return bool(profile.get("thinking_always_enabled") or profile.get("thinking_enabled_by_default"))
 
 
-async def _thought(world: World, run: Assignment, progress: Progress, model: "str | Model") -> str:
+async def _thought(world: RunTree, run: Assignment, progress: Progress, model: "str | Model") -> str:
     """What a model that thinks by itself thinks, or says where it keeps its thoughts to itself."""
 
     def on_text(text: str, reasoning: str) -> None:
         if reasoning:
             world.tell(EventKind.REASONING_CONTENT_DELTA, run.voice, {"reasoning": reasoning})
 
-    aside = Aside(
+    aside = SideCall(
         place=f"{PLACE}/0", role=ROLE, model=model, messages=_shown(world, run, progress, prompt=None), on_text=on_text
     )
     response, _ = await ask(world, run, progress, aside)
     found = thought_in(response) or said_in(response)
     output = progress.output
-    output.reasoning_steps.append(thoughts.step_of({"result": found}))
+    output.reasoning_steps.append(reasoning_steps.step_of({"result": found}))
     output.reasoning = f"{found}\n\n"
     return found
 
 
-async def _stepwise(world: World, run: Assignment, progress: Progress, model: "str | Model") -> str:
+async def _stepwise(world: RunTree, run: Assignment, progress: Progress, model: "str | Model") -> str:
     """The steps of a model that does not think by itself."""
     spec = run.component.spec
     most, least = spec.reasoning_max_steps, min(spec.reasoning_min_steps, spec.reasoning_max_steps)
@@ -93,17 +93,17 @@ async def _stepwise(world: World, run: Assignment, progress: Progress, model: "s
     )
     calls = 0
     while len(steps) < most and calls < most:
-        aside = Aside(place=f"{PLACE}/{calls}", role=ROLE, model=model, messages=list(messages))
+        aside = SideCall(place=f"{PLACE}/{calls}", role=ROLE, model=model, messages=list(messages))
         value, response, _ = await ask_for_form(world, run, progress, aside, _FORM)
         for said in value["reasoning_steps"][: most - len(steps)]:
-            step = thoughts.step_of(said)
-            thoughts.add(world, run, progress, step, run.at(f"{PLACE}/s{len(steps)}"))
+            step = reasoning_steps.step_of(said)
+            reasoning_steps.add(world, run, progress, step, run.at(f"{PLACE}/s{len(steps)}"))
             steps.append(step)
         if steps[-1]["next_action"] not in ("continue", "validate", "reset") and len(steps) >= least:
             break
         messages += [response, ModelRequest(parts=[UserPromptPart(GO_ON)])]
         calls += 1
-    return thoughts.in_words(steps)
+    return reasoning_steps.in_words(steps)
 
 
 def _prompt(agent: Agent | None) -> str:
@@ -115,7 +115,7 @@ def _prompt(agent: Agent | None) -> str:
     return "\n".join(line for line in lines if line) or PROMPT
 
 
-def _shown(world: World, run: Assignment, progress: Progress, prompt: str | None) -> list[ModelMessage]:
+def _shown(world: RunTree, run: Assignment, progress: Progress, prompt: str | None) -> list[ModelMessage]:
     """The conversation as the model that reasons sees it: what it is told in place of the run's own system message."""
     assert progress.conversation is not None, "a run has a conversation once it is prepared"
     messages = readable_by(resolve(_model(run.component), world.settings), progress.conversation.messages)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from musterd.declare import Tool
-from musterd.loop.own import own_tool
-from musterd.loop.thoughts import ANALYZE, THINK
+from musterd.loop.builtin_tools import own_tool
+from musterd.loop.reasoning_steps import ANALYZE, THINK
 
 
 class ReasoningTools:

@@ -24,9 +24,9 @@ from musterd.declare.tool_errors import RetryTool
 from musterd.declare.tool_list import ToolList, read_tools
 from musterd.loop import state
 from musterd.loop.assignment import Assignment
-from musterd.loop.calling import call
-from musterd.loop.offer import tools_of
-from musterd.loop.world import World, digest, fingerprint
+from musterd.loop.run_tree import RunTree, digest, fingerprint
+from musterd.loop.tool_set import tools_of
+from musterd.loop.user_functions import call
 
 log = structlog.get_logger("musterd.loop")
 
@@ -69,7 +69,7 @@ class RunTools:
 NONE = RunTools()
 
 
-async def run_tools(world: World, run: Assignment) -> RunTools:
+async def run_tools(world: RunTree, run: Assignment) -> RunTools:
     """The tools of ``run`` that are not its component's, as its first attempt found them.
 
     :raises RunFailed: the function that gives them failed.
@@ -116,7 +116,7 @@ def _known_as(source: ToolSource) -> str:
     return source.known_as if isinstance(source, MCPServer) else "tools="
 
 
-async def _take(world: World, run: Assignment, made: Mapping[int, ToolList]) -> JsonObject:
+async def _take(world: RunTree, run: Assignment, made: Mapping[int, ToolList]) -> JsonObject:
     """What the sources offer now; a name that is taken already is left out."""
     component = run.component
     taken_names = {tool.name for tool in tools_of(component)} | component.spec.reserved_tool_names
@@ -138,7 +138,7 @@ async def _take(world: World, run: Assignment, made: Mapping[int, ToolList]) -> 
     return {"sources": list(found)}
 
 
-async def _listed(world: World, server: MCPServer) -> JsonObject:
+async def _listed(world: RunTree, server: MCPServer) -> JsonObject:
     if world.servers is None:
         raise AssertionError("a run with MCP servers is handed what calls them")
     try:
@@ -148,7 +148,7 @@ async def _listed(world: World, server: MCPServer) -> JsonObject:
         return {"of": server.known_as, "tools": [], "note": f"{error.message} Its tools are not there in this run."}
 
 
-def _server_tool(world: World, server: MCPServer, told: JsonObject) -> Tool:
+def _server_tool(world: RunTree, server: MCPServer, told: JsonObject) -> Tool:
     async def call(arguments: JsonObject, context: ToolContext) -> str:
         if world.servers is None:
             raise AssertionError("a run with MCP servers is handed what calls them")
@@ -179,7 +179,7 @@ async def _told(made: ToolList) -> JsonObject:
     }
 
 
-async def _factory_tools(world: World, run: Assignment, source: ToolFactory) -> ToolList:
+async def _factory_tools(world: RunTree, run: Assignment, source: ToolFactory) -> ToolList:
     """What the function gives, called in each attempt: functions cannot be stored."""
     spec = run.component.spec
     context = ToolContext(

@@ -6,7 +6,7 @@ from musterd.core import jsontext
 from musterd.core.jsontypes import JsonObject
 from musterd.declare import Component, Tool
 from musterd.loop import tasks
-from musterd.loop.own import Act, Unfit, own_tool
+from musterd.loop.builtin_tools import Rejected, ToolCallContext, own_tool
 from musterd.loop.past import EarlierSession, chat_of
 
 ALL_CHATS = 1000
@@ -16,26 +16,26 @@ SESSIONS = 2
 RUNS_OF_A_SESSION = 20
 
 
-async def update_session_state(act: Act, session_state_updates: JsonObject) -> str:
+async def update_session_state(act: ToolCallContext, session_state_updates: JsonObject) -> str:
     """Update the session's state, which lasts from run to run. What you set replaces the value under the same key.
 
     Args:
         session_state_updates: The new values by key, like {"shopping_list": ["milk", "eggs"]}.
     """
     if tasks.KEY in session_state_updates:
-        raise Unfit(f"'{tasks.KEY}' is the task list; change it with its own tools.")
+        raise Rejected(f"'{tasks.KEY}' is the task list; change it with its own tools.")
     act.state.update(session_state_updates)
     return f"Updated session state: {jsontext.dumps(act.state)}"
 
 
-async def get_chat_history(act: Act, num_chats: int | None = None) -> str:
+async def get_chat_history(act: ToolCallContext, num_chats: int | None = None) -> str:
     """Read what was said in this session before, oldest first. One chat is a user's message with what was answered.
 
     Args:
         num_chats: How many of the last chats; leave it out for all.
     """
     if num_chats is not None and num_chats < 1:
-        raise Unfit("num_chats is how many of the last chats to read: 1 or more.")
+        raise Rejected("num_chats is how many of the last chats to read: 1 or more.")
     component = act.run.component
     member = None if act.run.parent_id is None else (component.kind, component.id)
     found = await act.past.conversations(member, min(num_chats or ALL_CHATS, ALL_CHATS))
@@ -43,7 +43,7 @@ async def get_chat_history(act: Act, num_chats: int | None = None) -> str:
     return jsontext.dumps(chats) if chats else "Nothing was said in this session before."
 
 
-async def get_previous_session_messages(act: Act) -> str:
+async def get_previous_session_messages(act: ToolCallContext) -> str:
     """Read the user's last other sessions. Use it only for questions about earlier conversations."""
     limit = act.run.component.spec.num_history_sessions or SESSIONS
     found = await act.past.other_sessions(limit)

@@ -10,8 +10,8 @@ from musterd.core.jsontypes import JsonObject
 from musterd.declare import Component
 from musterd.loop import tasks
 from musterd.loop.assignment import Assignment
+from musterd.loop.builtin_tools import Tell
 from musterd.loop.delegation import Delegated, Delegations, Joined, Refused, member_of
-from musterd.loop.own import Tell
 from musterd.loop.steps import ToolStep
 from musterd.loop.task_tools import updated
 

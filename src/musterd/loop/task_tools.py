@@ -5,12 +5,12 @@ from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.declare import Tool
 from musterd.loop import tasks
-from musterd.loop.own import Act, Unfit, own_tool
-from musterd.loop.world import digest
+from musterd.loop.builtin_tools import Rejected, ToolCallContext, own_tool
+from musterd.loop.run_tree import digest
 
 
 async def create_task(
-    act: Act, title: str, description: str = "", assignee: str = "", depends_on: list[str] | None = None
+    act: ToolCallContext, title: str, description: str = "", assignee: str = "", depends_on: list[str] | None = None
 ) -> str:
     """Create a task for the team.
 
@@ -26,10 +26,10 @@ async def create_task(
             return f"Task already exists: [{task['id']}] {task['title']} (status: {task['status']}). Use it."
     known = {task["id"] for task in found["tasks"]}
     if unknown := [other for other in depends_on or () if other not in known]:
-        raise Unfit(f"There is no task {', '.join(unknown)} to depend on. Create it first.")
+        raise Rejected(f"There is no task {', '.join(unknown)} to depend on. Create it first.")
     if assignee and all(member.id != assignee for member in act.run.component.members):
         members = ", ".join(member.id for member in act.run.component.members)
-        raise Unfit(f"There is no member '{assignee}'. Members: {members}.")
+        raise Rejected(f"There is no member '{assignee}'. Members: {members}.")
     task = {
         "id": digest(act.run.run_id, act.path)[:8],
         "title": title,
@@ -49,7 +49,7 @@ async def create_task(
     return f"Task created: [{task['id']}] {title} (status: {task['status']})"
 
 
-async def update_task_status(act: Act, task_id: str, status: str, result: str | None = None) -> str:
+async def update_task_status(act: ToolCallContext, task_id: str, status: str, result: str | None = None) -> str:
     """Say where a task stands that you do yourself.
 
     Args:
@@ -59,7 +59,7 @@ async def update_task_status(act: Act, task_id: str, status: str, result: str | 
     """
     task = _task(act.state, task_id)
     if status not in tasks.STATUSES:
-        raise Unfit(f"A task's status is one of {', '.join(tasks.STATUSES)}.")
+        raise Rejected(f"A task's status is one of {', '.join(tasks.STATUSES)}.")
     previous = task["status"]
     task["status"] = status
     if result is not None:
@@ -69,12 +69,12 @@ async def update_task_status(act: Act, task_id: str, status: str, result: str | 
     return f"Task [{task_id}] '{task['title']}' updated to {task['status']}."
 
 
-async def list_tasks(act: Act) -> str:
+async def list_tasks(act: ToolCallContext) -> str:
     """List all tasks with their status, assignees and dependencies."""
     return tasks.summary(act.state)
 
 
-async def add_task_note(act: Act, task_id: str, note: str) -> str:
+async def add_task_note(act: ToolCallContext, task_id: str, note: str) -> str:
     """Add a note to a task.
 
     Args:
@@ -85,7 +85,7 @@ async def add_task_note(act: Act, task_id: str, note: str) -> str:
     return f"Note added to task [{task_id}]."
 
 
-async def mark_all_complete(act: Act, summary: str) -> str:
+async def mark_all_complete(act: ToolCallContext, summary: str) -> str:
     """Say that the goal is reached. Call this when everything is done.
 
     Args:
@@ -105,7 +105,7 @@ def updated(task: JsonObject, previous: str) -> JsonObject:
 def _task(state: JsonObject, task_id: str) -> JsonObject:
     found = tasks.task_in(state, task_id)
     if found is None:
-        raise Unfit(f"There is no task '{task_id}'.")
+        raise Rejected(f"There is no task '{task_id}'.")
     return found
 
 

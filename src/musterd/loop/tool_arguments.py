@@ -14,8 +14,8 @@ from pydantic_core import from_json, to_json
 from musterd.core import jsontext
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.settings import Settings
-from musterd.loop.answers import AnswerInvalid
 from musterd.loop.conversation import NOTES
+from musterd.loop.structured_answers import AnswerInvalid
 from musterd.models.answer_limits import byte_count
 
 REFUSED = "refused_calls"

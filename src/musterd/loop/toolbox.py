@@ -21,25 +21,25 @@ from musterd.core.records import StepState, ToolCall
 from musterd.core.requirements import Requirement, RequirementKind
 from musterd.declare import Component, Team
 from musterd.declare.tool_errors import ToolFailed
-from musterd.loop import state, thoughts
-from musterd.loop.answers import AnswerForm, wanted_form
+from musterd.loop import reasoning_steps, state
+from musterd.loop.answer_models import has_output_model
+from musterd.loop.approval_gate import change_note, requirement_about
 from musterd.loop.assignment import Assignment, Progress
-from musterd.loop.consent import change_note, requirement_about
 from musterd.loop.delegation import Delegated, Delegations, Refused
-from musterd.loop.finishing import has_output_model
 from musterd.loop.functions import call_function
 from musterd.loop.hooked_delegation import delegate_in_hooks, has_delegation_hooks
 from musterd.loop.media import member_prompt
 from musterd.loop.members import Driven, drive_member, member_start
-from musterd.loop.offer import is_in_tasks_mode
 from musterd.loop.past import member_history, team_history_text
 from musterd.loop.pausing import Waits
 from musterd.loop.planning import Planned, Planner, member_plan
-from musterd.loop.produced import shown as shown_with_media
+from musterd.loop.produced_media import shown as shown_with_media
 from musterd.loop.prompts import interactions_text
+from musterd.loop.run_tree import RunTree
 from musterd.loop.steps import Intent, MemberStart, ToolStep
+from musterd.loop.structured_answers import AnswerForm, wanted_form
 from musterd.loop.tool_results import ResultTooLarge, check_state_change, within_limit
-from musterd.loop.world import World
+from musterd.loop.tool_set import is_in_tasks_mode
 
 
 class Toolbox:
@@ -47,10 +47,10 @@ class Toolbox:
 
     def __init__(
         self,
-        world: World,
+        world: RunTree,
         run: Assignment,
         progress: Progress,
-        make_loop: Callable[[World, Assignment], Driven],
+        make_loop: Callable[[RunTree, Assignment], Driven],
     ) -> None:
         self._world = world
         self._run = run
@@ -180,8 +180,8 @@ class Toolbox:
         call.started_at, call.seconds, call.child_run_id = step.started_at, step.seconds, step.child_run_id
         call.stops_run = call.stops_run and not step.is_error
         self._tell(EventKind.TOOL_CALL_COMPLETED, plan, step.media)
-        if plan.tool is not None and plan.tool.is_own and call.name in (thoughts.THINK, thoughts.ANALYZE):
-            thoughts.note_call(self._world, self._run, self._progress, call, plan.intent.path)
+        if plan.tool is not None and plan.tool.is_own and call.name in (reasoning_steps.THINK, reasoning_steps.ANALYZE):
+            reasoning_steps.note_call(self._world, self._run, self._progress, call, plan.intent.path)
         if step.is_error:
             self._tell(EventKind.TOOL_CALL_ERROR, plan)
         if _is_shown(plan, step):

@@ -12,7 +12,7 @@ from musterd.core.states import RunState
 from musterd.declare import Component, unsupported
 from musterd.engine.resources import Resources
 from musterd.engine.worker import Worker
-from musterd.loop.world import digest
+from musterd.loop.run_tree import digest
 from musterd.service.budgets import require_budget
 from musterd.service.runs import RunService, Wanted
 from musterd.store import idempotency, run_forks

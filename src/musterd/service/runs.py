@@ -16,7 +16,7 @@ from musterd.core.states import RunState
 from musterd.declare import Component, unsupported
 from musterd.engine.resources import Resources
 from musterd.engine.worker import Worker
-from musterd.loop.world import digest
+from musterd.loop.run_tree import digest
 from musterd.service.abandonment import Abandonment
 from musterd.service.budgets import require_budget, so_far
 from musterd.service.following import Following

@@ -9,7 +9,7 @@ from musterd.core.errors import InvalidInput
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import Input
 from musterd.declare import Component, named_schema
-from musterd.loop.answers import AnswerInvalid, message_form
+from musterd.loop.structured_answers import AnswerInvalid, message_form
 
 LARGEST_SCHEMA = 20_000
 _WHERE = ("body", "output_schema")

@@ -13,7 +13,7 @@ from musterd.declare.run_context import RunContext
 from musterd.engine.resources import Resources
 from musterd.engine.worker import Worker
 from musterd.loop import hooks, state
-from musterd.loop.world import digest
+from musterd.loop.run_tree import digest
 from musterd.store import idempotency, messages, runs, sessions, steering
 from musterd.store.database import Tx
 from musterd.store.idempotency import Request

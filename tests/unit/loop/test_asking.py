@@ -6,8 +6,8 @@ from musterd import Agent
 from musterd.core.events import EventKind
 from musterd.core.records import Output
 from musterd.declare import models_of
-from musterd.loop.answers import AnswerForm
-from musterd.loop.asking import Aside, ask, ask_for_form, said_in, told
+from musterd.loop.side_calls import SideCall, ask, ask_for_form, said_in, told
+from musterd.loop.structured_answers import AnswerForm
 from musterd.wire.metrics import run_metrics
 from tests.support.loop import Call, Stage, TurnModel, failure
 
@@ -18,8 +18,8 @@ def stage() -> Stage:
     return Stage(Agent(id="solo", model=TurnModel("done")))
 
 
-def aside(model: TurnModel, **given: Any) -> Aside:
-    return Aside(place="parse", role="parser_model", model=model, messages=told("be short", "what?"), **given)
+def aside(model: TurnModel, **given: Any) -> SideCall:
+    return SideCall(place="parse", role="parser_model", model=model, messages=told("be short", "what?"), **given)
 
 
 async def test_it_is_a_step_that_is_told_and_counted() -> None:

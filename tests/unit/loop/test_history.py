@@ -14,7 +14,7 @@ from pydantic_ai.messages import (
 )
 
 from musterd.loop.conversation import NOTES, message_text
-from musterd.loop.history import trimmed
+from musterd.loop.history_limits import trimmed
 from musterd.loop.past import chat_of
 
 

@@ -12,7 +12,7 @@ from musterd import Agent, Team
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.loop import tasks
-from musterd.loop.world import digest
+from musterd.loop.run_tree import digest
 from tests.support.loop import Call, Stage, TurnModel, failure
 from tests.unit.loop.test_loop import delegate
 

@@ -6,7 +6,7 @@ import pytest
 
 from musterd import Agent, RunContext, Team
 from musterd.core.errors import RunFailed
-from musterd.loop.staffing import staffed
+from musterd.loop.dynamic_members import staffed
 from tests.support.loop import Stage, TurnModel
 from tests.unit.loop.test_loop import delegate
 

@@ -10,7 +10,7 @@ from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ToolCall
 from musterd.loop.assignment import Assignment, Progress
-from musterd.loop.world import World
+from musterd.loop.run_tree import RunTree
 
 STEP = {
     "type": "object",
@@ -50,14 +50,14 @@ def in_words(steps: Sequence[JsonObject]) -> str:
     return "".join(_in_words(step) for step in steps)
 
 
-def begin(world: World, run: Assignment, progress: Progress, place: str) -> None:
+def begin(world: RunTree, run: Assignment, progress: Progress, place: str) -> None:
     """Tell that the run begins to reason, once."""
     if not progress.is_reasoning:
         progress.is_reasoning = True
         world.tell(EventKind.REASONING_STARTED, run.run_id, {}, place)
 
 
-def add(world: World, run: Assignment, progress: Progress, step: JsonObject, place: str) -> None:
+def add(world: RunTree, run: Assignment, progress: Progress, step: JsonObject, place: str) -> None:
     """Add a step, and tell of it."""
     output = progress.output
     output.reasoning_steps.append(step)
@@ -66,7 +66,7 @@ def add(world: World, run: Assignment, progress: Progress, step: JsonObject, pla
     world.tell(EventKind.REASONING_STEP, run.run_id, data, place)
 
 
-def end(world: World, run: Assignment, progress: Progress, place: str) -> None:
+def end(world: RunTree, run: Assignment, progress: Progress, place: str) -> None:
     """Tell that the run has reasoned, where it has begun to."""
     if progress.is_reasoning:
         progress.is_reasoning = False
@@ -76,7 +76,7 @@ def end(world: World, run: Assignment, progress: Progress, place: str) -> None:
         )
 
 
-def note_call(world: World, run: Assignment, progress: Progress, call: ToolCall, path: str) -> None:
+def note_call(world: RunTree, run: Assignment, progress: Progress, call: ToolCall, path: str) -> None:
     """Take a call of ``think`` or ``analyze`` as a step."""
     if call.is_error:
         return

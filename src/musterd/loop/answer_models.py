@@ -5,13 +5,13 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, Syst
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.declare import Component
-from musterd.loop.answers import Answer, AnswerForm
-from musterd.loop.asking import Aside, ask, ask_for_form, said_in, told
 from musterd.loop.assignment import Assignment, Progress
 from musterd.loop.conversation import Conversation
 from musterd.loop.media import readable_by
+from musterd.loop.run_tree import RunTree
+from musterd.loop.side_calls import SideCall, ask, ask_for_form, said_in, told
+from musterd.loop.structured_answers import Answer, AnswerForm
 from musterd.loop.tool_results import as_text
-from musterd.loop.world import World
 from musterd.models.resolve import resolve
 
 PARSE = "Bring what the user gives you into the form asked for. Add nothing that does not stand there."
@@ -30,7 +30,7 @@ def answers_in_form(component: Component) -> bool:
 
 
 async def finished(
-    world: World, run: Assignment, progress: Progress, answer: Answer, form: AnswerForm | None
+    world: RunTree, run: Assignment, progress: Progress, answer: Answer, form: AnswerForm | None
 ) -> Answer:
     """The answer as the component's output model words it, and as its parser model brings it into the form.
 
@@ -44,7 +44,7 @@ async def finished(
     return answer
 
 
-async def _worded(world: World, run: Assignment, progress: Progress, form: AnswerForm | None) -> Answer:
+async def _worded(world: RunTree, run: Assignment, progress: Progress, form: AnswerForm | None) -> Answer:
     """The answer that the output model gives to what the run was asked and found out."""
     spec, conversation = run.component.spec, _conversation(progress)
     model = resolve(spec.output_model, world.settings)
@@ -61,7 +61,7 @@ async def _worded(world: World, run: Assignment, progress: Progress, form: Answe
             data["reasoning"] = reasoning
         world.tell(EventKind.CONTENT, run.voice, data)
 
-    aside = Aside(
+    aside = SideCall(
         place=WORD,
         role="output_model",
         model=spec.output_model,
@@ -80,11 +80,11 @@ async def _worded(world: World, run: Assignment, progress: Progress, form: Answe
     return Answer(content, "str" if form is None else form.name)
 
 
-async def _parsed(world: World, run: Assignment, progress: Progress, answer: Answer, form: AnswerForm) -> Answer:
+async def _parsed(world: RunTree, run: Assignment, progress: Progress, answer: Answer, form: AnswerForm) -> Answer:
     """The answer as the parser model brings it into its form."""
     spec, tell = run.component.spec, world.teller(run.run_id, run.at(FORM))
     tell(EventKind.PARSER_MODEL_RESPONSE_STARTED, {}, "")
-    aside = Aside(
+    aside = SideCall(
         place=FORM,
         role="parser_model",
         model=spec.parser_model,

@@ -6,9 +6,9 @@ from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.declare import Team
 from musterd.loop import tasks
-from musterd.loop.answers import Answer
 from musterd.loop.assignment import Assignment
-from musterd.loop.world import World
+from musterd.loop.run_tree import RunTree
+from musterd.loop.structured_answers import Answer
 
 GO_ON = "Go on until the goal is reached. Then call mark_all_complete and answer."
 
@@ -16,7 +16,7 @@ GO_ON = "Go on until the goal is reached. Then call mark_all_complete and answer
 class Leader(Protocol):
     """A leader's run."""
 
-    world: World
+    world: RunTree
     run: Assignment
 
     async def turns(self) -> Answer:

@@ -16,28 +16,28 @@ from musterd.declare import Component, RunContext
 from musterd.declare.run_context import asked_of
 from musterd.loop import state
 from musterd.loop.assignment import Assignment
-from musterd.loop.calling import call
-from musterd.loop.kept import kept
-from musterd.loop.world import World, fingerprint
+from musterd.loop.component_cache import cached_per_component
+from musterd.loop.run_tree import RunTree, fingerprint
+from musterd.loop.user_functions import call
 
 FAILED = "context_failed"
 """The code of a run whose functions could not be asked."""
 
 
-@kept
+@cached_per_component
 def dependency_functions(component: Component) -> Mapping[str, Callable[..., Json]]:
     """The dependencies that a function gives, by name."""
     return {name: value for name, value in (component.spec.dependencies or {}).items() if callable(value)}
 
 
-@kept
+@cached_per_component
 def asks_functions(component: Component) -> bool:
     """Whether a run of ``component`` asks functions for its context."""
     spec = component.spec
     return callable(spec.system_message) or callable(spec.instructions) or bool(dependency_functions(component))
 
 
-async def ask_functions(world: World, run: Assignment) -> JsonObject:
+async def ask_functions(world: RunTree, run: Assignment) -> JsonObject:
     """Ask the functions of the run's component, or take what they gave to an earlier attempt.
 
     The run's state and resolved dependencies are as the functions left them.
@@ -54,7 +54,7 @@ async def ask_functions(world: World, run: Assignment) -> JsonObject:
     return taken
 
 
-async def _asked(world: World, run: Assignment) -> JsonObject:
+async def _asked(world: RunTree, run: Assignment) -> JsonObject:
     component, taken = run.component, JsonObject()
     await _resolve(world, run, dependency_functions(component))
     stored = {name: _as_json(value) for name, value in run.resolved.items()}
@@ -73,13 +73,13 @@ async def _asked(world: World, run: Assignment) -> JsonObject:
     return taken
 
 
-async def _resolve(world: World, run: Assignment, names: Iterable[str]) -> None:
+async def _resolve(world: RunTree, run: Assignment, names: Iterable[str]) -> None:
     functions = dependency_functions(run.component)
     for name in names:
         run.resolved[name] = await called(world, run, f"dependencies['{name}']", functions[name])
 
 
-async def _text(world: World, run: Assignment, what: str, function: Callable[..., Json]) -> str:
+async def _text(world: RunTree, run: Assignment, what: str, function: Callable[..., Json]) -> str:
     return _require_text(run, what, await called(world, run, what, function))
 
 
@@ -89,7 +89,7 @@ def _require_text(run: Assignment, what: str, given: Json) -> str:
     return jsontext.storable(given)
 
 
-async def called(world: World, run: Assignment, what: str, function: Callable[..., Json]) -> Json:
+async def called(world: RunTree, run: Assignment, what: str, function: Callable[..., Json]) -> Json:
     """Call a function of a declaration with what it asks for: plain ones in a thread.
 
     :raises RunFailed: it raised.
@@ -102,7 +102,7 @@ async def called(world: World, run: Assignment, what: str, function: Callable[..
         raise _failed(run, f"the function in {what} failed; the server's log says why") from error
 
 
-def _given(world: World, run: Assignment) -> JsonObject:
+def _given(world: RunTree, run: Assignment) -> JsonObject:
     spec = run.component.spec
     unknown = dependency_functions(run.component).keys() - run.resolved.keys() - run.inherited_dependencies.keys()
     known = {name: value for name, value in run.dependencies.items() if name not in unknown}

@@ -8,8 +8,8 @@ from musterd.core.records import ToolCall
 from musterd.core.requirements import ApprovalRow, Requirement, RequirementKind, Verdict
 from musterd.declare import Tool
 from musterd.loop.assignment import Assignment
-from musterd.loop.forms import form_of
-from musterd.loop.world import World
+from musterd.loop.run_tree import RunTree
+from musterd.loop.user_input_forms import form_of
 
 
 def asked_by(tool: Tool) -> RequirementKind | None:
@@ -21,7 +21,7 @@ def asked_by(tool: Tool) -> RequirementKind | None:
     return RequirementKind.EXTERNAL_EXECUTION if tool.external_execution else None
 
 
-def requirement_about(world: World, run: Assignment, call: ToolCall, path: str, kind: RequirementKind) -> Requirement:
+def requirement_about(world: RunTree, run: Assignment, call: ToolCall, path: str, kind: RequirementKind) -> Requirement:
     """What a person is asked about a call.
 
     :param path: the call's place in the tree.
@@ -47,7 +47,7 @@ def _needed(call: ToolCall) -> str | None:
     return needed if needed == "required" else None
 
 
-def first_asked(world: World, run: Assignment, call: ToolCall, path: str, tool: Tool) -> Requirement | None:
+def first_asked(world: RunTree, run: Assignment, call: ToolCall, path: str, tool: Tool) -> Requirement | None:
     """What a person is asked before the call is made, noted in the call; None: nothing."""
     kind = asked_by(tool)
     if kind is None:

@@ -26,12 +26,12 @@ from pydantic_ai.models import ModelRequestParameters
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
-from musterd.loop.answers import CORRECTIONS, FINAL_TOOL, AnswerForm, AnswerInvalid, never_of_the_form
 from musterd.loop.assignment import Assignment, Progress
 from musterd.loop.conversation import NOTES, make_storable
-from musterd.loop.offer import form_parameters
+from musterd.loop.run_tree import RunTree, fingerprint
+from musterd.loop.structured_answers import CORRECTIONS, FINAL_TOOL, AnswerForm, AnswerInvalid, never_of_the_form
 from musterd.loop.tool_arguments import final_arguments, refuse_unfit
-from musterd.loop.world import World, fingerprint
+from musterd.loop.tool_set import form_parameters
 from musterd.models.call import ModelAnswer, OnText
 from musterd.models.names import ModelInfo, describe
 from musterd.models.resolve import resolve
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Aside:
+class SideCall:
     """What a model is asked between a run's turns.
 
     :param place: where it stands in the run, such as ``parse``: the step's path is ``parse/m``, once in a run.
@@ -68,7 +68,7 @@ class Aside:
 class Telling:
     """Tells readers of one model call of a run."""
 
-    world: World
+    world: RunTree
     run: Assignment
     info: ModelInfo
     path: str
@@ -104,7 +104,7 @@ class Telling:
         self.world.tell(kind, self.run.run_id, data, place)
 
 
-async def ask(world: World, run: Assignment, progress: Progress, aside: Aside) -> tuple[ModelResponse, str]:
+async def ask(world: RunTree, run: Assignment, progress: Progress, aside: SideCall) -> tuple[ModelResponse, str]:
     """Ask a model something beside the run's turns; its answer, and that as JSON text.
 
     :raises ModelFailed: there is no answer.
@@ -127,7 +127,7 @@ async def ask(world: World, run: Assignment, progress: Progress, aside: Aside) -
 
 
 async def ask_for_form(
-    world: World, run: Assignment, progress: Progress, aside: Aside, form: AnswerForm
+    world: RunTree, run: Assignment, progress: Progress, aside: SideCall, form: AnswerForm
 ) -> tuple[Json, ModelResponse, str]:
     """Ask a model for a value of a form, and let it correct what has not; the value, the answer, that as JSON text.
 
@@ -172,7 +172,7 @@ def thought_in(response: ModelResponse) -> str:
     return "".join(part.content for part in response.parts if isinstance(part, ThinkingPart) and part.content)
 
 
-async def _call(world: World, run: Assignment, aside: Aside, telling: Telling) -> ModelAnswer:
+async def _call(world: RunTree, run: Assignment, aside: SideCall, telling: Telling) -> ModelAnswer:
     def on_retry(failed_try: int, wait_seconds: float, reason: str, had_text: bool) -> None:
         is_void = had_text and aside.on_text is not None
         if is_void and aside.on_void is not None:

@@ -11,7 +11,7 @@ class MemberStopped(Exception):
     """Somebody has stopped this member."""
 
 
-class Stops:
+class MemberStops:
     """Who is to stop, and where members are at work."""
 
     def __init__(self) -> None:
@@ -44,9 +44,9 @@ class Stops:
 
 
 class _Scope:
-    """Turns the cancel that :meth:`Stops.stop` makes into :class:`MemberStopped`, and no other one."""
+    """Turns the cancel that :meth:`MemberStops.stop` makes into :class:`MemberStopped`, and no other one."""
 
-    def __init__(self, run_id: str, stops: Stops) -> None:
+    def __init__(self, run_id: str, stops: MemberStops) -> None:
         self._run_id, self._stops = run_id, stops
 
     def __enter__(self) -> Self:

@@ -16,7 +16,7 @@ Tell = Callable[[EventKind, JsonObject, str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Act:
+class ToolCallContext:
     """One call of an own tool: a parameter of this type is filled by the loop.
 
     :param run: the run whose model calls.
@@ -33,13 +33,13 @@ class Act:
     past: Past = NO_PAST
 
 
-class Unfit(Exception):
-    """The call cannot be done so; the message tells the model what to do instead."""
+class Rejected(Exception):
+    """Invalid tool call; the message tells the model what to do instead."""
 
 
 def own_tool(function: Callable[..., Any]) -> Tool:
-    """Make an async function a tool of the loop: as :func:`musterd.tool`, with an :class:`Act` in place of a context.
+    """Make an async function a tool of the loop, as :func:`musterd.tool` does, with a :class:`ToolCallContext`.
 
-    It changes nothing but the state that it is given, so it may be called again after a crash.
+    It changes only the state that it is given, so it may be called again after a crash.
     """
-    return made_tool(function, Act)
+    return made_tool(function, ToolCallContext)

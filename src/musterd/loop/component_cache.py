@@ -1,6 +1,6 @@
-"""What is made of a component once, and kept as long as the component is there.
+"""Values that are computed once per component and kept as long as the component exists.
 
-Components of the registry stay as long as the process; those of one run (:mod:`musterd.loop.staffing`) go with it.
+Components of the registry exist as long as the process; those of one run (``loop/dynamic_members.py``) end with it.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from musterd.declare import Component
 Made = TypeVar("Made")
 
 
-def kept(make: Callable[[Component], Made]) -> Callable[[Component], Made]:
+def cached_per_component(make: Callable[[Component], Made]) -> Callable[[Component], Made]:
     """Call ``make`` once for each component."""
     made: WeakKeyDictionary[Component, Made] = WeakKeyDictionary()
 

@@ -11,18 +11,18 @@ from pydantic_ai.output import OutputObjectDefinition
 from pydantic_ai.tools import ToolDefinition
 
 from musterd.declare import Component, Team, Tool
-from musterd.loop.answers import FINAL_TOOL, AnswerForm
+from musterd.loop.component_cache import cached_per_component
 from musterd.loop.delegation import delegation_tools
-from musterd.loop.kept import kept
 from musterd.loop.member_tools import MEMBER_INFORMATION
+from musterd.loop.run_tree import digest
 from musterd.loop.session_tools import session_tools
+from musterd.loop.structured_answers import FINAL_TOOL, AnswerForm
 from musterd.loop.task_runs import task_run_tools
 from musterd.loop.task_tools import TASK_TOOLS
-from musterd.loop.world import digest
 from musterd.models.names import LOCAL, SCRIPTED
 
 
-@kept
+@cached_per_component
 def tools_of(component: Component) -> tuple[ToolDefinition, ...]:
     """The tools that a component's model is offered; a leader's last ones delegate."""
     declared = [
@@ -33,7 +33,7 @@ def tools_of(component: Component) -> tuple[ToolDefinition, ...]:
     return (*declared, *delegation_tools(component), *runs)
 
 
-@kept
+@cached_per_component
 def own_tools(component: Component) -> Mapping[str, Tool]:
     """The tools of the loop itself that a component's options ask for, by name."""
     found: list[Tool] = []
@@ -66,7 +66,7 @@ def compresses(component: Component) -> bool:
     return component.spec.compress_tool_results or component.spec.compression_manager is not None
 
 
-@kept
+@cached_per_component
 def tool_digests(component: Component) -> Mapping[str, str]:
     """A hash of each offered tool's schema, by name."""
     return {tool.name: digest(tool.name, repr(tool.parameters_json_schema)) for tool in tools_of(component)}
@@ -111,7 +111,7 @@ def form_parameters(
     )
 
 
-@kept
+@cached_per_component
 def _free_text(component: Component) -> ModelRequestParameters:
     return ModelRequestParameters(function_tools=list(tools_of(component)))
 

@@ -23,7 +23,7 @@ from musterd.declare.tool_extras import FunctionCall
 from musterd.declare.tool_result import ToolResult
 from musterd.loop import state
 from musterd.loop.assignment import Assignment
-from musterd.loop.exits import exits_contained
+from musterd.loop.contained_exits import exits_contained
 
 FIRST_WAIT_SECONDS = 0.1
 Call = Callable[[JsonObject], Awaitable[Json]]

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 
 from musterd.core.jsontypes import Json
-from musterd.loop.exits import exits_contained
-from musterd.loop.stopping import run_user_code
+from musterd.loop.contained_exits import exits_contained
+from musterd.loop.task_abandonment import run_user_code
 
 
 async def call(threads: Executor, function: Callable[..., Json], values: Mapping[str, Json]) -> Json:

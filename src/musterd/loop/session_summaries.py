@@ -18,12 +18,12 @@ from musterd.core.events import EventKind
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
 from musterd.declare import Component, SessionSummaryManager
-from musterd.loop.answers import AnswerForm, AnswerInvalid
 from musterd.loop.assignment import Assignment, Progress
 from musterd.loop.conversation import NOTES, make_storable
 from musterd.loop.delegation import prompt_text
 from musterd.loop.past import Unsummarised, chat_of
-from musterd.loop.world import World, fingerprint
+from musterd.loop.run_tree import RunTree, fingerprint
+from musterd.loop.structured_answers import AnswerForm, AnswerInvalid
 from musterd.models.call import ModelAnswer
 
 PROMPT = (
@@ -60,7 +60,7 @@ def summarizer(component: Component) -> Component:
     return dataclasses.replace(component, model=manager.model)
 
 
-async def sum_up(world: World, run: Assignment, progress: Progress) -> None:
+async def sum_up(world: RunTree, run: Assignment, progress: Progress) -> None:
     """Sum the session up, this run included; what comes of it is in ``progress``."""
     tell = world.teller(run.run_id, run.at("summary"))
     tell(EventKind.SESSION_SUMMARY_STARTED, {}, "")
@@ -75,7 +75,7 @@ async def sum_up(world: World, run: Assignment, progress: Progress) -> None:
     tell(EventKind.SESSION_SUMMARY_COMPLETED, {"session_summary": progress.summary}, "")
 
 
-async def _ask(world: World, run: Assignment, progress: Progress) -> ModelAnswer:
+async def _ask(world: RunTree, run: Assignment, progress: Progress) -> ModelAnswer:
     as_of = clock.now()  # before the look: what ends behind it belongs to the next summary
     earlier = await world.past.unsummarised()
     by = summarizer(run.component)

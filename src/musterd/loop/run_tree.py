@@ -16,9 +16,9 @@ from musterd.core.records import StepKind
 from musterd.core.requirements import ApprovalRow
 from musterd.core.settings import Settings
 from musterd.declare import Component
+from musterd.loop.member_stops import MemberStops
 from musterd.loop.past import NO_PAST, NOTHING_SHOWN, Past, Shown
 from musterd.loop.steps import Emit, Steps
-from musterd.loop.stops import Stops
 from musterd.models.call import ModelCaller
 from musterd.models.names import ModelInfo
 
@@ -42,7 +42,7 @@ class Models:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class RunTree:
     """What all runs of one tree share.
 
     :param salt: the root's random salt; members' run ids derive from it.
@@ -68,7 +68,7 @@ class World:
     dependencies: JsonObject = field(default_factory=dict)
     metadata: JsonObject = field(default_factory=dict)
     call_ids: dict[str, None] = field(default_factory=dict)
-    stops: Stops = field(default_factory=Stops)
+    stops: MemberStops = field(default_factory=MemberStops)
     servers: "ToolServers | None" = None
     member_runs: Mapping[str, str] = field(default_factory=dict)
     asked: Mapping[str, ApprovalRow] = field(default_factory=dict)

@@ -10,14 +10,14 @@ from musterd.core.errors import DeclarationError, RunFailed
 from musterd.declare import Team
 from musterd.declare.registry import with_members
 from musterd.loop.assignment import Assignment
-from musterd.loop.called import called
-from musterd.loop.world import World
+from musterd.loop.context_functions import called
+from musterd.loop.run_tree import RunTree
 
 FAILED = "members_failed"
 """The code of a run whose members could not be had."""
 
 
-async def staffed(world: World, run: Assignment) -> Assignment:
+async def staffed(world: RunTree, run: Assignment) -> Assignment:
     """The run with the members that its team's function gives; any other run as it is.
 
     :raises RunFailed: the function failed, or what it gave cannot be the team's members.
