@@ -1,4 +1,4 @@
-"""What was said before a run, from the store: the loop's :class:`musterd.loop.past.Past`."""
+"""What was said before a run, from the store: the loop's :class:`musterd.loop.history.Past`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,7 @@ from musterd.core.records import Output, RunRow
 from musterd.declare import Agent, Component, Team
 from musterd.engine.outbox import until_available
 from musterd.loop.conversation import earlier_messages
-from musterd.loop.history_limits import trimmed
-from musterd.loop.past import (
+from musterd.loop.history import (
     EarlierSession,
     Shown,
     Unsummarised,
@@ -21,6 +20,7 @@ from musterd.loop.past import (
     team_runs_shown,
     who_looks_back,
 )
+from musterd.loop.history_limits import trimmed
 from musterd.loop.session_tools import RUNS_OF_A_SESSION
 from musterd.loop.tool_results import as_text
 from musterd.store import history

@@ -22,10 +22,10 @@ from musterd.engine.steering_inbox import SteeringInbox
 from musterd.loop import state
 from musterd.loop.assignment import Assignment
 from musterd.loop.budget import Budgets, Past
+from musterd.loop.history import NOTHING_SHOWN
 from musterd.loop.media import readable_by
 from musterd.loop.member_stops import MemberStops
 from musterd.loop.metering import budgets_of, metered
-from musterd.loop.past import NOTHING_SHOWN
 from musterd.loop.run_tree import Models, RunTree
 from musterd.loop.steps import Emit
 from musterd.models.addresses import passes_image_addresses_on

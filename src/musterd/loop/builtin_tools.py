@@ -9,7 +9,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.declare import Tool
 from musterd.declare.tools import made_tool
 from musterd.loop.assignment import Assignment
-from musterd.loop.past import NO_PAST, Past
+from musterd.loop.history import NO_PAST, Past
 
 Tell = Callable[[EventKind, JsonObject, str], None]
 """Emits an event of a run: its kind, its data, and what tells it from others of its kind at the same step."""
@@ -37,7 +37,7 @@ class Rejected(Exception):
     """Invalid tool call; the message tells the model what to do instead."""
 
 
-def own_tool(function: Callable[..., Any]) -> Tool:
+def builtin_tool(function: Callable[..., Any]) -> Tool:
     """Make an async function a tool of the loop, as :func:`musterd.tool` does, with a :class:`ToolCallContext`.
 
     It changes only the state that it is given, so it may be called again after a crash.

@@ -1,6 +1,6 @@
 """The tool with which a leader looks its members up."""
 
-from musterd.loop.builtin_tools import ToolCallContext, own_tool
+from musterd.loop.builtin_tools import ToolCallContext, builtin_tool
 from musterd.loop.prompts import describe_member
 
 
@@ -9,4 +9,4 @@ async def get_member_information(act: ToolCallContext) -> str:
     return "\n".join(describe_member(member, in_full=True) for member in act.run.component.members)
 
 
-MEMBER_INFORMATION = own_tool(get_member_information)
+MEMBER_INFORMATION = builtin_tool(get_member_information)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from musterd.declare import Tool
-from musterd.loop.builtin_tools import own_tool
+from musterd.loop.builtin_tools import builtin_tool
 from musterd.loop.reasoning_steps import ANALYZE, THINK
 
 
@@ -52,5 +52,5 @@ async def analyze(
     return "Noted. Give the answer." if next_action == "final_answer" else "Noted. Go on."
 
 
-THINK_TOOL, ANALYZE_TOOL = own_tool(think), own_tool(analyze)
+THINK_TOOL, ANALYZE_TOOL = builtin_tool(think), builtin_tool(analyze)
 assert (THINK_TOOL.name, ANALYZE_TOOL.name) == (THINK, ANALYZE)

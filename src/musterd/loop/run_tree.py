@@ -16,8 +16,8 @@ from musterd.core.records import StepKind
 from musterd.core.requirements import ApprovalRow
 from musterd.core.settings import Settings
 from musterd.declare import Component
+from musterd.loop.history import NO_PAST, NOTHING_SHOWN, Past, Shown
 from musterd.loop.member_stops import MemberStops
-from musterd.loop.past import NO_PAST, NOTHING_SHOWN, Past, Shown
 from musterd.loop.steps import Emit, Steps
 from musterd.models.call import ModelCaller
 from musterd.models.names import ModelInfo

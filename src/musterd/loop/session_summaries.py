@@ -21,7 +21,7 @@ from musterd.declare import Component, SessionSummaryManager
 from musterd.loop.assignment import Assignment, Progress
 from musterd.loop.conversation import NOTES, make_storable
 from musterd.loop.delegation import prompt_text
-from musterd.loop.past import Unsummarised, chat_of
+from musterd.loop.history import Unsummarised, chat_of
 from musterd.loop.run_tree import RunTree, fingerprint
 from musterd.loop.structured_answers import AnswerForm, AnswerInvalid
 from musterd.models.call import ModelAnswer

@@ -6,8 +6,8 @@ from musterd.core import jsontext
 from musterd.core.jsontypes import JsonObject
 from musterd.declare import Component, Tool
 from musterd.loop import tasks
-from musterd.loop.builtin_tools import Rejected, ToolCallContext, own_tool
-from musterd.loop.past import EarlierSession, chat_of
+from musterd.loop.builtin_tools import Rejected, ToolCallContext, builtin_tool
+from musterd.loop.history import EarlierSession, chat_of
 
 ALL_CHATS = 1000
 """The most runs that are read at once."""
@@ -61,7 +61,11 @@ def _session(session: EarlierSession) -> JsonObject:
 
 _TOOLS = {
     tool.name: tool
-    for tool in (own_tool(update_session_state), own_tool(get_chat_history), own_tool(get_previous_session_messages))
+    for tool in (
+        builtin_tool(update_session_state),
+        builtin_tool(get_chat_history),
+        builtin_tool(get_previous_session_messages),
+    )
 }
 
 

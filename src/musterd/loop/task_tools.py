@@ -5,7 +5,7 @@ from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.declare import Tool
 from musterd.loop import tasks
-from musterd.loop.builtin_tools import Rejected, ToolCallContext, own_tool
+from musterd.loop.builtin_tools import Rejected, ToolCallContext, builtin_tool
 from musterd.loop.run_tree import digest
 
 
@@ -110,5 +110,6 @@ def _task(state: JsonObject, task_id: str) -> JsonObject:
 
 
 TASK_TOOLS: tuple[Tool, ...] = tuple(
-    own_tool(function) for function in (create_task, update_task_status, list_tasks, add_task_note, mark_all_complete)
+    builtin_tool(function)
+    for function in (create_task, update_task_status, list_tasks, add_task_note, mark_all_complete)
 )

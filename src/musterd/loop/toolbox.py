@@ -27,10 +27,10 @@ from musterd.loop.approval_gate import change_note, requirement_about
 from musterd.loop.assignment import Assignment, Progress
 from musterd.loop.delegation import Delegated, Delegations, Refused
 from musterd.loop.functions import call_function
+from musterd.loop.history import member_history, team_history_text
 from musterd.loop.hooked_delegation import delegate_in_hooks, has_delegation_hooks
 from musterd.loop.media import member_prompt
 from musterd.loop.members import Driven, drive_member, member_start
-from musterd.loop.past import member_history, team_history_text
 from musterd.loop.pausing import Waits
 from musterd.loop.planning import Planned, Planner, member_plan
 from musterd.loop.produced_media import shown as shown_with_media

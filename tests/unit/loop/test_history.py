@@ -14,8 +14,8 @@ from pydantic_ai.messages import (
 )
 
 from musterd.loop.conversation import NOTES, message_text
+from musterd.loop.history import chat_of
 from musterd.loop.history_limits import trimmed
-from musterd.loop.past import chat_of
 
 
 def asked(text: str) -> ModelRequest:

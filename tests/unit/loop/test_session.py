@@ -13,7 +13,7 @@ from musterd.core import clock
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.loop.conversation import message_text
-from musterd.loop.past import EarlierSession, Shown, Unsummarised, Who
+from musterd.loop.history import EarlierSession, Shown, Unsummarised, Who
 from tests.support.loop import Call, Stage, TurnModel, failure
 
 
