@@ -23,9 +23,9 @@ if TYPE_CHECKING:
         Toolkit,
         tool,
     )
-    from musterd.declare.compression import CompressionManager
-    from musterd.declare.person_tools import ask_user, get_user_input
+    from musterd.declare.compression_manager import CompressionManager
     from musterd.declare.tool_result import Media, ToolResult
+    from musterd.declare.user_input_tools import ask_user, get_user_input
     from musterd.http.app import create_app
     from musterd.loop.reasoning_tools import ReasoningTools
 
@@ -58,7 +58,7 @@ __all__ = [
 _HOMES = {
     "Agent": "musterd.declare",
     "Budget": "musterd.declare",
-    "CompressionManager": "musterd.declare.compression",
+    "CompressionManager": "musterd.declare.compression_manager",
     "MCPServer": "musterd.declare",
     "OutcomeUnknown": "musterd.declare",
     "RetryTool": "musterd.declare",
@@ -72,9 +72,9 @@ _HOMES = {
     "ToolContext": "musterd.declare",
     "Toolkit": "musterd.declare",
     "ToolResult": "musterd.declare.tool_result",
-    "ask_user": "musterd.declare.person_tools",
+    "ask_user": "musterd.declare.user_input_tools",
     "create_app": "musterd.http.app",
-    "get_user_input": "musterd.declare.person_tools",
+    "get_user_input": "musterd.declare.user_input_tools",
     "tool": "musterd.declare",
 }
 

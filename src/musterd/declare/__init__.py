@@ -12,11 +12,11 @@ from musterd.declare.agent import Agent
 from musterd.declare.budget import Budget
 from musterd.declare.component import Component, named_schema, unsupported
 from musterd.declare.extra_models import models_of
-from musterd.declare.loading import load
+from musterd.declare.load_source import load
 from musterd.declare.mcp_server import MCPServer
 from musterd.declare.registry import Registry
 from musterd.declare.run_context import RunContext
-from musterd.declare.summary import SessionSummaryManager
+from musterd.declare.summary_manager import SessionSummaryManager
 from musterd.declare.team import Team
 from musterd.declare.tool_errors import OutcomeUnknown, RetryTool
 from musterd.declare.tool_list import ToolFactory, ToolSource

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from musterd.declare.options import COUNT, POSITIVE, Declared, Kind, about, check_values
-from musterd.declare.places import Place, here
+from musterd.declare.source_location import Place, here
 
 _AMOUNT = Kind(
     words="a number above 0",

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from musterd.core import jsontext
 from musterd.declare.agent import Agent
+from musterd.declare.approval_flags import ASKING
 from musterd.declare.options import not_yet
-from musterd.declare.person_flags import ASKING
-from musterd.declare.places import wrong
 from musterd.declare.prompt_options import PromptOptions
+from musterd.declare.source_location import wrong
 from musterd.declare.team import Team
 from musterd.declare.tools import Tool
 

@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from musterd.declare.answer_options import AnswerOptions
 from musterd.declare.budget import Budget
-from musterd.declare.guard_options import GuardOptions
+from musterd.declare.hook_options import GuardOptions
 from musterd.declare.hooks import check_hooks
 from musterd.declare.knowledge_options import KnowledgeOptions
 from musterd.declare.options import (
@@ -28,15 +27,16 @@ from musterd.declare.options import (
     about,
     check_values,
 )
-from musterd.declare.places import Place, here, nearest, wrong
+from musterd.declare.output_options import AnswerOptions
 from musterd.declare.problems import is_faulty, note, noted
 from musterd.declare.prompt_options import PromptOptions
 from musterd.declare.reasoning_options import ReasoningOptions
-from musterd.declare.removed import REMOVED
 from musterd.declare.session_options import SessionOptions
+from musterd.declare.source_location import Place, here, nearest, wrong
 from musterd.declare.tool_list import ToolSource, read_tools
 from musterd.declare.tool_options import ToolCallOptions, read_tool_choice
 from musterd.declare.tools import Tool
+from musterd.declare.unsupported import REMOVED
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

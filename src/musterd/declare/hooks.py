@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from musterd.declare.options import Kind
-from musterd.declare.places import Place, is_agnos, kind_of, listed, wrong
+from musterd.declare.source_location import Place, is_agnos, kind_of, listed, wrong
 
 GIVEN = ("run_context", "session_state", "dependencies", "metadata", "user_id", "session", "debug_mode")
 """What every hook may have a parameter for, beside ``run_input`` or ``run_output``, and ``agent`` or ``team``."""

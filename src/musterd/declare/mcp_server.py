@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from musterd.declare.options import LIST, TEXT, TEXTS, Declared, Kind, about, check_values
-from musterd.declare.places import Place, here, wrong
 from musterd.declare.problems import noted
+from musterd.declare.source_location import Place, here, wrong
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,31}")

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from musterd.declare.places import Place, here, kind_of, listed, nearest, wrong
 from musterd.declare.problems import note
+from musterd.declare.source_location import Place, here, kind_of, listed, nearest, wrong
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

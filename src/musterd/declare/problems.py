@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from musterd.core.errors import DeclarationError, MusterdError
-from musterd.declare.places import Place
+from musterd.declare.source_location import Place
 
 _PLACE = re.compile(r"(?P<file>.+?):(?P<line>\d+): ")
 _LONG_ENOUGH = 4

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from musterd.declare.options import FLAG, TEXT, Kind, about
-from musterd.declare.places import Place, wrong
 from musterd.declare.run_context import check_callable
+from musterd.declare.source_location import Place, wrong
 
 ROLES = ("user", "assistant", "system")
 """Who says a message of ``additional_input``."""

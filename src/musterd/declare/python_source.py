@@ -15,8 +15,8 @@ import musterd
 from musterd.core.errors import DeclarationError
 from musterd.declare.agent import Agent
 from musterd.declare.default_ids import name_by_variables
-from musterd.declare.places import PORTING, Place, is_agnos, kind_of, listed, nearest, wrong
 from musterd.declare.registry import Registry
+from musterd.declare.source_location import PORTING, Place, is_agnos, kind_of, listed, nearest, wrong
 from musterd.declare.team import Team
 
 _NO_SUCH_NAME = re.compile(

@@ -13,8 +13,8 @@ from typing import Any
 from musterd.declare.agent import Agent
 from musterd.declare.mcp_server import MCPServer
 from musterd.declare.options import is_late, options_of
-from musterd.declare.removed import REMOVED
 from musterd.declare.team import Team
+from musterd.declare.unsupported import REMOVED
 from musterd.declare.yaml_schema import json_schema
 
 PAGE = "teams.md"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 from musterd.declare.agent import Agent
 from musterd.declare.component import Component, build
 from musterd.declare.default_ids import name_members
-from musterd.declare.places import here, kind_of, wrong
 from musterd.declare.problems import is_faulty, note, noted, reported_together
+from musterd.declare.source_location import here, kind_of, wrong
 from musterd.declare.team import Team
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from musterd.declare.places import Place, listed, wrong
+from musterd.declare.source_location import Place, listed, wrong
 
 PARAMETERS = ("run_context", "session_state", "dependencies", "agent", "team")
 """What a function may ask for, by the names of its parameters."""

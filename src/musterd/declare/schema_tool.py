@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from musterd.declare.places import Place
+from musterd.declare.source_location import Place
 from musterd.declare.tools import Tool
 
 if TYPE_CHECKING:

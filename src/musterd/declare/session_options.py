@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from musterd.declare.options import COUNT, FLAG, POSITIVE, Kind, about
-from musterd.declare.summary import SessionSummaryManager
+from musterd.declare.summary_manager import SessionSummaryManager
 
 _MANAGER = Kind(words="a SessionSummaryManager(…)", accepts=lambda value: isinstance(value, SessionSummaryManager))
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired, cast
 
 from musterd.declare.options import Declared
-from musterd.declare.places import PORTING, Place, is_agnos, wrong
+from musterd.declare.source_location import PORTING, Place, is_agnos, wrong
 
 if TYPE_CHECKING:
     from types import CodeType

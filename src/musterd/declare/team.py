@@ -9,9 +9,9 @@ from typing import Any
 from musterd.declare.agent import Agent
 from musterd.declare.declaration import Declaration
 from musterd.declare.options import FLAG, MODE, ON_BUSY, Kind, about
-from musterd.declare.places import kind_of, wrong
 from musterd.declare.problems import noted
 from musterd.declare.run_context import check_callable
+from musterd.declare.source_location import kind_of, wrong
 from musterd.declare.team_options import TeamOptions
 
 _MEMBERS = Kind(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from musterd.declare.mcp_server import MCPServer
-from musterd.declare.places import Place, wrong
 from musterd.declare.problems import noted
+from musterd.declare.source_location import Place, wrong
 from musterd.declare.toolkit import Toolkit, tools_in
 from musterd.declare.tools import Tool
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from musterd.declare.compression import CompressionManager
+from musterd.declare.compression_manager import CompressionManager
 from musterd.declare.options import FLAG, Kind, about
 
 HOOKS = Kind(

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
-from musterd.declare.methods import MethodTool
-from musterd.declare.places import Place, cure_of, here, kind_of, listed, nearest, wrong
 from musterd.declare.problems import is_faulty, note, noted
-from musterd.declare.removed import REMOVED_OF_TOOLKITS
+from musterd.declare.source_location import Place, cure_of, here, kind_of, listed, nearest, wrong
+from musterd.declare.tool_methods import MethodTool
 from musterd.declare.tools import Tool, as_tool
+from musterd.declare.unsupported import REMOVED_OF_TOOLKITS
 
 # What libraries give a class is not what its author wrote for a model.
 _NOT_FOR_MODELS = frozenset({"abc", "builtins", "enum", "pydantic", "typing"})

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from musterd.core.errors import MusterdError
 from musterd.core.jsontypes import JsonObject
-from musterd.declare.methods import MethodTool, is_method
-from musterd.declare.person_flags import check_person_flags
-from musterd.declare.places import Place, cure_of, here, listed, nearest, of_code, wrong
+from musterd.declare.approval_flags import check_person_flags
 from musterd.declare.problems import note, noted
 from musterd.declare.progress import progress_report
-from musterd.declare.removed import REMOVED_OF_TOOLS
 from musterd.declare.run_context import RunContext
 from musterd.declare.signature import Signature, code_of, read_signature
-from musterd.declare.tool_extras import KeptResults, check_extras
+from musterd.declare.source_location import Place, cure_of, here, listed, nearest, of_code, wrong
+from musterd.declare.tool_call_options import KeptResults, check_extras
+from musterd.declare.tool_methods import MethodTool, is_method
 from musterd.declare.tool_result import Media
+from musterd.declare.unsupported import REMOVED_OF_TOOLS
 
 if TYPE_CHECKING:
     from musterd.declare.schema_tool import SchemaSignature

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from musterd.core.errors import DeclarationError
-from musterd.declare.places import Place, wrong
 from musterd.declare.problems import hide, note
+from musterd.declare.source_location import Place, wrong
 
 Location = tuple[str | int, ...]
 """Keys and indexes that lead from the top of a document to a value."""

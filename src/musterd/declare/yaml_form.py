@@ -12,8 +12,8 @@ from musterd.declare.agent import Agent
 from musterd.declare.budget import Budget
 from musterd.declare.mcp_server import MCPServer
 from musterd.declare.options import options_of
-from musterd.declare.places import listed, nearest, wrong
 from musterd.declare.problems import note
+from musterd.declare.source_location import listed, nearest, wrong
 from musterd.declare.team import Team
 from musterd.declare.yaml_document import Document, Location
 from musterd.declare.yaml_schema import PATH, SERVER, file_form

@@ -13,10 +13,10 @@ from musterd.declare.budget import Budget
 from musterd.declare.declaration import id_from_name
 from musterd.declare.mcp_server import MCPServer
 from musterd.declare.options import is_output_schema
-from musterd.declare.places import listed, nearest, standing_at, wrong
 from musterd.declare.problems import note, noted, reported_together
 from musterd.declare.python_source import import_object
 from musterd.declare.registry import Registry
+from musterd.declare.source_location import listed, nearest, standing_at, wrong
 from musterd.declare.team import Team
 from musterd.declare.yaml_document import Document, Location, read
 from musterd.declare.yaml_form import checked_form

@@ -15,8 +15,8 @@ from musterd.core.metrics import Metrics
 from musterd.core.records import ComponentKind
 from musterd.core.settings import Settings
 from musterd.declare import Component, MCPServer, Registry, models_of, unsupported
-from musterd.declare.places import nearest
 from musterd.declare.problems import note, noted, reported_together
+from musterd.declare.source_location import nearest
 from musterd.engine.broadcaster import Broadcaster
 from musterd.engine.daemon_threads import DaemonThreads
 from musterd.engine.event_loop_lag import EventLoopLag

@@ -12,7 +12,7 @@ from musterd.core.error_logging import log_failure
 from musterd.core.errors import BudgetSpent, ModelFailed
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
-from musterd.declare.compression import CompressionManager
+from musterd.declare.compression_manager import CompressionManager
 from musterd.loop.assignment import Assignment, Progress
 from musterd.loop.conversation import Conversation, text_in
 from musterd.loop.run_tree import RunTree

@@ -18,8 +18,8 @@ from musterd.core.error_logging import log_failure, words_of
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.declare import Team, Tool, ToolContext
 from musterd.declare.signature import unwrapped
+from musterd.declare.tool_call_options import FunctionCall
 from musterd.declare.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
-from musterd.declare.tool_extras import FunctionCall
 from musterd.declare.tool_result import ToolResult
 from musterd.loop import state
 from musterd.loop.assignment import Assignment

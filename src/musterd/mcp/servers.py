@@ -12,7 +12,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.settings import Settings
 from musterd.declare import MCPServer, ToolContext
 from musterd.declare.mcp_server import ServerTools
-from musterd.declare.places import wrong
+from musterd.declare.source_location import wrong
 from musterd.mcp.connection import Connection
 from musterd.mcp.limits import Limits
 

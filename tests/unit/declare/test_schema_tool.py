@@ -6,8 +6,8 @@ import pytest
 
 from musterd import Tool
 from musterd.declare import ToolArgumentsInvalid
-from musterd.declare.places import here
 from musterd.declare.schema_tool import schema_tool
+from musterd.declare.source_location import here
 
 MAIL = {
     "type": "object",

@@ -7,8 +7,8 @@ import pytest
 from musterd import Agent, Team, tool
 from musterd.core.events import EventKind
 from musterd.core.requirements import ApprovalRow, Requirement, RequirementKind
-from musterd.declare.places import here
 from musterd.declare.schema_tool import schema_tool
+from musterd.declare.source_location import here
 from musterd.loop.pausing import Waits
 from tests.support.loop import Call, Stage, TurnModel
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from musterd.core.errors import DeclarationError
-from musterd.declare.places import nearest
 from musterd.declare.problems import reported_together
 from musterd.declare.registry import Registry
+from musterd.declare.source_location import nearest
 
 _YAML = (".yaml", ".yml")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from musterd.declare.options import is_model
-from musterd.declare.places import here, kind_of, wrong
+from musterd.declare.source_location import here, kind_of, wrong
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model

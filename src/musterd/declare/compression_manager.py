@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from musterd.declare.places import here, wrong
+from musterd.declare.source_location import here, wrong
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model

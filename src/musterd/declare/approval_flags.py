@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from musterd.declare.places import Place, listed, wrong
+from musterd.declare.source_location import Place, listed, wrong
 
 ASKING = ("requires_confirmation", "requires_user_input", "external_execution")
 """The flags by which calls wait for a person; a tool has one of them at most."""

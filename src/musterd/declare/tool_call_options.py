@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from musterd.core import clock
-from musterd.declare.places import Place, kind_of, wrong
+from musterd.declare.source_location import Place, kind_of, wrong
 
 if TYPE_CHECKING:
     from musterd.declare.tools import Tool
