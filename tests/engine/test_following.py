@@ -12,7 +12,7 @@ from musterd.core.records import Input
 from musterd.core.session_cursors import Cursor
 from musterd.core.states import RunState
 from musterd.service.runs import Wanted
-from musterd.service.session_reading import SessionReading
+from musterd.service.session_subscription import SessionReading
 from musterd.store import runs
 from tests.engine.conftest import Engines
 from tests.support.engine import NOBODY, Works, read_all, running, works_on

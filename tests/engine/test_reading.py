@@ -13,7 +13,7 @@ from musterd.core.records import Output
 from musterd.core.states import RunState
 from musterd.engine.broadcaster import Broadcaster
 from musterd.engine.outbox import Outbox
-from musterd.service.reading import Reading
+from musterd.service.subscription import Reading
 from musterd.store import attempts
 from musterd.store.attempts import End, Lease
 from musterd.store.database import Database

@@ -8,7 +8,7 @@ import pytest
 from pydantic_ai.messages import BinaryContent, ModelRequest, UserPromptPart
 
 from musterd.core.records import RunView
-from musterd.service.media import fill
+from musterd.service.input_media import fill
 from musterd.store.database import Database
 from tests.support.http import House, problem, wrong_fields
 

@@ -7,7 +7,7 @@ import pytest
 
 from musterd.core.errors import StoreUnavailable
 from musterd.http import sse
-from musterd.service.reading import Reading
+from musterd.service.subscription import Reading
 from tests.flow.test_resume import paged
 from tests.support.app import Serve
 

@@ -10,7 +10,7 @@ from musterd.core.errors import StoreUnavailable
 from musterd.core.events import Event
 from musterd.engine.broadcaster import Stored
 from musterd.http import sse
-from musterd.service import reading
+from musterd.service import subscription
 from musterd.wire.sse import EventFrames
 from tests.support.app import Serve
 from tests.support.http import House, Reader, problem, read_stream, wrong_fields
@@ -269,14 +269,14 @@ async def test_many_readers_of_one_run_are_sent_the_same(serve_live: Serve, monk
 
 async def test_a_stream_waits_for_a_database_that_is_away(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = (await house.stream("hello", session_id="s1", run_id="r1")).events
-    read, failures = reading.stored_behind, [StoreUnavailable()] * 3
+    read, failures = subscription.stored_behind, [StoreUnavailable()] * 3
 
     async def failing(*given: Any) -> Stored:
         if failures:
             raise failures.pop()
         return await read(*given)
 
-    monkeypatch.setattr(reading, "stored_behind", failing)
+    monkeypatch.setattr(subscription, "stored_behind", failing)
     monkeypatch.setattr(sse, "RETRY_SECONDS", 0)
     assert (await resumed(house))[1:] == whole
     assert not failures

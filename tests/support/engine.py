@@ -13,8 +13,8 @@ from musterd.core.records import Input, RunRow, RunView
 from musterd.declare import Component, Registry
 from musterd.engine.worker import Worker
 from musterd.http.server import Server
-from musterd.service.reading import Reading
 from musterd.service.runs import Wanted
+from musterd.service.subscription import Reading
 from musterd.store import cancels
 from musterd.store.acceptance import Accepted
 from musterd.store.database import Statement, Tx

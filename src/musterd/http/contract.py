@@ -26,7 +26,7 @@ from musterd.http.session_stream import SessionEventOperations
 from musterd.http.sessions import SessionOperations
 from musterd.http.traces import TraceOperations
 from musterd.http.webhooks import WebhookOperations
-from musterd.service.run_names import RunNames
+from musterd.service.chosen_run_ids import ChosenRunIds
 
 OPEN = None
 """In place of a scope: answered to everybody, without a key."""
@@ -235,11 +235,11 @@ def _session_event_operations(events: SessionEventOperations) -> list[Operation]
 
 def routes(server: Server) -> list[Route]:
     """A route for every operation."""
-    run_names = RunNames(server.database)
+    run_names = ChosenRunIds(server.database)
     return [Route(found.path, _named(found, run_names), methods=[found.method]) for found in operations(server)]
 
 
-def _named(operation: Operation, run_names: RunNames) -> Handler:
+def _named(operation: Operation, run_names: ChosenRunIds) -> Handler:
     """The operation's handler; the border is told which it is."""
     name, handler = operation.operation_id, operation.guarded
     if "{run_id}" in operation.path:

@@ -8,10 +8,10 @@ from musterd.core.ids import is_identifier
 from musterd.http.auth.scopes import Handler
 from musterd.http.callers import caller_of
 from musterd.http.paths import path_identifier
-from musterd.service.run_names import RunNames
+from musterd.service.chosen_run_ids import ChosenRunIds
 
 
-def by_name(handler: Handler, names: RunNames) -> Handler:
+def by_name(handler: Handler, names: ChosenRunIds) -> Handler:
     """The handler, which is given the id of the run that the path names."""
 
     async def handle(request: Request) -> Response:

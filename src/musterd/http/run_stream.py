@@ -8,7 +8,7 @@ from musterd.core.records import RunRow
 from musterd.engine.broadcaster import Flush
 from musterd.http.server import Server
 from musterd.http.sse import EventStream
-from musterd.service.reading import Reading
+from musterd.service.subscription import Reading
 from musterd.wire.shown import Shown
 
 

@@ -23,8 +23,8 @@ from musterd.http.media import matches, media_answer
 from musterd.http.paths import path_identifier
 from musterd.http.run_stream import stream_of
 from musterd.http.server import Server
+from musterd.service.chosen_run_ids import new_run_id
 from musterd.service.forks import WantedFork
-from musterd.service.run_names import new_run_id
 from musterd.service.runs import Wanted
 from musterd.service.steering import SentMessage
 from musterd.store.acceptance import Accepted

@@ -35,15 +35,15 @@ from musterd.models.call import ModelCaller
 from musterd.models.names import ModelInfo, describe
 from musterd.service.approvals import ApprovalService
 from musterd.service.budgets import unpriced
-from musterd.service.daily import DailyService
 from musterd.service.forks import ForkService
 from musterd.service.history import History
-from musterd.service.lists import RunLists
 from musterd.service.memories import MemoryService
+from musterd.service.run_lists import RunLists
 from musterd.service.runs import RunService
 from musterd.service.service_accounts import ServiceAccountService
 from musterd.service.sessions import SessionService
 from musterd.service.traces import TraceService
+from musterd.service.usage import UsageService
 from musterd.service.webhooks import WebhookService
 from musterd.store.open_database import open_database
 from musterd.wire.components import ServerCard
@@ -114,7 +114,7 @@ class Server:
         self.service_accounts = ServiceAccountService(self.database)
         self.deliveries = WebhookService(resources)
         self.memories = MemoryService(resources)
-        self.daily = DailyService(resources)
+        self.daily = UsageService(resources)
         self.traces = TraceService(resources)
         self.lag = EventLoopLag(self.metrics)
         self.is_stopping = False

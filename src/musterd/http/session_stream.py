@@ -13,7 +13,7 @@ from musterd.http.frames import RunFrames
 from musterd.http.paths import path_identifier
 from musterd.http.server import Server
 from musterd.http.sse import EventStream
-from musterd.service.session_reading import Followed, SessionReading
+from musterd.service.session_subscription import Followed, SessionReading
 from musterd.wire import sse
 from musterd.wire.cursor import cursor_text
 from musterd.wire.events import is_content_only

@@ -14,8 +14,8 @@ from musterd.core.errors import StoreUnavailable, Unauthenticated
 from musterd.core.settings import Settings
 from musterd.http.auth.validity import validity_in
 from musterd.http.packing import Packer, takes_gzip
-from musterd.service.reading import Reading
-from musterd.service.session_reading import SessionReading
+from musterd.service.session_subscription import SessionReading
+from musterd.service.subscription import Reading
 from musterd.wire import sse
 
 log = structlog.get_logger("musterd.http")

@@ -11,8 +11,8 @@ from musterd.core.records import RunRow, RunView
 from musterd.declare import Component
 from musterd.engine.broadcaster import Stored
 from musterd.engine.resources import Resources
-from musterd.service.presence import Presence
-from musterd.service.reading import PAGE_FLUSHES, Reading, stored_behind
+from musterd.service.connected_clients import ConnectedClients
+from musterd.service.subscription import PAGE_FLUSHES, Reading, stored_behind
 from musterd.store import disconnect, runs
 
 ALL_EVENTS = 2**53
@@ -58,7 +58,7 @@ class Found:
 class Following:
     """The use cases of those who come to a run that was accepted before."""
 
-    def __init__(self, resources: Resources, find: Find, presence: Presence) -> None:
+    def __init__(self, resources: Resources, find: Find, presence: ConnectedClients) -> None:
         self._resources = resources
         self._find = find
         self.presence = presence

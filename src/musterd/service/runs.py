@@ -17,14 +17,14 @@ from musterd.declare import Component, unsupported
 from musterd.engine.resources import Resources
 from musterd.engine.worker import Worker
 from musterd.loop.run_tree import digest
-from musterd.service.abandonment import Abandonment
 from musterd.service.budgets import require_budget, so_far
+from musterd.service.cancel_on_disconnect import CancelOnDisconnect
+from musterd.service.connected_clients import ConnectedClients
 from musterd.service.following import Following
-from musterd.service.media import fill, medium_of, require_readable, stored_media
-from musterd.service.presence import Presence
-from musterd.service.reading import Reading
-from musterd.service.schemas import require_output_schema, with_formed_message
+from musterd.service.input_media import fill, medium_of, require_readable, stored_media
+from musterd.service.output_schemas import require_output_schema, with_formed_message
 from musterd.service.steering import Steering, request_of
+from musterd.service.subscription import Reading
 from musterd.service.webhooks import addresses
 from musterd.store import acceptance, blobs, cancels, idempotency, journal, runs, session_deletion
 from musterd.store.acceptance import Accepted, Candidate
@@ -39,7 +39,7 @@ class Wanted:
     """A run that a client asks for.
 
     :param has_chosen_id: the client chose the run id, and may send the same request again.
-    :param name: the id that the client chose, if the run has another one (:mod:`musterd.service.run_names`).
+    :param name: the id that the client chose, if the run has another one (:mod:`musterd.service.chosen_run_ids`).
     :param session_id: None for a new session.
     :param is_background: nobody waits for it on this connection.
     :param needs_company: it is to be cancelled when its last reader has gone.
@@ -87,8 +87,8 @@ class RunService:
         self._resources = resources
         self._engine = engine
         self.steering = Steering(resources, engine, self.find)
-        abandonment = Abandonment(resources, self._tell_cancelled)
-        self.presence = Presence(resources.settings.disconnect_seconds, abandonment.cancel)
+        abandonment = CancelOnDisconnect(resources, self._tell_cancelled)
+        self.presence = ConnectedClients(resources.settings.disconnect_seconds, abandonment.cancel)
         self.following = Following(resources, self.find, self.presence)
 
     # --- start ------------------------------------------------------------------------------------

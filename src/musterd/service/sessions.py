@@ -13,7 +13,7 @@ from musterd.engine.resources import Resources
 from musterd.engine.worker import Worker
 from musterd.service.runs import RunService
 from musterd.service.session_forks import fork_session
-from musterd.service.session_reading import SessionReading
+from musterd.service.session_subscription import SessionReading
 from musterd.service.steering import request_of
 from musterd.store import session_search, sessions
 from musterd.store.database import Tx

@@ -16,7 +16,7 @@ log = structlog.get_logger("musterd.service")
 DISCONNECTED = "disconnect"
 
 
-class Abandonment:
+class CancelOnDisconnect:
     """What is done about a run that was abandoned.
 
     :param tell: tells the engine of a stored cancel.

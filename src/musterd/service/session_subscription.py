@@ -17,9 +17,9 @@ from musterd.core.session_cursors import Cursor
 from musterd.engine.broadcaster import Flush
 from musterd.engine.resources import Resources
 from musterd.engine.wakeup import Wakeup
+from musterd.service.connected_clients import ConnectedClients
 from musterd.service.following import Following
-from musterd.service.presence import Presence
-from musterd.service.reading import Reading
+from musterd.service.subscription import Reading
 from musterd.store import session_runs
 from musterd.store.database import Tx
 
@@ -209,5 +209,5 @@ class SessionReading:
             self._presence.leave(followed.root.run_id, is_over=followed.has_ended, is_sent_away=is_sent_away)
 
     @property
-    def _presence(self) -> Presence:
+    def _presence(self) -> ConnectedClients:
         return self._following.presence

@@ -22,7 +22,7 @@ def new_run_id(chosen: str | None, caller: Caller) -> str:
     return clock.new_id() if chosen is None or is_name(chosen, caller) else chosen
 
 
-class RunNames:
+class ChosenRunIds:
     """Finds runs by their users' names for them."""
 
     def __init__(self, database: Database) -> None:

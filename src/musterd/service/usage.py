@@ -47,7 +47,7 @@ class _Counted:
         return Day(day=self.day, metrics=metrics, created_at=now, updated_at=now)
 
 
-class DailyService:
+class UsageService:
     """The use cases of daily figures."""
 
     def __init__(self, resources: Resources) -> None:

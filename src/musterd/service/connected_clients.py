@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 
-class Presence:
+class ConnectedClients:
     """Counts those who wait for a run, and tells when one is abandoned.
 
     :param grace_seconds: how long nobody may be there.
