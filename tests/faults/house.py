@@ -13,7 +13,7 @@ from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.settings import ModelSettings
 
 from musterd import Agent, Team, ToolContext, tool
-from musterd.models.plain import plain_messages
+from musterd.models.plain_messages import plain_messages
 from musterd.models.scripted import ScriptedModel
 
 FOLDER = Path(os.environ["MUSTERD_TEST_FOLDER"])

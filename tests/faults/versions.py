@@ -15,7 +15,7 @@ from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.settings import ModelSettings
 
 from musterd import Agent, Team, tool
-from musterd.models.plain import plain_messages
+from musterd.models.plain_messages import plain_messages
 from tests.faults.house import CountingModel, count, mark, wait, wait_for
 
 OLD_WAY, NEW_WAY = "the old way", "the new way"

@@ -12,7 +12,7 @@ import pytest
 
 import musterd
 from musterd.core.errors import Unavailable
-from musterd.http.bodies import Room
+from musterd.http.request_bodies import Room
 from tests.support.app import Serve
 from tests.support.http import House, problem, wrong_fields
 from tests.support.raw import HOST, line_to, status_of

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from musterd.core import clock
-from musterd.http.protocol import BoundedProtocol
+from musterd.http.uvicorn_protocol import BoundedProtocol
 from tests.support.app import Serve
 from tests.support.held_model import Hold
 from tests.support.http import House

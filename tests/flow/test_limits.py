@@ -7,8 +7,8 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from musterd.core import clock
 from musterd.core.settings import Settings
-from musterd.http.auth.limits import Buckets, network_of
-from musterd.http.protocol import protocol_options
+from musterd.http.auth.rate_limits import Buckets, network_of
+from musterd.http.uvicorn_protocol import protocol_options
 from tests.support.app import Serve
 from tests.support.http import problem
 from tests.support.tokens import Issuer, public_pem, rsa_key
@@ -143,7 +143,7 @@ async def test_as_shipped_requests_are_not_counted(serve: Serve) -> None:
 
 
 def test_buckets_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("musterd.http.auth.limits.MOST_BUCKETS", 3)
+    monkeypatch.setattr("musterd.http.auth.rate_limits.MOST_BUCKETS", 3)
     buckets = Buckets(60, 1)
     for name in "abcdef":
         buckets.take(name)

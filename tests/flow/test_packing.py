@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from musterd.core.settings import Settings
-from musterd.http.packing import takes_gzip
+from musterd.http.gzip_streams import takes_gzip
 from tests.support.app import Serve
 from tests.support.http import House, read_stream
 

@@ -193,8 +193,8 @@ async def test_ten_thousand_requests(database: Path) -> None:
 
 def asked_of(server: Server) -> list[Shape]:
     """What is asked: everything that is served; what changes something, and what has a body, more often."""
-    from musterd.http.contract import operations
     from musterd.http.openapi.document import document
+    from musterd.http.routes import operations
 
     found = shapes(document(operations(server), title="musterd", version="1"))
     assert len(found) == len(operations(server))

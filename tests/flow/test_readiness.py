@@ -8,7 +8,7 @@ import pytest
 
 from musterd.core.errors import StoreUnavailable
 from musterd.http import readiness
-from musterd.http.auth import identity
+from musterd.http.auth import middleware
 from musterd.store.upgrade import HEAD
 from tests.support.app import Serve
 from tests.support.http import House, problem
@@ -162,7 +162,7 @@ async def test_a_database_that_hangs_holds_no_account_up(serve: Serve, monkeypat
         never = asyncio.get_running_loop().create_future()
         with monkeypatch.context() as patch:
             patch.setattr(readiness, "LONGEST_SECONDS", 0.01)
-            patch.setattr(identity, "RECOGNISED_SECONDS", 0.01)
+            patch.setattr(middleware, "RECOGNISED_SECONDS", 0.01)
             patch.setattr(house.server.database, "read", lambda work: asyncio.shield(never))
             (status, found), *_ = await unserved(house, {"authorization": "Bearer msa_" + "0" * 64})
         assert (status, "did not answer" in found["checks"]["schema"]) == (503, True)

@@ -17,9 +17,9 @@ from starlette.routing import Route
 
 from musterd import Agent, Team, tool
 from musterd.core.scopes import ADMIN
-from musterd.http.auth.identity import is_open
-from musterd.http.contract import OPEN, Operation, operations
+from musterd.http.auth.middleware import is_open
 from musterd.http.openapi.document import DESCRIBED
+from musterd.http.routes import OPEN, Operation, operations
 from tests.support.app import Sample, app_on, in_process
 from tests.support.http import House, problem
 from tests.support.tokens import Issuer, public_pem, rsa_key

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import structlog
 
-from musterd.http.contract import operations
+from musterd.http.routes import operations
 from tests.support.app import Serve
 from tests.support.http import House
 from tests.support.tokens import SECRET, Issuer

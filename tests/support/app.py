@@ -15,8 +15,8 @@ from pydantic_ai.models import Model
 from starlette.applications import Starlette
 
 from musterd import Agent, Settings, Team, ToolContext, create_app, tool
-from musterd.http.protocol import protocol_options
 from musterd.http.server import Server
+from musterd.http.uvicorn_protocol import protocol_options
 from tests.support import scanned
 from tests.support.http import House
 from tests.support.tools import Person, boom, get_weather, remember

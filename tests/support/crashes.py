@@ -14,7 +14,7 @@ from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.settings import ModelSettings
 
 from musterd.core.events import DELTAS, Event, EventKind
-from musterd.models.plain import plain_messages
+from musterd.models.plain_messages import plain_messages
 from musterd.models.scripted import ScriptedModel
 from tests.support.store import Records
 

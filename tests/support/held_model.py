@@ -11,7 +11,7 @@ from pydantic_ai.messages import ModelMessage, ModelResponseStreamEvent
 from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.settings import ModelSettings
 
-from musterd.models.plain import plain_messages
+from musterd.models.plain_messages import plain_messages
 from musterd.models.scripted import ScriptedModel
 
 

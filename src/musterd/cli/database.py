@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from musterd.cli.sizes import shown_age, shown_size
+from musterd.cli.units import shown_age, shown_size
 from musterd.core import clock
 from musterd.core.errors import StartError
 from musterd.core.settings import Settings

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 
 import musterd
-from musterd.cli.checks import FAIL, OK, WARN, Check, fail, ok, warn
-from musterd.cli.checks_of_database import database_checks
-from musterd.cli.checks_of_doors import door_checks
-from musterd.cli.checks_of_source import source_checks
+from musterd.cli.doctor_access import door_checks
+from musterd.cli.doctor_check import FAIL, OK, WARN, Check, fail, ok, warn
+from musterd.cli.doctor_database import database_checks
+from musterd.cli.doctor_source import source_checks
 from musterd.cli.settings import settings_from, unknown_variables
 from musterd.core.errors import StartError
 

@@ -13,10 +13,10 @@ from types import FrameType
 import uvicorn
 from starlette.applications import Starlette
 
-from musterd.cli.announcements import log_stop, log_stop_at_once, log_stopped, startup_lines, warn_of_unknown_variables
+from musterd.cli.banner import log_stop, log_stop_at_once, log_stopped, startup_lines, warn_of_unknown_variables
 from musterd.cli.exit_timer import exit_after_stop, exit_without_leftovers
+from musterd.cli.file_limits import fitting
 from musterd.cli.main import START
-from musterd.cli.open_files import fitting
 from musterd.cli.settings import settings_from, unknown_variables
 from musterd.core import garbage_collection
 from musterd.core.child_processes import close_in_children
@@ -39,7 +39,7 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     from musterd.declare import load
     from musterd.declare.problems import reported_together
     from musterd.http.app import create_app
-    from musterd.http.protocol import protocol_options
+    from musterd.http.uvicorn_protocol import protocol_options
 
     settings = settings_from(db)
     is_loopback = is_loopback_host(host)

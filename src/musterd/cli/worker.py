@@ -7,7 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 
-from musterd.cli.announcements import log_stopped, warn_of_unknown_variables
+from musterd.cli.banner import log_stopped, warn_of_unknown_variables
 from musterd.cli.exit_timer import exit_after_stop, exit_without_leftovers
 from musterd.cli.main import START
 from musterd.cli.serve import address_of, begin_stop, is_loopback_host, listen, require_key, stop_at_once
@@ -74,8 +74,8 @@ def _probed(
     import uvicorn
 
     from musterd.http.app import create_app
-    from musterd.http.probes import keep_probes
-    from musterd.http.protocol import protocol_options
+    from musterd.http.uvicorn_protocol import protocol_options
+    from musterd.http.worker_probes import keep_probes
 
     app = keep_probes(create_app(registry=registry, settings=settings, is_loopback=is_loopback_host(host)))
     listener = listen(host, port)

@@ -28,7 +28,7 @@ from musterd.loop.member_stops import MemberStops
 from musterd.loop.metering import budgets_of, metered
 from musterd.loop.run_tree import Models, RunTree
 from musterd.loop.steps import Emit
-from musterd.models.addresses import passes_image_addresses_on
+from musterd.models.image_addresses import passes_image_addresses_on
 from musterd.store import attempt_input
 from musterd.store.attempt_input import AttemptInput
 

@@ -17,16 +17,16 @@ from musterd.core.errors import MethodNotAllowed
 from musterd.core.settings import Settings
 from musterd.declare import Agent, Registry, Team
 from musterd.engine.process_role import ProcessRole
-from musterd.http.answers import error_answer
 from musterd.http.auth.authenticator import Authenticator
-from musterd.http.auth.identity import Identity
-from musterd.http.auth.limits import Limits
-from musterd.http.bodies import BodyLimits
-from musterd.http.border import Doors, Errors, Gate, RequestIds
-from musterd.http.contract import operations, routes
+from musterd.http.auth.middleware import Identity
+from musterd.http.auth.rate_limits import Limits
 from musterd.http.docs import docs_routes
+from musterd.http.middleware import Doors, Errors, Gate, RequestIds
 from musterd.http.paths import EscapedSlashes, NearPath
-from musterd.http.safe_headers import SafeHeaders
+from musterd.http.request_bodies import BodyLimits
+from musterd.http.responses import error_answer
+from musterd.http.routes import operations, routes
+from musterd.http.security_headers import SafeHeaders
 from musterd.http.server import Server
 
 

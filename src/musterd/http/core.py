@@ -7,10 +7,10 @@ from starlette.responses import RedirectResponse, Response
 
 from musterd.core.errors import Unavailable
 from musterd.core.records import ComponentKind
-from musterd.http.answers import error_answer, json_answer
 from musterd.http.auth.scopes import principal_of, shows
 from musterd.http.paths import path_identifier
 from musterd.http.readiness import Readiness
+from musterd.http.responses import error_answer, json_answer
 from musterd.http.server import Server
 from musterd.wire import components
 

@@ -15,8 +15,8 @@ from starlette.routing import Route
 
 from musterd.core import jsontext
 from musterd.core.errors import NotFound
-from musterd.http.answers import JSON
-from musterd.http.contract import Operation
+from musterd.http.responses import JSON
+from musterd.http.routes import Operation
 
 _ASSETS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
 _REDOC = "redoc.standalone.js"

@@ -5,17 +5,17 @@ from starlette.responses import Response
 
 from musterd.core.records import ComponentKind
 from musterd.declare import Component
-from musterd.http.callers import caller_of
 from musterd.http.forms import read_resume
 from musterd.http.paths import path_identifier
+from musterd.http.request_caller import caller_of
 from musterd.http.run_stream import Notes, RunSource
 from musterd.http.server import Server
 from musterd.http.sse import EventStream
 from musterd.service.following import Found
 from musterd.wire import resume, sse
+from musterd.wire.event_filter import Shown
 from musterd.wire.event_pages import EventPage
 from musterd.wire.query import EventsQuery, parse_events_query
-from musterd.wire.shown import Shown
 
 EVENT_STREAM = "text/event-stream"
 CURSOR_HEADER = "last-event-id"

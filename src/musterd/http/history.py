@@ -5,9 +5,9 @@ from starlette.responses import Response
 
 from musterd.core.errors import InvalidInput
 from musterd.core.records import ComponentKind, RunView
-from musterd.http.answers import json_answer
-from musterd.http.callers import caller_of
 from musterd.http.paths import path_identifier
+from musterd.http.request_caller import caller_of
+from musterd.http.responses import json_answer
 from musterd.http.runs import idempotency_key, replayed
 from musterd.http.server import Server
 from musterd.wire.checkpoints import checkpoint_list, checkpoint_snapshot

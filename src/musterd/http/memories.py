@@ -3,11 +3,11 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musterd.http.answers import json_answer
-from musterd.http.callers import caller_of
 from musterd.http.databases import require_database
 from musterd.http.json_bodies import read_json
 from musterd.http.paths import path_identifier
+from musterd.http.request_caller import caller_of
+from musterd.http.responses import json_answer
 from musterd.http.server import Server
 from musterd.wire import memories as wire
 from musterd.wire.pages import page_object

@@ -4,8 +4,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from musterd.core.errors import InvalidInput, NotFound
-from musterd.http.answers import json_answer
 from musterd.http.paths import path_identifier
+from musterd.http.responses import json_answer
 from musterd.http.server import Server
 from musterd.store.upgrade import HEAD
 from musterd.wire.components import DB_ID

@@ -3,8 +3,8 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musterd.http.answers import json_answer
-from musterd.http.callers import caller_of
+from musterd.http.request_caller import caller_of
+from musterd.http.responses import json_answer
 from musterd.http.server import Server
 from musterd.store.run_lists import RunsQuery
 from musterd.wire import lists

@@ -9,7 +9,7 @@ from musterd.engine.broadcaster import Flush
 from musterd.http.server import Server
 from musterd.http.sse import EventStream
 from musterd.service.subscription import Reading
-from musterd.wire.shown import Shown
+from musterd.wire.event_filter import Shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,13 +14,13 @@ from musterd.core.errors import InvalidInput, Unauthenticated
 from musterd.core.ids import require_identifier
 from musterd.core.records import ComponentKind, RunRow, RunView
 from musterd.declare import Component
-from musterd.http.answers import json_answer
-from musterd.http.auth.validity import validity_of
-from musterd.http.bodies import release_body
-from musterd.http.callers import caller_of
+from musterd.http.auth.expiry import validity_of
 from musterd.http.forms import read_continue, read_message, read_start
 from musterd.http.media import matches, media_answer
 from musterd.http.paths import path_identifier
+from musterd.http.request_bodies import release_body
+from musterd.http.request_caller import caller_of
+from musterd.http.responses import json_answer
 from musterd.http.run_stream import stream_of
 from musterd.http.server import Server
 from musterd.service.chosen_run_ids import new_run_id

@@ -26,7 +26,7 @@ from musterd.engine.tracing import spans_of
 from musterd.engine.webhooks import Webhooks
 from musterd.engine.worker import Worker
 from musterd.http.auth.modes import auth_mode
-from musterd.http.frames import FramesOfRuns
+from musterd.http.event_frames import FramesOfRuns
 from musterd.loop.run_tree import Models
 from musterd.loop.session_summaries import summarizer
 from musterd.mcp import Servers

@@ -3,10 +3,10 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musterd.http.answers import json_answer
-from musterd.http.callers import caller_of
 from musterd.http.json_bodies import read_json
 from musterd.http.paths import path_identifier
+from musterd.http.request_caller import caller_of
+from musterd.http.responses import json_answer
 from musterd.http.server import Server
 from musterd.service.service_accounts import WantedAccount
 from musterd.wire import service_accounts as wire_accounts

@@ -8,9 +8,9 @@ from starlette.responses import Response
 from musterd.core.errors import StoreUnavailable
 from musterd.core.events import Event
 from musterd.engine.broadcaster import Flush
-from musterd.http.callers import caller_of
-from musterd.http.frames import RunFrames
+from musterd.http.event_frames import RunFrames
 from musterd.http.paths import path_identifier
+from musterd.http.request_caller import caller_of
 from musterd.http.server import Server
 from musterd.http.sse import EventStream
 from musterd.service.session_subscription import Followed, SessionReading

@@ -9,11 +9,11 @@ from musterd.core import clock
 from musterd.core.errors import NotFound
 from musterd.core.ids import require_identifier
 from musterd.core.records import ComponentKind, RunView
-from musterd.http.answers import json_answer
-from musterd.http.callers import caller_of
 from musterd.http.databases import require_database
 from musterd.http.json_bodies import read_object
 from musterd.http.paths import path_identifier
+from musterd.http.request_caller import caller_of
+from musterd.http.responses import json_answer
 from musterd.http.server import Server
 from musterd.service.sessions import SessionView, WantedSession
 from musterd.store.run_lists import SessionRunsQuery

@@ -12,8 +12,8 @@ from starlette.types import Receive, Scope, Send
 from musterd.core import clock
 from musterd.core.errors import StoreUnavailable, Unauthenticated
 from musterd.core.settings import Settings
-from musterd.http.auth.validity import validity_in
-from musterd.http.packing import Packer, takes_gzip
+from musterd.http.auth.expiry import validity_in
+from musterd.http.gzip_streams import Packer, takes_gzip
 from musterd.service.session_subscription import SessionReading
 from musterd.service.subscription import Reading
 from musterd.wire import sse

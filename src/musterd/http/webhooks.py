@@ -5,9 +5,9 @@ from dataclasses import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from musterd.http.answers import json_answer
-from musterd.http.callers import caller_of
 from musterd.http.paths import path_identifier
+from musterd.http.request_caller import caller_of
+from musterd.http.responses import json_answer
 from musterd.http.server import Server
 from musterd.wire import webhooks as wire_webhooks
 

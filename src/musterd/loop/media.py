@@ -18,8 +18,8 @@ from musterd.loop.assignment import Assignment
 from musterd.loop.delegation import Delegated, words_tasks
 from musterd.loop.run_tree import RunTree
 from musterd.loop.stored_media import with_each
-from musterd.models.addresses import passes_image_addresses_on
-from musterd.models.media_taken import kind_of, not_taken
+from musterd.models.image_addresses import passes_image_addresses_on
+from musterd.models.media_support import kind_of, not_taken
 
 
 def member_prompt(world: RunTree, run: Assignment, one: Delegated) -> str | Sequence[UserContent]:

@@ -9,8 +9,8 @@ from musterd.core import clock
 from musterd.core.jsontypes import Json
 from musterd.core.media import Medium, content_hash, is_media_type, plain_name, plain_type
 from musterd.declare.tool_result import Media, ToolResult
-from musterd.models.addresses import passes_image_addresses_on
-from musterd.models.media_taken import kind_of, not_taken
+from musterd.models.image_addresses import passes_image_addresses_on
+from musterd.models.media_support import kind_of, not_taken
 
 _TYPES = {"images": "image/png", "audio": "audio/wav", "videos": "video/mp4", "files": "application/octet-stream"}
 

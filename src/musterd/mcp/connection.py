@@ -9,8 +9,8 @@ from musterd.core.jsontypes import JsonObject
 from musterd.declare import MCPServer, ToolContext
 from musterd.declare.mcp_server import ServerTools
 from musterd.declare.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
+from musterd.mcp.connection_task import Listed, Owner
 from musterd.mcp.limits import Limits
-from musterd.mcp.owner import Listed, Owner
 from musterd.mcp.results import definitions_of, problems_of
 
 log = structlog.get_logger("musterd.mcp")

@@ -8,8 +8,8 @@ from typing import Any, Self
 from musterd.declare import MCPServer
 from musterd.mcp.http import http_client
 from musterd.mcp.messages import Inbox
-from musterd.mcp.program import program_streams
 from musterd.mcp.sdk import Session, Transport, installed
+from musterd.mcp.stdio import program_streams
 
 
 @contextlib.asynccontextmanager

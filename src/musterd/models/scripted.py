@@ -15,7 +15,7 @@ from pydantic_ai.usage import RequestUsage
 from musterd.core import clock, jsontext
 from musterd.models.built_in import BuiltInModel, BuiltInStream
 from musterd.models.names import SCRIPTED
-from musterd.models.plain import plain_messages, plain_tools
+from musterd.models.plain_messages import plain_messages, plain_tools
 from musterd.models.script import INPUT_TOKENS, OUTPUT_TOKENS, Plan, plan
 
 

@@ -14,7 +14,7 @@ from musterd.core.records import Input, RunView
 from musterd.declare import Component
 from musterd.engine.input_media import is_text
 from musterd.engine.resources import Resources
-from musterd.models.media_taken import not_taken
+from musterd.models.media_support import not_taken
 from musterd.store import blobs
 from musterd.store.database import Database
 

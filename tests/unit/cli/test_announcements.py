@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from musterd import Agent, Settings, Team
-from musterd.cli.announcements import startup_lines, warn_of_unknown_variables
+from musterd.cli.banner import startup_lines, warn_of_unknown_variables
 from musterd.cli.main import main
 from musterd.cli.settings import unknown_variables
 from musterd.core.errors import NotFound

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from musterd.cli.main import main
-from musterd.cli.sizes import shown_age, shown_size
+from musterd.cli.units import shown_age, shown_size
 from musterd.store.upgrade import HEAD
 from tests.support.schemas import made_at
 

@@ -5,7 +5,7 @@ import resource
 import pytest
 
 from musterd import Settings
-from musterd.cli.open_files import fitting
+from musterd.cli.file_limits import fitting
 
 FAR = resource.RLIM_INFINITY
 

@@ -10,8 +10,8 @@ import pytest
 from musterd.core import clock
 from musterd.core.errors import Unauthenticated, WrongToken
 from musterd.core.scopes import Scopes
+from musterd.http.auth.expiry import Validity
 from musterd.http.auth.principals import KEY_HOLDER, Principal, user
-from musterd.http.auth.validity import Validity
 from musterd.service.account_watch import AccountWatch
 
 

@@ -15,7 +15,7 @@ from musterd.core.events import EventKind
 from musterd.core.records import StepState
 from musterd.core.states import RunState
 from musterd.loop.conversation import Conversation, earlier_messages, message_text
-from musterd.models.plain import plain_messages
+from musterd.models.plain_messages import plain_messages
 from tests.support.loop import SALT, Call, Stage, TurnModel, failure
 
 DELEGATE = "delegate_task_to_member"

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from musterd import MCPServer, Settings
 from musterd.declare.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
-from musterd.mcp import Servers, program
+from musterd.mcp import Servers, stdio
 from musterd.mcp.limits import Limits
 from musterd.mcp.messages import INLINE_BYTES, OPEN_REQUESTS, Inbox
 from tests.support.odd_mcp_server import BASIC, EVENTS, PROGRAM, RESULTS, odd_http_server
@@ -160,7 +160,7 @@ async def test_a_long_notification_is_read_over(servers: Servers) -> None:
 async def test_programs_that_a_program_has_started_end_with_it(
     servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(program, "LEAVE_SECONDS", 0.2)
+    monkeypatch.setattr(stdio, "LEAVE_SECONDS", 0.2)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     held = asyncio.create_task(asyncio.to_thread(pipe.read_bytes))  # until no process has it open for writing

@@ -5,7 +5,7 @@ from pydantic_ai.models import Model
 from pydantic_ai.models.test import TestModel
 
 from musterd.core.settings import Settings
-from musterd.models.addresses import passes_image_addresses_on
+from musterd.models.image_addresses import passes_image_addresses_on
 from musterd.models.resolve import close, resolve
 from musterd.models.scripted import ScriptedModel
 

@@ -15,7 +15,7 @@ from pydantic_ai.messages import (
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 
-from musterd.models.plain import plain_messages, plain_tools
+from musterd.models.plain_messages import plain_messages, plain_tools
 from musterd.models.scripted import ScriptedModel
 
 NONE = ModelRequestParameters()

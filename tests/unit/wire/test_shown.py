@@ -3,7 +3,7 @@
 from typing import Any
 
 from musterd.core.events import Event, EventKind
-from musterd.wire.shown import Shown
+from musterd.wire.event_filter import Shown
 
 START, TEXT, PAUSE, GO_ON, END = (
     EventKind.RUN_STARTED,

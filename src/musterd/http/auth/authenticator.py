@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from musterd.core.errors import Unauthenticated, WrongToken
 from musterd.core.settings import Settings
+from musterd.http.auth.expiry import Validity
 from musterd.http.auth.modes import auth_mode
 from musterd.http.auth.principals import ANYBODY, KEY_HOLDER, STRANGER, Principal, service_account
-from musterd.http.auth.validity import Validity
 from musterd.service.service_accounts import PREFIX, ServiceAccountService
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-from musterd.http.contract import OPEN, Operation
 from musterd.http.openapi.answers import ERROR_SCHEMAS, HEADERS, errors
 from musterd.http.openapi.approvals import APPROVAL_SCHEMAS, APPROVALS
 from musterd.http.openapi.core import CORE
@@ -19,6 +18,7 @@ from musterd.http.openapi.sessions import SESSIONS
 from musterd.http.openapi.streams import SESSION_STREAM, STREAM_SCHEMAS
 from musterd.http.openapi.traces import TRACE_SCHEMAS, TRACES
 from musterd.http.openapi.webhooks import WEBHOOK_SCHEMAS, WEBHOOKS
+from musterd.http.routes import OPEN, Operation
 
 DESCRIBED: dict[str, Described] = {
     **CORE,

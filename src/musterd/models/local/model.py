@@ -20,7 +20,7 @@ from musterd.models.local.runtime import Runtime, load_server
 from musterd.models.local.turn import Ask, Turn
 from musterd.models.local.weights import require
 from musterd.models.names import LOCAL
-from musterd.models.plain import plain_messages, plain_tools
+from musterd.models.plain_messages import plain_messages, plain_tools
 
 _runtimes: dict[tuple[str, str], Runtime] = {}
 _runtimes_lock = threading.Lock()

@@ -17,7 +17,7 @@ from musterd.core import clock, trace_context
 from musterd.core.errors import BadRequest, Forbidden, RequestError
 from musterd.core.metrics import Metrics
 from musterd.core.settings import Settings
-from musterd.http.answers import error_answer
+from musterd.http.responses import error_answer
 
 log = structlog.get_logger("musterd.http")
 

@@ -10,21 +10,21 @@ from musterd.core.records import ComponentKind
 from musterd.core.scopes import ADMIN
 from musterd.http.approvals import ApprovalOperations
 from musterd.http.auth.scopes import Handler, guarded
+from musterd.http.chosen_run_ids import by_name
 from musterd.http.core import CoreOperations
-from musterd.http.daily import DailyOperations
 from musterd.http.events import EventOperations
 from musterd.http.history import HistoryOperations
 from musterd.http.memories import MemoryOperations
 from musterd.http.metrics import MetricsOperations
 from musterd.http.migrations import MigrationOperations
 from musterd.http.run_lists import RunListOperations
-from musterd.http.run_names import by_name
 from musterd.http.runs import RunOperations
 from musterd.http.server import Server
 from musterd.http.service_accounts import ServiceAccountOperations
 from musterd.http.session_stream import SessionEventOperations
 from musterd.http.sessions import SessionOperations
 from musterd.http.traces import TraceOperations
+from musterd.http.usage import DailyOperations
 from musterd.http.webhooks import WebhookOperations
 from musterd.service.chosen_run_ids import ChosenRunIds
 

@@ -5,7 +5,7 @@ import http.client
 import importlib.util
 from collections.abc import Iterator
 
-from musterd.cli.checks import Check, fail, ok, warn
+from musterd.cli.doctor_check import Check, fail, ok, warn
 from musterd.core.errors import StartError
 from musterd.core.settings import Settings
 from musterd.http.auth.modes import auth_mode

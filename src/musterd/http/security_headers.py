@@ -3,7 +3,7 @@
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from musterd.http.auth.identity import is_open
+from musterd.http.auth.middleware import is_open
 
 FOR_ALL = {
     "X-Content-Type-Options": "nosniff",

@@ -10,8 +10,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from musterd.core.errors import RequestError, WrongToken
 from musterd.core.metrics import Metrics
 from musterd.http.auth.authenticator import Authenticator
-from musterd.http.auth.limits import Limits, network_of
 from musterd.http.auth.principals import Principal
+from musterd.http.auth.rate_limits import Limits, network_of
 
 log = structlog.get_logger("musterd.http")
 

@@ -18,8 +18,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from musterd.core import clock
 from musterd.core.errors import AddressTooLong, BadRequest, HeadTooLarge, RequestError, RequestTimeout, Unavailable
 from musterd.core.settings import Settings
-from musterd.http.answers import error_answer
 from musterd.http.connections import NO_ROOM, ConnectionLimits, Connections
+from musterd.http.responses import error_answer
 
 log = structlog.get_logger("musterd.http")
 

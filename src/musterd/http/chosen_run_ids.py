@@ -6,8 +6,8 @@ from starlette.responses import Response
 from musterd.core.errors import NotFound
 from musterd.core.ids import is_identifier
 from musterd.http.auth.scopes import Handler
-from musterd.http.callers import caller_of
 from musterd.http.paths import path_identifier
+from musterd.http.request_caller import caller_of
 from musterd.service.chosen_run_ids import ChosenRunIds
 
 

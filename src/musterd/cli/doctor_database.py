@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from musterd.cli.checks import Check, fail, ok, warn
-from musterd.cli.sizes import shown_age, shown_size
+from musterd.cli.doctor_check import Check, fail, ok, warn
+from musterd.cli.units import shown_age, shown_size
 from musterd.core.settings import Settings
 from musterd.store import inspection
 from musterd.store.inspection import Inspected, Place

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from musterd.core import clock
 from musterd.core.errors import CodingNotTaken, PayloadTooLarge, RequestTimeout, Unavailable
 from musterd.core.settings import Settings
-from musterd.http.border import SAFE_METHODS
+from musterd.http.middleware import SAFE_METHODS
 
 FREE_BYTES = 16 * 1024
 """What a body may have without asking for room: uploads must not keep a question, a decision or a cancel out."""

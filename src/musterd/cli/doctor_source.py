@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 
-from musterd.cli.checks import Check, fail, ok
+from musterd.cli.doctor_check import Check, fail, ok
 from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
 from musterd.declare import Component, MCPServer, Registry, load, models_of

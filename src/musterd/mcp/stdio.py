@@ -19,8 +19,8 @@ from musterd.core import clock
 from musterd.core.jsontypes import JsonObject
 from musterd.declare import MCPServer
 from musterd.mcp.messages import Cause, Inbox, UnreadableMessage, error_reply, unusable_reply
-from musterd.mcp.program_log import ProgramLog
 from musterd.mcp.sdk import Sdk
+from musterd.mcp.stdio_log import ProgramLog
 
 READ_BYTES = 64 * 1024
 ENDLESS = 8

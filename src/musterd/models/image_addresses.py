@@ -6,7 +6,7 @@ whoever sent it; so no other model is handed one.
 
 from pydantic_ai.models import Model
 
-from musterd.models.media_taken import not_taken
+from musterd.models.media_support import not_taken
 
 # By name, so that no SDK is imported to tell.
 _PASS_ON = frozenset(
