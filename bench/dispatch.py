@@ -266,7 +266,7 @@ def measured(postgres: Postgres, count: int, rounds: int) -> Iterator[str]:
 
 IMPORT = """
 import resource, time
-import psycopg_pool, musterd.http.server, musterd.http.app
+import psycopg_pool, musterd.http.server, musterd.app
 def now(): return time.process_time(), int(open('/proc/self/statm').read().split()[1]) * 4096 / 1e6
 cpu, mb = now()
 import procrastinate

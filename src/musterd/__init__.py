@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from musterd.app import create_app
     from musterd.core.settings import Settings
     from musterd.declare import (
         Agent,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from musterd.declare.compression_manager import CompressionManager
     from musterd.declare.tool_result import Media, ToolResult
     from musterd.declare.user_input_tools import ask_user, get_user_input
-    from musterd.http.app import create_app
     from musterd.loop.reasoning_tools import ReasoningTools
 
 __version__ = "0.1.0"
@@ -73,7 +73,7 @@ _HOMES = {
     "Toolkit": "musterd.declare",
     "ToolResult": "musterd.declare.tool_result",
     "ask_user": "musterd.declare.user_input_tools",
-    "create_app": "musterd.http.app",
+    "create_app": "musterd.app",
     "get_user_input": "musterd.declare.user_input_tools",
     "tool": "musterd.declare",
 }

@@ -295,8 +295,8 @@ async def test_what_waits_is_in_the_inbox(shop: Shop) -> None:
         for name, value in others.items():
             assert await pending(house, **{name: value}) == [], name
         assert wrong_fields(await house.http.get("/approvals?status=open&limit=0")) == [
-            ("query", "status"),
             ("query", "limit"),
+            ("query", "status"),
         ]
 
 

@@ -9,7 +9,8 @@ from dirty_equals import IsStr
 
 from musterd.core.callers import Caller
 from musterd.core.errors import NotFound, StartError
-from musterd.core.memories import MemoryFilter
+from musterd.features.memories.records import MemoryFilter
+from musterd.features.memories.service import MemoryService
 from musterd.http.server import Server
 from tests.support.app import Serve, app_on
 from tests.support.http import House, problem, wrong_fields
@@ -130,7 +131,7 @@ async def test_a_list_says_what_is_wrong_with_its_query(house: House) -> None:
 
 
 async def test_a_proved_user_sees_its_own_alone(house: House) -> None:
-    memories = house.server.memories
+    memories = house.server.service(MemoryService)
     own = await memories.add("mine", [], "somebody else", ADA)
     assert own.user_id == "ada", "a label is no proof"
     assert (await memories.view(own.memory_id, None, ADA)).memory == "mine"
@@ -142,7 +143,7 @@ async def test_a_proved_user_sees_its_own_alone(house: House) -> None:
 
 async def _reads(server: Server, memory_id: str, caller: Caller) -> int:
     """How many ways lead ``caller`` to another's memory."""
-    memories = server.memories
+    memories = server.service(MemoryService)
     ways = 0
     for attempt in (
         lambda: memories.view(memory_id, None, caller),

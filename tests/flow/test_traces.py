@@ -13,8 +13,8 @@ from dirty_equals import IsPartialDict, IsStr
 from musterd import Agent, Team
 from musterd.core.callers import Caller
 from musterd.core.errors import NotFound
+from musterd.features.traces.service import TraceQuery, TraceService
 from musterd.guards import RunInput
-from musterd.service.traces import TracesWanted
 from tests.support.app import Sample, Serve
 from tests.support.http import House, problem, wrong_fields
 
@@ -334,13 +334,13 @@ async def test_another_users_traces_are_not_found(house: House, database: Path) 
         text = f"00-{TRACE}-00f067aa0ba902b7-01"
         connection.execute("UPDATE runs SET owner = 'bob', traceparent = ? WHERE run_id = ?", [text, last["run_id"]])
         connection.execute("UPDATE runs SET traceparent = ? WHERE run_id = ?", [text, first["run_id"]])
-    traces, trace_id = house.server.traces, run["run_id"].replace("-", "")
+    traces, trace_id = house.server.service(TraceService), run["run_id"].replace("-", "")
     ada, bob = (Caller(user_id=name, label=name) for name in ("ada", "bob"))
     assert (await traces.view(trace_id, None, ada)).row.run.run_id == run["run_id"]
     with pytest.raises(NotFound):
         await traces.view(trace_id, None, bob)
     counts = await asyncio.gather(
-        traces.search(TracesWanted(), bob), traces.by_session(TracesWanted(), bob), traces.search(TracesWanted(), ada)
+        traces.search(TraceQuery(), bob), traces.by_session(TraceQuery(), bob), traces.search(TraceQuery(), ada)
     )
     assert [total for _, total in counts] == [1, 1, 2]
     for caller, shared in ((ada, first), (bob, last)):  # who sends another's traceparent finds its own

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from musterd.app import create_app
 from musterd.core.errors import StartError
 from musterd.engine.process_role import ProcessRole
-from musterd.http.app import create_app
 from musterd.store import backup
 from musterd.store.backup import back_up
 from tests.support.app import app_on, in_process, sample, settings_for

@@ -10,9 +10,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from musterd.store import memories, service_accounts, session_search
+from musterd.features.memories import api as memories_api
+from musterd.features.memories import store as memories
+from musterd.store import service_accounts, session_search
 from musterd.store.database import for_postgres, for_sqlite
-from musterd.wire import memories as wire_memories
 from musterd.wire import query
 from musterd.wire import service_accounts as wire_accounts
 from tests.support.lists import Read, every_read
@@ -86,7 +87,7 @@ def _depth(step: str) -> int:
     "asked_for, orders",
     [
         (query.SORTABLE, session_search.ORDERS),
-        (wire_memories.SORTABLE, memories.ORDERS),
+        (memories_api.SORTABLE, memories.ORDERS),
         (wire_accounts.SORTABLE, service_accounts.ORDERS),
     ],
 )

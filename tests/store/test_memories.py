@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from musterd.core.callers import Caller
-from musterd.core.memories import Memory, MemoryFilter
-from musterd.store import memories
+from musterd.features.memories import store as memories
+from musterd.features.memories.records import Memory, MemoryFilter
 from musterd.store.database import for_sqlite
 from tests.support.store import NOBODY, Records
 

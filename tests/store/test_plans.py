@@ -15,6 +15,8 @@ import musterd.store
 from musterd.core.callers import Caller
 from musterd.core.deliveries import DeliveryFilter, DeliveryState
 from musterd.core.states import RunState
+from musterd.features.memories import store as memories
+from musterd.features.traces import store as traces
 from musterd.store import (
     acceptance,
     approvals,
@@ -30,7 +32,6 @@ from musterd.store import (
     history,
     idempotency,
     journal,
-    memories,
     messages,
     pauses,
     probes,
@@ -51,7 +52,6 @@ from musterd.store import (
     stats,
     steering,
     suspects,
-    traces,
     usage,
     user_limits,
     workers,
@@ -60,7 +60,11 @@ from musterd.store.database import Statement, for_sqlite
 from musterd.store.rows import GET_RUN, RUN_FIELDS
 
 ROWS = 10_000
-MODULES = [import_module(found.name) for found in iter_modules(musterd.store.__path__, "musterd.store.")]
+MODULES = [
+    *(import_module(module.name) for module in iter_modules(musterd.store.__path__, "musterd.store.")),
+    memories,
+    traces,
+]
 NOBODY = Caller()
 LANE: Mapping[str, Any] = {"lane": "s7", "seq": 5000, "session_id": "s7"}
 

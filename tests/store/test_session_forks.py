@@ -13,6 +13,7 @@ from musterd.core.errors import BadRequest, Conflict, NotFound
 from musterd.core.events import Event, EventKind
 from musterd.core.records import Message, Output, RunRow, SessionRow, StepKind, ToolCall
 from musterd.core.states import RunState
+from musterd.features.traces import store as traces
 from musterd.service.session_forks import fork_session
 from musterd.store import (
     blobs,
@@ -24,7 +25,6 @@ from musterd.store import (
     session_forks,
     session_search,
     sessions,
-    traces,
 )
 from musterd.store.attempts import MemberRecord
 from musterd.store.database import Tx

@@ -10,8 +10,9 @@ import pytest
 from musterd.core.callers import Caller
 from musterd.core.records import StepKind, StepState
 from musterd.core.trace_context import trace_id
-from musterd.core.trace_ids import Condition, stored_trace_id
-from musterd.store import traces
+from musterd.core.trace_ids import stored_trace_id
+from musterd.features.traces import store as traces
+from musterd.features.traces.records import Condition
 from musterd.store.database import Statement, for_sqlite
 from tests.support.store import NOBODY, Records, member_of, step
 

@@ -8,11 +8,13 @@ from typing import Any
 from musterd.core.approvals import ApprovalFilter
 from musterd.core.callers import Caller
 from musterd.core.deliveries import DeliveryFilter, DeliveryState
-from musterd.core.memories import MemoryFilter
 from musterd.core.service_accounts import AccountFilter
 from musterd.core.states import RunState
-from musterd.core.trace_ids import Condition
-from musterd.store import approval_inbox, deliveries, memories, run_lists, service_accounts, session_search, traces
+from musterd.features.memories import store as memories
+from musterd.features.memories.records import MemoryFilter
+from musterd.features.traces import store as traces
+from musterd.features.traces.records import Condition
+from musterd.store import approval_inbox, deliveries, run_lists, service_accounts, session_search
 from musterd.store.database import Params, Row, Statement, Tx, drive
 
 CALLERS = (Caller(), Caller(user_id="ada", label="ada"))

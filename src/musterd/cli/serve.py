@@ -35,10 +35,10 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     :raises DeclarationError: what is declared is wrong.
     :raises StartError: it cannot be served as asked.
     """
+    from musterd.app import create_app
     from musterd.cli.logs import configure
     from musterd.declare import load
     from musterd.declare.problems import reported_together
-    from musterd.http.app import create_app
     from musterd.http.uvicorn_protocol import protocol_options
 
     settings = settings_from(db)

@@ -73,7 +73,7 @@ def _probed(
     """The server, and what answers probes of it; what that gives is where."""
     import uvicorn
 
-    from musterd.http.app import create_app
+    from musterd.app import create_app
     from musterd.http.uvicorn_protocol import protocol_options
     from musterd.http.worker_probes import keep_probes
 

@@ -1,56 +1,211 @@
 """The operations on approvals."""
 
-from starlette.requests import Request
-from starlette.responses import Response
+from enum import StrEnum
 
-from musterd.core.approvals import ApprovalFilter
-from musterd.http.json_bodies import read_json
-from musterd.http.paths import path_identifier
-from musterd.http.request_caller import caller_of
-from musterd.http.responses import json_answer
+from pydantic import Field
+
+from musterd.core.approvals import ApprovalFilter, Resolution
+from musterd.core.callers import Caller
+from musterd.core.errors import InvalidInput
+from musterd.http.operation import operation
+from musterd.http.parameters import (
+    Body,
+    Identifier,
+    JsonObjectField,
+    PageQuery,
+    Query,
+    Text,
+)
 from musterd.http.server import Server
-from musterd.wire import approvals as wire_approvals
-from musterd.wire.query import parse_text
+from musterd.wire.approvals import (
+    ApprovalCountResponse,
+    ApprovalResponse,
+    ApprovalStatusResponse,
+    approval_object,
+    approval_status,
+)
+from musterd.wire.pages import MOST_PAGES, PAGE_LIMIT
+from musterd.wire.shapes import PaginatedResponse, page_of
+
+_TAG = "Approvals"
+_READ = "approvals:read"
+_NOT_FOUND = {404: "Approval not found"}
 
 
-class ApprovalOperations:
-    """List, count, look, resolve, delete."""
+class ApprovalStatus(StrEnum):
+    """What became of an approval, as :data:`musterd.core.approvals.STATUSES` lists it."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
 
-    async def list(self, request: Request) -> Response:
-        """A page of approvals, newest first."""
-        wanted = wire_approvals.parse_approvals_query(request.query_params)
-        if wanted is None:
-            return json_answer(wire_approvals.approval_page([], 0, ApprovalFilter()))
-        found, total = await self._server.approvals.search(wanted, caller_of(request))
-        return json_answer(wire_approvals.approval_page(found, total, wanted))
 
-    async def count(self, request: Request) -> Response:
-        """How many approvals are pending."""
-        wanted = ApprovalFilter(status="pending", user_id=parse_text(request.query_params, "user_id"))
-        return json_answer({"count": await self._server.approvals.count(wanted, caller_of(request))})
+class ApprovalType(StrEnum):
+    """How a call's approval is recorded."""
 
-    async def get(self, request: Request) -> Response:
-        """One approval."""
-        found = await self._server.approvals.view(path_identifier(request, "approval_id"), caller_of(request))
-        return json_answer(wire_approvals.approval_object(found))
+    REQUIRED = "required"
+    AUDIT = "audit"
 
-    async def status(self, request: Request) -> Response:
-        """Where an approval stands."""
-        found = await self._server.approvals.view(path_identifier(request, "approval_id"), caller_of(request))
-        return json_answer(wire_approvals.approval_status(found))
 
-    async def resolve(self, request: Request) -> Response:
-        """Decide; a paused run goes on."""
-        approval_id = path_identifier(request, "approval_id")
-        said = wire_approvals.parse_resolution(await read_json(request, self._server.settings))
-        self._server.require_ready()
-        found = await self._server.approvals.resolve(approval_id, said, caller_of(request))
-        return json_answer(wire_approvals.approval_object(found))
+class Decision(StrEnum):
+    """What a person decides."""
 
-    async def delete(self, request: Request) -> Response:
-        """Remove the record of an approval whose run has ended."""
-        await self._server.approvals.delete(path_identifier(request, "approval_id"), caller_of(request))
-        return Response(status_code=204)
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+class ApprovalsQuery(PageQuery):
+    """The query of ``GET /approvals``."""
+
+    status: ApprovalStatus | None = Field(None, description="Only those with this status")
+    source_type: Text | None = Field(None, description="Only in runs of a `team`, or of an `agent`")
+    approval_type: ApprovalType | None = Field(None, description="Only of this type")
+    pause_type: Text | None = Field(
+        None, description="`confirmation`, `user_input`, `external_execution` or `unknown_outcome`"
+    )
+    agent_id: Text | None = Field(None, description="Only calls of this agent, as a member too")
+    team_id: Text | None = Field(None, description="Only in runs of this team")
+    workflow_id: Text | None = Field(None, description="There are no workflows: no approval matches")
+    user_id: Text | None = Field(None, description="Only in runs of this user")
+    schedule_id: Text | None = Field(None, description="There are no schedules: no approval matches")
+    run_id: Text | None = Field(None, description="Only in this run")
+    limit: int = Field(100, ge=1, le=PAGE_LIMIT, description="Approvals on a page")
+    page: int = Field(1, ge=1, le=MOST_PAGES, description="The page, from 1")
+
+    def filter(self) -> ApprovalFilter | None:
+        """What to list; None: nothing can match, because there are neither workflows nor schedules."""
+        if self.workflow_id or self.schedule_id:
+            return None
+        return ApprovalFilter(
+            status=self.status,
+            approval_type=self.approval_type,
+            pause_type=self.pause_type,
+            source_type=self.source_type,
+            agent_id=self.agent_id,
+            team_id=self.team_id,
+            user_id=self.user_id,
+            run_id=self.run_id,
+            limit=self.limit,
+            page=self.page,
+        )
+
+
+class CountQuery(Query):
+    """The query of ``GET /approvals/count``."""
+
+    user_id: Text | None = Field(None, description="Only in runs of this user")
+
+
+_DATA_TYPES = (("values", dict, "a JSON object"), ("result", str, "a text"), ("note", str, "a text"))
+
+
+class ApprovalResolve(Body):
+    """A decision about an approval."""
+
+    status: Decision
+    resolved_by: Identifier | None = Field(None, description="Who decides; a user that a token proves has precedence.")
+    resolution_data: JsonObjectField | None = Field(
+        None,
+        description="`values` for a call that needs input or is approved with other arguments, `result` of a call that "
+        "was done elsewhere, `note` for the model.",
+    )
+
+    def resolution(self) -> Resolution:
+        """The decision.
+
+        :raises InvalidInput: a part of ``resolution_data`` has the wrong type.
+        """
+        data = self.resolution_data
+        for name, kind, words in _DATA_TYPES:
+            value = None if data is None else data.get(name)
+            if value is not None and not isinstance(value, kind):
+                where = ("body", "resolution_data", name)
+                raise InvalidInput.at(where, f"{kind.__name__}_type", f"Input should be {words}")
+        return Resolution(is_approved=self.status is Decision.APPROVED, by=self.resolved_by, data=data)
+
+
+@operation("GET", "/approvals", "list_approvals_approvals_get", scope=_READ, tag=_TAG, summary="List Approvals")
+async def list_approvals(server: Server, caller: Caller, query: ApprovalsQuery) -> PaginatedResponse[ApprovalResponse]:
+    """List approvals, newest first: tool calls that wait for a person, and past decisions.
+
+    Audit approvals are listed once they are decided.
+    """
+    conditions = query.filter()
+    page, total = ([], 0) if conditions is None else await server.approvals.search(conditions, caller)
+    return page_of([approval_object(approval) for approval in page], total, page=query.page, limit=query.limit)
+
+
+@operation(
+    "GET",
+    "/approvals/count",
+    "get_approval_count_approvals_count_get",
+    scope=_READ,
+    tag=_TAG,
+    summary="Get Approval Count",
+)
+async def count_approvals(server: Server, caller: Caller, query: CountQuery) -> ApprovalCountResponse:
+    """Count pending approvals."""
+    return {"count": await server.approvals.count(ApprovalFilter(status="pending", user_id=query.user_id), caller)}
+
+
+@operation(
+    "GET",
+    "/approvals/{approval_id}",
+    "get_approval_approvals__approval_id__get",
+    scope=_READ,
+    tag=_TAG,
+    summary="Get Approval",
+    errors=_NOT_FOUND,
+)
+async def get_approval(server: Server, caller: Caller, approval_id: str) -> ApprovalResponse:
+    """Get one approval."""
+    return approval_object(await server.approvals.view(approval_id, caller))
+
+
+@operation(
+    "DELETE",
+    "/approvals/{approval_id}",
+    "delete_approval_approvals__approval_id__delete",
+    scope="approvals:delete",
+    tag=_TAG,
+    summary="Delete Approval",
+    errors={**_NOT_FOUND, 409: "Its run still needs it"},
+)
+async def delete_approval(server: Server, caller: Caller, approval_id: str) -> None:
+    """Delete the record of an approval whose run has finished."""
+    await server.approvals.delete(approval_id, caller)
+
+
+@operation(
+    "GET",
+    "/approvals/{approval_id}/status",
+    "get_approval_status_approvals__approval_id__status_get",
+    scope=_READ,
+    tag=_TAG,
+    summary="Get Approval Status",
+    errors=_NOT_FOUND,
+)
+async def get_status(server: Server, caller: Caller, approval_id: str) -> ApprovalStatusResponse:
+    """Get the status of an approval: who decided, and when."""
+    return approval_status(await server.approvals.view(approval_id, caller))
+
+
+@operation(
+    "POST",
+    "/approvals/{approval_id}/resolve",
+    "resolve_approval_approvals__approval_id__resolve_post",
+    scope="approvals:write",
+    tag=_TAG,
+    summary="Resolve Approval",
+    errors={**_NOT_FOUND, 409: "It is decided already; `detail` has the outcome"},
+)
+async def resolve_approval(server: Server, caller: Caller, approval_id: str, body: ApprovalResolve) -> ApprovalResponse:
+    """Decide about a tool call. A paused run continues with the first decision; later ones get 409."""
+    resolution = body.resolution()
+    server.require_ready()
+    return approval_object(await server.approvals.resolve(approval_id, resolution, caller))
+
+
+OPERATIONS = [list_approvals, count_approvals, get_approval, delete_approval, get_status, resolve_approval]

@@ -1,98 +1,213 @@
-"""The operations that say what this server is and how it is."""
+"""The operations that tell what this server is, what it serves and how it is."""
 
-from typing import Any
+from typing import Annotated, Literal, NotRequired
 
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from typing_extensions import TypedDict
 
 from musterd.core.errors import Unavailable
-from musterd.core.records import ComponentKind
 from musterd.http.auth.scopes import principal_of, shows
-from musterd.http.paths import path_identifier
+from musterd.http.metrics import MetricsOperations
+from musterd.http.operation import OPEN, Answer, operation
 from musterd.http.readiness import Readiness
-from musterd.http.responses import error_answer, json_answer
+from musterd.http.responses import error_answer
 from musterd.http.server import Server
 from musterd.wire import components
+from musterd.wire.components import (
+    AgentResponse,
+    ConfigResponse,
+    HealthResponse,
+    HomeResponse,
+    InfoResponse,
+    Model,
+    TeamResponse,
+)
+
+_CONFIGURATION = "system:read"
+
+Checks = Annotated[
+    dict[str, str],
+    Field(
+        description="The checks by name, each `ok` or the problem: `accepting`, `database`, `schema`, `worker`, "
+        "`beats`, `event_loop`, `served`."
+    ),
+]
 
 
-class CoreOperations:
-    """Home, health, configuration, components, models."""
+class LiveResponse(TypedDict):
+    """The process answers."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._readiness = Readiness(server)
+    status: Literal["live"]
 
-    async def home(self, request: Request) -> Response:
-        """What this server is; a browser is sent to the docs."""
-        if "text/html" in request.headers.get("accept", "") and self._server.settings.docs_enabled:
-            return RedirectResponse("docs")
-        return json_answer(components.home(self._server.card))
 
-    async def health(self, request: Request) -> Response:
-        """200 once runs can be accepted."""
-        self._server.require_ready()
-        return json_answer(components.health(self._server.card))
+class ReadyResponse(TypedDict):
+    """Every check passes."""
 
-    async def live(self, request: Request) -> Response:
-        """200 while the process answers."""
-        return json_answer({"status": "live"})
+    status: Literal["ready"]
+    checks: Checks
+    not_served_count: NotRequired[
+        Annotated[int, Field(description="Components with ready runs that no process serves, this one included.")]
+    ]
+    not_served: NotRequired[Annotated[list[str], Field(description="Their names; for administrators only.")]]
 
-    async def ready(self, request: Request) -> Response:
-        """200 while every check passes; else 503, with what is the matter under each one's name.
 
-        What is served, and what is not, is named to administrators alone: everybody may ask.
-        """
-        found, is_admin = await self._readiness.look(), principal_of(request).scopes.is_admin
-        problems = found.problems(with_names=is_admin)
-        checks = {check.name: problems.get(check.name, "ok") for check in found.checks}
-        if problems:
-            words = " ".join(problems.values())
-            return error_answer(Unavailable(words), request.state.request_id, {"checks": checks})
-        answered: dict[str, Any] = {"status": "ready", "checks": checks}
-        if found.not_served:
-            answered["not_served_count"] = len(found.not_served)
-            if is_admin:
-                answered["not_served"] = found.not_served
-        return json_answer(answered)
+class NotReadyResponse(TypedDict):
+    """A check fails."""
 
-    async def config(self, request: Request) -> Response:
-        """What is served, as clients' settings pages read it."""
-        registry = self._server.registry
-        return json_answer(
-            components.config(self._server.card, list(registry.teams.values()), list(registry.agents.values()))
-        )
+    detail: str
+    error_code: str
+    request_id: str
+    checks: Checks
 
-    async def info(self, request: Request) -> Response:
-        """Names, versions and counts; open to everybody."""
-        registry = self._server.registry
-        return json_answer(components.info(self._server.card, teams=len(registry.teams), agents=len(registry.agents)))
 
-    async def models(self, request: Request) -> Response:
-        """Every model in use, once."""
-        registry = self._server.registry
-        tops = [*registry.teams.values(), *registry.agents.values()]
-        return json_answer(components.model_items(tops, self._server.describe))
+@operation(
+    "GET",
+    "/",
+    "get_api_info",
+    scope=OPEN,
+    tag="Home",
+    summary="API Information",
+    other_answers={307: Answer(headers=["Location"])},
+)
+async def get_home(server: Server, request: Request) -> HomeResponse | Response:
+    """Get the name, id and version of this server. A browser (`Accept: text/html`) is redirected to the docs."""
+    if "text/html" in request.headers.get("accept", "") and server.settings.docs_enabled:
+        return RedirectResponse("docs")
+    return components.home(server.card)
 
-    async def teams(self, request: Request) -> Response:
-        """The teams that whoever asks may look at or run."""
-        teams = self._server.registry.teams.values()
-        found = [team for team in teams if shows(request, "teams", team.id)]
-        return json_answer([components.component_item(team, self._server.describe) for team in found])
 
-    async def team(self, request: Request) -> Response:
-        """One team."""
-        return self._component(request, "team")
+@operation(
+    "GET", "/health", "health_check", scope=OPEN, tag="Health", summary="Health Check", errors={503: "Not ready"}
+)
+async def get_health(server: Server) -> HealthResponse:
+    """Check that runs can be accepted."""
+    server.require_ready()
+    return components.health(server.card)
 
-    async def agents(self, request: Request) -> Response:
-        """The agents that whoever asks may look at or run."""
-        agents = self._server.registry.agents.values()
-        found = [agent for agent in agents if shows(request, "agents", agent.id)]
-        return json_answer([components.component_item(agent, self._server.describe) for agent in found])
 
-    async def agent(self, request: Request) -> Response:
-        """One agent."""
-        return self._component(request, "agent")
+@operation("GET", "/info", "get_info", scope=OPEN, tag="Core", summary="Get OS Info")
+async def get_info(server: Server) -> InfoResponse:
+    """Get names, versions and counts. Answered without a key."""
+    return components.info(server.card, teams=len(server.registry.teams), agents=len(server.registry.agents))
 
-    def _component(self, request: Request, kind: ComponentKind) -> Response:
-        found = self._server.component(kind, path_identifier(request, f"{kind}_id"))
-        return json_answer(components.component_item(found, self._server.describe))
+
+@operation("GET", "/config", "get_config", scope=_CONFIGURATION, tag="Core", summary="Get OS Configuration")
+async def get_config(server: Server) -> ConfigResponse:
+    """Get what is served: teams, agents, the database."""
+    return components.config(server.card, list(server.registry.teams.values()), list(server.registry.agents.values()))
+
+
+@operation("GET", "/models", "get_models", scope=_CONFIGURATION, tag="Core", summary="Get Available Models")
+async def list_models(server: Server) -> list[Model]:
+    """List every model in use, each once."""
+    served = [*server.registry.teams.values(), *server.registry.agents.values()]
+    return components.model_items(served, server.describe)
+
+
+@operation("GET", "/-/live", "get_liveness", scope=OPEN, tag="Health", summary="Liveness")
+async def get_liveness() -> LiveResponse:
+    """Liveness probe: 200 while the process answers."""
+    return {"status": "live"}
+
+
+@operation(
+    "GET",
+    "/-/ready",
+    "get_readiness",
+    scope=OPEN,
+    tag="Health",
+    summary="Readiness",
+    other_answers={503: Answer(NotReadyResponse, headers=["Retry-After"])},
+)
+async def get_readiness(readiness: Readiness, request: Request) -> ReadyResponse | Response:
+    """Readiness probe: 200 while every check passes.
+
+    This process accepts runs; the database can be written and has a schema that this version knows; the worker claims
+    and its heartbeat advances; the event loop keeps up; and no run waits for a component that is served here and that
+    no process drives. Names of components are given to administrators only.
+    """
+    look, is_admin = await readiness.look(), principal_of(request).scopes.is_admin
+    problems = look.problems(with_names=is_admin)
+    checks = {check.name: problems.get(check.name, "ok") for check in look.checks}
+    if problems:
+        return error_answer(Unavailable(" ".join(problems.values())), request.state.request_id, {"checks": checks})
+    answer: ReadyResponse = {"status": "ready", "checks": checks}
+    if look.not_served:
+        answer["not_served_count"] = len(look.not_served)
+        if is_admin:
+            answer["not_served"] = look.not_served
+    return answer
+
+
+@operation(
+    "GET",
+    "/-/metrics",
+    "get_prometheus_metrics",
+    scope="system:metrics",
+    tag="Health",
+    summary="Metrics",
+    other_answers={200: Answer(str, media_type="text/plain")},
+)
+async def get_metrics(metrics: MetricsOperations, request: Request) -> Response:
+    """Get the counters of this process, and the number of runs in each state, in Prometheus' text format."""
+    return await metrics.get(request)
+
+
+@operation("GET", "/agents", "get_agents", scope="agents:read", tag="Agents", summary="List All Agents", lists=True)
+async def list_agents(server: Server, request: Request) -> list[AgentResponse]:
+    """List the agents that the caller may see. Members of teams are listed with their teams."""
+    agents = [agent for agent in server.registry.agents.values() if shows(request, "agents", agent.id)]
+    return [components.agent_item(agent, server.describe) for agent in agents]
+
+
+@operation(
+    "GET",
+    "/agents/{agent_id}",
+    "get_agent",
+    scope="agents:read",
+    tag="Agents",
+    summary="Get Agent Details",
+    errors={404: "Agent not found"},
+)
+async def get_agent(server: Server, agent_id: str) -> AgentResponse:
+    """Get one agent."""
+    return components.agent_item(server.component("agent", agent_id), server.describe)
+
+
+@operation("GET", "/teams", "get_teams", scope="teams:read", tag="Teams", summary="List All Teams", lists=True)
+async def list_teams(server: Server, request: Request) -> list[TeamResponse]:
+    """List the teams that the caller may see, each with its members."""
+    teams = [team for team in server.registry.teams.values() if shows(request, "teams", team.id)]
+    return [components.team_item(team, server.describe) for team in teams]
+
+
+@operation(
+    "GET",
+    "/teams/{team_id}",
+    "get_team",
+    scope="teams:read",
+    tag="Teams",
+    summary="Get Team Details",
+    errors={404: "Team not found"},
+)
+async def get_team(server: Server, team_id: str) -> TeamResponse:
+    """Get one team with its members."""
+    return components.team_item(server.component("team", team_id), server.describe)
+
+
+OPERATIONS = [
+    get_home,
+    get_health,
+    get_info,
+    get_config,
+    list_models,
+    get_liveness,
+    get_readiness,
+    get_metrics,
+    list_agents,
+    get_agent,
+    list_teams,
+    get_team,
+]

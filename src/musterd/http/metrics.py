@@ -15,13 +15,14 @@ import musterd
 from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
 from musterd.core.metrics import Counter, Histogram, Metrics
-from musterd.http.server import Server
 from musterd.store import stats
 from musterd.store.stats import DatabaseStats
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
+
+    from musterd.http.server import Server
 
 Choose = Callable[[str], tuple[Callable[["CollectorRegistry"], bytes], str]]
 """Gives what writes the figures, and what that is, for what a client accepts."""
@@ -45,7 +46,7 @@ GAUGES = {
 class MetricsOperations:
     """The figures of one server."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: "Server") -> None:
         self._server = server
         self._standing: DatabaseStats | None = None
         self._choose: Choose | None = None

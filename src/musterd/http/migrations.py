@@ -1,43 +1,72 @@
-"""The operations that ask for a schema: it is brought up to date when a server starts, so they say that it is."""
+"""The operations that ask for a migration. A server migrates its database when it starts, so they only confirm it."""
 
-from starlette.requests import Request
-from starlette.responses import Response
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from musterd.core.errors import InvalidInput, NotFound
-from musterd.http.paths import path_identifier
-from musterd.http.responses import json_answer
+from musterd.http.operation import operation
+from musterd.http.parameters import Query, Text
 from musterd.http.server import Server
 from musterd.store.upgrade import HEAD
 from musterd.wire.components import DB_ID
 
-
-class MigrationOperations:
-    """Say which schema the database has."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-
-    async def all(self, request: Request) -> Response:
-        """Every database: there is one."""
-        self._require(request)
-        return json_answer({"message": f"All databases migrated successfully to {_version(request)}"})
-
-    async def one(self, request: Request) -> Response:
-        """One database."""
-        if path_identifier(request, "db_id") != DB_ID:
-            raise NotFound("Database not found")
-        self._require(request)
-        return json_answer({"message": f"Database migrated successfully to {_version(request)}"})
-
-    def _require(self, request: Request) -> None:
-        """Refuse a schema that is not this program's: nothing is taken back, and a newer one needs a newer program."""
-        self._server.require_ready()
-        target = request.query_params.get("target_version")
-        if target and target != HEAD:
-            words = f"This version's schema is {HEAD}; it is taken to no other"
-            raise InvalidInput.at(("query", "target_version"), "value_error", words)
+_ERRORS = {404: "Database not found", 422: "Not the schema of this version"}
 
 
-def _version(request: Request) -> str:
-    target = request.query_params.get("target_version")
-    return f"version {target}" if target else "latest version"
+class MigrationQuery(Query):
+    """The query of a migration."""
+
+    target_version: Text | None = Field(None, description="The schema version: there is one, the newest")
+
+    @property
+    def version(self) -> str:
+        """The version in words."""
+        return f"version {self.target_version}" if self.target_version else "latest version"
+
+
+class MigrationResponse(TypedDict):
+    """The outcome in words."""
+
+    message: str
+
+
+@operation(
+    "POST",
+    "/databases/all/migrate",
+    "migrate_all_databases",
+    scope="system:write",
+    tag="Database",
+    summary="Migrate All Databases",
+    errors=_ERRORS,
+)
+async def migrate_all(server: Server, query: MigrationQuery) -> MigrationResponse:
+    """Confirm the schema version. The server migrates its database when it starts, and never back."""
+    _require_current(server, query)
+    return {"message": f"All databases migrated successfully to {query.version}"}
+
+
+@operation(
+    "POST",
+    "/databases/{db_id}/migrate",
+    "migrate_database",
+    scope="system:write",
+    tag="Database",
+    summary="Migrate Database",
+    errors=_ERRORS,
+)
+async def migrate_one(server: Server, db_id: str, query: MigrationQuery) -> MigrationResponse:
+    """Confirm the schema version. The server migrates its database when it starts, and never back."""
+    if db_id != DB_ID:
+        raise NotFound("Database not found")
+    _require_current(server, query)
+    return {"message": f"Database migrated successfully to {query.version}"}
+
+
+def _require_current(server: Server, query: MigrationQuery) -> None:
+    server.require_ready()
+    if query.target_version not in (None, HEAD):
+        words = f"This version's schema is {HEAD}; it is taken to no other"
+        raise InvalidInput.at(("query", "target_version"), "value_error", words)
+
+
+OPERATIONS = [migrate_all, migrate_one]

@@ -6,12 +6,15 @@ Who asks at once shares one look, and a look writes at most once a second: whoev
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from musterd.core import clock
 from musterd.core.errors import StartError, StoreUnavailable
-from musterd.http.server import Server
 from musterd.store import stats, workers
 from musterd.store.upgrade import HEAD, require_known
+
+if TYPE_CHECKING:
+    from musterd.http.server import Server
 
 WRITTEN_SECONDS = 1.0
 """How long it counts that the database could be written."""
@@ -57,7 +60,7 @@ class Found:
 class Readiness:
     """Looks whether this process can do its work."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: "Server") -> None:
         self._server = server
         self._looking: asyncio.Task[Found] | None = None
         self._written_at: float | None = None

@@ -1,4 +1,4 @@
-"""The table of operations: method, path, name, who may, handler."""
+"""The table of endpoints: operations with their handlers, in the order of the docs."""
 
 from dataclasses import dataclass
 
@@ -8,28 +8,20 @@ from starlette.routing import Route
 
 from musterd.core.records import ComponentKind
 from musterd.core.scopes import ADMIN
-from musterd.http.approvals import ApprovalOperations
+from musterd.http import approvals, core, migrations, usage, webhooks
 from musterd.http.auth.scopes import Handler, guarded
 from musterd.http.chosen_run_ids import by_name
-from musterd.http.core import CoreOperations
 from musterd.http.events import EventOperations
 from musterd.http.history import HistoryOperations
-from musterd.http.memories import MemoryOperations
-from musterd.http.metrics import MetricsOperations
-from musterd.http.migrations import MigrationOperations
+from musterd.http.operation import OPEN
+from musterd.http.operation import Operation as Declaration
 from musterd.http.run_lists import RunListOperations
 from musterd.http.runs import RunOperations
 from musterd.http.server import Server
 from musterd.http.service_accounts import ServiceAccountOperations
 from musterd.http.session_stream import SessionEventOperations
 from musterd.http.sessions import SessionOperations
-from musterd.http.traces import TraceOperations
-from musterd.http.usage import DailyOperations
-from musterd.http.webhooks import WebhookOperations
 from musterd.service.chosen_run_ids import ChosenRunIds
-
-OPEN = None
-"""In place of a scope: answered to everybody, without a key."""
 
 LIMITABLE = frozenset({"agents", "teams"})
 """What a scope may be limited to one of: ``teams:desk:run``."""
@@ -42,6 +34,7 @@ class Operation:
     :param scope: what a token must be allowed, ``resource:action``, or :data:`OPEN`. Where the path names a team or an
         agent, a scope of that one alone (``teams:desk:run``) is enough.
     :param lists: it lists what scopes may be limited to, and shows each caller its own: any such scope is enough.
+    :param declaration: what describes it, unless :mod:`musterd.http.openapi` does.
     """
 
     method: str
@@ -50,6 +43,7 @@ class Operation:
     scope: str | None
     handler: Handler
     lists: bool = False
+    declaration: Declaration | None = None
 
     @property
     def guarded(self) -> Handler:
@@ -65,38 +59,19 @@ class Operation:
 def operations(server: Server) -> list[Operation]:
     """Every operation, in the order of the docs."""
     return [
-        *_core_operations(CoreOperations(server), MetricsOperations(server)),
+        *(_declared(one, server) for one in core.OPERATIONS),
         *_run_operations(server, "agent"),
         *_history_operations(HistoryOperations(server, "agent"), "agent"),
         *_run_operations(server, "team"),
         *_history_operations(HistoryOperations(server, "team"), "team"),
         Operation("GET", "/runs", "list_runs", "runs:read", RunListOperations(server).list),
-        *_approval_operations(ApprovalOperations(server)),
+        *(_declared(one, server) for one in approvals.OPERATIONS),
         *_session_operations(SessionOperations(server)),
         *_session_event_operations(SessionEventOperations(server)),
         *_service_account_operations(ServiceAccountOperations(server)),
-        *_webhook_operations(WebhookOperations(server)),
-        *_memory_operations(MemoryOperations(server)),
-        *_trace_operations(TraceOperations(server)),
-        *_metrics_operations(DailyOperations(server)),
-        *_database_operations(MigrationOperations(server)),
-    ]
-
-
-def _core_operations(core: CoreOperations, metrics: MetricsOperations) -> list[Operation]:
-    return [
-        Operation("GET", "/", "get_api_info", OPEN, core.home),
-        Operation("GET", "/health", "health_check", OPEN, core.health),
-        Operation("GET", "/info", "get_info", OPEN, core.info),
-        Operation("GET", "/config", "get_config", "system:read", core.config),
-        Operation("GET", "/models", "get_models", "system:read", core.models),
-        Operation("GET", "/-/live", "get_liveness", OPEN, core.live),
-        Operation("GET", "/-/ready", "get_readiness", OPEN, core.ready),
-        Operation("GET", "/-/metrics", "get_prometheus_metrics", "system:metrics", metrics.get),
-        Operation("GET", "/agents", "get_agents", "agents:read", core.agents, lists=True),
-        Operation("GET", "/agents/{agent_id}", "get_agent", "agents:read", core.agent),
-        Operation("GET", "/teams", "get_teams", "teams:read", core.teams, lists=True),
-        Operation("GET", "/teams/{team_id}", "get_team", "teams:read", core.team),
+        *(_declared(one, server) for one in webhooks.OPERATIONS),
+        *_feature_operations(server),
+        *(_declared(one, server) for one in (*usage.OPERATIONS, *migrations.OPERATIONS)),
     ]
 
 
@@ -131,22 +106,6 @@ def _history_operations(history: HistoryOperations, kind: ComponentKind) -> list
     ]
 
 
-def _approval_operations(approvals: ApprovalOperations) -> list[Operation]:
-    one, read, write = "/approvals/{approval_id}", "approvals:read", "approvals:write"
-    get, resolve = "get_approval_approvals__approval_id__get", "resolve_approval_approvals__approval_id__resolve_post"
-    status = "get_approval_status_approvals__approval_id__status_get"
-    return [
-        Operation("GET", "/approvals", "list_approvals_approvals_get", read, approvals.list),
-        Operation("GET", "/approvals/count", "get_approval_count_approvals_count_get", read, approvals.count),
-        Operation("GET", one, get, read, approvals.get),
-        Operation(
-            "DELETE", one, "delete_approval_approvals__approval_id__delete", "approvals:delete", approvals.delete
-        ),
-        Operation("GET", f"{one}/status", status, read, approvals.status),
-        Operation("POST", f"{one}/resolve", resolve, write, approvals.resolve),
-    ]
-
-
 def _session_operations(sessions: SessionOperations) -> list[Operation]:
     one, read, write, delete = "/sessions/{session_id}", "sessions:read", "sessions:write", "sessions:delete"
     return [
@@ -175,58 +134,12 @@ def _service_account_operations(accounts: ServiceAccountOperations) -> list[Oper
     ]
 
 
-def _webhook_operations(webhooks: WebhookOperations) -> list[Operation]:
-    every, read, write = "/webhooks/deliveries", "webhooks:read", "webhooks:write"
-    one = f"{every}/{{delivery_id}}"
-    return [
-        Operation("GET", every, "list_webhook_deliveries", read, webhooks.list),
-        Operation("GET", one, "get_webhook_delivery", read, webhooks.get),
-        Operation("POST", f"{one}/redeliver", "redeliver_webhook", write, webhooks.redeliver),
-    ]
+def _feature_operations(server: Server) -> list[Operation]:
+    return [_declared(one, server) for feature in server.features for one in feature.operations]
 
 
-def _memory_operations(memories: MemoryOperations) -> list[Operation]:
-    every, one = "/memories", "/memories/{memory_id}"
-    read, write, delete = "memories:read", "memories:write", "memories:delete"
-    return [
-        Operation("POST", every, "create_memory", write, memories.create),
-        Operation("GET", every, "get_memories", read, memories.list),
-        Operation("DELETE", every, "delete_memories", delete, memories.delete_many),
-        Operation("GET", one, "get_memory", read, memories.get),
-        Operation("PATCH", one, "update_memory", write, memories.update),
-        Operation("DELETE", one, "delete_memory", delete, memories.delete),
-        Operation("GET", "/memory_topics", "get_memory_topics", read, memories.topics),
-        Operation("GET", "/user_memory_stats", "get_user_memory_stats", read, memories.stats),
-        Operation("POST", "/optimize-memories", "optimize_memories", write, memories.optimize),
-    ]
-
-
-def _trace_operations(traces: TraceOperations) -> list[Operation]:
-    read = "traces:read"
-    return [
-        Operation("GET", "/traces", "get_traces", read, traces.list),
-        Operation("GET", "/traces/filter-schema", "get_traces_filter_schema", read, traces.filter_schema),
-        Operation("POST", "/traces/search", "search_traces", read, traces.search),
-        Operation("GET", "/traces/{trace_id}", "get_trace", read, traces.get),
-        Operation("GET", "/trace_session_stats", "get_trace_stats", read, traces.stats),
-    ]
-
-
-def _metrics_operations(metrics: DailyOperations) -> list[Operation]:
-    read, status = "metrics:read", "/metrics/refresh/status"
-    return [
-        Operation("GET", "/metrics", "get_metrics", read, metrics.list),
-        Operation("POST", "/metrics/refresh", "refresh_metrics", "metrics:write", metrics.refresh),
-        Operation("GET", status, "get_metrics_refresh_status", read, metrics.status),
-    ]
-
-
-def _database_operations(migrations: MigrationOperations) -> list[Operation]:
-    one, write = "/databases/{db_id}/migrate", "system:write"
-    return [
-        Operation("POST", "/databases/all/migrate", "migrate_all_databases", write, migrations.all),
-        Operation("POST", one, "migrate_database", write, migrations.one),
-    ]
+def _declared(one: Declaration, server: Server) -> Operation:
+    return Operation(one.method, one.path, one.operation_id, one.scope, one.bind(server), one.lists, declaration=one)
 
 
 def _session_event_operations(events: SessionEventOperations) -> list[Operation]:

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import structlog
@@ -27,6 +28,9 @@ from musterd.engine.webhooks import Webhooks
 from musterd.engine.worker import Worker
 from musterd.http.auth.modes import auth_mode
 from musterd.http.event_frames import FramesOfRuns
+from musterd.http.feature import Feature
+from musterd.http.metrics import MetricsOperations
+from musterd.http.readiness import Readiness
 from musterd.loop.run_tree import Models
 from musterd.loop.session_summaries import summarizer
 from musterd.mcp import Servers
@@ -37,18 +41,18 @@ from musterd.service.approvals import ApprovalService
 from musterd.service.budgets import unpriced
 from musterd.service.forks import ForkService
 from musterd.service.history import History
-from musterd.service.memories import MemoryService
 from musterd.service.run_lists import RunLists
 from musterd.service.runs import RunService
 from musterd.service.service_accounts import ServiceAccountService
 from musterd.service.sessions import SessionService
-from musterd.service.traces import TraceService
 from musterd.service.usage import UsageService
 from musterd.service.webhooks import WebhookService
 from musterd.store.open_database import open_database
 from musterd.wire.components import ServerCard
 
 log = structlog.get_logger("musterd.http")
+
+Service = TypeVar("Service")
 
 FLUSH_SECONDS = 3.0
 """How long a stop waits for the spans that are left."""
@@ -62,11 +66,18 @@ class Server:
     """What answers requests: the components, the use cases, and what they stand on.
 
     :param duties: what this process does beside answering.
+    :param features: what it serves in addition to teams and agents.
     :raises DeclarationError: a component's model cannot be used, in words.
     :raises StartError: the settings cannot be served, in words.
     """
 
-    def __init__(self, registry: Registry, settings: Settings, duties: ProcessRole | None = None) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        settings: Settings,
+        duties: ProcessRole | None = None,
+        features: Sequence[Feature] = (),
+    ) -> None:
         self.registry = registry
         self.settings = settings
         self.card = ServerCard(
@@ -101,7 +112,6 @@ class Server:
         )
         with reported_together():
             self._check_components()
-        self._check_memory_model()
         self._duties = duties or ProcessRole()
         self.engine = Worker(resources, self.database.locks(), self._duties)
         self.runs = RunService(resources, self.engine)
@@ -113,9 +123,11 @@ class Server:
         self.approvals = ApprovalService(resources, self.engine)
         self.service_accounts = ServiceAccountService(self.database)
         self.deliveries = WebhookService(resources)
-        self.memories = MemoryService(resources)
         self.daily = UsageService(resources)
-        self.traces = TraceService(resources)
+        self.features = features
+        services: list[object] = [feature.service(resources) for feature in features]
+        services += [Readiness(self), MetricsOperations(self)]
+        self._services = {type(service): service for service in services}
         self.lag = EventLoopLag(self.metrics)
         self.is_stopping = False
         self._unknown_ids: set[str] = set()
@@ -205,12 +217,14 @@ class Server:
             cure = "set tokens= in place of it, or another model"
             raise DeclarationError(f"{component.spec.declared_at}: {component.spec.label}: {what} — {cure}")
 
-    def _check_memory_model(self) -> None:
-        if model := self.settings.memory_model:
-            try:
-                resolve.check(model, self.settings)
-            except DeclarationError as error:
-                raise StartError(f"MUSTERD_MEMORY_MODEL: {error.message}") from error
+    def service(self, kind: type[Service]) -> Service:
+        """The service of a class: a feature's, or one of those that look at this server as a whole.
+
+        :raises KeyError: this server has none.
+        """
+        service = self._services[kind]
+        assert isinstance(service, kind)
+        return service
 
     def begin_stop(self) -> None:
         """Claim no more runs, hand over those at work at their next step, and take leave of those who wait.

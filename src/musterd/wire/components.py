@@ -5,8 +5,12 @@ Components are those of :mod:`musterd.declare`; how a model is called comes from
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, Protocol
 
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from musterd.wire.shapes import Time, without_nulls
 from musterd.wire.times import iso_micros
 
 if TYPE_CHECKING:
@@ -42,6 +46,165 @@ Describe = Callable[["Component"], ModelWords]
 """How a component's model is called."""
 
 
+class ModelResponse(TypedDict):
+    """A component's model."""
+
+    name: Annotated[str, Field(description="The kind of model.", examples=["OpenAIChat"])]
+    model: Annotated[str, Field(description="The provider's name of the model.", examples=["gpt-5-mini"])]
+    provider: Annotated[str, Field(examples=["OpenAI"])]
+
+
+class ComponentTools(TypedDict):
+    """A component's tools."""
+
+    tools: list[dict[str, Any]]
+
+
+IsComponent = Annotated[bool, Field(description="Always false: components are declared, not edited over HTTP.")]
+
+
+class ComponentShape(TypedDict):
+    """The values that agents and teams share."""
+
+    id: Annotated[str, Field(description="The id in paths.")]
+    name: Annotated[str, Field(description="The name for people.")]
+    db_id: Annotated[str, Field(description="The id of the database that holds its sessions.")]
+    description: NotRequired[str | None]
+    role: NotRequired[Annotated[str | None, Field(description="What it does, for the leader of a team.")]]
+    mode: NotRequired[Annotated[str | None, Field(description="How a team's leader works with its members.")]]
+    model: ModelResponse
+    tools: NotRequired[ComponentTools | None]
+    sessions: dict[str, Any]
+    system_message: NotRequired[Annotated[dict[str, Any] | None, Field(description="Description and instructions.")]]
+    introduction: NotRequired[Annotated[str | None, Field(description="The first message of a session.")]]
+    input_schema: NotRequired[
+        Annotated[dict[str, Any] | None, Field(description="The JSON schema that messages must have.")]
+    ]
+
+
+class AgentResponse(ComponentShape):
+    """An agent."""
+
+    is_component: IsComponent
+
+
+class TeamResponse(ComponentShape):
+    """A team."""
+
+    streaming: dict[str, Any]
+    members: "list[TeamResponse | AgentResponse]"
+    is_component: IsComponent
+
+
+class Model(TypedDict):
+    """A model in use."""
+
+    id: Annotated[str, Field(description="The provider's name of the model.")]
+    provider: str
+
+
+class AgentSummaryResponse(TypedDict):
+    """An agent in short."""
+
+    id: str
+    name: str
+    description: NotRequired[str | None]
+    db_id: str
+
+
+class TeamSummaryResponse(AgentSummaryResponse):
+    """A team in short."""
+
+    mode: NotRequired[str | None]
+
+
+class DomainDisplay(TypedDict):
+    """How a kind of records is shown."""
+
+    display_name: str | None
+
+
+class DomainDatabase(TypedDict):
+    """A database that holds a kind of records."""
+
+    db_id: str
+    domain_config: DomainDisplay | None
+    tables: NotRequired[list[str] | None]
+
+
+class DomainConfig(TypedDict):
+    """Where a kind of records is."""
+
+    dbs: list[DomainDatabase] | None
+    display_name: NotRequired[str | None]
+
+
+class ConfigResponse(TypedDict):
+    """What is served."""
+
+    os_id: str
+    name: str | None
+    description: str | None
+    available_models: list[str] | None
+    os_database: str | None
+    databases: list[str]
+    session: DomainConfig
+    metrics: DomainConfig
+    memory: DomainConfig
+    evals: DomainConfig
+    traces: DomainConfig
+    agents: list[AgentSummaryResponse]
+    teams: list[TeamSummaryResponse]
+    workflows: list[dict[str, Any]]
+    interfaces: list[dict[str, Any]]
+
+
+class McpOAuthInfo(TypedDict):
+    """How clients of an MCP endpoint authenticate. There is none."""
+
+    resource: NotRequired[str | None]
+    authorization_servers: NotRequired[list[str] | None]
+
+
+class McpInfo(TypedDict):
+    """The MCP endpoint of the server. There is none."""
+
+    enabled: bool
+    path: str | None
+    oauth: McpOAuthInfo | None
+    tool_run_endpoint: bool
+
+
+class InfoResponse(TypedDict):
+    """Names, versions and counts."""
+
+    os_id: str
+    name: str | None
+    os_version: Annotated[str, Field(description="The version of this server.")]
+    agno_version: Annotated[str, Field(description="The version of AgentOS whose API this is.")]
+    agent_count: int
+    team_count: int
+    workflow_count: int
+    mcp: McpInfo
+    auth_mode: Literal["none", "security_key", "jwt"]
+    user_isolation: bool
+
+
+class HomeResponse(TypedDict):
+    """The server in three words."""
+
+    name: str
+    id: str
+    version: str
+
+
+class HealthResponse(TypedDict):
+    """The server accepts runs."""
+
+    status: Annotated[str, Field(examples=["ok"])]
+    instantiated_at: Annotated[Time, Field(description="When the server started.")]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerCard:
     """What a server says about itself; nothing but names, versions and counts."""
@@ -55,11 +218,29 @@ class ServerCard:
     has_user_isolation: bool = False
 
 
-def component_item(component: "Component", describe: Describe) -> dict[str, Any]:
-    """One team or agent: an item of ``GET /teams`` and ``GET /agents``, the answer of ``GET /teams/{id}``."""
+def component_item(component: "Component", describe: Describe) -> TeamResponse | AgentResponse:
+    """One team or agent, as a member of a team."""
+    return team_item(component, describe) if component.kind == "team" else agent_item(component, describe)
+
+
+def agent_item(agent: "Component", describe: Describe) -> AgentResponse:
+    """One agent: an item of ``GET /agents``, the answer of ``GET /agents/{id}``."""
+    return AgentResponse({**_component(agent, describe), "is_component": False})
+
+
+def team_item(team: "Component", describe: Describe) -> TeamResponse:
+    """One team with its members: an item of ``GET /teams``, the answer of ``GET /teams/{id}``."""
+    streaming = {"stream_member_events": getattr(team.spec, "stream_member_events", True)}
+    members = [component_item(member, describe) for member in team.members]
+    return TeamResponse(
+        {**_component(team, describe), "streaming": streaming, "members": members, "is_component": False}
+    )
+
+
+def _component(component: "Component", describe: Describe) -> ComponentShape:
     spec = component.spec
     words = describe(component)
-    item: dict[str, Any] = {
+    shape: ComponentShape = {
         "id": component.id,
         "name": component.name,
         "db_id": DB_ID,
@@ -71,16 +252,12 @@ def component_item(component: "Component", describe: Describe) -> dict[str, Any]
         "sessions": {"session_table": SESSION_TABLE},
         "system_message": _system_message(component),
         "introduction": spec.introduction,
+        "input_schema": component.message_schema[1] if component.message_schema is not None else None,
     }
-    if component.kind == "team":
-        item["streaming"] = {"stream_member_events": getattr(spec, "stream_member_events", True)}
-        item["members"] = [component_item(member, describe) for member in component.members]
-    item["input_schema"] = component.message_schema[1] if component.message_schema is not None else None
-    item["is_component"] = False
-    return {name: value for name, value in item.items() if value is not None}
+    return without_nulls(shape)
 
 
-def model_items(components: Iterable["Component"], describe: Describe) -> list[dict[str, str]]:
+def model_items(components: Iterable["Component"], describe: Describe) -> list[Model]:
     """``GET /models``: every model in use, once, in the order of the tree."""
     found: dict[tuple[str, str], None] = {}
     waiting = list(components)
@@ -91,7 +268,7 @@ def model_items(components: Iterable["Component"], describe: Describe) -> list[d
     return [{"id": model, "provider": provider} for model, provider in found]
 
 
-def config(card: ServerCard, teams: Sequence["Component"], agents: Sequence["Component"]) -> dict[str, Any]:
+def config(card: ServerCard, teams: Sequence["Component"], agents: Sequence["Component"]) -> ConfigResponse:
     """``GET /config``.
 
     Evals are not served, but their table is named: an AgentOS that is a gateway to this server (``RemoteTeam``,
@@ -109,20 +286,22 @@ def config(card: ServerCard, teams: Sequence["Component"], agents: Sequence["Com
         "memory": _domain("memories"),
         "evals": _domain("evals"),
         "traces": _domain(),
-        "agents": [_short(component) for component in agents],
+        "agents": [*map(_short, agents)],
         "teams": [_short(component) for component in teams],
         "workflows": [],
         "interfaces": [],
     }
 
 
-def _domain(*tables: str) -> dict[str, Any]:
-    """Where a kind of records is: traces are made from others and have no table."""
-    database: dict[str, Any] = {"db_id": DB_ID, "domain_config": {"display_name": DB_ID}}
-    return {"dbs": [{**database, "tables": list(tables)} if tables else database]}
+def _domain(*tables: str) -> DomainConfig:
+    """Where a kind of records is. Traces are made from other records and have no table."""
+    database: DomainDatabase = {"db_id": DB_ID, "domain_config": {"display_name": DB_ID}}
+    if tables:
+        database["tables"] = list(tables)
+    return {"dbs": [database]}
 
 
-def info(card: ServerCard, *, teams: int, agents: int) -> dict[str, Any]:
+def info(card: ServerCard, *, teams: int, agents: int) -> InfoResponse:
     """``GET /info``, as from 2.7 on: open to everybody, so names, versions and counts only."""
     return {
         "os_id": card.os_id,
@@ -138,28 +317,28 @@ def info(card: ServerCard, *, teams: int, agents: int) -> dict[str, Any]:
     }
 
 
-def home(card: ServerCard) -> dict[str, str]:
+def home(card: ServerCard) -> HomeResponse:
     """``GET /``."""
     return {"name": card.name, "id": card.os_id, "version": card.version}
 
 
-def health(card: ServerCard) -> dict[str, str]:
+def health(card: ServerCard) -> HealthResponse:
     """``GET /health``, once runs can be accepted."""
     return {"status": "ok", "instantiated_at": iso_micros(card.started_at)}
 
 
-def _short(component: "Component") -> dict[str, Any]:
-    value = {
+def _short(component: "Component") -> TeamSummaryResponse:
+    value: TeamSummaryResponse = {
         "id": component.id,
         "name": component.name,
         "description": component.spec.description,
         "db_id": DB_ID,
         "mode": getattr(component.spec, "mode", None),
     }
-    return {name: item for name, item in value.items() if item is not None}
+    return without_nulls(value)
 
 
-def _tools(component: "Component") -> dict[str, Any] | None:
+def _tools(component: "Component") -> ComponentTools | None:
     tools = [_tool(tool) for tool in component.tools]
     if component.kind == "team":
         tools.append(_BROADCAST if getattr(component.spec, "mode", "") == "broadcast" else _DELEGATE)

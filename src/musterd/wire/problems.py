@@ -29,6 +29,11 @@ class Problems:
         path = [where] if isinstance(where, str) else list(where)
         self._errors.append({"type": kind, "loc": [self._part, *path], "msg": msg, "input": _shown(value)})
 
+    @property
+    def messages(self) -> list[str]:
+        """What is wrong, in words."""
+        return [error["msg"] for error in self._errors]
+
     def raise_if_any(self) -> None:
         """Raise one :class:`InvalidInput` that tells everything, if anything was wrong."""
         if self._errors:

@@ -1,23 +1,60 @@
 """What webhooks are sent, and deliveries as they are listed. All of it is ours: AgentOS has no webhooks."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
+from pydantic import Field
+from typing_extensions import TypedDict
+
 from musterd.core.approvals import Approval
-from musterd.core.deliveries import Delivery, DeliveryFilter, DeliveryState, Happening
+from musterd.core.deliveries import Delivery, DeliveryState, Happening
 from musterd.core.jsontypes import Json
 from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
 from musterd.core.webhook_addresses import shown
 from musterd.wire.approvals import approval_object
-from musterd.wire.fields import Fields
-from musterd.wire.pages import Pages
 from musterd.wire.requirements import requirement_objects
 from musterd.wire.states import STATUS
 from musterd.wire.times import iso_micros
 
-PAGES = Pages(default=50)
+
+class WebhookDelivery(TypedDict):
+    """A delivery, without its message."""
+
+    id: Annotated[str, Field(description="The message's id, the same for each attempt.")]
+    type: Happening
+    url: Annotated[str, Field(description="The receiver; path and query are left out.")]
+    run_id: str
+    session_id: str
+    state: DeliveryState
+    attempts: int
+    created_at: str
+    next_attempt_at: str | None
+    ended_at: str | None
+    last_status: Annotated[int | None, Field(description="The status of the receiver's last answer.")]
+    last_error: Annotated[str | None, Field(description="Why the last attempt failed.")]
+
+
+class WebhookDeliveryDetail(WebhookDelivery):
+    """A delivery with its message."""
+
+    payload: dict[str, Any]
+
+
+class WebhookDeliveryMeta(TypedDict):
+    """Where a page of deliveries stands in the list."""
+
+    limit: int
+    next_before: Annotated[str | None, Field(description="The `before` of the next page; null: there is none.")]
+
+
+class WebhookDeliveryPage(TypedDict):
+    """A page of deliveries."""
+
+    data: list[WebhookDelivery]
+    meta: WebhookDeliveryMeta
+
 
 _STATE = {
     Happening.RUN_COMPLETED: RunState.COMPLETED,
@@ -55,16 +92,16 @@ def message(delivery: Delivery, content: Mapping[str, Json] | None = None) -> di
     return {"type": delivery.happening.value, "timestamp": iso_micros(delivery.created_at), "data": data}
 
 
-def delivery_object(delivery: Delivery) -> dict[str, Any]:
+def delivery_object(delivery: Delivery) -> WebhookDelivery:
     """A delivery as it is listed: path and query of the URL are left out, for they may hold a secret."""
     is_pending = delivery.state is DeliveryState.PENDING
     return {
         "id": delivery.id,
-        "type": delivery.happening.value,
+        "type": delivery.happening,
         "url": shown(delivery.url),
         "run_id": delivery.run_id,
         "session_id": delivery.session_id,
-        "state": delivery.state.value,
+        "state": delivery.state,
         "attempts": delivery.attempts,
         "created_at": iso_micros(delivery.created_at),
         "next_attempt_at": iso_micros(delivery.due_at) if is_pending else None,
@@ -74,36 +111,21 @@ def delivery_object(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def delivery_page(found: Sequence[Delivery], wanted: DeliveryFilter) -> dict[str, Any]:
+def delivery_page(deliveries: Sequence[Delivery], limit: int) -> WebhookDeliveryPage:
     """A page of deliveries, with the ``before`` of the next one.
 
-    :param found: one more than the page has, where there is a next one.
+    :param deliveries: one more than the page holds, if there is a next page.
     """
-    listed = found[: wanted.limit]
-    meta = {"limit": wanted.limit, "next_before": listed[-1].id if len(found) > len(listed) else None}
-    return {"data": [delivery_object(one) for one in listed], "meta": meta}
+    page = deliveries[:limit]
+    return {
+        "data": [delivery_object(delivery) for delivery in page],
+        "meta": {"limit": limit, "next_before": page[-1].id if len(deliveries) > len(page) else None},
+    }
 
 
-def delivery_detail(delivery: Delivery) -> dict[str, Any]:
+def delivery_detail(delivery: Delivery) -> WebhookDeliveryDetail:
     """A delivery with its message, as it is sent where answers are not."""
     return {**delivery_object(delivery), "payload": message(delivery)}
-
-
-def parse_deliveries_query(values: Mapping[str, str]) -> DeliveryFilter:
-    """The query of ``GET /webhooks/deliveries``.
-
-    :raises InvalidInput: with everything that is wrong.
-    """
-    fields = Fields(values, "query")
-    state = fields.choice("state", tuple(DeliveryState))
-    found = DeliveryFilter(
-        run_id=fields.identifier("run_id"),
-        state=None if state is None else DeliveryState(state),
-        before=fields.identifier("before"),
-        limit=PAGES.limit(fields),
-    )
-    fields.problems.raise_if_any()
-    return found
 
 
 def _path_of_run(delivery: Delivery) -> str:

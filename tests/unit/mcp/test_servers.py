@@ -231,6 +231,6 @@ async def test_waits_get_longer_and_an_answer_ends_them(monkeypatch: pytest.Monk
 
 
 def test_a_server_without_mcp_servers_does_not_import_the_sdk() -> None:
-    probe = "import sys, musterd.http.app; print('mcp' in sys.modules, 'musterd.mcp' in sys.modules)"
+    probe = "import sys, musterd.app; print('mcp' in sys.modules, 'musterd.mcp' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]

@@ -43,7 +43,7 @@ def test_instructions_that_a_function_gives_are_not_shown() -> None:
 
 def test_a_team() -> None:
     team = registry(description="A demo team", instructions=["Be brief"], tools=[get_weather]).teams["demo-team"]
-    shown = component_item(team, words)
+    shown: Any = component_item(team, words)
     assert list(shown) == [
         "id",
         "name",
@@ -71,7 +71,8 @@ def test_a_team() -> None:
 
 
 def test_members_are_nested_with_their_leaders_model() -> None:
-    weather, inner = component_item(registry().teams["demo-team"], words)["members"]
+    team: Any = component_item(registry().teams["demo-team"], words)
+    weather, inner = team["members"]
     assert list(weather) == ["id", "name", "db_id", "role", "model", "tools", "sessions", "is_component"]
     assert weather["role"] == "Reports the weather"
     assert weather["model"]["model"] == "gpt-5"
@@ -80,13 +81,13 @@ def test_members_are_nested_with_their_leaders_model() -> None:
 
 
 def test_an_agent_alone() -> None:
-    shown = component_item(registry().agents["writer-agent"], words)
+    shown: Any = component_item(registry().agents["writer-agent"], words)
     assert list(shown) == ["id", "name", "db_id", "role", "model", "sessions", "is_component"]
 
 
 def test_what_an_agent_says_of_itself_is_shown() -> None:
     agent = Agent(id="greeter", model="openai-chat:gpt-5", description="Greets people", introduction="Hello!")
-    shown = component_item(Registry.of(agents=[agent]).agents["greeter"], words)
+    shown: Any = component_item(Registry.of(agents=[agent]).agents["greeter"], words)
     assert (shown["description"], shown["introduction"]) == ("Greets people", "Hello!")
     assert shown["system_message"] == {"description": "Greets people"}
 
@@ -99,7 +100,7 @@ def test_models_are_told_once() -> None:
 
 def test_config() -> None:
     offered = registry(description="A demo team")
-    shown = config(CARD, list(offered.teams.values()), list(offered.agents.values()))
+    shown: Any = config(CARD, list(offered.teams.values()), list(offered.agents.values()))
     assert shown["teams"] == [
         {
             "id": "demo-team",

@@ -3,37 +3,25 @@
 from collections.abc import Iterable
 
 from musterd.http.openapi.answers import ERROR_SCHEMAS, HEADERS, errors
-from musterd.http.openapi.approvals import APPROVAL_SCHEMAS, APPROVALS
-from musterd.http.openapi.core import CORE
-from musterd.http.openapi.core_schemas import CORE_SCHEMAS
-from musterd.http.openapi.daily import DATABASES, METRICS, METRICS_SCHEMAS
+from musterd.http.openapi.declared import described as describe_declared
 from musterd.http.openapi.described import Answers, Described, Schema
 from musterd.http.openapi.history import HISTORY_SCHEMAS, history_operations
-from musterd.http.openapi.memories import MEMORIES, MEMORY_SCHEMAS
 from musterd.http.openapi.run_schemas import RUN_SCHEMAS
 from musterd.http.openapi.runs import run_operations
 from musterd.http.openapi.service_accounts import SERVICE_ACCOUNT_SCHEMAS, SERVICE_ACCOUNTS
 from musterd.http.openapi.session_schemas import SESSION_SCHEMAS
 from musterd.http.openapi.sessions import SESSIONS
 from musterd.http.openapi.streams import SESSION_STREAM, STREAM_SCHEMAS
-from musterd.http.openapi.traces import TRACE_SCHEMAS, TRACES
-from musterd.http.openapi.webhooks import WEBHOOK_SCHEMAS, WEBHOOKS
-from musterd.http.routes import OPEN, Operation
+from musterd.http.operation import OPEN
+from musterd.http.routes import Operation
 
 DESCRIBED: dict[str, Described] = {
-    **CORE,
     **run_operations("agent"),
     **history_operations("agent"),
     **run_operations("team"),
     **history_operations("team"),
-    **APPROVALS,
     **SESSIONS,
     "follow_session": SESSION_STREAM,
-    **MEMORIES,
-    **TRACES,
-    **METRICS,
-    **DATABASES,
-    **WEBHOOKS,
     **SERVICE_ACCOUNTS,
 }
 """What is documented, by operation id."""
@@ -42,14 +30,8 @@ _SCHEMAS: dict[str, Schema] = {
     **RUN_SCHEMAS,
     **STREAM_SCHEMAS,
     **HISTORY_SCHEMAS,
-    **APPROVAL_SCHEMAS,
     **SESSION_SCHEMAS,
-    **MEMORY_SCHEMAS,
-    **TRACE_SCHEMAS,
-    **METRICS_SCHEMAS,
-    **WEBHOOK_SCHEMAS,
     **SERVICE_ACCOUNT_SCHEMAS,
-    **CORE_SCHEMAS,
     **ERROR_SCHEMAS,
 }
 
@@ -78,9 +60,12 @@ def document(operations: Iterable[Operation], *, title: str, version: str, root_
 
     :param root_path: where the application is mounted in another one, or behind a proxy.
     """
+    operations = list(operations)
+    declared, schemas = describe_declared([one.declaration for one in operations if one.declaration is not None])
+    by_id = {**DESCRIBED, **declared}
     paths: dict[str, Schema] = {}
     for operation in operations:
-        described = DESCRIBED[operation.operation_id].as_openapi(operation.operation_id)
+        described = by_id[operation.operation_id].as_openapi(operation.operation_id)
         described["responses"] = dict(sorted({**described["responses"], **_refusals(operation)}.items()))
         paths.setdefault(operation.path, {})[operation.method.lower()] = described
     found: Schema = {"openapi": "3.1.0", "info": {"title": title, "description": _ABOUT, "version": version}}
@@ -88,7 +73,7 @@ def document(operations: Iterable[Operation], *, title: str, version: str, root_
         found["servers"] = [{"url": root_path}]
     found["paths"] = paths
     found["components"] = {
-        "schemas": _SCHEMAS,
+        "schemas": {**schemas, **_SCHEMAS},
         "headers": HEADERS,
         "securitySchemes": {"HTTPBearer": {"type": "http", "scheme": "bearer"}},
     }

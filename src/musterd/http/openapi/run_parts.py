@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-from musterd.http.openapi.core import AGENT_ID, TEAM_ID
 from musterd.http.openapi.described import Schema, in_path
 
 Kind = Literal["team", "agent"]
@@ -17,6 +16,9 @@ KEY: Schema = {
     "what came of it, a run as it then stands. Another request with it is a 409. It is kept as long as the run, or the "
     "first run of the fork",
 }
+
+TEAM_ID = in_path("team_id", "The team's id")
+AGENT_ID = in_path("agent_id", "The agent's id")
 
 
 def tags_of(kind: Kind) -> tuple[str, ...]:

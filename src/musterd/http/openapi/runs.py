@@ -1,11 +1,10 @@
 """The operations on runs, the same for teams and agents; one of them as the reference documents it, word for word."""
 
 from musterd.http.openapi.answers import answer, errors, header
-from musterd.http.openapi.core import AGENT_ID
 from musterd.http.openapi.described import Answers, Described, Schema, in_path, in_query, many, number, ref, text
 from musterd.http.openapi.query_parts import last
 from musterd.http.openapi.run_bodies import continue_body, start_body
-from musterd.http.openapi.run_parts import KEY, RUN_ID, Kind, in_path_of, tags_of
+from musterd.http.openapi.run_parts import AGENT_ID, KEY, RUN_ID, Kind, in_path_of, tags_of
 from musterd.http.openapi.run_schemas import STATUSES
 from musterd.http.openapi.steering import steering_operations
 from musterd.http.openapi.streams import stream_operations

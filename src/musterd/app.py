@@ -17,6 +17,7 @@ from musterd.core.errors import MethodNotAllowed
 from musterd.core.settings import Settings
 from musterd.declare import Agent, Registry, Team
 from musterd.engine.process_role import ProcessRole
+from musterd.features import memories, traces
 from musterd.http.auth.authenticator import Authenticator
 from musterd.http.auth.middleware import Identity
 from musterd.http.auth.rate_limits import Limits
@@ -28,6 +29,8 @@ from musterd.http.responses import error_answer
 from musterd.http.routes import operations, routes
 from musterd.http.security_headers import SafeHeaders
 from musterd.http.server import Server
+
+FEATURES = [memories.FEATURE, traces.FEATURE]
 
 
 def create_app(
@@ -53,7 +56,7 @@ def create_app(
     """
     settings = settings or Settings()
     _log_as_asked(settings)
-    server = Server(registry or Registry.of(teams=teams, agents=agents), settings, duties)
+    server = Server(registry or Registry.of(teams=teams, agents=agents), settings, duties, FEATURES)
 
     authenticator = Authenticator(settings, server.service_accounts)
 

@@ -1,16 +1,16 @@
-"""Memories: what is remembered of a user from one session to the next."""
+"""Memories: facts about a user that last from one session to the next."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(slots=True, kw_only=True)
 class Memory:
-    """One thing that is remembered of a user. Field by field a row of ``memories``.
+    """One memory. Its fields are the columns of ``memories``.
 
     :param owner: the user that a token proved, else None. Isolation goes by this.
-    :param user_id: whom it is about.
-    :param agent_id: the agent that noted it, if one did.
-    :param team_id: the team that noted it, if one did.
+    :param user_id: the user it is about.
+    :param agent_id: the agent that wrote it, if one did.
+    :param team_id: the team that wrote it, if one did.
     """
 
     memory_id: str
@@ -26,10 +26,10 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryFilter:
-    """Which memories to list, and how. None: no such condition.
+    """Which memories to list, and in which order. None: no such condition.
 
-    :param topics: only memories that have each of them, in capitals or not.
-    :param search_content: only memories in whose text this stands, in capitals or not.
+    :param topics: only memories that have each of these, in any case.
+    :param search_content: only memories whose text contains this, in any case.
     """
 
     user_id: str | None = None
@@ -45,7 +45,7 @@ class MemoryFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryStats:
-    """How much is remembered of one user."""
+    """The number of one user's memories."""
 
     user_id: str
     total_memories: int
@@ -54,10 +54,9 @@ class MemoryStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Optimized:
-    """What became of a user's memories.
+    """A user's memories before and after a model merged them.
 
-    :param before: as they were.
-    :param after: what takes their place, whether it was stored or not.
+    :param after: what replaces them, whether it was stored or not.
     """
 
     before: list[Memory]

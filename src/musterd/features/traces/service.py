@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.core.errors import NotFound
-from musterd.core.trace_ids import Condition, SessionTraces, Span, TraceRow
 from musterd.engine.resources import Resources
-from musterd.service.spans import root_span
-from musterd.store import traces
+from musterd.features.traces import store
+from musterd.features.traces.records import Condition, SessionTraces, Span, TraceRow
+from musterd.features.traces.spans import root_span
 from musterd.store.database import Tx
 
 
@@ -21,7 +21,7 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TracesWanted:
+class TraceQuery:
     """Which traces to list. None: no condition."""
 
     condition: Condition | None = None
@@ -35,28 +35,28 @@ class TraceService:
     def __init__(self, resources: Resources) -> None:
         self._database = resources.database
 
-    async def search(self, wanted: TracesWanted, caller: Caller) -> tuple[list[TraceRow], int]:
+    async def search(self, query: TraceQuery, caller: Caller) -> tuple[list[TraceRow], int]:
         """One page of traces, newest first, and how many there are in all."""
-        now, condition = clock.now(), wanted.condition
+        now, condition = clock.now(), query.condition
         return await self._database.scan(
-            lambda tx: traces.search(tx, condition, caller, now, limit=wanted.limit, page=wanted.page)
+            lambda tx: store.search(tx, condition, caller, now, limit=query.limit, page=query.page)
         )
 
-    async def search_whole(self, wanted: TracesWanted, caller: Caller) -> tuple[list[Trace], int]:
+    async def search_whole(self, query: TraceQuery, caller: Caller) -> tuple[list[Trace], int]:
         """The same, each with its spans; what models were asked is left out."""
-        now, condition = clock.now(), wanted.condition
+        now, condition = clock.now(), query.condition
 
         async def work(tx: Tx) -> tuple[list[Trace], int]:
-            rows, total = await traces.search(tx, condition, caller, now, limit=wanted.limit, page=wanted.page)
+            rows, total = await store.search(tx, condition, caller, now, limit=query.limit, page=query.page)
             return [await _whole(tx, row, has_messages=False) for row in rows], total
 
         return await self._database.scan(work)
 
-    async def by_session(self, wanted: TracesWanted, caller: Caller) -> tuple[list[SessionTraces], int]:
+    async def by_session(self, query: TraceQuery, caller: Caller) -> tuple[list[SessionTraces], int]:
         """One page of sessions with what is counted of their traces, and how many there are in all."""
-        now, condition = clock.now(), wanted.condition
+        now, condition = clock.now(), query.condition
         return await self._database.scan(
-            lambda tx: traces.by_session(tx, condition, caller, now, limit=wanted.limit, page=wanted.page)
+            lambda tx: store.by_session(tx, condition, caller, now, limit=query.limit, page=query.page)
         )
 
     async def view(self, trace_id: str, run_id: str | None, caller: Caller) -> Trace:
@@ -66,7 +66,7 @@ class TraceService:
         """
 
         async def work(tx: Tx) -> Trace:
-            row = await traces.get(tx, trace_id, run_id, caller)
+            row = await store.get(tx, trace_id, run_id, caller)
             if row is None:
                 raise NotFound("Trace not found")
             return await _whole(tx, row, has_messages=True)
@@ -86,4 +86,4 @@ class TraceService:
 
 
 async def _whole(tx: Tx, row: TraceRow, *, has_messages: bool) -> Trace:
-    return Trace(row, root_span(*await traces.tree(tx, row.run.run_id, has_messages=has_messages)))
+    return Trace(row, root_span(*await store.tree(tx, row.run.run_id, has_messages=has_messages)))

@@ -12,7 +12,8 @@ from typing import Any
 
 from musterd.core import jsontext, semconv
 from musterd.core.records import RunView, StepKind, StepRow, StepState
-from musterd.core.trace_ids import STATUS_OF, Span, SpanKind, SpanStatus, run_span_id, step_span_id
+from musterd.core.trace_ids import run_span_id, step_span_id
+from musterd.features.traces.records import STATUS_OF, Span, SpanKind, SpanStatus
 from musterd.wire.messages import text_of
 
 _CALL = re.compile(r"(?P<turn>(?:.*/)?[^/]+)/c(?P<number>\d+)(?:/\d+)?")

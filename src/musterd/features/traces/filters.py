@@ -4,8 +4,10 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
+from typing_extensions import TypedDict
+
 from musterd.core import jsontext
-from musterd.core.trace_ids import Condition, SpanStatus
+from musterd.features.traces.records import Condition, SpanStatus
 from musterd.wire.problems import Problems
 
 DEPTH = 10
@@ -41,9 +43,26 @@ FIELDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
 _NOTHING = Condition(op="AND")
 
 
-def filter_schema() -> dict[str, Any]:
-    """The fields and operators, as clients build their filter bars from them."""
-    fields = [
+class FilterFieldSchema(TypedDict):
+    """A field that traces can be filtered by."""
+
+    key: str
+    label: str
+    type: str
+    operators: list[str]
+    values: list[str] | None
+
+
+class FilterSchemaResponse(TypedDict):
+    """The fields and operators from which clients build their filter bars."""
+
+    fields: list[FilterFieldSchema]
+    logical_operators: list[str]
+
+
+def filter_schema() -> FilterSchemaResponse:
+    """The fields and operators from which clients build their filter bars."""
+    fields: list[FilterFieldSchema] = [
         {
             "key": key,
             "label": label,

@@ -8,14 +8,22 @@ from pydantic_ai.models import Model, ModelRequestParameters
 
 from musterd.core import clock
 from musterd.core.callers import Caller
-from musterd.core.errors import Conflict, DeclarationError, InvalidInput, ModelFailed, NotFound, Unavailable
-from musterd.core.memories import Memory, MemoryFilter, MemoryStats, Optimized
+from musterd.core.errors import (
+    Conflict,
+    DeclarationError,
+    InvalidInput,
+    ModelFailed,
+    NotFound,
+    StartError,
+    Unavailable,
+)
 from musterd.declare import models_of
 from musterd.engine.resources import Resources
+from musterd.features.memories import store
+from musterd.features.memories.records import Memory, MemoryFilter, MemoryStats, Optimized
 from musterd.loop.conversation import make_storable
 from musterd.models import resolve
 from musterd.models.call import ModelAnswer
-from musterd.store import memories
 from musterd.store.database import Tx
 
 log = structlog.get_logger("musterd.memories")
@@ -30,11 +38,19 @@ PROMPT = (
 
 
 class MemoryService:
-    """The use cases of memories."""
+    """The use cases of memories.
+
+    :raises StartError: the model that the settings name for memories cannot be used.
+    """
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
         self._database = resources.database
+        if model := resources.settings.memory_model:
+            try:
+                resolve.check(model, resources.settings)
+            except DeclarationError as error:
+                raise StartError(f"MUSTERD_MEMORY_MODEL: {error.message}") from error
 
     async def add(self, text: str, topics: list[str], user_id: str | None, caller: Caller) -> Memory:
         """Remember something of a user: of the one that a token proved, else of ``user_id``."""
@@ -49,7 +65,7 @@ class MemoryService:
             created_at=now,
             updated_at=now,
         )
-        await self._database.write(lambda tx: memories.add(tx, memory))
+        await self._database.write(lambda tx: store.add(tx, memory))
         return memory
 
     async def view(self, memory_id: str, user_id: str | None, caller: Caller) -> Memory:
@@ -62,17 +78,17 @@ class MemoryService:
 
     async def search(self, wanted: MemoryFilter, caller: Caller) -> tuple[list[Memory], int]:
         """One page of memories, and how many there are in all."""
-        return await self._database.scan(lambda tx: memories.search(tx, wanted, caller))
+        return await self._database.scan(lambda tx: store.search(tx, wanted, caller))
 
     async def topics(self, user_id: str | None, caller: Caller) -> list[str]:
         """Every topic, once."""
-        return await self._database.scan(lambda tx: memories.topics(tx, user_id, caller))
+        return await self._database.scan(lambda tx: store.topics(tx, user_id, caller))
 
     async def stats(
         self, user_id: str | None, caller: Caller, *, limit: int, page: int
     ) -> tuple[list[MemoryStats], int]:
         """One page of users with how much is remembered of each, and of how many in all."""
-        return await self._database.scan(lambda tx: memories.stats(tx, user_id, caller, limit=limit, page=page))
+        return await self._database.scan(lambda tx: store.stats(tx, user_id, caller, limit=limit, page=page))
 
     async def change(self, memory_id: str, text: str, topics: list[str], user_id: str | None, caller: Caller) -> Memory:
         """Replace the text and the topics of a memory.
@@ -84,7 +100,7 @@ class MemoryService:
         async def work(tx: Tx) -> Memory:
             found = await _found(tx, memory_id, None if caller.sees_only else user_id, caller)
             changed = replace(found, memory=text, topics=topics, updated_at=now)
-            if not await memories.set_text(tx, changed):
+            if not await store.set_text(tx, changed):
                 raise _not_found(memory_id)
             return changed
 
@@ -98,7 +114,7 @@ class MemoryService:
 
         async def work(tx: Tx) -> None:
             await _found(tx, memory_id, user_id, caller)
-            await memories.remove(tx, memory_id)
+            await store.remove(tx, memory_id)
 
         await self._database.write(work)
 
@@ -107,9 +123,9 @@ class MemoryService:
 
         async def work(tx: Tx) -> None:
             for memory_id in sorted(set(ids)):
-                found = await memories.get(tx, memory_id, caller)
+                found = await store.get(tx, memory_id, caller)
                 if found is not None and user_id in (None, found.user_id):
-                    await memories.remove(tx, memory_id)
+                    await store.remove(tx, memory_id)
 
         await self._database.write(work)
 
@@ -124,7 +140,7 @@ class MemoryService:
         :raises Unavailable: the model does not answer.
         """
         asked = await self._model(model)
-        before = await self._database.scan(lambda tx: memories.of_user(tx, user_id, caller))
+        before = await self._database.scan(lambda tx: store.of_user(tx, user_id, caller))
         if not before:
             raise NotFound(f"No memories found for user {user_id}")
         one = _one_of(before, await self._put_together(asked, before))
@@ -178,7 +194,7 @@ class MemoryService:
 
 
 async def _found(tx: Tx, memory_id: str, user_id: str | None, caller: Caller) -> Memory:
-    found = await memories.get(tx, memory_id, caller)
+    found = await store.get(tx, memory_id, caller)
     if found is None or user_id not in (None, found.user_id):
         raise _not_found(memory_id)
     return found
@@ -189,11 +205,11 @@ def _not_found(memory_id: str) -> NotFound:
 
 
 async def _apply(tx: Tx, before: list[Memory], one: Memory, caller: Caller) -> None:
-    if await memories.of_user(tx, one.user_id, caller, holds=True) != before:
+    if await store.of_user(tx, one.user_id, caller, holds=True) != before:
         raise Conflict("The user's memories have changed meanwhile; ask again.")
     for memory in before:
-        await memories.remove(tx, memory.memory_id)
-    await memories.add(tx, one)
+        await store.remove(tx, memory.memory_id)
+    await store.add(tx, one)
 
 
 def _one_of(before: list[Memory], text: str) -> Memory:

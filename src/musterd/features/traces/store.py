@@ -6,7 +6,8 @@ from typing import Any
 from musterd.core import semconv
 from musterd.core.callers import Caller
 from musterd.core.records import Input, RunView, StepRow
-from musterd.core.trace_ids import Condition, SessionTraces, TraceRow, run_id_of
+from musterd.core.trace_ids import run_id_of
+from musterd.features.traces.records import Condition, SessionTraces, TraceRow
 from musterd.store import journal
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.like_patterns import like_literal

@@ -6,7 +6,7 @@ from typing import Any
 
 from musterd.core import jsontext
 from musterd.core.callers import Caller
-from musterd.core.memories import Memory, MemoryFilter, MemoryStats
+from musterd.features.memories.records import Memory, MemoryFilter, MemoryStats
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.like_patterns import like_literal
 from musterd.store.list_conditions import equalities

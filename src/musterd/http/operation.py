@@ -1,0 +1,168 @@
+"""One declaration for each operation: the signature of its handler says what it takes and what it answers.
+
+    @operation("GET", "/memories", "get_memories", scope="memories:read", tag="Memory", summary="List Memories")
+    async def list_memories(memories: MemoryService, caller: Caller, query: MemoryQuery) -> PaginatedResponse[…]:
+        \"\"\"List memories, most recently updated first.\"\"\"
+
+A parameter is filled according to its type:
+
+- :class:`Caller`, :class:`Server` or :class:`Request`: the caller, the server, the request itself;
+- a subclass of :class:`Query` or :class:`Body`: the validated query or JSON body;
+- a ``str`` with the name of a parameter in the path: that identifier;
+- any other class: the service of that class.
+
+The handler answers a JSON value (a ``TypedDict`` gives its schema), None (204), or a :class:`Response` of its own. The
+OpenAPI document has all of it, and the docstring, without further work.
+"""
+
+import functools
+import inspect
+import operator
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from types import UnionType
+from typing import Any, get_args
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from musterd.core.callers import Caller
+from musterd.http.auth.scopes import Handler
+from musterd.http.parameters import Body, Query
+from musterd.http.paths import path_identifier
+from musterd.http.request_caller import caller_of
+from musterd.http.responses import json_answer
+from musterd.http.server import Server
+
+OPEN = None
+"""In place of a scope: answered to everybody, without a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that a handler makes itself, as a response.
+
+    :param kind: the type of its JSON; None: it has none.
+    :param headers: its own headers, by their names in the OpenAPI document.
+    :param media_type: if it is not JSON.
+    """
+
+    kind: Any = None
+    headers: Sequence[str] = ()
+    media_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One operation as it is declared.
+
+    :param scope: what a token must allow, ``resource:action``, or :data:`OPEN`. If the path names a team or an agent, a
+        scope for that one alone (``teams:desk:run``) is enough.
+    :param tag: the heading under which the docs show it.
+    :param errors: error answers that are particular to it: status to description.
+    :param other_answers: further answers, which the handler makes itself as responses, by their statuses.
+    :param lists: it lists what scopes may be limited to, and shows each caller its own: any such scope is enough.
+    :param function: the handler.
+    """
+
+    method: str
+    path: str
+    operation_id: str
+    scope: str | None
+    tag: str
+    summary: str
+    function: Callable[..., Awaitable[Any]]
+    errors: Mapping[int, str] = field(default_factory=dict)
+    other_answers: Mapping[int, Answer] = field(default_factory=dict)
+    lists: bool = False
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The types of the handler's parameters, by name."""
+        return {name: one.annotation for name, one in inspect.signature(self.function).parameters.items()}
+
+    @property
+    def query(self) -> type[Query] | None:
+        """The type of the query, if it takes one."""
+        return next((kind for kind in self.parameters.values() if issubclass(kind, Query)), None)
+
+    @property
+    def body(self) -> type[Body] | None:
+        """The type of the JSON body, if it takes one."""
+        return next((kind for kind in self.parameters.values() if issubclass(kind, Body)), None)
+
+    @property
+    def answer(self) -> Any:
+        """The type of the answer; None: it has no body."""
+        annotation = inspect.signature(self.function).return_annotation
+        if annotation is Response:
+            return None
+        if isinstance(annotation, UnionType):  # responses that the handler makes are described apart
+            kinds = [kind for kind in get_args(annotation) if kind is not Response]
+            return functools.reduce(operator.or_, kinds)
+        return annotation
+
+    def bind(self, server: Server) -> Handler:
+        """The handler of requests to ``server``."""
+        function, body_name, body = self.function, "", self.body
+        readers: dict[str, Callable[[Request], Any]] = {}
+        for name, kind in self.parameters.items():
+            if kind is body and body is not None:
+                body_name = name
+            else:
+                readers[name] = self._reader(name, kind, server)
+
+        async def handle(request: Request) -> Response:
+            arguments = {name: read(request) for name, read in readers.items()}
+            if body is not None:
+                arguments[body_name] = await body.read(request, server.settings)
+            answer = await function(**arguments)
+            if answer is None:
+                return Response(status_code=204)
+            return answer if isinstance(answer, Response) else json_answer(answer)
+
+        return handle
+
+    def _reader(self, name: str, kind: type[Any], server: Server) -> Callable[[Request], Any]:
+        if f"{{{name}}}" in self.path:
+            return partial(path_identifier, name=name)
+        if issubclass(kind, Query):
+            return kind.read
+        if kind is Caller:
+            return caller_of
+        if kind is Request:
+            return lambda request: request
+        value = server if kind is Server else server.service(kind)
+        return lambda request: value
+
+
+def operation(  # noqa: PLR0913 - it reads as a table: every argument is named where it is given
+    method: str,
+    path: str,
+    operation_id: str,
+    *,
+    scope: str | None,
+    tag: str,
+    summary: str,
+    errors: Mapping[int, str] | None = None,
+    other_answers: Mapping[int, Answer] | None = None,
+    lists: bool = False,
+) -> Callable[[Callable[..., Awaitable[Any]]], Operation]:
+    """Declare an operation. See :class:`Operation` for the parameters."""
+
+    def declare(function: Callable[..., Awaitable[Any]]) -> Operation:
+        return Operation(
+            method=method,
+            path=path,
+            operation_id=operation_id,
+            scope=scope,
+            tag=tag,
+            summary=summary,
+            function=function,
+            errors=errors or {},
+            other_answers=other_answers or {},
+            lists=lists,
+        )
+
+    return declare

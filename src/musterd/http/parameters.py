@@ -1,0 +1,162 @@
+"""Requests as types: base classes for the query and the JSON body of an operation, and the types of their fields.
+
+Both are pydantic models. An invalid request is answered with status 422 and pydantic's own messages, because clients
+of AgentOS, which is a FastAPI application, know these. An empty value of an optional field counts as absent.
+"""
+
+from enum import StrEnum
+from functools import cache
+from typing import Annotated, Any, Self, TypeVar, get_origin
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
+from starlette.requests import Request
+
+from musterd.core import jsontext
+from musterd.core.errors import InvalidInput, NotFound
+from musterd.core.ids import LONGEST, has_control
+from musterd.core.settings import Settings
+from musterd.http.json_bodies import read_json
+from musterd.wire.components import DB_ID
+from musterd.wire.fields import NOT_STORABLE, json_problem
+from musterd.wire.pages import MOST_PAGES, PAGE_LIMIT
+from musterd.wire.problems import Problems
+
+Model = TypeVar("Model", bound="Parameters")
+
+
+def _require_storable(text: str) -> str:
+    if not jsontext.is_storable(text):
+        raise PydanticCustomError("string_unicode", NOT_STORABLE)
+    return text
+
+
+def _require_no_control(text: str) -> str:
+    if has_control(text):
+        raise PydanticCustomError("string_pattern_mismatch", "String should not contain control characters")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_require_storable)]
+"""Text without NUL and lone surrogates."""
+Identifier = Annotated[Text, Field(max_length=LONGEST), AfterValidator(_require_no_control)]
+"""An opaque id that a client may choose: up to 255 characters, no control characters."""
+
+
+def _require_json_object(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            value = jsontext.loads(value)
+        except (ValueError, RecursionError):
+            raise PydanticCustomError("json_invalid", "Invalid JSON") from None
+    if (problem := json_problem(value)) is not None:
+        raise PydanticCustomError(*problem)
+    if value is not None and not isinstance(value, dict):
+        raise PydanticCustomError("dict_type", "Input should be a JSON object")
+    return value
+
+
+JsonObjectField = Annotated[dict[str, Any], BeforeValidator(_require_json_object)]
+"""A JSON object, native or as text: no NaN, no NUL, no lone surrogate, not nested too deeply."""
+
+
+def comma_separated(values: list[str]) -> list[str]:
+    """The items of texts that are separated by commas."""
+    return [item for text in values for part in text.split(",") if (item := part.strip())]
+
+
+CommaSeparated = Annotated[list[Text], BeforeValidator(comma_separated)]
+"""A query parameter that may be repeated, each value a list separated by commas."""
+
+
+class Parameters(BaseModel):
+    """The named values of a request. Unknown ones are ignored, as AgentOS does."""
+
+    # Models are built when they are first used: building all of them would double the time of an import.
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+
+class Query(Parameters):
+    """The query of a request."""
+
+    @classmethod
+    def read(cls, request: Request) -> Self:
+        """Read the query of ``request``.
+
+        :raises InvalidInput: a value is wrong; it names each.
+        """
+        given = request.query_params
+        values: dict[str, Any] = {name: value for name, value in given.items() if value}
+        for name in _list_fields(cls) & given.keys():
+            values[name] = given.getlist(name)
+        return _validated(cls, values, "query")
+
+
+class DatabaseQuery(Query):
+    """The query of operations for which AgentOS lets a client choose a database. Here there is one."""
+
+    db_id: Text | None = Field(None, description="The id of the database; there is one")
+
+    def model_post_init(self, context: Any) -> None:
+        """Refuse a database that does not exist.
+
+        :raises NotFound: ``db_id`` names another database.
+        """
+        if self.db_id is not None and self.db_id != DB_ID:
+            raise NotFound(f"No database found with id '{self.db_id}'")
+
+
+class TableQuery(DatabaseQuery):
+    """The query of operations for which AgentOS also lets a client choose a table."""
+
+    table: Text | None = Field(None, description="Accepted; without effect")
+
+
+class SortOrder(StrEnum):
+    """The direction of a list."""
+
+    ASC = "asc"
+    DESC = "desc"
+
+
+class PageQuery(Query):
+    """The query of a list in numbered pages. AgentOS takes 0 as the first page too."""
+
+    limit: int = Field(20, ge=1, le=PAGE_LIMIT, description="Items on a page")
+    page: Annotated[int, AfterValidator(lambda page: page or 1)] = Field(
+        1, ge=0, le=MOST_PAGES, description="The page, from 1"
+    )
+
+
+class Body(Parameters):
+    """The JSON object in the body of a request."""
+
+    @classmethod
+    async def read(cls, request: Request, settings: Settings) -> Self:
+        """Read the body of ``request``.
+
+        :raises InvalidInput: it is not a JSON object, or a value is wrong; it names each.
+        :raises BadRequest: it is too long.
+        """
+        body = await read_json(request, settings)
+        if not isinstance(body, dict):
+            raise InvalidInput.at(("body",), "dict_type", "Input should be a JSON object")
+        required = {name for name, field in cls.model_fields.items() if field.is_required()}
+        values = {name: value for name, value in body.items() if name in required or value not in (None, "")}
+        return _validated(cls, values, "body")
+
+
+@cache
+def _list_fields(query: type[Query]) -> frozenset[str]:
+    return frozenset(name for name, field in query.model_fields.items() if get_origin(field.annotation) is list)
+
+
+def _validated(model: type[Model], values: dict[str, Any], part: str) -> Model:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = Problems(part)
+        for problem in error.errors(include_url=False, include_context=False):
+            problems.add(problem["loc"], problem["type"], problem["msg"], problem.get("input"))
+        problems.raise_if_any()
+        raise
