@@ -26,7 +26,7 @@ from musterd.engine.tracing import traced
 from musterd.loop import state
 from musterd.loop.assignment import Progress
 from musterd.loop.budget import Budgets, Spending
-from musterd.loop.dynamic_members import staffed
+from musterd.loop.dynamic_members import with_dynamic_members
 from musterd.loop.hooks import message_of
 from musterd.loop.loop import Loop
 from musterd.loop.member_stops import MemberStops
@@ -165,7 +165,7 @@ class Attempt:
         loaded = await load(resources, run, self._outbox, self._post, self._stops, is_again=self._is_again)
         self._journal, self._budgets, self._state_before = loaded.journal, loaded.budgets, loaded.state_before
         world = loaded.world if self._span is None else traced(loaded.world, self._span)
-        return Loop(world, await staffed(world, loaded.assignment))
+        return Loop(world, await with_dynamic_members(world, loaded.assignment))
 
     # --- drive ------------------------------------------------------------------------------------
 
@@ -350,7 +350,7 @@ class Attempt:
         return message_of(loop.run.prompt)[:200]
 
     def _budget_shown(self) -> JsonObject | None:
-        return None if self._budgets is None else self._budgets.shown("")
+        return None if self._budgets is None else self._budgets.as_json("")
 
     def _expiry(self, requirements: Sequence[Requirement], at: float) -> float:
         """When the first of these is decided by default, or the run ends without a decision."""

@@ -12,8 +12,8 @@ from musterd.engine.journal import Journal
 from musterd.engine.outbox import Outbox
 from musterd.engine.recovery import Recovered
 from musterd.engine.steering_inbox import SteeringInbox
-from musterd.loop.budget import Amount, Budgets, is_call
-from musterd.loop.metering import Asked, asked_step
+from musterd.loop.budget import Amount, Budgets, is_tool_call
+from musterd.loop.metering import ModelStep, current_model_step
 from musterd.loop.steps import Intent, MemberEnd, MemberStart
 from musterd.models.call import ModelAnswer
 
@@ -34,11 +34,11 @@ class BudgetedJournal(Journal):
         """Make one model call and record it; the caller below is told which step it is for."""
 
         async def at_its_place() -> ModelAnswer:
-            token = asked_step.set(Asked(path, fingerprint))
+            token = current_model_step.set(ModelStep(path, fingerprint))
             try:
                 return await call()
             finally:
-                asked_step.reset(token)
+                current_model_step.reset(token)
 
         return await super().model(path, fingerprint, at_its_place)
 
@@ -47,7 +47,7 @@ class BudgetedJournal(Journal):
 
         :raises BudgetSpent: a ceiling is reached.
         """
-        self._budgets.take_calls([intent.path for intent in intents if is_call(intent.kind, intent.path)])
+        self._budgets.take_calls([intent.path for intent in intents if is_tool_call(intent.kind, intent.path)])
         for member in members:
             self._paths[member.run_id] = member.path
             self._budgets.open_member(member.path, member.budget)
@@ -56,19 +56,19 @@ class BudgetedJournal(Journal):
     def member_ended(self, end: MemberEnd) -> None:
         """Record how a member's run ended, and what is left of its own budget."""
         if (path := self._paths.get(end.run_id)) is not None:
-            end.output.budget = self._budgets.shown(path)
+            end.output.budget = self._budgets.as_json(path)
         super().member_ended(end)
 
-    async def begun(self, asked: Asked, estimate: Amount) -> None:
+    async def model_call_began(self, asked: ModelStep, estimate: Amount) -> None:
         """Commit that a model call begins, with all that its step is counted for if it is cut off."""
         self._outbox.record(self._model_step(asked, StepState.STARTED, estimate))
         await self._outbox.commit()
 
-    def in_vain(self, asked: Asked) -> None:
+    def model_call_failed(self, asked: ModelStep) -> None:
         """Record that the model did not answer: the call counts for nothing."""
         self._outbox.record(self._model_step(asked, StepState.FAILED, Amount()))
 
-    def _model_step(self, asked: Asked, state: StepState, estimate: Amount) -> StepRow:
+    def _model_step(self, asked: ModelStep, state: StepState, estimate: Amount) -> StepRow:
         tokens, cost = self._budgets.cut_off(asked.path)
         step = self._step(asked.path, StepKind.MODEL, state, asked.fingerprint, clock.now())
         step.usage = Usage(estimated_tokens=tokens + estimate.tokens)

@@ -1,4 +1,4 @@
-"""What was said before a run, from the store: the loop's :class:`musterd.loop.history.Past`."""
+"""What was said before a run, from the store: the loop's :class:`musterd.loop.history.HistoryLookup`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,16 +11,16 @@ from musterd.declare import Agent, Component, Team
 from musterd.engine.outbox import until_available
 from musterd.loop.conversation import earlier_messages
 from musterd.loop.history import (
+    ComponentKey,
     EarlierSession,
-    Shown,
+    MemberHistory,
     Unsummarised,
-    Who,
-    asked_in,
-    runs_wanted,
-    team_runs_shown,
-    who_looks_back,
+    history_run_count,
+    history_runs_by_member,
+    team_history_run_count,
+    user_input_in,
 )
-from musterd.loop.history_limits import trimmed
+from musterd.loop.history_limits import limit_history
 from musterd.loop.session_tools import RUNS_OF_A_SESSION
 from musterd.loop.tool_results import as_text
 from musterd.store import history
@@ -39,7 +39,7 @@ class StoredHistory:
         self._database = database
         self._run = run
 
-    async def conversations(self, member: Who | None, limit: int) -> Sequence[str]:
+    async def conversations(self, member: ComponentKey | None, limit: int) -> Sequence[str]:
         """The last conversations of the root's component in its session, or of a member, oldest first."""
         run = self._run
         return await until_available(
@@ -79,11 +79,11 @@ def history_wanted(component: Component, earlier: JsonObject | None) -> HistoryQ
     spec = component.spec
     return HistoryQuery(
         is_shown=spec.add_history_to_context,
-        limit=runs_wanted(spec),
+        limit=history_run_count(spec),
         run_ids=None if earlier is None else earlier["history_runs"],
         shown=ShownWanted(
-            members=who_looks_back(component),
-            team_runs=team_runs_shown(component),
+            members=history_runs_by_member(component),
+            team_runs=team_history_run_count(component),
             run_ids=None if earlier is None else earlier.get("shown", {"members": {}, "team": []}),
         ),
     )
@@ -101,17 +101,18 @@ def history_of(
     messages = [message for text in texts for message in earlier_messages(text, contents)]
     by_runs = "num_history_runs" in asked and "num_history_messages" not in asked
     last = None if by_runs else asked.get("num_history_messages", spec.num_history_messages)
-    return trimmed(messages, last, spec.max_tool_calls_from_history)
+    return limit_history(messages, last, spec.max_tool_calls_from_history)
 
 
-def shown_of(rows: ShownRows) -> Shown:
+def shown_of(rows: ShownRows) -> MemberHistory:
     """What members are shown, as the loop has it."""
-    return Shown(
+    return MemberHistory(
         of_members={
             who: [part for text in texts for part in earlier_messages(text)] for who, texts in rows.of_members.items()
         },
         of_team=[
-            (asked_in(text), as_text(Output.from_json(json.loads(answered)).content)) for text, answered in rows.of_team
+            (user_input_in(text), as_text(Output.from_json(json.loads(answered)).content))
+            for text, answered in rows.of_team
         ],
         run_ids=rows.run_ids,
     )

@@ -21,8 +21,8 @@ from musterd.engine.resources import Resources
 from musterd.engine.steering_inbox import SteeringInbox
 from musterd.loop import state
 from musterd.loop.assignment import Assignment
-from musterd.loop.budget import Budgets, Past
-from musterd.loop.history import NOTHING_SHOWN
+from musterd.loop.budget import Budgets, PriorUsage
+from musterd.loop.history import NO_MEMBER_HISTORY
 from musterd.loop.media import readable_by
 from musterd.loop.member_stops import MemberStops
 from musterd.loop.metering import budgets_of, metered
@@ -93,7 +93,7 @@ async def load(
         stops=stops,
         servers=resources.servers,
         past=StoredHistory(resources.database, run),
-        shown=shown_of(found.shown) if wanted.shown else NOTHING_SHOWN,
+        shown=shown_of(found.shown) if wanted.shown else NO_MEMBER_HISTORY,
         member_runs=_members_of_fork(options),
         asked=recovered.asked,
     )
@@ -147,7 +147,7 @@ def _assignment(component: Component, run: RunRow, found: AttemptInput, models: 
         output_schema=options.get("output_schema"),
         opens_session=run.seq == 0,
         session_summary="" if found.summary is None else found.summary["summary"],
-        asked=options,
+        request_options=options,
         media=media_of(found.input, found.blobs),
     )
 
@@ -155,7 +155,7 @@ def _assignment(component: Component, run: RunRow, found: AttemptInput, models: 
 def _budgets(component: Component, options: JsonObject, recovered: Recovered, models: Models) -> Budgets | None:
     """What the run counts against, and what of it earlier attempts used."""
     seconds = recovered.worked_seconds + options.get("fork", {}).get("seconds", 0.0)
-    past = Past(steps=list(recovered.steps.values()), seconds=seconds)
+    past = PriorUsage(steps=list(recovered.steps.values()), seconds=seconds)
     return budgets_of(component, options.get("budget"), past, recovered.lost_characters, models)
 
 

@@ -24,8 +24,8 @@ from musterd.declare import Component
 from musterd.engine.history import history_of
 from musterd.engine.recovery import loaded
 from musterd.engine.resources import Resources
-from musterd.loop.context import examples, filled
-from musterd.loop.conversation import Conversation, answer_in
+from musterd.loop.context import examples, fill_placeholders
+from musterd.loop.conversation import Conversation, parse_response
 from musterd.store import attempt_input, journal, messages
 from musterd.store.attempt_input import AttemptInput, HistoryQuery
 from musterd.store.database import Tx
@@ -89,7 +89,7 @@ def _opening(component: Component, run: RunRow, ledger: Ledger) -> Conversation:
                 if isinstance(part, SystemPromptPart | UserPromptPart):
                     part.timestamp = _time(prepared["at"])
     if run.seq == 0 and spec.introduction:
-        talk.opened_with(_introduction(component, run, ledger))
+        talk.add_introduction(_introduction(component, run, ledger))
     return talk
 
 
@@ -103,7 +103,7 @@ def _introduction(component: Component, run: RunRow, ledger: Ledger) -> str:
         {**(spec.metadata or {}), **options.get("metadata", {})},
         {} if run.user_id is None else {"user_id": run.user_id},
     )
-    return filled(spec.introduction or "", values)
+    return fill_placeholders(spec.introduction or "", values)
 
 
 def _has_told(talk: Conversation, ledger: Ledger, turn: int) -> bool:
@@ -111,21 +111,21 @@ def _has_told(talk: Conversation, ledger: Ledger, turn: int) -> bool:
     step = ledger.steps.get(f"t{turn}/m")
     if step is None or step.result is None:
         return False
-    response = answer_in(step.result)
+    response = parse_response(step.result)
     found = [ledger.steps.get(f"t{turn}/c{place}") for place in range(len(response.tool_calls))]
     made = [call for call in found if call is not None and call.result is not None]
     if len(made) < len(found):
         return False
     for text in ledger.heard.get(f"t{turn}/m", ()):
-        talk.asked(text)
-    talk.answered(response, step.result)
+        talk.add_user_message(text)
+    talk.add_answer(response, step.result)
     if made:
         _tell_results(talk, response, made)
     return bool(made)
 
 
 def _tell_results(talk: Conversation, response: ModelResponse, steps: Sequence[StepRow]) -> None:
-    talk.told(
+    talk.add_request(
         [
             ToolReturnPart(
                 tool_name=call.tool_name,

@@ -12,7 +12,7 @@ from musterd.core.media import Medium, references
 from musterd.core.records import CODEC, RunRow, StepKind, StepRow, Usage
 from musterd.core.requirements import ApprovalRow
 from musterd.engine.outbox import EventKey, Requests, note_request
-from musterd.loop.conversation import NOTES, answer_in
+from musterd.loop.conversation import NOTES, parse_response
 from musterd.loop.steps import ToolStep
 from musterd.loop.stored_media import with_contents
 from musterd.models.call import ModelAnswer
@@ -217,7 +217,7 @@ def _references(step: StepRow) -> list[str]:
 
 def answer_of(step: StepRow, contents: Mapping[str, bytes]) -> ModelAnswer:
     """The answer that a stored model step holds."""
-    response = answer_in(step.result)
+    response = parse_response(step.result)
     if references(step.result):
         response = with_contents(response, contents)
     notes = (response.metadata or {}).get(NOTES) or {}

@@ -1,4 +1,4 @@
-"""What is made of a leader's answer: another model words it, another brings it into the form that is asked for."""
+"""The output model, which words a run's answer, and the parser model, which converts it to the requested schema."""
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, SystemPromptPart
 
@@ -14,41 +14,43 @@ from musterd.loop.structured_answers import Answer, AnswerForm
 from musterd.loop.tool_results import as_text
 from musterd.models.resolve import resolve
 
-PARSE = "Bring what the user gives you into the form asked for. Add nothing that does not stand there."
-WORD = "output"
-FORM = "parse"
+PARSER_PROMPT = "Bring what the user gives you into the form asked for. Add nothing that does not stand there."
+OUTPUT_STEP = "output"
+PARSER_STEP = "parse"
 
 
 def has_output_model(component: Component) -> bool:
-    """Whether another model words the answer: what the run's own model says is on the way to it."""
+    """Whether an output model words the answer. The text of the run's own model is then intermediate."""
     return component.spec.output_model is not None
 
 
 def answers_in_form(component: Component) -> bool:
-    """Whether the run's own model gives the answer its form."""
+    """Whether the run's own model must answer in the requested schema."""
     return component.spec.output_model is None and component.spec.parser_model is None
 
 
-async def finished(
+async def apply_answer_models(
     world: RunTree, run: Assignment, progress: Progress, answer: Answer, form: AnswerForm | None
 ) -> Answer:
-    """The answer as the component's output model words it, and as its parser model brings it into the form.
+    """Pass the answer through the component's output model and its parser model, if it has them.
 
-    :raises RunFailed: one of them gives no answer, or none that has the form.
+    :raises RunFailed: a model gives no answer, or its answer does not match the schema.
     """
     spec = run.component.spec
     if spec.output_model is not None:
-        answer = await _worded(world, run, progress, form if spec.parser_model is None else None)
+        answer = await _answer_of_output_model(world, run, progress, form if spec.parser_model is None else None)
     if spec.parser_model is not None and form is not None:
-        answer = await _parsed(world, run, progress, answer, form)
+        answer = await _parsed_answer(world, run, progress, answer, form)
     return answer
 
 
-async def _worded(world: RunTree, run: Assignment, progress: Progress, form: AnswerForm | None) -> Answer:
-    """The answer that the output model gives to what the run was asked and found out."""
+async def _answer_of_output_model(
+    world: RunTree, run: Assignment, progress: Progress, form: AnswerForm | None
+) -> Answer:
+    """The output model's answer to the run's conversation."""
     spec, conversation = run.component.spec, _conversation(progress)
     model = resolve(spec.output_model, world.settings)
-    tell = world.teller(run.run_id, run.at(WORD))
+    tell = world.teller(run.run_id, run.at(OUTPUT_STEP))
     tell(EventKind.OUTPUT_MODEL_RESPONSE_STARTED, {}, "")
     progress.partial.clear()
 
@@ -61,37 +63,39 @@ async def _worded(world: RunTree, run: Assignment, progress: Progress, form: Ans
             data["reasoning"] = reasoning
         world.tell(EventKind.CONTENT, run.voice, data)
 
-    aside = SideCall(
-        place=WORD,
+    side_call = SideCall(
+        place=OUTPUT_STEP,
         role="output_model",
         model=spec.output_model,
-        messages=readable_by(model, _without_answer(conversation.shown, spec.output_model_prompt)),
+        messages=readable_by(model, _without_answer(conversation.messages_for_model, spec.output_model_prompt)),
         on_text=on_text,
         on_void=progress.partial.clear,
     )
     content: Json
     if form is None:
-        response, text = await ask(world, run, progress, aside)
+        response, text = await ask(world, run, progress, side_call)
         content = said_in(response)
     else:
-        content, response, text = await ask_for_form(world, run, progress, aside, form)
-    conversation.answered(response, text)
+        content, response, text = await ask_for_form(world, run, progress, side_call, form)
+    conversation.add_answer(response, text)
     tell(EventKind.OUTPUT_MODEL_RESPONSE_COMPLETED, {}, "")
     return Answer(content, "str" if form is None else form.name)
 
 
-async def _parsed(world: RunTree, run: Assignment, progress: Progress, answer: Answer, form: AnswerForm) -> Answer:
-    """The answer as the parser model brings it into its form."""
-    spec, tell = run.component.spec, world.teller(run.run_id, run.at(FORM))
+async def _parsed_answer(
+    world: RunTree, run: Assignment, progress: Progress, answer: Answer, form: AnswerForm
+) -> Answer:
+    """The answer as the parser model converts it to the schema."""
+    spec, tell = run.component.spec, world.teller(run.run_id, run.at(PARSER_STEP))
     tell(EventKind.PARSER_MODEL_RESPONSE_STARTED, {}, "")
-    aside = SideCall(
-        place=FORM,
+    side_call = SideCall(
+        place=PARSER_STEP,
         role="parser_model",
         model=spec.parser_model,
-        messages=told(spec.parser_model_prompt or PARSE, as_text(answer.content)),
+        messages=told(spec.parser_model_prompt or PARSER_PROMPT, as_text(answer.content)),
     )
-    content, response, text = await ask_for_form(world, run, progress, aside, form)
-    _conversation(progress).answered(response, text)
+    content, response, text = await ask_for_form(world, run, progress, side_call, form)
+    _conversation(progress).add_answer(response, text)
     tell(EventKind.PARSER_MODEL_RESPONSE_COMPLETED, {}, "")
     return Answer(content, form.name)
 
@@ -102,13 +106,13 @@ def _conversation(progress: Progress) -> Conversation:
 
 
 def _without_answer(messages: list[ModelMessage], prompt: str | None) -> list[ModelMessage]:
-    """What an output model is shown: the conversation without the answer, under the prompt that it has of its own."""
-    shown = list(messages)
-    if shown and isinstance(shown[-1], ModelResponse):
-        shown.pop()
+    """The conversation for an output model: without the last answer, and with the model's own system prompt if set."""
+    remaining = list(messages)
+    if remaining and isinstance(remaining[-1], ModelResponse):
+        remaining.pop()
     if prompt is None:
-        return shown
-    first = shown[0]
-    assert isinstance(first, ModelRequest), "a conversation begins with what the model is told"
+        return remaining
+    first = remaining[0]
+    assert isinstance(first, ModelRequest), "a conversation begins with a request"
     parts = [part for part in first.parts if not isinstance(part, SystemPromptPart)]
-    return [ModelRequest(parts=[SystemPromptPart(prompt), *parts], timestamp=first.timestamp), *shown[1:]]
+    return [ModelRequest(parts=[SystemPromptPart(prompt), *parts], timestamp=first.timestamp), *remaining[1:]]

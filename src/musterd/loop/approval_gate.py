@@ -1,4 +1,4 @@
-"""Tool calls that wait for a person before they are made: what is asked, and what was said."""
+"""Tool calls that wait for a person: the requirement that describes the call, and the decision about it."""
 
 from dataclasses import replace
 
@@ -12,8 +12,8 @@ from musterd.loop.run_tree import RunTree
 from musterd.loop.user_input_forms import form_of
 
 
-def asked_by(tool: Tool) -> RequirementKind | None:
-    """What a person is asked before each call of the tool; None: nothing."""
+def requirement_kind_of(tool: Tool) -> RequirementKind | None:
+    """The kind of decision that each call of the tool needs beforehand; None: no decision is needed."""
     if tool.requires_confirmation:
         return RequirementKind.CONFIRMATION
     if tool.requires_user_input:
@@ -21,8 +21,8 @@ def asked_by(tool: Tool) -> RequirementKind | None:
     return RequirementKind.EXTERNAL_EXECUTION if tool.external_execution else None
 
 
-def requirement_about(world: RunTree, run: Assignment, call: ToolCall, path: str, kind: RequirementKind) -> Requirement:
-    """What a person is asked about a call.
+def make_requirement(world: RunTree, run: Assignment, call: ToolCall, path: str, kind: RequirementKind) -> Requirement:
+    """A requirement for a call.
 
     :param path: the call's place in the tree.
     """
@@ -37,29 +37,31 @@ def requirement_about(world: RunTree, run: Assignment, call: ToolCall, path: str
         component_id=component.id,
         component_name=component.name,
         created_at=clock.now(),
-        approval_type=_needed(call) if kind is RequirementKind.UNKNOWN_OUTCOME else None,
+        approval_type=_required_approval(call) if kind is RequirementKind.UNKNOWN_OUTCOME else None,
     )
 
 
-def _needed(call: ToolCall) -> str | None:
-    """Where a call needed approval, it needs it once more to be made again."""
-    needed: str | None = (call.asked or {}).get("approval_type")
-    return needed if needed == "required" else None
+def _required_approval(call: ToolCall) -> str | None:
+    """``required`` if the call needed an approval at first. Making it again then needs another one."""
+    approval_type: str | None = (call.asked or {}).get("approval_type")
+    return approval_type if approval_type == "required" else None
 
 
-def first_asked(world: RunTree, run: Assignment, call: ToolCall, path: str, tool: Tool) -> Requirement | None:
-    """What a person is asked before the call is made, noted in the call; None: nothing."""
-    kind = asked_by(tool)
+def requirement_before_call(
+    world: RunTree, run: Assignment, call: ToolCall, path: str, tool: Tool
+) -> Requirement | None:
+    """The requirement to decide before the call is made, also noted in the call; None: there is none."""
+    kind = requirement_kind_of(tool)
     if kind is None:
         return None
-    found = requirement_about(world, run, call, path, kind)
+    requirement = make_requirement(world, run, call, path, kind)
     fields, schema = None, None
     if kind is RequirementKind.USER_INPUT:
         fields, schema = form_of(tool, call.args)
-    elif kind is RequirementKind.CONFIRMATION:  # a person may agree to the call with other arguments
+    elif kind is RequirementKind.CONFIRMATION:  # a person may confirm the call with changed arguments
         schema = tool.parameters
-    within = tool.decide_within_seconds
-    call.asked = {"kind": kind.value, "approval_id": found.id}
+    seconds_to_decide = tool.decide_within_seconds
+    call.asked = {"kind": kind.value, "approval_id": requirement.id}
     if tool.approval is not None:
         call.asked["approval_type"] = tool.approval
     if fields is not None:
@@ -67,17 +69,17 @@ def first_asked(world: RunTree, run: Assignment, call: ToolCall, path: str, tool
     if tool.external_execution_silent:
         call.asked["is_silent"] = True
     return replace(
-        found,
+        requirement,
         fields=fields,
         schema=schema,
         approval_type=tool.approval,
-        expires_at=None if within is None else found.created_at + within,
+        expires_at=None if seconds_to_decide is None else requirement.created_at + seconds_to_decide,
         default_decision=tool.default_decision,
     )
 
 
-def take_in(call: ToolCall, tool: Tool, row: ApprovalRow) -> None:
-    """Bring a call to what a person made of it: with the arguments and the words of the decision."""
+def apply_decision(call: ToolCall, tool: Tool, row: ApprovalRow) -> None:
+    """Bring a call up to date with its stored approval: the person's arguments, verdict and note."""
     call.args = {**call.args, **row.requirement.tool.args}
     call.asked = row.requirement.tool.asked
     decision = row.decision
@@ -85,37 +87,38 @@ def take_in(call: ToolCall, tool: Tool, row: ApprovalRow) -> None:
         return
     values = decision.get("values") or {}
     call.args = {**call.args, **(values if tool.asks_for is None else {"answers": values})}
-    said: JsonObject = {"verdict": decision["verdict"], "note": decision["note"]}
+    outcome: JsonObject = {"verdict": decision["verdict"], "note": decision["note"]}
     if values and row.requirement.kind is RequirementKind.CONFIRMATION:
-        said["changed"] = values
+        outcome["changed"] = values
     if fields := (call.asked or {}).get("fields"):
-        said["fields"] = [{**found, "value": values.get(found["name"], found["value"])} for found in fields]
-    call.asked = {**(call.asked or {}), **said}
+        outcome["fields"] = [{**field, "value": values.get(field["name"], field["value"])} for field in fields]
+    call.asked = {**(call.asked or {}), **outcome}
 
 
 def change_note(call: ToolCall) -> str:
-    """What the model is told before the result of a call whose arguments a person changed; empty if nobody did."""
+    """The line before the call's result that tells the model which arguments a person changed; empty if none."""
     changed = (call.asked or {}).get("changed")
     if not changed:
         return ""
     return f"A person changed the arguments of this call: {jsontext.dumps(changed)}\n"
 
 
-def made_with(call: ToolCall) -> JsonObject | None:
-    """The arguments of a call that was made with others than the model's own; None: a person gave and changed none."""
+def arguments_from_person(call: ToolCall) -> JsonObject | None:
+    """The call's arguments if a person gave or changed some of them; None: they are the model's own."""
     asked = call.asked or {}
     return call.args if asked.get("changed") or asked.get("fields") else None
 
 
-def waits_still(row: ApprovalRow | None, asks: Requirement | None) -> bool:
-    """Whether a call is not begun before somebody decides."""
+def is_undecided(row: ApprovalRow | None, requirement: Requirement | None) -> bool:
+    """Whether the call must not begin before a person decides."""
     if row is None:
-        return asks is not None
+        return requirement is not None
+    # An unknown outcome is a question about a call that has already begun.
     return row.decision is None and row.requirement.kind is not RequirementKind.UNKNOWN_OUTCOME
 
 
 def may_begin(row: ApprovalRow) -> bool:
-    """Whether the call may have been made, or is to be: with whatever arguments a person gave."""
+    """Whether the call may already have begun, or may begin now; its arguments must then be valid."""
     if row.requirement.kind is RequirementKind.UNKNOWN_OUTCOME:
         return True
     return row.decision is not None and row.decision["verdict"] == Verdict.RUN.value

@@ -1,4 +1,4 @@
-"""One run to drive, and what it has produced so far."""
+"""A run to drive, and its output so far."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,25 +15,25 @@ from musterd.loop.conversation import Conversation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """One run to drive.
+    """A run to drive: the root, or a member's.
 
-    :param path: its place in the tree; "" for the root.
+    :param path: its place in the run tree; "" for the root.
     :param prompt: the user's message or the task, verbatim: text, or text and media.
     :param history: messages of earlier runs of the session.
-    :param state: the session's state as this run sees it; the run changes it.
-    :param history_runs: the runs that ``history`` is of.
-    :param session_state: the session's state before this run; a root's alone.
-    :param depth: teams above it.
-    :param output_schema: the form of the answer that the request asked for, above the component's own.
-    :param context: what else its system message tells.
-    :param resolved: what the component's functions gave for its dependencies, by name.
-    :param inherited_dependencies: those of its leader; they stand above its own.
-    :param inherited_metadata: that of its leader; it stands above its own.
-    :param opens_session: whether it is the first of its session.
-    :param session_summary: what was said in the session before, summed up.
-    :param asked: what the request says of the context, above the component's own options.
-    :param media: what came with the root's request, for tools.
-    :param speaks_for: the run as whose text its own is told: that of a leader that routed to it.
+    :param state: the run's working copy of the session state.
+    :param history_runs: ids of the runs in ``history``.
+    :param session_state: the session state before this run; only a root has it.
+    :param depth: the number of teams above it.
+    :param output_schema: the schema of the answer from the request; it overrides the component's own.
+    :param context: additional paragraphs of the system message.
+    :param resolved: dependencies that the component's functions returned, by name.
+    :param inherited_dependencies: the leader's dependencies; they override its own.
+    :param inherited_metadata: the leader's metadata; it overrides its own.
+    :param opens_session: whether it is the first run of its session.
+    :param session_summary: the summary of the session before this run.
+    :param request_options: context options of the request; they override the component's own.
+    :param media: media of the root's request, for tools.
+    :param speaks_for: the run under whose id this run's text is emitted: a leader that routed to it.
     """
 
     component: Component
@@ -53,23 +53,23 @@ class Assignment:
     inherited_metadata: JsonObject = field(default_factory=dict)
     opens_session: bool = False
     session_summary: str = ""
-    asked: JsonObject = field(default_factory=dict)
+    request_options: JsonObject = field(default_factory=dict)
     speaks_for: str | None = None
     media: Mapping[str, list[Media]] = field(default_factory=dict)
 
     @property
     def voice(self) -> str:
-        """The run as whose text its own is told."""
+        """The id of the run under which this run's text is emitted."""
         return self.speaks_for or self.run_id
 
     @property
     def dependencies(self) -> JsonObject:
-        """Its dependencies without the request's, which stand above them."""
+        """Its dependencies, without the request's, which override them."""
         return {**(self.component.spec.dependencies or {}), **self.resolved, **self.inherited_dependencies}
 
     @property
     def metadata(self) -> JsonObject:
-        """Its metadata without the request's, which stand above it."""
+        """Its metadata, without the request's, which overrides it."""
         return {**(self.component.spec.metadata or {}), **self.inherited_metadata}
 
     def at(self, step: str) -> str:
@@ -79,24 +79,26 @@ class Assignment:
 
 @dataclass(slots=True)
 class Progress:
-    """What a run has produced so far; kept when it is cut off.
+    """The output of a run so far. It outlives an interrupted drive.
 
-    :param shown: results of tools that begin its answer.
-    :param is_answered: whether the answer stands, and what follows cannot change it.
-    :param summary: what was said in the session, summed up anew: summary, topics, as_of, and the run that did it.
+    :param partial: the text of the current model call, piece by piece.
+    :param members: ids of the members' runs.
+    :param shown_results: tool results that are shown at the start of the answer.
+    :param is_answered: whether the answer is final; later failures do not change it.
+    :param summary: the session's new summary: summary, topics, as_of, and the id of the run that made it.
     """
 
     output: Output = field(default_factory=Output)
     partial: list[str] = field(default_factory=list)
     members: list[str] = field(default_factory=list)
-    shown: list[str] = field(default_factory=list)
+    shown_results: list[str] = field(default_factory=list)
     conversation: Conversation | None = None
     is_answered: bool = False
     summary: JsonObject | None = None
     is_reasoning: bool = False
 
     def add_media(self, media: Iterable[Medium]) -> None:
-        """Show media among what the run has produced."""
+        """Add media to the run's output."""
         for medium in media:
             self.output.media.setdefault(medium.name, []).append(medium.item)
 
@@ -107,12 +109,15 @@ class Progress:
 
     @property
     def partial_text(self) -> str:
-        """What the model has said of the answer it was cut off in, or of its last turn."""
+        """The text of the model call that is under way or was cut off, otherwise of the last turn."""
         return "".join(self.partial)
 
     @property
-    def said_so_far(self) -> str:
-        """What the model is saying, or what it said last."""
+    def latest_text(self) -> str:
+        """The partial text of the current model call, or the last text in the conversation."""
         messages = self.conversation.messages if self.conversation is not None else ()
-        said = ("".join(part.content for part in one.parts if isinstance(part, TextPart)) for one in reversed(messages))
-        return self.partial_text or next((text for text in said if text), "")
+        texts = (
+            "".join(part.content for part in message.parts if isinstance(part, TextPart))
+            for message in reversed(messages)
+        )
+        return self.partial_text or next((text for text in texts if text), "")

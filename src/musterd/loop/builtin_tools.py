@@ -1,4 +1,4 @@
-"""Tools of the loop itself: they act on the run, not on the world."""
+"""Tools of the loop itself. They act on the run, not on the outside world."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,28 +9,28 @@ from musterd.core.jsontypes import JsonObject
 from musterd.declare import Tool
 from musterd.declare.tools import made_tool
 from musterd.loop.assignment import Assignment
-from musterd.loop.history import NO_PAST, Past
+from musterd.loop.history import NO_HISTORY, HistoryLookup
 
 Tell = Callable[[EventKind, JsonObject, str], None]
-"""Emits an event of a run: its kind, its data, and what tells it from others of its kind at the same step."""
+"""Emits an event of a run: its kind, its data, and a key that is unique among events of this kind at the same step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCallContext:
-    """One call of an own tool: a parameter of this type is filled by the loop.
+    """One call of a built-in tool. The loop passes it for a parameter of this type.
 
-    :param run: the run whose model calls.
-    :param state: a copy of the session's state; what changes in it is kept.
-    :param path: the call's place in the tree.
-    :param tell: emits an event of the run, told once for this call.
-    :param past: what was said before the run.
+    :param run: the run whose model made the call.
+    :param state: a copy of the session state; changes to it are kept.
+    :param path: the call's place in the run tree.
+    :param tell: emits an event of the run, once for this call even if the call is repeated.
+    :param past: looks up earlier conversations.
     """
 
     run: Assignment
     state: JsonObject
     path: str
     tell: Tell
-    past: Past = NO_PAST
+    past: HistoryLookup = NO_HISTORY
 
 
 class Rejected(Exception):
@@ -38,8 +38,8 @@ class Rejected(Exception):
 
 
 def builtin_tool(function: Callable[..., Any]) -> Tool:
-    """Make an async function a tool of the loop, as :func:`musterd.tool` does, with a :class:`ToolCallContext`.
+    """Turn an async function into a built-in tool, as :func:`musterd.tool` does, with a :class:`ToolCallContext`.
 
-    It changes only the state that it is given, so it may be called again after a crash.
+    A built-in tool changes only the state that it is passed, so it may be called again after a crash.
     """
     return made_tool(function, ToolCallContext)

@@ -1,6 +1,7 @@
-"""Values that are computed once per component and kept as long as the component exists.
+"""Values that are computed once per component and cached as long as the component exists.
 
-Components of the registry exist as long as the process; those of one run (``loop/dynamic_members.py``) end with it.
+Components in the registry live as long as the process. The dynamic members of a run (``loop/dynamic_members.py``)
+live as long as the run, so the cache must not keep them alive: it holds them by weak references.
 """
 
 from collections.abc import Callable
@@ -10,18 +11,18 @@ from weakref import WeakKeyDictionary
 
 from musterd.declare import Component
 
-Made = TypeVar("Made")
+Value = TypeVar("Value")
 
 
-def cached_per_component(make: Callable[[Component], Made]) -> Callable[[Component], Made]:
-    """Call ``make`` once for each component."""
-    made: WeakKeyDictionary[Component, Made] = WeakKeyDictionary()
+def cached_per_component(compute: Callable[[Component], Value]) -> Callable[[Component], Value]:
+    """Call ``compute`` once for each component."""
+    values: WeakKeyDictionary[Component, Value] = WeakKeyDictionary()
 
-    @wraps(make)
-    def find(component: Component) -> Made:
-        found = made.get(component)
-        if found is None:
-            found = made[component] = make(component)
-        return found
+    @wraps(compute)
+    def cached(component: Component) -> Value:
+        value = values.get(component)
+        if value is None:
+            value = values[component] = compute(component)
+        return value
 
-    return find
+    return cached

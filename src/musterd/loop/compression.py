@@ -1,7 +1,7 @@
-"""Tool results that are shortened: the model of later turns reads what matters of them, at a fraction of the tokens.
+"""Compression of tool results, so that later turns of a run use fewer tokens.
 
-The conversation keeps the full results, and so do the journal and the run's tool calls; what is shortened stands beside
-them. A result that cannot be shortened is read in full: no run fails for that.
+The conversation, the journal and the run's tool calls keep the full results; the short versions are stored in addition.
+If a result cannot be shortened, the model reads it in full. The run does not fail.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.declare.compression_manager import CompressionManager
 from musterd.loop.assignment import Assignment, Progress
-from musterd.loop.conversation import Conversation, text_in
+from musterd.loop.conversation import Conversation, result_text
 from musterd.loop.run_tree import RunTree
 from musterd.loop.side_calls import SideCall, ask, said_in, told
 
@@ -25,63 +25,65 @@ PROMPT = (
     "Answer with the shortened result alone."
 )
 SHORT_CHARS = 200
-"""Results up to this length are not worth a model call."""
+"""Results up to this length are never compressed."""
 
 
 async def compress(world: RunTree, run: Assignment, progress: Progress, turn: int, tokens: int) -> None:
-    """Shorten the tool results that the model has read, where there are many of them.
+    """Shorten the tool results of earlier turns, if a limit of the compression manager is reached.
 
     :param turn: the turn that begins.
-    :param tokens: what the last turn has read and written.
+    :param tokens: input and output tokens of the last turn.
     """
     manager = run.component.spec.compression_manager or CompressionManager()
     conversation = progress.conversation
     if not manager.compress_tool_results or conversation is None:
         return
-    waiting = [(number, part) for number, part in enumerate(conversation.own_results) if _is_long(conversation, part)]
-    is_due = manager.results is not None and len(waiting) >= manager.results
+    long_results = [
+        (number, part) for number, part in enumerate(conversation.own_results) if _is_long(conversation, part)
+    ]
+    is_due = manager.results is not None and len(long_results) >= manager.results
     is_due = is_due or (manager.compress_token_limit is not None and tokens >= manager.compress_token_limit)
-    if not waiting or not is_due:
+    if not long_results or not is_due:
         return
     tell = world.teller(run.run_id, run.at(f"short/t{turn}"))
     tell(EventKind.COMPRESSION_STARTED, {}, "")
-    asked = [_shortened(world, run, progress, manager, number, part) for number, part in waiting]
-    # All come to their end: what is answered is stored, whatever becomes of the others.
-    found = await asyncio.gather(*asked, return_exceptions=True)
-    for one in found:
-        if isinstance(one, BaseException):
-            raise one
-    pairs = [(part, str(one)) for (_, part), one in zip(waiting, found, strict=True)]
+    calls = [_shortened(world, run, progress, manager, number, part) for number, part in long_results]
+    # Wait for all calls before one of them may raise, so that each answer is stored and a later attempt reuses it.
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    pairs = [(part, str(outcome)) for (_, part), outcome in zip(long_results, outcomes, strict=True)]
     for part, short in pairs:
         conversation.shorten(part.tool_call_id, short)
     data: JsonObject = {
         "tool_results_compressed": len(pairs),
-        "original_size": sum(len(text_in(part)) for part, _ in pairs),
+        "original_size": sum(len(result_text(part)) for part, _ in pairs),
         "compressed_size": sum(len(short) for _, short in pairs),
     }
     tell(EventKind.COMPRESSION_COMPLETED, data, "")
 
 
 def _is_long(conversation: Conversation, part: ToolReturnPart) -> bool:
-    return len(text_in(part)) > SHORT_CHARS and not conversation.is_shortened(part.tool_call_id)
+    return len(result_text(part)) > SHORT_CHARS and not conversation.is_shortened(part.tool_call_id)
 
 
 async def _shortened(
     world: RunTree, run: Assignment, progress: Progress, manager: CompressionManager, number: int, part: ToolReturnPart
 ) -> str:
-    """The result in short; in full where that is not longer, or where the model fails."""
-    text = text_in(part)
-    aside = SideCall(
+    """The short version of a result. The full text if the short one is no shorter, or if the model call fails."""
+    text = result_text(part)
+    side_call = SideCall(
         place=f"short/{number}",
         role="compression_model",
         model=manager.model or run.component.model,
         messages=told(manager.compress_tool_call_instructions or PROMPT, f"Tool: {part.tool_name}\nResult:\n{text}"),
-        is_told=False,  # several are asked at once
+        is_told=False,  # several of these calls run at once, and events of only one could be told apart
     )
     try:
-        response, _ = await ask(world, run, progress, aside)
-    except (ModelFailed, BudgetSpent) as error:  # where the run itself has no room left, its next turn says so
-        log_failure("a tool result could not be shortened", error, run_id=run.run_id, tool=part.tool_name)
+        response, _ = await ask(world, run, progress, side_call)
+    except (ModelFailed, BudgetSpent) as error:  # if the run's own budget is spent, the next turn raises it
+        log_failure("tool result could not be compressed", error, run_id=run.run_id, tool=part.tool_name)
         return text
     short = said_in(response).strip()
     return short if short and len(short) < len(text) else text

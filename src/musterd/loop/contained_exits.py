@@ -1,6 +1,6 @@
-"""User code that raises SystemExit, or another exception that is no ``Exception``: the call fails, the process goes on.
+"""Containment of SystemExit and similar exceptions raised by user code: the call fails, the process goes on.
 
-If a task raises SystemExit or KeyboardInterrupt, it ends the event loop, and with it every run of the process.
+A task that raises SystemExit or KeyboardInterrupt ends the event loop, and with it every run of the process.
 """
 
 import asyncio
@@ -10,17 +10,17 @@ from musterd.core.error_logging import words_of
 
 
 class Interrupted(BaseException):
-    """Ends a tool call whose run cannot go on now, together with its hooks: it is not theirs to catch."""
+    """Ends a tool call and its hooks if the run cannot go on now. Not an ``Exception``, so hooks do not catch it."""
 
 
 class CodeExited(Exception):
-    """User code raised an exception that is no ``Exception``; the message is the same."""
+    """User code raised an exception that is not an ``Exception``; the message is the original one."""
 
 
 class ExitsContained:
-    """A context manager around a call of user code: it raises :class:`CodeExited` in place of SystemExit and the like.
+    """A context manager around a call of user code that raises :class:`CodeExited` in place of SystemExit and the like.
 
-    A cancel and :class:`Interrupted` pass: this server raises them.
+    CancelledError and :class:`Interrupted` pass through: they come from the server, not from user code.
     """
 
     def __enter__(self) -> None:
@@ -34,4 +34,4 @@ class ExitsContained:
 
 
 exits_contained = ExitsContained()
-"""The one instance: it has no state."""
+"""The only instance that is needed, because it has no state."""

@@ -1,7 +1,7 @@
-"""Functions of a declaration that a run asks once: for its instructions, its system message, its dependencies.
+"""Functions in a declaration that return a run's instructions, system message or dependencies.
 
-What they give is a step of the journal: a later attempt does not ask them again. A dependency that is no JSON value,
-such as a client of a database, cannot be stored; that one's function is called by each attempt.
+They are called once per run. Their results are a journal step, which later attempts reuse. A dependency that is not a
+JSON value, such as a database client, cannot be stored, so each attempt calls its function.
 """
 
 import json
@@ -21,101 +21,103 @@ from musterd.loop.run_tree import RunTree, fingerprint
 from musterd.loop.user_functions import call
 
 FAILED = "context_failed"
-"""The code of a run whose functions could not be asked."""
+"""The error code of a run with a context function that failed."""
 
 
 @cached_per_component
 def dependency_functions(component: Component) -> Mapping[str, Callable[..., Json]]:
-    """The dependencies that a function gives, by name."""
+    """The functions that return dependencies, by the name of the dependency."""
     return {name: value for name, value in (component.spec.dependencies or {}).items() if callable(value)}
 
 
 @cached_per_component
-def asks_functions(component: Component) -> bool:
-    """Whether a run of ``component`` asks functions for its context."""
+def has_context_functions(component: Component) -> bool:
+    """Whether the context of a run of ``component`` comes from functions."""
     spec = component.spec
     return callable(spec.system_message) or callable(spec.instructions) or bool(dependency_functions(component))
 
 
-async def ask_functions(world: RunTree, run: Assignment) -> JsonObject:
-    """Ask the functions of the run's component, or take what they gave to an earlier attempt.
+async def call_context_functions(world: RunTree, run: Assignment) -> JsonObject:
+    """Call the context functions of the run's component, or reuse the results of an earlier attempt.
 
-    The run's state and resolved dependencies are as the functions left them.
+    Updates the run's state and resolved dependencies to what the functions left and returned.
 
-    :return: ``system_message`` and ``instructions``, where a function gives them.
-    :raises RunFailed: one of them cannot be asked.
+    :return: ``system_message`` or ``instructions``, if a function returns it.
+    :raises RunFailed: a function failed or returned an invalid value.
     """
     step = fingerprint(StepKind.PREPARE, run.component.id, "functions", None)
-    taken = await world.steps.take(run.at("p/functions"), step, lambda: _asked(world, run))
-    run.resolved.update(taken["dependencies"])
+    results = await world.steps.take(run.at("p/functions"), step, lambda: _call_all(world, run))
+    run.resolved.update(results["dependencies"])
+    # In a later attempt the dependencies that could not be stored are still missing.
     await _resolve(world, run, [name for name in dependency_functions(run.component) if name not in run.resolved])
     run.state.clear()
-    run.state.update(state.copied(taken["state"]))
-    return taken
+    run.state.update(state.copied(results["state"]))
+    return results
 
 
-async def _asked(world: RunTree, run: Assignment) -> JsonObject:
-    component, taken = run.component, JsonObject()
+async def _call_all(world: RunTree, run: Assignment) -> JsonObject:
+    component, results = run.component, JsonObject()
     await _resolve(world, run, dependency_functions(component))
-    stored = {name: _as_json(value) for name, value in run.resolved.items()}
-    taken["dependencies"] = {name: json.loads(text) for name, text in stored.items() if text is not None}
+    texts = {name: _as_json(value) for name, value in run.resolved.items()}
+    results["dependencies"] = {name: json.loads(text) for name, text in texts.items() if text is not None}
     if callable(component.spec.system_message):
-        taken["system_message"] = await _text(world, run, "system_message", component.spec.system_message)
+        results["system_message"] = await _text(world, run, "system_message", component.spec.system_message)
     elif callable(component.spec.instructions):
-        given = await called(world, run, "instructions", component.spec.instructions)
-        if isinstance(given, list | tuple) and all(isinstance(item, str) for item in given):
-            taken["instructions"] = [jsontext.storable(item) for item in given]
+        instructions = await call_declared_function(world, run, "instructions", component.spec.instructions)
+        if isinstance(instructions, list | tuple) and all(isinstance(item, str) for item in instructions):
+            results["instructions"] = [jsontext.storable(item) for item in instructions]
         else:
-            taken["instructions"] = _require_text(run, "instructions", given)
+            results["instructions"] = _require_text(run, "instructions", instructions)
     if _as_json(run.state) is None:
         raise _failed(run, "what a function left in the session state is no JSON")
-    taken["state"] = state.copied(run.state)
-    return taken
+    results["state"] = state.copied(run.state)
+    return results
 
 
 async def _resolve(world: RunTree, run: Assignment, names: Iterable[str]) -> None:
     functions = dependency_functions(run.component)
     for name in names:
-        run.resolved[name] = await called(world, run, f"dependencies['{name}']", functions[name])
+        run.resolved[name] = await call_declared_function(world, run, f"dependencies['{name}']", functions[name])
 
 
-async def _text(world: RunTree, run: Assignment, what: str, function: Callable[..., Json]) -> str:
-    return _require_text(run, what, await called(world, run, what, function))
+async def _text(world: RunTree, run: Assignment, option: str, function: Callable[..., Json]) -> str:
+    return _require_text(run, option, await call_declared_function(world, run, option, function))
 
 
-def _require_text(run: Assignment, what: str, given: Json) -> str:
-    if not isinstance(given, str):
-        raise _failed(run, f"the function in {what} gave a {type(given).__name__} and no text")
-    return jsontext.storable(given)
+def _require_text(run: Assignment, option: str, value: Json) -> str:
+    if not isinstance(value, str):
+        raise _failed(run, f"the function in {option} gave a {type(value).__name__} and no text")
+    return jsontext.storable(value)
 
 
-async def called(world: RunTree, run: Assignment, what: str, function: Callable[..., Json]) -> Json:
-    """Call a function of a declaration with what it asks for: plain ones in a thread.
+async def call_declared_function(world: RunTree, run: Assignment, option: str, function: Callable[..., Json]) -> Json:
+    """Call a function of a declaration with the arguments that its parameters name. A plain one runs in a thread.
 
+    :param option: the option of the declaration that holds the function.
     :raises RunFailed: it raised.
     """
-    values = asked_of(function, _given(world, run))
+    arguments = asked_of(function, _available_arguments(world, run))
     try:
-        return await call(world.threads, function, values)
+        return await call(world.threads, function, arguments)
     except Exception as error:
-        log_failure("a function of a declaration failed", error, what=what, run_id=run.run_id)
-        raise _failed(run, f"the function in {what} failed; the server's log says why") from error
+        log_failure("context function failed", error, option=option, run_id=run.run_id)
+        raise _failed(run, f"the function in {option} failed; the server's log says why") from error
 
 
-def _given(world: RunTree, run: Assignment) -> JsonObject:
+def _available_arguments(world: RunTree, run: Assignment) -> JsonObject:
     spec = run.component.spec
-    unknown = dependency_functions(run.component).keys() - run.resolved.keys() - run.inherited_dependencies.keys()
-    known = {name: value for name, value in run.dependencies.items() if name not in unknown}
+    unresolved = dependency_functions(run.component).keys() - run.resolved.keys() - run.inherited_dependencies.keys()
+    dependencies = {name: value for name, value in run.dependencies.items() if name not in unresolved}
     context = RunContext(
         run_id=run.run_id,
         session_id=world.session_id,
         user_id=world.user_id,
         session_state=run.state,
-        dependencies={**known, **world.dependencies},
+        dependencies={**dependencies, **world.dependencies},
         metadata={**run.metadata, **world.metadata},
     )
-    given: JsonObject = {"run_context": context, "agent": spec, "team": spec}
-    return {**given, "session_state": context.session_state, "dependencies": context.dependencies}
+    arguments: JsonObject = {"run_context": context, "agent": spec, "team": spec}
+    return {**arguments, "session_state": context.session_state, "dependencies": context.dependencies}
 
 
 def _as_json(value: Json) -> str | None:
@@ -125,6 +127,6 @@ def _as_json(value: Json) -> str | None:
         return None
 
 
-def _failed(run: Assignment, why: str) -> RunFailed:
+def _failed(run: Assignment, reason: str) -> RunFailed:
     kind = run.component.kind.capitalize()
-    return RunFailed(f"{kind} '{run.component.id}' could not begin: {why}.", FAILED)
+    return RunFailed(f"{kind} '{run.component.id}' could not begin: {reason}.", FAILED)

@@ -1,4 +1,4 @@
-"""The conversation of one run: pydantic-ai's messages, and the JSON text of each."""
+"""The conversation of one run: pydantic-ai messages, and the JSON text of each."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -31,82 +31,84 @@ from musterd.loop.stored_media import with_contents, without_contents
 from musterd.loop.structured_answers import FINAL_TOOL
 
 NOTES = "musterd"
-"""The key of our notes in a message's metadata, which no provider is sent."""
-_ANSWERS = TypeAdapter(
+"""The key of our notes in a message's metadata, which is not sent to providers."""
+_RESPONSES = TypeAdapter(
     list[ModelResponse], config=ConfigDict(defer_build=True, ser_json_bytes="base64", val_json_bytes="base64")
 )
-"""As pydantic-ai's own adapter reads them, made in half the time: what is taken up after a crash waits for it."""
-_NOT_SAID = frozenset({"from_history", "introduction"})
-"""Notes of what a run shows and was not said in it, or not by its model."""
+"""Equivalent to pydantic-ai's own adapter, but built in half the time, which shortens recovery after a crash."""
+_NOT_FROM_RUN = frozenset({"from_history", "introduction"})
+"""Notes on messages that appear in a run's conversation but were not part of the run, or not from its model."""
 
 
 class Conversation:
-    """What was said so far, in order.
+    """The messages so far, in order.
 
     :param system: the system message; empty: none.
     :param history: messages of earlier runs.
     :param prompt: the user's message or the member's task: text, or text and media.
-    :param at: when the run began.
+    :param started_at: when the run began.
     """
 
     def __init__(
-        self, system: str, history: Sequence[ModelMessage], prompt: str | Sequence[UserContent], at: float
+        self, system: str, history: Sequence[ModelMessage], prompt: str | Sequence[UserContent], started_at: float
     ) -> None:
         self.messages: list[ModelMessage] = []
         self._texts: list[str | None] = []
-        self._before: list[str] = []
-        self._short: dict[str, str] = {}
+        self._introduction: list[str] = []
+        self._short_results: dict[str, str] = {}
         opening: list[ModelRequestPart] = [SystemPromptPart(system)] if system else []
         if history:
             if opening:
-                self._add(ModelRequest(parts=opening, timestamp=_time(at)))
+                self._add(ModelRequest(parts=opening, timestamp=_time(started_at)))
             for message in history:
                 self._add(message)
             opening = []
-        self._add(ModelRequest(parts=[*opening, UserPromptPart(prompt)], timestamp=_time(at)))
+        self._add(ModelRequest(parts=[*opening, UserPromptPart(prompt)], timestamp=_time(started_at)))
 
-    def opened_with(self, text: str) -> None:
-        """The session began with this, before anybody asked; the model knows it from its system message."""
+    def add_introduction(self, text: str) -> None:
+        """Put the session's introduction before the stored messages. The model reads it in its system message."""
         if text:
-            said = ModelResponse(parts=[TextPart(text)], timestamp=_now(), metadata={NOTES: {"introduction": True}})
-            self._before = [message_text(said)]
+            message = ModelResponse(parts=[TextPart(text)], timestamp=_now(), metadata={NOTES: {"introduction": True}})
+            self._introduction = [message_text(message)]
 
-    def answered(self, response: ModelResponse, text: str) -> None:
-        """The model said this; ``text`` is the message as JSON."""
+    def add_answer(self, response: ModelResponse, text: str) -> None:
+        """Add a response of the model; ``text`` is the message as JSON."""
         self.messages.append(response)
         self._texts.append(text)
 
-    def broken_off(self, text: str) -> None:
-        """The model had said this much of an answer when it was stopped; kept once, where it is no whole answer."""
+    def add_interrupted_answer(self, text: str) -> None:
+        """Add the partial text of an answer that was interrupted, unless the last message is already a response."""
         if text and isinstance(self.messages[-1], ModelRequest):
             self._add(ModelResponse(parts=[TextPart(text)], timestamp=_now(), state="interrupted"))
 
-    def told(self, parts: Sequence[ModelRequestPart]) -> None:
-        """The model is told this: results of its tool calls, or what to correct."""
+    def add_request(self, parts: Sequence[ModelRequestPart]) -> None:
+        """Add a request to the model: results of its tool calls, or a correction."""
         self._add(ModelRequest(parts=list(parts), timestamp=_now()))
 
-    def asked(self, text: str) -> None:
-        """The model is asked this, as by the user."""
+    def add_user_message(self, text: str) -> None:
+        """Add a message in the user's role."""
         self._add(ModelRequest(parts=[UserPromptPart(text)], timestamp=_now()))
 
     @property
-    def shown(self) -> list[ModelMessage]:
-        """The messages as a model reads them: with tool results that are shortened in short."""
-        return [_in_short(message, self._short) for message in self.messages] if self._short else self.messages
+    def messages_for_model(self) -> list[ModelMessage]:
+        """The messages that are sent to the model: with the short versions of compressed tool results."""
+        if not self._short_results:
+            return self.messages
+        return [_with_short_results(message, self._short_results) for message in self.messages]
 
     @property
     def own_results(self) -> list[ToolReturnPart]:
         """The results of this run's own tool calls, in full."""
-        own = [message for message in self.messages if not _own_notes(message).get("from_history")]
+        own = [message for message in self.messages if not _notes(message).get("from_history")]
         return [part for message in own for part in message.parts if isinstance(part, ToolReturnPart)]
 
     def shorten(self, tool_call_id: str, text: str) -> None:
-        """Show the result of a tool call as this text from now on."""
-        self._short[tool_call_id] = text
+        """Send the model this text in place of a tool call's result from now on."""
+        self._short_results[tool_call_id] = text
 
     def is_shortened(self, tool_call_id: str) -> bool:
-        """Whether the result of a tool call is shown in short."""
-        return tool_call_id in self._short
+        """Whether a tool call's result has a short version."""
+        return tool_call_id in self._short_results
 
     def _add(self, message: ModelMessage) -> None:
         self.messages.append(message)
@@ -114,12 +116,12 @@ class Conversation:
 
     @property
     def texts(self) -> list[str]:
-        """The messages as JSON texts: those that are not written yet are written now, when somebody asks."""
+        """The messages as JSON texts. A message without a stored text is serialized now."""
         pairs = zip(self.messages, self._texts, strict=True)
-        return self._before + [message_text(message) if text is None else text for message, text in pairs]
+        return self._introduction + [message_text(message) if text is None else text for message, text in pairs]
 
 
-def text_in(part: ToolReturnPart) -> str:
+def result_text(part: ToolReturnPart) -> str:
     """The text of a tool's result, without its media."""
     return part.content if isinstance(part.content, str) else "".join(_texts_in(part))
 
@@ -128,7 +130,7 @@ def _texts_in(part: ToolReturnPart) -> list[str]:
     return [item for item in part.content if isinstance(item, str)] if isinstance(part.content, list) else []
 
 
-def _in_short(message: ModelMessage, short: Mapping[str, str]) -> ModelMessage:
+def _with_short_results(message: ModelMessage, short: Mapping[str, str]) -> ModelMessage:
     if not isinstance(message, ModelRequest):
         return message
     parts = [
@@ -147,21 +149,21 @@ def _short_content(part: ToolReturnPart, text: str) -> Json:
 
 
 def message_text(message: ModelMessage) -> str:
-    """A message as JSON text, in pydantic-ai's form."""
+    """A message as JSON text in pydantic-ai's format."""
     return ModelMessagesTypeAdapter.dump_json([without_contents(message)])[1:-1].decode()
 
 
-def answer_in(text: str | None) -> ModelResponse:
-    """The model's answer that :func:`message_text` made ``text`` of.
+def parse_response(text: str | None) -> ModelResponse:
+    """The model response that :func:`message_text` serialized.
 
-    :raises ValueError: it is no model's answer.
+    :raises ValueError: the text is not a model response.
     """
-    (found,) = _ANSWERS.validate_json(f"[{text}]")
-    return found
+    (response,) = _RESPONSES.validate_json(f"[{text}]")
+    return response
 
 
 def make_storable(response: ModelResponse) -> None:
-    """Replace what a provider may send and nothing can store: half of a surrogate pair."""
+    """Replace lone surrogates, which a provider may send but no database can store."""
     for part in response.parts:
         if isinstance(part, TextPart | ThinkingPart):
             part.content = storable(part.content)
@@ -170,59 +172,60 @@ def make_storable(response: ModelResponse) -> None:
 def earlier_messages(text: str | None, contents: Mapping[str, bytes] | None = None) -> list[ModelMessage]:
     """The messages of an earlier run as history: without its system message and its own history.
 
-    An answer given by calling the tool for it stands as text. A tool call whose result was never stored is left out
-    with everything after it, and so is what was never answered.
+    An answer that was given as a call of the final-answer tool becomes text. A tool call without a stored result is
+    dropped together with all later messages, because providers reject a call without a result. So are trailing
+    requests that the model never answered.
 
-    :param contents: of the media that the messages refer to, by hash.
+    :param contents: the contents of the media in the messages, by hash.
     """
     if text is None:
         return []
-    own = [item for item in json.loads(text) if not _NOT_SAID & _notes(item).keys()]
-    kept: list[ModelMessage] = []
+    own = [item for item in json.loads(text) if not _NOT_FROM_RUN & _stored_notes(item).keys()]
+    messages: list[ModelMessage] = []
     has_media = bool(references(text))
-    for found in ModelMessagesTypeAdapter.validate_python(own):
-        message = with_contents(found, contents or {}) if has_media else found
+    for stored in ModelMessagesTypeAdapter.validate_python(own):
+        message = with_contents(stored, contents or {}) if has_media else stored
         if isinstance(message, ModelRequest):
             message.parts = [part for part in message.parts if not isinstance(part, SystemPromptPart)]
             if not message.parts:
                 continue
-        message.metadata = {**(message.metadata or {}), NOTES: {**_own_notes(message), "from_history": True}}
-        kept.append(message)
-    if kept and isinstance(kept[-1], ModelResponse):
-        kept[-1].parts = [_as_text(part) for part in kept[-1].parts]
-    return _answered(_without_dangling_calls(kept))
+        message.metadata = {**(message.metadata or {}), NOTES: {**_notes(message), "from_history": True}}
+        messages.append(message)
+    if messages and isinstance(messages[-1], ModelResponse):
+        messages[-1].parts = [_final_answer_as_text(part) for part in messages[-1].parts]
+    return _without_unanswered_requests(_without_dangling_calls(messages))
 
 
-def _as_text(part: ModelResponsePart) -> ModelResponsePart:
+def _final_answer_as_text(part: ModelResponsePart) -> ModelResponsePart:
     if isinstance(part, ToolCallPart) and part.tool_name == FINAL_TOOL:
         return TextPart(part.args_as_json_str())
     return part
 
 
-def _answered(messages: list[ModelMessage]) -> list[ModelMessage]:
-    last = max((place for place, message in enumerate(messages) if isinstance(message, ModelResponse)), default=-1)
-    is_told = any(isinstance(part, ToolReturnPart) for message in messages[last + 1 :] for part in message.parts)
-    return messages if is_told else messages[: last + 1]
+def _without_unanswered_requests(messages: list[ModelMessage]) -> list[ModelMessage]:
+    last = max((index for index, message in enumerate(messages) if isinstance(message, ModelResponse)), default=-1)
+    has_results = any(isinstance(part, ToolReturnPart) for message in messages[last + 1 :] for part in message.parts)
+    return messages if has_results else messages[: last + 1]
 
 
 def _without_dangling_calls(messages: list[ModelMessage]) -> list[ModelMessage]:
-    for place, message in enumerate(messages):
+    for index, message in enumerate(messages):
         if not isinstance(message, ModelResponse):
             continue
         calls = {part.tool_call_id for part in message.parts if isinstance(part, ToolCallPart)}
-        following = messages[place + 1] if place + 1 < len(messages) else None
+        following = messages[index + 1] if index + 1 < len(messages) else None
         parts = following.parts if isinstance(following, ModelRequest) else ()
         if calls - {part.tool_call_id for part in parts if isinstance(part, ToolReturnPart | RetryPromptPart)}:
-            return messages[:place]
+            return messages[:index]
     return messages
 
 
-def _notes(item: JsonObject) -> JsonObject:
+def _stored_notes(item: JsonObject) -> JsonObject:
     notes: JsonObject = (item.get("metadata") or {}).get(NOTES) or {}
     return notes
 
 
-def _own_notes(message: ModelMessage) -> JsonObject:
+def _notes(message: ModelMessage) -> JsonObject:
     notes: JsonObject = (message.metadata or {}).get(NOTES) or {}
     return notes
 
@@ -231,5 +234,5 @@ def _now() -> datetime:
     return _time(clock.now())
 
 
-def _time(at: float) -> datetime:
-    return datetime.fromtimestamp(at, UTC)
+def _time(timestamp: float) -> datetime:
+    return datetime.fromtimestamp(timestamp, UTC)

@@ -1,7 +1,7 @@
-"""Members that a function gives for one run: ``members=function`` in place of a list.
+"""Dynamic members: ``members=function`` in place of a list, called for each run.
 
-Each attempt asks the function. A member that it gave to an earlier one and is gone is a failed result of the leader, as
-one that a deploy took away.
+Each attempt calls the function again. If a member of an earlier attempt is gone, the leader reads a failed tool result,
+just as when a deploy has removed a member.
 """
 
 from dataclasses import replace
@@ -10,29 +10,29 @@ from musterd.core.errors import DeclarationError, RunFailed
 from musterd.declare import Team
 from musterd.declare.registry import with_members
 from musterd.loop.assignment import Assignment
-from musterd.loop.context_functions import called
+from musterd.loop.context_functions import call_declared_function
 from musterd.loop.run_tree import RunTree
 
 FAILED = "members_failed"
-"""The code of a run whose members could not be had."""
+"""The error code of a run whose members could not be determined."""
 
 
-async def staffed(world: RunTree, run: Assignment) -> Assignment:
-    """The run with the members that its team's function gives; any other run as it is.
+async def with_dynamic_members(world: RunTree, run: Assignment) -> Assignment:
+    """The run with the members that its team's function returns; a run without such a function is unchanged.
 
-    :raises RunFailed: the function failed, or what it gave cannot be the team's members.
+    :raises RunFailed: the function failed, or what it returned cannot be the team's members.
     """
     spec = run.component.spec
     if not isinstance(spec, Team) or spec.member_function is None:
         return run
-    given = await called(world, run, "members", spec.member_function)
-    if not isinstance(given, list | tuple):
-        raise RunFailed(f"{spec.label}: the function in members gave a {type(given).__name__} and no list", FAILED)
+    members = await call_declared_function(world, run, "members", spec.member_function)
+    if not isinstance(members, list | tuple):
+        raise RunFailed(f"{spec.label}: the function in members gave a {type(members).__name__} and no list", FAILED)
     try:
-        component = with_members(run.component, given)
+        component = with_members(run.component, members)
     except DeclarationError as error:
         raise RunFailed(
-            f"{spec.label}: the function in members gave what cannot be: {error.message}", FAILED
+            f"{spec.label}: the function in members returned invalid members: {error.message}", FAILED
         ) from error
     if component.gaps:
         raise RunFailed(" ".join(component.gaps), FAILED)

@@ -1,4 +1,4 @@
-"""Calling a tool's function: plain ones in a thread, within the tool's time."""
+"""Calling a tool's function, with its timeout. A plain function runs in a thread."""
 
 import asyncio
 import contextvars
@@ -28,46 +28,47 @@ from musterd.loop.tool_results import bounded_text, check_state_change, error_te
 async def call_function(
     world: RunTree, run: Assignment, tool: Tool, call_id: str, path: str, arguments: JsonObject
 ) -> ToolStep:
-    """Call a tool; whatever it raises is a result that says so, for the model to read."""
-    given = state.copied(run.state)
+    """Call a tool. Any exception becomes a failed result that the model reads."""
+    working_state = state.copied(run.state)
     context: ToolContext | ToolCallContext
     tell = world.teller(run.run_id, path)
     reports = Reports(tell, {"tool_call_id": call_id, "tool_name": tool.name})
     if tool.is_own:
-        context = ToolCallContext(run=run, state=given, path=path, tell=tell, past=world.past)
+        context = ToolCallContext(run=run, state=working_state, path=path, tell=tell, past=world.past)
     else:
-        context = _context(world, run, call_id, path, given, reports)
+        context = _context(world, run, call_id, path, working_state, reports)
     started_at, started = clock.now(), clock.monotonic()
     step_state, is_error, change, media = StepState.COMPLETED, False, None, tuple[Medium, ...]()
-    limit, is_abandoned = asyncio.timeout(None), False
+    deadline, is_abandoned = asyncio.timeout(None), False
 
-    def abandoned() -> None:
+    def on_abandoned() -> None:
         nonlocal is_abandoned
         is_abandoned = True
         world.steps.abandoned(path)
 
     try:
-        async with limit:
-            answer = _answer(world, run, tool, arguments, context, limit)
+        async with deadline:
+            call = _call_in_middleware(world, run, tool, arguments, context, deadline)
             if tool.is_own:
-                returned = await answer
+                returned = await call
             else:
-                returned = await run_user_code(answer, abandoned, tool=tool.name, run_id=run.run_id)
+                returned = await run_user_code(call, on_abandoned, tool=tool.name, run_id=run.run_id)
         check_media(returned, world.settings.media_bytes)
         returned, media = taken_apart(returned, world.salt, path)
         result = jsontext.storable(await bounded_text(returned, world.settings.tool_result_stored_bytes))
-        change = state.delta(run.state, given)
+        change = state.delta(run.state, working_state)
         check_state_change(change, world.settings.state_bytes)
     except BaseException as error:
+        # Only a cancel of this task ends the call. A CancelledError that the tool itself raised is a failed result.
         if isinstance(error, Interrupted) or (isinstance(error, asyncio.CancelledError) and is_cancelled()):
             raise
         if not isinstance(error, Rejected | ToolFailed | OutcomeUnknown):
             log_failure("tool failed", error, tool=tool.name, run_id=run.run_id)
-        words = error_text(_words_of(error), world.settings.tool_result_stored_bytes)
-        step_state, is_error, media, result = StepState.FAILED, True, (), jsontext.storable(words)
+        message = error_text(_message_of(error), world.settings.tool_result_stored_bytes)
+        step_state, is_error, media, result = StepState.FAILED, True, (), jsontext.storable(message)
         if isinstance(error, OutcomeUnknown):
             step_state = StepState.UNKNOWN
-        if limit.expired():
+        if deadline.expired():  # the cancelled function may have had its effect before
             step_state = StepState.UNKNOWN
             result = f"No result after {tool.timeout_seconds} s; whether it took effect is not known."
             if is_abandoned:
@@ -86,7 +87,7 @@ async def call_function(
 
 
 def _context(
-    world: RunTree, run: Assignment, call_id: str, path: str, given: JsonObject, reports: Reports
+    world: RunTree, run: Assignment, call_id: str, path: str, working_state: JsonObject, reports: Reports
 ) -> ToolContext:
     return CallContext(
         reports=reports,
@@ -96,35 +97,36 @@ def _context(
         user_id=world.user_id,
         agent_id=run.component.id,
         tool_call_id=call_id,
+        # The same on every attempt, so that a service can recognize a repeated call.
         idempotency_key=digest(world.root_id, path),
-        session_state=given,
+        session_state=working_state,
         dependencies={**run.dependencies, **world.dependencies},
         metadata={**run.metadata, **world.metadata},
         media={name: list(items) for name, items in run.media.items()},
     )
 
 
-async def _answer(
+async def _call_in_middleware(
     world: RunTree,
     run: Assignment,
     tool: Tool,
     arguments: JsonObject,
     context: ToolContext | ToolCallContext,
-    limit: asyncio.Timeout,
+    deadline: asyncio.Timeout,
 ) -> Json:
-    """Call the function, with what stands around it."""
+    """Call the function, with its hooks, cache and retries around it."""
     task = asyncio.current_task()
     assert task is not None
     if isinstance(context, ToolCallContext) or not is_surrounded(run, tool):
-        return await _call(world, tool, arguments, context, limit, task)
-    most_bytes = world.settings.tool_result_stored_bytes
+        return await _call(world, tool, arguments, context, deadline, task)
+    max_bytes = world.settings.tool_result_stored_bytes
     return await call_around(
         run,
         tool,
         arguments,
         context,
-        lambda given: _call(world, tool, given, context, limit, task),
-        lambda result: bounded_text(result, most_bytes),
+        lambda changed: _call(world, tool, changed, context, deadline, task),
+        lambda result: bounded_text(result, max_bytes),
     )
 
 
@@ -133,40 +135,41 @@ async def _call(
     tool: Tool,
     arguments: JsonObject,
     context: ToolContext | ToolCallContext,
-    limit: asyncio.Timeout,
+    deadline: asyncio.Timeout,
     task: "asyncio.Task[Any]",
 ) -> Json:
-    """Call the function; its time begins when it does, not while it waits for a thread.
+    """Call the function. The timeout begins when the function does, not while it waits for a thread.
 
-    :param task: makes the tool call.
+    :param task: the task of the tool call.
     """
-    # Hooks go on if they swallow the cancel, or if they have a thread. They may call from any task, so the current one
-    # says nothing.
+    # A hook may call the function after the tool call was cancelled or has ended: from a thread, from another task, or
+    # because it swallowed the cancel. The run may have finished by then, or another process may drive it, so the
+    # function must not run. The hook may call from any task, so the state of the current task does not tell.
     if task.done() or task.cancelling() > 0:
         raise asyncio.CancelledError
     bound, loop, seconds = tool.bind(arguments, context), asyncio.get_running_loop(), tool.timeout_seconds
     if tool.is_async:
-        limit.reschedule(None if seconds is None else loop.time() + seconds)
+        deadline.reschedule(None if seconds is None else loop.time() + seconds)
         with exits_contained:
             return await bound()
 
-    def begun(seconds: float) -> None:
-        if not waiting.done():  # not cancelled meanwhile
-            limit.reschedule(loop.time() + seconds)
+    def start_timeout(seconds: float) -> None:
+        if not future.done():  # it may have been cancelled in the meantime
+            deadline.reschedule(loop.time() + seconds)
 
     def in_thread() -> Json:
         if seconds is not None:
-            loop.call_soon_threadsafe(begun, seconds)
+            loop.call_soon_threadsafe(start_timeout, seconds)
         return bound()
 
-    waiting = loop.run_in_executor(world.threads, contextvars.copy_context().run, in_thread)
+    future = loop.run_in_executor(world.threads, contextvars.copy_context().run, in_thread)
     with exits_contained:
-        result: Json = await waiting
-        # A plain wrapper around an async function gives back what is still to be awaited.
+        result: Json = await future
+        # A plain wrapper around an async function returns an awaitable.
         return await result if inspect.isawaitable(result) else result
 
 
-def _words_of(error: BaseException) -> str:
-    if isinstance(error, asyncio.CancelledError):  # not the run's cancel: that one is raised
+def _message_of(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError):  # a cancel of the run never gets here; it is raised
         return "The tool cancelled its own call."
     return words_of(error)

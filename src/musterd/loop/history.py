@@ -1,6 +1,6 @@
-"""What was said before a run: what its tools and summaries look up when they need it, and what members are shown.
+"""Earlier conversations: those that tools and summaries look up on demand, and those that members are shown.
 
-Nothing here reads a database: :class:`Past` is the seam, :mod:`musterd.engine.history` implements it.
+This module reads no database: :class:`HistoryLookup` is the seam, and :mod:`musterd.engine.history` implements it.
 """
 
 import json
@@ -15,18 +15,18 @@ from musterd.core.records import ComponentKind
 from musterd.declare import Agent, Component, Team
 from musterd.loop.component_cache import cached_per_component
 from musterd.loop.conversation import NOTES
-from musterd.loop.history_limits import trimmed
+from musterd.loop.history_limits import limit_history
 from musterd.loop.structured_answers import FINAL_TOOL
 
-Who = tuple[ComponentKind, str]
-"""A component by its kind and id."""
+ComponentKey = tuple[ComponentKind, str]
+"""A component's kind and id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarlierSession:
     """Another session of the same user.
 
-    :param conversations: of its last runs, as JSON texts, oldest first.
+    :param conversations: the conversations of its last runs, as JSON texts, oldest first.
     """
 
     session_id: str
@@ -37,87 +37,88 @@ class EarlierSession:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsummarised:
-    """What a summary is made of.
+    """The input of a session summary.
 
-    :param summary: the one so far: summary, topics, as_of, run_id.
-    :param conversations: of runs that ended since, as JSON texts, oldest first.
+    :param summary: the current summary: summary, topics, as_of, run_id.
+    :param conversations: the conversations of runs that finished since, as JSON texts, oldest first.
     """
 
     summary: JsonObject | None
     conversations: Sequence[str]
 
 
-class Past(Protocol):
-    """Looks up what was said before the root run, when it is asked."""
+class HistoryLookup(Protocol):
+    """Looks up conversations from before the root run, on demand."""
 
-    async def conversations(self, member: Who | None, limit: int) -> Sequence[str]:
-        """The last conversations of the root's component in its session, or of a member, oldest first."""
+    async def conversations(self, member: ComponentKey | None, limit: int) -> Sequence[str]:
+        """The last conversations of the root component, or of a member, in the session, oldest first."""
         ...
 
     async def other_sessions(self, limit: int) -> Sequence[EarlierSession] | None:
-        """The same user's last other sessions, newest first; None where nobody knows who the user is."""
+        """The user's last other sessions, newest first; None if the user is unknown."""
         ...
 
     async def unsummarised(self) -> Unsummarised:
-        """The session's summary, and what it does not know yet."""
+        """The session's summary, and the conversations that it does not cover yet."""
         ...
 
 
 class NoHistory:
-    """Nothing was said before."""
+    """A lookup without any earlier conversations."""
 
-    async def conversations(self, member: Who | None, limit: int) -> Sequence[str]:
-        """None."""
+    async def conversations(self, member: ComponentKey | None, limit: int) -> Sequence[str]:
+        """No conversations."""
         return ()
 
     async def other_sessions(self, limit: int) -> Sequence[EarlierSession] | None:
-        """None."""
+        """No sessions."""
         return ()
 
     async def unsummarised(self) -> Unsummarised:
-        """Nothing."""
+        """No summary and no conversations."""
         return Unsummarised(summary=None, conversations=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """What members of the tree are shown of earlier runs.
+class MemberHistory:
+    """The earlier runs that members of the tree are shown.
 
-    :param of_members: messages of their own earlier runs.
-    :param of_team: what earlier runs of the root were asked and answered, oldest first.
-    :param run_ids: which runs these are: recorded with the root's first step.
+    :param of_members: messages of each member's own earlier runs.
+    :param of_team: input and answer of earlier runs of the root, oldest first.
+    :param run_ids: the ids of all these runs. They are recorded with the root's first step, so that later attempts
+        show the same runs.
     """
 
-    of_members: Mapping[Who, Sequence[ModelMessage]] = field(default_factory=dict)
+    of_members: Mapping[ComponentKey, Sequence[ModelMessage]] = field(default_factory=dict)
     of_team: Sequence[tuple[str, str]] = ()
     run_ids: JsonObject = field(default_factory=dict)
 
 
-NO_PAST, NOTHING_SHOWN = NoHistory(), Shown()
+NO_HISTORY, NO_MEMBER_HISTORY = NoHistory(), MemberHistory()
 
 
-# --- who is shown something -------------------------------------------------------------------------
+# --- history of members -----------------------------------------------------------------------------
 
 
 @cached_per_component
-def who_looks_back(root: Component) -> Mapping[Who, int]:
-    """The members below ``root`` that are shown their own earlier runs, and how many."""
-    found: dict[Who, int] = {}
-    for component in (found for member in root.members for found in member.tree()):
+def history_runs_by_member(root: Component) -> Mapping[ComponentKey, int]:
+    """The members below ``root`` that are shown their own earlier runs, and how many runs."""
+    counts: dict[ComponentKey, int] = {}
+    for component in (component for member in root.members for component in member.tree()):
         if component.spec.add_history_to_context:
-            who = (component.kind, component.id)
-            found[who] = max(found.get(who, 0), runs_wanted(component.spec))
-    return found
+            key = (component.kind, component.id)
+            counts[key] = max(counts.get(key, 0), history_run_count(component.spec))
+    return counts
 
 
-def runs_wanted(spec: Agent | Team) -> int:
-    """How many runs hold the history that ``spec`` asks for: of messages, each run has one at least."""
+def history_run_count(spec: Agent | Team) -> int:
+    """How many runs to read for the history of ``spec``. A limit in messages works too: each run has at least one."""
     return spec.num_history_runs if spec.num_history_messages is None else spec.num_history_messages
 
 
 @cached_per_component
-def team_runs_shown(root: Component) -> int:
-    """How many earlier runs of ``root`` its members are told of."""
+def team_history_run_count(root: Component) -> int:
+    """How many earlier runs of ``root`` its members are shown."""
     specs = [component.spec for component in root.tree()]
     return max(
         (spec.num_team_history_runs for spec in specs if isinstance(spec, Team) and spec.add_team_history_to_members),
@@ -126,31 +127,32 @@ def team_runs_shown(root: Component) -> int:
 
 
 def member_history(
-    shown: Shown, member: Component, done: Sequence[tuple[Component, str, str]]
+    stored: MemberHistory, member: Component, this_run: Sequence[tuple[Component, str, str]]
 ) -> Sequence[ModelMessage]:
-    """The history that a member is shown: its own earlier runs, of the session and of this run.
+    """The history that a member is shown: its own earlier runs in the session and in this run.
 
-    :param done: what members were asked in earlier turns of this run, and their answers.
+    :param stored: the history from the session.
+    :param this_run: member, task and answer of each delegation in earlier turns of this run.
     """
     if not member.spec.add_history_to_context:
         return ()
-    messages = [*shown.of_members.get((member.kind, member.id), ())]
-    for other, task, answer in done:
-        if other is member:
+    messages = [*stored.of_members.get((member.kind, member.id), ())]
+    for component, task, answer in this_run:
+        if component is member:
             notes: JsonObject = {NOTES: {"from_history": True}}
             messages.append(ModelRequest(parts=[UserPromptPart(task)], metadata=notes))
             messages.append(ModelResponse(parts=[TextPart(answer)], metadata=notes))
-    return trimmed(messages, member.spec.num_history_messages, member.spec.max_tool_calls_from_history)
+    return limit_history(messages, member.spec.num_history_messages, member.spec.max_tool_calls_from_history)
 
 
-def team_history_text(shown: Shown, team: Component) -> str:
-    """What members of ``team`` are told of earlier runs; empty: nothing."""
+def team_history_text(stored: MemberHistory, team: Component) -> str:
+    """The text about earlier runs that members of ``team`` are shown; may be empty."""
     spec = team.spec
     if not isinstance(spec, Team) or not spec.add_team_history_to_members or not spec.num_team_history_runs:
         return ""
     runs = "\n".join(
-        f"<run>\n<input>\n{asked}\n</input>\n<response>\n{answered}\n</response>\n</run>"
-        for asked, answered in shown.of_team[-spec.num_team_history_runs :]
+        f"<run>\n<input>\n{text}\n</input>\n<response>\n{answer}\n</response>\n</run>"
+        for text, answer in stored.of_team[-spec.num_team_history_runs :]
     )
     return f"<team_history>\n{runs}\n</team_history>" if runs else ""
 
@@ -158,32 +160,32 @@ def team_history_text(shown: Shown, team: Component) -> str:
 # --- reading a stored conversation ------------------------------------------------------------------
 
 
-def asked_in(text: str) -> str:
-    """What the user asked in a stored run, as its hooks left it."""
+def user_input_in(text: str) -> str:
+    """The user's message in a stored conversation, as the pre-hooks left it."""
     for message in json.loads(text):
         if ((message.get("metadata") or {}).get(NOTES) or {}).get("from_history"):
             continue
         for part in message["parts"]:
-            if part["part_kind"] == "user-prompt":  # the message stands first, texts of files behind it
+            if part["part_kind"] == "user-prompt":  # the message comes first, texts of files after it
                 return _text(part["content"] if isinstance(part["content"], str) else part["content"][:1])
     return ""
 
 
-def chat_of(text: str) -> list[JsonObject]:
-    """What the user and the assistant said in a stored run: ``role`` and ``content``, without tools and history."""
+def chat_messages(text: str) -> list[JsonObject]:
+    """The texts of a stored conversation as ``role`` and ``content``, without tool calls and history."""
     chat: list[JsonObject] = []
     for message in json.loads(text):
         notes: JsonObject = (message.get("metadata") or {}).get(NOTES) or {}
         if notes.get("from_history"):
             continue
         for part in message["parts"]:
-            role, content = _said(part)
+            role, content = _role_and_content(part)
             if content:
                 chat.append({"role": role, "content": content})
     return chat
 
 
-def _said(part: JsonObject) -> tuple[str, str]:
+def _role_and_content(part: JsonObject) -> tuple[str, str]:
     kind = part["part_kind"]
     if kind == "user-prompt":
         return "user", _text(part["content"])
@@ -197,8 +199,8 @@ def _said(part: JsonObject) -> tuple[str, str]:
 def _text(content: Json) -> str:
     if isinstance(content, str):
         return content
-    said = [item if isinstance(item, str) else item.get("content", "") for item in content if not _is_media(item)]
-    return "\n".join(text for text in said if isinstance(text, str))
+    texts = [item if isinstance(item, str) else item.get("content", "") for item in content if not _is_media(item)]
+    return "\n".join(text for text in texts if isinstance(text, str))
 
 
 def _is_media(item: Json) -> bool:

@@ -1,9 +1,9 @@
 """A team's ``tool_hooks`` around its delegations.
 
-For its hooks a delegation is a tool call like any other; the function that they stand around drives the members. Two
-things differ from a tool's function. A delegation can be interrupted, because a member waits for a person or the
-process stops: the hooks are then abandoned, and called again when the delegation goes on. And it happens once, however
-often a hook calls it.
+To its hooks a delegation is a tool call like any other, except that the function inside the hooks drives the members.
+Two things differ from an ordinary tool. A delegation can be interrupted, because a member waits for a person or the
+process stops: the hooks then end, and are called again when the delegation resumes. And it happens only once, no
+matter how often a hook calls it.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ from musterd.loop.steps import ToolStep
 from musterd.loop.task_abandonment import is_cancelled
 
 DriveMembers = Callable[[JsonObject, JsonObject], Coroutine[Any, Any, ToolStep]]
-"""Drives the members, given the call's arguments and the session's state as the hooks leave them."""
+"""Drives the members, with the arguments and the session state as the hooks left them."""
 
 
 def has_delegation_hooks(run: Assignment) -> bool:
-    """Whether hooks stand around the delegations of ``run``."""
+    """Whether the delegations of ``run`` have hooks around them."""
     return bool(run.component.spec.tool_hooks)
 
 
@@ -38,25 +38,25 @@ async def delegate_in_hooks(
 ) -> ToolStep:
     """Make a delegation with the team's hooks around it.
 
-    :param drive: called when the hooks let the call through, once at most.
-    :param stop: stops the members, if the hooks end before them.
+    :param drive: called when the hooks let the call through, at most once.
+    :param stop: stops the members; called if the hooks return before the members finish.
     """
     delegation = _Delegation(drive)
     tool = schema_tool(plan.call.name, "", {}, delegation.call, run.component.spec.declared_at)
-    arguments = copy.deepcopy(plan.arguments)  # hooks may change them in place; the call shows what the model sent
+    arguments = copy.deepcopy(plan.arguments)  # hooks may change them in place; the call keeps the model's
     try:
         try:
             step = await call_function(world, run, tool, plan.call.id, plan.intent.path, arguments)
         except Interrupted:
             step = None
         if delegation.is_under_way:
-            if is_cancelled():  # the hooks have swallowed the cancel, and the members do not know of it yet
+            if is_cancelled():  # the hooks swallowed the cancel, so it has not reached the members
                 raise asyncio.CancelledError
             stop()
         members_step = await delegation.outcome()
     finally:
         await delegation.cancel()
-    assert step is not None, "what interrupts the call is raised by its outcome"
+    assert step is not None, "an interrupted delegation raises in outcome()"
     if members_step is None:
         return replace(step, hook_effect="skipped")
     is_changed = (step.result, step.is_error) != (members_step.result, members_step.is_error)
@@ -69,10 +69,10 @@ async def delegate_in_hooks(
 
 
 class _Delegation:
-    """The function that the hooks stand around.
+    """The function inside the hooks.
 
-    The members have a task of their own. A hook may call from a thread or give up waiting, but the members are always
-    awaited to their end, so that it is recorded before the call's.
+    The members run in a task of their own. A hook may call this function from a thread, or stop waiting for it, but
+    the members are always awaited, so that their end is recorded before the result of the call.
     """
 
     def __init__(self, drive: DriveMembers) -> None:
@@ -80,10 +80,10 @@ class _Delegation:
         self._task: asyncio.Task[ToolStep] | None = None
 
     async def call(self, arguments: JsonObject, context: ToolContext) -> str:
-        """Drive the members, or wait for them if an earlier call has begun to.
+        """Drive the members, or wait for them if an earlier call has started them.
 
-        :raises ToolFailed: they failed, or cannot be called with these arguments; the message says how.
-        :raises Interrupted: the run cannot go on now. Not an Exception, so that hooks let it pass.
+        :raises ToolFailed: they failed, or cannot be called with these arguments; the message says why.
+        :raises Interrupted: the run cannot go on now. Not an Exception, so that hooks do not take it for a failure.
         """
         if self._task is None:
             self._task = asyncio.create_task(self._drive(arguments, context.session_state))
@@ -99,11 +99,11 @@ class _Delegation:
 
     @property
     def is_under_way(self) -> bool:
-        """Whether the members have begun, and are not done."""
+        """Whether the members have started and not finished."""
         return self._task is not None and not self._task.done()
 
     async def outcome(self) -> ToolStep | None:
-        """What came of the members; None if they were not called. Raises what interrupted them."""
+        """The members' result; None if they were never started. Raises the exception that interrupted them."""
         if self._task is None:
             return None
         try:
@@ -112,7 +112,7 @@ class _Delegation:
             return None
 
     async def cancel(self) -> None:
-        """Cancel the members and wait until they have recorded it."""
+        """Cancel the members and wait until they have recorded their end."""
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait({self._task})

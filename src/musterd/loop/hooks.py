@@ -1,7 +1,7 @@
-"""Hooks around a run: each is called once, and what it changes is recorded as its step.
+"""Hooks around a run. Each is called once, and its changes are recorded as a journal step.
 
-Hooks are called before anything else of a run is prepared, and after its answer. One that a crash cut off is called
-again: it should do no harm twice.
+Pre-hooks are called before anything else of the run is prepared, post-hooks after its answer. A hook that was cut off
+by a crash is called again, so it should be safe to repeat.
 """
 
 import functools
@@ -29,114 +29,119 @@ from musterd.loop.structured_answers import Answer
 from musterd.loop.user_functions import call
 
 
-async def before(world: RunTree, run: Assignment) -> Assignment:
-    """Call the hooks of a run that begins; the run as they leave it.
+async def run_pre_hooks(world: RunTree, run: Assignment) -> Assignment:
+    """Call the pre-hooks of a run and return the run as they left it.
 
-    :raises RunFailed: one refuses, or fails.
+    :raises RunFailed: a hook rejects the run, or fails.
     """
     hooks = run.component.spec.pre_hooks or ()
-    hidden = max((number for number, hook in enumerate(hooks) if getattr(hook, "hides_input", False)), default=-1)
+    last_hiding = max((number for number, hook in enumerate(hooks) if getattr(hook, "hides_input", False)), default=-1)
     for number, hook in enumerate(hooks):
-        run = await _before(world, run, number, hook, hidden)
+        run = await _run_pre_hook(world, run, number, hook, last_hiding)
     return run
 
 
-async def _before(world: RunTree, run: Assignment, number: int, hook: Json, hidden: int) -> Assignment:
-    """Call one hook.
+async def _run_pre_hook(world: RunTree, run: Assignment, number: int, hook: Json, last_hiding: int) -> Assignment:
+    """Call one pre-hook.
 
-    :param hidden: the number of the last one before which events must not show the input.
+    :param last_hiding: the number of the last hook that hides the input; until it is done, events omit the input.
     """
-    place, text = run.at(f"pre{number}"), message_of(run.prompt)
-    told: JsonObject = {"hook": hook_name(hook), "input": text if number > hidden else ""}
-    world.tell(EventKind.PRE_HOOK_STARTED, run.run_id, told, place)
-    asked = RunInput(input_content=text, **_media(run.prompt))
+    path, text = run.at(f"pre{number}"), message_of(run.prompt)
+    data: JsonObject = {"hook": hook_name(hook), "input": text if number > last_hiding else ""}
+    world.tell(EventKind.PRE_HOOK_STARTED, run.run_id, data, path)
+    run_input = RunInput(input_content=text, **_media(run.prompt))
 
-    async def look() -> JsonObject:
-        changed = await _called(world, run, hook, {"run_input": asked})
-        left = jsontext.storable(asked.input_content_string())
-        if left != text:
-            world.steps.input_changed(run.run_id, left)
-        return {"input": None if left == text else left, "state_delta": changed}
+    async def call_hook() -> JsonObject:
+        state_delta = await _call_and_diff_state(world, run, hook, {"run_input": run_input})
+        new_text = jsontext.storable(run_input.input_content_string())
+        if new_text != text:  # inside the step, so that the input is stored in the same commit as the step
+            world.steps.input_changed(run.run_id, new_text)
+        return {"input": None if new_text == text else new_text, "state_delta": state_delta}
 
-    done = await _recorded(world, run, hook, place, look)
-    if done["input"] is not None:
-        run = replace(run, prompt=_replaced(run.prompt, done["input"]))
-    if number >= hidden:
-        told = {**told, "input": message_of(run.prompt)}
-    world.tell(EventKind.PRE_HOOK_COMPLETED, run.run_id, told, place)
+    changes = await _once(world, run, hook, path, call_hook)
+    if changes["input"] is not None:
+        run = replace(run, prompt=_with_message(run.prompt, changes["input"]))
+    if number >= last_hiding:
+        data = {**data, "input": message_of(run.prompt)}
+    world.tell(EventKind.PRE_HOOK_COMPLETED, run.run_id, data, path)
     return run
 
 
-async def checked(threads: Executor, component: Component, text: str, context: RunContext) -> str:
-    """A message to a run at work, as the hooks of whom it is for leave it. What they change in the state is not kept.
+async def check_message(threads: Executor, component: Component, text: str, context: RunContext) -> str:
+    """Pass a message to an active run through the component's pre-hooks. Their changes to the state are discarded.
 
-    :raises RunFailed: one refuses, or fails.
+    :return: the message as the hooks left it.
+    :raises RunFailed: a hook rejects the message, or fails.
     """
-    asked = RunInput(input_content=text)
+    run_input = RunInput(input_content=text)
     for hook in component.spec.pre_hooks or ():
-        await _call(threads, hook, {"run_input": asked, **_offered(component.spec, context)}, context.run_id)
-    return jsontext.storable(asked.input_content_string())
+        arguments = {"run_input": run_input, **_common_arguments(component.spec, context)}
+        await _call(threads, hook, arguments, context.run_id)
+    return jsontext.storable(run_input.input_content_string())
 
 
-async def after(world: RunTree, run: Assignment, progress: Progress, answer: Answer) -> Answer:
-    """Call the hooks of a run that has its answer; the answer as they leave it.
+async def run_post_hooks(world: RunTree, run: Assignment, progress: Progress, answer: Answer) -> Answer:
+    """Call the post-hooks of a run that has its answer and return the answer as they left it.
 
-    :raises RunFailed: one refuses, or fails.
+    :raises RunFailed: a hook rejects the answer, or fails.
     """
     for number, hook in enumerate(run.component.spec.post_hooks or ()):
-        place = run.at(f"post{number}")
-        told: JsonObject = {"hook": hook_name(hook)}
-        shown = RunOutput(
+        path = run.at(f"post{number}")
+        data: JsonObject = {"hook": hook_name(hook)}
+        run_output = RunOutput(
             run_id=run.run_id,
             session_id=world.session_id,
             content=answer.content,
             content_type=answer.content_type,
             tools=[call.as_json() for call in progress.output.tools],
         )
-        world.tell(EventKind.POST_HOOK_STARTED, run.run_id, told, place)
-        done = await _recorded(world, run, hook, place, functools.partial(_after, world, run, hook, shown))
-        answer = replace(answer, content=done["content"])
-        world.tell(EventKind.POST_HOOK_COMPLETED, run.run_id, told, place)
+        world.tell(EventKind.POST_HOOK_STARTED, run.run_id, data, path)
+        call_hook = functools.partial(_call_post_hook, world, run, hook, run_output)
+        changes = await _once(world, run, hook, path, call_hook)
+        answer = replace(answer, content=changes["content"])
+        world.tell(EventKind.POST_HOOK_COMPLETED, run.run_id, data, path)
     return answer
 
 
-async def _after(world: RunTree, run: Assignment, hook: Json, shown: RunOutput) -> JsonObject:
-    changed = await _called(world, run, hook, {"run_output": shown})
-    return {"content": shown.content, "state_delta": changed}
+async def _call_post_hook(world: RunTree, run: Assignment, hook: Json, run_output: RunOutput) -> JsonObject:
+    state_delta = await _call_and_diff_state(world, run, hook, {"run_output": run_output})
+    return {"content": run_output.content, "state_delta": state_delta}
 
 
-async def _recorded(
-    world: RunTree, run: Assignment, hook: Json, place: str, look: Callable[[], Awaitable[JsonObject]]
+async def _once(
+    world: RunTree, run: Assignment, hook: Json, path: str, call_hook: Callable[[], Awaitable[JsonObject]]
 ) -> JsonObject:
-    asked = fingerprint(StepKind.HOOK, run.component.id, hook_name(hook), None)
-    done = await world.steps.once(StepKind.HOOK, place, asked, look)
-    state.merge(run.state, done["state_delta"])
-    return done
+    """Call a hook as a journal step, or reuse the step of an earlier attempt; apply its changes to the run's state."""
+    step = fingerprint(StepKind.HOOK, run.component.id, hook_name(hook), None)
+    changes = await world.steps.once(StepKind.HOOK, path, step, call_hook)
+    state.merge(run.state, changes["state_delta"])
+    return changes
 
 
-async def _called(world: RunTree, run: Assignment, hook: Json, seen: JsonObject) -> JsonObject | None:
-    """Call one hook with what it wants; what it changed in the state.
+async def _call_and_diff_state(world: RunTree, run: Assignment, hook: Json, subject: JsonObject) -> JsonObject | None:
+    """Call one hook and return its changes to the session state.
 
-    :raises RunFailed: it refuses, or fails.
+    :param subject: the run's input or output, by the name of the hook's parameter.
+    :raises RunFailed: the hook rejects the run, fails, or leaves a value that is not JSON.
     """
-    given = state.copied(run.state)
-    await _call(world.threads, hook, {**seen, **_context(world, run, given)}, run.run_id)
-    changed = state.delta(run.state, given)
+    working_state = state.copied(run.state)
+    await _call(world.threads, hook, {**subject, **_run_arguments(world, run, working_state)}, run.run_id)
+    state_delta = state.delta(run.state, working_state)
     try:
-        jsontext.dumps([changed, *(one.content for one in seen.values() if isinstance(one, RunOutput))])
+        jsontext.dumps([state_delta, *(value.content for value in subject.values() if isinstance(value, RunOutput))])
     except Exception as error:
         raise _failure(hook, run.run_id, error) from error
-    return changed
+    return state_delta
 
 
-async def _call(threads: Executor, hook: Json, offered: JsonObject, run_id: str) -> None:
-    """Call one hook with what it wants.
+async def _call(threads: Executor, hook: Json, arguments: JsonObject, run_id: str) -> None:
+    """Call one hook with those of the arguments that its parameters name.
 
-    :raises RunFailed: it refuses, or fails.
+    :raises RunFailed: the hook rejects the run, or fails.
     """
-    function, values = hook_function(hook), wanted_by(hook, offered)
+    function, own_arguments = hook_function(hook), wanted_by(hook, arguments)
     try:
-        await call(threads, function, values)
+        await call(threads, function, own_arguments)
     except RunFailed as error:
         if isinstance(error, InputCheckError) and error.additional_data is not None:
             error.additional_data = json.loads(to_json(error.additional_data, fallback=str))
@@ -151,21 +156,21 @@ def _failure(hook: Json, run_id: str, error: Exception) -> RunFailed:
     return RunFailed(f"The hook '{name}' failed. The server's log has the details under this run's id.", "hook_failed")
 
 
-def _context(world: RunTree, run: Assignment, given: JsonObject) -> JsonObject:
-    """What every hook may ask for."""
+def _run_arguments(world: RunTree, run: Assignment, working_state: JsonObject) -> JsonObject:
+    """The arguments that are available to every hook of a run."""
     spec = run.component.spec
     context = RunContext(
         run_id=run.run_id,
         session_id=world.session_id,
         user_id=world.user_id,
-        session_state=given,
+        session_state=working_state,
         dependencies={**(spec.dependencies or {}), **world.dependencies},
         metadata={**(spec.metadata or {}), **world.metadata},
     )
-    return _offered(spec, context)
+    return _common_arguments(spec, context)
 
 
-def _offered(spec: Agent | Team, context: RunContext) -> JsonObject:
+def _common_arguments(spec: Agent | Team, context: RunContext) -> JsonObject:
     return {
         "run_context": context,
         "session": context,
@@ -182,18 +187,18 @@ Prompt = str | Sequence[UserContent]
 
 
 def message_of(prompt: Prompt) -> str:
-    """The message: what stands first; the texts behind it are of its media."""
+    """The message itself, which comes first. Later texts belong to its media."""
     first = prompt if isinstance(prompt, str) else next(iter(prompt), "")
     return first if isinstance(first, str) else ""
 
 
-def _replaced(prompt: Prompt, text: str) -> Prompt:
+def _with_message(prompt: Prompt, text: str) -> Prompt:
     return text if isinstance(prompt, str) else [text, *prompt[1:]]
 
 
 def _media(prompt: Prompt) -> dict[str, list[UserContent]]:
-    """What came with the message, by kind; the text of files stands among the files."""
-    found: dict[str, list[UserContent]] = {}
+    """The media of the message, by kind. Texts of files count as files."""
+    media: dict[str, list[UserContent]] = {}
     for item in () if isinstance(prompt, str) else prompt[1:]:
         kind = "files"
         if isinstance(item, ImageUrl):
@@ -201,5 +206,5 @@ def _media(prompt: Prompt) -> dict[str, list[UserContent]]:
         elif isinstance(item, BinaryContent):
             names = {"image": "images", "video": "videos", "audio": "audios"}
             kind = names.get(item.media_type.partition("/")[0], "files")
-        found.setdefault(kind, []).append(item)
-    return found
+        media.setdefault(kind, []).append(item)
+    return media

@@ -1,7 +1,8 @@
-"""The loop: model turn, tool calls, model turn, … until the model answers.
+"""The loop: model turn, tool calls, model turn, and so on until the model answers.
 
-Written once: a team's leader, a member and a nested team are all a :class:`Loop`; whoever drives it (a first
-attempt, a later one, a test) hands it steps and an ear. What it does to the world happens inside a step.
+A team's leader, a member and a nested team are all driven by :class:`Loop`. Its caller passes it the steps and a
+function that emits events. Every effect on the outside world happens inside a step, so that a later attempt can drive
+the same run again and reuse what is stored.
 """
 
 from collections.abc import Mapping
@@ -22,10 +23,10 @@ from musterd.core.events import EventKind
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import Output, StepKind, ToolCall
 from musterd.loop import hooks, reasoning_steps, state
-from musterd.loop.answer_models import answers_in_form, finished, has_output_model
-from musterd.loop.approval_gate import made_with
+from musterd.loop.answer_models import answers_in_form, apply_answer_models, has_output_model
+from musterd.loop.approval_gate import arguments_from_person
 from musterd.loop.assignment import Assignment, Progress
-from musterd.loop.context import examples, introduction, recorded, system_text
+from musterd.loop.context import examples, introduction, shown_runs_record, system_text
 from musterd.loop.conversation import NOTES, Conversation, make_storable
 from musterd.loop.delegation import is_delegation
 from musterd.loop.produced_media import generated
@@ -70,11 +71,12 @@ class Loop:
     async def drive(self) -> Output:
         """Drive the run to its answer.
 
-        :raises RunFailed: the model failed, a limit was reached, or a hook refuses.
+        :raises RunFailed: the model failed, a limit was reached, or a hook rejects the run.
         """
         self._tell_started()
         if self.run.component.spec.pre_hooks:
-            self.run = await hooks.before(self.world, self.run)
+            self.run = await hooks.run_pre_hooks(self.world, self.run)
+            # The toolbox refers to the run, which the hooks may have replaced.
             self._toolbox = Toolbox(self.world, self.run, self.progress, Loop)
         self._toolbox.planner.run_tools = await run_tools(self.world, self.run)
         await self._prepare()
@@ -84,12 +86,13 @@ class Loop:
             await reason(self.world, self.run, self.progress)
         answer = await iterate(self) if is_in_tasks_mode(self.run.component) else await self.turns()
         if not answers_in_form(self.run.component):
-            answer = await finished(self.world, self.run, self.progress, answer, self._last_form)
+            answer = await apply_answer_models(self.world, self.run, self.progress, answer, self._last_form)
         if is_in_tasks_mode(self.run.component):
             answer = with_open_tasks(self.run, answer)
         if self.run.component.spec.post_hooks:
-            answer = await hooks.after(self.world, self.run, self.progress, answer)
+            answer = await hooks.run_post_hooks(self.world, self.run, self.progress, answer)
         output = self._finish(answer)
+        # The answer is final here: if the summary fails or its time runs out, the run completes without it.
         if sums_up(self.run):
             await sum_up(self.world, self.run, self.progress)
         return output
@@ -110,29 +113,29 @@ class Loop:
             response = await self._model_turn()
             calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
             try:
-                done, content = self._answer(response, calls)
+                is_answer, content = self._answer(response, calls)
             except AnswerInvalid as problem:
                 corrections += 1
                 if corrections > CORRECTIONS:
                     raise never_of_the_form(problem) from problem
-                self._ask_again(calls, str(problem))
+                self._request_correction(calls, str(problem))
                 continue
-            if done:
-                return self._formed(content)
+            if is_answer:
+                return self._answer_of(content)
             if (answer := await self._call_tools(calls, refused_calls(response))) is not None:
                 return answer
         raise LimitReached(f"The limit of {limit} model calls was reached before the answer.", "max_turns")
 
     async def _call_tools(self, calls: list[ToolCallPart], refused: Mapping[str, str]) -> Answer | None:
-        """Make the calls, tell the model; the answer where one of them is it."""
+        """Make the calls and add their results to the conversation. Return the answer if a call ends the run."""
         results = await self._toolbox.call_all(self._turn, calls, refused)
-        self._conversation.told(
+        self._conversation.add_request(
             [
                 ToolReturnPart(
                     tool_name=call.name,
                     content=self._toolbox.returned(call),
                     tool_call_id=call.id,
-                    metadata=None if (args := made_with(call)) is None else {NOTES: {"args": args}},
+                    metadata=None if (args := arguments_from_person(call)) is None else {NOTES: {"args": args}},
                     outcome="failed" if call.is_error else "success",
                 )
                 for call in results
@@ -142,11 +145,11 @@ class Loop:
         if not stopping:
             return None
         if not any(is_delegation(self.run.component, call.name) for call in stopping):
-            return self._formed("\n".join(call.result or "" for call in stopping))
-        return self._routed(stopping)
+            return self._answer_of("\n".join(call.result or "" for call in stopping))
+        return self._routed_answer(stopping)
 
-    def _routed(self, calls: list[ToolCall]) -> Answer | None:
-        """Members' answers as this run's own; None where it has a form that they do not have."""
+    def _routed_answer(self, calls: list[ToolCall]) -> Answer | None:
+        """The members' answers as this run's own; None if they do not match its schema."""
         text = "\n\n".join(call.result or "" for call in calls)
         form = self._form
         if form is None and len(calls) == 1:
@@ -161,8 +164,8 @@ class Loop:
         return Answer(text)
 
     def say(self, text: str) -> None:
-        """Tell the model something between two turns, as by the user."""
-        self._conversation.asked(text)
+        """Add a message in the user's role between two turns."""
+        self._conversation.add_user_message(text)
 
     # --- before the first turn --------------------------------------------------------------------
 
@@ -181,33 +184,38 @@ class Loop:
         )
 
     async def _prepare(self) -> None:
-        """Take from the world what the run needs, once, and record it."""
-        run, at = self.run, clock.now()
-        found = self._toolbox.planner.run_tools
-        system = await system_text(self.world, run, at, has_form=self._form is not None)
-        self._parameters = parameters(run.component, self._form, self._model, found.definitions)
-        taken = self.world.steps.prepared(
+        """Record what the run takes from the outside world before its first turn, and begin the conversation.
+
+        An earlier attempt's record wins, so that every attempt sends the model the same messages.
+        """
+        run, started_at = self.run, clock.now()
+        extra_tools = self._toolbox.planner.run_tools
+        system = await system_text(self.world, run, started_at, has_form=self._form is not None)
+        self._parameters = parameters(run.component, self._form, self._model, extra_tools.definitions)
+        prepared = self.world.steps.prepared(
             run.at("p"),
             fingerprint(StepKind.PREPARE, run.component.id, "", None),
             {
-                "at": at,
+                "at": started_at,
                 "definition": run.component.definition_hash,
-                "system": "\n\n".join(part for part in (system, *found.notes) if part),
+                "system": "\n\n".join(part for part in (system, *extra_tools.notes) if part),
                 "session_state": run.session_state,
                 "state": state.copied(run.state),
                 "history_runs": list(run.history_runs),
-                **recorded(self.world, run),
+                **shown_runs_record(self.world, run),
                 "members": [member.id for member in run.component.members],
-                "tools": {**tool_digests(run.component), **found.digests},
-                "retry_safe": [tool.name for tool in (*run.component.tools, *found.tools.values()) if tool.retry_safe],
+                "tools": {**tool_digests(run.component), **extra_tools.digests},
+                "retry_safe": [
+                    tool.name for tool in (*run.component.tools, *extra_tools.tools.values()) if tool.retry_safe
+                ],
             },
         )
-        self._toolbox.planner.began_with = taken
+        self._toolbox.planner.began_with = prepared
         run.state.clear()
-        run.state.update(state.copied(taken["state"]))
+        run.state.update(state.copied(prepared["state"]))
         history = [*examples(run.component), *run.history]
-        self._conversation = Conversation(taken["system"], history, run.prompt, taken["at"])
-        self._conversation.opened_with(introduction(self.world, run))
+        self._conversation = Conversation(prepared["system"], history, run.prompt, prepared["at"])
+        self._conversation.add_introduction(introduction(self.world, run))
         self.progress.conversation = self._conversation
 
     # --- a turn -----------------------------------------------------------------------------------
@@ -215,14 +223,16 @@ class Loop:
     async def _model_turn(self) -> ModelResponse:
         self.progress.partial.clear()
         path, telling = self._model_path, self._telling
-        for place, text in enumerate(await self.world.steps.heard(path, self.run.run_id)):
-            self._tell(EventKind.MESSAGE_RECEIVED, {"text": text}, f"{path}/heard{place}")
+        # Messages are taken in the commit of the model step that saw them. If a crash prevents that commit, the next
+        # attempt gets them again; a stored step gets the same ones as before.
+        for index, text in enumerate(await self.world.steps.heard(path, self.run.run_id)):
+            self._tell(EventKind.MESSAGE_RECEIVED, {"text": text}, f"{path}/heard{index}")
             self.say(text)
         telling.started()
         step = fingerprint(StepKind.MODEL, self.run.component.id, "", self._turn)
         answer, text = await self.world.steps.model(path, step, self._call_model)
         self.world.note_call_ids(answer.response)
-        self._conversation.answered(answer.response, text)
+        self._conversation.add_answer(answer.response, text)
         self.progress.output.usage.add(answer.usage)
         self._tokens = answer.usage.input_tokens + answer.usage.output_tokens
         telling.completed(answer)
@@ -233,7 +243,7 @@ class Loop:
     async def _call_model(self) -> ModelAnswer:
         answer = await self.world.models.caller.stream(
             self._model,
-            self._conversation.shown,
+            self._conversation.messages_for_model,
             self._parameters,
             tool_settings(self.run.component, self._turn, self._parameters),
             on_text=self._on_text,
@@ -245,6 +255,7 @@ class Loop:
             notes["first_token_seconds"] = round(answer.first_token_seconds, 6)
         make_storable(response)
         calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
+        # Ids are claimed before the response is stored, so that a replay reads the same ids from the journal.
         for number, part in enumerate(calls):
             path = self.run.at(f"t{self._turn}/c{number}")
             part.tool_call_id = self.world.claim_call_id(part.tool_call_id, path)
@@ -275,9 +286,9 @@ class Loop:
     # --- the answer -------------------------------------------------------------------------------
 
     def _answer(self, response: ModelResponse, calls: list[ToolCallPart]) -> tuple[bool, Json]:
-        """Whether this is the answer, and its content.
+        """Whether the response is the answer, and its content.
 
-        :raises AnswerInvalid: it is meant to be the answer and does not have the form asked for.
+        :raises AnswerInvalid: it is meant as the answer but does not match the schema.
         """
         form = self._form
         if form is not None:
@@ -291,26 +302,26 @@ class Loop:
             return True, text
         return True, form.parse(text)
 
-    def _ask_again(self, calls: list[ToolCallPart], problem: str) -> None:
-        said = f"{problem}\nCorrect the answer: it must have the form asked for."
+    def _request_correction(self, calls: list[ToolCallPart], problem: str) -> None:
+        text = f"{problem}\nCorrect the answer: it must have the form asked for."
         if calls:
-            self._conversation.told(
+            self._conversation.add_request(
                 [
                     ToolReturnPart(
-                        tool_name=call.tool_name, content=said, tool_call_id=call.tool_call_id, outcome="retried"
+                        tool_name=call.tool_name, content=text, tool_call_id=call.tool_call_id, outcome="retried"
                     )
                     for call in calls
                 ]
             )
         else:
-            self._conversation.told([RetryFeedbackPart(content=said, retry=RetryInfo(cause="model_retry"))])
+            self._conversation.add_request([RetryFeedbackPart(content=text, retry=RetryInfo(cause="model_retry"))])
 
-    def _formed(self, content: Json) -> Answer:
+    def _answer_of(self, content: Json) -> Answer:
         return Answer(content, self._form.name if self._form is not None and not isinstance(content, str) else "str")
 
     def _finish(self, answer: Answer) -> Output:
         output = self.progress.output
-        output.content, output.content_type = self._with_shown(answer.content), answer.content_type
+        output.content, output.content_type = self._with_shown_results(answer.content), answer.content_type
         output.reasoning = "\n\n".join(filter(None, (output.reasoning.strip(), _reasoning(self._conversation))))
         if self.progress.is_reasoning:
             reasoning_steps.end(self.world, self.run, self.progress, self.run.at("think"))
@@ -319,15 +330,15 @@ class Loop:
         self._tell(EventKind.CONTENT_COMPLETED)
         return output
 
-    def _with_shown(self, content: Json) -> Json:
-        """An answer in text begins with the results that its run's tools have shown."""
-        return "\n\n".join([*self.progress.shown, content]) if isinstance(content, str) else content
+    def _with_shown_results(self, content: Json) -> Json:
+        """The content, preceded by the tool results that are shown in the answer if it is text."""
+        return "\n\n".join([*self.progress.shown_results, content]) if isinstance(content, str) else content
 
-    # --- small things -----------------------------------------------------------------------------
+    # --- helpers ----------------------------------------------------------------------------------
 
     @property
     def _telling(self) -> Telling:
-        """Tells of the turn's model call."""
+        """Emits the events of the turn's model call."""
         return Telling(world=self.world, run=self.run, info=self._info, path=self._model_path)
 
     @property
@@ -339,7 +350,7 @@ class Loop:
 
 
 def _reasoning(conversation: Conversation) -> str:
-    """What the model thought on the way, where it says so."""
+    """The model's reasoning in all turns, if the provider sends it."""
     return "\n\n".join(
         part.content
         for message in conversation.messages

@@ -1,4 +1,4 @@
-"""Media between models: what one was given goes on to another that reads it, a member's or one beside the turns."""
+"""Media that pass from one model to another: to a member's model, or to the model of a side call."""
 
 from collections.abc import Sequence
 
@@ -15,30 +15,30 @@ from pydantic_ai.models import Model
 
 from musterd.core.jsontypes import Json
 from musterd.loop.assignment import Assignment
-from musterd.loop.delegation import Delegated, words_tasks
+from musterd.loop.delegation import DelegatedRun, leader_words_tasks
 from musterd.loop.run_tree import RunTree
 from musterd.loop.stored_media import with_each
 from musterd.models.image_addresses import passes_image_addresses_on
 from musterd.models.media_support import kind_of, not_taken
 
 
-def member_prompt(world: RunTree, run: Assignment, one: Delegated) -> str | Sequence[UserContent]:
-    """What a member is asked: its task, or its leader's own words, and behind them the media that the leader was given.
+def member_prompt(world: RunTree, run: Assignment, delegated: DelegatedRun) -> str | Sequence[UserContent]:
+    """The prompt of a member: its task, or the leader's own message, followed by the leader's media.
 
-    What its model cannot read is named in words.
+    Media that its model cannot read are replaced by a text.
     """
     if isinstance(run.prompt, str):
-        return one.task
-    said, *media = run.prompt
-    task = one.task if words_tasks(run.component) else said
-    if not one.member.spec.send_media_to_model:
-        return task if isinstance(task, str) else one.task
-    model = world.models.of(one.member)
+        return delegated.task
+    message, *media = run.prompt
+    task = delegated.task if leader_words_tasks(run.component) else message
+    if not delegated.member.spec.send_media_to_model:
+        return task if isinstance(task, str) else delegated.task
+    model = world.models.of(delegated.member)
     return [task, *(_as_read_by(model, item) for item in media)]
 
 
 def readable_by(model: Model, messages: Sequence[ModelMessage]) -> list[ModelMessage]:
-    """A conversation as a model can read it that was not asked at first: what it cannot is named in words."""
+    """A conversation for another model. Media that the model cannot read are replaced by a text."""
 
     def read(item: Json) -> Json:
         return _as_read_by(model, item)
@@ -47,7 +47,7 @@ def readable_by(model: Model, messages: Sequence[ModelMessage]) -> list[ModelMes
 
 
 def _has_media(message: ModelMessage) -> bool:
-    """Whether a request holds media; a model's own answers are its own affair."""
+    """Whether a message is a request that may hold media; responses are left as they are."""
     return isinstance(message, ModelRequest) and any(
         isinstance(part, UserPromptPart | ToolReturnPart) and isinstance(part.content, list | tuple)
         for part in message.parts
@@ -56,12 +56,12 @@ def _has_media(message: ModelMessage) -> bool:
 
 def _as_read_by(model: Model, item: UserContent) -> UserContent:
     if isinstance(item, ImageUrl):
-        # No other model is handed an address: this machine would fetch it.
+        # A model whose provider does not fetch image URLs gets none, because this machine would fetch it instead.
         return item if passes_image_addresses_on(model) else f'<image url="{item.url}"/>'
     if isinstance(item, BinaryContent):
         if not item.data:
             return f'<file id="{item.identifier}" type="{item.media_type}">It is no longer stored.</file>'
-        words = not_taken(model, kind_of(item.media_type), item.media_type)
-        if words is not None:
-            return f'<file id="{item.identifier}" type="{item.media_type}">Not shown: you cannot read {words}.</file>'
+        medium = not_taken(model, kind_of(item.media_type), item.media_type)
+        if medium is not None:
+            return f'<file id="{item.identifier}" type="{item.media_type}">Not shown: you cannot read {medium}.</file>'
     return item

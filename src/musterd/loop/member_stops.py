@@ -1,50 +1,50 @@
-"""Members' runs that may be stopped one by one, while the others go on."""
+"""Cancelling single members' runs while the rest of the tree goes on."""
 
 import asyncio
 from types import TracebackType
 from typing import Self
 
-_NOBODY: frozenset[str] = frozenset()  # one for all: there may be thousands of runs
+_NONE: frozenset[str] = frozenset()  # shared, because there may be thousands of runs
 
 
 class MemberStopped(Exception):
-    """Somebody has stopped this member."""
+    """This member's run was cancelled on its own."""
 
 
 class MemberStops:
-    """Who is to stop, and where members are at work."""
+    """The members' runs that were cancelled, and the tasks of those that are running."""
 
     def __init__(self) -> None:
-        self._stopped = _NOBODY
-        self._at_work: dict[str, asyncio.Task[object]] = {}
+        self._stopped = _NONE
+        self._running: dict[str, asyncio.Task[object]] = {}
 
     def stop(self, run_id: str) -> None:
-        """End a member's run where it is; one that has not begun ends when it does."""
+        """Cancel a member's run. If it has not begun, it ends as soon as it does."""
         if run_id in self._stopped:
             return
         self._stopped |= {run_id}
-        if (task := self._at_work.get(run_id)) is not None:
+        if (task := self._running.get(run_id)) is not None:
             task.cancel()
 
     def scope(self, run_id: str) -> "_Scope":
-        """Within it a member is at work."""
+        """A context manager around the drive of a member's run."""
         return _Scope(run_id, self)
 
     def is_stopped(self, run_id: str) -> bool:
-        """Whether somebody has stopped this member."""
+        """Whether this member's run was cancelled."""
         return run_id in self._stopped
 
     def began(self, run_id: str, task: "asyncio.Task[object]") -> None:
-        """A member is at work, in this task."""
-        self._at_work[run_id] = task
+        """Note that a member's run has begun in this task."""
+        self._running[run_id] = task
 
     def ended(self, run_id: str) -> None:
-        """It is no longer."""
-        del self._at_work[run_id]
+        """Note that a member's run has ended."""
+        del self._running[run_id]
 
 
 class _Scope:
-    """Turns the cancel that :meth:`MemberStops.stop` makes into :class:`MemberStopped`, and no other one."""
+    """Turns a cancel by :meth:`MemberStops.stop` into :class:`MemberStopped`. Any other cancel passes."""
 
     def __init__(self, run_id: str, stops: MemberStops) -> None:
         self._run_id, self._stops = run_id, stops
@@ -64,6 +64,7 @@ class _Scope:
         self._stops.ended(self._run_id)
         if not self._stops.is_stopped(self._run_id):
             return
-        # Only our own cancel is undone; somebody else's, come at the same time, stays a cancel.
+        # Undo our own cancel only. If the whole run was cancelled at the same time, the count stays higher than at the
+        # start and the CancelledError passes.
         if self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise MemberStopped from error

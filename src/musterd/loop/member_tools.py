@@ -1,4 +1,4 @@
-"""The tool with which a leader looks its members up."""
+"""The tool with which a leader looks up its members."""
 
 from musterd.loop.builtin_tools import ToolCallContext, builtin_tool
 from musterd.loop.prompts import describe_member

@@ -1,4 +1,4 @@
-"""A member's own run: how it begins, is driven, and ends."""
+"""A member's run: its start, its drive, its end."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from musterd.core.states import RunState
 from musterd.declare import Component
 from musterd.loop import state
 from musterd.loop.assignment import Assignment, Progress
-from musterd.loop.dynamic_members import staffed
+from musterd.loop.dynamic_members import with_dynamic_members
 from musterd.loop.member_stops import MemberStopped
 from musterd.loop.pausing import Waits, pause_text
 from musterd.loop.run_tree import RunTree
@@ -23,7 +23,7 @@ from musterd.loop.steps import MemberEnd, MemberStart, ToolStep
 from musterd.loop.tool_results import as_text
 
 
-class Driven(Protocol):
+class Drivable(Protocol):
     """A run that can be driven."""
 
     progress: Progress
@@ -34,10 +34,11 @@ class Driven(Protocol):
 
 
 def member_start(world: RunTree, leader: Assignment, member: Component, path: str, task: str) -> MemberStart:
-    """What the member's row needs before its run begins."""
+    """The values of the member's row, which is stored before its run begins."""
     info = world.models.describe(member)
     return MemberStart(
         path=path,
+        # Derived from the path and not random, so that every attempt uses the same run id.
         run_id=world.member_runs.get(path) or clock.derived_id(world.salt, path),
         parent_id=leader.run_id,
         component_kind=member.kind,
@@ -51,30 +52,33 @@ def member_start(world: RunTree, leader: Assignment, member: Component, path: st
     )
 
 
-async def drive_member(world: RunTree, run: Assignment, make_loop: Callable[[RunTree, Assignment], Driven]) -> ToolStep:
-    """Drive a member's run to its end; its failure is a result that the leader reads."""
+async def drive_member(
+    world: RunTree, run: Assignment, make_loop: Callable[[RunTree, Assignment], Drivable]
+) -> ToolStep:
+    """Drive a member's run until it finishes. Its failure becomes a result that the leader reads."""
     started_at, started = clock.now(), clock.monotonic()
-    before = state.copied(run.state)
+    initial_state = state.copied(run.state)
     step_state, is_error, progress = StepState.COMPLETED, False, Progress()
     try:
-        loop = make_loop(world, await staffed(world, run))
+        loop = make_loop(world, await with_dynamic_members(world, run))
         progress = loop.progress
         with world.stops.scope(run.run_id):
             output = await loop.drive()
     except MemberStopped:
         result, step_state, is_error = f"{run.component.name} was cancelled by a person.", StepState.FAILED, True
         _end(world, run, progress, RunState.CANCELLED, is_stopped=True)
-    except ReplayDiverged:  # no member's failure: the whole run cannot go on
+    except ReplayDiverged:  # not a failure of the member: the whole tree cannot go on
         raise
     except RunFailed as error:
         result, step_state, is_error = f"{run.component.name} failed: {error.message}", StepState.FAILED, True
         _end(world, run, progress, RunState.ERROR, error)
-        if isinstance(error, BudgetSpent) and error.path != run.path:  # a leader's, or the whole tree's
+        if isinstance(error, BudgetSpent) and error.path != run.path:  # the budget of a leader, or of the whole tree
             raise
     except Waits as waits:
-        waiting_for = ",".join(requirement.id for requirement in waits.requirements)
+        ids = ",".join(requirement.id for requirement in waits.requirements)
         data = pause_event(run.component.kind, waits.requirements)
-        world.tell(EventKind.RUN_PAUSED, run.run_id, data, f"{waiting_for}/paused")
+        # The ids are part of the event's key: a later pause for another requirement is a new event.
+        world.tell(EventKind.RUN_PAUSED, run.run_id, data, f"{ids}/paused")
         raise
     except asyncio.CancelledError:
         _end(world, run, progress, RunState.CANCELLED)
@@ -89,7 +93,7 @@ async def drive_member(world: RunTree, run: Assignment, make_loop: Callable[[Run
         seconds=clock.monotonic() - started,
         state=step_state,
         child_run_id=run.run_id,
-        state_delta=state.delta(before, run.state),
+        state_delta=state.delta(initial_state, run.state),
         media=() if is_error else media_in(progress.output.media),
     )
 
@@ -98,18 +102,18 @@ def _end(
     world: RunTree,
     run: Assignment,
     progress: Progress,
-    how: RunState,
+    end_state: RunState,
     error: RunFailed | None = None,
     *,
     is_stopped: bool = False,
 ) -> None:
-    """Tell how the member's run ended, and record it."""
-    kind, data = end_event(run.run_id, progress, how, error)
+    """Emit the member's end event, and record its end."""
+    kind, data = end_event(run.run_id, progress, end_state, error)
     world.tell(kind, run.run_id, data)
     world.steps.member_ended(
         MemberEnd(
             run_id=run.run_id,
-            state=how,
+            state=end_state,
             at=clock.now(),
             output=progress.output,
             messages=progress.messages,
@@ -119,7 +123,7 @@ def _end(
 
 
 def pause_event(kind: ComponentKind, requirements: Sequence[Requirement]) -> JsonObject:
-    """What the event of a pause tells, in a run of a team or an agent."""
+    """The data of the event that a run of a team or an agent has paused."""
     return {
         "content": pause_text(kind, requirements),
         "requirements": [requirement.as_json() for requirement in requirements],
@@ -127,22 +131,22 @@ def pause_event(kind: ComponentKind, requirements: Sequence[Requirement]) -> Jso
 
 
 def end_event(
-    run_id: str, progress: Progress, how: RunState, error: RunFailed | None = None
+    run_id: str, progress: Progress, end_state: RunState, error: RunFailed | None = None
 ) -> tuple[EventKind, JsonObject]:
-    """The event that tells of a run's end; what the run produced is brought into its last form."""
+    """The end event of a run. Also completes the run's output and conversation for that end."""
     output = progress.output
-    if how is RunState.COMPLETED:
+    if end_state is RunState.COMPLETED:
         return EventKind.RUN_COMPLETED, {"output": output.as_json(), "members": progress.members}
-    if how is RunState.ERROR and error is not None:
+    if end_state is RunState.ERROR and error is not None:
         output.content = error.message
         output.error = {"code": error.code, "message": error.message, "retryable": error.retryable}
         output.error.update(error.details)
-        if isinstance(error, BudgetSpent) and (partial := progress.said_so_far):
-            output.error["partial"] = partial
+        if isinstance(error, BudgetSpent) and (text := progress.latest_text):
+            output.error["partial"] = text
         return EventKind.RUN_ERROR, {"content": error.message, "error": output.error}
-    if output.error is not None:  # it failed, and the cancel was stored before its end was
+    if output.error is not None:  # it failed, but the cancel was stored before that end was, and wins
         output.content = output.error = None
     output.content = progress.partial_text or output.content
     if progress.conversation is not None:
-        progress.conversation.broken_off(progress.partial_text)
+        progress.conversation.add_interrupted_answer(progress.partial_text)
     return EventKind.RUN_CANCELLED, {"reason": f"Run {run_id} was cancelled"}

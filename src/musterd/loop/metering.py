@@ -1,7 +1,7 @@
-"""Metered model calls: room is kept in the budgets before each one, and what it used is counted after it.
+"""Metered model calls: a reservation in the budgets before each call, and its actual usage after it.
 
-Which step a call is made for is told by a context variable: whoever makes model calls for a run, for whatever reason,
-makes them inside a step, and need know nothing of budgets.
+A context variable holds the step that a call is made for. Code that makes model calls inside a step therefore needs to
+know nothing about budgets.
 """
 
 import asyncio
@@ -20,72 +20,76 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind, StepRow, Usage
 from musterd.core.settings import Settings
 from musterd.declare import Component
-from musterd.loop.budget import CHARACTERS_A_TOKEN, Amount, Budgets, Past, has_budget, lower_of, tokens_of
+from musterd.loop.budget import CHARACTERS_PER_TOKEN, Amount, Budgets, PriorUsage, has_budget, lower_ceilings, tokens_of
 from musterd.loop.run_tree import Models
 from musterd.models.call import ModelAnswer, ModelCaller, OnRetry, OnText
 from musterd.models.prices import price
 
-TOKENS_OF_MEDIA = 1000
-"""Tokens that a picture, or anything else that is no text, is estimated to be."""
+TOKENS_PER_MEDIA_ITEM = 1000
+"""Estimate: this many tokens for each image or other item that is not text."""
 
 _is_budgeted = functools.cache(has_budget)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The model step that is being made."""
+class ModelStep:
+    """The journal step of the model call that is under way."""
 
     path: str
     fingerprint: str
 
 
-_NO_STEP = Asked("", "")
-asked_step: ContextVar[Asked] = ContextVar("musterd_asked_step")
+_NO_STEP = ModelStep("", "")
+current_model_step: ContextVar[ModelStep] = ContextVar("musterd_current_model_step")
 
 
-class Begins(Protocol):
-    """Who stores that a model call was begun."""
+class ModelCallJournal(Protocol):
+    """Stores the beginning of model calls."""
 
-    async def begun(self, asked: Asked, estimate: Amount) -> None:
-        """Commit that a model call begins, with all that its step is counted for if it is cut off."""
+    async def model_call_began(self, step: ModelStep, estimate: Amount) -> None:
+        """Commit that a model call begins, with the usage that counts if the call is cut off."""
 
-    def in_vain(self, asked: Asked) -> None:
-        """Record that the model did not answer: the call counts for nothing."""
+    def model_call_failed(self, step: ModelStep) -> None:
+        """Record that the model did not answer, so the call counts as unused."""
 
 
 def budgets_of(
-    component: Component, asked: JsonObject | None, past: Past, lost_characters: dict[str, int], models: Models
+    component: Component,
+    requested: JsonObject | None,
+    prior_usage: PriorUsage,
+    lost_characters: dict[str, int],
+    models: Models,
 ) -> Budgets | None:
-    """The budgets of a run; None: nothing limits it.
+    """The budgets of a run; None: it has no limits.
 
-    :param asked: the budget that its request asked for.
-    :param past: what it used before.
-    :param lost_characters: how much text the model calls that were cut off had said, by place.
+    :param requested: the budget in its request.
+    :param prior_usage: what earlier attempts used.
+    :param lost_characters: how much text was emitted by model calls that were cut off, by path.
     """
-    if not asked and not _is_budgeted(component):
+    if not requested and not _is_budgeted(component):
         return None
     declared = {} if component.spec.budget is None else component.spec.budget.as_json()
     model = models.of(component)
-    steps = [_priced(step, model, lost_characters.get(step.path, 0)) for step in past.steps]
-    return Budgets(lower_of(declared, asked or {}), replace(past, steps=steps))
+    steps = [_priced(step, model, lost_characters.get(step.path, 0)) for step in prior_usage.steps]
+    return Budgets(lower_ceilings(declared, requested or {}), replace(prior_usage, steps=steps))
 
 
 def _priced(step: StepRow, model: Model, lost_characters: int) -> StepRow:
-    """A stored model step with its cost; one that was cut off with what it is known to have said."""
+    """A stored step with its cost. If it is a model call that was cut off, the text that it emitted is added."""
     if step.kind is not StepKind.MODEL or step.usage is None:
         return step
     cost = step.cost if step.cost is not None else price(model, step.usage) or 0.0
     if step.result is not None:
         return replace(step, cost=cost)
-    said = Usage(output_tokens=lost_characters // CHARACTERS_A_TOKEN)
-    usage = replace(step.usage, estimated_tokens=step.usage.estimated_tokens + said.output_tokens)
-    return replace(step, usage=usage, cost=cost + (price(model, said) or 0.0))
+    emitted = Usage(output_tokens=lost_characters // CHARACTERS_PER_TOKEN)
+    usage = replace(step.usage, estimated_tokens=step.usage.estimated_tokens + emitted.output_tokens)
+    return replace(step, usage=usage, cost=cost + (price(model, emitted) or 0.0))
 
 
 class MeteredCaller(ModelCaller):
-    """A caller that keeps room in the budgets before each call, and counts what it used."""
+    """A model caller that reserves room in the budgets before each call, and counts its usage afterwards."""
 
-    def __init__(self, inner: ModelCaller, budgets: Budgets, journal: Begins) -> None:
+    def __init__(self, inner: ModelCaller, budgets: Budgets, journal: ModelCallJournal) -> None:
         self._inner = inner
         self._budgets = budgets
         self._journal = journal
@@ -100,37 +104,38 @@ class MeteredCaller(ModelCaller):
         on_text: OnText,
         on_retry: OnRetry,
     ) -> ModelAnswer:
-        """Call ``model`` where the budgets have room for it.
+        """Call ``model`` if the budgets have room for the call.
 
-        :raises BudgetSpent: they have none.
+        :raises BudgetSpent: a budget has no room.
         :raises ModelFailed: there is no answer.
         """
-        asked, budgets = asked_step.get(_NO_STEP), self._budgets
-        planned = Usage(input_tokens=_input_tokens(messages), output_tokens=_most_tokens(model, model_settings))
-        wanted = Amount(tokens_of(planned), price(model, planned) or 0.0)
-        used, (lost_tokens, lost_cost) = Amount(), budgets.cut_off(asked.path)
-        budgets.reserve(asked.path, wanted)
+        step, budgets = current_model_step.get(_NO_STEP), self._budgets
+        planned = Usage(input_tokens=_input_tokens(messages), output_tokens=_max_tokens(model, model_settings))
+        estimate = Amount(tokens_of(planned), price(model, planned) or 0.0)
+        used, (lost_tokens, lost_cost) = Amount(), budgets.cut_off(step.path)
+        budgets.reserve(step.path, estimate)
         try:
-            if asked is not _NO_STEP:
-                await self._journal.begun(asked, wanted)
+            if step is not _NO_STEP:
+                # Committed before the call: if the process crashes during it, later attempts count the estimate.
+                await self._journal.model_call_began(step, estimate)
             answer = await self._inner.stream(
                 model, messages, parameters, model_settings, on_text=on_text, on_retry=on_retry
             )
             used = Amount(tokens_of(answer.usage), answer.cost or 0.0)
         except ModelFailed:
-            if asked is not _NO_STEP:
-                self._journal.in_vain(asked)
+            if step is not _NO_STEP:
+                self._journal.model_call_failed(step)
             raise
         except asyncio.CancelledError:
-            used = wanted  # its provider has probably charged it
+            used = estimate  # the provider has probably charged for it
             raise
         finally:
-            budgets.settle(asked.path, wanted, used)
+            budgets.settle(step.path, estimate, used)
         usage = replace(answer.usage, estimated_tokens=lost_tokens)
         return replace(answer, usage=usage, cost=None if answer.cost is None else answer.cost + lost_cost)
 
 
-def metered(models: Models, settings: Settings, budgets: Budgets, journal: Begins) -> tuple[Models, Settings]:
+def metered(models: Models, settings: Settings, budgets: Budgets, journal: ModelCallJournal) -> tuple[Models, Settings]:
     """The models and settings of a run that has budgets."""
     caller = MeteredCaller(models.caller, budgets, journal)
     depth = budgets.root.ceilings.get("depth")
@@ -139,20 +144,20 @@ def metered(models: Models, settings: Settings, budgets: Budgets, journal: Begin
     return replace(models, caller=caller), settings
 
 
-def _most_tokens(model: Model, asked: ModelSettings | None) -> int:
-    """The most that a call may answer with, as far as somebody set it."""
-    own: JsonObject = {**(model.settings or {}), **(asked or {})}
-    return int(own.get("max_tokens") or 0)
+def _max_tokens(model: Model, model_settings: ModelSettings | None) -> int:
+    """The limit on the tokens of a call's answer; 0 if none is set."""
+    settings: JsonObject = {**(model.settings or {}), **(model_settings or {})}
+    return int(settings.get("max_tokens") or 0)
 
 
 def _input_tokens(messages: Sequence[ModelMessage]) -> int:
-    """About how many tokens a call sends: what the last answer says of what came before it, and the text since."""
+    """Estimated input tokens of a call: the total of the last response, and the characters of the messages since."""
     characters = 0
     for message in reversed(messages):
         if isinstance(message, ModelResponse) and message.usage.total_tokens:
-            return message.usage.total_tokens + characters // CHARACTERS_A_TOKEN
+            return message.usage.total_tokens + characters // CHARACTERS_PER_TOKEN
         characters += sum(_characters(part) for part in message.parts)
-    return characters // CHARACTERS_A_TOKEN
+    return characters // CHARACTERS_PER_TOKEN
 
 
 def _characters(part: object) -> int:
@@ -162,4 +167,4 @@ def _characters(part: object) -> int:
     if content is None or isinstance(content, str):
         return len(content or "")
     items = content if isinstance(content, list | tuple) else [content]
-    return sum(len(item) if isinstance(item, str) else TOKENS_OF_MEDIA * CHARACTERS_A_TOKEN for item in items)
+    return sum(len(item) if isinstance(item, str) else TOKENS_PER_MEDIA_ITEM * CHARACTERS_PER_TOKEN for item in items)

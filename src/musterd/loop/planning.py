@@ -9,7 +9,7 @@ from musterd.core import clock, jsontext
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import StepKind, ToolCall
 from musterd.declare import Component, Tool, ToolArgumentsInvalid
-from musterd.loop.approval_gate import first_asked, may_begin, take_in, waits_still
+from musterd.loop.approval_gate import apply_decision, is_undecided, may_begin, requirement_before_call
 from musterd.loop.assignment import Assignment
 from musterd.loop.delegation import Delegations, Refused, delegations_of, is_delegation
 from musterd.loop.run_tools import NONE as NO_RUN_TOOLS
@@ -118,13 +118,13 @@ class Planner:
         else:
             arguments = tool.validate(call.args)
         row = self._world.asked.get(path)
-        asks = first_asked(self._world, self._run, call, path, tool) if row is None else None
+        asks = requirement_before_call(self._world, self._run, call, path, tool) if row is None else None
         if asks is not None:
             plan.intent = replace(plan.intent, asks=asks)
-        plan.waits = waits_still(row, asks)
+        plan.waits = is_undecided(row, asks)
         if row is None:
             return arguments
-        take_in(call, tool, row)
+        apply_decision(call, tool, row)
         return tool.validate(call.args) if may_begin(row) else arguments
 
     def _plan_delegation(self, plan: Planned) -> None:

@@ -49,7 +49,7 @@ async def reason(world: RunTree, run: Assignment, progress: Progress) -> None:
         f"<reasoning>\n{found.strip()}\n</reasoning>\nThe request was thought through as above. Use it for the answer; "
         "do what it asks for first, and do not repeat it."
     )
-    progress.conversation.told([SystemPromptPart(shown)])
+    progress.conversation.add_request([SystemPromptPart(shown)])
 
 
 def _model(component: Component) -> "str | Model":

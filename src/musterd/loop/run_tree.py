@@ -16,7 +16,7 @@ from musterd.core.records import StepKind
 from musterd.core.requirements import ApprovalRow
 from musterd.core.settings import Settings
 from musterd.declare import Component
-from musterd.loop.history import NO_PAST, NOTHING_SHOWN, Past, Shown
+from musterd.loop.history import NO_HISTORY, NO_MEMBER_HISTORY, HistoryLookup, MemberHistory
 from musterd.loop.member_stops import MemberStops
 from musterd.loop.steps import Emit, Steps
 from musterd.models.call import ModelCaller
@@ -72,8 +72,8 @@ class RunTree:
     servers: "ToolServers | None" = None
     member_runs: Mapping[str, str] = field(default_factory=dict)
     asked: Mapping[str, ApprovalRow] = field(default_factory=dict)
-    past: Past = NO_PAST
-    shown: Shown = NOTHING_SHOWN
+    past: HistoryLookup = NO_HISTORY
+    shown: MemberHistory = NO_MEMBER_HISTORY
 
     def tell(self, kind: EventKind, run_id: str, data: JsonObject | None = None, place: str = "") -> None:
         """Emit an event that happened now, at the step ``place``."""

@@ -21,7 +21,7 @@ from musterd.declare import Component, SessionSummaryManager
 from musterd.loop.assignment import Assignment, Progress
 from musterd.loop.conversation import NOTES, make_storable
 from musterd.loop.delegation import prompt_text
-from musterd.loop.history import Unsummarised, chat_of
+from musterd.loop.history import Unsummarised, chat_messages
 from musterd.loop.run_tree import RunTree, fingerprint
 from musterd.loop.structured_answers import AnswerForm, AnswerInvalid
 from musterd.models.call import ModelAnswer
@@ -106,7 +106,7 @@ def _parameters(model: Model) -> ModelRequestParameters:
 def _messages(
     manager: SessionSummaryManager, earlier: Unsummarised, run: Assignment, progress: Progress
 ) -> list[ModelMessage]:
-    chat = [message for text in earlier.conversations for message in chat_of(text)]
+    chat = [message for text in earlier.conversations for message in chat_messages(text)]
     chat.append({"role": "user", "content": prompt_text(run)})
     chat.append({"role": "assistant", "content": _as_text(progress.output.content)})
     parts = [manager.session_summary_prompt or PROMPT]

@@ -7,7 +7,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.declare import Component, Tool
 from musterd.loop import tasks
 from musterd.loop.builtin_tools import Rejected, ToolCallContext, builtin_tool
-from musterd.loop.history import EarlierSession, chat_of
+from musterd.loop.history import EarlierSession, chat_messages
 
 ALL_CHATS = 1000
 """The most runs that are read at once."""
@@ -39,7 +39,7 @@ async def get_chat_history(act: ToolCallContext, num_chats: int | None = None) -
     component = act.run.component
     member = None if act.run.parent_id is None else (component.kind, component.id)
     found = await act.past.conversations(member, min(num_chats or ALL_CHATS, ALL_CHATS))
-    chats = [message for text in found for message in chat_of(text)]
+    chats = [message for text in found for message in chat_messages(text)]
     return jsontext.dumps(chats) if chats else "Nothing was said in this session before."
 
 
@@ -55,7 +55,7 @@ async def get_previous_session_messages(act: ToolCallContext) -> str:
 
 def _session(session: EarlierSession) -> JsonObject:
     at = datetime.fromtimestamp(int(session.updated_at), UTC)
-    messages = [message for text in session.conversations for message in chat_of(text)]
+    messages = [message for text in session.conversations for message in chat_messages(text)]
     return {"session": session.name, "last_used": f"{at:%Y-%m-%dT%H:%M:%SZ}", "messages": messages}
 
 

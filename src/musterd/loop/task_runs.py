@@ -11,7 +11,7 @@ from musterd.declare import Component
 from musterd.loop import tasks
 from musterd.loop.assignment import Assignment
 from musterd.loop.builtin_tools import Tell
-from musterd.loop.delegation import Delegated, Delegations, Joined, Refused, member_of
+from musterd.loop.delegation import DelegatedRun, Delegations, JoinedResult, Refused, find_member
 from musterd.loop.steps import ToolStep
 from musterd.loop.task_tools import updated
 
@@ -53,8 +53,8 @@ def task_runs_of(run: Assignment, name: str, arguments: JsonObject, path: str) -
     runs = []
     for place, (task_id, member_id) in enumerate(wanted):
         task = _doable(run.state, task_id)
-        member = member_of(run.component, member_id or _assignee(task))
-        runs.append(Delegated(path=f"{path}/{place}", member=member, task=_asked(run.state, task)))
+        member = find_member(run.component, member_id or _assignee(task))
+        runs.append(DelegatedRun(path=f"{path}/{place}", member=member, task=_asked(run.state, task)))
     ids = [task_id for task_id, _ in wanted]
     assignees = {task_id: one.member.id for task_id, one in zip(ids, runs, strict=True)}
     return Delegations(runs=tuple(runs), begin=partial(_begin, assignees), join=partial(_join, ids))
@@ -115,7 +115,7 @@ def _now(task: JsonObject, status: str, tell: Tell) -> None:
     tell(EventKind.TASK_UPDATED, updated(task, previous), f"{task['id']} {status}")
 
 
-def _join(ids: Sequence[str], steps: Sequence[ToolStep], state: JsonObject, tell: Tell) -> Joined:
+def _join(ids: Sequence[str], steps: Sequence[ToolStep], state: JsonObject, tell: Tell) -> JoinedResult:
     said = []
     for task_id, step in zip(ids, steps, strict=True):
         task = tasks.task_in(state, task_id)
@@ -124,4 +124,4 @@ def _join(ids: Sequence[str], steps: Sequence[ToolStep], state: JsonObject, tell
             _now(task, "failed" if step.is_error else "completed", tell)
             said.append(f"Task [{task_id}] '{task['title']}' {task['status']}. Result: {step.result}")
     tasks.settle_blocked(tasks.list_in(state))
-    return Joined(result="\n\n".join(said), is_error=all(step.is_error for step in steps))
+    return JoinedResult(result="\n\n".join(said), is_error=all(step.is_error for step in steps))

@@ -23,14 +23,14 @@ from musterd.declare import Component, Team
 from musterd.declare.tool_errors import ToolFailed
 from musterd.loop import reasoning_steps, state
 from musterd.loop.answer_models import has_output_model
-from musterd.loop.approval_gate import change_note, requirement_about
+from musterd.loop.approval_gate import change_note, make_requirement
 from musterd.loop.assignment import Assignment, Progress
-from musterd.loop.delegation import Delegated, Delegations, Refused
+from musterd.loop.delegation import DelegatedRun, Delegations, Refused
 from musterd.loop.functions import call_function
 from musterd.loop.history import member_history, team_history_text
 from musterd.loop.hooked_delegation import delegate_in_hooks, has_delegation_hooks
 from musterd.loop.media import member_prompt
-from musterd.loop.members import Driven, drive_member, member_start
+from musterd.loop.members import Drivable, drive_member, member_start
 from musterd.loop.pausing import Waits
 from musterd.loop.planning import Planned, Planner, member_plan
 from musterd.loop.produced_media import shown as shown_with_media
@@ -50,7 +50,7 @@ class Toolbox:
         world: RunTree,
         run: Assignment,
         progress: Progress,
-        make_loop: Callable[[RunTree, Assignment], Driven],
+        make_loop: Callable[[RunTree, Assignment], Drivable],
     ) -> None:
         self._world = world
         self._run = run
@@ -92,7 +92,7 @@ class Toolbox:
                 self._progress.add_media(step.media)  # members' too
                 self._media[plan.call.id] = step.media if plan.delegations is None else ()
             if _is_shown(plan, step):
-                self._progress.shown.append(step.result)
+                self._progress.shown_results.append(step.result)
             if plan.delegations is not None:
                 self._note_delegation(plan, plan.delegations, step)
         return [plan.call for plan in planned]
@@ -133,11 +133,11 @@ class Toolbox:
         kept = data[:limit].decode(errors="ignore")
         return f"{kept}\n[… cut: the result has {len(data)} bytes, of which {limit} are shown]"
 
-    def _intent_of(self, plan: Planned, one: Delegated) -> Intent:
+    def _intent_of(self, plan: Planned, one: DelegatedRun) -> Intent:
         return member_plan(plan, one.member, one.path, one.task)
 
     def _requirement(self, plan: Planned, kind: RequirementKind) -> Requirement:
-        return requirement_about(self._world, self._run, plan.call, plan.intent.path, kind)
+        return make_requirement(self._world, self._run, plan.call, plan.intent.path, kind)
 
     # --- making a call ----------------------------------------------------------------------------
 
@@ -262,7 +262,7 @@ class Toolbox:
             if plan.delegations is not None:
                 self._beginning(plan, plan.delegations)
 
-    async def _drive_recorded(self, plan: Planned, one: Delegated, run: Assignment) -> ToolStep:
+    async def _drive_recorded(self, plan: Planned, one: DelegatedRun, run: Assignment) -> ToolStep:
         """Drive one of several members that a call starts: a step of its own."""
         return await self._world.steps.tool(
             self._intent_of(plan, one),
@@ -270,7 +270,7 @@ class Toolbox:
             lambda kind: self._requirement(plan, kind),
         )
 
-    async def _drive(self, one: Delegated, run: Assignment) -> ToolStep:
+    async def _drive(self, one: DelegatedRun, run: Assignment) -> ToolStep:
         spec, context = run.component.spec, list[str]()
         if isinstance(spec, Team) and spec.share_member_interactions and self._interactions:
             context.append(interactions_text(self._interactions))

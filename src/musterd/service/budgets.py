@@ -5,7 +5,7 @@ from musterd.core.errors import InvalidInput
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, RunView
 from musterd.declare import Agent, Component, Team
-from musterd.loop.budget import Budgets, Past, lower_of
+from musterd.loop.budget import Budgets, PriorUsage, lower_ceilings
 from musterd.models.prices import has_price
 from musterd.store import journal
 from musterd.store.database import Database
@@ -37,7 +37,7 @@ def require_budget(component: Component, asked: Input) -> None:
 def ceilings_of(component: Component, asked: Input) -> dict[str, float]:
     """What holds for a run: what its component declares and what its request asked for, of each the lower one."""
     declared = component.spec.budget
-    return lower_of({} if declared is None else declared.as_json(), asked.options.get("budget") or {})
+    return lower_ceilings({} if declared is None else declared.as_json(), asked.options.get("budget") or {})
 
 
 async def so_far(database: Database, component: Component, view: RunView) -> JsonObject | None:
@@ -48,7 +48,7 @@ async def so_far(database: Database, component: Component, view: RunView) -> Jso
     steps = await database.read(lambda tx: journal.used(tx, row.run_id))
     seconds = view.input.options.get("fork", {}).get("seconds", 0.0)
     seconds += 0.0 if row.started_at is None else max(clock.now() - row.started_at, 0.0)
-    shown = Budgets(ceilings, Past(steps=steps, seconds=seconds)).shown("")
+    shown = Budgets(ceilings, PriorUsage(steps=steps, seconds=seconds)).as_json("")
     if shown is not None and "seconds" in shown and row.attempt > 1:  # how long it waited only its events tell
         shown["seconds"] = {"limit": ceilings["seconds"]}
     return shown

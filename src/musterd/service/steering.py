@@ -93,7 +93,7 @@ class Steering:
                 metadata={**(reader.spec.metadata or {}), **options.get("metadata", {})},
             )
             try:
-                text = await hooks.checked(self._resources.threads, reader, text, context)
+                text = await hooks.check_message(self._resources.threads, reader, text, context)
             except RunFailed as error:
                 raise InvalidInput.at(("body", "message"), error.code, error.message) from error
         return text

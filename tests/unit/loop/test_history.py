@@ -14,8 +14,8 @@ from pydantic_ai.messages import (
 )
 
 from musterd.loop.conversation import NOTES, message_text
-from musterd.loop.history import chat_of
-from musterd.loop.history_limits import trimmed
+from musterd.loop.history import chat_messages
+from musterd.loop.history_limits import limit_history
 
 
 def asked(text: str) -> ModelRequest:
@@ -77,7 +77,7 @@ ALL = ["one", "looking", "call a", "call b", "result a", "result b", "call c", "
 )
 def test_what_is_shown(last_messages: int | None, last_calls: int | None, wanted: list[str]) -> None:
     before = [message_text(message) for message in HISTORY]
-    assert shown(trimmed(HISTORY, last_messages, last_calls)) == wanted
+    assert shown(limit_history(HISTORY, last_messages, last_calls)) == wanted
     assert [message_text(message) for message in HISTORY] == before, "the history itself is others' too"
 
 
@@ -87,7 +87,7 @@ def test_a_chat_is_what_was_said_in_the_run_itself() -> None:
     final = ModelResponse(parts=[ToolCallPart("final_result", {"n": 1}, tool_call_id="x")])
     messages = [earlier, *HISTORY[:6], ModelRequest(parts=[UserPromptPart(["see", "this"])]), final]
     stored = "[" + ",".join(message_text(message) for message in messages) + "]"
-    assert chat_of(stored) == [
+    assert chat_messages(stored) == [
         {"role": "user", "content": "one"},
         {"role": "assistant", "content": "looking"},
         {"role": "assistant", "content": "first"},

@@ -285,7 +285,7 @@ async def test_an_answer_by_tool_is_text_in_the_history_and_corrections_stay() -
 def conversation(*responses: ModelResponse) -> str:
     found = Conversation("system", [], "question", 0.0)
     for response in responses:
-        found.answered(response, message_text(response))
+        found.add_answer(response, message_text(response))
     return stored(found)
 
 
@@ -299,9 +299,9 @@ async def test_what_was_never_answered_is_left_out() -> None:
 
 async def test_a_broken_off_answer_is_kept_once() -> None:
     found = Conversation("", [], "question", 0.0)
-    found.broken_off("")
+    found.add_interrupted_answer("")
     assert len(found.messages) == 1
     for _ in range(2):
-        found.broken_off("half")
+        found.add_interrupted_answer("half")
     assert said(stored(found)) == [("user", "question"), ("assistant", "half")]
     assert isinstance(found.messages[0], ModelRequest)

@@ -13,7 +13,7 @@ from musterd.core import clock
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.loop.conversation import message_text
-from musterd.loop.history import EarlierSession, Shown, Unsummarised, Who
+from musterd.loop.history import ComponentKey, EarlierSession, MemberHistory, Unsummarised
 from tests.support.loop import Call, Stage, TurnModel, failure
 
 
@@ -32,7 +32,7 @@ class GivenPast:
     summary: JsonObject | None = None
     asked: list[Any] = field(default_factory=list)
 
-    async def conversations(self, member: Who | None, limit: int) -> Sequence[str]:
+    async def conversations(self, member: ComponentKey | None, limit: int) -> Sequence[str]:
         self.asked.append((member, limit))
         return self.chats[-limit:]
 
@@ -44,10 +44,10 @@ class GivenPast:
         return Unsummarised(summary=self.summary, conversations=self.chats)
 
 
-def stage(spec: Agent | Team, past: GivenPast | None = None, shown: Shown | None = None, **given: Any) -> Stage:
+def stage(spec: Agent | Team, past: GivenPast | None = None, shown: MemberHistory | None = None, **given: Any) -> Stage:
     """One run with a past."""
     found = Stage(spec, **given)
-    world = replace(found.world, past=past or GivenPast(), shown=shown or Shown())
+    world = replace(found.world, past=past or GivenPast(), shown=shown or MemberHistory())
     found.world = found.loop.world = found.loop._toolbox._world = world
     return found
 
@@ -220,7 +220,7 @@ async def test_members_are_shown_their_own_earlier_runs() -> None:
     one, two = TurnModel("1", "3"), TurnModel("2")
     members = [Agent(id="a", model=one, add_history_to_context=True), Agent(id="b", model=two)]
     before: list[ModelMessage] = [ModelRequest(parts=[UserPromptPart("zero")]), ModelResponse(parts=[TextPart("0")])]
-    shown = Shown(of_members={("agent", "a"): before}, run_ids={"members": {"agent:a": ["r0"]}, "team": []})
+    shown = MemberHistory(of_members={("agent", "a"): before}, run_ids={"members": {"agent:a": ["r0"]}, "team": []})
     found = stage(Team(id="t", model=leader, members=members), shown=shown)
     await found.drive()
     assert [said(messages) for messages in one.seen] == [["zero", "0", "first"], ["zero", "0", "first", "1", "third"]]
@@ -232,7 +232,7 @@ async def test_members_are_shown_their_own_earlier_runs() -> None:
 async def test_members_are_told_of_the_teams_earlier_runs() -> None:
     leader = TurnModel([Call("delegate_task_to_member", {"member_id": "a", "task": "x"})], "done")
     member = TurnModel("1")
-    shown = Shown(of_team=[("old", "older"), ("what", "that"), ("who", "them")])
+    shown = MemberHistory(of_team=[("old", "older"), ("what", "that"), ("who", "them")])
     team = Team(
         id="t",
         model=leader,

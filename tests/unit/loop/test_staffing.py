@@ -6,14 +6,14 @@ import pytest
 
 from musterd import Agent, RunContext, Team
 from musterd.core.errors import RunFailed
-from musterd.loop.dynamic_members import staffed
+from musterd.loop.dynamic_members import with_dynamic_members
 from tests.support.loop import Stage, TurnModel
 from tests.unit.loop.test_loop import delegate
 
 
 async def drive(stage: Stage) -> Any:
     """Drive a run whose members are asked for first, as an attempt does."""
-    stage.run = await staffed(stage.world, stage.run)
+    stage.run = await with_dynamic_members(stage.world, stage.run)
     stage.loop = type(stage.loop)(stage.world, stage.run)
     return await stage.drive()
 

@@ -10,7 +10,7 @@ from musterd import Agent, Team, ToolContext, tool
 from musterd.core.errors import RunFailed
 from musterd.core.records import StepState
 from musterd.declare.tool_result import Media, ToolResult
-from musterd.loop.conversation import answer_in
+from musterd.loop.conversation import parse_response
 from musterd.loop.tool_arguments import read_arguments, refused_calls
 from musterd.loop.tool_results import ResultTooLarge, bounded_text
 from tests.support.loop import Call, Stage, TurnModel
@@ -197,5 +197,5 @@ async def test_why_a_call_was_refused_is_stored_with_the_answer() -> None:
     stage = await told(add, calls=[Call("add", '{"one": 1, "text": "long"}', "a")], tool_arguments_bytes=10)
     conversation = stage.loop.progress.conversation
     assert conversation is not None
-    stored = answer_in(conversation.texts[1])
+    stored = parse_response(conversation.texts[1])
     assert refused_calls(stored) == {"a": results(stage)[0][0]}
