@@ -1,7 +1,7 @@
 """The states of a run and the edges between them.
 
 This table is the one source of truth: SQL guards, the wire's words and the docs' diagram follow it.
-Edges, guards and writes are explained in ``docs/architecture.md``, "States".
+Edges, guards and writes are explained in ``docs/internals/runs.md``.
 """
 
 from enum import StrEnum
