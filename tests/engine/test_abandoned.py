@@ -85,10 +85,10 @@ async def test_a_tool_that_does_not_stop_is_left_behind_by_a_cancel(
             (step,) = await works.records.select("SELECT state FROM journal WHERE root_id = 'r1' AND kind = 'tool'")
             assert step["state"] == "unknown"
             await ends_late(works, stubborn)
-    said = [(line["event"].split(":")[0], line["run_id"], line["tool"]) for line in lines if "tool" in line]
+    said = [(line["event"].split(";")[0], line["run_id"], line["tool"]) for line in lines if "tool" in line]
     assert said == [
-        ("code does not stop when it is cancelled", "r1", "stay"),
-        ("abandoned code has ended", "r1", "stay"),
+        ("code did not stop after its cancel and was abandoned", "r1", "stay"),
+        ("abandoned code has stopped", "r1", "stay"),
     ]
 
 

@@ -98,7 +98,7 @@ class MemorySteps:
         self.taken[path] = taken
         return taken
 
-    async def heard(self, path: str, run_id: str) -> Sequence[str]:
+    async def take_messages(self, path: str, run_id: str) -> Sequence[str]:
         """What the test says to a run."""
         return self.said.pop(run_id, [])
 

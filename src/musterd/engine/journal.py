@@ -63,7 +63,7 @@ class Journal:
         self._outbox.record(step)
         return taken
 
-    async def heard(self, path: str, run_id: str) -> Sequence[str]:
+    async def take_messages(self, path: str, run_id: str) -> Sequence[str]:
         """What was said to a run and no earlier model call of it saw; taken with the step of the call at ``path``."""
         if (stored := self._stored.get(path)) is not None and stored.result is not None:
             return self._heard.get(path, ())

@@ -93,9 +93,9 @@ async def load(
         stops=stops,
         servers=resources.servers,
         past=StoredHistory(resources.database, run),
-        shown=shown_of(found.shown) if wanted.shown else NO_MEMBER_HISTORY,
+        member_history=shown_of(found.shown) if wanted.shown else NO_MEMBER_HISTORY,
         member_runs=_members_of_fork(options),
-        asked=recovered.asked,
+        approvals=recovered.asked,
     )
     assignment = _assignment(component, run, found, resources.models)
     if earlier is None and "session_state" in options:

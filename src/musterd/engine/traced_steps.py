@@ -104,9 +104,9 @@ class TracedSteps(Steps):
         """Record what a run takes from the world."""
         return self._inner.prepared(path, fingerprint, taken)
 
-    async def heard(self, path: str, run_id: str) -> Sequence[str]:
+    async def take_messages(self, path: str, run_id: str) -> Sequence[str]:
         """What was said to a run."""
-        return await self._inner.heard(path, run_id)
+        return await self._inner.take_messages(path, run_id)
 
     async def take(self, path: str, fingerprint: str, look: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
         """Take something from the world and record it."""

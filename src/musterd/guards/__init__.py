@@ -1,7 +1,8 @@
-"""Guards: functions and guardrails that look at what a run is asked and at what it answers.
+"""Guards: functions and guardrails that check the input and the output of a run.
 
-A hook, among ``pre_hooks`` or ``post_hooks``, is any function; it is handed what its parameters name (:data:`GIVEN`).
-It refuses by raising :class:`InputCheckError` or :class:`OutputCheckError`: the run ends in ERROR and says why.
+A hook is any function listed in ``pre_hooks`` or ``post_hooks``. It receives the values that its parameters name
+(:data:`GIVEN`). To reject a run it raises :class:`InputCheckError` or :class:`OutputCheckError`; the run then finishes
+in ERROR with that message.
 """
 
 from musterd.core.errors import CheckTrigger, InputCheckError, OutputCheckError
@@ -12,9 +13,9 @@ from musterd.guards.moderation import OpenAIModerationGuardrail
 from musterd.guards.personal_data import PIIDetectionGuardrail
 
 TeamRunInput = RunInput
-"""Agno's name of what a team is asked."""
+"""Agno's name for a team's input."""
 TeamRunOutput = RunOutput
-"""Agno's name of what a team answers."""
+"""Agno's name for a team's output."""
 
 __all__ = [
     "GIVEN",

@@ -1,4 +1,4 @@
-"""What a hook is handed."""
+"""The values that hooks receive."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +13,11 @@ __all__ = ["GIVEN", "RunContext", "RunInput", "RunOutput"]
 
 @dataclass(slots=True, kw_only=True)
 class RunInput:
-    """What a run is asked. A hook may set ``input_content``: the model is asked that then.
+    """The input of a run. A hook may set ``input_content``; the model then reads that text instead.
 
     :param input_content: the message, or a member's task.
-    :param images: as pydantic-ai has them: with a ``url``, or with ``data`` and ``media_type``. So are the others.
+    :param images: pydantic-ai values with a ``url``, or with ``data`` and ``media_type``. The same holds for
+        ``videos``, ``audios`` and ``files``.
     """
 
     input_content: str
@@ -32,10 +33,10 @@ class RunInput:
 
 @dataclass(slots=True, kw_only=True)
 class RunOutput:
-    """What a run answers. A hook may set ``content``: that is the answer then.
+    """The output of a run. A hook may set ``content``, which then replaces the answer.
 
-    :param content: text, or a JSON value where the answer has a form.
-    :param content_type: "str", or the name of the form.
+    :param content: text, or a JSON value if the answer is structured.
+    :param content_type: "str", or the name of the answer's schema.
     :param tools: the tool calls: ``name``, ``args``, ``result``, ``is_error``.
     """
 

@@ -1,24 +1,24 @@
-"""A guardrail: a hook with settings of its own."""
+"""Base class of guardrails: hooks that carry their own settings."""
 
 from musterd.guards.given import RunInput
 
 
 class BaseGuardrail:
-    """Subclass it with ``check``, or with an async ``async_check``; an instance stands among the hooks.
+    """Subclass it and implement ``check`` or the async ``async_check``, then list an instance among the hooks.
 
-    Parameters are filled as a function's are: one that stands among ``post_hooks`` takes ``run_output``.
-    ``hides_input`` says that events must not show the message as it was before this one.
+    Parameters are filled as for a function, so a guardrail in ``post_hooks`` takes ``run_output``. Set ``hides_input``
+    if events must not show the message as it was before this guardrail changed it.
     """
 
     hides_input: bool = False
 
     def check(self, run_input: RunInput) -> None:
-        """Look at what is asked; called in a thread.
+        """Check the input. Called in a thread.
 
-        :raises InputCheckError: it is refused.
+        :raises InputCheckError: if the input is rejected.
         """
         raise NotImplementedError(f"{type(self).__name__} has neither check nor async_check")
 
     async def async_check(self, run_input: RunInput) -> None:
-        """The same, awaited; by default ``check`` is called in its place."""
+        """Check the input asynchronously. The default implementation calls ``check``."""
         self.check(run_input)

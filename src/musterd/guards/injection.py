@@ -1,4 +1,4 @@
-"""Prompt injection, as far as its usual phrases give it away."""
+"""Detection of prompt injection by its usual phrases."""
 
 import re
 from collections.abc import Sequence
@@ -38,28 +38,28 @@ PHRASES = (
     "admin override",
     "root access",
 )
-"""What is looked for by default, in any case and with any white space between the words."""
+"""The default phrases, matched case-insensitively and with any white space between the words."""
 
 
 class PromptInjectionGuardrail(BaseGuardrail):
-    """Refuses messages with phrases that attempts at prompt injection have. It catches the careless, not the careful.
+    """Rejects messages that contain common phrases of prompt injection. It does not stop a careful attacker.
 
-    :param injection_patterns: phrases in place of the default ones.
+    :param injection_patterns: phrases that replace the default ones.
     """
 
     def __init__(self, injection_patterns: Sequence[str] | None = None) -> None:
         phrases = PHRASES if injection_patterns is None else injection_patterns
-        words = (r"\s+".join(map(re.escape, phrase.split())) for phrase in phrases)
-        self._found = re.compile("|".join(words) or r"(?!)", re.IGNORECASE)
+        patterns = (r"\s+".join(map(re.escape, phrase.split())) for phrase in phrases)
+        self._pattern = re.compile("|".join(patterns) or r"(?!)", re.IGNORECASE)
 
     def check(self, run_input: RunInput) -> None:
-        """Look for the phrases.
+        """Search the message for the phrases.
 
-        :raises InputCheckError: one is there.
+        :raises InputCheckError: if one of them occurs.
         """
-        if self._found.search(run_input.input_content_string()):
+        if self._pattern.search(run_input.input_content_string()):
             raise InputCheckError("Potential prompt injection detected.", check_trigger=CheckTrigger.PROMPT_INJECTION)
 
     async def async_check(self, run_input: RunInput) -> None:
-        """The same at once: it takes no thread's time."""
+        """Run ``check`` directly; it is fast enough for the event loop."""
         self.check(run_input)

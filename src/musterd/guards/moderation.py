@@ -1,4 +1,4 @@
-"""OpenAI's moderation: a message is sent there before any model reads it."""
+"""A guardrail that sends each message to OpenAI's moderation before a model reads it."""
 
 import base64
 import os
@@ -10,17 +10,17 @@ from musterd.guards.given import RunInput
 from musterd.guards.guardrail import BaseGuardrail
 
 SECONDS = 20.0
-"""How long the service may take."""
+"""Time limit of one moderation request."""
 _ADDRESS = "https://api.openai.com/v1"
 
 
 class OpenAIModerationGuardrail(BaseGuardrail):
-    """Refuses what OpenAI's moderation flags. Where the service does not answer the run ends: nothing goes unchecked.
+    """Rejects messages that OpenAI's moderation flags. If the service does not answer, the run ends in ERROR.
 
-    :param moderation_model: which of its models looks.
-    :param raise_for_categories: refuse for these alone; by default for all.
+    :param moderation_model: the moderation model.
+    :param raise_for_categories: reject only for these categories; by default for all.
     :param api_key: default: ``OPENAI_API_KEY``.
-    :param base_url: where the service is; default: ``OPENAI_BASE_URL``, else OpenAI's.
+    :param base_url: address of the service; default: ``OPENAI_BASE_URL``, else OpenAI's.
     """
 
     def __init__(
@@ -37,38 +37,41 @@ class OpenAIModerationGuardrail(BaseGuardrail):
         self._pool: Any = None
 
     async def async_check(self, run_input: RunInput) -> None:
-        """Have the message looked at.
+        """Send the message to moderation.
 
-        :raises InputCheckError: it is flagged; ``additional_data`` has the categories and their scores.
-        :raises RunFailed: the service did not answer.
+        :raises InputCheckError: if it is flagged; ``additional_data`` has the categories and their scores.
+        :raises RunFailed: if the service did not answer.
         """
-        found = await self._moderated(_asked(run_input))
-        categories = {name for name, is_flagged in found.get("categories", {}).items() if is_flagged}
-        if found.get("flagged") and (self._categories is None or categories & self._categories):
+        result = await self._moderate(_moderation_input(run_input))
+        categories = {name for name, is_flagged in result.get("categories", {}).items() if is_flagged}
+        if result.get("flagged") and (self._categories is None or categories & self._categories):
             raise InputCheckError(
                 f"The message was refused by moderation: {', '.join(sorted(categories))}.",
                 check_trigger=CheckTrigger.INPUT_NOT_ALLOWED,
-                additional_data={name: found.get(name) for name in ("categories", "category_scores")},
+                additional_data={name: result.get(name) for name in ("categories", "category_scores")},
             )
 
-    async def _moderated(self, asked: Any) -> dict[str, Any]:
+    async def _moderate(self, moderation_input: Any) -> dict[str, Any]:
         import aiohttp
 
         key = self._key or os.environ.get("OPENAI_API_KEY")
         if key is None:
             raise _unavailable("set OPENAI_API_KEY")
         session = await self._session()
-        sent = {"json": {"model": self._model, "input": asked}, "headers": {"Authorization": f"Bearer {key}"}}
-        limit = aiohttp.ClientTimeout(total=SECONDS)
+        headers = {"Authorization": f"Bearer {key}"}
+        body = {"model": self._model, "input": moderation_input}
+        timeout = aiohttp.ClientTimeout(total=SECONDS)
         try:
-            async with session.post(f"{self._base}/moderations", timeout=limit, **sent) as answer:
-                if answer.status != 200:
-                    raise _unavailable(f"it answered {answer.status}")
-                (result,) = (await answer.json())["results"]
-                found: dict[str, Any] = dict(result)
+            async with session.post(
+                f"{self._base}/moderations", timeout=timeout, json=body, headers=headers
+            ) as response:
+                if response.status != 200:
+                    raise _unavailable(f"it answered {response.status}")
+                (first,) = (await response.json())["results"]
+                result: dict[str, Any] = dict(first)
         except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
             raise _unavailable("it could not be reached, or its answer could not be read") from error
-        return found
+        return result
 
     @property
     def _base(self) -> str:
@@ -86,10 +89,10 @@ class OpenAIModerationGuardrail(BaseGuardrail):
         return await self._pool.session()
 
 
-def _asked(run_input: RunInput) -> Any:
+def _moderation_input(run_input: RunInput) -> Any:
     text = run_input.input_content_string()
-    pictures = [{"type": "image_url", "image_url": {"url": _url(image)}} for image in run_input.images]
-    return [{"type": "text", "text": text}, *pictures] if pictures else text
+    images = [{"type": "image_url", "image_url": {"url": _url(image)}} for image in run_input.images]
+    return [{"type": "text", "text": text}, *images] if images else text
 
 
 def _url(image: Any) -> str:
@@ -97,5 +100,5 @@ def _url(image: Any) -> str:
     return url or f"data:{image.media_type};base64,{base64.b64encode(image.data).decode()}"
 
 
-def _unavailable(why: str) -> RunFailed:
-    return RunFailed(f"The message was not checked by moderation: {why}.", "moderation_unavailable", retryable=True)
+def _unavailable(reason: str) -> RunFailed:
+    return RunFailed(f"The message was not checked by moderation: {reason}.", "moderation_unavailable", retryable=True)

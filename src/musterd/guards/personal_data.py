@@ -1,4 +1,4 @@
-"""Personal data in a message: refused, or masked before any model reads it."""
+"""A guardrail that rejects messages with personal data, or masks it before a model reads them."""
 
 import re
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ _PHONE = re.compile(r"(?<![\d-])(?:\+\d{1,3}[ .-]?)?(?:\(\d{3}\)|\d{3})[ .-]?\d{
 
 
 class PIIDetectionGuardrail(BaseGuardrail):
-    """Finds social security numbers, cards, e-mail addresses and phone numbers.
+    """Finds social security numbers, card numbers, e-mail addresses and phone numbers.
 
-    :param mask_pii: put asterisks in their place, rather than refuse the message.
-    :param custom_patterns: further patterns by name, as texts or compiled.
+    :param mask_pii: replace the data with asterisks instead of rejecting the message.
+    :param custom_patterns: additional patterns by name, as strings or compiled.
     """
 
     def __init__(
@@ -30,46 +30,46 @@ class PIIDetectionGuardrail(BaseGuardrail):
         custom_patterns: Mapping[str, str | re.Pattern[str]] | None = None,
     ) -> None:
         self.mask_pii = self.hides_input = mask_pii
-        known = {
+        builtin_patterns = {
             "SSN": (enable_ssn_check, _SSN),
             "Credit Card": (enable_credit_card_check, _CARD),
             "Email": (enable_email_check, _EMAIL),
             "Phone": (enable_phone_check, _PHONE),
         }
-        self.pii_patterns = {name: pattern for name, (is_on, pattern) in known.items() if is_on}
-        self.pii_patterns.update((name, re.compile(given)) for name, given in (custom_patterns or {}).items())
+        self.pii_patterns = {name: pattern for name, (is_on, pattern) in builtin_patterns.items() if is_on}
+        self.pii_patterns.update((name, re.compile(pattern)) for name, pattern in (custom_patterns or {}).items())
 
     def check(self, run_input: RunInput) -> None:
-        """Look for personal data; mask it where that is wanted.
+        """Search the message for personal data, and mask it if ``mask_pii`` is set.
 
-        :raises InputCheckError: there is some; ``additional_data`` has the kinds, never the data.
+        :raises InputCheckError: if there is some; ``additional_data`` names the kinds, never the data.
         """
-        text, found = run_input.input_content_string(), []
+        text, detected = run_input.input_content_string(), []
         for name, pattern in self.pii_patterns.items():
             masked = pattern.sub(_masked_card if pattern is _CARD else _masked, text)
             if masked != text:
-                found.append(name)
+                detected.append(name)
                 text = masked
-        if found and not self.mask_pii:
+        if detected and not self.mask_pii:
             raise InputCheckError(
-                f"The message holds personal data: {', '.join(found)}.",
+                f"The message holds personal data: {', '.join(detected)}.",
                 check_trigger=CheckTrigger.PII_DETECTED,
-                additional_data={"detected_pii": found},
+                additional_data={"detected_pii": detected},
             )
-        if found:
+        if detected:
             run_input.input_content = text
 
     async def async_check(self, run_input: RunInput) -> None:
-        """The same at once: it takes no thread's time."""
+        """Run ``check`` directly; it is fast enough for the event loop."""
         self.check(run_input)
 
 
-def _masked(found: re.Match[str]) -> str:
-    return "*" * len(found[0])
+def _masked(match: re.Match[str]) -> str:
+    return "*" * len(match[0])
 
 
-def _masked_card(found: re.Match[str]) -> str:
-    """Asterisks for a number that passes the check of card numbers (ISO/IEC 7812-1); others stay."""
-    digits = [int(sign) for sign in reversed(found[0]) if sign.isdigit()]
+def _masked_card(match: re.Match[str]) -> str:
+    """Mask a number that passes the checksum of card numbers (ISO/IEC 7812-1); return any other number unchanged."""
+    digits = [int(char) for char in reversed(match[0]) if char.isdigit()]
     doubled = (sum(divmod(2 * digit, 10)) for digit in digits[1::2])
-    return _masked(found) if (sum(digits[::2]) + sum(doubled)) % 10 == 0 else found[0]
+    return _masked(match) if (sum(digits[::2]) + sum(doubled)) % 10 == 0 else match[0]

@@ -9,7 +9,7 @@ from musterd.loop.assignment import Assignment, Progress
 from musterd.loop.conversation import Conversation
 from musterd.loop.media import readable_by
 from musterd.loop.run_tree import RunTree
-from musterd.loop.side_calls import SideCall, ask, ask_for_form, said_in, told
+from musterd.loop.side_calls import SideCall, answer_text, ask, ask_for_form, prompt_messages
 from musterd.loop.structured_answers import Answer, AnswerForm
 from musterd.loop.tool_results import as_text
 from musterd.models.resolve import resolve
@@ -74,7 +74,7 @@ async def _answer_of_output_model(
     content: Json
     if form is None:
         response, text = await ask(world, run, progress, side_call)
-        content = said_in(response)
+        content = answer_text(response)
     else:
         content, response, text = await ask_for_form(world, run, progress, side_call, form)
     conversation.add_answer(response, text)
@@ -92,7 +92,7 @@ async def _parsed_answer(
         place=PARSER_STEP,
         role="parser_model",
         model=spec.parser_model,
-        messages=told(spec.parser_model_prompt or PARSER_PROMPT, as_text(answer.content)),
+        messages=prompt_messages(spec.parser_model_prompt or PARSER_PROMPT, as_text(answer.content)),
     )
     content, response, text = await ask_for_form(world, run, progress, side_call, form)
     _conversation(progress).add_answer(response, text)

@@ -9,7 +9,7 @@ from musterd.core.requirements import ApprovalRow, Requirement, RequirementKind,
 from musterd.declare import Tool
 from musterd.loop.assignment import Assignment
 from musterd.loop.run_tree import RunTree
-from musterd.loop.user_input_forms import form_of
+from musterd.loop.user_input_forms import user_input_form
 
 
 def requirement_kind_of(tool: Tool) -> RequirementKind | None:
@@ -57,7 +57,7 @@ def requirement_before_call(
     requirement = make_requirement(world, run, call, path, kind)
     fields, schema = None, None
     if kind is RequirementKind.USER_INPUT:
-        fields, schema = form_of(tool, call.args)
+        fields, schema = user_input_form(tool, call.args)
     elif kind is RequirementKind.CONFIRMATION:  # a person may confirm the call with changed arguments
         schema = tool.parameters
     seconds_to_decide = tool.decide_within_seconds

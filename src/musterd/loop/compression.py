@@ -16,7 +16,7 @@ from musterd.declare.compression_manager import CompressionManager
 from musterd.loop.assignment import Assignment, Progress
 from musterd.loop.conversation import Conversation, result_text
 from musterd.loop.run_tree import RunTree
-from musterd.loop.side_calls import SideCall, ask, said_in, told
+from musterd.loop.side_calls import SideCall, answer_text, ask, prompt_messages
 
 PROMPT = (
     "Shorten the result of a tool, so that who works with it loses nothing that matters. Keep every fact: numbers, "
@@ -73,17 +73,18 @@ async def _shortened(
 ) -> str:
     """The short version of a result. The full text if the short one is no shorter, or if the model call fails."""
     text = result_text(part)
+    instructions = manager.compress_tool_call_instructions or PROMPT
     side_call = SideCall(
         place=f"short/{number}",
         role="compression_model",
         model=manager.model or run.component.model,
-        messages=told(manager.compress_tool_call_instructions or PROMPT, f"Tool: {part.tool_name}\nResult:\n{text}"),
-        is_told=False,  # several of these calls run at once, and events of only one could be told apart
+        messages=prompt_messages(instructions, f"Tool: {part.tool_name}\nResult:\n{text}"),
+        emits_events=False,  # several of these calls run at once, and events of only one could be told apart
     )
     try:
         response, _ = await ask(world, run, progress, side_call)
     except (ModelFailed, BudgetSpent) as error:  # if the run's own budget is spent, the next turn raises it
         log_failure("tool result could not be compressed", error, run_id=run.run_id, tool=part.tool_name)
         return text
-    short = said_in(response).strip()
+    short = answer_text(response).strip()
     return short if short and len(short) < len(text) else text

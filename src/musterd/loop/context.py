@@ -127,7 +127,7 @@ def _indented(value: JsonObject) -> str:
 
 def shown_runs_record(world: RunTree, run: Assignment) -> JsonObject:
     """What a root's first step records in addition to any run's: the ids of the earlier runs that members are shown."""
-    ids = world.shown.run_ids
+    ids = world.member_history.run_ids
     return {"shown": ids} if ids and run.parent_id is None else {}
 
 

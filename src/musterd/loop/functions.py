@@ -16,12 +16,12 @@ from musterd.loop import state
 from musterd.loop.assignment import Assignment
 from musterd.loop.builtin_tools import Rejected, ToolCallContext
 from musterd.loop.contained_exits import Interrupted, exits_contained
-from musterd.loop.produced_media import check_media, taken_apart
+from musterd.loop.produced_media import check_media, split_media
 from musterd.loop.progress import CallContext, Reports
 from musterd.loop.run_tree import RunTree, digest
 from musterd.loop.steps import ToolStep
 from musterd.loop.task_abandonment import is_cancelled, run_user_code
-from musterd.loop.tool_middleware import call_around, is_surrounded
+from musterd.loop.tool_middleware import call_with_middleware, has_middleware
 from musterd.loop.tool_results import bounded_text, check_state_change, error_text
 
 
@@ -54,7 +54,7 @@ async def call_function(
             else:
                 returned = await run_user_code(call, on_abandoned, tool=tool.name, run_id=run.run_id)
         check_media(returned, world.settings.media_bytes)
-        returned, media = taken_apart(returned, world.salt, path)
+        returned, media = split_media(returned, world.salt, path)
         result = jsontext.storable(await bounded_text(returned, world.settings.tool_result_stored_bytes))
         change = state.delta(run.state, working_state)
         check_state_change(change, world.settings.state_bytes)
@@ -117,10 +117,10 @@ async def _call_in_middleware(
     """Call the function, with its hooks, cache and retries around it."""
     task = asyncio.current_task()
     assert task is not None
-    if isinstance(context, ToolCallContext) or not is_surrounded(run, tool):
+    if isinstance(context, ToolCallContext) or not has_middleware(run, tool):
         return await _call(world, tool, arguments, context, deadline, task)
     max_bytes = world.settings.tool_result_stored_bytes
-    return await call_around(
+    return await call_with_middleware(
         run,
         tool,
         arguments,

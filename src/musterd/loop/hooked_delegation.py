@@ -19,7 +19,7 @@ from musterd.declare.tool_errors import ToolFailed
 from musterd.loop.assignment import Assignment
 from musterd.loop.contained_exits import Interrupted
 from musterd.loop.functions import call_function
-from musterd.loop.planning import Planned
+from musterd.loop.planning import PlannedCall
 from musterd.loop.run_tree import RunTree
 from musterd.loop.steps import ToolStep
 from musterd.loop.task_abandonment import is_cancelled
@@ -34,7 +34,7 @@ def has_delegation_hooks(run: Assignment) -> bool:
 
 
 async def delegate_in_hooks(
-    world: RunTree, run: Assignment, plan: Planned, drive: DriveMembers, stop: Callable[[], None]
+    world: RunTree, run: Assignment, plan: PlannedCall, drive: DriveMembers, stop: Callable[[], None]
 ) -> ToolStep:
     """Make a delegation with the team's hooks around it.
 

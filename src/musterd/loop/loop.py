@@ -29,21 +29,21 @@ from musterd.loop.assignment import Assignment, Progress
 from musterd.loop.context import examples, introduction, shown_runs_record, system_text
 from musterd.loop.conversation import NOTES, Conversation, make_storable
 from musterd.loop.delegation import is_delegation
-from musterd.loop.produced_media import generated
+from musterd.loop.produced_media import media_in_response
 from musterd.loop.run_tools import run_tools
 from musterd.loop.run_tree import RunTree, fingerprint
 from musterd.loop.session_summaries import sum_up, sums_up
-from musterd.loop.side_calls import Telling
+from musterd.loop.side_calls import ModelCallEvents
 from musterd.loop.structured_answers import (
     CORRECTIONS,
     FINAL_TOOL,
     Answer,
     AnswerInvalid,
-    never_of_the_form,
-    wanted_form,
+    answer_form,
+    invalid_output,
 )
 from musterd.loop.tasks_mode import iterate, with_open_tasks
-from musterd.loop.tool_arguments import final_arguments, refuse_unfit, refused_calls
+from musterd.loop.tool_arguments import final_arguments, refuse_unusable_arguments, refused_calls
 from musterd.loop.tool_choice import tool_settings
 from musterd.loop.tool_set import compresses, is_in_tasks_mode, parameters, reasons_first, tool_digests
 from musterd.loop.toolbox import Toolbox
@@ -58,7 +58,7 @@ class Loop:
         self.run = assignment
         self.progress = Progress()
         self.started = clock.monotonic()
-        self._last_form = wanted_form(assignment.component, assignment.output_schema)
+        self._last_form = answer_form(assignment.component, assignment.output_schema)
         self._form = self._last_form if answers_in_form(assignment.component) else None
         self._is_reworded = has_output_model(assignment.component)
         self._model = world.models.of(assignment.component)
@@ -117,7 +117,7 @@ class Loop:
             except AnswerInvalid as problem:
                 corrections += 1
                 if corrections > CORRECTIONS:
-                    raise never_of_the_form(problem) from problem
+                    raise invalid_output(problem) from problem
                 self._request_correction(calls, str(problem))
                 continue
             if is_answer:
@@ -133,7 +133,7 @@ class Loop:
             [
                 ToolReturnPart(
                     tool_name=call.name,
-                    content=self._toolbox.returned(call),
+                    content=self._toolbox.content_for_model(call),
                     tool_call_id=call.id,
                     metadata=None if (args := arguments_from_person(call)) is None else {NOTES: {"args": args}},
                     outcome="failed" if call.is_error else "success",
@@ -153,13 +153,13 @@ class Loop:
         text = "\n\n".join(call.result or "" for call in calls)
         form = self._form
         if form is None and len(calls) == 1:
-            form = self._toolbox.form_of(calls[0])
+            form = self._toolbox.member_answer_form(calls[0])
         if form is not None:
             try:
                 return Answer(form.parse(text), form.name)
             except AnswerInvalid:
                 return None
-        if not self._toolbox.has_spoken and not self._is_reworded:
+        if not self._toolbox.has_member_spoken and not self._is_reworded:
             self.world.tell(EventKind.CONTENT, self.run.voice, {"text": text}, self.run.at(f"t{self._turn}/whole"))
         return Answer(text)
 
@@ -225,7 +225,7 @@ class Loop:
         path, telling = self._model_path, self._telling
         # Messages are taken in the commit of the model step that saw them. If a crash prevents that commit, the next
         # attempt gets them again; a stored step gets the same ones as before.
-        for index, text in enumerate(await self.world.steps.heard(path, self.run.run_id)):
+        for index, text in enumerate(await self.world.steps.take_messages(path, self.run.run_id)):
             self._tell(EventKind.MESSAGE_RECEIVED, {"text": text}, f"{path}/heard{index}")
             self.say(text)
         telling.started()
@@ -236,7 +236,7 @@ class Loop:
         self.progress.output.usage.add(answer.usage)
         self._tokens = answer.usage.input_tokens + answer.usage.output_tokens
         telling.completed(answer)
-        if files := generated(answer.response, self.world.salt, path):
+        if files := media_in_response(answer.response, self.world.salt, path):
             self.progress.add_media(files)
         return answer.response
 
@@ -259,7 +259,7 @@ class Loop:
         for number, part in enumerate(calls):
             path = self.run.at(f"t{self._turn}/c{number}")
             part.tool_call_id = self.world.claim_call_id(part.tool_call_id, path)
-        notes.update(refuse_unfit(calls, self.world.settings))
+        notes.update(refuse_unusable_arguments(calls, self.world.settings))
         response.metadata = {**(response.metadata or {}), NOTES: notes}
         return answer
 
@@ -337,9 +337,9 @@ class Loop:
     # --- helpers ----------------------------------------------------------------------------------
 
     @property
-    def _telling(self) -> Telling:
+    def _telling(self) -> ModelCallEvents:
         """Emits the events of the turn's model call."""
-        return Telling(world=self.world, run=self.run, info=self._info, path=self._model_path)
+        return ModelCallEvents(world=self.world, run=self.run, info=self._info, path=self._model_path)
 
     @property
     def _model_path(self) -> str:

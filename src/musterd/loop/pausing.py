@@ -1,4 +1,4 @@
-"""A branch of the tree that cannot go on without a person."""
+"""How a branch of a run tree waits for a person, and the text that a paused run shows."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,9 @@ from musterd.core.requirements import Requirement, RequirementKind
 
 
 class Waits(MusterdError):
-    """This branch waits for a person; others go on, and the run pauses when none can.
+    """Raised when a branch of the tree waits for a person. The run pauses once no branch can go on.
 
-    :param requirements: the tool calls that wait.
+    :param requirements: one for each tool call that waits.
     """
 
     def __init__(self, requirements: Sequence[Requirement]) -> None:
@@ -19,16 +19,13 @@ class Waits(MusterdError):
 
 
 def pause_text(kind: ComponentKind, requirements: Sequence[Requirement]) -> str:
-    """What is needed, in words, for whoever reads the paused run of a team or an agent; nothing where all is silent."""
-    named = [found for found in requirements if not (found.tool.asked or {}).get("is_silent")]
-    if not named:
+    """The content of a paused run: a list of the tool calls that wait. Empty if all of them are silent."""
+    listed = [requirement for requirement in requirements if not (requirement.tool.asked or {}).get("is_silent")]
+    if not listed:
         return ""
-    lines = [
-        f"- {'team' if found.component_kind == 'team' else found.component_name}: {found.tool.name} {_need(found)}"
-        for found in named
-    ]
-    paused = "Team run paused" if kind == "team" else "Run paused"
-    return "\n".join([f"{paused}. The following require input:", *lines])
+    lines = [_line(requirement) for requirement in listed]
+    title = "Team run paused" if kind == "team" else "Run paused"
+    return "\n".join([f"{title}. The following require input:", *lines])
 
 
 _NEEDS = {
@@ -39,5 +36,6 @@ _NEEDS = {
 }
 
 
-def _need(requirement: Requirement) -> str:
-    return _NEEDS[requirement.kind]
+def _line(requirement: Requirement) -> str:
+    owner = "team" if requirement.component_kind == "team" else requirement.component_name
+    return f"- {owner}: {requirement.tool.name} {_NEEDS[requirement.kind]}"

@@ -1,4 +1,4 @@
-"""From a model's tool call to one that can be made: looked up, checked, with its intent."""
+"""Planning of tool calls: looks up the tool, checks the arguments and prepares the intent to store."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from musterd.declare import Component, Tool, ToolArgumentsInvalid
 from musterd.loop.approval_gate import apply_decision, is_undecided, may_begin, requirement_before_call
 from musterd.loop.assignment import Assignment
 from musterd.loop.delegation import Delegations, Refused, delegations_of, is_delegation
-from musterd.loop.run_tools import NONE as NO_RUN_TOOLS
+from musterd.loop.run_tools import NO_RUN_TOOLS
 from musterd.loop.run_tree import RunTree, fingerprint
 from musterd.loop.steps import Intent
 from musterd.loop.task_runs import is_task_run, task_runs_of
@@ -21,11 +21,11 @@ from musterd.loop.tool_set import tool_digests, tool_of, tools_of
 
 
 @dataclass(slots=True, kw_only=True)
-class Planned:
+class PlannedCall:
     """A tool call of the model, looked up and checked.
 
-    Where neither tool nor delegations are there, ``refusal`` says why it is not made, in words that the model can
-    act on. One that ``waits`` is not begun before a person decides.
+    If neither ``tool`` nor ``delegations`` is set, the call is not made and ``refusal`` tells the model why. If
+    ``waits`` is set, the call must not begin before a person decides.
     """
 
     call: ToolCall
@@ -40,8 +40,8 @@ class Planned:
 class Planner:
     """Plans the tool calls of one run.
 
-    ``began_with`` is what the run was prepared with, by its first attempt; ``run_tools`` what it has beyond its
-    component's tools.
+    ``began_with`` is the run's ``prepare`` step as its first attempt recorded it. ``run_tools`` are the tools that
+    the run has in addition to its component's.
     """
 
     def __init__(self, world: RunTree, run: Assignment) -> None:
@@ -51,10 +51,10 @@ class Planner:
         self.began_with: JsonObject = {}
         self.run_tools = NO_RUN_TOOLS
 
-    def plan(self, turn: int, number: int, part: ToolCallPart, reason: str | None = None) -> Planned:
-        """The call that stands at ``number`` in the turn.
+    def plan(self, turn: int, number: int, part: ToolCallPart, reason: str | None = None) -> PlannedCall:
+        """Plan the tool call at position ``number`` of the turn.
 
-        :param reason: why it is not made, as was said when it came.
+        :param reason: why the call is refused, if its arguments were refused when the model's answer arrived.
         """
         run = self._run
         path = run.at(f"t{turn}/c{number}")
@@ -62,10 +62,10 @@ class Planner:
         call = ToolCall(id=part.tool_call_id, name=part.tool_name, args=arguments, created_at=clock.now())
         starts_members = is_delegation(run.component, part.tool_name) or is_task_run(run.component, part.tool_name)
         kind = StepKind.DELEGATE if starts_members else StepKind.TOOL
-        asked = fingerprint(kind, run.component.id, part.tool_name, arguments)
-        plan = Planned(
+        step = fingerprint(kind, run.component.id, part.tool_name, arguments)
+        plan = PlannedCall(
             call=call,
-            intent=Intent(path=path, kind=kind, name=part.tool_name, fingerprint=asked),
+            intent=Intent(path=path, kind=kind, name=part.tool_name, fingerprint=step),
             arguments=arguments,
             refusal=reason or refusal or self._over_limit(),
         )
@@ -82,7 +82,7 @@ class Planner:
         )
         return plan
 
-    def _look_up(self, plan: Planned) -> None:
+    def _look_up(self, plan: PlannedCall) -> None:
         if plan.intent.kind is StepKind.DELEGATE:
             self._plan_delegation(plan)
         else:
@@ -95,13 +95,13 @@ class Planner:
             return f"The limit of {limit} tool calls is reached. Answer with what you have."
         return None
 
-    def _plan_tool(self, plan: Planned) -> None:
+    def _plan_tool(self, plan: PlannedCall) -> None:
         component = self._run.component
         tool = tool_of(component, plan.call.name) or self.run_tools.get(plan.call.name)
         if tool is None:
             offered = [definition.name for definition in tools_of(component)]
-            known = ", ".join([*offered, *self.run_tools.tools]) or "none"
-            raise Refused(f"There is no tool '{plan.call.name}'. Tools: {known}.")
+            names = ", ".join([*offered, *self.run_tools.tools]) or "none"
+            raise Refused(f"There is no tool '{plan.call.name}'. Tools: {names}.")
         plan.tool = tool
         plan.call.stops_run = tool.stop_after_tool_call
         try:
@@ -109,25 +109,27 @@ class Planner:
         except ToolArgumentsInvalid as error:
             raise Refused(error.message) from error
 
-    def _checked(self, plan: Planned, tool: Tool) -> JsonObject:
-        """The arguments as the function takes them, once nobody is to be asked any more about the call."""
+    def _checked(self, plan: PlannedCall, tool: Tool) -> JsonObject:
+        """The validated arguments; if the tool requires user input, the model's own until the person has answered."""
         path, call = plan.intent.path, plan.call
         arguments = call.args
         if tool.requires_user_input:
             tool.validate_proposed(call.args)
         else:
             arguments = tool.validate(call.args)
-        row = self._world.asked.get(path)
-        asks = requirement_before_call(self._world, self._run, call, path, tool) if row is None else None
-        if asks is not None:
-            plan.intent = replace(plan.intent, asks=asks)
-        plan.waits = is_undecided(row, asks)
-        if row is None:
+        approval = self._world.approvals.get(path)
+        requirement = requirement_before_call(self._world, self._run, call, path, tool) if approval is None else None
+        if requirement is not None:
+            plan.intent = replace(plan.intent, asks=requirement)
+        plan.waits = is_undecided(approval, requirement)
+        if approval is None:
             return arguments
-        apply_decision(call, tool, row)
-        return tool.validate(call.args) if may_begin(row) else arguments
+        # An approval row is kept as long as its run exists, so every attempt makes the call with the same arguments:
+        # the model's, overridden by those that the person gave.
+        apply_decision(call, tool, approval)
+        return tool.validate(call.args) if may_begin(approval) else arguments
 
-    def _plan_delegation(self, plan: Planned) -> None:
+    def _plan_delegation(self, plan: PlannedCall) -> None:
         run = self._run
         delegations = self.delegations(plan, plan.arguments)
         if run.depth + 1 > self._world.settings.max_depth:
@@ -135,48 +137,50 @@ class Planner:
         plan.delegations = delegations
         plan.call.stops_run = getattr(run.component.spec, "mode", "") == "route"
 
-    def delegations(self, plan: Planned, arguments: JsonObject) -> Delegations:
-        """The members' runs that a delegation starts with these arguments.
+    def delegations(self, plan: PlannedCall, arguments: JsonObject) -> Delegations:
+        """The members' runs that a delegation with these arguments starts.
 
-        :raises Refused: it cannot be made so.
+        :raises Refused: if the delegation is not possible with these arguments.
         """
         name = plan.call.name
-        find = task_runs_of if is_task_run(self._run.component, name) else delegations_of
-        return find(self._run, name, arguments, plan.intent.path)
+        plan_runs = task_runs_of if is_task_run(self._run.component, name) else delegations_of
+        return plan_runs(self._run, name, arguments, plan.intent.path)
 
-    def hooked_delegations(self, plan: Planned, arguments: JsonObject) -> Delegations:
-        """The members' runs that a delegation starts whose hooks call it with these arguments.
+    def hooked_delegations(self, plan: PlannedCall, arguments: JsonObject) -> Delegations:
+        """The members' runs that a delegation starts after its hooks passed these arguments on.
 
-        Hooks are called again when the delegation goes on in another attempt: those of the first attempt count.
+        Hooks run again if another attempt continues the delegation. They may then pass other arguments on, but members'
+        runs have begun with those of the first attempt. These are recorded, and they count in later attempts.
 
-        :raises Refused: it cannot be made so.
+        :raises Refused: if the delegation is not possible with these arguments.
         """
         component = self._run.component
         texts = {name: jsontext.storable(value) for name, value in arguments.items() if isinstance(value, str)}
         arguments = {**arguments, **texts}
-        first = self.delegations(plan, arguments)
+        delegations = self.delegations(plan, arguments)
         (schema,) = (tool.parameters_json_schema for tool in tools_of(component) if tool.name == plan.call.name)
-        taken = {"arguments": {name: arguments[name] for name in schema["properties"] if name in arguments}}
-        asked = fingerprint(StepKind.PREPARE, component.id, "hooks", None)
-        stored = self._world.steps.prepared(f"{plan.intent.path}/hooks", asked, taken)
-        return first if stored == taken else self.delegations(plan, stored["arguments"])
+        now = {"arguments": {name: arguments[name] for name in schema["properties"] if name in arguments}}
+        step = fingerprint(StepKind.PREPARE, component.id, "hooks", None)
+        stored = self._world.steps.prepared(f"{plan.intent.path}/hooks", step, now)
+        return delegations if stored == now else self.delegations(plan, stored["arguments"])
 
-    def _is_retry_safe(self, plan: Planned) -> bool:
-        """Whether nothing is done twice where the call has begun before, and begins again."""
+    def _is_retry_safe(self, plan: PlannedCall) -> bool:
+        """Whether a call that was cut off may be made again without a second effect."""
         if plan.intent.kind is StepKind.DELEGATE:
-            return True  # members' own steps are recorded, each once
+            return True  # each step of a member is recorded once, so none is done again
         if plan.refusal is None and plan.tool is not None:
             return plan.tool.retry_safe
         name, began_with = plan.call.name, self.began_with
         if name in began_with.get("retry_safe", ()):
             return True
-        # One that is refused now was refused then too, unless a deploy has taken the tool away or changed it.
+        # A call that is refused now was refused by the first attempt too, and had no effect, unless a deploy has
+        # removed or changed the tool since: then the first attempt may have made the call.
         digests: Mapping[str, str] = tool_digests(self._run.component)
-        now = digests.get(name) or self.run_tools.digests.get(name)
-        return began_with.get("tools", {}).get(name) in (None, now)
+        current_digest = digests.get(name) or self.run_tools.digests.get(name)
+        return began_with.get("tools", {}).get(name) in (None, current_digest)
 
 
-def member_plan(plan: Planned, component: Component, path: str, task: str) -> Intent:
-    """The intent of one member's run among several that a call starts."""
-    asked = fingerprint(StepKind.DELEGATE, component.id, plan.call.name, task)
-    return replace(plan.intent, path=path, fingerprint=asked, is_retry_safe=True)
+def member_intent(plan: PlannedCall, component: Component, path: str, task: str) -> Intent:
+    """The intent of one member's run if a call starts several."""
+    step = fingerprint(StepKind.DELEGATE, component.id, plan.call.name, task)
+    return replace(plan.intent, path=path, fingerprint=step, is_retry_safe=True)

@@ -1,4 +1,4 @@
-"""Media that a run produces: its tools return them, or its model does."""
+"""Media that a run produces, returned by its tools or by its model."""
 
 from collections.abc import Sequence
 
@@ -16,52 +16,52 @@ _TYPES = {"images": "image/png", "audio": "audio/wav", "videos": "video/mp4", "f
 
 
 class MediaTooLarge(Exception):
-    """A tool returned more media than it may."""
+    """A tool returned media that are larger than the limit."""
 
 
 def check_media(result: Json, most_bytes: int) -> None:
-    """Check the size of the media in a tool's result, all together.
+    """Check the total size of the media in a tool's result.
 
-    :raises MediaTooLarge: they have more than ``most_bytes``.
+    :raises MediaTooLarge: if they have more than ``most_bytes``.
     """
     if isinstance(result, BinaryContent):
         size = len(result.data)
     elif isinstance(result, ToolResult):
-        several = (result.images, result.audios, result.videos, result.files)
-        size = sum(len(media.content or b"") for items in several for media in items)
+        lists = (result.images, result.audios, result.videos, result.files)
+        size = sum(len(media.content or b"") for items in lists for media in items)
     else:
         return
     if size > most_bytes:
         raise MediaTooLarge(f"The tool was called, but its media have {size} bytes; at most {most_bytes} are kept.")
 
 
-def taken_apart(result: Json, salt: str, path: str) -> tuple[Json, tuple[Medium, ...]]:
-    """A tool's result without its media, and those.
+def split_media(result: Json, salt: str, path: str) -> tuple[Json, tuple[Medium, ...]]:
+    """Split a tool's result into its content and its media.
 
-    :raises ValueError: one of them has neither content nor url, or has both.
+    :raises ValueError: if one of the media has neither content nor url, or has both.
     """
     if isinstance(result, BinaryContent):
         return "", (_of_content(result.data, result.media_type, f"{path}/media0", salt),)
     if not isinstance(result, ToolResult):
         return result, ()
-    given = {"images": result.images, "audio": result.audios, "videos": result.videos, "files": result.files}
-    found = [(name, media) for name, several in given.items() for media in several]
+    by_name = {"images": result.images, "audio": result.audios, "videos": result.videos, "files": result.files}
+    named = [(name, media) for name, items in by_name.items() for media in items]
     return result.content, tuple(
-        _medium(name, media, salt, f"{path}/media{number}") for number, (name, media) in enumerate(found)
+        _medium(name, media, salt, f"{path}/media{number}") for number, (name, media) in enumerate(named)
     )
 
 
-def generated(response: ModelResponse, salt: str, path: str) -> tuple[Medium, ...]:
-    """The media that a model's answer holds."""
+def media_in_response(response: ModelResponse, salt: str, path: str) -> tuple[Medium, ...]:
+    """The media in a model's answer."""
     files = [part.content for part in response.parts if isinstance(part, FilePart)]
     return tuple(
         _of_content(file.data, file.media_type, f"{path}/media{number}", salt) for number, file in enumerate(files)
     )
 
 
-def shown(text: str, media: Sequence[Medium], model: Model) -> str | list[UserContent]:
-    """A tool's result as a model reads it: the text, and the media that it can read; others are named."""
-    content = [text, *(_shown(medium, model) for medium in media)]
+def result_content(text: str, media: Sequence[Medium], model: Model) -> str | list[UserContent]:
+    """A tool's result as the model reads it: the text, and each medium, or a note if the model cannot read it."""
+    content = [text, *(_medium_content(medium, model) for medium in media)]
     texts = [item for item in content if isinstance(item, str)]
     return "\n".join(texts) if len(texts) == len(content) else content
 
@@ -77,20 +77,21 @@ def _medium(name: str, media: Media, salt: str, place: str) -> Medium:
         "url": media.url,
         "blob": None if media.content is None else content_hash(media.content),
     }
-    return Medium(name=name, item={key: one for key, one in item.items() if one is not None}, content=media.content)
+    item = {key: value for key, value in item.items() if value is not None}
+    return Medium(name=name, item=item, content=media.content)
 
 
 def _of_content(content: bytes, mime_type: str, place: str, salt: str) -> Medium:
     return _medium(kind_of(mime_type), Media(content=content, mime_type=mime_type), salt, place)
 
 
-def _shown(medium: Medium, model: Model) -> UserContent:
+def _medium_content(medium: Medium, model: Model) -> UserContent:
     item = medium.item
     if "url" in item:
         if medium.name == "images" and passes_image_addresses_on(model):
             return ImageUrl(item["url"])
         return f'<{medium.name.removesuffix("s")} url="{item["url"]}"/>'
-    words = not_taken(model, medium.name, item["mime_type"])
-    if words is None and medium.content is not None:
+    unreadable = not_taken(model, medium.name, item["mime_type"])
+    if unreadable is None and medium.content is not None:
         return BinaryContent(medium.content, media_type=item["mime_type"], identifier=item["id"])
-    return f'<file id="{item["id"]}" type="{item["mime_type"]}">Not shown: you cannot read {words}.</file>'
+    return f'<file id="{item["id"]}" type="{item["mime_type"]}">Not shown: you cannot read {unreadable}.</file>'

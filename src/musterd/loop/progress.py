@@ -1,4 +1,4 @@
-"""What a tool tells while it works, on its way to the run's readers."""
+"""Progress reports of tool calls, emitted as events to the run's subscribers."""
 
 import asyncio
 import contextlib
@@ -13,16 +13,16 @@ from musterd.loop.builtin_tools import Tell
 
 
 class Reports:
-    """Takes the reports of one call, from whichever thread, and tells each once: its number is its place.
+    """Emits the reports of one call, from any thread. Each has its number in its place, so a replay emits none twice.
 
-    Made in the loop's thread. After :meth:`close` it tells nothing more: a tool that was left in its thread has no
-    run to tell of.
+    It must be created in the event loop's thread. After :meth:`close` it emits nothing more, because a tool that was
+    left running in its thread may report after its run has finished.
 
-    :param call: what each event names of the call.
+    :param call: the fields that identify the call in each event.
     """
 
     def __init__(self, tell: Tell, call: JsonObject) -> None:
-        self._tell = tell
+        self._emit = tell
         self._call = call
         self._numbers = itertools.count()
         self._loop = asyncio.get_running_loop()
@@ -30,25 +30,26 @@ class Reports:
         self._is_open = True
 
     def add(self, report: JsonObject) -> None:
-        """Tell the call's next report."""
+        """Emit the call's next report."""
         if threading.get_ident() == self._thread:
             self._add(report)
         else:
-            with contextlib.suppress(RuntimeError):  # the loop has gone, and all readers with it
+            # A report from a thread is scheduled ahead of the call's result, so subscribers see it first.
+            with contextlib.suppress(RuntimeError):  # the event loop is closed, so there is no subscriber left
                 self._loop.call_soon_threadsafe(self._add, report)
 
     def close(self) -> None:
-        """The call is over."""
+        """End the call: reports that arrive later are dropped."""
         self._is_open = False
 
     def _add(self, report: JsonObject) -> None:
         if self._is_open:
-            self._tell(EventKind.CUSTOM, {**self._call, **report}, f"progress{next(self._numbers)}")
+            self._emit(EventKind.CUSTOM, {**self._call, **report}, f"progress{next(self._numbers)}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CallContext(ToolContext):
-    """The context of a call that a run makes."""
+    """The :class:`~musterd.declare.ToolContext` of a call that a run makes."""
 
     reports: Reports = field(repr=False, compare=False)
 

@@ -1,7 +1,7 @@
-"""What a model is told before the user's message.
+"""The system messages of agents and teams.
 
-The user's message, or a member's task, is the last user message, verbatim; everything else stands in the system
-message. Texts stay the same from call to call, so that a provider's cache of prefixes holds.
+The user's message, or a member's task, is the last user message, verbatim. Everything else is in the system message,
+which stays the same from call to call so that a provider's prompt cache can use it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,22 +38,22 @@ VERBATIM = "Members get the user's own words; you choose who, not what."
 
 
 def system_prompt(component: Component, *, has_form: bool = False) -> str:
-    """The system message of an agent or a team's leader; empty when there is nothing to say.
+    """The system message of an agent or a team's leader; empty if it has none.
 
-    One text for all runs of a component: a thousand that wait do not hold it a thousand times.
+    All runs of a component share one string, so a thousand waiting runs do not hold a thousand copies.
 
-    :param has_form: whether its answer has a form.
+    :param has_form: whether the answer is structured.
     """
-    return _with_form(component) if has_form else _of_free_text(component)
+    return _structured_answer_prompt(component) if has_form else _free_text_prompt(component)
 
 
 @cached_per_component
-def _with_form(component: Component) -> str:
+def _structured_answer_prompt(component: Component) -> str:
     return _prompt(component, has_form=True)
 
 
 @cached_per_component
-def _of_free_text(component: Component) -> str:
+def _free_text_prompt(component: Component) -> str:
     return _prompt(component, has_form=False)
 
 
@@ -67,7 +67,7 @@ def _prompt(component: Component, *, has_form: bool) -> str:
 def prompt_with(component: Component, instructions: str | Sequence[str] | None, *, has_form: bool) -> str:
     """The system message with these instructions.
 
-    :param has_form: whether the answer has a form.
+    :param has_form: whether the answer is structured.
     """
     spec = component.spec
     parts: list[str] = []
@@ -80,8 +80,8 @@ def prompt_with(component: Component, instructions: str | Sequence[str] | None, 
     if spec.role and component.kind == "agent":
         parts.append(f"<your_role>\n{spec.role}\n</your_role>")
     if instructions:
-        listed = _listed(instructions)
-        parts.append(f"<instructions>\n{listed}\n</instructions>" if spec.use_instruction_tags else listed)
+        text = _as_list(instructions)
+        parts.append(f"<instructions>\n{text}\n</instructions>" if spec.use_instruction_tags else text)
     if spec.tool_instructions:
         parts.append("<tool_instructions>\n" + "\n\n".join(spec.tool_instructions) + "\n</tool_instructions>")
     if component.members:
@@ -93,14 +93,14 @@ def prompt_with(component: Component, instructions: str | Sequence[str] | None, 
 
 
 def _closing(component: Component, *, has_form: bool) -> Iterator[str]:
-    """What the options of the prompt add behind the instructions."""
-    spec, told = component.spec, []
+    """The parts that follow the instructions, as the component's options ask for them."""
+    spec, information = component.spec, []
     if spec.markdown and not has_form:
-        told.append("Use Markdown to format your answers.")
+        information.append("Use Markdown to format your answers.")
     if spec.add_name_to_context:
-        told.append(f"Your name is {component.name}.")
-    if told:
-        yield f"<additional_information>\n{_listed(told)}\n</additional_information>"
+        information.append(f"Your name is {component.name}.")
+    if information:
+        yield f"<additional_information>\n{_as_list(information)}\n</additional_information>"
     if spec.expected_output:
         yield f"<expected_output>\n{spec.expected_output.strip()}\n</expected_output>"
     if spec.additional_context:
@@ -110,9 +110,9 @@ def _closing(component: Component, *, has_form: bool) -> Iterator[str]:
 
 
 def describe_member(member: Component, *, in_full: bool = False) -> str:
-    """A member as its leader sees it.
+    """The description of a member for its leader.
 
-    :param in_full: with what each of its tools does.
+    :param in_full: include the descriptions of its tools.
     """
     lines = [f'<member id="{member.id}" name="{member.name}">']
     if member.spec.role:
@@ -126,21 +126,24 @@ def describe_member(member: Component, *, in_full: bool = False) -> str:
     if servers := [source.known_as for source in member.spec.tool_sources if isinstance(source, MCPServer)]:
         lines.append(f"  Tools of: {', '.join(servers)}")
     if member.members:
-        lines.append(f"  Members: {', '.join(below.id for below in member.members)}")
+        lines.append(f"  Members: {', '.join(submember.id for submember in member.members)}")
     lines.append("</member>")
     return "\n".join(lines)
 
 
 def interactions_text(interactions: Sequence[tuple[str, str, str]]) -> str:
-    """What other members were asked and said so far: who, the task, the answer."""
-    said = "\n".join(
+    """The tasks and answers of other members so far.
+
+    :param interactions: the member's name, the task and the answer of each.
+    """
+    entries = "\n".join(
         f'<interaction member="{name}">\n<task>\n{task}\n</task>\n<answer>\n{answer}\n</answer>\n</interaction>'
         for name, task, answer in interactions
     )
-    return f"<member_interactions>\n{said}\n</member_interactions>"
+    return f"<member_interactions>\n{entries}\n</member_interactions>"
 
 
-def _listed(instructions: str | Sequence[str]) -> str:
+def _as_list(instructions: str | Sequence[str]) -> str:
     if isinstance(instructions, str):
         return instructions
     if len(instructions) == 1:

@@ -1,7 +1,7 @@
-"""Steps of reasoning: how they look, where they come from, and what is told of them.
+"""Reasoning steps: their schema, and the events that report them.
 
-They have the peer's shape: ``{title, action, result, reasoning, next_action, confidence}``. A run gets them from the
-phase before its first turn (:mod:`musterd.loop.reasoning`), or from its model's calls of ``think`` and ``analyze``.
+They have Agno's shape: ``{title, action, result, reasoning, next_action, confidence}``. A run gets them from the
+reasoning before its first turn (:mod:`musterd.loop.reasoning`), or from its model's calls of ``think`` and ``analyze``.
 """
 
 from collections.abc import Sequence
@@ -34,40 +34,40 @@ STEPS = {
     "properties": {"reasoning_steps": {"type": "array", "items": STEP, "minItems": 1}},
     "required": ["reasoning_steps"],
 }
-"""The form in which a model that reasons answers."""
+"""The schema of a reasoning model's answer."""
 
 THINK, ANALYZE = "think", "analyze"
 _FIELDS = ("title", "action", "result", "reasoning", "next_action", "confidence")
 
 
-def step_of(said: JsonObject) -> JsonObject:
-    """What a model said of a step, with the fields that a step has."""
-    return {name: said.get(name) for name in _FIELDS}
+def step_of(fields: JsonObject) -> JsonObject:
+    """A reasoning step with exactly the fields that a step has."""
+    return {name: fields.get(name) for name in _FIELDS}
 
 
-def in_words(steps: Sequence[JsonObject]) -> str:
-    """Steps as text."""
-    return "".join(_in_words(step) for step in steps)
+def as_text(steps: Sequence[JsonObject]) -> str:
+    """The steps as text."""
+    return "".join(_step_text(step) for step in steps)
 
 
 def begin(world: RunTree, run: Assignment, progress: Progress, place: str) -> None:
-    """Tell that the run begins to reason, once."""
+    """Emit that the run begins to reason, unless it is reasoning already."""
     if not progress.is_reasoning:
         progress.is_reasoning = True
         world.tell(EventKind.REASONING_STARTED, run.run_id, {}, place)
 
 
 def add(world: RunTree, run: Assignment, progress: Progress, step: JsonObject, place: str) -> None:
-    """Add a step, and tell of it."""
+    """Add a step to the output, and emit it."""
     output = progress.output
     output.reasoning_steps.append(step)
-    output.reasoning += _in_words(step)
+    output.reasoning += _step_text(step)
     data = {"content": step, "content_type": "ReasoningStep", "reasoning_content": output.reasoning}
     world.tell(EventKind.REASONING_STEP, run.run_id, data, place)
 
 
 def end(world: RunTree, run: Assignment, progress: Progress, place: str) -> None:
-    """Tell that the run has reasoned, where it has begun to."""
+    """Emit that the run has finished reasoning, if it was reasoning."""
     if progress.is_reasoning:
         progress.is_reasoning = False
         steps = {"reasoning_steps": list(progress.output.reasoning_steps)}
@@ -77,19 +77,19 @@ def end(world: RunTree, run: Assignment, progress: Progress, place: str) -> None
 
 
 def note_call(world: RunTree, run: Assignment, progress: Progress, call: ToolCall, path: str) -> None:
-    """Take a call of ``think`` or ``analyze`` as a step."""
+    """Add a call of ``think`` or ``analyze`` as a step."""
     if call.is_error:
         return
     args = call.args
     if call.name == THINK:
-        said = {**args, "reasoning": args.get("thought"), "next_action": "continue"}
+        fields = {**args, "reasoning": args.get("thought"), "next_action": "continue"}
     else:
-        said = {**args, "reasoning": args.get("analysis"), "next_action": args.get("next_action") or "continue"}
+        fields = {**args, "reasoning": args.get("analysis"), "next_action": args.get("next_action") or "continue"}
     begin(world, run, progress, run.at("think"))
-    add(world, run, progress, step_of(said), path)
+    add(world, run, progress, step_of(fields), path)
 
 
-def _in_words(step: JsonObject) -> str:
+def _step_text(step: JsonObject) -> str:
     lines = [f"## {step['title']}" if step["title"] else "", step["reasoning"] or ""]
     lines += [f"{name.capitalize()}: {step[name]}" if step[name] else "" for name in ("action", "result")]
     return "\n".join([*(line for line in lines if line), "", ""])

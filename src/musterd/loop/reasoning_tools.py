@@ -1,4 +1,4 @@
-"""Tools with which a model reasons on its way: its thoughts become steps that clients see."""
+"""The tools ``think`` and ``analyze``, with which a model reasons between turns. Clients see each call as a step."""
 
 from collections.abc import Iterator
 
@@ -10,18 +10,18 @@ from musterd.loop.reasoning_steps import ANALYZE, THINK
 class ReasoningTools:
     """The tools ``think`` and ``analyze``: ``tools=[*ReasoningTools(), …]``.
 
-    They do nothing but note a thought: the model writes it down, clients get it as a step of reasoning.
+    They have no effect: the model writes a thought down, and clients receive it as a reasoning step.
 
     :param enable_think: offer ``think``.
     :param enable_analyze: offer ``analyze``.
     """
 
     def __init__(self, *, enable_think: bool = True, enable_analyze: bool = True) -> None:
-        offered = [(enable_think, THINK_TOOL), (enable_analyze, ANALYZE_TOOL)]
-        self.tools: tuple[Tool, ...] = tuple(tool for is_offered, tool in offered if is_offered)
+        choices = [(enable_think, THINK_TOOL), (enable_analyze, ANALYZE_TOOL)]
+        self.tools: tuple[Tool, ...] = tuple(tool for is_enabled, tool in choices if is_enabled)
 
     def __iter__(self) -> Iterator[Tool]:
-        """Its tools."""
+        """Iterate over the enabled tools."""
         return iter(self.tools)
 
 

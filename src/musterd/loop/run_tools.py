@@ -1,7 +1,7 @@
-"""Tools that a run learns of when it begins: those of MCP servers, and those that a function gives.
+"""Tools that are determined when a run begins: those of MCP servers, and those that a function in ``tools=`` returns.
 
-Which there are is of the world, so the first attempt records it, and later ones offer the same. A server that cannot
-be reached costs the run its tools, and its model is told so; a tool that has gone since is a failed result.
+The first attempt records which tools there are, and later attempts offer the same ones. If a server cannot be reached,
+the run goes on without its tools and its model is told. A call of a tool that has disappeared since is a failed result.
 """
 
 import asyncio
@@ -32,28 +32,28 @@ log = structlog.get_logger("musterd.loop")
 
 
 class ToolServers(Protocol):
-    """How the loop gets at MCP servers; :class:`musterd.mcp.servers.Servers` implements it."""
+    """Access to MCP servers; implemented by :class:`musterd.mcp.servers.Servers`."""
 
     async def tools(self, server: MCPServer) -> ServerTools:
         """The server's tools.
 
-        :raises RetryTool: it cannot be reached, or its tools cannot be used, in words.
+        :raises RetryTool: if the server cannot be reached, or its tools cannot be used; the message says why.
         """
         ...
 
     async def call(self, server: MCPServer, tool: str, arguments: JsonObject, context: ToolContext) -> str:
-        """Call one of its tools; the result as text."""
+        """Call one of its tools, and return the result as text."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTools:
-    """What one run has beyond its component's tools.
+    """The tools that one run has in addition to its component's.
 
-    :param definitions: what its model is offered.
-    :param tools: those that can be called, by name.
-    :param digests: a hash of each one's schema as it is now, by name.
-    :param notes: what its model is told of them.
+    :param definitions: the tools that its model is offered.
+    :param tools: the tools that can be called now, by name.
+    :param digests: a hash of each tool's current schema, by name.
+    :param notes: texts about the tools for the system message.
     """
 
     definitions: tuple[ToolDefinition, ...] = ()
@@ -66,121 +66,127 @@ class RunTools:
         return self.tools.get(name)
 
 
-NONE = RunTools()
+NO_RUN_TOOLS = RunTools()
 
 
 async def run_tools(world: RunTree, run: Assignment) -> RunTools:
-    """The tools of ``run`` that are not its component's, as its first attempt found them.
+    """The tools of ``run`` that are not its component's, as its first attempt recorded them.
 
-    :raises RunFailed: the function that gives them failed.
+    :raises RunFailed: if a function in ``tools=`` failed.
     """
     sources = run.component.spec.tool_sources
     if not sources:
-        return NONE
-    made = {
-        place: await _factory_tools(world, run, source)
-        for place, source in enumerate(sources)
+        return NO_RUN_TOOLS
+    # Functions cannot be stored, so each attempt calls the factories again; the names that count are the recorded ones.
+    factory_tools = {
+        position: await _factory_tools(world, run, source)
+        for position, source in enumerate(sources)
         if isinstance(source, ToolFactory)
     }
-    asked = fingerprint(StepKind.PREPARE, run.component.id, "tools", None)
-    taken = await world.steps.take(run.at("p/tools"), asked, lambda: _take(world, run, made))
-    found: dict[str, Tool] = {}
-    for place, of_source in enumerate(taken["sources"]):
-        source = _source_now(sources, place, of_source["of"])
+    step = fingerprint(StepKind.PREPARE, run.component.id, "tools", None)
+    recorded = await world.steps.take(run.at("p/tools"), step, lambda: _list_tools(world, run, factory_tools))
+    tools: dict[str, Tool] = {}
+    for position, listing in enumerate(recorded["sources"]):
+        source = _current_source(sources, position, listing["of"])
         if isinstance(source, MCPServer):
-            found |= {told["name"]: _server_tool(world, source, told) for told in of_source["tools"]}
+            tools |= {item["name"]: _server_tool(world, source, item) for item in listing["tools"]}
         elif source is not None:
-            names = {told["name"] for told in of_source["tools"]}
-            found |= {tool.name: tool for tool in made[place].tools if tool.name in names}
-    offered = [told for of_source in taken["sources"] for told in of_source["tools"]]
+            names = {item["name"] for item in listing["tools"]}
+            tools |= {tool.name: tool for tool in factory_tools[position].tools if tool.name in names}
+    items = [item for listing in recorded["sources"] for item in listing["tools"]]
     return RunTools(
         definitions=tuple(
             ToolDefinition(
-                name=told["name"], description=told["description"], parameters_json_schema=told["parameters"]
+                name=item["name"], description=item["description"], parameters_json_schema=item["parameters"]
             )
-            for told in offered
+            for item in items
         ),
-        tools=found,
-        digests={tool.name: digest(tool.name, repr(tool.parameters)) for tool in found.values()},
-        notes=tuple(of_source["note"] for of_source in taken["sources"] if of_source.get("note")),
+        tools=tools,
+        digests={tool.name: digest(tool.name, repr(tool.parameters)) for tool in tools.values()},
+        notes=tuple(listing["note"] for listing in recorded["sources"] if listing.get("note")),
     )
 
 
-def _source_now(sources: Sequence[ToolSource], place: int, name: str) -> ToolSource | None:
-    """The source of what was stored: the one in its place, or where a deploy has moved it; None: it is gone."""
-    near = [*sources[place : place + 1], *sources]
-    return next((source for source in near if _known_as(source) == name), None)
+def _current_source(sources: Sequence[ToolSource], position: int, name: str) -> ToolSource | None:
+    """Find the source of a recorded listing at its old position, or wherever a deploy has moved it; None if removed."""
+    candidates = [*sources[position : position + 1], *sources]
+    return next((source for source in candidates if _source_name(source) == name), None)
 
 
-def _known_as(source: ToolSource) -> str:
+def _source_name(source: ToolSource) -> str:
     return source.known_as if isinstance(source, MCPServer) else "tools="
 
 
-async def _take(world: RunTree, run: Assignment, made: Mapping[int, ToolList]) -> JsonObject:
-    """What the sources offer now; a name that is taken already is left out."""
+async def _list_tools(world: RunTree, run: Assignment, factory_tools: Mapping[int, ToolList]) -> JsonObject:
+    """The tools that the sources offer now, without those whose name is already in use."""
     component = run.component
-    taken_names = {tool.name for tool in tools_of(component)} | component.spec.reserved_tool_names
-    found = await asyncio.gather(
+    used_names = {tool.name for tool in tools_of(component)} | component.spec.reserved_tool_names
+    listings = await asyncio.gather(
         *(
-            _listed(world, source) if isinstance(source, MCPServer) else _told(made[place])
-            for place, source in enumerate(component.spec.tool_sources)
+            _server_listing(world, source)
+            if isinstance(source, MCPServer)
+            else _factory_listing(factory_tools[position])
+            for position, source in enumerate(component.spec.tool_sources)
         )
     )
-    for source in found:
-        kept = []
-        for told in source["tools"]:
-            if told["name"] in taken_names:
-                log.warning("a tool's name is taken", tool=told["name"], component=component.id, of=source["of"])
+    for listing in listings:
+        items = []
+        for item in listing["tools"]:
+            name = item["name"]
+            if name in used_names:
+                source = listing["of"]
+                log.warning("tool ignored: its name is already in use", tool=name, component=component.id, of=source)
             else:
-                taken_names.add(told["name"])
-                kept.append(told)
-        source["tools"] = kept
-    return {"sources": list(found)}
+                used_names.add(name)
+                items.append(item)
+        listing["tools"] = items
+    return {"sources": list(listings)}
 
 
-async def _listed(world: RunTree, server: MCPServer) -> JsonObject:
+async def _server_listing(world: RunTree, server: MCPServer) -> JsonObject:
     if world.servers is None:
-        raise AssertionError("a run with MCP servers is handed what calls them")
+        raise AssertionError("a run with MCP servers needs RunTree.servers")
     try:
-        offered = await world.servers.tools(server)
-        return {"of": server.known_as, "tools": offered.definitions, "note": offered.note}
+        server_tools = await world.servers.tools(server)
+        return {"of": server.known_as, "tools": server_tools.definitions, "note": server_tools.note}
     except RetryTool as error:
         return {"of": server.known_as, "tools": [], "note": f"{error.message} Its tools are not there in this run."}
 
 
-def _server_tool(world: RunTree, server: MCPServer, told: JsonObject) -> Tool:
+def _server_tool(world: RunTree, server: MCPServer, item: JsonObject) -> Tool:
     async def call(arguments: JsonObject, context: ToolContext) -> str:
         if world.servers is None:
-            raise AssertionError("a run with MCP servers is handed what calls them")
-        return await world.servers.call(server, told["tool"], arguments, context)
+            raise AssertionError("a run with MCP servers needs RunTree.servers")
+        return await world.servers.call(server, item["tool"], arguments, context)
 
     return schema_tool(
-        told["name"],
-        told["description"],
-        told["parameters"],
+        item["name"],
+        item["description"],
+        item["parameters"],
         call,
         server.declared_at,
-        retry_safe=told["retry_safe"],
-        retries=int(told["retry_safe"]),  # a server that was started anew answers the second time
+        retry_safe=item["retry_safe"],
+        retries=int(item["retry_safe"]),  # a restarted server has lost its sessions; the second call opens a new one
         timeout_seconds=server.timeout_seconds,
     )
 
 
-# --- functions that give tools --------------------------------------------------------------------
+# --- functions that return tools ------------------------------------------------------------------
 
 
-async def _told(made: ToolList) -> JsonObject:
+async def _factory_listing(tool_list: ToolList) -> JsonObject:
     return {
-        "of": "tools=",  # as _known_as has it
+        "of": "tools=",  # must equal _source_name
         "tools": [
-            {"name": tool.name, "description": tool.description, "parameters": tool.parameters} for tool in made.tools
+            {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+            for tool in tool_list.tools
         ],
-        "note": "\n\n".join(made.instructions),
+        "note": "\n\n".join(tool_list.instructions),
     }
 
 
 async def _factory_tools(world: RunTree, run: Assignment, source: ToolFactory) -> ToolList:
-    """What the function gives, called in each attempt: functions cannot be stored."""
+    """Call the function, and read the tools that it returns."""
     spec = run.component.spec
     context = ToolContext(
         run_id=run.run_id,
@@ -196,14 +202,14 @@ async def _factory_tools(world: RunTree, run: Assignment, source: ToolFactory) -
     )
     try:
         has_context = "context" in inspect.signature(source.function).parameters
-        given = await call(world.threads, source.function, {"context": context} if has_context else {})
-        if not isinstance(given, list | tuple):
-            raise TypeError(f"it gave a {type(given).__name__}, not a list")
-        found = read_tools(given, spec.label, spec.declared_at)
-        if found.sources:
+        returned = await call(world.threads, source.function, {"context": context} if has_context else {})
+        if not isinstance(returned, list | tuple):
+            raise TypeError(f"it gave a {type(returned).__name__}, not a list")
+        tool_list = read_tools(returned, spec.label, spec.declared_at)
+        if tool_list.sources:
             raise TypeError("it gave an MCP server; list that in tools=")
-        return found
+        return tool_list
     except Exception as error:
         log_failure("the function in tools= failed", error, component=run.component.id, run_id=run.run_id)
-        said = words_of(error)
-        raise RunFailed(f"The tools of {run.component.name} could not be made: {said}", "tools_failed") from error
+        reason = words_of(error)
+        raise RunFailed(f"The tools of {run.component.name} could not be made: {reason}", "tools_failed") from error

@@ -1,4 +1,4 @@
-"""What all runs of one tree share while an attempt drives them."""
+"""The state that all runs of one tree share while an attempt drives them."""
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Models:
-    """How the loop gets at models: the process's caller, and a component's model and its names.
+    """Access to models: the process's caller, and each component's model and its names.
 
-    :param load: makes the models of a component and its members ready; awaited before ``of`` is asked.
-    :param is_loaded: whether ``load`` would import nothing.
+    :param load: prepares the models of a component and its members; must be awaited before ``of`` is called.
+    :param is_loaded: whether ``load`` has nothing left to import.
     """
 
     caller: ModelCaller
@@ -43,17 +43,18 @@ class Models:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTree:
-    """What all runs of one tree share.
+    """The state that all runs of one tree share.
 
     :param salt: the root's random salt; members' run ids derive from it.
-    :param threads: where tools that are plain functions run.
-    :param stops: which members are to stop.
-    :param servers: how runs with MCP servers get at them.
-    :param member_runs: the runs of members that were done before this tree began, by their place in it.
-    :param dependencies: values for tools, of the request; a component's own stand below them.
-    :param past: what tools and summaries look up of earlier runs.
-    :param shown: what members are shown of earlier runs.
-    :param asked: what persons were asked about tool calls, by path, and decided where they did.
+    :param dependencies: the request's values for tools; they override a component's own.
+    :param call_ids: the ids of all tool calls in the tree.
+    :param threads: the executor for tools that are plain functions.
+    :param stops: the members that must stop.
+    :param servers: access to MCP servers, for runs that have some.
+    :param member_runs: of a fork, the run ids of members that had finished in the forked run, by path.
+    :param approvals: the questions about tool calls and their decisions, by path.
+    :param past: reads earlier runs, for tools and session summaries.
+    :param member_history: the earlier runs that members may see.
     """
 
     root_id: str
@@ -71,40 +72,47 @@ class RunTree:
     stops: MemberStops = field(default_factory=MemberStops)
     servers: "ToolServers | None" = None
     member_runs: Mapping[str, str] = field(default_factory=dict)
-    asked: Mapping[str, ApprovalRow] = field(default_factory=dict)
+    approvals: Mapping[str, ApprovalRow] = field(default_factory=dict)
     past: HistoryLookup = NO_HISTORY
-    shown: MemberHistory = NO_MEMBER_HISTORY
+    member_history: MemberHistory = NO_MEMBER_HISTORY
 
     def tell(self, kind: EventKind, run_id: str, data: JsonObject | None = None, place: str = "") -> None:
         """Emit an event that happened now, at the step ``place``."""
         self.emit(Event(kind, run_id, clock.now(), data or {}, place))
 
     def teller(self, run_id: str, path: str) -> Callable[[EventKind, JsonObject, str], None]:
-        """Tells what happens at the step ``path``: kind, data, and what tells it from others of its kind there."""
+        """A function that emits events at the step ``path``.
+
+        It takes the kind, the data, and a suffix that distinguishes events of one kind at the same step.
+        """
 
         def tell(kind: EventKind, data: JsonObject, place: str) -> None:
             self.tell(kind, run_id, data, f"{path}/{place}" if place else path)
 
         return tell
 
-    def claim_call_id(self, given: str, path: str) -> str:
-        """A tool call's id, unique in the tree: what the provider gave, unless it is missing or taken."""
-        call_id = given if given and given not in self.call_ids else f"call_{digest(self.salt, path)}"
+    def claim_call_id(self, provider_id: str, path: str) -> str:
+        """A tool call's id, unique in the tree: the provider's id, unless it is missing or already in use."""
+        is_free = provider_id and provider_id not in self.call_ids
+        call_id = provider_id if is_free else f"call_{digest(self.salt, path)}"
         self.call_ids[call_id] = None
         return call_id
 
     def note_call_ids(self, response: ModelResponse) -> None:
-        """Note the tool calls that a model made: no other call of the tree may have the id of one of them."""
+        """Register the ids of a response's tool calls, so that no other call of the tree gets the same id.
+
+        A stored answer did not pass :meth:`claim_call_id` in this attempt, so its ids are registered here.
+        """
         for part in response.parts:
             if isinstance(part, ToolCallPart):
                 self.call_ids[part.tool_call_id] = None
 
 
 def digest(*parts: str) -> str:
-    """A short hash of texts."""
+    """A short hash of the texts."""
     return hashlib.blake2b("\x00".join(parts).encode(), digest_size=12).hexdigest()
 
 
 def fingerprint(kind: StepKind, component_id: str, tool: str, arguments: Json) -> str:
-    """Hash of what a step was asked; never the request itself."""
+    """The hash by which a later attempt recognizes a step. It replaces the request, which the journal never holds."""
     return digest(kind.value, component_id, tool, jsontext.canonical(arguments))

@@ -1,7 +1,7 @@
-"""Summing a session up, once a run's answer stands.
+"""Session summaries, written after a run's answer is final.
 
-One model call, a step of the journal as any other: what the last summary said, and what was said since. A summary
-that cannot be made is told as none, and the run ends as it would have; the next one makes up for it.
+A summary is one model call and one journal step. The model reads the last summary and the conversations since. If the
+call fails, the event reports no summary and the run completes anyway; the next summary covers the same conversations.
 """
 
 import dataclasses
@@ -31,8 +31,8 @@ PROMPT = (
     "wants, what was decided, what is open. Be concise, make nothing up. Where there is an earlier summary, take over "
     "what still holds. Answer with a JSON object: summary (a text) and topics (a list of short texts)."
 )
-SHOWN_CHARACTERS = 8000
-"""What of one message is summed up."""
+MESSAGE_CHARACTERS = 8000
+"""The summary model reads this many characters of each message."""
 _FORM = AnswerForm(
     name="SessionSummary",
     schema={
@@ -48,12 +48,12 @@ _FORM = AnswerForm(
 
 
 def sums_up(run: Assignment) -> bool:
-    """Whether the session is summed up after this run: a root's alone is."""
+    """Whether the session is summarized after this run; only root runs do so."""
     return run.parent_id is None and run.component.spec.sums_up
 
 
 def summarizer(component: Component) -> Component:
-    """The component with the model that sums its sessions up."""
+    """The component with the model that summarizes its sessions."""
     manager = component.spec.session_summary_manager
     if manager is None or manager.model is None:
         return component
@@ -61,7 +61,7 @@ def summarizer(component: Component) -> Component:
 
 
 async def sum_up(world: RunTree, run: Assignment, progress: Progress) -> None:
-    """Sum the session up, this run included; what comes of it is in ``progress``."""
+    """Summarize the session including this run, and put the summary into ``progress``."""
     tell = world.teller(run.run_id, run.at("summary"))
     tell(EventKind.SESSION_SUMMARY_STARTED, {}, "")
     step = fingerprint(StepKind.MODEL, run.component.id, "summary", None)
@@ -69,18 +69,20 @@ async def sum_up(world: RunTree, run: Assignment, progress: Progress) -> None:
         answer, _ = await world.steps.model(run.at("summary/m"), step, lambda: _ask(world, run, progress))
         info = world.models.describe(summarizer(run.component))
         progress.output.count_aside("session_summary_model", info.model, info.provider, answer.usage)
-        progress.summary = {**_read(answer), "run_id": run.run_id}
+        progress.summary = {**_summary_in(answer), "run_id": run.run_id}
     except (ModelFailed, AnswerInvalid, BudgetSpent) as error:
-        log_failure("a session was not summed up", error, run_id=run.run_id)
+        log_failure("session summary failed", error, run_id=run.run_id)
     tell(EventKind.SESSION_SUMMARY_COMPLETED, {"session_summary": progress.summary}, "")
 
 
 async def _ask(world: RunTree, run: Assignment, progress: Progress) -> ModelAnswer:
-    as_of = clock.now()  # before the look: what ends behind it belongs to the next summary
+    # Take the time before reading. A run that finishes in between is then read again by the next summary; the other
+    # way round, no summary would contain it.
+    as_of = clock.now()
     earlier = await world.past.unsummarised()
-    by = summarizer(run.component)
-    await world.models.load(by)
-    model = world.models.of(by)
+    component = summarizer(run.component)
+    await world.models.load(component)
+    model = world.models.of(component)
     manager = run.component.spec.session_summary_manager or SessionSummaryManager()
     answer = await world.models.caller.stream(
         model,
@@ -99,8 +101,8 @@ async def _ask(world: RunTree, run: Assignment, progress: Progress) -> ModelAnsw
 def _parameters(model: Model) -> ModelRequestParameters:
     if not model.profile.get("supports_json_schema_output", False):
         return ModelRequestParameters()
-    form = OutputObjectDefinition(json_schema=_FORM.schema, name=_FORM.name)
-    return ModelRequestParameters(output_mode="native", output_object=form)
+    definition = OutputObjectDefinition(json_schema=_FORM.schema, name=_FORM.name)
+    return ModelRequestParameters(output_mode="native", output_object=definition)
 
 
 def _messages(
@@ -112,25 +114,26 @@ def _messages(
     parts = [manager.session_summary_prompt or PROMPT]
     if earlier.summary is not None:
         parts.append(f"<earlier_summary>\n{earlier.summary['summary']}\n</earlier_summary>")
-    said = "\n".join(f"{message['role'].capitalize()}: {message['content'][:SHOWN_CHARACTERS]}" for message in chat)
-    parts.append(f"<conversation>\n{said}\n</conversation>")
-    told = SystemPromptPart("\n\n".join(parts))
-    return [ModelRequest(parts=[told, UserPromptPart(manager.summary_request_message)])]
+    lines = [f"{message['role'].capitalize()}: {message['content'][:MESSAGE_CHARACTERS]}" for message in chat]
+    conversation = "\n".join(lines)
+    parts.append(f"<conversation>\n{conversation}\n</conversation>")
+    system = SystemPromptPart("\n\n".join(parts))
+    return [ModelRequest(parts=[system, UserPromptPart(manager.summary_request_message)])]
 
 
 def _as_text(content: Json) -> str:
     return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
 
 
-def _read(answer: ModelAnswer) -> JsonObject:
-    """The summary in the model's answer: a JSON object, or, from a model that cannot, its text.
+def _summary_in(answer: ModelAnswer) -> JsonObject:
+    """The summary in the model's answer: a JSON object, or plain text from a model that writes no JSON.
 
-    :raises AnswerInvalid: it is meant to be JSON and is not of this form, or it says nothing.
+    :raises AnswerInvalid: if the answer is JSON that does not match the schema, or empty.
     """
     text = "".join(part.content for part in answer.response.parts if isinstance(part, TextPart)).strip()
     is_json = text.startswith(("{", "```"))
-    found: JsonObject = _FORM.parse(text) if is_json else {"summary": text, "topics": []}
-    if not found["summary"]:
+    summary: JsonObject = _FORM.parse(text) if is_json else {"summary": text, "topics": []}
+    if not summary["summary"]:
         raise AnswerInvalid("The summary is empty.")
     notes: JsonObject = (answer.response.metadata or {}).get(NOTES) or {}
-    return {**found, "as_of": notes["as_of"]}
+    return {**summary, "as_of": notes["as_of"]}

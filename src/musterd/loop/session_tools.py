@@ -1,4 +1,4 @@
-"""Tools with which a model changes the session's state, and reads what was said before."""
+"""Tools with which a model changes the session's state and reads earlier conversations."""
 
 from datetime import UTC, datetime
 
@@ -10,13 +10,13 @@ from musterd.loop.builtin_tools import Rejected, ToolCallContext, builtin_tool
 from musterd.loop.history import EarlierSession, chat_messages
 
 ALL_CHATS = 1000
-"""The most runs that are read at once."""
+"""Maximum number of runs that one call reads."""
 SESSIONS = 2
-"""How many other sessions are read where the declaration does not say it."""
+"""Number of other sessions that are read if the declaration does not set it."""
 RUNS_OF_A_SESSION = 20
 
 
-async def update_session_state(act: ToolCallContext, session_state_updates: JsonObject) -> str:
+async def update_session_state(context: ToolCallContext, session_state_updates: JsonObject) -> str:
     """Update the session's state, which lasts from run to run. What you set replaces the value under the same key.
 
     Args:
@@ -24,11 +24,11 @@ async def update_session_state(act: ToolCallContext, session_state_updates: Json
     """
     if tasks.KEY in session_state_updates:
         raise Rejected(f"'{tasks.KEY}' is the task list; change it with its own tools.")
-    act.state.update(session_state_updates)
-    return f"Updated session state: {jsontext.dumps(act.state)}"
+    context.state.update(session_state_updates)
+    return f"Updated session state: {jsontext.dumps(context.state)}"
 
 
-async def get_chat_history(act: ToolCallContext, num_chats: int | None = None) -> str:
+async def get_chat_history(context: ToolCallContext, num_chats: int | None = None) -> str:
     """Read what was said in this session before, oldest first. One chat is a user's message with what was answered.
 
     Args:
@@ -36,27 +36,27 @@ async def get_chat_history(act: ToolCallContext, num_chats: int | None = None) -
     """
     if num_chats is not None and num_chats < 1:
         raise Rejected("num_chats is how many of the last chats to read: 1 or more.")
-    component = act.run.component
-    member = None if act.run.parent_id is None else (component.kind, component.id)
-    found = await act.past.conversations(member, min(num_chats or ALL_CHATS, ALL_CHATS))
-    chats = [message for text in found for message in chat_messages(text)]
+    component = context.run.component
+    member = None if context.run.parent_id is None else (component.kind, component.id)
+    conversations = await context.past.conversations(member, min(num_chats or ALL_CHATS, ALL_CHATS))
+    chats = [message for text in conversations for message in chat_messages(text)]
     return jsontext.dumps(chats) if chats else "Nothing was said in this session before."
 
 
-async def get_previous_session_messages(act: ToolCallContext) -> str:
+async def get_previous_session_messages(context: ToolCallContext) -> str:
     """Read the user's last other sessions. Use it only for questions about earlier conversations."""
-    limit = act.run.component.spec.num_history_sessions or SESSIONS
-    found = await act.past.other_sessions(limit)
-    if found is None:
+    limit = context.run.component.spec.num_history_sessions or SESSIONS
+    sessions = await context.past.other_sessions(limit)
+    if sessions is None:
         return "Nobody said who the user is, so there are no other sessions to read."
-    sessions = [_session(session) for session in found]
-    return jsontext.dumps(sessions) if sessions else "The user has no other sessions."
+    items = [_session_item(session) for session in sessions]
+    return jsontext.dumps(items) if items else "The user has no other sessions."
 
 
-def _session(session: EarlierSession) -> JsonObject:
-    at = datetime.fromtimestamp(int(session.updated_at), UTC)
+def _session_item(session: EarlierSession) -> JsonObject:
+    updated = datetime.fromtimestamp(int(session.updated_at), UTC)
     messages = [message for text in session.conversations for message in chat_messages(text)]
-    return {"session": session.name, "last_used": f"{at:%Y-%m-%dT%H:%M:%SZ}", "messages": messages}
+    return {"session": session.name, "last_used": f"{updated:%Y-%m-%dT%H:%M:%SZ}", "messages": messages}
 
 
 _TOOLS = {
@@ -70,6 +70,6 @@ _TOOLS = {
 
 
 def session_tools(component: Component) -> list[Tool]:
-    """The tools that a component's options of the session give its model."""
-    asked = component.spec.session_tool_names
-    return [tool for name, tool in _TOOLS.items() if name in asked]
+    """The session tools that a component's options enable."""
+    enabled_names = component.spec.session_tool_names
+    return [tool for name, tool in _TOOLS.items() if name in enabled_names]

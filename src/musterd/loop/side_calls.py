@@ -1,7 +1,8 @@
-"""A model call of a run that is not one of its turns: its parser's, its reasoner's, the one that sums a session up.
+"""Model calls of a run in addition to its turns: the parser model, the output model, reasoning, compression.
 
-It is a step of its own under its own path, told of and counted as a turn is, and never made again once it is stored.
-Its model need not be the run's; :func:`musterd.declare.models_of` names them all, so that they are made ready.
+Each call is a journal step under its own path. It is reported in events and counted like a turn, and never repeated
+once it is stored. It may use another model than the run; :func:`musterd.declare.models_of` lists all of them, so that
+they are prepared before the run starts.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,8 +30,8 @@ from musterd.core.records import StepKind
 from musterd.loop.assignment import Assignment, Progress
 from musterd.loop.conversation import NOTES, make_storable
 from musterd.loop.run_tree import RunTree, fingerprint
-from musterd.loop.structured_answers import CORRECTIONS, FINAL_TOOL, AnswerForm, AnswerInvalid, never_of_the_form
-from musterd.loop.tool_arguments import final_arguments, refuse_unfit
+from musterd.loop.structured_answers import CORRECTIONS, FINAL_TOOL, AnswerForm, AnswerInvalid, invalid_output
+from musterd.loop.tool_arguments import final_arguments, refuse_unusable_arguments
 from musterd.loop.tool_set import form_parameters
 from musterd.models.call import ModelAnswer, OnText
 from musterd.models.names import ModelInfo, describe
@@ -42,16 +43,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideCall:
-    """What a model is asked between a run's turns.
+    """A model call between a run's turns.
 
-    :param place: where it stands in the run, such as ``parse``: the step's path is ``parse/m``, once in a run.
-    :param role: what its tokens are counted as, in the peer's words: ``parser_model``.
-    :param model: who is asked: a name or a pydantic-ai model, as declared.
-    :param messages: the conversation that it is shown.
-    :param parameters: the form of its answer; it has no tools.
-    :param on_text: told its answer as it comes: text, reasoning. None: nobody is.
-    :param on_void: told when what came so far does not count.
-    :param is_told: whether readers are told of the call; of calls of one run that are made at once, one may be.
+    :param place: its place in the run, such as ``parse`` for the step ``parse/m``; unique within the run.
+    :param role: Agno's name for the role under which its tokens are counted, such as ``parser_model``.
+    :param model: a name or a pydantic-ai model, as declared.
+    :param messages: the conversation that the model reads.
+    :param parameters: the schema of its answer; it has no tools.
+    :param on_text: called with text and reasoning as the answer arrives.
+    :param on_void: called if the text so far is void.
+    :param emits_events: whether events report the call. Of concurrent calls in one run at most one may set it.
     """
 
     place: str
@@ -61,12 +62,12 @@ class SideCall:
     parameters: ModelRequestParameters = field(default_factory=ModelRequestParameters)
     on_text: OnText | None = None
     on_void: Callable[[], object] | None = None
-    is_told: bool = True
+    emits_events: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Telling:
-    """Tells readers of one model call of a run."""
+class ModelCallEvents:
+    """Emits the events of one model call of a run."""
 
     world: RunTree
     run: Assignment
@@ -74,92 +75,94 @@ class Telling:
     path: str
 
     @property
-    def asked(self) -> JsonObject:
-        """Of which model, and as whose text where that is another run's."""
-        told: JsonObject = {"model": self.info.model, "model_provider": self.info.provider}
-        return told if self.run.speaks_for is None else {**told, "voice": self.run.voice}
+    def _model_fields(self) -> JsonObject:
+        """The model's name and provider, and the run whose text this is if that is another run."""
+        fields: JsonObject = {"model": self.info.model, "model_provider": self.info.provider}
+        return fields if self.run.speaks_for is None else {**fields, "voice": self.run.voice}
 
     def started(self) -> None:
-        """The model is asked."""
-        self._tell(EventKind.MODEL_REQUEST_STARTED, self.asked, self.path)
+        """Emit that the model is called."""
+        self._emit(EventKind.MODEL_REQUEST_STARTED, self._model_fields, self.path)
 
     def retried(self, failed_try: int, wait_seconds: float, reason: str, had_text: bool) -> None:
-        """A try failed, and there is another; text that had come is void."""
+        """Emit that a try failed and another follows; text that had arrived is void."""
         place = f"{self.path}/r{failed_try}"
         data: JsonObject = {"try": failed_try, "wait_seconds": round(wait_seconds, 3), "reason": reason}
-        self._tell(EventKind.MODEL_REQUEST_RETRIED, data, place)
+        self._emit(EventKind.MODEL_REQUEST_RETRIED, data, place)
         if had_text:
             superseded = [{"run_id": self.run.voice, "path": self.run.path}]
-            self._tell(EventKind.RUN_CONTINUED, {"reason": "model_retry", "superseded": superseded}, place)
+            self._emit(EventKind.RUN_CONTINUED, {"reason": "model_retry", "superseded": superseded}, place)
             self.started()
 
     def completed(self, answer: ModelAnswer) -> None:
-        """The model has answered."""
-        data: JsonObject = {**self.asked, "usage": answer.usage.as_json()}
+        """Emit that the model has answered."""
+        data: JsonObject = {**self._model_fields, "usage": answer.usage.as_json()}
         if answer.first_token_seconds is not None:
             data["first_token_seconds"] = answer.first_token_seconds
-        self._tell(EventKind.MODEL_REQUEST_COMPLETED, data, self.path)
+        self._emit(EventKind.MODEL_REQUEST_COMPLETED, data, self.path)
 
-    def _tell(self, kind: EventKind, data: JsonObject, place: str) -> None:
+    def _emit(self, kind: EventKind, data: JsonObject, place: str) -> None:
         self.world.tell(kind, self.run.run_id, data, place)
 
 
-async def ask(world: RunTree, run: Assignment, progress: Progress, aside: SideCall) -> tuple[ModelResponse, str]:
-    """Ask a model something beside the run's turns; its answer, and that as JSON text.
+async def ask(world: RunTree, run: Assignment, progress: Progress, side_call: SideCall) -> tuple[ModelResponse, str]:
+    """Make a side call, or read its stored answer.
 
-    :raises ModelFailed: there is no answer.
+    :return: the answer, and its message as JSON text.
+    :raises ModelFailed: if there is no answer.
     """
-    path, info = run.at(f"{aside.place}/m"), describe(aside.model)
-    telling = Telling(world=world, run=run, info=info, path=path)
-    if aside.is_told:
-        telling.started()
+    path, info = run.at(f"{side_call.place}/m"), describe(side_call.model)
+    events = ModelCallEvents(world=world, run=run, info=info, path=path)
+    if side_call.emits_events:
+        events.started()
 
     async def call() -> ModelAnswer:
-        return await _call(world, run, aside, telling)
+        return await _call(world, run, side_call, events)
 
-    step = fingerprint(StepKind.MODEL, run.component.id, aside.role, aside.place)
+    step = fingerprint(StepKind.MODEL, run.component.id, side_call.role, side_call.place)
     answer, text = await world.steps.model(path, step, call)
     world.note_call_ids(answer.response)
-    progress.output.count_aside(aside.role, info.model, info.provider, answer.usage)
-    if aside.is_told:
-        telling.completed(answer)
+    progress.output.count_aside(side_call.role, info.model, info.provider, answer.usage)
+    if side_call.emits_events:
+        events.completed(answer)
     return answer.response, text
 
 
 async def ask_for_form(
-    world: RunTree, run: Assignment, progress: Progress, aside: SideCall, form: AnswerForm
+    world: RunTree, run: Assignment, progress: Progress, side_call: SideCall, form: AnswerForm
 ) -> tuple[Json, ModelResponse, str]:
-    """Ask a model for a value of a form, and let it correct what has not; the value, the answer, that as JSON text.
+    """Make a side call whose answer must match a schema, and let the model correct an answer that does not.
 
-    :raises RunFailed: what it says does not have the form.
+    :return: the value, the answer, and its message as JSON text.
+    :raises RunFailed: if the last correction does not match either.
     """
-    messages, model = list(aside.messages), resolve(aside.model, world.settings)
+    messages, model = list(side_call.messages), resolve(side_call.model, world.settings)
     parameters = form_parameters(form, model, in_json_mode=run.component.spec.use_json_mode)
     correction = 0
     while True:
-        place = f"{aside.place}/{correction}" if correction else aside.place
-        one = replace(aside, place=place, messages=list(messages), parameters=parameters)
-        response, text = await ask(world, run, progress, one)
+        place = f"{side_call.place}/{correction}" if correction else side_call.place
+        attempt = replace(side_call, place=place, messages=list(messages), parameters=parameters)
+        response, text = await ask(world, run, progress, attempt)
         try:
-            return form.parse(said_in(response)), response, text
+            return form.parse(answer_text(response)), response, text
         except AnswerInvalid as problem:
             correction += 1
             if correction > CORRECTIONS:
-                raise never_of_the_form(problem) from problem
-            messages += [response, _corrected(response, str(problem))]
-            if aside.on_void is not None:
-                aside.on_void()
+                raise invalid_output(problem) from problem
+            messages += [response, _correction_request(response, str(problem))]
+            if side_call.on_void is not None:
+                side_call.on_void()
 
 
-def told(system: str, text: str) -> list[ModelMessage]:
-    """A conversation of a system message and what the user says."""
+def prompt_messages(system: str, text: str) -> list[ModelMessage]:
+    """A conversation of a system message and a user message."""
     return [ModelRequest(parts=[SystemPromptPart(system), UserPromptPart(text)])]
 
 
-def said_in(response: ModelResponse) -> str:
-    """What a model said: the arguments of the tool for the final answer, else its text.
+def answer_text(response: ModelResponse) -> str:
+    """The answer as text: the arguments of the tool for the final answer, else the text parts.
 
-    :raises AnswerInvalid: the arguments are not taken.
+    :raises AnswerInvalid: if the arguments were refused.
     """
     for part in response.parts:
         if isinstance(part, ToolCallPart) and part.tool_name == FINAL_TOOL:
@@ -167,50 +170,53 @@ def said_in(response: ModelResponse) -> str:
     return "".join(part.content for part in response.parts if isinstance(part, TextPart))
 
 
-def thought_in(response: ModelResponse) -> str:
-    """What a model thought on the way, where it says so."""
+def thinking_text(response: ModelResponse) -> str:
+    """The model's thoughts, if it reveals them."""
     return "".join(part.content for part in response.parts if isinstance(part, ThinkingPart) and part.content)
 
 
-async def _call(world: RunTree, run: Assignment, aside: SideCall, telling: Telling) -> ModelAnswer:
+async def _call(world: RunTree, run: Assignment, side_call: SideCall, events: ModelCallEvents) -> ModelAnswer:
     def on_retry(failed_try: int, wait_seconds: float, reason: str, had_text: bool) -> None:
-        is_void = had_text and aside.on_text is not None
-        if is_void and aside.on_void is not None:
-            aside.on_void()
-        if aside.is_told:
-            telling.retried(failed_try, wait_seconds, reason, is_void)
+        is_void = had_text and side_call.on_text is not None
+        if is_void and side_call.on_void is not None:
+            side_call.on_void()
+        if side_call.emits_events:
+            events.retried(failed_try, wait_seconds, reason, is_void)
 
     answer = await world.models.caller.stream(
-        resolve(aside.model, world.settings),
-        list(aside.messages),
-        aside.parameters,
+        resolve(side_call.model, world.settings),
+        list(side_call.messages),
+        side_call.parameters,
         None,
-        on_text=aside.on_text or _unheard,
+        on_text=side_call.on_text or _ignore_text,
         on_retry=on_retry,
     )
     response = answer.response
     make_storable(response)
-    notes: JsonObject = {"seconds": round(answer.seconds, 6), "aside": aside.role}
+    notes: JsonObject = {"seconds": round(answer.seconds, 6), "aside": side_call.role}
     calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
+    # Fix ids and arguments before the answer is stored, so that a later attempt reads the same ones from the journal.
     for number, part in enumerate(calls):
-        part.tool_call_id = world.claim_call_id(part.tool_call_id, run.at(f"{aside.place}/c{number}"))
-    notes.update(refuse_unfit(calls, world.settings))
+        part.tool_call_id = world.claim_call_id(part.tool_call_id, run.at(f"{side_call.place}/c{number}"))
+    notes.update(refuse_unusable_arguments(calls, world.settings))
     response.metadata = {**(response.metadata or {}), NOTES: notes}
     return answer
 
 
-def _unheard(text: str, reasoning: str) -> None:
-    """Nobody hears it."""
+def _ignore_text(text: str, reasoning: str) -> None:
+    """Ignore the text of a call that streams to no subscriber."""
 
 
-def _corrected(response: ModelResponse, problem: str) -> ModelRequest:
-    said = f"{problem}\nCorrect the answer: it must have the form asked for."
+def _correction_request(response: ModelResponse, problem: str) -> ModelRequest:
+    feedback = f"{problem}\nCorrect the answer: it must have the form asked for."
     calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
     if not calls:
-        return ModelRequest(parts=[RetryFeedbackPart(content=said, retry=RetryInfo(cause="model_retry"))])
+        return ModelRequest(parts=[RetryFeedbackPart(content=feedback, retry=RetryInfo(cause="model_retry"))])
     return ModelRequest(
         parts=[
-            ToolReturnPart(tool_name=call.tool_name, content=said, tool_call_id=call.tool_call_id, outcome="retried")
+            ToolReturnPart(
+                tool_name=call.tool_name, content=feedback, tool_call_id=call.tool_call_id, outcome="retried"
+            )
             for call in calls
         ]
     )

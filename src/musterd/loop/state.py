@@ -1,7 +1,7 @@
-"""Session state inside a run: concurrent calls work on copies, their changes meet at the join.
+"""Session state within a run. Concurrent calls work on copies, and their changes are merged after the turn.
 
-A change is a key set or removed at the top level; of the task list, a task. Whoever stands later in the turn wins what
-two changed.
+A change sets or removes a top-level key, or one task of the task list. If two calls of a turn change the same key, the
+later call in the turn wins.
 """
 
 import copy
@@ -11,14 +11,14 @@ from musterd.loop import tasks
 
 
 def copied(state: JsonObject) -> JsonObject:
-    """A state of its own for one call."""
+    """A deep copy of the state, for one call."""
     return copy.deepcopy(state)
 
 
 def delta(before: JsonObject, after: JsonObject) -> JsonObject | None:
-    """What changed: {"set": {key: value}, "removed": [key]}, or None when nothing did.
+    """The change from one state to another: {"set": {key: value}, "removed": [key]}, or None if they are equal.
 
-    The task list is not among the keys that are set: "tasks" has what :func:`musterd.loop.tasks.delta` says.
+    A change of the task list is not in "set" but under "tasks", as :func:`musterd.loop.tasks.delta` returns it.
     """
     change = changed_keys(before, after) or {"set": {}, "removed": []}
     if change["set"].pop(tasks.KEY, None) is not None:
@@ -27,19 +27,19 @@ def delta(before: JsonObject, after: JsonObject) -> JsonObject | None:
 
 
 def changed_keys(before: JsonObject, after: JsonObject) -> JsonObject | None:
-    """What changed, key by key: how a run's end merges into its session."""
+    """The change key by key, as it is merged into the session when the run finishes."""
     changed = {key: value for key, value in after.items() if key not in before or before[key] != value}
     removed = [key for key in before if key not in after]
     return {"set": changed, "removed": removed} if changed or removed else None
 
 
 def without_tasks(change: JsonObject | None) -> JsonObject | None:
-    """A change as far as it is none of the task list."""
+    """The change without the part that concerns the task list."""
     return None if change is None else {name: value for name, value in change.items() if name != "tasks"}
 
 
 def merge(state: JsonObject, change: JsonObject | None) -> None:
-    """Apply a change."""
+    """Apply a change to ``state`` in place."""
     if change is not None:
         state.update(change["set"])
         for key in change["removed"]:

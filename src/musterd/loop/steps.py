@@ -1,6 +1,7 @@
-"""What the loop needs of the world: steps that are recorded once, and somebody to tell what happens.
+"""The interface between the loop and the outside world: steps that are recorded once, and a function for events.
 
-:mod:`musterd.engine.journal` implements this over the store; tests implement it in a few lines.
+:mod:`musterd.engine.journal` implements it on top of the store. Tests implement it in a few lines, so the loop runs
+without a database.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -20,15 +21,15 @@ Emit = Callable[[Event], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """A tool call that is about to happen, stored before it does.
+    """A tool call that is about to be made. It is stored before the call, so a crash cannot hide that it happened.
 
-    :param path: its place in the run tree: never a run id, never a time.
-    :param name: the tool's.
+    :param path: its place in the run tree; it never contains a run id or a time.
+    :param name: the tool's name.
     :param fingerprint: hash of component, tool and canonical arguments.
-    :param is_retry_safe: whether it may be made again when nobody can say whether it happened.
-    :param on_unknown: what is done then where it may not: pause, retry or fail.
-    :param is_stoppable: whether it ends when it is cancelled; a plain function goes on in its thread.
-    :param asks: what a person is asked before it happens; None: nobody is.
+    :param is_retry_safe: whether the call may be made again if its outcome is unknown.
+    :param on_unknown: what happens otherwise if its outcome is unknown: pause, retry or fail.
+    :param is_stoppable: whether the call stops when it is cancelled; a plain function runs on in its thread.
+    :param asks: the question to a person before the call; None if the call needs no decision.
     """
 
     path: str
@@ -41,7 +42,10 @@ class Intent:
     asks: Requirement | None = None
 
     def leaves_open(self, state: StepState) -> bool:
-        """Whether a call that ended so is a question: nobody can say whether it happened, and it matters."""
+        """Whether the call needs a decision because its outcome is unknown and it is not retry-safe.
+
+        :param state: the state in which the call ended.
+        """
         return state is StepState.UNKNOWN and not self.is_retry_safe
 
 
@@ -49,14 +53,14 @@ class Intent:
 class ToolStep:
     """One finished tool call or delegation.
 
-    :param result: what came of it, as text.
-    :param is_error: whether the tool failed, was refused, or nobody can say.
-    :param state: how the journal has it.
-    :param seconds: how long it took.
-    :param settled_at: when a person, or a rule, said what came of it; None: it ended by itself.
-    :param state_delta: what it changed in the session's state: {"set": {…}, "removed": […]}.
-    :param media: the media that it returned beside its text.
-    :param hook_effect: what hooks around a delegation did: ``changed`` what the members said, or ``skipped`` them.
+    :param result: the result as text.
+    :param is_error: whether the tool failed, was refused, or has an unknown outcome.
+    :param state: the state of the journal step.
+    :param seconds: the duration.
+    :param settled_at: when a person or a rule decided the outcome; None if the call finished by itself.
+    :param state_delta: its change of the session's state: {"set": {…}, "removed": […]}.
+    :param media: the media that it returned in addition to its text.
+    :param hook_effect: whether hooks around a delegation ``changed`` the members' answer, or ``skipped`` the members.
     """
 
     result: str
@@ -73,9 +77,9 @@ class ToolStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberStart:
-    """A member's run that is about to begin: what its row needs.
+    """The values for the row of a member's run that is about to begin.
 
-    :param budget: the ceilings that the member declares.
+    :param budget: the limits that the member declares.
     """
 
     path: str
@@ -93,9 +97,9 @@ class MemberStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberEnd:
-    """How a member's run ended: its state, what it produced, its conversation as JSON texts.
+    """How a member's run finished: its state, its output, and its messages as JSON texts.
 
-    :param is_stopped: it alone was cancelled; the run goes on without it.
+    :param is_stopped: whether only this member was cancelled; the root run goes on without it.
     """
 
     run_id: str
@@ -107,46 +111,49 @@ class MemberEnd:
 
 
 class Steps(Protocol):
-    """Steps of one attempt, each recorded once under its path.
+    """The steps of one attempt, each recorded once under its path.
 
-    A later attempt of a run finds what earlier ones stored: no stored step is done again.
+    A later attempt gets the stored results of earlier attempts; no stored step is done again.
 
-    :raises LeaseLost: from every method that stores, when the attempt is not the run's current one.
-    :raises ReplayDiverged: from every method, when what is stored under a path is another step.
+    :raises LeaseLost: from every method that stores, if the attempt is no longer the run's current one.
+    :raises ReplayDiverged: from every method, if another step is stored under the path.
     """
 
     def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
-        """Record what a run takes from the world before its first turn; stored with the next commit.
+        """Record values that a run reads before its first turn, such as the time; stored with the next commit.
 
-        :return: what counts: ``taken``, or what an earlier attempt took.
+        :return: the values to use: ``taken``, or those that an earlier attempt recorded.
         """
         ...
 
-    async def heard(self, path: str, run_id: str) -> Sequence[str]:
-        """What was said to a run and no earlier model call of it saw; taken with the step of the call at ``path``.
+    async def take_messages(self, path: str, run_id: str) -> Sequence[str]:
+        """The steering messages that the model call at ``path`` is the first to see.
 
-        :return: what counts: what has come, or what the stored call saw.
+        They are marked as taken in the transaction that stores the call's step. A crash before that leaves them to
+        the next attempt.
+
+        :return: the new messages, or those that the stored call saw.
         """
         ...
 
     async def take(self, path: str, fingerprint: str, look: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
-        """Take something from the world and record it, stored with the next commit; or give what is stored already.
+        """Read something from the outside world and record it with the next commit, or return the stored value.
 
-        ``look`` changes nothing out there, so it may be asked again after a crash.
+        ``look`` must have no side effects, because it is called again after a crash.
         """
         ...
 
     async def model(
         self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
     ) -> tuple[ModelAnswer, str]:
-        """Make one model call and record it, stored with the next commit; or give what is stored already.
+        """Make one model call and record it with the next commit, or return the stored answer.
 
         :return: the answer, and its message as JSON text.
         """
         ...
 
     async def intend(self, intents: Sequence[Intent], members: Sequence[MemberStart]) -> None:
-        """Commit what is recorded so far, and with it that these tool calls and members' runs begin, or wait."""
+        """Commit everything recorded so far, together with these tool calls and members' runs as begun or waiting."""
 
     async def tool(
         self,
@@ -154,27 +161,27 @@ class Steps(Protocol):
         call: Callable[[], Awaitable[ToolStep]],
         require: Callable[[RequirementKind], Requirement],
     ) -> ToolStep:
-        """Do one tool call whose intent is stored, and commit its result; or give the result that is stored.
+        """Make one tool call whose intent is stored, and commit its result; or return the stored result.
 
-        :param require: what a person is asked, where nobody can say whether the call happened.
-        :raises Waits: a person has to decide first.
+        :param require: makes the question to a person if the call's outcome is unknown.
+        :raises Waits: if a person has to decide first.
         """
         ...
 
     def abandoned(self, path: str) -> None:
-        """Note that the tool call at ``path`` did not end when it was cancelled, and was left running."""
+        """Note that the tool call at ``path`` did not stop when it was cancelled, and was left running."""
 
     async def once(
         self, kind: StepKind, path: str, fingerprint: str, call: Callable[[], Awaitable[JsonObject]]
     ) -> JsonObject:
-        """Do something of the loop's own, and commit its result; or give the result that is stored."""
+        """Run a step of the loop itself, such as a hook, and commit its result; or return the stored result."""
         ...
 
     def input_changed(self, run_id: str, text: str) -> None:
-        """Record that a run is asked this in place of what it was asked; stored with the next commit."""
+        """Record that a hook replaced a run's input with ``text``; stored with the next commit."""
 
     def member_ended(self, end: MemberEnd) -> None:
-        """Record how a member's run ended; stored with the next commit, the latest with its delegation's result."""
+        """Record how a member's run finished; stored with the next commit, at the latest with the delegation's."""
 
     def first_token(self, at: float) -> None:
-        """Note when the root's model gave its first text."""
+        """Note when the root's model produced its first text."""

@@ -1,4 +1,4 @@
-"""Messages on their way into the store and back: what they hold of media is a reference there, never the content."""
+"""Conversion of messages for the store, where each medium's content is replaced by a reference to its blob."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
@@ -22,31 +22,34 @@ Message = TypeVar("Message", bound=ModelMessage)
 
 
 def without_contents(message: Message) -> Message:
-    """The message with a reference in place of each content; itself where it has none."""
+    """The message with each content replaced by a reference; the same object if it has none."""
     if not any(True for _ in binaries(message)):
         return message
-    return with_each(message, _referring)
+    return with_each(message, _as_reference)
 
 
-def with_contents(message: Message, found: Mapping[str, bytes]) -> Message:
-    """The message with the contents that it refers to; one that is no longer there stays empty."""
+def with_contents(message: Message, contents: Mapping[str, bytes]) -> Message:
+    """The message with its references replaced by contents; a content that is gone stays empty.
+
+    :param contents: by hash.
+    """
 
     def filled(binary: Json) -> Json:
         if not isinstance(binary, BinaryContent):
             return binary
         notes = dict(binary.vendor_metadata or {})
-        content = found.get(notes.pop(REFERENCE, ""))
+        content = contents.get(notes.pop(REFERENCE, ""))
         if content is None:
             return binary
-        own = copy.copy(binary)
-        own.data, own.vendor_metadata = content, notes or None
-        return own
+        duplicate = copy.copy(binary)
+        duplicate.data, duplicate.vendor_metadata = content, notes or None
+        return duplicate
 
     return with_each(message, filled)
 
 
 def binaries(message: ModelMessage) -> Iterator[BinaryContent]:
-    """The contents that a message holds."""
+    """The media with content in a message."""
     for part in message.parts:
         if isinstance(part, FilePart):
             yield part.content
@@ -55,28 +58,30 @@ def binaries(message: ModelMessage) -> Iterator[BinaryContent]:
 
 
 def with_each(message: Message, change: Callable[[Json], Json]) -> Message:
-    """The message with each medium of its prompts and tool results changed, and each content of its files."""
-    own = copy.copy(message)
-    parts: Json = [_with_each_in(part, change) for part in message.parts]  # of the message's own kind of parts
-    own.parts = parts
-    return own
+    """A copy of the message with ``change`` applied to each medium of its prompts, tool results and files."""
+    duplicate = copy.copy(message)
+    parts: Json = [_with_each_in(part, change) for part in message.parts]  # Json, since requests and responses differ
+    duplicate.parts = parts
+    return duplicate
 
 
 def _with_each_in(
     part: ModelRequestPart | ModelResponsePart, change: Callable[[Json], Json]
 ) -> ModelRequestPart | ModelResponsePart:
-    own = copy.copy(part)
-    if isinstance(own, FilePart):
-        own.content = change(own.content)
-    elif isinstance(own, UserPromptPart | ToolReturnPart) and isinstance(own.content, list | tuple):
-        own.content = [change(item) if isinstance(item, BinaryContent | ImageUrl) else item for item in own.content]
-    return own
+    duplicate = copy.copy(part)
+    if isinstance(duplicate, FilePart):
+        duplicate.content = change(duplicate.content)
+    elif isinstance(duplicate, UserPromptPart | ToolReturnPart) and isinstance(duplicate.content, list | tuple):
+        duplicate.content = [
+            change(item) if isinstance(item, BinaryContent | ImageUrl) else item for item in duplicate.content
+        ]
+    return duplicate
 
 
-def _referring(binary: Json) -> Json:
+def _as_reference(binary: Json) -> Json:
     if not isinstance(binary, BinaryContent):
         return binary
-    own = copy.copy(binary)
-    own.vendor_metadata = {**(binary.vendor_metadata or {}), REFERENCE: content_hash(binary.data)}
-    own.data = b""
-    return own
+    duplicate = copy.copy(binary)
+    duplicate.vendor_metadata = {**(binary.vendor_metadata or {}), REFERENCE: content_hash(binary.data)}
+    duplicate.data = b""
+    return duplicate

@@ -1,4 +1,4 @@
-"""Answers of a given form: which one a run wants, and whether what the model said has it."""
+"""Structured answers: the schema that a run's answer must match, and the check whether it does."""
 
 from dataclasses import dataclass
 
@@ -11,21 +11,21 @@ from musterd.declare import Component, named_schema
 
 FINAL_TOOL = "final_result"
 CORRECTIONS = 2
-"""How often a model may correct an answer that does not have the form."""
+"""How often a model may correct an answer that does not match the schema."""
 
 
 class AnswerInvalid(Exception):
-    """The answer does not have the form asked for; the message tells the model what to change."""
+    """The answer does not match the schema; the message tells the model what to change."""
 
 
-def never_of_the_form(problem: AnswerInvalid) -> RunFailed:
-    """What ends a run whose model has corrected its answer as often as it may."""
+def invalid_output(problem: AnswerInvalid) -> RunFailed:
+    """The error of a run whose model has used up its corrections."""
     return RunFailed(f"The answer does not have the form asked for: {problem}", "output_invalid")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A run's answer: text, or a value of the form that ``content_type`` names."""
+    """A run's answer: text, or a value that matches the schema named by ``content_type``."""
 
     content: Json
     content_type: str = "str"
@@ -33,21 +33,21 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerForm:
-    """The form that an answer must have: a JSON schema, and the pydantic model where one was declared."""
+    """The schema that an answer must match: a JSON schema, and the pydantic model if one was declared."""
 
     name: str
     schema: JsonObject
     model_class: type[BaseModel] | None = None
 
     def parse(self, text: str) -> Json:
-        """The answer's value.
+        """Parse and validate an answer.
 
-        :raises AnswerInvalid: the text is not JSON of this form.
+        :raises AnswerInvalid: if the text is not JSON that matches the schema.
         """
         try:
             if self.model_class is not None:
                 value = self.model_class.model_validate_json(_unfenced(text)).model_dump(mode="json")
-                jsontext.dumps(value)  # a float field may be infinite
+                jsontext.dumps(value)  # pydantic accepts infinite floats, which JSON cannot express
                 return value
             value = jsontext.loads(_unfenced(text))
         except ValidationError as error:
@@ -57,9 +57,9 @@ class AnswerForm:
         return self.check(value)
 
     def check(self, value: Json) -> Json:
-        """``value`` when it has the form.
+        """Validate a value, and return it.
 
-        :raises AnswerInvalid: it does not.
+        :raises AnswerInvalid: if it does not match the schema.
         """
         import jsonschema_rs
 
@@ -71,29 +71,30 @@ class AnswerForm:
         return value
 
 
-def wanted_form(component: Component, asked: JsonObject | None) -> AnswerForm | None:
-    """The form of a run's answer: what its request asks for, else what the component declares; None: free text."""
-    if asked is not None:
-        name, schema = named_schema(asked)
+def answer_form(component: Component, requested: JsonObject | None) -> AnswerForm | None:
+    """The form of a run's answer: that of the request, else that of the component; None for free text."""
+    if requested is not None:
+        name, schema = named_schema(requested)
         return AnswerForm(name=name, schema=schema)
-    declared = component.json_output_schema()
-    if declared is None:
+    named = component.json_output_schema()
+    if named is None:
         return None
-    given = component.spec.output_schema
-    return AnswerForm(name=declared[0], schema=declared[1], model_class=given if isinstance(given, type) else None)
+    name, schema = named
+    declared = component.spec.output_schema
+    return AnswerForm(name=name, schema=schema, model_class=declared if isinstance(declared, type) else None)
 
 
 def message_form(component: Component) -> AnswerForm | None:
-    """The form that a message to a component must have; None: any text."""
+    """The form that messages to a component must have; None if any text is accepted."""
     if component.message_schema is None:
         return None
     name, schema = component.message_schema
-    given = component.spec.input_schema
-    return AnswerForm(name=name, schema=schema, model_class=given if isinstance(given, type) else None)
+    declared = component.spec.input_schema
+    return AnswerForm(name=name, schema=schema, model_class=declared if isinstance(declared, type) else None)
 
 
 def _unfenced(text: str) -> str:
-    """The JSON in a text that a model fenced as code."""
+    """The text without the Markdown code fence that models like to put around JSON."""
     stripped = text.strip()
     if stripped.startswith("```"):
         stripped = stripped.split("\n", 1)[-1].removesuffix("```").strip()
@@ -101,5 +102,5 @@ def _unfenced(text: str) -> str:
 
 
 def _problems(error: ValidationError) -> str:
-    found = [(".".join(str(part) for part in item["loc"]), item["msg"]) for item in error.errors(include_url=False)]
-    return "; ".join(f"{place}: {message}" if place else message for place, message in found)
+    problems = [(".".join(str(part) for part in item["loc"]), item["msg"]) for item in error.errors(include_url=False)]
+    return "; ".join(f"{place}: {message}" if place else message for place, message in problems)

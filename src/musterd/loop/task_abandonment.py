@@ -1,7 +1,7 @@
-"""Stopping code that does not stop: user code may swallow a cancel, and no run may wait for it.
+"""Cancellation of user code, which may swallow a cancel and keep running.
 
-A task that has not ended within a bound after its cancel is abandoned. It cannot be killed: it goes on by itself, what
-it returns is void, and the steps and events of its run refuse it.
+A task that has not stopped within a time limit after its cancel is abandoned, so that no run waits for it. A task
+cannot be killed. It runs on, but its result is discarded, and its run accepts no more steps or events from it.
 """
 
 import asyncio
@@ -18,22 +18,23 @@ log = structlog.get_logger("musterd.engine")
 T = TypeVar("T")
 
 STOP_SECONDS = 2.0
-"""How long user code may take to end after it was cancelled."""
+"""How long user code may take to stop after it was cancelled."""
 
-_abandoned: set["asyncio.Task[Any]"] = set()  # the event loop itself holds tasks only weakly
+_abandoned: set["asyncio.Task[Any]"] = set()  # strong references, because the event loop holds tasks only weakly
 
 
 async def run_user_code(
     code: Coroutine[Any, Any, T], on_abandoned: Callable[[], object] | None = None, **about: str
 ) -> T:
-    """Run ``code`` in a task of its own and return what it returns.
+    """Run ``code`` in its own task and return its result.
 
-    A cancel is passed on to ``code``. If it has not ended after ``STOP_SECONDS`` it is abandoned. If it returns a
-    result all the same, that is the result, and the cancel takes effect at the next step (:func:`is_cancelled`).
+    A cancel is passed on to ``code``. If it has not stopped after ``STOP_SECONDS``, it is abandoned. If it returns a
+    result in spite of the cancel, that result counts, and the cancel takes effect at the next step
+    (:func:`is_cancelled`).
 
     :param on_abandoned: called if ``code`` is abandoned.
-    :param about: what the log says of it.
-    :raises BaseException: whatever ``code`` raises.
+    :param about: fields for the log lines.
+    :raises BaseException: any exception that ``code`` raises.
     """
     task = asyncio.create_task(_outcome(code))
     try:
@@ -41,7 +42,7 @@ async def run_user_code(
     except asyncio.CancelledError:
         try:
             await stop_within(task, STOP_SECONDS, **about)
-        finally:  # also if it is cancelled once more: by its run, after its own time was over
+        finally:  # a second cancel may interrupt the wait, for example the run's after the tool's timeout
             if not task.done() and on_abandoned is not None:
                 on_abandoned()
         if not task.done():
@@ -49,45 +50,45 @@ async def run_user_code(
     result, error = task.result()
     if error is not None:
         raise error
-    return result  # type: ignore[return-value]  # there is one if nothing was raised
+    return result  # type: ignore[return-value]  # None only if an error was raised
 
 
 async def _outcome(code: Coroutine[Any, Any, T]) -> tuple[T | None, BaseException | None]:
     try:
         return await code, None
-    except BaseException as error:  # noqa: BLE001 - raised again by who awaits it; from a task SystemExit ends the loop
+    except BaseException as error:  # noqa: BLE001 - returned, because a SystemExit raised in a task ends the event loop
         return None, error
 
 
 async def stop_within(task: "asyncio.Task[Any]", seconds: float, **about: str) -> bool:
-    """Cancel ``task`` and wait until it has ended; abandon it if it has not after ``seconds``.
+    """Cancel ``task`` and wait until it has stopped. Abandon it if it has not stopped after ``seconds``.
 
-    :param about: what the log says of it.
-    :return: whether it has ended.
+    :param about: fields for the log lines.
+    :return: whether the task has stopped.
     """
     task.cancel()
     try:
         await asyncio.wait([task], timeout=seconds)
-    finally:  # also if this wait is cancelled itself
+    finally:  # this wait may be cancelled itself
         if not task.done():
             _abandon(task, about)
     return task.done()
 
 
 def _abandon(task: "asyncio.Task[Any]", about: dict[str, str]) -> None:
-    log.warning("code does not stop when it is cancelled: it is abandoned, and its result is void", **about)
+    log.warning("code did not stop after its cancel and was abandoned; its result is discarded", **about)
     _abandoned.add(task)
-    task.add_done_callback(partial(_ended_late, about, clock.monotonic()))
+    task.add_done_callback(partial(_stopped_late, about, clock.monotonic()))
 
 
-def _ended_late(about: dict[str, str], since: float, task: "asyncio.Task[Any]") -> None:
+def _stopped_late(about: dict[str, str], since: float, task: "asyncio.Task[Any]") -> None:
     _abandoned.discard(task)
     if not task.cancelled():
-        task.exception()  # retrieved, so that asyncio does not log it as forgotten
-    log.info("abandoned code has ended", seconds=round(clock.monotonic() - since, 3), **about)
+        task.exception()  # retrieve it, or asyncio logs "Task exception was never retrieved"
+    log.info("abandoned code has stopped", seconds=round(clock.monotonic() - since, 3), **about)
 
 
 def is_cancelled() -> bool:
-    """Whether the current task was cancelled, also if something that it awaited has swallowed that."""
+    """Whether the current task was cancelled, even if the code that it awaited swallowed the cancel."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

@@ -1,4 +1,4 @@
-"""Members at work on the task list: the calls that execute tasks."""
+"""The tools with which a leader has members execute tasks of its task list."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -13,7 +13,7 @@ from musterd.loop.assignment import Assignment
 from musterd.loop.builtin_tools import Tell
 from musterd.loop.delegation import DelegatedRun, Delegations, JoinedResult, Refused, find_member
 from musterd.loop.steps import ToolStep
-from musterd.loop.task_tools import updated
+from musterd.loop.task_tools import task_updated_data
 
 EXECUTE = "execute_task"
 EXECUTE_PARALLEL = "execute_tasks_parallel"
@@ -23,7 +23,7 @@ _MEMBER = {"type": "string", "description": "The id of the member that does it, 
 
 
 def task_run_tools() -> list[ToolDefinition]:
-    """The tools with which a leader has tasks done."""
+    """The tools with which a leader has its tasks executed."""
     return [
         _definition(EXECUTE, "Have one member do one task.", {"task_id": _ID, "member_id": _MEMBER}),
         _definition(
@@ -34,33 +34,34 @@ def task_run_tools() -> list[ToolDefinition]:
     ]
 
 
-def _definition(name: str, said: str, properties: JsonObject) -> ToolDefinition:
+def _definition(name: str, description: str, properties: JsonObject) -> ToolDefinition:
     schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
-    return ToolDefinition(name=name, description=said, parameters_json_schema=schema)
+    return ToolDefinition(name=name, description=description, parameters_json_schema=schema)
 
 
 def is_task_run(team: Component, name: str) -> bool:
-    """Whether a call of ``name`` has members work on the task list."""
+    """Whether a call of ``name`` has members execute tasks."""
     return name in (EXECUTE, EXECUTE_PARALLEL) and getattr(team.spec, "mode", "") == "tasks"
 
 
 def task_runs_of(run: Assignment, name: str, arguments: JsonObject, path: str) -> Delegations:
     """The members' runs that a call of ``name`` starts.
 
-    :raises Refused: a task cannot be done now.
+    :raises Refused: if one of the tasks cannot be executed now.
     """
-    wanted = _wanted(name, arguments)
+    assignments = _assignments(name, arguments)
     runs = []
-    for place, (task_id, member_id) in enumerate(wanted):
-        task = _doable(run.state, task_id)
+    for place, (task_id, member_id) in enumerate(assignments):
+        task = _executable_task(run.state, task_id)
         member = find_member(run.component, member_id or _assignee(task))
-        runs.append(DelegatedRun(path=f"{path}/{place}", member=member, task=_asked(run.state, task)))
-    ids = [task_id for task_id, _ in wanted]
-    assignees = {task_id: one.member.id for task_id, one in zip(ids, runs, strict=True)}
+        runs.append(DelegatedRun(path=f"{path}/{place}", member=member, task=_member_prompt(run.state, task)))
+    ids = [task_id for task_id, _ in assignments]
+    assignees = {task_id: member_run.member.id for task_id, member_run in zip(ids, runs, strict=True)}
     return Delegations(runs=tuple(runs), begin=partial(_begin, assignees), join=partial(_join, ids))
 
 
-def _wanted(name: str, arguments: JsonObject) -> list[tuple[str, str | None]]:
+def _assignments(name: str, arguments: JsonObject) -> list[tuple[str, str | None]]:
+    """The task ids of a call, each with a member id if the call names one."""
     if name == EXECUTE:
         task_id, member_id = arguments.get("task_id"), arguments.get("member_id")
         if not isinstance(task_id, str) or not isinstance(member_id, str | None):
@@ -74,7 +75,7 @@ def _wanted(name: str, arguments: JsonObject) -> list[tuple[str, str | None]]:
     return [(item, None) for item in ids]
 
 
-def _doable(state: JsonObject, task_id: str) -> JsonObject:
+def _executable_task(state: JsonObject, task_id: str) -> JsonObject:
     task = tasks.task_in(state, task_id)
     if task is None:
         raise Refused(f"There is no task '{task_id}'.")
@@ -92,13 +93,13 @@ def _assignee(task: JsonObject) -> str:
     return assignee
 
 
-def _asked(state: JsonObject, task: JsonObject) -> str:
-    """What the member is asked: the task, and the results of those that it depends on."""
+def _member_prompt(state: JsonObject, task: JsonObject) -> str:
+    """The member's prompt: the task, and the results of the tasks that it depends on."""
     parts = [task["description"] or task["title"]]
-    for other_id in task["dependencies"]:
-        other = tasks.task_in(state, other_id)
-        if other is not None and other["result"]:
-            parts.append(f"Result of '{other['title']}':\n{other['result']}")
+    for dependency_id in task["dependencies"]:
+        dependency = tasks.task_in(state, dependency_id)
+        if dependency is not None and dependency["result"]:
+            parts.append(f"Result of '{dependency['title']}':\n{dependency['result']}")
     return "\n\n".join(parts)
 
 
@@ -107,21 +108,21 @@ def _begin(assignees: dict[str, str], state: JsonObject, tell: Tell) -> None:
         task = tasks.task_in(state, task_id)
         if task is not None:
             task["assignee"] = member_id
-            _now(task, "in_progress", tell)
+            _set_status(task, "in_progress", tell)
 
 
-def _now(task: JsonObject, status: str, tell: Tell) -> None:
+def _set_status(task: JsonObject, status: str, tell: Tell) -> None:
     previous, task["status"] = task["status"], status
-    tell(EventKind.TASK_UPDATED, updated(task, previous), f"{task['id']} {status}")
+    tell(EventKind.TASK_UPDATED, task_updated_data(task, previous), f"{task['id']} {status}")
 
 
 def _join(ids: Sequence[str], steps: Sequence[ToolStep], state: JsonObject, tell: Tell) -> JoinedResult:
-    said = []
+    results = []
     for task_id, step in zip(ids, steps, strict=True):
         task = tasks.task_in(state, task_id)
         if task is not None:
             task["result"] = step.result
-            _now(task, "failed" if step.is_error else "completed", tell)
-            said.append(f"Task [{task_id}] '{task['title']}' {task['status']}. Result: {step.result}")
-    tasks.settle_blocked(tasks.list_in(state))
-    return JoinedResult(result="\n\n".join(said), is_error=all(step.is_error for step in steps))
+            _set_status(task, "failed" if step.is_error else "completed", tell)
+            results.append(f"Task [{task_id}] '{task['title']}' {task['status']}. Result: {step.result}")
+    tasks.update_blocked(tasks.list_in(state))
+    return JoinedResult(result="\n\n".join(results), is_error=all(step.is_error for step in steps))

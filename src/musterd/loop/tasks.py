@@ -1,8 +1,8 @@
-"""The task list of a team in mode ``tasks``: plain JSON in the session's state, and the rules for it.
+"""The task list of a team in mode ``tasks``, which is plain JSON in the session's state.
 
-It has the peer's shape and key, so that clients that show it find it:
+It has Agno's key and shape, so that Agno's clients can display it:
 ``{"tasks": [{id, title, description, status, assignee, dependencies, …}], "goal_complete", "completion_summary"}``.
-Whether a task is blocked follows from its dependencies and is never written down by a person or a model.
+Whether a task is blocked follows from its dependencies; neither a person nor a model can set it.
 """
 
 from musterd.core.jsontypes import JsonObject
@@ -13,45 +13,45 @@ ENDED = ("completed", "failed")
 
 
 def new_list() -> JsonObject:
-    """A list without tasks."""
+    """An empty task list."""
     return {"tasks": [], "goal_complete": False, "completion_summary": None}
 
 
 def list_in(state: JsonObject) -> JsonObject:
-    """The task list of a state, to be changed in place."""
-    found = state.get(KEY)
-    if not isinstance(found, dict) or not isinstance(found.get("tasks"), list):
-        found = state[KEY] = new_list()
-    return found
+    """The task list of a state, created if it is missing. Changes to it change the state."""
+    task_list = state.get(KEY)
+    if not isinstance(task_list, dict) or not isinstance(task_list.get("tasks"), list):
+        task_list = state[KEY] = new_list()
+    return task_list
 
 
 def task_in(state: JsonObject, task_id: str) -> JsonObject | None:
-    """The task with this id."""
-    found: JsonObject | None = next((task for task in list_in(state)["tasks"] if task["id"] == task_id), None)
-    return found
+    """The task with this id, or None."""
+    task: JsonObject | None = next((task for task in list_in(state)["tasks"] if task["id"] == task_id), None)
+    return task
 
 
-def settle_blocked(tasks: JsonObject) -> None:
-    """Bring the states of tasks that wait up to date: blocked while a dependency is not completed."""
-    completed = {task["id"] for task in tasks["tasks"] if task["status"] == "completed"}
-    for task in tasks["tasks"]:
+def update_blocked(task_list: JsonObject) -> None:
+    """Update the status of tasks that have not begun: blocked while a dependency is not completed, else pending."""
+    completed = {task["id"] for task in task_list["tasks"] if task["status"] == "completed"}
+    for task in task_list["tasks"]:
         if task["status"] in ("pending", "blocked"):
             task["status"] = "pending" if set(task["dependencies"]) <= completed else "blocked"
 
 
 def open_tasks(state: JsonObject) -> list[JsonObject]:
-    """The tasks that are not completed and have not failed."""
+    """The tasks that have neither completed nor failed."""
     return [task for task in list_in(state)["tasks"] if task["status"] not in ENDED]
 
 
 def is_over(state: JsonObject) -> bool:
-    """Whether nothing is left to do: the leader said so, or every task has ended."""
-    tasks = list_in(state)
-    return bool(tasks["goal_complete"]) or (bool(tasks["tasks"]) and not open_tasks(state))
+    """Whether nothing is left to do: the leader marked the goal as complete, or every task has ended."""
+    task_list = list_in(state)
+    return bool(task_list["goal_complete"]) or (bool(task_list["tasks"]) and not open_tasks(state))
 
 
 def summary(state: JsonObject) -> str:
-    """The list in words, for the model and for whoever watches."""
+    """The task list as text, for the model and for events."""
     tasks = list_in(state)["tasks"]
     if not tasks:
         return "No tasks created yet."
@@ -72,31 +72,31 @@ def _line(task: JsonObject) -> str:
     return "\n".join(lines)
 
 
-def _short(text: str, longest: int = 500) -> str:
-    return text if len(text) <= longest else f"{text[:longest]}…"
+def _short(text: str, limit: int = 500) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}…"
 
 
 # --- concurrent calls of one turn -----------------------------------------------------------------
 
 
 def delta(before: JsonObject | None, after: JsonObject | None) -> JsonObject | None:
-    """What changed from one list to another, task by task: calls of one turn that change different tasks both count."""
+    """The change from one list to another, task by task, so that two calls of a turn can change different tasks."""
     if after is None or before == after:
         return None
-    known = {task["id"]: task for task in (before or new_list())["tasks"]}
-    changed = [task for task in after["tasks"] if known.get(task["id"]) != task]
+    tasks_before = {task["id"]: task for task in (before or new_list())["tasks"]}
+    changed = [task for task in after["tasks"] if tasks_before.get(task["id"]) != task]
     rest = {name: value for name, value in after.items() if name != "tasks" and (before or {}).get(name) != value}
     return {"tasks": changed, "rest": rest}
 
 
 def merge(state: JsonObject, change: JsonObject) -> None:
-    """Apply a change."""
-    tasks = list_in(state)
-    places = {task["id"]: place for place, task in enumerate(tasks["tasks"])}
+    """Apply a change to the task list of ``state`` in place."""
+    task_list = list_in(state)
+    positions = {task["id"]: position for position, task in enumerate(task_list["tasks"])}
     for task in change["tasks"]:
-        if task["id"] in places:
-            tasks["tasks"][places[task["id"]]] = task
+        if task["id"] in positions:
+            task_list["tasks"][positions[task["id"]]] = task
         else:
-            tasks["tasks"].append(task)
-    tasks.update(change["rest"])
-    settle_blocked(tasks)
+            task_list["tasks"].append(task)
+    task_list.update(change["rest"])
+    update_blocked(task_list)  # a merged task may have completed a dependency of another call's task

@@ -1,4 +1,4 @@
-"""Mode ``tasks``: the leader works until its task list is done, or as often as it may."""
+"""Mode ``tasks``: the leader iterates until its task list is done or ``max_iterations`` are used up."""
 
 from typing import Protocol
 
@@ -14,7 +14,7 @@ GO_ON = "Go on until the goal is reached. Then call mark_all_complete and answer
 
 
 class Leader(Protocol):
-    """A leader's run."""
+    """The part of :class:`musterd.loop.loop.Loop` that this mode needs."""
 
     world: RunTree
     run: Assignment
@@ -24,46 +24,52 @@ class Leader(Protocol):
         ...
 
     def say(self, text: str) -> None:
-        """Tell the model something between two turns."""
+        """Add a user message between two turns."""
         ...
 
 
 async def iterate(leader: Leader) -> Answer:
     """Have the leader work on its task list, iteration by iteration.
 
-    An answer without any task is the answer: nothing was worth a task. When the iterations are used up, the last
-    answer stands, and :func:`with_open_tasks` says what is not done.
+    If the leader answers without creating a task, that is the answer. If the iterations are used up, the last answer
+    counts, and :func:`with_open_tasks` adds what is not done.
     """
     run, spec = leader.run, leader.run.component.spec
     assert isinstance(spec, Team)
     run.state[tasks.KEY] = tasks.new_list()
     limit, answer = spec.max_iterations, Answer("")
     for iteration in range(1, limit + 1):
-        counted: JsonObject = {"iteration": iteration, "max_iterations": limit}
-        place = run.at(f"i{iteration}")
-        tell = leader.world.teller(run.run_id, place)
-        tell(EventKind.TASK_ITERATION_STARTED, counted, "")
+        count: JsonObject = {"iteration": iteration, "max_iterations": limit}
+        tell = leader.world.teller(run.run_id, run.at(f"i{iteration}"))
+        tell(EventKind.TASK_ITERATION_STARTED, count, "")
         if iteration > 1:
             state = f"<current_task_state>\n{tasks.summary(run.state)}\n</current_task_state>"
             leader.say(f"{state}\n\n{GO_ON}")
         answer = await leader.turns()
-        summary, found = tasks.summary(run.state), tasks.list_in(run.state)
-        told = {"task_summary": summary, "goal_complete": bool(found["goal_complete"]), "tasks": found["tasks"]}
-        tell(EventKind.TASK_STATE_UPDATED, told, "")
-        tell(EventKind.TASK_ITERATION_COMPLETED, {**counted, "task_summary": summary}, "")
-        if tasks.is_over(run.state) or not found["tasks"]:
+        summary, task_list = tasks.summary(run.state), tasks.list_in(run.state)
+        data = {
+            "task_summary": summary,
+            "goal_complete": bool(task_list["goal_complete"]),
+            "tasks": task_list["tasks"],
+        }
+        tell(EventKind.TASK_STATE_UPDATED, data, "")
+        tell(EventKind.TASK_ITERATION_COMPLETED, {**count, "task_summary": summary}, "")
+        if tasks.is_over(run.state) or not task_list["tasks"]:
             break
     return answer
 
 
 def with_open_tasks(run: Assignment, answer: Answer) -> Answer:
-    """The answer, whoever has worded it, and what it is not: a caller must not take it for the goal reached."""
+    """The answer with a list of the tasks that are not done, so that no caller takes the goal for reached.
+
+    It applies to every answer, including one that an output model worded.
+    """
     state, spec = run.state, run.component.spec
     if not isinstance(spec, Team) or tasks.is_over(state) or not tasks.list_in(state)["tasks"]:
         return answer
     limit = spec.max_iterations
-    left = ", ".join(f"[{task['id']}] {task['title']} ({task['status']})" for task in tasks.open_tasks(state))
-    said = f"Not finished: the limit of {limit} iterations was reached. Open tasks: {left}."
+    open_tasks = ", ".join(f"[{task['id']}] {task['title']} ({task['status']})" for task in tasks.open_tasks(state))
+    note = f"Not finished: the limit of {limit} iterations was reached. Open tasks: {open_tasks}."
     if not isinstance(answer.content, str):
         return answer
-    return Answer(f"{answer.content}\n\n{said}" if answer.content else said)
+    return Answer(f"{answer.content}\n\n{note}" if answer.content else note)

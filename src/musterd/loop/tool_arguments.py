@@ -1,8 +1,8 @@
-"""The arguments of a model's tool calls: checked once, when its answer arrives, and read when the calls are planned.
+"""The arguments of a model's tool calls. They are checked when the answer arrives, and read when calls are planned.
 
-A call whose arguments are too large, or hold what JSON cannot express, stays in the conversation with empty arguments
-and is a failed call. The reason is stored with the answer, so a later attempt does not judge the call again by other
-settings.
+A call whose arguments are too large, or contain values that JSON cannot express, stays in the conversation with empty
+arguments and fails. The reason is stored with the answer, so that a later attempt does not check the call again under
+other settings.
 """
 
 import json
@@ -19,10 +19,10 @@ from musterd.loop.structured_answers import AnswerInvalid
 from musterd.models.answer_limits import byte_count
 
 REFUSED = "refused_calls"
-"""The key, among our notes of an answer, of the reasons why calls are not made, by tool call id."""
+"""The key, in our notes on an answer, of the reasons why calls were refused, by tool call id."""
 
 SHALLOW = 100
-"""Text with no more brackets and commas than this is not nested deep."""
+"""Text with at most this many brackets and commas cannot be nested too deeply."""
 
 NO_OBJECT = "The arguments are not a JSON object. Send the call again with one."
 NOT_JSON = (
@@ -31,9 +31,12 @@ NOT_JSON = (
 )
 
 
-def refuse_unfit(calls: Sequence[ToolCallPart], settings: Settings) -> JsonObject:
-    """Empty the arguments of calls that cannot be made with them; the notes that say why."""
-    reasons = {call.tool_call_id: reason for call in calls if (reason := _unfit(call, settings)) is not None}
+def refuse_unusable_arguments(calls: Sequence[ToolCallPart], settings: Settings) -> JsonObject:
+    """Empty the arguments of calls that cannot be made with them.
+
+    :return: the notes with the reasons, to store with the answer.
+    """
+    reasons = {call.tool_call_id: reason for call in calls if (reason := _refusal(call, settings)) is not None}
     for call in calls:
         if call.tool_call_id in reasons:
             call.args = "{}"
@@ -41,16 +44,16 @@ def refuse_unfit(calls: Sequence[ToolCallPart], settings: Settings) -> JsonObjec
 
 
 def refused_calls(response: ModelResponse) -> Mapping[str, str]:
-    """Why calls of this answer are not made, by tool call id."""
+    """Why calls of this answer were refused, by tool call id."""
     notes: JsonObject = (response.metadata or {}).get(NOTES) or {}
     reasons: Mapping[str, str] = notes.get(REFUSED) or {}
     return reasons
 
 
 def final_arguments(response: ModelResponse, call: ToolCallPart) -> str:
-    """The arguments of the call that gives the run's answer, as JSON text.
+    """The arguments of a call of the tool for the final answer, as JSON text.
 
-    :raises AnswerInvalid: they are not taken.
+    :raises AnswerInvalid: if they were refused.
     """
     reason = refused_calls(response).get(call.tool_call_id)
     if reason is not None:
@@ -59,7 +62,7 @@ def final_arguments(response: ModelResponse, call: ToolCallPart) -> str:
 
 
 def read_arguments(call: ToolCallPart) -> tuple[JsonObject, str | None]:
-    """The arguments of a call, or why they cannot be read."""
+    """The arguments of a call, and the reason if they cannot be read."""
     arguments: Json = call.args or {}
     try:
         if isinstance(arguments, str):
@@ -72,13 +75,13 @@ def read_arguments(call: ToolCallPart) -> tuple[JsonObject, str | None]:
 
 
 def _parsed(text: str) -> Json:
-    # pydantic's parser refuses what is nested deeper than 200 levels, and halves of surrogate pairs.
+    # Unlike the json module, pydantic's parser rejects halves of surrogate pairs and more than 200 levels of nesting.
     if "\\ud" in text or "\\uD" in text or jsontext.most_parts(text) > SHALLOW:
         from_json(text)
     return jsontext.loads(text)
 
 
-def _unfit(call: ToolCallPart, settings: Settings) -> str | None:
+def _refusal(call: ToolCallPart, settings: Settings) -> str | None:
     if not call.args:
         return None
     try:
@@ -88,5 +91,5 @@ def _unfit(call: ToolCallPart, settings: Settings) -> str | None:
     if size > (limit := settings.tool_arguments_bytes):
         return f"The arguments have {size} bytes; at most {limit} are taken. The call was not made. Send less."
     reason = read_arguments(call)[1]
-    # Text that is no JSON at all stays: it is harmless as text, and the model sees what to correct.
+    # Text that is not JSON at all stays in the conversation: it is harmless, and the model sees what to correct.
     return reason if reason == NOT_JSON else None

@@ -1,7 +1,7 @@
-"""Which tools a model may call, or has to: the option ``tool_choice``.
+"""The option ``tool_choice``: the tools that a model may or must call.
 
-A choice that forces a call holds for the first model call of a run alone: held on to, it would never let the model
-answer. ``none`` holds for all.
+A choice that forces a call applies only to the first model call of a run; otherwise the model could never answer.
+``none`` applies to all calls.
 """
 
 from pydantic_ai.models import ModelRequestParameters
@@ -12,7 +12,7 @@ from musterd.declare.tool_options import read_tool_choice
 
 
 def tool_settings(component: Component, turn: int, parameters: ModelRequestParameters) -> ModelSettings | None:
-    """What a model call of ``component`` says of its tools; None: the model chooses."""
+    """The tool choice of a model call of ``component``; None if the model is free to choose."""
     choice = read_tool_choice(component.spec.tool_choice)
     offered = [tool.name for tool in parameters.function_tools]
     if choice is None or choice == "auto" or not offered:

@@ -1,7 +1,7 @@
-"""What stands around a tool's call: kept results, hooks, further tries.
+"""Middleware around a tool call: hooks, cached results and retries.
 
-All of it is inside the call's step: its result is journalled as any other, and none of it happens again in a replay.
-From the outside in: ``pre_hook``, the hooks of the agent or team, those of the tool, a kept result, the tool's tries.
+All of it runs inside the call's journal step, so a replay repeats none of it. From the outside in: ``pre_hook``, the
+hooks of the agent or team, the hooks of the tool, the cached result, the retries.
 """
 
 import asyncio
@@ -30,15 +30,15 @@ Call = Callable[[JsonObject], Awaitable[Json]]
 Hook = Callable[..., Json]
 
 
-def is_surrounded(run: Assignment, tool: Tool) -> bool:
-    """Whether anything stands around the calls of ``tool``."""
+def has_middleware(run: Assignment, tool: Tool) -> bool:
+    """Whether calls of ``tool`` have hooks, cached results or retries."""
     if tool.is_own:
         return False
-    own = tool.retries or tool.kept_results or tool.pre_hook or tool.post_hook or tool.tool_hooks
-    return bool(own or run.component.spec.tool_hooks)
+    of_tool = tool.retries or tool.kept_results or tool.pre_hook or tool.post_hook or tool.tool_hooks
+    return bool(of_tool or run.component.spec.tool_hooks)
 
 
-async def call_around(
+async def call_with_middleware(
     run: Assignment,
     tool: Tool,
     arguments: JsonObject,
@@ -46,105 +46,110 @@ async def call_around(
     call: Call,
     as_text: Callable[[Json], Awaitable[str]],
 ) -> Json:
-    """Call ``tool``, with what stands around it.
+    """Call ``tool`` through its middleware.
 
     :param call: calls the function itself.
-    :param as_text: makes a result that is kept into text.
+    :param as_text: converts a result to the text that is cached.
     """
 
-    async def made(given: JsonObject) -> Json:
-        kept = tool.kept_results
-        if kept is None:
-            return await _tries(run, tool, given, context, call)
-        key = _key(tool, given, context)
-        if (found := kept.get(key)) is not None:
-            return found
-        result = await _tries(run, tool, given, context, call)
-        if not isinstance(result, ToolResult | BinaryContent):  # media are too much to keep, and no text is all of them
-            kept.keep(key, await as_text(result))
+    async def call_cached(call_arguments: JsonObject) -> Json:
+        cache = tool.kept_results
+        if cache is None:
+            return await _call_with_retries(run, tool, call_arguments, context, call)
+        key = _cache_key(tool, call_arguments, context)
+        if (cached := cache.get(key)) is not None:
+            return cached
+        result = await _call_with_retries(run, tool, call_arguments, context, call)
+        if not isinstance(result, ToolResult | BinaryContent):  # media are too large to cache, and text would lose them
+            cache.keep(key, await as_text(result))
         return result
 
-    return await _with_own_hooks(run, tool, arguments, context, _chain(run, tool, context, made))
+    return await _call_with_own_hooks(run, tool, arguments, context, _chain(run, tool, context, call_cached))
 
 
-def _key(tool: Tool, arguments: JsonObject, context: ToolContext) -> str:
-    """What makes two calls equal: the arguments, and of a tool that knows who calls, who that is."""
-    knows_who = getattr(tool.signature, "context_name", "context") is not None
-    who = [context.user_id, context.session_id, context.agent_id, context.dependencies] if knows_who else []
-    return jsontext.canonical(to_jsonable_python([who, arguments], fallback=repr))
+def _cache_key(tool: Tool, arguments: JsonObject, context: ToolContext) -> str:
+    """The key of equal calls: the arguments, and the caller if the tool takes a context and so may depend on it."""
+    takes_context = getattr(tool.signature, "context_name", "context") is not None
+    caller = [context.user_id, context.session_id, context.agent_id, context.dependencies] if takes_context else []
+    return jsontext.canonical(to_jsonable_python([caller, arguments], fallback=repr))
 
 
-async def _with_own_hooks(run: Assignment, tool: Tool, arguments: JsonObject, context: ToolContext, call: Call) -> Json:
+async def _call_with_own_hooks(
+    run: Assignment, tool: Tool, arguments: JsonObject, context: ToolContext, call: Call
+) -> Json:
+    """Call ``call`` between the tool's ``pre_hook`` and ``post_hook``."""
     if tool.pre_hook is None and tool.post_hook is None:
         return await call(arguments)
-    made = FunctionCall(function=tool, arguments=arguments, call_id=context.tool_call_id)
-    known = {**_known_of(run, context), "fc": made}
-    if tool.pre_hook is not None:  # what it raises, the model reads: the call is not made
-        await _called(tool.pre_hook, known)
+    function_call = FunctionCall(function=tool, arguments=arguments, call_id=context.tool_call_id)
+    values = {**_hook_values(run, context), "fc": function_call}
+    if tool.pre_hook is not None:  # if it raises, the call is not made, and the model reads the error
+        await _call_hook(tool.pre_hook, values)
     try:
-        made.result = await call(made.arguments)
+        function_call.result = await call(function_call.arguments)
     except Exception as error:
-        made.error = words_of(error)
-        await _afterwards(tool, known)
+        function_call.error = words_of(error)
+        await _call_post_hook(tool, values)
         raise
-    await _afterwards(tool, known)
-    return made.result
+    await _call_post_hook(tool, values)
+    return function_call.result
 
 
-async def _afterwards(tool: Tool, known: JsonObject) -> None:
-    """Call the hook that comes too late to change anything: what it raises is the log's."""
+async def _call_post_hook(tool: Tool, values: JsonObject) -> None:
+    """Call the ``post_hook``. An error in it is logged only: the tool has been called, and its result counts."""
     if tool.post_hook is None:
         return
-    task = asyncio.ensure_future(_called(tool.post_hook, known))
+    task = asyncio.ensure_future(_call_hook(tool.post_hook, values))
     await asyncio.wait([task])
     if not task.cancelled() and (error := task.exception()) is not None:
         log_failure("a post_hook failed", error, tool=tool.name)
 
 
-# --- hooks around -----------------------------------------------------------------------------------
+# --- tool_hooks -------------------------------------------------------------------------------------
 
 
 def _chain(run: Assignment, tool: Tool, context: ToolContext, call: Call) -> Call:
-    """The call with the hooks around it, the first one outermost."""
+    """The call wrapped in its hooks, the first one outermost."""
     chain = call
     for hook in reversed((*(run.component.spec.tool_hooks or ()), *tool.tool_hooks)):
-        chain = _hooked(run, tool, context, hook, chain)
+        chain = _wrapped(run, tool, context, hook, chain)
     return chain
 
 
-def _hooked(run: Assignment, tool: Tool, context: ToolContext, hook: Hook, inner: Call) -> Call:
-    async def called(arguments: JsonObject) -> Json:
-        begun: list[asyncio.Task[Json]] = []
+def _wrapped(run: Assignment, tool: Tool, context: ToolContext, hook: Hook, inner: Call) -> Call:
+    async def wrapper(arguments: JsonObject) -> Json:
+        tasks: list[asyncio.Task[Json]] = []
         loop = asyncio.get_running_loop()
 
-        async def go_on(**given: Json) -> Json:
-            return await inner(given or arguments)
+        async def call_inner(**changed: Json) -> Json:
+            return await inner(changed or arguments)
 
-        async def go_on_in_task(**given: Json) -> Json:
-            task = asyncio.create_task(go_on(**given))
-            begun.append(task)
+        async def call_inner_in_task(**changed: Json) -> Json:
+            task = asyncio.create_task(call_inner(**changed))
+            tasks.append(task)
             return await task
 
-        def go_on_from_thread(**given: Json) -> Json:
-            return asyncio.run_coroutine_threadsafe(go_on_in_task(**given), loop).result()
+        def call_inner_from_thread(**changed: Json) -> Json:
+            return asyncio.run_coroutine_threadsafe(call_inner_in_task(**changed), loop).result()
 
-        next_call = go_on if _is_async(hook) else go_on_from_thread
-        known = {**_known_of(run, context), "name": tool.name, "function_name": tool.name}
-        known |= {"function": next_call, "func": next_call, "function_call": next_call}
-        known |= {"arguments": arguments, "args": arguments}
+        next_call = call_inner if _is_async(hook) else call_inner_from_thread
+        values = {**_hook_values(run, context), "name": tool.name, "function_name": tool.name}
+        values |= {"function": next_call, "func": next_call, "function_call": next_call}
+        values |= {"arguments": arguments, "args": arguments}
         try:
-            return await _called(hook, known)
+            return await _call_hook(hook, values)
         finally:
-            for task in begun:  # the hook's thread may have gone, but what it began belongs to this call
+            # If this call is cancelled, the hook's thread cannot be, but the tool call that it started here can. It
+            # must not outlive its step.
+            for task in tasks:
                 task.cancel()
-            if begun:
-                await asyncio.wait(begun)
+            if tasks:
+                await asyncio.wait(tasks)
 
-    return called
+    return wrapper
 
 
-def _known_of(run: Assignment, context: ToolContext) -> JsonObject:
-    """What every hook may ask for by name."""
+def _hook_values(run: Assignment, context: ToolContext) -> JsonObject:
+    """The values that every hook may receive, by parameter name."""
     spec = run.component.spec
     is_team = isinstance(spec, Team)
     return {
@@ -159,22 +164,23 @@ def _is_async(hook: Hook) -> bool:
     return inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(unwrapped(hook))
 
 
-async def _called(hook: Hook, known: JsonObject) -> Json:
-    """Call a hook with those of ``known`` that it has parameters for; a plain function in a thread of its own.
+async def _call_hook(hook: Hook, values: JsonObject) -> Json:
+    """Call a hook with the ``values`` that its parameters name; a plain function runs in a new thread.
 
-    Not in one of the tools' threads: it waits for the tool, which may need one of them.
+    The thread is not one of the executor's: the hook waits for the tool, which may need an executor thread itself, so
+    hooks that occupied all of them would deadlock.
     """
     parameters = inspect.signature(hook).parameters
-    takes_all = any(found.kind is inspect.Parameter.VAR_KEYWORD for found in parameters.values())
-    given = known if takes_all else {name: known[name] for name in parameters if name in known}
+    takes_all = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+    arguments = values if takes_all else {name: values[name] for name in parameters if name in values}
     if _is_async(hook):
         with exits_contained:
-            return await hook(**given)
+            return await hook(**arguments)
     loop, done = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
-    copied = contextvars.copy_context()
+    variables = contextvars.copy_context()
 
-    def tell(result: Json, error: BaseException | None) -> None:
-        if done.done():
+    def settle(result: Json, error: BaseException | None) -> None:
+        if done.done():  # the call was cancelled while the hook ran
             return
         if error is None:
             done.set_result(result)
@@ -184,11 +190,11 @@ async def _called(hook: Hook, known: JsonObject) -> Json:
     def work() -> None:
         result, failure = None, None
         try:
-            result = copied.run(hook, **given)
-        except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the hook
+            result = variables.run(hook, **arguments)
+        except BaseException as error:  # noqa: BLE001 - raised in the coroutine that awaits the hook
             failure = RuntimeError("the hook gave up") if isinstance(error, StopIteration) else error
         if not loop.is_closed():
-            loop.call_soon_threadsafe(tell, result, failure)
+            loop.call_soon_threadsafe(settle, result, failure)
 
     threading.Thread(target=work, name="musterd-hook", daemon=True).start()
     with exits_contained:
@@ -196,26 +202,30 @@ async def _called(hook: Hook, known: JsonObject) -> Json:
         return await result if inspect.isawaitable(result) else result
 
 
-# --- tries ------------------------------------------------------------------------------------------
+# --- retries ----------------------------------------------------------------------------------------
 
 
-async def _tries(run: Assignment, tool: Tool, arguments: JsonObject, context: ToolContext, call: Call) -> Json:
-    """Call again what failed, under the same key and on the same state, where that does nothing twice."""
-    for failed in range(tool.retries):
+async def _call_with_retries(
+    run: Assignment, tool: Tool, arguments: JsonObject, context: ToolContext, call: Call
+) -> Json:
+    """Call the tool, and call it again if it failed and a second call cannot repeat an effect.
+
+    Each try has the same idempotency key and starts from the same session state.
+    """
+    for failed_tries in range(tool.retries):
         try:
             return await call(arguments)
         except Exception as error:
-            if not _may_try_again(tool, error):
+            if not _may_retry(tool, error):
                 raise
-            about = {"tool": tool.name, "run_id": run.run_id}
-            log_failure("tool failed, and is called again", error, is_over=False, **about)
+            log_failure("tool failed; retrying", error, is_over=False, tool=tool.name, run_id=run.run_id)
         context.session_state.clear()
         context.session_state.update(state.copied(run.state))
-        await clock.sleep(clock.jitter(FIRST_WAIT_SECONDS * 2**failed))
+        await clock.sleep(clock.jitter(FIRST_WAIT_SECONDS * 2**failed_tries))
     return await call(arguments)
 
 
-def _may_try_again(tool: Tool, error: Exception) -> bool:
+def _may_retry(tool: Tool, error: Exception) -> bool:
     if isinstance(error, RetryTool):
         return True
     return tool.retry_safe and (isinstance(error, OutcomeUnknown) or not isinstance(error, ToolFailed))

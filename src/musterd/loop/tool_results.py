@@ -1,4 +1,4 @@
-"""The results of tools and members as text, and how long they may be."""
+"""The results of tools and members as text, and the limits of their size."""
 
 import asyncio
 import json
@@ -13,18 +13,18 @@ from musterd.loop.steps import ToolStep
 from musterd.models.answer_limits import byte_count
 
 SMALL_SIZE = 10_000
-"""Characters and values that are made into text on the event loop; more is done in a thread."""
+"""Results up to this many characters and values are converted on the event loop; larger ones in a thread."""
 
 WHOLE_MESSAGE_BYTES = 1000
-"""Messages of exceptions up to this size are never cut."""
+"""Exception messages up to this size are never cut."""
 
 
 class ResultTooLarge(Exception):
-    """The tool was called, and what it returned, or left in the session's state, is larger than it may be."""
+    """The tool was called, but its result or its change of the session's state is too large."""
 
 
 def as_text(result: Json) -> str:
-    """A tool's result as the model reads it: text as it is, anything else as JSON, nothing as nothing."""
+    """A tool's result as the model reads it: text unchanged, None as empty text, anything else as JSON."""
     if result is None:
         return ""
     if isinstance(result, str):
@@ -38,7 +38,7 @@ def as_text(result: Json) -> str:
 async def bounded_text(result: Json, most_bytes: int) -> str:
     """A tool's result as text.
 
-    :raises ResultTooLarge: it has more than ``most_bytes`` in UTF-8.
+    :raises ResultTooLarge: if it has more than ``most_bytes`` in UTF-8.
     """
     if isinstance(result, str) or _size(result, SMALL_SIZE) <= SMALL_SIZE:
         return _bounded_text(result, most_bytes)
@@ -46,10 +46,10 @@ async def bounded_text(result: Json, most_bytes: int) -> str:
 
 
 def check_state_change(change: JsonObject | None, most_bytes: int) -> None:
-    """Check what a tool changed in the session's state: it must be JSON, and small enough.
+    """Check that a tool's change of the session's state is JSON, and small enough.
 
-    :raises ResultTooLarge: it has more than ``most_bytes``.
-    :raises TypeError, ValueError: it is no JSON value.
+    :raises ResultTooLarge: if it has more than ``most_bytes``.
+    :raises TypeError, ValueError: if it is not a JSON value.
     """
     if change is None:
         return
@@ -59,24 +59,24 @@ def check_state_change(change: JsonObject | None, most_bytes: int) -> None:
         )
 
 
-def error_text(words: str, most_bytes: int) -> str:
-    """The message of a tool's exception, cut with a word about it if it is longer than a result may be."""
+def error_text(message: str, most_bytes: int) -> str:
+    """The message of a tool's exception, cut with a note if it is too long for a result."""
     limit = max(most_bytes, WHOLE_MESSAGE_BYTES)
-    if len(words) * 4 <= limit or byte_count(words[: limit + 1]) <= limit:
-        return words
-    return f"{words[: limit // 4]}\n[… cut: the message has {len(words)} characters]"
+    if len(message) * 4 <= limit or byte_count(message[: limit + 1]) <= limit:
+        return message
+    return f"{message[: limit // 4]}\n[… cut: the message has {len(message)} characters]"
 
 
 def within_limit(step: ToolStep, most_bytes: int) -> ToolStep:
-    """``step``, or a failed one that says that its result has more than ``most_bytes``."""
+    """``step`` itself, or a failed step with an explanation if its result has more than ``most_bytes``."""
     if len(step.result) * 4 <= most_bytes or (size := byte_count(step.result)) <= most_bytes:
         return step
-    words = f"The answer has {size} bytes; at most {most_bytes} are kept. Ask for a shorter one."
-    return replace(step, result=words, is_error=True, state=StepState.FAILED, media=())
+    message = f"The answer has {size} bytes; at most {most_bytes} are kept. Ask for a shorter one."
+    return replace(step, result=message, is_error=True, state=StepState.FAILED, media=())
 
 
 def _bounded_text(result: Json, most_bytes: int) -> str:
-    # Measured first: the JSON encoder holds the interpreter for as long as it works.
+    # Measure before encoding: the JSON encoder holds the interpreter lock until it is done, even in a thread.
     if not isinstance(result, str) and _size(result, most_bytes) > most_bytes:
         raise _too_large(f"has more than {most_bytes} bytes as JSON, or contains itself", most_bytes)
     text = as_text(result)
@@ -87,23 +87,23 @@ def _bounded_text(result: Json, most_bytes: int) -> str:
     return text
 
 
-def _too_large(how: str, most_bytes: int) -> ResultTooLarge:
+def _too_large(reason: str, most_bytes: int) -> ResultTooLarge:
     return ResultTooLarge(
-        f"The tool was called, but its result {how}; at most {most_bytes} bytes are kept. Ask for less of it."
+        f"The tool was called, but its result {reason}; at most {most_bytes} bytes are kept. Ask for less of it."
     )
 
 
 def _size(value: Json, most: int) -> int:
-    """A lower bound of the length of ``value`` as JSON; counting stops beyond ``most``."""
-    size, waiting = 1, [value]
-    while waiting:
-        one = waiting.pop()
-        size += len(one) if isinstance(one, str | dict | list | tuple) else 0
+    """A lower bound of the length of ``value`` as JSON. Counting stops above ``most``, so a cyclic value ends too."""
+    size, remaining = 1, [value]
+    while remaining:
+        item = remaining.pop()
+        size += len(item) if isinstance(item, str | dict | list | tuple) else 0
         if size > most:
             break
-        if isinstance(one, dict):
-            waiting.extend(one)
-            waiting.extend(one.values())
-        elif isinstance(one, list | tuple):
-            waiting.extend(one)
+        if isinstance(item, dict):
+            remaining.extend(item)
+            remaining.extend(item.values())
+        elif isinstance(item, list | tuple):
+            remaining.extend(item)
     return size

@@ -1,7 +1,7 @@
-"""What a run's model is offered: its tools, and the form of the answer in the way that the model takes it best.
+"""The request parameters of a run's model calls: the tools, and the answer's schema in the way the model supports best.
 
-What depends on the component alone is made once for all its runs: it costs as much to make as to send, and a
-thousand runs that wait do not hold it a thousand times.
+Values that depend only on the component are computed once and shared by all its runs. They are expensive to build, and
+a thousand waiting runs do not hold a thousand copies.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,39 +24,39 @@ from musterd.models.names import LOCAL, SCRIPTED
 
 @cached_per_component
 def tools_of(component: Component) -> tuple[ToolDefinition, ...]:
-    """The tools that a component's model is offered; a leader's last ones delegate."""
+    """The tools that a component's model is offered. A leader's delegation tools come last."""
     declared = [
         ToolDefinition(name=tool.name, description=tool.description, parameters_json_schema=tool.offered_parameters)
-        for tool in (*component.tools, *own_tools(component).values())
+        for tool in (*component.tools, *builtin_tools(component).values())
     ]
-    runs = task_run_tools() if is_in_tasks_mode(component) else []
-    return (*declared, *delegation_tools(component), *runs)
+    task_runs = task_run_tools() if is_in_tasks_mode(component) else []
+    return (*declared, *delegation_tools(component), *task_runs)
 
 
 @cached_per_component
-def own_tools(component: Component) -> Mapping[str, Tool]:
-    """The tools of the loop itself that a component's options ask for, by name."""
-    found: list[Tool] = []
+def builtin_tools(component: Component) -> Mapping[str, Tool]:
+    """The built-in tools of the loop that a component's options enable, by name."""
+    tools: list[Tool] = []
     if is_in_tasks_mode(component):
-        found.extend(TASK_TOOLS)
+        tools.extend(TASK_TOOLS)
     if getattr(component.spec, "get_member_information_tool", False):
-        found.append(MEMBER_INFORMATION)
-    found.extend(session_tools(component))
-    return {tool.name: tool for tool in found}
+        tools.append(MEMBER_INFORMATION)
+    tools.extend(session_tools(component))
+    return {tool.name: tool for tool in tools}
 
 
 def tool_of(component: Component, name: str) -> Tool | None:
-    """The tool that a call of ``name`` means: a declared one, or one of the loop itself."""
-    return component.tool(name) or own_tools(component).get(name)
+    """The component's tool with this name: a declared one, or a built-in tool of the loop."""
+    return component.tool(name) or builtin_tools(component).get(name)
 
 
 def is_in_tasks_mode(component: Component) -> bool:
-    """Whether a component is a leader with a task list."""
+    """Whether a component is a team in mode ``tasks``."""
     return isinstance(component.spec, Team) and component.spec.mode == "tasks"
 
 
 def reasons_first(component: Component) -> bool:
-    """Whether the request is thought through before the first turn."""
+    """Whether a model reasons about the request before the first turn."""
     spec = component.spec
     return spec.reasoning or spec.reasoning_model is not None or spec.reasoning_agent is not None
 
@@ -68,30 +68,30 @@ def compresses(component: Component) -> bool:
 
 @cached_per_component
 def tool_digests(component: Component) -> Mapping[str, str]:
-    """A hash of each offered tool's schema, by name."""
+    """A hash of the schema of each tool that the model is offered, by name."""
     return {tool.name: digest(tool.name, repr(tool.parameters_json_schema)) for tool in tools_of(component)}
 
 
 def parameters(
     component: Component, form: AnswerForm | None, model: Model, more: Sequence[ToolDefinition] = ()
 ) -> ModelRequestParameters:
-    """What a model call of ``component`` is asked for.
+    """The request parameters of a model call of ``component``.
 
-    :param form: the form that the answer must have; None: free text.
-    :param more: tools that the run has beyond its component's.
+    :param form: the schema that the answer must match; None for free text.
+    :param more: the run's tools in addition to its component's.
     """
     if form is None:
-        return _with(component, more) if more else _free_text(component)
+        return _free_text_with_tools(component, more) if more else _free_text(component)
     return form_parameters(form, model, [*tools_of(component), *more], in_json_mode=component.spec.use_json_mode)
 
 
 def form_parameters(
     form: AnswerForm, model: Model, tools: Sequence[ToolDefinition] = (), *, in_json_mode: bool = False
 ) -> ModelRequestParameters:
-    """What a model call is asked for whose answer must have a form.
+    """The request parameters of a model call whose answer must match a schema.
 
-    :param in_json_mode: the form stands in the prompt, and a provider that can is asked for JSON; a model of this
-        process keeps to the form anyway.
+    :param in_json_mode: put the schema into the prompt, and ask a provider that supports it for JSON. It has no effect
+        on models that run in this process, because they always follow the schema.
     """
     tools = list(tools)
     if in_json_mode and model.system not in (SCRIPTED, LOCAL):
@@ -116,5 +116,5 @@ def _free_text(component: Component) -> ModelRequestParameters:
     return ModelRequestParameters(function_tools=list(tools_of(component)))
 
 
-def _with(component: Component, more: Sequence[ToolDefinition]) -> ModelRequestParameters:
+def _free_text_with_tools(component: Component, more: Sequence[ToolDefinition]) -> ModelRequestParameters:
     return ModelRequestParameters(function_tools=[*tools_of(component), *more])

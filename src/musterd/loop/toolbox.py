@@ -1,7 +1,7 @@
-"""The tools of one run: what happens when its model calls them.
+"""Execution of the tool calls and delegations of one run.
 
-The calls of one turn run together. Each is announced, its intent is stored, it happens, and its result is stored
-with the event that tells of it; results come back in the order of the calls.
+The calls of a turn run concurrently. For each call a started event is emitted, its intent is stored, the call is made,
+and its result is stored together with the completed event. Results are returned in the order of the calls.
 """
 
 import asyncio
@@ -32,12 +32,12 @@ from musterd.loop.hooked_delegation import delegate_in_hooks, has_delegation_hoo
 from musterd.loop.media import member_prompt
 from musterd.loop.members import Drivable, drive_member, member_start
 from musterd.loop.pausing import Waits
-from musterd.loop.planning import Planned, Planner, member_plan
-from musterd.loop.produced_media import shown as shown_with_media
+from musterd.loop.planning import PlannedCall, Planner, member_intent
+from musterd.loop.produced_media import result_content
 from musterd.loop.prompts import interactions_text
 from musterd.loop.run_tree import RunTree
 from musterd.loop.steps import Intent, MemberStart, ToolStep
-from musterd.loop.structured_answers import AnswerForm, wanted_form
+from musterd.loop.structured_answers import AnswerForm, answer_form
 from musterd.loop.tool_results import ResultTooLarge, check_state_change, within_limit
 from musterd.loop.tool_set import is_in_tasks_mode
 
@@ -57,101 +57,105 @@ class Toolbox:
         self._progress = progress
         self._make_loop = make_loop
         self._interactions: list[tuple[str, str, str]] = []
-        self._done: list[tuple[Component, str, str]] = []
+        self._answered_members: list[tuple[Component, str, str]] = []
         self._media: dict[str, tuple[Medium, ...]] = {}
         self._members: dict[str, Component] = {}
         self._voice: str | None = None
         self.planner = Planner(world, run)
 
     async def call_all(self, turn: int, parts: Sequence[ToolCallPart], refused: Mapping[str, str]) -> list[ToolCall]:
-        """Make the calls of one turn, together, and return them with their results, in order.
+        """Make the calls of one turn concurrently, and return them with their results, in order.
 
-        :param refused: why some of them are not made, by tool call id.
+        :param refused: the reasons why some of them are not made, by tool call id.
         """
-        planned = [
+        plans = [
             self.planner.plan(turn, number, part, refused.get(part.tool_call_id)) for number, part in enumerate(parts)
         ]
-        for plan in planned:
+        for plan in plans:
             self._progress.output.tools.append(plan.call)
             if not plan.waits:
-                self._tell(EventKind.TOOL_CALL_STARTED, plan)
-        self._voice = self._run.voice if _is_heard(self._run.component, planned) else None
-        intents, members = [plan.intent for plan in planned], list[MemberStart]()
-        for plan in planned:
+                self._emit(EventKind.TOOL_CALL_STARTED, plan)
+        self._voice = self._run.voice if _speaks_for_team(self._run.component, plans) else None
+        intents, members = [plan.intent for plan in plans], list[MemberStart]()
+        for plan in plans:
+            # With hooks, members' rows are stored once the hooks let the call through: they may refuse or change it.
             if plan.delegations is not None and not has_delegation_hooks(self._run):
-                of_members, starts = self._beginning(plan, plan.delegations)
-                intents += of_members
+                member_intents, starts = self._begin_members(plan, plan.delegations)
+                intents += member_intents
                 members += starts
+        # Commit the intents before any call is made. A crash in between leaves calls that count as cut off; the other
+        # way round, a call could have an effect that no later attempt knows of.
         await self._world.steps.intend(intents, members)
-        steps = await _together([self._make(plan) for plan in planned])
-        for plan, step in zip(planned, steps, strict=True):
+        steps = await _gather([self._make(plan) for plan in plans])
+        # Merge after all calls and in their order, so that every attempt arrives at the same state.
+        for plan, step in zip(plans, steps, strict=True):
             state.merge(self._run.state, step.state_delta)
             if step.hook_effect == "skipped":
                 plan.delegations, self._voice = None, None
             if step.media:
-                self._progress.add_media(step.media)  # members' too
+                self._progress.add_media(step.media)  # including media of members
                 self._media[plan.call.id] = step.media if plan.delegations is None else ()
-            if _is_shown(plan, step):
+            if _opens_answer(plan, step):
                 self._progress.shown_results.append(step.result)
             if plan.delegations is not None:
                 self._note_delegation(plan, plan.delegations, step)
-        return [plan.call for plan in planned]
+        return [plan.call for plan in plans]
 
-    def _note_delegation(self, plan: Planned, delegations: Delegations, step: ToolStep) -> None:
-        """Remember a delegation for those that follow it, and void what its member said in vain."""
+    def _note_delegation(self, plan: PlannedCall, delegations: Delegations, step: ToolStep) -> None:
+        """Remember a delegation for later members, and void the member's text if it is not the answer after all."""
         first = delegations.runs[0]
-        names = ", ".join(one.member.name for one in delegations.runs)
+        names = ", ".join(delegated.member.name for delegated in delegations.runs)
         self._interactions.append((names, first.task, step.result))
         self._members[plan.call.id] = first.member
-        if delegations.join is None and not step.is_error:  # the result is the member's own words
-            self._done.append((first.member, first.task, step.result))
-        if self.has_spoken and (step.is_error or step.hook_effect == "changed"):
+        if delegations.join is None and not step.is_error:  # the result is the text of one member
+            self._answered_members.append((first.member, first.task, step.result))
+        if self.has_member_spoken and (step.is_error or step.hook_effect == "changed"):
             self._void(plan, "member_failed" if step.is_error else "hook_changed")
 
     @property
-    def has_spoken(self) -> bool:
-        """Whether the member that answered last was heard in this run's own voice."""
+    def has_member_spoken(self) -> bool:
+        """Whether the text of the member that answered last was emitted as this run's own text."""
         return self._voice is not None
 
-    def form_of(self, call: ToolCall) -> AnswerForm | None:
-        """The form of the answer of the member that a delegation went to."""
+    def member_answer_form(self, call: ToolCall) -> AnswerForm | None:
+        """The answer form of the member that a delegation went to."""
         member = self._members.get(call.id)
-        return wanted_form(member, None) if member is not None else None
+        return answer_form(member, None) if member is not None else None
 
-    def returned(self, call: ToolCall) -> str | list[UserContent]:
-        """What the model reads of a call's result: its text, and its media where they are sent to models."""
-        text, media = self.shown(change_note(call) + (call.result or "")), self._media.get(call.id, ())
+    def content_for_model(self, call: ToolCall) -> str | list[UserContent]:
+        """A call's result as the model reads it: its text, and its media if the component sends them to its model."""
+        text, media = self._cut(change_note(call) + (call.result or "")), self._media.get(call.id, ())
         if not media or not self._run.component.spec.send_media_to_model:
             return text
-        return shown_with_media(text, media, self._world.models.of(self._run.component))
+        return result_content(text, media, self._world.models.of(self._run.component))
 
-    def shown(self, result: str) -> str:
-        """What of a result the model is shown."""
+    def _cut(self, result: str) -> str:
+        """The result, cut with a note if it is longer than the model may read."""
         limit = self._world.settings.tool_result_bytes
         if len(result) * 4 <= limit or len(data := result.encode()) <= limit:
             return result
-        kept = data[:limit].decode(errors="ignore")
-        return f"{kept}\n[… cut: the result has {len(data)} bytes, of which {limit} are shown]"
+        beginning = data[:limit].decode(errors="ignore")
+        return f"{beginning}\n[… cut: the result has {len(data)} bytes, of which {limit} are shown]"
 
-    def _intent_of(self, plan: Planned, one: DelegatedRun) -> Intent:
-        return member_plan(plan, one.member, one.path, one.task)
+    def _member_intent(self, plan: PlannedCall, delegated: DelegatedRun) -> Intent:
+        return member_intent(plan, delegated.member, delegated.path, delegated.task)
 
-    def _requirement(self, plan: Planned, kind: RequirementKind) -> Requirement:
+    def _requirement(self, plan: PlannedCall, kind: RequirementKind) -> Requirement:
         return make_requirement(self._world, self._run, plan.call, plan.intent.path, kind)
 
     # --- making a call ----------------------------------------------------------------------------
 
-    async def _make(self, plan: Planned) -> ToolStep:
+    async def _make(self, plan: PlannedCall) -> ToolStep:
         step = await self._world.steps.tool(
             plan.intent, lambda: self._perform(plan), lambda kind: self._requirement(plan, kind)
         )
-        if plan.call.is_error is None:  # an earlier attempt made it, or somebody had to say what came of it
+        if plan.call.is_error is None:  # not made here: an earlier attempt made it, or a person decided its outcome
             if plan.delegations is not None and has_delegation_hooks(self._run):
-                self._take_hooked(plan, step)
-            self._finished(plan, step)
+                self._restore_hooked_delegation(plan, step)
+            self._finish(plan, step)
         return step
 
-    async def _perform(self, plan: Planned) -> ToolStep:
+    async def _perform(self, plan: PlannedCall) -> ToolStep:
         if plan.refusal is not None:
             step = ToolStep(
                 result=plan.refusal,
@@ -171,30 +175,32 @@ class Toolbox:
         else:
             raise AssertionError("a planned call is a tool, a delegation or a refusal")
         if not plan.intent.leaves_open(step.state):
-            self._finished(plan, step)
+            # Emit within the step, so that the completed event is stored in the same commit as the result.
+            self._finish(plan, step)
         return step
 
-    def _finished(self, plan: Planned, step: ToolStep) -> None:
+    def _finish(self, plan: PlannedCall, step: ToolStep) -> None:
+        """Take the result into the call, and emit it."""
         call = plan.call
         call.result, call.is_error = step.result, step.is_error
         call.started_at, call.seconds, call.child_run_id = step.started_at, step.seconds, step.child_run_id
         call.stops_run = call.stops_run and not step.is_error
-        self._tell(EventKind.TOOL_CALL_COMPLETED, plan, step.media)
+        self._emit(EventKind.TOOL_CALL_COMPLETED, plan, step.media)
         if plan.tool is not None and plan.tool.is_own and call.name in (reasoning_steps.THINK, reasoning_steps.ANALYZE):
             reasoning_steps.note_call(self._world, self._run, self._progress, call, plan.intent.path)
         if step.is_error:
-            self._tell(EventKind.TOOL_CALL_ERROR, plan)
-        if _is_shown(plan, step):
+            self._emit(EventKind.TOOL_CALL_ERROR, plan)
+        if _opens_answer(plan, step):
             self._world.tell(EventKind.CONTENT, self._run.voice, {"text": f"{step.result}\n\n"}, plan.intent.path)
 
-    def _tell(self, kind: EventKind, plan: Planned, media: Sequence[Medium] = ()) -> None:
+    def _emit(self, kind: EventKind, plan: PlannedCall, media: Sequence[Medium] = ()) -> None:
         data: JsonObject = {"tool": plan.call.as_json()}
         if media:
             data["media"] = [medium.as_json() for medium in media]
         self._world.tell(kind, self._run.run_id, data, plan.intent.path)
 
-    def _void(self, plan: Planned, reason: str) -> None:
-        """What a member has said in this run's voice does not count."""
+    def _void(self, plan: PlannedCall, reason: str) -> None:
+        """Void the text that a member emitted as this run's own text."""
         self._voice = None
         superseded = [{"run_id": self._run.voice, "path": plan.intent.path}]
         data: JsonObject = {"reason": reason, "superseded": superseded}
@@ -202,26 +208,30 @@ class Toolbox:
 
     # --- members ----------------------------------------------------------------------------------
 
-    def _beginning(self, plan: Planned, delegations: Delegations) -> tuple[list[Intent], list[MemberStart]]:
-        """What is stored before the members of a call begin."""
-        intents = [self._intent_of(plan, one) for one in delegations.runs if one.path != plan.intent.path]
-        starts = [member_start(self._world, self._run, one.member, one.path, one.task) for one in delegations.runs]
+    def _begin_members(self, plan: PlannedCall, delegations: Delegations) -> tuple[list[Intent], list[MemberStart]]:
+        """The intents and rows to store before the members of a call begin."""
+        runs = delegations.runs
+        # A run with the path of the call shares the call's intent.
+        intents = [self._member_intent(plan, delegated) for delegated in runs if delegated.path != plan.intent.path]
+        starts = [
+            member_start(self._world, self._run, delegated.member, delegated.path, delegated.task) for delegated in runs
+        ]
         self._progress.members.extend(start.run_id for start in starts)
         return intents, starts
 
-    async def _delegate(self, plan: Planned, delegations: Delegations, run: Assignment) -> ToolStep:
+    async def _delegate(self, plan: PlannedCall, delegations: Delegations, run: Assignment) -> ToolStep:
         if delegations.join is None:
-            (one,) = delegations.runs
-            return await self._drive(one, run)
+            (delegated,) = delegations.runs
+            return await self._drive(delegated, run)
         started_at, started = clock.now(), clock.monotonic()
-        own = state.copied(run.state)
+        call_state = state.copied(run.state)
         tell = self._world.teller(run.run_id, plan.intent.path)
         if delegations.begin is not None:
-            delegations.begin(own, tell)
-        steps = await _together([self._drive_recorded(plan, one, run) for one in delegations.runs])
+            delegations.begin(call_state, tell)
+        steps = await _gather([self._drive_recorded(plan, delegated, run) for delegated in delegations.runs])
         for step in steps:
-            state.merge(own, step.state_delta)
-        joined = delegations.join(steps, own, tell)
+            state.merge(call_state, step.state_delta)
+        joined = delegations.join(steps, call_state, tell)
         step = ToolStep(
             result=joined.result,
             is_error=joined.is_error,
@@ -229,61 +239,61 @@ class Toolbox:
             seconds=clock.monotonic() - started,
             state=StepState.FAILED if joined.is_error else StepState.COMPLETED,
             child_run_id=steps[0].child_run_id if len(steps) == 1 else None,
-            state_delta=state.delta(run.state, own),
-            media=tuple(medium for one in steps for medium in one.media),
+            state_delta=state.delta(run.state, call_state),
+            media=tuple(medium for member_step in steps for medium in member_step.media),
         )
         return within_limit(step, self._world.settings.tool_result_stored_bytes)
 
-    async def _delegate_in_hooks(self, plan: Planned) -> ToolStep:
-        async def drive(arguments: JsonObject, state_of_hooks: JsonObject) -> ToolStep:
+    async def _delegate_in_hooks(self, plan: PlannedCall) -> ToolStep:
+        async def drive(arguments: JsonObject, hook_state: JsonObject) -> ToolStep:
             try:
-                change = state.delta(self._run.state, state_of_hooks)
-                check_state_change(change, self._world.settings.state_bytes)  # members' own steps are to store it
+                change = state.delta(self._run.state, hook_state)
+                check_state_change(change, self._world.settings.state_bytes)  # members' steps have to store it
                 delegations = self.planner.hooked_delegations(plan, arguments)
             except (Refused, ResultTooLarge, TypeError, ValueError) as error:
                 raise ToolFailed(words_of(error)) from error
             plan.delegations = delegations
-            await self._world.steps.intend(*self._beginning(plan, delegations))
-            step = await self._delegate(plan, delegations, replace(self._run, state=state_of_hooks))
-            state.merge(state_of_hooks, step.state_delta)
+            await self._world.steps.intend(*self._begin_members(plan, delegations))
+            step = await self._delegate(plan, delegations, replace(self._run, state=hook_state))
+            state.merge(hook_state, step.state_delta)
             return step
 
         def stop() -> None:
-            for one in plan.delegations.runs if plan.delegations is not None else ():
-                self._world.stops.stop(clock.derived_id(self._world.salt, one.path))
+            for delegated in plan.delegations.runs if plan.delegations is not None else ():
+                self._world.stops.stop(clock.derived_id(self._world.salt, delegated.path))
 
         return await delegate_in_hooks(self._world, self._run, plan, drive, stop)
 
-    def _take_hooked(self, plan: Planned, step: ToolStep) -> None:
-        """Bring the plan of a delegation that is stored to what its hooks made of it."""
+    def _restore_hooked_delegation(self, plan: PlannedCall, step: ToolStep) -> None:
+        """Bring the plan of a stored delegation to the arguments that its hooks passed on in the first attempt."""
         if step.hook_effect != "skipped":
-            with suppress(Refused):  # a deploy has taken the member away
+            with suppress(Refused):  # a deploy has removed the member
                 plan.delegations = self.planner.hooked_delegations(plan, plan.arguments)
             if plan.delegations is not None:
-                self._beginning(plan, plan.delegations)
+                self._begin_members(plan, plan.delegations)
 
-    async def _drive_recorded(self, plan: Planned, one: DelegatedRun, run: Assignment) -> ToolStep:
-        """Drive one of several members that a call starts: a step of its own."""
+    async def _drive_recorded(self, plan: PlannedCall, delegated: DelegatedRun, run: Assignment) -> ToolStep:
+        """Drive one of several members that a call starts, as a step with its own intent."""
         return await self._world.steps.tool(
-            self._intent_of(plan, one),
-            lambda: self._drive(one, run),
+            self._member_intent(plan, delegated),
+            lambda: self._drive(delegated, run),
             lambda kind: self._requirement(plan, kind),
         )
 
-    async def _drive(self, one: DelegatedRun, run: Assignment) -> ToolStep:
+    async def _drive(self, delegated: DelegatedRun, run: Assignment) -> ToolStep:
         spec, context = run.component.spec, list[str]()
         if isinstance(spec, Team) and spec.share_member_interactions and self._interactions:
             context.append(interactions_text(self._interactions))
-        context.append(team_history_text(self._world.shown, run.component))
+        context.append(team_history_text(self._world.member_history, run.component))
         member = Assignment(
-            component=one.member,
-            run_id=clock.derived_id(self._world.salt, one.path),
+            component=delegated.member,
+            run_id=clock.derived_id(self._world.salt, delegated.path),
             parent_id=run.run_id,
-            path=one.path,
-            prompt=member_prompt(self._world, run, one),
+            path=delegated.path,
+            prompt=member_prompt(self._world, run, delegated),
             state=state.copied(run.state),
             depth=run.depth + 1,
-            history=member_history(self._world.shown, one.member, self._done),
+            history=member_history(self._world.member_history, delegated.member, self._answered_members),
             context=context,
             inherited_dependencies=run.dependencies,
             inherited_metadata=run.metadata,
@@ -292,36 +302,41 @@ class Toolbox:
         )
         step = await drive_member(self._world, member, self._make_loop)
         step = within_limit(step, self._world.settings.tool_result_stored_bytes)
-        if is_in_tasks_mode(run.component):  # its list is this leader's alone: members have their own, or none
+        if is_in_tasks_mode(run.component):  # the task list belongs to this leader; a member has its own, or none
             return replace(step, state_delta=state.without_tasks(step.state_delta))
         return step
 
 
-def _is_shown(plan: Planned, step: ToolStep) -> bool:
-    """Whether a result is part of the run's answer; one that is the answer is shown as that."""
+def _opens_answer(plan: PlannedCall, step: ToolStep) -> bool:
+    """Whether the run's answer begins with this result. A result that is the whole answer does not count."""
     return plan.tool is not None and plan.tool.show_result and not step.is_error and not plan.call.stops_run
 
 
-def _is_heard(team: Component, planned: Sequence[Planned]) -> bool:
-    """Whether a member's text is told as the team's own while it comes: it alone answers, and its end is told too."""
-    delegated = [plan for plan in planned if plan.delegations is not None for _ in plan.delegations.runs]
-    may_be = not has_output_model(team) and bool(getattr(team.spec, "stream_member_events", True))
-    return may_be and len(delegated) == 1 and delegated[0].call.stops_run
+def _speaks_for_team(team: Component, plans: Sequence[PlannedCall]) -> bool:
+    """Whether a member's text is emitted as the team's own while it streams.
+
+    That is so if exactly one member is called and its answer becomes the team's answer unchanged.
+    """
+    plans_of_members = [plan for plan in plans if plan.delegations is not None for _ in plan.delegations.runs]
+    is_streamed = not has_output_model(team) and bool(getattr(team.spec, "stream_member_events", True))
+    return is_streamed and len(plans_of_members) == 1 and plans_of_members[0].call.stops_run
 
 
-async def _together(calls: Sequence[Awaitable[ToolStep]]) -> list[ToolStep]:
-    """Await all; when one raises, end the others before it goes on."""
+async def _gather(calls: Sequence[Awaitable[ToolStep]]) -> list[ToolStep]:
+    """Await all calls. A call that waits for a person lets the others finish; any other error cancels them first."""
     if len(calls) == 1:
         return [await calls[0]]
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:
-        await _until_none_goes_on(tasks)
+        await _settle(tasks)
     except BaseException:
+        # Await the cancelled calls too, so that they record their end before the attempt stores the end of the run.
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
     errors = [error for task in tasks if (error := task.exception()) is not None]
+    # A handover takes precedence over a pause: the next attempt continues the run and reaches the same questions.
     if handed_over := [error for error in errors if isinstance(error, HandedOver)]:
         raise handed_over[0]
     if waits := [error for error in errors if isinstance(error, Waits)]:
@@ -329,8 +344,8 @@ async def _together(calls: Sequence[Awaitable[ToolStep]]) -> list[ToolStep]:
     return [task.result() for task in tasks]
 
 
-async def _until_none_goes_on(tasks: Sequence["asyncio.Future[ToolStep]"]) -> None:
-    """Await all; raise the first error that is more than a branch that waits, or goes on in another attempt."""
+async def _settle(tasks: Sequence["asyncio.Future[ToolStep]"]) -> None:
+    """Await all tasks. Raise the first error unless it means that a branch waits or continues in another attempt."""
     pending = set(tasks)
     while pending:
         done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)

@@ -1,4 +1,4 @@
-"""Calling functions of a declaration: hooks, and those that give instructions, dependencies, tools."""
+"""Calls of functions in a declaration: hooks, and functions that return instructions, dependencies or tools."""
 
 import asyncio
 import contextvars
@@ -13,9 +13,10 @@ from musterd.loop.task_abandonment import run_user_code
 
 
 async def call(threads: Executor, function: Callable[..., Json], values: Mapping[str, Json]) -> Json:
-    """Call ``function`` with ``values`` by name: an async one here, a plain one in a thread, in this context.
+    """Call ``function`` with ``values`` as keyword arguments.
 
-    A plain wrapper around an async function gives back what is still to be awaited.
+    An async function runs on the event loop, a plain one in a thread with the current context variables. A plain
+    wrapper of an async function returns an awaitable, which is awaited here.
     """
     return await run_user_code(_called(threads, function, values), function=getattr(function, "__qualname__", "?"))
 

@@ -6,7 +6,7 @@ from musterd import Agent
 from musterd.core.events import EventKind
 from musterd.core.records import Output
 from musterd.declare import models_of
-from musterd.loop.side_calls import SideCall, ask, ask_for_form, said_in, told
+from musterd.loop.side_calls import SideCall, answer_text, ask, ask_for_form, prompt_messages
 from musterd.loop.structured_answers import AnswerForm
 from musterd.wire.metrics import run_metrics
 from tests.support.loop import Call, Stage, TurnModel, failure
@@ -19,7 +19,8 @@ def stage() -> Stage:
 
 
 def aside(model: TurnModel, **given: Any) -> SideCall:
-    return SideCall(place="parse", role="parser_model", model=model, messages=told("be short", "what?"), **given)
+    messages = prompt_messages("be short", "what?")
+    return SideCall(place="parse", role="parser_model", model=model, messages=messages, **given)
 
 
 async def test_it_is_a_step_that_is_told_and_counted() -> None:
@@ -27,7 +28,7 @@ async def test_it_is_a_step_that_is_told_and_counted() -> None:
     response, _ = await ask(
         one.world, one.run, one.loop.progress, aside(model, on_text=lambda text, reasoning: heard.append(text))
     )
-    assert (said_in(response), heard) == ("so", ["so"])
+    assert (answer_text(response), heard) == ("so", ["so"])
     assert one.steps.log == [("model", "parse/m")]
     assert [event.kind for event in one.events] == [
         EventKind.MODEL_REQUEST_STARTED,

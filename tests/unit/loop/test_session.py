@@ -47,7 +47,7 @@ class GivenPast:
 def stage(spec: Agent | Team, past: GivenPast | None = None, shown: MemberHistory | None = None, **given: Any) -> Stage:
     """One run with a past."""
     found = Stage(spec, **given)
-    world = replace(found.world, past=past or GivenPast(), shown=shown or MemberHistory())
+    world = replace(found.world, past=past or GivenPast(), member_history=shown or MemberHistory())
     found.world = found.loop.world = found.loop._toolbox._world = world
     return found
 
