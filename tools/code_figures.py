@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import httpx
+import httpx2
 
 from musterd import Agent, Settings, Team, create_app, tool
 
@@ -61,24 +61,24 @@ async def _requests() -> dict[str, set[str]]:
     passed: dict[str, set[str]] = {}
     with tempfile.TemporaryDirectory() as folder:
         app = create_app(teams=[team], settings=Settings(db=f"sqlite:///{folder}/figures.db"))
-        transport = httpx.ASGITransport(app=app)
+        transport = httpx2.ASGITransport(app=app)
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://x") as http,
+            httpx2.AsyncClient(transport=transport, base_url="http://x") as http,
         ):
             fields: dict[str, Any] = {"message": 'Go. [[DELEGATE weather: <TOOL get_weather {"city": "Oslo"}>]]'}
             for run_id in ("warm-up", "measured"):
                 data = {**fields, "stream": "false", "run_id": run_id, "session_id": "s1"}
                 post, get = set[str](), set[str]()
-                with _profiled(post):
+                with _Profiled(post):
                     await http.post("/teams/desk/runs", data=data)
-                with _profiled(get):
+                with _Profiled(get):
                     await http.get(f"/teams/desk/runs/{run_id}", params={"session_id": "s1"})
                 passed = {"POST of a team run": post, "GET of a run": get}
     return passed
 
 
-class _profiled:
+class _Profiled:
     """Notes the files of this package whose functions are called on this thread."""
 
     def __init__(self, files: set[str]) -> None:

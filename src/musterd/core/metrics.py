@@ -124,7 +124,7 @@ class Metrics:
         self.removed = Counter("retention_removed", "Runs and sessions that this process removed for their age.")
         self.readers_dropped = Counter("readers_dropped", "Readers of streams that were dropped: they lagged behind.")
         self.webhook_posts = Counter(
-            "webhook_posts", "WebhookRequests to webhooks by what became of their delivery.", ("outcome",)
+            "webhook_posts", "Requests to webhooks, by the outcome of the delivery.", ("outcome",)
         )
         self.wrong_tokens = Counter("wrong_tokens", "Requests that showed a wrong key or token.")
         self.commit_seconds = Histogram("store_commit_seconds", "A commit of the database, shared or not.", SHORT)
