@@ -179,11 +179,11 @@ def test_a_stop_says_what_it_waits_for_and_how_it_ends_at_once(site: Site) -> No
     first = site.serve(drain_seconds="60")
     begin_in_tool(site, first)
     first.signal(signal.SIGINT)
-    until(lambda: "stopping: 1 run finishes its current step, for 60 s at most; a second Ctrl+C" in first.log, "a line")
+    until(lambda: "stopping: 1 run finishes its current step, for at most 60 s; a second Ctrl+C" in first.log, "a line")
     assert "run_ids=r1" in first.log
     first.signal(signal.SIGINT)
     assert first.exit_code() == 0
-    assert "stopping at once: steps under way are cut off" in first.log
+    assert "stopping now: current steps are interrupted" in first.log
     assert "stopped" in first.log.splitlines()[-1]
 
 

@@ -162,7 +162,7 @@ async def test_a_database_that_hangs_holds_no_account_up(serve: Serve, monkeypat
         never = asyncio.get_running_loop().create_future()
         with monkeypatch.context() as patch:
             patch.setattr(readiness, "LONGEST_SECONDS", 0.01)
-            patch.setattr(middleware, "RECOGNISED_SECONDS", 0.01)
+            patch.setattr(middleware, "OPTIONAL_AUTH_SECONDS", 0.01)
             patch.setattr(house.server.database, "read", lambda work: asyncio.shield(never))
             (status, found), *_ = await unserved(house, {"authorization": "Bearer msa_" + "0" * 64})
         assert (status, "did not answer" in found["checks"]["schema"]) == (503, True)

@@ -1,4 +1,4 @@
-"""What a server says of itself: what it serves when it starts, and what it waits for when it stops."""
+"""The lines that a server prints when it starts, and logs when it stops."""
 
 from collections.abc import Iterable, Iterator
 
@@ -12,7 +12,7 @@ from musterd.store.open_database import shown_url
 log = structlog.get_logger("musterd.cli")
 
 MOST_NAMES = 10
-"""How many teams, agents or runs are named; of more, only the number is given."""
+"""Most teams, agents or runs that are listed by name; the rest are only counted."""
 
 _ACCESS = {
     "none": "open: no key is required",
@@ -22,20 +22,20 @@ _ACCESS = {
 
 
 def startup_lines(server: Server, address: str) -> Iterator[str]:
-    """What is served, line by line.
+    """The lines to print at startup: what is served, and where.
 
-    Programs wait for the first line, ``musterd: serving on ADDRESS``. It must stay the first and keep its form.
+    Programs wait for ``musterd: serving on ADDRESS``. It must remain the first line and keep its form.
 
-    :param address: where the server listens, as clients write it.
+    :param address: the base URL of the server.
     """
     settings, registry = server.settings, server.registry
     yield f"musterd: serving on {address}"
     yield f"  version   {musterd.__version__}"
     yield f"  database  {shown_url(settings.db)}"
     if registry.teams:
-        yield f"  teams     {_named(registry.teams)}"
+        yield f"  teams     {_listed(registry.teams)}"
     if registry.agents:
-        yield f"  agents    {_named(registry.agents)}"
+        yield f"  agents    {_listed(registry.agents)}"
     if settings.docs_enabled:
         yield f"  API docs  {address}/docs"
     yield f"  access    {_ACCESS[auth_mode(settings)]}"
@@ -43,41 +43,41 @@ def startup_lines(server: Server, address: str) -> Iterator[str]:
 
 
 def log_stop(server: Server) -> None:
-    """Log what a stop waits for, and for how long at most."""
+    """Log which runs a graceful stop waits for, and for how long at most."""
     run_ids = list(server.engine.live())
     if not run_ids:
-        log.info("stopping: no run is at work", runs=0)
+        log.info("stopping: no runs are active", runs=0)
         return
     seconds = f"{server.settings.drain_seconds:g} s"
     runs = "1 run finishes its" if len(run_ids) == 1 else f"{len(run_ids)} runs finish their"
     log.info(
-        f"stopping: {runs} current step, for {seconds} at most; a second Ctrl+C (or SIGTERM) stops at once",
+        f"stopping: {runs} current step, for at most {seconds}; a second Ctrl+C (or SIGTERM) stops now",
         runs=len(run_ids),
-        run_ids=_named(run_ids),
+        run_ids=_listed(run_ids),
     )
 
 
-def log_stop_at_once(server: Server) -> None:
-    """Log what is cut off."""
-    log.warning("stopping at once: steps under way are cut off", runs=len(server.engine.live()))
+def log_stop_now(server: Server) -> None:
+    """Log how many runs an immediate stop interrupts."""
+    log.warning("stopping now: current steps are interrupted", runs=len(server.engine.live()))
 
 
 def log_stopped() -> None:
-    """Log the end of a stop."""
+    """Log that the stop is complete."""
     log.info("stopped")
 
 
-def _named(names: Iterable[str]) -> str:
-    listed = list(names)
-    more = len(listed) - MOST_NAMES
-    return ", ".join(listed[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+def _listed(names: Iterable[str]) -> str:
+    all_names = list(names)
+    more = len(all_names) - MOST_NAMES
+    return ", ".join(all_names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-def warn_of_unknown_variables(settings_variables: Iterable[tuple[str, str | None]]) -> None:
-    """Log a warning for each environment variable that looks like a setting and is none.
+def warn_of_unknown_variables(variables: Iterable[tuple[str, str | None]]) -> None:
+    """Log a warning for each environment variable that looks like a setting but is not one.
 
-    :param settings_variables: its name, and the setting that was probably meant.
+    :param variables: the name of each variable, and the setting that was probably meant.
     """
-    for name, meant in settings_variables:
-        cure = f"did you mean {meant}?" if meant else "see docs/reference/settings.md"
-        log.warning(f"the environment variable {name} is not a setting and has no effect: {cure}", variable=name)
+    for name, suggestion in variables:
+        hint = f"did you mean {suggestion}?" if suggestion else "see docs/reference/settings.md"
+        log.warning(f"the environment variable {name} is not a setting and has no effect: {hint}", variable=name)

@@ -1,9 +1,9 @@
-"""``musterd db``: what a database holds, and a copy of it."""
+"""``musterd db``: show what a database contains, and back it up."""
 
 import json
 from pathlib import Path
 
-from musterd.cli.units import shown_age, shown_size
+from musterd.cli.units import format_age, format_size
 from musterd.core import clock
 from musterd.core.errors import StartError
 from musterd.core.settings import Settings
@@ -14,13 +14,13 @@ from musterd.store.upgrade import HEAD
 
 
 def info(settings: Settings, *, as_json: bool) -> int:
-    """Say what the database holds; it is not changed, nor brought up to date.
+    """Print what the database contains. The database is not changed or upgraded.
 
-    :raises StartError: it cannot be used, in words.
+    :raises StartError: the database cannot be used; the message says why.
     """
     url = settings.db
     place, revision = inspection.place(url), inspection.revision(url)
-    told: dict[str, object] = {
+    facts: dict[str, object] = {
         "database": shown_url(url),
         "kind": place.kind,
         "size_bytes": place.size,
@@ -29,49 +29,50 @@ def info(settings: Settings, *, as_json: bool) -> int:
         "schema_of_this_version": HEAD,
     }
     if revision is not None:
-        found = inspection.inspect(url)
-        told |= {
-            "instance": found.instance,
-            "created_at": found.created_at,
-            "sessions": found.sessions,
-            "runs": found.runs,
-            "runs_not_ended": found.stats.runs,
-            "oldest_ready_seconds": round(found.stats.oldest_ready_seconds, 3),
-            "approvals_pending": found.stats.approvals,
-            "workers": found.stats.workers,
+        contents = inspection.inspect(url)
+        facts |= {
+            "instance": contents.instance,
+            "created_at": contents.created_at,
+            "sessions": contents.sessions,
+            "runs": contents.runs,
+            "runs_not_ended": contents.stats.runs,
+            "oldest_ready_seconds": round(contents.stats.oldest_ready_seconds, 3),
+            "approvals_pending": contents.stats.approvals,
+            "workers": contents.stats.workers,
         }
-    print(json.dumps(told) if as_json else "\n".join(_lines(told)))  # noqa: T201 - what a command says
+    print(json.dumps(facts) if as_json else "\n".join(_lines(facts)))  # noqa: T201 - the output of the command
     return 0
 
 
-def _lines(told: dict[str, object]) -> list[str]:
-    width = max(map(len, told))
-    return [f"{name.removesuffix('_bytes'):{width}}  {_shown(name, value)}" for name, value in told.items()]
+def _lines(facts: dict[str, object]) -> list[str]:
+    width = max(map(len, facts))
+    return [f"{name.removesuffix('_bytes'):{width}}  {_format(name, value)}" for name, value in facts.items()]
 
 
-def _shown(name: str, value: object) -> str:
+def _format(name: str, value: object) -> str:
     if value is None:
-        return "none: there are no records" if name == "schema" else "not known"
+        return "none: no musterd database" if name == "schema" else "unknown"
     if isinstance(value, dict):
         return ", ".join(f"{count} {state}" for state, count in value.items())
     if isinstance(value, int) and name.endswith("_bytes"):
-        return shown_size(value)
+        return format_size(value)
     if isinstance(value, float) and name == "created_at":
-        return f"{shown_age(clock.now() - value)} ago"
+        return f"{format_age(clock.now() - value)} ago"
     return str(value)
 
 
 def backup(settings: Settings, file: Path, *, force: bool) -> int:
-    """Copy the database into ``file`` while it is in use.
+    """Copy the database into ``file``, even while it is in use.
 
-    :raises StartError: it cannot be done, in words.
+    :raises StartError: the backup is not possible; the message says why.
     """
     if not inspection.is_file(settings.db):
         raise StartError(
-            "a Postgres database is backed up with its own means — pg_dump --format=custom --file=FILE, "
-            "or your host's backups; pg_restore brings it back"
+            "a Postgres database is backed up with its own tools — pg_dump --format=custom --file=FILE, "
+            "or your host's backups; restore it with pg_restore"
         )
-    made = back_up(sqlite_path(settings.db), file.absolute(), replaces=force)
-    size = shown_size(made.size)
-    print(f"musterd: {made.path}: {size}, {made.runs} runs, found sound, in {made.seconds:.1f} s")  # noqa: T201
+    copy = back_up(sqlite_path(settings.db), file.absolute(), replaces=force)
+    size = format_size(copy.size)
+    result = f"{size}, {copy.runs} runs, integrity check passed, in {copy.seconds:.1f} s"
+    print(f"musterd: {copy.path}: {result}")  # noqa: T201
     return 0

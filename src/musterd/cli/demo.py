@@ -1,5 +1,4 @@
-"""``musterd demo``: the main job, shown. A real server, a real background run, polled over HTTP to its
-end."""
+"""``musterd demo``: starts a server with the sample team, posts a background run, and polls it until it finishes."""
 
 import contextlib
 import json
@@ -33,94 +32,94 @@ _LOG_LINES = 15
 
 
 class DemoFailed(Exception):
-    """What went wrong, in words for the person who watches."""
+    """The demo failed; the message is for the user."""
 
 
 def demo(scripted: bool = False, keep: bool = False, as_json: bool = False) -> int:
-    """Serve the sample team, run it once and show it at work; 0 only when the run completed.
+    """Serve the sample team, run it once and show its progress. Returns 0 only if the run completed.
 
-    :param scripted: use the scripted model, whatever else is there.
+    :param scripted: use the scripted model, even if the embedded one is available.
     :param keep: leave the server running until it is interrupted.
-    :param as_json: print the whole run as JSON, too.
-    :raises StartError: a variable cannot be read, in words.
+    :param as_json: also print the whole run as JSON.
+    :raises StartError: an environment variable has an invalid value.
     """
     settings, console = settings_from(None), Console(highlight=False, soft_wrap=True)
     model = _model(console, settings, scripted)
-    console.print(f"Starting a server of the news desk, model: {_label(model)}", markup=False)
+    console.print(f"Starting a server with the news desk team, model: {_label(model)}", markup=False)
     try:
         with tempfile.TemporaryDirectory(prefix="musterd-demo-") as folder:
             status = _serve_and_run(console, settings, model, Path(folder), keep=keep, as_json=as_json)
     except (DemoFailed, OSError) as error:
-        console.print(f"The demo did not work: {error}", style="red", markup=False)
+        console.print(f"The demo failed: {error}", style="red", markup=False)
         return 1
-    _show_end(console, status)
+    _print_status(console, status)
     return 0 if status == "COMPLETED" else 1
 
 
 def _serve_and_run(console: Console, settings: Settings, model: str, folder: Path, *, keep: bool, as_json: bool) -> str:
-    """Serve the sample team from ``folder`` and run it once; the run's status."""
+    """Serve the sample team with its data in ``folder``, run it once and return the run's status."""
     with Progress(console) as progress, _server(model, folder, progress) as url:
         progress.say(f"serving on {url}")
-        progress.say(f"asking: {MESSAGE}")
-        run, members = _watch(progress, _Client(url, settings.security_key))
-        progress.doing = ""
-        _show(console, run, members, url, as_json=as_json)
+        progress.say(f"message: {MESSAGE}")
+        run, members = _follow(progress, _Client(url, settings.security_key))
+        progress.waiting_for = ""
+        _print_summary(console, run, members, url, as_json=as_json)
         if not keep:
-            console.print("(The server stops now; musterd demo --keep leaves it running.)")
+            console.print("(The server stops now. Use musterd demo --keep to leave it running.)")
         if run["status"] == "COMPLETED" and keep:
-            _wait_for_a_person(console, url)
+            _wait_for_interrupt(console, url)
     return str(run["status"])
 
 
 def _model(console: Console, settings: Settings, scripted: bool) -> str:
-    """The model to show: the embedded one where it can run, unless a person chose another."""
+    """The model to use: the embedded one if it can run here, unless the user chose another."""
     if scripted:
         return "scripted"
-    chosen = os.environ.get("MUSTERD_EXAMPLE_MODEL") or "local"
-    if chosen == "local":
+    model = os.environ.get("MUSTERD_EXAMPLE_MODEL") or "local"
+    if model == "local":
         from musterd.models.local.weights import missing
 
         if reason := missing(settings):
             console.print(f"The embedded model cannot run here: {reason}", style="yellow", markup=False)
             return "scripted"
-    return chosen
+    return model
 
 
 def _label(model: str) -> str:
     if model == "scripted":
-        return "scripted (its answers follow a script: no language model is at work)"
+        return "scripted (its answers follow a script; no language model is used)"
     return "local (embedded, no network)" if model == "local" else model
 
 
 def _sample() -> Path:
-    """The sample team: beside this file in an installed package, under examples/ in a checkout."""
-    places = [Path(__file__).with_name("newsroom.py"), Path(__file__).parents[3] / "examples" / "newsroom.py"]
-    for place in places:
-        if place.is_file():
-            return place
+    """The file of the sample team: next to this one in an installed package, under examples/ in a checkout."""
+    paths = [Path(__file__).with_name("newsroom.py"), Path(__file__).parents[3] / "examples" / "newsroom.py"]
+    for path in paths:
+        if path.is_file():
+            return path
     raise DemoFailed("the sample team (newsroom.py) is not installed with this package.")
 
 
 @contextlib.contextmanager
 def _server(model: str, folder: Path, progress: Progress) -> Iterator[str]:
-    """A server of the sample team on a free port, with its records in ``folder``; its address."""
-    progress.doing = "the server starts"
-    log = folder / "server.log"
+    """Run a server with the sample team on a free port, with its database in ``folder``; gives its URL."""
+    progress.waiting_for = "the server is starting"
+    log_file = folder / "server.log"
     command = [sys.executable, "-m", "musterd", "serve", str(_sample()), "--port", "0"]
-    with log.open("wb") as errors:
+    with log_file.open("wb") as stderr:
         process = subprocess.Popen(
             [*command, "--db", f"sqlite:///{folder}/demo.db"],
             env={**os.environ, "MUSTERD_EXAMPLE_MODEL": model},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=errors,
+            stderr=stderr,
             text=True,
         )
     try:
         assert process.stdout is not None
-        yield _address(process.stdout, log)
+        yield _url(process.stdout, log_file)
     finally:
-        progress.doing = "the server stops"
+        progress.waiting_for = "the server is stopping"
         process.terminate()
         try:
             process.wait(STOP_SECONDS)
@@ -129,28 +128,28 @@ def _server(model: str, folder: Path, progress: Progress) -> Iterator[str]:
             process.wait()
 
 
-def _address(output: IO[str], log: Path) -> str:
-    """Where the server serves, as it says itself. Its output is read on, so that it never blocks."""
-    said: queue.Queue[str | None] = queue.Queue()
+def _url(output: IO[str], log_file: Path) -> str:
+    """The URL that the server prints. A thread keeps reading its output, so that the server never blocks on it."""
+    lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
         with output:
             for line in output:
-                said.put(line)
-        said.put(None)
+                lines.put(line)
+        lines.put(None)
 
     threading.Thread(target=read, daemon=True).start()
     deadline = clock.monotonic() + START_SECONDS
     with contextlib.suppress(queue.Empty):
-        while (line := said.get(timeout=max(0.0, deadline - clock.monotonic()))) is not None:
+        while (line := lines.get(timeout=max(0.0, deadline - clock.monotonic()))) is not None:
             if line.startswith(_READY):
                 return line.removeprefix(_READY).strip()
-    last = log.read_text(errors="replace").strip().splitlines()[-_LOG_LINES:]
-    raise DemoFailed("\n".join(["the server did not start.", *last]))
+    log_lines = log_file.read_text(errors="replace").strip().splitlines()[-_LOG_LINES:]
+    raise DemoFailed("\n".join(["the server did not start.", *log_lines]))
 
 
 class _Client:
-    """Speaks to the server as any client of AgentOS does."""
+    """Calls the server as any AgentOS client would."""
 
     def __init__(self, url: str, key: str) -> None:
         self._url = url
@@ -158,54 +157,54 @@ class _Client:
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
     def start(self) -> Json:
-        """Post the background run; its receipt."""
+        """Post the background run and return its receipt."""
         form = urllib.parse.urlencode({"message": MESSAGE, "background": "true", "stream": "false"})
-        receipt: Json = self._ask(f"/teams/{TEAM}/runs", form.encode())
+        receipt: Json = self._request(f"/teams/{TEAM}/runs", form.encode())
         return receipt
 
     def run(self, receipt: Json, wait_seconds: int) -> Json:
-        """The run as it stands, or as soon as it has ended within ``wait_seconds``."""
+        """The run, once it has finished or ``wait_seconds`` have passed."""
         query = urllib.parse.urlencode({"session_id": receipt["session_id"], "wait": wait_seconds})
-        run: Json = self._ask(f"/teams/{TEAM}/runs/{receipt['run_id']}?{query}")
+        run: Json = self._request(f"/teams/{TEAM}/runs/{receipt['run_id']}?{query}")
         return run
 
     def members(self, receipt: Json) -> list[Json]:
-        """The runs of the members so far, with their tool calls."""
+        """The members' runs so far, with their tool calls."""
         session_id, run_id = receipt["session_id"], receipt["run_id"]
-        previews: list[Json] = self._ask(f"/sessions/{session_id}/run-previews")
+        previews: list[Json] = self._request(f"/sessions/{session_id}/run-previews")
         query = urllib.parse.urlencode({"session_id": session_id})
         return [
-            {**self._ask(f"/teams/{TEAM}/runs/{preview['run_id']}?{query}"), "run_input": preview["run_input"]}
+            {**self._request(f"/teams/{TEAM}/runs/{preview['run_id']}?{query}"), "run_input": preview["run_input"]}
             for preview in previews
             if preview["parent_run_id"] == run_id
         ]
 
-    def _ask(self, path: str, form: bytes | None = None) -> Any:
+    def _request(self, path: str, form: bytes | None = None) -> Any:
         request = urllib.request.Request(self._url + path, data=form, headers=self._headers)
         try:
-            with self._opener.open(request, timeout=30) as answer:
-                return json.load(answer)
+            with self._opener.open(request, timeout=30) as response:
+                return json.load(response)
         except urllib.error.HTTPError as error:
             raise DemoFailed(f"{path} answered {error.code}: {error.read(500).decode(errors='replace')}") from error
 
 
-def _watch(progress: Progress, client: _Client) -> tuple[Json, list[Json]]:
-    """Start the run and follow it to its end; the run and its members' runs."""
+def _follow(progress: Progress, client: _Client) -> tuple[Json, list[Json]]:
+    """Start the run and follow it until it finishes; returns the run and its members' runs."""
     receipt = client.start()
     progress.say(f"{TEAM}: {receipt['status']}, run {receipt['run_id']}")
-    progress.doing = "at work: the leader"
-    began = progress.seconds
-    while progress.seconds - began < RUN_SECONDS:
+    progress.waiting_for = "working: the leader"
+    started = progress.seconds
+    while progress.seconds - started < RUN_SECONDS:
         run = client.run(receipt, wait_seconds=1)
         members = client.members(receipt)
         progress.show(TEAM, run, members)
         if run["status"] not in ("PENDING", "RUNNING"):
             return run, members
-    raise DemoFailed(f"the run has not ended in {RUN_SECONDS} s.")
+    raise DemoFailed(f"the run did not finish within {RUN_SECONDS} s.")
 
 
-def _show(console: Console, run: Json, members: list[Json], url: str, *, as_json: bool) -> None:
-    """Print what came of the run."""
+def _print_summary(console: Console, run: Json, members: list[Json], url: str, *, as_json: bool) -> None:
+    """Print the result of the run."""
     for title, text in summary(run, members, url):
         console.print(f"\n{title}:", style="bold")
         console.print(text, markup=False)
@@ -214,14 +213,14 @@ def _show(console: Console, run: Json, members: list[Json], url: str, *, as_json
         console.print(json.dumps(run, ensure_ascii=False, indent=2), markup=False)
 
 
-def _show_end(console: Console, status: str) -> None:
+def _print_status(console: Console, status: str) -> None:
     if status == "COMPLETED":
         console.print("\nCOMPLETED", style="bold green")
     else:
         console.print(f"\nThe run ended as {status}.", style="red", markup=False)
 
 
-def _wait_for_a_person(console: Console, url: str) -> None:
-    console.print(f"The server goes on serving on {url}; press Ctrl-C to stop it.")
+def _wait_for_interrupt(console: Console, url: str) -> None:
+    console.print(f"The server is still running on {url}; press Ctrl+C to stop it.")
     with contextlib.suppress(KeyboardInterrupt):
         threading.Event().wait()

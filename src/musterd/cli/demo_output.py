@@ -1,4 +1,4 @@
-"""What ``musterd demo`` prints: what happens, as it happens, and a summary of the run."""
+"""The output of ``musterd demo``: progress while the run is going on, and a summary at the end."""
 
 import json
 import threading
@@ -13,30 +13,30 @@ from musterd.core import clock
 Json = Mapping[str, Any]
 
 SILENCE_SECONDS = 1.5
-"""The longest time without a line: no wait of two seconds should pass without a sign of work."""
+"""Longest time without output: there should be a sign of life at least every two seconds."""
 LIVE_SECONDS = 0.5
-"""How often the seconds on a terminal are counted on."""
-_LONGEST = 160
-"""Characters of a tool's result that are shown."""
+"""How often the live line on a terminal is updated."""
+_RESULT_LENGTH = 160
+"""Most characters of a tool result that are shown."""
 
 
 class Progress:
-    """Prints what is new, with its time, and between two lines that work goes on.
+    """Prints each change with its time, and signs of life in between.
 
-    On a terminal that is one live line; elsewhere, a plain line whenever ``SILENCE_SECONDS`` have passed without one.
-    A thread prints it, since the code that waits for an answer cannot.
+    On a terminal these are one live line; otherwise they are a plain line after ``SILENCE_SECONDS`` without output. A
+    thread prints them, because the main thread is blocked while it waits for a response.
     """
 
     def __init__(self, console: Console) -> None:
-        self.doing = ""
-        """What is waited for; nothing is printed while it is empty."""
+        self.waiting_for = ""
+        """What the demo waits for; no signs of life are printed while it is empty."""
         self._console = console
         self._started = clock.monotonic()
         self._printed_at = self._started
         self._printed: set[str] = set()
         self._lock = threading.Lock()
         self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._show_that_work_goes_on, daemon=True)
+        self._thread = threading.Thread(target=self._show_signs_of_life, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -54,7 +54,7 @@ class Progress:
         return clock.monotonic() - self._started
 
     def say(self, text: str) -> None:
-        """Print ``text``, once."""
+        """Print ``text``, unless it was printed before."""
         with self._lock:
             if text not in self._printed:
                 self._printed.add(text)
@@ -66,36 +66,36 @@ class Progress:
             self.say(f"{team}: RUNNING")
         for member in members:
             name = _name(member)
-            self.say(f"  {name}: works on “{member.get('run_input')}”")
+            self.say(f"  {name}: working on “{member.get('run_input')}”")
             for call in member.get("tools") or ():
-                self.say(f"  {name}: called {_called(call)}")
+                self.say(f"  {name}: called {_tool_call(call)}")
             if member["status"] not in ("PENDING", "RUNNING"):
                 self.say(f"  {name}: {member['status']}")
         self.say(f"{team}: {run['status']}")
-        at_work = [_name(member) for member in members if member["status"] == "RUNNING"]
-        self.doing = f"at work: {', '.join(at_work) or 'the leader'}"
+        running = [_name(member) for member in members if member["status"] == "RUNNING"]
+        self.waiting_for = f"working: {', '.join(running) or 'the leader'}"
 
     def _print(self, text: str) -> None:
         self._console.print(f"{self.seconds:6.1f} s  {text}", markup=False)
         self._printed_at = clock.monotonic()
 
-    def _show_that_work_goes_on(self) -> None:
+    def _show_signs_of_life(self) -> None:
         if self._console.is_terminal:
             self._keep_line_alive()
             return
         while not self._is_over.wait(max(0.05, self._printed_at + SILENCE_SECONDS - clock.monotonic())):
             with self._lock:
-                if not self.doing:
+                if not self.waiting_for:
                     self._printed_at = clock.monotonic()
                 elif clock.monotonic() - self._printed_at >= SILENCE_SECONDS:
-                    self._print(f"… {self.doing}")
+                    self._print(f"… {self.waiting_for}")
 
     def _keep_line_alive(self) -> None:
         status = self._console.status("")
         try:
             while not self._is_over.wait(LIVE_SECONDS):
-                if self.doing:
-                    status.update(f"{self.seconds:.0f} s  {self.doing}")
+                if self.waiting_for:
+                    status.update(f"{self.seconds:.0f} s  {self.waiting_for}")
                     status.start()
                 else:
                     status.stop()
@@ -103,28 +103,28 @@ class Progress:
             status.stop()
 
 
-def summary(run: Json, members: Sequence[Json], address: str) -> Iterator[tuple[str, str]]:
-    """What came of a run: titles and texts.
+def summary(run: Json, members: Sequence[Json], url: str) -> Iterator[tuple[str, str]]:
+    """The sections of the summary: titles and texts.
 
-    :param address: of the server.
+    :param url: the base URL of the server.
     """
     yield "The answer", str(run.get("content"))
-    yield "Who did what", "\n".join(_deeds(run, members))
-    metrics = [one.get("metrics") or {} for one in (run, *members)]
-    read, written = (sum(one.get(key) or 0 for one in metrics) for key in ("input_tokens", "output_tokens"))
+    yield "Who did what", "\n".join(_activities(run, members))
+    metrics = [each_run.get("metrics") or {} for each_run in (run, *members)]
+    read, written = (sum(values.get(key) or 0 for values in metrics) for key in ("input_tokens", "output_tokens"))
     yield "Tokens", f"{read:,} read, {written:,} written"
     duration = (run.get("metrics") or {}).get("duration")
     if duration is not None:
         yield "Time", f"{duration:.1f} s"
     path = f"/teams/{run.get('team_id')}/runs/{run['run_id']}?session_id={run.get('session_id')}"
-    yield "The run", f"{run['run_id']}\nGET {address}{path}"
+    yield "The run", f"{run['run_id']}\nGET {url}{path}"
 
 
-def _deeds(run: Json, members: Sequence[Json]) -> Iterator[str]:
-    asked = ", ".join(dict.fromkeys(_name(member) for member in members))
-    yield f"{run.get('team_id')} (leader): " + (f"asked {asked}, and answered" if asked else "answered")
+def _activities(run: Json, members: Sequence[Json]) -> Iterator[str]:
+    names = ", ".join(dict.fromkeys(_name(member) for member in members))
+    yield f"{run.get('team_id')} (leader): " + (f"asked {names}, and answered" if names else "answered")
     for member in members:
-        calls = [_called(call) for call in member.get("tools") or ()]
+        calls = [_tool_call(call) for call in member.get("tools") or ()]
         yield f"{_name(member)}: " + ("; ".join(f"called {call}" for call in calls) or "answered")
 
 
@@ -132,8 +132,8 @@ def _name(member: Json) -> str:
     return str(member.get("agent_id") or member.get("team_id"))
 
 
-def _called(call: Json) -> str:
+def _tool_call(call: Json) -> str:
     arguments = json.dumps(call.get("tool_args") or {}, ensure_ascii=False)
     result = str(call.get("result"))
-    shown = result if len(result) <= _LONGEST else f"{result[:_LONGEST]}…"
-    return f"{call['tool_name']}({arguments}) → {shown}"
+    shortened = result if len(result) <= _RESULT_LENGTH else f"{result[:_RESULT_LENGTH]}…"
+    return f"{call['tool_name']}({arguments}) → {shortened}"

@@ -1,4 +1,4 @@
-"""``musterd doctor``: whether a server would start here and do its work, check by check, and what to do where not."""
+"""``musterd doctor``: checks whether a server would start and work here, and suggests what to do about problems."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 
 import musterd
-from musterd.cli.doctor_access import door_checks
+from musterd.cli.doctor_access import access_checks
 from musterd.cli.doctor_check import FAIL, OK, WARN, Check, fail, ok, warn
 from musterd.cli.doctor_database import database_checks
 from musterd.cli.doctor_source import source_checks
@@ -23,14 +23,14 @@ MARKS = {OK: "ok", WARN: "warn", FAIL: "FAIL"}
 EXIT_CODES = {OK: 0, WARN: 1, FAIL: 2}
 
 
-def doctor(source: str | None, *, db: str | None, host: str, port: int, asks_servers: bool, as_json: bool) -> int:
-    """Make every check and show what it found; 0: all is well, 1: something should be looked at, 2: something fails."""
-    with _quiet():
-        checks = list(_checks(source, db, host, port, asks_servers=asks_servers))
+def doctor(source: str | None, *, db: str | None, host: str, port: int, connects_to_mcp: bool, as_json: bool) -> int:
+    """Run all checks and print the results; returns 0 if all are ok, 1 after a warning, and 2 after a failure."""
+    with _without_log():
+        checks = list(_checks(source, db, host, port, connects_to_mcp=connects_to_mcp))
     worst = max((check.level for check in checks), key=[OK, WARN, FAIL].index)
     if as_json:
-        told = {"level": worst, "version": musterd.__version__, "checks": [asdict(check) for check in checks]}
-        print(json.dumps(told))  # noqa: T201 - what a command says
+        report = {"level": worst, "version": musterd.__version__, "checks": [asdict(check) for check in checks]}
+        print(json.dumps(report))  # noqa: T201 - the output of the command
     else:
         print("\n".join(_lines(checks)))  # noqa: T201
     return EXIT_CODES[worst]
@@ -42,41 +42,43 @@ def _lines(checks: list[Check]) -> Iterator[str]:
         yield f"{MARKS[check.level]:4}  {check.name:{width}}  {check.found}"
         if check.cure:
             yield f"{'':4}  {'':{width}}  → {check.cure}"
-    bad = [check for check in checks if check.level != OK]
+    problems = [check for check in checks if check.level != OK]
     yield ""
-    yield f"{len(checks)} checks, {len(bad)} to look at" if bad else f"{len(checks)} checks, all well"
+    yield f"{len(checks)} checks, {len(problems)} need attention" if problems else f"{len(checks)} checks, all ok"
 
 
-def _checks(source: str | None, db: str | None, host: str, port: int, *, asks_servers: bool) -> Iterator[Check]:
+def _checks(source: str | None, db: str | None, host: str, port: int, *, connects_to_mcp: bool) -> Iterator[Check]:
     yield _python()
     yield _sqlite()
     try:
         settings = settings_from(db)
     except StartError as error:
-        yield from _refused("settings", error)
+        yield from _failures("settings", error)
         return
     yield ok("settings", "read from the environment")
-    for variable, meant in unknown_variables(os.environ):
-        cure = f"did you mean {meant}?" if meant else "see docs/reference/settings.md"
+    for variable, suggestion in unknown_variables(os.environ):
+        cure = f"did you mean {suggestion}?" if suggestion else "see docs/reference/settings.md"
         yield warn("settings", f"{variable} is not a setting and has no effect", cure)
-    yield from _made("database", lambda: database_checks(settings))
-    yield from _made("doors", lambda: door_checks(settings, host, port))
+    yield from _results("database", lambda: database_checks(settings))
+    yield from _results("doors", lambda: access_checks(settings, host, port))
     if source is not None:
-        yield from _made("source", lambda: asyncio.run(source_checks(source, settings, asks_servers=asks_servers)))
+        yield from _results(
+            "source", lambda: asyncio.run(source_checks(source, settings, connects_to_mcp=connects_to_mcp))
+        )
 
 
-def _made(name: str, make: Callable[[], Iterable[Check]]) -> Iterator[Check]:
-    """The checks that ``make`` makes, up to the one that it cannot make."""
+def _results(name: str, run_checks: Callable[[], Iterable[Check]]) -> Iterator[Check]:
+    """The results of ``run_checks``, up to the first check that is not possible."""
     try:
-        yield from make()
+        yield from run_checks()
     except StartError as error:
-        yield from _refused(name, error)
+        yield from _failures(name, error)
 
 
-def _refused(name: str, error: StartError) -> Iterator[Check]:
-    for problem in error.message.splitlines():
-        what, _, cure = problem.partition(" — ")
-        yield fail(name, what, cure)
+def _failures(name: str, error: StartError) -> Iterator[Check]:
+    for line in error.message.splitlines():
+        problem, _, cure = line.partition(" — ")
+        yield fail(name, problem, cure)
 
 
 def _python() -> Check:
@@ -90,21 +92,21 @@ def _sqlite() -> Check:
     from musterd.store.inspection import sqlite_version
 
     version = sqlite_version()
-    shown = ".".join(map(str, version))
+    text = ".".join(map(str, version))
     if version < OLDEST_SQLITE:
-        return fail("sqlite", shown, f"use a Python with SQLite {'.'.join(map(str, OLDEST_SQLITE))} or newer")
-    return ok("sqlite", shown)
+        return fail("sqlite", text, f"use a Python with SQLite {'.'.join(map(str, OLDEST_SQLITE))} or newer")
+    return ok("sqlite", text)
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Nothing but the page: what a check makes the log say is in what it found."""
+def _without_log() -> Iterator[None]:
+    """Discard log lines: the results of the checks already say what the log would."""
     import structlog
 
-    before = structlog.get_config()
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        structlog.configure(logger_factory=structlog.PrintLoggerFactory(nowhere), cache_logger_on_first_use=False)
+    config = structlog.get_config()
+    with open(os.devnull, "w", encoding="utf-8") as null_file:
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(null_file), cache_logger_on_first_use=False)
         try:
             yield
         finally:
-            structlog.configure(**before)
+            structlog.configure(**config)

@@ -1,4 +1,4 @@
-"""What ``musterd doctor`` asks of who may come in, and where."""
+"""The checks of ``musterd doctor`` on authentication and the listening address."""
 
 import contextlib
 import http.client
@@ -14,40 +14,40 @@ SHORTEST_KEY = 16
 ANSWER_SECONDS = 2.0
 
 
-def door_checks(settings: Settings, host: str, port: int) -> Iterator[Check]:
-    """Every check of the doors, in order."""
+def access_checks(settings: Settings, host: str, port: int) -> Iterator[Check]:
+    """All checks of access, in order."""
     from musterd.cli.serve import is_loopback_host
 
-    yield _who(settings, host, is_local=is_loopback_host(host))
+    yield _authentication(settings, host, is_local=is_loopback_host(host))
     yield _port(host, port)
     if not settings.tls_verify:
-        cure = "unset MUSTERD_TLS_VERIFY; SSL_CERT_FILE names further authorities"
-        yield warn("tls", "certificates of model providers are not checked", cure)
+        cure = "unset MUSTERD_TLS_VERIFY; name additional authorities with SSL_CERT_FILE"
+        yield warn("tls", "certificates of model providers are not verified", cure)
     if settings.otel and importlib.util.find_spec("opentelemetry.sdk") is None:
-        yield fail("otel", "MUSTERD_OTEL is set and OpenTelemetry is not installed", "pip install 'musterd[otel]'")
+        yield fail("otel", "MUSTERD_OTEL is set but OpenTelemetry is not installed", "pip install 'musterd[otel]'")
 
 
-def _who(settings: Settings, host: str, *, is_local: bool) -> Check:
-    """Who may come in.
+def _authentication(settings: Settings, host: str, *, is_local: bool) -> Check:
+    """How callers authenticate.
 
-    :raises StartError: what is set cannot be served.
+    :raises StartError: the settings contradict each other.
     """
     mode, key = auth_mode(settings), settings.security_key
     if mode == "jwt":
         from musterd.http.auth.key_sources import sources_of
 
         names = ", ".join(source.name for source in sources_of(settings))
-        return ok("key", f"tokens (JWT) are asked for, and checked with {names}")
+        return ok("key", f"tokens (JWT) are required, and verified with {names}")
     if key and len(key) < SHORTEST_KEY:
-        return warn("key", f"set, and shorter than {SHORTEST_KEY} characters", "use a longer one in OS_SECURITY_KEY")
+        return warn("key", f"set, but shorter than {SHORTEST_KEY} characters", "use a longer key in OS_SECURITY_KEY")
     if key:
         return ok("key", "set")
     if is_local:
-        return ok("key", f"none: everybody on this machine may do everything ({host})")
+        return ok("key", f"none: anyone on this machine has full access ({host})")
     if settings.insecure:
-        return warn("key", f"none, and {host} is reachable from elsewhere", "set OS_SECURITY_KEY")
+        return warn("key", f"none, and {host} is reachable from other machines", "set OS_SECURITY_KEY")
     cure = "set OS_SECURITY_KEY or JWT_VERIFICATION_KEY, or serve on 127.0.0.1"
-    return fail("key", f"none, and {host} is reachable from elsewhere", cure)
+    return fail("key", f"none, and {host} is reachable from other machines", cure)
 
 
 def _port(host: str, port: int) -> Check:
@@ -56,18 +56,18 @@ def _port(host: str, port: int) -> Check:
     try:
         listener = listen(host, port)
     except StartError:
-        if not _answers(host, port):
+        if not _is_musterd(host, port):
             raise
-        return ok("port", f"{host}:{port}: a musterd answers there already")
+        return ok("port", f"{host}:{port}: musterd is already running there")
     with contextlib.closing(listener):
         return ok("port", f"{host}:{port} is free")
 
 
-def _answers(host: str, port: int) -> bool:
-    """Whether a process of ours answers there."""
-    asked = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+def _is_musterd(host: str, port: int) -> bool:
+    """Whether a musterd process answers there."""
+    target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     try:
-        connection = http.client.HTTPConnection(asked, port, timeout=ANSWER_SECONDS)
+        connection = http.client.HTTPConnection(target, port, timeout=ANSWER_SECONDS)
         with contextlib.closing(connection):
             connection.request("GET", "/-/live")
             return connection.getresponse().read() == b'{"status":"live"}'

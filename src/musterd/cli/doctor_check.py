@@ -1,4 +1,4 @@
-"""What a check of ``musterd doctor`` says."""
+"""The result of one check of ``musterd doctor``."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ OK, WARN, FAIL = "ok", "warn", "fail"
 class Check:
     """One check.
 
-    :param level: ``ok``, ``warn`` (it works, and should be looked at) or ``fail``.
-    :param found: what is so; never a secret.
-    :param cure: what to do; "" where there is nothing to do.
+    :param level: ``ok``, ``warn`` (works, but needs attention) or ``fail``.
+    :param found: what the check found; never a secret.
+    :param cure: what to do; "" if nothing needs to be done.
     """
 
     name: str
@@ -21,15 +21,15 @@ class Check:
 
 
 def ok(name: str, found: str) -> Check:
-    """All is well."""
+    """A check without problems."""
     return Check(name, OK, found)
 
 
 def warn(name: str, found: str, cure: str) -> Check:
-    """It works, and should be looked at."""
+    """A check of something that works but needs attention."""
     return Check(name, WARN, found, cure)
 
 
 def fail(name: str, found: str, cure: str) -> Check:
-    """It does not work."""
+    """A check of something that does not work."""
     return Check(name, FAIL, found, cure)

@@ -1,9 +1,9 @@
-"""What ``musterd doctor`` asks of the database. It changes nothing, and brings no schema up to date."""
+"""The checks of ``musterd doctor`` on the database. They change nothing and do not upgrade the schema."""
 
 from collections.abc import Iterator
 
 from musterd.cli.doctor_check import Check, fail, ok, warn
-from musterd.cli.units import shown_age, shown_size
+from musterd.cli.units import format_age, format_size
 from musterd.core.settings import Settings
 from musterd.store import inspection
 from musterd.store.inspection import Inspected, Place
@@ -11,81 +11,82 @@ from musterd.store.open_database import shown_url, sqlite_path
 from musterd.store.upgrade import HEAD, require_usable_place
 
 FREE_BYTES = 1024**3
-"""Free space below which somebody should look."""
+"""Less free space than this is a warning."""
 FREE_BYTES_LEAST = 64 * 1024**2
+"""Less free space than this is a failure."""
 SKEW_SECONDS = 5.0
 WAIT_SECONDS = 60.0
-"""How long a run may wait for a worker before somebody should look."""
+"""A run that has waited longer than this for a worker is a warning."""
 
 
 def database_checks(settings: Settings) -> Iterator[Check]:
-    """Every check of the database, in order.
+    """All checks of the database, in order.
 
-    :raises StartError: it cannot be used, in words; what follows could not be asked.
+    :raises StartError: the database cannot be used, so that the remaining checks are not possible.
     """
     url = settings.db
     if inspection.is_file(url):
         require_usable_place(sqlite_path(url))
     place, revision = inspection.place(url), inspection.revision(url)
-    where = f"{shown_url(url)}, {place.kind}"
-    yield ok("database", where if place.file_system is None else f"{where}, on {place.file_system}")
+    file_system = f", on {place.file_system}" if place.file_system is not None else ""
+    yield ok("database", f"{shown_url(url)}, {place.kind}{file_system}")
     yield from _space(place)
     if revision is None:
-        yield ok("schema", f"no records yet: the first start makes schema {HEAD}")
+        yield ok("schema", f"none yet: the first start creates schema {HEAD}")
         return
     inspection.require_promised_tables(url)
     if revision == HEAD:
         yield ok("schema", revision)
     elif revision < HEAD:
-        cure = "back it up first; older processes beside this one go on only where the change log says so"
-        yield warn("schema", f"{revision}: the next start of this version brings it to {HEAD}", cure)
+        cure = "back it up first; older processes continue to work only if the change log says so"
+        yield warn("schema", f"{revision}: the next start of this version upgrades it to {HEAD}", cure)
     else:
-        yield warn("schema", f"{revision}: a newer version has written it, and lets this one ({HEAD}) go on", "upgrade")
+        yield warn("schema", f"{revision}: from a newer version that this one ({HEAD}) is compatible with", "upgrade")
     inspection.require_writable(url)
     yield ok("writable", "yes")
-    found = inspection.inspect(url)
-    yield ok("records", f"{found.runs} runs, {found.sessions} sessions, instance {found.instance}")
-    yield _workers(found)
-    yield _waiting(found)
-    yield _upkeep(found)
+    contents = inspection.inspect(url)
+    yield ok("records", f"{contents.runs} runs, {contents.sessions} sessions, instance {contents.instance}")
+    yield _workers(contents)
+    yield _waiting(contents)
+    yield _upkeep(contents)
 
 
 def _space(place: Place) -> Iterator[Check]:
     if place.free is not None:
-        found = f"{shown_size(place.free)} free, the database has {shown_size(place.size)}"
+        space = f"{format_size(place.free)} free; the database uses {format_size(place.size)}"
         if place.free < FREE_BYTES_LEAST:
-            yield fail("disk", found, "free space on its volume: no run is accepted once it is full")
+            yield fail("disk", space, "free space on its volume: no run is accepted once it is full")
         elif place.free < max(FREE_BYTES, place.size):
-            yield warn("disk", found, "free space on its volume; MUSTERD_RETENTION_DAYS lets old runs go")
+            yield warn("disk", space, "free space on its volume; MUSTERD_RETENTION_DAYS deletes old runs")
         else:
-            yield ok("disk", found)
+            yield ok("disk", space)
     if place.skew_seconds is not None:
-        found = f"{abs(place.skew_seconds):.1f} s between this machine and the server"
+        skew = f"{abs(place.skew_seconds):.1f} s between this machine and the server"
         is_off = abs(place.skew_seconds) > SKEW_SECONDS
-        cure = "have both synchronised: delays, deadlines and expiries go by this machine's clock"
-        yield warn("clock", found, cure) if is_off else ok("clock", found)
+        cure = "synchronize both clocks: delays, deadlines and expiry times use this machine's clock"
+        yield warn("clock", skew, cure) if is_off else ok("clock", skew)
 
 
-def _workers(found: Inspected) -> Check:
-    count = found.stats.workers
-    if found.dead:
-        cure = "start one: it takes their runs over at once"
-        return warn("workers", f"{count} announced, {len(found.dead)} of them dead", cure)
-    return ok("workers", f"{count} announced")
+def _workers(contents: Inspected) -> Check:
+    count = contents.stats.workers
+    if contents.dead:
+        cure = "start one: the runs of dead workers are reassigned to it at once"
+        return warn("workers", f"{count} registered, {len(contents.dead)} of them dead", cure)
+    return ok("workers", f"{count} registered")
 
 
-def _waiting(found: Inspected) -> Check:
-    states = {state: count for state, count in found.stats.runs.items() if count}
-    told = ", ".join(f"{count} {state}" for state, count in states.items()) or "none that has not ended"
-    waited = found.stats.oldest_ready_seconds
-    if waited > WAIT_SECONDS:
-        cure = "start a worker, or raise MUSTERD_CONCURRENCY; /-/ready names components that nobody drives"
-        return warn("runs", f"{told}; one has waited {shown_age(waited)} for a worker", cure)
-    return ok("runs", told)
+def _waiting(contents: Inspected) -> Check:
+    states = {state: count for state, count in contents.stats.runs.items() if count}
+    counts = ", ".join(f"{count} {state}" for state, count in states.items()) or "no unfinished runs"
+    waiting_seconds = contents.stats.oldest_ready_seconds
+    if waiting_seconds > WAIT_SECONDS:
+        cure = "start a worker, or raise MUSTERD_CONCURRENCY; /-/ready names components that no process serves"
+        return warn("runs", f"{counts}; one has waited {format_age(waiting_seconds)} for a worker", cure)
+    return ok("runs", counts)
 
 
-def _upkeep(found: Inspected) -> Check:
-    if not found.late:
+def _upkeep(contents: Inspected) -> Check:
+    if not contents.late:
         return ok("upkeep", "nothing is overdue")
-    told = f"{found.late} runs are due, or expired, for more than {inspection.LATE_SECONDS:g} s"
-    return warn("upkeep", told, "start a process that recovers: musterd serve or musterd worker")
+    overdue = f"{contents.late} runs are overdue or expired by more than {inspection.LATE_SECONDS:g} s"
+    return warn("upkeep", overdue, "start a process that does upkeep: musterd serve or musterd worker")

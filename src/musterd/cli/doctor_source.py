@@ -1,4 +1,4 @@
-"""What ``musterd doctor`` asks of what is declared: whether it loads, and has what it needs."""
+"""The checks of ``musterd doctor`` on SOURCE: whether it loads, and whether its models and MCP servers are usable."""
 
 import asyncio
 from collections.abc import Iterable
@@ -14,37 +14,37 @@ from musterd.mcp import Servers
 from musterd.models import resolve
 from musterd.models.names import describe
 
-PATIENCE_SECONDS = 30.0
-"""How long a server of tools may take to answer."""
+ANSWER_SECONDS = 30.0
+"""How long an MCP server may take to answer."""
 
 
-async def source_checks(source: str, settings: Settings, *, asks_servers: bool) -> list[Check]:
-    """Every check of what ``source`` declares.
+async def source_checks(source: str, settings: Settings, *, connects_to_mcp: bool) -> list[Check]:
+    """All checks of the components that ``source`` declares.
 
-    :param asks_servers: whether MCP servers are connected to; programs are started for that.
+    :param connects_to_mcp: whether to connect to MCP servers, which starts their programs.
     """
     checks: list[Check] = []
     try:
-        with reported_together():  # until its end, texts can be printed without the values of variables
+        with reported_together():  # inside it, values of environment variables can be removed from texts
             registry = load(source)
             components = _components(registry)
             servers = {server.label: server for server in _servers(components)}
             checks += _models(components, settings)
-            checks += [await _server(server, settings, asks=asks_servers) for server in servers.values()]
-            checks = [replace(one, found=without_values(one.found), cure=without_values(one.cure)) for one in checks]
+            checks += [await _server(server, settings, connects=connects_to_mcp) for server in servers.values()]
+            checks = [_without_values(check) for check in checks]
     except DeclarationError as error:
-        return [*(_wrong("source", problem) for problem in error.message.splitlines()), *checks]
+        return [*(_failure("source", line) for line in error.message.splitlines()), *checks]
     names = f"{len(registry.teams)} teams, {len(registry.agents)} agents"
     return [ok("source", f"{source}: {names}"), *checks]
 
 
 def _components(registry: Registry) -> list[Component]:
-    tops = [*registry.teams.values(), *registry.agents.values()]
-    return list(dict.fromkeys(found for top in tops for found in top.tree()))
+    roots = [*registry.teams.values(), *registry.agents.values()]
+    return list(dict.fromkeys(component for root in roots for component in root.tree()))
 
 
 def _models(components: Iterable[Component], settings: Settings) -> list[Check]:
-    found: dict[str, Check] = {}
+    checks: dict[str, Check] = {}
     for component in components:
         for model in models_of(component):
             info = describe(model)
@@ -54,34 +54,39 @@ def _models(components: Iterable[Component], settings: Settings) -> list[Check]:
             try:
                 resolve.check(model, settings)
             except DeclarationError as error:
-                found[name] = _wrong("model", error.message)
+                checks[name] = _failure("model", error.message)
             else:
-                found.setdefault(name, ok("model", f"{name}: known, and has what it needs"))
-    return list(found.values())
+                checks.setdefault(name, ok("model", f"{name}: known and configured"))
+    return list(checks.values())
 
 
 def _servers(components: Iterable[Component]) -> list[MCPServer]:
-    return [source for one in components for source in one.spec.tool_sources if isinstance(source, MCPServer)]
+    sources = (source for component in components for source in component.spec.tool_sources)
+    return [source for source in sources if isinstance(source, MCPServer)]
 
 
-async def _server(server: MCPServer, settings: Settings, *, asks: bool) -> Check:
+async def _server(server: MCPServer, settings: Settings, *, connects: bool) -> Check:
     servers = Servers(settings)
     try:
         servers.check(server)
-        if not asks:
+        if not connects:
             return ok("mcp", f"{server.label}: declared; --mcp connects to it")
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(ANSWER_SECONDS):
             return ok("mcp", f"{server.label}: {len((await servers.tools(server)).definitions)} tools")
     except DeclarationError as error:
-        return _wrong("mcp", error.message)
+        return _failure("mcp", error.message)
     except RetryTool as error:
         return fail("mcp", f"{server.label}: {error}", "start it, or correct its address")
     except TimeoutError:
-        return fail("mcp", f"{server.label}: no answer within {PATIENCE_SECONDS:g} s", "see what keeps it busy")
+        return fail("mcp", f"{server.label}: no answer within {ANSWER_SECONDS:g} s", "check what keeps it busy")
     finally:
         await servers.close()
 
 
-def _wrong(name: str, problem: str) -> Check:
-    found, _, cure = problem.partition(" — ")
-    return fail(name, found, cure)
+def _failure(name: str, message: str) -> Check:
+    problem, _, cure = message.partition(" — ")
+    return fail(name, problem, cure)
+
+
+def _without_values(check: Check) -> Check:
+    return replace(check, found=without_values(check.found), cure=without_values(check.cure))

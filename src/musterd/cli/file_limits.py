@@ -1,4 +1,4 @@
-"""Open files: as many as the connections of a process may need, as far as the system allows it."""
+"""Raises the limit on open files to what the configured number of connections needs."""
 
 import resource
 
@@ -8,29 +8,29 @@ from musterd.core.settings import Settings
 
 log = structlog.get_logger("musterd.cli")
 
-FILES_BESIDE = 1024
-"""What a process may need beside its clients' connections: models, database, uploads."""
+OTHER_FILES = 1024
+"""Open files reserved for everything except client connections: models, database, uploads."""
 
 
-def fitting(settings: Settings) -> Settings:
-    """Have the system allow the files that the settings need; settings with fewer connections where it does not."""
-    allowed = _allowed(settings.connections + FILES_BESIDE)
-    most = allowed - min(FILES_BESIDE, allowed // 2)
-    if most >= settings.connections:
+def fit_to_file_limit(settings: Settings) -> Settings:
+    """Raise the limit to what the settings need. If the system forbids that, reduce the number of connections."""
+    open_files = _raise_limit(settings.connections + OTHER_FILES)
+    connections = open_files - min(OTHER_FILES, open_files // 2)
+    if connections >= settings.connections:
         return settings
     log.warning(
         "fewer connections than MUSTERD_CONNECTIONS: the system allows fewer open files (ulimit -Hn)",
-        connections=most,
-        open_files=allowed,
+        connections=connections,
+        open_files=open_files,
     )
-    return settings.model_copy(update={"connections": most})
+    return settings.model_copy(update={"connections": connections})
 
 
-def _allowed(wanted: int) -> int:
-    """Raise the process's own limit, and tell it."""
+def _raise_limit(needed: int) -> int:
+    """Raise the soft limit of the process as far as possible, and return the number of files it may open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return wanted
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    return most
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return needed
+    limit = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return limit

@@ -1,6 +1,7 @@
-"""Log lines: for people on a terminal, or JSON; always on standard error.
+"""Configures logging: text for people or JSON, always on standard error.
 
-Lines of libraries, warnings and above, have the same form. Never in any: headers, tokens, what users and models said.
+Warnings and errors of libraries have the same form. Log lines never contain headers, tokens, or the texts of users and
+models.
 """
 
 import logging
@@ -13,13 +14,13 @@ from structlog.typing import Processor
 
 from musterd.core.settings import Settings
 
-FIRST = ("timestamp", "level", "logger", "event")
-"""What every line has, in this order."""
+COMMON_KEYS = ("timestamp", "level", "logger", "event")
+"""The keys of every line, in this order."""
 CLOCK = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
 
 class Lines(structlog.PrintLogger):
-    """Writes lines to standard error, under the name of a room."""
+    """Writes lines to standard error; has the name of the module that logs."""
 
     def __init__(self, name: str = "musterd") -> None:
         super().__init__(sys.stderr)
@@ -27,10 +28,10 @@ class Lines(structlog.PrintLogger):
 
 
 def configure(settings: Settings) -> None:
-    """Write log lines from now on as the settings say."""
+    """Configure structlog and the standard library's logging as the settings say."""
     renderer, level = _renderer(settings), getattr(logging, settings.log_level.upper())
-    ordered = _in_order if settings.log_json else _for_people
-    only: list[Processor] = [structlog.processors.format_exc_info] if settings.log_json else [one_line]
+    arrange = _in_order if settings.log_json else _without_own_logger
+    sanitize: list[Processor] = [structlog.processors.format_exc_info] if settings.log_json else [one_line]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -38,17 +39,18 @@ def configure(settings: Settings) -> None:
         CLOCK,
     ]
     structlog.configure(
-        processors=[*shared, *only, ordered, renderer],
+        processors=[*shared, *sanitize, arrange, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *names: Lines(*names[:1]),
         cache_logger_on_first_use=True,
     )
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every broken form: 400 says so
+    # It warns about every malformed form. The client is told with status 400.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *only, ordered, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *sanitize, arrange, renderer],
         )
     )
     root = logging.getLogger()
@@ -62,25 +64,25 @@ def _renderer(settings: Settings) -> Processor:
         return structlog.processors.JSONRenderer(ensure_ascii=False)
     return structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(),
-        # Never the values of variables: they may hold what users and providers confided.
+        # Without the values of variables, which may hold confidential data.
         exception_formatter=structlog.dev.plain_traceback,
     )
 
 
 def _in_order(logger: Any, method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """What every line has comes first."""
-    return {**{name: line[name] for name in FIRST if name in line}, **line}
+    """Put the common keys first."""
+    return {**{name: line[name] for name in COMMON_KEYS if name in line}, **line}
 
 
-def _for_people(logger: Any, method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Which of our rooms says it matters to nobody who reads along."""
+def _without_own_logger(logger: Any, method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Drop the logger name of musterd's own lines: it does not help people who read the log."""
     if line.get("logger", "").startswith("musterd"):
         del line["logger"]
     return line
 
 
 def one_line(logger: Any, method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Values without signs that move the cursor: what a client chose must not speak to a terminal."""
+    """Escape control characters in values, so that text from clients cannot send commands to a terminal."""
     for key, value in line.items():
         if isinstance(value, str) and not value.isprintable():
             line[key] = "".join(sign if sign.isprintable() else _escaped(sign) for sign in value)

@@ -1,6 +1,6 @@
-"""The command line: what each command takes. Their bodies stand in rooms of their own, imported when called.
+"""The command line: its commands and their options. Each command's module is imported only when it is called.
 
-Exit codes: 0 done, 1 it did not work, 2 it was asked or declared wrongly.
+Exit codes: 0 success, 1 failure, 2 wrong usage or a wrong declaration.
 """
 
 import sys
@@ -14,7 +14,7 @@ from musterd.core import garbage_collection
 from musterd.core.errors import DeclarationError, MusterdError, RequestError, StartError, Unavailable
 
 START = "start"
-"""Who holds the collector until a command that stays has started."""
+"""The name under which garbage collection is held off until a long-running command has started."""
 
 DATABASE = Annotated[
     str | None, Parameter(help="sqlite:///file, sqlite:////absolute/file, postgresql://… [MUSTERD_DB]")
@@ -51,15 +51,15 @@ def serve(
     port
         Port to listen on; 0 takes a free one.
     worker
-        Drive runs here too, and not in other processes alone.
+        Drive runs in this process. Without it, another process on the same database must drive them.
     recover
-        Take up what the database has in it. Without it nothing is run: for a copy that is to be looked at.
+        Continue the runs in the database. Without it, nothing is run: for inspecting a copy.
     """
-    from musterd.cli.serve import serve as run
+    from musterd.cli.serve import serve as run_server
     from musterd.engine.process_role import ProcessRole
 
-    duties = ProcessRole(drives_runs=worker, recovers=recover)
-    return run(source, host=host, port=port, db=db, insecure=insecure, duties=duties)
+    role = ProcessRole(drives_runs=worker, recovers=recover)
+    return run_server(source, host=host, port=port, db=db, insecure=insecure, role=role)
 
 
 @app.command(name="worker")
@@ -80,32 +80,32 @@ def work(
     host
         Address to answer probes on.
     port
-        Port to answer probes on, and to tell figures; 0 takes a free one. Without it nothing is listened on.
+        Port for probes and metrics; 0 takes a free one. Without it, the process does not listen.
     """
-    from musterd.cli.worker import work as run
+    from musterd.cli.worker import work as run_worker
 
-    return run(source, db=db, host=host, port=port)
+    return run_worker(source, db=db, host=host, port=port)
 
 
 @app.command
 def demo(*, scripted: bool = False, keep: bool = False, json: bool = False) -> int:
-    """Run the sample team once over HTTP and show it at work.
+    """Run the sample team once over HTTP and show its progress.
 
     Parameters
     ----------
     scripted
-        Use the scripted model in place of the embedded one.
+        Use the scripted model instead of the embedded one.
     keep
         Leave the server running afterwards.
     json
         Print the whole run as JSON after the summary.
     """
-    from musterd.cli.demo import demo as run
+    from musterd.cli.demo import demo as run_demo
 
-    return run(scripted=scripted, keep=keep, as_json=json)
+    return run_demo(scripted=scripted, keep=keep, as_json=json)
 
 
-token = App(name="token", help="Tokens of service accounts: for programs, and for the first of all administrators.")
+token = App(name="token", help="Tokens of service accounts, for programs and for the first administrator.")
 app.command(token)
 
 
@@ -119,19 +119,19 @@ def create_token(
     never_expires: Annotated[bool, Parameter(negative=())] = False,
     db: DATABASE = None,
 ) -> int:
-    """Make the service account NAME, and print its token: once, and never again.
+    """Create the service account NAME and print its token. The token cannot be shown again.
 
     Parameters
     ----------
     name
-        Its name; its user is service:NAME.
+        The name of the account; its user is service:NAME.
     scope
-        What it may do, as teams:run or teams:desk:run or agent_os:admin; may be given several times. Without any: run
-        all agents and teams, and look at its own sessions.
+        A permission, such as teams:run, teams:desk:run or agent_os:admin; may be repeated. Without any, the account may
+        run all agents and teams and see its own sessions.
     days
-        How many days the token is valid.
+        Number of days for which the token is valid.
     never_expires
-        Make it valid for ever.
+        Create a token that does not expire.
     """
     from musterd.cli.tokens import create
 
@@ -148,12 +148,12 @@ def list_tokens(*, db: DATABASE = None) -> int:
 
 @token.command(name="revoke")
 def revoke_token(name: str, /, *, db: DATABASE = None) -> int:
-    """Revoke the service account NAME: its token lets nobody in any more.
+    """Revoke the service account NAME. Its token is no longer accepted.
 
     Parameters
     ----------
     name
-        Its name or its id.
+        The name or the id of the account.
     """
     from musterd.cli.tokens import revoke
 
@@ -171,29 +171,29 @@ def doctor(
     mcp: bool = False,
     json: bool = False,
 ) -> int:
-    """Check whether a server would start here and do its work, and say what to do where not. Changes nothing.
+    """Check whether a server would start and work here, and suggest what to do about problems. Changes nothing.
 
-    Exit codes: 0 all is well, 1 something should be looked at, 2 something fails.
+    Exit codes: 0 all checks are ok, 1 something needs attention, 2 something fails.
 
     Parameters
     ----------
     source
-        What would be served; without it nothing is said of agents, teams and models.
+        The agents and teams that would be served; without it, they and their models are not checked.
     host
-        Address that would be listened on.
+        Address on which the server would listen.
     port
-        Port that would be listened on.
+        Port on which the server would listen.
     mcp
-        Connect to the MCP servers that SOURCE names; programs are started for that.
+        Connect to the MCP servers of SOURCE; this starts their programs.
     json
-        One line of JSON in place of the page.
+        Print one line of JSON instead of text.
     """
-    from musterd.cli.doctor import doctor as run
+    from musterd.cli.doctor import doctor as run_doctor
 
-    return run(source, db=db, host=host, port=port, asks_servers=mcp, as_json=json)
+    return run_doctor(source, db=db, host=host, port=port, connects_to_mcp=mcp, as_json=json)
 
 
-database = App(name="db", help="Look at the database, and back it up.")
+database = App(name="db", help="Inspect the database, and back it up.")
 app.command(database)
 
 
@@ -203,17 +203,17 @@ def info(
     db: DATABASE = None,
     json: bool = False,
 ) -> int:
-    """Say what the database holds. Changes nothing.
+    """Show what the database contains. Changes nothing.
 
     Parameters
     ----------
     json
-        One line of JSON in place of the page.
+        Print one line of JSON instead of text.
     """
-    from musterd.cli.database import info as run
+    from musterd.cli.database import info as show_info
     from musterd.cli.settings import settings_from
 
-    return run(settings_from(db), as_json=json)
+    return show_info(settings_from(db), as_json=json)
 
 
 @database.command
@@ -224,34 +224,34 @@ def backup(
     db: DATABASE = None,
     force: bool = False,
 ) -> int:
-    """Copy the SQLite database into FILE while it is in use, and check the copy.
+    """Copy the SQLite database into FILE, even while it is in use, and check the copy.
 
     Parameters
     ----------
     file
-        Where the copy is put, once it is whole.
+        Path of the copy; it appears when the copy is complete.
     force
-        Replace a file that is there already.
+        Replace an existing file.
     """
-    from musterd.cli.database import backup as run
+    from musterd.cli.database import backup as run_backup
     from musterd.cli.settings import settings_from
 
-    return run(settings_from(db), file, force=force)
+    return run_backup(settings_from(db), file, force=force)
 
 
-def _in_words(error: MusterdError) -> str:
-    """One problem after the program's name; several below a line that counts them."""
+def _error_text(error: MusterdError) -> str:
+    """One problem after the program's name, or several problems below a line that counts them."""
     problems = error.message.splitlines()
     return "\n".join([f"musterd: {len(problems)} problems", *problems] if problems[1:] else [f"musterd: {problems[0]}"])
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; the exit code."""
+    """Run the command line and return the exit code."""
     garbage_collection.hold(START)
     try:
         result = app(arguments)
     except (DeclarationError, StartError, RequestError) as error:
-        print(_in_words(error), file=sys.stderr)  # noqa: T201 - what a command says
+        print(_error_text(error), file=sys.stderr)  # noqa: T201 - the output of the command
         return 1 if isinstance(error, Unavailable) else 2
     finally:
         garbage_collection.let_go(START)

@@ -1,4 +1,4 @@
-"""``musterd serve``: one process, the one that was started."""
+"""``musterd serve``: serve HTTP and drive runs in this process."""
 
 import asyncio
 import contextlib
@@ -13,9 +13,9 @@ from types import FrameType
 import uvicorn
 from starlette.applications import Starlette
 
-from musterd.cli.banner import log_stop, log_stop_at_once, log_stopped, startup_lines, warn_of_unknown_variables
+from musterd.cli.banner import log_stop, log_stop_now, log_stopped, startup_lines, warn_of_unknown_variables
 from musterd.cli.exit_timer import exit_after_stop, exit_without_leftovers
-from musterd.cli.file_limits import fitting
+from musterd.cli.file_limits import fit_to_file_limit
 from musterd.cli.main import START
 from musterd.cli.settings import settings_from, unknown_variables
 from musterd.core import garbage_collection
@@ -29,11 +29,11 @@ from musterd.http.server import Server
 GRACE_SECONDS = 5
 
 
-def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, duties: ProcessRole) -> int:
-    """Serve until the process is told to stop: once, and it stops in order; twice, and it stops at once.
+def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, role: ProcessRole) -> int:
+    """Serve until a signal arrives. The first signal stops gracefully, the second one immediately.
 
-    :raises DeclarationError: what is declared is wrong.
-    :raises StartError: it cannot be served as asked.
+    :raises DeclarationError: a declaration is wrong.
+    :raises StartError: the server cannot start with these settings.
     """
     from musterd.app import create_app
     from musterd.cli.logs import configure
@@ -47,16 +47,16 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     configure(settings)
     warn_of_unknown_variables(unknown_variables(os.environ))
     with reported_together():
-        app = create_app(registry=load(source), settings=settings, is_loopback=is_loopback, duties=duties)
+        app = create_app(registry=load(source), settings=settings, is_loopback=is_loopback, duties=role)
     app.state.server.prepare()
     listener = listen(host, port)
-    server = _Listening(
+    server = _UvicornServer(
         app,
         uvicorn.Config(
             app,
             timeout_graceful_shutdown=max(GRACE_SECONDS, math.ceil(settings.drain_seconds)),
             lifespan="off",
-            **protocol_options(fitting(settings)),
+            **protocol_options(fit_to_file_limit(settings)),
         ),
         listener,
     )
@@ -66,75 +66,77 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
 
 
 def require_key(settings: Settings, host: str, *, is_open: bool, opening: str = "MUSTERD_INSECURE=true") -> None:
-    """Refuse to serve everybody unasked.
+    """Refuse to serve on a public address without authentication, unless that is explicitly allowed.
 
-    :param opening: how this command is told to serve without a key.
-    :raises StartError: nobody said that it is meant.
+    :param opening: the option or variable that allows it, for the message.
+    :raises StartError: neither authentication nor permission to serve without it is configured.
     """
     if not is_open and not settings.insecure and auth_mode(settings) == "none":
         raise StartError(
-            f"--host {host} is reachable from elsewhere and neither a key nor keys of tokens are set — "
-            f"set OS_SECURITY_KEY or JWT_VERIFICATION_KEY, or {opening} to serve everybody"
+            f"--host {host} is reachable from other machines, but neither a key nor token keys are set — "
+            f"set OS_SECURITY_KEY or JWT_VERIFICATION_KEY, or {opening} to serve without authentication"
         )
 
 
 def begin_stop(server: Server) -> None:
-    """Stop in order, and say what that waits for."""
+    """Begin a graceful stop, and log which runs it waits for."""
     server.begin_stop()
     log_stop(server)
 
 
-def stop_at_once(server: Server) -> None:
-    """Stop without waiting for anything, and say so."""
-    log_stop_at_once(server)
+def stop_now(server: Server) -> None:
+    """Stop without waiting for anything, and log that."""
+    log_stop_now(server)
     server.leave_now()
 
 
-class _Listening(uvicorn.Server):
-    """Says where it serves once it does, and tells the server when it is to stop, and when at once."""
+class _UvicornServer(uvicorn.Server):
+    """Prints the startup lines once it listens, and passes signals on to the server."""
 
     def __init__(self, app: Starlette, config: uvicorn.Config, listener: socket.socket) -> None:
         super().__init__(config)
         self._listener = listener
         self._server: Server = app.state.server
-        self._running = app.router.lifespan_context(app)
+        self._lifespan = app.router.lifespan_context(app)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await self._running.__aenter__()  # uvicorn would answer a StartError with a traceback
+        await self._lifespan.__aenter__()  # not uvicorn's lifespan: that prints a traceback for a StartError
         await super().startup(sockets)
         if self.started:
             garbage_collection.keep(START)
-            said = "\n".join(startup_lines(self._server, address_of(self._listener)))
-            print(said, flush=True)  # noqa: T201 - what a command says
+            lines = "\n".join(startup_lines(self._server, url_of(self._listener)))
+            print(lines, flush=True)  # noqa: T201 - the output of the command
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop on SIGINT and SIGTERM. A stop in order is no failure: the signal is not raised again at the end."""
+        """Stop on SIGINT and SIGTERM. uvicorn's own version raises the signal again, but a graceful stop exits with 0."""
         loop = asyncio.get_running_loop()
 
-        def stop(sig: int, frame: FrameType | None) -> None:
+        def stop(signal_number: int, frame: FrameType | None) -> None:
+            # Start the timer first: it must also end a process whose event loop is blocked.
             if not self.should_exit:
                 exit_after_stop(self._server.settings.drain_seconds)
             self.force_exit = self.should_exit
             self.should_exit = True
-            loop.call_soon_threadsafe(stop_at_once if self.force_exit else begin_stop, self._server)
+            loop.call_soon_threadsafe(stop_now if self.force_exit else begin_stop, self._server)
 
-        before = {sig: signal.signal(sig, stop) for sig in (signal.SIGINT, signal.SIGTERM)}
+        signals = (signal.SIGINT, signal.SIGTERM)
+        old_handlers = {signal_number: signal.signal(signal_number, stop) for signal_number in signals}
         try:
             yield
         finally:
-            for sig, handler in before.items():
-                signal.signal(sig, handler)
+            for signal_number, handler in old_handlers.items():
+                signal.signal(signal_number, handler)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._server.begin_stop()
         await super().shutdown(sockets)
-        await self._running.__aexit__(None, None, None)
+        await self._lifespan.__aexit__(None, None, None)
         exit_without_leftovers()
 
 
 def is_loopback_host(host: str) -> bool:
-    """Whether an address to listen on is reachable from this machine alone."""
+    """Whether an address to listen on is only reachable from this machine."""
     if host == "localhost":
         return True
     try:
@@ -143,16 +145,16 @@ def is_loopback_host(host: str) -> bool:
         return False
 
 
-def address_of(listener: socket.socket) -> str:
-    """Where it listens, as clients write it."""
+def url_of(listener: socket.socket) -> str:
+    """The base URL of a listening socket."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there.
+    """A socket that is bound to an address.
 
-    :raises StartError: it cannot be had.
+    :raises StartError: the address cannot be used.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
@@ -162,17 +164,17 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         raise StartError(
-            f"{host}:{port} cannot be listened on ({error}) — choose another with --host and --port"
+            f"cannot listen on {host}:{port} ({error}) — choose another address with --host and --port"
         ) from error
-    _notice_dead_clients(listener)
+    _enable_keepalive(listener)
     close_in_children(listener)
     return listener
 
 
-def _notice_dead_clients(listener: socket.socket) -> None:
-    """Have the system ask after clients that say nothing: a wait for a run must not outlive who waits by hours.
+def _enable_keepalive(listener: socket.socket) -> None:
+    """Turn on TCP keepalive, so that a request that waits for a run ends soon after its client has vanished.
 
-    Connections take these options over from who accepts them.
+    Accepted connections inherit these options from the listener.
     """
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):

@@ -1,4 +1,4 @@
-"""The settings that a command is called with."""
+"""Reads the settings for a command."""
 
 import difflib
 import re
@@ -9,15 +9,15 @@ from musterd.core.settings import Settings
 
 _PREFIX = "MUSTERD_"
 _NOT_SETTINGS = re.compile(
-    r"MUSTERD_(TEST_.*|EXAMPLE_MODEL"  # what tests and the sample team read
-    r"|(.*_)?SERVICE_(HOST|PORT.*)|(.*_)?PORT(_\d+_.*)?)"  # what Kubernetes sets for a service named musterd
+    r"MUSTERD_(TEST_.*|EXAMPLE_MODEL"  # read by tests and the sample team
+    r"|(.*_)?SERVICE_(HOST|PORT.*)|(.*_)?PORT(_\d+_.*)?)"  # set by Kubernetes for a service named musterd
 )
 
 
 def settings_from(db: str | None) -> Settings:
-    """The settings of the environment, with the command's own database where it names one.
+    """The settings from the environment, with the command's database if it names one.
 
-    :raises StartError: variables cannot be read; one line for each.
+    :raises StartError: environment variables have invalid values; the message has one line for each.
     """
     from pydantic import ValidationError
 
@@ -40,14 +40,14 @@ def _variable_names() -> set[str]:
 
 
 def unknown_variables(environment: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
-    """Environment variables that look like settings and are none, each with the setting that was probably meant."""
-    known = _variable_names()
-    others = [name for name in known if not name.startswith(_PREFIX)]
+    """Environment variables that look like settings but are not, each with the setting that was probably meant."""
+    settings = _variable_names()
+    unprefixed = [name for name in settings if not name.startswith(_PREFIX)]
     for variable in sorted(environment):
         name = variable.upper()
-        if name in known or _NOT_SETTINGS.fullmatch(name):
+        if name in settings or _NOT_SETTINGS.fullmatch(name):
             continue
         if name.startswith(_PREFIX):
-            yield variable, next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.75)), None)
-        elif near := difflib.get_close_matches(name, others, n=1, cutoff=0.9):
-            yield variable, near[0]
+            yield variable, next(iter(difflib.get_close_matches(name, settings, n=1, cutoff=0.75)), None)
+        elif matches := difflib.get_close_matches(name, unprefixed, n=1, cutoff=0.9):
+            yield variable, matches[0]

@@ -1,4 +1,4 @@
-"""``musterd token``: service accounts, made and revoked without a server."""
+"""``musterd token``: create, list and revoke service accounts without a running server."""
 
 import asyncio
 import datetime
@@ -21,69 +21,71 @@ PAGE = 100
 
 
 def create(name: str, *, scopes: Sequence[str] | None, days: int | None, db: str | None) -> int:
-    """Make an account and print its token. Whoever has the database has everything, so it may be of any scope.
+    """Create an account and print its token. Any scope is allowed, because access to the database is full access.
 
-    :raises StartError: the name or a scope is none.
-    :raises Conflict: another account has the name.
+    :raises StartError: the name or a scope is invalid.
+    :raises Conflict: another account has this name.
     """
     if not is_account_name(name):
-        raise StartError(f"{name}: is no name of an account — use up to 63 letters, digits, dots, dashes, underscores")
+        raise StartError(f"{name}: invalid account name — use up to 63 letters, digits, dots, dashes, underscores")
     granted = DEFAULT_SCOPES if scopes is None else scopes
     for scope in granted:
         if not is_scope(scope):
-            raise StartError(f"--scope {scope}: is no scope — say resource:action, or resource:id:action")
-    wanted = WantedAccount(name=name, scopes=Scopes.of(granted), days=days)
-    issued = _with(db, lambda accounts: accounts.create(wanted, None), makes=True)
-    print(issued.token)  # noqa: T201 - what a command says
+            raise StartError(f"--scope {scope}: invalid scope — use resource:action or resource:id:action")
+    account = WantedAccount(name=name, scopes=Scopes.of(granted), days=days)
+    issued = _with_accounts(db, lambda accounts: accounts.create(account, None), creates_database=True)
+    print(issued.token)  # noqa: T201 - the output of the command
     return 0
 
 
 def show(*, db: str | None) -> int:
     """Print a line for each account."""
-    for account in _with(db, _all):
-        print(_line(account, clock.now()))  # noqa: T201 - what a command says
+    for account in _with_accounts(db, _all_accounts):
+        print(_line(account, clock.now()))  # noqa: T201 - the output of the command
     return 0
 
 
 def revoke(name: str, *, db: str | None) -> int:
     """Revoke an account.
 
-    :raises NotFound: there is none.
+    :raises NotFound: there is no such account.
     """
-    _with(db, lambda accounts: accounts.revoke_named(name))
+    _with_accounts(db, lambda accounts: accounts.revoke_named(name))
     return 0
 
 
-async def _all(accounts: ServiceAccountService) -> list[ServiceAccount]:
-    found: list[ServiceAccount] = []
+async def _all_accounts(accounts: ServiceAccountService) -> list[ServiceAccount]:
+    all_accounts: list[ServiceAccount] = []
     while True:
-        page, total = await accounts.search(AccountFilter(limit=PAGE, page=len(found) // PAGE + 1))
-        found += page
-        if len(found) >= total or not page:
-            return found
+        page, total = await accounts.search(AccountFilter(limit=PAGE, page=len(all_accounts) // PAGE + 1))
+        all_accounts += page
+        if len(all_accounts) >= total or not page:
+            return all_accounts
 
 
-def _with(db: str | None, act: Callable[[ServiceAccountService], Awaitable[T]], *, makes: bool = False) -> T:
-    """What ``act`` gives.
+def _with_accounts(
+    db: str | None, action: Callable[[ServiceAccountService], Awaitable[T]], *, creates_database: bool = False
+) -> T:
+    """The result of ``action``.
 
-    :param makes: whether a database is made where there is none; else that is taken for a slip of the pen.
-    :raises StartError: the database cannot be used, in words.
+    :param creates_database: whether to create a missing database; otherwise a missing one is taken for a typing error.
+    :raises StartError: the database cannot be used; the message says why.
     """
     settings = settings_from(db)
     configure(settings)
-    if not makes and inspection.revision(settings.db) is None:
-        raise StartError(f"{shown_url(settings.db)}: there are no records — name the database with --db")
+    if not creates_database and inspection.revision(settings.db) is None:
+        raise StartError(f"{shown_url(settings.db)}: no musterd database there — name it with --db")
     database = open_database(settings.db, connections=settings.db_connections, prepares=settings.db_prepares)
     database.upgrade()
 
-    async def work() -> T:
+    async def run() -> T:
         await database.open()
         try:
-            return await act(ServiceAccountService(database))
+            return await action(ServiceAccountService(database))
         finally:
             await database.close()
 
-    return asyncio.run(work())
+    return asyncio.run(run())
 
 
 def _line(account: ServiceAccount, now: float) -> str:

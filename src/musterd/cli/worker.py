@@ -1,4 +1,4 @@
-"""``musterd worker``: drives runs that other processes accept; it answers probes where it is told to, and no more."""
+"""``musterd worker``: drives runs that other processes accept. It serves nothing but probes, and only if asked to."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from musterd.cli.banner import log_stopped, warn_of_unknown_variables
 from musterd.cli.exit_timer import exit_after_stop, exit_without_leftovers
 from musterd.cli.main import START
-from musterd.cli.serve import address_of, begin_stop, is_loopback_host, listen, require_key, stop_at_once
+from musterd.cli.serve import begin_stop, is_loopback_host, listen, require_key, stop_now, url_of
 from musterd.cli.settings import settings_from, unknown_variables
 from musterd.core import garbage_collection
 from musterd.core.settings import Settings
@@ -20,11 +20,11 @@ from musterd.store.open_database import shown_url
 
 
 def work(source: str, *, db: str | None, host: str, port: int | None) -> int:
-    """Drive runs until the process is told to stop: once, and it stops in order; twice, and it stops at once.
+    """Drive runs until a signal arrives. The first signal stops gracefully, the second one immediately.
 
-    :param port: where it answers probes and tells its figures; None: nowhere.
-    :raises DeclarationError: what is declared is wrong.
-    :raises StartError: it cannot be served as asked.
+    :param port: port for probes and metrics; None to not listen.
+    :raises DeclarationError: a declaration is wrong.
+    :raises StartError: the worker cannot start with these settings.
     """
     from musterd.cli.logs import configure
     from musterd.declare import load
@@ -35,42 +35,42 @@ def work(source: str, *, db: str | None, host: str, port: int | None) -> int:
         require_key(settings, host, is_open=is_loopback_host(host))
     configure(settings)
     warn_of_unknown_variables(unknown_variables(os.environ))
-    listening: AbstractAsyncContextManager[str] = contextlib.nullcontext("")
+    probes: AbstractAsyncContextManager[str] = contextlib.nullcontext("")
     with reported_together():
         registry = load(source)
         if port is None:
             server = Server(registry, settings)
         else:
-            server, listening = _probed(registry, settings, host, port)
+            server, probes = _with_probes(registry, settings, host, port)
     server.prepare()
-    asyncio.run(_work(server, listening))
+    asyncio.run(_work(server, probes))
     log_stopped()
     return 0
 
 
-async def _work(server: Server, listening: AbstractAsyncContextManager[str]) -> None:
-    is_told = asyncio.Event()
+async def _work(server: Server, probes: AbstractAsyncContextManager[str]) -> None:
+    stop_requested = asyncio.Event()
 
     def stop() -> None:
-        if not is_told.is_set():
+        if not stop_requested.is_set():
             exit_after_stop(server.settings.drain_seconds)
-        (stop_at_once if is_told.is_set() else begin_stop)(server)
-        is_told.set()
+        (stop_now if stop_requested.is_set() else begin_stop)(server)
+        stop_requested.set()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    async with listening as place, server.running():  # while it drains it answers still
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signal_number, stop)
+    async with probes as address, server.running():  # in this order: probes are answered during the drain
         garbage_collection.keep(START)
-        print(f"musterd: working on {shown_url(server.settings.db)}{place}", flush=True)  # noqa: T201 - what a command says
-        await is_told.wait()
+        print(f"musterd: working on {shown_url(server.settings.db)}{address}", flush=True)  # noqa: T201 - the output
+        await stop_requested.wait()
     exit_without_leftovers()
 
 
-def _probed(
+def _with_probes(
     registry: Registry, settings: Settings, host: str, port: int
 ) -> tuple[Server, AbstractAsyncContextManager[str]]:
-    """The server, and what answers probes of it; what that gives is where."""
+    """The server, and a context that answers its probes and gives the text to print about it."""
     import uvicorn
 
     from musterd.app import create_app
@@ -80,22 +80,22 @@ def _probed(
     app = keep_probes(create_app(registry=registry, settings=settings, is_loopback=is_loopback_host(host)))
     listener = listen(host, port)
 
-    class Answering(uvicorn.Server):
-        """Answers until it is told to stop by the worker: signals are the worker's."""
+    class ProbeServer(uvicorn.Server):
+        """Leaves signals to the worker."""
 
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:
             yield
 
     @contextlib.asynccontextmanager
-    async def listening() -> AsyncIterator[str]:
+    async def serve_probes() -> AsyncIterator[str]:
         config = uvicorn.Config(app, lifespan="off", **protocol_options(settings))
-        answering = Answering(config)
-        task = asyncio.create_task(answering.serve(sockets=[listener]))
+        probe_server = ProbeServer(config)
+        task = asyncio.create_task(probe_server.serve(sockets=[listener]))
         try:
-            yield f", probes on {address_of(listener)}"
+            yield f", probes on {url_of(listener)}"
         finally:
-            answering.should_exit = True
+            probe_server.should_exit = True
             await task
 
-    return app.state.server, listening()
+    return app.state.server, serve_probes()

@@ -1,7 +1,7 @@
-"""Connections that musterd opens as an HTTP client: of webhooks, keys of tokens, model providers and MCP servers.
+"""Outgoing HTTP connections, for webhooks, token keys (JWKS), model providers and MCP servers.
 
-All of them are aiohttp's, with a ceiling on what a peer may send around a body (``connector``). SDKs that speak httpx
-get theirs through ``httpx_transport``.
+All of them are aiohttp connections with a limit on what a server may send around a response body (``connector``). SDKs
+written for httpx use them through ``httpx_transport``.
 """
 
 from musterd.http_client.connector import BoundedConnector, FramingTooLong

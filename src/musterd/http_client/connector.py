@@ -1,9 +1,8 @@
-"""Connections that musterd opens as an HTTP client: aiohttp's, with a ceiling on everything that is no body.
+"""aiohttp connections with a limit on everything in a response that is not body.
 
-aiohttp bounds a line and a header, but not the bytes around a body as a whole: a peer that sends one interim response
-(``103``) after another, or a chunk extension without an end, keeps the event loop busy until the request times out.
-Every client of musterd therefore takes its connections from :class:`BoundedConnector`. What a body may hold is the
-business of the code that reads it.
+aiohttp limits each line and header, but not the total around a body: a server that sends endless interim responses
+(``103``) or an endless chunk extension keeps the event loop busy until the request times out. Therefore all outgoing
+connections come from :class:`BoundedConnector`. The size of a body is limited by the code that reads it.
 """
 
 import functools
@@ -13,23 +12,23 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
 FRAMING_BYTES = 64 * 1024
-"""Bytes of one response that may be other than body: its head, interim responses, chunk framing and trailers. A body
-earns as many again as it has, because a server may flush every few bytes as a chunk of their own."""
+"""Most bytes of one response besides its body: head, interim responses, chunk framing and trailers. As many bytes as
+the body has are allowed in addition, because a server may flush every few bytes as a separate chunk."""
 INTERIM_RESPONSES = 16
-"""Responses with a status below 200 that may come before the one that counts."""
+"""Most responses with a status below 200 before the final one."""
 SLICE_BYTES = 8 * 1024
-"""How much is parsed before the limits are looked at again: one read may bring 256 KiB."""
+"""Bytes parsed between two checks of the limits: a single read may return 256 KiB."""
 
 
 class FramingTooLong(aiohttp.ClientPayloadError):
-    """The peer sent too much that is no body."""
+    """The server sent too many bytes besides the body."""
 
     def __init__(self) -> None:
         super().__init__(f"The response has more than {FRAMING_BYTES // 1024} KiB around its body.")
 
 
 class BoundedConnector(aiohttp.TCPConnector):
-    """aiohttp's connector; requests over its connections raise :class:`FramingTooLong`, a ``ClientError``."""
+    """aiohttp's connector, with limits; a response beyond them raises :class:`FramingTooLong`, a ``ClientError``."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -37,28 +36,29 @@ class BoundedConnector(aiohttp.TCPConnector):
 
 
 class _BoundedHandler(ResponseHandler):
-    """Parses what comes in slices, and aborts the connection when the framing of a response grows too long."""
+    """Parses incoming data in slices, and aborts the connection when the framing of a response is too long."""
 
     def __init__(self, loop: Any) -> None:
         super().__init__(loop)
-        self._received = 0
-        self._interim = 0
+        self._received_bytes = 0
+        self._interim_count = 0
         self._is_answered = False
-        self._unparsed = b""  # what came after the slice at which the reader of the body had enough
+        self._unparsed = b""  # data after the slice at which the reader of the body paused
 
     def set_response_params(self, **params: Any) -> None:
-        """Begin to wait for the response to another request."""
-        self._received = self._interim = 0
+        """Start to wait for the response to the next request."""
+        self._received_bytes = self._interim_count = 0
         self._is_answered = False
         super().set_response_params(**params)
 
     def feed_data(self, data: Any, size: int = 0) -> None:
-        """Take a head that was parsed. Interim responses are dropped.
+        """Accept a parsed head. Interim responses are dropped.
 
-        A second response to one request closes the connection: aiohttp would take it for the answer to the next one.
+        A second response to the same request closes the connection, because aiohttp would take it as the response to
+        the next request.
         """
         if data[0].code < 200 and data[0].code != 101:
-            self._interim += 1
+            self._interim_count += 1
         elif self._is_answered:
             self.force_close()
             if self.transport is not None:
@@ -68,7 +68,7 @@ class _BoundedHandler(ResponseHandler):
             super().feed_data(data, size)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, or, if it is empty, what was left when reading was paused."""
+        """Parse new data, or, if it is empty, the data that was left when reading was paused."""
         if self._unparsed:
             data, self._unparsed = self._unparsed + data, b""
         if len(data) <= SLICE_BYTES:
@@ -79,11 +79,11 @@ class _BoundedHandler(ResponseHandler):
                 self._unparsed = data[start:]
                 return
             self._parse(data[start : start + SLICE_BYTES])
-            if self.transport is None:  # it was aborted
+            if self.transport is None:  # the connection was aborted
                 return
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Parse what is left before the end of the connection is taken for the end of the body."""
+        """Parse the remaining data first, because aiohttp treats the end of the connection as the end of the body."""
         if self._unparsed:
             data, self._unparsed = self._unparsed, b""
             self._parse(data)
@@ -91,15 +91,15 @@ class _BoundedHandler(ResponseHandler):
 
     def _parse(self, data: bytes) -> None:
         super().data_received(data)
-        self._received += len(data)
-        # While reading is paused the parser holds bytes back that are body, too.
-        if (self._received <= FRAMING_BYTES and self._interim <= INTERIM_RESPONSES) or self._reading_paused:
+        self._received_bytes += len(data)
+        # While reading is paused, the parser also holds back bytes of the body, so the framing cannot be calculated.
+        if (self._received_bytes <= FRAMING_BYTES and self._interim_count <= INTERIM_RESPONSES) or self._reading_paused:
             return
-        body = self._payload.total_bytes if self._payload is not None else 0
-        if self._received - body > FRAMING_BYTES + body or self._interim > INTERIM_RESPONSES:
-            self._refuse(FramingTooLong())
+        body_bytes = self._payload.total_bytes if self._payload is not None else 0
+        if self._received_bytes - body_bytes > FRAMING_BYTES + body_bytes or self._interim_count > INTERIM_RESPONSES:
+            self._fail(FramingTooLong())
 
-    def _refuse(self, error: FramingTooLong) -> None:
+    def _fail(self, error: FramingTooLong) -> None:
         payload, self._parser = self._payload, None
         self.abort()
         if payload is not None:

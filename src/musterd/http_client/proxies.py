@@ -1,4 +1,4 @@
-"""The proxy that the environment names for an address (``HTTPS_PROXY``, ``NO_PROXY`` and their kin)."""
+"""Reads proxies from the environment (``HTTPS_PROXY``, ``NO_PROXY`` and the like)."""
 
 import urllib.request
 
@@ -8,9 +8,9 @@ from musterd.core.errors import DeclarationError
 
 
 def proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for ``url``, if any.
+    """The proxy to use for ``url``, or None.
 
-    :raises DeclarationError: it is of a kind that is not spoken.
+    :raises DeclarationError: the proxy is of an unsupported kind.
     """
     target = URL(url)
     if target.host is None or urllib.request.proxy_bypass(f"{target.host}:{target.port}"):

@@ -1,7 +1,7 @@
-"""Servers of tools that speak the Model Context Protocol: their connections, and the calls of their tools.
+"""Connections to MCP (Model Context Protocol) servers, and calls of their tools.
 
-One task a server and process owns its connection: it alone opens and closes it, and ends it when the server goes. The
-SDK (``musterd[mcp]``) is imported when a run needs the first server.
+One task per server and process owns the connection: it opens it, and closes it when the server goes away. The SDK
+(``musterd[mcp]``) is imported when a run needs a server for the first time.
 """
 
 from musterd.mcp.servers import Servers

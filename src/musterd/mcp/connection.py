@@ -1,4 +1,4 @@
-"""The connection to one server: opened by the first call that needs it, and again by the first after it was lost."""
+"""The connection to one server. The first call opens it, and the first call after a loss opens it again."""
 
 import asyncio
 
@@ -9,45 +9,45 @@ from musterd.core.jsontypes import JsonObject
 from musterd.declare import MCPServer, ToolContext
 from musterd.declare.mcp_server import ServerTools
 from musterd.declare.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
-from musterd.mcp.connection_task import Listed, Owner
+from musterd.mcp.connection_task import ConnectionTask, ToolList
 from musterd.mcp.limits import Limits
 from musterd.mcp.results import definitions_of, problems_of
 
 log = structlog.get_logger("musterd.mcp")
 
-FIRST_WAIT_SECONDS = 0.5
-LONGEST_WAIT_SECONDS = 30.0
+FIRST_RETRY_SECONDS = 0.5
+LONGEST_RETRY_SECONDS = 30.0
 NAMED_PROBLEMS = 5
-"""Of how many tools that cannot be used the model and the log are told."""
-KEY = "io.musterd/idempotency-key"
-"""Where a call's idempotency key stands in the ``_meta`` of its request."""
+"""How many unusable tools are named to the model and in the log."""
+IDEMPOTENCY_KEY = "io.musterd/idempotency-key"
+"""The entry of a request's ``_meta`` that holds the idempotency key of the call."""
 
 
 class Connection:
     """Calls the tools of one server.
 
-    After a failed try to reach it calls are refused for a while, twice as long after each, so that runs do not wait
-    for a server that is away.
+    After a failed attempt to connect, calls are refused for a while. The delay doubles with each failure, so that runs
+    do not wait for a server that is down.
     """
 
     def __init__(self, server: MCPServer, limits: Limits) -> None:
         self._server = server
         self._limits = limits
         self._logged_problem = ""
-        self._owner: Owner | None = None
-        self._failures = 0
-        self._not_before = 0.0
-        self._reason = ""
+        self._task: ConnectionTask | None = None
+        self._failure_count = 0
+        self._retry_at = 0.0
+        self._failure_reason = ""
 
     async def tools(self) -> ServerTools:
-        """The tools that count, as the server lists them now.
+        """The tools that the declaration selects, as the server lists them now.
 
         :raises RetryTool: the server cannot be reached, or its tools cannot be used.
         """
-        owner = await self._opened()
+        task = await self._ready_task()
         try:
             async with asyncio.timeout(self._server.connect_seconds):
-                return self._usable(await owner.list_tools())
+                return self._server_tools(await task.list_tools())
         except ToolFailed as error:
             if isinstance(error, RetryTool):
                 raise RetryTool(self._unreachable(str(error))) from error
@@ -55,65 +55,68 @@ class Connection:
             raise RetryTool(f"The tools of the {self._server.label} cannot be used: {error}.") from error
         except (OutcomeUnknown, TimeoutError) as error:
             reason = str(error) or f"it does not list its tools within {self._server.connect_seconds:g} s"
-            if isinstance(error, TimeoutError) and self._owner is owner:  # the next run is not to wait as long
-                owner.begin_close()
+            # Close it, so that the next run does not wait as long. Another call may have replaced it in the meantime.
+            if isinstance(error, TimeoutError) and self._task is task:
+                task.begin_close()
                 self._note_failure(reason)
             raise RetryTool(self._unreachable(reason)) from error
 
     async def call(self, tool: str, arguments: JsonObject, context: ToolContext) -> str:
         """Call a tool; raises as :meth:`musterd.mcp.servers.Servers.call`."""
-        owner = await self._opened()
-        meta = {KEY: context.idempotency_key, **trace_context.carried()}
+        task = await self._ready_task()
+        meta = {IDEMPOTENCY_KEY: context.idempotency_key, **trace_context.carried()}
 
         async def on_progress(progress: float, total: float | None, message: str | None) -> None:
             details = {"progress": progress, **({} if total is None else {"total": total})}
             context.progress(message or "", **details)
 
         try:
-            text, is_error = await owner.call(tool, arguments, meta, on_progress)
-        except RetryTool as error:  # it was not made
-            if not owner.has_forgotten_us:
-                if self._owner is owner:
+            text, is_error = await task.call(tool, arguments, meta, on_progress)
+        except RetryTool as error:  # the call was not made
+            if not task.has_lost_session:
+                if self._task is task:
                     self._note_failure(str(error))
                 raise RetryTool(self._unreachable(str(error))) from error
-            owner.begin_close()
-            text, is_error = await (await self._opened()).call(tool, arguments, meta, on_progress)
+            # The server was restarted and no longer knows the session. Since the call was not made, making it in a new
+            # session cannot repeat an effect.
+            task.begin_close()
+            text, is_error = await (await self._ready_task()).call(tool, arguments, meta, on_progress)
         except OutcomeUnknown as error:
-            said = f"{self._server.label}: the connection was lost; whether the call took effect is not known."
-            raise OutcomeUnknown(said) from error
+            message = f"{self._server.label}: the connection was lost; whether the call took effect is not known."
+            raise OutcomeUnknown(message) from error
         if is_error:
             raise ToolFailed(self._server.without_secrets(text) or "The tool failed.")
         return text
 
     def begin_close(self) -> None:
-        """Let the connection go."""
-        if self._owner is not None:
-            self._owner.begin_close()
+        """Start to close the connection; do not wait."""
+        if self._task is not None:
+            self._task.begin_close()
 
     async def close(self) -> None:
-        """Wait until it is closed."""
-        if self._owner is not None:
-            await self._owner.closed()
+        """Close the connection and wait until it is closed."""
+        if self._task is not None:
+            await self._task.close()
 
-    async def _opened(self) -> Owner:
-        owner = self._owner
-        if owner is None or owner.is_over:
-            if clock.monotonic() < self._not_before:
-                raise RetryTool(self._unreachable(self._reason))
-            owner = self._owner = Owner(self._server, self._limits)
+    async def _ready_task(self) -> ConnectionTask:
+        task = self._task
+        if task is None or task.is_over:
+            if clock.monotonic() < self._retry_at:
+                raise RetryTool(self._unreachable(self._failure_reason))
+            task = self._task = ConnectionTask(self._server, self._limits)
         try:
-            await owner.ready()
+            await task.ready()
         except RetryTool as error:
-            if self._owner is owner:
+            if self._task is task:
                 self._note_failure(str(error))
             raise RetryTool(self._unreachable(str(error))) from error
-        self._failures = 0
-        return owner
+        self._failure_count = 0
+        return task
 
-    def _usable(self, listed: Listed) -> ServerTools:
-        """The tools that count, and words about those that cannot be used."""
-        definitions = definitions_of(listed.tools, self._server)
-        problems = problems_of(listed.skipped, self._server)
+    def _server_tools(self, tool_list: ToolList) -> ServerTools:
+        """The selected tools, and a note about those that cannot be used."""
+        definitions = definitions_of(tool_list.tools, self._server)
+        problems = problems_of(tool_list.skipped, self._server)
         if not problems:
             return ServerTools(definitions=definitions)
         named = "; ".join(problems[:NAMED_PROBLEMS])
@@ -123,16 +126,16 @@ class Connection:
         return ServerTools(definitions=definitions, note=note)
 
     def _log_problem(self, problem: str) -> None:
-        """Log what is wrong with the server's tools, once until it is something else: each run asks for them."""
+        """Log a problem with the server's tools, but only if it has changed: every run lists them."""
         if problem != self._logged_problem:
             self._logged_problem = problem
-            log.warning("tools of an MCP server cannot be used", server=self._server.known_as, problem=problem)
+            log.warning("MCP server has unusable tools", server=self._server.known_as, problem=problem)
 
     def _note_failure(self, reason: str) -> None:
-        self._owner, self._reason = None, reason
-        wait = min(FIRST_WAIT_SECONDS * 2**self._failures, LONGEST_WAIT_SECONDS)
-        self._failures += 1
-        self._not_before = clock.monotonic() + wait
+        self._task, self._failure_reason = None, reason
+        wait = min(FIRST_RETRY_SECONDS * 2**self._failure_count, LONGEST_RETRY_SECONDS)
+        self._failure_count += 1
+        self._retry_at = clock.monotonic() + wait
         log.warning("an MCP server cannot be reached", server=self._server.known_as, reason=reason, wait_seconds=wait)
 
     def _unreachable(self, reason: str) -> str:

@@ -1,6 +1,7 @@
-"""The task that owns a connection: it opens it, waits for its end, and closes it.
+"""The task that owns a connection: it opens it, waits until it ends, and closes it.
 
-The SDK's connections are task groups: whoever enters one has to leave it. Runs come and go, so none of them may.
+The SDK's connections are task groups, and the task that enters a task group must also leave it. A run may end before
+the connection does, so the task of a run cannot own it.
 """
 
 import asyncio
@@ -29,52 +30,52 @@ CLOSE_SECONDS = 5.0
 
 
 class UnusableAnswer(ToolFailed):
-    """A server answered, and its answer cannot be used, in words."""
+    """A server answered, but its answer cannot be used; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ToolList:
     """A server's list of tools.
 
-    :param tools: as the protocol writes them.
-    :param skipped: those that cannot be used: ``name`` and, in words, ``problem``.
+    :param tools: the usable tools, in the protocol's form.
+    :param skipped: the unusable tools: ``name``, and ``problem`` as text.
     """
 
     tools: tuple[JsonObject, ...]
     skipped: tuple[JsonObject, ...]
 
 
-class Owner:
-    """One connection, from its opening to its end.
+class ConnectionTask:
+    """One connection, from opening to closing.
 
-    ``has_forgotten_us`` says that the server knows nothing of the connection any more: it was started anew.
+    ``has_lost_session`` says that the server no longer knows the session, because it was restarted.
     """
 
     def __init__(self, server: MCPServer, limits: Limits) -> None:
         self._server = server
         self._limits = limits
-        self._leave = asyncio.Event()
+        self._closing = asyncio.Event()
         self._session: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
-        self._listed: Listed | None = None
+        self._tool_list: ToolList | None = None
         self._inbox = Inbox(limits, self._tools_changed)
-        self.has_forgotten_us = False
-        # In a context of its own: it outlives the run that needed it first.
-        self._task = asyncio.create_task(self._own(), name=f"mcp {server.known_as}", context=Context())
+        self.has_lost_session = False
+        # It gets its own context, because it outlives the run that opened it.
+        self._task = asyncio.create_task(self._run(), name=f"mcp {server.known_as}", context=Context())
         self._task.add_done_callback(self._ended)
 
     @property
     def is_over(self) -> bool:
-        """Whether no call can be made any more."""
-        return self._task.done() or self._leave.is_set() or self._inbox.is_broken
+        """Whether no more calls can be made."""
+        return self._task.done() or self._closing.is_set() or self._inbox.is_broken
 
     def begin_close(self) -> None:
-        """Have the connection closed."""
-        self._leave.set()
+        """Start to close the connection; do not wait."""
+        self._closing.set()
 
-    async def closed(self) -> None:
-        """Wait until it is closed."""
-        self._leave.set()
-        if not self._session.done():
+    async def close(self) -> None:
+        """Close the connection and wait until it is closed."""
+        self._closing.set()
+        if not self._session.done():  # still connecting: the task does not wait for _closing yet
             self._task.cancel()
         _, stuck = await asyncio.wait([self._task], timeout=CLOSE_SECONDS)
         for task in stuck:
@@ -83,7 +84,7 @@ class Owner:
     async def ready(self) -> Session:
         """The session, once the connection is open.
 
-        :raises RetryTool: it could not be opened, in words.
+        :raises RetryTool: the connection could not be opened; the message says why.
         """
         if not self._session.done():
             either: list[asyncio.Future[Any]] = [self._task, self._session]
@@ -92,21 +93,21 @@ class Owner:
             if self.is_over:
                 raise RetryTool("the connection was closed")
             return self._session.result()
-        raise RetryTool(self._words(self._failure()))
+        raise RetryTool(self._reason(self._failure()))
 
-    async def list_tools(self) -> Listed:
-        """Ask for the list of tools, page by page; if the server tells of changes, once until it does.
+    async def list_tools(self) -> ToolList:
+        """Fetch the list of tools, page by page. If the server announces changes, it is kept until then.
 
-        :raises ToolFailed: the server refused to give it, or it cannot be used.
+        :raises ToolFailed: the server refused, or the list cannot be used.
         """
         session = await self.ready()
-        if self._listed is not None:
-            return self._listed
+        if self._tool_list is not None:
+            return self._tool_list
         tools: list[JsonObject] = []
         skipped: list[JsonObject] = []
         size, cursor = 0, None
         while True:
-            page = await self._made(session.list_tools(cursor))
+            page = await self._answer_to(session.list_tools(cursor))
             meta = page.get("_meta", {})
             tools += page["tools"]
             skipped += meta.get(SKIPPED_TOOLS, [])
@@ -118,83 +119,85 @@ class Owner:
             cursor = page.get("nextCursor")
             if not cursor:
                 break
-        listed = Listed(tuple(tools), tuple(skipped))
-        self._listed = listed if self._inbox.tells_of_changes else None
-        return listed
+        tool_list = ToolList(tuple(tools), tuple(skipped))
+        self._tool_list = tool_list if self._inbox.announces_changes else None
+        return tool_list
 
     async def call(
         self, tool: str, arguments: JsonObject, meta: JsonObject, on_progress: OnProgress
     ) -> tuple[str, bool]:
-        """Call a tool: its result as text, and whether the server calls it an error.
+        """Call a tool and return its result as text, and whether the server marked it as an error.
 
-        :raises ToolFailed: the server refused it, or its answer cannot be used.
-        :raises RetryTool: the request was not sent, or the server did not take it.
-        :raises OutcomeUnknown: nobody can say whether it happened.
+        :raises ToolFailed: the server refused the call, or its answer cannot be used.
+        :raises RetryTool: the request was not sent, or the server did not accept it.
+        :raises OutcomeUnknown: it is not known whether the call took effect.
         """
         session = await self.ready()
         try:
-            return await self._made(session.call_tool(tool, arguments, meta, on_progress))
+            return await self._answer_to(session.call_tool(tool, arguments, meta, on_progress))
         except UnusableAnswer as error:
             raise ToolFailed(f"The call was made; its answer cannot be used: {error}.") from error
 
-    async def _made(self, request: Awaitable[T]) -> T:
-        """Await a request, and say what its failure means for what it asked."""
+    async def _answer_to(self, request: Awaitable[T]) -> T:
+        """Await a request, and turn a failure into an exception that says whether it took effect."""
         try:
             return await request
         except SdkError as error:
-            raise await self._meaning(error) from error
+            raise await self._translated(error) from error
         except UnreadableAnswer as error:
-            raise UnusableAnswer(self._words(error)) from error
+            raise UnusableAnswer(self._reason(error)) from error
 
-    async def _meaning(self, error: SdkError) -> Exception:
+    async def _translated(self, error: SdkError) -> Exception:
         cause = cause_of(error.data)
         if cause is Cause.FORGOTTEN:
-            self.has_forgotten_us = True
-            return RetryTool(self._words(error))
+            self.has_lost_session = True
+            return RetryTool(self._reason(error))
         if cause is Cause.NOT_SENT:
-            self._leave.set()
-            return RetryTool(self._words(error))
+            self._closing.set()
+            return RetryTool(self._reason(error))
         if cause is Cause.UNUSABLE:
-            return UnusableAnswer(self._words(error))
+            return UnusableAnswer(self._reason(error))
         if cause is Cause.LOST:
-            return OutcomeUnknown(self._words(error))
+            return OutcomeUnknown(self._reason(error))
         from musterd.mcp.sdk import installed
 
-        if cause is None and error.code == installed().CONNECTION_CLOSED:  # the SDK's own: a server's has a cause
-            self._leave.set()
+        # Without a cause the SDK itself made the error: the inbox adds one to a server's error with this code.
+        if cause is None and error.code == installed().CONNECTION_CLOSED:
+            self._closing.set()  # the task's own exception, once it has ended, gives a better reason
             await asyncio.wait([self._task], timeout=CLOSE_SECONDS)
             failure = self._failure() if self._task.done() else None
-            return OutcomeUnknown(self._words(failure or error))
-        return ToolFailed(self._words(error))
+            return OutcomeUnknown(self._reason(failure or error))
+        return ToolFailed(self._reason(error))
 
     # --- the task ---------------------------------------------------------------------------------
 
-    async def _own(self) -> None:
+    async def _run(self) -> None:
         transport = await asyncio.to_thread(_load_transport)
         async with contextlib.AsyncExitStack() as stack:
             async with asyncio.timeout(self._server.connect_seconds):
-                session = await stack.enter_async_context(transport.opened(self._server, self._inbox, self._leave.set))
+                opening = transport.open_session(self._server, self._inbox, self._closing.set)
+                session = await stack.enter_async_context(opening)
             self._session.set_result(session)
-            await self._leave.wait()
+            await self._closing.wait()
 
     def _tools_changed(self) -> None:
-        self._listed = None
+        self._tool_list = None
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._leave.set()
+        self._closing.set()
         error = None if task.cancelled() else task.exception()
         if self._session.done() and error is not None:
-            log.warning("an MCP server's connection broke", server=self._server.known_as, reason=self._words(error))
+            log.warning("connection to an MCP server broke", server=self._server.known_as, reason=self._reason(error))
 
     def _failure(self) -> BaseException | None:
         return None if self._task.cancelled() else self._task.exception()
 
-    def _words(self, error: BaseException | None) -> str:
-        """An error for people: of several that came together the first, and nothing that is secret."""
+    def _reason(self, error: BaseException | None) -> str:
+        """An error as text for people, without secrets; of an exception group the first error."""
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
-        is_of_the_end = error is None or (isinstance(error, SdkError) and cause_of(error.data) is None)
-        if self._inbox.is_broken and is_of_the_end:
+        is_closed = error is None or (isinstance(error, SdkError) and cause_of(error.data) is None)
+        if self._inbox.is_broken and is_closed:
             return f"it wrote a message that cannot be read: {self._inbox.too_long}"
         if error is None:
             return "the connection was closed"
@@ -204,7 +207,7 @@ class Owner:
 
 
 def _load_transport() -> ModuleType:
-    """Import what opens connections, and with it the SDK: that takes half a second, so not on the event loop."""
+    """Import the transport and with it the SDK. That takes half a second, so it must not happen on the event loop."""
     transport = importlib.import_module("musterd.mcp.transport")
     transport.installed()
     return transport

@@ -1,8 +1,8 @@
 """The connection to a server that speaks streamable HTTP.
 
-The SDK speaks the protocol, by an HTTP client whose transport stands here. It sends over musterd's bounded connections,
-hands the SDK only what an inbox has read, and answers requests itself when the server gives no reply: the SDK's
-versions differ in what they make of a broken connection or a status.
+The SDK implements the protocol; this module gives its HTTP client a transport. The transport sends over musterd's
+bounded connections, passes on only messages that the inbox has read, and answers a request with an error when the
+server does not reply, because the versions of the SDK treat broken connections and status codes differently.
 """
 
 import contextlib
@@ -25,23 +25,23 @@ METHOD_NOT_FOUND = -32601
 SESSION_HEADER = "mcp-session-id"
 _EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
-_LEAST_TAIL = 3
-"""So many bytes of what was searched are searched again: the end of an event may be cut in two."""
+_OVERLAP_BYTES = 3
+"""Bytes at the end of the buffer that are searched again: the end of an event may be split over two reads."""
 
 
 @contextlib.asynccontextmanager
 async def http_client(server: MCPServer, inbox: Inbox, sdk: Sdk) -> AsyncIterator[Any]:
-    """A client of the SDK's httpx."""
+    """An HTTP client of the httpx version that the SDK uses."""
     # Not trust_env: with it aiohttp also reads ~/.netrc, and refuses requests that have an Authorization header.
     async with aiohttp.ClientSession(
         connector=BoundedConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(), proxy=proxy_for(server.address())
     ) as session:
 
-        async def give() -> aiohttp.ClientSession:
+        async def open_session() -> aiohttp.ClientSession:
             return session
 
-        timeout = sdk.httpx.Timeout(server.connect_seconds, read=None)  # a call's time is its tool's
-        transport = _transport_class(sdk.httpx)(_Exchange(sdk.httpx, httpx_transport(sdk.httpx, give), inbox))
+        timeout = sdk.httpx.Timeout(server.connect_seconds, read=None)  # the tool's own timeout limits a call
+        transport = _transport_class(sdk.httpx)(_Exchange(sdk.httpx, httpx_transport(sdk.httpx, open_session), inbox))
         async with sdk.httpx.AsyncClient(
             transport=transport, headers=server.request_headers(), timeout=timeout
         ) as client:
@@ -63,12 +63,12 @@ def _transport_class(library: Any) -> Any:
 @functools.cache
 def _stream_class(library: Any) -> Any:
     class CheckedStream(library.AsyncByteStream):  # type: ignore[misc]
-        def __init__(self, pieces: AsyncIterator[bytes], response: Any) -> None:
-            self._pieces = pieces
+        def __init__(self, events: AsyncIterator[bytes], response: Any) -> None:
+            self._events = events
             self._response = response
 
         def __aiter__(self) -> AsyncIterator[bytes]:
-            return self._pieces
+            return self._events
 
         async def aclose(self) -> None:
             await self._response.stream.aclose()
@@ -77,27 +77,27 @@ def _stream_class(library: Any) -> Any:
 
 
 class _Exchange:
-    """Answers the requests of the SDK's HTTP client with what the server says, once it is read.
+    """Sends the requests of the SDK's HTTP client, and checks the responses before the SDK sees them.
 
-    :param library: the SDK's httpx.
-    :param inner: the transport that sends.
+    :param library: the httpx version that the SDK uses.
+    :param transport: sends the requests.
     """
 
-    def __init__(self, library: Any, inner: Any, inbox: Inbox) -> None:
+    def __init__(self, library: Any, transport: Any, inbox: Inbox) -> None:
         self._library = library
-        self._inner = inner
+        self._transport = transport
         self._inbox = inbox
-        self._cut_off: dict[str, Json] = {}  # requests whose stream ended before the reply, by its last event id
+        self._interrupted: dict[str, Json] = {}  # last event id of a stream that ended too early -> id of its request
 
     async def answer(self, request: Any) -> Any:
-        """Send a request, and give the response that the SDK is to see."""
+        """Send a request and return the response for the SDK."""
         if request.method != "POST":
             return await self._listen(request)
-        sent: JsonObject = json.loads(await request.aread())
-        self._inbox.note_sent(sent)
-        request_id = sent.get("id") if "method" in sent else None  # None: it is answered by nothing
+        message: JsonObject = json.loads(await request.aread())
+        self._inbox.note_sent(message)
+        request_id = message.get("id") if "method" in message else None  # None: no reply is expected
         try:
-            response = await self._inner.handle_async_request(request)
+            response = await self._transport.handle_async_request(request)
         except (self._library.ConnectError, self._library.ConnectTimeout) as error:
             return self._reply(error_reply(request_id, Cause.NOT_SENT, _not_reached(error)))
         except self._library.TransportError as error:
@@ -114,14 +114,14 @@ class _Exchange:
             await response.stream.aclose()
 
     async def _listen(self, request: Any) -> Any:
-        """Ask for what the server says by itself, or for the rest of a stream that was cut off; or end the session."""
-        response = await self._inner.handle_async_request(request)
-        request_id = self._cut_off.pop(request.headers.get("last-event-id", ""), None)
+        """Send a GET for the server's own messages or the rest of an interrupted stream, or a DELETE of the session."""
+        response = await self._transport.handle_async_request(request)
+        request_id = self._interrupted.pop(request.headers.get("last-event-id", ""), None)
         if request.method == "GET" and response.status_code == 200 and _kind(response) == "text/event-stream":
             return self._stream(response, request_id)
         if request_id is None:
             return await self._without_body(response)
-        # Version 1 of the SDK would leave the request without a reply.
+        # Answer the request here: version 1 of the SDK would leave it without a reply.
         await response.stream.aclose()
         reply = error_reply(
             request_id, Cause.LOST, f"its answer ended before the result; then it answered {response.status_code}"
@@ -130,7 +130,7 @@ class _Exchange:
         return self._library.Response(200, headers=headers, content=_event(reply, []))
 
     async def _read(self, request: Any, response: Any, request_id: Json) -> JsonObject:
-        """The reply that a response without events holds, or the error that it stands for."""
+        """The reply in a response that is not an event stream, or an error that says what the response means."""
         status, message = response.status_code, None
         if _kind(response) == "application/json" and request_id is not None:
             try:
@@ -141,7 +141,7 @@ class _Exchange:
         error = message.get("error") if message is not None else None
         code = error.get("code", INTERNAL_ERROR) if isinstance(error, dict) else None
         if status == 404 and SESSION_HEADER in request.headers and code != METHOD_NOT_FOUND:
-            return error_reply(request_id, Cause.FORGOTTEN, "it was started anew")
+            return error_reply(request_id, Cause.FORGOTTEN, "it was restarted")
         if status >= 500 and code in (None, INTERNAL_ERROR):
             return error_reply(request_id, Cause.LOST, f"it answered {status}")
         if message is not None and (status < 400 or code is not None):
@@ -150,12 +150,12 @@ class _Exchange:
         return error_reply(request_id, Cause.SERVER, f"it answered {status}", code)
 
     async def _checked_events(self, response: Any, request_id: Json) -> AsyncIterator[bytes]:
-        """The events of a stream, each one read; a request that it leaves without a reply gets an error."""
+        """The checked events of a stream. If the stream ends without a reply to the request, an error follows."""
         last_id = ""
         try:
             async for event in _events(response, self._inbox):
                 message, other_lines = await self._read_event(event)
-                last_id = next((_text_of(line) for line in other_lines if line.startswith(b"id:")), last_id)
+                last_id = next((_value_of(line) for line in other_lines if line.startswith(b"id:")), last_id)
                 yield _event(message, other_lines)
                 if request_id is not None and message is not None and "method" not in message:
                     return
@@ -166,13 +166,13 @@ class _Exchange:
             reply = error_reply(request_id, Cause.LOST, str(error))
         if request_id is None:
             return
-        if last_id:  # the SDK asks for what follows this event
-            self._cut_off[last_id] = request_id
+        if last_id:  # no error yet: the SDK will ask for the events after this one, and _listen answers then
+            self._interrupted[last_id] = request_id
         else:
             yield _event(reply, [])
 
     async def _read_event(self, event: bytes) -> tuple[JsonObject | None, list[bytes]]:
-        """The message of an event, and its lines that are not data. Events with a name of their own hold no message."""
+        """The message of an event, and its lines other than data. Only events without a name hold a message."""
         lines = _LINE_END.split(event)
         if any(line.startswith(b"event:") and line[6:].strip() not in (b"", b"message") for line in lines):
             return None, [line for line in lines if line.startswith((b"id:", b"retry:"))]
@@ -185,7 +185,7 @@ class _Exchange:
         return self._library.Response(response.status_code, headers=response.headers, stream=stream)
 
     def _reply(self, message: JsonObject, response: Any = None) -> Any:
-        """A response that holds ``message``; one without content for what expects no reply."""
+        """A response that holds ``message``; without content if no reply is expected."""
         if message["id"] is None:
             return self._library.Response(202)
         headers = {"content-type": "application/json"}
@@ -200,7 +200,7 @@ class _Exchange:
 
 
 def _not_reached(error: Exception) -> str:
-    """Why no connection could be made."""
+    """The reason why no connection could be made."""
     if isinstance(error.__cause__, aiohttp.ClientConnectorDNSError):
         return "its name could not be resolved"
     if isinstance(error.__cause__, aiohttp.ClientSSLError):
@@ -214,31 +214,31 @@ def _kind(response: Any) -> str:
 
 
 async def _body(response: Any, inbox: Inbox) -> bytes:
-    """The whole body. Raises UnreadableMessage: it is too long."""
+    """The whole body. Raises UnreadableMessage if it is too long."""
     content = bytearray()
-    async for part in response.stream:
-        content += part
+    async for chunk in response.stream:
+        content += chunk
         if len(content) > inbox.limits.message_bytes:
             raise UnreadableMessage(inbox.too_long)
     return bytes(content)
 
 
 async def _events(response: Any, inbox: Inbox) -> AsyncIterator[bytes]:
-    """The events of a stream. Raises UnreadableMessage: one is too long."""
+    """The events of a stream. Raises UnreadableMessage if one is too long."""
     buffer = bytearray()
-    async for part in response.stream:
-        seen = max(len(buffer) - _LEAST_TAIL, 0)
-        buffer += part
-        while (end := _EVENT_END.search(buffer, seen)) is not None:
+    async for chunk in response.stream:
+        searched = max(len(buffer) - _OVERLAP_BYTES, 0)
+        buffer += chunk
+        while (end := _EVENT_END.search(buffer, searched)) is not None:
             yield bytes(buffer[: end.start()])
             del buffer[: end.end()]
-            seen = 0
+            searched = 0
         if len(buffer) > inbox.limits.message_bytes:
             raise UnreadableMessage(inbox.too_long)
 
 
-def _text_of(line: bytes) -> str:
-    """What stands in a line of an event, after the name of its field."""
+def _value_of(line: bytes) -> str:
+    """The value of a line of an event, without the field name."""
     return line.partition(b":")[2].strip().decode("utf-8", "replace")
 
 

@@ -1,4 +1,4 @@
-"""How much an MCP server may say."""
+"""Size limits for what an MCP server sends."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -8,12 +8,12 @@ from musterd.core.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What is taken from one server; the settings ``MUSTERD_MCP_…`` of the same names.
+    """The limits for one server, from the settings ``MUSTERD_MCP_…`` of the same names.
 
-    :param message_bytes: of one message, and of a whole list of tools.
-    :param blocks: of one result.
-    :param tools: of one server.
-    :param tool_bytes: of the definition of one tool.
+    :param message_bytes: largest size of one message, and of the whole list of tools.
+    :param blocks: most content blocks in one result.
+    :param tools: most tools of one server.
+    :param tool_bytes: largest size of one tool's definition.
     """
 
     message_bytes: int
@@ -23,7 +23,7 @@ class Limits:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The limits that the settings name."""
+        """The limits from the settings."""
         return cls(
             message_bytes=settings.mcp_message_bytes,
             blocks=settings.mcp_blocks,

@@ -1,7 +1,8 @@
-"""What a server sends, read before the SDK sees it.
+"""Checks the messages of a server before the SDK sees them.
 
-The SDK takes a message of any size, and parses and validates it on the event loop, all or nothing. Here a message has
-limits, a long one is read in a thread, a list of tools loses those that cannot be read, and a result becomes one text.
+The SDK accepts messages of any size, parses and validates them on the event loop, and rejects a message as a whole.
+Here messages have limits, long ones are parsed in a thread, unusable tools are removed from a list of tools, and a
+result is reduced to one text.
 """
 
 import asyncio
@@ -17,55 +18,55 @@ from musterd.mcp.limits import Limits
 from musterd.mcp.results import UnusableResult, as_one_text, readable_tools
 
 INLINE_BYTES = 32 * 1024
-"""Longer messages are read in a thread."""
+"""Longer messages are parsed in a thread."""
 OPEN_REQUESTS = 16
-"""Requests of the server that may wait for an answer. The SDK makes a task of each; others are left unanswered."""
+"""Requests of the server that may wait for an answer. The SDK starts a task for each; further ones are ignored."""
 MOST_VALUES = 100_000
-"""Values that a message may hold: reading one costs many times the bytes that it has."""
+"""Most JSON values in a message: a parsed value takes many times the memory of its text."""
 MOST_LEVELS = 120
-"""What is nested deeper in a message is replaced, if it is too deep to be parsed."""
+"""If a message is nested too deep to be parsed, everything below this level is replaced."""
 TOO_DEEP = "(nested too deep)"
 CAUSE = "io.musterd/cause"
 INTERNAL_ERROR = -32603
-# Codes that the SDK also gives to errors of its own: for a connection that was closed, and for a session that ended.
+# Codes that the SDK also uses for its own errors: connection closed, and session ended.
 _AMBIGUOUS_CODES = frozenset({-32000, -32600, 32600})
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.DOTALL)
 
 
 class Cause(StrEnum):
-    """Why a request failed; stands in the ``data`` of an error, under ``CAUSE``, unless the SDK made the error."""
+    """Why a request failed; in the ``data`` of an error under ``CAUSE``, unless the SDK itself made the error."""
 
-    SERVER = "server"  # it said so
-    UNUSABLE = "unusable"  # it was made, and its answer cannot be used
-    NOT_SENT = "not_sent"  # it could not be reached
-    FORGOTTEN = "forgotten"  # it does not know the session any more
-    LOST = "lost"  # whether it took effect is not known
+    SERVER = "server"  # the server reported an error
+    UNUSABLE = "unusable"  # the request was made, but its answer cannot be used
+    NOT_SENT = "not_sent"  # the server could not be reached
+    FORGOTTEN = "forgotten"  # the server no longer knows the session
+    LOST = "lost"  # it is not known whether the request took effect
 
 
 class UnreadableMessage(Exception):
-    """What a server sent is no message, in words."""
+    """A server sent something that is not a valid message; the text says why."""
 
 
 class Inbox:
     """Reads the messages of one connection.
 
-    :param on_tools_changed: called when the server says that its list of tools is another one.
-    :ivar tells_of_changes: whether the server says so by itself. Since 2026-07-28 servers say instead how long a list
-        holds, and the SDK keeps it that long.
-    :ivar is_broken: whether nothing more can be read.
+    :param on_tools_changed: called when the server announces that its list of tools has changed.
+    :ivar announces_changes: whether the server makes such announcements. Since protocol version 2026-07-28 servers
+        state how long a list is valid instead, and the SDK caches it that long.
+    :ivar is_broken: whether no more messages can be read.
     """
 
     def __init__(self, limits: Limits, on_tools_changed: Callable[[], object]) -> None:
         self.limits = limits
-        self.tells_of_changes = False
+        self.announces_changes = False
         self.is_broken = False
         self._open_requests: set[str] = set()
         self._on_tools_changed = on_tools_changed
 
     async def read(self, raw: bytes) -> JsonObject | None:
-        """The message, as the SDK may see it; None if the SDK has no use for it.
+        """Parse a message and return the form that the SDK may see, or None if the SDK does not need it.
 
-        :raises UnreadableMessage: it is none.
+        :raises UnreadableMessage: it is not a valid message.
         """
         if len(raw) > self.limits.message_bytes:
             raise UnreadableMessage(self.too_long)
@@ -85,28 +86,28 @@ class Inbox:
         if isinstance(result, dict) and "protocolVersion" in result:
             capabilities = result.get("capabilities")
             tools = capabilities.get("tools") if isinstance(capabilities, dict) else None
-            self.tells_of_changes = isinstance(tools, dict) and bool(tools.get("listChanged"))
+            self.announces_changes = isinstance(tools, dict) and bool(tools.get("listChanged"))
         return message
 
     def note_sent(self, message: JsonObject) -> None:
-        """Know of a message that was sent to the server: it may answer a request of the server's."""
+        """Record a message that was sent to the server: it may answer one of the server's requests."""
         if "method" not in message:
             self._open_requests.discard(json.dumps(message.get("id")))
 
     @property
     def too_long(self) -> str:
-        """Why a message that is too long was not read."""
+        """The reason to give for a message that is too long."""
         return f"it is longer than {self.limits.message_bytes} bytes (MUSTERD_MCP_MESSAGE_BYTES)"
 
 
-def error_reply(request_id: Json, cause: Cause, words: str, code: int = INTERNAL_ERROR) -> JsonObject:
-    """An error in place of the reply to a request."""
-    return {"jsonrpc": "2.0", "id": request_id, "error": {"code": code, "message": words, "data": {CAUSE: cause}}}
+def error_reply(request_id: Json, cause: Cause, reason: str, code: int = INTERNAL_ERROR) -> JsonObject:
+    """An error reply to a request, made here instead of by the server."""
+    return {"jsonrpc": "2.0", "id": request_id, "error": {"code": code, "message": reason, "data": {CAUSE: cause}}}
 
 
-def unusable_reply(request_id: Json, why: str) -> JsonObject:
-    """An error in place of a reply that cannot be used."""
-    return error_reply(request_id, Cause.UNUSABLE, why)
+def unusable_reply(request_id: Json, reason: str) -> JsonObject:
+    """An error reply that replaces a reply that cannot be used."""
+    return error_reply(request_id, Cause.UNUSABLE, reason)
 
 
 def cause_of(data: object) -> Cause | None:
@@ -119,7 +120,7 @@ def _read(raw: bytes, limits: Limits) -> JsonObject:
         message = _parsed(raw.decode())
         if not isinstance(message, dict):
             raise UnreadableMessage("it is not a JSON object")
-        _require_form(message)
+        _require_json_rpc(message)
         message = _checked(message, limits)
         return _without_lone_surrogates(message) if b"\\u" in raw else message
     except RecursionError as error:
@@ -128,8 +129,8 @@ def _read(raw: bytes, limits: Limits) -> JsonObject:
         raise UnreadableMessage("it is not JSON") from error
 
 
-def _require_form(message: JsonObject) -> None:
-    """Raise UnreadableMessage if it is not JSON-RPC: the SDK drops such a reply, and its call waits for a timeout."""
+def _require_json_rpc(message: JsonObject) -> None:
+    """Raise UnreadableMessage if it is not JSON-RPC: the SDK would drop such a reply, and its call would time out."""
     if message.get("jsonrpc") != "2.0":
         raise UnreadableMessage("it is not JSON-RPC 2.0")
     if "method" in message:
@@ -158,7 +159,7 @@ def _checked(message: JsonObject, limits: Limits) -> JsonObject:
 
 
 def _is_ambiguous(error: JsonObject) -> bool:
-    """Whether an error that the server sent could be taken for one that was made here."""
+    """Whether an error from the server could be mistaken for one that the SDK or musterd made."""
     data = error.get("data")
     return error.get("code") in _AMBIGUOUS_CODES or (isinstance(data, dict) and CAUSE in data)
 
@@ -173,18 +174,18 @@ def _parsed(text: str) -> Json:
 
 
 def _has_many_values(text: str) -> bool:
-    """Whether a text that could hold too many values does: signs within texts do not count."""
+    """Count exactly: commas and brackets inside JSON strings do not count."""
     tokens = (token for token in _TOKEN.finditer(text) if text[token.start()] in ",[{")
     return any(number >= MOST_VALUES for number, _ in enumerate(tokens))
 
 
 def _loads(text: str) -> Json:
-    # The hooks are Python's, so that a thread which parses a long text gives way to others while it does.
-    value: Json = json.loads(text, object_hook=_same, parse_float=_finite, parse_constant=_nothing)
+    # These hooks are Python functions, so a thread that parses a long text lets other threads run in between.
+    value: Json = json.loads(text, object_hook=_unchanged, parse_float=_finite, parse_constant=_none)
     return value
 
 
-def _same(value: dict[str, Json]) -> dict[str, Json]:
+def _unchanged(value: dict[str, Json]) -> dict[str, Json]:
     return value
 
 
@@ -193,21 +194,21 @@ def _finite(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _nothing(_: str) -> None:
-    """NaN and infinities: JSON has none."""
+def _none(_: str) -> None:
+    """Parse NaN and infinities as None: JSON does not have them."""
 
 
 def _pruned(text: str) -> str:
-    """JSON ``text`` without what is nested deeper than ``MOST_LEVELS``."""
+    """JSON ``text`` with everything nested deeper than ``MOST_LEVELS`` replaced."""
     pieces: list[str] = []
     level = begin = 0
     for token in _TOKEN.finditer(text):
-        first = text[token.start()]
-        if first in "[{":
+        sign = text[token.start()]
+        if sign in "[{":
             level += 1
             if level == MOST_LEVELS + 1:
                 pieces.append(text[begin : token.start()])
-        elif first in "]}":
+        elif sign in "]}":
             if level == MOST_LEVELS + 1:
                 pieces.append(f'"{TOO_DEEP}"')
                 begin = token.end()

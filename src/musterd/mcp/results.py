@@ -1,4 +1,4 @@
-"""What a server answers, as JSON that is safe to hand on: tools that can be read, and a result as one text."""
+"""Turns a server's answers into JSON that is safe to pass on: usable tools only, and a result as one text."""
 
 import json
 import re
@@ -11,49 +11,49 @@ from musterd.declare import MCPServer
 from musterd.mcp.limits import Limits
 
 MOST_LEVELS = 100
-"""How deep the definition of a tool may be nested."""
+"""Deepest nesting of a tool's definition."""
 SKIPPED_TOOLS = "io.musterd/skipped-tools"
-"""Where a list of tools says, in its ``_meta``, which ones were left out and why."""
+"""The entry of a tool list's ``_meta`` that names the tools that were left out, and why."""
 LIST_BYTES = "io.musterd/bytes"
-"""Where it says how long the definitions of its tools are."""
+"""The entry of a tool list's ``_meta`` with the total size of its tools' definitions."""
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
-_NAME_LENGTH = 64
-_SHOWN_LENGTH = 60
+_LONGEST_NAME = 64
+_DISPLAY_LENGTH = 60
 _DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 _KNOWN_DRAFTS = re.compile(r"https?://json-schema\.org/(draft-0[467]|draft/20(19-09|20-12))/schema#?")
 
 
 class UnusableResult(Exception):
-    """A result that cannot be handed on, in words."""
+    """A result that cannot be passed on; the message says why."""
 
 
 # --- lists of tools -------------------------------------------------------------------------------
 
 
 def readable_tools(result: JsonObject, limits: Limits) -> JsonObject:
-    """The result of ``tools/list`` with those tools alone that can be used; ``_meta`` says what was left out.
+    """The result of ``tools/list`` reduced to the usable tools; ``_meta`` says which ones were left out.
 
-    Output schemas are dropped: musterd hands on what a tool answers, and checking it against a schema of the server's
-    could take any time.
+    Output schemas are dropped: musterd passes results on as they are, and validating them against a schema from the
+    server could take any amount of time.
 
-    :raises UnusableResult: there are too many.
+    :raises UnusableResult: there are too many tools.
     """
     tools = result["tools"]
     if len(tools) > limits.tools:
         raise UnusableResult(too_many_tools(limits))
-    kept: list[Json] = []
+    usable: list[Json] = []
     skipped: list[Json] = []
     size = 0
-    for place, tool in enumerate(tools):
+    for position, tool in enumerate(tools, 1):
         definition = _definition(tool)
         text, problem = _checked(definition, limits)
         if problem is None:
-            kept.append(definition)
+            usable.append(definition)
             size += len(text)
         else:
-            skipped.append({"name": _shown_name(tool) or f"number {place + 1} of its list", "problem": problem})
-    return {**result, "tools": kept, "_meta": {**_meta_of(result), SKIPPED_TOOLS: skipped, LIST_BYTES: size}}
+            skipped.append({"name": _display_name(tool) or f"number {position} of its list", "problem": problem})
+    return {**result, "tools": usable, "_meta": {**_meta_of(result), SKIPPED_TOOLS: skipped, LIST_BYTES: size}}
 
 
 def _meta_of(result: JsonObject) -> JsonObject:
@@ -62,27 +62,27 @@ def _meta_of(result: JsonObject) -> JsonObject:
 
 
 def too_many_tools(limits: Limits) -> str:
-    """Why the tools of a server that has too many cannot be used."""
+    """The reason to give for a server that has too many tools."""
     return f"it has more than {limits.tools} (MUSTERD_MCP_TOOLS)"
 
 
 def _definition(tool: Any) -> JsonObject:
-    """What is used of a tool's definition."""
+    """The parts of a tool's definition that musterd uses."""
     if not isinstance(tool, dict):
         return {}
     definition = {name: tool[name] for name in ("name", "inputSchema") if name in tool}
     definition |= {name: tool[name] for name in ("title", "description") if isinstance(tool.get(name), str)}
     hints = tool.get("annotations")
     if isinstance(hints, dict):
-        kept = {name: hints[name] for name in ("readOnlyHint", "idempotentHint") if isinstance(hints.get(name), bool)}
-        definition["annotations"] = kept
+        used = {name: hints[name] for name in ("readOnlyHint", "idempotentHint") if isinstance(hints.get(name), bool)}
+        definition["annotations"] = used
     if isinstance(definition.get("inputSchema"), dict):
         definition["inputSchema"] = {"type": "object", **definition["inputSchema"]}
     return definition
 
 
 def _checked(definition: JsonObject, limits: Limits) -> tuple[str, str | None]:
-    """The definition as text, and why it cannot be used."""
+    """The definition as text, and the reason why it cannot be used, if there is one."""
     if not isinstance(definition.get("name"), str) or not definition["name"]:
         return "", "it has no name"
     if not isinstance(definition.get("inputSchema"), dict):
@@ -114,7 +114,7 @@ def _schema_problem(schema: JsonObject) -> str | None:
 
     if schema["type"] != "object":
         return "its inputSchema is not of type object"
-    # A dialect that is not built in would be looked for at its address.
+    # The library would fetch an unknown dialect from its address.
     if not _KNOWN_DRAFTS.fullmatch(str(schema.get("$schema", ""))):
         schema = {name: value for name, value in schema.items() if name != "$schema"}
     if jsonschema_rs.meta.is_valid(schema) or jsonschema_rs.meta.is_valid({**schema, "$schema": _DRAFT_7}):
@@ -122,17 +122,17 @@ def _schema_problem(schema: JsonObject) -> str | None:
     return "its inputSchema is not a JSON schema"
 
 
-def _shown_name(tool: Any) -> str:
-    """A tool's name as a sentence shows it; empty: it has none."""
+def _display_name(tool: Any) -> str:
+    """A tool's name in printable form, shortened; empty if it has none."""
     name = tool.get("name") if isinstance(tool, dict) else None
     if not isinstance(name, str):
         return ""
-    text = "".join(letter if letter.isprintable() else "�" for letter in name[:_SHOWN_LENGTH])
-    return text if len(name) <= _SHOWN_LENGTH else f"{text}…"
+    text = "".join(sign if sign.isprintable() else "�" for sign in name[:_DISPLAY_LENGTH])
+    return text if len(name) <= _DISPLAY_LENGTH else f"{text}…"
 
 
 def definitions_of(tools: Sequence[JsonObject], server: MCPServer) -> list[JsonObject]:
-    """Those of a list of tools that count, each with the name under which a model calls it."""
+    """The tools that the declaration selects, each with the name by which a model calls it."""
     return [
         {
             "name": _callable_name(tool["name"], server.tool_name_prefix),
@@ -142,26 +142,26 @@ def definitions_of(tools: Sequence[JsonObject], server: MCPServer) -> list[JsonO
             "retry_safe": tool["name"] in (server.retry_safe_tools or ()) or _is_retry_safe(tool),
         }
         for tool in tools
-        if _counts(tool, server)
+        if _is_selected(tool, server)
     ]
 
 
 def problems_of(skipped: Sequence[JsonObject], server: MCPServer) -> list[str]:
-    """Those of the tools that were left out that would count, each with what is wrong with it."""
-    return [f"{tool['name']}: {tool['problem']}" for tool in skipped if _counts(tool, server)]
+    """The problems of the tools that the declaration selects but that were left out."""
+    return [f"{tool['name']}: {tool['problem']}" for tool in skipped if _is_selected(tool, server)]
 
 
-def _counts(tool: JsonObject, server: MCPServer) -> bool:
+def _is_selected(tool: JsonObject, server: MCPServer) -> bool:
     is_included = not server.include_tools or tool["name"] in server.include_tools
     return is_included and tool["name"] not in (server.exclude_tools or ())
 
 
 def _callable_name(name: str, prefix: str | None) -> str:
-    return _NOT_IN_NAMES.sub("_", f"{prefix}_{name}" if prefix else name)[:_NAME_LENGTH]
+    return _NOT_IN_NAMES.sub("_", f"{prefix}_{name}" if prefix else name)[:_LONGEST_NAME]
 
 
 def _is_retry_safe(tool: JsonObject) -> bool:
-    """Whether the server says that a second call does nothing that the first has not done."""
+    """Whether the server says that repeating a call has no further effect."""
     hints = tool.get("annotations") or {}
     return bool(hints.get("readOnlyHint") or hints.get("idempotentHint"))
 
@@ -170,27 +170,28 @@ def _is_retry_safe(tool: JsonObject) -> bool:
 
 
 def as_one_text(result: JsonObject, limits: Limits) -> JsonObject:
-    """The result of ``tools/call`` with one block, the text that the model reads.
+    """The result of ``tools/call`` reduced to one block, the text that the model reads.
 
-    :raises UnusableResult: it has too many blocks, or one that cannot be read.
+    :raises UnusableResult: it has too many blocks, or a block that cannot be read.
     """
     blocks = result.get("content") or []
     if not isinstance(blocks, list):
-        raise UnusableResult("its content is no list")
+        raise UnusableResult("its content is not a list")
     if len(blocks) > limits.blocks:
         raise UnusableResult(f"it has {len(blocks)} blocks, more than {limits.blocks} (MUSTERD_MCP_BLOCKS)")
-    text = "\n".join(part for place, block in enumerate(blocks) if (part := _block_text(block, place)))
+    texts = [_block_text(block, position) for position, block in enumerate(blocks, 1)]
+    text = "\n".join(filter(None, texts))
     structured = result.get("structuredContent")
     if not text and structured is not None:
         try:
             text = json.dumps(structured, ensure_ascii=False)
         except RecursionError:
             raise UnusableResult("it is nested too deep") from None
-    kept = {name: value for name, value in result.items() if name not in ("structuredContent", "_meta")}
-    return {**kept, "content": [{"type": "text", "text": jsontext.storable(text)}]}
+    others = {name: value for name, value in result.items() if name not in ("structuredContent", "_meta")}
+    return {**others, "content": [{"type": "text", "text": jsontext.storable(text)}]}
 
 
-def _block_text(block: Any, place: int) -> str:
+def _block_text(block: Any, position: int) -> str:
     try:
         kind = block["type"]
         if kind == "text":
@@ -205,5 +206,5 @@ def _block_text(block: Any, place: int) -> str:
     except (KeyError, TypeError, AttributeError):
         text = None
     if not isinstance(text, str):
-        raise UnusableResult(f"its block {place + 1} is not of a type that the protocol defines")
+        raise UnusableResult(f"its block {position} is not of a type that the protocol defines")
     return text

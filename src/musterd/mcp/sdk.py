@@ -1,7 +1,7 @@
-"""What musterd needs of the MCP SDK, whichever of its two major versions is installed.
+"""The interface to the MCP SDK, for both of its major versions.
 
-Everything that differs between the versions stands in ``sdk1`` (from 1.24) and ``sdk2`` (from 2.3). agno 2.5.6 works
-with version 1 alone.
+Everything that differs between the versions is in ``sdk1`` (1.24 and later) and ``sdk2`` (2.3 and later). agno 2.5.6
+works only with version 1.
 """
 
 import contextlib
@@ -18,14 +18,14 @@ from musterd.core.jsontypes import Json, JsonObject
 
 OnProgress = Callable[[float, float | None, str | None], Awaitable[None]]
 Transport = contextlib.AbstractAsyncContextManager[Any]
-"""Opens a connection and gives its streams: one to read messages from, one to write them to."""
+"""Opens a connection and gives two streams: one to read messages from, and one to write them to."""
 
 
 class SdkError(Exception):
-    """A request failed: the server said so, or the connection was lost.
+    """A request failed: the server reported an error, or the connection was lost.
 
-    :param code: of JSON-RPC.
-    :param data: what stands beside the message in the error.
+    :param code: the JSON-RPC error code.
+    :param data: the ``data`` of the JSON-RPC error.
     """
 
     def __init__(self, code: int, message: str, data: Json) -> None:
@@ -35,35 +35,35 @@ class SdkError(Exception):
 
 
 class UnreadableAnswer(Exception):
-    """The server answered, and the SDK cannot read it."""
+    """The server answered, but the SDK cannot read the answer."""
 
 
 def problem_in(error: Exception) -> str:
-    """What pydantic, or the SDK itself, says is wrong with an answer, in one line without the values."""
+    """What is wrong with an answer, in one line without values."""
     if not isinstance(error, ValidationError):
         return str(error)
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    detail = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"{'.'.join(str(key) for key in detail['loc'])}: {detail['msg']}"
 
 
 class Session(Protocol):
     """An open connection."""
 
     async def list_tools(self, cursor: str | None) -> JsonObject:
-        """A page of the list of tools, as the protocol writes it.
+        """A page of the list of tools, in the protocol's form.
 
         :raises SdkError: the request failed.
-        :raises UnreadableAnswer: the answer has not the form that it must have.
+        :raises UnreadableAnswer: the answer does not have the required form.
         """
         ...
 
     async def call_tool(
         self, name: str, arguments: JsonObject, meta: JsonObject, on_progress: OnProgress
     ) -> tuple[str, bool]:
-        """The text of the result's only block, and whether the server calls the result an error.
+        """The text of the result's only block, and whether the server marked the result as an error.
 
         :raises SdkError: the request failed.
-        :raises UnreadableAnswer: the answer has not the form that it must have.
+        :raises UnreadableAnswer: the answer does not have the required form.
         """
         ...
 
@@ -72,35 +72,35 @@ class Sdk(Protocol):
     """A version of the SDK."""
 
     CONNECTION_CLOSED: int
-    """The code of the error that requests get when the connection ends."""
+    """The code of the error that pending requests get when the connection ends."""
 
     httpx: ModuleType
-    """The library that its HTTP client is written for."""
+    """The HTTP library that the SDK's client is written for."""
 
     def connected(self, transport: Transport) -> contextlib.AbstractAsyncContextManager[Session]:
-        """A session over a connection, once the server has said who it is."""
+        """A session over a connection, after the handshake."""
         ...
 
     def http_transport(self, url: str, client: Any) -> Transport:
-        """A connection over streamable HTTP, by a client of ``httpx``."""
+        """A connection over streamable HTTP that uses ``client``, of the library :attr:`httpx`."""
         ...
 
     def message(self, message: JsonObject) -> Any:
-        """A message that came, as the SDK's streams carry it. Raises ValueError: it is none."""
+        """A received message in the form of the SDK's streams. Raises ValueError if it is not a valid message."""
         ...
 
     def text_of(self, message: Any) -> str:
-        """A message that the SDK sends, as JSON without line breaks."""
+        """A message that the SDK sends, as one line of JSON."""
         ...
 
     def default_environment(self) -> Mapping[str, str]:
-        """The variables of the environment that a program is given."""
+        """The environment variables that a program inherits."""
         ...
 
 
 @functools.cache
 def installed() -> Sdk:
-    """The SDK that is installed. Its import takes half a second."""
+    """The installed version of the SDK. The first call imports it, which takes half a second."""
     major = importlib.metadata.version("mcp").partition(".")[0]
     sdk: Sdk = importlib.import_module(f"musterd.mcp.sdk{major}").SDK
     return sdk

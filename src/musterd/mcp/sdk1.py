@@ -1,4 +1,4 @@
-"""Version 1 of the SDK. Where musterd is checked version 2 is installed, so the names of this one are not checked."""
+"""Version 1 of the SDK. It is untyped here, because mypy runs with version 2 installed."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ class _Session:
 
     async def list_tools(self, cursor: str | None) -> JsonObject:
         params = types.PaginatedRequestParams(cursor=cursor)
-        page = await self._answer(self._session.list_tools(params=params))
+        page = await self._answer_in_session(self._session.list_tools(params=params))
         listing: JsonObject = page.model_dump(by_alias=True, mode="json", exclude_none=True)
         return listing
 
@@ -36,8 +36,8 @@ class _Session:
         self, name: str, arguments: JsonObject, meta: JsonObject, on_progress: OnProgress
     ) -> tuple[str, bool]:
         params = types.CallToolRequestParams(name=name, arguments=arguments, _meta=types.RequestParams.Meta(**meta))
-        # Not call_tool: before it returns it asks for the list of tools, to check the result by it.
-        result = await self._answer(
+        # Not call_tool: that fetches the list of tools afterwards, to validate the result.
+        result = await self._answer_in_session(
             self._session.send_request(
                 types.ClientRequest(types.CallToolRequest(params=params)),
                 types.CallToolResult,
@@ -46,8 +46,8 @@ class _Session:
         )
         return "".join(block.text for block in result.content if block.type == "text"), bool(result.isError)
 
-    async def _answer(self, request: Awaitable[T]) -> T:
-        """The answer to a request; an error if the session ends before it, of which the SDK does not always tell."""
+    async def _answer_in_session(self, request: Awaitable[T]) -> T:
+        """The answer to a request. Fails if the session ends first, which the SDK does not always report."""
         answer = asyncio.ensure_future(_answer(request))
         ended = asyncio.ensure_future(self._ended.wait())
         try:

@@ -48,8 +48,8 @@ class _Sdk:
         info = Implementation(name="musterd", version=musterd.__version__)
         async with contextlib.AsyncExitStack() as stack:
             client = await _answer(stack.enter_async_context(Client(transport, client_info=info)))
-            # It would ask for the list of tools after a call that succeeded, to check the result by it.
-            client.session.validate_tool_result = _take  # type: ignore[method-assign]
+            # It would fetch the list of tools after a successful call, to validate the result.
+            client.session.validate_tool_result = _accept  # type: ignore[method-assign]
             yield _Session(client)
 
     def http_transport(self, url: str, client: Any) -> Transport:
@@ -65,8 +65,8 @@ class _Sdk:
         return get_default_environment()
 
 
-async def _take(name: str, result: CallToolResult) -> None:
-    """Take a result as it is."""
+async def _accept(name: str, result: CallToolResult) -> None:
+    """Accept any result."""
 
 
 async def _answer(request: Awaitable[T]) -> T:

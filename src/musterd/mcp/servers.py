@@ -1,6 +1,6 @@
-"""All servers of a process, by their declarations: what is declared alike is one server.
+"""All MCP servers of a process. Servers with equal declarations are one server and share a connection.
 
-A function that gives a run its members may declare their servers anew each time.
+A function that creates a run's members may declare their servers again for each run.
 """
 
 import importlib.util
@@ -18,7 +18,7 @@ from musterd.mcp.limits import Limits
 
 
 class Servers:
-    """Gives the tools of MCP servers, and calls them. The loop's :class:`musterd.loop.run_tools.ToolServers`."""
+    """Lists and calls the tools of MCP servers. Implements :class:`musterd.loop.run_tools.ToolServers`."""
 
     def __init__(self, settings: Settings) -> None:
         self._limits = Limits.of(settings)
@@ -26,28 +26,28 @@ class Servers:
 
     @staticmethod
     def check(server: MCPServer) -> None:
-        """Raise DeclarationError where the server cannot be used in this installation."""
+        """Raise DeclarationError if the server cannot be used in this installation."""
         if importlib.util.find_spec("mcp") is None:
             raise wrong(server.declared_at, f"{server.label} needs the extra 'mcp'", "pip install 'musterd[mcp]'")
 
     async def tools(self, server: MCPServer) -> ServerTools:
-        """The server's tools that count.
+        """The server's tools that the declaration selects.
 
-        :raises RetryTool: it cannot be reached, or its tools cannot be used, in words.
+        :raises RetryTool: the server cannot be reached, or its tools cannot be used.
         """
         return await self._connection(server).tools()
 
     async def call(self, server: MCPServer, tool: str, arguments: JsonObject, context: ToolContext) -> str:
-        """Call the server's ``tool`` and give its result as text.
+        """Call the server's ``tool`` and return its result as text.
 
-        :raises ToolFailed: the server says that the call failed, or its answer cannot be used.
-        :raises RetryTool: it was not made.
-        :raises OutcomeUnknown: the connection was lost in it.
+        :raises ToolFailed: the server reported an error, or its answer cannot be used.
+        :raises RetryTool: the call was not made.
+        :raises OutcomeUnknown: the connection was lost during the call.
         """
         return await self._connection(server).call(tool, arguments, context)
 
     async def close(self) -> None:
-        """Close every connection; programs that were started are stopped."""
+        """Close all connections and stop the programs that were started."""
         connections, self._connections = self._connections, {}
         for connection in connections.values():
             connection.begin_close()
@@ -55,14 +55,14 @@ class Servers:
             await connection.close()
 
     def _connection(self, server: MCPServer) -> Connection:
-        declared = _declared(server)
-        found = self._connections.get(declared)
-        if found is None:
-            found = self._connections[declared] = Connection(server, self._limits)
-        return found
+        key = _declaration(server)
+        connection = self._connections.get(key)
+        if connection is None:
+            connection = self._connections[key] = Connection(server, self._limits)
+        return connection
 
 
-def _declared(server: MCPServer) -> str:
-    """All that was declared of a server, as text."""
+def _declaration(server: MCPServer) -> str:
+    """A server's whole declaration as text."""
     values = [getattr(server, field.name) for field in fields(server) if field.init]
     return jsontext.canonical([dict(value) if isinstance(value, Mapping) else value for value in values])

@@ -1,6 +1,6 @@
-"""The connection to a server that is a program: messages are lines on its standard input and output.
+"""The connection to a server that runs as a program: messages are lines on its standard input and output.
 
-In place of the SDK's own, which takes lines of any length, and hands the program musterd's standard error.
+It replaces the SDK's own transport, which accepts lines of any length and gives the program musterd's standard error.
 """
 
 import asyncio
@@ -23,56 +23,56 @@ from musterd.mcp.sdk import Sdk
 from musterd.mcp.stdio_log import ProgramLog
 
 READ_BYTES = 64 * 1024
-ENDLESS = 8
-"""A line of so many times the length of a message has no end; a shorter one is read over, and costs its call alone."""
-LEAVE_SECONDS = 1.5
-"""How long a program may take to end after its input is closed, and again after each signal."""
-LOOK_SECONDS = 0.02
-"""How often it is looked whether the programs that a program has started have ended."""
+ENDLESS_MESSAGES = 8
+"""A line longer than this many messages counts as endless. A shorter one is skipped, and only its call fails."""
+EXIT_SECONDS = 1.5
+"""How long a program may take to exit after its input is closed, and again after each signal."""
+POLL_SECONDS = 0.02
+"""How often to check whether the child processes of a program have ended."""
 _PEEK_BYTES = 200
-# Servers write a reply's id at the beginning, or at the end.
+# Servers write the id of a reply either first or last.
 _ID_FIRST = re.compile(rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(\d{1,15})\s*,')
 _ID_LAST = re.compile(rb',\s*"id"\s*:\s*(\d{1,15})\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$')
 
 Streams = tuple[Any, Any]
-"""The two streams of the SDK: one to read messages from, one to write them to."""
+"""The SDK's two streams: one to read messages from, and one to write them to."""
 
 
 class EndlessLine(Exception):
-    """A program writes a line without an end."""
+    """A program writes a line that does not end."""
 
 
 class LongLine:
-    """A line that is not read, by its beginning and its end."""
+    """A line that is too long to be parsed; only its beginning and end are kept."""
 
     def __init__(self, line: bytes) -> None:
-        self._begin = line[:_PEEK_BYTES]
+        self._start = line[:_PEEK_BYTES]
         self._end = b""
         self.size = 0
         self.add(line)
 
     def add(self, data: bytes) -> None:
-        """Read over more of it."""
+        """Skip more of the line."""
         self.size += len(data)
         self._end = (self._end + data[-_PEEK_BYTES:])[-_PEEK_BYTES:]
 
     @property
     def is_notification(self) -> bool:
-        """Whether it names a method, and therefore replies to nothing."""
-        return b'"method"' in self._begin or b'"method"' in self._end
+        """Whether the line names a method, which a reply does not."""
+        return b'"method"' in self._start or b'"method"' in self._end
 
     @property
     def request_id(self) -> int | None:
-        """The request that it replies to, if that can be seen."""
-        match = _ID_FIRST.match(self._begin) or _ID_LAST.search(self._end)
+        """The id of the request that the line replies to, if it can be recognized."""
+        match = _ID_FIRST.match(self._start) or _ID_LAST.search(self._end)
         return int(match[1]) if match else None
 
 
 @contextlib.asynccontextmanager
 async def program_streams(server: MCPServer, inbox: Inbox, sdk: Sdk) -> AsyncIterator[Streams]:
-    """Start the program, and stop it in the end, with the programs that it has started itself.
+    """Start the program, and stop it at the end together with its child processes.
 
-    :raises OSError: it cannot be started.
+    :raises OSError: the program cannot be started.
     """
     program, *arguments = server.arguments()
     process = await asyncio.create_subprocess_exec(
@@ -86,13 +86,14 @@ async def program_streams(server: MCPServer, inbox: Inbox, sdk: Sdk) -> AsyncIte
         start_new_session=True,
     )
     pipes = _Pipes(process, inbox, sdk, ProgramLog(server))
-    tasks = [asyncio.create_task(work) for work in (pipes.read(), pipes.write(), pipes.follow_log())]
+    tasks = [asyncio.create_task(coroutine) for coroutine in (pipes.read(), pipes.write(), pipes.follow_log())]
     try:
         yield pipes.incoming_end, pipes.outgoing_end
     finally:
         pipes.hang_up()
         await _stop(process)
-        # It stays open while data is left in a pipe, or a child of the program holds one. Nothing public gives it.
+        # The transport stays open while a pipe has unread data or a child process holds it; asyncio has no public way
+        # to close it.
         vars(process)["_transport"].close()
         for task in tasks:
             task.cancel()
@@ -112,17 +113,17 @@ class _Pipes:
         self.outgoing_end, self._outgoing = anyio.create_memory_object_stream[Any](0)
 
     def hang_up(self) -> None:
-        """Read and write nothing more."""
+        """Stop reading and writing."""
         for stream in (self._incoming, self.incoming_end, self.outgoing_end, self._outgoing):
             stream.close()
 
     async def follow_log(self) -> None:
-        """Log what the program writes to its standard error."""
+        """Log the standard error of the program."""
         assert self._process.stderr is not None
         await self._log.follow(self._process.stderr)
 
     async def write(self) -> None:
-        """Write what the SDK sends."""
+        """Write the SDK's messages to the program."""
         stdin = self._process.stdin
         assert stdin is not None
         with contextlib.suppress(ConnectionError, anyio.ClosedResourceError):
@@ -131,11 +132,11 @@ class _Pipes:
                 self._note_sent(json.loads(text))
                 stdin.write(text.encode() + b"\n")
                 await stdin.drain()
-        # The program does not read any more: the SDK must see an end, not wait for replies.
+        # The program no longer reads. End the stream, so that the SDK does not wait for replies.
         self._incoming.close()
 
     async def read(self) -> None:
-        """Hand the SDK what the program writes."""
+        """Pass the program's messages to the SDK."""
         with contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
             async with self._incoming:
                 try:
@@ -144,7 +145,7 @@ class _Pipes:
                             self._reply_in_place_of(line) if isinstance(line, LongLine) else await self._read(line)
                         )
                         if message is not None:
-                            await self._hand_on(message)
+                            await self._pass_on(message)
                 except EndlessLine:
                     await self._give_up_requests()
 
@@ -156,27 +157,27 @@ class _Pipes:
             self._open_requests.discard(message.get("params", {}).get("requestId"))
 
     async def _lines(self) -> AsyncIterator[bytes | LongLine]:
-        """The lines that the program writes."""
+        """The lines of the program's standard output."""
         stdout = self._process.stdout
         assert stdout is not None
         buffer, long_line = bytearray(), None
         while data := await stdout.read(READ_BYTES):
             if long_line is not None:
-                part, newline, data = data.partition(b"\n")
-                long_line.add(part)
+                rest, newline, data = data.partition(b"\n")
+                long_line.add(rest)
                 if not newline:
-                    if long_line.size > ENDLESS * self._inbox.limits.message_bytes:
+                    if long_line.size > ENDLESS_MESSAGES * self._inbox.limits.message_bytes:
                         raise EndlessLine
                     continue
                 yield long_line
                 long_line = None
-            seen = len(buffer)
+            searched = len(buffer)
             buffer += data
-            while (end := buffer.find(b"\n", seen)) >= 0:
+            while (end := buffer.find(b"\n", searched)) >= 0:
                 line = bytes(buffer[:end])
                 yield line if len(line) <= self._inbox.limits.message_bytes else LongLine(line)
                 del buffer[: end + 1]
-                seen = 0
+                searched = 0
             if len(buffer) > self._inbox.limits.message_bytes:
                 long_line = LongLine(bytes(buffer))
                 buffer.clear()
@@ -194,7 +195,7 @@ class _Pipes:
             return None
 
     def _reply_in_place_of(self, line: LongLine) -> JsonObject | None:
-        """An error for the request to which a line replies that was too long to be read."""
+        """An error reply to the request that a line answers which is too long to be parsed."""
         request_id = line.request_id
         if request_id is None and line.is_notification:
             return None
@@ -202,43 +203,48 @@ class _Pipes:
             raise EndlessLine
         return unusable_reply(request_id, self._inbox.too_long)
 
-    async def _hand_on(self, message: JsonObject) -> None:
+    async def _pass_on(self, message: JsonObject) -> None:
         if "method" not in message and isinstance(message.get("id"), int):
             self._open_requests.discard(message["id"])
         try:
             await self._incoming.send(self._sdk.message(message))
-        except ValueError:  # pydantic's ValidationError: it is JSON, but no message
+        except ValueError:  # pydantic's ValidationError: JSON, but not a valid message
             self._log.write([json.dumps(message).encode()])
 
     async def _give_up_requests(self) -> None:
-        """Answer what waits before the connection is closed; of several requests one alone was answered too long."""
-        self._inbox.is_broken = True  # first: who gets an answer may call again at once, and not over this connection
-        waiting = sorted(self._open_requests)
-        for request_id in waiting:
+        """Answer the open requests with errors before the connection is closed.
+
+        The endless line is the reply to one of them. If there are several, it is not known which, so that all of them
+        count as lost.
+        """
+        # Mark it as broken first: a caller that gets its error may call again at once, and must get a new connection.
+        self._inbox.is_broken = True
+        request_ids = sorted(self._open_requests)
+        for request_id in request_ids:
             reply = unusable_reply(request_id, self._inbox.too_long)
-            if len(waiting) > 1:
+            if len(request_ids) > 1:
                 reply = error_reply(request_id, Cause.LOST, self._inbox.too_long)
-            await self._hand_on(reply)
+            await self._pass_on(reply)
 
 
 async def _stop(process: Process) -> None:
-    """End the program and the programs that it has started: by the end of its input, then by signals."""
+    """End the program and its child processes: close its input, then send signals."""
     assert process.stdin is not None
     process.stdin.close()
-    for number in (None, signal.SIGTERM, signal.SIGKILL):
-        if number is not None:
+    for signal_number in (None, signal.SIGTERM, signal.SIGKILL):
+        if signal_number is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
+                os.killpg(process.pid, signal_number)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LEAVE_SECONDS):
+            async with asyncio.timeout(EXIT_SECONDS):
                 await process.wait()
-                await _group_ended(process.pid)
+                await _wait_for_group(process.pid)
             return
 
 
-async def _group_ended(group: int) -> None:
-    """Wait until no process of a group is left. The system does not tell of those that are no children of this one."""
+async def _wait_for_group(group: int) -> None:
+    """Wait until a process group is empty. It is polled, because grandchildren cannot be waited for."""
     with contextlib.suppress(ProcessLookupError):
         while True:
             os.killpg(group, 0)
-            await clock.sleep(LOOK_SECONDS)
+            await clock.sleep(POLL_SECONDS)

@@ -1,7 +1,7 @@
-"""What a program that serves tools writes to its standard error, as lines of musterd's own log.
+"""Copies the standard error of an MCP server's program to musterd's log.
 
-The text is not musterd's: each line is labelled with the server's name, escaped, cut, and cleared of the secrets that
-the declaration holds; and only so many lines are logged.
+The text is untrusted: each line is labelled with the server's name, escaped, shortened, and stripped of the secrets in
+the declaration, and the number of lines is limited.
 """
 
 import asyncio
@@ -15,18 +15,18 @@ from musterd.declare import MCPServer
 log = structlog.get_logger("musterd.mcp")
 
 LINE_BYTES = 1000
-"""What is logged of one line."""
+"""Longest part of one line that is logged."""
 LINES_AT_ONCE = 50
 LINES_PER_SECOND = 5.0
 READ_BYTES = 16 * 1024
 PAUSE_SECONDS = 0.05
-"""How long a program that writes more than is logged waits until it is read again."""
+"""How long reading pauses when a program writes more lines than are logged."""
 
 
 class ProgramLog:
-    """The lines of one program: ``LINES_AT_ONCE``, and then ``LINES_PER_SECOND`` on average.
+    """Logs the lines of one program: ``LINES_AT_ONCE``, and then ``LINES_PER_SECOND`` on average.
 
-    Others are counted, and the next line that is logged says how many were left out.
+    Further lines are only counted, and the next logged line says how many were left out.
     """
 
     def __init__(self, server: MCPServer) -> None:
@@ -36,21 +36,21 @@ class ProgramLog:
         self._left_out = 0
 
     async def follow(self, stderr: asyncio.StreamReader) -> None:
-        """Log what the program writes, until it closes the stream."""
-        begun = b""
+        """Log the lines of a program until it closes the stream."""
+        unfinished = b""
         try:
             while data := await stderr.read(READ_BYTES):
-                *lines, rest = (begun + data).split(b"\n")
-                begun = rest[: LINE_BYTES + 1]
+                *lines, rest = (unfinished + data).split(b"\n")
+                unfinished = rest[: LINE_BYTES + 1]
                 if not self.write(lines):
                     await clock.sleep(PAUSE_SECONDS)
         finally:
-            self.write([begun])
+            self.write([unfinished])
             if self._left_out:
                 self._log("(the end)")
 
     def write(self, lines: Sequence[bytes]) -> bool:
-        """Log these lines; False: not all of them, for they were too many."""
+        """Log these lines. Returns False if there were too many to log them all."""
         now = clock.monotonic()
         self._allowed = min(self._allowed + (now - self._allowed_at) * LINES_PER_SECOND, LINES_AT_ONCE)
         self._allowed_at = now
@@ -67,5 +67,5 @@ class ProgramLog:
         text = self._server.without_secrets(text)
         text = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
         count = {"lines_left_out": self._left_out} if self._left_out else {}
-        log.info("the program of an MCP server wrote", server=self._server.known_as, line=text, **count)
+        log.info("MCP server wrote to its standard error", server=self._server.known_as, line=text, **count)
         self._left_out = 0

@@ -1,4 +1,4 @@
-"""Opens the connection to a server, over a program's pipes or over HTTP."""
+"""Opens a connection to a server: over the pipes of a program, or over HTTP."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
@@ -13,11 +13,11 @@ from musterd.mcp.stdio import program_streams
 
 
 @contextlib.asynccontextmanager
-async def opened(server: MCPServer, inbox: Inbox, on_end: Callable[[], object]) -> AsyncIterator[Session]:
+async def open_session(server: MCPServer, inbox: Inbox, on_end: Callable[[], object]) -> AsyncIterator[Session]:
     """A session with ``server``, ready for calls.
 
-    :param inbox: reads what the server sends.
-    :param on_end: told once the server has hung up.
+    :param inbox: checks the server's messages.
+    :param on_end: called when the server has closed the connection.
     """
     sdk = installed()
     async with contextlib.AsyncExitStack() as stack:
@@ -36,7 +36,7 @@ async def _watched(transport: Transport, on_end: Callable[[], object]) -> AsyncI
 
 
 class _Watched:
-    """A stream of messages that tells when it has ended."""
+    """A stream of messages that calls ``on_end`` when it ends."""
 
     def __init__(self, stream: Any, on_end: Callable[[], object]) -> None:
         self._stream = stream
@@ -44,7 +44,7 @@ class _Watched:
 
     @property
     def last_context(self) -> object:
-        """The context of whoever sent the last message, where the stream knows it."""
+        """The context in which the last message was sent, if the stream has it."""
         return getattr(self._stream, "last_context", None)
 
     async def receive(self) -> Any:

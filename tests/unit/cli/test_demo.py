@@ -77,7 +77,7 @@ def test_it_says_that_work_goes_on_while_the_server_does_not_answer(
 
     def counted(progress: demo_output.Progress, text: str) -> None:
         show(progress, text)
-        if "… at work: a" in text and next(ticks) == 3:
+        if "… working: a" in text and next(ticks) == 3:
             enough.set()
 
     # The second poll is not answered before three lines were printed.
@@ -86,7 +86,7 @@ def test_it_says_that_work_goes_on_while_the_server_does_not_answer(
     monkeypatch.setattr(room, "_Client", client_of("RUNNING", "COMPLETED", on_poll=lambda: next(polls)()))
     monkeypatch.setattr(room, "_server", lambda _model, _folder, _progress: contextlib.nullcontext("http://x"))
     assert room.demo(scripted=True) == 0
-    assert capsys.readouterr().out.count(" s  … at work: a\n") >= 3
+    assert capsys.readouterr().out.count(" s  … working: a\n") >= 3
 
 
 def test_a_person_is_never_left_without_a_line_for_two_seconds() -> None:
@@ -108,8 +108,8 @@ def test_it_falls_back_to_the_script_in_one_line(
     assert served == ["scripted"]
     first, second, third = capsys.readouterr().out.splitlines()
     assert first == "The embedded model cannot run here: install it."
-    assert second.startswith("Starting a server of the news desk, model: scripted (")
-    assert third == "The demo did not work: the server did not start."
+    assert second.startswith("Starting a server with the news desk team, model: scripted (")
+    assert third == "The demo failed: the server did not start."
 
 
 def test_a_setting_that_cannot_be_read_is_said_in_words(
@@ -128,7 +128,7 @@ def test_it_succeeds_only_when_the_run_completes(
     monkeypatch.setattr(room, "_server", lambda _model, _folder, _progress: contextlib.nullcontext("http://x"))
     assert room.demo(scripted=True) == code
     out = capsys.readouterr().out
-    assert "a: works on “t”" in out
+    assert "a: working on “t”" in out
     assert (out.splitlines()[-1] == "COMPLETED") is (status == "COMPLETED")
 
 

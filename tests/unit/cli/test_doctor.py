@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from musterd.cli.main import main
-from musterd.cli.units import shown_age, shown_size
+from musterd.cli.units import format_age, format_size
 from musterd.store.upgrade import HEAD
 from tests.support.schemas import made_at
 
@@ -48,7 +48,7 @@ def test_all_is_well(tmp_path: Path, sqlite_file: Path, capsys: pytest.CaptureFi
     assert {check["level"] for checks in found.values() for check in checks} == {"ok"}
     assert set(found) >= {"python", "sqlite", "database", "disk", "schema", "writable", "workers", "key", "model"}
     assert main(["doctor", source(tmp_path), "--db", f"sqlite:///{sqlite_file}", "--port", "0"]) == 0
-    assert "all well" in capsys.readouterr().out
+    assert "all ok" in capsys.readouterr().out
 
 
 def test_nothing_is_made_or_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,7 +98,7 @@ def test_a_port_in_use(capsys: pytest.CaptureFixture[str], answer: bytes, code: 
         assert main(["doctor", "--db", "sqlite:///none.db", "--port", str(server.server_port)]) == code
         server.shutdown()
         thread.join()
-    assert ("a musterd answers there" in capsys.readouterr().out) == (code == 0)
+    assert ("musterd is already running there" in capsys.readouterr().out) == (code == 0)
 
 
 def test_a_wrong_setting_is_the_end(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +168,7 @@ def test_what_a_database_holds(database_url: str, capsys: pytest.CaptureFixture[
 def test_a_copy_by_command(sqlite_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     url = f"sqlite:///{sqlite_file}"
     assert main(["db", "backup", "copy.db", "--db", url]) == 0
-    assert "found sound" in capsys.readouterr().out
+    assert "integrity check passed" in capsys.readouterr().out
     assert main(["db", "backup", "copy.db", "--db", url]) == 2
     assert "--force" in capsys.readouterr().err
     assert main(["db", "backup", "copy.db", "--force", "--db", url]) == 0
@@ -177,13 +177,13 @@ def test_a_copy_by_command(sqlite_file: Path, tmp_path: Path, capsys: pytest.Cap
 
 
 def test_sizes_and_times_are_for_people() -> None:
-    assert [shown_size(size) for size in (0, 1023, 1536, 300 * 1024**3)] == [
+    assert [format_size(size) for size in (0, 1023, 1536, 300 * 1024**3)] == [
         "0 bytes",
         "1023 bytes",
         "1.5 KiB",
         "300 GiB",
     ]
-    assert [shown_age(seconds) for seconds in (1, 300, 7200, 86400 * 3)] == [
+    assert [format_age(seconds) for seconds in (1, 300, 7200, 86400 * 3)] == [
         "1 seconds",
         "5 minutes",
         "2 hours",

@@ -5,7 +5,7 @@ import resource
 import pytest
 
 from musterd import Settings
-from musterd.cli.file_limits import fitting
+from musterd.cli.file_limits import fit_to_file_limit
 
 FAR = resource.RLIM_INFINITY
 
@@ -27,5 +27,5 @@ def test_as_many_as_the_system_allows(
     given: list[tuple[int, tuple[int, int]]] = []
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (soft, hard))
     monkeypatch.setattr(resource, "setrlimit", lambda kind, limits: given.append((kind, limits)))
-    assert fitting(Settings()).connections == connections
+    assert fit_to_file_limit(Settings()).connections == connections
     assert given == ([] if set_to is None else [(resource.RLIMIT_NOFILE, (set_to, hard))])

@@ -7,7 +7,7 @@ import pytest
 
 from musterd import Settings
 from musterd.cli.main import main
-from musterd.cli.serve import address_of, listen, require_key
+from musterd.cli.serve import url_of, listen, require_key
 from musterd.core.errors import StartError
 
 
@@ -26,7 +26,7 @@ def test_beyond_loopback_something_must_be_asked_for(
 @pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "http://127.0.0.1:"), ("::1", "http://[::1]:")])
 def test_the_address_that_is_said_can_be_opened(host: str, shown: str) -> None:
     with listen(host, 0) as listener:
-        assert address_of(listener).startswith(shown)
+        assert url_of(listener).startswith(shown)
 
 
 @pytest.mark.parametrize(

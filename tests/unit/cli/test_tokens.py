@@ -51,8 +51,8 @@ def test_an_account_is_made_listed_and_revoked(db: str, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["create", "a b"], "no name"),
-        (["create", "ci", "--scope", "everything"], "no scope"),
+        (["create", "a b"], "invalid account name"),
+        (["create", "ci", "--scope", "everything"], "invalid scope"),
         (["revoke", "nobody"], "not found"),
     ],
 )
@@ -66,7 +66,7 @@ def test_what_cannot_be_done(db: str, capsys: pytest.CaptureFixture[str], argume
 @pytest.mark.parametrize("arguments", [["list"], ["revoke", "ci"]])
 def test_a_database_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     assert main(["token", *arguments, "--db", f"sqlite:///{tmp_path}/slip.db"]) == 2
-    assert "there are no records" in capsys.readouterr().err
+    assert "no musterd database" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

@@ -18,7 +18,7 @@ from musterd import Settings
 from musterd.core import clock
 from musterd.core.errors import StartError, Unauthenticated, Unavailable, WrongToken
 from musterd.http.auth.modes import auth_mode
-from musterd.http.auth.tokens import LONGEST, TokenVerifier
+from musterd.http.auth.tokens import LONGEST_TOKEN, TokenVerifier
 from tests.support.endless import KINDS, endless
 from tests.support.tokens import SECRET, Issuer, ec_key, hand_made, jwk, jwks, public_pem, rsa_key
 
@@ -167,7 +167,7 @@ GOOD = {"sub": "ada", "exp": 2**33, "scopes": ["agent_os:admin"]}
         "a.b.c.d",
         "ä.ö.ü",
         "x" * 100,
-        "x" * (LONGEST + 1),
+        "x" * (LONGEST_TOKEN + 1),
         forged(RS.token()),
         Issuer(key=rsa_key(1)).token(),
         ES.token(),
@@ -433,7 +433,7 @@ async def test_an_address_whose_answer_has_no_end_is_hung_up_on(kind: str) -> No
         with capture_logs() as lines, pytest.raises(Unavailable):
             await by.principal(Issuer(kid="a").token())
         await is_left.wait()
-    assert [line["why"] for line in lines] == ["FramingTooLong"], "it did not wait until its time was over"
+    assert [line["reason"] for line in lines] == ["FramingTooLong"], "it did not wait until its time was over"
 
 
 async def test_a_secret_from_an_address_is_none(address: Address) -> None:

@@ -118,7 +118,7 @@ async def test_a_server_has_so_many_tools(servers: Servers, desk: Desk) -> None:
             await servers.tools(server)
         with capture_logs() as more_lines, pytest.raises(RetryTool, match=words):
             await servers.tools(server)
-        assert ([line["event"] for line in lines], more_lines) == (["tools of an MCP server cannot be used"], [])
+        assert ([line["event"] for line in lines], more_lines) == (["MCP server has unusable tools"], [])
         await still_works(servers, server)
 
 
@@ -160,7 +160,7 @@ async def test_a_long_notification_is_read_over(servers: Servers) -> None:
 async def test_programs_that_a_program_has_started_end_with_it(
     servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stdio, "LEAVE_SECONDS", 0.2)
+    monkeypatch.setattr(stdio, "EXIT_SECONDS", 0.2)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     held = asyncio.create_task(asyncio.to_thread(pipe.read_bytes))  # until no process has it open for writing
@@ -179,7 +179,7 @@ async def test_what_a_program_writes_beside_messages_is_labelled_escaped_and_bou
         assert await odd(servers, server) == "fine"
         await servers.close()
     assert {line["server"] for line in lines} == {"desk"}
-    assert {line["event"] for line in lines} == {"the program of an MCP server wrote"}
+    assert {line["event"] for line in lines} == {"MCP server wrote to its standard error"}
     texts = [line["line"] for line in lines]
     assert {"hello \\x1b[2J level=error", "y" * 1000 + "…", "key is …"} <= set(texts)
     assert len(texts) < 70

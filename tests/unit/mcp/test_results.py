@@ -144,7 +144,7 @@ def test_results_are_one_text(content: Any, more: dict[str, Any], text: str) -> 
         ([5], "its block 1 is not of a type"),
         ([{"type": "text", "text": 5}], "its block 1 is not of a type"),
         ([{"type": "resource", "resource": {"text": "a", "uri": 1}}, {"type": "resource"}], "its block 2 is not of"),
-        ("text", "its content is no list"),
+        ("text", "its content is not a list"),
     ],
 )
 def test_results_that_cannot_be_used_say_why(content: Any, says: str) -> None:

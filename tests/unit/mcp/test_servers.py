@@ -225,8 +225,8 @@ async def test_waits_get_longer_and_an_answer_ends_them(monkeypatch: pytest.Monk
     for _ in range(8):
         with pytest.raises(RetryTool):
             await connection.tools()
-        waits.append(connection._not_before - at)
-        at = connection._not_before
+        waits.append(connection._retry_at - at)
+        at = connection._retry_at
     assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30]
 
 

@@ -1,1 +1,1 @@
-"""Who asks: found once for each request, before anything of its body is read, and what that allows."""
+"""Authentication and authorization. A request is authenticated once, before any of its body is read."""

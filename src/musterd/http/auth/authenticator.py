@@ -1,4 +1,4 @@
-"""Finding out who asks, by what the request shows."""
+"""Authenticates requests by their ``Authorization`` header."""
 
 import hmac
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class Authenticator:
-    """Knows the key, the keys of tokens, and the service accounts.
+    """Recognizes the security key, JSON Web Tokens, and tokens of service accounts.
 
-    :raises StartError: the settings cannot be served, in words.
+    :raises StartError: the settings are invalid; the message says why.
     """
 
     def __init__(self, settings: Settings, accounts: ServiceAccountService) -> None:
@@ -28,38 +28,38 @@ class Authenticator:
         self._verifier = _verifier(settings) if self._mode == "jwt" else None
 
     def begin(self) -> None:
-        """Read what is elsewhere."""
+        """Start to fetch token keys that are not local."""
         if self._verifier is not None:
             self._verifier.begin()
 
     def close(self) -> None:
-        """Let go of it."""
+        """Stop fetching token keys."""
         if self._verifier is not None:
             self._verifier.close()
 
     @property
-    def unasked(self) -> Principal:
-        """Who asks for what is open: nobody looks at what such a request shows."""
+    def unauthenticated(self) -> Principal:
+        """The principal of a request for an open path, whose credentials are not checked."""
         return ANYBODY if self._mode == "none" else STRANGER
 
-    def is_asked(self, shown: Sequence[str]) -> bool:
-        """Whether what a request shows is to be looked at."""
-        return self._mode != "none" and bool(shown)
+    def checks(self, authorization: Sequence[str]) -> bool:
+        """Whether the request has credentials that need to be checked."""
+        return self._mode != "none" and bool(authorization)
 
-    async def principal(self, shown: Sequence[str]) -> Principal:
-        """Who asks.
+    async def principal(self, authorization: Sequence[str]) -> Principal:
+        """Authenticate a request.
 
-        :param shown: the values of the request's ``Authorization`` headers.
-        :raises Unauthenticated: nothing is shown, or a token that has expired.
-        :raises WrongToken: what is shown is wrong.
-        :raises Unavailable: it cannot be found out now.
+        :param authorization: the values of the request's ``Authorization`` headers.
+        :raises Unauthenticated: there are no credentials, or the token has expired.
+        :raises WrongToken: the credentials are wrong.
+        :raises Unavailable: the credentials cannot be checked now.
         """
         if self._mode == "none":
             return ANYBODY
-        if len(shown) > 1:
+        if len(authorization) > 1:
             raise WrongToken("Invalid authentication token: the header Authorization should be given once")
-        scheme, _, rest = (shown[0] if shown else "").partition(" ")
-        token = rest.strip()
+        scheme, _, credentials = (authorization[0] if authorization else "").partition(" ")
+        token = credentials.strip()
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("Authorization header required")
         if self._verifier is None and self._is_key(token):
@@ -75,10 +75,10 @@ class Authenticator:
         return Validity(principal, self._accounts.watch)
 
     def _is_key(self, token: str) -> bool:
-        return hmac.compare_digest(token.encode("latin-1"), self._key.encode())  # headers are read as latin-1
+        return hmac.compare_digest(token.encode("latin-1"), self._key.encode())  # Starlette decodes headers as latin-1
 
 
 def _verifier(settings: Settings) -> "TokenVerifier":
-    from musterd.http.auth.tokens import TokenVerifier  # the libraries behind it cost a tenth of a second
+    from musterd.http.auth.tokens import TokenVerifier  # its libraries take a tenth of a second to import
 
     return TokenVerifier(settings)

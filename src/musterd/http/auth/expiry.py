@@ -1,4 +1,4 @@
-"""How long a request's caller may go on reading: until the token expires, or its service account is revoked."""
+"""Ends streams and waiting requests when the token expires or its service account is revoked."""
 
 import asyncio
 import contextlib
@@ -14,10 +14,10 @@ from musterd.service.account_watch import AccountWatch
 
 
 class Validity:
-    """The validity of the token that one request was made with.
+    """The validity of the token of one request.
 
-    Streams and waiting requests hold it open. All other requests are short: they end by themselves, and a request that
-    writes is never cut off half-way.
+    Only streams and waiting requests use it. All other requests are short, and a request that writes must not be
+    interrupted halfway.
     """
 
     def __init__(self, principal: Principal, watch: AccountWatch) -> None:
@@ -26,10 +26,10 @@ class Validity:
 
     @contextlib.asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
-        """Run the block for as long as the token is valid; it is cancelled when it no longer is.
+        """Run the block, and cancel it when the token is no longer valid.
 
-        :raises Unauthenticated: the token has expired meanwhile.
-        :raises WrongToken: its service account was revoked meanwhile.
+        :raises Unauthenticated: the token has expired during the block.
+        :raises WrongToken: its service account was revoked during the block.
         """
         principal, is_revoked = self._principal, False
         if principal.valid_until is None and principal.account_id is None:
@@ -47,20 +47,20 @@ class Validity:
         watching = contextlib.nullcontext() if account_id is None else self._watch.watching(account_id, revoke)
         try:
             async with timeout:
-                with watching:  # left before the timeout is, which cannot be rescheduled after that
+                with watching:  # inside the timeout: revoke() must not reschedule it after its end
                     yield
         except TimeoutError as error:
-            if not timeout.expired():  # a timeout of the block's own
+            if not timeout.expired():  # a timeout inside the block
                 raise
             raise (WrongToken() if is_revoked else Unauthenticated("Token has expired")) from error
 
 
 def validity_of(request: Request) -> Validity:
-    """The validity of a request's token."""
+    """The validity of the token of a request."""
     return validity_in(request.scope)
 
 
 def validity_in(scope: Scope) -> Validity:
-    """The same, by the request's ASGI scope."""
+    """The same for an ASGI scope."""
     validity: Validity = scope["state"]["validity"]
     return validity

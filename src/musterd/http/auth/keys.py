@@ -1,6 +1,6 @@
-"""Keys that signatures of tokens are checked with: what each is good for is told by the key, never by a token.
+"""Keys that verify the signatures of tokens. The key determines the algorithm, never the token.
 
-So a public key cannot be taken for a shared secret, whatever a token's header says (RFC 8725, section 3.1).
+So a public key cannot be used as a shared secret, regardless of the token's header (RFC 8725, section 3.1).
 """
 
 import json
@@ -18,19 +18,19 @@ from jwt import PyJWK, PyJWTError
 LEAST_SECRET_BYTES = 32
 LEAST_RSA_BITS = 2048
 MOST_KEYS = 64
-_PUBLIC = {"RSA": ("kty", "n", "e"), "EC": ("kty", "crv", "x", "y"), "oct": ("kty", "k")}
-"""What is read of a key of a set: no private part, nothing that points elsewhere."""
+_PUBLIC_MEMBERS = {"RSA": ("kty", "n", "e"), "EC": ("kty", "crv", "x", "y"), "oct": ("kty", "k")}
+"""The members that are read from a JWK: no private parts, and no links to certificates."""
 
 
 class UnusableKey(ValueError):
-    """A key, or a set of them, cannot be used; the message says why and never holds the key."""
+    """A key or key set cannot be used; the message says why and never contains the key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationKey:
-    """A key and the one algorithm it is good for.
+    """A key and the only algorithm that it may be used with.
 
-    :param kid: its name, where it has one.
+    :param kid: the id of the key, if it has one.
     """
 
     kid: str | None
@@ -40,22 +40,22 @@ class VerificationKey:
 
 @dataclass(frozen=True, slots=True)
 class KeySet:
-    """Keys, as they were read together."""
+    """The keys of one source."""
 
     keys: tuple[VerificationKey, ...]
 
     def matching(self, kid: str | None, algorithm: str) -> list[VerificationKey]:
-        """The keys that may have signed a token: the one it names, else those without a name; any, if it names none."""
-        good = [key for key in self.keys if key.algorithm == algorithm]
+        """The keys that may have signed a token: those with its ``kid``, else those without one; all if it has none."""
+        usable = [key for key in self.keys if key.algorithm == algorithm]
         if kid is None:
-            return good
-        return [key for key in good if key.kid == kid] or [key for key in good if key.kid is None]
+            return usable
+        return [key for key in usable if key.kid == kid] or [key for key in usable if key.kid is None]
 
 
 def from_text(text: str, allowed: Collection[str]) -> KeySet:
-    """The key that a setting holds: a public key or certificate in PEM, or else the shared secret of HS256.
+    """The key in a setting: a public key or certificate in PEM form, otherwise a shared secret for HS256.
 
-    :raises UnusableKey: it is none, or good for nothing that is allowed.
+    :raises UnusableKey: the text is not a key, or is not a key for an allowed algorithm.
     """
     if "-----BEGIN" in text:
         key = _from_pem(text.replace("\\n", "\n").strip().encode())
@@ -63,46 +63,46 @@ def from_text(text: str, allowed: Collection[str]) -> KeySet:
     else:
         key, algorithm = text.encode(), "HS256"
         if algorithm not in allowed:
-            raise UnusableKey("is no public key in PEM, so a secret of HS256; allow that with MUSTERD_JWT_ALGORITHMS")
+            raise UnusableKey("is not a public key in PEM form, but HS256 secrets need MUSTERD_JWT_ALGORITHMS=HS256")
         _require_long(key)
     if algorithm not in allowed:
-        raise UnusableKey(f"is a key of {algorithm}; allow that with MUSTERD_JWT_ALGORITHMS")
+        raise UnusableKey(f"is a key for {algorithm}; allow that with MUSTERD_JWT_ALGORITHMS")
     return KeySet((VerificationKey(kid=None, algorithm=algorithm, key=key),))
 
 
 def from_jwks(content: bytes, allowed: Collection[str], *, with_secrets: bool) -> KeySet:
-    """The keys of a JSON Web Key Set (RFC 7517) that are good for what is allowed; others are left out.
+    """The keys of a JSON Web Key Set (RFC 7517) for allowed algorithms; other keys are ignored.
 
-    :param with_secrets: whether shared secrets may stand in it.
-    :raises UnusableKey: it is no such set, or has no such key.
+    :param with_secrets: whether the set may contain shared secrets.
+    :raises UnusableKey: it is not a key set, or has no usable key.
     """
     try:
-        read = json.loads(content)
+        key_set = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise UnusableKey("is not JSON") from error
-    items = read.get("keys") if isinstance(read, dict) else None
+    items = key_set.get("keys") if isinstance(key_set, dict) else None
     if not isinstance(items, list) or len(items) > MOST_KEYS:
-        raise UnusableKey(f'is no key set: it needs "keys", a list of at most {MOST_KEYS}')
-    wanted = [name for name in allowed if with_secrets or name != "HS256"]
-    keys = [key for item in items if (key := _from_jwk(item)) is not None and key.algorithm in wanted]
+        raise UnusableKey(f'is not a key set: it needs "keys", a list of at most {MOST_KEYS}')
+    algorithms = [name for name in allowed if with_secrets or name != "HS256"]
+    keys = [key for item in items if (key := _from_jwk(item)) is not None and key.algorithm in algorithms]
     if not keys:
-        raise UnusableKey(f"has no key for {', '.join(wanted) or 'what is allowed'}")
+        raise UnusableKey(f"has no key for {', '.join(algorithms) or 'an allowed algorithm'}")
     return KeySet(tuple(keys))
 
 
 def _from_jwk(item: object) -> VerificationKey | None:
     if not isinstance(item, dict) or item.get("use", "sig") != "sig":
         return None
-    names = _PUBLIC.get(str(item.get("kty")), ())
+    members = _PUBLIC_MEMBERS.get(str(item.get("kty")), ())
     kid = item.get("kid")
     try:
         if item.get("kty") == "oct":
-            key: Any = PyJWK({name: item[name] for name in names}, algorithm="HS256").key
+            key: Any = PyJWK({name: item[name] for name in members}, algorithm="HS256").key
             _require_long(key)
             algorithm = "HS256"
         else:
-            kind = "RS256" if item.get("kty") == "RSA" else "ES256"
-            key = PyJWK({name: item[name] for name in names}, algorithm=kind).key
+            expected = "RS256" if item.get("kty") == "RSA" else "ES256"
+            key = PyJWK({name: item[name] for name in members}, algorithm=expected).key
             algorithm = _algorithm_of(key)
     except (KeyError, TypeError, ValueError, PyJWTError):
         return None
@@ -113,7 +113,7 @@ def _from_jwk(item: object) -> VerificationKey | None:
 
 def _from_pem(content: bytes) -> object:
     if b"PRIVATE KEY" in content:
-        raise UnusableKey("is a private key: give the public one of the pair")
+        raise UnusableKey("is a private key: use the public key of the pair")
     try:
         if b"BEGIN CERTIFICATE" in content:
             return x509.load_pem_x509_certificate(content).public_key()
@@ -125,13 +125,13 @@ def _from_pem(content: bytes) -> object:
 def _algorithm_of(key: object) -> str:
     if isinstance(key, RSAPublicKey):
         if key.key_size < LEAST_RSA_BITS:
-            raise UnusableKey(f"is an RSA key of fewer than {LEAST_RSA_BITS} bits")
+            raise UnusableKey(f"is an RSA key with fewer than {LEAST_RSA_BITS} bits")
         return "RS256"
     if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
         return "ES256"
-    raise UnusableKey("is neither an RSA key nor one of the curve P-256")
+    raise UnusableKey("is neither an RSA key nor a key on the curve P-256")
 
 
 def _require_long(secret: bytes) -> None:
-    if len(secret) < LEAST_SECRET_BYTES:  # RFC 7518, section 3.2: any token gives it away to whoever tries them all
+    if len(secret) < LEAST_SECRET_BYTES:  # RFC 7518, section 3.2: a short secret can be guessed offline from any token
         raise UnusableKey(f"is shorter than {LEAST_SECRET_BYTES} bytes, which HS256 needs")

@@ -1,4 +1,4 @@
-"""The place at the border where it is found out who asks, and whether they ask too often."""
+"""The middleware that authenticates requests and applies rate limits."""
 
 import asyncio
 import contextlib
@@ -16,20 +16,20 @@ from musterd.http.auth.rate_limits import Limits, network_of
 log = structlog.get_logger("musterd.http")
 
 OPEN_PATHS = frozenset({"/", "/health", "/info", "/-/live", "/-/ready", "/docs", "/redoc", "/openapi.json"})
-TELLS_MORE = frozenset({"/-/ready"})
-"""What is open and tells an administrator more."""
-RECOGNISED_SECONDS = 1.0
-"""How long it may take to find out who that is: what is open is answered while the database is away, too."""
+OPTIONAL_AUTH_PATHS = frozenset({"/-/ready"})
+"""Open paths that tell an administrator more, so that credentials are checked if there are any."""
+OPTIONAL_AUTH_SECONDS = 1.0
+"""How long that check may take: open paths must also be answered while the database is unavailable."""
 OPEN_FOLDERS = ("/ui/", "/docs/", "/redoc/")
 
 
 class Identity:
-    """Lets in whoever may ask at all, before anything of the request's body is read.
+    """Authenticates a request before any of its body is read.
 
-    What it finds stands in the request's state: ``caller`` for use cases, ``principal`` for scopes, ``validity`` for
-    streams and waiting requests.
+    It sets the request's state: ``caller`` for services, ``principal`` for scope checks, and ``validity`` for streams
+    and waiting requests.
 
-    :param figures: where wrong keys and tokens are counted.
+    :param metrics: counts wrong keys and tokens.
     """
 
     def __init__(self, app: ASGIApp, authenticator: Authenticator, limits: Limits, metrics: Metrics) -> None:
@@ -42,38 +42,39 @@ class Identity:
         """Serve one request, or refuse it."""
         if scope["type"] == "http":
             path = scope["path"].removeprefix(scope.get("root_path", ""))
-            if path in TELLS_MORE:
-                principal = await self._recognise(scope)
+            if path in OPTIONAL_AUTH_PATHS:
+                principal = await self._authenticate_if_possible(scope)
             else:
-                principal = self._authenticator.unasked if is_open(path) else await self._let_in(scope)
+                principal = self._authenticator.unauthenticated if is_open(path) else await self._authenticate(scope)
             validity = self._authenticator.validity(principal)
             scope.setdefault("state", {}).update(principal=principal, caller=principal.caller, validity=validity)
         await self._app(scope, receive, send)
 
-    async def _recognise(self, scope: Scope) -> Principal:
-        """Who asks for what is open: nobody, unless that is shown and right, and can be found out now."""
-        if self._authenticator.is_asked(Headers(scope=scope).getlist("authorization")):
+    async def _authenticate_if_possible(self, scope: Scope) -> Principal:
+        """The principal of a request for an open path, which is answered even if authentication fails."""
+        if self._authenticator.checks(Headers(scope=scope).getlist("authorization")):
             with contextlib.suppress(RequestError, TimeoutError):
-                async with asyncio.timeout(RECOGNISED_SECONDS):
-                    return await self._let_in(scope)
-        return self._authenticator.unasked
+                async with asyncio.timeout(OPTIONAL_AUTH_SECONDS):
+                    return await self._authenticate(scope)
+        return self._authenticator.unauthenticated
 
-    async def _let_in(self, scope: Scope) -> Principal:
+    async def _authenticate(self, scope: Scope) -> Principal:
         address = network_of((scope.get("client") or ("",))[0])
-        shown = Headers(scope=scope).getlist("authorization")
-        if self._authenticator.is_asked(shown):
-            self._limits.require_unsuspected(address)
+        authorization = Headers(scope=scope).getlist("authorization")
+        # Check the limit before the credentials, so that a blocked address does not learn whether a guess is right.
+        if self._authenticator.checks(authorization):
+            self._limits.require_few_failures(address)
         try:
-            principal = await self._authenticator.principal(shown)
+            principal = await self._authenticator.principal(authorization)
         except WrongToken as error:
-            self._limits.was_wrong(address)
+            self._limits.count_failure(address)
             self._metrics.wrong_tokens.add()
-            log.warning("a wrong key or token was shown", address=address, path=scope["path"], why=error.message)
+            log.warning("wrong key or token", address=address, path=scope["path"], reason=error.message)
             raise
         self._limits.admit(principal.name, address)
         return principal
 
 
 def is_open(path: str) -> bool:
-    """Whether a path is answered to everybody."""
+    """Whether a path needs no authentication."""
     return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)

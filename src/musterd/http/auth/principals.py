@@ -1,4 +1,4 @@
-"""Principals: whoever a request was proved to come from."""
+"""Principals: the authenticated callers of requests."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ from musterd.core.service_accounts import ServiceAccount
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Whoever asks.
+    """The caller of a request.
 
-    :param name: whose requests are counted together; "" where nobody is known.
-    :param caller: what use cases have to know.
-    :param scopes: what it may do.
-    :param valid_until: when its token expires, in unix seconds; None: never.
-    :param account_id: the service account that it is, which may be revoked; None: it is none.
+    :param name: the name under which its requests are counted for rate limits; "" if the caller is unknown.
+    :param caller: the part that services need to know.
+    :param scopes: what the caller may do.
+    :param valid_until: when the token expires, in unix seconds; None if it does not expire.
+    :param account_id: the id of the service account, which may be revoked; None for other callers.
     """
 
     name: str
@@ -26,17 +26,17 @@ class Principal:
 
 
 ANYBODY = Principal(name="", caller=Caller(), scopes=EVERYTHING)
-"""Where neither key nor tokens are asked for."""
+"""Any caller of a server without authentication."""
 
 STRANGER = Principal(name="", caller=Caller(), scopes=Scopes())
-"""Whoever asks for what is open to everybody: may nothing else."""
+"""The caller of an open path on a server with authentication; it has no scopes."""
 
 KEY_HOLDER = Principal(name="key", caller=Caller(), scopes=EVERYTHING)
-"""Whoever has the key. They are not told from each other."""
+"""Any caller with the security key. Such callers cannot be distinguished."""
 
 
 def user(user_id: str, scopes: Scopes, *, valid_until: float | None = None, account_id: str | None = None) -> Principal:
-    """The user that a token names; parameters as of :class:`Principal`."""
+    """The user that a token names; the parameters are those of :class:`Principal`."""
     caller = Caller(user_id=user_id, label=user_id, is_admin=scopes.is_admin)
     return Principal(
         name=f"user:{user_id}", caller=caller, scopes=scopes, valid_until=valid_until, account_id=account_id
@@ -44,5 +44,5 @@ def user(user_id: str, scopes: Scopes, *, valid_until: float | None = None, acco
 
 
 def service_account(account: ServiceAccount) -> Principal:
-    """A service account: a user of its own."""
+    """A service account, which is a user of its own."""
     return user(account.principal, account.scopes, valid_until=account.expires_at, account_id=account.id)

@@ -1,4 +1,4 @@
-"""Limits of how often somebody may ask: a bucket for each, which fills as time goes by."""
+"""Rate limits by token bucket: one for the requests of each principal, one for the failures of each address."""
 
 import ipaddress
 import math
@@ -10,20 +10,20 @@ from musterd.core.errors import TooManyRequests
 from musterd.core.settings import Settings
 
 MOST_BUCKETS = 10_000
-"""The least used goes: it is full again before anybody can tell."""
+"""Most buckets that are kept. The least recently used one is dropped first, because it is most likely full again."""
 
 
 @dataclass(slots=True)
 class _Bucket:
-    left: float
-    at: float
+    tokens: float
+    updated_at: float
 
 
 class Buckets:
-    """One bucket for each name; a name that was not seen for long has a full one.
+    """One token bucket for each name. A new bucket is full.
 
-    :param per_minute: what flows in; 0: nothing is ever refused.
-    :param burst: what a full one holds.
+    :param per_minute: tokens that are added per minute; 0 to refuse nothing.
+    :param burst: tokens in a full bucket.
     """
 
     def __init__(self, per_minute: int, burst: int) -> None:
@@ -31,27 +31,27 @@ class Buckets:
         self._burst = burst
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
-    def require(self, name: str, words: str) -> None:
-        """Check that something is left, and take nothing.
+    def require(self, name: str, message: str) -> None:
+        """Check that a token is left, without taking it.
 
-        :raises TooManyRequests: nothing is; it says when there will be.
+        :raises TooManyRequests: no token is left; the error says when there will be one.
         """
         if not self._per_second:
             return
-        left = self._bucket(name).left
-        if left < 1:
-            raise TooManyRequests(words, math.ceil((1 - left) / self._per_second))
+        tokens = self._bucket(name).tokens
+        if tokens < 1:
+            raise TooManyRequests(message, math.ceil((1 - tokens) / self._per_second))
 
     def take(self, name: str) -> None:
-        """Take one."""
+        """Take one token."""
         if self._per_second:
-            self._bucket(name).left -= 1
+            self._bucket(name).tokens -= 1
 
     def _bucket(self, name: str) -> _Bucket:
         now = clock.monotonic()
         bucket = self._buckets.setdefault(name, _Bucket(self._burst, now))
-        bucket.left = min(self._burst, bucket.left + (now - bucket.at) * self._per_second)
-        bucket.at = now
+        bucket.tokens = min(self._burst, bucket.tokens + (now - bucket.updated_at) * self._per_second)
+        bucket.updated_at = now
         self._buckets.move_to_end(name)
         if len(self._buckets) > MOST_BUCKETS:
             self._buckets.popitem(last=False)
@@ -59,7 +59,7 @@ class Buckets:
 
 
 class Limits:
-    """How often a principal may ask, and how often an address may be wrong."""
+    """Limits the requests of each principal, and the authentication failures of each address."""
 
     def __init__(self, settings: Settings) -> None:
         failures = settings.auth_failures_per_minute
@@ -67,28 +67,28 @@ class Limits:
         self._failures = Buckets(failures, max(failures, 1))
 
     def admit(self, principal: str, address: str) -> None:
-        """Count a request of a principal, or of an address where nobody is known.
+        """Count a request for its principal, or for its address if the caller is unknown.
 
-        :raises TooManyRequests: there were too many.
+        :raises TooManyRequests: there were too many requests.
         """
         name = principal or f"at {address}"
         self._requests.require(name, "Too many requests; try again later.")
         self._requests.take(name)
 
-    def require_unsuspected(self, address: str) -> None:
-        """Check that an address was not wrong too often, before what it shows is looked at: a guess costs.
+    def require_few_failures(self, address: str) -> None:
+        """Check that an address did not fail too often; called before its credentials are checked.
 
-        :raises TooManyRequests: it was.
+        :raises TooManyRequests: there were too many failures.
         """
         self._failures.require(address, "Too many wrong keys or tokens; try again later.")
 
-    def was_wrong(self, address: str) -> None:
-        """Count a wrong key or token."""
+    def count_failure(self, address: str) -> None:
+        """Count a wrong key or token from an address."""
         self._failures.take(address)
 
 
 def network_of(host: str) -> str:
-    """Whose address it is: of IPv6 the network of 64 bits, which one client has to itself."""
+    """The network that a client's failures count for: an IPv4 address, or a /64 of IPv6, which one client may own."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

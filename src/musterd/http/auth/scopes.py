@@ -1,4 +1,4 @@
-"""What an operation asks of whoever calls it."""
+"""Checks that the caller has the scope that an operation requires."""
 
 from collections.abc import Awaitable, Callable
 
@@ -11,31 +11,32 @@ from musterd.http.paths import path_identifier
 
 Handler = Callable[[Request], Awaitable[Response]]
 
-SEEN_BY = ("read", "run")
-"""What of a team or an agent makes it stand in lists."""
+LISTED_FOR = ("read", "run")
+"""A team or agent is listed for callers that may perform one of these actions on it."""
 
 
 def principal_of(request: Request) -> Principal:
-    """Who asks, as the border has found out."""
+    """The authenticated caller of a request."""
     principal: Principal = request.state.principal
     return principal
 
 
-def guarded(handler: Handler, method: str, scope: str, named: str | None, *, lists: bool) -> Handler:
-    """The handler, for whoever has the scope.
+def guarded(handler: Handler, method: str, scope: str, parameter: str | None, *, lists: bool) -> Handler:
+    """The handler, preceded by a check of the scope.
 
-    :param named: the parameter of the path that names what a scope may be limited to.
-    :param lists: it lists such things, and shows each caller its own: one scope for any of them is enough.
+    :param parameter: the path parameter with the id of the resource, to which a scope may be limited.
+    :param lists: whether the operation lists resources and shows each caller its own; then a scope for any of them
+        is enough.
     """
     resource, action = scope.split(":")
-    # Whoever may look at a team may look at runs of it, and runs ask for no more than that.
-    enough = (scope, f"{resource}:read") if method == "GET" and action == "run" else (scope,)
+    # A caller that may read a team may also read its runs.
+    sufficient = (scope, f"{resource}:read") if method == "GET" and action == "run" else (scope,)
 
     async def checked(request: Request) -> Response:
         scopes = principal_of(request).scopes
-        only = path_identifier(request, named) if named is not None else None
-        if not any(scopes.allows(one, only) for one in enough) and not (
-            lists and scopes.allows_some(resource, SEEN_BY)
+        resource_id = path_identifier(request, parameter) if parameter is not None else None
+        if not any(scopes.allows(alternative, resource_id) for alternative in sufficient) and not (
+            lists and scopes.allows_some(resource, LISTED_FOR)
         ):
             raise Forbidden
         return await handler(request)
@@ -44,6 +45,6 @@ def guarded(handler: Handler, method: str, scope: str, named: str | None, *, lis
 
 
 def shows(request: Request, resource: str, resource_id: str) -> bool:
-    """Whether a list shows this one to whoever asks."""
+    """Whether a list includes this resource for the caller."""
     scopes = principal_of(request).scopes
-    return any(scopes.allows(f"{resource}:{action}", resource_id) for action in SEEN_BY)
+    return any(scopes.allows(f"{resource}:{action}", resource_id) for action in LISTED_FOR)

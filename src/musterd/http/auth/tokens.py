@@ -1,8 +1,8 @@
-"""Tokens that somebody else signs: JSON Web Tokens (RFC 7519), checked as RFC 8725 says.
+"""Verifies JSON Web Tokens (RFC 7519) of external issuers, following RFC 8725.
 
-A token says which key it was signed with, and nothing else is taken from it before the signature is right: not the
-algorithm, which the key tells, not an address of a key. What was verified is not remembered: verifying again costs a
-fraction of a millisecond, and nothing has to be forgotten when a key goes.
+Before the signature is verified, nothing but the key id is taken from a token: the key determines the algorithm, and
+addresses of keys in a token are ignored. Results are not cached: verifying again costs a fraction of a millisecond, and
+a cache would have to be cleared when a key is withdrawn.
 """
 
 from collections.abc import Sequence
@@ -21,26 +21,27 @@ from musterd.http.auth.key_sources import KeySource, sources_of
 from musterd.http.auth.keys import VerificationKey
 from musterd.http.auth.principals import Principal, user
 
-LONGEST = 8192
-"""Characters of a token."""
+LONGEST_TOKEN = 8192
+"""Most characters of a token."""
 
 LAST_SECOND = 2**53
-"""Times beyond it are none: a float could not hold them."""
+"""Later times are invalid: a float cannot represent them exactly."""
 
-_LEFT_OUT: Options = {
+_UNCHECKED: Options = {
     "verify_exp": False,
     "verify_nbf": False,
     "verify_iat": False,
     "verify_sub": False,
     "verify_jti": False,
 }
-"""Left to :func:`_require_current` and :func:`_user_of`: there is one door to time, and words for each case."""
+"""Not checked by the library but by ``_require_current`` and ``_user_of``: they use musterd's clock, and have a message
+for each case."""
 
 
 class TokenVerifier:
-    """Finds out whose a token is.
+    """Verifies tokens and gives their principals.
 
-    :raises StartError: the settings' keys cannot be used, in words.
+    :raises StartError: the keys in the settings cannot be used.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -48,38 +49,38 @@ class TokenVerifier:
         self._sources: Sequence[KeySource] = sources_of(settings)
         self._decoder = jwt.PyJWT()
         self._options: Options = {
-            **_LEFT_OUT,
+            **_UNCHECKED,
             "verify_aud": bool(settings.jwt_audience),
             "verify_iss": bool(settings.jwt_issuer),
         }
 
     def begin(self) -> None:
-        """Read keys that are elsewhere, so that the first request need not wait."""
+        """Start to fetch remote keys, so that the first request does not have to wait for them."""
         for source in self._sources:
             source.refresh()
 
     def close(self) -> None:
-        """Read no keys any more."""
+        """Stop fetching keys."""
         for source in self._sources:
             source.close()
 
     async def principal(self, token: str) -> Principal:
-        """Whose token it is, and what it may do.
+        """The principal of a token.
 
-        :raises Unauthenticated: it has expired.
-        :raises WrongToken: it is none, or not for this server.
-        :raises Unavailable: there are no keys to check it with.
+        :raises Unauthenticated: the token has expired.
+        :raises WrongToken: the token is invalid, or not for this server.
+        :raises Unavailable: no keys could be read yet.
         """
-        if len(token) > LONGEST:
+        if len(token) > LONGEST_TOKEN:
             raise WrongToken
         try:
-            claims = await self._claims(token)
+            claims = await self._verified_claims(token)
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
             raise WrongToken from error
         valid_until = self._require_current(claims)
         return user(_user_of(claims), self._scopes_of(claims), valid_until=valid_until)
 
-    async def _claims(self, token: str) -> dict[str, Any]:
+    async def _verified_claims(self, token: str) -> dict[str, Any]:
         header = jwt.get_unverified_header(token)
         algorithm = header.get("alg")
         if algorithm not in self._settings.jwt_algorithms or "crit" in header:
@@ -87,12 +88,12 @@ class TokenVerifier:
         for source in self._sources:
             for key in await source.matching(header.get("kid"), algorithm):
                 try:
-                    return self._decoded(token, key)
+                    return self._decode(token, key)
                 except jwt.InvalidSignatureError:
                     continue
         raise WrongToken
 
-    def _decoded(self, token: str, key: VerificationKey) -> dict[str, Any]:
+    def _decode(self, token: str, key: VerificationKey) -> dict[str, Any]:
         try:
             return self._decoder.decode(
                 token,
@@ -109,10 +110,10 @@ class TokenVerifier:
             raise WrongToken("Invalid authentication token: wrong iss") from error
 
     def _require_current(self, claims: dict[str, Any]) -> float:
-        """Check that the token is valid now; until when it is, in unix seconds.
+        """Check that the token is valid now, and return when it expires, in unix seconds.
 
-        :raises Unauthenticated: it has expired.
-        :raises WrongToken: it is not valid yet, or does not say.
+        :raises Unauthenticated: the token has expired.
+        :raises WrongToken: the token is not valid yet, or has no expiry time.
         """
         now, leeway = clock.now(), self._settings.jwt_leeway_seconds
         if "exp" not in claims:
@@ -125,24 +126,24 @@ class TokenVerifier:
         return valid_until
 
     def _scopes_of(self, claims: dict[str, Any]) -> Scopes:
-        found = claims.get(self._settings.jwt_scopes_claim)
-        if isinstance(found, str):
-            found = found.split()
-        return Scopes.of(found) if isinstance(found, list) else Scopes()
+        claim = claims.get(self._settings.jwt_scopes_claim)
+        if isinstance(claim, str):
+            claim = claim.split()
+        return Scopes.of(claim) if isinstance(claim, list) else Scopes()
 
 
 def _seconds(claims: dict[str, Any], name: str, default: float) -> float:
     value = claims.get(name, default)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not abs(value) < LAST_SECOND:  # not even NaN is
-        raise WrongToken(f"Invalid authentication token: {name} is no time")
+    if not is_number or not abs(value) < LAST_SECOND:  # also rejects NaN
+        raise WrongToken(f"Invalid authentication token: {name} is not a time")
     return float(value)
 
 
 def _user_of(claims: dict[str, Any]) -> str:
-    found = claims.get("sub")
-    if not isinstance(found, str) or not is_identifier(found):
+    subject = claims.get("sub")
+    if not isinstance(subject, str) or not is_identifier(subject):
         raise WrongToken("Invalid authentication token: sub is missing")
-    if found.startswith(SERVICE):  # it would be taken for a service account
+    if subject.startswith(SERVICE):  # it could be mistaken for a service account
         raise WrongToken("Invalid authentication token: sub names a service account")
-    return found
+    return subject
