@@ -19,15 +19,15 @@ from musterd.declare import Agent, Registry, Team
 from musterd.engine.process_role import ProcessRole
 from musterd.features import memories, traces
 from musterd.http.auth.authenticator import Authenticator
-from musterd.http.auth.middleware import Identity
+from musterd.http.auth.middleware import Authentication
 from musterd.http.auth.rate_limits import Limits
 from musterd.http.docs import docs_routes
-from musterd.http.middleware import Doors, Errors, Gate, RequestIds
-from musterd.http.paths import EscapedSlashes, NearPath
+from musterd.http.middleware import Errors, HostCheck, HostRules, RequestIds
+from musterd.http.paths import EscapedSlashes, SlashRedirect
 from musterd.http.request_bodies import BodyLimits
 from musterd.http.responses import error_answer
 from musterd.http.routes import operations, routes
-from musterd.http.security_headers import SafeHeaders
+from musterd.http.security_headers import SecurityHeaders
 from musterd.http.server import Server
 
 FEATURES = [memories.FEATURE, traces.FEATURE]
@@ -75,7 +75,7 @@ def create_app(
         exception_handlers={MethodNotAllowed.status: _answer_another_method},
         middleware=_border(server, authenticator, is_loopback=is_loopback),
     )
-    app.router.redirect_slashes, app.router.default = False, NearPath(app.router)
+    app.router.redirect_slashes, app.router.default = False, SlashRedirect(app.router)
     app.state.server = server
     return app
 
@@ -91,8 +91,8 @@ def _border(server: Server, authenticator: Authenticator, *, is_loopback: bool) 
     """What each request passes on its way in, from the outside in, and each answer on its way out."""
     settings = server.settings
     return [
-        Middleware(RequestIds, server.metrics, says_all=settings.log_requests),
-        Middleware(SafeHeaders),
+        Middleware(RequestIds, server.metrics, logs_requests=settings.log_requests),
+        Middleware(SecurityHeaders),
         Middleware(
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),
@@ -102,8 +102,8 @@ def _border(server: Server, authenticator: Authenticator, *, is_loopback: bool) 
             expose_headers=["*"],
         ),
         Middleware(Errors),
-        Middleware(Gate, Doors.of(settings, is_loopback=is_loopback)),
-        Middleware(Identity, authenticator, Limits(settings), server.metrics),
+        Middleware(HostCheck, HostRules.of(settings, is_loopback=is_loopback)),
+        Middleware(Authentication, authenticator, Limits(settings), server.metrics),
         Middleware(BodyLimits, settings),
         Middleware(EscapedSlashes),
     ]

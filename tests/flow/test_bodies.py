@@ -12,7 +12,7 @@ import pytest
 
 import musterd
 from musterd.core.errors import Unavailable
-from musterd.http.request_bodies import Room
+from musterd.http.request_bodies import UploadMemory
 from tests.support.app import Serve
 from tests.support.http import House, problem, wrong_fields
 from tests.support.raw import HOST, line_to, status_of
@@ -276,7 +276,7 @@ async def test_an_upload_has_room_while_its_run_goes_on(serve: Serve) -> None:
 
 
 def test_one_body_alone_has_room() -> None:
-    room = Room(10)
+    room = UploadMemory(10)
     room.take(50)
     with pytest.raises(Unavailable):
         room.take(1)

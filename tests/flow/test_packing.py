@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from musterd.core.settings import Settings
-from musterd.http.gzip_streams import takes_gzip
+from musterd.http.gzip_streams import accepts_gzip
 from tests.support.app import Serve
 from tests.support.http import House, read_stream
 
@@ -37,7 +37,7 @@ async def raw(house: House, accepts: str, message: str = "hello") -> tuple[httpx
     ],
 )
 def test_who_takes_gzip(header: str, taken: bool) -> None:
-    assert takes_gzip(header) is taken
+    assert accepts_gzip(header) is taken
 
 
 async def test_a_stream_is_compressed_for_those_who_take_it(serve_live: Serve) -> None:

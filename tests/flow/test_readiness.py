@@ -128,7 +128,7 @@ async def test_what_is_not_driven_is_named_to_whoever_has_the_key(
         monkeypatch.setattr(house.server.engine, "unserved", waiting)
         name = "agent:solo-agent"
         *others, (status, found) = await unserved(house, *KEYED)
-        words = "Runs wait of teams or agents that no process drives: {}. Start a worker for them."
+        words = "Runs are waiting for teams or agents that no process drives: {}. Start a worker for them."
         assert [(code, one["checks"]["served"]) for code, one in others] == [(503, words.format(1))] * 2
         assert not any(name in json.dumps(one) for _, one in others)
         assert (status, found["checks"]["served"]) == (503, words.format(name))

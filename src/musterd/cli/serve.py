@@ -109,7 +109,7 @@ class _UvicornServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop on SIGINT and SIGTERM. uvicorn's own version raises the signal again, but a graceful stop exits with 0."""
+        """Stop on SIGINT and SIGTERM. uvicorn would raise the signal again, but a graceful stop must exit with 0."""
         loop = asyncio.get_running_loop()
 
         def stop(signal_number: int, frame: FrameType | None) -> None:

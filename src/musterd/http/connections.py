@@ -1,4 +1,4 @@
-"""The connections of a process: how many there may be, and who goes where one too many comes."""
+"""Limits the number of connections of a process, and chooses which one to close for a new one."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -9,22 +9,22 @@ from musterd.core.settings import Settings
 
 NO_ROOM = "The server has as many connections open as it may; try again later."
 MOST_LINGERING = 256
-"""Refused connections that are held until their clients have read why: each takes an open file for up to 2 s."""
+"""Most refused connections that stay open until the client has read why. Each needs an open file for up to 2 s."""
 
 
 class Connection(Protocol):
-    """What is counted: it can be sent away while it waits for a request."""
+    """A connection as :class:`Connections` sees it."""
 
     def leave(self) -> None:
-        """Close it, and tell a client that was never answered why: no request of it is at work."""
+        """Close the connection, on which no request is active, and tell a client that was never answered why."""
 
     def hang_up(self) -> None:
-        """Close it, though its client may not have read yet why it was refused."""
+        """Close a refused connection, even if the client has not read the response yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimits:
-    """What a connection may take, in seconds and bytes; the settings of the same names tell more."""
+    """The limits for one connection, in seconds and bytes, from the settings of the same names."""
 
     header_seconds: float
     header_bytes: int
@@ -35,7 +35,7 @@ class ConnectionLimits:
 
     @classmethod
     def of(cls, settings: Settings) -> "ConnectionLimits":
-        """The limits that the settings give."""
+        """The limits from the settings."""
         return cls(
             header_seconds=settings.header_seconds,
             header_bytes=settings.header_bytes,
@@ -47,68 +47,67 @@ class ConnectionLimits:
 
 
 class Connections:
-    """Counts connections. Those that wait for a request make room for new ones, the longest waiting first.
+    """Counts connections. If there are too many, the one that has waited longest for a request is closed for a new one.
 
-    So nobody keeps others out by opening connections that say nothing, or say it slowly: a client that has something to
-    ask waits for as long as a packet takes.
+    So a client cannot block others with idle or slow connections: an honest client sends its request immediately.
 
-    :param most: connections at once.
-    :param most_per_address: connections of one address at once; 0 for any number.
+    :param most: most connections at the same time.
+    :param most_per_address: most connections of one address at the same time; 0 for no limit.
     """
 
     def __init__(self, most: int, most_per_address: int) -> None:
         self._most = most
         self._most_per_address = most_per_address
         self._open: dict[Connection, str] = {}
-        self._waiting: dict[Connection, None] = {}
+        self._waiting: dict[Connection, None] = {}  # in the order in which they began to wait
         self._by_address: Counter[str] = Counter()
         self._most_lingering = min(MOST_LINGERING, most // 2)
         self._lingering: dict[Connection, None] = {}
 
     def refusal(self, address: str) -> RequestError | None:
-        """Make room for one more of this address; what to say to it where there is none."""
+        """Make room for one more connection from an address. Returns an error if there is none."""
         if self._most_per_address and self._by_address[address] >= self._most_per_address:
             return TooManyRequests("This address has as many connections open as it may; try again later.")
         if len(self._open) < self._most:
             return None
         if not self._waiting:
             return Unavailable(NO_ROOM)
-        longest = next(iter(self._waiting))
-        self.forget(longest)
-        longest.leave()
+        oldest = next(iter(self._waiting))
+        self.forget(oldest)
+        oldest.leave()
         return None
 
     def take(self, connection: Connection, address: str) -> None:
-        """A connection is there, and waits for its first request."""
+        """Count a new connection, which waits for its first request."""
         self._open[connection] = address
         self._by_address[address] += 1
         self._waiting[connection] = None
 
     def waits(self, connection: Connection) -> None:
-        """It has been answered, and waits for a request."""
+        """The connection has sent its response and waits for the next request."""
         if connection in self._open:
             self._waiting[connection] = None
 
     def works(self, connection: Connection) -> None:
-        """A request of it has come."""
+        """The connection has received a request, so it must not be closed for another one."""
         self._waiting.pop(connection, None)
 
     def lingers(self, connection: Connection) -> None:
-        """Count a refused connection that stays open until its client has read why; of too many the oldest goes."""
+        """Count a refused connection that is open until its client has read why. Beyond the limit, close the oldest."""
         if len(self._lingering) >= self._most_lingering:
             oldest = next(iter(self._lingering), connection)
             self.lingered(oldest)
             oldest.hang_up()
-            if oldest is connection:  # none may linger
+            if oldest is connection:  # the limit is 0
                 return
         self._lingering[connection] = None
 
     def lingered(self, connection: Connection) -> None:
-        """It is closed."""
+        """The lingering connection is closed."""
         self._lingering.pop(connection, None)
 
     def forget(self, connection: Connection) -> None:
-        """It is closed, or is about to be."""
+        """The connection is closed, or will be closed."""
         self._waiting.pop(connection, None)
         address = self._open.pop(connection, None)
         if address is not None:

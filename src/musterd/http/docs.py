@@ -1,7 +1,7 @@
-"""The pages of the docs. Their assets come with packages that are installed: no page loads anything from elsewhere.
+"""The OpenAPI document and its pages. Their assets are local files: no page loads anything from other servers.
 
-``/docs`` is Swagger UI and ``/redoc`` is ReDoc, both as files of the package ``fastapi-offline``, which is never
-imported. The document itself is put together when it is first asked for, so that a start does not pay for it.
+``/docs`` is Swagger UI and ``/redoc`` is ReDoc, both from files of the package ``fastapi-offline``, which is never
+imported. The document is built on the first request, so that it does not slow down the start.
 """
 
 import importlib.util
@@ -18,13 +18,13 @@ from musterd.core.errors import NotFound
 from musterd.http.responses import JSON
 from musterd.http.routes import Operation
 
-_ASSETS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
-_REDOC = "redoc.standalone.js"
-_FOREIGN_LOGO = b"https://cdn.redoc.ly/redoc/logo-mini.svg"
-_NO_LOGO = b"data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg'/>"
+_SWAGGER_ASSETS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
+_REDOC_ASSET = "redoc.standalone.js"
+_REDOC_LOGO = b"https://cdn.redoc.ly/redoc/logo-mini.svg"
+_EMPTY_LOGO = b"data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg'/>"
 
 _HEADERS = {
-    # Nothing from elsewhere, whatever the assets may try; ReDoc writes styles and searches in a worker of its own.
+    # Allow nothing from other servers. ReDoc needs inline styles, and a worker from a blob for its search.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; font-src data:; connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
@@ -53,7 +53,7 @@ _SWAGGER_PAGE = _PAGE.format(
     head='<link rel="stylesheet" href="docs/swagger-ui.css">',
     scripts='<script src="docs/swagger-ui-bundle.js"></script>\n<script src="docs/start.js"></script>',
 )
-_SWAGGER_START = """\
+_SWAGGER_SCRIPT = """\
 SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#page",
@@ -65,15 +65,15 @@ SwaggerUIBundle({
 _REDOC_PAGE = _PAGE.format(
     title="API · musterd",
     head="<style>body { margin: 0 }</style>",
-    scripts=f'<script src="redoc/{_REDOC}"></script>\n<script src="redoc/start.js"></script>',
+    scripts=f'<script src="redoc/{_REDOC_ASSET}"></script>\n<script src="redoc/start.js"></script>',
 )
-_REDOC_START = 'Redoc.init("openapi.json", {}, document.getElementById("page"));\n'
+_REDOC_SCRIPT = 'Redoc.init("openapi.json", {}, document.getElementById("page"));\n'
 
 
 class Docs:
-    """The document and its pages.
+    """Serves the OpenAPI document and its pages.
 
-    :param operations: what the application serves, in the order of the docs.
+    :param operations: the operations of the application, in the order of the document.
     """
 
     def __init__(self, operations: list[Operation], *, title: str, version: str) -> None:
@@ -89,7 +89,7 @@ class Docs:
         return document(self._operations, title=self._title, version=self._version, root_path=root_path)
 
     async def openapi(self, request: Request) -> Response:
-        """The document as JSON."""
+        """The OpenAPI document as JSON."""
         root_path = request.scope.get("root_path", "").rstrip("/")
         content = self._documents.get(root_path)
         if content is None:
@@ -97,30 +97,30 @@ class Docs:
         return Response(content, media_type=JSON)
 
     async def swagger(self, request: Request) -> Response:
-        """The page to try operations on."""
+        """The Swagger UI page."""
         return HTMLResponse(_SWAGGER_PAGE, headers=_HEADERS)
 
     async def redoc(self, request: Request) -> Response:
-        """The page to read."""
+        """The ReDoc page."""
         return HTMLResponse(_REDOC_PAGE, headers=_HEADERS)
 
     async def swagger_asset(self, request: Request) -> Response:
-        """A file of the page to try operations on."""
+        """A file of the Swagger UI page."""
         name = request.path_params["name"]
         if name == "start.js":
-            return _asset(_SWAGGER_START.encode(), "text/javascript")
-        if name not in _ASSETS:
+            return _asset(_SWAGGER_SCRIPT.encode(), "text/javascript")
+        if name not in _SWAGGER_ASSETS:
             raise NotFound
-        return _asset(await _read(name), _ASSETS[name])
+        return _asset(await _read(name), _SWAGGER_ASSETS[name])
 
     async def redoc_asset(self, request: Request) -> Response:
-        """A file of the page to read. ReDoc names a logo on a foreign server; ours shows none."""
+        """A file of the ReDoc page. ReDoc loads a logo from another server, so it is replaced by an empty one."""
         name = request.path_params["name"]
         if name == "start.js":
-            return _asset(_REDOC_START.encode(), "text/javascript")
-        if name != _REDOC:
+            return _asset(_REDOC_SCRIPT.encode(), "text/javascript")
+        if name != _REDOC_ASSET:
             raise NotFound
-        return _asset((await _read(name)).replace(_FOREIGN_LOGO, _NO_LOGO), "text/javascript")
+        return _asset((await _read(name)).replace(_REDOC_LOGO, _EMPTY_LOGO), "text/javascript")
 
 
 def docs_routes(operations: list[Operation], *, title: str, version: str) -> list[Route]:
@@ -140,7 +140,7 @@ def _asset(content: bytes, media_type: str) -> Response:
 
 
 async def _read(name: str) -> bytes:
-    found = importlib.util.find_spec("fastapi_offline")
-    if found is None or found.origin is None:
-        raise NotFound("The package fastapi-offline, which has this file, is not installed.")
-    return await to_thread.run_sync((Path(found.origin).parent / "static" / name).read_bytes)
+    spec = importlib.util.find_spec("fastapi_offline")
+    if spec is None or spec.origin is None:
+        raise NotFound("The package fastapi-offline, which contains this file, is not installed.")
+    return await to_thread.run_sync((Path(spec.origin).parent / "static" / name).read_bytes)

@@ -1,4 +1,4 @@
-"""The frames of runs' events: each is made once in this process, however many read the run."""
+"""Renders events as SSE frames, once per process no matter how many subscribers a run has."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from musterd.wire.events import EventRenderer, RunIdentity, member_ids
 
 
 class RunFrames:
-    """Makes the frames of one run tree, for all its readers."""
+    """Renders the frames of one run tree for all its subscribers."""
 
     def __init__(self, runs: RunService, root: RunRow) -> None:
         self._runs = runs
@@ -24,38 +24,40 @@ class RunFrames:
         self._lock = asyncio.Lock()
 
     async def of(self, flush: Flush) -> Sequence[bytes]:
-        """The frame of each event of the flush; the first who asks makes them for all."""
+        """The frame of each event of a flush. The first subscriber that needs them renders them for all."""
         if flush.frames is None:
             async with self._lock:
-                if flush.frames is None:
+                if flush.frames is None:  # another subscriber may have rendered them while this one waited
                     flush.frames = [
                         await self._frame(event, index) for index, event in enumerate(flush.events, flush.first_index)
                     ]
         return flush.frames
 
     async def _frame(self, event: Event, index: int) -> bytes:
-        if not self._renderer.can_place(event):  # what told of its run was never rendered here
+        if not self._renderer.can_place(event):  # the event that started its run was not rendered here
             rows = await self._runs.following.tree(self._root.run_id)
             self._renderer.learn({row.run_id: RunIdentity.of(row) for row in rows})
-        wanted = member_ids(event)
-        if not wanted:
+        run_ids = member_ids(event)
+        if not run_ids:
             return self._frames.frame(event, index)
-        elsewhere = wanted if self._root.forked_from is not None else ()
-        found = await self._runs.members(self._root.run_id, elsewhere)
-        members = {view.row.run_id: view for view in found}
-        return self._frames.frame(event, index, [members[run_id] for run_id in wanted if run_id in members])
+        # A fork's members may be runs of the run that it was forked from.
+        other_tree_ids = run_ids if self._root.forked_from is not None else ()
+        views = await self._runs.members(self._root.run_id, other_tree_ids)
+        members = {view.row.run_id: view for view in views}
+        return self._frames.frame(event, index, [members[run_id] for run_id in run_ids if run_id in members])
 
 
 class FramesOfRuns:
-    """What makes the frames of each run that is read here, as long as somebody reads it."""
+    """The :class:`RunFrames` of each run that has subscribers in this process."""
 
     def __init__(self, runs: RunService) -> None:
         self._runs = runs
         self._by_root: WeakValueDictionary[str, RunFrames] = WeakValueDictionary()
 
     def of(self, root: RunRow) -> RunFrames:
-        """What makes the frames of this run."""
-        found = self._by_root.get(root.run_id)
-        if found is None or found.salt != root.salt:  # a run of this id was deleted, and one who read it is still there
-            found = self._by_root[root.run_id] = RunFrames(self._runs, root)
-        return found
+        """The frames of a run."""
+        frames = self._by_root.get(root.run_id)
+        # Another salt means another run: the old one was deleted, but still has subscribers, and its id was reused.
+        if frames is None or frames.salt != root.salt:
+            frames = self._by_root[root.run_id] = RunFrames(self._runs, root)
+        return frames

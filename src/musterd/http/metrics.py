@@ -1,6 +1,6 @@
-"""Figures for Prometheus: what this process counted, and what the database alone knows, when they are fetched.
+"""Metrics for Prometheus: the counters of this process, and figures read from the database at each scrape.
 
-Prometheus' library is imported with the first fetch: a server that nobody watches never pays for it.
+The Prometheus library is imported at the first scrape, so that a server without monitoring does not load it.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from musterd.http.server import Server
 
-Choose = Callable[[str], tuple[Callable[["CollectorRegistry"], bytes], str]]
-"""Gives what writes the figures, and what that is, for what a client accepts."""
+ChooseEncoder = Callable[[str], tuple[Callable[["CollectorRegistry"], bytes], str]]
+"""Returns an encoder and its content type for an ``Accept`` header."""
 
 PREFIX = "musterd_"
 GAUGES = {
@@ -40,26 +40,26 @@ GAUGES = {
     "readers": "Readers of streams that this process serves now.",
     "ready": "Whether this process accepts runs.",
 }
-"""What is looked at when the figures are fetched, without the prefix."""
+"""The gauges, whose values are read at each scrape; names without the prefix."""
 
 
 class MetricsOperations:
-    """The figures of one server."""
+    """The metrics operation of one server."""
 
     def __init__(self, server: "Server") -> None:
         self._server = server
-        self._standing: DatabaseStats | None = None
-        self._choose: Choose | None = None
+        self._stats: DatabaseStats | None = None
+        self._choose: ChooseEncoder | None = None
 
     async def get(self, request: Request) -> Response:
-        """All figures, in the form that the client asks for."""
+        """All metrics, in the format that the client accepts."""
         now = clock.now()
-        if self._choose is None:  # not on the loop: it takes as long as many requests
-            self._choose = await asyncio.to_thread(_encoders)
+        if self._choose is None:  # in a thread: the import would block the event loop
+            self._choose = await asyncio.to_thread(_import_encoders)
         try:
-            self._standing = await self._server.database.scan(lambda tx: stats.look(tx, now))
+            self._stats = await self._server.database.scan(lambda tx: stats.look(tx, now))
         except StoreUnavailable:
-            self._standing = None
+            self._stats = None
         encode, content_type = self._choose(request.headers.get("accept", ""))
         return Response(encode(self._registry), media_type=None, headers={"Content-Type": content_type})
 
@@ -73,32 +73,32 @@ class MetricsOperations:
         return registry
 
     def collect(self) -> "Iterator[Metric]":
-        """Every figure as Prometheus' library takes it."""
+        """All metrics as objects of the Prometheus library, which calls this method."""
         yield from counted(self._server.metrics)
-        yield from self._looked_at()
+        yield from self._gauges()
 
-    def _looked_at(self) -> "Iterator[Metric]":
+    def _gauges(self) -> "Iterator[Metric]":
         from prometheus_client.core import GaugeMetricFamily
 
-        server, found = self._server, self._standing
+        server, database_stats = self._server, self._stats
         yield _gauge("info", 1.0, version=musterd.__version__)
-        yield _gauge("database_up", float(found is not None))
+        yield _gauge("database_up", float(database_stats is not None))
         yield _gauge("ready", float(server.engine.is_ready and not server.is_stopping))
         yield _gauge("runs_driven", float(len(server.engine.live())))
         yield _gauge("run_slots", float(server.settings.concurrency))
         yield _gauge("readers", float(server.broadcaster.readers))
-        if found is None:
+        if database_stats is None:
             return
         runs = GaugeMetricFamily(PREFIX + "runs", GAUGES["runs"], labels=["state"])
-        for state, count in found.runs.items():
+        for state, count in database_stats.runs.items():
             runs.add_metric([state], float(count))
         yield runs
-        yield _gauge("oldest_ready_seconds", found.oldest_ready_seconds)
-        yield _gauge("approvals_pending", float(found.approvals))
-        yield _gauge("workers", float(found.workers))
+        yield _gauge("oldest_ready_seconds", database_stats.oldest_ready_seconds)
+        yield _gauge("approvals_pending", float(database_stats.approvals))
+        yield _gauge("workers", float(database_stats.workers))
 
 
-def _encoders() -> "Choose":
+def _import_encoders() -> "ChooseEncoder":
     from prometheus_client.exposition import choose_encoder
 
     return choose_encoder
@@ -113,7 +113,7 @@ def _gauge(name: str, value: float, **labels: str) -> "Metric":
 
 
 def counted(metrics: Metrics) -> "Iterator[Metric]":
-    """What was counted, as Prometheus' library takes it."""
+    """The counters and histograms of this process as objects of the Prometheus library."""
     for counter in metrics.counters:
         yield _counter(counter)
     for histogram in metrics.histograms:
@@ -135,9 +135,9 @@ def _histogram(histogram: Histogram) -> "Metric":
     family = HistogramMetricFamily(PREFIX + histogram.name, histogram.about, labels=histogram.labels)
     names = [*(f"{bound:g}" for bound in histogram.bounds), "+Inf"]
     for labels, spread in list(histogram.values.items()):
-        buckets, so_far = [], 0.0
+        buckets, cumulative = [], 0.0
         for name, count in zip(names, spread.counts, strict=True):
-            so_far += count
-            buckets.append((name, so_far))
+            cumulative += count
+            buckets.append((name, cumulative))
         family.add_metric(labels, buckets, spread.total)
     return family

@@ -1,7 +1,7 @@
-"""The border of HTTP: every request passes it once on its way in, every answer once on its way out.
+"""ASGI middleware that every request passes.
 
-From the outside in: request id and log line, CORS, errors, Host and Origin, who asks (:mod:`musterd.http.auth`), the
-size of the body.
+From the outside in: request id and log line, security headers, CORS, errors, Host and Origin, authentication
+(:mod:`musterd.http.auth`), and the size of the body.
 """
 
 import ipaddress
@@ -22,7 +22,7 @@ from musterd.http.responses import error_answer
 log = structlog.get_logger("musterd.http")
 
 NO_OPERATION = "none"
-"""What a request is counted under that reaches no operation: refused at the border, or no such path."""
+"""The metrics label of a request that reaches no operation: middleware rejected it, or its path does not exist."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 ANY_ORIGIN = "*"
 LOOPBACK_NAMES = frozenset({"localhost"})
@@ -31,15 +31,15 @@ _REQUEST_ID = re.compile(r"[\w.:\-]{1,128}", re.ASCII)
 
 
 class RequestIds:
-    """Gives every request an id, its own or a new one, returns it, counts and logs what was answered.
+    """Gives every request an id (the client's or a new one), returns it in the response, and counts and logs responses.
 
-    :param says_all: whether there is a log line for every request, and not for whoever debugs alone.
+    :param logs_requests: whether to log each request at level info; otherwise the level is debug.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, *, says_all: bool = False) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, *, logs_requests: bool = False) -> None:
         self._app = app
         self._metrics = metrics
-        self._say = log.info if says_all else log.debug
+        self._log = log.info if logs_requests else log.debug
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -47,8 +47,8 @@ class RequestIds:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        given = headers.get("x-request-id", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else clock.new_id()
+        client_id = headers.get("x-request-id", "")
+        request_id = client_id if _REQUEST_ID.fullmatch(client_id) else clock.new_id()
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         status, started, metrics = 0, clock.monotonic(), self._metrics
@@ -63,15 +63,15 @@ class RequestIds:
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
 
-        carried = {"request_id": request_id}
+        log_context = {"request_id": request_id}
         if (traceparent := trace_context.parsed(headers.get(trace_context.HEADER, ""))) is not None:
-            carried["trace_id"] = trace_context.trace_id(traceparent)
+            log_context["trace_id"] = trace_context.trace_id(traceparent)
         trace_context.incoming.set(traceparent)
-        with structlog.contextvars.bound_contextvars(**carried):
+        with structlog.contextvars.bound_contextvars(**log_context):
             try:
                 await self._app(scope, receive, send_with_id)
-            finally:  # an answer that breaks off is one too
-                self._say(
+            finally:  # also log a response that was interrupted
+                self._log(
                     "answered",
                     method=scope["method"],
                     path=scope["path"],
@@ -82,7 +82,7 @@ class RequestIds:
 
 
 class Errors:
-    """Turns what is raised inside into an answer. What went wrong goes to the log, words for clients go out."""
+    """Turns exceptions into error responses. Unexpected ones are logged, and the client gets a generic message."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -92,55 +92,56 @@ class Errors:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        has_begun = False
+        has_started = False
 
-        async def send_noting(message: Message) -> None:
-            nonlocal has_begun
-            has_begun = True
+        async def send_and_note(message: Message) -> None:
+            nonlocal has_started
+            has_started = True
             await send(message)
 
         try:
-            await self._app(scope, receive, send_noting)
+            await self._app(scope, receive, send_and_note)
         except RequestError as error:
-            answer = error
-        except ClientDisconnect:  # in the middle of its request: nobody is left to be answered
+            request_error = error
+        except ClientDisconnect:  # the client has gone in the middle of its request
             return
         except Exception as error:
             log.exception("request failed", method=scope["method"], path=scope["path"], exc_info=error)
-            answer = RequestError("Internal server error")
+            request_error = RequestError("Internal server error")
         else:
             return
-        if has_begun:
-            raise answer
-        await error_answer(answer, scope["state"]["request_id"])(scope, receive, send)
+        if has_started:  # too late for an error response: the server closes the connection
+            raise request_error
+        await error_answer(request_error, scope["state"]["request_id"])(scope, receive, send)
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
-    """Who may come in: the names this server answers to, the origins whose pages may write.
+class HostRules:
+    """The allowed host names, and the origins whose pages may make requests that write.
 
-    :param hosts: names that a ``Host`` may have; empty: any, for a server that is reachable from elsewhere.
+    :param hosts: allowed names in ``Host``; empty to allow any, for a server that other machines can reach.
+    :param origins: allowed foreign values of ``Origin``.
     """
 
     hosts: frozenset[str]
     origins: frozenset[str]
 
     @classmethod
-    def of(cls, settings: Settings, *, is_loopback: bool) -> "Doors":
-        """The doors of a server with these settings."""
+    def of(cls, settings: Settings, *, is_loopback: bool) -> "HostRules":
+        """The rules of a server with these settings."""
         hosts = LOOPBACK_NAMES | {host.lower() for host in settings.allowed_hosts} if is_loopback else frozenset()
         return cls(frozenset(hosts), frozenset(settings.cors_origins))
 
 
-class Gate:
-    """Checks ``Host`` and ``Origin``, in this order, before anything of the request is read."""
+class HostCheck:
+    """Checks ``Host`` and then ``Origin``, before any of the body is read."""
 
-    def __init__(self, app: ASGIApp, doors: Doors) -> None:
+    def __init__(self, app: ASGIApp, rules: HostRules) -> None:
         self._app = app
-        self._doors = doors
+        self._rules = rules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or refuse it."""
+        """Serve one request, or reject it."""
         if scope["type"] == "http":
             headers = Headers(scope=scope)
             self._check_host(headers.getlist("host"))
@@ -148,36 +149,36 @@ class Gate:
         await self._app(scope, receive, send)
 
     def _check_host(self, hosts: list[str]) -> None:
-        """A page that points a name of its own at this address is not let in (DNS rebinding)."""
-        if not self._doors.hosts:
+        """Prevent DNS rebinding: a page must not reach this server by pointing a name of its own at this address."""
+        if not self._rules.hosts:
             return
         name = _host_name(hosts[0]) if len(hosts) == 1 else ""
-        if name not in self._doors.hosts and not _is_loopback(name):
+        if name not in self._rules.hosts and not _is_loopback(name):
             raise BadRequest("This Host is not served here; add it to MUSTERD_ALLOWED_HOSTS.")
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
-        """Forms need no preflight: any page could start runs, so a foreign Origin may not write."""
+        """Reject writes from a foreign origin: forms need no CORS preflight, so any page could start runs."""
         origin = headers.get("origin")
-        if origin is None or scope["method"] in SAFE_METHODS or {origin, ANY_ORIGIN} & self._doors.origins:
+        if origin is None or scope["method"] in SAFE_METHODS or {origin, ANY_ORIGIN} & self._rules.origins:
             return
         if not _is_origin_of(origin, scope["scheme"], headers.get("host", "")):
             raise Forbidden("This Origin may not write here; add it to MUSTERD_CORS_ORIGINS.")
 
 
 def _is_origin_of(origin: str, scheme: str, host: str) -> bool:
-    """Whether ``Origin`` names the address that the request was sent to; behind a proxy the scheme may differ."""
-    own, _, place = origin.partition("://")
-    return own in (scheme, "https") and place.lower() == host.strip().lower()
+    """Whether ``Origin`` is the address that the request was sent to; behind a proxy the scheme may differ."""
+    origin_scheme, _, origin_host = origin.partition("://")
+    return origin_scheme in (scheme, "https") and origin_host.lower() == host.strip().lower()
 
 
 def _host_name(host: str) -> str:
-    """The name in a ``Host`` header, without the port and the root's dot; "" when it is none."""
-    found = _HOST.fullmatch(host.strip().lower())
-    return found[1].removesuffix(".") if found else ""
+    """The name in a ``Host`` header, without port and trailing dot; "" if the header is malformed."""
+    match = _HOST.fullmatch(host.strip().lower())
+    return match[1].removesuffix(".") if match else ""
 
 
 def _is_loopback(name: str) -> bool:
-    """Whether it is an address of loopback: then it is no name that anybody could point elsewhere."""
+    """Whether the name is a loopback address. Such an address cannot be used for DNS rebinding."""
     try:
         return ipaddress.ip_address(name.strip("[]")).is_loopback
     except ValueError:

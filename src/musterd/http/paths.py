@@ -1,4 +1,4 @@
-"""Identifiers in paths. They may hold a slash, written ``%2F``: it must not part the path."""
+"""Identifiers in paths. They may contain a slash, escaped as ``%2F``, which must not separate path segments."""
 
 import re
 from urllib.parse import unquote
@@ -12,13 +12,13 @@ from musterd.core.errors import NotFound
 from musterd.core.ids import require_identifier
 
 _SLASH, _NO_SLASH = "\x1f", "\x1e"
-"""What stands for an escaped slash while a path is routed; no identifier may hold either."""
+"""Placeholders for an escaped slash during routing; identifiers may not contain either of them."""
 
 _ESCAPED = re.compile(rb"%(?:2f|1f)", re.IGNORECASE)
 
 
 class EscapedSlashes:
-    """Keeps escaped slashes apart from those that part a path: servers unescape both alike."""
+    """Replaces escaped slashes by placeholders, because servers unescape them before routing."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -27,39 +27,39 @@ class EscapedSlashes:
         """Serve one request."""
         raw: bytes = scope.get("raw_path") or b"" if scope["type"] == "http" else b""
         if _ESCAPED.search(raw):
-            parts = [unquote(part).replace(_SLASH, _NO_SLASH) for part in raw.decode("latin-1").split("/")]
-            if "/".join(parts).replace(_NO_SLASH, _SLASH) == scope["path"]:
-                scope = {**scope, "path": "/".join(part.replace("/", _SLASH) for part in parts)}
+            segments = [unquote(segment).replace(_SLASH, _NO_SLASH) for segment in raw.decode("latin-1").split("/")]
+            if "/".join(segments).replace(_NO_SLASH, _SLASH) == scope["path"]:
+                scope = {**scope, "path": "/".join(segment.replace("/", _SLASH) for segment in segments)}
         await self._app(scope, receive, send)
 
 
-class NearPath:
-    """Sends who put a slash too many or too few at the end to the path that is there.
+class SlashRedirect:
+    """Redirects a path with a superfluous or missing slash at the end to the existing path.
 
-    Starlette would send it to a whole address, made of the ``Host`` that the client named and of the scheme that the
-    server speaks: behind a proxy with TLS the key would go there in the clear.
+    Starlette would redirect to an absolute URL with the client's ``Host`` and the server's own scheme. Behind a proxy
+    with TLS, the client would then send its key unencrypted.
     """
 
     def __init__(self, router: Router) -> None:
         self._routes = router.routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a path that is none."""
+        """Redirect a path that has no route, or answer 404."""
         path = scope["path"]
-        near = path.rstrip("/") if path.endswith("/") else f"{path}/"
-        is_there = near and any(route.matches({**scope, "path": near})[0] is not Match.NONE for route in self._routes)
+        other = path.rstrip("/") if path.endswith("/") else f"{path}/"
+        exists = other and any(route.matches({**scope, "path": other})[0] is not Match.NONE for route in self._routes)
         raw: bytes = scope.get("raw_path") or path.encode()
-        if not is_there or raw.startswith(b"//"):
+        if not exists or raw.startswith(b"//"):  # browsers take a location with // as the name of another host
             raise NotFound("Not Found")
         text = raw.decode("latin-1")
-        place = text.rstrip("/") if text.endswith("/") else f"{text}/"
+        location = text.rstrip("/") if text.endswith("/") else f"{text}/"
         query = scope["query_string"].decode("latin-1")
-        await RedirectResponse(f"{place}?{query}" if query else place)(scope, receive, send)
+        await RedirectResponse(f"{location}?{query}" if query else location)(scope, receive, send)
 
 
 def path_identifier(request: Request, name: str) -> str:
-    """The identifier ``name`` of the request's path.
+    """The path parameter ``name`` of a request, as an identifier.
 
-    :raises InvalidInput: it is none.
+    :raises InvalidInput: it is not a valid identifier.
     """
     return require_identifier(request.path_params[name].replace(_SLASH, "/"), ("path", name))

@@ -1,6 +1,6 @@
-"""Readiness: whether this process can do its work, check by check.
+"""Readiness checks: whether this process can do its work.
 
-Who asks at once shares one look, and a look writes at most once a second: whoever asks is not known.
+Anyone may call them, so concurrent requests share one result, and the database is written at most once a second.
 """
 
 import asyncio
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
     from musterd.http.server import Server
 
 WRITTEN_SECONDS = 1.0
-"""How long it counts that the database could be written."""
+"""How long the result of a successful write to the database is reused."""
 LONGEST_SECONDS = 4.0
-"""How long one check of the database may take; a prober waits no longer either."""
+"""How long one check of the database may take. Probes do not wait longer either."""
 SERVED = "served"
-UNDRIVEN = "Runs wait of teams or agents that no process drives: {}. Start a worker for them."
+NO_WORKER = "Runs are waiting for teams or agents that no process drives: {}. Start a worker for them."
 STUCK_SECONDS = 5.0
-"""A loop that woke up so late holds up everything."""
+"""If the event loop woke up this late, something blocks the whole process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: its name, and what is the matter in words; None: nothing."""
+    """The result of one check: its name, and the problem as text, or None."""
 
     name: str
     problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a look found.
+class ReadinessReport:
+    """The results of all checks.
 
-    :param undriven: components that runs wait of and that no process drives, though they are served here.
-    :param not_served: the same of those that are not.
+    :param undriven: components of this server for which runs wait, but that no process drives.
+    :param not_served: the same for components that this server does not serve.
     """
 
     checks: list[Check] = field(default_factory=list)
@@ -47,43 +47,43 @@ class Found:
     not_served: list[str] = field(default_factory=list)
 
     def problems(self, *, with_names: bool) -> dict[str, str]:
-        """What is the matter, by the names of the checks that fail.
+        """The problems by the name of the failing check.
 
-        :param with_names: whether it is said which components are undriven.
+        :param with_names: whether to name the undriven components, or only count them.
         """
-        found = {check.name: check.problem for check in self.checks if check.problem is not None}
+        problems = {check.name: check.problem for check in self.checks if check.problem is not None}
         if self.undriven:
-            found[SERVED] = UNDRIVEN.format(", ".join(self.undriven) if with_names else len(self.undriven))
-        return found
+            problems[SERVED] = NO_WORKER.format(", ".join(self.undriven) if with_names else len(self.undriven))
+        return problems
 
 
 class Readiness:
-    """Looks whether this process can do its work."""
+    """Runs the readiness checks of one server."""
 
     def __init__(self, server: "Server") -> None:
         self._server = server
-        self._looking: asyncio.Task[Found] | None = None
+        self._checking: asyncio.Task[ReadinessReport] | None = None
         self._written_at: float | None = None
 
-    async def look(self) -> Found:
-        """What every check says; those who ask at once share one look."""
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look())
-        return await asyncio.shield(self._looking)
+    async def look(self) -> ReadinessReport:
+        """Run all checks. Concurrent requests share one result."""
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._check())
+        return await asyncio.shield(self._checking)  # a client that disconnects must not cancel it for the others
 
-    async def _look(self) -> Found:
+    async def _check(self) -> ReadinessReport:
         undriven: list[str] = []
         not_served: list[str] = []
 
-        async def served() -> str | None:
+        async def find_unserved() -> str | None:
             for name in await self._server.engine.unserved():
                 (undriven if name in self._server.served else not_served).append(name)
             return None
 
-        checks = [self._accepting(), self._worker(), self._beats(), self._loop()]
-        for name, look in (("database", self._writable), ("schema", self._known), (SERVED, served)):
-            checks.append(await _asked(name, look))
-        return Found(checks, undriven, not_served)
+        checks = [self._accepting(), self._worker(), self._heartbeat(), self._event_loop()]
+        for name, check in (("database", self._writable), ("schema", self._schema), (SERVED, find_unserved)):
+            checks.append(await _database_check(name, check))
+        return ReadinessReport(checks, undriven, not_served)
 
     def _accepting(self) -> Check:
         server = self._server
@@ -91,18 +91,18 @@ class Readiness:
         return Check("accepting", None if is_accepting else "The server is not ready; try again.")
 
     def _worker(self) -> Check:
-        problem = "This process does not claim runs any more. Start it anew."
+        problem = "This process no longer claims runs. Restart it."
         return Check("worker", None if self._server.engine.is_claiming else problem)
 
-    def _beats(self) -> Check:
+    def _heartbeat(self) -> Check:
         settings = self._server.settings
-        silent, limit = self._server.engine.silent_seconds, max(settings.dead_seconds, 2 * settings.beat_seconds)
-        problem = f"This process has not shown that it lives for {silent:.0f} s."
-        return Check("beats", None if silent <= limit else problem)
+        age, limit = self._server.engine.silent_seconds, max(settings.dead_seconds, 2 * settings.beat_seconds)
+        problem = f"The last heartbeat of this process was {age:.0f} s ago."
+        return Check("beats", None if age <= limit else problem)
 
-    def _loop(self) -> Check:
+    def _event_loop(self) -> Check:
         late = self._server.lag.last_seconds
-        problem = f"The event loop woke up {late:.1f} s late: something holds it up."
+        problem = f"The event loop woke up {late:.1f} s late: something blocks it."
         return Check("event_loop", None if late < STUCK_SECONDS else problem)
 
     async def _writable(self) -> str | None:
@@ -112,21 +112,21 @@ class Readiness:
             self._written_at = now
         return None
 
-    async def _known(self) -> str | None:
-        found = await self._server.database.read(stats.schema)
+    async def _schema(self) -> str | None:
+        schema = await self._server.database.read(stats.schema)
         try:
-            require_known("The database", found.revision, found.oldest_writer)
+            require_known("The database", schema.revision, schema.oldest_writer)
         except StartError as error:
             return f"{error.message}."
-        if found.revision < HEAD:
-            return f"The database has an older schema ({found.revision}) than when this process began. Start it anew."
+        if schema.revision < HEAD:
+            return f"The database has an older schema ({schema.revision}) than when this process started. Restart it."
         return None
 
 
-async def _asked(name: str, look: Callable[[], Awaitable[str | None]]) -> Check:
+async def _database_check(name: str, check: Callable[[], Awaitable[str | None]]) -> Check:
     try:
         async with asyncio.timeout(LONGEST_SECONDS):
-            return Check(name, await look())
+            return Check(name, await check())
     except StoreUnavailable:
         return Check(name, "The database cannot be used now.")
     except TimeoutError:

@@ -1,4 +1,4 @@
-"""Bodies of requests on their way in: how long, how slow, in which coding, and how much of all of them at once."""
+"""Limits for request bodies: size, speed, content coding, and the memory that all uploads take together."""
 
 import asyncio
 
@@ -12,16 +12,17 @@ from musterd.core.settings import Settings
 from musterd.http.middleware import SAFE_METHODS
 
 FREE_BYTES = 16 * 1024
-"""What a body may have without asking for room: uploads must not keep a question, a decision or a cancel out."""
+"""The part of a body that does not count as upload memory, so that uploads never block messages, decisions and
+cancels."""
 
 
 class BodyLimits:
-    """Refuses a body that is longer than the server takes, slower, coded, or one too many."""
+    """Rejects a body that is too large, too slow, encoded, or one upload too many."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._settings = settings
-        self._room = Room(settings.uploads_bytes)
+        self._upload_memory = UploadMemory(settings.uploads_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -31,97 +32,97 @@ class BodyLimits:
         headers = Headers(scope=scope)
         if any(coding.strip().lower() not in ("", "identity") for coding in headers.getlist("content-encoding")):
             raise CodingNotTaken
-        body = Body(receive, self._settings, self._room)
+        body = Body(receive, self._settings, self._upload_memory)
         try:
-            told = headers.get("content-length", "")
-            if told.isascii() and told.isdigit():
-                body.expect(int(told))
+            content_length = headers.get("content-length", "")
+            if content_length.isascii() and content_length.isdigit():
+                body.expect(int(content_length))  # reject it before any of it is read
             scope.setdefault("state", {})["body"] = body
             await self._app(scope, body.receive, send)
         finally:
             body.release()
 
 
-class Room:
-    """What bodies that are being read may take, all together. One alone may take what a body may.
+class UploadMemory:
+    """The memory for all request bodies that are being read. A single body may exceed it up to the body limit.
 
-    :param bytes_left: what is free.
+    :param size: the number of bytes.
     """
 
-    def __init__(self, bytes_left: int) -> None:
-        self._most = self._left = bytes_left
+    def __init__(self, size: int) -> None:
+        self._size = self._free = size
 
-    def take(self, wanted: int) -> None:
-        """Take more of it.
+    def take(self, count: int) -> None:
+        """Reserve bytes.
 
-        :raises Unavailable: so much is not free.
+        :raises Unavailable: not enough bytes are free.
         """
-        if wanted > self._left and self._left < self._most:
+        if count > self._free and self._free < self._size:
             raise Unavailable("The server reads as many uploads as it can hold; try again.")
-        self._left -= wanted
+        self._free -= count
 
-    def give_back(self, taken: int) -> None:
-        """Free what was taken."""
-        self._left += taken
+    def give_back(self, count: int) -> None:
+        """Release reserved bytes."""
+        self._free += count
 
 
 class Body:
-    """The body of one request, while it comes."""
+    """The body of one request while it is received."""
 
-    def __init__(self, receive: Receive, settings: Settings, room: Room) -> None:
+    def __init__(self, receive: Receive, settings: Settings, upload_memory: UploadMemory) -> None:
         self._receive = receive
         self._settings = settings
-        self._room = room
-        self._taken = 0
-        self._read = 0
-        self._is_whole = False
-        self._began = clock.monotonic()
+        self._upload_memory = upload_memory
+        self._reserved_bytes = 0
+        self._read_bytes = 0
+        self._is_complete = False
+        self._started_at = clock.monotonic()
 
-    def expect(self, told: int) -> None:
-        """The request says how long it is.
+    def expect(self, size: int) -> None:
+        """Check a size, announced or received so far, and reserve memory for it.
 
-        :raises PayloadTooLarge: longer than the server takes.
-        :raises Unavailable: it has no room for that now.
+        :raises PayloadTooLarge: it is larger than the server accepts.
+        :raises Unavailable: there is not enough upload memory now.
         """
         limit = self._settings.body_bytes
-        if told > limit:
+        if size > limit:
             raise PayloadTooLarge(f"The request body is larger than {limit // 1024} KiB.")
-        beyond = told - FREE_BYTES - self._taken
-        if beyond > 0:
-            self._room.take(beyond)
-            self._taken += beyond
+        missing = size - FREE_BYTES - self._reserved_bytes
+        if missing > 0:
+            self._upload_memory.take(missing)
+            self._reserved_bytes += missing
 
     async def receive(self) -> Message:
-        """The next piece; once all are there, whatever else happens to the request.
+        """The next message: a chunk of the body, or after the body a disconnect.
 
-        :raises RequestTimeout: it came too slowly.
+        :raises RequestTimeout: the body arrived too slowly.
         """
-        if self._is_whole:
+        if self._is_complete:
             return await self._receive()
         try:
-            async with asyncio.timeout(self._patience_seconds()):
+            async with asyncio.timeout(self._timeout_seconds()):
                 message = await self._receive()
         except TimeoutError as error:
             raise RequestTimeout("The body of the request came too slowly.") from error
         if message["type"] == "http.request":
-            self._read += len(message.get("body", b""))
-            self._is_whole = not message.get("more_body", False)
-            self.expect(self._read)
+            self._read_bytes += len(message.get("body", b""))
+            self._is_complete = not message.get("more_body", False)
+            self.expect(self._read_bytes)  # a chunked body does not announce its size
         return message
 
     def release(self) -> None:
-        """Let others have its room: what was read is stored, or not needed."""
-        self._room.give_back(self._taken)
-        self._taken = 0
+        """Release the upload memory: the body is stored or no longer needed."""
+        self._upload_memory.give_back(self._reserved_bytes)
+        self._reserved_bytes = 0
 
-    def _patience_seconds(self) -> float:
-        """How long the next piece may take: so that none takes long, and all together do not either."""
+    def _timeout_seconds(self) -> float:
+        """How long the next chunk may take. Both a single chunk and the body as a whole are limited."""
         settings = self._settings
-        earned = settings.body_seconds + self._read / settings.client_bytes_per_second
-        return max(0.0, min(settings.body_seconds, self._began + earned - clock.monotonic()))
+        allowed_seconds = settings.body_seconds + self._read_bytes / settings.client_bytes_per_second
+        return max(0.0, min(settings.body_seconds, self._started_at + allowed_seconds - clock.monotonic()))
 
 
 def release_body(request: Request) -> None:
-    """Let others have the room of the request's body before it is answered."""
+    """Release the upload memory of a request before its response is sent."""
     body: Body = request.scope["state"]["body"]
     body.release()

@@ -1,4 +1,4 @@
-"""Answers as bytes: JSON, errors in the peer's form, and what headers they carry."""
+"""Builds JSON responses, and error responses in AgentOS' format with their headers."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ JSON = "application/json"
 
 
 def json_answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON answer."""
+    """A JSON response."""
     content = jsontext.dumps(value).encode("utf-8", "replace")
     return Response(content, status_code=status, headers=headers, media_type=JSON)
 
 
 def error_answer(error: RequestError, request_id: str, more: dict[str, Any] | None = None) -> Response:
-    """An error in the peer's form, with the id under which the log has it.
+    """An error response in AgentOS' format, with the request id under which the error is logged.
 
-    :param more: what its answer holds beside that.
+    :param more: further members of the response.
     """
     body: dict[str, Any] = {"detail": error.message, "error_code": error.code, "request_id": request_id, **(more or {})}
     if isinstance(error, InvalidInput):

@@ -1,4 +1,4 @@
-"""One run's events as they are sent to one reader, and what one that comes back is told beside them."""
+"""The stream of a run's events to one subscriber, with additional frames for a subscriber that resumes."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from musterd.wire.event_filter import Shown
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notes:
-    """What a reader that comes back is told beside the events.
+    """Frames that a resuming subscriber gets in addition to the events.
 
-    :param first: before all events.
-    :param caught_up: between those that it missed and the live ones; None: no live ones come.
-    :param last_index: of the last event that it missed.
+    :param first: the frame before all events.
+    :param caught_up: the frame between missed events and live ones; None if no live ones follow.
+    :param last_index: the index of the last missed event.
     """
 
     first: bytes
@@ -27,10 +27,10 @@ class Notes:
 
 
 class RunSource:
-    """The events of a run, or of a member of it, for one reader.
+    """The events of a run, or of one of its members, for one subscriber.
 
-    :param reading: made before the run was accepted, or sent to the store first, so that it misses nothing.
-    :param shown: which events the reader is shown.
+    :param reading: created before the run was accepted, or set to start from the store, so that it misses no event.
+    :param shown: selects the events for the subscriber.
     """
 
     def __init__(
@@ -44,19 +44,19 @@ class RunSource:
         self._presence = server.runs.presence
         self._first = None if notes is None else notes.first
         self._caught_up = None if notes is None else notes.caught_up
-        self._caught_up_behind = -1 if notes is None else notes.last_index
+        self._last_missed = -1 if notes is None else notes.last_index
 
     @property
     def is_over(self) -> bool:
-        """Whether the run has ended or waits for a person."""
+        """Whether the run has finished or paused."""
         return self._shown.is_over
 
     def begin(self) -> None:
-        """Somebody reads the run from now on."""
+        """Count the subscriber for cancel-on-disconnect."""
         self._presence.enter(self._root_id)
 
     async def available(self) -> AsyncIterator[bytes]:
-        """What can be sent now."""
+        """The frames that can be sent now."""
         if self._first is not None:
             yield self._first
             self._first = None
@@ -69,25 +69,25 @@ class RunSource:
 
     async def _body(self, flush: Flush) -> bytes:
         try:
-            frames, found = await self._frames.of(flush), []
+            frames, selected = await self._frames.of(flush), []
         except StoreUnavailable:
-            self.reading.give_back(flush)
+            self.reading.give_back(flush)  # its frames were not sent: read it again when the database is back
             raise
         for offset, event in enumerate(flush.events):
-            if self._caught_up is not None and flush.first_index + offset > self._caught_up_behind:
-                found.append(self._caught_up)
+            if self._caught_up is not None and flush.first_index + offset > self._last_missed:
+                selected.append(self._caught_up)
                 self._caught_up = None
             if self._shown.takes(event):
-                found.append(frames[offset])
-        return found[0] if len(found) == 1 else b"".join(found)
+                selected.append(frames[offset])
+        return selected[0] if len(selected) == 1 else b"".join(selected)
 
     async def look_around(self) -> None:
-        """Close where the run was deleted."""
+        """Close the stream if the run was deleted."""
         if await self.reading.is_gone():
             self.reading.close()
 
     def end(self) -> None:
-        """Nobody reads any more."""
+        """Stop counting the subscriber."""
         is_over, is_sent_away = self._shown.has_root_ended, self.reading.is_sent_away
         self._presence.leave(self._root_id, is_over=is_over, is_sent_away=is_sent_away)
 
@@ -95,6 +95,6 @@ class RunSource:
 def stream_of(
     server: Server, reading: Reading, root: RunRow, *, shows_all: bool = True, notes: Notes | None = None
 ) -> EventStream:
-    """The answer that streams a run, from where ``reading`` stands."""
+    """The response that streams a run from the position of ``reading``."""
     shown = Shown(root.run_id, shows_all=shows_all, is_over=root.state.is_settled)
     return EventStream(RunSource(server, reading, root, shown, notes), server.settings)

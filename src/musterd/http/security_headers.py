@@ -1,23 +1,23 @@
-"""Headers that keep a browser from making more of an answer than it is: on every answer, errors too."""
+"""Security headers for browsers, on every response including errors."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from musterd.http.auth.middleware import is_open
 
-FOR_ALL = {
+DEFAULT_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
 }
-"""Unless an answer has its own: no page guesses its type, shows it in a frame, or lets it load anything."""
+"""Set unless a response has its own: browsers must not guess its type, show it in a frame, or load anything for it."""
 
-NOT_KEPT = "no-store"
-"""How long anybody may keep what was answered to one caller."""
+NO_CACHING = "no-store"
+"""The ``Cache-Control`` of responses to authenticated callers."""
 
 
-class SafeHeaders:
-    """Adds them."""
+class SecurityHeaders:
+    """Adds the headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -27,15 +27,15 @@ class SafeHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        added = dict(FOR_ALL)
+        headers_to_add = dict(DEFAULT_HEADERS)
         if not is_open(scope["path"].removeprefix(scope.get("root_path", ""))):
-            added["Cache-Control"] = NOT_KEPT
+            headers_to_add["Cache-Control"] = NO_CACHING
 
-        async def send_safely(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in added.items():
+                for name, value in headers_to_add.items():
                     headers.setdefault(name, value)
             await send(message)
 
-        await self._app(scope, receive, send_safely)
+        await self._app(scope, receive, send_with_headers)

@@ -1,4 +1,4 @@
-"""The stream that follows a session: the events of its runs, each with a cursor over all of them."""
+"""The stream of a session: the events of its runs, each with a cursor that covers all runs."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -21,9 +21,9 @@ from musterd.wire.query import parse_session_events_query
 
 
 class SessionSource:
-    """The events of a session's runs, for one reader.
+    """The events of a session's runs for one subscriber.
 
-    :param shows_all: whether all events are shown, or only text, events of members, and the ends.
+    :param shows_all: whether to send all events, or only text, members' events and ends.
     """
 
     is_over = False
@@ -36,12 +36,12 @@ class SessionSource:
         self._frames_of: dict[str, RunFrames] = {}
 
     def begin(self) -> None:
-        """Its runs are told of their reader as they are followed."""
+        """Nothing to do: the subscriber is counted for each run when the run is first followed."""
 
     async def available(self) -> AsyncIterator[bytes]:
-        """What can be sent now."""
+        """The frames that can be sent now."""
         async for followed, flush in self.reading.available():
-            frames, body = await self._made(followed, flush), bytearray()
+            frames, body = await self._rendered(followed, flush), bytearray()
             for offset, event in enumerate(flush.events):
                 followed.note(event, flush.first_index + offset)
                 if self._shows(event, followed):
@@ -51,34 +51,34 @@ class SessionSource:
             if body:
                 yield bytes(body)
 
-    async def _made(self, followed: Followed, flush: Flush) -> Sequence[bytes]:
-        """The frames of a flush. What makes them knows the run's members, and is kept as long as the run goes on."""
+    async def _rendered(self, followed: Followed, flush: Flush) -> Sequence[bytes]:
+        """The frames of a flush. The renderer knows the run's members, so it is kept until the run has finished."""
         root = followed.root
         frames = self._frames_of[root.run_id] = self._frames.of(root)
         try:
             return await frames.of(flush)
         except StoreUnavailable:
-            followed.reading.give_back(flush)
+            followed.reading.give_back(flush)  # its frames were not sent: read it again when the database is back
             raise
 
     def _shows(self, event: Event, followed: Followed) -> bool:
         return self._shows_all or is_content_only(event, followed.root.run_id)
 
     async def look_around(self) -> None:
-        """Where the session is gone is seen by the look for further runs."""
+        """Nothing to do: the search for further runs notices that the session was deleted."""
 
     def end(self) -> None:
-        """Nobody reads any more."""
+        """Nothing to do: closing the reading ends the count for each run."""
 
 
 class SessionEventOperations:
-    """Follow a session."""
+    """The operation that follows a session."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
 
     async def follow(self, request: Request) -> Response:
-        """Stream the session's runs at work, and those that begin, until the client goes."""
+        """Stream the session's current and future runs until the client disconnects."""
         session_id = path_identifier(request, "session_id")
         query = parse_session_events_query(request.query_params, request.headers.get("last-event-id"))
         reading = self._server.sessions.reading(session_id, caller_of(request))

@@ -1,9 +1,9 @@
-"""A connection, as ``musterd serve`` holds it: uvicorn's protocol, bounded.
+"""uvicorn's HTTP protocol with limits, as ``musterd serve`` uses it.
 
-What uvicorn leaves open is closed here: a head that comes slowly or never ends, a request that two readers could read
-differently, the rest of a body that was answered already, a client that takes nothing of its answer. Each is refused in
-the form of all errors where an answer can still be given, else the connection is closed. Requests at work are never
-timed here: a stream, or a wait for a run, takes as long as it takes.
+It adds what uvicorn lacks: limits for slow or endless request heads, rejection of ambiguous requests (request
+smuggling), a time limit for the rest of a body that was already answered, and one for clients that do not read their
+response. The client gets an error response if one can still be sent; otherwise the connection is closed. Active
+requests have no time limit here, because streams and waits for a run may take any time.
 """
 
 import asyncio
@@ -24,33 +24,34 @@ from musterd.http.responses import error_answer
 log = structlog.get_logger("musterd.http")
 
 LINGER_SECONDS = 2.0
-"""How long what a refused client still sends is taken and dropped: closing at once would lose it the answer."""
+"""How long data from a refused client is read and dropped. Closing at once would reset the connection, and the client
+might lose the response."""
 
 LINGER_BYTES = 1024 * 1024
-"""How much of it."""
+"""Most bytes that are read and dropped."""
 
 MOST_PIPELINED = 32
-"""Requests that may wait behind the one at work."""
+"""Most requests that may wait on a connection behind the active one."""
 
 VERSIONS = frozenset({"1.1", "1.0"})
-"""Versions that are spoken; 1.0 by health probes of load balancers and by ``ab``."""
+"""Supported HTTP versions. Health probes of load balancers and ``ab`` use 1.0."""
 
 SINGLE_HEADERS = frozenset(
     {b"host", b"authorization", b"content-type", b"content-length", b"transfer-encoding", b"origin"}
 )
-"""Headers of which a proxy and a server may read different ones where there are two."""
+"""Headers that must not be repeated, because a proxy and a server might use different ones."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection; :func:`bounded_protocol` makes the class for some settings."""
+    """One connection; :func:`bounded_protocol` creates a subclass with the limits from the settings."""
 
     limits: ConnectionLimits
-    census: Connections
+    open_connections: Connections  # of the whole process; uvicorn uses the name "connections"
 
     _timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
     _refusal: RequestError | None = None
-    _is_leaving = False
+    _is_closing = False
     _is_in_head = False
     _had_request = False
     _has_body_left = False
@@ -60,30 +61,30 @@ class BoundedProtocol(HttpToolsProtocol):
     # --- the connection ---------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the connection, or refuse it where there are too many."""
+        """Accept the connection, or refuse it if there are too many."""
         super().connection_made(transport)
         address = self.client[0] if self.client else ""
-        refusal = self.census.refusal(address)
+        refusal = self.open_connections.refusal(address)
         if refusal is not None:
-            self._answer(refusal)
+            self._send_error(refusal)
             self._linger()
             return
-        self.census.take(self, address)
-        self._arm(self.limits.header_seconds, self._head_is_late)
+        self.open_connections.take(self, address)
+        self._start_timer(self.limits.header_seconds, self._head_timed_out)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of everything."""
-        self.census.forget(self)
-        self.census.lingered(self)
-        self._disarm()
-        self._can_write()
+        """Release everything that belongs to the connection."""
+        self.open_connections.forget(self)
+        self.open_connections.lingered(self)
+        self._stop_timer()
+        self._stop_write_timer()
         super().connection_lost(exc)
 
     def leave(self) -> None:
-        """Make room for another connection: no request of this one is at work.
+        """Make room for another connection; no request is active on this one.
 
-        A client that was answered before expects an idle connection to be closed; one that has begun a request, or
-        was never answered, waits for an answer.
+        A client that was answered before expects that an idle connection may be closed. One that has started a request,
+        or was never answered, gets an error response.
         """
         if self._had_request and not self._is_in_head:
             self.transport.close()
@@ -91,13 +92,13 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(Unavailable(NO_ROOM))
 
     def hang_up(self) -> None:
-        """Close a refused connection before its time."""
-        self._disarm()
+        """Close a refused connection without waiting any longer."""
+        self._stop_timer()
         self.transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come."""
-        if self._is_leaving:
+        """Handle incoming data."""
+        if self._is_closing:
             self._drop(data)
             return
         self._unset_keepalive_if_required()
@@ -105,22 +106,23 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             self._feed(data)
         except httptools.HttpParserError:
-            self._refuse(self._refusal or BadRequest("This is not a request of HTTP/1.1."))
+            self._refuse(self._refusal or BadRequest("This is not an HTTP/1.1 request."))
             return
         if was_in_head and self._is_in_head:
-            self._bound_head(len(data))
+            self._limit_head(len(data))
         if self._timer is None and not self._is_serving:
-            self._arm(self.limits.header_seconds, self._head_is_late)
+            self._start_timer(self.limits.header_seconds, self._head_timed_out)
 
     def _feed(self, data: bytes) -> None:
-        """Parse. Nothing but HTTP/1.1 is spoken: who offers more (HTTP/2, as some clients do) is answered in that."""
+        """Parse data. An offer to upgrade, such as to HTTP/2, is ignored and the request answered with HTTP/1.1."""
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as offer:
-            head = _without_offer(self.parser.get_method(), self.url, self.headers)
+        except httptools.HttpParserUpgrade as upgrade:
+            # The parser has stopped after the head. Parse the request again without the headers that offer the upgrade.
+            head = _without_upgrade(self.parser.get_method(), self.url, self.headers)
             self.parser = httptools.HttpRequestParser(self)
-            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
-            self._feed(head + data[offer.args[0] :])
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+            self._feed(head + data[upgrade.args[0] :])
 
     @property
     def _is_serving(self) -> bool:
@@ -129,46 +131,46 @@ class BoundedProtocol(HttpToolsProtocol):
     # --- the head of a request --------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        """The first byte of a request."""
+        """The first byte of a request has arrived."""
         super().on_message_begin()
         self._is_in_head = True
         self._head_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header. What comes behind a body is none: who checked the head has not seen it (RFC 9110, 6.5.1)."""
+        """A header has arrived. Trailers are ignored, because they bypass the checks of the head (RFC 9110, 6.5.1)."""
         if self._is_in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is there: check it, and have it answered."""
+        """The head is complete: check it, and start the request."""
         self._is_in_head = False
-        self._disarm()
-        self._require(self._problem_of_head())
-        if self.parser.should_upgrade():  # it is read anew without the offer
+        self._stop_timer()
+        self._require(self._head_problem())
+        if self.parser.should_upgrade():  # _feed parses the request again without the offer
             return
         self._has_body_left = self._had_request = True
-        self.census.works(self)
+        self.open_connections.works(self)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """The body is there."""
+        """The body is complete."""
         if self.parser.should_upgrade():
             return
         self._has_body_left = False
-        if not self._is_serving:  # it was answered before
-            self._disarm()
+        if not self._is_serving:  # it was answered before the body was complete
+            self._stop_timer()
         super().on_message_complete()
 
     def _require(self, problem: RequestError | None) -> None:
-        """Have the parser stop at a problem; :meth:`data_received` answers it."""
+        """Stop the parser if there is a problem; :meth:`data_received` then sends the response."""
         if problem is not None:
             self._refusal = problem
             raise ValueError(problem.message)
 
-    def _problem_of_head(self) -> RequestError | None:
+    def _head_problem(self) -> RequestError | None:
         limits, headers, version = self.limits, self.headers, self.parser.get_http_version()
         if version not in VERSIONS:
-            return BadRequest("This is not a request of HTTP/1.1.")
+            return BadRequest("This is not an HTTP/1.1 request.")
         if len(self.url) > limits.url_bytes:
             return AddressTooLong()
         if len(headers) > limits.header_count:
@@ -178,126 +180,128 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= MOST_PIPELINED:
             return BadRequest("Too many requests are sent on one connection without waiting for answers.")
         if self.parser.get_method() == b"CONNECT":
-            return BadRequest("This server is no proxy.")
+            return BadRequest("This server is not a proxy.")
         return _ambiguity(self.url, headers, version)
 
-    def _bound_head(self, more_bytes: int) -> None:
-        """Refuse a head that goes on and on; its exact size is checked once it is there."""
+    def _limit_head(self, more_bytes: int) -> None:
+        """Refuse a head that does not end. The exact size is checked when the head is complete."""
         self._head_bytes += more_bytes
         if len(self.url) > self.limits.url_bytes:
             self._refuse(AddressTooLong())
         elif self._head_bytes > self.limits.url_bytes + self.limits.header_bytes:
             self._refuse(HeadTooLarge())
 
-    def _head_is_late(self) -> None:
+    def _head_timed_out(self) -> None:
         self._timer = None
         if self._is_in_head and not self._is_serving:
             self._refuse(RequestTimeout("The head of the request came too slowly."))
-        elif not self._is_serving:  # nothing came, or the rest of a body that nobody reads
+        elif not self._is_serving:  # no request arrived, or the rest of an answered body is too slow
             self.transport.close()
 
     # --- answers ----------------------------------------------------------------------------------
 
     def on_response_complete(self) -> None:
-        """A request is answered; the connection waits for the next one."""
+        """The response is complete; the connection waits for the next request."""
         super().on_response_complete()
         if not self._is_serving:
-            self.census.waits(self)
-            if (self._has_body_left or self._is_in_head) and not self._is_leaving:
-                self._arm(self.limits.header_seconds, self._head_is_late)
+            self.open_connections.waits(self)
+            if (self._has_body_left or self._is_in_head) and not self._is_closing:
+                self._start_timer(self.limits.header_seconds, self._head_timed_out)
 
     def pause_writing(self) -> None:
-        """The client does not keep up."""
+        """The write buffer is full: the client does not read fast enough."""
         super().pause_writing()
         if self._write_timer is None:
-            self._look_at_writing()
+            self._start_write_timer()
 
     def resume_writing(self) -> None:
-        """It has taken what waited."""
-        self._can_write()
+        """The write buffer has been drained."""
+        self._stop_write_timer()
         super().resume_writing()
 
-    def _can_write(self) -> None:
+    def _stop_write_timer(self) -> None:
         if self._write_timer is not None:
             self._write_timer.cancel()
             self._write_timer = None
 
-    def _look_at_writing(self) -> None:
-        """Look again in a while what of the answer is left."""
-        left = self.transport.get_write_buffer_size()
-        self._write_timer = self.loop.call_later(self.limits.write_seconds, self._require_taken, left)
+    def _start_write_timer(self) -> None:
+        """Check after a while how much of the response the client has read."""
+        unsent_bytes = self.transport.get_write_buffer_size()
+        self._write_timer = self.loop.call_later(self.limits.write_seconds, self._require_progress, unsent_bytes)
 
-    def _require_taken(self, left_before: int) -> None:
+    def _require_progress(self, unsent_bytes: int) -> None:
         limits = self.limits
-        taken = left_before - self.transport.get_write_buffer_size()
-        if taken >= limits.write_seconds * limits.client_bytes_per_second:
-            self._look_at_writing()
+        sent_bytes = unsent_bytes - self.transport.get_write_buffer_size()
+        if sent_bytes >= limits.write_seconds * limits.client_bytes_per_second:
+            self._start_write_timer()
             return
         self._write_timer = None
-        log.warning("connection dropped: the client does not take its answer", client=self.client)
+        log.warning("connection dropped: the client does not read its response", client=self.client)
         self.transport.abort()
 
     # --- refusals ---------------------------------------------------------------------------------
 
     def _refuse(self, error: RequestError) -> None:
-        """Answer what no application sees, and leave."""
+        """Reject a request that the application does not see, and close the connection."""
         if not self._is_serving:
-            self._answer(error)
+            self._send_error(error)
             self._linger()
-        elif not self._has_body_left:  # what is wrong stands behind requests that are to be answered first
+        elif not self._has_body_left:  # the error comes after complete requests, which must be answered first
             self.cycle.keep_alive = False
-            self._is_leaving = True
+            self._is_closing = True
         elif self.pipeline or self.cycle.response_started:
             self.transport.close()
         else:
-            self.cycle.disconnected = True  # what the application says now is dropped
+            self.cycle.disconnected = True  # drops whatever the application sends from now on
             self.cycle.message_event.set()
-            self._answer(error)
+            self._send_error(error)
             self._linger()
 
-    def _answer(self, error: RequestError) -> None:
+    def _send_error(self, error: RequestError) -> None:
         request_id = clock.new_id()
-        log.info("refused", request_id=request_id, status=error.status, reason=error.message, client=self.client)
-        answer = error_answer(error, request_id)
-        headers = [*answer.raw_headers, (b"x-request-id", request_id.encode()), (b"connection", b"close")]
+        details = {"status": error.status, "reason": error.message, "client": self.client}
+        log.info("request refused", request_id=request_id, **details)
+        response = error_answer(error, request_id)
+        headers = [*response.raw_headers, (b"x-request-id", request_id.encode()), (b"connection", b"close")]
         lines = b"".join(b"%s: %s\r\n" % header for header in headers)
-        self.transport.write(STATUS_LINE[error.status] + lines + b"\r\n" + bytes(answer.body))
+        self.transport.write(STATUS_LINE[error.status] + lines + b"\r\n" + bytes(response.body))
 
     def _linger(self) -> None:
-        """Let the client read the answer before the connection is reset."""
-        self._is_leaving = True
-        self.census.forget(self)
-        self._disarm()
+        """Keep the connection open until the client has read the response."""
+        self._is_closing = True
+        self.open_connections.forget(self)
+        self._stop_timer()
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._arm(LINGER_SECONDS, self.transport.abort)
-        self.census.lingers(self)
+        self._start_timer(LINGER_SECONDS, self.transport.abort)
+        self.open_connections.lingers(self)
 
     def _drop(self, data: bytes) -> None:
         self._dropped_bytes += len(data)
         if self._dropped_bytes > LINGER_BYTES:
             self.transport.abort()
 
-    # --- the clock --------------------------------------------------------------------------------
+    # --- the timer --------------------------------------------------------------------------------
 
-    def _arm(self, seconds: float, then: Callable[[], object]) -> None:
-        self._disarm()
-        self._timer = self.loop.call_later(seconds, then)
+    def _start_timer(self, seconds: float, callback: Callable[[], object]) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(seconds, callback)
 
-    def _disarm(self) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
 
 def bounded_protocol(settings: Settings) -> type[BoundedProtocol]:
-    """The protocol of a process with these settings; all its connections are counted together."""
-    census = Connections(settings.connections, settings.connections_per_address)
-    return type("MusterdProtocol", (BoundedProtocol,), {"limits": ConnectionLimits.of(settings), "census": census})
+    """The protocol class of a process; all its connections are counted together."""
+    connections = Connections(settings.connections, settings.connections_per_address)
+    attributes = {"limits": ConnectionLimits.of(settings), "open_connections": connections}
+    return type("MusterdProtocol", (BoundedProtocol,), attributes)
 
 
 def protocol_options(settings: Settings) -> dict[str, Any]:
-    """What uvicorn is to be told, so that it speaks as these settings say: HTTP/1.1 alone, and no log of its own."""
+    """The options for uvicorn: this protocol, no WebSockets, and no logging by uvicorn."""
     return {
         "http": bounded_protocol(settings),
         "ws": "none",
@@ -310,40 +314,40 @@ def protocol_options(settings: Settings) -> dict[str, Any]:
 
 
 def _networks_of(proxies: Iterable[str]) -> Iterator[str]:
-    """The networks of proxies; those of IPv4 as a socket of IPv6 sees them, too."""
-    for text in proxies:
-        network = ipaddress.ip_network(text)
+    """The networks of trusted proxies; those of IPv4 also in the form in which an IPv6 socket reports them."""
+    for proxy in proxies:
+        network = ipaddress.ip_network(proxy)
         yield str(network)
         if network.version == 4:
             yield f"::ffff:{network.network_address}/{96 + network.prefixlen}"
 
 
 def _ambiguity(url: bytes, headers: list[tuple[bytes, bytes]], version: str) -> RequestError | None:
-    """What of a head could be read in two ways (RFC 9112, sections 3.2, 6.1 and 11.2)."""
-    single = [name for name, _ in headers if name in SINGLE_HEADERS]
-    if len(single) != len(set(single)):
-        twice = next(name for name in single if single.count(name) > 1)
-        return BadRequest(f"The header {twice.decode()} should be given once.")
-    if version == "1.1" and b"host" not in single:
+    """The error for a head that could be read in two ways (RFC 9112, sections 3.2, 6.1 and 11.2)."""
+    names = [name for name, _ in headers if name in SINGLE_HEADERS]
+    if len(names) != len(set(names)):
+        repeated = next(name for name in names if names.count(name) > 1)
+        return BadRequest(f"The header {repeated.decode()} should be given once.")
+    if version == "1.1" and b"host" not in names:
         return BadRequest("The header host is missing.")
     if any(value.strip().lower() != b"chunked" or version != "1.1" for value in _values(headers, b"transfer-encoding")):
         return BadRequest("A body may be sent in chunks of HTTP/1.1, and in no other transfer coding.")
     if url.startswith((b"/", b"*")):
         return None
-    place = url.partition(b"://")[2].partition(b"/")[0].partition(b"?")[0].lower()
-    if not place or any(value.strip().lower() != place for value in _values(headers, b"host")):
+    authority = url.partition(b"://")[2].partition(b"/")[0].partition(b"?")[0].lower()
+    if not authority or any(value.strip().lower() != authority for value in _values(headers, b"host")):
         return BadRequest("The address of the request is not one of this server.")
     return None
 
 
-def _values(headers: list[tuple[bytes, bytes]], wanted: bytes) -> list[bytes]:
-    return [value for name, value in headers if name == wanted]
+def _values(headers: list[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
+    return [value for header, value in headers if header == name]
 
 
-def _without_offer(method: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
-    """A head again, without the offer to go on in another protocol."""
-    kept = [(name, value) for name, value in headers if name not in (b"upgrade", b"connection", b"http2-settings")]
+def _without_upgrade(method: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The head without the headers that offer to switch to another protocol."""
+    others = [(name, value) for name, value in headers if name not in (b"upgrade", b"connection", b"http2-settings")]
     if any(b"close" in value.lower() for value in _values(headers, b"connection")):
-        kept.append((b"connection", b"close"))
-    lines = b"".join(b"%s: %s\r\n" % header for header in kept)
+        others.append((b"connection", b"close"))
+    lines = b"".join(b"%s: %s\r\n" % header for header in others)
     return b"%s %s HTTP/1.1\r\n%s\r\n" % (method, url, lines)

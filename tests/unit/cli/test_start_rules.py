@@ -7,7 +7,7 @@ import pytest
 
 from musterd import Settings
 from musterd.cli.main import main
-from musterd.cli.serve import url_of, listen, require_key
+from musterd.cli.serve import listen, require_key, url_of
 from musterd.core.errors import StartError
 
 

@@ -391,8 +391,8 @@ async def test_a_key_that_was_taken_out_counts_no_more_after_a_while(address: Ad
     still.at += 301
     await by.principal(token)  # nobody waits for the address: it is asked behind this request
     (source,) = by._sources
-    assert source._reading is not None
-    await source._reading
+    assert source._refreshing is not None
+    await source._refreshing
     await refused(token, by)
     by.close()
 

@@ -23,7 +23,7 @@ OPTIONAL_AUTH_SECONDS = 1.0
 OPEN_FOLDERS = ("/ui/", "/docs/", "/redoc/")
 
 
-class Identity:
+class Authentication:
     """Authenticates a request before any of its body is read.
 
     It sets the request's state: ``caller`` for services, ``principal`` for scope checks, and ``validity`` for streams
