@@ -53,7 +53,7 @@ def serve(
     worker
         Drive runs in this process. Without it, another process on the same database must drive them.
     recover
-        Continue the runs in the database. Without it, nothing is run: for inspecting a copy.
+        Continue the runs in the database. Without it nothing is run, not even new runs: for inspecting a copy.
     """
     from musterd.cli.serve import serve as run_server
     from musterd.engine.process_role import ProcessRole

@@ -73,40 +73,40 @@ class Connections:
         if not self._waiting:
             return Unavailable(NO_ROOM)
         oldest = next(iter(self._waiting))
-        self.forget(oldest)
+        self.remove(oldest)  # now, not in connection_lost: that comes later, and the next refusal() needs the count
         oldest.leave()
         return None
 
-    def take(self, connection: Connection, address: str) -> None:
+    def add(self, connection: Connection, address: str) -> None:
         """Count a new connection, which waits for its first request."""
         self._open[connection] = address
         self._by_address[address] += 1
         self._waiting[connection] = None
 
-    def waits(self, connection: Connection) -> None:
+    def mark_waiting(self, connection: Connection) -> None:
         """The connection has sent its response and waits for the next request."""
         if connection in self._open:
             self._waiting[connection] = None
 
-    def works(self, connection: Connection) -> None:
+    def mark_active(self, connection: Connection) -> None:
         """The connection has received a request, so it must not be closed for another one."""
         self._waiting.pop(connection, None)
 
-    def lingers(self, connection: Connection) -> None:
+    def add_lingering(self, connection: Connection) -> None:
         """Count a refused connection that is open until its client has read why. Beyond the limit, close the oldest."""
         if len(self._lingering) >= self._most_lingering:
             oldest = next(iter(self._lingering), connection)
-            self.lingered(oldest)
+            self.remove_lingering(oldest)
             oldest.hang_up()
             if oldest is connection:  # the limit is 0
                 return
         self._lingering[connection] = None
 
-    def lingered(self, connection: Connection) -> None:
+    def remove_lingering(self, connection: Connection) -> None:
         """The lingering connection is closed."""
         self._lingering.pop(connection, None)
 
-    def forget(self, connection: Connection) -> None:
+    def remove(self, connection: Connection) -> None:
         """The connection is closed, or will be closed."""
         self._waiting.pop(connection, None)
         address = self._open.pop(connection, None)

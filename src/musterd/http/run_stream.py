@@ -81,13 +81,14 @@ class RunSource:
                 selected.append(frames[offset])
         return selected[0] if len(selected) == 1 else b"".join(selected)
 
-    async def look_around(self) -> None:
+    async def close_if_gone(self) -> None:
         """Close the stream if the run was deleted."""
         if await self.reading.is_gone():
             self.reading.close()
 
     def end(self) -> None:
         """Stop counting the subscriber."""
+        # A stream that this server ended says nothing about the client, so it must not cancel the run.
         is_over, is_sent_away = self._shown.has_root_ended, self.reading.is_sent_away
         self._presence.leave(self._root_id, is_over=is_over, is_sent_away=is_sent_away)
 

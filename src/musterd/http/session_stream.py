@@ -64,7 +64,7 @@ class SessionSource:
     def _shows(self, event: Event, followed: Followed) -> bool:
         return self._shows_all or is_content_only(event, followed.root.run_id)
 
-    async def look_around(self) -> None:
+    async def close_if_gone(self) -> None:
         """Nothing to do: the search for further runs notices that the session was deleted."""
 
     def end(self) -> None:

@@ -49,7 +49,7 @@ class Source(Protocol):
         """The frames that can be sent now."""
         ...
 
-    async def look_around(self) -> None:
+    async def close_if_gone(self) -> None:
         """Called when nothing was sent for a while: close the stream if nothing can follow."""
         ...
 
@@ -123,7 +123,7 @@ class EventStream(Response):
                 return
             quiet_seconds = self._sent_at + self._ping_seconds - clock.monotonic()
             if quiet_seconds <= 0:  # checked first: wake-ups may come without new events, and must not prevent pings
-                await self._source.look_around()
+                await self._source.close_if_gone()
                 await self._send_body(send, sse.PING)
             elif has_all:
                 await self._reading.wait(quiet_seconds)

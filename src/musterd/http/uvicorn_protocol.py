@@ -69,13 +69,13 @@ class BoundedProtocol(HttpToolsProtocol):
             self._send_error(refusal)
             self._linger()
             return
-        self.open_connections.take(self, address)
+        self.open_connections.add(self, address)
         self._start_timer(self.limits.header_seconds, self._head_timed_out)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Release everything that belongs to the connection."""
-        self.open_connections.forget(self)
-        self.open_connections.lingered(self)
+        self.open_connections.remove(self)
+        self.open_connections.remove_lingering(self)
         self._stop_timer()
         self._stop_write_timer()
         super().connection_lost(exc)
@@ -149,7 +149,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():  # _feed parses the request again without the offer
             return
         self._has_body_left = self._had_request = True
-        self.open_connections.works(self)
+        self.open_connections.mark_active(self)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -204,7 +204,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """The response is complete; the connection waits for the next request."""
         super().on_response_complete()
         if not self._is_serving:
-            self.open_connections.waits(self)
+            self.open_connections.mark_waiting(self)
             if (self._has_body_left or self._is_in_head) and not self._is_closing:
                 self._start_timer(self.limits.header_seconds, self._head_timed_out)
 
@@ -269,12 +269,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def _linger(self) -> None:
         """Keep the connection open until the client has read the response."""
         self._is_closing = True
-        self.open_connections.forget(self)
+        self.open_connections.remove(self)
         self._stop_timer()
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._start_timer(LINGER_SECONDS, self.transport.abort)
-        self.open_connections.lingers(self)
+        self.open_connections.add_lingering(self)
 
     def _drop(self, data: bytes) -> None:
         self._dropped_bytes += len(data)

@@ -107,7 +107,7 @@ class Connection:
         try:
             await task.ready()
         except RetryTool as error:
-            if self._task is task:
+            if self._task is task:  # many calls may wait for one connection: count its failure once
                 self._note_failure(str(error))
             raise RetryTool(self._unreachable(str(error))) from error
         self._failure_count = 0

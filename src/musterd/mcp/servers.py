@@ -49,7 +49,7 @@ class Servers:
     async def close(self) -> None:
         """Close all connections and stop the programs that were started."""
         connections, self._connections = self._connections, {}
-        for connection in connections.values():
+        for connection in connections.values():  # start all before waiting for any, so that they close in parallel
             connection.begin_close()
         for connection in connections.values():
             await connection.close()

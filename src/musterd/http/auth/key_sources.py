@@ -86,7 +86,7 @@ class KeySource:
             self._refreshing = asyncio.create_task(self._read_keys())
 
     async def _read_keys(self) -> None:
-        self._tried_at = clock.monotonic()
+        self._tried_at = clock.monotonic()  # before the read, so that the cooldown also applies after a failure
         try:
             self._keys = await self._read()
         except (UnusableKey, OSError, aiohttp.ClientError) as error:  # a timeout is an OSError
