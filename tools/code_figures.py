@@ -71,9 +71,9 @@ async def _requests() -> dict[str, set[str]]:
                 data = {**fields, "stream": "false", "run_id": run_id, "session_id": "s1"}
                 post, get = set[str](), set[str]()
                 with _Profiled(post):
-                    await http.post("/teams/desk/runs", data=data)
+                    (await http.post("/teams/desk/runs", data=data)).raise_for_status()
                 with _Profiled(get):
-                    await http.get(f"/teams/desk/runs/{run_id}", params={"session_id": "s1"})
+                    (await http.get(f"/teams/desk/runs/{run_id}", params={"session_id": "s1"})).raise_for_status()
                 passed = {"POST of a team run": post, "GET of a run": get}
     return passed
 
