@@ -23,7 +23,7 @@ from musterd.declare import Registry
 from musterd.declare.agent import Agent
 from musterd.engine.worker import ProcessRole
 from musterd.http.server import Server
-from musterd.service.runs import Wanted
+from musterd.service.runs import RunRequest
 from musterd.store import acceptance
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.database import Statement, Tx
@@ -93,7 +93,7 @@ async def accept(way: str, url: str, count: int, clients: int, apart_seconds: fl
 
     async def client() -> None:
         for _ in left:
-            wanted = Wanted(input=Input(message="hello"), run_id=clock.new_id(), is_background=True)
+            wanted = RunRequest(input=Input(message="hello"), run_id=clock.new_id(), is_background=True)
             await server.runs.start(server.component("agent", "solo"), wanted, Caller())
             if apart_seconds:
                 await asyncio.sleep(apart_seconds)

@@ -7,7 +7,7 @@ from musterd.core import clock
 from musterd.core.approvals import Approval, ApprovalFilter, Resolution
 from musterd.core.errors import Conflict
 from musterd.core.states import RunState
-from musterd.service.forks import WantedFork
+from musterd.service.forks import ForkRequest
 from musterd.store import sessions
 from musterd.store.acceptance import Accepted
 from tests.engine.conftest import Engines
@@ -61,7 +61,7 @@ async def test_of_two_that_go_on_from_a_failed_run_at_once_one_does(engines: Eng
 
         async def go_on(works: Works, run_id: str) -> Accepted | None:
             try:
-                wanted = WantedFork(run_id=run_id)
+                wanted = ForkRequest(run_id=run_id)
                 return await works.server.forks.start(works.component(), failed, wanted, NOBODY)
             except Conflict:
                 return None

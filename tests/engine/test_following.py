@@ -11,8 +11,8 @@ from musterd.core.events import Event, EventKind
 from musterd.core.records import Input
 from musterd.core.session_cursors import Cursor
 from musterd.core.states import RunState
-from musterd.service.runs import Wanted
-from musterd.service.session_subscription import SessionReading
+from musterd.service.runs import RunRequest
+from musterd.service.session_subscription import SessionSubscription
 from musterd.store import runs
 from tests.engine.conftest import Engines
 from tests.support.engine import NOBODY, Works, read_all, running, works_on
@@ -23,7 +23,7 @@ ADMIN = Caller(user_id="root", label="root", is_admin=True)
 
 
 async def start_as(works: Works, caller: Caller, run_id: str, session: str, message: str = "hi") -> None:
-    wanted = Wanted(input=Input(message=message), run_id=run_id, session_id=session)
+    wanted = RunRequest(input=Input(message=message), run_id=run_id, session_id=session)
     await works.runs.start(works.component(), wanted, caller)
 
 
@@ -48,18 +48,18 @@ async def test_another_users_session_is_not_there(works: Works) -> None:
     await start_as(works, BOB, "r2", "s2")
     await works.idle()
     for cursor in (None, Cursor(), Cursor(-1, {"r1": -1})):
-        reading = works.sessions.reading("s1", BOB)
+        reading = works.sessions.subscribe("s1", BOB)
         with pytest.raises(NotFound):
             await reading.begin(cursor)
         reading.close()
-    reading = works.sessions.reading("s2", BOB)
+    reading = works.sessions.subscribe("s2", BOB)
     await reading.begin(Cursor(5, {"r1": -1, "r2": -1}))
     assert await runs_told(reading) == {"r2"}
     reading.close()
     assert (works.broadcaster._watches, works.broadcaster._audiences) == ({}, {})
 
 
-async def runs_told(reading: SessionReading) -> set[str]:
+async def runs_told(reading: SessionSubscription) -> set[str]:
     """The runs of which there is something to tell now."""
     return {event.run_id async for _, flush in reading.available() for event in flush.events}
 
@@ -77,7 +77,7 @@ async def test_a_page_that_many_ask_for_is_read_once(works: Works, monkeypatch: 
 
     monkeypatch.setattr(works.database, "read", counting)
     row = await works.records.row("r1")
-    readings = [works.runs.subscribe("r1").come_late(row) for _ in range(50)]
+    readings = [works.runs.subscribe("r1").start_after(row) for _ in range(50)]
     assert await asyncio.gather(*(read_all(reading) for reading in readings)) == [stored] * 50
     assert len(reads) == 1
 
@@ -86,12 +86,12 @@ async def test_a_reader_that_has_seen_the_end_of_a_run_takes_no_older_page_of_it
     works.records.worker = works.engine.worker
     run = await works.records.started("r1")
     await works.records.append(run, events=[Event(EventKind.RUN_STARTED, "r1", 1.0, {})])
-    early = works.runs.subscribe("r1").come_late(await works.records.row("r1"), 0)
+    early = works.runs.subscribe("r1").start_after(await works.records.row("r1"), 0)
     assert [flush async for flush in early.stored()] == []
     await works.records.settle(
         run, events=[Event(EventKind.RUN_COMPLETED, "r1", 2.0, {})]
     )  # stored, and not announced in this process
-    late = works.runs.subscribe("r1").come_late(await works.records.row("r1"), 0)
+    late = works.runs.subscribe("r1").start_after(await works.records.row("r1"), 0)
     kinds = [event.kind async for flush in late.stored() for event in flush.events]
     assert kinds == [EventKind.RUN_COMPLETED]
     for reading in (early, late):
@@ -108,13 +108,13 @@ async def test_company_on_another_process_keeps_a_run_from_being_abandoned(
         running(works_on(database_url, [Agent(id="solo", model=model)], model=model)) as second,
     ):
         for run_id in ("read", "polled", "left"):
-            await first.start("wait", run_id, run_id, needs_company=True)
-            first.runs.presence.enter(run_id)
+            await first.start("wait", run_id, run_id, cancel_on_disconnect=True)
+            first.runs.connected_clients.enter(run_id)
             await first.told(run_id, lambda event: event.kind is EventKind.CONTENT)
         _, reading = await second.runs.following.open(second.component(), "read", "read", NOBODY, -1)
         await second.runs.settled_view(second.component(), "polled", "polled", NOBODY, 0.001)
         for run_id in ("read", "polled", "left"):
-            first.runs.presence.leave(run_id)
+            first.runs.connected_clients.leave(run_id)
         await first.told("left", lambda event: event.kind is EventKind.RUN_CANCELLED)  # to wait for its end is company
         hold.release()
         for run_id in ("read", "polled"):
@@ -132,7 +132,7 @@ async def test_runs_of_another_process_are_found_and_read(
         ) as second,
     ):
         await first.run("hi", "r0", "s1")
-        reading = second.sessions.reading("s1", NOBODY)
+        reading = second.sessions.subscribe("s1", NOBODY)
         await reading.begin(None)
         hold = model.hold("wait", after=1)
         await first.start("wait", "r1", "s1")

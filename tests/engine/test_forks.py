@@ -18,7 +18,7 @@ from musterd.core.errors import Conflict
 from musterd.core.records import RunRow, RunView
 from musterd.core.scheduling import Turn
 from musterd.core.states import RunState
-from musterd.service.forks import WantedFork
+from musterd.service.forks import ForkRequest
 from musterd.service.steering import SentMessage
 from tests.engine.conftest import Engines
 from tests.support.engine import NOBODY, Works
@@ -77,7 +77,7 @@ def shop() -> Shop:
 
 async def fork(works: Works, of: str = "r1", run_id: str = "r2", **wanted: Any) -> RunRow:
     failed = await works.runs.view(works.component(), of, None, NOBODY)
-    accepted = await works.server.forks.start(works.component(), failed, WantedFork(run_id=run_id, **wanted), NOBODY)
+    accepted = await works.server.forks.start(works.component(), failed, ForkRequest(run_id=run_id, **wanted), NOBODY)
     return accepted.run
 
 

@@ -11,7 +11,7 @@ from musterd import Agent, Team, tool
 from musterd.core.events import EventKind
 from musterd.core.records import Input
 from musterd.core.states import RunState
-from musterd.service.runs import Wanted
+from musterd.service.runs import RunRequest
 from musterd.store import workers
 from tests.engine.conftest import Engines
 from tests.support.engine import NOBODY, PATIENCE_SECONDS, Works, read_all
@@ -227,12 +227,12 @@ async def test_readers_are_told_that_the_server_stops(engines: Engines, model: H
 async def test_a_run_whose_reader_was_sent_away_goes_on_and_is_forgotten(engines: Engines, model: HeldModel) -> None:
     hold = model.hold("held")
     async with engines(disconnect_seconds=0) as works:
-        presence = works.runs.presence
-        asked = Wanted(input=Input(message="held"), run_id="r1", needs_company=True)
+        presence = works.runs.connected_clients
+        asked = RunRequest(input=Input(message="held"), run_id="r1", cancel_on_disconnect=True)
         await works.runs.start(works.component(), asked, NOBODY)
         presence.enter("r1")
-        presence.leave("r1", is_sent_away=True)
-        assert not presence.knows("r1")
+        presence.leave("r1", is_closed_by_server=True)
+        assert not presence.tracks("r1")
         hold.release()
         assert (await works.end_of("r1")).row.state is RunState.COMPLETED
 
@@ -241,13 +241,13 @@ async def test_an_abandoned_run_is_cancelled_and_one_with_company_is_not(engines
     hold = model.hold("held")
     async with engines(disconnect_seconds=0.01) as works:
         for number in (1, 2):
-            asked = Wanted(input=Input(message="held"), run_id=f"r{number}", needs_company=True)
+            asked = RunRequest(input=Input(message="held"), run_id=f"r{number}", cancel_on_disconnect=True)
             await works.runs.start(works.component(), asked, NOBODY)
-            works.runs.presence.enter(f"r{number}")
-        works.runs.presence.enter("r2")
+            works.runs.connected_clients.enter(f"r{number}")
+        works.runs.connected_clients.enter("r2")
         await hold.reached.wait()
-        works.runs.presence.leave("r1")
-        works.runs.presence.leave("r2")
+        works.runs.connected_clients.leave("r1")
+        works.runs.connected_clients.leave("r2")
         settled = works.broadcaster.wait_settled_soon("r1")  # a poll would be company
         assert await settled.wait(PATIENCE_SECONDS)
         row = await works.records.row("r1")
@@ -255,5 +255,5 @@ async def test_an_abandoned_run_is_cancelled_and_one_with_company_is_not(engines
         assert (await works.records.row("r2")).cancel_requested_at is None
         hold.release()
         assert (await works.end_of("r2")).row.state is RunState.COMPLETED
-        works.runs.presence.leave("r2", is_over=True)
-        assert works.runs.presence._timers == {}
+        works.runs.connected_clients.leave("r2", is_over=True)
+        assert works.runs.connected_clients._timers == {}

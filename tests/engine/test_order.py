@@ -12,7 +12,7 @@ from musterd.core.events import EventKind
 from musterd.core.records import Input, RunRow
 from musterd.core.states import RunState
 from musterd.engine.worker import Worker
-from musterd.service.runs import Wanted
+from musterd.service.runs import RunRequest
 from tests.engine.conftest import Engines
 from tests.support.engine import Works
 
@@ -218,7 +218,7 @@ async def test_a_run_may_name_its_session_or_not(works: Works) -> None:
     accepted = await works.start("hi", "r1", None)
     view = await works.end_of("r1")
     assert view.row.session_id == accepted.run.session_id
-    asked = Wanted(input=Input(message="hi"), run_id="r2", needs_company=True)
+    asked = RunRequest(input=Input(message="hi"), run_id="r2", cancel_on_disconnect=True)
     await works.runs.start(works.component(), asked, Caller())
     await works.end_of("r2")
     kinds = [event.kind for _, event in await works.stored("r1")]

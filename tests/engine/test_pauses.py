@@ -13,7 +13,7 @@ from musterd.core.events import EventKind
 from musterd.core.records import RunRow, RunView
 from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
-from musterd.service.runs import Decided
+from musterd.service.runs import DecisionResult
 from tests.engine.conftest import Engines
 from tests.support.crashes import check_told
 from tests.support.engine import NOBODY, Works
@@ -192,7 +192,7 @@ async def test_a_decision_again_under_its_key_is_taken_once(engines: Engines, ba
         assert (await second.records.states())["r2"] == "queued", "the team's sessions wait for their paused runs"
         decision = Decision(key=found["id"], verdict=Verdict.RUN)
 
-        async def ask() -> Decided:
+        async def ask() -> DecisionResult:
             return await second.runs.decide(second.component(), "r1", "of r1", [decision], NOBODY, "k")
 
         both = await asyncio.gather(ask(), ask())

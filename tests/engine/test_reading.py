@@ -13,7 +13,7 @@ from musterd.core.records import Output
 from musterd.core.states import RunState
 from musterd.engine.broadcaster import Broadcaster
 from musterd.engine.outbox import Outbox
-from musterd.service.subscription import Reading
+from musterd.service.subscription import RunSubscription
 from musterd.store import attempts
 from musterd.store.attempts import End, Lease
 from musterd.store.database import Database
@@ -103,7 +103,7 @@ async def test_live_and_stored_are_the_same_sequence(database_url: str, acts: li
         (count,) = await records.select("SELECT count(*) AS n FROM runs")
         root = f"r{count['n']}"
         resources = _Resources(database, broadcaster)
-        reading = Reading(resources, root)  # type: ignore[arg-type]
+        reading = RunSubscription(resources, root)  # type: ignore[arg-type]
         early = asyncio.ensure_future(read_all(reading))
         run = await records.started(root, root)
         telling = Telling(records, broadcaster, root, run.attempt)
@@ -111,7 +111,7 @@ async def test_live_and_stored_are_the_same_sequence(database_url: str, acts: li
         for act, name, detail in acts:
             await telling.do(act, name, detail)
             if act == "read":
-                late.append(asyncio.ensure_future(read_all(Reading(resources, root), is_new=False)))  # type: ignore[arg-type]
+                late.append(asyncio.ensure_future(read_all(RunSubscription(resources, root), is_new=False)))  # type: ignore[arg-type]
         await telling.end()
         stored = await records.events(root)
         assert [index for index, _ in stored] == list(range(len(stored)))
@@ -119,7 +119,7 @@ async def test_live_and_stored_are_the_same_sequence(database_url: str, acts: li
         assert await early == stored
         for task in late:
             assert await task == stored
-        assert await read_all(Reading(resources, root), is_new=False) == stored  # type: ignore[arg-type]
+        assert await read_all(RunSubscription(resources, root), is_new=False) == stored  # type: ignore[arg-type]
         check_void(stored)
     finally:
         await database.close()

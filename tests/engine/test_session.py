@@ -150,9 +150,9 @@ async def test_other_sessions_are_the_same_users(engines: Engines, model: HeldMo
 
 def _wanted(message: str, session: str) -> Any:
     from musterd.core.records import Input
-    from musterd.service.runs import Wanted
+    from musterd.service.runs import RunRequest
 
-    return Wanted(input=Input(message=message), run_id="proved", has_chosen_id=True, session_id=session)
+    return RunRequest(input=Input(message=message), run_id="proved", has_chosen_id=True, session_id=session)
 
 
 # History

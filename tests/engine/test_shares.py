@@ -4,7 +4,7 @@ from musterd import Agent
 from musterd.core.callers import Caller
 from musterd.core.records import Input
 from musterd.core.states import RunState
-from musterd.service.runs import Wanted
+from musterd.service.runs import RunRequest
 from tests.support.engine import Works, running, works_on
 from tests.support.held_model import HeldModel
 
@@ -12,7 +12,7 @@ ALICE, BOB = Caller(user_id="alice", label="alice"), Caller(user_id="bob", label
 
 
 async def begin(works: Works, message: str, run_id: str, caller: Caller) -> None:
-    wanted = Wanted(input=Input(message=message, options={}), run_id=run_id, has_chosen_id=True, session_id=run_id)
+    wanted = RunRequest(input=Input(message=message, options={}), run_id=run_id, has_chosen_id=True, session_id=run_id)
     await works.runs.start(works.component(), wanted, caller)
 
 

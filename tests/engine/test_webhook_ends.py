@@ -8,7 +8,7 @@ import pytest
 
 from musterd import Agent, tool
 from musterd.core.scheduling import OnBusy, Turn
-from musterd.service.forks import WantedFork
+from musterd.service.forks import ForkRequest
 from musterd.service.steering import SentMessage
 from tests.engine.conftest import Engines
 from tests.support.engine import NOBODY, Works
@@ -162,9 +162,9 @@ async def test_a_fork_keeps_the_runs_own_webhook(engines: Engines, receiver: Rec
     own = receiver.url + "&own=1"
     async with telling(engines, receiver, model, webhook_private_hosts=("127.0.0.1",)) as works:
         await works.run("[[ERROR 402]]", "r1", options={"webhook_url": own})
-        failed = await works.server.forks.failed(works.component(), "r1", "s1", NOBODY, None)
+        failed = await works.server.forks.find_failed(works.component(), "r1", "s1", NOBODY, None)
         assert failed is not None
-        await works.server.forks.start(works.component(), failed, WantedFork(run_id="r2"), NOBODY)
+        await works.server.forks.start(works.component(), failed, ForkRequest(run_id="r2"), NOBODY)
         taken = await receiver.has(4)
     told = sorted((one.message["data"]["run_id"], one.path.endswith("own=1")) for one in taken)
     assert told == [("r1", False), ("r1", True), ("r2", False), ("r2", True)]

@@ -98,13 +98,13 @@ async def test_a_waiting_poll_keeps_it_alive(serve_live: Serve, monkeypatch: pyt
         async with house.reading("wait", run_id="r1", session_id="s1") as reader:
             await reader.until("TeamRunContent")
             entered = asyncio.Event()
-            enter = house.server.runs.presence.enter
+            enter = house.server.runs.connected_clients.enter
 
             def enter_and_tell(run_id: str) -> None:
                 enter(run_id)
                 entered.set()
 
-            monkeypatch.setattr(house.server.runs.presence, "enter", enter_and_tell)
+            monkeypatch.setattr(house.server.runs.connected_clients, "enter", enter_and_tell)
             polling = asyncio.ensure_future(house.ended(receipt("r1", "s1")))
             await entered.wait()
         assert await _goes_on(house, 0.5)

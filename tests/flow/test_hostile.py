@@ -58,13 +58,13 @@ async def test_however_its_references_are_written(house: House, schema: dict[str
 async def test_a_schema_is_looked_at_no_longer_than_it_may_be(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """A place has as many names as its letters can be escaped: nothing is read again for each of them."""
     looked_at: list[str] = []
-    look = output_schemas._at
+    look = output_schemas._resolve
 
     def noted(schema: Any, reference: str) -> Any:
         looked_at.append(reference)
         return look(schema, reference)
 
-    monkeypatch.setattr(output_schemas, "_at", noted)
+    monkeypatch.setattr(output_schemas, "_resolve", noted)
     names = [
         "".join(f"%{ord(sign):x}" if way >> n & 1 else sign for n, sign in enumerate("abcdefgh")) for way in range(256)
     ]

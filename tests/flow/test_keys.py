@@ -197,7 +197,7 @@ async def test_a_keyed_stream_is_not_cancelled_when_its_reader_goes(serve_live: 
             await hold.reached.wait()
         while house.server.broadcaster.has_readers("r1"):
             await house.get("/-/live")
-        assert not house.server.runs.presence._timers
+        assert not house.server.runs.connected_clients._timers
         hold.release()
         assert (await house.ended(Receipt("r1", "s1", "")))["status"] == "COMPLETED"
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic_ai.messages import BinaryContent, ModelRequest, UserPromptPart
 
 from musterd.core.records import RunView
-from musterd.service.input_media import fill
+from musterd.service.input_media import fill_in_media
 from musterd.store.database import Database
 from tests.support.http import House, problem, wrong_fields
 
@@ -100,9 +100,9 @@ async def test_a_wait_reads_the_media_once(house: House, monkeypatch: pytest.Mon
 
     async def fill_and_tell(database: Database, view: RunView) -> None:
         read.append(view.row.run_id)
-        await fill(database, view)
+        await fill_in_media(database, view)
 
-    monkeypatch.setattr("musterd.service.runs.fill", fill_and_tell)
+    monkeypatch.setattr("musterd.service.runs.fill_in_media", fill_and_tell)
     done = (await upload(house, ("a.png", PNG, "image/png"))).json()
     assert read == [done["run_id"]]
 

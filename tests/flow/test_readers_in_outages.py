@@ -7,7 +7,7 @@ import pytest
 
 from musterd.core.errors import StoreUnavailable
 from musterd.http import sse
-from musterd.service.subscription import Reading
+from musterd.service.subscription import RunSubscription
 from tests.flow.test_resume import paged
 from tests.support.app import Serve
 
@@ -52,7 +52,7 @@ async def test_a_stream_is_kept_open_meanwhile(serve_live: Serve, monkeypatch: p
         def away(*_: Any) -> Any:
             raise StoreUnavailable
 
-        monkeypatch.setattr(Reading, "available", away)
+        monkeypatch.setattr(RunSubscription, "available", away)
         query, headers = {"session_id": "s1"}, {"accept": "text/event-stream"}
         async with house.opened("GET", f"{RUN}/events", params=query, headers=headers) as reader:
             async with asyncio.timeout(10):

@@ -269,14 +269,14 @@ async def test_many_readers_of_one_run_are_sent_the_same(serve_live: Serve, monk
 
 async def test_a_stream_waits_for_a_database_that_is_away(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = (await house.stream("hello", session_id="s1", run_id="r1")).events
-    read, failures = subscription.stored_behind, [StoreUnavailable()] * 3
+    read, failures = subscription.stored_after, [StoreUnavailable()] * 3
 
     async def failing(*given: Any) -> Stored:
         if failures:
             raise failures.pop()
         return await read(*given)
 
-    monkeypatch.setattr(subscription, "stored_behind", failing)
+    monkeypatch.setattr(subscription, "stored_after", failing)
     monkeypatch.setattr(sse, "RETRY_SECONDS", 0)
     assert (await resumed(house))[1:] == whole
     assert not failures

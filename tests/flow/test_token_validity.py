@@ -136,7 +136,7 @@ async def test_a_run_whose_only_stream_was_ended_by_a_revocation_goes_on(serve_l
             await revoke()
             await closes(reader)
             await closes(follower)
-        assert not house.server.runs.presence.knows(reader.events[0]["run_id"])
+        assert not house.server.runs.connected_clients.tracks(reader.events[0]["run_id"])
         house.model.release()
         assert (await run_of(house, KEY))["status"] == "COMPLETED"
 
@@ -226,7 +226,7 @@ async def test_nothing_is_looked_at_for_callers_that_cannot_be_revoked(serve_liv
 
 def tells_who_waits(house: House, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Set when a request begins to wait for a run."""
-    waits, presence = asyncio.Event(), house.server.runs.presence
+    waits, presence = asyncio.Event(), house.server.runs.connected_clients
     enter = presence.enter
 
     def enter_and_tell(root_id: str) -> None:

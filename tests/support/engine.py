@@ -13,8 +13,8 @@ from musterd.core.records import Input, RunRow, RunView
 from musterd.declare import Component, Registry
 from musterd.engine.worker import Worker
 from musterd.http.server import Server
-from musterd.service.runs import Wanted
-from musterd.service.subscription import Reading
+from musterd.service.runs import RunRequest
+from musterd.service.subscription import RunSubscription
 from musterd.store import cancels
 from musterd.store.acceptance import Accepted
 from musterd.store.database import Statement, Tx
@@ -45,7 +45,7 @@ class Works:
         self, message: str, run_id: str = "", session: str | None = "s1", *, of: str = "", **wanted: Any
     ) -> Accepted:
         """Accept a run."""
-        asked = Wanted(
+        asked = RunRequest(
             input=Input(message=message, options=wanted.pop("options", {})),
             run_id=run_id or clock.new_id(),
             has_chosen_id=bool(run_id),
@@ -74,7 +74,7 @@ class Works:
         now = clock.now()
         done = await self.database.write(lambda tx: cancels.request(tx, run_id, "client", now))
         assert done is not None
-        self.runs._tell_cancelled(done)
+        self.runs._announce_cancel(done)
 
     async def stored(self, run_id: str) -> list[tuple[int, Event]]:
         """The stored events."""
@@ -161,7 +161,7 @@ async def cut_off(engine: Worker) -> None:
         await asyncio.wait(tasks, timeout=PATIENCE_SECONDS)
 
 
-async def read_all(reading: Reading, is_new: bool = True) -> list[tuple[int, Event]]:
+async def read_all(reading: RunSubscription, is_new: bool = True) -> list[tuple[int, Event]]:
     """Everything that a reader is shown until the root's end, each event with its index."""
     found: list[tuple[int, Event]] = []
     if not is_new:

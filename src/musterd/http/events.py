@@ -11,7 +11,7 @@ from musterd.http.request_caller import caller_of
 from musterd.http.run_stream import Notes, RunSource
 from musterd.http.server import Server
 from musterd.http.sse import EventStream
-from musterd.service.following import Found
+from musterd.service.following import FollowedRun
 from musterd.wire import resume, sse
 from musterd.wire.event_filter import Shown
 from musterd.wire.event_pages import EventPage
@@ -73,10 +73,10 @@ class EventOperations:
             shown.is_over = False
         return EventStream(RunSource(self._server, reading, found.root, shown), self._server.settings)
 
-    async def _page(self, found: Found, query: EventsQuery) -> EventPage:
+    async def _page(self, found: FollowedRun, query: EventsQuery) -> EventPage:
         shown, frames = _shown(found, query.stream_events), self._server.frames.of(found.root)
         page = EventPage(after=found.after, limit=query.limit)
-        async for stored in self._server.runs.following.story(found.root.run_id, found.after):
+        async for stored in self._server.runs.following.stored_pages(found.root.run_id, found.after):
             for flush in stored.flushes:
                 made = await frames.of(flush)
                 for offset, event in enumerate(flush.events):
@@ -85,12 +85,12 @@ class EventOperations:
             page.last_index = stored.last_index
         return page
 
-    async def _missed(self, found: Found, shows_all: bool) -> int:
+    async def _missed(self, found: FollowedRun, shows_all: bool) -> int:
         """How many of the events that are stored so far follow behind the reader's last."""
-        if found.below is None and shows_all:
+        if found.subtree_ids is None and shows_all:
             return found.last_index - found.after
         shown, count = _shown(found, shows_all), 0
-        async for stored in self._server.runs.following.story(found.root.run_id, found.after):
+        async for stored in self._server.runs.following.stored_pages(found.root.run_id, found.after):
             for flush in stored.flushes:
                 for index, event in enumerate(flush.events, flush.first_index):
                     if index > found.last_index:
@@ -99,12 +99,12 @@ class EventOperations:
         return count
 
 
-def _shown(found: Found, shows_all: bool) -> Shown:
+def _shown(found: FollowedRun, shows_all: bool) -> Shown:
     is_over = found.root.state.is_settled or found.run.state.is_final
-    return Shown(found.root.run_id, found.run.run_id, below=found.below, shows_all=shows_all, is_over=is_over)
+    return Shown(found.root.run_id, found.run.run_id, below=found.subtree_ids, shows_all=shows_all, is_over=is_over)
 
 
-def _notes(found: Found, missed: int, after: int) -> Notes:
+def _notes(found: FollowedRun, missed: int, after: int) -> Notes:
     run_id, state, total = found.run.run_id, found.run.state, found.last_index + 1
     if found.root.state.is_settled or state.is_final:
         value = resume.replay(run_id, state, missed, total, after)

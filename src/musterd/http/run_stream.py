@@ -8,7 +8,7 @@ from musterd.core.records import RunRow
 from musterd.engine.broadcaster import Flush
 from musterd.http.server import Server
 from musterd.http.sse import EventStream
-from musterd.service.subscription import Reading
+from musterd.service.subscription import RunSubscription
 from musterd.wire.event_filter import Shown
 
 
@@ -34,14 +34,14 @@ class RunSource:
     """
 
     def __init__(
-        self, server: Server, reading: Reading, root: RunRow, shown: Shown, notes: Notes | None = None
+        self, server: Server, reading: RunSubscription, root: RunRow, shown: Shown, notes: Notes | None = None
     ) -> None:
         self.about = {"run_id": root.run_id}
         self.reading = reading
         self._root_id = root.run_id
         self._shown = shown
         self._frames = server.frames.of(root)
-        self._presence = server.runs.presence
+        self._presence = server.runs.connected_clients
         self._first = None if notes is None else notes.first
         self._caught_up = None if notes is None else notes.caught_up
         self._last_missed = -1 if notes is None else notes.last_index
@@ -71,7 +71,7 @@ class RunSource:
         try:
             frames, selected = await self._frames.of(flush), []
         except StoreUnavailable:
-            self.reading.give_back(flush)  # its frames were not sent: read it again when the database is back
+            self.reading.read_again(flush)  # its frames were not sent: read it again when the database is back
             raise
         for offset, event in enumerate(flush.events):
             if self._caught_up is not None and flush.first_index + offset > self._last_missed:
@@ -89,12 +89,12 @@ class RunSource:
     def end(self) -> None:
         """Stop counting the subscriber."""
         # A stream that this server ended says nothing about the client, so it must not cancel the run.
-        is_over, is_sent_away = self._shown.has_root_ended, self.reading.is_sent_away
-        self._presence.leave(self._root_id, is_over=is_over, is_sent_away=is_sent_away)
+        is_over, is_closed_by_server = self._shown.has_root_ended, self.reading.is_closed_by_server
+        self._presence.leave(self._root_id, is_over=is_over, is_closed_by_server=is_closed_by_server)
 
 
 def stream_of(
-    server: Server, reading: Reading, root: RunRow, *, shows_all: bool = True, notes: Notes | None = None
+    server: Server, reading: RunSubscription, root: RunRow, *, shows_all: bool = True, notes: Notes | None = None
 ) -> EventStream:
     """The response that streams a run from the position of ``reading``."""
     shown = Shown(root.run_id, shows_all=shows_all, is_over=root.state.is_settled)

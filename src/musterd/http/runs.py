@@ -24,8 +24,8 @@ from musterd.http.responses import json_answer
 from musterd.http.run_stream import stream_of
 from musterd.http.server import Server
 from musterd.service.chosen_run_ids import new_run_id
-from musterd.service.forks import WantedFork
-from musterd.service.runs import Wanted
+from musterd.service.forks import ForkRequest
+from musterd.service.runs import RunRequest
 from musterd.service.steering import SentMessage
 from musterd.store.acceptance import Accepted
 from musterd.store.run_lists import SessionRunsQuery
@@ -112,7 +112,7 @@ class RunOperations:
         try:
             accepted = await begin
             if accepted.is_replay:
-                await runs.following.keep_company(accepted.run)
+                await runs.following.note_subscriber(accepted.run)
         except BaseException:
             reading.close()
             raise
@@ -120,7 +120,7 @@ class RunOperations:
             reading.close()
             reading = runs.subscribe(accepted.run.run_id)
         if accepted.is_replay:
-            reading.come_late(accepted.run)
+            reading.start_after(accepted.run)
         release_body(request)
         answer = stream_of(self._server, reading, accepted.run, shows_all=shows_all)
         answer.headers.update(replayed(key, accepted.is_replay))
@@ -159,14 +159,15 @@ class RunOperations:
         asked = await read_continue(request, server.settings)
         server.require_ready()
         if not asked.decisions:
-            failed = await server.forks.failed(component, run_id, asked.session_id, caller, key)
+            failed = await server.forks.find_failed(component, run_id, asked.session_id, caller, key)
             if failed is not None:
                 return await self._fork(request, component, failed, asked, key)
         decided = await server.runs.decide(component, run_id, asked.session_id, asked.decisions, caller, key)
         if asked.answer == "receipt":
             answer = self._receipt(request, component, decided.run, tells_state=True)
         elif asked.answer == "stream":
-            answer = stream_of(server, server.runs.subscribe(run_id).come_late(decided.run, decided.after), decided.run)
+            subscription = server.runs.subscribe(run_id).start_after(decided.run, decided.after)
+            answer = stream_of(server, subscription, decided.run)
         else:
             answer = await self._output(request, component, decided.run)
         answer.headers.update(replayed(key, decided.is_replay))
@@ -176,10 +177,10 @@ class RunOperations:
         self, request: Request, component: Component, failed: RunView, asked: ContinueRequest, key: str | None
     ) -> Response:
         """Go on from a failed run with a new one, and answer as a start does."""
-        wanted = WantedFork(
+        wanted = ForkRequest(
             run_id=clock.new_id(),
             is_background=asked.background,
-            needs_company=asked.answer == "stream" and key is None,
+            cancel_on_disconnect=asked.answer == "stream" and key is None,
             budget=asked.budget,
             key=key,
         )
@@ -216,7 +217,7 @@ class RunOperations:
         """One image, sound, video or file of a run, as it is."""
         component, run_id = self._component(request), path_identifier(request, "run_id")
         session_id, name = parse_session_id(request.query_params), path_identifier(request, "media_id")
-        item, content = await self._server.runs.medium(component, run_id, session_id, caller_of(request), name)
+        item, content = await self._server.runs.media_item(component, run_id, session_id, caller_of(request), name)
         return media_answer(request, item, content, name)
 
     async def list(self, request: Request) -> Response:
@@ -274,9 +275,9 @@ def replayed(key: str | None, is_replay: bool) -> dict[str, str]:
     return {REPLAYED_HEADER: "true"} if key is not None and is_replay else {}
 
 
-def _wanted(start: StartRequest, key: str | None, caller: Caller) -> Wanted:
+def _wanted(start: StartRequest, key: str | None, caller: Caller) -> RunRequest:
     run_id = new_run_id(start.run_id, caller)
-    return Wanted(
+    return RunRequest(
         input=start.as_input(),
         run_id=run_id,
         has_chosen_id=start.run_id is not None,
@@ -284,7 +285,7 @@ def _wanted(start: StartRequest, key: str | None, caller: Caller) -> Wanted:
         session_id=start.session_id,
         user_id=start.user_id,
         is_background=start.background,
-        needs_company=start.answer == "stream" and not start.background and key is None,
+        cancel_on_disconnect=start.answer == "stream" and not start.background and key is None,
         turn=start.turn,
         key=key,
     )

@@ -38,7 +38,7 @@ from musterd.models import resolve
 from musterd.models.call import ModelCaller
 from musterd.models.names import ModelInfo, describe
 from musterd.service.approvals import ApprovalService
-from musterd.service.budgets import unpriced
+from musterd.service.budgets import component_without_price
 from musterd.service.forks import ForkService
 from musterd.service.history import History
 from musterd.service.run_lists import RunLists
@@ -212,7 +212,7 @@ class Server:
 
     @staticmethod
     def _check_prices(component: Component) -> None:
-        if (without := unpriced(component)) is not None:
+        if (without := component_without_price(component)) is not None:
             what = f"a budget with cost_usd needs a list price, and there is none for the model of {without.label}"
             cure = "set tokens= in place of it, or another model"
             raise DeclarationError(f"{component.spec.declared_at}: {component.spec.label}: {what} — {cure}")
@@ -232,7 +232,7 @@ class Server:
         Streams end without an end event, waiting requests are answered.
         """
         self.is_stopping = True
-        self.runs.presence.stop()
+        self.runs.connected_clients.stop()
         self.engine.begin_stop()
         self.webhooks.begin_stop()
         self.broadcaster.close()

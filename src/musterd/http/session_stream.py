@@ -13,7 +13,7 @@ from musterd.http.paths import path_identifier
 from musterd.http.request_caller import caller_of
 from musterd.http.server import Server
 from musterd.http.sse import EventStream
-from musterd.service.session_subscription import Followed, SessionReading
+from musterd.service.session_subscription import SessionSubscription, SubscribedRun
 from musterd.wire import sse
 from musterd.wire.cursor import cursor_text
 from musterd.wire.events import is_content_only
@@ -28,7 +28,7 @@ class SessionSource:
 
     is_over = False
 
-    def __init__(self, server: Server, reading: SessionReading, *, shows_all: bool) -> None:
+    def __init__(self, server: Server, reading: SessionSubscription, *, shows_all: bool) -> None:
         self.about = {"session_id": reading.session_id}
         self._frames = server.frames
         self.reading = reading
@@ -51,17 +51,17 @@ class SessionSource:
             if body:
                 yield bytes(body)
 
-    async def _rendered(self, followed: Followed, flush: Flush) -> Sequence[bytes]:
+    async def _rendered(self, followed: SubscribedRun, flush: Flush) -> Sequence[bytes]:
         """The frames of a flush. The renderer knows the run's members, so it is kept until the run has finished."""
         root = followed.root
         frames = self._frames_of[root.run_id] = self._frames.of(root)
         try:
             return await frames.of(flush)
         except StoreUnavailable:
-            followed.reading.give_back(flush)  # its frames were not sent: read it again when the database is back
+            followed.subscription.read_again(flush)  # its frames were not sent: read it again when the database is back
             raise
 
-    def _shows(self, event: Event, followed: Followed) -> bool:
+    def _shows(self, event: Event, followed: SubscribedRun) -> bool:
         return self._shows_all or is_content_only(event, followed.root.run_id)
 
     async def close_if_gone(self) -> None:
@@ -81,7 +81,7 @@ class SessionEventOperations:
         """Stream the session's current and future runs until the client disconnects."""
         session_id = path_identifier(request, "session_id")
         query = parse_session_events_query(request.query_params, request.headers.get("last-event-id"))
-        reading = self._server.sessions.reading(session_id, caller_of(request))
+        reading = self._server.sessions.subscribe(session_id, caller_of(request))
         try:
             await reading.begin(query.cursor)
         except BaseException:

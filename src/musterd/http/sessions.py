@@ -15,7 +15,7 @@ from musterd.http.paths import path_identifier
 from musterd.http.request_caller import caller_of
 from musterd.http.responses import json_answer
 from musterd.http.server import Server
-from musterd.service.sessions import SessionView, WantedSession
+from musterd.service.sessions import NewSession, SessionView
 from musterd.store.run_lists import SessionRunsQuery
 from musterd.store.session_search import SessionFilter
 from musterd.store.sessions import SessionChanges
@@ -64,7 +64,7 @@ class SessionOperations:
         asked = parse_create_session(await read_object(request, self._server.settings, may_be_empty=True), kind)
         if asked.component_id is not None:
             self._server.component(asked.kind, asked.component_id)
-        wanted = WantedSession(
+        wanted = NewSession(
             session_id=asked.session_id,
             component_kind=asked.kind,
             component_id=asked.component_id or "",

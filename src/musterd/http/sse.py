@@ -14,8 +14,8 @@ from musterd.core.errors import StoreUnavailable, Unauthenticated
 from musterd.core.settings import Settings
 from musterd.http.auth.expiry import validity_in
 from musterd.http.gzip_streams import GzipStream, accepts_gzip
-from musterd.service.session_subscription import SessionReading
-from musterd.service.subscription import Reading
+from musterd.service.session_subscription import SessionSubscription
+from musterd.service.subscription import RunSubscription
 from musterd.wire import sse
 
 log = structlog.get_logger("musterd.http")
@@ -32,7 +32,7 @@ class Source(Protocol):
     about: dict[str, str]
 
     @property
-    def reading(self) -> Reading | SessionReading:
+    def reading(self) -> RunSubscription | SessionSubscription:
         """The underlying subscription; closed together with the stream."""
         ...
 
@@ -113,7 +113,7 @@ class EventStream(Response):
                 await self._send_all(send, disconnected)
         except Unauthenticated as error:
             # Before the response ends: the client has not gone away, so cancel-on-disconnect must not apply.
-            self._reading.send_away()
+            self._reading.close_by_server()
             log.info("stream ended: its token is no longer valid", reason=error.message, **self._source.about)
 
     async def _send_all(self, send: Send, disconnected: "asyncio.Future[None]") -> None:

@@ -19,7 +19,7 @@ from musterd.loop.delegation import DelegatedRun, leader_words_tasks
 from musterd.loop.run_tree import RunTree
 from musterd.loop.stored_media import with_each
 from musterd.models.image_addresses import passes_image_addresses_on
-from musterd.models.media_support import kind_of, not_taken
+from musterd.models.media_support import kind_of, unsupported_media
 
 
 def member_prompt(world: RunTree, run: Assignment, delegated: DelegatedRun) -> str | Sequence[UserContent]:
@@ -61,7 +61,7 @@ def _as_read_by(model: Model, item: UserContent) -> UserContent:
     if isinstance(item, BinaryContent):
         if not item.data:
             return f'<file id="{item.identifier}" type="{item.media_type}">It is no longer stored.</file>'
-        medium = not_taken(model, kind_of(item.media_type), item.media_type)
+        medium = unsupported_media(model, kind_of(item.media_type), item.media_type)
         if medium is not None:
             return f'<file id="{item.identifier}" type="{item.media_type}">Not shown: you cannot read {medium}.</file>'
     return item

@@ -1,19 +1,21 @@
-"""Which models pass the address of an image on to their provider, who fetches it.
+"""Tells which models pass the address of an image on to their provider, which then fetches it.
 
-For any other kind of media, and for any other model, pydantic-ai would fetch the address itself, on this machine, for
-whoever sent it; so no other model is handed one.
+For other kinds of media and for other models, pydantic-ai would fetch the address on this machine on behalf of a
+client. That would let clients make this server send requests, so those models never get an address.
 """
 
 from pydantic_ai.models import Model
 
-from musterd.models.media_support import not_taken
+from musterd.models.media_support import unsupported_media
 
-# By name, so that no SDK is imported to tell.
-_PASS_ON = frozenset(
+# Class names, so that no SDK is imported for the check.
+_MODELS_THAT_PASS_ADDRESSES = frozenset(
     {"AnthropicModel", "GroqModel", "HuggingFaceModel", "MistralModel", "OpenAIChatModel", "OpenAIResponsesModel"}
 )
 
 
 def passes_image_addresses_on(model: Model) -> bool:
-    """Whether an image's address reaches the provider as it is, and its model reads images."""
-    return not_taken(model, "images", "") is None and any(kind.__name__ in _PASS_ON for kind in type(model).__mro__)
+    """Whether an image's address reaches the provider unchanged, and the model reads images."""
+    if unsupported_media(model, "images", "") is not None:
+        return False
+    return any(base.__name__ in _MODELS_THAT_PASS_ADDRESSES for base in type(model).__mro__)

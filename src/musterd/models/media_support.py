@@ -1,6 +1,6 @@
-"""Which media a model reads, as its profile says: asked before anything is paid for it.
+"""Tells from a model's profile which media the model reads, before any call is paid for.
 
-A profile that says nothing takes everything: then the provider has the last word.
+If a profile does not say, the media are sent and the provider decides.
 """
 
 from pydantic_ai.models import Model
@@ -14,23 +14,23 @@ _FLAGS = {
 }
 
 
-def not_taken(model: Model, name: str, mime_type: str) -> str | None:
-    """What a model cannot read, in words; None: it can read this.
+def unsupported_media(model: Model, name: str, mime_type: str) -> str | None:
+    """The name of the media that the model cannot read, for a message. None if the model can read them.
 
-    :param name: what kind of media it is: images, audio, videos, files.
-    :param mime_type: what it says that it is.
+    :param name: the kind of media: images, audio, videos or files.
+    :param mime_type: the type that the sender declared.
     """
-    flag, words = _FLAGS[name]
+    flag, media_label = _FLAGS[name]
     profile = model.profile
     if not profile.get(flag, True):
-        return words
-    known = DEFAULT_PROFILE["supported_document_media_types"]
-    if name == "files" and mime_type in known - profile.get("supported_document_media_types", known):
+        return media_label
+    all_types = DEFAULT_PROFILE["supported_document_media_types"]
+    if name == "files" and mime_type in all_types - profile.get("supported_document_media_types", all_types):
         return f"documents of the type {mime_type}"
     return None
 
 
 def kind_of(mime_type: str) -> str:
-    """What kind of media a type is."""
+    """The kind of media of a MIME type."""
     major = mime_type.partition("/")[0]
     return {"image": "images", "audio": "audio", "video": "videos"}.get(major, "files")

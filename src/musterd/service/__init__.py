@@ -1,1 +1,1 @@
-"""The use cases: what HTTP, the command line and tests call. Nothing here knows a protocol."""
+"""Use cases that HTTP, the command line and tests call. This package does not know any protocol."""

@@ -1,4 +1,4 @@
-"""Approvals: the inbox of what runs wait for, and decisions taken there."""
+"""Approvals: the inbox of approvals that runs wait for, and decisions that are made there."""
 
 from musterd.core import clock, jsontext
 from musterd.core.approvals import Approval, ApprovalFilter, Resolution
@@ -20,38 +20,40 @@ class ApprovalService:
         self._resources = resources
         self._engine = engine
 
-    async def search(self, wanted: ApprovalFilter, caller: Caller) -> tuple[list[Approval], int]:
-        """One page of approvals, newest first, and how many there are in all."""
-        return await self._resources.database.scan(lambda tx: approval_inbox.search(tx, wanted, caller))
+    async def search(self, approval_filter: ApprovalFilter, caller: Caller) -> tuple[list[Approval], int]:
+        """One page of approvals, newest first, and the total number of matches."""
+        return await self._resources.database.scan(lambda tx: approval_inbox.search(tx, approval_filter, caller))
 
-    async def count(self, wanted: ApprovalFilter, caller: Caller) -> int:
-        """How many approvals there are."""
-        return await self._resources.database.scan(lambda tx: approval_inbox.count(tx, wanted, caller))
+    async def count(self, approval_filter: ApprovalFilter, caller: Caller) -> int:
+        """The number of approvals that match."""
+        return await self._resources.database.scan(lambda tx: approval_inbox.count(tx, approval_filter, caller))
 
     async def view(self, approval_id: str, caller: Caller) -> Approval:
         """One approval.
 
-        :raises NotFound: there is none that this caller may see.
+        :raises NotFound: there is no such approval that this caller may see.
         """
-        return await self._resources.database.read(lambda tx: _found(tx, approval_id, caller))
+        return await self._resources.database.read(lambda tx: _get(tx, approval_id, caller))
 
-    async def resolve(self, approval_id: str, said: Resolution, caller: Caller) -> Approval:
-        """Decide; the approval as it then stands. A paused run goes on.
+    async def resolve(self, approval_id: str, resolution: Resolution, caller: Caller) -> Approval:
+        """Store a decision and return the approval as it is afterwards. If the run is paused, it goes on.
 
-        :raises NotFound: there is none that this caller may see.
-        :raises Conflict: it is decided already, or its run has ended; the message has the outcome.
-        :raises InvalidInput: the decision is not what the call waits for.
+        :raises NotFound: there is no such approval that this caller may see.
+        :raises Conflict: it is decided already, or its run has finished; the message has the outcome.
+        :raises InvalidInput: the decision does not fit what the tool call waits for.
         """
-        data = None if said.data is None else jsontext.canonical(said.data)
-        how = Deciding(by=caller.user_id or said.by or "client", now=clock.now(), in_inbox=True, data=data)
+        data = None if resolution.data is None else jsontext.canonical(resolution.data)
+        by = caller.user_id or resolution.by or "client"
+        deciding = Deciding(by=by, now=clock.now(), in_inbox=True, data=data)
 
         async def work(tx: Tx) -> tuple[Approval, RunState]:
-            approval = await _found(tx, approval_id, caller)
+            approval = await _get(tx, approval_id, caller)
             await cancels.lock_there(tx, approval.root_id)
-            approval = await _found(tx, approval_id, caller)  # as whoever held the run meanwhile has left it
+            # Read it again under the lock: the transaction that held the run may have decided it or ended the run.
+            approval = await _get(tx, approval_id, caller)
             _require_pending(approval)
-            run = await decide(tx, approval.root_id, [_decision(approval, said)], how)
-            return await _found(tx, approval_id, caller), run.state
+            run = await decide(tx, approval.root_id, [_decision(approval, resolution)], deciding)
+            return await _get(tx, approval_id, caller), run.state
 
         approval, state = await self._resources.database.write(work)
         if state is RunState.READY:
@@ -59,14 +61,14 @@ class ApprovalService:
         return approval
 
     async def delete(self, approval_id: str, caller: Caller) -> None:
-        """Remove the record of an approval whose run has ended.
+        """Delete the record of an approval whose run has finished.
 
-        :raises NotFound: there is none that this caller may see.
+        :raises NotFound: there is no such approval that this caller may see.
         :raises Conflict: its run still needs it.
         """
 
         async def work(tx: Tx) -> None:
-            approval = await _found(tx, approval_id, caller)
+            approval = await _get(tx, approval_id, caller)
             if not approval.run_state.is_final:
                 raise Conflict("The run has not ended and still needs this approval: resolve it, or cancel the run")
             await approval_inbox.remove(tx, approval_id)
@@ -74,7 +76,7 @@ class ApprovalService:
         await self._resources.database.write(work)
 
 
-async def _found(tx: Tx, approval_id: str, caller: Caller) -> Approval:
+async def _get(tx: Tx, approval_id: str, caller: Caller) -> Approval:
     approval = await approval_inbox.get(tx, approval_id, caller)
     if approval is None:
         raise NotFound("Approval not found")
@@ -87,9 +89,9 @@ def _require_pending(approval: Approval) -> None:
         raise Conflict(f"Approval is already '{approval.status}'{by} and cannot be resolved")
 
 
-def _decision(approval: Approval, said: Resolution) -> Decision:
-    requirement, data = approval.requirement, said.data or {}
-    if not said.is_approved:
+def _decision(approval: Approval, resolution: Resolution) -> Decision:
+    requirement, data = approval.requirement, resolution.data or {}
+    if not resolution.is_approved:
         return Decision(key=requirement.id, verdict=Verdict.REFUSED, note=data.get("note"))
     result = data.get("result")
     verdict = Verdict.RUN if result is None else Verdict.HAPPENED

@@ -1,4 +1,4 @@
-"""Budgets: whether one can be held, and what of it is spent while a run is at work."""
+"""Budgets: whether a budget can be enforced, and how much of it an unfinished run has spent."""
 
 from musterd.core import clock
 from musterd.core.errors import InvalidInput
@@ -11,37 +11,39 @@ from musterd.store import journal
 from musterd.store.database import Database
 
 
-def unpriced(component: Component, *, is_asked: bool = False) -> Agent | Team | None:
-    """Whose model has no list price, where a budget in dollars needs one; None: the budget can be held.
+def component_without_price(component: Component, *, is_requested: bool = False) -> Agent | Team | None:
+    """The first agent or team whose model has no list price although a budget in dollars needs one.
 
-    :param is_asked: whether a request asks for such a budget; else the component's own declaration counts.
+    None if the budget can be enforced.
+
+    :param is_requested: whether a request sets a budget in dollars. Otherwise the component's own declaration counts.
     """
     declared = component.spec.budget
-    if not is_asked and (declared is None or declared.cost_usd is None):
+    if not is_requested and (declared is None or declared.cost_usd is None):
         return None
-    return next((found.spec for found in component.tree() if not has_price(found.model)), None)
+    return next((node.spec for node in component.tree() if not has_price(node.model)), None)
 
 
-def require_budget(component: Component, asked: Input) -> None:
-    """Pass where the budget that a request asks for can be held.
+def require_budget(component: Component, run_input: Input) -> None:
+    """Check that the budget that a request sets can be enforced.
 
     :raises InvalidInput: it is in dollars, and a model of the tree has no list price.
     """
-    if "cost_usd" not in asked.options.get("budget", ()):
+    if "cost_usd" not in run_input.options.get("budget", ()):
         return
-    if (without := unpriced(component, is_asked=True)) is not None:
-        words = f"cost_usd needs a list price, and there is none for the model of {without.label}"
-        raise InvalidInput.at(("body", "budget"), "no_price", words)
+    if (unpriced := component_without_price(component, is_requested=True)) is not None:
+        message = f"cost_usd needs a list price, and there is none for the model of {unpriced.label}"
+        raise InvalidInput.at(("body", "budget"), "no_price", message)
 
 
-def ceilings_of(component: Component, asked: Input) -> dict[str, float]:
-    """What holds for a run: what its component declares and what its request asked for, of each the lower one."""
+def ceilings_of(component: Component, run_input: Input) -> dict[str, float]:
+    """The limits of a run: for each limit the lower of the component's and the request's."""
     declared = component.spec.budget
-    return lower_ceilings({} if declared is None else declared.as_json(), asked.options.get("budget") or {})
+    return lower_ceilings({} if declared is None else declared.as_json(), run_input.options.get("budget") or {})
 
 
-async def so_far(database: Database, component: Component, view: RunView) -> JsonObject | None:
-    """What a run that has not ended has spent of its budget; None: it has none, or it is a member's."""
+async def spent_so_far(database: Database, component: Component, view: RunView) -> JsonObject | None:
+    """The part of its budget that an unfinished run has spent. None if it has no budget or is a member's run."""
     row = view.row
     if row.parent_id is not None or not (ceilings := ceilings_of(component, view.input)):
         return None

@@ -1,4 +1,4 @@
-"""Cancelling a run that all its readers left."""
+"""Cancels a run after its last subscriber has disconnected."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,23 +17,23 @@ DISCONNECTED = "disconnect"
 
 
 class CancelOnDisconnect:
-    """What is done about a run that was abandoned.
+    """Cancels abandoned runs.
 
-    :param tell: tells the engine of a stored cancel.
+    :param announce: informs the engine of a stored cancel.
     """
 
-    def __init__(self, resources: Resources, tell: Callable[[Cancelled], object]) -> None:
+    def __init__(self, resources: Resources, announce: Callable[[Cancelled], object]) -> None:
         self._database = resources.database
-        self._tell = tell
+        self._announce = announce
 
     async def cancel(self, root_id: str) -> None:
-        """Cancel the run, unless somebody reads it on another process."""
+        """Cancel the run, unless a subscriber on another process keeps it alive."""
         work = partial(disconnect.cancel_abandoned, root_id=root_id, by=DISCONNECTED, now=clock.now())
         try:
-            done = await self._database.write(work)
+            cancelled = await self._database.write(work)
         except StoreUnavailable:
-            log.warning("an abandoned run could not be cancelled; it goes on", run_id=root_id)
+            log.warning("abandoned run could not be cancelled because the database is unavailable", run_id=root_id)
             return
-        if done is not None:
-            log.info("run abandoned by its readers", run_id=root_id)
-            self._tell(done)
+        if cancelled is not None:
+            log.info("run cancelled because all its subscribers disconnected", run_id=root_id)
+            self._announce(cancelled)

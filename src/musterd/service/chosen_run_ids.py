@@ -1,8 +1,8 @@
-"""The run ids that users choose, which are names of their own.
+"""Run ids that users choose.
 
-A UUID is the run's id as it is: it cannot be guessed. Any other id that a proved user chooses (``order-17``) is a name
-of that user's run, which gets a new id: so users can neither find out each other's ids nor take them. Callers without a
-user are not told apart; what they choose is the run's id.
+A UUID is used as the run's id, because nobody can guess it. Any other id that an authenticated user chooses
+(``order-17``) is only a name for the run, and the run gets a new id. Otherwise users could discover or take each
+other's ids. Callers without a user cannot be told apart, so the id that they choose is the run's id.
 """
 
 from musterd.core import clock
@@ -13,30 +13,30 @@ from musterd.store.database import Database
 
 
 def is_name(run_id: str, caller: Caller) -> bool:
-    """Whether a run id that this caller gives is a name, and not the id of a run."""
+    """Whether this caller's ``run_id`` is a name for a run and not the run's real id."""
     return caller.user_id is not None and not is_uuid(run_id)
 
 
-def new_run_id(chosen: str | None, caller: Caller) -> str:
-    """The id of a run that begins, if the caller chose this one."""
-    return clock.new_id() if chosen is None or is_name(chosen, caller) else chosen
+def new_run_id(chosen_id: str | None, caller: Caller) -> str:
+    """The id for a new run, given the id that the caller chose, if any."""
+    return clock.new_id() if chosen_id is None or is_name(chosen_id, caller) else chosen_id
 
 
 class ChosenRunIds:
-    """Finds runs by their users' names for them."""
+    """Translates the names that users gave their runs into run ids."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def run_id(self, given: str, caller: Caller) -> str:
-        """The id of the run that a caller names; ``given`` itself if it is none of the caller's names."""
-        if not is_name(given, caller):
-            return given
-        named = await self._database.read(lambda tx: idempotency.run_named(tx, caller.label, given))
-        return given if named is None else named
+    async def run_id(self, name_or_id: str, caller: Caller) -> str:
+        """The id of the caller's run with this name, or ``name_or_id`` itself if the caller has no run of this name."""
+        if not is_name(name_or_id, caller):
+            return name_or_id
+        run_id = await self._database.read(lambda tx: idempotency.run_named(tx, caller.label, name_or_id))
+        return name_or_id if run_id is None else run_id
 
-    async def run_id_in_session(self, given: str, session_id: str, caller: Caller) -> str | None:
-        """The id of a session's run by the name that its user gave it, for callers who see everybody's runs."""
-        if caller.sees_only is not None or is_uuid(given):
+    async def run_id_in_session(self, name: str, session_id: str, caller: Caller) -> str | None:
+        """The id of the session's run that any user gave this name. Only for callers who may see all users' runs."""
+        if caller.sees_only is not None or is_uuid(name):
             return None
-        return await self._database.scan(lambda tx: idempotency.run_named_in_session(tx, session_id, given))
+        return await self._database.scan(lambda tx: idempotency.run_named_in_session(tx, session_id, name))

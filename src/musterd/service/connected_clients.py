@@ -1,7 +1,7 @@
-"""Who still waits for a run that was started by a stream.
+"""Counts the clients connected to each run, so that a run whose clients all disconnect can be cancelled.
 
-Such a run is cancelled when everybody has gone: the last reader's connection was closed by the peer, and nobody came
-back within the grace. A process that stops sees no disconnects.
+Only runs that were started by a stream are cancelled, and only if the client closed the connection and no client came
+back within the grace period. Connections that this server closes, for example while it stops, do not count.
 """
 
 import asyncio
@@ -12,81 +12,83 @@ from typing import Any
 
 
 class ConnectedClients:
-    """Counts those who wait for a run, and tells when one is abandoned.
+    """Counts the clients of each run and calls ``on_abandoned`` after the last one disconnects.
 
-    :param grace_seconds: how long nobody may be there.
-    :param abandon: what is done then, with the root run's id.
+    :param grace_seconds: how long a run may have no client before it counts as abandoned.
+    :param on_abandoned: called with the id of the abandoned root run.
     """
 
-    def __init__(self, grace_seconds: float, abandon: Callable[[str], Coroutine[Any, Any, object]]) -> None:
+    def __init__(self, grace_seconds: float, on_abandoned: Callable[[str], Coroutine[Any, Any, object]]) -> None:
         self._grace_seconds = grace_seconds
-        self._abandon = abandon
-        self._waiting: Counter[str] = Counter()
-        self._needs_company: set[str] = set()
+        self._on_abandoned = on_abandoned
+        self._client_counts: Counter[str] = Counter()
+        self._tracked: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[object]] = set()
         self._is_stopping = False
 
-    def needs_company(self, root_id: str) -> None:
-        """Cancel this run when it is abandoned."""
-        self._needs_company.add(root_id)
+    def track(self, root_id: str) -> None:
+        """Cancel this run if it is abandoned."""
+        self._tracked.add(root_id)
 
-    def knows(self, root_id: str) -> bool:
+    def tracks(self, root_id: str) -> bool:
         """Whether this process is the one that would cancel the run."""
-        return root_id in self._needs_company
+        return root_id in self._tracked
 
     @contextlib.contextmanager
     def waiting(self, root_id: str) -> Iterator[None]:
-        """Count the block as one that waits for the run. Only this server cancels it, never a client that goes away."""
-        is_sent_away = False
+        """Count one client of the run for as long as the block runs."""
+        is_closed_by_server = False
         self.enter(root_id)
         try:
             yield
         except asyncio.CancelledError:
-            is_sent_away = True
+            # Only this server cancels a waiting request. A client that disconnects does not.
+            is_closed_by_server = True
             raise
         finally:
-            self.leave(root_id, is_sent_away=is_sent_away)
+            self.leave(root_id, is_closed_by_server=is_closed_by_server)
 
     def enter(self, root_id: str) -> None:
-        """Somebody waits for the run."""
-        self._waiting[root_id] += 1
+        """Count one more client of the run."""
+        self._client_counts[root_id] += 1
         if (timer := self._timers.pop(root_id, None)) is not None:
             timer.cancel()
 
-    def leave(self, root_id: str, *, is_over: bool = False, is_sent_away: bool = False) -> None:
-        """Somebody stopped waiting.
+    def leave(self, root_id: str, *, is_over: bool = False, is_closed_by_server: bool = False) -> None:
+        """Count one client less.
 
-        :param is_over: the run has ended: there is nothing to cancel any more.
-        :param is_sent_away: it was us who ended the connection: that says nothing about the client, so the run goes on.
+        :param is_over: the run has finished, so there is nothing left to cancel.
+        :param is_closed_by_server: this server closed the connection. The client may still want the result, so the run
+            goes on.
         """
-        self._waiting[root_id] -= 1
-        if self._waiting[root_id] <= 0:
-            del self._waiting[root_id]
+        self._client_counts[root_id] -= 1
+        if self._client_counts[root_id] <= 0:
+            del self._client_counts[root_id]
         if is_over:
             self.forget(root_id)
-        elif root_id in self._needs_company and root_id not in self._waiting and not self._is_stopping:
-            if is_sent_away:
+        elif root_id in self._tracked and root_id not in self._client_counts and not self._is_stopping:
+            if is_closed_by_server:
                 self.forget(root_id)
                 return
             loop = asyncio.get_running_loop()
-            self._timers[root_id] = loop.call_later(self._grace_seconds, self._is_abandoned, root_id)
+            self._timers[root_id] = loop.call_later(self._grace_seconds, self._abandon, root_id)
 
     def forget(self, root_id: str) -> None:
-        """The run has ended, or goes on alone."""
-        self._needs_company.discard(root_id)
+        """Stop tracking the run: it has finished, or goes on without clients."""
+        self._tracked.discard(root_id)
         if (timer := self._timers.pop(root_id, None)) is not None:
             timer.cancel()
 
     def stop(self) -> None:
-        """The process stops: connections that close from now on say nothing about clients."""
+        """Cancel no more runs: while the process stops, it closes the connections itself."""
         self._is_stopping = True
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
 
-    def _is_abandoned(self, root_id: str) -> None:
+    def _abandon(self, root_id: str) -> None:
         self.forget(root_id)
-        task = asyncio.ensure_future(self._abandon(root_id))
+        task = asyncio.ensure_future(self._on_abandoned(root_id))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -1,4 +1,4 @@
-"""Reading along with a run, or with one member of it, from any index on: by whoever may see it, on any process."""
+"""Subscribes to a run, or to one of its members, that was accepted before, from any event index and on any process."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -12,24 +12,25 @@ from musterd.declare import Component
 from musterd.engine.broadcaster import Stored
 from musterd.engine.resources import Resources
 from musterd.service.connected_clients import ConnectedClients
-from musterd.service.subscription import PAGE_FLUSHES, Reading, stored_behind
+from musterd.service.subscription import PAGE_FLUSHES, RunSubscription, stored_after
 from musterd.store import disconnect, runs
 
 ALL_EVENTS = 2**53
-"""The index of no event: behind it comes what is not stored yet."""
+"""An index after the last stored event of any run: a subscription after it gets live events only."""
 
-Find = Callable[[Component, str, str | None, Caller], Awaitable[RunView]]
+FindRun = Callable[[Component, str, str | None, Caller], Awaitable[RunView]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """A run whose events somebody asks for.
+class FollowedRun:
+    """A run whose events are requested.
 
-    :param root: the root of its tree, where all events of the tree are numbered.
+    :param root: the root of its tree. All events of a tree share the root's event indexes.
     :param run: the run itself, the root or a member.
     :param tree: the rows of the root and its members so far, by run id.
-    :param after: the index of the last event that the reader has; never beyond the last one that there is.
-    :param shows_all: whether it was started with all events shown, or with text, members' events and the end.
+    :param after: the index of the last event that the subscriber has; at most the last index that exists.
+    :param shows_all: whether the run was started with all events shown. Otherwise only text, members' events and the
+        end are shown.
     """
 
     root: RunRow
@@ -40,99 +41,104 @@ class Found:
 
     @property
     def last_index(self) -> int:
-        """The index of the last event that was stored when it was looked at."""
+        """The index of the last event that was stored when the rows were read."""
         return self.root.next_event - 1
 
     @property
-    def below(self) -> set[str] | None:
-        """A member's run and those below it so far; None: the root's, so all."""
+    def subtree_ids(self) -> set[str] | None:
+        """The ids of a member's run and of the runs below it so far. None for the root, which means all runs."""
         if self.run.run_id == self.root.run_id:
             return None
-        found = {self.run.run_id}
+        run_ids = {self.run.run_id}
         rows = [row for row in self.tree.values() if row.parent_id is not None]
-        while more := {row.run_id for row in rows if row.parent_id in found} - found:
-            found |= more
-        return found
+        while more := {row.run_id for row in rows if row.parent_id in run_ids} - run_ids:
+            run_ids |= more
+        return run_ids
 
 
 class Following:
-    """The use cases of those who come to a run that was accepted before."""
+    """The use cases of subscribing to a run that was accepted before."""
 
-    def __init__(self, resources: Resources, find: Find, presence: ConnectedClients) -> None:
+    def __init__(self, resources: Resources, find_run: FindRun, connected_clients: ConnectedClients) -> None:
         self._resources = resources
-        self._find = find
-        self.presence = presence
+        self._find_run = find_run
+        self.connected_clients = connected_clients
 
     async def find(
         self, component: Component, run_id: str, session_id: str | None, caller: Caller, after: int
-    ) -> Found:
-        """A run whose events behind ``after`` are asked for.
+    ) -> FollowedRun:
+        """A run whose events after index ``after`` are requested.
 
         :raises NotFound: there is no such run that this caller may see.
         """
-        view = await self._find(component, run_id, session_id, caller)
-        return await self._look(view, after)
+        view = await self._find_run(component, run_id, session_id, caller)
+        return await self._followed(view, after)
 
     async def open(
         self, component: Component, run_id: str, session_id: str | None, caller: Caller, after: int
-    ) -> tuple[Found, Reading]:
-        """Begin to read a run behind event ``after``, stored events first; the caller closes the reading.
+    ) -> tuple[FollowedRun, RunSubscription]:
+        """Subscribe to a run's events after index ``after``. The caller closes the subscription.
 
         :raises NotFound: there is no such run that this caller may see.
         """
-        view = await self._find(component, run_id, session_id, caller)
-        reading = Reading(self._resources, view.row.root_id)
+        view = await self._find_run(component, run_id, session_id, caller)
+        subscription = RunSubscription(self._resources, view.row.root_id)
         try:
-            found = await self._look(view, after)  # behind the subscription: nothing is missed
-            reading.come_late(found.root, found.after)
-            await self.keep_company(found.root)
+            # Read the row only after subscribing: events stored before the read come from the store, later ones live.
+            followed = await self._followed(view, after)
+            subscription.start_after(followed.root, followed.after)
+            await self.note_subscriber(followed.root)
         except BaseException:
-            reading.close()
+            subscription.close()
             raise
-        return found, reading
+        return followed, subscription
 
     async def until_settled(
         self, component: Component, run_id: str, session_id: str | None, caller: Caller, seconds: float
     ) -> None:
-        """Wait until a member's run, or the root above it, has ended or paused, or ``seconds`` are over.
+        """Wait until a member's run or its root has finished or paused, or ``seconds`` have passed.
 
         :raises NotFound: there is no such run that this caller may see.
         """
-        found, reading = await self.open(component, run_id, session_id, caller, ALL_EVENTS)
-        ends_at, ids = clock.monotonic() + seconds, (run_id, found.root.run_id)
+        followed, subscription = await self.open(component, run_id, session_id, caller, ALL_EVENTS)
+        ends_at, run_ids = clock.monotonic() + seconds, (run_id, followed.root.run_id)
         try:
-            with self.presence.waiting(found.root.run_id):
-                while not found.run.state.is_settled and not reading.is_closed and clock.monotonic() < ends_at:
-                    async for flush in reading.available():
-                        if any(event.kind in END_EVENTS and event.run_id in ids for event in flush.events):
+            with self.connected_clients.waiting(followed.root.run_id):
+                while not followed.run.state.is_settled and not subscription.is_closed and clock.monotonic() < ends_at:
+                    async for flush in subscription.available():
+                        if any(event.kind in END_EVENTS and event.run_id in run_ids for event in flush.events):
                             return
-                    await reading.wait(ends_at - clock.monotonic())
+                    await subscription.wait(ends_at - clock.monotonic())
         finally:
-            reading.close()
+            subscription.close()
 
-    async def _look(self, view: RunView, after: int) -> Found:
+    async def _followed(self, view: RunView, after: int) -> FollowedRun:
         row, shows_all = view.row, bool(view.input.options.get("stream_events", True))
-        tree = {found.run_id: found for found in await self.tree(row.root_id)}
+        tree = {tree_row.run_id: tree_row for tree_row in await self.tree(row.root_id)}
         root, run = tree.get(row.root_id), tree.get(row.run_id)
         if root is None or run is None:
             raise NotFound("Run not found")
-        return Found(root=root, run=run, tree=tree, after=min(after, root.next_event - 1), shows_all=shows_all)
+        return FollowedRun(root=root, run=run, tree=tree, after=min(after, root.next_event - 1), shows_all=shows_all)
 
     async def tree(self, root_id: str) -> list[RunRow]:
         """The rows of a root and its members so far."""
         return await self._resources.database.read(lambda tx: runs.tree(tx, root_id))
 
-    async def keep_company(self, root: RunRow) -> None:
-        """A reader has come; where its run's start was not seen here, it must not be cancelled for want of readers."""
-        if root.cancel_on_disconnect and not root.state.is_final and not self.presence.knows(root.run_id):
+    async def note_subscriber(self, root: RunRow) -> None:
+        """Note that a subscriber attached here.
+
+        If the run was started on another process, this ends its cancel-on-disconnect: that process cannot see this
+        subscriber, and would cancel the run after its own last client disconnects.
+        """
+        if root.cancel_on_disconnect and not root.state.is_final and not self.connected_clients.tracks(root.run_id):
             await self._resources.database.write(lambda tx: disconnect.let_go(tx, root.run_id))
 
-    async def story(self, root_id: str, after: int, limit: int = PAGE_FLUSHES) -> AsyncIterator[Stored]:
-        """What is stored behind event ``after``, up to ``limit`` flushes at a time."""
+    async def stored_pages(self, root_id: str, after: int, limit: int = PAGE_FLUSHES) -> AsyncIterator[Stored]:
+        """The stored events after index ``after``, in pages of up to ``limit`` flushes."""
         while True:
-            page = await stored_behind(self._resources.database, root_id, after, limit)
+            page = await stored_after(self._resources.database, root_id, after, limit)
             yield page
             if page.is_last:
                 return
             after = page.last_index
-            await clock.sleep(0)  # a long story holds up nobody else
+            await clock.sleep(0)  # let other tasks run between the pages of a long run

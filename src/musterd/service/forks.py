@@ -1,4 +1,4 @@
-"""Continue after ERROR: a new run that goes on where the failed one stopped, without doing anything again."""
+"""Forks a failed run: a new run that continues where the failed one stopped, without repeating any stored step."""
 
 from dataclasses import dataclass, replace
 
@@ -14,23 +14,23 @@ from musterd.engine.resources import Resources
 from musterd.engine.worker import Worker
 from musterd.loop.run_tree import digest
 from musterd.service.budgets import require_budget
-from musterd.service.runs import RunService, Wanted
+from musterd.service.runs import RunRequest, RunService
 from musterd.store import idempotency, run_forks
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.idempotency import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WantedFork:
-    """A run that is to go on from a failed one.
+class ForkRequest:
+    """A request for a run that continues a failed one.
 
-    :param run_id: the new one's.
-    :param budget: what it may use, in place of what the failed one was asked for with.
+    :param run_id: the new run's id.
+    :param budget: the new run's budget. It replaces the one that the failed run was requested with.
     """
 
     run_id: str
     is_background: bool = False
-    needs_company: bool = False
+    cancel_on_disconnect: bool = False
     budget: JsonObject | None = None
     key: str | None = None
 
@@ -43,63 +43,65 @@ class ForkService:
         self._engine = engine
         self._runs = runs
 
-    async def failed(
+    async def find_failed(
         self, component: Component, run_id: str, session_id: str, caller: Caller, key: str | None
     ) -> RunView | None:
-        """The failed run that a request to continue is about; None where it is about decisions.
+        """The failed run that a continue request is about. None if the request is about decisions.
 
         :raises NotFound: there is no such run that this caller may see.
         """
-        found = await self._runs.find(component, run_id, session_id, caller)
-        if found.row.state is not RunState.ERROR or found.row.parent_id is not None:
+        view = await self._runs.find(component, run_id, session_id, caller)
+        if view.row.state is not RunState.ERROR or view.row.parent_id is not None:
             return None
-        if key is not None:  # a request that decided, sent again, is told what became of that
-            asked = Request(caller=caller.label, kind="continue", key=key, fingerprint="")
-            kept = await self._resources.database.read(lambda tx: idempotency.find(tx, asked))
-            if kept is not None and kept["run_id"] == run_id:
+        if key is not None:
+            # The run may have failed after an earlier request with this key had decided about it. That request, sent
+            # again, must get its first answer and not begin a fork.
+            request = Request(caller=caller.label, kind="continue", key=key, fingerprint="")
+            earlier = await self._resources.database.read(lambda tx: idempotency.find(tx, request))
+            if earlier is not None and earlier["run_id"] == run_id:
                 return None
-        return found
+        return view
 
-    async def start(self, component: Component, failed: RunView, wanted: WantedFork, caller: Caller) -> Accepted:
-        """Accept a run that goes on from ``failed``.
+    async def start(self, component: Component, failed: RunView, request: ForkRequest, caller: Caller) -> Accepted:
+        """Accept a run that continues ``failed``.
 
-        :raises InvalidInput: the component needs what this version does not have, or the budget cannot be held.
-        :raises Conflict: another run goes on from it already, or the key is taken.
-        :raises TooManyRequests: too many runs wait.
+        :raises InvalidInput: the component needs what this version does not have, or the budget cannot be enforced.
+        :raises Conflict: another run continues it already, or the key is taken.
+        :raises TooManyRequests: too many runs are waiting.
         :raises StoreUnavailable: nothing was stored.
         """
         if missing := unsupported(component):
             raise InvalidInput(" ".join(missing))
-        require_budget(component, Input(message="", options={"budget": wanted.budget or {}}))
+        require_budget(component, Input(message="", options={"budget": request.budget or {}}))
         origin = failed.row
         row = self._runs.row(
             component,
-            Wanted(
+            RunRequest(
                 input=failed.input,
-                run_id=wanted.run_id,
+                run_id=request.run_id,
                 session_id=origin.session_id,
                 user_id=origin.user_id,
-                is_background=wanted.is_background,
-                needs_company=wanted.needs_company,
+                is_background=request.is_background,
+                cancel_on_disconnect=request.cancel_on_disconnect,
                 turn=Turn(on_busy=OnBusy.ENQUEUE, priority=origin.priority),
             ),
             caller,
         )
-        asked = ("fork", component.kind, component.id, origin.run_id, jsontext.canonical(wanted.budget))
+        budget_text = jsontext.canonical(request.budget)
         candidate = Candidate(
             run=replace(row, owner=origin.owner, user_id=origin.user_id, forked_from=origin.run_id),
             input=failed.input,
             caller=caller,
-            fingerprint=digest(*asked),
+            fingerprint=digest("fork", component.kind, component.id, origin.run_id, budget_text),
             has_chosen_id=False,
-            key=wanted.key,
+            key=request.key,
             operation="continue",
-            slot_worker=self._engine.reserve(),  # last: whatever fails above keeps no slot
+            slot_worker=self._engine.reserve(),  # last: an error above must not leave a slot reserved
             queue_depth=self._resources.settings.queue_depth,
             shares=self._resources.shares,
         )
         return await self._runs.accept(
             candidate,
-            lambda tx: run_forks.accept(tx, candidate, origin.run_id, wanted.budget),
-            needs_company=wanted.needs_company,
+            lambda tx: run_forks.accept(tx, candidate, origin.run_id, request.budget),
+            cancel_on_disconnect=request.cancel_on_disconnect,
         )

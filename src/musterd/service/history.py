@@ -1,4 +1,4 @@
-"""Looking back at a run: its conversation, also while it is at work."""
+"""Reads a run together with its conversation, including runs that have not finished."""
 
 from musterd.core.callers import Caller
 from musterd.core.records import RunView
@@ -9,21 +9,22 @@ from musterd.service.runs import RunService
 
 
 class History:
-    """The use case of looking back at one run."""
+    """The use case of reading a run's conversation."""
 
     def __init__(self, resources: Resources, runs: RunService) -> None:
         self._resources = resources
         self._runs = runs
 
     async def view(self, component: Component, run_id: str, session_id: str, caller: Caller) -> RunView:
-        """A run with its conversation; with as much of it as there is where it is at work.
+        """A run with its conversation. For a run that has not finished, the conversation so far.
 
         :raises NotFound: there is no such run that this caller may see.
         """
-        found = await self._runs.view(component, run_id, session_id, caller)
-        row = found.row
+        view = await self._runs.view(component, run_id, session_id, caller)
+        row = view.row
         if not row.state.is_settled:
-            own = (one for one in component.tree() if (one.kind, one.id) == (row.component_kind, row.component_id))
-            if (declared := next(own, None)) is not None:  # a function may have given the member, for this run alone
-                found.messages = await conversation_so_far(self._resources, declared, row)
-        return found
+            key = (row.component_kind, row.component_id)
+            run_component = next((node for node in component.tree() if (node.kind, node.id) == key), None)
+            if run_component is not None:  # None: a function created this member for one run, so it is not declared
+                view.messages = await conversation_so_far(self._resources, run_component, row)
+        return view

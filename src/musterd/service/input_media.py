@@ -1,6 +1,6 @@
-"""Media of a request on its way into the store: content goes to blobs, once, and the request refers to it.
+"""Media of a request: their content is stored once as blobs, and the request refers to the blobs.
 
-What a model of the run cannot read is refused before: nothing is stored, and nobody pays.
+Media that the run's model cannot read are rejected before anything is stored and before any model call is paid for.
 """
 
 import base64
@@ -14,87 +14,87 @@ from musterd.core.records import Input, RunView
 from musterd.declare import Component
 from musterd.engine.input_media import is_text
 from musterd.engine.resources import Resources
-from musterd.models.media_support import not_taken
+from musterd.models.media_support import unsupported_media
 from musterd.store import blobs
 from musterd.store.database import Database
 
 
-async def require_readable(resources: Resources, component: Component, asked: Input) -> None:
+async def require_readable(resources: Resources, component: Component, run_input: Input) -> None:
     """Check that a component's model can read the media of a request.
 
     :raises InvalidInput: it cannot.
     """
-    if not asked.media or not component.spec.send_media_to_model:
+    if not run_input.media or not component.spec.send_media_to_model:
         return
     await resources.models.load(component)
     model, info = resources.models.of(component), resources.models.describe(component)
     problems: list[JsonObject] = []
-    for name, items in asked.media.items():
-        for place, item in enumerate(items):
+    for name, items in run_input.media.items():
+        for position, item in enumerate(items):
             mime_type = item.get("mime_type") or ""
-            if "url" in item or is_text(name, mime_type):  # the model reads a text
+            if "url" in item or is_text(name, mime_type):  # these reach the model as text
                 continue
-            if words := not_taken(model, name, mime_type):
-                msg = f"The model {info.model} ({info.provider}) cannot read {words}"
-                loc = ["body", name, place]
+            if unsupported := unsupported_media(model, name, mime_type):
+                msg = f"The model {info.model} ({info.provider}) cannot read {unsupported}"
+                loc = ["body", name, position]
                 problems.append({"type": "media_not_taken", "loc": loc, "msg": msg, "input": item.get("filename")})
     if problems:
         raise InvalidInput("; ".join(dict.fromkeys(problem["msg"] for problem in problems)), problems)
 
 
-def stored_media(asked: Input) -> tuple[Input, dict[str, bytes]]:
-    """The request with references in place of content, and the content by its hash."""
-    if not asked.media:
-        return asked, {}
+def extract_media(run_input: Input) -> tuple[Input, dict[str, bytes]]:
+    """The request with references in place of media content, and the contents by their hash."""
+    if not run_input.media:
+        return run_input, {}
     contents: dict[str, bytes] = {}
     media: dict[str, list[JsonObject]] = {}
-    for name, items in asked.media.items():
+    for name, items in run_input.media.items():
         media[name] = []
         for item in items:
             if "content" not in item:
                 media[name].append(item)
                 continue
             content = base64.b64decode(item["content"])
-            hashed = content_hash(content)
-            contents[hashed] = content
+            blob_hash = content_hash(content)
+            contents[blob_hash] = content
             rest = {key: value for key, value in item.items() if key != "content"}
-            media[name].append({**rest, "blob": hashed})
-    return Input(message=asked.message, media=media, options=asked.options), contents
+            media[name].append({**rest, "blob": blob_hash})
+    return Input(message=run_input.message, media=media, options=run_input.options), contents
 
 
-async def fill(database: Database, view: RunView) -> None:
-    """Put the content of a run's media in place of the references; what the run made can still be asked for by them."""
+async def fill_in_media(database: Database, view: RunView) -> None:
+    """Replace the references in a run's media with their content. Media of the output keep their reference as well."""
     output = view.output
-    names = _referred(view.input.media) | (_referred(output.media) if output is not None else set())
-    if names:
-        contents = await database.scan(lambda tx: blobs.several(tx, names))  # many bytes: not on the event loop
-        view.input.media = _filled(view.input.media, contents)
+    hashes = _blob_hashes(view.input.media) | (_blob_hashes(output.media) if output is not None else set())
+    if hashes:
+        contents = await database.scan(lambda tx: blobs.several(tx, hashes))  # many bytes: not on the event loop
+        view.input.media = _with_contents(view.input.media, contents)
         if output is not None:
-            output.media = _filled(output.media, contents, keeps_reference=True)
-        await clock.yield_to_others()  # what is made of them next takes as long once more: other tasks come first
+            output.media = _with_contents(output.media, contents, keeps_reference=True)
+        await clock.yield_to_others()  # rendering the answer takes just as long: let other tasks run in between
 
 
-def _referred(media: Mapping[str, list[JsonObject]]) -> set[str]:
+def _blob_hashes(media: Mapping[str, list[JsonObject]]) -> set[str]:
     return {item["blob"] for items in media.values() for item in items if "blob" in item}
 
 
-def _filled(
+def _with_contents(
     media: Mapping[str, list[JsonObject]], contents: dict[str, bytes], *, keeps_reference: bool = False
 ) -> dict[str, list[JsonObject]]:
-    def one(item: JsonObject) -> JsonObject:
+    def with_content(item: JsonObject) -> JsonObject:
         content = contents.get(str(item.get("blob")))
-        shown = {key: value for key, value in item.items() if key != "blob"}
+        filled = {key: value for key, value in item.items() if key != "blob"}
         if content is not None:
-            shown["content"] = base64.b64encode(content).decode()
+            filled["content"] = base64.b64encode(content).decode()
             if keeps_reference:
-                shown["blob"] = item["blob"]
-        return shown
+                filled["blob"] = item["blob"]
+        return filled
 
-    return {name: [one(item) for item in items] for name, items in media.items()}
+    return {name: [with_content(item) for item in items] for name, items in media.items()}
 
 
-def medium_of(view: RunView, name: str) -> JsonObject | None:
-    """What a run shows of the content under this name, among what it was given and what it produced."""
-    shown = [view.input.media, *([view.output.media] if view.output is not None else [])]
-    items = (item for media in shown for items in media.values() for item in items)
-    return next((item for item in items if item.get("blob") == name), None)
+def media_item(view: RunView, blob_hash: str) -> JsonObject | None:
+    """The item with this content, among a run's input and output media."""
+    all_media = [view.input.media, *([view.output.media] if view.output is not None else [])]
+    items = (item for media in all_media for items in media.values() for item in items)
+    return next((item for item in items if item.get("blob") == blob_hash), None)

@@ -1,5 +1,7 @@
-"""The form that a request asks its answer to have, and the one that its message must have: checked before the run is
-accepted."""
+"""Checks the output schema that a request sets, and the request's message against the component's input schema.
+
+Both are checked before the run is accepted.
+"""
 
 import json
 from dataclasses import replace
@@ -12,104 +14,104 @@ from musterd.declare import Component, named_schema
 from musterd.loop.structured_answers import AnswerInvalid, message_form
 
 LARGEST_SCHEMA = 20_000
-_WHERE = ("body", "output_schema")
+_LOCATION = ("body", "output_schema")
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
 
-def require_output_schema(asked: Input) -> None:
-    """Check that what is asked for is a JSON schema that stands by itself: nothing is fetched, no file is read.
+def require_output_schema(run_input: Input) -> None:
+    """Check that the request's output schema is a self-contained JSON schema. Nothing is fetched and no file is read.
 
-    :raises InvalidInput: it is none.
+    :raises InvalidInput: it is not.
     """
-    declared = asked.options.get("output_schema")
-    if declared is None:
+    output_schema = run_input.options.get("output_schema")
+    if output_schema is None:
         return
     import jsonschema_rs
 
     try:
-        _, schema = named_schema(declared)
+        _, schema = named_schema(output_schema)
         _require_small(schema)
-        linear = jsonschema_rs.RegexOptions()  # others may take hours for a text that is made for them
-        jsonschema_rs.validator_for(schema, offline=True, pattern_options=linear)
+        linear_time = jsonschema_rs.RegexOptions()  # backtracking patterns may take hours for a crafted text
+        jsonschema_rs.validator_for(schema, offline=True, pattern_options=linear_time)
     except jsonschema_rs.ValidationError as error:
-        raise InvalidInput.at(_WHERE, "json_schema", f"Input should be a JSON schema: {error.message}") from error
+        raise InvalidInput.at(_LOCATION, "json_schema", f"Input should be a JSON schema: {error.message}") from error
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidInput.at(_WHERE, "json_schema", "Input should be a JSON schema") from error
+        raise InvalidInput.at(_LOCATION, "json_schema", "Input should be a JSON schema") from error
 
 
-def with_formed_message(component: Component, asked: Input) -> Input:
-    """The request with its message as the model reads it: where the component declares a form, JSON of that form.
+def with_parsed_message(component: Component, run_input: Input) -> Input:
+    """The request with its message as the model reads it: JSON, if the component declares an input schema.
 
-    A pydantic model class brings the message into its own order, with its defaults.
+    If the input schema is a pydantic model class, the JSON has the class's order of fields and its defaults.
 
-    :raises InvalidInput: the message does not have the form.
+    :raises InvalidInput: the message does not match the input schema.
     """
     form = message_form(component)
     if form is None:
-        return asked
+        return run_input
     try:
-        value = form.parse(asked.message)
+        value = form.parse(run_input.message)
         if form.model_class is None:
-            return asked
-        return replace(asked, message=json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
-    except AnswerInvalid as problem:
-        said = str(problem).removeprefix("The answer is not JSON: ")
+            return run_input
+        return replace(run_input, message=json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    except AnswerInvalid as error:
+        reason = str(error).removeprefix("The answer is not JSON: ")
         raise InvalidInput.at(
-            ("body", "message"), "input_schema", f"Input should be JSON of {form.name}: {said}"
-        ) from problem
+            ("body", "message"), "input_schema", f"Input should be JSON of {form.name}: {reason}"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise InvalidInput.at(("body", "message"), "input_schema", f"Input should be JSON of {form.name}") from error
 
 
 def _require_small(schema: JsonObject) -> None:
-    """Check how many parts the schema has once each reference stands for what it refers to.
+    """Check how many parts the schema has after each reference is replaced by its target.
 
-    A kilobyte of references to references can unfold to gigabytes when an answer is held against it.
+    A kilobyte of nested references can unfold to gigabytes when an answer is validated.
 
-    :raises InvalidInput: too many, or a reference leads to no place in the schema: nobody knows how much it stands for.
+    :raises InvalidInput: there are too many parts, or a reference cannot be resolved, so that its size is unknown.
     """
-    whole = {name: value for name, value in schema.items() if name != "$id"}
-    known: dict[str, int] = {}
-    looked_at = 0
+    root_schema = {name: value for name, value in schema.items() if name != "$id"}
+    counts: dict[str, int] = {}
+    visited = 0
 
     def count(part: Json) -> int:
-        nonlocal looked_at
-        looked_at += 1  # each part that is looked at is one of them: the look ends where they are too many
-        _require_few(looked_at)
+        nonlocal visited
+        visited += 1  # stop as soon as the visited parts alone are too many
+        _require_few(visited)
         if isinstance(part, list):
             return 1 + sum(map(count, part))
         if not isinstance(part, dict):
             return 1
-        if isinstance(part.get("$id"), str):  # its references lead to places in itself
-            raise _no_place(f"$id {part['$id']}")
+        if isinstance(part.get("$id"), str):  # references below it are relative to this part
+            raise _unresolvable(f"$id {part['$id']}")
         references = [part[name] for name in _REFERENCES if isinstance(part.get(name), str)]
-        return 1 + sum(map(count, part.values())) + sum(map(referred, references))
+        return 1 + sum(map(count, part.values())) + sum(map(count_reference, references))
 
-    def referred(reference: str) -> int:
-        if reference not in known:
-            known[reference] = 0  # what refers to itself is counted once
-            known[reference] = count(_at(whole, reference))
-        return known[reference]
+    def count_reference(reference: str) -> int:
+        if reference not in counts:
+            counts[reference] = 0  # counts a recursive reference once
+            counts[reference] = count(_resolve(root_schema, reference))
+        return counts[reference]
 
-    # What nothing refers to is never held against an answer.
-    _require_few(count({name: value for name, value in whole.items() if name not in ("$defs", "definitions")}))
+    # Definitions count only if they are referenced: the others are never used to validate an answer.
+    _require_few(count({name: value for name, value in root_schema.items() if name not in ("$defs", "definitions")}))
 
 
 def _require_few(parts: int) -> None:
     if parts > LARGEST_SCHEMA:
-        problem = f"Input should have at most {LARGEST_SCHEMA} parts with its references put in place"
-        raise InvalidInput.at(_WHERE, "too_long", problem)
+        message = f"Input should have at most {LARGEST_SCHEMA} parts with its references put in place"
+        raise InvalidInput.at(_LOCATION, "too_long", message)
 
 
-def _at(schema: JsonObject, reference: str) -> Json:
-    """The place in the schema that a reference leads to.
+def _resolve(schema: JsonObject, reference: str) -> Json:
+    """The part of the schema that a reference points to.
 
-    :raises InvalidInput: there is none.
+    :raises InvalidInput: there is no such part.
     """
     part: Json = schema
     root, *names = unquote(reference).split("/")
     if root != "#":
-        raise _no_place(reference)
+        raise _unresolvable(reference)
     for name in names:
         key = name.replace("~1", "/").replace("~0", "~")
         if isinstance(part, dict) and key in part:
@@ -117,10 +119,10 @@ def _at(schema: JsonObject, reference: str) -> Json:
         elif isinstance(part, list) and key.isdecimal() and int(key) < len(part):
             part = part[int(key)]
         else:
-            raise _no_place(reference)
+            raise _unresolvable(reference)
     return part
 
 
-def _no_place(reference: str) -> InvalidInput:
-    words = "Input should be a JSON schema whose references lead to places in it, as #/$defs/name"
-    return InvalidInput.at(_WHERE, "json_schema", words, reference[:200])
+def _unresolvable(reference: str) -> InvalidInput:
+    message = "Input should be a JSON schema whose references lead to places in it, as #/$defs/name"
+    return InvalidInput.at(_LOCATION, "json_schema", message, reference[:200])

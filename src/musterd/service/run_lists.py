@@ -1,4 +1,4 @@
-"""Lists of runs: of a session, of what lives in it, of everybody."""
+"""Lists of runs: of one session, of one component in a session, and of all sessions."""
 
 from musterd.core.callers import Caller
 from musterd.core.errors import NotFound
@@ -10,40 +10,38 @@ from musterd.store.run_lists import RunsQuery, SessionRunsQuery
 
 
 class RunLists:
-    """The use cases of looking at many runs; all but the whole list of a session end with a page."""
+    """The use cases of listing runs."""
 
     def __init__(self, resources: Resources) -> None:
         self._database = resources.database
 
-    async def of_component(self, wanted: SessionRunsQuery, caller: Caller) -> list[RunView]:
-        """Runs of a component in a session, members' too; none where there is no such session to see."""
+    async def of_component(self, query: SessionRunsQuery, caller: Caller) -> list[RunView]:
+        """Runs of a component in a session, including members' runs. Empty if the caller may not see the session."""
 
         async def work(tx: Tx) -> list[RunView]:
-            if await sessions.get(tx, wanted.session_id, caller) is None:
+            if await sessions.get(tx, query.session_id, caller) is None:
                 return []
-            return await run_lists.of_session(tx, wanted)
+            return await run_lists.of_session(tx, query)
 
         return await self._database.scan(work)
 
-    async def of_session(
-        self, wanted: SessionRunsQuery, caller: Caller, *, user_id: str | None = None
-    ) -> list[RunView]:
-        """Runs of a session, members' and live ones too, in the order of its line.
+    async def of_session(self, query: SessionRunsQuery, caller: Caller, *, user_id: str | None = None) -> list[RunView]:
+        """Runs of a session in the order of its queue, including members' runs and unfinished runs.
 
-        :param user_id: the label that the session must have, where one is asked for.
+        :param user_id: if given, the session must have this label.
         :raises NotFound: there is no such session that this caller may see.
         """
 
         async def work(tx: Tx) -> list[RunView]:
-            await _require_session(tx, wanted.session_id, caller, user_id)
-            return await run_lists.of_session(tx, wanted)
+            await _require_session(tx, query.session_id, caller, user_id)
+            return await run_lists.of_session(tx, query)
 
         return await self._database.scan(work)
 
     async def live(
         self, session_id: str, caller: Caller, *, user_id: str | None = None
     ) -> list[tuple[RunView, float | None]]:
-        """The runs of a session that have not ended, and when the pause of each is over.
+        """The unfinished runs of a session, each with the time when its pause expires.
 
         :raises NotFound: there is no such session that this caller may see.
         """
@@ -54,9 +52,9 @@ class RunLists:
 
         return await self._database.scan(work)
 
-    async def page(self, wanted: RunsQuery, caller: Caller) -> list[RunView]:
-        """One page of root runs over all sessions that this caller may see, newest first."""
-        return await self._database.scan(lambda tx: run_lists.page(tx, wanted, caller))
+    async def page(self, query: RunsQuery, caller: Caller) -> list[RunView]:
+        """One page of the root runs of all sessions that this caller may see, newest first."""
+        return await self._database.scan(lambda tx: run_lists.page(tx, query, caller))
 
 
 async def _require_session(tx: Tx, session_id: str, caller: Caller, user_id: str | None) -> None:

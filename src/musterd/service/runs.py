@@ -1,4 +1,4 @@
-"""Runs: start, look, wait, read along, cancel."""
+"""Runs: start, read, wait for, subscribe to, decide about and cancel them."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -17,14 +17,14 @@ from musterd.declare import Component, unsupported
 from musterd.engine.resources import Resources
 from musterd.engine.worker import Worker
 from musterd.loop.run_tree import digest
-from musterd.service.budgets import require_budget, so_far
+from musterd.service.budgets import require_budget, spent_so_far
 from musterd.service.cancel_on_disconnect import CancelOnDisconnect
 from musterd.service.connected_clients import ConnectedClients
 from musterd.service.following import Following
-from musterd.service.input_media import fill, medium_of, require_readable, stored_media
-from musterd.service.output_schemas import require_output_schema, with_formed_message
+from musterd.service.input_media import extract_media, fill_in_media, media_item, require_readable
+from musterd.service.output_schemas import require_output_schema, with_parsed_message
 from musterd.service.steering import Steering, request_of
-from musterd.service.subscription import Reading
+from musterd.service.subscription import RunSubscription
 from musterd.service.webhooks import addresses
 from musterd.store import acceptance, blobs, cancels, idempotency, journal, runs, session_deletion
 from musterd.store.acceptance import Accepted, Candidate
@@ -35,16 +35,16 @@ from musterd.store.idempotency import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """A run that a client asks for.
+class RunRequest:
+    """A client's request to start a run.
 
     :param has_chosen_id: the client chose the run id, and may send the same request again.
     :param name: the id that the client chose, if the run has another one (:mod:`musterd.service.chosen_run_ids`).
     :param session_id: None for a new session.
-    :param is_background: nobody waits for it on this connection.
-    :param needs_company: it is to be cancelled when its last reader has gone.
-    :param turn: when it gets its turn.
-    :param key: the request's idempotency key: the same request under it is answered with the same run.
+    :param is_background: the client does not wait for the run on this connection.
+    :param cancel_on_disconnect: cancel the run after its last subscriber disconnects.
+    :param turn: when the run begins.
+    :param key: the request's idempotency key. The same request under it gets the same run.
     """
 
     input: Input
@@ -54,17 +54,17 @@ class Wanted:
     session_id: str | None = None
     user_id: str | None = None
     is_background: bool = False
-    needs_company: bool = False
+    cancel_on_disconnect: bool = False
     turn: Turn = field(default_factory=Turn)
     key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
-    """A run about which decisions were taken.
+class DecisionResult:
+    """A run after decisions were stored.
 
-    :param after: the index of the last event that the caller knows, or would be told again where nothing follows.
-    :param is_replay: the same request under its key was here before: nothing was decided now.
+    :param after: the event index after which a stream of the decided run begins.
+    :param is_replay: the same request was received under its key before, so nothing was decided now.
     """
 
     run: RunRow
@@ -73,8 +73,8 @@ class Decided:
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
-    """A run after a cancel request, and whether the same request under its key was here before."""
+class CancelResult:
+    """A run after a cancel request, and whether the same request was received under its key before."""
 
     view: RunView
     is_replay: bool = False
@@ -87,37 +87,37 @@ class RunService:
         self._resources = resources
         self._engine = engine
         self.steering = Steering(resources, engine, self.find)
-        abandonment = CancelOnDisconnect(resources, self._tell_cancelled)
-        self.presence = ConnectedClients(resources.settings.disconnect_seconds, abandonment.cancel)
-        self.following = Following(resources, self.find, self.presence)
+        cancel_on_disconnect = CancelOnDisconnect(resources, self._announce_cancel)
+        self.connected_clients = ConnectedClients(resources.settings.disconnect_seconds, cancel_on_disconnect.cancel)
+        self.following = Following(resources, self.find, self.connected_clients)
 
     # --- start ------------------------------------------------------------------------------------
 
-    async def start(self, component: Component, wanted: Wanted, caller: Caller) -> Accepted:
-        """Accept a run; it is stored, and cannot be lost, when this returns.
+    async def start(self, component: Component, request: RunRequest, caller: Caller) -> Accepted:
+        """Accept a run. When this returns, the run is stored and cannot be lost.
 
         :raises InvalidInput: the component needs what this version does not have.
         :raises Conflict: the chosen run id or the key is taken, or the session is busy.
-        :raises TooManyRequests: too many runs wait.
+        :raises TooManyRequests: too many runs are waiting.
         :raises StoreUnavailable: nothing was stored.
         """
         if missing := unsupported(component):
             raise InvalidInput(" ".join(missing))
-        require_output_schema(wanted.input)
-        require_budget(component, wanted.input)
-        await require_readable(self._resources, component, wanted.input)
-        asked, contents = stored_media(wanted.input)
-        run, fingerprint = self.row(component, wanted, caller), _fingerprint(component, wanted, asked)
-        asked = with_formed_message(component, asked)
+        require_output_schema(request.input)
+        require_budget(component, request.input)
+        await require_readable(self._resources, component, request.input)
+        run_input, contents = extract_media(request.input)
+        run, fingerprint = self.row(component, request, caller), _fingerprint(component, request, run_input)
+        run_input = with_parsed_message(component, run_input)
         candidate = Candidate(
             run=run,
-            input=asked,
+            input=run_input,
             caller=caller,
             fingerprint=fingerprint,
-            has_chosen_id=wanted.has_chosen_id,
-            name=wanted.name,
-            key=wanted.key,
-            slot_worker=self._engine.reserve(),  # last: whatever fails above keeps no slot
+            has_chosen_id=request.has_chosen_id,
+            name=request.name,
+            key=request.key,
+            slot_worker=self._engine.reserve(),  # last: an error above must not leave a slot reserved
             queue_depth=self._resources.settings.queue_depth,
             shares=self._resources.shares,
         )
@@ -129,54 +129,54 @@ class RunService:
                 await blobs.put(tx, run.run_id, contents.values(), run.created_at, until_end=until_end)
             return accepted
 
-        return await self.accept(candidate, work, needs_company=wanted.needs_company)
+        return await self.accept(candidate, work, cancel_on_disconnect=request.cancel_on_disconnect)
 
     async def accept(
-        self, candidate: Candidate, work: Callable[[Tx], Coroutine[Any, Any, Accepted]], *, needs_company: bool
+        self, candidate: Candidate, store: Callable[[Tx], Coroutine[Any, Any, Accepted]], *, cancel_on_disconnect: bool
     ) -> Accepted:
-        """Store a run by ``work``, and have it driven."""
-        # Shielded: a client that goes away in the middle of it must not leave a slot taken, or a run undriven.
-        accepting = asyncio.ensure_future(self._accept(candidate, work, needs_company))
-        # If the client has gone, this is the only place that takes the error of a refusal: else asyncio logs it.
+        """Store a run with ``store`` and start it."""
+        # Shielded: a client that disconnects in between must not leave a slot reserved, or a stored run undriven.
+        accepting = asyncio.ensure_future(self._accept(candidate, store, cancel_on_disconnect))
+        # If the client has disconnected, this retrieves the error of a rejection. Otherwise asyncio would log it.
         accepting.add_done_callback(lambda task: task.cancelled() or task.exception())
         return await asyncio.shield(accepting)
 
     async def _accept(
-        self, candidate: Candidate, work: Callable[[Tx], Coroutine[Any, Any, Accepted]], needs_company: bool
+        self, candidate: Candidate, store: Callable[[Tx], Coroutine[Any, Any, Accepted]], cancel_on_disconnect: bool
     ) -> Accepted:
         is_launched = False
         try:
             faults.point("accepting")
-            accepted = await self._resources.database.write(work)
+            accepted = await self._resources.database.write(store)
             faults.point("accepted")
             run = accepted.run
             if not accepted.is_replay:
                 self._resources.accepted(run)
-                if needs_company:
-                    self.presence.needs_company(run.run_id)
+                if cancel_on_disconnect:
+                    self.connected_clients.track(run.run_id)
                 if run.state is RunState.RUNNING:
                     is_launched = True
                     self._engine.launch(run)
                 elif run.state is RunState.READY:
                     self._engine.wake()
             if accepted.interrupted is not None:
-                self._tell_cancelled(accepted.interrupted)
+                self._announce_cancel(accepted.interrupted)
             return accepted
         finally:
             if candidate.slot_worker is not None and not is_launched:
                 self._engine.unreserve()
 
-    def row(self, component: Component, wanted: Wanted, caller: Caller) -> RunRow:
-        """The row of a run that is about to be accepted."""
-        info, now, turn = self._resources.models.describe(component), clock.now(), wanted.turn
+    def row(self, component: Component, request: RunRequest, caller: Caller) -> RunRow:
+        """The row of a new run, before its acceptance."""
+        info, now, turn = self._resources.models.describe(component), clock.now(), request.turn
         declared = OnBusy(getattr(component.spec, "on_busy", OnBusy.ENQUEUE))
         run = RunRow(
-            run_id=wanted.run_id,
-            root_id=wanted.run_id,
+            run_id=request.run_id,
+            root_id=request.run_id,
             parent_id=None,
-            session_id=wanted.session_id or clock.new_id(),
+            session_id=request.session_id or clock.new_id(),
             owner=caller.user_id,
-            user_id=caller.user_id or wanted.user_id,
+            user_id=caller.user_id or request.user_id,
             component_kind=component.kind,
             component_id=component.id,
             component_name=component.name,
@@ -185,100 +185,101 @@ class RunService:
             state=RunState.READY,
             salt=clock.new_id(),
             definition_hash=component.definition_hash,
-            is_background=wanted.is_background,
-            cancel_on_disconnect=int(wanted.needs_company),
+            is_background=request.is_background,
+            cancel_on_disconnect=int(request.cancel_on_disconnect),
             on_busy=turn.on_busy or declared,
             priority=turn.priority or 0,
             hold_paused=bool(getattr(component.spec, "hold_paused", False)),
             created_at=now,
             not_before=now + turn.delay_seconds if turn.delay_seconds else None,
-            webhooks=addresses(self._resources.settings, wanted.input),
+            webhooks=addresses(self._resources.settings, request.input),
             deadline_at=None if turn.timeout_seconds is None else now + turn.timeout_seconds,
         )
         return self._resources.accepting(run)
 
-    # --- look and wait ----------------------------------------------------------------------------
+    # --- read and wait ----------------------------------------------------------------------------
 
     async def view(self, component: Component, run_id: str, session_id: str | None, caller: Caller) -> RunView:
-        """A run of this component, or of one of its members in a run of it.
+        """A run of this component, or a member's run in one, with the content of its media.
 
-        :raises NotFound: there is none that this caller may see.
+        :raises NotFound: there is no such run that this caller may see.
         """
-        found = await self.find(component, run_id, session_id, caller)
-        await fill(self._resources.database, found)
-        return found
+        view = await self.find(component, run_id, session_id, caller)
+        await fill_in_media(self._resources.database, view)
+        return view
 
-    async def medium(
-        self, component: Component, run_id: str, session_id: str | None, caller: Caller, name: str
+    async def media_item(
+        self, component: Component, run_id: str, session_id: str | None, caller: Caller, blob_hash: str
     ) -> tuple[JsonObject, bytes]:
-        """One medium of a run, of its request or its own: what is shown of it, and its content.
+        """One media item of a run's input or output: its description and its content.
 
-        :raises NotFound: there is no such run that this caller may see, or no such medium in it.
+        :raises NotFound: there is no such run that this caller may see, or no such item in it.
         """
-        found = await self.find(component, run_id, session_id, caller)
-        item = medium_of(found, name)
-        content = None if item is None else await self._resources.database.read(lambda tx: blobs.get(tx, name))
+        view = await self.find(component, run_id, session_id, caller)
+        item = media_item(view, blob_hash)
+        content = None if item is None else await self._resources.database.read(lambda tx: blobs.get(tx, blob_hash))
         if item is None or content is None:
             raise NotFound("Media not found")
         return item, content
 
     async def find(self, component: Component, run_id: str, session_id: str | None, caller: Caller) -> RunView:
-        """The same, with references in place of the content of media.
+        """The same as :meth:`view`, but with references in place of the content of media.
 
-        :raises NotFound: there is none that this caller may see.
+        :raises NotFound: there is no such run that this caller may see.
         """
-        found = await self._resources.database.read(
+        view = await self._resources.database.read(
             lambda tx: runs.view(tx, run_id, component.kind, component.id, session_id, caller)
         )
-        if found is None:
+        if view is None:
             raise NotFound("Run not found")
-        return found
+        return view
 
     async def spent(self, component: Component, view: RunView) -> JsonObject | None:
-        """What a run that has not ended has spent of its budget; None: it has none."""
-        return await so_far(self._resources.database, component, view)
+        """The part of its budget that an unfinished run has spent. None if it has no budget."""
+        return await spent_so_far(self._resources.database, component, view)
 
     async def settled_view(
         self, component: Component, run_id: str, session_id: str | None, caller: Caller, seconds: float
     ) -> RunView:
-        """The run once it has ended or paused, or as it stands when ``seconds`` are over.
+        """The run after it has finished or paused, or as it is after ``seconds``.
 
-        :raises NotFound: there is none that this caller may see.
+        :raises NotFound: there is no such run that this caller may see.
         """
-        found = await self.find(component, run_id, session_id, caller)
-        if not found.row.state.is_settled and seconds > 0:
-            if found.row.parent_id is None:
-                await self._until_settled(found.row, seconds)
-            else:  # it settles before its root does
+        view = await self.find(component, run_id, session_id, caller)
+        if not view.row.state.is_settled and seconds > 0:
+            if view.row.parent_id is None:
+                await self._until_settled(view.row, seconds)
+            else:  # a member settles before its root, so only its events tell when
                 await self.following.until_settled(component, run_id, session_id, caller, seconds)
-            found = await self.find(component, run_id, session_id, caller)
-        await fill(self._resources.database, found)
-        return found
+            view = await self.find(component, run_id, session_id, caller)
+        await fill_in_media(self._resources.database, view)
+        return view
 
     async def _until_settled(self, root: RunRow, seconds: float) -> None:
-        """Wait until a root run has ended or paused, or is gone, or ``seconds`` are over."""
-        await self.following.keep_company(root)
+        """Wait until a root run has finished, paused or been deleted, or ``seconds`` have passed."""
+        await self.following.note_subscriber(root)
         waiter = self._resources.broadcaster.wait_settled_soon(root.run_id)
         try:
-            with self.presence.waiting(root.run_id):
+            with self.connected_clients.waiting(root.run_id):
+                # Read the state again after the waiter listens: the run may have settled before.
                 state = await self._resources.database.read(lambda tx: runs.state_of(tx, root.run_id))
-                if state is not None and not state.is_settled:  # it may have ended before we listened
+                if state is not None and not state.is_settled:
                     await waiter.wait(seconds)
         finally:
             waiter.close()
 
-    async def members(self, root_id: str, elsewhere: Sequence[str] = ()) -> list[RunView]:
+    async def members(self, root_id: str, other_run_ids: Sequence[str] = ()) -> list[RunView]:
         """The member runs of a root, with their payload.
 
-        :param elsewhere: further ones, which a run that goes on from another took over.
+        :param other_run_ids: further member runs, which a fork took over from the failed run.
         """
-        return await self._resources.database.scan(lambda tx: runs.members(tx, root_id, elsewhere))
+        return await self._resources.database.scan(lambda tx: runs.members(tx, root_id, other_run_ids))
 
-    # --- read along -------------------------------------------------------------------------------
+    # --- subscribe --------------------------------------------------------------------------------
 
-    def subscribe(self, run_id: str) -> Reading:
-        """Read along with a run that is about to be accepted; with one that was, by its ``come_late``."""
-        return Reading(self._resources, run_id)
+    def subscribe(self, run_id: str) -> RunSubscription:
+        """Subscribe to a run before its acceptance. For an accepted run, the caller also calls ``start_after``."""
+        return RunSubscription(self._resources, run_id)
 
     # --- decide -----------------------------------------------------------------------------------
 
@@ -290,38 +291,38 @@ class RunService:
         decisions: Sequence[Decision],
         caller: Caller,
         key: str | None = None,
-    ) -> Decided:
-        """Take a person's decisions; a paused run goes on with the first of them.
+    ) -> DecisionResult:
+        """Store a person's decisions. A paused run goes on after the first of them.
 
         :raises NotFound: there is no such run that this caller may see.
-        :raises InvalidInput: a decision is about nothing that the run waits for, or not what it waits for.
-        :raises Forbidden: a call needs approval.
-        :raises Conflict: it was decided otherwise already, or the key was used for another request.
+        :raises InvalidInput: the run waits for no such decision, or for one of another kind.
+        :raises Forbidden: the tool call needs approval in the inbox.
+        :raises Conflict: another decision was stored before, or the key was used for another request.
         """
-        found = await self.find(component, run_id, session_id, caller)
-        if found.row.parent_id is not None:
+        view = await self.find(component, run_id, session_id, caller)
+        if view.row.parent_id is not None:
             raise NotFound("Run not found")
         now, by = clock.now(), caller.user_id or "client"
-        told = jsontext.canonical([[one.key, one.as_json()] for one in decisions])
-        asked = request_of("continue", key, caller, component.kind, component.id, run_id, told)
+        decisions_text = jsontext.canonical([[decision.key, decision.as_json()] for decision in decisions])
+        request = request_of("continue", key, caller, component.kind, component.id, run_id, decisions_text)
 
-        async def work(tx: Tx) -> Decided:
-            if asked is not None and (kept := await idempotency.same(tx, asked)):
-                return Decided(found.row, int(kept["answer"]), is_replay=True)
+        async def work(tx: Tx) -> DecisionResult:
+            if request is not None and (earlier := await idempotency.same(tx, request)):
+                return DecisionResult(view.row, int(earlier["answer"]), is_replay=True)
             run = await decide(tx, run_id, decisions, Deciding(by=by, now=now))
-            # Where nothing follows, the pause or the end is told once more.
+            # If the run stays settled, its stream would be empty: include the pause or the end once more.
             after = run.next_event - (2 if run.state.is_settled else 1)
-            if asked is not None:
-                await idempotency.keep(tx, asked, run_id, now, answer=str(after))
-            return Decided(run, after)
+            if request is not None:
+                await idempotency.keep(tx, request, run_id, now, answer=str(after))
+            return DecisionResult(run, after)
 
-        decided = await self._resources.database.write(work)
-        if decided.run.state is RunState.READY:
+        result = await self._resources.database.write(work)
+        if result.run.state is RunState.READY:
             self._engine.wake()
-        return decided
+        return result
 
     async def steps(self, component: Component, run_id: str, session_id: str, caller: Caller) -> list[StepRow]:
-        """The ledger of a run: every step of its tree, in order of its start; of a member's its own, and those below.
+        """The journal of a run: every step of the run and of the runs below it, in the order of their start.
 
         :raises NotFound: there is no such run that this caller may see.
         """
@@ -331,63 +332,63 @@ class RunService:
 
     # --- cancel -----------------------------------------------------------------------------------
 
-    async def cancel(self, component: Component, run_id: str, caller: Caller, key: str | None = None) -> Stopped:
-        """Cancel a run, or one member's, and wait a little until it has stopped; the run as it then stands.
+    async def cancel(self, component: Component, run_id: str, caller: Caller, key: str | None = None) -> CancelResult:
+        """Cancel a run or a member's run, wait a short time until it has stopped, and return it as it is then.
 
-        :raises NotFound: there is none that this caller may see.
+        :raises NotFound: there is no such run that this caller may see.
         :raises Conflict: the key was used for another request.
         """
         run = (await self.find(component, run_id, None, caller)).row
-        asked = request_of("cancel", key, caller, component.kind, component.id, run_id)
-        if run.state.is_final and asked is None:
-            return Stopped(await self.view(component, run_id, None, caller))
+        request = request_of("cancel", key, caller, component.kind, component.id, run_id)
+        if run.state.is_final and request is None:
+            return CancelResult(await self.view(component, run_id, None, caller))
         if not run.state.is_final and run.root_id != run_id:
-            is_replay = await self.steering.cancel_member(run, caller.user_id or "client", asked)
-            return Stopped(await self.view(component, run_id, None, caller), is_replay)
-        waiter = self._resources.broadcaster.wait_settled_soon(run_id)
+            is_replay = await self.steering.cancel_member(run, caller.user_id or "client", request)
+            return CancelResult(await self.view(component, run_id, None, caller), is_replay)
+        waiter = self._resources.broadcaster.wait_settled_soon(run_id)  # before the cancel: the run may stop at once
         try:
-            state, is_replay = await self._cancel_once(run, caller.user_id or "client", asked)
+            state, is_replay = await self._cancel_once(run, caller.user_id or "client", request)
             if state is RunState.RUNNING:
                 await waiter.wait(self._resources.settings.cancel_wait_seconds)
         finally:
             waiter.close()
-        return Stopped(await self.view(component, run_id, None, caller), is_replay)
+        return CancelResult(await self.view(component, run_id, None, caller), is_replay)
 
-    async def _cancel_once(self, run: RunRow, by: str, asked: Request | None) -> tuple[RunState, bool]:
-        """Cancel a run once for each request; its state then, and whether the request was here before."""
+    async def _cancel_once(self, run: RunRow, by: str, request: Request | None) -> tuple[RunState, bool]:
+        """Cancel a run once for each request. Returns its state, and whether the request was received before."""
         now = clock.now()
 
         async def work(tx: Tx) -> tuple[Cancelled | None, bool]:
-            if asked is not None and await idempotency.same(tx, asked):
+            if request is not None and await idempotency.same(tx, request):
                 return None, True
-            done = None if run.state.is_final else await cancels.request(tx, run.run_id, by, now)
-            if asked is not None and (done is not None or run.state.is_final):
-                await idempotency.keep(tx, asked, run.run_id, now)
-            return done, False
+            cancelled = None if run.state.is_final else await cancels.request(tx, run.run_id, by, now)
+            if request is not None and (cancelled is not None or run.state.is_final):
+                await idempotency.keep(tx, request, run.run_id, now)
+            return cancelled, False
 
-        done, is_replay = await self._resources.database.write(work)
-        if done is None:
+        cancelled, is_replay = await self._resources.database.write(work)
+        if cancelled is None:
             return run.state, is_replay
-        self._tell_cancelled(done)
-        return done.run.state, is_replay
+        self._announce_cancel(cancelled)
+        return cancelled.run.state, is_replay
 
-    def _tell_cancelled(self, done: Cancelled) -> None:
-        self._engine.cancelled(done.run.run_id, done)
-        if done.run.state.is_final:
-            self.presence.forget(done.run.run_id)
+    def _announce_cancel(self, cancelled: Cancelled) -> None:
+        self._engine.cancelled(cancelled.run.run_id, cancelled)
+        if cancelled.run.state.is_final:
+            self.connected_clients.forget(cancelled.run.run_id)
 
-    async def cancel_of_deleted(self, session_id: str) -> None:
+    async def cancel_runs_of_deleted_session(self, session_id: str) -> None:
         """Cancel the runs of a session that was deleted."""
         write, now = self._resources.database.write, clock.now()
-        while cancelled := await write(lambda tx: session_deletion.cancel_live(tx, session_id, now)):
-            for done in cancelled:
-                self._tell_cancelled(done)
+        while batch := await write(lambda tx: session_deletion.cancel_live(tx, session_id, now)):
+            for cancelled in batch:
+                self._announce_cancel(cancelled)
 
 
-def _fingerprint(component: Component, wanted: Wanted, asked: Input) -> str:
-    """Hash of the request: the same for the same request, however its answer is asked for."""
-    value = {**asked.as_json(), **wanted.turn.as_json()}
-    value["options"] = {name: item for name, item in asked.options.items() if name != "stream_events"}
+def _fingerprint(component: Component, request: RunRequest, run_input: Input) -> str:
+    """Hash of the request: the same for the same request, whatever form of answer it asks for."""
+    request_json = {**run_input.as_json(), **request.turn.as_json()}
+    request_json["options"] = {name: value for name, value in run_input.options.items() if name != "stream_events"}
     return digest(
-        component.kind, component.id, wanted.session_id or "", wanted.user_id or "", jsontext.canonical(value)
+        component.kind, component.id, request.session_id or "", request.user_id or "", jsontext.canonical(request_json)
     )

@@ -1,4 +1,4 @@
-"""Forking a session, piece by piece: what makes the copies holds up neither the event loop nor those who write."""
+"""Forks a session in small transactions, so that a long session blocks neither the event loop nor other writers."""
 
 import asyncio
 import contextlib
@@ -13,45 +13,50 @@ from musterd.store.session_forks import Fork, ForkedSession
 
 
 async def fork_session(
-    database: Database, source_id: str, wanted: ForkedSession, caller: Caller, asked: Request | None
+    database: Database, source_id: str, target: ForkedSession, caller: Caller, request: Request | None
 ) -> tuple[str, bool]:
-    """Make a session of the caller's with copies of what has ended in ``source_id``; it is seen once it is whole.
+    """Create a session for the caller with copies of the finished runs of ``source_id``.
 
-    :param asked: the request, where it may come again.
-    :return: the new session's id, and whether the same request was here before.
-    :raises NotFound: there is none of this component that the caller may see.
-    :raises BadRequest: no run of it has ended.
-    :raises Conflict: runs of it went meanwhile, it took too long, or another request has this one's key.
+    :param request: the request under its idempotency key, if it has one.
+    :return: the new session's id, and whether the same request was received before.
+    :raises NotFound: there is no such session of this component that the caller may see.
+    :raises BadRequest: no run of it has finished.
+    :raises Conflict: runs of it were deleted meanwhile, it took too long, or another request has this one's key.
     """
-    if asked is not None and (kept := await database.read(lambda tx: idempotency.same(tx, asked))):
-        return str(kept["answer"]), True
-    fork = await database.scan(lambda tx: session_forks.look(tx, source_id, wanted, caller))
+    if request is not None and (earlier := await database.read(lambda tx: idempotency.same(tx, request))):
+        return str(earlier["answer"]), True
+    fork = await database.scan(lambda tx: session_forks.look(tx, source_id, target, caller))
     try:
+        # Until the last transaction the new session is marked as deleted in the future: no caller sees it, and if this
+        # process dies here, the removal of deleted sessions also removes the incomplete fork.
         await database.write(lambda tx: session_forks.begin(tx, fork))
         for roots in fork.pieces():
             await _copy(database, fork, roots)
-        session_id = await database.write(lambda tx: _finish(tx, fork, asked))
+        session_id = await database.write(lambda tx: _finish(tx, fork, request))
     except BaseException:
-        with contextlib.suppress(StoreUnavailable):  # then it is given up in time
+        with contextlib.suppress(StoreUnavailable):  # then the removal of deleted sessions cleans up later
             await database.write(lambda tx: session_forks.give_up(tx, fork))
         raise
-    return session_id, session_id != wanted.session_id
+    return session_id, session_id != target.session_id
 
 
-async def _finish(tx: Tx, fork: Fork, asked: Request | None) -> str:
-    """Let the fork be seen, unless the same request made another meanwhile; the id of the one that stands."""
-    if asked is not None:
-        if kept := await idempotency.same(tx, asked):
+async def _finish(tx: Tx, fork: Fork, request: Request | None) -> str:
+    """Make the fork visible and return its id.
+
+    If the same request has completed another fork meanwhile, drop this one and return the id of the other.
+    """
+    if request is not None:
+        if earlier := await idempotency.same(tx, request):
             await session_forks.give_up(tx, fork)
-            return str(kept["answer"])
-        await idempotency.keep(tx, asked, fork.first_run_id, clock.now(), answer=fork.session.session_id)
+            return str(earlier["answer"])
+        await idempotency.keep(tx, request, fork.first_run_id, clock.now(), answer=fork.session.session_id)
     await session_forks.finish(tx, fork)
     return fork.session.session_id
 
 
 async def _copy(database: Database, fork: Fork, roots: list[str]) -> None:
-    found = await database.scan(lambda tx: session_forks.originals(tx, roots))
-    added = await asyncio.to_thread(session_forks.copies, fork, found)
+    originals = await database.scan(lambda tx: session_forks.originals(tx, roots))
+    copies = await asyncio.to_thread(session_forks.copies, fork, originals)
     await database.write(lambda tx: session_forks.add_runs(tx, fork, roots))
-    for batch in session_forks.batches(added):
+    for batch in session_forks.batches(copies):
         await database.write(lambda tx, batch=batch: session_forks.add(tx, fork, batch))  # type: ignore[misc]

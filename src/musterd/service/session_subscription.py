@@ -1,6 +1,6 @@
-"""Following a session: its runs at work and those that begin, each read from where the reader left off.
+"""Subscribes to a session: to its unfinished runs and to those that begin later, each from the subscriber's cursor.
 
-There is no order across runs: each is a :class:`Reading` of its own, and all of them ring one bell.
+There is no order across runs. Each run has its own :class:`RunSubscription`, and all of them ring the same bell.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -19,7 +19,7 @@ from musterd.engine.resources import Resources
 from musterd.engine.wakeup import Wakeup
 from musterd.service.connected_clients import ConnectedClients
 from musterd.service.following import Following
-from musterd.service.subscription import Reading
+from musterd.service.subscription import RunSubscription
 from musterd.store import session_runs
 from musterd.store.database import Tx
 
@@ -29,36 +29,36 @@ PAGE_RUNS = 100
 
 
 @dataclass(slots=True)
-class Followed:
-    """One run of the session that is read.
+class SubscribedRun:
+    """One run of the session, as this subscriber has read it.
 
-    :param last_index: of the last event that the reader has.
-    :param has_ended: whether its end was read, or it is gone.
-    :param is_left: whether nobody is counted as its reader any more.
+    :param last_index: the index of the last event that the subscriber has.
+    :param has_ended: whether the subscriber has read the run's end, or the run was deleted.
+    :param has_left: whether the subscriber no longer counts as one of the run's clients.
     """
 
     root: RunRow
-    reading: Reading
+    subscription: RunSubscription
     last_index: int
     has_ended: bool = False
-    is_left: bool = False
+    has_left: bool = False
 
     @property
     def is_unread(self) -> bool:
-        """Whether the reader has nothing of it, and may get something."""
+        """Whether the subscriber has read no event of the run, and may still get some."""
         return self.last_index < 0 and not self.has_ended
 
     def note(self, event: Event, index: int) -> None:
-        """Take note of an event that was read."""
+        """Record that the subscriber has read this event."""
         self.last_index = index
         if event.run_id == self.root.run_id and event.kind in END_EVENTS:
             self.has_ended = event.kind is not EventKind.RUN_PAUSED
 
 
-class SessionReading:
-    """One reader of one session.
+class SessionSubscription:
+    """One subscriber of one session.
 
-    :param caller: who reads; what another owns is not there.
+    :param caller: the caller who subscribes. Runs that it may not see are left out.
     """
 
     def __init__(self, resources: Resources, following: Following, session_id: str, caller: Caller) -> None:
@@ -69,15 +69,15 @@ class SessionReading:
         self._look_seconds = resources.settings.session_look_seconds
         self._bell = Wakeup()
         self._watch = resources.broadcaster.watch(session_id, self._bell)
-        self._place = Cursor()
-        self._read: Mapping[str, int] = {}
-        self._runs: dict[str, Followed] = {}
+        self._position = Cursor()
+        self._cursor_indexes: Mapping[str, int] = {}
+        self._runs: dict[str, SubscribedRun] = {}
         self._next_look = clock.monotonic()
         self._on_dropped: Callable[[], object] = lambda: None
-        self._is_sent_away = False
+        self._is_closed_by_server = False
 
     async def begin(self, cursor: Cursor | None) -> None:
-        """Begin where ``cursor`` says; without one with the runs that have not ended, each from its start.
+        """Begin at ``cursor``. Without a cursor, begin with the unfinished runs, each from its first event.
 
         :raises NotFound: there is no such session that this caller may see.
         """
@@ -88,12 +88,12 @@ class SessionReading:
                 return await session_runs.live(tx, session_id, caller)
             return await session_runs.named(tx, session_id, caller, cursor)
 
-        found = await self._resources.database.scan(work)
-        if found is None:
+        roots_and_cursor = await self._resources.database.scan(work)
+        if roots_and_cursor is None:
             raise NotFound(f"Session with ID {session_id} not found")
-        roots, self._place = found
-        self._read = self._place.runs
-        await self._follow((root, self._read.get(root.run_id, -1)) for root in roots)
+        roots, self._position = roots_and_cursor
+        self._cursor_indexes = self._position.runs
+        await self._subscribe_to((root, self._cursor_indexes.get(root.run_id, -1)) for root in roots)
         if cursor is not None:
             await self._look()
             if self.is_closed:
@@ -101,113 +101,121 @@ class SessionReading:
 
     @property
     def cursor(self) -> Cursor:
-        """How far the reader has come.
+        """The subscriber's current position.
 
-        Runs that wait at the end of the session's order, however many, are not named: they are found again as those
-        that nobody knew.
+        Unread runs at the end of the session's queue are not named, however many there are. Instead ``seq`` stops
+        before them, so that they are found again as new runs.
         """
-        waiting = {run.root.seq for run in self._runs.values() if run.is_unread}
-        seq = self._place.seq
-        while seq in waiting:
+        unread_seqs = {run.root.seq for run in self._runs.values() if run.is_unread}
+        seq = self._position.seq
+        while seq in unread_seqs:
             seq -= 1
-        read = {
+        indexes = {
             run_id: run.last_index
             for run_id, run in self._runs.items()
             if not run.is_unread or run.root.seq is None or run.root.seq <= seq
         }
-        return replace(self._place, seq=seq, runs={**self._read, **read})
+        return replace(self._position, seq=seq, runs={**self._cursor_indexes, **indexes})
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing more will come: the process stops, or the session is gone."""
+        """Whether nothing more will arrive: the process stops, or the session was deleted."""
         return self._watch.is_closed
 
     @property
     def is_dropped(self) -> bool:
-        """Whether the reader lagged behind too far, and was given up."""
-        return any(followed.reading.is_dropped for followed in self._runs.values())
+        """Whether the subscriber fell too far behind and was dropped."""
+        return any(run.subscription.is_dropped for run in self._runs.values())
 
-    def on_dropped(self, tell: Callable[[], object]) -> None:
-        """Call ``tell`` when the reader is given up: it may hang in a send."""
-        self._on_dropped = tell
+    def on_dropped(self, callback: Callable[[], object]) -> None:
+        """Call ``callback`` when the subscriber is dropped, because it may be blocked in a send."""
+        self._on_dropped = callback
 
-    async def available(self) -> AsyncIterator[tuple[Followed, Flush]]:
-        """What can be had now, run by run in their order; the reader notes each event that it was shown."""
+    async def available(self) -> AsyncIterator[tuple[SubscribedRun, Flush]]:
+        """The flushes that are available now, run by run. The caller calls ``note`` for each event that it sends."""
         if self._watch.has_changed or clock.monotonic() >= self._next_look:
             await self._look()
-        for followed in list(self._runs.values()):
-            async for flush in followed.reading.available():
-                yield followed, flush
-            if followed.has_ended or followed.reading.is_closed:
-                followed.has_ended = True
-                self._leave(followed)
-                self._watch.has_changed = True  # a message to it may have begun the next
+        for run in list(self._runs.values()):
+            async for flush in run.subscription.available():
+                yield run, flush
+            if run.has_ended or run.subscription.is_closed:
+                run.has_ended = True
+                self._leave(run)
+                # A message that the run did not take begins the session's next run when the run ends: look for it.
+                self._watch.has_changed = True
 
     async def wait(self, seconds: float) -> None:
-        """Wait until there may be more, or ``seconds`` are over."""
-        has_news = any(followed.reading.has_news for followed in self._runs.values() if not followed.has_ended)
+        """Wait until there may be more, or ``seconds`` have passed."""
+        has_news = any(run.subscription.has_news for run in self._runs.values() if not run.has_ended)
         if not has_news and not self._watch.has_changed and not self.is_closed:
             await self._bell.wait(max(0.0, min(seconds, self._next_look - clock.monotonic())))
 
-    def send_away(self) -> None:
-        """Stop reading, though the client is still there."""
-        self._is_sent_away = True
+    def close_by_server(self) -> None:
+        """End the subscription although the client is still connected."""
+        self._is_closed_by_server = True
         self.close()
 
     def close(self) -> None:
-        """Stop reading."""
+        """End the subscription."""
         self._watch.close()
-        for followed in self._runs.values():
-            self._leave(followed)
+        for run in self._runs.values():
+            self._leave(run)
 
     async def _look(self) -> None:
-        """Find further runs. One whose end was read is forgotten behind the look that finds no further place of it."""
-        ended = [run_id for run_id, followed in self._runs.items() if followed.has_ended]
-        self._watch.has_changed = False
+        """Find new runs, and forget runs whose end was read before this look.
+
+        A run that ended is kept until a look has reached the end of the session's queue. Until then it may be found
+        again at a later place in the queue, and must not be read a second time.
+        """
+        ended_ids = [run_id for run_id, run in self._runs.items() if run.has_ended]
+        self._watch.has_changed = False  # before reading: a change during the read sets it again
         self._next_look = clock.monotonic() + self._look_seconds
-        session_id, caller, place = self.session_id, self._caller, self._place
+        session_id, caller, position = self.session_id, self._caller, self._position
         try:
-            found = await self._resources.database.scan(
-                lambda tx: session_runs.behind(tx, session_id, caller, place, PAGE_RUNS)
+            roots = await self._resources.database.scan(
+                lambda tx: session_runs.behind(tx, session_id, caller, position, PAGE_RUNS)
             )
-            if found is None:
+            if roots is None:
                 self._watch.close()
                 return
-            # One that was delayed may stand behind the reader's place, though it was read to its end.
-            await self._follow((root, self._read.get(root.run_id, -1)) for root in found)
+            # A delayed run gets a new seq when it is due, so it may be found here although it was read to its end.
+            await self._subscribe_to((root, self._cursor_indexes.get(root.run_id, -1)) for root in roots)
         except StoreUnavailable:
-            log.debug("a session is looked at later: the database is away", session_id=session_id)
+            log.debug("looking for new runs of a session failed: database unavailable", session_id=session_id)
             return
-        if found:
-            self._place = replace(place, seq=max(root.seq or 0 for root in found))
-        if len(found) == PAGE_RUNS:
+        if roots:
+            self._position = replace(position, seq=max(root.seq or 0 for root in roots))
+        if len(roots) == PAGE_RUNS:
             self._watch.has_changed = True
             return
-        self._read = {}
-        for run_id in ended:
+        self._cursor_indexes = {}
+        for run_id in ended_ids:
             del self._runs[run_id]
 
-    async def _follow(self, roots: Iterable[tuple[RunRow, int]]) -> None:
+    async def _subscribe_to(self, roots: Iterable[tuple[RunRow, int]]) -> None:
         for root, after in roots:
             after = min(after, root.next_event - 1)
             if root.run_id in self._runs or (root.state.is_final and after == root.next_event - 1):
                 continue
-            await self._following.keep_company(root)
+            await self._following.note_subscriber(root)
             if self.is_closed:
                 return
-            reading = Reading(self._resources, root.run_id, self._bell)
-            reading.come_late(root, after)
-            reading.on_dropped(lambda: self._on_dropped())
-            self._presence.enter(root.run_id)
-            self._runs[root.run_id] = Followed(root, reading, after)
+            subscription = RunSubscription(self._resources, root.run_id, self._bell)
+            subscription.start_after(root, after)
+            subscription.on_dropped(lambda: self._on_dropped())
+            self._connected_clients.enter(root.run_id)
+            self._runs[root.run_id] = SubscribedRun(root, subscription, after)
 
-    def _leave(self, followed: Followed) -> None:
-        if not followed.is_left:
-            followed.is_left = True
-            followed.reading.close()
-            is_sent_away = self._is_sent_away or self.is_dropped
-            self._presence.leave(followed.root.run_id, is_over=followed.has_ended, is_sent_away=is_sent_away)
+    def _leave(self, run: SubscribedRun) -> None:
+        if not run.has_left:
+            run.has_left = True
+            run.subscription.close()
+            self._connected_clients.leave(
+                run.root.run_id,
+                is_over=run.has_ended,
+                is_closed_by_server=self._is_closed_by_server or self.is_dropped,
+            )
 
     @property
-    def _presence(self) -> ConnectedClients:
-        return self._following.presence
+    def _connected_clients(self) -> ConnectedClients:
+        return self._following.connected_clients

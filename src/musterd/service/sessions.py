@@ -1,4 +1,4 @@
-"""Sessions: make, list, look, change, fork, delete."""
+"""Sessions: create, list, read, change, fork and delete."""
 
 import asyncio
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from musterd.engine.resources import Resources
 from musterd.engine.worker import Worker
 from musterd.service.runs import RunService
 from musterd.service.session_forks import fork_session
-from musterd.service.session_subscription import SessionReading
+from musterd.service.session_subscription import SessionSubscription
 from musterd.service.steering import request_of
 from musterd.store import session_search, sessions
 from musterd.store.database import Tx
@@ -31,11 +31,11 @@ class SessionView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WantedSession:
-    """A session that is to be there before its first run.
+class NewSession:
+    """A session to create before its first run.
 
     :param session_id: None for a new id.
-    :param component_id: "" where its first run is to say whose it is.
+    :param component_id: "" if the first run is to set the component.
     """
 
     session_id: str | None
@@ -55,13 +55,13 @@ class SessionService:
         self._engine = engine
         self._runs = runs
 
-    async def search(self, wanted: SessionFilter, caller: Caller) -> tuple[list[SessionRow], int]:
-        """One page of sessions, and how many there are in all."""
-        page, count = await self._resources.database.scan(lambda tx: session_search.search(tx, wanted, caller))
+    async def search(self, session_filter: SessionFilter, caller: Caller) -> tuple[list[SessionRow], int]:
+        """One page of sessions, and the total number of matches."""
+        page, count = await self._resources.database.scan(lambda tx: session_search.search(tx, session_filter, caller))
         return list(page), count
 
     async def view(self, session_id: str, caller: Caller) -> SessionView | None:
-        """A session with its runs; None when there is none that this caller may see."""
+        """A session with its runs. None if there is no such session that this caller may see."""
 
         async def work(tx: Tx) -> SessionView | None:
             session = await sessions.get(tx, session_id, caller)
@@ -69,26 +69,26 @@ class SessionService:
 
         return await self._resources.database.scan(work)
 
-    def reading(self, session_id: str, caller: Caller) -> SessionReading:
-        """Follow a session; what it begins with is said to the reading."""
-        return SessionReading(self._resources, self._runs.following, session_id, caller)
+    def subscribe(self, session_id: str, caller: Caller) -> SessionSubscription:
+        """Subscribe to a session. The caller then calls ``begin`` with its cursor."""
+        return SessionSubscription(self._resources, self._runs.following, session_id, caller)
 
-    async def create(self, wanted: WantedSession, caller: Caller) -> SessionRow:
-        """Make a session ahead of its first run.
+    async def create(self, new_session: NewSession, caller: Caller) -> SessionRow:
+        """Create a session before its first run.
 
-        :raises Conflict: there is one of this id.
+        :raises Conflict: a session with this id exists.
         """
         now = clock.now()
         session = SessionRow(
-            session_id=wanted.session_id or clock.new_id(),
+            session_id=new_session.session_id or clock.new_id(),
             owner=caller.user_id,
-            user_id=caller.user_id or wanted.user_id,
-            component_kind=wanted.component_kind,
-            component_id=wanted.component_id,
-            name=wanted.name,
+            user_id=caller.user_id or new_session.user_id,
+            component_kind=new_session.component_kind,
+            component_id=new_session.component_id,
+            name=new_session.name,
             first_message="",
-            state=wanted.state or {},
-            metadata=wanted.metadata,
+            state=new_session.state or {},
+            metadata=new_session.metadata,
             next_seq=0,
             created_at=now,
             updated_at=now,
@@ -99,16 +99,16 @@ class SessionService:
     async def change(
         self, session_id: str, changes: SessionChanges, caller: Caller, *, user_id: str | None = None
     ) -> None:
-        """Change what is given; a run at work does not undo it when it ends.
+        """Change the given fields. A run that is running does not undo the change when it finishes.
 
-        :param user_id: the label that the session must have, where one is asked for.
+        :param user_id: if given, the session must have this label.
         :raises NotFound: there is no such session that this caller may see.
         """
         now = clock.now()
 
         async def work(tx: Tx) -> None:
-            found = await sessions.change(tx, session_id, changes, caller, now)
-            if found is None or (user_id and found.user_id != user_id):
+            session = await sessions.change(tx, session_id, changes, caller, now)
+            if session is None or (user_id and session.user_id != user_id):
                 raise NotFound(f"Session with id '{session_id}' not found")
 
         await self._resources.database.write(work)
@@ -122,25 +122,26 @@ class SessionService:
         user_id: str | None = None,
         key: str | None = None,
     ) -> tuple[str, bool]:
-        """Make a session of the caller's that begins with copies of the runs that have ended in one of a component.
+        """Create a session for the caller with copies of the finished runs of another session of this component.
 
-        :param user_id: what the user of the new one is called; None: as in the old one.
+        :param user_id: the user label of the new session. None copies the old session's label.
         :param key: the request's idempotency key.
-        :return: the new session's id, and whether the same request under its key was here before.
+        :return: the new session's id, and whether the same request was received under this key before.
         :raises NotFound: there is no such session that this caller may see.
-        :raises BadRequest: no run of it has ended.
-        :raises Conflict: the key was used for another request, runs of it went meanwhile, or it took too long.
+        :raises BadRequest: no run of it has finished.
+        :raises Conflict: the key was used for another request, runs of the session were deleted meanwhile, or it took
+            too long.
         """
-        wanted = ForkedSession(
+        target = ForkedSession(
             session_id=clock.new_id(), component_kind=component.kind, component_id=component.id, user_id=user_id
         )
-        asked = request_of("fork", key, caller, component.kind, component.id, session_id, user_id or "")
-        return await fork_session(self._resources.database, session_id, wanted, caller, asked)
+        request = request_of("fork", key, caller, component.kind, component.id, session_id, user_id or "")
+        return await fork_session(self._resources.database, session_id, target, caller, request)
 
     async def run(self, session_id: str, run_id: str, caller: Caller, *, user_id: str | None = None) -> RunView:
         """One run of the session.
 
-        :param user_id: the label that the session must have, where one is asked for.
+        :param user_id: if given, the session must have this label.
         :raises NotFound: there is no such session or run that this caller may see.
         """
 
@@ -150,31 +151,30 @@ class SessionService:
                 raise NotFound(f"Session with ID {session_id} not found")
             return await sessions.run(tx, session_id, run_id)
 
-        found = await self._resources.database.read(work)
-        if found is None:
+        view = await self._resources.database.read(work)
+        if view is None:
             raise NotFound(f"Run with ID {run_id} not found in session {session_id}")
-        return found
+        return view
 
     async def delete(self, session_id: str, caller: Caller, *, user_id: str | None = None) -> None:
-        """Delete a session: it is gone at once, what runs in it is cancelled, its rows go when all has ended.
+        """Delete a session if this caller may see it. Its runs are cancelled, and its rows go after they have finished.
 
-        One that this caller may not see is none, and one that does not exist is deleted already.
-
-        :param user_id: the label that the session must have, where one is asked for; else it stays.
+        :param user_id: if given, the session is deleted only if it has this label.
         """
         now = clock.now()
 
         async def bury(tx: Tx) -> bool:
-            found = await sessions.lock(tx, session_id)
-            if found is None or found.deleted_at is not None or not caller.may_see(found.owner):
+            session = await sessions.lock(tx, session_id)
+            if session is None or session.deleted_at is not None or not caller.may_see(session.owner):
                 return False
-            if user_id and found.user_id != user_id:
+            if user_id and session.user_id != user_id:
                 return False
             await sessions.bury(tx, session_id, now)
             return True
 
         if await self._resources.database.write(bury):
             self._resources.broadcaster.session_changed(session_id)
-            await self._runs.cancel_of_deleted(session_id)
-            removing = self._engine.session_deleted(session_id)  # awaited, so that its id can be used again
+            await self._runs.cancel_runs_of_deleted_session(session_id)
+            removing = self._engine.session_deleted(session_id)
+            # Wait for the rows to go, so that the client can use the id again after this request.
             await asyncio.wait([removing], timeout=self._resources.settings.cancel_wait_seconds)

@@ -1,4 +1,4 @@
-"""Words to a run at work: messages for its agents, and members that are to stop while the others go on."""
+"""Steers running runs: sends messages to their agents, and cancels single members while the others go on."""
 
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,17 +18,17 @@ from musterd.store import idempotency, messages, runs, sessions, steering
 from musterd.store.database import Tx
 from musterd.store.idempotency import Request
 
-View = Callable[[Component, str, str | None, Caller], Awaitable[RunView]]
+FindRun = Callable[[Component, str, str | None, Caller], Awaitable[RunView]]
 
 LOOK_SECONDS = 0.02
-"""How often a member is looked at that is to stop."""
+"""How often the state of a member that is being cancelled is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentMessage:
-    """What a client says to a run at work.
+    """A client's message to a running run.
 
-    :param member_run_id: the member that is to read it; None: the leader.
+    :param member_run_id: the member that receives it. None for the leader.
     """
 
     text: str
@@ -37,100 +37,102 @@ class SentMessage:
 
 
 class Steering:
-    """Says something to runs at work.
+    """The use cases of steering running runs.
 
-    :param view: finds a run that the caller may see, or raises NotFound.
+    :param find_run: finds a run that the caller may see, or raises NotFound.
     """
 
-    def __init__(self, resources: Resources, engine: Worker, view: View) -> None:
+    def __init__(self, resources: Resources, engine: Worker, find_run: FindRun) -> None:
         self._resources = resources
         self._engine = engine
-        self._view = view
+        self._find_run = find_run
 
     async def send(
         self, component: Component, run_id: str, message: SentMessage, caller: Caller, key: str | None = None
     ) -> tuple[RunRow, Message, bool]:
-        """Give a run at work, or one of its members, a message that its next model call sees.
+        """Send a run, or one of its members, a message that its next model call sees.
 
-        :return: the run, the message, and whether the same request was here before.
+        :return: the run, the message, and whether the same request was received before.
         :raises NotFound: there is no such run that this caller may see, or no such member of it.
-        :raises Conflict: the run, or the member, has ended; or the key was used for another request.
-        :raises InvalidInput: a hook refuses the message, as it would refuse to begin a run with it.
+        :raises Conflict: the run, or the member, has finished; or the key was used for another request.
+        :raises InvalidInput: a hook rejects the message, as it would reject it as the input of a run.
         """
-        view = await self._view(component, run_id, message.session_id, caller)
+        view = await self._find_run(component, run_id, message.session_id, caller)
         run = view.row
         if run.parent_id is not None:
             raise NotFound("Run not found")
-        to, readers = run_id, [component]
+        recipient_id, components = run_id, [component]
         if message.member_run_id is not None:
-            member = (await self._view(component, message.member_run_id, run.session_id, caller)).row
+            member = (await self._find_run(component, message.member_run_id, run.session_id, caller)).row
             if member.root_id != run_id:
                 raise NotFound("Run not found")
-            to = member.run_id
-            readers += [found for found in component.tree() if _is_of(member, found)][:1]
-        asked = request_of("message", key, caller, component.kind, component.id, to, message.text)
-        text = await self._checked(readers, view, message.text)
-        sent, is_replay = await self._send(run_id, to, text, caller.user_id or "client", asked)
+            recipient_id = member.run_id
+            components += [node for node in component.tree() if _is_of(member, node)][:1]
+        request = request_of("message", key, caller, component.kind, component.id, recipient_id, message.text)
+        text = await self._apply_hooks(components, view, message.text)
+        sent, is_replay = await self._send(run_id, recipient_id, text, caller.user_id or "client", request)
         return run, sent, is_replay
 
-    async def _checked(self, readers: Sequence[Component], view: RunView, text: str) -> str:
-        """A message as the hooks of the run, and of the member that is to read it, leave it.
+    async def _apply_hooks(self, components: Sequence[Component], view: RunView, text: str) -> str:
+        """The message after the pre-hooks of the run and of the receiving member have checked or changed it.
 
-        :raises InvalidInput: one refuses it, or fails.
+        :raises InvalidInput: a hook rejects it, or fails.
         """
-        guarded = [reader for reader in readers if reader.spec.pre_hooks]
-        if not guarded:
+        with_hooks = [component for component in components if component.spec.pre_hooks]
+        if not with_hooks:
             return text
         run, options = view.row, view.input.options
         session = await self._resources.database.read(lambda tx: sessions.get(tx, run.session_id, Caller()))
-        for reader in guarded:
+        for component in with_hooks:
             context = RunContext(
                 run_id=run.run_id,
                 session_id=run.session_id,
                 user_id=run.user_id,
                 session_state={} if session is None else state.copied(session.state),
-                dependencies={**(reader.spec.dependencies or {}), **options.get("dependencies", {})},
-                metadata={**(reader.spec.metadata or {}), **options.get("metadata", {})},
+                dependencies={**(component.spec.dependencies or {}), **options.get("dependencies", {})},
+                metadata={**(component.spec.metadata or {}), **options.get("metadata", {})},
             )
             try:
-                text = await hooks.check_message(self._resources.threads, reader, text, context)
+                text = await hooks.check_message(self._resources.threads, component, text, context)
             except RunFailed as error:
                 raise InvalidInput.at(("body", "message"), error.code, error.message) from error
         return text
 
     async def messages(self, component: Component, run_id: str, session_id: str, caller: Caller) -> list[Message]:
-        """The messages to a run and its members, oldest first; to a member and those below it, where it is asked for.
+        """The messages to a run and the runs below it, oldest first.
 
         :raises NotFound: there is no such run that this caller may see.
         """
-        row = (await self._view(component, run_id, session_id, caller)).row
+        row = (await self._find_run(component, run_id, session_id, caller)).row
 
         async def work(tx: Tx) -> list[Message]:
-            found = await messages.of_root(tx, row.root_id)
+            root_messages = await messages.of_root(tx, row.root_id)
             if row.parent_id is None:
-                return found
+                return root_messages
             tree = await runs.tree(tx, row.root_id)
-            below = {one.run_id for one in tree if f"{one.path}/".startswith(f"{row.path}/")}
-            return [message for message in found if message.run_id in below]
+            subtree_ids = {member.run_id for member in tree if f"{member.path}/".startswith(f"{row.path}/")}
+            return [message for message in root_messages if message.run_id in subtree_ids]
 
         return await self._resources.database.scan(work)
 
-    async def _send(self, root_id: str, run_id: str, text: str, by: str, asked: Request | None) -> tuple[Message, bool]:
-        """Give a run of the tree a message that its next model call sees.
+    async def _send(
+        self, root_id: str, run_id: str, text: str, by: str, request: Request | None
+    ) -> tuple[Message, bool]:
+        """Store a message to a run of the tree. Its next model call sees it.
 
-        :param asked: the request under its key; the same one is answered with the same message.
-        :return: the message, and whether the same request was here before.
-        :raises Conflict: the run, or the member, has ended; or the key was used for another request.
+        :param request: the request under its key. The same request gets the same message as its answer.
+        :return: the message, and whether the same request was received before.
+        :raises Conflict: the run, or the member, has finished; or the key was used for another request.
         """
         message = Message(id=clock.new_id(), run_id=run_id, text=text, sent_by=by, created_at=clock.now())
 
         async def work(tx: Tx) -> tuple[Message, RunRow | None]:
-            if asked is not None and (kept := await idempotency.same(tx, asked)):
-                found = [one for one in await messages.of_root(tx, root_id) if one.id == kept["answer"]]
-                return (found or [message])[0], None
+            if request is not None and (earlier := await idempotency.same(tx, request)):
+                stored = [sent for sent in await messages.of_root(tx, root_id) if sent.id == earlier["answer"]]
+                return (stored or [message])[0], None
             root = await steering.send(tx, root_id, message)
-            if asked is not None:
-                await idempotency.keep(tx, asked, root_id, message.created_at, answer=message.id)
+            if request is not None:
+                await idempotency.keep(tx, request, root_id, message.created_at, answer=message.id)
             return message, root
 
         sent, root = await self._resources.database.write(work)
@@ -138,30 +140,31 @@ class Steering:
             self._engine.signalled(root)
         return sent, root is None
 
-    async def cancel_member(self, member: RunRow, by: str, asked: Request | None) -> bool:
-        """Have a member stop, and wait a little until it has; its leader learns of it and goes on.
+    async def cancel_member(self, member: RunRow, by: str, request: Request | None) -> bool:
+        """Cancel a member and wait a short time until it has stopped. Its leader gets a failed result and goes on.
 
-        :return: whether the same request was here before.
+        :return: whether the same request was received before.
         :raises Conflict: the key was used for another request.
         """
-        now, until = clock.now(), clock.monotonic() + self._resources.settings.cancel_wait_seconds
+        now, wait_until = clock.now(), clock.monotonic() + self._resources.settings.cancel_wait_seconds
 
         async def work(tx: Tx) -> tuple[RunRow | None, bool]:
-            if asked is not None and await idempotency.same(tx, asked):
+            if request is not None and await idempotency.same(tx, request):
                 return None, True
             root = None
-            with contextlib.suppress(Conflict):  # it has ended meanwhile, or its root is about to: it stops
+            with contextlib.suppress(Conflict):  # it has finished meanwhile, or its root is about to end it
                 root = await steering.cancel_member(tx, member.root_id, member.run_id, by, now)
-            if asked is not None and await runs.state_of(tx, member.run_id) is not None:
-                await idempotency.keep(tx, asked, member.run_id, now)
+            if request is not None and await runs.state_of(tx, member.run_id) is not None:
+                await idempotency.keep(tx, request, member.run_id, now)
             return root, False
 
+        # Listen before the cancel is stored: the root may settle between the commit and the first wait.
         waiter = self._resources.broadcaster.wait_settled_soon(member.root_id)
         try:
             root, is_replay = await self._resources.database.write(work)
             if root is not None:
                 self._engine.signalled(root)
-            while not await self._has_ended(member.run_id) and (left := until - clock.monotonic()) > 0:
+            while not await self._has_ended(member.run_id) and (left := wait_until - clock.monotonic()) > 0:
                 await waiter.wait(min(left, LOOK_SECONDS))
         finally:
             waiter.close()
@@ -176,8 +179,8 @@ def _is_of(member: RunRow, component: Component) -> bool:
     return (member.component_kind, member.component_id) == (component.kind, component.id)
 
 
-def request_of(operation: str, key: str | None, caller: Caller, *asked: str) -> Request | None:
+def request_of(operation: str, key: str | None, caller: Caller, *parts: str) -> Request | None:
     """The request under its idempotency key, if it has one."""
     if key is None:
         return None
-    return Request(caller=caller.label, kind=operation, key=key, fingerprint=digest(*asked))
+    return Request(caller=caller.label, kind=operation, key=key, fingerprint=digest(*parts))

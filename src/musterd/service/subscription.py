@@ -1,6 +1,6 @@
-"""Reading along: a run's events from any index, stored ones first, then live ones, without a gap or a double.
+"""Subscribes to a run's events from any index: stored events first, then live ones, without gaps or duplicates.
 
-A run that another process drives is read from the store all the time; this one is told when there may be more.
+If another process drives the run, all events are read from the store; the broadcaster signals when there may be more.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -18,132 +18,137 @@ from musterd.store.database import Database
 PAGE_FLUSHES = 200
 
 
-class Reading:
-    """One reader of one root run. Made before the run is accepted, it misses nothing.
+class RunSubscription:
+    """One subscriber of one root run. If it is created before the run is accepted, it misses no event.
 
-    :param bell: what wakes the reader; shared by all readings of one who reads several runs.
+    A live flush that does not follow directly on the last event read makes it read the store again, which is always
+    complete.
 
-    Live flushes that do not fit behind what was read last make it read the store again, which always has them.
+    :param bell: wakes the subscriber. A subscriber of several runs passes the same bell to all of them.
     """
 
     def __init__(self, resources: Resources, root_id: str, bell: Wakeup | None = None) -> None:
         self._resources = resources
         self.root_id = root_id
         self._subscription = resources.broadcaster.subscribe(root_id, bell)
-        self._last = -1
-        self._known = -1
-        self._is_sent_away = False
+        self._last_index = -1
+        self._stored_index = -1
+        self._is_closed_by_server = False
 
-    def come_late(self, root: RunRow, after: int = -1) -> "Reading":
-        """Begin with the stored events that follow event ``after``: the run was accepted before.
+    def start_after(self, root: RunRow, after: int = -1) -> "RunSubscription":
+        """Start with the stored events after index ``after`` of a run that is already accepted.
 
-        :param root: the run's row, read after this reading was made: its events so far are all read from the store.
+        :param root: the run's row. It must be read after this subscription was created: events up to the row's are read
+            from the store, later ones arrive live, and an event between the two would otherwise be missed.
         """
-        self._last, self._known = after, root.next_event - 1
+        self._last_index, self._stored_index = after, root.next_event - 1
         self._subscription.is_accepted = self._subscription.is_behind = True
         return self
 
     async def available(self) -> AsyncIterator[Flush]:
-        """What can be had now and was not read yet: live flushes, and stored ones where those are behind."""
+        """The unread flushes that are available now, live or, if the live queue is behind, from the store."""
         while True:
             if self._subscription.is_behind:
                 async for flush in self.stored():
                     yield flush
-            elif (live := self.take()) is not None:
-                yield live
+            elif (live_flush := self.take()) is not None:
+                yield live_flush
             elif not self._subscription.is_behind:
                 return
 
     async def stored(self) -> AsyncIterator[Flush]:
-        """What is stored and was not read yet."""
-        self._subscription.is_behind = False  # what is stored from here on says so again
+        """The stored flushes that were not read yet."""
+        # Clear the flag before reading: a flush that is stored during the read sets it again.
+        self._subscription.is_behind = False
         while True:
-            read = partial(stored_behind, self._resources.database, self.root_id, self._last)
+            read = partial(stored_after, self._resources.database, self.root_id, self._last_index)
             try:
-                page = await self._resources.broadcaster.stored(self.root_id, self._last, self._known, read)
+                broadcaster = self._resources.broadcaster
+                page = await broadcaster.stored(self.root_id, self._last_index, self._stored_index, read)
             except StoreUnavailable:
                 self._subscription.is_behind = True
                 raise
             for flush in page.flushes:
-                self._last = flush.next_index - 1
+                self._last_index = flush.next_index - 1
                 yield flush
-            self._last = page.last_index
+            self._last_index = page.last_index
             if page.is_last:
                 return
-            await clock.sleep(0)  # a long story holds up nobody else
+            await clock.sleep(0)  # let other tasks run between the pages of a long run
 
     def take(self) -> Flush | None:
-        """The next live flush that was not read yet, or None when there is none now."""
+        """The next unread live flush, or None if there is none now."""
         while (flush := self._subscription.take()) is not None:
-            if flush.next_index - 1 <= self._last:
+            if flush.next_index - 1 <= self._last_index:
                 continue
-            if flush.first_index > self._last + 1:  # another process drove the run before: what it stored comes first
+            if flush.first_index > self._last_index + 1:
+                # A gap: another process drove the run before. Read what it stored first, then this flush again.
                 self._subscription.put_back(flush)
                 self._subscription.is_behind = True
                 return None
-            if flush.first_index <= self._last:
-                flush = Flush(self._last + 1, flush.events[self._last + 1 - flush.first_index :])
-            self._last = flush.next_index - 1
+            if flush.first_index <= self._last_index:  # partly read from the store: keep only the rest
+                flush = Flush(self._last_index + 1, flush.events[self._last_index + 1 - flush.first_index :])
+            self._last_index = flush.next_index - 1
             return flush
         return None
 
-    def give_back(self, flush: Flush) -> None:
-        """Have a flush read again, and what is behind it: it could not be shown now."""
-        self._last = flush.first_index - 1
+    def read_again(self, flush: Flush) -> None:
+        """Read this flush and all later ones again from the store, because it could not be sent now."""
+        self._last_index = flush.first_index - 1
         self._subscription.is_behind = True
 
     async def wait(self, seconds: float) -> bool:
-        """Wait until there is more to take; False when ``seconds`` are over first."""
+        """Wait until there is more to take. False if ``seconds`` pass first."""
         return await self._subscription.wait(seconds)
 
     @property
     def last_index(self) -> int:
-        """The index of the last event that was read."""
-        return self._last
+        """The index of the last event read."""
+        return self._last_index
 
     @property
     def has_news(self) -> bool:
-        """Whether there is something to take, or nothing to wait for."""
+        """Whether there is something to take, or nothing left to wait for."""
         return self._subscription.has_news
 
     @property
     def is_closed(self) -> bool:
-        """Whether no more live flushes will come: the process stops, or the run is gone."""
+        """Whether no more live flushes will arrive: the process stops, or the run was deleted."""
         return self._subscription.is_closed
 
     @property
     def is_dropped(self) -> bool:
-        """Whether the reader lagged behind too far, and was given up."""
+        """Whether the subscriber fell too far behind and was dropped."""
         return self._subscription.is_dropped
 
-    def on_dropped(self, tell: Callable[[], object]) -> None:
-        """Call ``tell`` when the reader is given up: it may hang in a send."""
-        self._subscription.on_dropped = tell
+    def on_dropped(self, callback: Callable[[], object]) -> None:
+        """Call ``callback`` when the subscriber is dropped, because it may be blocked in a send."""
+        self._subscription.on_dropped = callback
 
     async def is_gone(self) -> bool:
-        """Whether the run is not stored any more. A database that is away says nothing of it."""
+        """Whether the run was deleted. False if the database is unavailable."""
         try:
             return await self._resources.database.read(lambda tx: runs.state_of(tx, self.root_id)) is None
         except StoreUnavailable:
             return False
 
     @property
-    def is_sent_away(self) -> bool:
-        """Whether it was this server that ended the reading: that says nothing about the client."""
-        return self._is_sent_away or self.is_dropped
+    def is_closed_by_server(self) -> bool:
+        """Whether this server ended the subscription, so that the client may still want the result."""
+        return self._is_closed_by_server or self.is_dropped
 
-    def send_away(self) -> None:
-        """Stop reading, though the client is still there."""
-        self._is_sent_away = True
+    def close_by_server(self) -> None:
+        """End the subscription although the client is still connected."""
+        self._is_closed_by_server = True
         self.close()
 
     def close(self) -> None:
-        """Stop reading."""
+        """End the subscription."""
         self._subscription.close()
 
 
-async def stored_behind(database: Database, root_id: str, after: int, limit: int = PAGE_FLUSHES) -> Stored:
-    """What the store has of a run behind an event, of up to ``limit`` flushes."""
+async def stored_after(database: Database, root_id: str, after: int, limit: int = PAGE_FLUSHES) -> Stored:
+    """Up to ``limit`` stored flushes of a run after event index ``after``."""
     page = await database.read(lambda tx: events.after(tx, root_id, after, limit))
-    flushes = [Flush(first_index, found) for first_index, found in page.flushes]
+    flushes = [Flush(first_index, flush_events) for first_index, flush_events in page.flushes]
     return Stored(flushes, page.last_index, page.is_last)

@@ -1,4 +1,4 @@
-"""Webhooks: whom a run tells, and what became of what it told."""
+"""Webhooks: the addresses that a run notifies, and its deliveries."""
 
 from musterd.core import clock
 from musterd.core.callers import Caller
@@ -15,51 +15,53 @@ WITHOUT_SECRET = "This server has no secret to sign webhooks with: MUSTERD_WEBHO
 
 
 class WebhookService:
-    """The use cases of deliveries. What the server's own addresses are told, and answer, is not its users' business."""
+    """The use cases of deliveries. Users do not see deliveries to the server's own addresses."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
-        self._own = resources.settings.webhook_urls
+        self._server_urls = resources.settings.webhook_urls
 
-    async def search(self, wanted: DeliveryFilter, caller: Caller) -> list[Delivery]:
+    async def search(self, delivery_filter: DeliveryFilter, caller: Caller) -> list[Delivery]:
         """One page of deliveries, newest first."""
-        return await self._resources.database.scan(lambda tx: deliveries.search(tx, wanted, caller, self._own))
+        return await self._resources.database.scan(
+            lambda tx: deliveries.search(tx, delivery_filter, caller, self._server_urls)
+        )
 
     async def view(self, delivery_id: str, caller: Caller) -> Delivery:
         """One delivery.
 
-        :raises NotFound: there is none that this caller may see.
+        :raises NotFound: there is no such delivery that this caller may see.
         """
-        return await self._resources.database.read(lambda tx: self._found(tx, delivery_id, caller))
+        return await self._resources.database.read(lambda tx: self._get(tx, delivery_id, caller))
 
     async def redeliver(self, delivery_id: str, caller: Caller) -> Delivery:
-        """Have a delivery sent once more, whatever became of it; the delivery as it then stands.
+        """Send a delivery again, whatever its state, and return it as it is afterwards.
 
-        :raises NotFound: there is none that this caller may see.
+        :raises NotFound: there is no such delivery that this caller may see.
         """
 
         async def work(tx: Tx) -> Delivery:
-            await self._found(tx, delivery_id, caller)
+            await self._get(tx, delivery_id, caller)
             await deliveries.again(tx, delivery_id, clock.now())
-            return await self._found(tx, delivery_id, caller)
+            return await self._get(tx, delivery_id, caller)
 
-        found = await self._resources.database.write(work)
+        delivery = await self._resources.database.write(work)
         self._resources.webhooks.wake()
-        return found
+        return delivery
 
-    async def _found(self, tx: Tx, delivery_id: str, caller: Caller) -> Delivery:
-        found = await deliveries.get(tx, delivery_id, caller, self._own)
-        if found is None:
+    async def _get(self, tx: Tx, delivery_id: str, caller: Caller) -> Delivery:
+        delivery = await deliveries.get(tx, delivery_id, caller, self._server_urls)
+        if delivery is None:
             raise NotFound("Delivery not found")
-        return found
+        return delivery
 
 
-def addresses(settings: Settings, asked: Input) -> str | None:
-    """Whom a run tells: its own webhook, and the server's; None: nobody.
+def addresses(settings: Settings, run_input: Input) -> str | None:
+    """The addresses that a run notifies: its own webhook and the server's webhooks. None if there are none.
 
-    :raises InvalidInput: its own may not be told.
+    :raises InvalidInput: the run's own webhook is not allowed.
     """
-    url = asked.options.get("webhook_url")
+    url = run_input.options.get("webhook_url")
     if url is not None and (problem := _problem(settings, url)) is not None:
         raise InvalidInput.at(("body", "webhook_url"), "webhook_url", problem)
     urls = dict.fromkeys([*([url] if url is not None else []), *settings.webhook_urls])
