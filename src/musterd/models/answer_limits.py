@@ -1,7 +1,7 @@
-"""What one answer of a model may hold.
+"""Limits the size of one model answer.
 
-An answer is counted piece by piece while it streams, so an answer without an end costs no more than its limit. It is
-not tried again: the model would probably send the same.
+An answer is measured while it streams, so that an endless answer costs no more than the limit. An answer that is too
+large is not retried, because the model would probably send the same again.
 """
 
 from pydantic_ai.messages import (
@@ -22,35 +22,35 @@ from musterd.core.errors import ModelFailed
 from musterd.core.settings import Settings
 
 LONGEST_ESCAPE = 6
-"""Bytes of JSON that one byte of text may need: ``\\u0007``."""
+"""The most bytes of JSON that one byte of text needs: ``\\u0007``."""
 OVERHEAD_BYTES = 64 * 1024
-"""What else may stand in one event of a stream, or beside the answer in one JSON value."""
+"""Room for everything except the answer in one event of a stream or in one JSON value."""
 
 OTHER_PARTS = 1024
-"""Parts of an answer that are no tool calls: stretches of text and of reasoning, files."""
+"""The most parts of an answer that are not tool calls: text, reasoning and files."""
 
 
-_COUNTED = ("content", "signature", "tool_name", "tool_call_id", "args", "provider_details")
-"""What is counted of a part when it begins. Providers send some parts whole: encrypted reasoning, the results of tools
-that they run themselves."""
+_COUNTED_FIELDS = ("content", "signature", "tool_name", "tool_call_id", "args", "provider_details")
+"""The fields of a part that count when it begins. Providers send some parts complete: encrypted reasoning, and the
+results of tools that they run themselves."""
 
 
 class AnswerMeter:
-    """Counts one answer as its events arrive.
+    """Measures one answer as its events arrive.
 
-    :raises ModelFailed: from :meth:`add`, at the first event that is too much.
+    :raises ModelFailed: from :meth:`add`, at the first event that exceeds a limit.
     """
 
-    __slots__ = ("_answer_bytes", "_calls", "_media_bytes", "_settings")
+    __slots__ = ("_answer_bytes", "_call_indexes", "_media_bytes", "_settings")
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._answer_bytes = 0
         self._media_bytes = 0
-        self._calls: frozenset[int] = frozenset()
+        self._call_indexes: frozenset[int] = frozenset()
 
     def add(self, event: ModelResponseStreamEvent) -> None:
-        """Count what ``event`` adds to the answer."""
+        """Add the size of ``event``."""
         if type(event) is PartDeltaEvent:
             delta = event.delta
             if type(delta) is TextPartDelta:
@@ -67,8 +67,8 @@ class AnswerMeter:
     def _add_part(self, event: PartStartEvent) -> None:
         part, limit = event.part, self._settings.turn_tool_calls
         if isinstance(part, ToolCallPart):
-            self._calls |= {event.index}
-            if len(self._calls) > limit:
+            self._call_indexes |= {event.index}
+            if len(self._call_indexes) > limit:
                 raise too_many_calls(limit)
         if event.index >= limit + OTHER_PARTS:
             raise too_large(f"The model's answer has more than {limit + OTHER_PARTS} parts.")
@@ -78,8 +78,8 @@ class AnswerMeter:
             self._add(part.transcript)
             self._add_media(part.audio)
         else:
-            for name in _COUNTED:
-                self._add(getattr(part, name, None))
+            for field in _COUNTED_FIELDS:
+                self._add(getattr(part, field, None))
 
     def _add_media(self, media: BinaryContent | None) -> None:
         self._media_bytes += 0 if media is None else len(media.data)
@@ -95,7 +95,7 @@ class AnswerMeter:
 
 
 def longest_event(settings: Settings) -> int:
-    """The length in bytes of a JSON value that holds a whole answer."""
+    """The most bytes of a JSON value that holds a whole answer."""
     return LONGEST_ESCAPE * settings.model_answer_bytes + OVERHEAD_BYTES
 
 
@@ -108,13 +108,13 @@ def byte_count(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def too_large(words: str) -> ModelFailed:
-    """What to raise for an answer that is larger than it may be."""
-    return ModelFailed(words, "answer_too_large")
+def too_large(message: str) -> ModelFailed:
+    """The error for an answer that exceeds its limit."""
+    return ModelFailed(message, "answer_too_large")
 
 
 def too_many_calls(limit: int) -> ModelFailed:
-    """What to raise for a turn with more tool calls than ``limit``."""
+    """The error for a turn with more tool calls than ``limit``."""
     return ModelFailed(
         f"The model asked for more than {limit} tool calls in one turn. None was made.", "turn_tool_calls"
     )

@@ -1,4 +1,4 @@
-"""What the built-in models have in common: a model of this process, called only as a stream."""
+"""Base classes of the built-in models, which run in this process and are called only as streams."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,20 +13,20 @@ from musterd.core import clock
 
 
 class BuiltInModel(Model):
-    """A model of this process. What it can do is its :meth:`request_stream`."""
+    """A model that runs in this process. Subclasses implement :meth:`request_stream`."""
 
     name: ClassVar[str]
     reads_media: ClassVar[bool] = True
 
     def __init__(self) -> None:
-        reads = self.reads_media
+        reads_media = self.reads_media
         super().__init__(
             profile=ModelProfile(
                 supports_json_schema_output=True,
-                supports_image_input=reads,
-                supports_audio_file_input=reads,
-                supports_video_input=reads,
-                supports_document_input=reads,
+                supports_image_input=reads_media,
+                supports_audio_file_input=reads_media,
+                supports_video_input=reads_media,
+                supports_document_input=reads_media,
             )
         )
 
@@ -46,7 +46,7 @@ class BuiltInModel(Model):
         model_settings: ModelSettings | None,
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
-        """Answer at once: the stream, read to its end."""
+        """Read the stream to its end and return the whole answer."""
         async with self.request_stream(messages, model_settings, model_request_parameters) as stream:
             async for _ in stream:
                 pass
@@ -72,7 +72,7 @@ class BuiltInStream(StreamedResponse):
 
     @property
     def provider_url(self) -> None:
-        """There is no address."""
+        """A built-in model has no address."""
         return None
 
     @property

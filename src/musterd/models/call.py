@@ -1,8 +1,7 @@
-"""The one way a model is called: streamed, watched, tried again.
+"""Makes every model call: streamed, with time limits and retries.
 
-A call always streams, so that what was said is kept when a run is cancelled. A silent provider is noticed
-(first byte, then between chunks), a failing one is tried again within a small budget of waiting, and every
-try is told.
+A call always streams, so that the text so far is kept if the run is cancelled. A provider that sends nothing for too
+long fails the try. A failed try is retried within a small budget of waiting time, and each retry is reported.
 """
 
 import asyncio
@@ -38,35 +37,35 @@ from musterd.models.failures import CALL_ERRORS, BrokenOff, Failure, Stalled, ex
 from musterd.models.names import LOCAL, SCRIPTED
 from musterd.models.prices import price
 
-# pydantic-ai rewrites a history for the provider it goes to (lengths of call ids, places of system messages).
-# These take ours as it is, but for what says that an answer had not the form asked for; the rewriting is not free.
-_TAKE_AS_IS = frozenset({"openai", SCRIPTED, LOCAL})
+# pydantic-ai rewrites a history for its provider (length of call ids, position of system messages), which costs time.
+# These providers accept our histories without that, unless a message holds feedback about a malformed answer.
+_UNPREPARED_PROVIDERS = frozenset({"openai", SCRIPTED, LOCAL})
 
 FIRST_WAIT_SECONDS = 0.5
-"""Wait after the first failed try; it doubles with each."""
+"""Wait after the first failed try. It doubles with each further one."""
 
 SLICE_SECONDS = 0.01
-"""How long the events of one answer may be handled before other work of the process has its turn."""
+"""How long the events of one answer are handled before other tasks of the process may run."""
 EVENTS_BETWEEN_LOOKS = 4
-"""Events of an answer that are handled between two looks at the clock for that."""
+"""Events that are handled between two checks of that time."""
 
 OnText = Callable[[str, str], None]
-"""Told each delta: text, reasoning. One of them is empty."""
+"""Called with each delta: text and reasoning. One of them is empty."""
 
 OnRetry = Callable[[int, float, str, bool], None]
-"""Told each failed try that is tried again: which (from 1), the wait in seconds, why, whether text had
-come."""
+"""Called with each failed try that is retried: its number (from 1), the wait in seconds, the reason, and whether text
+had arrived."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelAnswer:
-    """One answered model call.
+    """A model call's answer.
 
     :param response: the whole answer, as pydantic-ai has it.
-    :param usage: tokens of the try that answered.
-    :param seconds: from the call to the end of the answer, waits and failed tries included.
-    :param first_token_seconds: from the call to the first piece of the answer; None when it was empty.
-    :param cost: in US dollars; None where its model has no list price.
+    :param usage: tokens of the successful try.
+    :param seconds: from the call to the end of the answer, including waits and failed tries.
+    :param first_token_seconds: from the call to the first piece of the answer. None if the answer was empty.
+    :param cost: in US dollars. None if the model has no list price.
     """
 
     response: ModelResponse
@@ -77,7 +76,7 @@ class ModelAnswer:
 
 
 class ModelCaller:
-    """Calls models for a process. Made once: it holds what bounds the calls of all runs together."""
+    """Makes the model calls of a process. One instance limits the concurrent calls of all runs."""
 
     def __init__(self, settings: Settings, metrics: Metrics | None = None) -> None:
         self._settings = settings
@@ -95,25 +94,25 @@ class ModelCaller:
         on_text: OnText,
         on_retry: OnRetry,
     ) -> ModelAnswer:
-        """Call ``model`` and give its answer once it is whole.
+        """Call ``model`` and return its complete answer.
 
         Cancelling the caller closes the stream at once.
 
-        :param on_text: told every delta as it comes.
-        :param on_retry: told before each wait for another try; text that had come is void then.
-        :raises ModelFailed: there is no answer, or a larger one than allowed, in words that a client may read.
+        :param on_text: called with each delta as it arrives.
+        :param on_retry: called before each wait for another try. Text that arrived before it is void.
+        :raises ModelFailed: there is no answer, or it is larger than allowed. The message is safe for clients.
         """
-        if model.system not in _TAKE_AS_IS or _corrects(messages):
+        if model.system not in _UNPREPARED_PROVIDERS or _has_retry_feedback(messages):
             messages = model.prepare_messages(messages, parameters)
-        outcome, started = "failed", clock.monotonic()
+        outcome, started_at = "failed", clock.monotonic()
         budget, failed_tries = self._settings.model_retry_seconds, 0
         try:
             while True:
-                one = _Try(model, self._settings, on_text)
+                current_try = _Try(model, self._settings, on_text)
                 try:
                     async with self._provider_calls(model), self._calls:
-                        response = await one.answer(messages, parameters, model_settings)
-                    answer, outcome = _answer(model, response, started, one.first_at), "answered"
+                        response = await current_try.answer(messages, parameters, model_settings)
+                    answer, outcome = _answer(model, response, started_at, current_try.first_event_at), "answered"
                     self._count(model, answer)
                     return answer
                 except CALL_ERRORS as error:
@@ -124,7 +123,7 @@ class ModelCaller:
                     if wait is None:
                         raise ModelFailed(failure.message, retryable=failure.retryable) from error
                     self._metrics.model_retries.add(model.system, model.model_name)
-                    on_retry(failed_tries, wait, failure.message, one.had_text)
+                    on_retry(failed_tries, wait, failure.message, current_try.had_text)
                 budget -= wait
                 await clock.sleep(wait)
         except asyncio.CancelledError:
@@ -132,7 +131,7 @@ class ModelCaller:
             raise
         finally:
             self._metrics.model_calls.add(model.system, model.model_name, outcome)
-            self._metrics.model_seconds.observe(clock.monotonic() - started, model.system, model.model_name)
+            self._metrics.model_seconds.observe(clock.monotonic() - started_at, model.system, model.model_name)
 
     def _count(self, model: Model, answer: ModelAnswer) -> None:
         usage, metrics = answer.usage, self._metrics
@@ -148,32 +147,32 @@ class ModelCaller:
             metrics.model_first_seconds.observe(answer.first_token_seconds, model.system, model.model_name)
 
     def _provider_calls(self, model: Model) -> asyncio.Semaphore:
-        calls = self._calls_by_provider.get(model.system)
-        if calls is None:
-            calls = self._calls_by_provider[model.system] = asyncio.Semaphore(self._settings.provider_calls)
-        return calls
+        semaphore = self._calls_by_provider.get(model.system)
+        if semaphore is None:
+            semaphore = self._calls_by_provider[model.system] = asyncio.Semaphore(self._settings.provider_calls)
+        return semaphore
 
     def _wait(self, failure: Failure, failed_tries: int, budget: float) -> float | None:
-        """Seconds until the next try; None when there is none: final, out of tries, or asked to wait too
-        long."""
+        """Seconds until the next try. None if there is none: the failure is final, no tries are left, or the provider
+        asks for too long a wait."""
         if not failure.retryable or failed_tries >= self._settings.model_tries:
             return None
         if failure.retry_after_seconds is not None:
-            asked = max(failure.retry_after_seconds, 0.0)
-            return asked if asked <= budget else None
+            requested = max(failure.retry_after_seconds, 0.0)
+            return requested if requested <= budget else None
         return min(clock.jitter(FIRST_WAIT_SECONDS * 2 ** (failed_tries - 1)), budget)
 
 
 class _Try:
     """One try of one call."""
 
-    __slots__ = ("_model", "_on_text", "_settings", "first_at", "had_text")
+    __slots__ = ("_model", "_on_text", "_settings", "first_event_at", "had_text")
 
     def __init__(self, model: Model, settings: Settings, on_text: OnText) -> None:
         self._model = model
         self._settings = settings
         self._on_text = on_text
-        self.first_at: float | None = None
+        self.first_event_at: float | None = None
         self.had_text = False
 
     async def answer(
@@ -182,67 +181,67 @@ class _Try:
         parameters: ModelRequestParameters,
         model_settings: ModelSettings | None,
     ) -> ModelResponse:
-        meter, events, slice_began = AnswerMeter(self._settings), 0, 0.0
-        with _Watch(*_patience(self._model, self._settings)) as watch:
+        meter, event_count, slice_began_at = AnswerMeter(self._settings), 0, 0.0
+        with _StallTimer(*_silence_limits(self._model, self._settings)) as stall_timer:
             async with self._model.request_stream(messages, model_settings, parameters) as stream:
                 async for event in stream:
-                    fed_at = watch.feed()
-                    if self.first_at is None:
-                        self.first_at = clock.monotonic()
+                    fed_at = stall_timer.feed()
+                    if self.first_event_at is None:
+                        self.first_event_at = clock.monotonic()
                     meter.add(event)
-                    self._tell(event)
-                    events += 1
-                    # Events that arrived together come without a pause: let other tasks run in between.
-                    if not events % EVENTS_BETWEEN_LOOKS and fed_at - slice_began > SLICE_SECONDS:
+                    self._report(event)
+                    event_count += 1
+                    # Events that arrived together are handled without a pause: let other tasks run in between.
+                    if not event_count % EVENTS_BETWEEN_LOOKS and fed_at - slice_began_at > SLICE_SECONDS:
                         await clock.yield_to_others()
-                        slice_began = fed_at
+                        slice_began_at = fed_at
                 response = stream.get()
         if response.state != "complete" or (not response.parts and response.finish_reason is None):
             raise BrokenOff
         return response
 
-    def _tell(self, event: ModelResponseStreamEvent) -> None:
+    def _report(self, event: ModelResponseStreamEvent) -> None:
         if type(event) is PartDeltaEvent:
             delta = event.delta
             if type(delta) is TextPartDelta:
-                self._say(delta.content_delta, "")
+                self._report_text(delta.content_delta, "")
             elif type(delta) is ThinkingPartDelta:
-                self._say("", delta.content_delta or "")
+                self._report_text("", delta.content_delta or "")
         elif type(event) is PartStartEvent:
             part = event.part
             if isinstance(part, TextPart):
-                self._say(part.content, "")
+                self._report_text(part.content, "")
             elif isinstance(part, ThinkingPart):
-                self._say("", part.content)
+                self._report_text("", part.content)
 
-    def _say(self, text: str, reasoning: str) -> None:
+    def _report_text(self, text: str, reasoning: str) -> None:
         if text or reasoning:
             self.had_text = True
             self._on_text(text, reasoning)
 
 
 def _log_failure(model: Model, error: Exception, *, is_over: bool) -> None:
-    """Log why there is no answer: clients are told less."""
-    words = "model call failed" if is_over else "model call failed, and is made again"
-    log_failure(words, error, is_over=is_over, provider=model.system, model=model.model_name)
+    """Log why there is no answer. Clients get less detail."""
+    event = "model call failed" if is_over else "model call failed and will be retried"
+    log_failure(event, error, is_over=is_over, provider=model.system, model=model.model_name)
 
 
-def _corrects(messages: list[ModelMessage]) -> bool:
-    """Whether the model is told of an answer that had not the form asked for."""
+def _has_retry_feedback(messages: list[ModelMessage]) -> bool:
+    """Whether a message holds feedback about a malformed answer."""
     return any(type(part) is RetryFeedbackPart for message in messages for part in message.parts)
 
 
-def _patience(model: Model, settings: Settings) -> tuple[float, float]:
-    """How long the model may be silent before its answer and within it, in seconds."""
-    if model.system == LOCAL:  # it cannot get lost, and on a busy machine it is slow; the run's own limit holds
+def _silence_limits(model: Model, settings: Settings) -> tuple[float, float]:
+    """How many seconds the model may send nothing, before its answer and within it."""
+    if model.system == LOCAL:  # it has no connection to lose and is slow on a busy machine: the run's limit is enough
         return settings.run_seconds, settings.run_seconds
     return settings.model_first_byte_seconds, settings.model_chunk_seconds
 
 
-class _Watch:
-    """Cancels the task inside when nothing was fed for too long, and turns that into :class:`Stalled`.
+class _StallTimer:
+    """Cancels the task inside if it was not fed for too long, and turns the cancel into :class:`Stalled`.
 
-    As ``asyncio.timeout``, but feeding costs one reading of the clock and not a new timer: a stream has
+    Like ``asyncio.timeout``, but feeding reads the clock once and does not set a new timer, because a stream has
     thousands of chunks.
     """
 
@@ -264,7 +263,7 @@ class _Watch:
         return self
 
     def feed(self) -> float:
-        """Note that something came; the time on the event loop's clock."""
+        """Note that something arrived. Returns the time of the event loop's clock."""
         if self._fed_at is None and self._chunk_seconds < self._limit:
             self._timer.cancel()
             self._timer = self._loop.call_later(self._chunk_seconds, self._check)
@@ -287,19 +286,19 @@ class _Watch:
         self._timer.cancel()
         if not self._stalled:
             return
-        # Only our own cancel becomes a failure; somebody else's, come at the same time, stays a cancel.
+        # Only our own cancel becomes a failure. If the task was also cancelled from outside, it stays cancelled.
         if self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise Stalled(self._limit, began=self._fed_at is not None) from error
 
 
-def _answer(model: Model, response: ModelResponse, started: float, first_at: float | None) -> ModelAnswer:
+def _answer(model: Model, response: ModelResponse, started_at: float, first_event_at: float | None) -> ModelAnswer:
     usage = _usage(response.usage)
     return ModelAnswer(
         response=response,
         usage=usage,
         cost=price(model, usage),
-        seconds=clock.monotonic() - started,
-        first_token_seconds=None if first_at is None else first_at - started,
+        seconds=clock.monotonic() - started_at,
+        first_token_seconds=None if first_event_at is None else first_event_at - started_at,
     )
 
 

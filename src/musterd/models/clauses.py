@@ -1,15 +1,15 @@
-"""Reading a plain request: its clauses, the team it is given to, and which words they share.
+"""Splits a plain request into clauses and matches the clauses to team members by shared words.
 
-The two built-in models need it: ``scripted`` has nothing else to go by, and ``local`` is too small to split
-a request by itself. Pure and deterministic; English only.
+Both built-in models need it: ``scripted`` understands nothing else, and ``local`` is too small to split a request by
+itself. Pure and deterministic; English only.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-# A clause starts with one of these; "and" before any other word joins two things, not two requests.
-_STARTS = frozenset(
+# A clause starts with one of these words. "and" before any other word joins two things, not two requests.
+_CLAUSE_STARTS = frozenset(
     re.findall(
         r"[\w']+",
         """
@@ -22,14 +22,14 @@ _STARTS = frozenset(
     )
 )
 _ALSO = r"(?:also\s+|then\s+|finally\s+|please\s+)*"
-_GAP = r"(?:,|(?<!\s))\s+"  # from where it begins only: else a long gap would be read again from each of its signs
-_JOINT = re.compile(
+_GAP = r"(?:,|(?<!\s))\s+"  # matches only at the gap's start; otherwise a long gap would cost quadratic time
+_SEPARATOR = re.compile(
     rf"(?P<hard>[;\n]+|(?<=[.?!])\s+|{_GAP}(?:and\s+)?then\b)|(?P<soft>{_GAP}and\b|,)\s*{_ALSO}(?=(?P<next>[\w']+))",
     re.IGNORECASE,
 )
-_LOOSE_JOINT = re.compile(rf"{_GAP}and\s+|,\s+", re.IGNORECASE)
-_PART_WORDS = 3
-_LEADING = re.compile(rf"^[\s,]*(?:and\s+)?{_ALSO}", re.IGNORECASE)
+_LOOSE_SEPARATOR = re.compile(rf"{_GAP}and\s+|,\s+", re.IGNORECASE)
+_MIN_PART_WORDS = 3
+_LEADING_WORDS = re.compile(rf"^[\s,]*(?:and\s+)?{_ALSO}", re.IGNORECASE)
 
 _MEMBER = re.compile(r"<member id=\"([^\"]+)\"(?: name=\"([^\"]*)\")?[^>]*>(.*?)</member>", re.DOTALL)
 _ROLE = re.compile(r"^\s*(?:Role|Description):\s*(.+?)\s*$", re.MULTILINE)
@@ -48,7 +48,7 @@ _STOP_WORDS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """A member of a team, as its leader is told."""
+    """A team member, as described in the leader's system message."""
 
     id: str
     name: str = ""
@@ -56,13 +56,12 @@ class Member:
 
     @property
     def words(self) -> str:
-        """Everything that says what the member is for."""
+        """All text that describes the member's work."""
         return f"{self.id.replace('-', ' ').replace('_', ' ')} {self.name} {self.role}"
 
 
 def members_of(text: str) -> list[Member]:
-    """The members that a leader's system message lists, each as ``<member id="…" name="…">  Role:
-    …</member>``."""
+    """The members in a leader's system message, each as ``<member id="…" name="…">  Role: …</member>``."""
     members = []
     for id_, name, body in _MEMBER.findall(text):
         role = _ROLE.search(body)
@@ -71,50 +70,50 @@ def members_of(text: str) -> list[Member]:
 
 
 def split_request(text: str) -> list[str]:
-    """The clauses of ``text``, verbatim but for what joins them.
+    """The clauses of ``text``, verbatim except for the words that join them.
 
-    Cut at the ends of sentences, at "then", and at "and" or a comma before a word that can start a request.
+    The text is cut at the ends of sentences, at "then", and at "and" or a comma before a word that can start a request.
     """
     clauses, start = [], 0
-    for joint in _JOINT.finditer(text):
-        if joint["hard"] is None and joint["next"].lower() not in _STARTS:
+    for separator in _SEPARATOR.finditer(text):
+        if separator["hard"] is None and separator["next"].lower() not in _CLAUSE_STARTS:
             continue
-        clauses.append(text[start : joint.start()])
-        start = joint.end()
+        clauses.append(text[start : separator.start()])
+        start = separator.end()
     clauses.append(text[start:])
-    cleaned = (_LEADING.sub("", clause).strip(" ,;\n\t") for clause in clauses)
+    cleaned = (_LEADING_WORDS.sub("", clause).strip(" ,;\n\t") for clause in clauses)
     return [clause for clause in cleaned if _WORD.search(clause.lower())]
 
 
 def parts_of(clause: str) -> list[str]:
-    """The parts of a clause that may be requests of their own ("the weather in Rome and the events on Monday").
+    """The parts of a clause that may be separate requests ("the weather in Rome and the events on Monday").
 
-    The clause alone where there is nothing to part or a part is too short to be a request.
+    The whole clause if there is nothing to split or a part is too short to be a request.
     """
-    parts = [part.strip() for part in _LOOSE_JOINT.split(clause)]
-    return parts if all(len(part.split()) >= _PART_WORDS for part in parts) else [clause]
+    parts = [part.strip() for part in _LOOSE_SEPARATOR.split(clause)]
+    return parts if all(len(part.split()) >= _MIN_PART_WORDS for part in parts) else [clause]
 
 
 def words_of(text: str) -> frozenset[str]:
-    """The telling words of ``text``, cut to their stems."""
+    """The stems of the words of ``text``, without stop words."""
     return frozenset(_stem(word) for word in _WORD.findall(text.lower()) if word not in _STOP_WORDS)
 
 
 def pick_by_words(clause: str, members: Sequence[Member]) -> Member | None:
-    """The member that shares most words with ``clause``, the first of equals; None when nobody shares any."""
-    asked = words_of(clause)
-    scores = [len(asked & words_of(member.words)) for member in members]
+    """The member that shares the most words with ``clause``, the first one in a tie. None if no member shares any."""
+    clause_words = words_of(clause)
+    scores = [len(clause_words & words_of(member.words)) for member in members]
     best = max(scores, default=0)
     return members[scores.index(best)] if best else None
 
 
 def joined(replies: Iterable[str]) -> str:
-    """What the members answered, as one answer."""
+    """The members' replies as one answer."""
     return "\n\n".join(reply.strip() for reply in replies if reply.strip())
 
 
 def _stem(word: str) -> str:
-    for ending in ("ing", "ers", "er", "es", "ed", "s", "e"):
-        if word.endswith(ending) and len(word) - len(ending) >= 4:
-            return word[: -len(ending)]
+    for suffix in ("ing", "ers", "er", "es", "ed", "s", "e"):
+        if word.endswith(suffix) and len(word) - len(suffix) >= 4:
+            return word[: -len(suffix)]
     return word

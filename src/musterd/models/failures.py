@@ -1,8 +1,7 @@
-"""Why a model did not answer, in words that a client may read, and whether another try may help.
+"""Explains a failed model call in a message that is safe for clients, and decides whether a retry may help.
 
-A provider's own message is kept (``fake model error 500``), since it is what its documentation explains;
-addresses, keys and stack traces are not. What a retry cannot mend (every 4xx but 408 and 429, exhausted
-credit, nonsense) is final.
+A provider's own message is kept (``fake model error 500``), because its documentation explains it. Addresses, keys and
+stack traces are removed. Every 4xx except 408 and 429, exhausted credit and unreadable answers are final.
 """
 
 import re
@@ -27,7 +26,7 @@ from pydantic_ai.exceptions import (
 
 MESSAGE_CHARS = 500
 READ_CHARS = 4000
-"""What is read of a provider's message."""
+"""The part of a provider's message that is read."""
 
 CALL_ERRORS: tuple[type[Exception], ...] = (
     AgentRunError,
@@ -36,14 +35,14 @@ CALL_ERRORS: tuple[type[Exception], ...] = (
     httpx2.StreamError,
     OSError,  # TimeoutError too
     EOFError,
-    LookupError,  # this and the next: what reading a provider's nonsense raises
+    LookupError,  # this and the next ones: raised while a malformed answer is read
     TypeError,
     ValueError,
     AttributeError,
-    NotImplementedError,  # a medium that a provider's adapter does not take
+    NotImplementedError,  # media that a provider's adapter does not support
     RuntimeError,
 )
-"""What a model call is known to raise."""
+"""The exceptions that a model call is known to raise."""
 
 _RETRIED_STATUS = frozenset({408, 429})
 _ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"<>)\]]+", re.IGNORECASE)
@@ -53,12 +52,12 @@ _KEY = re.compile(
 
 
 class Stalled(TimeoutError):
-    """The model sent nothing for longer than it may."""
+    """The model sent nothing for longer than allowed."""
 
     def __init__(self, limit_seconds: float, *, began: bool) -> None:
         super().__init__(limit_seconds, began)
-        what = "The model's answer stalled" if began else "The model gave no answer"
-        self.words = f"{what} for {limit_seconds:g} s"
+        problem = "The model's answer stalled" if began else "The model gave no answer"
+        self.message = f"{problem} for {limit_seconds:g} s"
 
 
 class BrokenOff(EOFError):
@@ -69,9 +68,9 @@ class BrokenOff(EOFError):
 class Failure:
     """One failed try.
 
-    :param message: safe for a client, one line.
-    :param retryable: whether the same call may succeed a little later.
-    :param retry_after_seconds: how long the provider asked to wait, if it did.
+    :param message: one line that is safe for clients.
+    :param retryable: whether the same call may succeed later.
+    :param retry_after_seconds: the wait that the provider asked for, if any.
     """
 
     message: str
@@ -80,11 +79,11 @@ class Failure:
 
 
 def explain(error: BaseException) -> Failure:
-    """What went wrong in a model call."""
+    """Translate the exception of a model call."""
     if isinstance(error, ModelAPIError):
         return _explain_api(error)
     if isinstance(error, Stalled):
-        return Failure(message=error.words, retryable=True)
+        return Failure(message=error.message, retryable=True)
     if isinstance(error, BrokenOff):
         return Failure(message="The model's answer broke off", retryable=True)
     if isinstance(error, (httpx2.HTTPError, httpx2.StreamError, OSError, EOFError)):
@@ -95,11 +94,11 @@ def explain(error: BaseException) -> Failure:
 
 
 def safe(text: str) -> str:
-    """``text`` in one line, without addresses and keys, at most :data:`MESSAGE_CHARS` long.
+    """``text`` as one line without addresses and keys, at most :data:`MESSAGE_CHARS` long.
 
-    It is plain text: control characters are left out, markup is not interpreted.
+    The result is plain text: control characters are removed, markup is not interpreted.
     """
-    text = "".join(sign if sign.isprintable() else " " for sign in text[:READ_CHARS])
+    text = "".join(char if char.isprintable() else " " for char in text[:READ_CHARS])
     line = _KEY.sub("[key]", _ADDRESS.sub("[address]", " ".join(text.split())))
     return line if len(line) <= MESSAGE_CHARS else line[: MESSAGE_CHARS - 1] + "…"
 
@@ -115,8 +114,8 @@ def _explain_api(error: ModelAPIError) -> Failure:
         return Failure(message="The model's provider did not answer in time", retryable=True)
     if isinstance(error, ModelConnectionError):
         return Failure(message="The connection to the model's provider failed", retryable=True)
-    message = safe(_own_words(error.body) or "")
-    if not message or message.startswith("<"):  # a page of a proxy or web server says nothing to a client
+    message = safe(_provider_message(error.body) or "")
+    if not message or message.startswith("<"):  # the HTML page of a proxy or web server does not help a client
         message = f"The model's provider answered {status}" if status else "The model's provider failed"
     return Failure(
         message=message,
@@ -135,7 +134,7 @@ def _may_succeed_later(error: ModelAPIError, status: int | None) -> bool:
     return isinstance(error, (ModelRateLimitError, ModelUnavailableError, ModelServerError))
 
 
-def _own_words(body: object) -> str | None:
+def _provider_message(body: object) -> str | None:
     """The message in the body of an error answer, however the provider wraps it."""
     for _ in range(3):
         if not isinstance(body, Mapping):

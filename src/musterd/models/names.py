@@ -1,4 +1,4 @@
-"""What a model is called on the wire, told from its declaration without importing any SDK."""
+"""The names of models on the wire, derived from their declaration without importing any SDK."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ SCRIPTED = "scripted"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """A model in the words that AgentOS clients know.
+    """A model, named as AgentOS clients expect.
 
-    :param name: the kind of model, as AgentOS names its classes (``OpenAIChat``).
-    :param model: the provider's name of the model (``gpt-5``).
-    :param provider: who serves it (``OpenAI``).
+    :param name: the class name that AgentOS uses for this kind of model (``OpenAIChat``).
+    :param model: the provider's name for the model (``gpt-5``).
+    :param provider: the provider's name (``OpenAI``).
     """
 
     name: str
@@ -22,7 +22,7 @@ class ModelInfo:
     provider: str
 
 
-# Prefix of a model string to (name, provider), in the peer's words where it has them.
+# Prefix of a model string to (name, provider). The values are AgentOS's own if it has the provider.
 KINDS: dict[str, tuple[str, str]] = {
     "openai": ("OpenAIResponses", "OpenAI"),
     "openai-responses": ("OpenAIResponses", "OpenAI"),
@@ -52,14 +52,13 @@ KINDS: dict[str, tuple[str, str]] = {
 
 
 def describe(model: str | Model) -> ModelInfo:
-    """``model`` in the words of the wire. Never imports an SDK and never fails: an odd name is shown as it
-    is."""
+    """``model`` as it is named on the wire. Imports no SDK and never fails: an unknown name is returned unchanged."""
     if isinstance(model, Model):
         name, provider = KINDS.get(model.system, (type(model).__name__, model.system))
-        if model.system == "openai":  # both of OpenAI's protocols say "openai"
+        if model.system == "openai":  # "openai" for both of OpenAI's protocols
             speaks_responses = any(base.__name__ == "OpenAIResponsesModel" for base in type(model).__mro__)
             name = "OpenAIResponses" if speaks_responses else "OpenAIChat"
         return ModelInfo(name=name, model=model.model_name, provider=provider)
-    kind, _, rest = model.partition(":")
-    name, provider = KINDS.get(kind, (kind, kind))
-    return ModelInfo(name=name, model=rest or kind, provider=provider)
+    prefix, _, model_name = model.partition(":")
+    name, provider = KINDS.get(prefix, (prefix, prefix))
+    return ModelInfo(name=name, model=model_name or prefix, provider=provider)

@@ -1,9 +1,8 @@
-"""Calls of OpenAI's chat completions, and of the many servers that speak it, sent over aiohttp.
+"""Calls OpenAI's chat completions, and compatible servers, over aiohttp.
 
-The SDK's own path from ``create()`` to the wire is the main cost of a call and grows with the history
-(decision 002). Here it is a subclass of the SDK's client that sends ``chat.completions.create()`` itself
-and leaves everything else to the SDK: same parameters, same body, same exceptions, no retries
-(:mod:`musterd.models.call` has them).
+The SDK's own code between ``create()`` and the network is the main cost of a call and grows with the history
+(decision 002). So a subclass of the SDK's client sends ``chat.completions.create()`` itself and leaves everything else
+to the SDK. Parameters, body and exceptions are the same. There are no retries; :mod:`musterd.models.call` has them.
 """
 
 import os
@@ -52,19 +51,19 @@ from musterd.models.openai_http_stream import ChunkStream
 from musterd.models.openai_sse import event_error, read_event
 
 ERROR_BYTES = 64 * 1024
-"""What is read of the body of an error answer."""
+"""The most bytes read from the body of an error answer."""
 
 
 def build_client(*, base_url: str | None, api_key: str, settings: Settings) -> "OpenAIClient":
     """A client for pydantic-ai's ``OpenAIProvider(openai_client=…)``.
 
-    :param base_url: where the API is; None: OpenAI's.
-    :raises DeclarationError: the environment names a proxy of a kind that is not spoken.
+    :param base_url: the address of the API. None for OpenAI's.
+    :raises DeclarationError: the environment names a proxy of an unsupported kind.
     """
     tls = httpx2.create_ssl_context(verify=settings.tls_verify)
     url = base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
     pool = Pool(url, settings.model_calls, tls)
-    sdk_side = DefaultAsyncHttpxClient(transport=httpx_transport(httpx2, pool.session), trust_env=False)
+    sdk_client = DefaultAsyncHttpxClient(transport=httpx_transport(httpx2, pool.session), trust_env=False)
     return OpenAIClient(
         settings=settings,
         tls=tls,
@@ -72,7 +71,7 @@ def build_client(*, base_url: str | None, api_key: str, settings: Settings) -> "
         base_url=url,
         api_key=api_key,
         max_retries=0,
-        http_client=sdk_side,
+        http_client=sdk_client,
     )
 
 
@@ -86,18 +85,18 @@ def build_model(
     """A pydantic-ai chat model on ``client``.
 
     :param name: the model's name at the provider.
-    :param provider: whose model it is, made with ``openai_client=client``; None: OpenAI's.
-    :param model_settings: the model's own defaults.
+    :param provider: the model's provider, created with ``openai_client=client``. None for OpenAI's.
+    :param model_settings: the model's default settings.
     """
     return ChatModel(name, provider=provider or OpenAIProvider(openai_client=client), settings=model_settings)
 
 
 class OpenAIClient(AsyncOpenAI):
-    """The SDK's client with a cheaper way to the wire for chat completions.
+    """The SDK's client with a cheaper path to the network for chat completions.
 
-    :param tls: which certificates are trusted.
+    :param tls: the trusted certificates.
     :param pool: another client's connections, to share them.
-    :param options: those of ``AsyncOpenAI``.
+    :param options: the options of ``AsyncOpenAI``.
     """
 
     def __init__(self, *, settings: Settings, tls: ssl.SSLContext, pool: Pool | None = None, **options: Any) -> None:
@@ -108,19 +107,19 @@ class OpenAIClient(AsyncOpenAI):
 
     @cached_property
     def chat(self) -> AsyncChat:
-        """The SDK's resource with our completions."""
+        """The SDK's chat resource with our completions."""
         return _Chat(self)
 
     def copy(self, *, _extra_kwargs: Mapping[str, Any] | None = None, **options: Any) -> Self:
-        """Another client with other options, on the same connections."""
+        """A copy of this client with other options and the same connections."""
         pool = self._pool if not options.get("base_url") else None
-        extra = {"settings": self._settings, "tls": self._tls, "pool": pool, **(_extra_kwargs or {})}
-        return super().copy(_extra_kwargs=extra, **options)
+        extra_kwargs = {"settings": self._settings, "tls": self._tls, "pool": pool, **(_extra_kwargs or {})}
+        return super().copy(_extra_kwargs=extra_kwargs, **options)
 
     with_options = copy
 
     async def close(self) -> None:
-        """Close all connections, ours and the SDK's."""
+        """Close all connections, including the SDK's."""
         await self._pool.close()
         await super().close()
 
@@ -136,7 +135,7 @@ class _Chat(AsyncChat):
 
 
 class _Completions(AsyncCompletions):
-    """Sends ``create()``; its raw forms and everything else stay the SDK's."""
+    """Sends ``create()`` itself. Its raw variants and everything else are the SDK's."""
 
     _client: OpenAIClient
 
@@ -165,31 +164,32 @@ class _Completions(AsyncCompletions):
         timeout: object = NOT_GIVEN,  # noqa: ASYNC109 - the SDK's parameter, for the transport
         **parameters: Any,
     ) -> ChatCompletion | ChunkStream:
-        """Ask for a completion; parameters and results are the SDK's.
+        """Request a completion. Parameters and results are the SDK's.
 
-        :param timeout: in place of the settings' limits: seconds, an ``httpx2.Timeout``, None for no limit.
-        :raises APIStatusError: the provider answered an error.
+        :param timeout: replaces the limits of the settings: seconds, an ``httpx2.Timeout``, or None for no limit.
+        :raises APIStatusError: the provider answered with an error status.
         :raises APITimeoutError: it took longer than allowed.
-        :raises APIConnectionError: it could not be reached, or what it answered is no answer.
+        :raises APIConnectionError: the provider could not be reached, or its answer is malformed.
         :raises ModelFailed: the answer is larger than the settings allow.
         """
         body = Body(parameters, extra_body)
         url, headers = self._url(extra_query), self._all_headers(extra_headers)
-        if url.raw_user is not None:  # as httpx does; aiohttp does not take both
+        if url.raw_user is not None:  # as httpx does; aiohttp does not accept both
             headers["Authorization"] = aiohttp.encode_basic_auth(url.user or "", url.password or "", "utf-8")
             url = url.with_user(None)
-        allowed, between = self._limits if isinstance(timeout, NotGiven) else limits(self._settings, timeout)
+        call_limits = self._limits if isinstance(timeout, NotGiven) else limits(self._settings, timeout)
+        client_timeout, chunk_seconds = call_limits
         session = await self._pool.session()
         try:
-            answer = await session.post(url, data=body, headers=headers, timeout=allowed)
+            answer = await session.post(url, data=body, headers=headers, timeout=client_timeout)
         except (aiohttp.ClientError, OSError) as error:
             raise connection_error(error, url) from error
         try:
             await self._check(answer)
             if parameters.get("stream"):
                 if answer.content_type == "application/json":
-                    raise _no_stream(await self._body(answer), url)
-                return ChunkStream(answer, self._settings, between)
+                    raise _not_a_stream(await self._body(answer), url)
+                return ChunkStream(answer, self._settings, chunk_seconds)
             return _completion(await self._body(answer), url)
         except BaseException:
             answer.close()
@@ -199,31 +199,31 @@ class _Completions(AsyncCompletions):
         client = self._client
         if extra_query or client.default_query:
             params: dict[str, Any] = {**client.default_query, **(extra_query or {})}
-            given = {key: value for key, value in params.items() if not isinstance(value, Omit)}
-            target = client._prepare_url("/chat/completions")
-            query = client.qs.stringify({**dict(target.params.items()), **given})
-            return URL(str(target.copy_with(query=query.encode())), encoded=True)
+            query_params = {key: value for key, value in params.items() if not isinstance(value, Omit)}
+            sdk_url = client._prepare_url("/chat/completions")
+            query = client.qs.stringify({**dict(sdk_url.params.items()), **query_params})
+            return URL(str(sdk_url.copy_with(query=query.encode())), encoded=True)
         if self._target is None or self._target[0] is not client.base_url:
             prepared = URL(str(client._prepare_url("/chat/completions")), encoded=True)
             self._target = client.base_url, prepared
         return self._target[1]
 
-    def _all_headers(self, extra: Mapping[str, str | Omit] | None) -> CIMultiDict[str]:
-        """The SDK's headers but those that tell of the SDK's own transport, under what the call sets."""
+    def _all_headers(self, call_headers: Mapping[str, str | Omit] | None) -> CIMultiDict[str]:
+        """The SDK's headers, without those that describe the SDK's own transport, overridden by the call's headers."""
         client = self._client
-        key = (client.api_key, client.organization, client.project)
-        if self._headers is None or self._headers[0] != key:
-            own = {**client.auth_headers, **client.default_headers}
-            kept: CIMultiDict[str] = CIMultiDict()
-            for name, value in own.items():
+        credentials = (client.api_key, client.organization, client.project)
+        if self._headers is None or self._headers[0] != credentials:
+            sdk_headers = {**client.auth_headers, **client.default_headers}
+            base_headers: CIMultiDict[str] = CIMultiDict()
+            for name, value in sdk_headers.items():
                 if isinstance(value, Omit):
-                    kept.pop(name, None)
+                    base_headers.pop(name, None)
                 elif not name.lower().startswith("x-stainless-"):
-                    kept[name] = value
-            self._headers = key, kept
+                    base_headers[name] = value
+            self._headers = credentials, base_headers
         headers = self._headers[1].copy()
         headers.update(trace_context.carried())
-        for name, value in (extra or {}).items():
+        for name, value in (call_headers or {}).items():
             if isinstance(value, Omit):
                 headers.pop(name, None)
             else:
@@ -250,14 +250,14 @@ class _Completions(AsyncCompletions):
         return body
 
 
-def _no_stream(body: bytes, url: URL) -> APIError:
-    """What to raise for one JSON value in place of a stream."""
+def _not_a_stream(body: bytes, url: URL) -> APIError:
+    """The error for an answer that is one JSON value although a stream was requested."""
     try:
-        told = event_error(b"", read_event(body))
+        error = event_error(b"", read_event(body))
     except ValueError:
-        told = None
-    if told is not None:
-        return APIError(told[0], as_request(url), body=told[1])
+        error = None
+    if error is not None:
+        return APIError(error[0], as_request(url), body=error[1])
     return APIConnectionError(message="The answer is not an event stream.", request=as_request(url))
 
 
@@ -268,8 +268,8 @@ def _completion(body: bytes, url: URL) -> ChatCompletion:
         raise APIConnectionError(message="The answer is not JSON.", request=as_request(url)) from error
     if not isinstance(data, dict):
         raise APIConnectionError(message="The answer is not a completion.", request=as_request(url))
-    if not data.get("choices") and (told := event_error(b"", data)) is not None:
-        raise APIError(told[0], as_request(url), body=told[1])
+    if not data.get("choices") and (stream_error := event_error(b"", data)) is not None:
+        raise APIError(stream_error[0], as_request(url), body=stream_error[1])
     try:
         return ChatCompletion.model_validate(data)
     except pydantic.ValidationError:

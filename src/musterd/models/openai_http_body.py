@@ -1,5 +1,5 @@
-"""The JSON body of a chat completion request: the same value that the SDK sends, without its typed walk
-over it."""
+"""Encodes the JSON body of a chat completion request: the same value that the SDK sends, without its typed
+transformation."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -15,11 +15,11 @@ _ABSENT = (NotGiven, Omit)
 
 
 class _AbsentInside(Exception):
-    """A value that is to be left out stands below the top level."""
+    """A value that must be left out occurs below the top level."""
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has no form for, as the SDK writes it."""
+    """A value that JSON does not know, converted as the SDK converts it."""
     if isinstance(value, pydantic.BaseModel):
         return value.model_dump(exclude_unset=True, mode="json")
     if isinstance(value, date):
@@ -37,8 +37,10 @@ _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan
 
 
 class Body(Payload):
-    """A request's body that is not kept once it is sent: a run waits long for its model, and holds its history
-    once already. It is encoded again where it has to be sent again, to where the provider redirects.
+    """A request's body that is freed after it is sent.
+
+    A run waits a long time for its model and already holds its history once. If the provider redirects the request, the
+    body is encoded again.
 
     :raises TypeError: a value has no JSON form.
     :raises ValueError: a number is not finite.
@@ -62,7 +64,7 @@ class Body(Payload):
         await self.write_with_length(writer, None)
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Send the first ``content_length`` bytes of the body; None: all."""
+        """Send the first ``content_length`` bytes of the body. None sends all of it."""
         encoded, self._value = self._bytes(), None
         await writer.write(encoded if content_length is None else encoded[:content_length])
 
@@ -71,7 +73,7 @@ class Body(Payload):
 
 
 def encode(parameters: Mapping[str, Any], extra: object) -> bytes:
-    """The request's body: ``parameters`` that are given, under what ``extra`` sets.
+    """The request's body: the ``parameters`` that are set, overridden by ``extra``.
 
     :raises TypeError: a value has no JSON form.
     :raises ValueError: a number is not finite.
@@ -88,7 +90,7 @@ def encode(parameters: Mapping[str, Any], extra: object) -> bytes:
 
 def _without_absent(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _without_absent(one) for key, one in value.items() if not isinstance(one, _ABSENT)}
+        return {key: _without_absent(item) for key, item in value.items() if not isinstance(item, _ABSENT)}
     if isinstance(value, (list, tuple)):
-        return [_without_absent(one) for one in value if not isinstance(one, _ABSENT)]
+        return [_without_absent(item) for item in value if not isinstance(item, _ABSENT)]
     return value

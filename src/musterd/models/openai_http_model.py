@@ -1,5 +1,7 @@
-"""pydantic-ai's chat model with less repeated work: for each call its tools' schemas, for each chunk a lock, for each
-part of an answer a copy of all its parts. What is left out changes no result.
+"""pydantic-ai's chat model with less repeated work.
+
+It does not prepare the tools' schemas at each call, take a lock for each chunk, or copy all parts of the answer at the
+end of each part. The results are the same.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator
@@ -17,56 +19,56 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
 
-TOOLS_KEPT = 1024
-"""Tools whose prepared schemas a model keeps; beyond it, it begins anew."""
+MAX_PREPARED_TOOLS = 1024
+"""The most tools whose prepared schemas a model caches. When it would exceed them, the cache is cleared."""
 
 _NO_USAGE = RequestUsage()
 
 _PROFILE = ModelProfile(may_tokenize_special_tokens_in_content=False)
-"""The histories that this model is sent are not prepared (:mod:`musterd.models.call`), so their special tokens are not
-marked, and answers need not be searched for the marks: that would take 40 ms for each megabyte, several times."""
+"""Histories for this model are not prepared (see :mod:`musterd.models.call`), so their special tokens are not marked,
+and answers need not be searched for the marks. The search would take 40 ms per megabyte, several times."""
 
 
 class ChatModel(OpenAIChatModel):
     """An OpenAI chat model that prepares a tool's schema once and not at each call.
 
-    A tool is known by its object: whoever changes a tool makes a new one, as ``dataclasses.replace`` does.
+    The cache goes by the tool object: changing a tool creates a new object, as ``dataclasses.replace`` does.
     """
 
     def __init__(self, name: str, *, provider: Provider[AsyncOpenAI], settings: ModelSettings | None = None) -> None:
         super().__init__(name, provider=provider, settings=settings, profile=_PROFILE)
-        self._tools: dict[int, tuple[ToolDefinition, ToolDefinition]] = {}
+        self._prepared_tools: dict[int, tuple[ToolDefinition, ToolDefinition]] = {}
 
     def customize_request_parameters(self, model_request_parameters: ModelRequestParameters) -> ModelRequestParameters:
-        """The parameters with the tools' schemas as the provider wants them."""
-        asked = model_request_parameters
-        if not asked.function_tools or asked.output_tools or asked.output_object:
-            return super().customize_request_parameters(asked)
-        known = self._tools
-        found = [known.get(id(tool)) for tool in asked.function_tools]
-        ready = [
-            pair[1]
-            for pair, tool in zip(found, asked.function_tools, strict=True)
-            if pair is not None and pair[0] is tool
+        """The parameters with the tools' schemas in the provider's format."""
+        parameters = model_request_parameters
+        if not parameters.function_tools or parameters.output_tools or parameters.output_object:
+            return super().customize_request_parameters(parameters)
+        cache = self._prepared_tools
+        entries = [cache.get(id(tool)) for tool in parameters.function_tools]
+        prepared_tools = [
+            entry[1]
+            for entry, tool in zip(entries, parameters.function_tools, strict=True)
+            if entry is not None and entry[0] is tool
         ]
-        if len(ready) == len(found):
-            return replace(asked, function_tools=ready)
-        prepared = super().customize_request_parameters(asked)
-        if len(known) + len(found) > TOOLS_KEPT:
-            known.clear()
-        for tool, made in zip(asked.function_tools, prepared.function_tools, strict=True):
-            known[id(tool)] = tool, made
+        if len(prepared_tools) == len(entries):
+            return replace(parameters, function_tools=prepared_tools)
+        prepared = super().customize_request_parameters(parameters)
+        if len(cache) + len(entries) > MAX_PREPARED_TOOLS:
+            cache.clear()
+        for tool, prepared_tool in zip(parameters.function_tools, prepared.function_tools, strict=True):
+            cache[id(tool)] = tool, prepared_tool
         return prepared
 
     @property
     def _streamed_response_cls(self) -> type[OpenAIStreamedResponse]:
-        return _Streamed
+        return _StreamedResponse
 
 
-class _Streamed(OpenAIStreamedResponse):
-    """A stream whose chunks come straight from the client: closing that is safe while it is read.
+class _StreamedResponse(OpenAIStreamedResponse):
+    """A stream that reads the client's chunks without a lock: the client's stream can be closed during a read.
 
-    The events that it gives are those that :mod:`musterd.models.call` reads.
+    It emits only the events that :mod:`musterd.models.call` reads.
     """
 
     def __aiter__(self) -> AsyncIterator[ModelResponseStreamEvent]:
@@ -75,15 +77,16 @@ class _Streamed(OpenAIStreamedResponse):
         return self._event_iterator
 
     async def _events(self) -> AsyncIterator[ModelResponseStreamEvent]:
-        """The events without those that end a part: for each, pydantic-ai makes all parts so far again, so the
-        work would grow with the square of their number. Nothing here reads them.
+        """The events except those that end a part, which are not used here.
+
+        For each of those, pydantic-ai builds all parts so far again, so that the work would grow quadratically.
         """
         events = self._get_event_iterator()
         if self._request_deadline is not None:
             events = self._request_deadline.iterate(events)
         async for event in events:
             yield event
-        self._finished = not self.cancelled  # ``get()`` calls an answer that is not finished incomplete
+        self._finished = not self.cancelled  # otherwise ``get()`` reports the answer as incomplete
 
     def _validate_response(self) -> AsyncIterable[ChatCompletionChunk]:
         return _Chunks(self._response, self._response.source)
@@ -97,7 +100,7 @@ class _Streamed(OpenAIStreamedResponse):
 
 
 class _Chunks:
-    """The chunk that was peeked at, then those of the source, without the peeker's lock around each."""
+    """The chunk that was peeked at, then the chunks of the source, without the peeking stream's lock for each chunk."""
 
     __slots__ = ("_peeked", "_source")
 

@@ -1,4 +1,4 @@
-"""Connections to a model's provider: one small keep-alive pool for each event loop, closed with that loop."""
+"""Connections to a model's provider: one small keep-alive pool per event loop, closed together with the loop."""
 
 import asyncio
 import ssl
@@ -13,21 +13,21 @@ from musterd.core.settings import Settings
 from musterd.http_client import BoundedConnector, proxy_for
 
 TAIL_SECONDS = 0.1
-"""How long the end of an answer is awaited after its last event, so that the connection can be used again."""
+"""How long to wait for the end of an answer after its last event, so that the connection can be reused."""
 TAIL_BYTES = 64 * 1024
-"""What may follow the last event of an answer; if more comes, the connection is closed."""
+"""The most bytes after the last event of an answer. If there are more, the connection is closed."""
 
 
 class Pool:
-    """Gives the session of the running event loop, made at its first call.
+    """Holds one session per event loop, created at the loop's first call.
 
     A loop closes its session itself when it shuts down its async generators, as ``asyncio.run`` does.
 
-    :param url: where calls go; its scheme and host choose the proxy from the environment (``HTTPS_PROXY``,
-        ``NO_PROXY`` and their kin), read once.
-    :param connections: how many may be open at once in one loop.
-    :param tls: which certificates are trusted.
-    :raises DeclarationError: the environment names a proxy of a kind that is not spoken.
+    :param url: the address of the calls. Its scheme and host select the proxy from the environment (``HTTPS_PROXY``,
+        ``NO_PROXY`` and similar), which is read once.
+    :param connections: the most open connections per loop.
+    :param tls: the trusted certificates.
+    :raises DeclarationError: the environment names a proxy of an unsupported kind.
     """
 
     def __init__(self, url: str, connections: int, tls: ssl.SSLContext) -> None:
@@ -56,12 +56,12 @@ class Pool:
         return session
 
     async def close(self) -> None:
-        """Close the sessions of all loops that run; those of others close with their loop."""
+        """Close the sessions of all running loops. The others close together with their loop."""
         self._closed = True
-        here = asyncio.get_running_loop()
+        running_loop = asyncio.get_running_loop()
         for loop, holder in list(self._holders.items()):
             self._sessions.pop(loop, None)
-            if loop is here:
+            if loop is running_loop:
                 del self._holders[loop]
                 await holder.aclose()
             elif loop.is_running():
@@ -83,51 +83,51 @@ class Pool:
 
 
 async def read_tail(answer: aiohttp.ClientResponse) -> None:
-    """Leave ``answer``'s connection to the next call if its end is at hand; close it otherwise."""
+    """Read the end of ``answer`` so that its connection can be reused. If it does not arrive soon, close it."""
     try:
         async with asyncio.timeout(TAIL_SECONDS):
             await read_body(answer, TAIL_BYTES)
     except (aiohttp.ClientError, OSError):
         pass
     finally:
-        answer.close()  # does nothing to a connection that was given back
+        answer.close()  # has no effect on a connection that was returned to the pool
 
 
-async def read_body(answer: aiohttp.ClientResponse, most_bytes: int) -> tuple[bytes, bool]:
-    """The body of ``answer``, after decompression, and whether that is all of it: no more than ``most_bytes`` are kept.
+async def read_body(answer: aiohttp.ClientResponse, max_bytes: int) -> tuple[bytes, bool]:
+    """Up to ``max_bytes`` of the decompressed body of ``answer``, and whether that is the whole body.
 
     :raises aiohttp.ClientError: the connection failed.
     """
     pieces: list[bytes] = []
-    left = most_bytes
+    left = max_bytes
     while data := await answer.content.read(TAIL_BYTES):
         pieces.append(data[:left])
         left -= len(data)
         if left < 0:
             return b"".join(pieces), False
-        if len(data) >= TAIL_BYTES:  # more may be waiting: let other tasks run in between
+        if len(data) >= TAIL_BYTES:  # more data may be waiting: let other tasks run in between
             await clock.yield_to_others()
     return b"".join(pieces), True
 
 
 def limits(settings: Settings, timeout: object) -> tuple[aiohttp.ClientTimeout, float | None]:
-    """The limits of one call, and the wait between chunks in seconds; None: no limit.
+    """The time limits of one call, and the longest wait between chunks in seconds (None for no limit).
 
-    :param timeout: the caller's own: seconds, an ``httpx2.Timeout``, None for no limits; anything else: the
-        settings'.
+    :param timeout: the caller's limit: seconds, an ``httpx2.Timeout``, or None for no limits. For any other value the
+        settings apply.
     """
-    connect: float | None = settings.model_connect_seconds
-    first: float | None = settings.model_first_byte_seconds
-    between: float | None = settings.model_chunk_seconds
+    connect_seconds: float | None = settings.model_connect_seconds
+    first_byte_seconds: float | None = settings.model_first_byte_seconds
+    chunk_seconds: float | None = settings.model_chunk_seconds
     if timeout is None or isinstance(timeout, (int, float)):
-        connect = first = between = timeout
+        connect_seconds = first_byte_seconds = chunk_seconds = timeout
     elif isinstance(timeout, httpx2.Timeout):
-        connect, first, between = timeout.connect, timeout.read, timeout.read
-    return aiohttp.ClientTimeout(total=None, connect=connect, sock_read=first), between
+        connect_seconds, first_byte_seconds, chunk_seconds = timeout.connect, timeout.read, timeout.read
+    return aiohttp.ClientTimeout(total=None, connect=connect_seconds, sock_read=first_byte_seconds), chunk_seconds
 
 
 def limit_waits(answer: aiohttp.ClientResponse, seconds: float | None) -> None:
-    """From now on allow ``seconds`` between two pieces of ``answer``."""
+    """From now on allow ``seconds`` between two reads of ``answer``."""
     connection = answer.connection
     if connection is not None and connection.protocol is not None:
         connection.protocol.read_timeout = seconds

@@ -1,8 +1,7 @@
-"""A streamed answer: what came in one read is merged, parsed and given out; an answer cut short is an
-error.
+"""Reads a streamed answer: the data of one read is parsed, and its chunks are merged. A truncated answer is an error.
 
-A chunk costs far more than its bytes. So an answer is left in the socket, where it costs nothing, until the text that
-was read before is told: its readers learn all of it at the same moment.
+A chunk costs far more than its bytes. So the answer stays unread in the socket, where it costs nothing, until shortly
+before the outbox flushes the text that was read before. Subscribers still get all of the text with the same flush.
 """
 
 import asyncio
@@ -25,36 +24,36 @@ from musterd.models.openai_http_pool import limit_waits, read_tail
 from musterd.models.openai_sse import DONE, EventParser, EventTooLarge, as_chunk, event_error, merged, read_event
 
 AHEAD_SECONDS = 0.002
-"""How long before the text is told the next is read, so that it is told with it."""
-LEAST_SECONDS = 0.005
-"""Below it, looking away costs more than it saves."""
+"""How long before the flush to read again, so that the new text is part of that flush."""
+MIN_PAUSE_SECONDS = 0.005
+"""A shorter pause costs more than it saves."""
 LARGE_READ_BYTES = 64 * 1024
-"""What is read at once. After a read of this size more is waiting, and other tasks must run in between."""
+"""The size of one read. After a read of this size more data is waiting, and other tasks must run in between."""
 DELAYED_SHARE = 0.1
-"""How much longer an answer may take than it has so far: short ones are not held up."""
+"""The longest pause, as a share of the time that the answer has taken so far, so that short answers are not delayed."""
 
 
 class ChunkStream(AsyncStream[ChatCompletionChunk]):
-    """The chunks of one answer, in the form that the SDK's streams have.
+    """The chunks of one answer, with the interface of the SDK's streams.
 
-    :param answer: whose head has come, with status 200.
-    :param chunk_seconds: longest wait between two pieces; None: no limit.
+    :param answer: the response after its head has arrived with status 200.
+    :param chunk_seconds: the longest wait between two reads. None for no limit.
     :raises ModelFailed: from ``anext``, when the answer is larger than ``settings`` allow.
     """
 
     def __init__(self, answer: aiohttp.ClientResponse, settings: Settings, chunk_seconds: float | None) -> None:
         self._answer = answer
         self._settings = settings
-        self._received_bytes = 0  # after decompression, which aiohttp does in bounded slices
+        self._received_bytes = 0  # after decompression, which aiohttp does in limited slices
         self._chunk_seconds = chunk_seconds
         self._loop = asyncio.get_running_loop()
-        self._told_at = flush_window.told_at.get()
+        self._flush_at = flush_window.told_at.get()
         self._parser = EventParser(longest_event(settings))
         self._ready: deque[ChatCompletionChunk] = deque()
         self._error: APIError | ModelFailed | None = None
         self._has_more = False
-        self._began_at: float | None = None  # None: nothing has come yet
-        self._is_complete = False  # a finish reason or [DONE] came
+        self._began_at: float | None = None  # None: no data has arrived yet
+        self._is_complete = False  # a finish reason or [DONE] has arrived
         self._is_over = False
 
     @cached_property
@@ -80,23 +79,23 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
         return self
 
     async def close(self) -> None:
-        """Close the answer; its connection too, unless the answer was read to its end."""
+        """Close the answer, and its connection unless the answer was read to its end."""
         self._is_over = True
         self._answer.close()
 
     async def _read(self) -> None:
-        """Take what has come, or wait for more."""
+        """Read the data that has arrived, or wait for some."""
         try:
-            if not self._has_more and (spare := self._spare_seconds()):
-                await self._look_away(spare)
+            if not self._has_more and (spare_seconds := self._spare_seconds()):
+                await self._pause_reading(spare_seconds)
             data = await self._answer.content.read(LARGE_READ_BYTES)
             self._has_more = len(data) == LARGE_READ_BYTES
             if data and self._began_at is None:
                 self._began_at = self._loop.time()
                 limit_waits(self._answer, self._chunk_seconds)
             self._count(data)
-            has_said_done = self._take(data)
-            if has_said_done:
+            is_done = self._parse(data)
+            if is_done:
                 await read_tail(self._answer)
             elif self._has_more:
                 await clock.yield_to_others()
@@ -104,7 +103,7 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
             self._fail(too_large("The model's answer holds an event that is larger than the whole answer may be."))
         except (aiohttp.ClientError, OSError) as error:
             self._answer.close()
-            if not self._is_over:  # closed by us while we waited: the end, not a failure
+            if not self._is_over:  # if ``close`` ended this read, it is the end and not a failure
                 self._fail(connection_error(error, self._answer.url))
         except BaseException:
             self._is_over = True
@@ -112,16 +111,16 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
             raise
 
     def _spare_seconds(self) -> float:
-        """How long what comes may stay unread without being told later."""
-        told_at = self._told_at() if self._told_at is not None else None
-        if told_at is None or self._began_at is None:
+        """How long the answer may stay unread without delaying its text."""
+        flush_at = self._flush_at() if self._flush_at is not None else None
+        if flush_at is None or self._began_at is None:
             return 0
         now = self._loop.time()
-        spare = min(told_at - AHEAD_SECONDS - now, (now - self._began_at) * DELAYED_SHARE)
-        return spare if spare >= LEAST_SECONDS else 0
+        spare_seconds = min(flush_at - AHEAD_SECONDS - now, (now - self._began_at) * DELAYED_SHARE)
+        return spare_seconds if spare_seconds >= MIN_PAUSE_SECONDS else 0
 
-    async def _look_away(self, seconds: float) -> None:
-        """Leave what comes in the socket for a while."""
+    async def _pause_reading(self, seconds: float) -> None:
+        """Leave arriving data in the socket for a while."""
         connection = self._answer.connection
         transport = None if connection is None else connection.transport
         if transport is None or transport.is_closing():
@@ -138,8 +137,8 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
         if self._received_bytes > (limit := self._settings.model_received_bytes):
             raise too_large(f"The model's provider sent more than {limit} bytes for one answer.")
 
-    def _take(self, data: bytes) -> bool:
-        """Make chunks of ``data``, empty at the end of the answer; True: the answer said that it is over."""
+    def _parse(self, data: bytes) -> bool:
+        """Parse ``data`` into chunks. It is empty at the end of the answer. True if the answer announced its end."""
         chunks: list[dict[str, Any]] = []
         is_done = False
         for name, text in self._parser.feed(data) if data else self._parser.finish():
@@ -148,44 +147,44 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
                 break
             if not self._take_event(name, text, chunks):
                 break
-        self._give(chunks)
+        self._emit(chunks)
         if not data and not self._is_over:
             self._is_over = True
             self._answer.close()
             if not self._is_complete:
-                self._fail(self._broken("The answer ended before it was complete."))
+                self._fail(self._broken_answer("The answer ended before it was complete."))
         return is_done
 
     def _take_event(self, name: bytes, text: bytes, chunks: list[dict[str, Any]]) -> bool:
-        """Add the event to ``chunks``; False: it ends the stream as an error."""
+        """Add the event to ``chunks``. False if it is an error that ends the stream."""
         try:
-            value = read_event(text)
+            chunk = read_event(text)
         except ValueError:
-            self._fail(self._broken("The answer holds an event that is not JSON."))
+            self._fail(self._broken_answer("The answer holds an event that is not JSON."))
             return False
-        if (told := event_error(name, value)) is not None:
-            self._fail(APIError(told[0], as_request(self._answer.url), body=told[1]))
+        if (error := event_error(name, chunk)) is not None:
+            self._fail(APIError(error[0], as_request(self._answer.url), body=error[1]))
             return False
-        if not isinstance(value, dict):
-            self._fail(self._broken("The answer holds an event that is not an object."))
+        if not isinstance(chunk, dict):
+            self._fail(self._broken_answer("The answer holds an event that is not an object."))
             return False
-        if self._has_too_many_calls(value):
+        if self._has_too_many_calls(chunk):
             self._fail(too_many_calls(self._settings.turn_tool_calls))
             return False
-        chunks.append(value)
+        chunks.append(chunk)
         return True
 
     def _has_too_many_calls(self, chunk: dict[str, Any]) -> bool:
-        """Whether the chunk alone asks for more calls than a turn may; found here before objects are made of them."""
+        """Whether the chunk alone has too many tool calls for a turn. Checked before objects are created for them."""
         choices = chunk.get("choices")
         if type(choices) is not list or not choices:
             return False
-        del choices[1:]  # only the first is read
+        del choices[1:]  # pydantic-ai reads only the first
         delta = choices[0].get("delta") if type(choices[0]) is dict else None
         calls = delta.get("tool_calls") if type(delta) is dict else None
         return type(calls) is list and len(calls) > self._settings.turn_tool_calls
 
-    def _give(self, chunks: list[dict[str, Any]]) -> None:
+    def _emit(self, chunks: list[dict[str, Any]]) -> None:
         for value in merged(chunks) if len(chunks) > 1 else chunks:
             chunk = as_chunk(value)
             if not self._is_complete and chunk.choices:
@@ -193,10 +192,10 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
             self._ready.append(chunk)
 
     def _fail(self, error: APIError | ModelFailed) -> None:
-        """End the stream with ``error`` once what came before it is given out."""
+        """End the stream with ``error`` after the chunks before it were read."""
         self._error = error
         self._is_over = True
         self._answer.close()
 
-    def _broken(self, words: str) -> APIConnectionError:
-        return APIConnectionError(message=words, request=as_request(self._answer.url))
+    def _broken_answer(self, message: str) -> APIConnectionError:
+        return APIConnectionError(message=message, request=as_request(self._answer.url))

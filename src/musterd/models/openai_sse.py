@@ -1,8 +1,8 @@
-"""What a provider's event stream says: bytes of server-sent events to chat completion chunks, few and cheap.
+"""Parses a provider's server-sent events into few chat completion chunks.
 
-Chunks that only add text are merged as far as they came together, since every chunk costs pydantic-ai far
-more than its bytes cost us. What pydantic-ai tells apart by chunk stays apart: a thinking tag that is a
-chunk of its own, whitespace before the first word.
+Chunks that arrived together and only add text are merged, because every chunk costs pydantic-ai far more than its
+bytes. Chunks that pydantic-ai must see separately are not merged: a thinking tag that is its own chunk, and whitespace
+before the first word.
 """
 
 import json
@@ -21,42 +21,42 @@ Json = dict[str, Any]
 DONE: Final = b"[DONE]"
 
 LARGE_BYTES = 256 * 1024
-MOST_VALUES = 500_000
-"""Values of an event beyond :data:`LARGE_BYTES`: reading them takes 50 ms, in which the process does nothing else."""
+MAX_VALUES = 500_000
+"""The most values of an event larger than :data:`LARGE_BYTES`. Parsing them blocks the event loop for 50 ms."""
 
 _TEXT_KEYS = frozenset({"content", "reasoning", "reasoning_content"})
 _MERGED_KINDS = frozenset({("content",), ("reasoning",), ("reasoning_content",), ("reasoning", "reasoning_content")})
-_VARYING = frozenset({"choices", "created", "obfuscation", "usage"})  # may differ between chunks that are merged
+_VARYING_KEYS = frozenset({"choices", "created", "obfuscation", "usage"})  # may differ between chunks that are merged
 _MISSING: Final = object()
 
 
 class EventTooLarge(Exception):
-    """An event of a stream is longer than it may be."""
+    """An event of a stream is longer than allowed."""
 
 
 class EventParser:
-    """Splits a stream of bytes into events (the HTML standard's rules), each a name and its data.
+    """Splits a stream of bytes into events by the rules of the HTML standard. Each event is a name and its data.
 
-    Comments, ids and retry times are skipped. Data of several lines is joined by line feeds.
+    Comments, ids and retry times are skipped. Several lines of data are joined by line feeds.
 
-    :param event_bytes: longest event.
+    :param event_bytes: the length of the longest allowed event.
     """
 
     __slots__ = ("_after_cr", "_data", "_data_bytes", "_event_bytes", "_name", "_rest", "_rest_bytes")
 
     def __init__(self, event_bytes: int) -> None:
         self._event_bytes = event_bytes
-        self._rest: list[bytes] = []  # pieces of a line whose end has not come
+        self._rest: list[bytes] = []  # pieces of a line whose end has not arrived
         self._rest_bytes = 0
         self._after_cr = False
         self._name = b""
-        self._data: list[bytes] = []  # lines of an event whose end has not come
+        self._data: list[bytes] = []  # lines of an event whose end has not arrived
         self._data_bytes = 0
 
     def feed(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """The events that ``data`` completes.
+        """The events that are complete after ``data``.
 
-        :raises EventTooLarge: an event is longer than it may be.
+        :raises EventTooLarge: an event is longer than allowed.
         """
         if self._after_cr and data[:1] == b"\n":
             data = data[1:]
@@ -74,7 +74,7 @@ class EventParser:
         return self._events(lines)
 
     def finish(self) -> Iterator[tuple[bytes, bytes]]:
-        """The event that the end of the stream cut short of its blank line, if any."""
+        """The last event, if the stream ended before the event's blank line."""
         lines, self._rest = [b"".join(self._rest), b""], []
         return self._events(lines)
 
@@ -97,17 +97,17 @@ class EventParser:
 
 
 def read_event(text: bytes) -> Any:
-    """The value of an event's data.
+    """Parse an event's data.
 
     :raises ValueError: it is not JSON, or has more values than an answer needs.
     """
-    if len(text) > LARGE_BYTES and jsontext.most_parts(text) > MOST_VALUES:
+    if len(text) > LARGE_BYTES and jsontext.most_parts(text) > MAX_VALUES:
         raise ValueError("too many values")
     return read_json(text)
 
 
 def read_json(text: bytes) -> Any:
-    """The value that ``text`` is JSON of. Halves of surrogate pairs, which no text may hold, become ``?``.
+    """Parse JSON. Lone surrogates, which are not valid in text, become ``?``.
 
     :raises ValueError: it is not JSON.
     """
@@ -119,7 +119,7 @@ def read_json(text: bytes) -> Any:
 
 
 def event_error(name: bytes, data: Any) -> tuple[str, object] | None:
-    """The message and body of an error that a provider sends inside a stream, worded as the SDK does."""
+    """The message and body of an error inside a stream, with the SDK's wording. None if there is no error."""
     body = data.get("error") if isinstance(data, dict) else None
     if not body and name == b"error":
         body = data
@@ -130,11 +130,11 @@ def event_error(name: bytes, data: Any) -> tuple[str, object] | None:
 
 
 def as_chunk(data: object) -> ChatCompletionChunk:
-    """The SDK's object for one chunk: validated, which is cheap, or as the SDK would construct it."""
+    """The SDK's object for one chunk: validated, which is cheap, or else constructed as the SDK does."""
     try:
         return ChatCompletionChunk.model_validate(data)
     except pydantic.ValidationError:
-        # The SDK's way is slow for each value. What it makes of odd log probabilities is of use to nobody.
+        # The SDK's construction is slow for each value. Malformed log probabilities are not used, so drop them.
         for choice in data.get("choices") or () if isinstance(data, dict) else ():
             if isinstance(choice, dict):
                 choice.pop("logprobs", None)
@@ -145,10 +145,10 @@ def as_chunk(data: object) -> ChatCompletionChunk:
 
 
 def merged(chunks: list[Json]) -> list[Json]:
-    """``chunks`` with neighbours joined where pydantic-ai makes the same of them.
+    """``chunks`` with neighbours merged if that makes no difference to pydantic-ai.
 
-    The first chunks are changed in place. Joined are: text to text, reasoning to reasoning, arguments to
-    the same tool call; the finish reason to the text before it; the usage to the chunk before it.
+    Text is merged with text, reasoning with reasoning, arguments with the same tool call's arguments, a finish reason
+    with the text before it, and usage with the chunk before it. The first chunk of each group is changed in place.
     """
     joined: list[Json] = []
     last: Json | None = None
@@ -161,36 +161,37 @@ def merged(chunks: list[Json]) -> list[Json]:
 
 
 def _same_head(last: Json, chunk: Json) -> bool:
-    """Whether two chunks agree in all that is not their choices."""
+    """Whether two chunks agree in everything except their choices."""
     if last.get("usage") or last.get("moderation") or chunk.get("moderation"):
         return False
-    return _agree(last, chunk, _VARYING)
+    return _agree(last, chunk, _VARYING_KEYS)
 
 
-def _agree(a: Json, b: Json, but: frozenset[str]) -> bool:
+def _agree(a: Json, b: Json, ignored_keys: frozenset[str]) -> bool:
     for key, value in a.items():
-        if key not in but and b.get(key, _MISSING) != value:
+        if key not in ignored_keys and b.get(key, _MISSING) != value:
             return False
-    return all(key in a or key in but for key in b)
+    return all(key in a or key in ignored_keys for key in b)
 
 
 def _join(last: Json, chunk: Json) -> bool:
-    """Add ``chunk`` to ``last`` if that changes nothing for the reader."""
+    """Add ``chunk`` to ``last`` if that makes no difference to the reader."""
     choices = chunk.get("choices")
     if choices == [] and chunk.get("usage"):
         last["usage"] = chunk["usage"]
         return True
     if chunk.get("usage"):
         return False
-    before, after = _only_choice(last.get("choices")), _only_choice(choices)
-    if before is None or after is None or before.get("finish_reason") or before.get("logprobs"):
+    last_choice, next_choice = _only_choice(last.get("choices")), _only_choice(choices)
+    if last_choice is None or next_choice is None or last_choice.get("finish_reason") or last_choice.get("logprobs"):
         return False
-    if after.get("logprobs") or not _agree(before, after, frozenset({"delta", "finish_reason", "logprobs"})):
+    ignored_keys = frozenset({"delta", "finish_reason", "logprobs"})
+    if next_choice.get("logprobs") or not _agree(last_choice, next_choice, ignored_keys):
         return False
-    if not _join_deltas(before["delta"], after["delta"]):
+    if not _join_deltas(last_choice["delta"], next_choice["delta"]):
         return False
-    if after.get("finish_reason"):
-        before["finish_reason"] = after["finish_reason"]
+    if next_choice.get("finish_reason"):
+        last_choice["finish_reason"] = next_choice["finish_reason"]
     return True
 
 
@@ -206,21 +207,21 @@ def _join_deltas(last: Json, delta: Json) -> bool:
     kind, last_kind = _text_kind(delta), _text_kind(last)
     if kind is None or last_kind is None:
         return _join_arguments(last, delta)
-    if not kind:  # nothing new: a role, an empty text
+    if not kind:  # a role or an empty text adds nothing
         return True
     if kind not in _MERGED_KINDS or (last_kind and kind != last_kind):
         return False
     for key in kind:
-        before, text = last.get(key) or "", delta[key]
-        # Whitespace at the start is dropped or kept by chunk, a tag is known by being one.
-        if (last_kind and before.isspace()) or _may_be_tag(before) or _may_be_tag(text):
+        last_text, text = last.get(key) or "", delta[key]
+        # pydantic-ai drops leading whitespace chunk by chunk, and recognizes a tag only as a chunk of its own.
+        if (last_kind and last_text.isspace()) or _may_be_tag(last_text) or _may_be_tag(text):
             return False
-        last[key] = before + text
+        last[key] = last_text + text
     return True
 
 
 def _text_kind(delta: Json) -> tuple[str, ...] | None:
-    """The keys of the texts that ``delta`` adds, in order; None if it adds something else."""
+    """The sorted keys of the texts that ``delta`` adds. None if it adds something else."""
     kind = []
     for key, value in delta.items():
         if key == "role" or value is None:
@@ -239,21 +240,21 @@ def _may_be_tag(text: str) -> bool:
 
 
 def _join_arguments(last: Json, delta: Json) -> bool:
-    """Add a piece of a tool call's arguments to the piece before it."""
-    before, after = _only_call(last), _only_call(delta)
-    if before is None or after is None or before.get("index") != after.get("index"):
+    """Append a piece of a tool call's arguments to the piece before it."""
+    last_call, next_call = _only_call(last), _only_call(delta)
+    if last_call is None or next_call is None or last_call.get("index") != next_call.get("index"):
         return False
-    if after.get("id") or after["function"].get("name") or not isinstance(before["function"], dict):
+    if next_call.get("id") or next_call["function"].get("name") or not isinstance(last_call["function"], dict):
         return False
-    arguments, more = before["function"].get("arguments"), after["function"].get("arguments")
-    if not isinstance(arguments, str) or not isinstance(more, str):
+    arguments, more_arguments = last_call["function"].get("arguments"), next_call["function"].get("arguments")
+    if not isinstance(arguments, str) or not isinstance(more_arguments, str):
         return False
-    if not after.keys() <= {"index", "id", "type", "function"} or not after["function"].keys() <= {
+    if not next_call.keys() <= {"index", "id", "type", "function"} or not next_call["function"].keys() <= {
         "name",
         "arguments",
     }:
         return False
-    before["function"]["arguments"] = arguments + more
+    last_call["function"]["arguments"] = arguments + more_arguments
     return True
 
 

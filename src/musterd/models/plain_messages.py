@@ -1,5 +1,4 @@
-"""pydantic-ai's messages and tools in the plain shapes of OpenAI's chat completions, for the built-in
-models."""
+"""Converts pydantic-ai's messages and tools to the format of OpenAI's chat completions, for the built-in models."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -22,7 +21,7 @@ from pydantic_ai.tools import ToolDefinition
 
 
 def plain_messages(messages: Sequence[ModelMessage], parameters: ModelRequestParameters) -> list[dict[str, Any]]:
-    """The conversation as ``role``/``content`` objects; what is neither text nor a tool call is left out."""
+    """The conversation as ``role``/``content`` objects, with text and tool calls only."""
     plain: list[dict[str, Any]] = [
         {"role": "system", "content": part.content} for part in parameters.instruction_parts or ()
     ]
@@ -30,20 +29,20 @@ def plain_messages(messages: Sequence[ModelMessage], parameters: ModelRequestPar
         if isinstance(message, ModelRequest):
             if message.instructions and not parameters.instruction_parts:
                 plain.append({"role": "system", "content": message.instructions})
-            plain.extend(_request(message.parts))
+            plain.extend(_request_messages(message.parts))
         else:
             text = "".join(part.content for part in message.parts if isinstance(part, TextPart))
-            calls = [_call(part) for part in message.parts if isinstance(part, ToolCallPart)]
+            calls = [_plain_call(part) for part in message.parts if isinstance(part, ToolCallPart)]
             plain.append({"role": "assistant", "content": text, **({"tool_calls": calls} if calls else {})})
     return plain
 
 
 def plain_tools(parameters: ModelRequestParameters) -> list[dict[str, Any]]:
-    """The tools offered, as function tools."""
-    return [_tool(tool) for tool in (*parameters.function_tools, *parameters.output_tools)]
+    """The available tools, as function tools."""
+    return [_plain_tool(tool) for tool in (*parameters.function_tools, *parameters.output_tools)]
 
 
-def _request(parts: Sequence[ModelRequestPart]) -> Iterator[dict[str, Any]]:
+def _request_messages(parts: Sequence[ModelRequestPart]) -> Iterator[dict[str, Any]]:
     for part in parts:
         if isinstance(part, SystemPromptPart):
             yield {"role": "system", "content": part.content}
@@ -68,7 +67,7 @@ def _user_text(part: UserPromptPart) -> str:
     return "".join(item for item in part.content if isinstance(item, str))
 
 
-def _call(part: ToolCallPart) -> dict[str, Any]:
+def _plain_call(part: ToolCallPart) -> dict[str, Any]:
     return {
         "id": part.tool_call_id,
         "type": "function",
@@ -76,7 +75,7 @@ def _call(part: ToolCallPart) -> dict[str, Any]:
     }
 
 
-def _tool(tool: ToolDefinition) -> dict[str, Any]:
+def _plain_tool(tool: ToolDefinition) -> dict[str, Any]:
     function = {
         "name": tool.name,
         "description": tool.description or "",

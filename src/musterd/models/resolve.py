@@ -1,8 +1,7 @@
-"""From a model's name to a pydantic-ai model that can be called.
+"""Turns a model's name into a pydantic-ai model.
 
-A name that cannot work (unknown provider, missing package, missing key) is a
-:class:`musterd.core.errors.DeclarationError` with one line that says what to do, raised when the server
-starts and not in the middle of a run.
+A name that cannot work (unknown provider, missing package, missing key) raises a
+:class:`musterd.core.errors.DeclarationError` with a one-line remedy when the server starts, not in the middle of a run.
 """
 
 import asyncio
@@ -25,16 +24,16 @@ from musterd.core.settings import Settings
 from musterd.models.names import KINDS, LOCAL, SCRIPTED
 
 _OPENAI_KINDS = frozenset({"openai", "openai-responses", "openai-chat"})
-_NO_KEY = "no-key"  # the SDK wants one; servers behind OPENAI_BASE_URL often need none
+_NO_KEY = "no-key"  # the SDK requires a key, but servers at OPENAI_BASE_URL often need none
 
 _VARIABLE = re.compile(r"`([A-Z][A-Z0-9_]*_[A-Z0-9_]+)`")
 _EXTRA = re.compile(r"pydantic-ai-slim\[([a-z0-9-]+)\]")
 _EXTRAS = frozenset({"anthropic", "bedrock", "cohere", "google", "groq", "huggingface", "mistral", "xai"})
 
-# A model is kept with its settings, so that the identity in the key stays taken while the entry lives.
+# The key holds id(settings), so the entry keeps the settings alive: otherwise a new object could get the same id.
 _Key = tuple[str, int, str | None, str | None]
 _resolved: dict[_Key, tuple[Settings, Model]] = {}
-_making = threading.Lock()
+_creation_lock = threading.Lock()
 
 
 class _Client(Protocol):
@@ -46,7 +45,7 @@ def _key(model: str, settings: Settings) -> _Key:
 
 
 def resolve(model: str | Model, settings: Settings) -> Model:
-    """The model that ``model`` names, the same object for the same name, settings and OpenAI endpoint.
+    """The model with this name. The same name, settings and OpenAI endpoint give the same object.
 
     :param model: ``provider:name`` in pydantic-ai's form, ``local``, ``scripted``, or a pydantic-ai model,
         which is returned as it is.
@@ -55,24 +54,25 @@ def resolve(model: str | Model, settings: Settings) -> Model:
     if isinstance(model, Model):
         return model
     key = _key(model, settings)
-    if (known := _resolved.get(key)) is not None:
-        return known[1]
-    with _making:
-        if (known := _resolved.get(key)) is None:
-            known = _resolved[key] = (settings, _make(model, settings))
-    return known[1]
+    if (entry := _resolved.get(key)) is not None:
+        return entry[1]
+    with _creation_lock:
+        if (entry := _resolved.get(key)) is None:
+            entry = _resolved[key] = (settings, _make(model, settings))
+    return entry[1]
 
 
 def check(model: str | Model, settings: Settings) -> None:
-    """Find out whether ``model`` can be used, before anybody calls it.
+    """Check that ``model`` can be used, before the first call.
 
-    OpenAI's SDK, 25 MB of memory and a third of a second, stays unimported until the first call.
+    For OpenAI's models this checks the environment only, because importing the SDK takes 25 MB of memory and a third of
+    a second.
 
     :raises DeclarationError: the name is unknown, or its package, key, weights or memory are missing.
     """
-    kind, _, rest = model.partition(":") if isinstance(model, str) else ("", "", "")
-    if kind in _OPENAI_KINDS and rest:
-        _openai_access(f"{kind}:{rest}")
+    prefix, _, model_name = model.partition(":") if isinstance(model, str) else ("", "", "")
+    if prefix in _OPENAI_KINDS and model_name:
+        _openai_access(f"{prefix}:{model_name}")
     else:
         resolve(model, settings)
 
@@ -83,24 +83,24 @@ def are_loaded(models: Iterable[str | Model], settings: Settings) -> bool:
 
 
 async def load(models: Iterable[str | Model], settings: Settings) -> None:
-    """Resolve ``models`` off the event loop: the first of a kind imports its SDK.
+    """Resolve ``models`` in a thread, because the first model of a provider imports its SDK.
 
-    What it imports is kept from the collector, which would look through all of it while the first runs wait.
+    The imported objects are hidden from the garbage collector, which would otherwise scan all of them while the first
+    runs wait.
     """
     missing = [model for model in models if not isinstance(model, Model) and _key(model, settings) not in _resolved]
     if missing:
-        holder, known = object(), len(sys.modules)
+        holder, module_count = object(), len(sys.modules)
         garbage_collection.hold(holder)
         try:
             await asyncio.to_thread(lambda: [resolve(model, settings) for model in missing])
         finally:
-            let_go = garbage_collection.keep if len(sys.modules) > known else garbage_collection.let_go
-            let_go(holder)
+            release = garbage_collection.keep if len(sys.modules) > module_count else garbage_collection.let_go
+            release(holder)
 
 
 def warm(models: Iterable[str | Model], settings: Settings) -> None:
-    """Begin in the background what the first call of these models would wait for: the weights of
-    ``local``."""
+    """Start loading the weights of ``local`` in the background, if it is among ``models``."""
     if LOCAL in {model for model in models if isinstance(model, str)}:
         from musterd.models.local.model import LocalModel
 
@@ -110,7 +110,7 @@ def warm(models: Iterable[str | Model], settings: Settings) -> None:
 
 
 async def close(settings: Settings) -> None:
-    """Close the connections of every model that was resolved with ``settings``, and forget them."""
+    """Close the connections of every model that was resolved with ``settings``, and forget those models."""
     for key, (owner, model) in list(_resolved.items()):
         if owner is settings:
             del _resolved[key]
@@ -128,21 +128,22 @@ def _make(name: str, settings: Settings) -> Model:
         from musterd.models.local.model import LocalModel
 
         return LocalModel(settings)
-    kind, colon, rest = name.partition(":")
-    if name != "test" and not (colon and rest):
-        meant = difflib.get_close_matches(name, (LOCAL, SCRIPTED), n=1)
-        cure = "write it as provider:model, such as openai:gpt-5, or use local or scripted."
-        raise DeclarationError(f'Model "{name}": {cure}' + (f' Did you mean "{meant[0]}"?' if meant else ""))
-    if kind in _OPENAI_KINDS:
-        return _openai(name, kind, rest, settings)
+    prefix, colon, model_name = name.partition(":")
+    if name != "test" and not (colon and model_name):
+        suggestions = difflib.get_close_matches(name, (LOCAL, SCRIPTED), n=1)
+        remedy = "write it as provider:model, such as openai:gpt-5, or use local or scripted."
+        suffix = f' Did you mean "{suggestions[0]}"?' if suggestions else ""
+        raise DeclarationError(f'Model "{name}": {remedy}{suffix}')
+    if prefix in _OPENAI_KINDS:
+        return _openai(name, prefix, model_name, settings)
     try:
-        return infer_model(name, _quiet_provider)
+        return infer_model(name, _provider_without_retries)
     except (ImportError, UserError, ValueError) as error:
-        raise DeclarationError(f'Model "{name}": {_cure(kind, str(error))}') from error
+        raise DeclarationError(f'Model "{name}": {_remedy(prefix, str(error))}') from error
 
 
 def _openai_access(name: str) -> tuple[str | None, str]:
-    """The address and the key of OpenAI, or of any server that speaks its protocol (``OPENAI_BASE_URL``)."""
+    """The address and key of OpenAI or of a compatible server (``OPENAI_BASE_URL``)."""
     base_url = os.environ.get("OPENAI_BASE_URL") or None
     api_key = os.environ.get("OPENAI_API_KEY") or (_NO_KEY if base_url else None)
     if api_key is None:
@@ -152,42 +153,42 @@ def _openai_access(name: str) -> tuple[str | None, str]:
     return base_url, api_key
 
 
-def _openai(name: str, kind: str, rest: str, settings: Settings) -> Model:
+def _openai(name: str, prefix: str, model_name: str, settings: Settings) -> Model:
     base_url, api_key = _openai_access(name)
     from musterd.models.openai_http import build_client, build_model
 
     client = build_client(base_url=base_url, api_key=api_key, settings=settings)
-    if kind == "openai-chat":
-        return build_model(rest, client)
+    if prefix == "openai-chat":
+        return build_model(model_name, client)
     from pydantic_ai.models.openai import OpenAIResponsesModel
     from pydantic_ai.providers.openai import OpenAIProvider
 
-    return OpenAIResponsesModel(rest, provider=OpenAIProvider(openai_client=client))
+    return OpenAIResponsesModel(model_name, provider=OpenAIProvider(openai_client=client))
 
 
-def _quiet_provider(kind: str) -> Provider[Any]:
-    """The provider, with its SDK's own retries off: retries are ours, counted and told."""
-    provider = infer_provider(kind)
+def _provider_without_retries(prefix: str) -> Provider[Any]:
+    """The provider without its SDK's own retries, because :mod:`musterd.models.call` retries and reports each retry."""
+    provider = infer_provider(prefix)
     if hasattr(provider.client, "max_retries"):
         provider.client.max_retries = 0
     return provider
 
 
-def _cure(kind: str, reason: str) -> str:
-    """What to do about an error of pydantic-ai's for a provider, in one line."""
+def _remedy(prefix: str, reason: str) -> str:
+    """A one-line remedy for pydantic-ai's error about a provider."""
     if extra := _EXTRA.search(reason):
         package = f"musterd[{extra[1]}]" if extra[1] in _EXTRAS else extra[0]
         return f'its package is missing, install it with pip install "{package}".'
     if variable := _VARIABLE.search(reason):
         return f"set {variable[1]}."
     if "Unknown" in reason:
-        meant = difflib.get_close_matches(kind, _providers(), n=1)
-        return f'unknown provider "{kind}".' + (f' Did you mean "{meant[0]}"?' if meant else "")
+        suggestions = difflib.get_close_matches(prefix, _providers(), n=1)
+        return f'unknown provider "{prefix}".' + (f' Did you mean "{suggestions[0]}"?' if suggestions else "")
     return " ".join(reason.split())
 
 
 def _providers() -> list[str]:
-    """What may stand before the colon of a model's name."""
+    """The valid prefixes of model names."""
     from pydantic_ai.models import KnownModelName
 
     names = typing.get_args(KnownModelName.__value__)

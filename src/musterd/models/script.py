@@ -1,22 +1,27 @@
-"""The script of the model ``scripted``: what it answers, as a pure function of the conversation.
+"""The script of the model ``scripted``: computes the answer as a pure function of the conversation.
 
-Messages and tools have the shapes of OpenAI's chat completions. The last user message may carry directives:
+Messages and tools have the format of OpenAI's chat completions. The last user message may contain directives:
 
-| directive | what the model does |
+| directive | the model |
 |---|---|
 | ``[[SAY text]]`` | answers ``text`` |
-| ``[[WORDS n]]``, ``[[WORDS n ms]]`` | answers ``n`` words, so many milliseconds apart |
-| ``[[TOOL name {"a": 1}]]`` | calls the tool; may stand several times |
-| ``[[DELEGATE member-id: task || DELEGATE other: task]]`` | delegates, in one turn |
+| ``[[WORDS n]]``, ``[[WORDS n ms]]`` | answers ``n`` words, ``ms`` milliseconds apart |
+| ``[[TOOL name {"a": 1}]]`` | calls the tool; may occur several times |
+| ``[[DELEGATE member-id: task || DELEGATE other: task]]`` | delegates all tasks in one turn |
 | ``[[BROADCAST task]]`` | delegates to all members |
-| ``[[SLEEP ms]]`` | waits first; may stand beside any other |
+| ``[[SLEEP ms]]`` | waits first; can be combined with any other directive |
 | ``[[ERROR status]]`` | fails with this HTTP status |
 
-In a task ``<…>`` stands for a nested ``[[…]]``. After tool results it answers ``Done:`` and the results.
-Without a directive a leader that can delegate splits the message and gives each part to the member whose
-role shares its words, then answers with the replies; one that broadcasts gives it to all; one with a task list makes
-each part a task, those behind "then" dependent on those before; a member with one tool that fits calls it; whoever is
-left echoes.
+In a task, ``<…>`` stands for a nested ``[[…]]``. After tool results the model answers ``Done:`` and the results.
+
+Without directives:
+
+- A leader that can delegate splits the message, gives each part to the member whose role shares its words, and answers
+  with the replies.
+- A leader that can broadcast gives the message to all members.
+- A leader with a task list makes each part a task. Tasks after "then" depend on the tasks before it.
+- An agent with exactly one tool that matches the message calls it.
+- Any other agent echoes the message.
 """
 
 import json
@@ -37,7 +42,7 @@ MOST_WORDS = 100_000
 _DIRECTIVE = re.compile(r"\[\[(SAY|WORDS|TOOL|DELEGATE|BROADCAST|SLEEP|ERROR)\b *(.*?)\]\](?!\])", re.DOTALL)
 _NESTED = re.compile(r"<(?=(?:SAY|WORDS|TOOL|DELEGATE|BROADCAST|SLEEP|ERROR)\b)")
 _PROPER_NAME = re.compile(r"\b(?:in|for|of|at|to|on)\s+([A-Z][\w'-]*(?:\s+[A-Z][\w'-]*)*)")
-_PIECE = re.compile(r"\S+\s*|\s+")
+_WORD = re.compile(r"\S+\s*|\s+")
 
 Message = Mapping[str, Any]
 
@@ -52,11 +57,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What the model does in one turn: wait, then fail, call or speak.
+    """The model's turn: it waits, and then fails, calls tools or answers.
 
-    :param calls: the tools it calls; when there are any it says nothing.
-    :param error_status: the HTTP status it fails with, else None.
-    :param sleep_seconds: how long it waits before anything else.
+    :param calls: the tools that the model calls. If there are any, it answers no text.
+    :param error_status: the HTTP status that it fails with, else None.
+    :param sleep_seconds: how long it waits first.
     :param word_seconds: how long it waits before each word.
     """
 
@@ -68,24 +73,25 @@ class Plan:
 
     @property
     def error_message(self) -> str:
-        """The words of the failure."""
+        """The failure's message."""
         return f"fake model error {self.error_status}"
 
     @property
     def pieces(self) -> list[str]:
-        """The text word by word, as it is streamed."""
-        return _PIECE.findall(self.text)
+        """The words of the text, as they are streamed."""
+        return _WORD.findall(self.text)
 
 
 def plan(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> Plan:
-    """What ``scripted`` does next.
+    """Plan the next turn of ``scripted``.
 
-    :param messages: the conversation, as OpenAI's chat completions take it; contents may be lists of parts.
-    :param tools: the tools offered, as OpenAI's chat completions take them.
+    :param messages: the conversation in the format of OpenAI's chat completions. Contents may be lists of parts.
+    :param tools: the available tools in the same format.
     """
     last_user = max((i for i, message in enumerate(messages) if message["role"] == "user"), default=-1)
     text = _text(messages[last_user]) if last_user >= 0 else ""
-    directives = _DIRECTIVE.findall(text[: text.rfind("]]") + 2])  # behind it each would be looked for to the end
+    # Cut after the last "]]": each unclosed "[[" after it would otherwise be searched to the end of the text.
+    directives = _DIRECTIVE.findall(text[: text.rfind("]]") + 2])
     functions = [tool["function"] for tool in tools]
     system = "\n".join(_text(message) for message in messages if message["role"] in ("system", "developer"))
     if not directives and has_task_list([function["name"] for function in functions]):
@@ -96,40 +102,40 @@ def plan(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> Pla
     if results := [_text(message) for message in messages[last_user + 1 :] if message["role"] == "tool"]:
         return Plan(text="Done: " + " | ".join(results) if directives else joined(results))
     if directives:
-        return _directed(text, directives)
-    return _undirected(text, system, functions)
+        return _plan_directives(text, directives)
+    return _plan_plain_request(text, system, functions)
 
 
-def _directed(text: str, directives: Sequence[tuple[str, str]]) -> Plan:
-    sleep = sum(float(body) / 1000 for verb, body in directives if verb == "SLEEP")
+def _plan_directives(text: str, directives: Sequence[tuple[str, str]]) -> Plan:
+    sleep_seconds = sum(float(body) / 1000 for verb, body in directives if verb == "SLEEP")
     calls: list[Call] = []
     for verb, body in directives:
         if verb == "ERROR":
-            return Plan(error_status=int(body), sleep_seconds=sleep)
+            return Plan(error_status=int(body), sleep_seconds=sleep_seconds)
         if verb == "SAY":
-            return Plan(text=body, sleep_seconds=sleep)
+            return Plan(text=body, sleep_seconds=sleep_seconds)
         if verb == "WORDS":
             count, _, milliseconds = body.partition(" ")
             words = " ".join(f"word{number}" for number in range(min(int(count), MOST_WORDS)))
-            return Plan(text=words, sleep_seconds=sleep, word_seconds=float(milliseconds or 0) / 1000)
-        calls.extend(_calls(verb, body))
-    return Plan(text="" if calls else f"Echo: {text}", calls=tuple(calls), sleep_seconds=sleep)
+            return Plan(text=words, sleep_seconds=sleep_seconds, word_seconds=float(milliseconds or 0) / 1000)
+        calls.extend(_directive_calls(verb, body))
+    return Plan(text="" if calls else f"Echo: {text}", calls=tuple(calls), sleep_seconds=sleep_seconds)
 
 
-def _calls(verb: str, body: str) -> Iterator[Call]:
+def _directive_calls(verb: str, body: str) -> Iterator[Call]:
     if verb == "TOOL":
         name, _, args = body.partition(" ")
         yield Call(name=name, args=json.loads(args or "{}"))
     elif verb == "BROADCAST":
-        yield Call(name=BROADCAST, args={"task": _unnested(body.strip())})
+        yield Call(name=BROADCAST, args={"task": _unnest(body.strip())})
     elif verb == "DELEGATE":
-        for part in _parts(body):
+        for part in _split_delegations(body):
             member, _, task = part.removeprefix("DELEGATE ").partition(":")
-            yield Call(name=DELEGATE, args={"member_id": member.strip(), "task": _unnested(task.strip())})
+            yield Call(name=DELEGATE, args={"member_id": member.strip(), "task": _unnest(task.strip())})
 
 
-def _parts(body: str) -> list[str]:
-    """``body`` cut at every ``||`` outside of ``<…>``."""
+def _split_delegations(body: str) -> list[str]:
+    """``body`` split at every ``||`` outside ``<…>``."""
     parts, depth = [""], 0
     for token in re.findall(r"\|\||.", body, re.DOTALL):
         depth += (token == "<") - (token == ">")
@@ -140,29 +146,29 @@ def _parts(body: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
-def _unnested(task: str) -> str:
-    """``task`` with each outermost ``<DIRECTIVE …>`` written ``[[DIRECTIVE …]]``."""
-    written, depth = [], 0
-    for position, sign in enumerate(task):
-        if sign == "<" and (depth or _NESTED.match(task, position)):
+def _unnest(task: str) -> str:
+    """``task`` with each outermost ``<DIRECTIVE …>`` replaced by ``[[DIRECTIVE …]]``."""
+    pieces, depth = [], 0
+    for position, char in enumerate(task):
+        if char == "<" and (depth or _NESTED.match(task, position)):
             depth += 1
-            written.append("[[" if depth == 1 else sign)
-        elif sign == ">" and depth:
+            pieces.append("[[" if depth == 1 else char)
+        elif char == ">" and depth:
             depth -= 1
-            written.append(sign if depth else "]]")
+            pieces.append(char if depth else "]]")
         else:
-            written.append(sign)
-    return "".join(written)
+            pieces.append(char)
+    return "".join(pieces)
 
 
-def _undirected(text: str, system: str, functions: Sequence[Mapping[str, Any]]) -> Plan:
+def _plan_plain_request(text: str, system: str, functions: Sequence[Mapping[str, Any]]) -> Plan:
     names = [function["name"] for function in functions]
     if BROADCAST in names:
         return Plan(calls=(Call(name=BROADCAST, args={"task": text}),))
     if DELEGATE in names:
         if calls := _delegations(text, members_of(system)):
             return Plan(calls=calls)
-    elif len(functions) == 1 and (call := _fitting_call(text, functions[0])):
+    elif len(functions) == 1 and (call := _matching_call(text, functions[0])):
         return Plan(calls=(call,))
     return Plan(text=f"Echo: {text}")
 
@@ -174,15 +180,15 @@ def _delegations(text: str, members: Sequence[Member]) -> tuple[Call, ...]:
     )
 
 
-def _fitting_call(text: str, function: Mapping[str, Any]) -> Call | None:
-    """A call of the only tool, where ``text`` speaks of it and its only argument can be read from it."""
+def _matching_call(text: str, function: Mapping[str, Any]) -> Call | None:
+    """A call of ``function``, if ``text`` mentions it and has a value for its only argument."""
     properties: Mapping[str, Any] = (function.get("parameters") or {}).get("properties") or {}
-    about = words_of(f"{function['name'].replace('_', ' ')} {function.get('description') or ''}")
-    named = _PROPER_NAME.search(text)
-    if len(properties) != 1 or named is None or not about & words_of(text):
+    function_words = words_of(f"{function['name'].replace('_', ' ')} {function.get('description') or ''}")
+    proper_name = _PROPER_NAME.search(text)
+    if len(properties) != 1 or proper_name is None or not function_words & words_of(text):
         return None
     (argument,) = properties
-    return Call(name=function["name"], args={argument: named[1]})
+    return Call(name=function["name"], args={argument: proper_name[1]})
 
 
 def _text(message: Message) -> str:

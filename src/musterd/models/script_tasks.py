@@ -1,4 +1,4 @@
-"""How ``scripted`` leads a team in mode ``tasks``: a task a clause, stage by stage where the request says "then"."""
+"""How ``scripted`` leads a team in mode ``tasks``: one task for each clause, in stages separated by "then"."""
 
 import json
 import re
@@ -20,29 +20,30 @@ _STATE = "<current_task_state>"
 
 
 def has_task_list(names: Sequence[str]) -> bool:
-    """Whether a model that is offered these tools keeps a task list."""
+    """Whether a model with these tools keeps a task list."""
     return CREATE in names and EXECUTE in names
 
 
 def next_steps(text: str, system: str, messages: Sequence[Message]) -> list[Step] | str:
-    """What the leader does next, or what it answers.
+    """The leader's next tool calls, or its answer.
 
-    :param messages: those behind the user's, which is ``text``.
+    :param text: the last user message.
+    :param messages: the messages after it.
     """
     if text.startswith(_STATE):
         return "There is nothing left that I can do."
     stages = [split_request(stage) for stage in _THEN.split(text)]
-    done = _done(messages)
-    created = [[id_ for name, result in turn if name == CREATE for id_ in _CREATED.findall(result)] for turn in done]
-    ids = [turn for turn in created if turn]
-    if len(ids) < len(stages):
+    turns = _completed_turns(messages)
+    created = [[id_ for name, result in turn if name == CREATE for id_ in _CREATED.findall(result)] for turn in turns]
+    task_ids = [turn_ids for turn_ids in created if turn_ids]
+    if len(task_ids) < len(stages):
         members = members_of(system)
-        return [_task(clause, members, ids[-1] if ids else []) for clause in stages[len(ids)]]
-    executed = [result for turn in done for name, result in turn if name == EXECUTE]
-    if len(executed) < len(ids):
-        return [(EXECUTE, {"task_ids": ids[len(executed)]})]
-    answer = joined(part for result in executed for part in _RESULT.split(result))
-    if not any(name == FINISH for turn in done for name, _ in turn):
+        return [_task(clause, members, task_ids[-1] if task_ids else []) for clause in stages[len(task_ids)]]
+    execute_results = [result for turn in turns for name, result in turn if name == EXECUTE]
+    if len(execute_results) < len(task_ids):
+        return [(EXECUTE, {"task_ids": task_ids[len(execute_results)]})]
+    answer = joined(part for result in execute_results for part in _RESULT.split(result))
+    if not any(name == FINISH for turn in turns for name, _ in turn):
         return [(FINISH, {"summary": answer})]
     return answer
 
@@ -53,8 +54,8 @@ def _task(clause: str, members: Sequence[Member], depends_on: Sequence[str]) -> 
     return CREATE, {**task, "depends_on": list(depends_on)}
 
 
-def _done(messages: Sequence[Message]) -> list[list[tuple[str, str]]]:
-    """The calls that were made, turn by turn: the tool's name and its result."""
+def _completed_turns(messages: Sequence[Message]) -> list[list[tuple[str, str]]]:
+    """The completed tool calls of each turn, as pairs of the tool's name and its result."""
     turns: list[list[tuple[str, str]]] = []
     names: dict[str, str] = {}
     for message in messages:

@@ -1,4 +1,4 @@
-"""The model ``scripted``: deterministic, free and instant. For demos and tests; what it says is in ``script``."""
+"""The model ``scripted`` for demos and tests: deterministic, free and instant. Its answers come from ``script``."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -34,27 +34,27 @@ class ScriptedModel(BuiltInModel):
     ) -> AsyncGenerator[StreamedResponse]:
         """Answer word by word.
 
-        :raises ModelHTTPError: the script says so.
+        :raises ModelHTTPError: the script has an ``ERROR`` directive.
         """
-        planned = plan(plain_messages(messages, model_request_parameters), plain_tools(model_request_parameters))
-        if planned.sleep_seconds:
-            await clock.sleep(planned.sleep_seconds)
-        if planned.error_status is not None:
-            raise ModelHTTPError(planned.error_status, SCRIPTED, {"message": planned.error_message})
-        yield ScriptedStream(model_request_parameters=model_request_parameters, planned=planned)
+        turn_plan = plan(plain_messages(messages, model_request_parameters), plain_tools(model_request_parameters))
+        if turn_plan.sleep_seconds:
+            await clock.sleep(turn_plan.sleep_seconds)
+        if turn_plan.error_status is not None:
+            raise ModelHTTPError(turn_plan.error_status, SCRIPTED, {"message": turn_plan.error_message})
+        yield ScriptedStream(model_request_parameters=model_request_parameters, plan=turn_plan)
 
 
 @dataclass
 class ScriptedStream(BuiltInStream):
-    """One planned turn as a stream."""
+    """The stream of one planned turn."""
 
     name = SCRIPTED
-    planned: Plan
+    plan: Plan
 
     async def _get_event_iterator(self) -> AsyncIterator[ModelResponseStreamEvent]:
         parts = self._parts_manager
         self._usage = RequestUsage(input_tokens=INPUT_TOKENS, output_tokens=OUTPUT_TOKENS)
-        for index, call in enumerate(self.planned.calls):
+        for index, call in enumerate(self.plan.calls):
             for event in parts.handle_tool_call_delta_events(
                 vendor_part_id=index,
                 tool_name=call.name,
@@ -62,13 +62,13 @@ class ScriptedStream(BuiltInStream):
                 tool_call_id=f"call_{clock.new_id()}",
             ):
                 yield event
-        if not self.planned.calls:
-            for piece in self.planned.pieces:
-                if self.planned.word_seconds:
-                    await clock.sleep(self.planned.word_seconds)
+        if not self.plan.calls:
+            for piece in self.plan.pieces:
+                if self.plan.word_seconds:
+                    await clock.sleep(self.plan.word_seconds)
                 for event in parts.handle_text_delta(vendor_part_id="content", content=piece):
                     yield event
-        self.finish_reason = "tool_call" if self.planned.calls else "stop"
+        self.finish_reason = "tool_call" if self.plan.calls else "stop"
 
     async def close_stream(self) -> None:
-        """Nothing is open."""
+        """Do nothing: the stream holds no resources."""

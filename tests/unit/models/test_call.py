@@ -298,7 +298,7 @@ async def test_each_failed_try_leaves_a_line_and_its_words_are_for_debugging(wai
         await heard.ask(failing(http(500), AttributeError("a secret")))
     told = [line for line in lines if line["log_level"] != "debug"]
     assert [(line["log_level"], line["event"]) for line in told] == [
-        ("info", "model call failed, and is made again"),
+        ("info", "model call failed and will be retried"),
         ("warning", "model call failed"),
     ]
     assert (told[1]["provider"], told[1]["error"]) == ("function", "AttributeError")

@@ -19,12 +19,14 @@ WEATHER: dict[str, Any] = {
 
 
 def test_members_and_tools_are_choices() -> None:
-    assert decode.option(Member(id="w", name="Weather", role="Knows the weather")) == "Weather: Knows the weather"
+    assert (
+        decode.member_option(Member(id="w", name="Weather", role="Knows the weather")) == "Weather: Knows the weather"
+    )
     assert decode.tool_option(WEATHER) == "get weather: Current weather in a city."
 
 
 def test_whose_work_it_is_is_asked_by_letter() -> None:
-    body = decode.routing("rain?", ["Weather: knows it", "Writer: writes"])
+    body = decode.routing_prompt("rain?", ["Weather: knows it", "Writer: writes"])
     assert body["max_tokens"] == 1
     assert body["messages"][1]["content"] == (
         'Who in the team should do this: "rain?"?\nA. Weather: knows it\nB. Writer: writes\n'
@@ -48,11 +50,11 @@ def test_letters_that_are_not_told_are_unlikely() -> None:
     ],
 )
 def test_a_letter_is_judged_by_what_it_gains(scores: list[float], picked: int | None) -> None:
-    assert decode.best(scores, [[-2.0, -1.0, -3.0], [-2.0, -1.0, -3.0]]) == picked
+    assert decode.best_option(scores, [[-2.0, -1.0, -3.0], [-2.0, -1.0, -3.0]]) == picked
 
 
 def test_arguments_are_held_to_the_schema() -> None:
-    body = decode.arguments(WEATHER, "rain in Oslo?")
+    body = decode.arguments_prompt(WEATHER, "rain in Oslo?")
     assert body["messages"][1]["content"] == (
         "get_weather(city: string): Current weather in a city.\n- city: Name of the city.\nRequest: rain in Oslo?"
     )
@@ -67,14 +69,14 @@ def test_only_endless_texts_are_bounded() -> None:
         "anyOf": [{"type": "string"}, {"type": "string", "enum": ["a"]}, {"type": "integer"}],
         "x": [1],
     }
-    first, *rest = decode.bounded(schema)["anyOf"]
+    first, *rest = decode.with_max_lengths(schema)["anyOf"]
     assert first == {"type": "string", "maxLength": decode.ARGUMENT_CHARS}
     assert rest == schema["anyOf"][1:]
 
 
 def test_one_of_several_tools_or_the_answer() -> None:
     nested = {"name": "send", "parameters": {"$defs": {"T": {"type": "integer"}}, "properties": {"t": {"$ref": "x"}}}}
-    body = decode.choosing([WEATHER, nested], "You help.", "do it", ["one"])
+    body = decode.tool_prompt([WEATHER, nested], "You help.", "do it", ["one"])
     schema = body["response_format"]["json_schema"]["schema"]
     assert [list(choice["properties"]) for choice in schema["anyOf"]] == [
         ["tool", "args"],
@@ -92,7 +94,7 @@ def test_a_conversation_keeps_what_was_said() -> None:
         {"role": "assistant", "content": "", "tool_calls": []},
         {"role": "tool", "content": "r"},
     ]
-    body = decode.chatting(said, "You help.", {"type": "object"})
+    body = decode.chat_prompt(said, "You help.", {"type": "object"})
     assert [message["role"] for message in body["messages"]] == ["system", "user"]
     assert body["response_format"]["json_schema"]["schema"] == {"type": "object"}
 

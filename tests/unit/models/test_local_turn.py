@@ -8,7 +8,7 @@ import pytest
 
 from musterd.core.errors import ModelFailed
 from musterd.core.records import Usage
-from musterd.models.local.turn import Ask, Piece, Turn
+from musterd.models.local.turn import Piece, Prompter, Turn
 from musterd.models.script import BROADCAST, DELEGATE, Call
 
 pytestmark = pytest.mark.anyio
@@ -80,7 +80,7 @@ async def play(
     schema: dict[str, Any] | None = None,
 ) -> list[Piece]:
     turn = Turn(messages=messages, functions=functions, bias={}, schema=schema)
-    return [piece async for piece in turn.play(Ask(runtime))]
+    return [piece async for piece in turn.run(Prompter(runtime))]
 
 
 def text(pieces: list[Piece]) -> str:
@@ -210,10 +210,10 @@ async def test_a_form_holds_the_answer_also_after_results() -> None:
 
 
 async def test_what_was_asked_is_counted_and_bias_is_asked_once() -> None:
-    ask = Ask(FakeRuntime(letters={'"rain': "A"}))
+    ask = Prompter(FakeRuntime(letters={'"rain': "A"}))
     bias: dict[tuple[str, ...], list[list[float]]] = {}
     for _ in range(2):
         turn = Turn(messages=conversation(TEAM, "rain"), functions=[DELEGATION], bias=bias)
-        assert [piece async for piece in turn.play(ask)] == [task("weather", "rain")]
+        assert [piece async for piece in turn.run(ask)] == [task("weather", "rain")]
     assert ask.usage == Usage(input_tokens=35, output_tokens=10, cache_read_tokens=15)
     assert len(bias) == 1

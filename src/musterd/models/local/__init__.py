@@ -1,7 +1,6 @@
-"""The embedded model ``local``: llama.cpp in a thread of this process, with an agent's manners built around
-it.
+"""The embedded model ``local``: llama.cpp in a thread of this process, with agent behaviour built around it.
 
-``weights`` finds and checks the file, ``runtime`` runs it, ``decode`` makes a small model choose well, and
-``model`` is the pydantic-ai model that the rest of musterd sees. What the host decides here and what the
-model decides is told in ``docs/howto/local-model.md``.
+``weights`` finds and checks the model file, ``runtime`` runs it, ``decode`` builds prompts that a small model answers
+well, and ``model`` is the pydantic-ai model for the rest of musterd. ``docs/howto/local-model.md`` explains which
+decisions our code makes and which the model makes.
 """

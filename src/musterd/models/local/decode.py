@@ -1,11 +1,10 @@
-"""How a small model is made to choose well: prompts, constraints, and the reading of what comes back. Pure.
+"""Prompts and output constraints for a small model, and the parsing of its answers. Pure.
 
-A model of this size cannot follow a tool protocol, but it can tell which of two letters fits better, copy
-names into a form that the decoder holds it to, and put one result into a sentence. So every question here
-is one of those.
+A model of this size cannot follow a tool protocol. But it can tell which of two letters fits better, copy names into a
+structure that the decoder enforces, and put one result into a sentence. So every prompt here asks for one of those.
 
-Letters are compared against the same question about nothing in particular: what is left after that is what
-the request adds, without the model's liking for a letter.
+The scores of letters are compared with the scores for neutral requests. The difference is the effect of the request,
+without the model's preference for certain letters.
 """
 
 import json
@@ -15,10 +14,10 @@ from typing import Any
 from musterd.models.clauses import Member
 
 NEUTRAL = ("...", "something", "N/A")
-"""Requests that say nothing: what the model answers to them is its bias."""
+"""Neutral requests. The model's scores for them are its bias."""
 
 MEMBER_MARGIN = 0.35
-"""By how much (natural logarithm) a member must fit better than nobody. Measured: see
+"""How much higher a member's score (natural logarithm) must be than the score for nobody. Measured, see
 docs/howto/local-model.md."""
 
 MAX_OPTIONS = 20
@@ -30,121 +29,121 @@ ARGUMENT_CHARS = 400
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _NOBODY = "Nobody: small talk and anything else"
-_ABSENT = -25.0
-_TOP = 40  # letters beyond the forty likeliest tokens do not matter
+_ABSENT_LOGPROB = -25.0
+_TOP_LOGPROBS = 40  # letters that are not among the forty likeliest tokens do not matter
 
-_CHOOSE = "You answer multiple-choice questions with one letter."
-_FILL = (
+_CHOOSE_SYSTEM = "You answer multiple-choice questions with one letter."
+_FILL_SYSTEM = (
     "You fill in the arguments of a function from a request, as a JSON list with one entry for each call that the "
     "request needs. Most need one. Copy names and numbers from the request."
 )
-_TELL = (
+_ANSWER_SYSTEM = (
     "You answer a request in one or two short sentences, using only the result given to you. "
     "Keep every number and name."
 )
-_USE = (
+_TOOL_SYSTEM = (
     'Answer with JSON: {"tool": name, "args": {...}} to use one of these functions, '
     'or {"answer": text} when none is needed or the results are enough.'
 )
-_REPEAT_PENALTY = 1.15  # without it a free text may go round in circles
+_REPEAT_PENALTY = 1.15  # without it, free text may repeat itself endlessly
 _BRIEF = "Be brief: a few sentences at most."
 
 Body = dict[str, Any]
 Json = Mapping[str, Any]
 
 
-def option(member: Member) -> str:
-    """A member as a choice."""
+def member_option(member: Member) -> str:
+    """A member as an option."""
     return f"{member.name or member.id}: {member.role or member.words}"
 
 
 def tool_option(function: Json) -> str:
-    """A tool as a choice."""
-    return f"{_spoken(function['name'])}: {_first_line(function)}"
+    """A tool as an option."""
+    return f"{_as_words(function['name'])}: {_first_line(function)}"
 
 
-def routing(request: str, options: Sequence[str]) -> Body:
-    """Ask for the letter of the option that ``request`` is work for; the last letter stands for nobody."""
+def routing_prompt(request: str, options: Sequence[str]) -> Body:
+    """Ask for the letter of the option that ``request`` fits. The last letter stands for nobody."""
     choices = zip(_LETTERS, [*options, _NOBODY], strict=False)
-    listed = "\n".join(f"{letter}. {text}" for letter, text in choices)
-    question = f'Who in the team should do this: "{request}"?\n{listed}\nAnswer with the letter.'
-    return {**_messages(_CHOOSE, question), "max_tokens": 1, "logprobs": True, "top_logprobs": _TOP}
+    option_list = "\n".join(f"{letter}. {text}" for letter, text in choices)
+    question = f'Who in the team should do this: "{request}"?\n{option_list}\nAnswer with the letter.'
+    return {**_messages(_CHOOSE_SYSTEM, question), "max_tokens": 1, "logprobs": True, "top_logprobs": _TOP_LOGPROBS}
 
 
 def letter_scores(chunk: Json, count: int) -> list[float] | None:
-    """The logarithms of the first ``count`` letters' probabilities; None where ``chunk`` tells none."""
+    """The log probabilities of the first ``count`` letters. None if ``chunk`` has none."""
     for choice in chunk.get("choices") or ():
         for token in (choice.get("logprobs") or {}).get("content") or ():
-            found = {entry["token"]: float(entry["logprob"]) for entry in token["top_logprobs"]}
-            return [found.get(letter, _ABSENT) for letter in _LETTERS[:count]]
+            logprobs = {entry["token"]: float(entry["logprob"]) for entry in token["top_logprobs"]}
+            return [logprobs.get(letter, _ABSENT_LOGPROB) for letter in _LETTERS[:count]]
     return None
 
 
-def best(scores: Sequence[float], neutral: Sequence[Sequence[float]]) -> int | None:
-    """The option that ``scores`` speak for once the ``neutral`` ones are taken off; None: nobody."""
+def best_option(scores: Sequence[float], neutral: Sequence[Sequence[float]]) -> int | None:
+    """The index of the best option after the ``neutral`` scores are subtracted. None for nobody."""
     bias = [sum(column) / len(neutral) for column in zip(*neutral, strict=True)]
-    *gains, nobody = (score - usual for score, usual in zip(scores, bias, strict=True))
+    *gains, nobody_gain = (score - average for score, average in zip(scores, bias, strict=True))
     highest = max(gains)
-    return gains.index(highest) if highest - nobody >= MEMBER_MARGIN else None
+    return gains.index(highest) if highest - nobody_gain >= MEMBER_MARGIN else None
 
 
-def arguments(function: Json, request: str) -> Body:
-    """Ask for the arguments of ``function``, once for each call that ``request`` needs, held to its schema."""
-    schema = bounded(parameters_of(function))
+def arguments_prompt(function: Json, request: str) -> Body:
+    """Ask for the arguments of each call of ``function`` that ``request`` needs, constrained to its schema."""
+    schema = with_max_lengths(parameters_of(function))
     properties = schema.get("properties") or {}
-    told = [f"- {name}: {item['description']}" for name, item in properties.items() if "description" in item]
-    question = "\n".join([_signature(function), *told, f"Request: {request}"])
+    descriptions = [f"- {name}: {item['description']}" for name, item in properties.items() if "description" in item]
+    question = "\n".join([_signature(function), *descriptions, f"Request: {request}"])
     definitions = schema.pop("$defs", None)
-    several = {"type": "array", "items": schema, "minItems": 1, "maxItems": MAX_CALLS}
-    held = _held_to(several if definitions is None else {**several, "$defs": definitions})
-    return {**_messages(_FILL, question), "max_tokens": ARGUMENT_TOKENS, **held}
+    list_schema = {"type": "array", "items": schema, "minItems": 1, "maxItems": MAX_CALLS}
+    constraint = _constrained_to(list_schema if definitions is None else {**list_schema, "$defs": definitions})
+    return {**_messages(_FILL_SYSTEM, question), "max_tokens": ARGUMENT_TOKENS, **constraint}
 
 
-def telling(request: str, results: Sequence[str]) -> Body:
-    """Ask for an answer to ``request`` out of the ``results`` of tools."""
+def answer_prompt(request: str, results: Sequence[str]) -> Body:
+    """Ask for an answer to ``request`` from the ``results`` of tools."""
     question = f"Request: {request}\nResult: {' | '.join(results)}"
-    return {**_messages(_TELL, question), "max_tokens": ANSWER_TOKENS}
+    return {**_messages(_ANSWER_SYSTEM, question), "max_tokens": ANSWER_TOKENS}
 
 
-def choosing(functions: Sequence[Json], system: str, request: str, results: Sequence[str]) -> Body:
-    """Ask to use one of ``functions`` or to answer, held to a schema of both."""
-    listed = "\n".join(f"- {_signature(function)}" for function in functions)
+def tool_prompt(functions: Sequence[Json], system: str, request: str, results: Sequence[str]) -> Body:
+    """Ask for a call of one of ``functions`` or an answer, constrained to a schema of both."""
+    function_list = "\n".join(f"- {_signature(function)}" for function in functions)
     question = "\n".join([f"Request: {request}", *(f"Result: {result}" for result in results)])
     answer = {"answer": {"type": "string", "maxLength": 2 * ARGUMENT_CHARS}}
     definitions: Body = {}
     choices = [_object(answer)]
     for function in functions:
-        schema = bounded(parameters_of(function))
+        schema = with_max_lengths(parameters_of(function))
         definitions |= schema.pop("$defs", {})
         choices.insert(-1, _object({"tool": {"const": function["name"]}, "args": schema}))
-    held = _held_to({"anyOf": choices, **({"$defs": definitions} if definitions else {})})
-    instructions = "\n\n".join(part for part in (system, f"Functions:\n{listed}", _USE) if part)
-    return {**_messages(instructions, question), "max_tokens": CHAT_TOKENS, **held}
+    constraint = _constrained_to({"anyOf": choices, **({"$defs": definitions} if definitions else {})})
+    instructions = "\n\n".join(part for part in (system, f"Functions:\n{function_list}", _TOOL_SYSTEM) if part)
+    return {**_messages(instructions, question), "max_tokens": CHAT_TOKENS, **constraint}
 
 
-def chatting(messages: Sequence[Json], system: str, schema: Json | None = None) -> Body:
-    """Ask for the next turn of a conversation, as text or as JSON of ``schema``."""
-    spoken = [
+def chat_prompt(messages: Sequence[Json], system: str, schema: Json | None = None) -> Body:
+    """Ask for the next message of a conversation, as text or as JSON that matches ``schema``."""
+    conversation = [
         {"role": message["role"], "content": message["content"]}
         for message in messages
         if message["role"] in ("user", "assistant") and message.get("content")
     ]
-    opening = {"role": "system", "content": f"{system}\n\n{_BRIEF}".strip()}
+    system_message = {"role": "system", "content": f"{system}\n\n{_BRIEF}".strip()}
     if schema is not None:
         return {
-            "messages": [opening, *spoken],
+            "messages": [system_message, *conversation],
             "max_tokens": 2 * CHAT_TOKENS,
-            **_held_to(bounded(schema)),
+            **_constrained_to(with_max_lengths(schema)),
         }
     return {
-        "messages": [opening, *spoken],
+        "messages": [system_message, *conversation],
         "max_tokens": CHAT_TOKENS,
         "repeat_penalty": _REPEAT_PENALTY,
     }
 
 
 def read_json(text: str) -> Body | None:
-    """The JSON object that was generated; None when it was cut off."""
+    """Parse a generated JSON object. None if it was cut off."""
     try:
         value = json.loads(text)
     except ValueError:
@@ -153,16 +152,16 @@ def read_json(text: str) -> Body | None:
 
 
 def read_calls(text: str) -> list[Body]:
-    """The different entries of the list that was generated; none when it was cut off."""
+    """Parse a generated JSON list and drop duplicate entries. Empty if it was cut off."""
     try:
         entries = json.loads(text)
     except ValueError:
         return []
-    found: list[Body] = []
+    calls: list[Body] = []
     for entry in entries:
-        if entry not in found:
-            found.append(entry)
-    return found
+        if entry not in calls:
+            calls.append(entry)
+    return calls
 
 
 def parameters_of(function: Json) -> Body:
@@ -170,14 +169,14 @@ def parameters_of(function: Json) -> Body:
     return dict(function.get("parameters") or {"type": "object", "properties": {}})
 
 
-def bounded(schema: Json) -> Body:
-    """``schema`` with a length for every text that has none: a small model does not know when to stop."""
+def with_max_lengths(schema: Json) -> Body:
+    """``schema`` with a length limit for every string that has none, because a small model may not stop."""
     copy: Body = {}
     for key, value in schema.items():
         if isinstance(value, dict):
-            copy[key] = bounded(value)
+            copy[key] = with_max_lengths(value)
         elif isinstance(value, list):
-            copy[key] = [bounded(item) if isinstance(item, dict) else item for item in value]
+            copy[key] = [with_max_lengths(item) if isinstance(item, dict) else item for item in value]
         else:
             copy[key] = value
     if copy.get("type") == "string" and not copy.keys() & {"maxLength", "enum", "const", "format", "pattern"}:
@@ -187,16 +186,16 @@ def bounded(schema: Json) -> Body:
 
 def _signature(function: Json) -> str:
     properties = parameters_of(function).get("properties") or {}
-    listed = ", ".join(f"{name}: {item.get('type', 'any')}" for name, item in properties.items())
-    return f"{function['name']}({listed}): {_first_line(function)}"
+    parameter_list = ", ".join(f"{name}: {item.get('type', 'any')}" for name, item in properties.items())
+    return f"{function['name']}({parameter_list}): {_first_line(function)}"
 
 
 def _first_line(function: Json) -> str:
     lines = (function.get("description") or "").strip().splitlines()
-    return lines[0] if lines else _spoken(function["name"])
+    return lines[0] if lines else _as_words(function["name"])
 
 
-def _spoken(name: str) -> str:
+def _as_words(name: str) -> str:
     return name.replace("_", " ")
 
 
@@ -209,7 +208,7 @@ def _object(properties: Body) -> Body:
     }
 
 
-def _held_to(schema: Json) -> Body:
+def _constrained_to(schema: Json) -> Body:
     return {"response_format": {"type": "json_schema", "json_schema": {"schema": schema}}}
 
 

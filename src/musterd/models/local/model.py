@@ -1,4 +1,4 @@
-"""The pydantic-ai model ``local``: what the rest of musterd sees of the embedded model."""
+"""The pydantic-ai model ``local``: the interface of the embedded model to the rest of musterd."""
 
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -17,7 +17,7 @@ from musterd.core.settings import Settings
 from musterd.models.built_in import BuiltInModel, BuiltInStream
 from musterd.models.local import decode
 from musterd.models.local.runtime import Runtime, load_server
-from musterd.models.local.turn import Ask, Turn
+from musterd.models.local.turn import Prompter, Turn
 from musterd.models.local.weights import require
 from musterd.models.names import LOCAL
 from musterd.models.plain_messages import plain_messages, plain_tools
@@ -27,7 +27,7 @@ _runtimes_lock = threading.Lock()
 
 
 class LocalModel(BuiltInModel):
-    """The embedded model. Loading begins with :meth:`warm` or the first call, once a process.
+    """The embedded model. Loading begins with :meth:`warm` or the first call, once per process.
 
     :raises DeclarationError: packages, weights or memory are missing.
     """
@@ -44,7 +44,7 @@ class LocalModel(BuiltInModel):
         self._bias: dict[tuple[str, ...], list[list[float]]] = {}
 
     def warm(self) -> None:
-        """Begin to load and to read what every prompt begins with, in the background."""
+        """Start loading the model and reading the common prompt prefixes in the background."""
         self._runtime.start()
 
     @asynccontextmanager
@@ -55,7 +55,7 @@ class LocalModel(BuiltInModel):
         model_request_parameters: ModelRequestParameters,
         run_context: RunContext[Any] | None = None,
     ) -> AsyncGenerator[StreamedResponse]:
-        """Answer piece by piece. Leaving the block ends the generation within a token.
+        """Answer in pieces. Leaving the block ends the generation within one token.
 
         :raises ModelFailed: the model cannot be loaded, or the request does not fit.
         """
@@ -66,7 +66,8 @@ class LocalModel(BuiltInModel):
             bias=self._bias,
             schema=output.json_schema if output else None,
         )
-        stream = LocalStream(model_request_parameters=model_request_parameters, turn=turn, ask=Ask(self._runtime))
+        prompter = Prompter(self._runtime)
+        stream = LocalStream(model_request_parameters=model_request_parameters, turn=turn, prompter=prompter)
         try:
             yield stream
         finally:
@@ -75,39 +76,39 @@ class LocalModel(BuiltInModel):
 
 @dataclass
 class LocalStream(BuiltInStream):
-    """One turn as a stream."""
+    """The stream of one turn."""
 
     name = LOCAL
     turn: Turn
-    ask: Ask
+    prompter: Prompter
 
     def __post_init__(self) -> None:
-        self._pieces = self.turn.play(self.ask)
+        self._pieces = self.turn.run(self.prompter)
 
     async def _get_event_iterator(self) -> AsyncIterator[ModelResponseStreamEvent]:
         parts = self._parts_manager
-        calls = 0
+        call_count = 0
         async with aclosing(self._pieces) as pieces:
             async for piece in pieces:
                 if isinstance(piece, str):
                     for event in parts.handle_text_delta(vendor_part_id="content", content=piece):
                         yield event
                     continue
-                calls += 1
+                call_count += 1
                 for event in parts.handle_tool_call_delta_events(
-                    vendor_part_id=f"call {calls}",
+                    vendor_part_id=f"call {call_count}",
                     tool_name=piece.name,
                     args=jsontext.dumps(piece.args),
                     tool_call_id=f"call_{clock.new_id()}",
                 ):
                     yield event
-        used = self.ask.usage
+        usage = self.prompter.usage
         self._usage = RequestUsage(
-            input_tokens=used.input_tokens,
-            output_tokens=used.output_tokens,
-            cache_read_tokens=used.cache_read_tokens,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cache_read_tokens=usage.cache_read_tokens,
         )
-        self.finish_reason = "tool_call" if calls else "stop"
+        self.finish_reason = "tool_call" if call_count else "stop"
 
     async def close_stream(self) -> None:
         """End the generation."""
@@ -115,7 +116,7 @@ class LocalStream(BuiltInStream):
 
 
 def _runtime(settings: Settings) -> Runtime:
-    """The runtime of the weights that ``settings`` name: one a process, since it takes gigabytes."""
+    """The runtime for the weights in ``settings``. There is one per process, because it takes gigabytes."""
     key = (settings.local_model, settings.local_cache)
     with _runtimes_lock:
         if key not in _runtimes:
@@ -124,11 +125,11 @@ def _runtime(settings: Settings) -> Runtime:
 
 
 def _warm_up() -> list[tuple[str, decode.Body]]:
-    """A short question of each kind: their beginnings are the same for everybody."""
+    """A short prompt of each kind. Their prefixes are the same for all runs."""
     function = {"name": "look", "description": "Look.", "parameters": {"type": "object", "properties": {}}}
-    bodies = {
-        "choose": decode.routing("x", ["Reader: reads"]),
-        "fill": decode.arguments(function, "x"),
-        "tell": decode.telling("x", ["x"]),
+    prompts = {
+        "choose": decode.routing_prompt("x", ["Reader: reads"]),
+        "fill": decode.arguments_prompt(function, "x"),
+        "tell": decode.answer_prompt("x", ["x"]),
     }
-    return [(key, {**body, "max_tokens": 1}) for key, body in bodies.items()]
+    return [(key, {**prompt, "max_tokens": 1}) for key, prompt in prompts.items()]

