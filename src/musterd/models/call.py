@@ -110,6 +110,7 @@ class ModelCaller:
             while True:
                 current_try = _Try(model, self._settings, on_text)
                 try:
+                    # The provider's limit first: calls that wait for one provider must not block the others.
                     async with self._provider_calls(model), self._calls:
                         response = await current_try.answer(messages, parameters, model_settings)
                     answer, outcome = _answer(model, response, started_at, current_try.first_event_at), "answered"
@@ -264,6 +265,7 @@ class _StallTimer:
 
     def feed(self) -> float:
         """Note that something arrived. Returns the time of the event loop's clock."""
+        # Only the first feed may need an earlier timer. Later ones move the deadline, and ``_check`` sets a new timer.
         if self._fed_at is None and self._chunk_seconds < self._limit:
             self._timer.cancel()
             self._timer = self._loop.call_later(self._chunk_seconds, self._check)

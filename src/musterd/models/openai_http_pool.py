@@ -64,7 +64,7 @@ class Pool:
             if loop is running_loop:
                 del self._holders[loop]
                 await holder.aclose()
-            elif loop.is_running():
+            elif loop.is_running():  # a session must be closed on its own loop
                 del self._holders[loop]
                 asyncio.run_coroutine_threadsafe(_finish(holder), loop)
 

@@ -80,7 +80,7 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
 
     async def close(self) -> None:
         """Close the answer, and its connection unless the answer was read to its end."""
-        self._is_over = True
+        self._is_over = True  # before closing, which makes a pending read fail: ``_read`` then takes it as the end
         self._answer.close()
 
     async def _read(self) -> None:

@@ -57,6 +57,7 @@ def resolve(model: str | Model, settings: Settings) -> Model:
     if (entry := _resolved.get(key)) is not None:
         return entry[1]
     with _creation_lock:
+        # Check again under the lock: a second model of the same name would have connections that are never closed.
         if (entry := _resolved.get(key)) is None:
             entry = _resolved[key] = (settings, _make(model, settings))
     return entry[1]

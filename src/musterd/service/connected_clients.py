@@ -68,7 +68,7 @@ class ConnectedClients:
         if is_over:
             self.forget(root_id)
         elif root_id in self._tracked and root_id not in self._client_counts and not self._is_stopping:
-            if is_closed_by_server:
+            if is_closed_by_server:  # the client may still want the result: stop tracking the run
                 self.forget(root_id)
                 return
             loop = asyncio.get_running_loop()

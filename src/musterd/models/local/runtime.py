@@ -124,6 +124,7 @@ class Runtime:
         loading = self._server
         assert loading is not None
         try:
+            # Shielded: a cancelled call must not cancel the load, for which other calls wait.
             return await asyncio.shield(asyncio.wrap_future(loading))
         except DeclarationError as error:
             raise ModelFailed(error.message) from error

@@ -120,16 +120,16 @@ class Turn:
         """Play the turn. It consists of pieces of text, or of tool calls."""
         names = {function["name"] for function in self.functions}
         if DELEGATE in names:
-            pieces_of_turn = self._join_replies(prompter) if self.results else self._delegate(prompter)
+            turn_pieces = self._join_replies(prompter) if self.results else self._delegate(prompter)
         elif BROADCAST in names:
-            pieces_of_turn = self._join_replies(prompter) if self.results else self._broadcast()
+            turn_pieces = self._join_replies(prompter) if self.results else self._broadcast()
         elif not self.functions:
-            pieces_of_turn = self._answer(prompter)
+            turn_pieces = self._answer(prompter)
         elif len(self.functions) == 1:
-            pieces_of_turn = self._answer(prompter) if self.results else self._call_tool(prompter, self.functions[0])
+            turn_pieces = self._answer(prompter) if self.results else self._call_tool(prompter, self.functions[0])
         else:
-            pieces_of_turn = self._choose_tool(prompter)
-        async with aclosing(pieces_of_turn) as pieces:
+            turn_pieces = self._choose_tool(prompter)
+        async with aclosing(turn_pieces) as pieces:
             async for piece in pieces:
                 yield piece
 
