@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from musterd import Agent
 from musterd.core.errors import Conflict
 from musterd.core.events import EventKind
-from musterd.core.scheduling import OnBusy, Turn
+from musterd.core.scheduling import OnBusy, SchedulingOptions
 from musterd.core.states import RunState
 from tests.engine.conftest import Engines
 from tests.support.engine import Works, running, works_on
 from tests.support.held_model import HeldModel
 
-INTERRUPT, PARALLEL, REJECT = (Turn(on_busy=word) for word in (OnBusy.INTERRUPT, OnBusy.PARALLEL, OnBusy.REJECT))
+INTERRUPT, PARALLEL, REJECT = (
+    SchedulingOptions(on_busy=word) for word in (OnBusy.INTERRUPT, OnBusy.PARALLEL, OnBusy.REJECT)
+)
 
 
 async def test_an_interrupt_stops_the_live_one_keeps_its_text_and_runs_next(works: Works) -> None:
@@ -72,7 +74,7 @@ async def test_parallel_runs_overlap_and_leave_the_line_alone(works: Works) -> N
     hold = works.model.hold("held")
     names = ["r1", "p1", "p2"]
     for name in names:
-        await works.start("held", name, turn=Turn() if name == "r1" else PARALLEL)
+        await works.start("held", name, turn=SchedulingOptions() if name == "r1" else PARALLEL)
     await works.start("queued", "r2")
     while len(works.model.calls) < 3:
         await works.records.states()
@@ -99,14 +101,14 @@ async def test_a_refused_run_keeps_no_slot(works: Works) -> None:
 
 async def test_a_delayed_run_keeps_no_slot(works: Works) -> None:
     for number in range(40):
-        await works.start("later", f"r{number}", turn=Turn(delay_seconds=3600))
+        await works.start("later", f"r{number}", turn=SchedulingOptions(delay_seconds=3600))
     assert (await works.run("now")).row.state is RunState.COMPLETED
     await works.idle()
 
 
 async def test_a_deadline_that_has_passed_ends_the_attempt_at_once(works: Works) -> None:
     works.model.hold("held")
-    view = await works.run("held", "r1", turn=Turn(timeout_seconds=0.05))
+    view = await works.run("held", "r1", turn=SchedulingOptions(timeout_seconds=0.05))
     assert view.row.state is RunState.ERROR
     assert view.output is not None
     assert view.output.error is not None
@@ -117,7 +119,7 @@ async def test_a_deadline_that_has_passed_ends_the_attempt_at_once(works: Works)
 async def test_the_shorter_of_both_limits_counts(engines: Engines) -> None:
     async with engines(run_seconds=0.05) as works:
         works.model.hold("held")
-        view = await works.run("held", turn=Turn(timeout_seconds=60))
+        view = await works.run("held", turn=SchedulingOptions(timeout_seconds=60))
         assert view.row.error_code == "time_limit"
 
 
@@ -140,7 +142,7 @@ async def _keeps_its_order(url: str, asked: list[Any], concurrency: int) -> None
         accepted = []
         for number, (on_busy, session, priority) in enumerate(asked):
             with contextlib.suppress(Conflict):
-                turn = Turn(on_busy=on_busy, priority=priority)
+                turn = SchedulingOptions(on_busy=on_busy, priority=priority)
                 await works.start("[[WORDS 3]]", f"r{number:02}", session, turn=turn)
                 accepted.append(f"r{number:02}")
         rows = [(await works.end_of(name)).row for name in accepted]

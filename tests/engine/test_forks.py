@@ -16,7 +16,7 @@ from pydantic_ai.settings import ModelSettings
 from musterd import Agent, Budget, Team, tool
 from musterd.core.errors import Conflict
 from musterd.core.records import RunRow, RunView
-from musterd.core.scheduling import Turn
+from musterd.core.scheduling import SchedulingOptions
 from musterd.core.states import RunState
 from musterd.service.forks import ForkRequest
 from musterd.service.steering import SentMessage
@@ -167,7 +167,7 @@ async def test_a_run_that_never_began_begins_anew(engines: Engines, shop: Shop) 
     async with engines(teams=[shop.team()]) as works:
         await works.start("[[SAY first]]", "r0")
         await hold.reached.wait()
-        await works.start("[[SAY second]]", "r1", turn=Turn(timeout_seconds=0.01))
+        await works.start("[[SAY second]]", "r1", turn=SchedulingOptions(timeout_seconds=0.01))
         failed = await works.end_of("r1")
         assert (failed.row.error_code, failed.row.attempt) == ("deadline", 0)
         row = await fork(works)

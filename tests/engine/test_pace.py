@@ -37,7 +37,7 @@ class Asking(ScriptedModel):
             async def asking() -> AsyncIterator[ModelResponseStreamEvent]:
                 async for event in whole():
                     yield event  # handed on before the next is asked for, as from a provider
-                    told_at = flush_window.told_at.get()
+                    told_at = flush_window.next_flush_at.get()
                     assert told_at is not None
                     at = told_at()
                     self.left.append(None if at is None else at - asyncio.get_running_loop().time())

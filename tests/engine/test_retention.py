@@ -10,7 +10,7 @@ import pytest
 
 from musterd.core import clock
 from musterd.core.errors import NotFound
-from musterd.core.scheduling import Turn
+from musterd.core.scheduling import SchedulingOptions
 from musterd.store import event_compaction, retention, usage
 from musterd.store.database import Tx, Work
 from musterd.store.event_compaction import Joined
@@ -55,7 +55,7 @@ async def test_pieces_are_joined_and_the_run_stays(engines: Engines) -> None:
         await works.run("[[WORDS 30]]", "r1")
         before = "".join(event.data.get("text", "") for _, event in await works.stored("r1"))
         await cleared(works)
-        joined = [event.data["text"] for _, event in await works.stored("r1") if event.is_piece]
+        joined = [event.data["text"] for _, event in await works.stored("r1") if event.is_delta]
         assert joined == [before]
 
 
@@ -147,5 +147,5 @@ async def test_a_turn_that_hangs_holds_nothing_else_up(engines: Engines, monkeyp
     monkeypatch.setattr("musterd.engine.retention.Retention.once", hang)
     async with engines(retention_days=AT_ONCE, upkeep_seconds=0.02) as works:
         await hangs.wait()
-        await works.start("hello", "r1", turn=Turn(delay_seconds=0.01))
+        await works.start("hello", "r1", turn=SchedulingOptions(delay_seconds=0.01))
         assert (await works.end_of("r1")).row.state.is_final

@@ -10,7 +10,7 @@ from musterd import Agent, SessionSummaryManager, Team, ToolContext, tool
 from musterd.core.callers import Caller
 from musterd.core.events import EventKind
 from musterd.core.records import RunView, SessionRow
-from musterd.core.scheduling import OnBusy, Turn
+from musterd.core.scheduling import OnBusy, SchedulingOptions
 from musterd.core.states import RunState
 from musterd.store import run_removal
 from tests.engine.conftest import Engines
@@ -66,9 +66,9 @@ async def test_states_of_runs_that_overlap_meet_key_by_key(engines: Engines, mod
     async with engines(agents=agents) as works:
         await works.run('[[TOOL keep {"name": "zero"}]]', "r0")
         hold = model.hold('[[TOOL keep {"name": "one"}]]', after=1)
-        await works.start('[[TOOL keep {"name": "one"}]]', "r1", turn=Turn(on_busy=OnBusy.PARALLEL))
+        await works.start('[[TOOL keep {"name": "one"}]]', "r1", turn=SchedulingOptions(on_busy=OnBusy.PARALLEL))
         await hold.reached.wait()
-        await works.run('[[TOOL keep {"name": "two"}]]', "r2", turn=Turn(on_busy=OnBusy.PARALLEL))
+        await works.run('[[TOOL keep {"name": "two"}]]', "r2", turn=SchedulingOptions(on_busy=OnBusy.PARALLEL))
         assert (await session_of(works)).state == {"kept": 0, "zero": True, "two": True}
         hold.release()
         view = await works.end_of("r1")
@@ -253,7 +253,7 @@ async def test_a_run_that_is_killed_while_it_sums_up_keeps_its_answer(engines: E
 
 async def test_what_ended_meanwhile_is_in_the_next_summary(engines: Engines, model: HeldModel) -> None:
     agents = [Agent(id="solo", model=model, session_summary_manager=MANAGER)]
-    parallel = Turn(on_busy=OnBusy.PARALLEL)
+    parallel = SchedulingOptions(on_busy=OnBusy.PARALLEL)
     async with engines(agents=agents) as works:
         hold = model.hold("[[SAY They talked.]]")
         await works.start("one", "r1", turn=parallel)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from musterd import Agent, tool
-from musterd.core.scheduling import OnBusy, Turn
+from musterd.core.scheduling import OnBusy, SchedulingOptions
 from musterd.service.forks import ForkRequest
 from musterd.service.steering import SentMessage
 from tests.engine.conftest import Engines
@@ -95,7 +95,7 @@ async def test_an_interrupted_run(engines: Engines, receiver: Receiver, model: H
         hold = model.hold("[[SAY first]]")
         await works.start("[[SAY first]]", "r1")
         await hold.reached.wait()
-        await works.start("[[SAY second]]", "r2", turn=Turn(on_busy=OnBusy.INTERRUPT))
+        await works.start("[[SAY second]]", "r2", turn=SchedulingOptions(on_busy=OnBusy.INTERRUPT))
         taken = await receiver.has(2)
     told = {one.message["data"]["run_id"]: one.type for one in taken}
     assert told == {"r1": "run.cancelled", "r2": "run.completed"}
@@ -132,7 +132,7 @@ async def test_a_deadline(engines: Engines, receiver: Receiver, model: HeldModel
         hold = model.hold("[[SAY first]]")
         await works.start("[[SAY first]]", "r1")
         await hold.reached.wait()
-        await works.start("[[SAY second]]", "r2", turn=Turn(timeout_seconds=60))
+        await works.start("[[SAY second]]", "r2", turn=SchedulingOptions(timeout_seconds=60))
         await works.records.execute("UPDATE runs SET deadline_at = 1 WHERE run_id = 'r2'")
         await works.engine.upkeep.once()
         (taken,) = await receiver.has(1)

@@ -11,7 +11,7 @@ from standardwebhooks.webhooks import Webhook
 from structlog.testing import capture_logs
 
 from musterd.core import clock
-from musterd.core.deliveries import WAITS_SECONDS, Delivery, DeliveryFilter, Outcome, after
+from musterd.core.deliveries import WAITS_SECONDS, Delivery, DeliveryFilter, Outcome, progress_after
 from musterd.engine.retention import UNSENT
 from musterd.engine.webhook_requests import NOT_REACHED
 from musterd.engine.webhooks import SPARE_SECONDS, Webhooks
@@ -403,7 +403,7 @@ async def test_a_late_outcome_is_not_noted(engines: Engines) -> None:
         now, done, write = clock.now(), Outcome(status=200), works.database.write
         await write(lambda tx: deliveries.claim(tx, [delivery.id], "old", now, now))
         await write(lambda tx: deliveries.claim(tx, [delivery.id], "new", now, now + 9))
-        assert not await write(lambda tx: deliveries.note(tx, delivery.id, "old", done, after(done, 1, now)))
+        assert not await write(lambda tx: deliveries.note(tx, delivery.id, "old", done, progress_after(done, 1, now)))
         assert (await only(works)).state == "pending"
 
 

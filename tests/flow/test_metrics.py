@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from musterd.core.metrics import MOST_SERIES, OTHER, Counter, Histogram, Metrics
+from musterd.core.metrics import MAX_SERIES, OTHER, Counter, Histogram, Metrics
 from musterd.http.metrics import GAUGES, PREFIX
 from tests.flow.test_errors import gone
 from tests.support.app import Serve
@@ -123,9 +123,9 @@ def test_alerts_speak_of_figures_that_there_are() -> None:
 
 def test_series_are_bounded() -> None:
     counter, histogram = Counter("c", "", ["name"]), Histogram("h", "", [1.0], ["name"])
-    for number in range(MOST_SERIES + 5):
+    for number in range(MAX_SERIES + 5):
         counter.add(f"n{number}")
         histogram.observe(0.5, f"n{number}")
-    assert len(counter.values) == len(histogram.values) == MOST_SERIES + 1
+    assert len(counter.values) == len(histogram.values) == MAX_SERIES + 1
     assert counter.values[OTHER,] == 5
     assert histogram.values[OTHER,].counts == [5, 0]

@@ -346,4 +346,4 @@ def test_it_is_not_imported_unasked() -> None:
     ],
 )
 def test_what_counts_as_a_traceparent(header: str, taken: str | None) -> None:
-    assert trace_context.parsed(header) == taken
+    assert trace_context.parse_traceparent(header) == taken

@@ -56,7 +56,7 @@ def told(found: list[tuple[int, Event]]) -> tuple[dict[tuple[str, str], str], li
     words: defaultdict[tuple[str, str], str] = defaultdict(str)
     rest = []
     for index, event in found:
-        if event.is_piece:
+        if event.is_delta:
             for name in ("text", "reasoning"):
                 words[event.run_id, name] += event.data.get(name, "")
         else:
@@ -104,7 +104,7 @@ async def test_page_by_page_nothing_is_missed(records: Records, limit: int) -> N
 async def test_texts_of_two_answers_stay_apart(records: Records) -> None:
     await stored(records)
     await join(records)
-    texts = [event.data["text"] for _, event in await records.events("r1") if event.is_piece and event.run_id == "r1"]
+    texts = [event.data["text"] for _, event in await records.events("r1") if event.is_delta and event.run_id == "r1"]
     assert texts == ["abcd", "e", "f"]
 
 

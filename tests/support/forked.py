@@ -67,5 +67,5 @@ def _main(words: list[str], environment: dict[str, str], said: Connection, log: 
     from musterd.cli import main
     from musterd.core import faults
 
-    vars(faults)["_fault"] = faults._armed(environment.get(faults.VARIABLE))  # as at the import
+    vars(faults)["_fault"] = faults._parse_fault(environment.get(faults.VARIABLE))  # as at the import
     sys.exit(main(words))

@@ -8,7 +8,7 @@ from musterd.cli.doctor_check import Check, fail, ok
 from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
 from musterd.declare import Component, MCPServer, Registry, load, models_of
-from musterd.declare.problems import reported_together, without_values
+from musterd.declare.problems import redact_values, reported_together
 from musterd.declare.tool_errors import RetryTool
 from musterd.mcp import Servers
 from musterd.models import resolve
@@ -49,8 +49,8 @@ def _models(components: Iterable[Component], settings: Settings) -> list[Check]:
         for model in models_of(component):
             info = describe(model)
             name = f"{info.provider} {info.model}"
-            if isinstance(model, str) and without_values(model) != model:
-                name = without_values(model)
+            if isinstance(model, str) and redact_values(model) != model:
+                name = redact_values(model)
             try:
                 resolve.check(model, settings)
             except DeclarationError as error:
@@ -89,4 +89,4 @@ def _failure(name: str, message: str) -> Check:
 
 
 def _without_values(check: Check) -> Check:
-    return replace(check, found=without_values(check.found), cure=without_values(check.cure))
+    return replace(check, found=redact_values(check.found), cure=redact_values(check.cure))

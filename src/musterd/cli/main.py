@@ -247,12 +247,12 @@ def _error_text(error: MusterdError) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    garbage_collection.hold(START)
+    garbage_collection.pause(START)
     try:
         result = app(arguments)
     except (DeclarationError, StartError, RequestError) as error:
         print(_error_text(error), file=sys.stderr)  # noqa: T201 - the output of the command
         return 1 if isinstance(error, Unavailable) else 2
     finally:
-        garbage_collection.let_go(START)
+        garbage_collection.resume(START)
     return result if isinstance(result, int) else 0

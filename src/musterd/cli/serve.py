@@ -103,7 +103,7 @@ class _UvicornServer(uvicorn.Server):
         await self._lifespan.__aenter__()  # not uvicorn's lifespan: that prints a traceback for a StartError
         await super().startup(sockets)
         if self.started:
-            garbage_collection.keep(START)
+            garbage_collection.freeze_and_resume(START)
             lines = "\n".join(startup_lines(self._server, url_of(self._listener)))
             print(lines, flush=True)  # noqa: T201 - the output of the command
 

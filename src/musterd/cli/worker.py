@@ -61,7 +61,7 @@ async def _work(server: Server, probes: AbstractAsyncContextManager[str]) -> Non
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signal_number, stop)
     async with probes as address, server.running():  # in this order: probes are answered during the drain
-        garbage_collection.keep(START)
+        garbage_collection.freeze_and_resume(START)
         print(f"musterd: working on {shown_url(server.settings.db)}{address}", flush=True)  # noqa: T201 - the output
         await stop_requested.wait()
     exit_without_leftovers()

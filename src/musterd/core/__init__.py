@@ -1,4 +1,4 @@
-"""The pure core: run states, events, records, errors, settings, and the one door to time, ids and chance.
+"""The pure core: run states, events, records, errors, settings, and the only source of time, ids and randomness.
 
-Nothing here does I/O or imports another room of musterd.
+Nothing here does I/O or imports another package of musterd.
 """

@@ -1,4 +1,4 @@
-"""Approvals: what waits for a person over all runs, and who decided what about it."""
+"""The approvals inbox: tool calls of all runs that wait for a person, and the decisions about them."""
 
 from dataclasses import dataclass
 
@@ -8,18 +8,18 @@ from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
 
 STATUSES = ("pending", "approved", "rejected", "expired", "cancelled")
-"""What may have become of an approval. Expired and cancelled: its run ended before anybody decided."""
+"""The statuses of an approval. ``expired`` and ``cancelled`` mean that its run finished without a decision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """An approval as its readers see it.
+    """An approval as clients read it.
 
     :param status: one of :data:`STATUSES`.
-    :param root_id: the run that a client asked for; the requirement's is its own or a member's.
-    :param source_type: of the run that a client asked for, as id and name.
-    :param expires_at: when it is decided by default, or its run ends; None: nobody can say yet, or it is over.
-    :param resolution_data: what was said with the decision.
+    :param root_id: the root run; the requirement belongs to it or to one of its members.
+    :param source_type: the kind of the root run's component; ``source_id`` and ``source_name`` are its id and name.
+    :param expires_at: when the default decision applies, or the run finishes; None if not known yet or already over.
+    :param resolution_data: the data of the decision.
     """
 
     requirement: Requirement
@@ -41,7 +41,7 @@ class Approval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalFilter:
-    """Which approvals to list. None: no such condition."""
+    """Which approvals to list. None means no condition."""
 
     status: str | None = None
     approval_type: str | None = None
@@ -57,11 +57,11 @@ class ApprovalFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
-    """A person's decision in the inbox.
+    """A decision that a person makes in the inbox.
 
-    :param by: who decides, as the client says.
-    :param data: said with it: ``values`` for a call that needs input or is approved with other arguments, ``result``
-        for one that happened elsewhere, ``note`` for the model, and whatever else is to be kept.
+    :param by: who decides, as the client claims.
+    :param data: ``values`` for a call that needs input or is approved with changed arguments, ``result`` for a call
+        that was made elsewhere, ``note`` for the model, and any other keys to store.
     """
 
     is_approved: bool

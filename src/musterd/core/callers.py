@@ -1,15 +1,16 @@
-"""Who asks: what a use case has to know of it."""
+"""The caller of a use case."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks.
+    """The caller of a use case.
 
-    :param user_id: the user that a token proved, else None: the owner of what is made, and isolation goes by it.
-    :param label: what scopes run ids and idempotency keys: the proved user, else "".
-    :param is_admin: whether others' things are seen too.
+    :param user_id: the user that a token authenticated, else None. It owns what the caller creates, and isolation uses
+        it.
+    :param label: the namespace of run ids and idempotency keys: the authenticated user, else "".
+    :param is_admin: whether the caller may see the data of all users.
     """
 
     user_id: str | None = None
@@ -18,9 +19,9 @@ class Caller:
 
     @property
     def sees_only(self) -> str | None:
-        """The owner of all that this caller may see; None: it may see everybody's."""
+        """The only owner whose data this caller may see; None if it may see everything."""
         return None if self.is_admin else self.user_id
 
     def may_see(self, owner: str | None) -> bool:
-        """Whether this caller may see what belongs to ``owner`` (None: to nobody)."""
+        """Whether this caller may see data that belongs to ``owner`` (None: no owner)."""
         return self.sees_only is None or owner == self.sees_only

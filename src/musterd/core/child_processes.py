@@ -1,8 +1,8 @@
-"""What children of the process must not keep open.
+"""Closes files and sockets in forked children that must not outlive this process.
 
-Python opens files and sockets so that programs which a tool starts do not inherit them. A child that a tool makes with
-``os.fork`` (or ``multiprocessing``, where it forks) has everything, and closes here what would outlive this process:
-the port, and the lock that says that this worker is alive. Connections of clients stay open in it.
+Python opens files and sockets as non-inheritable, so programs that a tool starts do not get them. A child that a tool
+forks with ``os.fork`` or ``multiprocessing`` gets every descriptor. It closes the listening port and the lock that
+shows that this worker is alive; otherwise a surviving child would keep both. Client connections stay open in it.
 """
 
 import contextlib
@@ -15,24 +15,25 @@ class HasDescriptor(Protocol):
     """A file or a socket."""
 
     def fileno(self) -> int:
-        """Return its descriptor."""
+        """Return the file descriptor."""
 
 
-_kept_open: WeakSet[HasDescriptor] = WeakSet()
+_closed_in_children: WeakSet[HasDescriptor] = WeakSet()
 
 
 def close_in_children(resource: HasDescriptor) -> None:
-    """Have children that are forked from now on let go of ``resource``, which stays open here."""
-    _kept_open.add(resource)
+    """Close ``resource`` in children that are forked from now on. It stays open in this process."""
+    _closed_in_children.add(resource)
 
 
-def _let_go() -> None:
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for resource in list(_kept_open):
-        with contextlib.suppress(ValueError, OSError):  # it is closed already
-            # Replaced and not closed: other objects know the number, and would close what has it next.
-            os.dup2(nothing, resource.fileno(), inheritable=False)
-    os.close(nothing)
+def _close_inherited() -> None:
+    devnull = os.open(os.devnull, os.O_RDWR)
+    for resource in list(_closed_in_children):
+        with contextlib.suppress(ValueError, OSError):  # already closed
+            # Replace the descriptor instead of closing it: other objects hold its number, and would later close
+            # whatever file reused that number.
+            os.dup2(devnull, resource.fileno(), inheritable=False)
+    os.close(devnull)
 
 
-os.register_at_fork(after_in_child=_let_go)
+os.register_at_fork(after_in_child=_close_inherited)

@@ -1,7 +1,7 @@
-"""The one door to time, ids and chance.
+"""The only source of time, new ids and randomness.
 
-Every other room asks here (ruff bans the originals elsewhere), so that a test can hold the clock still and a
-stored value can be told from a computed one. SQL never asks the database for the time: ``:now`` is passed in.
+Ruff bans the standard functions in all other modules, so tests can freeze the clock. SQL never reads the database's
+clock: statements take the time as ``:now``.
 """
 
 import asyncio
@@ -12,40 +12,40 @@ import uuid
 
 
 def now() -> float:
-    """Wall-clock time in unix seconds. For people and for the wire; never compared to decide who is alive."""
+    """Wall-clock time in unix seconds, for display and the API. Never used to decide whether a worker is alive."""
     return time.time()
 
 
 def monotonic() -> float:
-    """Seconds of a clock that only moves forward. For durations and deadlines inside this process."""
+    """Seconds of a clock that only moves forward, for durations and deadlines inside this process."""
     return time.monotonic()
 
 
 def new_id() -> str:
-    """A new random identifier (UUID 4, text form)."""
+    """A new random identifier (a UUID 4 as text)."""
     return str(uuid.uuid4())
 
 
 def derived_id(salt: str, path: str) -> str:
-    """The identifier at ``path`` under ``salt`` (UUID 5): the same on every attempt, unguessable without the salt."""
+    """The identifier for ``path`` (a UUID 5): the same in every attempt, and unguessable without ``salt``."""
     return str(uuid.uuid5(uuid.UUID(salt), path))
 
 
 def jitter(seconds: float) -> float:
-    """A random share, between half and all, of ``seconds``: retries of many callers spread out."""
-    return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+    """A random duration between half of ``seconds`` and all of it, so that retries of many callers spread out."""
+    return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load; not security-relevant
 
 
 async def sleep(seconds: float) -> None:
-    """Wait in the event loop for ``seconds``."""
+    """Sleep for ``seconds`` without blocking the event loop."""
     await asyncio.sleep(seconds)
 
 
 async def yield_to_others() -> None:
-    """Let every other task that is ready run once."""
+    """Let every other ready task run once."""
     await asyncio.sleep(0)
 
 
 def new_secret() -> str:
-    """A new unguessable text (256 bits, hexadecimal)."""
+    """A new unguessable string (256 bits, hexadecimal)."""
     return secrets.token_hex(32)

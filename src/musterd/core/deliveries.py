@@ -1,7 +1,7 @@
-"""Deliveries: what webhooks are told of a run, and when one that failed is tried again.
+"""Webhook deliveries: their records, and when a failed delivery is retried.
 
-The form of a message, its signature and the times between tries are those of Standard Webhooks
-(https://www.standardwebhooks.com); ``docs/howto/webhooks.md`` has them for whoever receives them.
+Message format, signature and retry delays follow Standard Webhooks (https://www.standardwebhooks.com);
+``docs/howto/webhooks.md`` describes them for receivers.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from musterd.core.records import ComponentKind, RunRow
 from musterd.core.states import RunState
 
 WAITS_SECONDS = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
-"""How long a delivery waits after each try that failed, but for chance; after the last of them it is given up."""
+"""Retry delays, before jitter. After the last one the delivery fails for good."""
 LONGEST_RETRY_AFTER_SECONDS = 86400.0
 GONE = 410
-"""The status by which a receiver says that it wants nothing more."""
+"""The HTTP status by which a receiver unsubscribes."""
 
 
 class Happening(StrEnum):
-    """What a webhook is told of."""
+    """The kinds of webhook messages."""
 
     RUN_COMPLETED = "run.completed"
     RUN_ERROR = "run.error"
@@ -37,25 +37,25 @@ HAPPENING_OF = {
     RunState.CANCELLED: Happening.RUN_CANCELLED,
     RunState.PAUSED: Happening.RUN_PAUSED,
 }
-"""What a run's settling in a state is to webhooks."""
+"""The message that a run causes when it finishes or pauses in a state."""
 
 
 class DeliveryState(StrEnum):
-    """Where a delivery stands."""
+    """The state of a delivery."""
 
-    PENDING = "pending"  # to be sent, now or once it is due again
-    DELIVERED = "delivered"  # the receiver has answered 2xx
-    FAILED = "failed"  # given up
+    PENDING = "pending"  # to be sent, now or when the retry is due
+    DELIVERED = "delivered"  # the receiver responded with 2xx
+    FAILED = "failed"  # no further retries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """What webhooks are to be told, as it is stored.
+    """A message for the webhooks of a run, before it becomes one delivery per URL.
 
-    :param run_id: the root run that it is about.
-    :param webhooks: the addresses, separated by spaces; None: nobody is to be told.
+    :param run_id: the root run.
+    :param webhooks: the URLs, separated by spaces; None if the run has none.
     :param attempts: how many attempts the run has had.
-    :param facts: beside what the run's row has: ``error``, ``requirements`` or ``approval``.
+    :param facts: data that the row of the run does not have: ``error``, ``requirements`` or ``approval``.
     """
 
     run_id: str
@@ -67,7 +67,7 @@ class Notice:
 
     @classmethod
     def of_end(cls, run: RunRow, state: RunState, at: float, error: JsonObject | None = None) -> Self:
-        """That a run has ended which no attempt drives."""
+        """The notice that a run finished while no attempt was executing it."""
         facts: JsonObject = {"error": error} if error else {}
         happening = HAPPENING_OF[state]
         return cls(
@@ -77,14 +77,14 @@ class Notice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A message to one address, and what became of it so far.
+    """A message to one URL, and its progress.
 
-    :param id: the message's, the same at each try.
-    :param attempts: tries so far, since it was last asked for.
-    :param run_attempts: attempts that its run had had.
-    :param due_at: when it is sent (again); while it is being sent, when another process takes it.
-    :param last_status: the status of the receiver's last answer.
-    :param last_error: why the last try failed, in a short line.
+    :param id: the id of the message, the same for each try.
+    :param attempts: tries so far, since the delivery was last requested.
+    :param run_attempts: how many attempts the run had had at that time.
+    :param due_at: when it is sent next. While a process is sending it, when another process may take it over.
+    :param last_status: the status of the receiver's last response.
+    :param last_error: one line that says why the last try failed.
     """
 
     id: str
@@ -110,9 +110,9 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryFilter:
-    """Which deliveries to list; None: no such condition.
+    """Which deliveries to list. None means no condition.
 
-    :param before: only those that are older than this one.
+    :param before: only deliveries older than the one with this id.
     """
 
     run_id: str | None = None
@@ -123,13 +123,13 @@ class DeliveryFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of one try.
+    """The outcome of one try.
 
-    :param status: of the receiver's answer; None: there was none.
-    :param error: why it failed, in a short line for whoever owns the run; None: it is delivered.
-    :param reason: the same for the operator alone; None: no more can be said.
-    :param retry_after_seconds: what the receiver asked to wait.
-    :param is_final: whether no other try is made.
+    :param status: the status of the receiver's response, if there was one.
+    :param error: one line for the owner of the run that says why the try failed; None if it succeeded.
+    :param reason: more detail for the operator only; None if there is none.
+    :param retry_after_seconds: the wait that the receiver requested.
+    :param is_final: whether the delivery must not be retried.
     """
 
     status: int | None = None
@@ -141,17 +141,21 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryProgress:
-    """Where a delivery stands after a try; ``due_at`` counts while it is pending."""
+    """The state of a delivery after a try; ``due_at`` applies while it is pending."""
 
     state: DeliveryState
     due_at: float
 
 
-def after(outcome: Outcome, attempts: int, now: float, waits: Sequence[float] = WAITS_SECONDS) -> DeliveryProgress:
-    """Where a delivery stands that had so many tries, the last of them with this outcome."""
+def progress_after(
+    outcome: Outcome, attempts: int, now: float, waits: Sequence[float] = WAITS_SECONDS
+) -> DeliveryProgress:
+    """The progress of a delivery after ``attempts`` tries, of which the last had ``outcome``."""
     if outcome.error is None:
         return DeliveryProgress(state=DeliveryState.DELIVERED, due_at=now)
     if outcome.is_final or attempts > len(waits):
         return DeliveryProgress(state=DeliveryState.FAILED, due_at=now)
-    asked = min(outcome.retry_after_seconds or 0.0, LONGEST_RETRY_AFTER_SECONDS)
-    return DeliveryProgress(state=DeliveryState.PENDING, due_at=now + max(clock.jitter(waits[attempts - 1]), asked))
+    requested_wait = min(outcome.retry_after_seconds or 0.0, LONGEST_RETRY_AFTER_SECONDS)
+    return DeliveryProgress(
+        state=DeliveryState.PENDING, due_at=now + max(clock.jitter(waits[attempts - 1]), requested_wait)
+    )

@@ -1,6 +1,6 @@
-"""What a log line says of a failure in others' code: of what kind it is and where, never in its own words.
+"""Logs failures in user code (tools, hooks) and model providers by type and location, without their message.
 
-An exception of a tool, a hook or a provider may quote what users said, or a secret; its words are for ``debug`` alone.
+The message of such an exception may quote user input or a secret, so it is logged at level ``debug`` only.
 """
 
 import traceback
@@ -11,38 +11,42 @@ import structlog
 from musterd.core.errors import RunFailed
 
 log = structlog.get_logger("musterd.loop")
-OURS = str(Path(__file__).parents[1])
-SHOWN_FRAMES = 5
+PACKAGE_FOLDER = str(Path(__file__).parents[1])
+MAX_FRAMES = 5
 
 
-def log_failure(event: str, error: BaseException, *, is_over: bool = True, **about: str) -> None:
-    """Log that others' code failed.
+def log_failure(event: str, error: BaseException, *, is_over: bool = True, **context: str) -> None:
+    """Log that user code or a provider failed.
 
-    :param is_over: whether that is what came of it; else it is tried again.
+    :param is_over: whether the failure is final; otherwise the call is retried.
     """
-    tell = log.warning if is_over else log.info
-    tell(event, **about, error=_kind(error), at=_place(error))
-    log.debug(event, **about, exc_info=error)
+    log_line = log.warning if is_over else log.info
+    log_line(event, **context, error=_error_name(error), at=_traceback_summary(error))
+    log.debug(event, **context, exc_info=error)
 
 
-def words_of(error: BaseException) -> str:
-    """The message of an exception of others' code, or the name of its class if it has none or cannot be printed."""
+def exception_message(error: BaseException) -> str:
+    """The message of an exception from user code, or its class name if it has no message or cannot be printed."""
     try:
         text = str(error)
-    except BaseException:  # noqa: BLE001 - __str__ is others' code too
+    except BaseException:  # noqa: BLE001 - __str__ is user code too
         text = ""
     return text or type(error).__name__
 
 
-def _kind(error: BaseException) -> str:
+def _error_name(error: BaseException) -> str:
     if isinstance(error, RunFailed):
         return error.code
-    kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    error_type = type(error)
+    return (
+        error_type.__qualname__
+        if error_type.__module__ == "builtins"
+        else f"{error_type.__module__}.{error_type.__qualname__}"
+    )
 
 
-def _place(error: BaseException) -> str:
-    """The last frames that are not our own, and last where it was raised, whosever that is."""
+def _traceback_summary(error: BaseException) -> str:
+    """The last frames outside this package, followed by the frame that raised the exception."""
     frames = list(traceback.extract_tb(error.__traceback__))
-    shown = [frame for frame in frames[:-1] if not frame.filename.startswith(OURS)] + frames[-1:]
-    return " > ".join(f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in shown[-SHOWN_FRAMES:])
+    relevant = [frame for frame in frames[:-1] if not frame.filename.startswith(PACKAGE_FOLDER)] + frames[-1:]
+    return " > ".join(f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in relevant[-MAX_FRAMES:])

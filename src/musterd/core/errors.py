@@ -1,13 +1,13 @@
-"""The tree of errors.
+"""All errors of musterd, in one tree.
 
     MusterdError
     ├── DeclarationError          a team, agent or tool is declared wrongly            (exit 2)
     ├── StartError                the server cannot start as asked                     (exit 2)
     │   └── SchemaTooNew          the database was written by a newer musterd
-    ├── RequestError              a request is answered with an error status
+    ├── RequestError              the response has an error status
     │   ├── BadRequest            400
     │   ├── Unauthenticated       401
-    │   │   └── WrongToken        the key or token that was shown is wrong
+    │   │   └── WrongToken        the key or token is wrong
     │   ├── Forbidden             403
     │   ├── NotFound              404
     │   ├── MethodNotAllowed      405
@@ -16,23 +16,23 @@
     │   ├── PayloadTooLarge       413
     │   ├── AddressTooLong        414
     │   ├── CodingNotTaken        415
-    │   ├── InvalidInput          422, with a list of what is wrong where
+    │   ├── InvalidInput          422, with a list of problems and their locations
     │   ├── TooManyRequests       429, with Retry-After
     │   ├── HeadTooLarge          431
     │   └── Unavailable           503, with Retry-After
-    │       └── StoreUnavailable  the database cannot be read or written now
-    ├── RunFailed                 a run ends in ERROR, with a code
+    │       └── StoreUnavailable  the database is temporarily unavailable
+    ├── RunFailed                 a run finishes in ERROR, with a code
     │   ├── ModelFailed           the model did not answer
-    │   ├── LimitReached          a ceiling ended the run
-    │   │   └── BudgetSpent       a ceiling of its budget
-    │   ├── InputCheckError       a hook refuses what the run is asked
-    │   │   └── OutputCheckError  what it answers
-    │   └── ReplayDiverged        what a step would do is not what was stored under its path
-    ├── LeaseLost                 another attempt owns the run; this one must stop
-    └── HandedOver                this attempt stops at a step; another one goes on
+    │   ├── LimitReached          a limit ended the run
+    │   │   └── BudgetSpent       a ceiling of its budget was reached
+    │   ├── InputCheckError       a hook rejected the input of the run
+    │   │   └── OutputCheckError  a hook rejected its output
+    │   └── ReplayDiverged        a step differs from the one stored under its path
+    ├── LeaseLost                 another attempt owns the run, so this one must stop
+    └── HandedOver                this attempt stops at a step; another one continues
 
-The docstring is the default message. What a client may read is the message of a RequestError or RunFailed and
-nothing else; causes go to the log with the request id.
+The first line of a class's docstring is its default message. Clients only see the message of a RequestError or
+RunFailed; the cause is logged with the request id.
 """
 
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ class MusterdError(Exception):
 
     @property
     def message(self) -> str:
-        """The error in words."""
+        """The error message."""
         return str(self.args[0])
 
 
@@ -160,9 +160,9 @@ class InvalidInput(RequestError):
 
     @classmethod
     def at(cls, loc: Sequence[str | int], kind: str, msg: str, value: Json = None) -> Self:
-        """One thing that is wrong at one place, in FastAPI's shape (type, loc, msg, input)."""
-        where = ".".join(str(part) for part in loc)
-        return cls(f"{where}: {msg}", [{"type": kind, "loc": list(loc), "msg": msg, "input": value}])
+        """An error for one problem at one location, in FastAPI's shape (type, loc, msg, input)."""
+        location = ".".join(str(part) for part in loc)
+        return cls(f"{location}: {msg}", [{"type": kind, "loc": list(loc), "msg": msg, "input": value}])
 
 
 class TooManyRequests(RequestError):
@@ -199,7 +199,7 @@ class StoreUnavailable(Unavailable):
     def __init__(self, message: str | None = None, *, reason: str = "") -> None:
         super().__init__(message)
         self.reason = reason or self.message
-        """What happened and what to do, for the operator: it names the database, so clients are not told."""
+        """What happened and what to do, for the operator. It names the database, so clients must not see it."""
 
 
 class RunFailed(MusterdError):
@@ -215,12 +215,12 @@ class RunFailed(MusterdError):
 
     @property
     def details(self) -> JsonObject:
-        """What clients are told beside code and message."""
+        """What clients receive in addition to the code and the message."""
         return {}
 
 
 class CheckTrigger(Enum):
-    """Why a hook refuses: the ``error_id`` of what it raises. Any other text will do as well."""
+    """Why a hook rejects an input or output: the ``error_id`` of its error. Any other string works as well."""
 
     OFF_TOPIC = "off_topic"
     INPUT_NOT_ALLOWED = "input_not_allowed"
@@ -233,8 +233,8 @@ class CheckTrigger(Enum):
 class InputCheckError(RunFailed):
     """The input was refused.
 
-    :param check_trigger: why, for programs.
-    :param additional_data: what else is shown with the error; JSON values.
+    :param check_trigger: the machine-readable reason.
+    :param additional_data: further JSON values that clients receive with the error.
     """
 
     run_code = "input_check_error"
@@ -252,20 +252,20 @@ class InputCheckError(RunFailed):
 
     @property
     def type(self) -> str:
-        """Its code."""
+        """The code of the error."""
         return self.code
 
     @property
     def error_id(self) -> str:
-        """Why, as a text."""
+        """The reason as a string."""
         trigger = self.check_trigger
         return trigger.value if isinstance(trigger, CheckTrigger) else trigger
 
     @property
     def details(self) -> JsonObject:
-        """What clients are told beside code and message."""
-        more = {} if self.additional_data is None else {"additional_data": self.additional_data}
-        return {"error_id": self.error_id, **more}
+        """What clients receive in addition to the code and the message."""
+        data = {} if self.additional_data is None else {"additional_data": self.additional_data}
+        return {"error_id": self.error_id, **data}
 
 
 class OutputCheckError(InputCheckError):
@@ -290,8 +290,8 @@ class LimitReached(RunFailed):
 class BudgetSpent(LimitReached):
     """The budget of the run is spent.
 
-    :param ceiling: which: ``tokens``, ``cost_usd``, ``seconds``, ``tool_calls``, ``depth``.
-    :param path: whose budget it is, as a place in the run tree: "" for the root's.
+    :param ceiling: the ceiling that was reached: ``tokens``, ``cost_usd``, ``seconds``, ``tool_calls``, ``depth``.
+    :param path: the position in the run tree of the run whose budget it is; "" for the root.
     """
 
     run_code = "budget_spent"

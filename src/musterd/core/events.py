@@ -1,7 +1,7 @@
-"""What happens in a run, as a sequence of events.
+"""The events that a run emits.
 
-Events are neutral: they name a run and what happened, not a protocol. :mod:`musterd.wire.events` gives them the
-names and shapes that AgentOS clients know. ``docs/reference/events.md`` lists them.
+They do not depend on a protocol; :mod:`musterd.wire.events` translates them into the names and shapes of AgentOS.
+``docs/reference/events.md`` lists them.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from musterd.core.jsontypes import JsonObject
 
 
 class EventKind(StrEnum):
-    """The kinds of event. ``data`` keys are given beside each."""
+    """The kinds of event, with the keys of their ``data``."""
 
     RUN_STARTED = "run_started"  # model, model_provider
     MODEL_REQUEST_STARTED = "model_request_started"  # model, model_provider
@@ -30,10 +30,10 @@ class EventKind(StrEnum):
     RUN_PAUSED = "run_paused"  # content, requirements
     RUN_CONTINUED = "run_continued"  # attempt, reason, superseded: [{run_id, path, from_event_index}]
     MESSAGE_RECEIVED = "message_received"  # text
-    INTERMEDIATE_CONTENT = "intermediate_content"  # text, reasoning (a delta); of a leader whose answer another words
+    INTERMEDIATE_CONTENT = "intermediate_content"  # text, reasoning (a delta), if another model writes the answer
     REASONING_STARTED = "reasoning_started"  # -
     REASONING_CONTENT_DELTA = "reasoning_content_delta"  # reasoning (a delta)
-    REASONING_STEP = "reasoning_step"  # content: a step, content_type, reasoning_content: all so far
+    REASONING_STEP = "reasoning_step"  # content: a step, content_type, reasoning_content: all steps so far
     REASONING_COMPLETED = "reasoning_completed"  # content: {reasoning_steps}, content_type
     PARSER_MODEL_RESPONSE_STARTED = "parser_model_response_started"  # -
     PARSER_MODEL_RESPONSE_COMPLETED = "parser_model_response_completed"  # -
@@ -50,24 +50,24 @@ class EventKind(StrEnum):
     POST_HOOK_STARTED = "post_hook_started"  # hook
     POST_HOOK_COMPLETED = "post_hook_completed"  # hook
     TASK_UPDATED = "task_updated"  # task_id, title, status, previous_status, assignee, result
-    CUSTOM = "custom"  # tool_call_id, tool_name, content, and what else the tool told
+    CUSTOM = "custom"  # tool_call_id, tool_name, content, and the details that the tool reported
 
 
 END_EVENTS = frozenset({EventKind.RUN_COMPLETED, EventKind.RUN_ERROR, EventKind.RUN_CANCELLED, EventKind.RUN_PAUSED})
 
 DELTAS = frozenset({EventKind.CONTENT, EventKind.INTERMEDIATE_CONTENT, EventKind.REASONING_CONTENT_DELTA})
-"""Pieces of something that comes bit by bit: they have no key, and those that follow each other are joined."""
+"""Kinds that carry a piece of a streamed text. Deltas are not deduplicated, and adjacent ones may be joined."""
 
 
 @dataclass(slots=True)
 class Event:
-    """One thing that happened in one run of a tree.
+    """One event of one run in a tree.
 
-    :param kind: what happened.
-    :param run_id: the run it happened in, the root's or a member's.
+    :param kind: the kind of event.
+    :param run_id: the run that emitted it: the root or a member.
     :param at: unix seconds.
     :param data: details, by kind; JSON values only.
-    :param place: the path of the step that it tells of; "" for what concerns the run as a whole.
+    :param place: the path of the step that it is about; "" for events about the run as a whole.
     """
 
     kind: EventKind
@@ -77,17 +77,17 @@ class Event:
     place: str = ""
 
     @property
-    def is_piece(self) -> bool:
-        """Whether it is a piece of something that comes bit by bit; one with a place came whole, and is told once."""
+    def is_delta(self) -> bool:
+        """Whether it is a piece of a streamed text. A text event with a place is complete and is emitted once."""
         return self.kind in DELTAS and not self.place
 
     @property
     def voice(self) -> str:
-        """The run as whose text the model speaks: a leader's, where it routed the user to a member."""
+        """The run that clients see as the author of a text: the leader, if it routed the user to a member."""
         voice: str = self.data.get("voice", self.run_id)
         return voice
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What is told once in a run tree, on whichever attempt: of a delta there are many, so it has no use there."""
+        """Identifies the event in its run tree, so that later attempts do not emit it again. Not unique for deltas."""
         return (self.run_id, self.kind.value, self.place)

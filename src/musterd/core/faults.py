@@ -1,7 +1,7 @@
-"""Named places where a crash matters. Tests have a process die, or stop, at one of them; elsewhere they do nothing.
+"""Named points in the code at which a crash matters. Tests kill or stop a process there; otherwise they do nothing.
 
-``MUSTERD_TEST_FAULT=<point>:<n>:<kill|stop>`` makes the process kill itself (SIGKILL), or stop (SIGSTOP), the n-th
-time that it passes the point.
+``MUSTERD_TEST_FAULT=<point>:<n>:<kill|stop>`` makes the process kill itself (SIGKILL) or stop (SIGSTOP) the n-th time
+that it passes the point.
 """
 
 import os
@@ -10,38 +10,38 @@ from dataclasses import dataclass
 
 VARIABLE = "MUSTERD_TEST_FAULT"
 POINTS = (
-    "accepting", "accepted",  # before and after the commit of the acceptance
-    "claiming", "claimed",  # … of a claim
+    "accepting", "accepted",  # before and after the commit that accepts a run
+    "claiming", "claimed",  # … that claims a run
     "asking", "asked",  # before and after a model call
     "intending", "intended",  # before and after the commit of a turn's model step and the intents of its calls
     "performing", "performed",  # before and after the effect of a tool call
     "recording", "recorded",  # before and after the commit of its result
     "flushing", "flushed",  # … of a flush of events
-    "settling", "settled",  # … of the end
-    "handing_over", "handed_over",  # … of a hand-over
-    "taking_over", "taken_over",  # … of taking a dead worker's runs
-    "sending", "sent",  # before a webhook is told, and before it is noted what came of it
+    "settling", "settled",  # … that finishes a run
+    "handing_over", "handed_over",  # … that releases a run during a stop
+    "taking_over", "taken_over",  # … that reassigns the runs of a dead worker
+    "sending", "sent",  # before a webhook is sent, and before the outcome is stored
 )  # fmt: skip
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 
 @dataclass(slots=True)
-class _Armed:
+class _ArmedFault:
     name: str
     passes_left: int
     signal: signal.Signals
 
 
-def _armed(text: str | None) -> _Armed | None:
+def _parse_fault(text: str | None) -> _ArmedFault | None:
     if not text:
         return None
-    name, passes, what = text.split(":")
+    name, passes, action = text.split(":")
     if name not in POINTS:
         raise ValueError(f"{VARIABLE}: there is no point {name}")
-    return _Armed(name, int(passes), _SIGNALS[what])
+    return _ArmedFault(name, int(passes), _SIGNALS[action])
 
 
-_fault = _armed(os.environ.get(VARIABLE))
+_fault = _parse_fault(os.environ.get(VARIABLE))
 
 
 def point(name: str) -> None:

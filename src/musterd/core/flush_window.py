@@ -1,10 +1,11 @@
-"""How soon what a model says is of use: text that comes in is collected and told once in a while.
+"""Lets a provider client read an answer just in time for the next flush of text deltas.
 
-Who collects it says when that is; who reads it from a provider asks, and need not read more often. Nobody has to say.
+The outbox collects deltas and emits them once per window. It publishes here when that happens, so a provider client can
+leave data unread until shortly before. See decision 002.
 """
 
 from collections.abc import Callable
 from contextvars import ContextVar
 
-told_at: ContextVar[Callable[[], float | None] | None] = ContextVar("told_at", default=None)
-"""Gives when the text that is collected will be told, on the event loop's clock; None: none is."""
+next_flush_at: ContextVar[Callable[[], float | None] | None] = ContextVar("next_flush_at", default=None)
+"""Returns the time of the next flush on the event loop's clock, or None if no text is waiting."""

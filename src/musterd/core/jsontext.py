@@ -1,4 +1,4 @@
-"""JSON text as musterd writes it: compact, strict, and canonical where two texts are compared."""
+"""Writes and parses JSON strictly: compact output, canonical output for comparison, no NaN or infinity."""
 
 import json
 import math
@@ -11,24 +11,25 @@ _encode_sorted = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), all
 
 
 def dumps(value: Json) -> str:
-    """``value`` as compact JSON text that can be stored and sent: what UTF-8 cannot say is escaped.
+    """``value`` as compact JSON text. Characters that cannot be encoded as UTF-8 are escaped.
 
-    NaN and infinities raise ValueError, what is no JSON value TypeError.
+    :raises ValueError: a number is NaN or infinite.
+    :raises TypeError: ``value`` is not a JSON value.
     """
     text = _encode(value)
     return text if text.isascii() or is_storable(text) else _encode_ascii(value)
 
 
 def canonical(value: Json) -> str:
-    """``value`` as JSON text with sorted keys: equal values give equal texts."""
+    """``value`` as JSON text with sorted keys, so that equal values have equal texts."""
     return _encode_sorted(value)
 
 
-def _refuse_constant(name: str) -> Json:
+def _reject_constant(name: str) -> Json:
     raise ValueError(f"{name} is not JSON")
 
 
-def _finite(text: str) -> float:
+def _parse_finite_float(text: str) -> float:
     number = float(text)
     if math.isinf(number):
         raise ValueError(f"{text[:40]} is larger than any number here")
@@ -36,25 +37,28 @@ def _finite(text: str) -> float:
 
 
 def loads(text: str | bytes) -> Json:
-    """The value of JSON ``text``: one that :func:`dumps` can write again.
+    """Parse JSON ``text`` into a value that :func:`dumps` can write again.
 
-    :raises ValueError: it is not JSON, a number is NaN or infinite (as 1e999 is), or it is nested too deep to be read.
+    :raises ValueError: ``text`` is not JSON, a number is NaN or infinite (like 1e999), or it is nested too deeply.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        return json.loads(text, parse_constant=_reject_constant, parse_float=_parse_finite_float)
     except RecursionError as error:
         raise ValueError("The JSON is nested too deep.") from error
 
 
-def most_parts(text: str | bytes) -> int:
-    """How many values a JSON ``text`` may hold at most, told without reading it: each costs many times its signs."""
+def max_values(text: str | bytes) -> int:
+    """An upper bound of the number of values in JSON ``text``, without parsing it.
+
+    Parsed values take many times the memory of their text, so callers check this bound before they parse.
+    """
     if isinstance(text, bytes):
         return 1 + text.count(b",") + text.count(b"[") + text.count(b"{")
     return 1 + text.count(",") + text.count("[") + text.count("{")
 
 
 def is_storable(text: str) -> bool:
-    """Whether ``text`` can be stored everywhere: no NUL and no lone surrogate."""
+    """Whether every database can store ``text``: it contains no NUL and no lone surrogate."""
     if "\x00" in text:
         return False
     try:
@@ -65,5 +69,5 @@ def is_storable(text: str) -> bool:
 
 
 def storable(text: str) -> str:
-    """``text`` as it can be stored everywhere: NULs are left out, lone surrogates replaced."""
+    """``text`` in a form that every database can store: NULs are removed and lone surrogates replaced."""
     return text if is_storable(text) else text.replace("\x00", "").encode("utf-8", "replace").decode()

@@ -1,6 +1,6 @@
-"""The type of JSON values: the one place where values of unknown shape are let in.
+"""The types of JSON values, and the only place that allows ``Any`` explicitly.
 
-A checker cannot follow a JSON value by its keys; every room that reads one narrows it where it does.
+The type checker cannot follow a JSON value by its keys, so code that reads one narrows its type at that point.
 """
 
 from typing import Any, TypeAlias

@@ -1,4 +1,4 @@
-"""Media that a run produces: the content is stored once, under its hash, and everything else refers to it."""
+"""Media that a run produces. The content is stored once under its hash, and everything else refers to that hash."""
 
 import hashlib
 import re
@@ -6,19 +6,20 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from musterd.core.ids import LONGEST
+from musterd.core.ids import MAX_LENGTH
 from musterd.core.jsontext import storable
 from musterd.core.jsontypes import JsonObject
 
 MEDIA_NAMES = ("images", "audio", "videos", "files")
 REFERENCE = "musterd_blob"
-"""The key under which a stored message refers to a content."""
+"""The key that refers to stored content in a message."""
 
 _MEDIA_TYPE = re.compile(r"[\w!#$%&'*+.^`|~-]+/[\w!#$%&'*+.^`|~-]+", re.ASCII)
-_UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp"})
-"""Signs that break lines or turn the reading direction: with them "exe.png" can be made of "gnp.exe"."""
+_INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Zl", "Zp"})
+"""Categories of characters that break lines or change the reading direction, with which "gnp.exe" can be displayed as
+"exe.png"."""
 
-_LONGEST_SUFFIX = 16
+_MAX_SUFFIX_LENGTH = 16
 _REFERENCES = re.compile(f'"{REFERENCE}":"([0-9a-f]{{64}})"')
 
 
@@ -26,9 +27,9 @@ _REFERENCES = re.compile(f'"{REFERENCE}":"([0-9a-f]{{64}})"')
 class Medium:
     """One image, sound, video or file.
 
-    :param name: what it is: one of :data:`MEDIA_NAMES`.
-    :param item: what is shown of it: id, mime_type, filename, and ``blob`` (the hash of its content) or ``url``.
-    :param content: the content itself, where it is at hand.
+    :param name: its kind, one of :data:`MEDIA_NAMES`.
+    :param item: its public fields: id, mime_type, filename, and ``blob`` (the hash of its content) or ``url``.
+    :param content: the content, if it is loaded.
     """
 
     name: str
@@ -36,22 +37,27 @@ class Medium:
     content: bytes | None = None
 
     def as_json(self) -> JsonObject:
-        """What is stored of it in a row."""
+        """The JSON object that is stored in a row, without the content."""
         return {"name": self.name, "item": self.item}
 
 
 def plain_name(filename: str) -> str:
-    """A file's name without folders and without signs that cannot be stored or seen; cut in front of its suffix."""
+    """A file name without directories and without characters that cannot be stored or seen.
+
+    A name that is too long is shortened before its suffix.
+    """
     name = filename.replace("\\", "/").rpartition("/")[2]
-    name = "".join(sign for sign in storable(name) if unicodedata.category(sign) not in _UNSEEN)
+    name = "".join(
+        character for character in storable(name) if unicodedata.category(character) not in _INVISIBLE_CATEGORIES
+    )
     stem, dot, suffix = name.rpartition(".")
-    if len(name) <= LONGEST or not stem or len(suffix) > _LONGEST_SUFFIX:
-        return name[:LONGEST]
-    return stem[: LONGEST - len(dot) - len(suffix)] + dot + suffix
+    if len(name) <= MAX_LENGTH or not stem or len(suffix) > _MAX_SUFFIX_LENGTH:
+        return name[:MAX_LENGTH]
+    return stem[: MAX_LENGTH - len(dot) - len(suffix)] + dot + suffix
 
 
 def plain_type(mime_type: str) -> str:
-    """A media type in lower case and without parameters, which could smuggle in a second type."""
+    """A media type in lower case and without parameters, which could contain a second type."""
     return mime_type.partition(";")[0].strip().lower()
 
 
@@ -66,15 +72,15 @@ def content_hash(content: bytes) -> str:
 
 
 def contents(media: Iterable[Medium]) -> dict[str, bytes]:
-    """The contents that are at hand, by their hash."""
+    """The loaded contents by their hash."""
     return {medium.item["blob"]: medium.content for medium in media if medium.content is not None}
 
 
 def references(text: str | None) -> list[str]:
-    """The contents that stored messages, as JSON text, refer to."""
+    """The hashes of the contents that stored messages (JSON text) refer to."""
     return _REFERENCES.findall(text) if text is not None and REFERENCE in text else []
 
 
-def media_in(shown: Mapping[str, list[JsonObject]]) -> tuple[Medium, ...]:
-    """The media that an output shows, without their content."""
-    return tuple(Medium(name=name, item=item) for name, items in shown.items() for item in items)
+def media_in(items_by_name: Mapping[str, list[JsonObject]]) -> tuple[Medium, ...]:
+    """The media of an output, without their content."""
+    return tuple(Medium(name=name, item=item) for name, items in items_by_name.items() for item in items)

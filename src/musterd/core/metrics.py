@@ -1,16 +1,17 @@
-"""Figures: what a process counts of its own work, for whoever is on call.
+"""Counters and histograms of a process's own work.
 
-Counting is a dictionary's cell and costs a fraction of a microsecond, so it happens where things happen. What the
-figures are called on the wire, and that there is such a thing as Prometheus, is known to :mod:`musterd.http.metrics`.
+Counting updates a dictionary entry and takes a fraction of a microsecond, so any code may count directly. Only
+:mod:`musterd.http.metrics` knows Prometheus and the names that metrics have there.
 
-Labels are names that this server declares or states that it has: never what a client sent.
+Labels are names or states that this server declares. They never contain data from clients, which could create series
+without bound.
 """
 
 from bisect import bisect_left
 from collections.abc import Sequence
 
-MOST_SERIES = 1000
-"""Series that one figure may have; what comes beyond them is counted under :data:`OTHER`."""
+MAX_SERIES = 1000
+"""The most series of one metric; any further ones are counted under :data:`OTHER`."""
 OTHER = "other"
 
 WAITS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -20,11 +21,11 @@ SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
 
 class Counter:
-    """Something that only grows.
+    """A count that only increases.
 
-    :param name: what it is called, without the unit's or the kind's ending that is added on the wire.
-    :param about: what it counts, in words.
-    :param labels: the names of its labels, in the order in which they are given.
+    :param name: its name, without the suffix that the exposition format adds.
+    :param about: what it counts: the help text.
+    :param labels: the names of its labels, in the order in which :meth:`add` takes them.
     """
 
     __slots__ = ("about", "labels", "name", "values")
@@ -36,17 +37,17 @@ class Counter:
         self.values: dict[tuple[str, ...], float] = {} if labels else {(): 0.0}
 
     def add(self, *labels: str, by: float = 1.0) -> None:
-        """Count one more, or so many."""
+        """Increase the series with these labels by ``by``."""
         values = self.values
         if labels not in values:
-            labels = _bounded(labels, len(values))
+            labels = _limit_labels(labels, len(values))
         values[labels] = values.get(labels, 0.0) + by
 
 
 class Histogram:
-    """How something is spread: how often it was at most so much.
+    """A distribution of values in buckets.
 
-    :param bounds: upper bounds of the buckets, rising; what is above them all is counted too.
+    :param bounds: ascending upper bounds of the buckets; one more bucket counts the values above all of them.
     """
 
     __slots__ = ("about", "bounds", "labels", "name", "values")
@@ -56,20 +57,20 @@ class Histogram:
         self.about = about
         self.labels = tuple(labels)
         self.bounds = tuple(bounds)
-        self.values: dict[tuple[str, ...], Spread] = {} if labels else {(): Spread(len(bounds))}
+        self.values: dict[tuple[str, ...], BucketCounts] = {} if labels else {(): BucketCounts(len(bounds))}
 
     def observe(self, value: float, *labels: str) -> None:
-        """Note one value."""
-        found = self.values.get(labels)
-        if found is None:
-            labels = _bounded(labels, len(self.values))
-            found = self.values.setdefault(labels, Spread(len(self.bounds)))
-        found.counts[bisect_left(self.bounds, value)] += 1
-        found.total += value
+        """Count one value."""
+        series = self.values.get(labels)
+        if series is None:
+            labels = _limit_labels(labels, len(self.values))
+            series = self.values.setdefault(labels, BucketCounts(len(self.bounds)))
+        series.counts[bisect_left(self.bounds, value)] += 1
+        series.total += value
 
 
-class Spread:
-    """The counts of one series of a histogram: a bucket each, the last for what is above them all."""
+class BucketCounts:
+    """The counts of one histogram series, one per bucket; the last bucket counts values above all bounds."""
 
     __slots__ = ("counts", "total")
 
@@ -78,47 +79,51 @@ class Spread:
         self.total = 0.0
 
 
-def _bounded(labels: tuple[str, ...], series: int) -> tuple[str, ...]:
-    return labels if series < MOST_SERIES else (OTHER,) * len(labels)
+def _limit_labels(labels: tuple[str, ...], series_count: int) -> tuple[str, ...]:
+    return labels if series_count < MAX_SERIES else (OTHER,) * len(labels)
 
 
-_OF_COMPONENT = ("kind", "component")
-_OF_MODEL = ("provider", "model")
+_COMPONENT_LABELS = ("kind", "component")
+_MODEL_LABELS = ("provider", "model")
 
 
 class Metrics:
-    """What one server counts. Each has its own: several may live in one process."""
+    """The metrics of one server. Each server has its own, because a process may contain several."""
 
     def __init__(self) -> None:
-        self.runs_accepted = Counter("runs_accepted", "Runs that were accepted here.", _OF_COMPONENT)
+        self.runs_accepted = Counter("runs_accepted", "Runs that were accepted here.", _COMPONENT_LABELS)
         self.runs_ended = Counter(
-            "runs_ended", "Runs that ended here, by their state; paused ones may go on.", (*_OF_COMPONENT, "state")
+            "runs_ended", "Runs that ended here, by their state; paused ones may go on.", (*_COMPONENT_LABELS, "state")
         )
         self.run_seconds = Histogram(
-            "run_duration_seconds", "From a run's first start to its end.", RUNS, (*_OF_COMPONENT, "state")
+            "run_duration_seconds", "From a run's first start to its end.", RUNS, (*_COMPONENT_LABELS, "state")
         )
         self.wait_seconds = Histogram(
-            "run_wait_seconds", "From when a run could have begun to its first start.", WAITS, _OF_COMPONENT
+            "run_wait_seconds", "From when a run could have begun to its first start.", WAITS, _COMPONENT_LABELS
         )
         self.first_text_seconds = Histogram(
-            "run_first_text_seconds", "From a run's first start to its own first text.", WAITS, _OF_COMPONENT
+            "run_first_text_seconds", "From a run's first start to its own first text.", WAITS, _COMPONENT_LABELS
         )
         self.attempts = Counter("attempts", "Attempts that began here: first, later.", ("which",))
         self.recoveries = Counter("recoveries", "Runs that this process took from a dead worker.")
         self.handovers = Counter("handovers", "Runs that this process gave up at a step, for another to go on with.")
         self.leases_lost = Counter("leases_lost", "Attempts that stopped here because another has their run.")
-        self.model_calls = Counter("model_calls", "Model calls by how they ended.", (*_OF_MODEL, "outcome"))
+        self.model_calls = Counter("model_calls", "Model calls by how they ended.", (*_MODEL_LABELS, "outcome"))
         self.model_retries = Counter(
-            "model_retries", "Tries of model calls that failed and were made again.", _OF_MODEL
+            "model_retries", "Tries of model calls that failed and were made again.", _MODEL_LABELS
         )
         self.model_seconds = Histogram(
-            "model_call_duration_seconds", "A model call with its tries and waits.", WAITS, _OF_MODEL
+            "model_call_duration_seconds", "A model call with its tries and waits.", WAITS, _MODEL_LABELS
         )
         self.model_first_seconds = Histogram(
-            "model_first_token_seconds", "From a model call to the first piece of its answer.", WAITS, _OF_MODEL
+            "model_first_token_seconds", "From a model call to the first piece of its answer.", WAITS, _MODEL_LABELS
         )
-        self.model_tokens = Counter("model_tokens", "Tokens of answered model calls, by kind.", (*_OF_MODEL, "kind"))
-        self.model_cost = Counter("model_cost_dollars", "List price of answered model calls, in US dollars.", _OF_MODEL)
+        self.model_tokens = Counter(
+            "model_tokens", "Tokens of answered model calls, by kind.", (*_MODEL_LABELS, "kind")
+        )
+        self.model_cost = Counter(
+            "model_cost_dollars", "List price of answered model calls, in US dollars.", _MODEL_LABELS
+        )
         self.tool_calls = Counter("tool_calls", "Tool calls and delegations by how they ended.", ("kind", "outcome"))
         self.tool_seconds = Histogram("tool_call_duration_seconds", "A tool call or delegation.", WAITS, ("kind",))
         self.removed = Counter("retention_removed", "Runs and sessions that this process removed for their age.")
@@ -139,16 +144,16 @@ class Metrics:
 
     @property
     def counters(self) -> list[Counter]:
-        """All that only grows."""
-        return [found for found in vars(self).values() if isinstance(found, Counter)]
+        """All counters."""
+        return [metric for metric in vars(self).values() if isinstance(metric, Counter)]
 
     @property
     def histograms(self) -> list[Histogram]:
-        """All that is spread."""
-        return [found for found in vars(self).values() if isinstance(found, Histogram)]
+        """All histograms."""
+        return [metric for metric in vars(self).values() if isinstance(metric, Histogram)]
 
     def model_answered(self, provider: str, model: str, tokens: Sequence[tuple[str, int]], cost: float | None) -> None:
-        """Count what an answered model call used."""
+        """Count the tokens and cost of a successful model call."""
         for kind, count in tokens:
             if count:
                 self.model_tokens.add(provider, model, kind, by=count)
@@ -156,18 +161,18 @@ class Metrics:
             self.model_cost.add(provider, model, by=cost)
 
     def run_began(self, kind: str, component: str, attempt: int, waited_seconds: float | None) -> None:
-        """Count an attempt that begins.
+        """Count an attempt that starts.
 
-        :param waited_seconds: since the run could have begun; None where nobody knows.
+        :param waited_seconds: since the run could have started; None if unknown.
         """
         self.attempts.add("first" if attempt == 1 else "later")
         if attempt == 1 and waited_seconds is not None:
             self.wait_seconds.observe(max(waited_seconds, 0.0), kind, component)
 
     def run_ended(self, kind: str, component: str, state: str, seconds: float | None) -> None:
-        """Count a run that ended, or paused.
+        """Count a run that finished or paused.
 
-        :param seconds: since its first start; None where it never began, or may go on.
+        :param seconds: since its first start; None if it never started, or paused.
         """
         self.runs_ended.add(kind, component, state)
         if seconds is not None:

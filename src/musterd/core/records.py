@@ -1,6 +1,6 @@
-"""The records that rooms hand to each other: what the store keeps of a session, a run, a step.
+"""Stored records of sessions, runs and journal steps, as the packages pass them to each other.
 
-They are what was stored, without the wire's names (:mod:`musterd.wire` has those) and without behaviour.
+They mirror what is stored and have no behaviour; :mod:`musterd.wire` translates them into the names of the API.
 Times are unix seconds as floats. ``dict`` values are JSON objects as stored.
 """
 
@@ -19,7 +19,7 @@ ComponentKind = Literal["team", "agent"]
 class Usage:
     """Tokens that model calls used.
 
-    :param estimated_tokens: of calls that a crash cut off, as far as a budget has to count them.
+    :param estimated_tokens: tokens of calls that a crash interrupted, estimated so that a budget can count them.
     """
 
     input_tokens: int = 0
@@ -30,7 +30,7 @@ class Usage:
     estimated_tokens: int = 0
 
     def add(self, other: "Usage") -> None:
-        """Count ``other`` in."""
+        """Add ``other`` to these counts."""
         self.input_tokens += other.input_tokens
         self.output_tokens += other.output_tokens
         self.reasoning_tokens += other.reasoning_tokens
@@ -39,7 +39,7 @@ class Usage:
         self.estimated_tokens += other.estimated_tokens
 
     def subtract(self, other: "Usage") -> None:
-        """Take ``other`` out."""
+        """Subtract ``other`` from these counts."""
         self.input_tokens -= other.input_tokens
         self.output_tokens -= other.output_tokens
         self.reasoning_tokens -= other.reasoning_tokens
@@ -47,7 +47,7 @@ class Usage:
         self.cache_write_tokens -= other.cache_write_tokens
 
     def as_json(self) -> dict[str, int]:
-        """The counts that are not zero, input and output always."""
+        """The counts that are not zero; input and output tokens always."""
         counts = {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens}
         for name in ("reasoning_tokens", "cache_read_tokens", "cache_write_tokens", "estimated_tokens"):
             if value := getattr(self, name):
@@ -56,21 +56,20 @@ class Usage:
 
     @classmethod
     def from_json(cls, counts: dict[str, int] | None) -> "Usage":
-        """The usage that :meth:`as_json` wrote."""
+        """Parse what :meth:`as_json` wrote."""
         return cls(**(counts or {}))
 
 
 @dataclass(slots=True, kw_only=True)
 class ToolCall:
-    """One tool call of a run, as it is stored and shown.
+    """One tool call of a run, as it is stored and returned to clients.
 
-    :param id: the call's id, unique in the root run.
-    :param args: the arguments as the model gave them.
-    :param is_error: None before it ran; True when the tool raised or could not be run.
-    :param result: what the model was told, as text.
+    :param id: unique in the root run.
+    :param args: the arguments as the model sent them.
+    :param is_error: None before the call; True if the tool raised or could not be run.
+    :param result: the text that the model received.
     :param child_run_id: the member's run, for a delegation.
-    :param asked: what a person was asked about the call first, and said: kind, fields, approval_type, approval_id,
-        verdict, note.
+    :param asked: the approval of the call, if it needed one: kind, fields, approval_type, approval_id, verdict, note.
     """
 
     id: str
@@ -86,13 +85,13 @@ class ToolCall:
     asked: JsonObject | None = None
 
     def as_json(self) -> JsonObject:
-        """The call as a JSON object, keys named as the fields; ``asked`` only where somebody was."""
+        """The call as a JSON object with the field names as keys; ``asked`` only if the call needed an approval."""
         value = {name: getattr(self, name) for name in _TOOL_CALL_FIELDS}
         return value if self.asked is None else {**value, "asked": self.asked}
 
     @classmethod
     def from_json(cls, value: JsonObject) -> "ToolCall":
-        """The call that :meth:`as_json` wrote; unknown keys of newer versions are left out."""
+        """Parse what :meth:`as_json` wrote, and ignore unknown keys of newer versions."""
         return cls(**{name: value[name] for name in _TOOL_CALL_FIELDS if name in value}, asked=value.get("asked"))
 
 
@@ -101,22 +100,22 @@ _TOOL_CALL_FIELDS = tuple(name for name in ToolCall.__slots__ if name != "asked"
 
 @dataclass(slots=True, kw_only=True)
 class Output:
-    """What a run produced so far, or in the end. Stored as JSON in ``run_io.output``.
+    """The output of a run, partial until the run finishes. Stored as JSON in ``run_io.output``.
 
-    :param content: the answer: text, or an object when ``content_type`` names a schema.
-    :param content_type: "str" or the output schema's name.
+    :param content: the answer: text, or an object if ``content_type`` names a schema.
+    :param content_type: "str" or the name of the output schema.
     :param first_token_seconds: from the start of the run to the first text of its model.
     :param seconds: from the start of the run's first attempt to its end.
-    :param session_state: the user's state after the run; None when there is none.
-    :param error: why the run ended in ERROR: code, message, retryable.
+    :param session_state: the session state after the run, if there is one.
+    :param error: why the run finished in ERROR: code, message, retryable.
     :param requirements: what a paused run waits for, each as ``core.requirements.Requirement.as_json``.
-    :param cut_off: steps that were under way when the run was cancelled: path, kind, name, outcome (``StepOutcome``).
-    :param cost: of the model calls of the run and its members in US dollars; None where one has no list price.
-    :param budget: each ceiling that the run had, with what was spent of it and what is left.
-    :param media: images, audio, videos, files that its tools and its model made: as an input's, by reference.
-    :param reasoning_steps: steps of reasoning, in the peer's shape.
-    :param asides: tokens of ``usage`` that are not the run's own model's, by who used them: role, model, provider,
-        usage.
+    :param cut_off: steps that were in progress when the run was cancelled: path, kind, name, outcome
+        (``StepOutcome``).
+    :param cost: cost of the model calls of the run and its members in US dollars; None if a model has no list price.
+    :param budget: each ceiling of the run, with the amounts spent and left.
+    :param media: images, audio, videos and files that its tools and its model produced, by reference like an input's.
+    :param reasoning_steps: the reasoning steps, in AgentOS's shape.
+    :param asides: the part of ``usage`` that other models than the run's own used: role, model, provider, usage.
     """
 
     content: Json = None
@@ -137,33 +136,33 @@ class Output:
     media: dict[str, list[JsonObject]] = field(default_factory=dict)
 
     def count_aside(self, role: str, model: str, provider: str, usage: Usage) -> None:
-        """Count the tokens of a model call that is not one of the run's turns."""
+        """Add the tokens of a model call that is not one of the run's turns."""
         self.usage.add(usage)
         for aside in self.asides:
             if (aside["role"], aside["model"], aside["provider"]) == (role, model, provider):
-                whole = Usage.from_json(aside["usage"])
-                whole.add(usage)
-                aside["usage"] = whole.as_json()
+                total = Usage.from_json(aside["usage"])
+                total.add(usage)
+                aside["usage"] = total.as_json()
                 return
         self.asides.append({"role": role, "model": model, "provider": provider, "usage": usage.as_json()})
 
     def as_json(self) -> JsonObject:
-        """The output as a JSON object; what is empty is left out."""
+        """The output as a JSON object, without empty fields."""
         value: JsonObject = {"content": self.content, "content_type": self.content_type}
         value["usage"] = self.usage.as_json()
         if self.tools:
             value["tools"] = [call.as_json() for call in self.tools]
         for name in ("reasoning", "first_token_seconds", "seconds", "session_state", "error", "budget", "cost"):
-            if (item := getattr(self, name)) not in (None, ""):
-                value[name] = item
+            if (field_value := getattr(self, name)) not in (None, ""):
+                value[name] = field_value
         for name in ("requirements", "cut_off", "asides", "reasoning_steps", "media"):
-            if item := getattr(self, name):
-                value[name] = item
+            if field_value := getattr(self, name):
+                value[name] = field_value
         return value
 
     @classmethod
     def from_json(cls, value: JsonObject) -> "Output":
-        """The output that :meth:`as_json` wrote."""
+        """Parse what :meth:`as_json` wrote."""
         return cls(
             content=value.get("content"),
             content_type=value.get("content_type", "str"),
@@ -186,12 +185,12 @@ class Output:
 
 @dataclass(slots=True, kw_only=True)
 class Input:
-    """What a run was asked. Stored as JSON in ``run_io.input``.
+    """The input of a run. Stored as JSON in ``run_io.input``.
 
-    :param message: the user's message, or a member's task, verbatim.
+    :param message: the user's message, or the task of a member, verbatim.
     :param media: images, audio, videos, files: lists of objects (url or content, mime_type, id, filename).
-    :param options: what was asked beside the message: session_state, dependencies, metadata, output_schema,
-        knowledge_filters, add_history_to_context, stream_events; only what was given.
+    :param options: the options that the request set: session_state, dependencies, metadata, output_schema,
+        knowledge_filters, add_history_to_context, stream_events.
     """
 
     message: str
@@ -199,7 +198,7 @@ class Input:
     options: JsonObject = field(default_factory=dict)
 
     def as_json(self) -> JsonObject:
-        """The input as a JSON object; what is empty is left out."""
+        """The input as a JSON object, without empty fields."""
         value: JsonObject = {"message": self.message}
         if self.media:
             value["media"] = self.media
@@ -209,16 +208,16 @@ class Input:
 
     @classmethod
     def from_json(cls, value: JsonObject) -> "Input":
-        """The input that :meth:`as_json` wrote."""
+        """Parse what :meth:`as_json` wrote."""
         return cls(message=value["message"], media=value.get("media", {}), options=value.get("options", {}))
 
 
 @dataclass(slots=True, kw_only=True)
 class RunRow:
-    """One row of ``runs``: a root run, or a member's run inside it. Field by field the narrow columns.
+    """One row of ``runs``: a root run, or the run of a member inside it. Each field is a column.
 
-    :param forked_from: the failed run of its session that it goes on from.
-    :param copied_from: the run that it is a copy of, made when the session was forked: nothing was done for it.
+    :param forked_from: the failed run of its session that it continues.
+    :param copied_from: the run that it is a copy of, if it was copied by a fork of the session; a copy never executed.
     """
 
     run_id: str
@@ -269,12 +268,12 @@ class RunRow:
 
 @dataclass(slots=True, kw_only=True)
 class RunView:
-    """A run as a reader sees it: its row and its payload.
+    """A run as a client reads it: its row and its payload.
 
     :param messages: the conversation in pydantic-ai's JSON form, or None while it runs.
-    :param queue_position: runs of its session that are ahead, while the run is pending; else None.
-    :param members: views of the member runs, where the reader asked for them.
-    :param budget: of a run that has not ended, as :class:`Output` has it at the end.
+    :param queue_position: how many runs of its session are ahead of a pending run; None if it is not pending.
+    :param members: views of the member runs, if they were requested.
+    :param budget: the budget of an unfinished run, in the form that :class:`Output` has when the run finishes.
     """
 
     row: RunRow
@@ -290,9 +289,9 @@ class RunView:
 class Message:
     """A message to one run of a tree.
 
-    :param run_id: whose model is to read it.
-    :param taken_path: the model call that saw it, once one did.
-    :param next_run_id: the run that it began, where no call of its own run saw it.
+    :param run_id: the run whose model is to read it.
+    :param taken_path: the path of the model call that read it, once one did.
+    :param next_run_id: the run that it started, if no model call of its own run read it.
     """
 
     id: str
@@ -309,13 +308,13 @@ class Message:
 class SessionRow:
     """One row of ``sessions``.
 
-    :param owner: the user that a token proved when the session began, else None. Isolation goes by this.
-    :param user_id: what its first client called the user: a label.
-    :param name: the name a person gave, else None: then the first message is shown (``first_message``).
-    :param next_seq: the sequence number the next accepted run gets.
-    :param deleted_at: when it was deleted; ahead of now while it is being made, and nobody sees it yet.
-    :param summary: what was said in it so far: summary, topics, as_of (a time), run_id (who summed it up, or "").
-    :param forked_from: the session whose ended runs it began with.
+    :param owner: the user that a token authenticated when the session was created, else None. Isolation uses this.
+    :param user_id: the user id that the first request sent; only a label.
+    :param name: the name that a person set; if None, clients see ``first_message`` instead.
+    :param next_seq: the sequence number of the next accepted run.
+    :param deleted_at: when it was deleted. A time in the future hides a session that is still being created.
+    :param summary: the summary so far: summary, topics, as_of (a time), run_id (the run that made it, or "").
+    :param forked_from: the session whose finished runs were copied into it.
     """
 
     session_id: str
@@ -336,9 +335,9 @@ class SessionRow:
 
 
 class StepKind(StrEnum):
-    """What a journal step did."""
+    """The kind of a journal step."""
 
-    PREPARE = "prepare"  # took from the world what the run needs: instructions, time, state, history
+    PREPARE = "prepare"  # recorded the inputs of the run: instructions, time, state, history
     MODEL = "model"  # one model call
     TOOL = "tool"  # one tool call
     DELEGATE = "delegate"  # one member's run
@@ -346,37 +345,38 @@ class StepKind(StrEnum):
 
 
 class StepState(StrEnum):
-    """Where a journal step stands."""
+    """The state of a journal step."""
 
-    STARTED = "started"  # the intent is stored, the effect may have happened
+    STARTED = "started"  # the intent is stored; the effect may have happened
     COMPLETED = "completed"  # the result is stored
-    FAILED = "failed"  # the tool itself raised, or refused before sending
-    UNKNOWN = "unknown"  # nobody can say whether the effect happened
+    FAILED = "failed"  # the tool raised, or rejected the call before it had an effect
+    UNKNOWN = "unknown"  # it is unknown whether the effect happened
     WAITING = "waiting"  # a person must decide first
 
 
 class StepOutcome(StrEnum):
-    """What became of a step that was under way when its run was cancelled."""
+    """What happened to a step that was in progress when its run was cancelled."""
 
-    STOPPED = "stopped"  # it was ended where it was
-    FINISHED = "finished"  # it came to its own end first; its result is stored
-    UNKNOWN = "unknown"  # it goes on in its thread, or nobody was there to see
-    ABANDONED = "abandoned"  # it did not end when it was cancelled, and was left running; its result is void
+    STOPPED = "stopped"  # it was cancelled
+    FINISHED = "finished"  # it finished first; its result is stored
+    UNKNOWN = "unknown"  # it continues in its thread, or no process observed how it ended
+    ABANDONED = "abandoned"  # it ignored the cancellation and was left running; its result is discarded
 
 
 CODEC = 1
-"""How results of steps are written; one more where older programs could not read it. Older ways stay readable."""
+"""The encoding version of step results. Increase it if older programs cannot read the new encoding; keep reading old
+versions."""
 
 
 @dataclass(slots=True, kw_only=True)
 class StepRow:
     """One row of ``journal``.
 
-    :param path: the step's place in the run tree, relative to the root.
-    :param fingerprint: hash of what was asked (kind, component, tool, canonical arguments); never the request.
-    :param result: JSON text, or None before there is one.
-    :param cost: of a model call in US dollars; None where its model has no list price.
-    :param codec: how the result is written.
+    :param path: the position of the step in the run tree, relative to the root.
+    :param fingerprint: hash of the kind, component, tool and canonical arguments; the request itself is not stored.
+    :param result: JSON text, or None before there is a result.
+    :param cost: cost of a model call in US dollars; None if its model has no list price.
+    :param codec: the encoding version of the result.
     """
 
     root_id: str

@@ -1,4 +1,4 @@
-"""When a run gets its turn: what it does about a busy session, how urgent it is, when it may begin and must end."""
+"""Scheduling options of a run: behaviour in a busy session, priority, delay and deadline."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,22 +7,22 @@ from musterd.core.jsontypes import JsonObject
 
 
 class OnBusy(StrEnum):
-    """What a new run does while another run of its session is at work."""
+    """What a new run does while another run of its session is active."""
 
-    ENQUEUE = "enqueue"  # waits behind those that were accepted before it
-    REJECT = "reject"  # is refused
-    INTERRUPT = "interrupt"  # has the one at work cancelled, and comes before those that wait
-    PARALLEL = "parallel"  # runs beside it
+    ENQUEUE = "enqueue"  # wait for the runs that were accepted before it
+    REJECT = "reject"  # reject the new run
+    INTERRUPT = "interrupt"  # cancel the active run, and go ahead of the waiting ones
+    PARALLEL = "parallel"  # run at the same time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """What a request says of its run's turn; None where it says nothing.
+class SchedulingOptions:
+    """The scheduling options that a request sets; None for those that it does not set.
 
-    :param on_busy: else as its component declares.
-    :param priority: among runs that are ready, the higher come first; within a session it changes nothing.
-    :param delay_seconds: how long after its acceptance it joins its session's line.
-    :param timeout_seconds: how long after its acceptance it must have ended.
+    :param on_busy: default: as the component declares.
+    :param priority: ready runs with a higher priority are claimed first. It does not change the order in a session.
+    :param delay_seconds: how long after its acceptance the run joins the queue of its session.
+    :param timeout_seconds: how long after its acceptance the run must have finished.
     """
 
     on_busy: OnBusy | None = None
@@ -31,8 +31,8 @@ class Turn:
     timeout_seconds: float | None = None
 
     def as_json(self) -> JsonObject:
-        """What was said, as a JSON object."""
-        given = {name: getattr(self, name) for name in self.__slots__}
+        """The options that are set, as a JSON object."""
+        options = {name: getattr(self, name) for name in self.__slots__}
         if self.on_busy is not None:
-            given["on_busy"] = self.on_busy.value
-        return {name: value for name, value in given.items() if value is not None}
+            options["on_busy"] = self.on_busy.value
+        return {name: value for name, value in options.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Names of OpenTelemetry's semantic conventions for generative AI, as far as runs have them.
+"""The names of OpenTelemetry's semantic conventions for generative AI that spans of runs use.
 
 https://opentelemetry.io/docs/specs/semconv/gen-ai/
 """

@@ -1,4 +1,7 @@
-"""How far a reader has come in a session: there is no order across its runs, so each has an index of its own."""
+"""The position of a subscriber in the event stream of a session.
+
+Events have no order across runs, so the position contains an index for each run.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,13 +9,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a reader has come.
+    """The position of a subscriber.
 
-    :param seq: the place in the session's order up to which it knows all runs; -1: none. Those behind it begin anew.
-    :param runs: the index of the last event that it has, by root run; of those that had not ended.
-    :param life: when the session was created: another one of its id, once it was deleted, is news from its start.
+    :param seq: the sequence number up to which all runs are known; -1 if none. Later runs are sent from their start.
+    :param runs: the index of the last received event of each root run that had not finished.
+    :param session_created_at: when the session was created. If it differs, the session was deleted and its id was used
+        again, so everything is new.
     """
 
     seq: int = -1
     runs: Mapping[str, int] = field(default_factory=dict)
-    life: float | None = None
+    session_created_at: float | None = None

@@ -1,6 +1,7 @@
-"""Settings: every limit and switch of a server, from the environment.
+"""Settings: every limit and switch of a server, read from the environment.
 
-Names are ``MUSTERD_<FIELD>`` but for those of the peer, which keep the peer's names so that a move needs no change.
+Variables are named ``MUSTERD_<FIELD>``, except those that AgentOS has too: they keep its names, so that moving from
+AgentOS needs no change.
 ``docs/reference/settings.md`` lists them all, under the same headings and in the same order.
 """
 
@@ -18,16 +19,16 @@ Days = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=1)]
 Limit = Annotated[int, Field(ge=0)]
-"""A count where 0 sets no limit."""
+"""A count; 0 means no limit."""
 
-Patience = Annotated[float, Field(gt=0)]
-"""Seconds that are more than none."""
+PositiveSeconds = Annotated[float, Field(gt=0)]
+"""A duration above 0."""
 
 Algorithm = Literal["RS256", "ES256", "HS256"]
 
 
 class Settings(BaseSettings):
-    """What a server may do and how much of it."""
+    """The settings of a server."""
 
     model_config = SettingsConfigDict(
         env_prefix="MUSTERD_", frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True
@@ -36,206 +37,208 @@ class Settings(BaseSettings):
     # The server
 
     db: str = "sqlite:///musterd.db"
-    """Where the records live: ``sqlite:///relative/path``, ``sqlite:////absolute/path``,
+    """The database URL: ``sqlite:///relative/path``, ``sqlite:////absolute/path`` or
     ``postgresql://user@host/name``."""
     db_connections: Count = 10
-    """Connections to Postgres that a process opens at most for its work; two more hear of changes and show that it
-    lives."""
+    """Most Postgres connections of a process, plus two for LISTEN and heartbeats."""
     db_prepares: bool = True
-    """Whether Postgres is to prepare statements; false behind a pooler that cannot have that."""
+    """Whether Postgres prepares statements. Set it to false behind a connection pooler that does not support prepared
+    statements."""
     os_id: str = "musterd"
-    """The id that ``/``, ``/config`` and ``/info`` give."""
+    """The id in the responses of ``/``, ``/config`` and ``/info``."""
     os_name: str = "musterd"
-    """The name that ``/`` and ``/info`` give."""
+    """The name in the responses of ``/`` and ``/info``."""
     os_description: str = ""
-    """The description that ``/config`` gives."""
+    """The description in the response of ``/config``."""
     location: str = ""
-    """Where the server's users are, for agents and teams with ``add_location_to_context``: "Lisbon, Portugal"."""
+    """The location of the users, for agents and teams with ``add_location_to_context``, like "Lisbon, Portugal"."""
     log_json: bool = False
-    """Log lines as JSON."""
+    """Write log lines as JSON."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least grave lines that are logged."""
+    """Minimum log level."""
     log_requests: bool = False
-    """Log a line for every request that was answered."""
+    """Log a line for every request."""
     otel: bool | None = None
-    """Send spans of runs by OpenTelemetry; None: where an exporter is named by ``OTEL_*``."""
+    """Export spans of runs with OpenTelemetry. None: only if an exporter is configured by ``OTEL_*``."""
     drain_seconds: Seconds = 20
     """How long running steps may take to finish when the server stops."""
     upkeep_seconds: Seconds = 1
-    """How often what nobody else sees to is seen to: dead workers, delayed runs, runs that wait too long."""
+    """Interval of the upkeep task, which handles dead workers, delayed runs and expired waits."""
     beat_seconds: Seconds = 1
-    """How often a process shows that it lives, where others share its database."""
+    """Interval of heartbeats, if several processes share the database."""
     dead_seconds: Seconds = 4
-    """How long a process must not have shown that it lives to be taken for dead."""
+    """A process without a heartbeat for this long is considered dead."""
     docs_enabled: bool = Field(default=True, validation_alias="DOCS_ENABLED")
-    """Serve ``/docs``, ``/redoc`` and ``/openapi.json``. The peer's name: ``DOCS_ENABLED``."""
+    """Serve ``/docs``, ``/redoc`` and ``/openapi.json``. AgentOS's name: ``DOCS_ENABLED``."""
 
     # Who may come in
 
     security_key: str = Field(default="", validation_alias="OS_SECURITY_KEY", repr=False)
-    """The key that every request must carry as a bearer token. The peer's name: ``OS_SECURITY_KEY``."""
+    """The key that every request must carry as a bearer token. AgentOS's name: ``OS_SECURITY_KEY``."""
     jwt_verification_key: str = Field(default="", validation_alias="JWT_VERIFICATION_KEY", repr=False)
-    """The key that tokens are checked with: a public key in PEM, or the secret of HS256. The peer's name:
+    """The key that verifies tokens: a public key in PEM, or the secret of HS256. AgentOS's name:
     ``JWT_VERIFICATION_KEY``."""
     jwt_jwks_file: str = Field(default="", validation_alias="JWT_JWKS_FILE")
-    """A file with the set of keys (JWKS) that tokens are checked with. The peer's name: ``JWT_JWKS_FILE``."""
+    """A file with the key set (JWKS) that verifies tokens. AgentOS's name: ``JWT_JWKS_FILE``."""
     jwt_jwks_url: str = ""
-    """The address of such a set, fetched by https."""
+    """The https URL of a key set (JWKS)."""
     jwt_algorithms: Annotated[tuple[Algorithm, ...], NoDecode, Field(min_length=1)] = ("RS256",)
-    """Algorithms that tokens may be signed with, separated by commas: RS256, ES256, HS256."""
+    """Accepted signature algorithms, separated by commas: RS256, ES256, HS256."""
     jwt_audience: Annotated[tuple[str, ...], NoDecode] = ()
-    """The audiences (``aud``) whose tokens are taken, separated by commas; empty: any."""
+    """Accepted audiences (``aud``) of tokens, separated by commas; empty: any."""
     jwt_issuer: str = ""
-    """The issuer (``iss``) whose tokens are taken; empty: any."""
+    """Accepted issuer (``iss``) of tokens; empty: any."""
     jwt_scopes_claim: str = "scopes"
-    """The claim that has a token's scopes."""
+    """The claim that contains the scopes of a token."""
     jwt_leeway_seconds: Seconds = 10
-    """How far clocks may be apart when a token's times are checked."""
+    """Tolerated clock difference when the times in a token are checked."""
     auth: Literal["security_key", "jwt"] | None = None
-    """What callers must show, where both the key and keys of tokens are set: ``security_key`` or ``jwt``."""
+    """The authentication method if both the key and token keys are set: ``security_key`` or ``jwt``."""
     insecure: bool = False
-    """Serve beyond loopback without a key and without tokens."""
+    """Allow serving beyond loopback without a key or tokens."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
-    """Further ``Host`` names that a server bound to loopback answers to, separated by commas."""
+    """Additional ``Host`` names that a server bound to loopback accepts, separated by commas."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ("http://localhost:3000", "http://127.0.0.1:3000")
     """Browser origins that may call the API, separated by commas; ``*``: any."""
 
     # How often
 
     rate_per_minute: Limit = 0
-    """Requests that one caller may make a minute; beyond it 429. 0: any number."""
+    """Requests per minute and caller; any more get 429. 0: no limit."""
     rate_burst: Count = 20
-    """Requests of one caller that may come at once, where their number is limited."""
+    """Requests of one caller that may arrive at once, if ``rate_per_minute`` is set."""
     auth_failures_per_minute: Limit = 30
-    """Wrong keys and tokens that one address may show a minute; beyond it 429. 0: any number."""
+    """Wrong keys and tokens per minute and address; any more get 429. 0: no limit."""
     user_queue_depth: Limit = 0
-    """Runs of one user that may wait; beyond it a new one is refused with 429. 0: any number."""
+    """Waiting runs per user; any more get 429. 0: no limit."""
     user_concurrency: Limit = 0
-    """Runs of one user that are driven at once; others of that user wait. 0: any number."""
+    """Runs per user that execute at the same time; further ones wait. 0: no limit."""
 
     # Connections
 
     connections: Count = 4096
-    """Connections that a process holds at once; beyond it the one that has waited longest for a request goes."""
+    """Open connections per process. Beyond it the connection that has been idle longest is closed."""
     connections_per_address: Annotated[int, Field(ge=0)] = 0
-    """Connections from one address at once; 0: any number, as behind a proxy."""
+    """Open connections per client address. 0: no limit, for servers behind a proxy."""
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "::1")
-    """Addresses and networks whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed, separated by commas."""
-    header_seconds: Patience = 10
-    """How long the head of a request may take to come, from its first byte or from the connection's first moment."""
+    """Addresses and networks whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` headers are trusted, separated by
+    commas."""
+    header_seconds: PositiveSeconds = 10
+    """How long the head of a request may take, from its first byte or from the start of the connection."""
     header_bytes: Bytes = 32 * 1024
-    """Most bytes of a request's headers, all together."""
+    """Largest total size of the headers of a request."""
     header_count: Count = 100
     """Most headers of a request."""
     url_bytes: Bytes = 16 * 1024
-    """Longest address of a request, with its query."""
-    keep_alive_seconds: Patience = 75
-    """How long a connection is kept open without a request."""
-    write_seconds: Patience = 60
-    """How often a client that lags behind its answer must have taken a part of it."""
+    """Longest URL of a request, including the query."""
+    keep_alive_seconds: PositiveSeconds = 75
+    """How long an idle connection is kept open."""
+    write_seconds: PositiveSeconds = 60
+    """How long a client that reads a response slowly may go without reading anything."""
     client_bytes_per_second: Bytes = 1024
-    """What a client must send of a body, or take of an answer, on average, after ``body_seconds`` or
+    """Average rate at which a client must send a body or read a response, after ``body_seconds`` or
     ``write_seconds``."""
 
     # Runs
 
     concurrency: Count = 500
-    """Runs that a process drives at once. Most of them wait for a model; tools and the local model have limits of
-    their own."""
+    """Runs that a process executes at the same time. Most of them wait for a model; tools and the local model have
+    limits of their own."""
     queue_depth: Count = 10_000
-    """Runs that may wait; beyond it a new run is refused with 429."""
+    """Waiting runs; beyond it a new run is rejected with 429."""
     run_seconds: Seconds = 3600
-    """Longest time that an attempt of a run may take, in seconds; then the run ends in ERROR."""
+    """Longest duration of an attempt; after it the run finishes in ERROR."""
     max_turns: Count = 50
-    """Model calls that one agent or leader may make in one run."""
+    """Most model calls of one agent or leader in one run."""
     max_depth: Count = 5
-    """How deep teams may be nested in a run."""
+    """How deeply teams may be nested in a run."""
     tool_threads: Count = 32
-    """Threads for tools that are plain functions."""
+    """Threads for tools that are synchronous functions."""
     tool_result_bytes: Bytes = 256 * 1024
-    """What of a tool's result the model is shown."""
+    """How much of a tool result the model receives."""
     tool_result_stored_bytes: Bytes = 1024 * 1024
-    """Longest result of a tool or answer of a member that a leader is given; a longer one is a failed call."""
+    """Longest tool result, or answer of a member to its leader. A call with a longer one fails."""
     tool_arguments_bytes: Bytes = 512 * 1024
-    """Longest arguments of one tool call, as JSON; a call with longer ones is not made, and has failed."""
+    """Longest arguments of one tool call, as JSON. A call with longer ones fails without being made."""
     turn_tool_calls: Count = 128
-    """Tool calls that a model may ask for in one turn; beyond it the run ends in ERROR."""
+    """Most tool calls that a model may request in one turn; beyond it the run finishes in ERROR."""
     media_bytes: Bytes = 16 * 1024 * 1024
-    """Largest media that one tool call returns, or one answer of a model holds, all together."""
+    """Largest total media of one tool result or one answer of a model."""
     state_bytes: Bytes = 4 * 1024 * 1024
-    """How large a session's state may become by what requests add to it, as JSON, and what one tool call may change."""
+    """Largest session state, as JSON, to which requests may add, and the largest change by one tool call."""
     pause_seconds: Seconds = 7 * 24 * 3600
-    """How long a paused run waits for a person, in seconds; then what its tools declare counts, or it ends in ERROR."""
+    """How long a paused run waits for a person. After it the default decision of the tool applies, or the run finishes
+    in ERROR."""
     retention_days: Annotated[float, Field(gt=0)] | None = None
-    """How long runs are kept after their end, in days; then they go, and sessions that nobody used since.
-    None: for ever."""
+    """How many days finished runs are kept, and sessions that have not been used since. None: forever."""
     delta_days: Annotated[float, Field(gt=0)] | None = None
-    """How long the pieces of a streamed text are kept apart after the end of their run, in days; then they are joined.
-    None: for ever."""
+    """How many days after the end of a run the deltas of a streamed text stay separate before they are joined. None:
+    forever."""
     cancel_wait_seconds: Seconds = 5
-    """How long a cancel request waits for the run to stop, and the deletion of a session for its runs to be gone."""
+    """How long a cancel request waits for the run to stop, and the deletion of a session for its runs to stop."""
 
     # Webhooks
 
     webhook_secret: str = Field(default="", repr=False)
-    """What webhooks are signed with: ``whsec_…``, or a text of your own; several, separated by spaces, all sign.
-    Without one runs cannot have a webhook."""
+    """The secret that signs webhooks: ``whsec_…`` or any text. Several, separated by spaces, all sign. Without one,
+    runs cannot have a webhook."""
     webhook_urls: Annotated[tuple[str, ...], NoDecode] = Field(default=(), repr=False)
-    """Where every run's end and pause is told, beside the run's own ``webhook_url``; separated by commas."""
+    """URLs that receive the end and the pauses of every run, in addition to the run's own ``webhook_url``; separated by
+    commas."""
     webhook_private_hosts: Annotated[tuple[str, ...], NoDecode] = ()
-    """Networks (``10.1.0.0/16``), addresses and host names within private networks that runs' own webhooks may lead to;
-    ``webhook_urls`` may lead anywhere."""
+    """Networks (``10.1.0.0/16``), addresses and host names in private networks that runs' own webhooks may use.
+    ``webhook_urls`` may use any address."""
     webhook_content: bool = False
-    """Whether webhooks are told the answer of a run that completed."""
+    """Whether webhooks contain the answer of a completed run."""
     webhook_seconds: Annotated[float, Field(gt=0)] = 10
-    """How long a webhook may take to answer."""
+    """Timeout of a webhook request."""
     webhook_posts: Count = 16
-    """Webhooks that a process calls at once."""
+    """Webhook requests that a process makes at the same time."""
     webhook_posts_per_host: Count = 4
-    """Webhooks on one host and port that a process calls at once."""
+    """Webhook requests that a process makes at the same time to one host and port."""
     webhook_days: Days = 30
-    """How long the record of a delivery that has ended is kept, in days."""
+    """How many days the record of a finished delivery is kept."""
 
     # Models
 
     model_calls: Count = 1000
-    """Model calls that a process makes at once; a run makes several at once if its members work side by side."""
+    """Model calls that a process makes at the same time. One run makes several if its members work in parallel."""
     provider_calls: Count = 1000
-    """Model calls to one provider that a process makes at once: lower it to what the provider's rate limit allows."""
+    """Model calls to one provider that a process makes at the same time. Lower it to fit the provider's rate limit."""
     model_tries: Count = 3
     """Tries of one model call."""
     model_retry_seconds: Seconds = 5
-    """Waiting between the tries of one model call, in all, in seconds."""
+    """Total wait between the tries of one model call."""
     model_connect_seconds: Seconds = 10
-    """Longest wait for a connection to a model's provider."""
+    """Timeout for connecting to a model provider."""
     model_first_byte_seconds: Seconds = 120
-    """Longest wait for the first byte of a model's answer."""
+    """Timeout for the first byte of a model's answer."""
     model_chunk_seconds: Seconds = 60
-    """Longest wait between two chunks of a model's answer."""
+    """Timeout between two chunks of a model's answer."""
     model_answer_bytes: Bytes = 2 * 1024 * 1024
-    """Longest answer of a model: its text, its reasoning, the arguments of its tool calls and the results of tools
-    that the provider runs, together."""
+    """Longest answer of a model: its text, reasoning, tool call arguments and results of provider-run tools
+    together."""
     model_received_bytes: Bytes = 256 * 1024 * 1024
-    """What a provider may send for one answer, after decompression, in bytes."""
+    """Most bytes, after decompression, that a provider may send for one answer."""
     memory_model: str = ""
-    """The model that puts a user's memories together when a request names none: ``provider:model``."""
+    """The model that consolidates a user's memories if a request names none: ``provider:model``."""
     tls_verify: bool = True
-    """Whether certificates of model providers are checked."""
+    """Whether the certificates of model providers are verified."""
     local_model: str = ""
     """A GGUF file for the model ``local``, in place of the packaged weights."""
     local_cache: str = ""
-    """Folder for the joined weights of the model ``local``; empty: the user's cache folder."""
+    """Directory for the joined weights of the model ``local``; empty: the user's cache directory."""
 
     # MCP servers
 
     mcp_message_bytes: Bytes = 4 * 1024 * 1024
-    """Largest message of an MCP server, and longest list of its tools. A call whose result is larger fails."""
+    """Largest message of an MCP server, and largest list of its tools. A call with a larger result fails."""
     mcp_blocks: Count = 1000
-    """Most blocks of the result of a call. A call whose result has more fails."""
+    """Most content blocks of the result of a call. A call with more fails."""
     mcp_tools: Count = 500
-    """Most tools of one MCP server. None of a server that has more can be used."""
+    """Most tools of one MCP server. If a server has more, none of them can be used."""
     mcp_tool_bytes: Bytes = 64 * 1024
-    """Longest definition of one tool. A tool with a longer one is left out."""
+    """Largest definition of one tool. A tool with a larger one is left out."""
 
     # Requests and streams
 
@@ -246,29 +249,29 @@ class Settings(BaseSettings):
     field_bytes: Bytes = 1024 * 1024
     """Largest text field of a form."""
     uploads_bytes: Bytes = 128 * 1024 * 1024
-    """Bodies that are being taken, all requests together; beyond it a request is refused with 503. They need about four
-    times as much memory."""
-    body_seconds: Patience = 20
-    """Longest wait for the next piece of a body."""
+    """Total size of the bodies that are being received; beyond it a request is rejected with 503. Memory use is about
+    four times this."""
+    body_seconds: PositiveSeconds = 20
+    """Timeout for the next part of a request body."""
     delta_seconds: Seconds = 0.05
     """How long text deltas are collected before they are stored and sent."""
     first_delta_seconds: Seconds = 0.004
-    """The same for a stream that has a reader and nothing sent yet."""
+    """The same for a stream that has a subscriber and has sent nothing yet."""
     session_look_seconds: Seconds = 1
-    """How often a stream of a session looks for runs that another process accepted."""
+    """How often the stream of a session looks for runs that another process accepted."""
     ping_seconds: Seconds = 15
-    """Time between comments on an idle stream."""
+    """Interval of comments on an idle stream."""
     stream_buffer_bytes: Bytes = 4 * 1024 * 1024
-    """What a stream's reader may lag behind before it is dropped (it can resume)."""
+    """How far a subscriber may lag behind a stream before it is dropped. It can resume."""
     stream_gzip: bool = True
-    """Whether streams are compressed for clients that take gzip."""
+    """Whether streams are compressed for clients that accept gzip."""
     disconnect_seconds: Seconds = 10
-    """How long the run of an abandoned stream goes on before it is cancelled."""
+    """How long a run continues after its stream was abandoned, before it is cancelled."""
 
     @field_validator("auth", mode="before")
     @classmethod
-    def _unset(cls, value: object) -> object:
-        """An empty variable is as good as none."""
+    def _empty_means_unset(cls, value: object) -> object:
+        """Treat an empty variable as unset."""
         return value or None
 
     @field_validator(
@@ -282,8 +285,8 @@ class Settings(BaseSettings):
         mode="before",
     )
     @classmethod
-    def _split(cls, value: object) -> object:
-        """Lists come as one text with commas."""
+    def _split_commas(cls, value: object) -> object:
+        """Split a comma-separated list."""
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
@@ -291,17 +294,17 @@ class Settings(BaseSettings):
     @field_validator("trusted_proxies")
     @classmethod
     def _check_proxies(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
-        for text in proxies:
+        for proxy in proxies:
             try:
-                ipaddress.ip_network(text)
+                ipaddress.ip_network(proxy)
             except ValueError as error:
-                raise ValueError(f"{text} is no address and no network (10.1.0.0/16)") from error
+                raise ValueError(f"{proxy} is no address and no network (10.1.0.0/16)") from error
         return proxies
 
     @field_validator("webhook_urls")
     @classmethod
-    def _check_urls(cls, urls: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
-        if urls and others.data.get("webhook_secret") == "":
+    def _check_urls(cls, urls: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if urls and info.data.get("webhook_secret") == "":
             raise ValueError("needs MUSTERD_WEBHOOK_SECRET, by which receivers tell that a message is this server's")
         for number, url in enumerate(urls, 1):
             if isinstance(problem := split(url), str):

@@ -1,32 +1,32 @@
-"""The states of a run and the edges between them.
+"""The states of a run and the transitions between them.
 
-This table is the one source of truth: SQL guards, the wire's words and the docs' diagram follow it.
-Edges, guards and writes are explained in ``docs/internals/runs.md``.
+Tests check the SQL statements, the HTTP status names and the diagram in the docs against this table.
+``docs/internals/runs.md`` explains the guards and writes of each transition.
 """
 
 from enum import StrEnum
 
 
 class RunState(StrEnum):
-    """Where a run stands. A terminal state never changes."""
+    """The state of a run. A final state never changes."""
 
-    SCHEDULED = "scheduled"  # accepted, joins its lane when due
-    QUEUED = "queued"  # accepted, waits behind another run of its session
-    READY = "ready"  # holds its lane, waits for a free worker
-    RUNNING = "running"  # an attempt of a live worker drives it
+    SCHEDULED = "scheduled"  # accepted, joins its session queue when due
+    QUEUED = "queued"  # accepted, waits for an earlier run of its session
+    READY = "ready"  # head of its session queue, waits for a free worker
+    RUNNING = "running"  # an attempt on a live worker executes it
     PAUSED = "paused"  # waits for a person
-    COMPLETED = "completed"  # ended with an answer
-    ERROR = "error"  # ended without one; the reason is stored
-    CANCELLED = "cancelled"  # ended on request; what was produced is kept
+    COMPLETED = "completed"  # finished with an answer
+    ERROR = "error"  # finished without an answer; the reason is stored
+    CANCELLED = "cancelled"  # finished on request; partial output is kept
 
     @property
     def is_final(self) -> bool:
-        """Whether the run has ended."""
+        """Whether the run has finished."""
         return self in FINAL
 
     @property
     def is_settled(self) -> bool:
-        """Whether a poller has something to look at: the run ended, or waits for a person."""
+        """Whether the run has finished or paused, so that polling it any longer is pointless until somebody acts."""
         return self in FINAL or self is RunState.PAUSED
 
 
@@ -45,11 +45,11 @@ EDGES: dict[RunState, frozenset[RunState]] = {
     RunState.ERROR: frozenset(),
     RunState.CANCELLED: frozenset(),
 }
-"""From each state, the states it may go to. Acceptance creates a run as scheduled, queued, ready or running."""
+"""The states that each state may change to. A run is created as scheduled, queued, ready or running."""
 
 ACCEPTED_AS = frozenset({RunState.SCHEDULED, RunState.QUEUED, RunState.READY, RunState.RUNNING})
 
 
 def is_edge(source: RunState, target: RunState) -> bool:
-    """Whether a run may go from ``source`` to ``target`` in one step."""
+    """Whether a run may change from ``source`` to ``target`` in one transition."""
     return target in EDGES[source]

@@ -9,25 +9,25 @@ import uuid
 
 
 def stored_trace_id(run_id: str) -> str | None:
-    """The id of a run's trace where it cannot be told from the run's id; None: it is the run's own, without dashes."""
+    """The trace id to store for a run, or None if it is the run id without dashes and need not be stored."""
     return None if _is_uuid(run_id) else hashlib.sha256(f"trace {run_id}".encode()).hexdigest()[:32]
 
 
-def run_id_of(trace: str) -> str | None:
-    """The run's id that a trace's id may be; None: it is none."""
+def run_id_of(trace_id: str) -> str | None:
+    """The run id that a trace id may stand for; None if it is not a UUID."""
     try:
-        return str(uuid.UUID(hex=trace)) if len(trace) == 32 else None
+        return str(uuid.UUID(hex=trace_id)) if len(trace_id) == 32 else None
     except ValueError:
         return None
 
 
 def run_span_id(root_id: str, path: str) -> str:
-    """The id of the span of a run: the root's (its path is empty), or a member's."""
+    """The span id of a run: the root, whose path is empty, or a member."""
     return _hash(f"run {root_id} {path}")
 
 
 def step_span_id(root_id: str, path: str) -> str:
-    """The id of the span of a step of the journal."""
+    """The span id of a journal step."""
     return _hash(f"step {root_id} {path}")
 
 

@@ -1,7 +1,8 @@
-"""Where webhooks may go: addresses that clients name must lead to the internet, not into the operator's own network.
+"""Decides which addresses webhooks may use: URLs from clients must not lead into the operator's private network.
 
-What is written is judged when a run is accepted, what a name resolves to at each delivery: both by :class:`Reach`. The
-networks that count as private are those of the IANA special-purpose registries, as :mod:`ipaddress` knows them.
+:class:`Reach` checks the URL when a run is accepted, and the resolved address at each delivery, because a name may
+resolve to another address by then. Private networks are those of the IANA special-purpose registries, as
+:mod:`ipaddress` knows them.
 """
 
 import ipaddress
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import SplitResult, urlsplit
 
-MOST_CHARACTERS = 2048
+MAX_URL_LENGTH = 2048
 WEB_PORTS = (80, 443)
 FIRST_FREE_PORT = 1024
 
@@ -27,68 +28,68 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What webhooks reach beside the internet.
+    """The destinations that webhooks may use in addition to the public internet.
 
-    :param hosts: names that may resolve to anything.
-    :param networks: private networks that are allowed.
+    :param hosts: host names that may resolve to any address.
+    :param networks: allowed private networks.
     """
 
     hosts: frozenset[str] = frozenset()
     networks: tuple[_Network, ...] = ()
 
     @classmethod
-    def of(cls, texts: Iterable[str]) -> Self:
-        """The reach that an operator lists: networks (``10.1.0.0/16``), addresses and host names.
+    def of(cls, entries: Iterable[str]) -> Self:
+        """Parse an operator's list of networks (``10.1.0.0/16``), addresses and host names.
 
-        :raises ValueError: one is none of these, in words.
+        :raises ValueError: an entry is none of these.
         """
         hosts: set[str] = set()
         networks: list[_Network] = []
-        for text in texts:
+        for entry in entries:
             try:
-                networks.append(ipaddress.ip_network(text.strip("[]")))
+                networks.append(ipaddress.ip_network(entry.strip("[]")))
             except ValueError as error:
-                name = _without_dot(text.lower())
+                name = _without_dot(entry.lower())
                 if not _NAME.fullmatch(name) or _NUMERIC.fullmatch(name):
-                    raise ValueError(f"{text} is no network (10.1.0.0/16), address or host name") from error
+                    raise ValueError(f"{entry} is no network (10.1.0.0/16), address or host name") from error
                 hosts.add(name)
         return cls(frozenset(hosts), tuple(networks))
 
     def problem(self, url: str) -> str | None:
-        """Why no webhook goes to ``url`` as it is written, in words that do not repeat it; None: it may."""
+        """The reason why webhooks must not use ``url``, without quoting it; None if they may."""
         parts = split(url)
         if isinstance(parts, str):
             return parts
         host = host_of(parts)
         if _NUMERIC.fullmatch(host) or ":" in host:
-            address = _address(host)
+            address = _parse_address(host)
             if address is None:
                 return "The URL's host is a number, but no address as they are commonly written"
-            is_own = any(address in network for network in self.networks)
-            is_allowed = self.takes(host, str(address))
+            is_listed = any(address in network for network in self.networks)
+            is_allowed = self.allows(host, str(address))
         elif not _NAME.fullmatch(host):
             return "The URL's host is no name; write one with other letters as xn--…"
         else:
-            is_own = host in self.hosts
-            is_allowed = is_own or not _is_local(host)
+            is_listed = host in self.hosts
+            is_allowed = is_listed or not _is_localhost(host)
         if not is_allowed:
             return f"The URL {NOT_ALLOWED}"
-        if not is_own and parts.port not in (None, *WEB_PORTS) and (parts.port or 0) < FIRST_FREE_PORT:
+        if not is_listed and parts.port not in (None, *WEB_PORTS) and (parts.port or 0) < FIRST_FREE_PORT:
             return f"The URL's port must be 80, 443, or {FIRST_FREE_PORT} or higher"
         return None
 
-    def takes(self, host: str, address: str) -> bool:
-        """Whether a webhook for ``host`` may be sent to ``address``, which is what the host is or resolves to."""
+    def allows(self, host: str, address: str) -> bool:
+        """Whether a webhook for ``host`` may be sent to ``address``, which the host is or resolves to."""
         if _without_dot(host.lower()) in self.hosts:
             return True
-        found = _address(address)
-        return found is not None and (_is_public(found) or any(found in network for network in self.networks))
+        parsed = _parse_address(address)
+        return parsed is not None and (_is_public(parsed) or any(parsed in network for network in self.networks))
 
 
 def split(url: str) -> SplitResult | str:
-    """The parts of a webhook's URL; or, in words, why it is none."""
-    if len(url) > MOST_CHARACTERS:
-        return f"A URL has at most {MOST_CHARACTERS} characters"
+    """The parts of a webhook's URL, or the reason why it is not valid."""
+    if len(url) > MAX_URL_LENGTH:
+        return f"A URL has at most {MAX_URL_LENGTH} characters"
     if not _URL.fullmatch(url.lower()):
         return "The URL holds characters that a URL cannot have; write them as %…"
     try:
@@ -106,18 +107,18 @@ def split(url: str) -> SplitResult | str:
 
 
 def host_of(parts: SplitResult) -> str:
-    """The host of a URL, in lower case, without brackets and without the dot at its end."""
+    """The host of a URL, in lower case, without brackets and without a trailing dot."""
     return _without_dot((parts.hostname or "").lower())
 
 
-def place_of(url: str) -> str:
-    """The host and port that a URL is sent to: what is counted, and logged in place of the URL."""
+def host_and_port(url: str) -> str:
+    """The host and port of a URL, for counting and for the log, which must not contain the whole URL."""
     parts = urlsplit(url)
     return f"{host_of(parts)}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
-def shown(url: str) -> str:
-    """The URL without its path and query, in which receivers keep secrets."""
+def redacted_url(url: str) -> str:
+    """The URL without path and query, because they may contain a secret of the receiver."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}" + ("/…" if parts.path.strip("/") or parts.query else "/")
 
@@ -126,37 +127,37 @@ def _without_dot(host: str) -> str:
     return host.removesuffix(".")
 
 
-def _is_local(name: str) -> bool:
+def _is_localhost(name: str) -> bool:
     return name == "localhost" or name.endswith(".localhost")
 
 
-def _address(text: str) -> _Address | None:
-    """The address as it is meant: what an IPv6 address carries in it counts in its place."""
+def _parse_address(text: str) -> _Address | None:
+    """Parse an address. An IPv4 address embedded in an IPv6 address replaces it, because packets are routed there."""
     try:
-        found = ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text)
     except ValueError:
         return None
-    if isinstance(found, ipaddress.IPv4Address):
-        return found
-    if found in _NAT64:
-        return ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
-    return found.ipv4_mapped or found.sixtofour or (found.teredo or (None, None))[1] or found
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1] or address
 
 
-_INSIDE = tuple(
+_SPECIAL_NETWORKS = tuple(
     ipaddress.ip_network(network)
     for network in (
-        "168.63.129.16/32",  # the host of a machine at Azure: its credentials and its configuration
-        "192.0.0.0/24",  # of protocols; parts of it count as global
-        "192.88.99.0/24",  # relays of 6to4, given up (RFC 7526)
+        "168.63.129.16/32",  # Azure's host agent, which serves credentials and configuration
+        "192.0.0.0/24",  # protocol assignments; Python considers parts of it global
+        "192.88.99.0/24",  # deprecated 6to4 relays (RFC 7526)
         "3fff::/20",  # documentation (RFC 9637)
     )
 )
-"""What Python takes for addresses of the public internet and is none, or speaks of the machine itself."""
+"""Networks that Python considers public although they are not, or that belong to the machine itself."""
 
 
 def _is_public(address: _Address) -> bool:
     is_special = address.is_multicast or address.is_reserved or address.is_unspecified
-    is_site = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
-    is_inside = any(address in network for network in _INSIDE)
-    return address.is_global and not is_special and not is_site and not is_inside
+    is_site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
+    is_listed_special = any(address in network for network in _SPECIAL_NETWORKS)
+    return address.is_global and not is_special and not is_site_local and not is_listed_special

@@ -1,21 +1,21 @@
-"""The secrets that webhooks are signed with: those of Standard Webhooks (``whsec_`` and base64), or plain texts."""
+"""Parses the secrets that sign webhooks: Standard Webhooks secrets (``whsec_`` and base64) or plain text."""
 
 import base64
 import binascii
 
 PREFIX = "whsec_"
-FEWEST_BYTES = 16
+MIN_BYTES = 16
 
 
 def keys_of(secrets: str) -> list[bytes]:
-    """The keys of secrets that are separated by spaces; the first is the newest.
+    """The signing keys of secrets that are separated by spaces; the first is the newest.
 
-    :raises ValueError: one cannot be used, in words that do not repeat it.
+    :raises ValueError: a secret is not valid. The message does not quote it.
     """
-    return [_key(secret, number) for number, secret in enumerate(secrets.split(), 1)]
+    return [_parse_secret(secret, number) for number, secret in enumerate(secrets.split(), 1)]
 
 
-def _key(secret: str, number: int) -> bytes:
+def _parse_secret(secret: str, number: int) -> bytes:
     key = secret.encode()
     if secret.startswith(PREFIX):
         text = secret.removeprefix(PREFIX)
@@ -23,6 +23,6 @@ def _key(secret: str, number: int) -> bytes:
             key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
         except (binascii.Error, ValueError) as error:
             raise ValueError(f"Secret {number}: what follows {PREFIX} is no base64") from error
-    if len(key) < FEWEST_BYTES:
-        raise ValueError(f"Secret {number} is too short: {FEWEST_BYTES} bytes or more, as `openssl rand` makes them")
+    if len(key) < MIN_BYTES:
+        raise ValueError(f"Secret {number} is too short: {MIN_BYTES} bytes or more, as `openssl rand` makes them")
     return key

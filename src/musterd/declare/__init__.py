@@ -1,11 +1,11 @@
-"""What users declare: agents, teams and tools, in Python or in YAML, and how wrong declarations are said.
+"""Declarations of agents, teams and tools, in Python or YAML, and the errors about them.
 
-A declaration is a frozen, keyword-only record (:class:`Agent`, :class:`Team`, :class:`Tool`) that knows the
-place where it stands. :func:`load` finds declarations in a file or module, :class:`Registry` checks them
-together and resolves them into :class:`Component` trees, which is all that the other rooms see. What is wrong
-is a :class:`musterd.core.errors.DeclarationError` of one line a problem: ``file:line: what is wrong — what to do``.
+A declaration is a frozen, keyword-only record (:class:`Agent`, :class:`Team`, :class:`Tool`) that knows its source
+location. :func:`load` finds declarations in a file or module. :class:`Registry` checks them together and resolves them
+into trees of :class:`Component`, which the other packages use. Errors are reported as one
+:class:`musterd.core.errors.DeclarationError` with a line for each problem: ``file:line: problem — fix``.
 
-Nothing here imports a model provider's SDK, and pydantic-ai only when somebody else already did.
+Nothing here imports the SDK of a model provider. pydantic-ai is only used if it is already imported.
 """
 
 from musterd.declare.agent import Agent

@@ -7,12 +7,11 @@ from musterd.declare.declaration import Declaration
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Agent(Declaration):
-    """A model with instructions and tools; alone, or as a member of teams.
+    """A model with instructions and tools, served by itself or as a member of teams.
 
-    Fields are listed in ``docs/reference/teams.md``.
+    ``docs/reference/teams.md`` lists the fields.
 
-    :raises DeclarationError: a field is unknown or has a value that it cannot have; one line says where
-        and what to do.
+    :raises DeclarationError: a field is unknown or has an invalid value.
     """
 
     kind = "agent"

@@ -1,46 +1,52 @@
-"""What a tool's author says about asking a person before its calls: who decides, until when, and what else counts."""
+"""Checks the flags by which a tool requires a person: who decides, until when, and the default decision."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from musterd.declare.source_location import Place, listed, wrong
+from musterd.declare.source_location import Place, declaration_error, quoted_list
 
-ASKING = ("requires_confirmation", "requires_user_input", "external_execution")
-"""The flags by which calls wait for a person; a tool has one of them at most."""
-_WAITING = ("approval", "decide_within_seconds", "default_decision")
+PERSON_FLAGS = ("requires_confirmation", "requires_user_input", "external_execution")
+"""The flags that make calls wait for a person. A tool may set at most one of them."""
+_DECISION_OPTIONS = ("approval", "decide_within_seconds", "default_decision")
 _CHOICES = {"approval": ("required", "audit"), "default_decision": ("approve", "reject")}
 
 
-def check_person_flags(name: str, flags: dict[str, Any], place: Place) -> None:
-    """Check a tool's flags, and fill in what they imply.
+def check_approval_flags(name: str, flags: dict[str, Any], place: Place) -> None:
+    """Check a tool's approval flags, and set the flags that they imply.
 
-    :raises DeclarationError: they contradict each other; one line says where and what to do.
+    :raises DeclarationError: they contradict each other.
     """
-    for option, known in _CHOICES.items():
-        if flags.get(option) not in (None, *known):
-            raise wrong(place, f"tool '{name}': {option} is {flags[option]!r}", f"use {listed(known)}, or leave it out")
-    asks = [flag for flag in ASKING if flags.get(flag)]
-    if len(asks) > 1:
-        raise wrong(place, f"tool '{name}' sets {listed(asks)}", "a call waits for one thing: keep one of them")
+    for option, choices in _CHOICES.items():
+        if flags.get(option) not in (None, *choices):
+            raise declaration_error(
+                place, f"tool '{name}': {option} is {flags[option]!r}", f"use {quoted_list(choices)}, or leave it out"
+            )
+    set_flags = [flag for flag in PERSON_FLAGS if flags.get(flag)]
+    if len(set_flags) > 1:
+        raise declaration_error(
+            place, f"tool '{name}' sets {quoted_list(set_flags)}", "a call waits for one thing: keep one of them"
+        )
     if flags.get("external_execution_silent") and not flags.get("external_execution"):
-        what = f"tool '{name}' sets external_execution_silent, and the server executes it"
-        raise wrong(place, what, "set external_execution=True")
-    if flags.get("approval") == "required" and not asks:
+        problem = f"tool '{name}' sets external_execution_silent, and the server executes it"
+        raise declaration_error(place, problem, "set external_execution=True")
+    if flags.get("approval") == "required" and not set_flags:
         flags["requires_confirmation"] = True
-        asks = [ASKING[0]]
-    _check_waiting(name, flags, asks, place)
+        set_flags = [PERSON_FLAGS[0]]
+    _check_decision_options(name, flags, set_flags, place)
 
 
-def _check_waiting(name: str, flags: dict[str, Any], asks: Sequence[str], place: Place) -> None:
-    waiting = [option for option in _WAITING if flags.get(option) is not None]
-    if waiting and not asks:
-        what = f"tool '{name}' sets {listed(waiting)}, and asks no person about its calls"
-        raise wrong(place, what, f"set one of {listed(ASKING)} to True")
-    if flags.get("default_decision") == "approve" and ASKING[0] not in asks:
-        what = f"tool '{name}': default_decision='approve' cannot give what a person is to give"
-        raise wrong(place, what, "use default_decision='reject'")
+def _check_decision_options(name: str, flags: dict[str, Any], set_flags: Sequence[str], place: Place) -> None:
+    set_options = [option for option in _DECISION_OPTIONS if flags.get(option) is not None]
+    if set_options and not set_flags:
+        problem = f"tool '{name}' sets {quoted_list(set_options)}, and asks no person about its calls"
+        raise declaration_error(place, problem, f"set one of {quoted_list(PERSON_FLAGS)} to True")
+    if flags.get("default_decision") == "approve" and PERSON_FLAGS[0] not in set_flags:
+        problem = f"tool '{name}': default_decision='approve' cannot give what a person is to give"
+        raise declaration_error(place, problem, "use default_decision='reject'")
     seconds = flags.get("decide_within_seconds")
     if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
-        raise wrong(place, f"tool '{name}': decide_within_seconds is {seconds!r}", "give it seconds above 0")
+        raise declaration_error(
+            place, f"tool '{name}': decide_within_seconds is {seconds!r}", "give it seconds above 0"
+        )

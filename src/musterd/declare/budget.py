@@ -1,10 +1,10 @@
-"""A ceiling for what one run may use."""
+"""Ceilings for the resources that one run may use."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 from musterd.declare.options import COUNT, POSITIVE, Declared, Kind, about, check_values
-from musterd.declare.source_location import Place, here
+from musterd.declare.source_location import Place, current_place
 
 _AMOUNT = Kind(
     words="a number above 0",
@@ -15,13 +15,13 @@ _AMOUNT = Kind(
 
 @dataclass(frozen=True, kw_only=True)
 class Budget(Declared):
-    """What a run with all its members may use before it is ended.
+    """The resources that a run and all its members may use before it finishes with an error.
 
-    :param tokens: tokens of all model calls, read and written.
+    :param tokens: input and output tokens of all model calls.
     :param cost_usd: cost of all model calls in US dollars, by the providers' list prices.
-    :param seconds: time of work, in seconds; waiting for a person does not count.
-    :param tool_calls: calls of tools and members, by everybody in the run.
-    :param depth: levels of members that may stand below the run.
+    :param seconds: working time in seconds, without the time that the run waits for a person.
+    :param tool_calls: tool calls and delegations in the whole run.
+    :param depth: levels of members below the run.
     """
 
     kind = "budget"
@@ -31,7 +31,7 @@ class Budget(Declared):
     seconds: float | None = field(default=None, metadata=about(_AMOUNT, "Time of work, in seconds."))
     tool_calls: int | None = field(default=None, metadata=about(COUNT, "Calls of tools and members, by everybody."))
     depth: int | None = field(default=None, metadata=about(COUNT, "Levels of members below the run."))
-    declared_at: Place = field(default_factory=here, init=False, repr=False, compare=False)
+    declared_at: Place = field(default_factory=current_place, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check the values."""

@@ -1,4 +1,4 @@
-"""A declaration in its place: with its model, its tools, its members and the hash of its definition."""
+"""Components: declarations resolved with their model, tools, members and definition hash."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from musterd.core import jsontext
 from musterd.declare.agent import Agent
-from musterd.declare.approval_flags import ASKING
-from musterd.declare.options import not_yet
+from musterd.declare.approval_flags import PERSON_FLAGS
+from musterd.declare.options import unsupported_options_in_use
 from musterd.declare.prompt_options import PromptOptions
-from musterd.declare.source_location import wrong
+from musterd.declare.source_location import declaration_error
 from musterd.declare.team import Team
 from musterd.declare.tools import Tool
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Component:
-    """A node of the tree that runs: an agent or a team, below the leaders that it has here.
+    """An agent or a team at one position in a tree of components.
 
-    :param spec: what the user declared. One declaration may stand in several places, each its own component.
+    :param spec: the declaration. If it is a member of several teams, each position is a component of its own.
     :param model: its own model, or its leader's.
-    :param depth: leaders above it; 0 at the top.
-    :param definition_hash: changes when anything changes that its model is told or can do, members' included.
-    :param gaps: what a run of it would need and this version does not have, one sentence each.
+    :param depth: the number of leaders above it; 0 at the top.
+    :param definition_hash: changes if anything changes that affects the model or its tools, members included.
+    :param gaps: declared options that this version does not support, one sentence each.
     """
 
     kind: Literal["team", "agent"]
@@ -51,7 +51,7 @@ class Component:
         return next((member for member in self.members if member.id == member_id), None)
 
     def tree(self) -> Iterator[Component]:
-        """It and all below it, leaders first."""
+        """The component and all components below it, leaders first."""
         yield self
         for member in self.members:
             yield from member.tree()
@@ -61,17 +61,17 @@ class Component:
         return next((tool for tool in self.tools if tool.name == name), None)
 
     def json_output_schema(self) -> tuple[str, dict[str, Any]] | None:
-        """Name and JSON schema of its answer; None for free text."""
+        """The name and JSON schema of its answer; None for free text."""
         return self.answer_schema
 
 
 def unsupported(component: Component) -> list[str]:
-    """What a run of ``component`` would need and this version does not have: one sentence each."""
+    """The declared options of ``component`` that this version does not support, one sentence each."""
     return list(component.gaps)
 
 
 def build(spec: Agent | Team, model: str | Model, members: tuple[Component, ...], depth: int) -> Component:
-    """The component of ``spec`` with what its place gives it."""
+    """Build the component of ``spec`` at one position."""
     tools = spec.listed_tools
     schema, message_schema = _schema(spec, "output_schema"), _schema(spec, "input_schema")
     return Component(
@@ -92,34 +92,34 @@ def build(spec: Agent | Team, model: str | Model, members: tuple[Component, ...]
 
 def _gaps(spec: Agent | Team) -> Iterator[str]:
     label = spec.label[0].upper() + spec.label[1:]
-    for used in not_yet(spec):
-        yield f"{label} sets {used}, which is not supported yet."
+    for option in unsupported_options_in_use(spec):
+        yield f"{label} sets {option}, which is not supported yet."
 
 
 def _schema(spec: Agent | Team, option: str) -> tuple[str, dict[str, Any]] | None:
-    declared = getattr(spec, option)
-    if declared is None:
+    schema = getattr(spec, option)
+    if schema is None:
         return None
-    if isinstance(declared, Mapping):
-        return named_schema(declared)
+    if isinstance(schema, Mapping):
+        return named_schema(schema)
     from pydantic import PydanticUserError
 
     try:
-        return _usable_name(declared.__name__), declared.model_json_schema()
+        return _schema_name(schema.__name__), schema.model_json_schema()
     except PydanticUserError as error:
-        what = f"{spec.label}: {option} {declared.__name__} makes no JSON schema"
-        raise wrong(spec.declared_at, what, str(error).splitlines()[0]) from error
+        problem = f"{spec.label}: {option} {schema.__name__} makes no JSON schema"
+        raise declaration_error(spec.declared_at, problem, str(error).splitlines()[0]) from error
 
 
-def named_schema(declared: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Name and schema of an answer's form: a JSON schema, or one wrapped as OpenAI's ``response_format`` wraps it."""
-    name, schema = "", dict(declared)
+def named_schema(definition: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The name and schema in a JSON schema, which may be wrapped as in OpenAI's ``response_format``."""
+    name, schema = "", dict(definition)
     if isinstance(wrapped := schema.get("json_schema"), Mapping):
         name, schema = str(wrapped.get("name", "")), dict(wrapped.get("schema") or {})
-    return _usable_name(name or str(schema.get("title", ""))), schema
+    return _schema_name(name or str(schema.get("title", ""))), schema
 
 
-def _usable_name(name: str) -> str:
+def _schema_name(name: str) -> str:
     return re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")[:64] or "answer"
 
 
@@ -127,12 +127,12 @@ def _model_name(model: str | Model) -> str:
     return model if isinstance(model, str) else f"{model.system}:{model.model_name}"
 
 
-def _told(value: Any) -> Any:
-    """An option of the prompt in the definition's hash: a function by its name, a message by what it says."""
+def _hashable(value: Any) -> Any:
+    """The value of a prompt option for the definition hash: functions by name, messages by their content."""
     if value is None or isinstance(value, str | int):
         return value
     if isinstance(value, list | tuple):
-        return [_told(item) for item in value]
+        return [_hashable(item) for item in value]
     if isinstance(value, Mapping):
         return dict(value)
     if callable(value):
@@ -140,10 +140,10 @@ def _told(value: Any) -> Any:
     return [str(getattr(part, "content", "")) for part in getattr(value, "parts", ())]
 
 
-def _beside(spec: Agent | Team) -> list[Any]:
-    """What shapes the answer beside the model itself, as far as it is declared."""
+def _side_model_options(spec: Agent | Team) -> list[Any]:
+    """The options that shape the answer in addition to the main model."""
     models = [getattr(spec, name) for name in ("parser_model", "output_model", "reasoning_model")]
-    thinker = spec.reasoning_agent
+    reasoner = spec.reasoning_agent
     return [
         [None if model is None else _model_name(model) for model in models],
         [spec.parser_model_prompt, spec.output_model_prompt, spec.use_json_mode, spec.send_media_to_model],
@@ -151,7 +151,7 @@ def _beside(spec: Agent | Team) -> list[Any]:
             spec.reasoning,
             spec.reasoning_min_steps,
             spec.reasoning_max_steps,
-            thinker.id if thinker is not None else None,
+            reasoner.id if reasoner is not None else None,
         ],
         spec.compress_tool_results or spec.compression_manager is not None,
     ]
@@ -168,7 +168,7 @@ def _hash(
             tool.name,
             tool.description,
             tool.parameters,
-            [*(getattr(tool, flag) for flag in ASKING), *tool.user_input_fields],
+            [*(getattr(tool, flag) for flag in PERSON_FLAGS), *tool.user_input_fields],
             tool.retry_safe,
         ]
         for tool in spec.listed_tools
@@ -179,8 +179,8 @@ def _hash(
         "name": spec.name,
         "role": spec.role,
         "description": spec.description,
-        "instructions": _told(spec.instructions),
-        "prompt": [_told(getattr(spec, option.name)) for option in dataclasses.fields(PromptOptions)],
+        "instructions": _hashable(spec.instructions),
+        "prompt": [_hashable(getattr(spec, option.name)) for option in dataclasses.fields(PromptOptions)],
         "model": _model_name(model),
         "tools": tools,
         "output_schema": schema,
@@ -189,7 +189,7 @@ def _hash(
             *[spec.num_history_messages, spec.max_tool_calls_from_history],
         ],
         "session_tools": sorted(spec.session_tool_names),
-        "beside": _beside(spec),
+        "beside": _side_model_options(spec),
         "mode": spec.mode if isinstance(spec, Team) else None,
         "members": [member.definition_hash for member in members],
     }

@@ -1,11 +1,11 @@
-"""How tool results are shortened before a model reads them again and again."""
+"""Options for shortening tool results, which a model would otherwise read in full on every turn."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from musterd.declare.source_location import here, wrong
+from musterd.declare.source_location import current_place, declaration_error
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompressionManager:
-    """When and how a run's tool results are shortened by a model; the full ones stay stored.
+    """When and how a model shortens the tool results of a run. The full results stay stored.
 
-    :param model: who shortens; default: the run's own model.
-    :param compress_tool_results: False: nothing is shortened.
-    :param compress_tool_results_limit: results that are not shortened yet, from which on they are; default 3, where no
-        token limit is set.
-    :param compress_token_limit: tokens of the last turn, from which on results are shortened.
-    :param compress_tool_call_instructions: what the model is told.
-    :raises DeclarationError: a limit is no whole number above 0.
+    :param model: the model that shortens; default: the run's own model.
+    :param compress_tool_results: False turns it off.
+    :param compress_tool_results_limit: results are shortened once this many are not; default: 3, if no token limit is
+        set.
+    :param compress_token_limit: results are shortened once the last turn used this many tokens.
+    :param compress_tool_call_instructions: the instructions for the model.
+    :raises DeclarationError: a limit is not a whole number above 0.
     """
 
     model: str | Model | None = None
@@ -35,11 +35,13 @@ class CompressionManager:
         for name in ("compress_tool_results_limit", "compress_token_limit"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                raise wrong(here(), f"CompressionManager: {name} is {value!r}", "give it a whole number, 1 or more")
+                raise declaration_error(
+                    current_place(), f"CompressionManager: {name} is {value!r}", "give it a whole number, 1 or more"
+                )
 
     @property
     def results(self) -> int | None:
-        """Results that are not shortened yet, from which on they are; None: only tokens count."""
+        """How many full results trigger shortening; None if only the token limit does."""
         if self.compress_tool_results_limit is None and self.compress_token_limit is None:
             return 3
         return self.compress_tool_results_limit

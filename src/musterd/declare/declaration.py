@@ -1,4 +1,4 @@
-"""What agents and teams have in common: who they are, what they are told, what they can do."""
+"""The options that agents and teams have in common, and their validation."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from musterd.declare.options import (
     check_values,
 )
 from musterd.declare.output_options import AnswerOptions
-from musterd.declare.problems import is_faulty, note, noted
+from musterd.declare.problems import is_faulty, note, noting_problems
 from musterd.declare.prompt_options import PromptOptions
 from musterd.declare.reasoning_options import ReasoningOptions
 from musterd.declare.session_options import SessionOptions
-from musterd.declare.source_location import Place, here, nearest, wrong
+from musterd.declare.source_location import Place, closest_match, current_place, declaration_error
 from musterd.declare.tool_list import ToolSource, read_tools
 from musterd.declare.tool_options import ToolCallOptions, read_tool_choice
 from musterd.declare.tools import Tool
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic_ai.models import Model
 
-# Names that the loop gives to tools of its own.
-_DELEGATION = frozenset({"delegate_task_to_member", "delegate_task_to_members"})
+# The names of built-in tools of the loop.
+_DELEGATION_TOOLS = frozenset({"delegate_task_to_member", "delegate_task_to_members"})
 
 _BUDGET = Kind(words="a Budget(…)", accepts=lambda value: isinstance(value, Budget))
 _INSTRUCTIONS = Kind(
@@ -51,12 +51,12 @@ _INSTRUCTIONS = Kind(
     accepts=lambda value: TEXTS.accepts(value) or callable(value),
     yaml=TEXTS.yaml,
 )
-_ID_SIGNS = re.compile(r"[^\s/?#\\\x00-\x1f\x7f]+( [^\s/?#\\\x00-\x1f\x7f]+)*")
-_ID_LENGTH = 200
+_ID_PATTERN = re.compile(r"[^\s/?#\\\x00-\x1f\x7f]+( [^\s/?#\\\x00-\x1f\x7f]+)*")
+_MAX_ID_LENGTH = 200
 
 
 def id_from_name(name: str) -> str:
-    """The id that a declaration gets from its name; the same as Agno's, so that addresses survive a port."""
+    """The id that is derived from a name. Agno derives the same, so URLs stay the same after porting."""
     return name.lower().replace(" ", "-").replace("_", "-")
 
 
@@ -71,7 +71,7 @@ class Declaration(
     ReasoningOptions,
     Declared,
 ):
-    """An agent or a team as it is written down."""
+    """The declaration of an agent or a team."""
 
     removed = REMOVED
 
@@ -148,81 +148,94 @@ class Declaration(
         default=None,
         metadata=about(_BUDGET, "What one run may use: `tokens`, `cost_usd`, `seconds`, `tool_calls`, `depth`."),
     )
-    declared_at: Place = field(default_factory=here, init=False)
+    declared_at: Place = field(default_factory=current_place, init=False)
     tool_sources: tuple[ToolSource, ...] = field(default=(), init=False)
     tool_instructions: tuple[str, ...] = field(default=(), init=False)
 
     def __post_init__(self) -> None:
-        """Check what is given and bring it to its stored form: an id, tuples, tools."""
+        """Check the values and convert them to their final form."""
         check_values(self, self.label, self.declared_at)
-        with noted(self.declared_at):
-            if known_as := self.id or id_from_name(self.name or ""):
-                self.take_id(known_as)
-        with noted(self.declared_at):
+        with noting_problems(self.declared_at):
+            if component_id := self.id or id_from_name(self.name or ""):
+                self.assign_id(component_id)
+        with noting_problems(self.declared_at):
             self.check_prompt(self.label, self.declared_at)
         if isinstance(self.instructions, list):
-            self._keep("instructions", tuple(self.instructions))
-        found = read_tools(self.tools, self.label, self.declared_at)
-        self._keep("tools", found.tools)
-        self._keep("tool_sources", found.sources)
-        self._keep("tool_instructions", found.instructions)
-        with noted(self.declared_at):
+            self._set("instructions", tuple(self.instructions))
+        tool_list = read_tools(self.tools, self.label, self.declared_at)
+        self._set("tools", tool_list.tools)
+        self._set("tool_sources", tool_list.sources)
+        self._set("tool_instructions", tool_list.instructions)
+        with noting_problems(self.declared_at):
             self._check_tools(self.reserved_tool_names)
-        for hooks, given in ((self.pre_hooks, "run_input"), (self.post_hooks, "run_output")):
-            with noted(self.declared_at):
-                check_hooks(hooks or (), given, self.label, self.kind, self.declared_at)
+        for hooks, subject in ((self.pre_hooks, "run_input"), (self.post_hooks, "run_output")):
+            with noting_problems(self.declared_at):
+                check_hooks(hooks or (), subject, self.label, self.kind, self.declared_at)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(id={self.id!r})"
 
     @property
     def label(self) -> str:
-        """The declaration as a sentence names it: "agent 'writer'"."""
-        known_as = self.id or self.name
-        return f"{self.kind} '{known_as}'" if known_as else f"this {self.kind}"
+        """The declaration as error messages name it: "agent 'writer'"."""
+        component_id = self.id or self.name
+        return f"{self.kind} '{component_id}'" if component_id else f"this {self.kind}"
 
     @property
     def reserved_tool_names(self) -> frozenset[str]:
         """Names that its tools must not have."""
-        return _DELEGATION | self.session_tool_names
+        return _DELEGATION_TOOLS | self.session_tool_names
 
     @property
     def listed_tools(self) -> tuple[Tool, ...]:
         """The tools that are known before a run begins."""
-        given = () if callable(self.tools) else self.tools
-        return tuple(tool for tool in given if isinstance(tool, Tool))
+        tools = () if callable(self.tools) else self.tools
+        return tuple(tool for tool in tools if isinstance(tool, Tool))
 
-    def take_id(self, known_as: str) -> None:
-        """Take an id: the declared one, or for a declaration without id and name that of its place.
+    def assign_id(self, component_id: str) -> None:
+        """Set the id: the declared one, or a default for a declaration without id and name.
 
-        :raises DeclarationError: it cannot stand in an address.
+        :raises DeclarationError: it cannot be part of a URL.
         """
-        if not _ID_SIGNS.fullmatch(known_as) or known_as in (".", "..") or len(known_as) > _ID_LENGTH:
-            cure = f"set id= to letters, digits, '-', '_' and '.', {_ID_LENGTH} at most"
-            shown = repr(known_as) if len(known_as) <= _ID_LENGTH else f"of {len(known_as)} characters"
-            raise wrong(self.declared_at, f"{self.label}: the id {shown} cannot stand in an address", cure)
-        self._keep("id", known_as)
+        if not _ID_PATTERN.fullmatch(component_id) or component_id in (".", "..") or len(component_id) > _MAX_ID_LENGTH:
+            fix = f"set id= to letters, digits, '-', '_' and '.', {_MAX_ID_LENGTH} at most"
+            description = (
+                repr(component_id) if len(component_id) <= _MAX_ID_LENGTH else f"of {len(component_id)} characters"
+            )
+            raise declaration_error(
+                self.declared_at, f"{self.label}: the id {description} cannot stand in an address", fix
+            )
+        self._set("id", component_id)
 
-    def _keep(self, name: str, value: Any) -> None:
+    def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
 
     def _check_tools(self, reserved: frozenset[str]) -> None:
-        seen: set[str] = set()
-        for declared in self.listed_tools:
-            if declared.name in reserved:
-                what = f"{self.label}: the tool name '{declared.name}' belongs to musterd"
-                note(wrong(declared.declared_at, what, 'give the tool another: @tool(name="…")'), self.declared_at)
-            if declared.name in seen:
-                what = f"{self.label} has two tools named '{declared.name}'"
-                note(wrong(declared.declared_at, what, 'list it once or rename one: @tool(name="…")'), self.declared_at)
-            seen.add(declared.name)
-        self._check_choice({*seen, *reserved})
+        names: set[str] = set()
+        for tool in self.listed_tools:
+            if tool.name in reserved:
+                problem = f"{self.label}: the tool name '{tool.name}' belongs to musterd"
+                note(
+                    declaration_error(tool.declared_at, problem, 'give the tool another: @tool(name="…")'),
+                    self.declared_at,
+                )
+            if tool.name in names:
+                problem = f"{self.label} has two tools named '{tool.name}'"
+                note(
+                    declaration_error(tool.declared_at, problem, 'list it once or rename one: @tool(name="…")'),
+                    self.declared_at,
+                )
+            names.add(tool.name)
+        self._check_tool_choice({*names, *reserved})
 
-    def _check_choice(self, known: set[str]) -> None:
-        """Refuse a choice that is one of the tools' names with a slip; those that runs alone know are let through."""
+    def _check_tool_choice(self, names: set[str]) -> None:
+        """Reject a ``tool_choice`` that looks like a misspelt tool name.
+
+        Other unknown names are accepted, because tool sources and functions add tools when a run starts.
+        """
         choice = read_tool_choice(self.tool_choice)
-        if choice is None or choice in ("auto", "none", "required") or choice in known or is_faulty(self.declared_at):
+        if choice is None or choice in ("auto", "none", "required") or choice in names or is_faulty(self.declared_at):
             return
-        if meant := nearest(choice, known):
-            what = f"{self.label}: tool_choice names '{choice}', which is none of its tools"
-            raise wrong(self.declared_at, what, f"did you mean '{meant}'?")
+        if suggestion := closest_match(choice, names):
+            problem = f"{self.label}: tool_choice names '{choice}', which is none of its tools"
+            raise declaration_error(self.declared_at, problem, f"did you mean '{suggestion}'?")

@@ -1,9 +1,9 @@
-"""Ids of agents and teams that are declared without id and name.
+"""Default ids of agents and teams that are declared without id and name.
 
-Agno gives them a random id at each start. Here the id comes from the place of the declaration, so that it is the same
-after a restart and on every process, and sessions and runs find their component again. A declaration at module level
-has the id of its variable, one in a list that of its position: in ``create_app(agents=[…])`` ``agent-1``, among the
-members of the team ``desk`` ``desk-1``.
+Agno generates a random id at each start. Here the id depends on where the declaration is, so it is the same after a
+restart and in every process, and sessions and runs still find their component. The id of a declaration at module level
+comes from its variable, and that of a list entry from its position: ``agent-1`` in ``create_app(agents=[…])``,
+``desk-1`` among the members of the team ``desk``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,22 +13,22 @@ from musterd.declare.declaration import id_from_name
 from musterd.declare.team import Team
 
 
-def name_by_variables(declared: Mapping[str, Agent | Team]) -> None:
-    """Give the declarations of a module that have no id those of their variables; the first variable counts."""
-    for variable, spec in declared.items():
-        known_as = id_from_name(variable.strip("_"))
-        if not spec.id and known_as:
-            spec.take_id(known_as)
+def assign_ids_from_variables(declarations: Mapping[str, Agent | Team]) -> None:
+    """Derive missing ids from the variables of a module. If a declaration has several variables, the first counts."""
+    for variable, spec in declarations.items():
+        component_id = id_from_name(variable.strip("_"))
+        if not spec.id and component_id:
+            spec.assign_id(component_id)
 
 
-def name_members(team: Team, members: Sequence[Agent | Team]) -> None:
-    """Give the members of ``team`` that have no id those of their positions.
+def assign_member_ids(team: Team, members: Sequence[Agent | Team]) -> None:
+    """Derive missing ids of the members of ``team`` from their positions.
 
-    :raises DeclarationError: two members have the same id now.
+    :raises DeclarationError: two members then have the same id.
     """
     unnamed = [(number, member) for number, member in enumerate(members, start=1) if not member.id]
     for number, member in unnamed:
         if not member.id:  # the same declaration may be listed twice
-            member.take_id(f"{team.id}-{number}")
+            member.assign_id(f"{team.id}-{number}")
     if unnamed:
         team.checked_members(members)

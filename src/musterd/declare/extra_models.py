@@ -1,4 +1,4 @@
-"""The models that a component's runs may ask beside its own: a parser's, a reasoner's, and what others declare."""
+"""The models that runs of a component may call, including parser, output and reasoning models."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
 _OPTIONS = ("parser_model", "output_model", "reasoning_model")
-"""Options that name a model."""
+"""Options whose value is a model."""
 
 _HOLDERS = ("reasoning_agent", "compression_manager")
-"""Options whose value may have a ``model`` of its own."""
+"""Options whose value may have a ``model`` attribute."""
 
 
 def models_of(component: Component) -> list[str | Model]:
-    """Every model that a run of ``component`` may ask, its own first; members' are their own affair."""
+    """The models that a run of ``component`` itself may call, its main model first. Those of members are excluded."""
     spec = component.spec
-    found = [component.model, *(getattr(spec, name) for name in _OPTIONS)]
-    found += [getattr(getattr(spec, name), "model", None) for name in _HOLDERS]
-    return [model for model in found if model is not None]
+    models = [component.model, *(getattr(spec, name) for name in _OPTIONS)]
+    models += [getattr(getattr(spec, name), "model", None) for name in _HOLDERS]
+    return [model for model in models if model is not None]

@@ -1,4 +1,4 @@
-"""Options of agents and teams: what stands around a run."""
+"""Options of agents and teams: hooks before and after a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from musterd.declare.options import about
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class GuardOptions:
-    """What stands around a run."""
+    """Hooks before and after a run."""
 
     pre_hooks: Sequence[Any] | None = field(
         default=None, metadata=about(HOOKS, "Functions and guardrails that look at what it is asked.")

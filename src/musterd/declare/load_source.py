@@ -1,11 +1,11 @@
-"""From what stands after ``musterd serve`` to a registry."""
+"""Loads the source that ``musterd serve`` names into a registry."""
 
 from pathlib import Path
 
 from musterd.core.errors import DeclarationError
 from musterd.declare.problems import reported_together
 from musterd.declare.registry import Registry
-from musterd.declare.source_location import nearest
+from musterd.declare.source_location import closest_match
 
 _YAML = (".yaml", ".yml")
 
@@ -14,8 +14,8 @@ def load(source: str) -> Registry:
     """Read the agents and teams that ``source`` declares.
 
     :param source: ``FILE.py``, ``pkg.mod`` (either with ``:name`` for one component), or ``teams.yaml``.
-    :raises DeclarationError: the source is missing, does not import, declares nothing, or declares wrongly; one line
-        for each problem.
+    :raises DeclarationError: the source is missing, does not import, or declares nothing or wrongly. The message has
+        one line for each problem.
     """
     with reported_together():
         registry = _read(source)
@@ -30,17 +30,17 @@ def _read(source: str) -> Registry:
     if suffix in _YAML:
         from musterd.declare.yaml_source import load_yaml
 
-        return load_yaml(_existing(target))
+        return load_yaml(_existing_file(target))
     from musterd.declare import python_source
 
     if suffix == ".py" or "/" in target or Path(target).is_dir():
-        module = python_source.import_file(_existing(target))
+        module = python_source.import_file(_existing_file(target))
     else:
         module = python_source.import_module(target, Path.cwd())
     return python_source.registry_of(module, source, name)
 
 
-def _existing(target: str) -> Path:
+def _existing_file(target: str) -> Path:
     path = Path(target)
     if path.is_file():
         return path
@@ -48,6 +48,6 @@ def _existing(target: str) -> Path:
         raise DeclarationError(f"{target}: the file is a folder — name a FILE.py or a teams.yaml")
     folder = path.absolute().parent
     names = [file.name for file in folder.glob("*.*") if file.suffix in (".py", *_YAML)] if folder.is_dir() else []
-    meant = nearest(path.name, names)
-    cure = f"did you mean '{path.with_name(meant)}'?" if meant else f"looked for it in {folder}"
-    raise DeclarationError(f"{target}: the file does not exist — {cure}")
+    suggestion = closest_match(path.name, names)
+    fix = f"did you mean '{path.with_name(suggestion)}'?" if suggestion else f"looked for it in {folder}"
+    raise DeclarationError(f"{target}: the file does not exist — {fix}")

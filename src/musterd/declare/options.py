@@ -1,8 +1,8 @@
-"""Options of a declaration: what each takes, since when it does something, and how unknown ones are refused.
+"""The options of declarations: their types, whether they are supported yet, and errors about unknown ones.
 
-An option is a dataclass field with three facts in its metadata: the :class:`Kind` of value, one sentence for
-the reference, and whether its behaviour exists yet. Python declarations,
-``teams.yaml``, its JSON Schema and ``docs/reference/teams.md`` all read this one table.
+An option is a dataclass field whose metadata contains the :class:`Kind` of its values, one sentence for the reference,
+and whether it is supported yet. Python declarations, ``teams.yaml``, its JSON Schema and ``docs/reference/teams.md``
+all use this metadata.
 """
 
 import dataclasses
@@ -12,17 +12,24 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from musterd.declare.problems import note
-from musterd.declare.source_location import Place, here, kind_of, listed, nearest, wrong
+from musterd.declare.source_location import (
+    Place,
+    closest_match,
+    current_place,
+    declaration_error,
+    describe_type,
+    quoted_list,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """What values an option takes.
+    """The values that an option accepts.
 
-    :param words: the kind as an error says it: "a text".
+    :param words: the kind as error messages name it: "a text".
     :param accepts: whether a value is of this kind.
-    :param yaml: the type that ``teams.yaml`` gives the option; None when only Python can say it.
-    :param choices: the texts that are accepted, if only some are.
+    :param yaml: the type of the option in ``teams.yaml``; None if it cannot be set there.
+    :param choices: the accepted strings, if only certain ones are.
     """
 
     words: str
@@ -30,10 +37,10 @@ class Kind:
     yaml: Any = None
     choices: tuple[str, ...] = ()
 
-    def cure(self, value: Any) -> str:
-        """What to give in place of ``value``, which is not of this kind."""
-        meant = nearest(value, self.choices) if isinstance(value, str) else None
-        return f"give it {self.words}" + (f" (did you mean '{meant}'?)" if meant else "")
+    def fix(self, value: Any) -> str:
+        """How to fix ``value``, which is not of this kind."""
+        suggestion = closest_match(value, self.choices) if isinstance(value, str) else None
+        return f"give it {self.words}" + (f" (did you mean '{suggestion}'?)" if suggestion else "")
 
 
 def _is_texts(value: Any) -> bool:
@@ -41,12 +48,12 @@ def _is_texts(value: Any) -> bool:
     return isinstance(value, str) or (is_list and all(isinstance(item, str) for item in value))
 
 
-def _is_whole(value: Any, least: int) -> bool:
+def _is_whole_number(value: Any, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def is_model(value: Any) -> bool:
-    """Whether ``value`` is a pydantic-ai model object, told without importing pydantic-ai."""
+    """Whether ``value`` is a pydantic-ai model. Does not import pydantic-ai, which would slow down the start."""
     models = sys.modules.get("pydantic_ai.models")
     return models is not None and isinstance(value, models.Model)
 
@@ -60,15 +67,18 @@ def is_output_schema(value: Any) -> bool:
 
 def _one_of(*values: str) -> Kind:
     return Kind(
-        words=f"one of {listed(values)}", accepts=lambda value: value in values, yaml=Literal[values], choices=values
+        words=f"one of {quoted_list(values)}",
+        accepts=lambda value: value in values,
+        yaml=Literal[values],
+        choices=values,
     )
 
 
 TEXT = Kind(words="a text", accepts=lambda value: isinstance(value, str), yaml=str)
 TEXTS = Kind(words="a text or a list of texts", accepts=_is_texts, yaml=str | list[str])
 FLAG = Kind(words="True or False", accepts=lambda value: isinstance(value, bool), yaml=bool)
-COUNT = Kind(words="a whole number, 0 or more", accepts=lambda value: _is_whole(value, 0), yaml=int)
-POSITIVE = Kind(words="a whole number, 1 or more", accepts=lambda value: _is_whole(value, 1), yaml=int)
+COUNT = Kind(words="a whole number, 0 or more", accepts=lambda value: _is_whole_number(value, 0), yaml=int)
+POSITIVE = Kind(words="a whole number, 1 or more", accepts=lambda value: _is_whole_number(value, 1), yaml=int)
 OBJECT = Kind(words="a dict", accepts=lambda value: isinstance(value, Mapping), yaml=dict[str, Any])
 MODEL = Kind(
     words="a model string like 'openai:gpt-5-mini' or a pydantic-ai Model",
@@ -95,13 +105,13 @@ ANYTHING = Kind(words="anything", accepts=lambda value: True)
 def about(
     kind: Kind, doc: str = "", *, later: bool = False, part_of: str | None = None, yaml: Any = None
 ) -> dict[str, Any]:
-    """The metadata of the dataclass field that is an option.
+    """The metadata of a dataclass field that is an option.
 
     :param doc: one sentence for the reference.
-    :param later: its behaviour does not exist yet: runs refuse any value but the default (of an option that modifies
-        another one: of that one).
-    :param part_of: the option that this one modifies; alone it does nothing.
-    :param yaml: the option's type in ``teams.yaml`` where it is not the kind's own.
+    :param later: whether the option is not supported yet. Runs then reject any value except the default. If
+        ``part_of`` is set, that option is checked instead.
+    :param part_of: the option that this one modifies; alone it has no effect.
+    :param yaml: the type of the option in ``teams.yaml``, if it differs from the type of the kind.
     """
     belongs = f"Belongs to `{part_of}`." if part_of else ""
     facts = {"kind": kind, "later": later, "part_of": part_of, "yaml": yaml or kind.yaml}
@@ -109,99 +119,110 @@ def about(
 
 
 def options_of(cls: type) -> dict[str, "dataclasses.Field[Any]"]:
-    """The options that a declaration of ``cls`` takes, by name; those that do something come first, then its own."""
-    found = [option for option in dataclasses.fields(cls) if option.init and option.metadata]
-    places = {name: place for place, owner in enumerate(cls.__mro__) for name in vars(owner).get("__annotations__", ())}
-    return {option.name: option for option in sorted(found, key=lambda one: (is_late(one), places[one.name]))}
+    """The options of ``cls`` by name: supported ones first, and within these the options of ``cls`` itself first."""
+    options = [option for option in dataclasses.fields(cls) if option.init and option.metadata]
+    positions = {
+        name: position for position, owner in enumerate(cls.__mro__) for name in vars(owner).get("__annotations__", ())
+    }
+    return {
+        option.name: option
+        for option in sorted(options, key=lambda option: (is_unsupported(option), positions[option.name]))
+    }
 
 
-def is_late(option: "dataclasses.Field[Any]") -> bool:
-    """Whether the option does nothing yet, by itself or because what it modifies does not."""
+def is_unsupported(option: "dataclasses.Field[Any]") -> bool:
+    """Whether the option, or the option that it modifies, is not supported yet."""
     return bool(option.metadata["later"])
 
 
-class _ChecksNames(type):
-    """Has a declaration check the names of its fields before the dataclass takes the values."""
+class _FieldNameChecker(type):
+    """Checks the field names of a declaration before the dataclass constructor would reject them."""
 
     def __call__(cls, *args: Any, **fields: Any) -> Any:
-        """Make the declaration from the fields that it has."""
+        """Create the declaration from its known fields."""
         assert issubclass(cls, Declared)
         return super().__call__(**cls.known_fields(args, fields))
 
 
-class Declared(metaclass=_ChecksNames):
-    """A declaration that knows its place and refuses fields that it does not have."""
+class Declared(metaclass=_FieldNameChecker):
+    """A declaration that knows its source location and reports unknown fields."""
 
     kind: str
     removed: Mapping[str, str] = {}
 
     @classmethod
     def known_fields(cls, args: tuple[Any, ...], fields: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields that exist, after a problem is noted for all others.
+        """Return the known fields, and note a problem for each unknown one.
 
-        A misspelt field counts as the one that was probably meant, so that one slip is one problem.
+        The value of a misspelt field is used for the field that was probably meant, so that one typo does not cause a
+        second problem.
         """
-        known = {option.name: option for option in dataclasses.fields(cls) if option.init}  # type: ignore[arg-type]
-        kept = {name: value for name, value in fields.items() if name in known}
-        label, place = _label(cls.kind, fields), here()
+        known_options = {option.name: option for option in dataclasses.fields(cls) if option.init}  # type: ignore[arg-type]
+        accepted = {name: value for name, value in fields.items() if name in known_options}
+        label, place = _label(cls.kind, fields), current_place()
         if args:
-            first = next((name for name in ("id", "name") if name in known), next(iter(known)))
-            note(wrong(place, f"{label} takes its fields by name", f"write {first}={args[0]!r} or the like"), place)
-            kept.setdefault(first, args[0])
-        cures = {name: cls.cure(name, list(known)) for name in fields if name not in known}
-        if len(cures) == 1:
-            ((name, cure),) = cures.items()
-            note(wrong(place, f"{label} has no field '{name}'", cure), place)
-        elif cures:
-            each = "; ".join(f"'{name}': {cure}" for name, cure in cures.items())
-            note(wrong(place, f"{label} has no fields {listed(cures)}", each), place)
-        for name in cures:
-            meant = nearest(name, known) if name not in cls.removed else None
-            if meant and known[meant].metadata["kind"].accepts(fields[name]):
-                kept.setdefault(meant, fields[name])
-        return kept
+            first = next((name for name in ("id", "name") if name in known_options), next(iter(known_options)))
+            note(
+                declaration_error(place, f"{label} takes its fields by name", f"write {first}={args[0]!r} or the like"),
+                place,
+            )
+            accepted.setdefault(first, args[0])
+        fixes = {name: cls.fix(name, list(known_options)) for name in fields if name not in known_options}
+        if len(fixes) == 1:
+            ((name, fix),) = fixes.items()
+            note(declaration_error(place, f"{label} has no field '{name}'", fix), place)
+        elif fixes:
+            details = "; ".join(f"'{name}': {fix}" for name, fix in fixes.items())
+            note(declaration_error(place, f"{label} has no fields {quoted_list(fixes)}", details), place)
+        for name in fixes:
+            suggestion = closest_match(name, known_options) if name not in cls.removed else None
+            if suggestion and known_options[suggestion].metadata["kind"].accepts(fields[name]):
+                accepted.setdefault(suggestion, fields[name])
+        return accepted
 
     @classmethod
-    def cure(cls, name: str, known: list[str]) -> str:
-        """What to do about the unknown field ``name``."""
+    def fix(cls, name: str, field_names: list[str]) -> str:
+        """How to fix the unknown field ``name``."""
         if name in cls.removed:
             return cls.removed[name]
-        if meant := nearest(name, known):
-            return f"did you mean '{meant}'?"
-        return f"remove it; the fields are in docs/reference/teams.md ({len(known)} of them)"
+        if suggestion := closest_match(name, field_names):
+            return f"did you mean '{suggestion}'?"
+        return f"remove it; the fields are in docs/reference/teams.md ({len(field_names)} of them)"
 
 
-def _label(kind: str, given: Mapping[str, Any]) -> str:
-    name = given.get("id") or given.get("name")
+def _label(kind: str, fields: Mapping[str, Any]) -> str:
+    name = fields.get("id") or fields.get("name")
     return f"{kind} '{name}'" if name else f"this {kind}"
 
 
 def check_values(declaration: Any, label: str, place: Place) -> bool:
-    """Check that every option of ``declaration`` has a value of its kind; None counts as not given.
+    """Check that every option of ``declaration`` has a value of its kind. None counts as unset.
 
-    :return: whether all have; after a problem was noted, the option has its default.
+    An option with an invalid value is reset to its default after the problem is noted.
+
+    :return: whether all values are valid.
     """
-    is_right = True
-    for name, found in options_of(type(declaration)).items():
+    is_valid = True
+    for name, option in options_of(type(declaration)).items():
         value = getattr(declaration, name)
-        kind: Kind = found.metadata["kind"]
-        if value is None and found.default is not None:
-            object.__setattr__(declaration, name, found.default)
+        kind: Kind = option.metadata["kind"]
+        if value is None and option.default is not None:
+            object.__setattr__(declaration, name, option.default)
         elif value is not None and not kind.accepts(value):
-            note(wrong(place, f"{label}: '{name}' is {_shown(value)}", kind.cure(value)), place)
-            object.__setattr__(declaration, name, found.default)
-            is_right = False
-    return is_right
+            note(declaration_error(place, f"{label}: '{name}' is {_format_value(value)}", kind.fix(value)), place)
+            object.__setattr__(declaration, name, option.default)
+            is_valid = False
+    return is_valid
 
 
-def _shown(value: Any) -> str:
-    text = repr(value) if isinstance(value, str | int | float | bool) else kind_of(value)
+def _format_value(value: Any) -> str:
+    text = repr(value) if isinstance(value, str | int | float | bool) else describe_type(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
-def not_yet(declaration: Any) -> Iterator[str]:
-    """The options of ``declaration`` that are used and do nothing yet: ``reasoning=True``, ``pre_hooks``."""
-    for name, found in options_of(type(declaration)).items():
+def unsupported_options_in_use(declaration: Any) -> Iterator[str]:
+    """The unsupported options that ``declaration`` sets, as text: ``learning=True``, ``knowledge``."""
+    for name, option in options_of(type(declaration)).items():
         value = getattr(declaration, name)
-        if found.metadata["later"] and not found.metadata["part_of"] and value != found.default:
+        if option.metadata["later"] and not option.metadata["part_of"] and value != option.default:
             yield f"{name}={value!r}" if isinstance(value, str | bool | int) else name

@@ -1,4 +1,4 @@
-"""Options of agents and teams: the form of what goes in and comes out."""
+"""Options of agents and teams: the form of input and output."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ from musterd.declare.options import FLAG, MODEL, SCHEMA, TEXT, about
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class AnswerOptions:
-    """The form of what goes in and comes out."""
+    """The form of input and output."""
 
     input_schema: Any = field(
         default=None,

@@ -1,7 +1,7 @@
-"""Problems of declarations: raised at once, or collected while a source is loaded and then reported together.
+"""Problems of declarations: raised immediately, or collected while a source is loaded and reported together.
 
-Code that checks a declaration calls :func:`note`, or raises inside :func:`noted`. Inside :func:`reported_together` the
-problem is kept and the check goes on with what is left; anywhere else the error is raised there and then.
+Code that checks a declaration calls :func:`note`, or raises inside :func:`noting_problems`. Inside
+:func:`reported_together` the problem is collected and checking continues. Anywhere else the error is raised.
 """
 
 import re
@@ -14,8 +14,8 @@ from musterd.core.errors import DeclarationError, MusterdError
 from musterd.declare.source_location import Place
 
 _PLACE = re.compile(r"(?P<file>.+?):(?P<line>\d+): ")
-_LONG_ENOUGH = 4
-"""Values of at least this many characters are replaced anywhere in a text, shorter ones only between quotes."""
+_MIN_LENGTH_UNQUOTED = 4
+"""Values of at least this length are redacted anywhere in a text, shorter ones only between quotes."""
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class _Collection:
     """The problems of one source.
 
     :param faulty: the places of declarations that have a problem.
-    :param variables: values of environment variables, each with the text that is printed in its place.
+    :param variables: the values of environment variables, with the placeholder that is printed for each.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -32,22 +32,24 @@ class _Collection:
     is_open: bool = True
 
     def lines(self) -> list[str]:
-        """One line a problem: each once, file by file, in the order of their lines."""
-        lines = list(dict.fromkeys(self.without_values(problem) for problem in self.problems))
-        places = [_PLACE.match(line) for line in lines]
-        files = list(dict.fromkeys(place["file"] if place else "" for place in places))
-        keys = [(files.index(place["file"]), int(place["line"])) if place else (files.index(""), 0) for place in places]
+        """One line for each distinct problem, grouped by file and sorted by line number."""
+        lines = list(dict.fromkeys(self.redact_values(problem) for problem in self.problems))
+        matches = [_PLACE.match(line) for line in lines]
+        files = list(dict.fromkeys(match["file"] if match else "" for match in matches))
+        keys = [
+            (files.index(match["file"]), int(match["line"])) if match else (files.index(""), 0) for match in matches
+        ]
         return [line for _, line in sorted(zip(keys, lines, strict=True), key=lambda pair: pair[0])]
 
-    def without_values(self, text: str) -> str:
-        """``text`` with the names of variables in place of their values."""
-        for value, written in sorted(self.variables.items(), key=lambda pair: len(pair[0]), reverse=True):
-            for form in dict.fromkeys((value, repr(value)[1:-1], " ".join(value.split()))):
-                if len(form) >= _LONG_ENOUGH:
-                    text = text.replace(form, written)
-                for part in (form, *re.split(r"[:./]", form)):
+    def redact_values(self, text: str) -> str:
+        """Replace the values of variables in ``text`` by their placeholders."""
+        for value, placeholder in sorted(self.variables.items(), key=lambda pair: len(pair[0]), reverse=True):
+            for spelling in dict.fromkeys((value, repr(value)[1:-1], " ".join(value.split()))):
+                if len(spelling) >= _MIN_LENGTH_UNQUOTED:
+                    text = text.replace(spelling, placeholder)
+                for part in (spelling, *re.split(r"[:./]", spelling)):
                     for quote in "'\"":
-                        text = text.replace(f"{quote}{part}{quote}", f"{quote}{written}{quote}") if part else text
+                        text = text.replace(f"{quote}{part}{quote}", f"{quote}{placeholder}{quote}") if part else text
         return text
 
 
@@ -55,17 +57,19 @@ _collection: ContextVar[_Collection | None] = ContextVar("_collection", default=
 
 
 def _open_collection() -> _Collection | None:
-    # A task that user code starts while its module is imported keeps this context. It must not report into a
-    # collection whose problems have been raised already.
+    # A task that user code starts during the import of its module inherits this context. It must not add to a
+    # collection whose problems have already been raised.
     collection = _collection.get()
     return collection if collection is not None and collection.is_open else None
 
 
 @contextmanager
 def reported_together() -> Iterator[None]:
-    """Collect the problems that are noted inside, and raise them together at the end; an outer one collects for all.
+    """Collect the problems that are noted inside, and raise them together at the end.
 
-    :raises DeclarationError: its message has one line a problem.
+    If nested, the outermost one collects and raises.
+
+    :raises DeclarationError: the message has one line for each problem.
     """
     if _open_collection() is not None:
         yield
@@ -87,11 +91,11 @@ def reported_together() -> Iterator[None]:
 
 
 @contextmanager
-def noted(declared_at: Place | None = None) -> Iterator[None]:
-    """Note the error that ends the code inside, and go on after it.
+def noting_problems(declared_at: Place | None = None) -> Iterator[None]:
+    """Note the error that the code inside raises, and continue after the ``with`` block.
 
     :param declared_at: the place of the declaration that the code checks.
-    :raises DeclarationError: nothing collects problems here.
+    :raises DeclarationError: problems are not being collected.
     """
     try:
         yield
@@ -100,10 +104,10 @@ def noted(declared_at: Place | None = None) -> Iterator[None]:
 
 
 def note(error: DeclarationError, declared_at: Place | None = None) -> None:
-    """Keep a problem until all are reported.
+    """Collect a problem until all are reported.
 
-    :param declared_at: the place of the declaration that has it.
-    :raises DeclarationError: nothing collects problems here: ``error`` itself.
+    :param declared_at: the place of the declaration that has the problem.
+    :raises DeclarationError: ``error`` itself, if problems are not being collected.
     """
     collection = _open_collection()
     if collection is None:
@@ -114,22 +118,22 @@ def note(error: DeclarationError, declared_at: Place | None = None) -> None:
 
 
 def is_faulty(declared_at: Place) -> bool:
-    """Whether a problem of the declaration at this place was noted: what it lacks may be due to that."""
+    """Whether a problem of the declaration at this place was noted, which may be the cause of further problems."""
     collection = _open_collection()
     return collection is not None and declared_at in collection.faulty
 
 
-def without_values(text: str) -> str:
-    """``text`` as it may be printed: without the values that :func:`hide` was given for this source."""
+def redact_values(text: str) -> str:
+    """``text`` without the values that :func:`hide_value` registered for this source."""
     collection = _open_collection()
-    return text if collection is None else collection.without_values(text)
+    return text if collection is None else collection.redact_values(text)
 
 
-def hide(value: str, written: str) -> None:
-    """Keep the value of an environment variable out of the problems that are being collected.
+def hide_value(value: str, placeholder: str) -> None:
+    """Redact the value of an environment variable in the problems that are being collected.
 
-    :param written: what is printed in its place, like ``${NAME}``.
+    :param placeholder: what is printed instead, like ``${NAME}``.
     """
     collection = _open_collection()
     if collection is not None and value:
-        collection.variables[value] = written
+        collection.variables[value] = placeholder

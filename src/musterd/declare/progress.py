@@ -1,11 +1,11 @@
-"""What a tool tells while it works."""
+"""Progress reports of tools."""
 
 from typing import Any
 
 from musterd.core import jsontext
 from musterd.core.jsontypes import JsonObject
 
-# Fields that clients read in every event of a run, or that stand for the call itself; "data" breaks streams' readers.
+# Fields that every event of a run has, or that describe the call. "data" would break the parsers of streams.
 _OWN_FIELDS = frozenset(
     {
         "agent_id", "agent_name", "content", "created_at", "data", "event", "event_index", "nested_depth",
@@ -15,12 +15,14 @@ _OWN_FIELDS = frozenset(
 
 
 def progress_report(message: str, details: dict[str, Any]) -> JsonObject:
-    """A report as an event carries it; later changes of what was given do not show in it.
+    """The data of the event for a report: a copy, so later changes of ``details`` do not affect it.
 
-    :raises ValueError: a detail has the name of one of the event's own fields, or is no JSON value.
+    :raises ValueError: a detail has the name of a field that events have, or is not a JSON value.
     """
-    if taken := sorted(_OWN_FIELDS.intersection(details)):
-        raise ValueError(f"progress() cannot tell '{taken[0]}': events have a field of that name. Call it otherwise.")
+    if reserved := sorted(_OWN_FIELDS.intersection(details)):
+        raise ValueError(
+            f"progress() cannot tell '{reserved[0]}': events have a field of that name. Call it otherwise."
+        )
     try:
         report: JsonObject = jsontext.loads(jsontext.dumps({"content": message, **details}))
     except (TypeError, ValueError) as error:

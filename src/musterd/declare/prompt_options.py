@@ -1,4 +1,4 @@
-"""Options of agents and teams: what the prompt is made of."""
+"""Options of agents and teams: the parts of the prompt."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -7,14 +7,14 @@ from typing import Any
 
 from musterd.declare.options import FLAG, TEXT, Kind, about
 from musterd.declare.run_context import check_callable
-from musterd.declare.source_location import Place, wrong
+from musterd.declare.source_location import Place, declaration_error
 
 ROLES = ("user", "assistant", "system")
-"""Who says a message of ``additional_input``."""
+"""The roles of messages in ``additional_input``."""
 
 
 def is_example(value: Any) -> bool:
-    """Whether ``value`` is a message of ``additional_input``: a text, a role with a content, or pydantic-ai's own."""
+    """Whether ``value`` may be in ``additional_input``: a text, a role with content, or a pydantic-ai message."""
     if isinstance(value, str):
         return True
     if isinstance(value, Mapping):
@@ -37,7 +37,7 @@ def _is_text_or_function(value: Any) -> bool:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PromptOptions:
-    """What the prompt is made of."""
+    """The parts of the prompt."""
 
     system_message: str | Callable[..., Any] | None = field(
         default=None,
@@ -86,9 +86,9 @@ class PromptOptions:
     )
 
     def check_prompt(self, label: str, place: Place) -> None:
-        """Check what a kind cannot: functions' parameters, the zone.
+        """Check the parameters of functions and the time zone, which a :class:`Kind` cannot check.
 
-        :raises DeclarationError: something cannot be used; one line says what and what to do.
+        :raises DeclarationError: a function has an unknown parameter, or the time zone does not exist.
         """
         functions = {"system_message": self.system_message, "instructions": getattr(self, "instructions", None)}
         for name, value in (getattr(self, "dependencies", None) or {}).items():
@@ -106,5 +106,5 @@ def _check_zone(name: str, label: str, place: Place) -> None:
     try:
         ZoneInfo(name)
     except (OSError, ValueError, LookupError) as error:
-        cure = "use a name of the IANA database, like 'Europe/Berlin'; a system without one needs the package tzdata"
-        raise wrong(place, f"{label}: there is no time zone '{name}' here", cure) from error
+        fix = "use a name of the IANA database, like 'Europe/Berlin'; a system without one needs the package tzdata"
+        raise declaration_error(place, f"{label}: there is no time zone '{name}' here", fix) from error

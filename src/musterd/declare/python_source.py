@@ -1,4 +1,4 @@
-"""Declarations in Python: importing a user's file or module, and finding what it declares."""
+"""Loads declarations from Python: imports a user's file or module and collects what it declares."""
 
 import importlib
 import importlib.util
@@ -14,9 +14,17 @@ from typing import Any
 import musterd
 from musterd.core.errors import DeclarationError
 from musterd.declare.agent import Agent
-from musterd.declare.default_ids import name_by_variables
+from musterd.declare.default_ids import assign_ids_from_variables
 from musterd.declare.registry import Registry
-from musterd.declare.source_location import PORTING, Place, is_agnos, kind_of, listed, nearest, wrong
+from musterd.declare.source_location import (
+    PORTING,
+    Place,
+    closest_match,
+    declaration_error,
+    describe_type,
+    is_from_agno,
+    quoted_list,
+)
 from musterd.declare.team import Team
 
 _NO_SUCH_NAME = re.compile(
@@ -25,9 +33,9 @@ _NO_SUCH_NAME = re.compile(
 
 
 def import_file(path: Path) -> ModuleType:
-    """Run ``path`` as a module; its folder, and that above its package, are importable from then on.
+    """Import the file at ``path``, and add its directory and the parent of its package to ``sys.path``.
 
-    :raises DeclarationError: it does not import; one line says where and why.
+    :raises DeclarationError: importing it failed.
     """
     path = path.resolve()
     root, name = path.parent, path.stem
@@ -35,60 +43,64 @@ def import_file(path: Path) -> ModuleType:
         root, name = root.parent, f"{root.name}.{name}"
     _make_importable(root)
     if "." in name:
-        # As for a script, modules beside it are found. Last, because a module of a package may have the name of a
-        # library, which others must find.
+        # As for a script, modules in the same directory can be imported. The directory goes last in sys.path, because a
+        # module of the package may have the same name as a library that other code imports.
         _make_importable(path.parent, is_last=True)
-        return _guarded(lambda: importlib.import_module(name), path.name)
-    return _guarded(lambda: _run(path, name), path.name)
+        return _with_import_errors(lambda: importlib.import_module(name), path.name)
+    return _with_import_errors(lambda: _execute_file(path, name), path.name)
 
 
 def import_module(name: str, folder: Path) -> ModuleType:
-    """Import the module ``name``, from ``folder`` or what is installed.
+    """Import the module ``name`` from ``folder`` or the installed packages.
 
-    :raises DeclarationError: there is no such module, or it does not import; one line says where and why.
+    :raises DeclarationError: there is no such module, or importing it failed.
     """
     if not all(part.isidentifier() for part in name.split(".")):
         raise DeclarationError(f"'{name}' is no module name — name a FILE.py, a module like pkg.mod, or a teams.yaml")
     _make_importable(folder.resolve())
-    return _guarded(lambda: _find(name, folder), name)
+    return _with_import_errors(lambda: _import_by_name(name, folder), name)
 
 
 def registry_of(module: ModuleType, source: str, name: str = "") -> Registry:
-    """The registry of what ``module`` declares at module level, or of its one component ``name``.
+    """The registry of the module-level declarations of ``module``, or only of its component ``name``.
 
-    :raises DeclarationError: there is none.
+    :raises DeclarationError: there are none.
     """
     place = Place(module.__file__ or source)
     values = vars(module)
-    found = {key: value for key, value in values.items() if isinstance(value, Agent | Team)}
-    name_by_variables(found)
+    declarations = {key: value for key, value in values.items() if isinstance(value, Agent | Team)}
+    assign_ids_from_variables(declarations)
     if name:
         if name not in values:
-            meant = nearest(name, found)
-            cure = f"did you mean '{meant}'?" if meant else f"it declares {listed(found) or 'no agent and no team'}"
-            raise wrong(place, f"there is no '{name}' at module level", cure)
-        if isinstance(chosen := values[name], Registry):
-            return chosen
-        if name not in found:
-            cure = "name an Agent, a Team or a Registry of musterd"
+            suggestion = closest_match(name, declarations)
+            fix = (
+                f"did you mean '{suggestion}'?"
+                if suggestion
+                else f"it declares {quoted_list(declarations) or 'no agent and no team'}"
+            )
+            raise declaration_error(place, f"there is no '{name}' at module level", fix)
+        if isinstance(registry := values[name], Registry):
+            return registry
+        if name not in declarations:
+            fix = "name an Agent, a Team or a Registry of musterd"
             if any(cls.__module__.startswith("starlette.") for cls in type(values[name]).__mro__):
-                cure = f"serve an application with uvicorn, or {cure}"
-            raise wrong(place, f"'{name}' is {kind_of(values[name])}", cure)
-        found = {name: found[name]}
-    if not found:
-        what = "no Agent and no Team of musterd is declared at module level"
-        if others := next((key for key, value in values.items() if is_agnos(type(value))), None):
-            what = f"{what}; '{others}' is {kind_of(values[others])}"
-        raise wrong(place, what, 'assign one to a name there, like `desk = Team(id="desk", …)`')
-    teams = [value for value in found.values() if isinstance(value, Team)]
-    agents = [value for value in found.values() if isinstance(value, Agent)]
+                fix = f"serve an application with uvicorn, or {fix}"
+            raise declaration_error(place, f"'{name}' is {describe_type(values[name])}", fix)
+        declarations = {name: declarations[name]}
+    if not declarations:
+        problem = "no Agent and no Team of musterd is declared at module level"
+        if agno_name := next((key for key, value in values.items() if is_from_agno(type(value))), None):
+            problem = f"{problem}; '{agno_name}' is {describe_type(values[agno_name])}"
+        raise declaration_error(place, problem, 'assign one to a name there, like `desk = Team(id="desk", …)`')
+    teams = [value for value in declarations.values() if isinstance(value, Team)]
+    agents = [value for value in declarations.values() if isinstance(value, Agent)]
     return Registry.of(teams=teams, agents=agents)
 
 
 def import_object(path: str, folder: Path) -> Any:
     """The object at ``pkg.mod:name`` or ``FILE.py:name``, relative to ``folder``.
 
-    :raises DeclarationError: there is none, or its module does not import.
+    :raises DeclarationError: there is no such object, or importing its module failed.
     """
     target, colon, name = path.partition(":")
     if not colon or not name or not target:
@@ -100,14 +112,14 @@ def import_object(path: str, folder: Path) -> Any:
         module = import_file(file)
     else:
         module = import_module(target, folder)
-    found: Any = module
+    value: Any = module
     for part in name.split("."):
-        if not hasattr(found, part):
-            meant = nearest(part, dir(found))
-            cure = f"did you mean '{meant}'?" if meant else "correct the name"
-            raise DeclarationError(f"'{path}': there is no '{part}' in {target} — {cure}")
-        found = getattr(found, part)
-    return found
+        if not hasattr(value, part):
+            suggestion = closest_match(part, dir(value))
+            fix = f"did you mean '{suggestion}'?" if suggestion else "correct the name"
+            raise DeclarationError(f"'{path}': there is no '{part}' in {target} — {fix}")
+        value = getattr(value, part)
+    return value
 
 
 def _make_importable(folder: Path, *, is_last: bool = False) -> None:
@@ -116,20 +128,20 @@ def _make_importable(folder: Path, *, is_last: bool = False) -> None:
         importlib.invalidate_caches()
 
 
-def _find(name: str, folder: Path) -> ModuleType:
+def _import_by_name(name: str, folder: Path) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
-        looked = f"looked in {folder.resolve()} and in what is installed"
-        raise DeclarationError(f"there is no module '{error.name}' — {looked}") from error
+        hint = f"looked in {folder.resolve()} and in what is installed"
+        raise DeclarationError(f"there is no module '{error.name}' — {hint}") from error
 
 
-def _run(path: Path, name: str) -> ModuleType:
-    """Import one file under its own name, or under another where that name is taken by something else."""
-    taken = sys.modules.get(name)
-    if taken is not None and getattr(taken, "__file__", None) != str(path):
+def _execute_file(path: Path, name: str) -> ModuleType:
+    """Import one file under its own name, or under another if a different module already has that name."""
+    existing = sys.modules.get(name)
+    if existing is not None and getattr(existing, "__file__", None) != str(path):
         name = f"_served_{name}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -144,51 +156,51 @@ def _run(path: Path, name: str) -> ModuleType:
     return module
 
 
-def _guarded(load: Callable[[], ModuleType], shown: str) -> ModuleType:
-    """Run ``load``; whatever the user's code raises becomes one line with the place where it was raised."""
+def _with_import_errors(load: Callable[[], ModuleType], source: str) -> ModuleType:
+    """Call ``load``, and turn any exception of user code into a one-line error with its location."""
     try:
         return load()
     except DeclarationError:
         raise
-    except (Exception, SystemExit) as error:  # a user's module may raise anything when it is imported
-        raise _not_imported(error, shown) from error
+    except (Exception, SystemExit) as error:  # user code may raise anything during its import
+        raise _import_error(error, source) from error
 
 
-def _not_imported(error: BaseException, shown: str) -> DeclarationError:
+def _import_error(error: BaseException, source: str) -> DeclarationError:
     reason = next(iter(str(error).strip().splitlines()), "")
-    said = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
-    cure = "correct it there, then start again"
+    summary = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+    fix = "correct it there, then start again"
     if isinstance(error, ModuleNotFoundError):
-        cure = f"install what provides '{error.name}', or correct the import"
+        fix = f"install what provides '{error.name}', or correct the import"
     if isinstance(error, ImportError) and (error.name or "").partition(".")[0] in ("agno", "musterd"):
-        cure = f"{PORTING} says what to import from musterd in place of it"
-    if meant := _meant(error):
-        cure = f"did you mean '{meant}'?"
+        fix = f"{PORTING} says what to import from musterd in place of it"
+    if suggestion := _suggested_name(error):
+        fix = f"did you mean '{suggestion}'?"
     if isinstance(error, SyntaxError) and error.filename:
         place = Place(error.filename, error.lineno)
-        said = f"{type(error).__name__}: {error.msg}"
+        summary = f"{type(error).__name__}: {error.msg}"
     else:
-        place = _raised_at(error) or Place(shown)
-    return wrong(place, f"{shown} does not import ({said})", cure)
+        place = _user_location(error) or Place(source)
+    return declaration_error(place, f"{source} does not import ({summary})", fix)
 
 
-def _meant(error: BaseException) -> str | None:
-    """The name that was probably meant by one that does not exist."""
+def _suggested_name(error: BaseException) -> str | None:
+    """The existing name that was probably meant by the missing name in ``error``."""
     if isinstance(error, NameError) and error.name:
         trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         frame = trace.tb_frame if trace is not None else None
-        return nearest(error.name, {*frame.f_locals, *frame.f_globals}) if frame is not None else None
-    missing = _NO_SUCH_NAME.search(str(error)) if isinstance(error, ImportError | AttributeError) else None
-    return nearest(missing["name"] or missing["attribute"], musterd.__all__) if missing else None
+        return closest_match(error.name, {*frame.f_locals, *frame.f_globals}) if frame is not None else None
+    match = _NO_SUCH_NAME.search(str(error)) if isinstance(error, ImportError | AttributeError) else None
+    return closest_match(match["name"] or match["attribute"], musterd.__all__) if match else None
 
 
-def _raised_at(error: BaseException) -> Place | None:
-    """The last line of the user's own code that the error came through."""
-    own = None
+def _user_location(error: BaseException) -> Place | None:
+    """The innermost traceback line in user code."""
+    location = None
     for frame in traceback.extract_tb(error.__traceback__):
-        is_foreign = "site-packages" in frame.filename or frame.filename.startswith(("<", sys.base_prefix))
-        if not is_foreign and not frame.filename.startswith(os.path.dirname(musterd.__file__)):
-            own = Place(frame.filename, frame.lineno)
-    return own
+        is_library = "site-packages" in frame.filename or frame.filename.startswith(("<", sys.base_prefix))
+        if not is_library and not frame.filename.startswith(os.path.dirname(musterd.__file__)):
+            location = Place(frame.filename, frame.lineno)
+    return location

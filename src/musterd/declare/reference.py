@@ -1,6 +1,6 @@
-"""The reference of what can be declared, as far as it is made from code.
+"""Generates the parts of the declaration reference that are derived from code.
 
-``python -m musterd.declare.reference docs/reference`` writes the schema and the page's tables.
+``python -m musterd.declare.reference docs/reference`` writes the JSON Schema and the tables of the page.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 from musterd.declare.agent import Agent
 from musterd.declare.mcp_server import MCPServer
-from musterd.declare.options import is_late, options_of
+from musterd.declare.options import is_unsupported, options_of
 from musterd.declare.team import Team
 from musterd.declare.unsupported import REMOVED
 from musterd.declare.yaml_schema import json_schema
@@ -22,36 +22,36 @@ SCHEMA = "teams.schema.json"
 
 
 def schema_text() -> str:
-    """The JSON Schema of ``teams.yaml`` as its file has it."""
+    """The text of the JSON Schema file for ``teams.yaml``."""
     return json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 def with_tables(page: str) -> str:
-    """``page`` with the tables between its ``<!-- table: name -->`` and ``<!-- end -->`` marks made anew."""
+    """Regenerate the tables between the ``<!-- table: name -->`` and ``<!-- end -->`` marks of ``page``."""
 
-    def anew(match: re.Match[str]) -> str:
+    def render(match: re.Match[str]) -> str:
         return "\n".join((f"<!-- table: {match[1]} -->", *_table(match[1]), "<!-- end -->"))
 
-    return re.sub(r"<!-- table: (\w+) -->\n.*?<!-- end -->", anew, page, flags=re.DOTALL)
+    return re.sub(r"<!-- table: (\w+) -->\n.*?<!-- end -->", render, page, flags=re.DOTALL)
 
 
 def _table(name: str) -> Iterator[str]:
     shared = options_of(Agent)
-    only_teams = {key: found for key, found in options_of(Team).items() if key not in shared}
+    only_teams = {key: option for key, option in options_of(Team).items() if key not in shared}
     if name == "removed":
         yield "| field | what to do |"
         yield "|---|---|"
-        yield from (f"| `{field}` | {cure} |" for field, cure in REMOVED.items())
+        yield from (f"| `{field}` | {fix} |" for field, fix in REMOVED.items())
         return
-    others = {"mcp": options_of(MCPServer)}
-    options = others.get(name) or (shared if name.startswith("shared") else only_teams)
+    other_options = {"mcp": options_of(MCPServer)}
+    options = other_options.get(name) or (shared if name.startswith("shared") else only_teams)
     yield "| field | default | YAML | meaning |"
     yield "|---|---|---|---|"
-    for key, found in options.items():
-        doc = found.metadata["doc"]
-        if is_late(found) == name.endswith("_later"):
-            in_yaml = "yes" if found.metadata["yaml"] is not None or key == "budget" else "–"
-            yield f"| `{key}` | {_default(found.default)} | {in_yaml} | {doc} |"
+    for key, option in options.items():
+        doc = option.metadata["doc"]
+        if is_unsupported(option) == name.endswith("_later"):
+            in_yaml = "yes" if option.metadata["yaml"] is not None or key == "budget" else "–"
+            yield f"| `{key}` | {_default(option.default)} | {in_yaml} | {doc} |"
 
 
 def _default(value: Any) -> str:
@@ -59,7 +59,7 @@ def _default(value: Any) -> str:
 
 
 def main(folder: Path) -> None:
-    """Write the files in ``folder``."""
+    """Update the files in ``folder``."""
     page = folder / PAGE
     page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
     (folder / SCHEMA).write_text(schema_text(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""All components that a server offers, checked together: unique ids, models for all, no cycle."""
+"""The registry of all components of a server, checked for unique ids, missing models and cycles."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from musterd.declare.agent import Agent
 from musterd.declare.component import Component, build
-from musterd.declare.default_ids import name_members
-from musterd.declare.problems import is_faulty, note, noted, reported_together
-from musterd.declare.source_location import here, kind_of, wrong
+from musterd.declare.default_ids import assign_member_ids
+from musterd.declare.problems import is_faulty, note, noting_problems, reported_together
+from musterd.declare.source_location import current_place, declaration_error, describe_type
 from musterd.declare.team import Team
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ MAX_DEPTH = 5
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Registry:
-    """The components that can be asked for by id, in the order of their declaration.
+    """The top-level components by id, in the order of their declaration.
 
-    Members of teams are found through their teams; they are here only when declared at the top as well.
+    Members of teams are only in the registry if they are also declared at the top level.
     """
 
     teams: dict[str, Component] = field(default_factory=dict)
@@ -31,16 +31,16 @@ class Registry:
 
     @classmethod
     def of(cls, teams: Iterable[Team] = (), agents: Iterable[Agent] = ()) -> Self:
-        """The registry of these top-level declarations.
+        """Build the registry of top-level declarations.
 
-        :raises DeclarationError: two share an id, one has no model, or a team holds itself or lies too deep; one line
-            for each.
+        :raises DeclarationError: an id is not unique, a model is missing, or a team contains itself or is nested too
+            deeply. The message has one line for each problem.
         """
         with reported_together():
             components = _components([*_unique(teams, Team), *_unique(agents, Agent)])
         return cls(
-            teams={found.id: found for found in components if found.kind == "team"},
-            agents={found.id: found for found in components if found.kind == "agent"},
+            teams={component.id: component for component in components if component.kind == "team"},
+            agents={component.id: component for component in components if component.kind == "agent"},
         )
 
     def component(self, kind: str, component_id: str) -> Component | None:
@@ -48,102 +48,102 @@ class Registry:
         return (self.teams if kind == "team" else self.agents).get(component_id)
 
 
-def with_members(team: Component, given: Iterable[Agent | Team]) -> Component:
-    """``team`` with members that a function gave for one run.
+def with_members(team: Component, declarations: Iterable[Agent | Team]) -> Component:
+    """``team`` with the members that a function returned for one run.
 
-    :raises DeclarationError: they cannot be its members.
+    :raises DeclarationError: they are not valid members.
     """
     assert isinstance(team.spec, Team)
-    members = team.spec.checked_members(given)
-    name_members(team.spec, members)
+    members = team.spec.checked_members(declarations)
+    assign_member_ids(team.spec, members)
     for member in members:
         _check_tree(member, ())
     resolved = tuple(_resolve(member, member.model or team.model, team.depth + 1) for member in members)
     return replace(team, members=resolved, gaps=tuple(gap for member in resolved for gap in member.gaps))
 
 
-def _components(tops: list[Agent | Team]) -> list[Component]:
-    """The components of these declarations, without those for which a problem is noted."""
-    trees = []
-    for spec in tops:
-        with noted(spec.declared_at):
+def _components(top_level: list[Agent | Team]) -> list[Component]:
+    """The components of these declarations. Problems are noted, and the declarations that have them are left out."""
+    valid = []
+    for spec in top_level:
+        with noting_problems(spec.declared_at):
             _check_tree(spec, ())
-            trees.append(spec)
+            valid.append(spec)
     components: list[Component] = []
-    if len(trees) < len(tops):
-        return components  # a declaration below itself has no end: nothing may walk it
-    for spec in tops:
-        with noted(spec.declared_at):
-            if (model := _top_model(spec, tops)) is not None:
+    if len(valid) < len(top_level):
+        return components  # a team that contains itself would be walked forever
+    for spec in top_level:
+        with noting_problems(spec.declared_at):
+            if (model := _top_model(spec, top_level)) is not None:
                 components.append(_resolve(spec, model, 0))
     return components
 
 
-def _unique(declared: Iterable[Any], cls: type[Agent] | type[Team]) -> list[Any]:
-    """The declarations, each once; two different ones must not share an id."""
+def _unique(declarations: Iterable[Any], cls: type[Agent] | type[Team]) -> list[Any]:
+    """The distinct declarations. Different ones with the same id are noted as a problem."""
     by_id: dict[str, Agent | Team] = {}
-    place = here()
-    for number, spec in enumerate(declared, start=1):
+    place = current_place()
+    for number, spec in enumerate(declarations, start=1):
         if not isinstance(spec, cls):
-            what = f"{cls.kind}s= holds {kind_of(spec)}"
-            note(wrong(place, what, f"list {cls.__name__}(…) objects of musterd there"))
+            problem = f"{cls.kind}s= holds {describe_type(spec)}"
+            note(declaration_error(place, problem, f"list {cls.__name__}(…) objects of musterd there"))
             continue
         if not spec.id:
-            spec.take_id(f"{cls.kind}-{number}")
-        known = by_id.setdefault(spec.id, spec)
-        if known is not spec:
-            what = f"{spec.label} is declared twice, first at {known.declared_at}"
-            cure = "give one of them another id"
-            if spec.declared_at == known.declared_at:
-                cure = "give each its own id; if the module is imported under two names, use one of them"
-            note(wrong(spec.declared_at, what, cure), spec.declared_at)
+            spec.assign_id(f"{cls.kind}-{number}")
+        first = by_id.setdefault(spec.id, spec)
+        if first is not spec:
+            problem = f"{spec.label} is declared twice, first at {first.declared_at}"
+            fix = "give one of them another id"
+            if spec.declared_at == first.declared_at:
+                fix = "give each its own id; if the module is imported under two names, use one of them"
+            note(declaration_error(spec.declared_at, problem, fix), spec.declared_at)
     return list(by_id.values())
 
 
 def _check_tree(spec: Agent | Team, leaders: tuple[Agent | Team, ...]) -> None:
-    """Walk down from ``spec``; a declaration below itself would never end."""
+    """Check ``spec`` and its members for cycles and excessive nesting, and assign missing member ids."""
     if any(leader is spec for leader in leaders):
         first = next(index for index, leader in enumerate(leaders) if leader is spec)
-        way = " → ".join(part.id for part in (*leaders[first:], spec))
-        raise wrong(
+        chain = " → ".join(part.id for part in (*leaders[first:], spec))
+        raise declaration_error(
             spec.declared_at,
-            f"{spec.label} is a member of itself ({way})",
+            f"{spec.label} is a member of itself ({chain})",
             "take it out of one members= list",
         )
     if len(leaders) > MAX_DEPTH:
-        way = " → ".join(part.id for part in (*leaders, spec))
-        what = f"{spec.label} lies {len(leaders)} levels deep ({way}), {MAX_DEPTH} are allowed"
-        raise wrong(spec.declared_at, what, "nest fewer teams")
+        chain = " → ".join(part.id for part in (*leaders, spec))
+        problem = f"{spec.label} lies {len(leaders)} levels deep ({chain}), {MAX_DEPTH} are allowed"
+        raise declaration_error(spec.declared_at, problem, "nest fewer teams")
     if isinstance(spec, Team):
-        name_members(spec, _members(spec))
+        assign_member_ids(spec, _members(spec))
         for member in _members(spec):
             _check_tree(member, (*leaders, spec))
 
 
-def _top_model(spec: Agent | Team, tops: list[Agent | Team]) -> str | Model | None:
-    """The model of a top-level declaration: its own, or that of the first team that lists it.
+def _top_model(spec: Agent | Team, top_level: list[Agent | Team]) -> str | Model | None:
+    """The model of a top-level declaration: its own, or that of the first team that contains it.
 
-    None if it lacks one, and it or a team above it has another problem: that may be why.
+    None if the model is missing and the declaration or a team above it has another problem, which may be the reason.
     """
     if spec.model is not None:
         return spec.model
-    for top in tops:
-        if top.model is not None and (found := _model_below(top, top.model, spec)) is not None:
-            return found
-    above = [top for top in tops if _model_below(top, "", spec) is not None]
-    if any(is_faulty(leader.declared_at) for leader in (spec, *above)):
+    for leader in top_level:
+        if leader.model is not None and (model := _model_below(leader, leader.model, spec)) is not None:
+            return model
+    ancestors = [leader for leader in top_level if _model_below(leader, "", spec) is not None]
+    if any(is_faulty(leader.declared_at) for leader in (spec, *ancestors)):
         return None
-    cure = 'set model="openai:gpt-5-mini" (or another provider:name, or "local")'
-    raise wrong(spec.declared_at, f"{spec.label} has no model", cure)
+    fix = 'set model="openai:gpt-5-mini" (or another provider:name, or "local")'
+    raise declaration_error(spec.declared_at, f"{spec.label} has no model", fix)
 
 
-def _model_below(leader: Agent | Team, model: str | Model, wanted: Agent | Team) -> str | Model | None:
+def _model_below(leader: Agent | Team, model: str | Model, target: Agent | Team) -> str | Model | None:
     if not isinstance(leader, Team):
         return None
-    if any(member is wanted for member in _members(leader)):
+    if any(member is target for member in _members(leader)):
         return model
-    below = (_model_below(member, member.model or model, wanted) for member in _members(leader))
-    return next((found for found in below if found is not None), None)
+    models = (_model_below(member, member.model or model, target) for member in _members(leader))
+    return next((model_below for model_below in models if model_below is not None), None)
 
 
 def _resolve(spec: Agent | Team, model: str | Model, depth: int) -> Component:
@@ -153,5 +153,5 @@ def _resolve(spec: Agent | Team, model: str | Model, depth: int) -> Component:
 
 
 def _members(spec: Team) -> tuple[Agent | Team, ...]:
-    """The members that a declaration lists; those that a function gives are known in a run."""
+    """The listed members. Those that a function returns are only known during a run."""
     return () if callable(spec.members) else tuple(spec.members)

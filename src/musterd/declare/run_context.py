@@ -1,4 +1,4 @@
-"""What functions of a declaration may know of the run that they are called for."""
+"""The context of a run that functions of a declaration may receive."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from musterd.declare.source_location import Place, listed, wrong
+from musterd.declare.source_location import Place, declaration_error, quoted_list
 
 PARAMETERS = ("run_context", "session_state", "dependencies", "agent", "team")
-"""What a function may ask for, by the names of its parameters."""
+"""The parameter names by which a function can request a value."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """What a function that makes instructions, a system message or a dependency may know of the run.
+    """The run for which a function returns instructions, a system message or a dependency.
 
-    :param run_id: the run of the agent or team that it is called for.
-    :param user_id: the user, None when nobody said.
-    :param session_state: the session's state; what a function changes here is kept.
+    :param run_id: the run of the agent or team for which the function is called.
+    :param user_id: the user, if known.
+    :param session_state: the state of the session; changes that the function makes are stored.
     :param dependencies: values of the declaration and the request.
     :param metadata: values of the declaration and the request.
     """
@@ -32,31 +32,31 @@ class RunContext:
     metadata: dict[str, Any]
 
 
-def check_callable(function: Callable[..., Any], what: str, place: Place) -> None:
-    """Check that ``function`` asks for nothing but what it can be given.
+def check_callable(function: Callable[..., Any], label: str, place: Place) -> None:
+    """Check that all required parameters of ``function`` are in :data:`PARAMETERS`.
 
-    :param what: the function as a sentence names it: "agent 'writer': the function in 'instructions'".
-    :raises DeclarationError: it has another parameter that must be filled.
+    :param label: the function as error messages name it: "agent 'writer': the function in 'instructions'".
+    :raises DeclarationError: it has another required parameter.
     """
-    for name in _needed(function):
+    for name in _required_parameters(function):
         if name not in PARAMETERS:
-            cure = f"it can take {listed(PARAMETERS)}, each by its name"
-            raise wrong(place, f"{what} has the parameter '{name}'", cure)
+            fix = f"it can take {quoted_list(PARAMETERS)}, each by its name"
+            raise declaration_error(place, f"{label} has the parameter '{name}'", fix)
 
 
-def asked_of(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of :data:`PARAMETERS` that ``function`` asks for."""
-    return {name: given[name] for name in _parameters(function) if name in given}
+def requested_arguments(function: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The items of ``values`` for which ``function`` has a parameter."""
+    return {name: values[name] for name in _parameters(function) if name in values}
 
 
 def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     try:
         return inspect.signature(function).parameters
-    except ValueError:  # one in C that does not tell them
+    except ValueError:  # a C function without a signature
         return {}
 
 
-def _needed(function: Callable[..., Any]) -> list[str]:
+def _required_parameters(function: Callable[..., Any]) -> list[str]:
     kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [
         parameter.name

@@ -1,4 +1,4 @@
-"""Tools that bring the JSON schema of their arguments, and have no function whose hints could tell it."""
+"""Tools that are defined by the JSON schema of their arguments instead of a function with type hints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import jsonschema_rs
 
 
-class _DoNotFit(ValueError):
+class _InvalidArguments(ValueError):
     def __init__(self, problems: list[tuple[str, str | None]]) -> None:
         super().__init__("the arguments do not fit the schema")
         self.problems = problems
@@ -22,29 +22,29 @@ class _DoNotFit(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class SchemaSignature:
-    """What a tool's schema tells about it, like :class:`musterd.declare.signature.Signature`, for one dict."""
+    """Like :class:`musterd.declare.signature.Signature`, for a function that takes all arguments as one dict."""
 
     parameters: dict[str, Any]
 
     def convert(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The arguments, if they fit. Raises ValueError for :meth:`problems`."""
+        """Return the arguments if they are valid. Raises ValueError, which :meth:`problems` explains."""
         if self._validator is not None:
             problems = [problem for error in self._validator.iter_errors(arguments) for problem in _problems(error)]
             if problems:
-                raise _DoNotFit(problems)
+                raise _InvalidArguments(problems)
         return arguments
 
     def problems(self, error: ValueError) -> Iterator[tuple[str, str | None]]:
-        """The problems of arguments as (location, message), like ``Signature.problems``."""
-        yield from error.problems if isinstance(error, _DoNotFit) else [("", str(error))]
+        """The problems of the arguments as (location, message), like ``Signature.problems``."""
+        yield from error.problems if isinstance(error, _InvalidArguments) else [("", str(error))]
 
     def arrange(self, arguments: dict[str, Any], context: Any) -> tuple[list[Any], dict[str, Any]]:
-        """The arguments as one, and the call's context."""
+        """The arguments as one dict, and the context of the call."""
         return [arguments, context], {}
 
     @functools.cached_property
     def _validator(self) -> jsonschema_rs.Validator | None:
-        """What checks arguments; None for a schema that cannot be read: whoever brought it checks them itself."""
+        """The validator of arguments. None if the schema is not valid; then the source of the tool must check them."""
         import jsonschema_rs
 
         try:
@@ -54,9 +54,9 @@ class SchemaSignature:
 
 
 def _problems(error: jsonschema_rs.ValidationError) -> Iterator[tuple[str, str | None]]:
-    """What one error of the validator says, each problem at the argument that it is about.
+    """The problems in one validation error, each at the argument that it is about.
 
-    The validator reports a missing or an unknown property at the object around it.
+    The validator reports a missing or unknown property at the object that contains it.
     """
     import jsonschema_rs
 
@@ -80,7 +80,7 @@ def schema_tool(
 ) -> Tool:
     """A tool whose arguments are checked against a JSON schema.
 
-    :param function: is given the arguments and the call's :class:`musterd.ToolContext`.
+    :param function: takes the arguments and the :class:`musterd.ToolContext` of the call.
     :param options: further fields of :class:`musterd.Tool`.
     """
     return Tool(

@@ -1,4 +1,4 @@
-"""Options of agents and teams: what a run knows of its session, and how it changes it."""
+"""Options of agents and teams: how a run reads and changes its session."""
 
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ PREVIOUS_SESSIONS = "get_previous_session_messages"
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class SessionOptions:
-    """What a run knows of its session, and how it changes it."""
+    """How a run reads and changes its session."""
 
     enable_agentic_state: bool = field(
         default=False,
@@ -63,21 +63,21 @@ class SessionOptions:
 
     @property
     def sums_up(self) -> bool:
-        """Whether sessions are summed up."""
+        """Whether sessions are summarized."""
         return self.enable_session_summaries or self.session_summary_manager is not None
 
     @property
     def shows_summary(self) -> bool:
-        """Whether its model is shown the session's summary."""
-        shows = self.add_session_summary_to_context
-        return self.sums_up if shows is None else shows
+        """Whether the model sees the summary of the session."""
+        setting = self.add_session_summary_to_context
+        return self.sums_up if setting is None else setting
 
     @property
     def session_tool_names(self) -> frozenset[str]:
-        """Names of the tools that these options give its model."""
+        """The names of the tools that these options add."""
         names = {
             UPDATE_STATE: self.enable_agentic_state,
             CHAT_HISTORY: self.read_chat_history,
             PREVIOUS_SESSIONS: self.search_session_history,
         }
-        return frozenset(name for name, is_given in names.items() if is_given)
+        return frozenset(name for name, is_enabled in names.items() if is_enabled)

@@ -1,6 +1,6 @@
-"""From a function to what a model must know of it: a JSON schema, descriptions, and the way back to a call.
+"""Derives the JSON schema and descriptions of a tool from its function, and converts arguments for calls.
 
-Schemas and conversions are pydantic's, docstrings are read by griffe; both are imported with the first tool.
+pydantic makes schemas and conversions, and griffe parses docstrings. Both are imported lazily, with the first tool.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired, cast
 
 from musterd.declare.options import Declared
-from musterd.declare.source_location import PORTING, Place, is_agnos, wrong
+from musterd.declare.source_location import PORTING, Place, declaration_error, is_from_agno
 
 if TYPE_CHECKING:
     from types import CodeType
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     from pydantic.json_schema import GenerateJsonSchema
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-# Where a docstring's sections begin: only then is a parser needed.
-_SECTION = re.compile(r"^\s*(?:[A-Z][A-Za-z ]+:\s*$|:\w+|-{3,}\s*$)", re.MULTILINE)
+# Only docstrings with sections need a parser.
+_SECTION_START = re.compile(r"^\s*(?:[A-Z][A-Za-z ]+:\s*$|:\w+|-{3,}\s*$)", re.MULTILINE)
 _NUMPY = re.compile(r"^\s*(?:Parameters|Returns|Other Parameters|Raises)\s*\n\s*-{3,}\s*$", re.MULTILINE)
 _SPHINX = re.compile(r"^\s*:(?:param|parameter|arg|argument|key|returns?|raises?|type|rtype)\b[^\n]*:", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Signature:
-    """What is known of a tool's function.
+    """The signature of a tool's function.
 
     :param description: the docstring without its sections.
-    :param parameters: JSON schema of the arguments.
-    :param positional: parameters that can only be given by place, in order.
-    :param context_name: the parameter that takes the call's context, if there is one.
+    :param parameters: the JSON schema of the arguments.
+    :param positional: the positional-only parameters, in order.
+    :param context_name: the parameter that takes the context of the call, if there is one.
     """
 
     description: str
@@ -48,80 +48,84 @@ class Signature:
     adapter: TypeAdapter[dict[str, Any]]
 
     def convert(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Arguments in the types of the function's hints. Raises ValueError for :meth:`problems`."""
+        """Convert arguments to the types of the hints. Raises ValueError, which :meth:`problems` explains."""
         return self.adapter.validate_python(arguments)
 
     def problems(self, error: ValueError) -> Iterator[tuple[str, str | None]]:
-        """What is wrong with arguments: (where, what), without a what for a name that is unknown."""
+        """The problems of the arguments as (location, message); the message is None for an unknown name."""
         from pydantic import ValidationError
 
         if not isinstance(error, ValidationError):
             yield "", str(error)
             return
-        for found in error.errors(include_url=False, include_context=False, include_input=False):
-            place = ".".join(str(part) for part in found["loc"])
-            is_unknown = found["type"] == "extra_forbidden" and len(found["loc"]) == 1
-            yield place, None if is_unknown else found["msg"]
+        for detail in error.errors(include_url=False, include_context=False, include_input=False):
+            location = ".".join(str(part) for part in detail["loc"])
+            is_unknown = detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1
+            yield location, None if is_unknown else detail["msg"]
 
     def arrange(self, arguments: dict[str, Any], context: Any) -> tuple[list[Any], dict[str, Any]]:
-        """Arguments for the call: those given by place, and those given by name."""
+        """The positional and keyword arguments of the call."""
         by_name = dict(arguments)
         if self.context_name is not None:
             by_name[self.context_name] = context
-        by_place = []
+        positional = []
         for name in self.positional:
             if name not in by_name:
                 break
-            by_place.append(by_name.pop(name))
-        return by_place, by_name
+            positional.append(by_name.pop(name))
+        return positional, by_name
 
 
 def unwrapped(function: Any) -> Any:
-    """The plain function behind partials, methods and callable objects, as far as there is one."""
+    """The plain function inside partials, methods and callable objects, if there is one."""
     if isinstance(function, functools.partial):
         return unwrapped(function.func)
     if inspect.ismethod(function):
         return function.__func__
     if inspect.isroutine(function):
         return function
-    called = inspect.getattr_static(function, "__call__", None)
-    return called if inspect.isfunction(called) else function
+    call_method = inspect.getattr_static(function, "__call__", None)
+    return call_method if inspect.isfunction(call_method) else function
 
 
 def code_of(function: Any) -> CodeType | None:
-    """The code of ``function``: where it stands."""
+    """The code object of ``function``, which has its source location."""
     return getattr(inspect.unwrap(unwrapped(function)), "__code__", None)
 
 
 def read_signature(function: Any, name: str, place: Place, context_type: type) -> Signature:
-    """Read what a model must know of ``function``.
+    """Read the signature of ``function``.
 
-    :param context_type: a parameter of this type, or of one that it extends, is not shown to the model.
-    :raises DeclarationError: a parameter has no hint, or one that no schema can be made of.
+    :param context_type: parameters of this type or one of its base classes are hidden from the model.
+    :raises DeclarationError: a parameter has no hint, or one that has no JSON schema.
     """
     try:
         parameters = inspect.signature(function).parameters
     except ValueError as error:
-        raise wrong(place, f"tool '{name}' does not tell its parameters", "wrap it in a function with def") from error
-    contexts = [kind for kind in context_type.__mro__ if kind is not object]
-    hints = _hints(function, name, place, contexts)
-    description, described = _docstring(inspect.getdoc(unwrapped(function)) or "")
+        raise declaration_error(
+            place, f"tool '{name}' does not tell its parameters", "wrap it in a function with def"
+        ) from error
+    context_types = [kind for kind in context_type.__mro__ if kind is not object]
+    hints = _hints(function, name, place, context_types)
+    description, parameter_docs = _parse_docstring(inspect.getdoc(unwrapped(function)) or "")
     fields: dict[str, Any] = {}
     context_name = None
     for parameter in parameters.values():
         if parameter.kind in _VARIADIC:
             continue
         if parameter.name not in hints:
-            raise _no_hint(name, parameter.name, place)
+            raise _missing_hint_error(name, parameter.name, place)
         hint = hints[parameter.name]
-        if any(hint is kind or kind in typing.get_args(hint) for kind in contexts):
+        if any(hint is kind or kind in typing.get_args(hint) for kind in context_types):
             context_name = parameter.name
-        elif (other := _not_handed(hint)) is not None:
-            raise _no_context(name, parameter.name, other, place)
+        elif (unfillable := _unfillable_class(hint)) is not None:
+            raise _unfillable_error(name, parameter.name, unfillable, place)
         else:
-            fields[parameter.name] = _field(hint, parameter.default, described.get(parameter.name))
+            fields[parameter.name] = _field(hint, parameter.default, parameter_docs.get(parameter.name))
     adapter, schema = _schema(name, fields, place)
-    positional = [p.name for p in parameters.values() if p.kind is inspect.Parameter.POSITIONAL_ONLY]
+    positional = [
+        parameter.name for parameter in parameters.values() if parameter.kind is inspect.Parameter.POSITIONAL_ONLY
+    ]
     is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(unwrapped(function))
     return Signature(
         description=description,
@@ -133,36 +137,44 @@ def read_signature(function: Any, name: str, place: Place, context_type: type) -
     )
 
 
-def _no_hint(tool: str, parameter: str, place: Place) -> Exception:
+def _missing_hint_error(tool: str, parameter: str, place: Place) -> Exception:
     if parameter in ("self", "cls"):
-        return wrong(place, f"tool '{tool}' is a method without its object", f"list the bound method: thing.{tool}")
-    what = f"tool '{tool}': parameter '{parameter}' has no type hint"
-    return wrong(place, what, f"write its type, like `{parameter}: str` (ToolContext for the run's context)")
+        return declaration_error(
+            place, f"tool '{tool}' is a method without its object", f"list the bound method: thing.{tool}"
+        )
+    problem = f"tool '{tool}': parameter '{parameter}' has no type hint"
+    return declaration_error(
+        place, problem, f"write its type, like `{parameter}: str` (ToolContext for the run's context)"
+    )
 
 
-def _not_handed(hint: Any) -> type | None:
-    """The class in a hint that is meant to be filled and is not: a declaration, or one of Agno's."""
-    named = (kind for kind in (hint, *typing.get_args(hint)) if isinstance(kind, type))
-    return next((kind for kind in named if is_agnos(kind) or issubclass(kind, Declared)), None)
+def _unfillable_class(hint: Any) -> type | None:
+    """The class in a hint that musterd does not fill: a declaration, or a class of Agno."""
+    classes = (kind for kind in (hint, *typing.get_args(hint)) if isinstance(kind, type))
+    return next((kind for kind in classes if is_from_agno(kind) or issubclass(kind, Declared)), None)
 
 
-def _no_context(tool: str, parameter: str, kind: type, place: Place) -> Exception:
-    of = f" of agno ({PORTING})" if is_agnos(kind) else ""
-    what = f"tool '{tool}': parameter '{parameter}' is of type {kind.__name__}{of}, which tools are not handed"
-    return wrong(place, what, "take a ToolContext: it has agent_id, session_state, dependencies and more")
+def _unfillable_error(tool: str, parameter: str, kind: type, place: Place) -> Exception:
+    origin = f" of agno ({PORTING})" if is_from_agno(kind) else ""
+    problem = f"tool '{tool}': parameter '{parameter}' is of type {kind.__name__}{origin}, which tools are not handed"
+    return declaration_error(
+        place, problem, "take a ToolContext: it has agent_id, session_state, dependencies and more"
+    )
 
 
-def _hints(function: Any, tool: str, place: Place, contexts: list[type]) -> dict[str, Any]:
+def _hints(function: Any, tool: str, place: Place, context_types: list[type]) -> dict[str, Any]:
     plain = inspect.unwrap(unwrapped(function))
-    written = {key: hint for key, hint in getattr(plain, "__annotations__", {}).items() if key != "return"}
-    known = {**{kind.__name__: kind for kind in contexts}, **getattr(plain, "__globals__", {})}
+    annotations = {key: hint for key, hint in getattr(plain, "__annotations__", {}).items() if key != "return"}
+    names = {**{kind.__name__: kind for kind in context_types}, **getattr(plain, "__globals__", {})}
     try:
         return typing.get_type_hints(
-            types.SimpleNamespace(__annotations__=written), globalns=known, localns=known, include_extras=True
+            types.SimpleNamespace(__annotations__=annotations), globalns=names, localns=names, include_extras=True
         )
     except (NameError, AttributeError, SyntaxError, TypeError) as error:
-        what = f"tool '{tool}': its type hints cannot be read ({error})"
-        raise wrong(place, what, "import the type at the top of the module, not only under TYPE_CHECKING") from error
+        problem = f"tool '{tool}': its type hints cannot be read ({error})"
+        raise declaration_error(
+            place, problem, "import the type at the top of the module, not only under TYPE_CHECKING"
+        ) from error
 
 
 def _field(hint: Any, default: Any, description: str | None) -> Any:
@@ -177,13 +189,15 @@ def _field(hint: Any, default: Any, description: str | None) -> Any:
             extra["default"] = to_jsonable_python(default)
         except ValueError:
             extra = {}
-    told = _told(hint)
-    annotated = Annotated[hint, Field(description=told or description or None, json_schema_extra=extra or None)]
+    hint_description = _hint_description(hint)
+    annotated = Annotated[
+        hint, Field(description=hint_description or description or None, json_schema_extra=extra or None)
+    ]
     return annotated if default is inspect.Parameter.empty else NotRequired[annotated]
 
 
-def _told(hint: Any) -> str | None:
-    """The description that the hint itself carries: ``Annotated[str, Field(description=…)]``."""
+def _hint_description(hint: Any) -> str | None:
+    """The description in the hint itself: ``Annotated[str, Field(description=…)]``."""
     if typing.get_origin(hint) is Annotated:
         for extra in typing.get_args(hint)[1:]:
             if text := getattr(extra, "description", None):
@@ -193,7 +207,7 @@ def _told(hint: Any) -> str | None:
 
 @functools.cache
 def schema_writer() -> type[GenerateJsonSchema]:
-    """What writes JSON schemas without a title for every field: models pay for each word."""
+    """Generates JSON schemas without a title for every field, because titles cost tokens."""
     from pydantic.json_schema import GenerateJsonSchema
 
     class Untitled(GenerateJsonSchema):
@@ -214,18 +228,18 @@ def _schema(tool: str, fields: dict[str, Any], place: Place) -> tuple[TypeAdapte
         schema = adapter.json_schema(schema_generator=schema_writer())
     except (PydanticUserError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        what = f"tool '{tool}': no JSON schema can be made of its parameters ({reason})"
-        raise wrong(
-            place, what, "use str, int, float, bool, list, dict, enums, dataclasses or pydantic models"
+        problem = f"tool '{tool}': no JSON schema can be made of its parameters ({reason})"
+        raise declaration_error(
+            place, problem, "use str, int, float, bool, list, dict, enums, dataclasses or pydantic models"
         ) from error
     schema.pop("title", None)
     schema.setdefault("properties", {})
     return adapter, schema
 
 
-def _docstring(text: str) -> tuple[str, dict[str, str]]:
-    """What a docstring says of the function, and of each of its parameters."""
-    if not _SECTION.search(text):
+def _parse_docstring(text: str) -> tuple[str, dict[str, str]]:
+    """The descriptions of the function and of each parameter in a docstring."""
+    if not _SECTION_START.search(text):
         return text, {}
     from griffe import (
         Docstring,
@@ -243,11 +257,11 @@ def _docstring(text: str) -> tuple[str, dict[str, str]]:
         docstring = Docstring(text, parser="numpy", parser_options=NumpyOptions(warnings=False))
     else:
         docstring = Docstring(text, parser="google", parser_options=GoogleOptions(warnings=False))
-    told, described = [], {}
+    texts, parameter_docs = [], {}
     for section in docstring.parse():
         if isinstance(section, DocstringSectionText):
-            told.append(section.value)
+            texts.append(section.value)
         elif isinstance(section, DocstringSectionParameters):
             for parameter in section.value:
-                described[parameter.name.lstrip("*")] = " ".join(parameter.description.split())
-    return "\n\n".join(told).strip(), described
+                parameter_docs[parameter.name.lstrip("*")] = " ".join(parameter.description.split())
+    return "\n\n".join(texts).strip(), parameter_docs

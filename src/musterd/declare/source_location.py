@@ -1,4 +1,4 @@
-"""Where a declaration stands, and how an error there is said: one line with file, line, what and cure."""
+"""Source locations of declarations, and one-line errors with file, line, problem and fix."""
 
 import difflib
 import os
@@ -14,39 +14,39 @@ from musterd.core.errors import DeclarationError
 _PACKAGE = __name__.rpartition(".")[0]
 
 PORTING = "docs/howto/from-agno.md"
-"""The page that says what takes the place of what is Agno's."""
+"""The page that lists the replacements for Agno's classes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A line of a file that a user wrote."""
+    """A line in a file of the user."""
 
     file: str
     line: int | None = None
 
     def __str__(self) -> str:
-        here = os.path.abspath(self.file) if os.path.exists(self.file) else self.file
-        below = os.path.join(os.getcwd(), "")
-        shown = here.removeprefix(below)
-        return f"{shown}:{self.line}" if self.line else shown
+        path = os.path.abspath(self.file) if os.path.exists(self.file) else self.file
+        prefix = os.path.join(os.getcwd(), "")
+        relative = path.removeprefix(prefix)
+        return f"{relative}:{self.line}" if self.line else relative
 
 
-_standing: ContextVar[Place | None] = ContextVar("_standing", default=None)
+_place_override: ContextVar[Place | None] = ContextVar("_place_override", default=None)
 
 
 @contextmanager
-def standing_at(place: Place) -> Iterator[None]:
-    """Let what is declared inside stand at ``place`` (a line of YAML) instead of at the calling code."""
-    token = _standing.set(place)
+def placed_at(place: Place) -> Iterator[None]:
+    """Use ``place`` (a line of YAML) as the location of declarations inside, instead of the calling code."""
+    token = _place_override.set(place)
     try:
         yield
     finally:
-        _standing.reset(token)
+        _place_override.reset(token)
 
 
-def here() -> Place:
-    """The place outside this package whose code is being run, or that :func:`standing_at` set."""
-    if (place := _standing.get()) is not None:
+def current_place() -> Place:
+    """The line outside this package that is being executed, or the place that :func:`placed_at` set."""
+    if (place := _place_override.get()) is not None:
         return place
     frame = sys._getframe(1)
     while frame.f_back is not None and _is_ours(str(frame.f_globals.get("__name__", ""))):
@@ -58,46 +58,46 @@ def _is_ours(module: str) -> bool:
     return module == _PACKAGE or module.startswith(f"{_PACKAGE}.") or module == "dataclasses"
 
 
-def of_code(code: CodeType) -> Place:
-    """The place where a function is defined."""
+def place_of_code(code: CodeType) -> Place:
+    """The line where a function is defined."""
     return Place(code.co_filename, code.co_firstlineno)
 
 
-def wrong(place: Place | None, what: str, cure: str) -> DeclarationError:
-    """The error for a declaration at ``place``: what is wrong with it and what to do, in one line."""
-    text = " ".join(f"{what} — {cure}".split())
+def declaration_error(place: Place | None, problem: str, fix: str) -> DeclarationError:
+    """The error for a declaration at ``place``: the problem and how to fix it, in one line."""
+    text = " ".join(f"{problem} — {fix}".split())
     return DeclarationError(f"{place}: {text}" if place else text)
 
 
-def is_agnos(cls: object) -> bool:
-    """Whether ``cls`` is a class of Agno, which is not to be taken for that of the same name here."""
+def is_from_agno(cls: object) -> bool:
+    """Whether ``cls`` is a class of Agno, which must not be confused with musterd's class of the same name."""
     return isinstance(cls, type) and cls.__module__.partition(".")[0] == "agno"
 
 
-def kind_of(value: object) -> str:
-    """What ``value`` is, for a sentence; of Agno's, also where its counterpart is looked up."""
-    cls = type if isinstance(value, type) else type(value)  # of a class, its metaclass is no news
+def describe_type(value: object) -> str:
+    """The type of ``value`` with an article, for a message. For Agno's classes it names the porting guide."""
+    cls = type if isinstance(value, type) else type(value)  # for a class say "a type", not its metaclass
     library = cls.__module__.partition(".")[0]
-    of = {"agno": f" of agno ({PORTING})", "pydantic_ai": " of pydantic_ai"}.get(library, "")
-    return f"{'an' if cls.__name__[0] in 'AEIOU' else 'a'} {cls.__name__}{of}"
+    origin = {"agno": f" of agno ({PORTING})", "pydantic_ai": " of pydantic_ai"}.get(library, "")
+    return f"{'an' if cls.__name__[0] in 'AEIOU' else 'a'} {cls.__name__}{origin}"
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The name in ``known`` that was probably meant by ``name``."""
-    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)), None)
+def closest_match(name: str, candidates: Iterable[str]) -> str | None:
+    """The candidate that is most similar to ``name``, if one is similar enough."""
+    return next(iter(difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6)), None)
 
 
-def cure_of(name: str, known: Iterable[str], removed: Mapping[str, str]) -> str:
-    """What to do about an option that is not ``known``.
+def fix_for_unknown(name: str, options: Iterable[str], removed: Mapping[str, str]) -> str:
+    """How to fix ``name``, which is not in ``options``.
 
-    :param removed: options of Agno's, each with what to do.
+    :param removed: Agno's options that musterd does not have, with how to replace each.
     """
     if name in removed:
         return removed[name]
-    meant = nearest(name, known)
-    return f"did you mean '{meant}'?" if meant else f"it takes {listed(known)}"
+    suggestion = closest_match(name, options)
+    return f"did you mean '{suggestion}'?" if suggestion else f"it takes {quoted_list(options)}"
 
 
-def listed(names: Iterable[str]) -> str:
-    """Names for a sentence: quoted, separated by commas."""
+def quoted_list(names: Iterable[str]) -> str:
+    """Names for a message, quoted and separated by commas."""
     return ", ".join(f"'{name}'" for name in names)

@@ -1,4 +1,4 @@
-"""A team: a leader's model with members to delegate to."""
+"""Teams: a leader with members to which it delegates."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from musterd.declare.agent import Agent
 from musterd.declare.declaration import Declaration
 from musterd.declare.options import FLAG, MODE, ON_BUSY, Kind, about
-from musterd.declare.problems import noted
+from musterd.declare.problems import noting_problems
 from musterd.declare.run_context import check_callable
-from musterd.declare.source_location import kind_of, wrong
+from musterd.declare.source_location import declaration_error, describe_type
 from musterd.declare.team_options import TeamOptions
 
 _MEMBERS = Kind(
@@ -19,7 +19,7 @@ _MEMBERS = Kind(
     accepts=lambda value: isinstance(value, list | tuple) or callable(value),
     yaml=list[str],
 )
-# Tools of the leader in mode "tasks".
+# The built-in tools of a leader in mode "tasks".
 _TASK_LIST = frozenset(
     {
         "add_task_note",
@@ -37,10 +37,9 @@ _TASK_LIST = frozenset(
 class Team(TeamOptions, Declaration):
     """A leader with members, which may be teams themselves.
 
-    Fields are listed in ``docs/reference/teams.md``.
+    ``docs/reference/teams.md`` lists the fields.
 
-    :raises DeclarationError: a field is unknown or has a value that it cannot have; one line says where
-        and what to do.
+    :raises DeclarationError: a field is unknown or has an invalid value.
     """
 
     kind = "team"
@@ -76,39 +75,41 @@ class Team(TeamOptions, Declaration):
     member_function: Callable[..., Any] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        """Check the members and take Agno's older words for modes."""
+        """Check the members, and translate Agno's older options for modes."""
         super().__post_init__()
         if callable(self.members):
-            with noted(self.declared_at):
+            with noting_problems(self.declared_at):
                 check_callable(self.members, f"{self.label}: the function in 'members'", self.declared_at)
-            self._keep("member_function", self.members)
-            self._keep("members", ())
-        self._keep("members", self.checked_members(self.members))
+            self._set("member_function", self.members)
+            self._set("members", ())
+        self._set("members", self.checked_members(self.members))
         if self.mode == "coordinate":
-            older = "route" if self.respond_directly else "broadcast" if self.delegate_to_all_members else self.mode
-            self._keep("mode", older)
+            mode = "route" if self.respond_directly else "broadcast" if self.delegate_to_all_members else self.mode
+            self._set("mode", mode)
 
     @property
     def reserved_tool_names(self) -> frozenset[str]:
-        """Names that the leader's tools must not have: those that it delegates with."""
+        """Names that the leader's tools must not have, because built-in tools have them."""
         names = super().reserved_tool_names
         return names | _TASK_LIST if self.mode == "tasks" else names
 
-    def checked_members(self, given: Any) -> tuple[Agent | Team, ...]:
-        """The members of a list, after a problem is noted for each that cannot be this team's."""
+    def checked_members(self, candidates: Any) -> tuple[Agent | Team, ...]:
+        """The valid members in a list. A problem is noted for each invalid one."""
         members: list[Agent | Team] = []
         ids: set[str] = set()
-        for member in given:
-            with noted(self.declared_at):
+        for member in candidates:
+            with noting_problems(self.declared_at):
                 self._check_member(member, ids)
                 members.append(member)
                 ids.add(member.id)
         return tuple(members)
 
-    def _check_member(self, member: Any, others: Container[str]) -> None:
+    def _check_member(self, member: Any, ids: Container[str]) -> None:
         if not isinstance(member, Agent | Team):
-            what = f"{self.label}: a member is {kind_of(member)}"
-            raise wrong(self.declared_at, what, "list Agent(…) and Team(…) objects of musterd in members=")
-        if member.id and member.id in others:
-            what = f"{self.label} has two members with the id '{member.id}'"
-            raise wrong(self.declared_at, what, "list a member once, or give one another id")
+            problem = f"{self.label}: a member is {describe_type(member)}"
+            raise declaration_error(
+                self.declared_at, problem, "list Agent(…) and Team(…) objects of musterd in members="
+            )
+        if member.id and member.id in ids:
+            problem = f"{self.label} has two members with the id '{member.id}'"
+            raise declaration_error(self.declared_at, problem, "list a member once, or give one another id")

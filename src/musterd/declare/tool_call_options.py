@@ -1,4 +1,4 @@
-"""What stands around a tool's calls: hooks, tries, kept results."""
+"""Options for the calls of a tool: hooks, retries and cached results."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from musterd.core import clock
-from musterd.declare.source_location import Place, kind_of, wrong
+from musterd.declare.source_location import Place, declaration_error, describe_type
 
 if TYPE_CHECKING:
     from musterd.declare.tools import Tool
 
-KEPT_RESULTS = 256
-"""How many results of one tool are kept; those that were not used for longest go first."""
-KEPT_CHARACTERS = 64 * 1024
-"""The longest result that is kept."""
+MAX_CACHED_RESULTS = 256
+"""The most cached results of one tool; the least recently used ones are dropped first."""
+MAX_CACHED_CHARACTERS = 64 * 1024
+"""The longest result that is cached."""
 
 
 @dataclass(slots=True, kw_only=True)
 class FunctionCall:
-    """One call of a tool, as its ``pre_hook`` and ``post_hook`` see it in ``fc``.
+    """One tool call, as ``pre_hook`` and ``post_hook`` receive it in ``fc``.
 
-    :param arguments: what the tool is called with; ``pre_hook`` may change it.
-    :param result: what it gave; None before, and where it failed.
-    :param error: why it failed.
+    :param arguments: the arguments of the call; ``pre_hook`` may change them.
+    :param result: the result; None before the call and if it failed.
+    :param error: why the call failed.
     """
 
     function: Tool
@@ -34,55 +34,55 @@ class FunctionCall:
     error: str | None = None
 
 
-class KeptResults:
-    """Results of one tool in this process's memory, each for a while.
+class ResultCache:
+    """Cached results of one tool, in the memory of this process.
 
-    :param seconds: how long a result is used again.
+    :param seconds: how long a result is valid.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._kept: OrderedDict[str, tuple[float, str]] = OrderedDict()
+        self._results: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
     def get(self, key: str) -> str | None:
-        """The result of an equal call, unless it is too old."""
-        found = self._kept.get(key)
-        if found is None:
+        """The cached result of an equal call, unless it has expired."""
+        entry = self._results.get(key)
+        if entry is None:
             return None
-        until, result = found
-        if until < clock.monotonic():
-            del self._kept[key]
+        expires_at, result = entry
+        if expires_at < clock.monotonic():
+            del self._results[key]
             return None
-        self._kept.move_to_end(key)
+        self._results.move_to_end(key)
         return result
 
-    def keep(self, key: str, result: str) -> None:
-        """Keep the result of a call."""
-        if len(result) <= KEPT_CHARACTERS:
-            self._kept[key] = (clock.monotonic() + self._seconds, result)
-            if len(self._kept) > KEPT_RESULTS:
-                self._kept.popitem(last=False)
+    def put(self, key: str, result: str) -> None:
+        """Cache the result of a call, unless it is too long."""
+        if len(result) <= MAX_CACHED_CHARACTERS:
+            self._results[key] = (clock.monotonic() + self._seconds, result)
+            if len(self._results) > MAX_CACHED_RESULTS:
+                self._results.popitem(last=False)
 
 
-def check_extras(name: str, options: dict[str, Any], place: Place) -> dict[str, Any]:
-    """What ``@tool`` says of the calls of the tool ``name``, in its stored form.
+def check_call_options(name: str, options: dict[str, Any], place: Place) -> dict[str, Any]:
+    """Check the options of ``@tool`` about calls, and convert them to fields of :class:`musterd.Tool`.
 
-    :raises DeclarationError: a value that it cannot be.
+    :raises DeclarationError: a value is not valid.
     """
-    extras = dict(options)
-    retries = extras.get("retries", 0)
+    checked = dict(options)
+    retries = checked.get("retries", 0)
     if not isinstance(retries, int) or isinstance(retries, bool) or not 0 <= retries <= 10:
-        raise wrong(place, f"tool '{name}': retries is {retries!r}", "give it a whole number from 0 to 10")
-    seconds = extras.pop("cache_ttl", 3600)
+        raise declaration_error(place, f"tool '{name}': retries is {retries!r}", "give it a whole number from 0 to 10")
+    seconds = checked.pop("cache_ttl", 3600)
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds <= 0:
-        raise wrong(place, f"tool '{name}': cache_ttl is {seconds!r}", "give it seconds above 0")
-    if extras.pop("cache_results", False):
-        extras["kept_results"] = KeptResults(seconds)
-    hooks = extras.get("tool_hooks") or ()
+        raise declaration_error(place, f"tool '{name}': cache_ttl is {seconds!r}", "give it seconds above 0")
+    if checked.pop("cache_results", False):
+        checked["result_cache"] = ResultCache(seconds)
+    hooks = checked.get("tool_hooks") or ()
     if not isinstance(hooks, list | tuple) or not all(callable(hook) for hook in hooks):
-        raise wrong(place, f"tool '{name}': tool_hooks is no list of functions", "give it one")
-    extras["tool_hooks"] = tuple(hooks)
+        raise declaration_error(place, f"tool '{name}': tool_hooks is no list of functions", "give it one")
+    checked["tool_hooks"] = tuple(hooks)
     for option in ("pre_hook", "post_hook"):
-        if (hook := extras.get(option)) is not None and not callable(hook):
-            raise wrong(place, f"tool '{name}': {option} is {kind_of(hook)}", "give it a function")
-    return extras
+        if (hook := checked.get(option)) is not None and not callable(hook):
+            raise declaration_error(place, f"tool '{name}': {option} is {describe_type(hook)}", "give it a function")
+    return checked

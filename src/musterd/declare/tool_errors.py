@@ -1,4 +1,4 @@
-"""What a tool raises to say more than that it failed."""
+"""Exceptions that tools raise to control how a failure is handled."""
 
 from musterd.core.errors import MusterdError
 

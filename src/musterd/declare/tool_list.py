@@ -1,4 +1,4 @@
-"""What stands in ``tools=``: tools that are known at once, and those that a run learns of when it begins."""
+"""Reads ``tools=``: tools that are known immediately, and sources that a run asks for tools when it starts."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from musterd.declare.mcp_server import MCPServer
-from musterd.declare.problems import noted
-from musterd.declare.source_location import Place, wrong
+from musterd.declare.problems import noting_problems
+from musterd.declare.source_location import Place, declaration_error
 from musterd.declare.toolkit import Toolkit, tools_in
 from musterd.declare.tools import Tool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ToolFactory:
-    """A function that gives the tools of a run: ``tools=function`` in place of a list.
+    """A function that returns the tools of a run: ``tools=function`` instead of a list.
 
-    :param function: takes a :class:`musterd.ToolContext` called ``context``, or nothing; gives what may stand in
+    :param function: takes a :class:`musterd.ToolContext` named ``context``, or no parameter. Returns a list as for
         ``tools=``.
     """
 
@@ -26,14 +26,14 @@ class ToolFactory:
 
 
 ToolSource = MCPServer | ToolFactory
-"""Where a run gets tools from when it begins."""
+"""A source that a run asks for tools when it starts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ToolList:
-    """What was declared, by when it is known.
+    """The entries of ``tools=``.
 
-    :param instructions: how to use the tools, each text once.
+    :param instructions: how to use the tools, without duplicates.
     """
 
     tools: tuple[Tool, ...]
@@ -42,44 +42,46 @@ class ToolList:
 
 
 def read_tools(declared: Sequence[Any] | Callable[..., Any], label: str, place: Place) -> ToolList:
-    """What the component called ``label`` has in ``tools=``.
+    """Read ``tools=`` of the component ``label``.
 
-    Notes a problem for everything there that is no tool, and leaves it out.
+    A problem is noted for each entry that is not a tool, and the entry is left out.
     """
     if callable(declared):
         factories: list[ToolSource] = []
-        with noted(place):
+        with noting_problems(place):
             factories.append(_factory(declared, label, place))
         return ToolList(tools=(), sources=tuple(factories), instructions=())
     tools: list[Tool] = []
-    told: list[str | None] = []
+    instructions: list[str | None] = []
     sources: list[ToolSource] = []
-    for given in declared:
-        if isinstance(given, MCPServer):
-            sources.append(given)
-            told.append(given.instructions)
+    for entry in declared:
+        if isinstance(entry, MCPServer):
+            sources.append(entry)
+            instructions.append(entry.instructions)
             continue
-        found: list[Tool] = []
-        with noted(place):
-            found = tools_in(given, label, place)
-        tools += found
-        told.append(getattr(given, "instructions", None) if _is_toolkit(given) else None)
-        told += [tool.instructions for tool in found]
-    return ToolList(tools=tuple(tools), sources=tuple(sources), instructions=_each_once(told))
+        entry_tools: list[Tool] = []
+        with noting_problems(place):
+            entry_tools = tools_in(entry, label, place)
+        tools += entry_tools
+        instructions.append(getattr(entry, "instructions", None) if _is_toolkit(entry) else None)
+        instructions += [tool.instructions for tool in entry_tools]
+    return ToolList(tools=tuple(tools), sources=tuple(sources), instructions=_distinct(instructions))
 
 
 def _factory(function: Callable[..., Any], label: str, place: Place) -> ToolFactory:
-    takes = [name for name in inspect.signature(function).parameters if name != "context"]
-    if takes:
+    extra_parameters = [name for name in inspect.signature(function).parameters if name != "context"]
+    if extra_parameters:
         name = getattr(function, "__name__", "it")
-        what = f"{label}: 'tools' is a function that takes '{takes[0]}'"
-        raise wrong(place, what, f"list it: tools=[{name}]; one that gives a run's tools takes `context` or nothing")
+        problem = f"{label}: 'tools' is a function that takes '{extra_parameters[0]}'"
+        raise declaration_error(
+            place, problem, f"list it: tools=[{name}]; one that gives a run's tools takes `context` or nothing"
+        )
     return ToolFactory(function=function)
 
 
-def _is_toolkit(given: Any) -> bool:
-    return isinstance(given, Toolkit) or (isinstance(given, type) and issubclass(given, Toolkit))
+def _is_toolkit(entry: Any) -> bool:
+    return isinstance(entry, Toolkit) or (isinstance(entry, type) and issubclass(entry, Toolkit))
 
 
-def _each_once(texts: Iterable[str | None]) -> tuple[str, ...]:
+def _distinct(texts: Iterable[str | None]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text.strip() for text in texts if text and text.strip()))

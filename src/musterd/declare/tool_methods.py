@@ -1,4 +1,4 @@
-"""Methods that are tools once their object is there: ``@tool`` inside a class."""
+"""``@tool`` on methods, which become tools when their class is instantiated."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MethodTool:
-    """A method that was declared a tool. On an object it is the method; the toolkit of the object makes the tool.
+    """A method with ``@tool``. Accessed on an object it is the plain bound method; the toolkit creates the tool.
 
-    :param function: the method as the class has it.
-    :param make: makes a tool of the bound method, with the options of the declaration.
+    :param function: the unbound method.
+    :param make: creates a tool from the bound method, with the options of ``@tool``.
     """
 
     function: Callable[..., Any]
     make: Callable[[Callable[..., Any]], Tool]
 
     def __get__(self, instance: object | None, owner: type | None = None) -> Any:
-        """The bound method; the declaration itself on the class."""
+        """The bound method, or this descriptor if accessed on the class."""
         return self if instance is None else self.function.__get__(instance, owner)
 
     def bound_to(self, instance: object) -> Tool:
-        """The tool that calls the method of ``instance``."""
+        """The tool that calls this method on ``instance``."""
         return self.make(self.function.__get__(instance, type(instance)))
 
 
 def is_method(function: Any) -> bool:
-    """Whether ``function`` stands in a class and waits for its object: its first parameter is a bare ``self``."""
+    """Whether ``function`` is an unbound method: defined in a class, with ``self`` as its first parameter."""
     if not inspect.isfunction(function):
         return False
-    stands_in = function.__qualname__.rpartition(".")[0]
-    first = function.__code__.co_varnames[:1] if function.__code__.co_argcount else ()
-    return bool(stands_in) and not stands_in.endswith("<locals>") and first == ("self",)
+    owner = function.__qualname__.rpartition(".")[0]
+    first_parameter = function.__code__.co_varnames[:1] if function.__code__.co_argcount else ()
+    return bool(owner) and not owner.endswith("<locals>") and first_parameter == ("self",)

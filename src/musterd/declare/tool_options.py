@@ -14,12 +14,12 @@ HOOKS = Kind(
 
 
 def read_tool_choice(value: Any) -> str | None:
-    """The choice that ``tool_choice`` declares, in one word: ``auto``, ``none``, ``required`` or a tool's name.
+    """Parse ``tool_choice`` into ``auto``, ``none``, ``required`` or the name of a tool.
 
-    A tool can be named as OpenAI's requests name it: ``{"type": "function", "function": {"name": …}}`` in Chat
-    Completions, ``{"type": "function", "name": …}`` in Responses.
+    A tool may be named as in OpenAI's requests: ``{"type": "function", "function": {"name": …}}`` (Chat Completions) or
+    ``{"type": "function", "name": …}`` (Responses).
 
-    :returns: None if ``value`` is no choice.
+    :returns: None if ``value`` is not a valid choice.
     """
     if isinstance(value, Mapping) and value.get("type", "function") == "function":
         function = value.get("function", value)

@@ -1,4 +1,4 @@
-"""What a tool may return beside text: images, sounds, videos and files."""
+"""Tool results with images, audio, videos and files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
-    """One image, sound, video or file: its content, or the address where it is.
+    """One image, sound, video or file: its content or its URL.
 
     :param content: the bytes.
-    :param url: an address; nothing is fetched from it.
+    :param url: its URL; musterd does not fetch it.
     :param mime_type: its type, such as ``image/png``.
-    :param filename: its name for people.
-    :param id: names it; default: made from the call that returned it.
+    :param filename: its name for display.
+    :param id: its id; default: derived from the tool call that returned it.
     """
 
     content: bytes | None = None
@@ -24,9 +24,9 @@ class Media:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolResult:
-    """A tool's result with media: the model reads the text and what it can of the media, clients get them all.
+    """A tool result with media. The model gets the text and the media that it supports; clients get all media.
 
-    :param content: what the model reads.
+    :param content: the text for the model.
     """
 
     content: str = ""

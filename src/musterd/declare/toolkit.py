@@ -1,4 +1,4 @@
-"""Tools that belong together: the public methods of an object."""
+"""Toolkits: groups of tools, such as the public methods of an object."""
 
 from __future__ import annotations
 
@@ -7,19 +7,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
-from musterd.declare.problems import is_faulty, note, noted
-from musterd.declare.source_location import Place, cure_of, here, kind_of, listed, nearest, wrong
+from musterd.declare.problems import is_faulty, note, noting_problems
+from musterd.declare.source_location import (
+    Place,
+    closest_match,
+    current_place,
+    declaration_error,
+    describe_type,
+    fix_for_unknown,
+    quoted_list,
+)
 from musterd.declare.tool_methods import MethodTool
 from musterd.declare.tools import Tool, as_tool
 from musterd.declare.unsupported import REMOVED_OF_TOOLKITS
 
-# What libraries give a class is not what its author wrote for a model.
-_NOT_FOR_MODELS = frozenset({"abc", "builtins", "enum", "pydantic", "typing"})
-_FOREIGN = frozenset({"agno", "pydantic_ai"})
+# Methods that a class inherits from these modules are not tools.
+_LIBRARY_MODULES = frozenset({"abc", "builtins", "enum", "pydantic", "typing"})
+_OTHER_FRAMEWORKS = frozenset({"agno", "pydantic_ai"})
 
 
-# Lists of a toolkit's tools, and what each says of them.
-_FLAGS = {
+# Options that list tools of a toolkit, and the flag that each sets on them.
+_FLAG_LISTS = {
     "requires_confirmation_tools": "requires_confirmation",
     "external_execution_required_tools": "external_execution",
     "stop_after_tool_call_tools": "stop_after_tool_call",
@@ -28,7 +36,7 @@ _FLAGS = {
 
 
 class ToolkitOptions(TypedDict, total=False):
-    """What :class:`Toolkit` takes."""
+    """The options of :class:`Toolkit`."""
 
     name: str | None
     tools: Sequence[Any] | None
@@ -43,21 +51,21 @@ class ToolkitOptions(TypedDict, total=False):
 
 
 class Toolkit:
-    """Tools that belong together: those given, or the public methods of the class that is made from this one.
+    """A group of tools: those in ``tools``, or the public methods of a subclass.
 
-    An object of any other class in ``tools=`` counts as ``Toolkit(tools=[thing])``.
+    An object of any other class in ``tools=`` of an agent or team is treated as ``Toolkit(tools=[thing])``.
 
-    :param name: what messages call it; default: the class's name.
+    :param name: its name in messages; default: the name of the class.
     :param tools: functions, tools, and objects whose public methods are tools.
-    :param instructions: how to use the tools: part of the system message of whoever has them.
-    :param include_tools: the names of the tools that count; none: all.
-    :param exclude_tools: the names of tools that do not count.
-    :param tool_name_prefix: stands before each tool's name, with an underscore.
-    :param requires_confirmation_tools: the names of tools that have ``requires_confirmation``.
-    :param external_execution_required_tools: the names of tools that have ``external_execution``.
-    :param stop_after_tool_call_tools: the names of tools that have ``stop_after_tool_call``.
-    :param show_result_tools: the names of tools that have ``show_result``.
-    :raises DeclarationError: it has no such option.
+    :param instructions: how to use the tools; added to the system message of agents and teams that have them.
+    :param include_tools: the names of the tools to include; default: all.
+    :param exclude_tools: the names of the tools to leave out.
+    :param tool_name_prefix: a prefix for the name of each tool, separated by an underscore.
+    :param requires_confirmation_tools: the names of the tools with ``requires_confirmation``.
+    :param external_execution_required_tools: the names of the tools with ``external_execution``.
+    :param stop_after_tool_call_tools: the names of the tools with ``stop_after_tool_call``.
+    :param show_result_tools: the names of the tools with ``show_result``.
+    :raises DeclarationError: an option is unknown.
     """
 
     name: str | None = None
@@ -74,83 +82,89 @@ class Toolkit:
     def __init__(self, **options: Unpack[ToolkitOptions]) -> None:
         for option, value in options.items():
             if option not in ToolkitOptions.__annotations__:
-                cure = cure_of(option, ToolkitOptions.__annotations__, REMOVED_OF_TOOLKITS)
-                note(wrong(here(), f"a toolkit has no option '{option}'", cure))
-            elif value is not None:  # else what the class says
+                fix = fix_for_unknown(option, ToolkitOptions.__annotations__, REMOVED_OF_TOOLKITS)
+                note(declaration_error(current_place(), f"a toolkit has no option '{option}'", fix))
+            elif value is not None:  # None keeps the value of the class
                 setattr(self, option, value)
 
 
-def tools_in(given: Any, label: str, place: Place) -> list[Tool]:
-    """The tools of what stands in ``tools=`` of the component called ``label``.
+def tools_in(entry: Any, label: str, place: Place) -> list[Tool]:
+    """The tools of one entry of ``tools=`` of the component ``label``.
 
-    :raises DeclarationError: it is no tool and has none.
+    :raises DeclarationError: the entry is not a tool and has no public methods.
     """
-    if isinstance(given, Tool | MethodTool) or (callable(given) and not inspect.isclass(given)):
-        return [as_tool(given, place)]
-    owner = _made(given, label, place) if inspect.isclass(given) else given
+    if isinstance(entry, Tool | MethodTool) or (callable(entry) and not inspect.isclass(entry)):
+        return [as_tool(entry, place)]
+    owner = _instantiate(entry, label, place) if inspect.isclass(entry) else entry
     root = type(owner).__module__.partition(".")[0]
-    if root in _FOREIGN:
-        what = f"{label}: a tool is {kind_of(owner)}"
-        raise wrong(place, what, "list functions, objects with public methods, Toolkit(…) or MCPServer(…)")
+    if root in _OTHER_FRAMEWORKS:
+        problem = f"{label}: a tool is {describe_type(owner)}"
+        raise declaration_error(
+            place, problem, "list functions, objects with public methods, Toolkit(…) or MCPServer(…)"
+        )
     if isinstance(owner, Toolkit):
-        return _kept(owner, label, place)
-    found = [] if root in _NOT_FOR_MODELS else list(_public_methods(owner, place))
-    if not found:
-        what = f"{label}: a tool is {kind_of(owner)}, which has no public methods"
-        raise wrong(place, what, "list functions, objects with public methods, Toolkit(…) or MCPServer(…)")
-    return found
+        return _toolkit_tools(owner, label, place)
+    tools = [] if root in _LIBRARY_MODULES else list(_public_methods(owner, place))
+    if not tools:
+        problem = f"{label}: a tool is {describe_type(owner)}, which has no public methods"
+        raise declaration_error(
+            place, problem, "list functions, objects with public methods, Toolkit(…) or MCPServer(…)"
+        )
+    return tools
 
 
-def _made(cls: type, label: str, place: Place) -> object:
+def _instantiate(cls: type, label: str, place: Place) -> object:
     try:
         inspect.signature(cls).bind()
     except (TypeError, ValueError) as error:
-        what = f"{label}: a tool is the class {cls.__name__}, which needs arguments ({error})"
-        raise wrong(place, what, f"list an object of it: tools=[{cls.__name__}(…)]") from error
-    made: object = cls()
-    return made
+        problem = f"{label}: a tool is the class {cls.__name__}, which needs arguments ({error})"
+        raise declaration_error(place, problem, f"list an object of it: tools=[{cls.__name__}(…)]") from error
+    instance: object = cls()
+    return instance
 
 
-def _kept(kit: Toolkit, label: str, place: Place) -> list[Tool]:
-    """The tools of a toolkit that count, under their names."""
-    known_as = f"{label}: toolkit '{kit.name or type(kit).__name__}'"
+def _toolkit_tools(kit: Toolkit, label: str, place: Place) -> list[Tool]:
+    """The included tools of a toolkit, with its prefix and flags."""
+    kit_label = f"{label}: toolkit '{kit.name or type(kit).__name__}'"
     if kit.tools is None:
-        found = list(_public_methods(kit, place))
+        tools = list(_public_methods(kit, place))
     else:
-        found = []
-        for given in kit.tools:
-            with noted(place):
-                found += tools_in(given, label, place)
-    if not found and not is_faulty(place):
-        raise wrong(place, f"{known_as} has no tools", "give it tools=[…], or public methods")
-    names = [tool.name for tool in found]
-    for option in ("include_tools", "exclude_tools", *_FLAGS):
+        tools = []
+        for entry in kit.tools:
+            with noting_problems(place):
+                tools += tools_in(entry, label, place)
+    if not tools and not is_faulty(place):
+        raise declaration_error(place, f"{kit_label} has no tools", "give it tools=[…], or public methods")
+    names = [tool.name for tool in tools]
+    for option in ("include_tools", "exclude_tools", *_FLAG_LISTS):
         for name in getattr(kit, option) or ():
             if name not in names and not is_faulty(place):
-                meant = nearest(name, names)
-                cure = f"did you mean '{meant}'?" if meant else f"it has {listed(names)}"
-                note(wrong(place, f"{known_as}: {option} names '{name}'", cure))
+                suggestion = closest_match(name, names)
+                fix = f"did you mean '{suggestion}'?" if suggestion else f"it has {quoted_list(names)}"
+                note(declaration_error(place, f"{kit_label}: {option} names '{name}'", fix))
     return [
-        _as_kit_says(kit, tool)
-        for tool in found
+        _with_kit_options(kit, tool)
+        for tool in tools
         if (not kit.include_tools or tool.name in kit.include_tools) and tool.name not in (kit.exclude_tools or ())
     ]
 
 
-def _as_kit_says(kit: Toolkit, tool: Tool) -> Tool:
-    changed: dict[str, Any] = {flag: True for names, flag in _FLAGS.items() if tool.name in (getattr(kit, names) or ())}
+def _with_kit_options(kit: Toolkit, tool: Tool) -> Tool:
+    changes: dict[str, Any] = {
+        flag: True for names, flag in _FLAG_LISTS.items() if tool.name in (getattr(kit, names) or ())
+    }
     if kit.tool_name_prefix:
-        changed["name"] = f"{kit.tool_name_prefix}_{tool.name}"
-    return replace(tool, **changed) if changed else tool
+        changes["name"] = f"{kit.tool_name_prefix}_{tool.name}"
+    return replace(tool, **changes) if changes else tool
 
 
 def _public_methods(owner: object, place: Place) -> Iterator[Tool]:
-    """The public methods of an object as tools: inherited ones first, in the order in which they are written."""
-    written: dict[str, Any] = {}
+    """The public methods of an object as tools: inherited ones first, in the order of their definition."""
+    attributes: dict[str, Any] = {}
     for cls in reversed(type(owner).__mro__):
-        if cls is not Toolkit and cls.__module__.partition(".")[0] not in _NOT_FOR_MODELS:
-            written.update(vars(cls))
-    for name, value in written.items():
+        if cls is not Toolkit and cls.__module__.partition(".")[0] not in _LIBRARY_MODULES:
+            attributes.update(vars(cls))
+    for name, value in attributes.items():
         if name.startswith("_"):
             continue
         if isinstance(value, MethodTool):

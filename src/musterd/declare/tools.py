@@ -1,4 +1,4 @@
-"""Tools: functions that a model may call, with what their author says about calling them."""
+"""Tools: functions that a model may call, with options for their calls."""
 
 from __future__ import annotations
 
@@ -11,13 +11,21 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from musterd.core.errors import MusterdError
 from musterd.core.jsontypes import JsonObject
-from musterd.declare.approval_flags import check_person_flags
-from musterd.declare.problems import note, noted
+from musterd.declare.approval_flags import check_approval_flags
+from musterd.declare.problems import note, noting_problems
 from musterd.declare.progress import progress_report
 from musterd.declare.run_context import RunContext
 from musterd.declare.signature import Signature, code_of, read_signature
-from musterd.declare.source_location import Place, cure_of, here, listed, nearest, of_code, wrong
-from musterd.declare.tool_call_options import KeptResults, check_extras
+from musterd.declare.source_location import (
+    Place,
+    closest_match,
+    current_place,
+    declaration_error,
+    fix_for_unknown,
+    place_of_code,
+    quoted_list,
+)
+from musterd.declare.tool_call_options import ResultCache, check_call_options
 from musterd.declare.tool_methods import MethodTool, is_method
 from musterd.declare.tool_result import Media
 from musterd.declare.unsupported import REMOVED_OF_TOOLS
@@ -25,7 +33,7 @@ from musterd.declare.unsupported import REMOVED_OF_TOOLS
 if TYPE_CHECKING:
     from musterd.declare.schema_tool import SchemaSignature
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+_TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
 class ToolArgumentsInvalid(MusterdError):
@@ -34,20 +42,20 @@ class ToolArgumentsInvalid(MusterdError):
 
 @dataclass(frozen=True, kw_only=True)
 class ToolContext(RunContext):
-    """What a tool may know about the call: give a parameter this type and the model will not see it.
+    """The context of a tool call. A parameter of this type receives it and is hidden from the model.
 
-    A parameter of type :class:`RunContext` is filled with it as well.
+    A parameter of type :class:`RunContext` receives it as well.
 
-    :param run_id: the run of the agent or team that calls.
-    :param root_run_id: the run that a client asked for.
-    :param user_id: the user, None when nobody said.
-    :param agent_id: the id of the agent or team that calls.
-    :param idempotency_key: the same whenever this call is made again after a crash: hand it to what must
-        not act twice.
-    :param session_state: the session's state; what a tool changes here is kept.
+    :param run_id: the run of the agent or team that makes the call.
+    :param root_run_id: the root run, which a client started.
+    :param user_id: the user, if known.
+    :param agent_id: the id of the agent or team that makes the call.
+    :param idempotency_key: the same if this call is made again after a crash. Pass it to services that must not act
+        twice.
+    :param session_state: the state of the session; changes that the tool makes are stored.
     :param dependencies: values of the declaration and the request.
     :param metadata: values of the declaration and the request.
-    :param media: what came with the request, in members too: ``images``, ``audio``, ``videos``, ``files``.
+    :param media: the media of the request, also for members: ``images``, ``audio``, ``videos``, ``files``.
     """
 
     root_run_id: str
@@ -57,23 +65,23 @@ class ToolContext(RunContext):
     media: dict[str, list[Media]] = field(default_factory=dict)
 
     def progress(self, message: str = "", /, **details: Any) -> None:
-        """Tell readers of the run's stream how far the call is: a ``CustomEvent``, stored like every other event.
+        """Emit a ``CustomEvent`` with the progress of the call. It is stored like every other event.
 
-        It may be called from the tool's thread. What a call tells is told once, also where a crash cut it off and it
-        is made again: its first report is the first one then, too.
+        It may be called from the thread of the tool. Reports are numbered per call, so if a crash interrupts the call
+        and it is made again, subscribers do not get the same report twice.
 
-        :param message: what to show.
-        :param details: JSON values that the event carries under their own names.
-        :raises ValueError: a detail has the name of one of the event's own fields, or is no JSON value.
+        :param message: the text to show.
+        :param details: JSON values that the event contains under their names.
+        :raises ValueError: a detail has the name of a field that events have, or is not a JSON value.
         """
-        self._told(progress_report(message, details))
+        self._report(progress_report(message, details))
 
-    def _told(self, report: JsonObject) -> None:
-        """Take a report; where the tool was called by other code than a run, nobody listens."""
+    def _report(self, report: JsonObject) -> None:
+        """Handle a report. Does nothing here: the tool was called outside a run, so there are no subscribers."""
 
 
 class ToolOptions(TypedDict, total=False):
-    """What :func:`tool` takes beside the function."""
+    """The options of :func:`tool`."""
 
     name: str
     description: str
@@ -102,28 +110,29 @@ class ToolOptions(TypedDict, total=False):
 class Tool:
     """A function that a model may call. Calling the tool calls the function.
 
-    :param parameters: JSON schema of the arguments, as the model sees it.
-    :param is_async: whether calling it gives an awaitable.
-    :param requires_confirmation: a person must agree before each call.
-    :param requires_user_input: a person gives ``user_input_fields`` before each call: the model is not told of them.
-        None named: the model proposes what it can, and a person completes or corrects it.
-    :param external_execution: the client does it and hands the result back.
-    :param external_execution_silent: a paused run does not name the call in its content.
-    :param approval: ``required``: decided through the inbox of approvals alone; ``audit``: shown there once decided.
-    :param decide_within_seconds: how long a person has; None: as long as a run may be paused.
-    :param default_decision: what counts as decided then; None: the run ends.
-    :param retry_safe: may be called again, with the same key, when a crash left its outcome unknown.
-    :param timeout_seconds: longest time of one call, in seconds; None: as long as the run may take.
-    :param stop_after_tool_call: its result ends the run as the answer.
-    :param show_result: its result is part of the answer, as well as told to the model.
-    :param instructions: how to use it: part of the system message.
-    :param retries: how often it is called again when it fails.
-    :param kept_results: where results are kept; None: every call is made.
-    :param pre_hook: called before each call, which is not made where it raises.
-    :param post_hook: called after each call, with what came of it.
-    :param tool_hooks: stand around each call, the first one outermost.
-    :param is_own: it belongs to the loop.
-    :param asks_for: its arguments say what a person is asked; the answers are its argument ``answers``.
+    :param parameters: the JSON schema of all arguments.
+    :param is_async: whether the function returns an awaitable.
+    :param requires_confirmation: a person must approve each call.
+    :param requires_user_input: a person fills in ``user_input_fields`` before each call, and the model does not see
+        these. If no fields are named, the model proposes arguments, and a person completes or corrects them.
+    :param external_execution: the client makes the call and sends the result.
+    :param external_execution_silent: the content of a paused run does not mention the call.
+    :param approval: ``required``: the call can only be decided in the approvals inbox; ``audit``: it is listed there
+        after the decision.
+    :param decide_within_seconds: how long a person has to decide; None: as long as a run may be paused.
+    :param default_decision: the decision that applies after that time; None: the run finishes in ERROR.
+    :param retry_safe: the call may be made again, with the same idempotency key, if a crash left its outcome unknown.
+    :param timeout_seconds: timeout of one call; None: as long as the run may take.
+    :param stop_after_tool_call: the result is the answer of the run, which finishes.
+    :param show_result: the result is also part of the answer.
+    :param instructions: how to use the tool; added to the system message.
+    :param retries: how often a failed call is retried.
+    :param result_cache: the cache of results; None if results are not cached.
+    :param pre_hook: called before each call; if it raises, the call is not made.
+    :param post_hook: called after each call, with its outcome.
+    :param tool_hooks: functions that wrap each call, the first one outermost.
+    :param is_own: whether it is a built-in tool of the loop.
+    :param asks_for: its arguments contain what a person is asked; the answers become its argument ``answers``.
     """
 
     name: str
@@ -145,7 +154,7 @@ class Tool:
     show_result: bool = False
     instructions: str | None = field(default=None, repr=False)
     retries: int = 0
-    kept_results: KeptResults | None = field(default=None, repr=False)
+    result_cache: ResultCache | None = field(default=None, repr=False)
     pre_hook: Callable[..., Any] | None = field(default=None, repr=False)
     post_hook: Callable[..., Any] | None = field(default=None, repr=False)
     tool_hooks: tuple[Callable[..., Any], ...] = field(default=(), repr=False)
@@ -155,25 +164,25 @@ class Tool:
     declared_at: Place = field(repr=False)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function itself, as any other code would."""
+        """Call the function directly."""
         return self.function(*args, **kwargs)
 
     def validate(self, args: dict[str, Any]) -> dict[str, Any]:
-        """The arguments as the function takes them: converted to the types of its hints.
+        """Convert the arguments to the types of the function's hints.
 
-        :raises ToolArgumentsInvalid: they do not fit; the message tells the model what to send instead.
+        :raises ToolArgumentsInvalid: they are not valid. The message tells the model what to send instead.
         """
         try:
             return self.signature.convert(args)
         except ValueError as error:
-            raise ToolArgumentsInvalid(self._correction(self.signature.problems(error))) from error
+            raise ToolArgumentsInvalid(self._correction_message(self.signature.problems(error))) from error
 
     def validate_proposed(self, args: dict[str, Any]) -> None:
-        """Check the arguments of a call that a person completes: what that person is to give may be missing.
+        """Check the arguments of a call that a person completes. Arguments that the person fills in may be missing.
 
-        A rule about several arguments together is left to :meth:`validate`, when all of them are there.
+        Rules about several arguments together are checked by :meth:`validate` once all of them are present.
 
-        :raises ToolArgumentsInvalid: they do not fit; the message tells the model what to send instead.
+        :raises ToolArgumentsInvalid: they are not valid. The message tells the model what to send instead.
         """
         properties = self.parameters.get("properties", {})
         from_person = self.user_input_fields or tuple(properties)
@@ -181,43 +190,43 @@ class Tool:
         try:
             self.signature.convert(args)
         except ValueError as error:
-            for place, message in self.signature.problems(error):
-                is_left_to_person = place in from_person and place not in args
-                if place and not is_left_to_person:
-                    problems.setdefault(place, message)
+            for location, message in self.signature.problems(error):
+                is_left_to_person = location in from_person and location not in args
+                if location and not is_left_to_person:
+                    problems.setdefault(location, message)
         if problems:
-            raise ToolArgumentsInvalid(self._correction(problems.items()))
+            raise ToolArgumentsInvalid(self._correction_message(problems.items()))
 
     @functools.cached_property
     def offered_parameters(self) -> dict[str, Any]:
-        """JSON schema of the arguments that the model gives: without those that a person does."""
+        """The JSON schema of the arguments for the model, without those that only a person fills in."""
         if not self.requires_user_input:
             return self.parameters
         properties = self.parameters.get("properties", {})
-        kept = {name: schema for name, schema in properties.items() if name not in self.user_input_fields}
-        required = [name for name in self.parameters.get("required", ()) if name in kept and self.user_input_fields]
-        rest = {name: part for name, part in self.parameters.items() if name != "required"}
-        return {**rest, "properties": kept, **({"required": required} if required else {})}
+        visible = {name: schema for name, schema in properties.items() if name not in self.user_input_fields}
+        required = [name for name in self.parameters.get("required", ()) if name in visible and self.user_input_fields]
+        rest = {name: value for name, value in self.parameters.items() if name != "required"}
+        return {**rest, "properties": visible, **({"required": required} if required else {})}
 
     def bind(self, arguments: dict[str, Any], context: Any) -> Callable[[], Any]:
-        """The call that is left to do, with what :meth:`validate` returned and the call's context."""
+        """A function without parameters that makes the call with validated arguments and its context."""
         args, kwargs = self.signature.arrange(arguments, context)
         return functools.partial(self.function, *args, **kwargs)
 
-    def _correction(self, found: Iterable[tuple[str, str | None]]) -> str:
-        offered = self.offered_parameters
-        known = list(offered.get("properties", {}))
+    def _correction_message(self, details: Iterable[tuple[str, str | None]]) -> str:
+        schema = self.offered_parameters
+        names = list(schema.get("properties", {}))
         problems = []
-        for place, message in found:
+        for location, message in details:
             if message is None:
-                meant = nearest(place, known)
-                message = f"unknown argument (did you mean '{meant}'?)" if meant else "unknown argument"
-            problems.append(f"{place}: {message}" if place else message)
-        takes = listed(known) if known else "no arguments"
-        needs = offered.get("required", [])
-        required = f" (required: {listed(needs)})" if needs else ""
-        said = f"Wrong arguments for {self.name}. {'; '.join(problems)}. It takes {takes}{required}."
-        return f"{said} Correct them and call again."
+                suggestion = closest_match(location, names)
+                message = f"unknown argument (did you mean '{suggestion}'?)" if suggestion else "unknown argument"
+            problems.append(f"{location}: {message}" if location else message)
+        accepted = quoted_list(names) if names else "no arguments"
+        required_names = schema.get("required", [])
+        required = f" (required: {quoted_list(required_names)})" if required_names else ""
+        summary = f"Wrong arguments for {self.name}. {'; '.join(problems)}. It takes {accepted}{required}."
+        return f"{summary} Correct them and call again."
 
 
 @overload
@@ -225,101 +234,103 @@ def tool(function: Callable[..., Any], /) -> Tool: ...
 @overload
 def tool(**options: Unpack[ToolOptions]) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(function: Any = None, /, **options: Any) -> Any:
-    """Make a function a tool: ``@tool``, or ``@tool(name=…, retry_safe=True, …)``.
+    """Turn a function into a tool: ``@tool``, or ``@tool(name=…, retry_safe=True, …)``.
 
-    The function's type hints make the arguments' schema, its docstring describes it and them (``Args:``).
-    A parameter of type :class:`ToolContext`, or :class:`RunContext`, is filled by musterd. In a class it says the same
-    of a method; an object of the class in ``tools=`` has the tool.
+    The type hints of the function define the schema of the arguments. Its docstring describes the tool and, in
+    ``Args:``, the arguments. musterd fills parameters of type :class:`ToolContext` or :class:`RunContext`. On a method,
+    the tool belongs to objects of the class in ``tools=``.
 
-    :param name: what the model calls it; default: the function's name.
-    :param description: what the model is told; default: the docstring without its sections.
-    :param requires_confirmation: a person must agree before each call.
-    :param requires_user_input: a person fills the fields before each call.
-    :param user_input_fields: the parameters that a person gives; none named: all, and the model may propose them.
-    :param external_execution: the client executes it.
-    :param external_execution_silent: a paused run does not name the call in its content, which people read.
-    :param approval: "required": the call is decided through ``/approvals`` alone (with no other flag it is a
+    :param name: the name that the model uses; default: the name of the function.
+    :param description: the description for the model; default: the docstring without its sections.
+    :param requires_confirmation: a person must approve each call.
+    :param requires_user_input: a person fills in fields before each call.
+    :param user_input_fields: the parameters that a person fills in; default: all, and the model may propose values.
+    :param external_execution: the client makes the call.
+    :param external_execution_silent: the content of a paused run, which people read, does not mention the call.
+    :param approval: "required": the call can only be decided in ``/approvals`` (without another flag it is a
         confirmation); "audit": the run's client decides, and the decision is recorded there.
     :param decide_within_seconds: how long a person has to decide; default: as long as a run may be paused.
-    :param default_decision: "approve" or "reject": what counts as decided then; default: the run ends.
-    :param retry_safe: may be called again when a crash left its outcome unknown.
-    :param timeout_seconds: longest time of one call, in seconds.
-    :param stop_after_tool_call: its result ends the run as the answer.
-    :param show_result: its result is part of the answer, as well as told to the model.
-    :param instructions: how to use it: part of the system message.
-    :param retries: how often it is called again, under the same key, when it fails: where it is ``retry_safe``,
-        whatever it raises; else only where it raises :class:`musterd.RetryTool`, which says that nothing was done.
-    :param cache_results: whether an equal call is answered with the result of an earlier one, in this process. Of a
-        tool that takes a :class:`ToolContext`, calls of other users, sessions and agents are not equal.
-    :param cache_ttl: for how long, in seconds; default: an hour.
-    :param pre_hook: called before each call, which is not made where it raises.
-    :param post_hook: called after each call, with what came of it.
-    :param tool_hooks: functions around each call: each is given the next one, and gives the result.
-    :raises DeclarationError: the function cannot be a tool; one line says where and what to do.
+    :param default_decision: "approve" or "reject" after that time; default: the run finishes in ERROR.
+    :param retry_safe: the call may be made again if a crash left its outcome unknown.
+    :param timeout_seconds: timeout of one call.
+    :param stop_after_tool_call: the result is the answer of the run, which finishes.
+    :param show_result: the result is also part of the answer.
+    :param instructions: how to use the tool; added to the system message.
+    :param retries: how often a failed call is retried, with the same idempotency key. A ``retry_safe`` tool is retried
+        after any exception, others only after :class:`musterd.RetryTool`, which means that nothing was done.
+    :param cache_results: whether an equal call gets the result of an earlier one in this process. If the tool takes a
+        :class:`ToolContext`, calls of other users, sessions and agents are not equal.
+    :param cache_ttl: how long results are cached, in seconds; default: one hour.
+    :param pre_hook: called before each call; if it raises, the call is not made.
+    :param post_hook: called after each call, with its outcome.
+    :param tool_hooks: functions that wrap each call; each receives the next one and returns the result.
+    :raises DeclarationError: the function cannot be a tool.
     """
-    place = here()
+    place = current_place()
     for name in options:
         if name not in ToolOptions.__annotations__:
-            cure = cure_of(name, ToolOptions.__annotations__, REMOVED_OF_TOOLS)
-            note(wrong(place, f"@tool has no option '{name}'", cure))
-    known = {name: value for name, value in options.items() if name in ToolOptions.__annotations__}
+            fix = fix_for_unknown(name, ToolOptions.__annotations__, REMOVED_OF_TOOLS)
+            note(declaration_error(place, f"@tool has no option '{name}'", fix))
+    known_options = {name: value for name, value in options.items() if name in ToolOptions.__annotations__}
     if isinstance(function, str):
-        note(wrong(place, "@tool takes its options by name", f"write @tool(name={function!r})"))
+        note(declaration_error(place, "@tool takes its options by name", f"write @tool(name={function!r})"))
         function = None
     if function is None:
-        return functools.partial(_declared, place=place, **known)
-    return _declared(function, place=place, **known)
+        return functools.partial(_tool_or_method, place=place, **known_options)
+    return _tool_or_method(function, place=place, **known_options)
 
 
-def _declared(function: Any, *, place: Place, **options: Any) -> Any:
+def _tool_or_method(function: Any, *, place: Place, **options: Any) -> Any:
     if is_method(function):
-        return MethodTool(function=function, make=functools.partial(_make, place=place, **options))
-    made = function  # if a problem is noted, the function stays what it is
-    with noted():
-        made = _make(function, place=place, **options)
-    return made
+        return MethodTool(function=function, make=functools.partial(_create, place=place, **options))
+    result = function  # stays the plain function if a problem is noted
+    with noting_problems():
+        result = _create(function, place=place, **options)
+    return result
 
 
-def as_tool(given: Any, place: Place) -> Tool:
-    """A function in ``tools=`` of the component at ``place``, as a tool."""
-    if isinstance(given, Tool):
-        return given
-    return _make(given.function if isinstance(given, MethodTool) else given, place=place)
+def as_tool(entry: Any, place: Place) -> Tool:
+    """Convert an entry of ``tools=`` of the component at ``place`` to a tool."""
+    if isinstance(entry, Tool):
+        return entry
+    return _create(entry.function if isinstance(entry, MethodTool) else entry, place=place)
 
 
-def made_tool(function: Callable[..., Any], context_type: type) -> Tool:
-    """A tool of the loop itself: a parameter of ``context_type`` is filled by the loop."""
-    return _make(function, place=here(), context_type=context_type, retry_safe=True, is_own=True)
+def loop_tool(function: Callable[..., Any], context_type: type) -> Tool:
+    """A built-in tool of the loop, which fills parameters of type ``context_type``."""
+    return _create(function, place=current_place(), context_type=context_type, retry_safe=True, is_own=True)
 
 
-def asking_tool(function: Callable[..., Any], name: str, asks_for: Literal["fields", "questions"]) -> Tool:
-    """A tool by which the model asks a person, and whose function tells it the ``answers``."""
-    asking: dict[str, Any] = {"user_input_fields": ("answers",), "retry_safe": True, "asks_for": asks_for}
-    return _make(function, place=here(), name=name, **asking)
+def question_tool(function: Callable[..., Any], name: str, asks_for: Literal["fields", "questions"]) -> Tool:
+    """A tool with which the model asks a person; its function returns the ``answers`` to the model."""
+    options: dict[str, Any] = {"user_input_fields": ("answers",), "retry_safe": True, "asks_for": asks_for}
+    return _create(function, place=current_place(), name=name, **options)
 
 
-def _make(function: Any, *, place: Place, context_type: type = ToolContext, **options: Any) -> Tool:
+def _create(function: Any, *, place: Place, context_type: type = ToolContext, **options: Any) -> Tool:
     if isinstance(function, Tool):
         return function
     code = code_of(function)
-    stands = of_code(code) if code is not None else place
+    location = place_of_code(code) if code is not None else place
     name = options.pop("name", None) or getattr(function, "__name__", "")
     if not name or name == "<lambda>":
-        what = "a tool is a callable without a name"
-        raise wrong(stands, what, 'write it as a function with def, or name it: tool(name="…")(callable)')
-    if not _NAME.fullmatch(name):
-        raise wrong(
-            stands,
+        problem = "a tool is a callable without a name"
+        raise declaration_error(
+            location, problem, 'write it as a function with def, or name it: tool(name="…")(callable)'
+        )
+    if not _TOOL_NAME.fullmatch(name):
+        raise declaration_error(
+            location,
             f"tool '{name}' has a name that models cannot call",
             "use letters, digits and '_', 64 at most",
         )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise wrong(
-            stands, f"tool '{name}' yields", "return the whole result; ToolContext.progress tells how far it is"
+        raise declaration_error(
+            location, f"tool '{name}' yields", "return the whole result; ToolContext.progress tells how far it is"
         )
-    signature = read_signature(function, name, stands, context_type)
+    signature = read_signature(function, name, location, context_type)
     description = options.pop("description", None)
-    flags = _checked_flags(name, options, signature, stands)
+    flags = _check_flags(name, options, signature, location)
     return Tool(
         name=name,
         description=signature.description if description is None else description,
@@ -327,22 +338,24 @@ def _make(function: Any, *, place: Place, context_type: type = ToolContext, **op
         function=function,
         is_async=signature.is_async,
         signature=signature,
-        declared_at=stands,
+        declared_at=location,
         **flags,
     )
 
 
-def _checked_flags(name: str, options: dict[str, Any], signature: Signature, place: Place) -> dict[str, Any]:
+def _check_flags(name: str, options: dict[str, Any], signature: Signature, place: Place) -> dict[str, Any]:
     fields = tuple(options.pop("user_input_fields", None) or ())
     flags = {**options, "user_input_fields": fields}
     if fields:
         flags["requires_user_input"] = True
-    for given in fields:
-        if given not in signature.parameters.get("properties", {}):
-            cure = f"name some of {listed(signature.parameters.get('properties', {}))}"
-            raise wrong(place, f"tool '{name}': user_input_fields names '{given}', which is no parameter", cure)
-    check_person_flags(name, flags, place)
+    for field_name in fields:
+        if field_name not in signature.parameters.get("properties", {}):
+            fix = f"name some of {quoted_list(signature.parameters.get('properties', {}))}"
+            raise declaration_error(
+                place, f"tool '{name}': user_input_fields names '{field_name}', which is no parameter", fix
+            )
+    check_approval_flags(name, flags, place)
     seconds = flags.get("timeout_seconds")
     if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
-        raise wrong(place, f"tool '{name}': timeout_seconds is {seconds!r}", "give it seconds above 0")
-    return check_extras(name, flags, place)
+        raise declaration_error(place, f"tool '{name}': timeout_seconds is {seconds!r}", "give it seconds above 0")
+    return check_call_options(name, flags, place)

@@ -1,4 +1,4 @@
-"""What Agno's declarations have and ours have not, each with what to do."""
+"""Options of Agno that musterd does not have, with how to replace each."""
 
 _STORE = "remove it: musterd keeps every run and event in its own database (musterd serve --db)"
 _REQUEST = "remove it: each request says it"

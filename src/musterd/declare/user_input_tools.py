@@ -1,7 +1,7 @@
-"""Ready tools by which a model asks the user: for values, as in a form, or to choose between options.
+"""Built-in tools with which a model asks the user for values (a form) or for a choice between options.
 
-The model says what it wants to know, the run waits for a person as for any call that needs input, and what that
-person answers is the tool's result.
+The run waits for a person as for any call that requires user input, and the answers are the result of the tool.
+The docstrings of the functions and models below are part of the tools' schemas, so the model reads them.
 """
 
 import json
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from musterd.declare.tools import asking_tool
+from musterd.declare.tools import question_tool
 
 
 class InputField(BaseModel):
@@ -40,17 +40,19 @@ async def _get_user_input(
     user_input_fields: Annotated[list[InputField], Field(min_length=1)], answers: dict[str, Any]
 ) -> str:
     """Ask the user for values that you need and do not have, as in a form. Name all that you need at once."""
-    told = [{"name": one.field_name, "value": answers.get(one.field_name)} for one in user_input_fields]
-    return f"User inputs retrieved: {json.dumps(told, ensure_ascii=False)}"
+    values = [{"name": field.field_name, "value": answers.get(field.field_name)} for field in user_input_fields]
+    return f"User inputs retrieved: {json.dumps(values, ensure_ascii=False)}"
 
 
 async def _ask_user(questions: Annotated[list[Question], Field(min_length=1)], answers: dict[str, list[str]]) -> str:
     """Have the user choose between options. Ask all that you want to know at once."""
-    told = [{"question": one.question, "selected": answers.get(one.question, [])} for one in questions]
-    return f"User feedback received: {json.dumps(told, ensure_ascii=False)}"
+    selections = [
+        {"question": question.question, "selected": answers.get(question.question, [])} for question in questions
+    ]
+    return f"User feedback received: {json.dumps(selections, ensure_ascii=False)}"
 
 
-get_user_input = asking_tool(_get_user_input, "get_user_input", "fields")
-"""Lets the model ask the user for values; list it in ``tools=``."""
-ask_user = asking_tool(_ask_user, "ask_user", "questions")
-"""Lets the model have the user choose between options; list it in ``tools=``."""
+get_user_input = question_tool(_get_user_input, "get_user_input", "fields")
+"""Lets the model ask the user for values. List it in ``tools=``."""
+ask_user = question_tool(_ask_user, "ask_user", "questions")
+"""Lets the model ask the user to choose between options. List it in ``tools=``."""

@@ -1,4 +1,4 @@
-"""The form of ``teams.yaml`` checked: one problem, with its line, for each field of a document that does not fit."""
+"""Validates ``teams.yaml`` and notes a problem with its line for each invalid field."""
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from musterd.declare.budget import Budget
 from musterd.declare.mcp_server import MCPServer
 from musterd.declare.options import options_of
 from musterd.declare.problems import note
-from musterd.declare.source_location import listed, nearest, wrong
+from musterd.declare.source_location import closest_match, declaration_error, quoted_list
 from musterd.declare.team import Team
 from musterd.declare.yaml_document import Document, Location
 from musterd.declare.yaml_schema import PATH, SERVER, file_form
@@ -25,12 +25,14 @@ _TOOL_TAGS = frozenset({PATH, SERVER})
 
 
 def checked_form(document: Document) -> Any:
-    """The file in its form. Fields that do not fit are noted as problems and left out.
+    """Validate the file. Invalid fields are noted as problems and left out.
 
-    :raises DeclarationError: without what does not fit, the rest cannot be checked.
+    :raises DeclarationError: the rest cannot be checked without the invalid parts.
     """
     if not isinstance(document.value, dict):
-        raise wrong(document.place(()), "the file is no mapping", "declare `agents:` and `teams:` at its top")
+        raise declaration_error(
+            document.place(()), "the file is no mapping", "declare `agents:` and `teams:` at its top"
+        )
     faults = {**document.unfilled, **_mcp_faults(document)}
     try:
         form: Any = file_form().model_validate(_without(document, faults))
@@ -38,15 +40,15 @@ def checked_form(document: Document) -> Any:
         faults |= _form_faults(document, error)
         form = file_form().model_validate(_without(document, faults))
     if not form.agents and not form.teams:
-        cure = "list some under `agents:` or `teams:`"
-        raise wrong(document.place(()), "neither agents nor teams are declared", cure)
+        fix = "list some under `agents:` or `teams:`"
+        raise declaration_error(document.place(()), "neither agents nor teams are declared", fix)
     return form
 
 
 def _without(document: Document, faults: Faults) -> Any:
-    """The document's value without the fields of agents and teams that have a fault.
+    """The document's value without the invalid fields of agents and teams.
 
-    :raises DeclarationError: the fault is not within such a field, or it is in an id, which others may refer to.
+    :raises DeclarationError: a fault is outside such a field, or in an id or name, to which other entries may refer.
     """
     for location, fault in faults.items():
         note(fault, document.place(location[:2]))
@@ -60,44 +62,48 @@ def _without(document: Document, faults: Faults) -> Any:
 
 
 def _mcp_faults(document: Document) -> Faults:
-    """Say where MCP servers stand, rather than that a field is unknown."""
+    """Faults for misplaced MCP servers, which explain where to declare them."""
     mappings: list[tuple[Location, Any]] = [((), document.value)]
     for kind in ("agents", "teams"):
         entries = document.value.get(kind)
         mappings += [((kind, index), entry) for index, entry in enumerate(entries if isinstance(entries, list) else ())]
-    cure = "list each server under `tools:` as `- mcp: {command: …}` or `- mcp: {url: …}`"
+    fix = "list each server under `tools:` as `- mcp: {command: …}` or `- mcp: {url: …}`"
     return {
-        (*location, key): wrong(document.place((*location, key)), f"MCP servers do not stand in '{key}'", cure)
+        (*location, key): declaration_error(
+            document.place((*location, key)), f"MCP servers do not stand in '{key}'", fix
+        )
         for location, mapping in mappings
         for key in _MCP.intersection(mapping if isinstance(mapping, dict) else ())
     }
 
 
 def _form_faults(document: Document, error: ValidationError) -> Faults:
-    """What does not fit, by its place in the file: the first of pydantic's errors about each."""
+    """The faults by location in the file: pydantic's first error about each."""
     faults: dict[Location, DeclarationError] = {}
     for detail in error.errors(include_url=False):
         location = tuple(part for part in detail["loc"] if part not in _TOOL_TAGS)
-        faults.setdefault(document.existing(location), _explained(document, location, detail))
+        faults.setdefault(document.existing(location), _fault_error(document, location, detail))
     return faults
 
 
-def _explained(document: Document, location: Location, detail: ErrorDetails) -> DeclarationError:
+def _fault_error(document: Document, location: Location, detail: ErrorDetails) -> DeclarationError:
     place = document.place(location)
-    who = "this MCP server" if _is_server(location) else _who(document.value, location)
+    label = "this MCP server" if _is_mcp_server(location) else _entry_label(document.value, location)
     name = str(location[-1]) if location else "the file"
     if detail["type"] == "extra_forbidden":
-        return wrong(place, f"{who} has no field '{name}'", _cure(location, name))
+        return declaration_error(place, f"{label} has no field '{name}'", _suggest_fix(location, name))
     if detail["type"] == "missing":
-        return wrong(place, f"{who} has no '{name}'", f"add `{name}:`")
-    option = next((part for part in reversed(location) if part in _known(location)), name)
-    meant = nearest(detail["input"], _choices(location)) if isinstance(detail["input"], str) else None
-    cure = f"{detail['msg']}, not {_shown(document, location, detail['input'])}"
-    return wrong(place, f"{who}: '{option}' is not right", cure + (f" (did you mean '{meant}'?)" if meant else ""))
+        return declaration_error(place, f"{label} has no '{name}'", f"add `{name}:`")
+    option = next((part for part in reversed(location) if part in _known_fields(location)), name)
+    suggestion = closest_match(detail["input"], _choices(location)) if isinstance(detail["input"], str) else None
+    fix = f"{detail['msg']}, not {_format_value(document, location, detail['input'])}"
+    return declaration_error(
+        place, f"{label}: '{option}' is not right", fix + (f" (did you mean '{suggestion}'?)" if suggestion else "")
+    )
 
 
-def _shown(document: Document, location: Location, value: Any) -> str:
-    """What stands at ``location``; never what the environment put there."""
+def _format_value(document: Document, location: Location, value: Any) -> str:
+    """The value at ``location`` for a message, with variables instead of their values."""
     if isinstance(value, list | dict):
         return "a list" if isinstance(value, list) else "a mapping"
     text = repr(document.variable(document.existing(location)) or value)
@@ -105,45 +111,45 @@ def _shown(document: Document, location: Location, value: Any) -> str:
 
 
 def _choices(location: Location) -> Iterable[str]:
-    """The texts that the option at ``location`` accepts, if only some are."""
+    """The accepted strings of the option at ``location``, if only certain ones are."""
     if len(location) != 3 or not isinstance(location[2], str):
         return ()
     option = options_of(Agent if location[0] == "agents" else Team).get(location[2])
     return option.metadata["kind"].choices if option is not None else ()
 
 
-def _who(value: Any, location: Sequence[str | int]) -> str:
-    """The entry at ``location`` as a sentence names it."""
+def _entry_label(value: Any, location: Sequence[str | int]) -> str:
+    """The entry at ``location`` as error messages name it."""
     if len(location) < 2 or location[0] not in ("agents", "teams"):
         return "the file"
     kind = "agent" if location[0] == "agents" else "team"
     entries = value.get(location[0])
     entry = entries[int(location[1])] if isinstance(entries, list) else None
-    known_as = entry.get("id") or entry.get("name") if isinstance(entry, dict) else None
-    return f"{kind} '{known_as}'" if known_as else f"{kind} {int(location[1]) + 1}"
+    component_id = entry.get("id") or entry.get("name") if isinstance(entry, dict) else None
+    return f"{kind} '{component_id}'" if component_id else f"{kind} {int(location[1]) + 1}"
 
 
-def _known(location: Sequence[str | int]) -> list[str]:
-    """The fields that the mapping at ``location`` may have."""
+def _known_fields(location: Sequence[str | int]) -> list[str]:
+    """The allowed fields of the mapping at ``location``."""
     if "budget" in location[2:]:
         return list(options_of(Budget))
-    if _is_server(location):
+    if _is_mcp_server(location):
         return list(options_of(MCPServer))
     if len(location) > 1:
         options = options_of(Agent if location[0] == "agents" else Team)
-        return [name for name, found in options.items() if found.metadata["yaml"] is not None or name == "budget"]
+        return [name for name, option in options.items() if option.metadata["yaml"] is not None or name == "budget"]
     return list(file_form().model_fields)
 
 
-def _is_server(location: Sequence[str | int]) -> bool:
+def _is_mcp_server(location: Sequence[str | int]) -> bool:
     return len(location) > 5 and location[2] == "tools" and location[4] == "mcp"
 
 
-def _cure(location: Sequence[str | int], name: str) -> str:
-    known = _known(location)
-    if _is_server(location):
-        return MCPServer.cure(name, known)
+def _suggest_fix(location: Sequence[str | int], name: str) -> str:
+    known_fields = _known_fields(location)
+    if _is_mcp_server(location):
+        return MCPServer.fix(name, known_fields)
     if len(location) > 1:
-        return (Agent if location[0] == "agents" else Team).cure(name, known)
-    meant = nearest(name, known)
-    return f"did you mean '{meant}'?" if meant else f"it may have {listed(known)}"
+        return (Agent if location[0] == "agents" else Team).fix(name, known_fields)
+    suggestion = closest_match(name, known_fields)
+    return f"did you mean '{suggestion}'?" if suggestion else f"it may have {quoted_list(known_fields)}"

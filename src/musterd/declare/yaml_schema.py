@@ -1,4 +1,4 @@
-"""The form of ``teams.yaml`` and its JSON Schema, made from the options of agents and teams."""
+"""The pydantic model of ``teams.yaml`` and its JSON Schema, derived from the options of agents and teams."""
 
 import functools
 from types import GenericAlias
@@ -14,7 +14,7 @@ from musterd.declare.signature import schema_writer
 from musterd.declare.team import Team
 
 PATH, SERVER = "(path)", "(server)"
-"""How the form tells the entries of ``tools:`` apart; parts of an error's location that stand for no place."""
+"""The discriminator tags of entries of ``tools:``. pydantic adds them to error locations, which ignore them."""
 SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -24,19 +24,19 @@ class Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-def entry_of(cls: type, **more: Any) -> type[Entry]:
-    """The mapping that declares a ``cls``: its options that YAML can say, all optional."""
+def entry_of(cls: type, **overrides: Any) -> type[Entry]:
+    """The model of the mapping that declares a ``cls``, with the options that YAML supports, all optional."""
     fields: dict[str, Any] = {}
-    for name, found in options_of(cls).items():
-        if (kind := more.get(name, found.metadata["yaml"])) is not None:
-            doc = found.metadata["doc"] + (" Not supported by runs yet." if found.metadata["later"] else "")
+    for name, option in options_of(cls).items():
+        if (kind := overrides.get(name, option.metadata["yaml"])) is not None:
+            doc = option.metadata["doc"] + (" Not supported by runs yet." if option.metadata["later"] else "")
             fields[name] = (kind | None, Field(None, description=doc))
     return create_model(cls.__name__, __base__=Entry, __doc__=f"One {cls.__name__.lower()}.", **fields)
 
 
 @functools.cache
 def file_form() -> type[Entry]:
-    """The whole file."""
+    """The model of the whole file."""
     budget = entry_of(Budget)
     tools = _tools()
     agents: Any = GenericAlias(list, (entry_of(Agent, budget=budget, tools=tools),))
@@ -53,15 +53,15 @@ def file_form() -> type[Entry]:
 
 
 def _tools() -> Any:
-    """What stands in ``tools:``: import paths, and MCP servers."""
+    """The type of ``tools:``: a list of import paths and MCP servers."""
     entry = create_model(
         "MCP",
         __base__=Entry,
         __doc__="An MCP server among the tools.",
         mcp=(entry_of(MCPServer), Field(description="The server.")),
     )
-    either = Annotated[Annotated[str, Tag(PATH)] | Annotated[entry, Tag(SERVER)], Discriminator(_tag)]  # type: ignore[valid-type]
-    return GenericAlias(list, (either,))
+    tool = Annotated[Annotated[str, Tag(PATH)] | Annotated[entry, Tag(SERVER)], Discriminator(_tag)]  # type: ignore[valid-type]
+    return GenericAlias(list, (tool,))
 
 
 def _tag(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Declarations in YAML: checked against the published form, then turned into the same records as Python's."""
+"""Loads declarations from YAML: validates them and builds the same records as declarations in Python."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ from musterd.declare.budget import Budget
 from musterd.declare.declaration import id_from_name
 from musterd.declare.mcp_server import MCPServer
 from musterd.declare.options import is_output_schema
-from musterd.declare.problems import note, noted, reported_together
+from musterd.declare.problems import note, noting_problems, reported_together
 from musterd.declare.python_source import import_object
 from musterd.declare.registry import Registry
-from musterd.declare.source_location import listed, nearest, standing_at, wrong
+from musterd.declare.source_location import closest_match, declaration_error, placed_at, quoted_list
 from musterd.declare.team import Team
 from musterd.declare.yaml_document import Document, Location, read
 from musterd.declare.yaml_form import checked_form
@@ -27,113 +27,117 @@ _SCHEMAS = frozenset({"input_schema", "output_schema"})
 def load_yaml(path: Path, environment: Mapping[str, str] | None = None) -> Registry:
     """The registry of the agents and teams that the file at ``path`` declares.
 
-    :raises DeclarationError: the file is wrong somewhere; one line for each problem says where and what to do.
+    :raises DeclarationError: the file has problems. The message has one line for each.
     """
     with reported_together():
         document = read(path, environment)
-        building = _Building(document=document)
-        building.note_ids(checked_form(document))
-        declared = [building.component(known_as, ()) for known_as in building.entries]
-        teams = [component for component in declared if isinstance(component, Team)]
-        agents = [component for component in declared if isinstance(component, Agent)]
+        builder = _Builder(document=document)
+        builder.register_ids(checked_form(document))
+        components = [builder.component(component_id, ()) for component_id in builder.entries]
+        teams = [component for component in components if isinstance(component, Team)]
+        agents = [component for component in components if isinstance(component, Agent)]
         registry = Registry.of(teams=teams, agents=agents)
     return registry
 
 
 @dataclass(kw_only=True)
-class _Building:
-    """What is built so far: teams wait for their members."""
+class _Builder:
+    """Builds agents and teams, members before their teams."""
 
     document: Document
     entries: dict[str, tuple[Any, Location]] = field(default_factory=dict)
     built: dict[str, Agent | Team] = field(default_factory=dict)
 
-    def note_ids(self, form: Any) -> None:
-        """Remember where each id is declared; members are named by id, so agents and teams share them."""
+    def register_ids(self, form: Any) -> None:
+        """Register the location of each id. Agents and teams share one namespace, because members are named by id."""
         for kind in ("agents", "teams"):
             for index, entry in enumerate(getattr(form, kind) or ()):
                 place = self.document.place((kind, index, "id"))
-                known_as = entry.id or id_from_name(entry.name or "")
-                if not known_as:
-                    note(wrong(place, f"{kind[:-1]} {index + 1} has neither id nor name", "add `id:`"))
+                component_id = entry.id or id_from_name(entry.name or "")
+                if not component_id:
+                    note(declaration_error(place, f"{kind[:-1]} {index + 1} has neither id nor name", "add `id:`"))
                     continue
-                if known_as in self.entries:
-                    first = self.document.place((*self.entries[known_as][1], "id"))
-                    what = f"the id '{known_as}' is declared twice, first at {first}"
-                    note(wrong(place, what, "give one of them another id"))
+                if component_id in self.entries:
+                    first_place = self.document.place((*self.entries[component_id][1], "id"))
+                    problem = f"the id '{component_id}' is declared twice, first at {first_place}"
+                    note(declaration_error(place, problem, "give one of them another id"))
                     continue
-                self.entries[known_as] = (entry, (kind, index))
+                self.entries[component_id] = (entry, (kind, index))
 
-    def component(self, known_as: str, leaders: tuple[str, ...]) -> Agent | Team:
-        """The agent or team with this id, its members first."""
-        entry, location = self.entries[known_as]
-        if known_as in leaders:
-            way = " → ".join((*leaders[leaders.index(known_as) :], known_as))
-            what = f"team '{known_as}' is a member of itself ({way})"
-            raise wrong(self.document.place((*location, "members")), what, "take it out of one `members:` list")
-        if known_as not in self.built:
+    def component(self, component_id: str, leaders: tuple[str, ...]) -> Agent | Team:
+        """Build the agent or team with this id, after its members."""
+        entry, location = self.entries[component_id]
+        if component_id in leaders:
+            chain = " → ".join((*leaders[leaders.index(component_id) :], component_id))
+            problem = f"team '{component_id}' is a member of itself ({chain})"
+            raise declaration_error(
+                self.document.place((*location, "members")), problem, "take it out of one `members:` list"
+            )
+        if component_id not in self.built:
             place = self.document.place(location)
-            given = self._given(entry, location)
-            if given.get("members") is not None:
-                given["members"] = members = []
+            fields = self._fields(entry, location)
+            if fields.get("members") is not None:
+                fields["members"] = members = []
                 for index, member in enumerate(entry.members):
-                    with noted(place):
-                        members.append(self._member(member, (*location, "members", index), (*leaders, known_as)))
-            with standing_at(place):
-                self.built[known_as] = (Agent if location[0] == "agents" else Team)(**given)
-        return self.built[known_as]
+                    with noting_problems(place):
+                        members.append(self._member(member, (*location, "members", index), (*leaders, component_id)))
+            with placed_at(place):
+                self.built[component_id] = (Agent if location[0] == "agents" else Team)(**fields)
+        return self.built[component_id]
 
     def _member(self, member_id: str, location: Location, leaders: tuple[str, ...]) -> Agent | Team:
         if member_id not in self.entries:
-            meant = nearest(member_id, self.entries)
-            cure = f"did you mean '{meant}'?" if meant else f"the file declares {listed(self.entries)}"
-            raise wrong(self.document.place(location), f"there is no agent or team '{member_id}'", cure)
+            suggestion = closest_match(member_id, self.entries)
+            fix = f"did you mean '{suggestion}'?" if suggestion else f"the file declares {quoted_list(self.entries)}"
+            raise declaration_error(self.document.place(location), f"there is no agent or team '{member_id}'", fix)
         return self.component(member_id, leaders)
 
-    def _given(self, entry: BaseModel, location: Location) -> dict[str, Any]:
-        """What the entry says, with imported objects in place of their paths."""
-        given = {name: getattr(entry, name) for name in entry.model_fields_set}
+    def _fields(self, entry: BaseModel, location: Location) -> dict[str, Any]:
+        """The fields of the entry, with import paths replaced by the imported objects."""
+        fields = {name: getattr(entry, name) for name in entry.model_fields_set}
         for option, read_entry in _IMPORTED.items():
-            if given.get(option) is not None:
-                paths, given[option] = given[option], []
-                for at, path in enumerate(paths):
-                    with noted(self.document.place(location)):
-                        given[option].append(read_entry(self, path, (*location, option, at)))
-        for option in _SCHEMAS.intersection(given):
-            if isinstance(given[option], str):
-                path, given[option] = given[option], None
-                with noted(self.document.place(location)):
-                    given[option] = self._schema(path, (*location, option))
-        if given.get("budget") is not None:
-            with standing_at(self.document.place((*location, "budget"))):
-                given["budget"] = Budget(**given["budget"].model_dump(exclude_unset=True))
-        return given
+            if fields.get(option) is not None:
+                paths, fields[option] = fields[option], []
+                for index, path in enumerate(paths):
+                    with noting_problems(self.document.place(location)):
+                        fields[option].append(read_entry(self, path, (*location, option, index)))
+        for option in _SCHEMAS.intersection(fields):
+            if isinstance(fields[option], str):
+                path, fields[option] = fields[option], None
+                with noting_problems(self.document.place(location)):
+                    fields[option] = self._schema(path, (*location, option))
+        if fields.get("budget") is not None:
+            with placed_at(self.document.place((*location, "budget"))):
+                fields["budget"] = Budget(**fields["budget"].model_dump(exclude_unset=True))
+        return fields
 
-    def _tool(self, given: Any, location: Location) -> Any:
-        if isinstance(given, str):
-            return self._imported(given, location)
-        with standing_at(self.document.place((*location, "mcp"))):
-            return MCPServer(**given.mcp.model_dump(exclude_unset=True))
+    def _tool(self, tool: Any, location: Location) -> Any:
+        if isinstance(tool, str):
+            return self._import(tool, location)
+        with placed_at(self.document.place((*location, "mcp"))):
+            return MCPServer(**tool.mcp.model_dump(exclude_unset=True))
 
     def _schema(self, path: str, location: Location) -> Any:
-        schema = self._imported(path, location)
+        schema = self._import(path, location)
         if not is_output_schema(schema):
-            what = f"'{path}' is no {str(location[-1]).replace('_', ' ')}"
-            raise wrong(self.document.place(location), what, "name a pydantic model class")
+            problem = f"'{path}' is no {str(location[-1]).replace('_', ' ')}"
+            raise declaration_error(self.document.place(location), problem, "name a pydantic model class")
         return schema
 
-    def _imported(self, path: str, location: Location) -> Any:
+    def _import(self, path: str, location: Location) -> Any:
         try:
             return import_object(path, self.document.path.parent)
         except DeclarationError as error:
             place = self.document.place(location)
-            if (written := self.document.variable(location)) is not None:
-                # The message would name parts of the variable's value, which nothing may print.
-                raise wrong(place, f"'{written}' cannot be imported", "correct the variable's value") from error
+            if (template := self.document.variable(location)) is not None:
+                # The original message contains parts of the variable's value, which must not be printed.
+                raise declaration_error(
+                    place, f"'{template}' cannot be imported", "correct the variable's value"
+                ) from error
             raise DeclarationError(
                 "\n".join(f"{place}: {problem}" for problem in error.message.splitlines())
             ) from error
 
 
-_IMPORTED = {"tools": _Building._tool, "pre_hooks": _Building._imported, "post_hooks": _Building._imported}
-"""Options whose entries are import paths, and what reads an entry."""
+_IMPORTED = {"tools": _Builder._tool, "pre_hooks": _Builder._import, "post_hooks": _Builder._import}
+"""Options whose entries are import paths, with the method that reads an entry."""

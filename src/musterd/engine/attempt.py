@@ -230,7 +230,7 @@ class Attempt:
         return seconds, LimitReached(f"The run's time limit of {seconds:g} s was reached.", "time_limit")
 
     async def _drive_loop(self) -> None:
-        flush_window.told_at.set(self._outbox.told_at)
+        flush_window.next_flush_at.set(self._outbox.told_at)
         self._loop = await self._load()
         if self._budgets is not None:
             self._hold_to_seconds(self._budgets.root)

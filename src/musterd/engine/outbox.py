@@ -82,7 +82,7 @@ class Outbox:
 
     def emit(self, event: Event) -> None:
         """Add an event that was not told before; text of one run that follows its own text is joined to it."""
-        if event.is_piece:
+        if event.is_delta:
             self._emit_delta(event)
         elif self._told and event.key in self._told:
             return

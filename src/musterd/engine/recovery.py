@@ -172,7 +172,7 @@ def _told_so_far(found: Iterable[tuple[int, Event]]) -> tuple[set[EventKey], dic
     told: set[EventKey] = set()
     streams: dict[str, _Stream] = {}
     for index, event in found:
-        if event.is_piece:
+        if event.is_delta:
             _heard(streams.get(event.run_id), event)
             continue
         if event.kind is EventKind.MODEL_REQUEST_STARTED:

@@ -53,7 +53,7 @@ class CheckedResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = await self._resolver.resolve(host, port, family)
-        if not all(self._reach.takes(host, one["host"]) for one in found):
+        if not all(self._reach.allows(host, one["host"]) for one in found):
             raise NotAllowed(f"The name {NOT_ALLOWED}")
         return found
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from musterd.core import clock, faults, jsontext
-from musterd.core.deliveries import Delivery, DeliveryState, Happening, Outcome, after
+from musterd.core.deliveries import Delivery, DeliveryState, Happening, Outcome, progress_after
 from musterd.core.errors import StoreUnavailable
 from musterd.core.jsontypes import Json
 from musterd.core.metrics import Metrics
 from musterd.core.settings import Settings
-from musterd.core.webhook_addresses import place_of
+from musterd.core.webhook_addresses import host_and_port
 from musterd.store import deliveries, run_outputs
 from musterd.store.database import Database
 from musterd.wire.webhooks import message
@@ -103,7 +103,7 @@ class Webhooks:
             lease, found = taken
             for delivery in found:
                 task = asyncio.create_task(self._deliver(delivery, lease))
-                self._sending[task] = place_of(delivery.url)
+                self._sending[task] = host_and_port(delivery.url)
                 task.add_done_callback(self._sent)
 
     def _sent(self, task: "asyncio.Task[None]") -> None:
@@ -135,7 +135,7 @@ class Webhooks:
     async def _deliver(self, delivery: Delivery, lease: str) -> None:
         try:
             outcome = await self._send(delivery)
-            progress = after(outcome, delivery.attempts, clock.now())
+            progress = progress_after(outcome, delivery.attempts, clock.now())
             faults.point("sent")
             await self._database.write(lambda tx: deliveries.note(tx, delivery.id, lease, outcome, progress))
         except StoreUnavailable:
@@ -143,7 +143,7 @@ class Webhooks:
             return
         self._metrics.webhook_posts.add(progress.state.value)
         if progress.state is not DeliveryState.DELIVERED:
-            about = {"delivery_id": delivery.id, "run_id": delivery.run_id, "host": place_of(delivery.url)}
+            about = {"delivery_id": delivery.id, "run_id": delivery.run_id, "host": host_and_port(delivery.url)}
             words = "webhook was not delivered" if progress.state is DeliveryState.PENDING else "webhook given up"
             log.warning(words, **about, attempts=delivery.attempts, reason=outcome.reason or outcome.error)
 

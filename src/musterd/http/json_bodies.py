@@ -48,7 +48,7 @@ async def read_object(request: Request, settings: Settings, *, may_be_empty: boo
 def _may_have_media(body: bytes, settings: Settings) -> bool:
     """Whether a long body may be one of media: asked before it is read, since many small values take much memory."""
     is_named = any(f'"{name}"'.encode() in body for name in MEDIA_NAMES)
-    return is_named and jsontext.most_parts(body) <= settings.field_bytes
+    return is_named and jsontext.max_values(body) <= settings.field_bytes
 
 
 def _too_long(settings: Settings) -> BadRequest:

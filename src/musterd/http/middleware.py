@@ -64,7 +64,7 @@ class RequestIds:
             await send(message)
 
         log_context = {"request_id": request_id}
-        if (traceparent := trace_context.parsed(headers.get(trace_context.HEADER, ""))) is not None:
+        if (traceparent := trace_context.parse_traceparent(headers.get(trace_context.HEADER, ""))) is not None:
             log_context["trace_id"] = trace_context.trace_id(traceparent)
         trace_context.incoming.set(traceparent)
         with structlog.contextvars.bound_contextvars(**log_context):

@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from musterd.core import jsontext
 from musterd.core.errors import InvalidInput, NotFound
-from musterd.core.ids import LONGEST, has_control
+from musterd.core.ids import MAX_LENGTH, has_control
 from musterd.core.settings import Settings
 from musterd.http.json_bodies import read_json
 from musterd.wire.components import DB_ID
@@ -39,7 +39,7 @@ def _require_no_control(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_require_storable)]
 """Text without NUL and lone surrogates."""
-Identifier = Annotated[Text, Field(max_length=LONGEST), AfterValidator(_require_no_control)]
+Identifier = Annotated[Text, Field(max_length=MAX_LENGTH), AfterValidator(_require_no_control)]
 """An opaque id that a client may choose: up to 255 characters, no control characters."""
 
 

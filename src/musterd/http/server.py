@@ -16,8 +16,8 @@ from musterd.core.metrics import Metrics
 from musterd.core.records import ComponentKind
 from musterd.core.settings import Settings
 from musterd.declare import Component, MCPServer, Registry, models_of, unsupported
-from musterd.declare.problems import note, noted, reported_together
-from musterd.declare.source_location import nearest
+from musterd.declare.problems import note, noting_problems, reported_together
+from musterd.declare.source_location import closest_match
 from musterd.engine.broadcaster import Broadcaster
 from musterd.engine.daemon_threads import DaemonThreads
 from musterd.engine.event_loop_lag import EventLoopLag
@@ -203,11 +203,11 @@ class Server:
                         reasons.add(error.message)
                         problem = f"{spec.declared_at}: {spec.label}: {error.message}"
                         note(DeclarationError(" ".join(problem.split())))  # names may have line breaks
-            with noted():
+            with noting_problems():
                 self._check_prices(component)
             for source in spec.tool_sources:
                 if isinstance(source, MCPServer):
-                    with noted():
+                    with noting_problems():
                         self._servers.check(source)
 
     @staticmethod
@@ -271,7 +271,7 @@ class Server:
             return
         self._unknown_ids.add(component_id)
         known = [*(self.registry.teams if kind == "team" else self.registry.agents)]
-        meant = nearest(component_id, known)
+        meant = closest_match(component_id, known)
         log.info(
             f"a request names a {kind} that is not served", id=component_id[:200], did_you_mean=meant, served=known[:20]
         )

@@ -7,7 +7,7 @@ from typing import Any
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.declare import Tool
-from musterd.declare.tools import made_tool
+from musterd.declare.tools import loop_tool
 from musterd.loop.assignment import Assignment
 from musterd.loop.history import NO_HISTORY, HistoryLookup
 
@@ -42,4 +42,4 @@ def builtin_tool(function: Callable[..., Any]) -> Tool:
 
     A built-in tool changes only the state that it is passed, so it may be called again after a crash.
     """
-    return made_tool(function, ToolCallContext)
+    return loop_tool(function, ToolCallContext)

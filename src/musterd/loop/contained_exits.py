@@ -6,7 +6,7 @@ A task that raises SystemExit or KeyboardInterrupt ends the event loop, and with
 import asyncio
 from types import TracebackType
 
-from musterd.core.error_logging import words_of
+from musterd.core.error_logging import exception_message
 
 
 class Interrupted(BaseException):
@@ -30,7 +30,7 @@ class ExitsContained:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None and not isinstance(error, Exception | asyncio.CancelledError | Interrupted):
-            raise CodeExited(words_of(error)).with_traceback(trace) from error
+            raise CodeExited(exception_message(error)).with_traceback(trace) from error
 
 
 exits_contained = ExitsContained()

@@ -13,7 +13,7 @@ from musterd.core.errors import RunFailed
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
 from musterd.declare import Component, RunContext
-from musterd.declare.run_context import asked_of
+from musterd.declare.run_context import requested_arguments
 from musterd.loop import state
 from musterd.loop.assignment import Assignment
 from musterd.loop.component_cache import cached_per_component
@@ -96,7 +96,7 @@ async def call_declared_function(world: RunTree, run: Assignment, option: str, f
     :param option: the option of the declaration that holds the function.
     :raises RunFailed: it raised.
     """
-    arguments = asked_of(function, _available_arguments(world, run))
+    arguments = requested_arguments(function, _available_arguments(world, run))
     try:
         return await call(world.threads, function, arguments)
     except Exception as error:

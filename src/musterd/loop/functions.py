@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from musterd.core import clock, jsontext
-from musterd.core.error_logging import log_failure, words_of
+from musterd.core.error_logging import exception_message, log_failure
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.media import Medium
 from musterd.core.records import StepState
@@ -172,4 +172,4 @@ async def _call(
 def _message_of(error: BaseException) -> str:
     if isinstance(error, asyncio.CancelledError):  # a cancel of the run never gets here; it is raised
         return "The tool cancelled its own call."
-    return words_of(error)
+    return exception_message(error)

@@ -20,7 +20,7 @@ from musterd.core.events import EventKind
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
 from musterd.declare import Agent, Component, Team
-from musterd.declare.hooks import hook_function, hook_name, wanted_by
+from musterd.declare.hooks import hook_arguments, hook_function, hook_name
 from musterd.guards.given import RunContext, RunInput, RunOutput
 from musterd.loop import state
 from musterd.loop.assignment import Assignment, Progress
@@ -139,7 +139,7 @@ async def _call(threads: Executor, hook: Json, arguments: JsonObject, run_id: st
 
     :raises RunFailed: the hook rejects the run, or fails.
     """
-    function, own_arguments = hook_function(hook), wanted_by(hook, arguments)
+    function, own_arguments = hook_function(hook), hook_arguments(hook, arguments)
     try:
         await call(threads, function, own_arguments)
     except RunFailed as error:

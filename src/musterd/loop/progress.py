@@ -53,5 +53,5 @@ class CallContext(ToolContext):
 
     reports: Reports = field(repr=False, compare=False)
 
-    def _told(self, report: JsonObject) -> None:
+    def _report(self, report: JsonObject) -> None:
         self.reports.add(report)

@@ -76,7 +76,7 @@ def read_arguments(call: ToolCallPart) -> tuple[JsonObject, str | None]:
 
 def _parsed(text: str) -> Json:
     # Unlike the json module, pydantic's parser rejects halves of surrogate pairs and more than 200 levels of nesting.
-    if "\\ud" in text or "\\uD" in text or jsontext.most_parts(text) > SHALLOW:
+    if "\\ud" in text or "\\uD" in text or jsontext.max_values(text) > SHALLOW:
         from_json(text)
     return jsontext.loads(text)
 

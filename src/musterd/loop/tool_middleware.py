@@ -14,7 +14,7 @@ from pydantic_ai.messages import BinaryContent
 from pydantic_core import to_jsonable_python
 
 from musterd.core import clock, jsontext
-from musterd.core.error_logging import log_failure, words_of
+from musterd.core.error_logging import exception_message, log_failure
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.declare import Team, Tool, ToolContext
 from musterd.declare.signature import unwrapped
@@ -34,7 +34,7 @@ def has_middleware(run: Assignment, tool: Tool) -> bool:
     """Whether calls of ``tool`` have hooks, cached results or retries."""
     if tool.is_own:
         return False
-    of_tool = tool.retries or tool.kept_results or tool.pre_hook or tool.post_hook or tool.tool_hooks
+    of_tool = tool.retries or tool.result_cache or tool.pre_hook or tool.post_hook or tool.tool_hooks
     return bool(of_tool or run.component.spec.tool_hooks)
 
 
@@ -53,7 +53,7 @@ async def call_with_middleware(
     """
 
     async def call_cached(call_arguments: JsonObject) -> Json:
-        cache = tool.kept_results
+        cache = tool.result_cache
         if cache is None:
             return await _call_with_retries(run, tool, call_arguments, context, call)
         key = _cache_key(tool, call_arguments, context)
@@ -61,7 +61,7 @@ async def call_with_middleware(
             return cached
         result = await _call_with_retries(run, tool, call_arguments, context, call)
         if not isinstance(result, ToolResult | BinaryContent):  # media are too large to cache, and text would lose them
-            cache.keep(key, await as_text(result))
+            cache.put(key, await as_text(result))
         return result
 
     return await _call_with_own_hooks(run, tool, arguments, context, _chain(run, tool, context, call_cached))
@@ -87,7 +87,7 @@ async def _call_with_own_hooks(
     try:
         function_call.result = await call(function_call.arguments)
     except Exception as error:
-        function_call.error = words_of(error)
+        function_call.error = exception_message(error)
         await _call_post_hook(tool, values)
         raise
     await _call_post_hook(tool, values)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pydantic_ai.messages import ToolCallPart, UserContent
 
 from musterd.core import clock
-from musterd.core.error_logging import words_of
+from musterd.core.error_logging import exception_message
 from musterd.core.errors import HandedOver
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
@@ -251,7 +251,7 @@ class Toolbox:
                 check_state_change(change, self._world.settings.state_bytes)  # members' steps have to store it
                 delegations = self.planner.hooked_delegations(plan, arguments)
             except (Refused, ResultTooLarge, TypeError, ValueError) as error:
-                raise ToolFailed(words_of(error)) from error
+                raise ToolFailed(exception_message(error)) from error
             plan.delegations = delegations
             await self._world.steps.intend(*self._begin_members(plan, delegations))
             step = await self._delegate(plan, delegations, replace(self._run, state=hook_state))

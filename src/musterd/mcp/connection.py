@@ -64,7 +64,7 @@ class Connection:
     async def call(self, tool: str, arguments: JsonObject, context: ToolContext) -> str:
         """Call a tool; raises as :meth:`musterd.mcp.servers.Servers.call`."""
         task = await self._ready_task()
-        meta = {IDEMPOTENCY_KEY: context.idempotency_key, **trace_context.carried()}
+        meta = {IDEMPOTENCY_KEY: context.idempotency_key, **trace_context.outgoing_headers()}
 
         async def on_progress(progress: float, total: float | None, message: str | None) -> None:
             details = {"progress": progress, **({} if total is None else {"total": total})}

@@ -12,7 +12,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.core.settings import Settings
 from musterd.declare import MCPServer, ToolContext
 from musterd.declare.mcp_server import ServerTools
-from musterd.declare.source_location import wrong
+from musterd.declare.source_location import declaration_error
 from musterd.mcp.connection import Connection
 from musterd.mcp.limits import Limits
 
@@ -28,7 +28,9 @@ class Servers:
     def check(server: MCPServer) -> None:
         """Raise DeclarationError if the server cannot be used in this installation."""
         if importlib.util.find_spec("mcp") is None:
-            raise wrong(server.declared_at, f"{server.label} needs the extra 'mcp'", "pip install 'musterd[mcp]'")
+            raise declaration_error(
+                server.declared_at, f"{server.label} needs the extra 'mcp'", "pip install 'musterd[mcp]'"
+            )
 
     async def tools(self, server: MCPServer) -> ServerTools:
         """The server's tools that the declaration selects.

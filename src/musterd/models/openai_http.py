@@ -222,7 +222,7 @@ class _Completions(AsyncCompletions):
                     base_headers[name] = value
             self._headers = credentials, base_headers
         headers = self._headers[1].copy()
-        headers.update(trace_context.carried())
+        headers.update(trace_context.outgoing_headers())
         for name, value in (call_headers or {}).items():
             if isinstance(value, Omit):
                 headers.pop(name, None)

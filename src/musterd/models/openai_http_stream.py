@@ -47,7 +47,7 @@ class ChunkStream(AsyncStream[ChatCompletionChunk]):
         self._received_bytes = 0  # after decompression, which aiohttp does in limited slices
         self._chunk_seconds = chunk_seconds
         self._loop = asyncio.get_running_loop()
-        self._flush_at = flush_window.told_at.get()
+        self._flush_at = flush_window.next_flush_at.get()
         self._parser = EventParser(longest_event(settings))
         self._ready: deque[ChatCompletionChunk] = deque()
         self._error: APIError | ModelFailed | None = None

@@ -101,7 +101,7 @@ def read_event(text: bytes) -> Any:
 
     :raises ValueError: it is not JSON, or has more values than an answer needs.
     """
-    if len(text) > LARGE_BYTES and jsontext.most_parts(text) > MAX_VALUES:
+    if len(text) > LARGE_BYTES and jsontext.max_values(text) > MAX_VALUES:
         raise ValueError("too many values")
     return read_json(text)
 

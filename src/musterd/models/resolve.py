@@ -92,11 +92,12 @@ async def load(models: Iterable[str | Model], settings: Settings) -> None:
     missing = [model for model in models if not isinstance(model, Model) and _key(model, settings) not in _resolved]
     if missing:
         holder, module_count = object(), len(sys.modules)
-        garbage_collection.hold(holder)
+        garbage_collection.pause(holder)
         try:
             await asyncio.to_thread(lambda: [resolve(model, settings) for model in missing])
         finally:
-            release = garbage_collection.keep if len(sys.modules) > module_count else garbage_collection.let_go
+            has_imported = len(sys.modules) > module_count
+            release = garbage_collection.freeze_and_resume if has_imported else garbage_collection.resume
             release(holder)
 
 

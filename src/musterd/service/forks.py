@@ -7,7 +7,7 @@ from musterd.core.callers import Caller
 from musterd.core.errors import InvalidInput
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, RunView
-from musterd.core.scheduling import OnBusy, Turn
+from musterd.core.scheduling import OnBusy, SchedulingOptions
 from musterd.core.states import RunState
 from musterd.declare import Component, unsupported
 from musterd.engine.resources import Resources
@@ -83,7 +83,7 @@ class ForkService:
                 user_id=origin.user_id,
                 is_background=request.is_background,
                 cancel_on_disconnect=request.cancel_on_disconnect,
-                turn=Turn(on_busy=OnBusy.ENQUEUE, priority=origin.priority),
+                turn=SchedulingOptions(on_busy=OnBusy.ENQUEUE, priority=origin.priority),
             ),
             caller,
         )

@@ -11,7 +11,7 @@ from musterd.core.errors import InvalidInput, NotFound
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Input, RunRow, RunView, StepRow
 from musterd.core.requirements import Decision
-from musterd.core.scheduling import OnBusy, Turn
+from musterd.core.scheduling import OnBusy, SchedulingOptions
 from musterd.core.states import RunState
 from musterd.declare import Component, unsupported
 from musterd.engine.resources import Resources
@@ -55,7 +55,7 @@ class RunRequest:
     user_id: str | None = None
     is_background: bool = False
     cancel_on_disconnect: bool = False
-    turn: Turn = field(default_factory=Turn)
+    turn: SchedulingOptions = field(default_factory=SchedulingOptions)
     key: str | None = None
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from musterd.core import jsontext
 from musterd.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from musterd.core.records import RunRow
-from musterd.core.requirements import ApprovalRow, Decision, Verdict, problem_of, said_of
+from musterd.core.requirements import ApprovalRow, Decision, Verdict, decision_problem, effective_decision
 from musterd.core.states import RunState
 from musterd.store import approvals, cancels, session_queue
 from musterd.store.database import Statement, Tx
@@ -94,7 +94,7 @@ def _about(rows: Sequence[ApprovalRow], decisions: Sequence[Decision]) -> dict[s
     found: dict[str, tuple[ApprovalRow, Decision]] = {}
     for decision in decisions:
         row = _known(rows, decision)
-        said = said_of(decision, row.requirement)
+        said = effective_decision(decision, row.requirement)
         if said is None:
             continue
         _, first = found.setdefault(row.requirement.id, (row, said))
@@ -123,7 +123,7 @@ async def _decide_one(tx: Tx, run: RunRow, known: ApprovalRow, decision: Decisio
     requirement = known.requirement
     if requirement.approval_type == "required" and not how.in_inbox:
         raise Forbidden(f"{requirement.tool.name} {NEEDS_APPROVAL.format(id=requirement.id)}")
-    if problem := problem_of(decision, requirement):
+    if problem := decision_problem(decision, requirement):
         raise InvalidInput.at(("body", "resolution_data" if how.in_inbox else "requirements"), "decision", problem)
     await _store(tx, requirement.id, decision, how)
 

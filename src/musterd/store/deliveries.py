@@ -19,7 +19,7 @@ from musterd.core.deliveries import (
     Notice,
     Outcome,
 )
-from musterd.core.webhook_addresses import place_of
+from musterd.core.webhook_addresses import host_and_port
 from musterd.store.database import Row, Statement, Tx
 
 ADD = Statement(
@@ -110,7 +110,7 @@ async def add(tx: Tx, notice: Notice) -> None:
         "now": notice.at,
     }
     for url in (notice.webhooks or "").split():
-        await tx.run(ADD, {**shared, "id": clock.new_id(), "url": url, "place": place_of(url)})
+        await tx.run(ADD, {**shared, "id": clock.new_id(), "url": url, "place": host_and_port(url)})
 
 
 async def due(tx: Tx, now: float, busy: Sequence[str], limit: int) -> list[tuple[str, str]]:

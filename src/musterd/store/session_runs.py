@@ -33,7 +33,7 @@ async def live(tx: Tx, session_id: str, caller: Caller) -> tuple[list[RunRow], C
     if session is None:
         return None
     rows = await tx.all(LIVE, {"session_id": session_id})
-    return _visible(rows, caller), Cursor(session.next_seq - 1, life=session.created_at)
+    return _visible(rows, caller), Cursor(session.next_seq - 1, session_created_at=session.created_at)
 
 
 async def named(tx: Tx, session_id: str, caller: Caller, cursor: Cursor) -> tuple[list[RunRow], Cursor] | None:
@@ -44,8 +44,8 @@ async def named(tx: Tx, session_id: str, caller: Caller, cursor: Cursor) -> tupl
     session = await sessions.get(tx, session_id, caller)
     if session is None:
         return None
-    if cursor.life != session.created_at:
-        return [], Cursor(life=session.created_at)
+    if cursor.session_created_at != session.created_at:
+        return [], Cursor(session_created_at=session.created_at)
     params = {"session_id": session_id, "run_ids": jsontext.dumps(list(cursor.runs))}
     return _visible(await tx.all(NAMED, params), caller), cursor
 
@@ -53,7 +53,7 @@ async def named(tx: Tx, session_id: str, caller: Caller, cursor: Cursor) -> tupl
 async def behind(tx: Tx, session_id: str, caller: Caller, cursor: Cursor, limit: int) -> list[RunRow] | None:
     """Up to ``limit`` runs behind a place in the session, in order. None: no such session, or another of its id."""
     session = await sessions.get(tx, session_id, caller)
-    if session is None or session.created_at != cursor.life:
+    if session is None or session.created_at != cursor.session_created_at:
         return None
     return _visible(await tx.all(BEHIND, {"session_id": session_id, "seq": cursor.seq, "limit": limit}), caller)
 

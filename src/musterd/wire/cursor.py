@@ -16,7 +16,7 @@ _WHOLE_LIMIT = 2**53
 
 def cursor_text(cursor: Cursor) -> str:
     """The cursor as one word."""
-    text = jsontext.dumps([cursor.seq, dict(cursor.runs), cursor.life])
+    text = jsontext.dumps([cursor.seq, dict(cursor.runs), cursor.session_created_at])
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
@@ -36,12 +36,12 @@ def parse_cursor(text: str, where: tuple[str, ...]) -> Cursor:
         raise problem from error
     if not isinstance(value, list) or len(value) != 3 or not isinstance(value[1], dict):
         raise problem
-    seq, runs, life = value
-    if not all(map(_is_index, (seq, *runs.values()))) or not isinstance(life, float):
+    seq, runs, session_created_at = value
+    if not all(map(_is_index, (seq, *runs.values()))) or not isinstance(session_created_at, float):
         raise problem
     if not all(jsontext.is_storable(run_id) for run_id in runs):
         raise problem
-    return Cursor(seq, runs, life)
+    return Cursor(seq, runs, session_created_at)
 
 
 def _is_index(value: object) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from musterd.core import jsontext
 from musterd.core.errors import InvalidInput
-from musterd.core.ids import LONGEST, has_control
+from musterd.core.ids import MAX_LENGTH, has_control
 from musterd.wire.problems import MISSING, Problems
 
 JSON_DEPTH = 100
@@ -73,8 +73,8 @@ class Fields:
         value = self.text(name)
         if value is None:
             return None
-        if len(value) > LONGEST:
-            self.problems.add(name, "string_too_long", f"String should have at most {LONGEST} characters", value)
+        if len(value) > MAX_LENGTH:
+            self.problems.add(name, "string_too_long", f"String should have at most {MAX_LENGTH} characters", value)
             return None
         if has_control(value):
             msg = "String should not contain control characters"
@@ -182,7 +182,7 @@ class Fields:
         """
         value = self.given(name)
         if isinstance(value, str):
-            if most_parts is not None and jsontext.most_parts(value) > most_parts:
+            if most_parts is not None and jsontext.max_values(value) > most_parts:
                 self.problems.add(name, "too_long", f"Input should hold at most {most_parts} values", value)
                 return None
             try:

@@ -11,7 +11,7 @@ from musterd.core.errors import BadRequest
 from musterd.core.media import MEDIA_NAMES
 from musterd.core.records import Input
 from musterd.core.requirements import Decision
-from musterd.core.scheduling import OnBusy, Turn
+from musterd.core.scheduling import OnBusy, SchedulingOptions
 from musterd.wire.budgets import budget
 from musterd.wire.fields import Fields
 from musterd.wire.media import media_list
@@ -66,7 +66,7 @@ class StartRequest:
     run_id: str | None = None
     media: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
-    turn: Turn = field(default_factory=Turn)
+    turn: SchedulingOptions = field(default_factory=SchedulingOptions)
 
     @property
     def answer(self) -> Answer:
@@ -204,9 +204,9 @@ def _options(fields: Fields) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _turn(fields: Fields) -> Turn:
+def _turn(fields: Fields) -> SchedulingOptions:
     on_busy = fields.choice("on_busy", tuple(OnBusy))
-    turn = Turn(
+    turn = SchedulingOptions(
         on_busy=None if on_busy is None else OnBusy(on_busy),
         priority=fields.whole("priority", -PRIORITIES, PRIORITIES),
         delay_seconds=fields.seconds("delay_seconds"),

@@ -12,7 +12,7 @@ from musterd.core.deliveries import Delivery, DeliveryState, Happening
 from musterd.core.jsontypes import Json
 from musterd.core.requirements import Requirement
 from musterd.core.states import RunState
-from musterd.core.webhook_addresses import shown
+from musterd.core.webhook_addresses import redacted_url
 from musterd.wire.approvals import approval_object
 from musterd.wire.requirements import requirement_objects
 from musterd.wire.states import STATUS
@@ -98,7 +98,7 @@ def delivery_object(delivery: Delivery) -> WebhookDelivery:
     return {
         "id": delivery.id,
         "type": delivery.happening,
-        "url": shown(delivery.url),
+        "url": redacted_url(delivery.url),
         "run_id": delivery.run_id,
         "session_id": delivery.session_id,
         "state": delivery.state,

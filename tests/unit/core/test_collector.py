@@ -19,19 +19,19 @@ def as_before() -> Iterator[None]:
 
 def test_it_rests_until_the_last_one_lets_go() -> None:
     for by in ("a", "b"):
-        garbage_collection.hold(by)
-    garbage_collection.keep("a")
-    garbage_collection.let_go("a")
+        garbage_collection.pause(by)
+    garbage_collection.freeze_and_resume("a")
+    garbage_collection.resume("a")
     assert not gc.isenabled()
-    garbage_collection.let_go("b")
+    garbage_collection.resume("b")
     assert gc.isenabled()
     assert gc.get_freeze_count() > 0, "what was there is not looked at again"
 
 
 def test_one_that_was_off_stays_off() -> None:
     gc.disable()
-    garbage_collection.hold("a")
-    garbage_collection.let_go("a")
+    garbage_collection.pause("a")
+    garbage_collection.resume("a")
     assert not gc.isenabled()
 
 

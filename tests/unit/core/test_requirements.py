@@ -7,7 +7,14 @@ import pytest
 
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ToolCall
-from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict, problem_of, said_of
+from musterd.core.requirements import (
+    Decision,
+    Requirement,
+    RequirementKind,
+    Verdict,
+    decision_problem,
+    effective_decision,
+)
 
 SCHEMA: JsonObject = {
     "type": "object",
@@ -45,7 +52,7 @@ def asks(kind: RequirementKind) -> Requirement:
     ],
 )
 def test_each_kind_takes_its_verdicts(kind: RequirementKind, verdicts: set[Verdict]) -> None:
-    taken = {one for one in Verdict if problem_of(Decision(key="q", verdict=one, result="x"), asks(kind)) is None}
+    taken = {one for one in Verdict if decision_problem(Decision(key="q", verdict=one, result="x"), asks(kind)) is None}
     assert taken == verdicts
 
 
@@ -64,7 +71,9 @@ def test_each_kind_takes_its_verdicts(kind: RequirementKind, verdicts: set[Verdi
     ],
 )
 def test_values_that_are_as_they_were_shown_are_no_decision(given: dict[str, Any], kept: JsonObject | None) -> None:
-    said = said_of(Decision(key="q", verdict=RUN, **{"is_explicit": False, **given}), asks(RequirementKind.USER_INPUT))
+    said = effective_decision(
+        Decision(key="q", verdict=RUN, **{"is_explicit": False, **given}), asks(RequirementKind.USER_INPUT)
+    )
     assert (said and said.values) == kept
 
 
@@ -79,7 +88,7 @@ def test_values_that_are_as_they_were_shown_are_no_decision(given: dict[str, Any
     ],
 )
 def test_a_confirmation_keeps_what_differs_from_the_call(sent: dict[str, Any], kept: JsonObject) -> None:
-    said = said_of(Decision(key="q", verdict=RUN, **sent), asks(RequirementKind.CONFIRMATION))
+    said = effective_decision(Decision(key="q", verdict=RUN, **sent), asks(RequirementKind.CONFIRMATION))
     assert said is not None
     assert said.as_json().get("values", {}) == kept
 
@@ -87,17 +96,17 @@ def test_a_confirmation_keeps_what_differs_from_the_call(sent: dict[str, Any], k
 @pytest.mark.parametrize("sent", [{"values": {"city": "Oslo"}}, {"args": {"city": "Oslo"}}])
 def test_changed_arguments_alone_confirm_nothing(sent: dict[str, Any]) -> None:
     decision = Decision(key="q", verdict=RUN, is_explicit=False, **sent)
-    assert said_of(decision, asks(RequirementKind.CONFIRMATION)) is None
+    assert effective_decision(decision, asks(RequirementKind.CONFIRMATION)) is None
 
 
 @pytest.mark.parametrize("returned", [12345678901234567000, 12345678901234567168.0])
 def test_a_number_that_a_client_cannot_hold_exactly_is_not_a_change(returned: float) -> None:
     call = ToolCall(id="c", name="book", args={"order": [{"id": 12345678901234567168}]}, created_at=1.0)
     requirement = replace(asks(RequirementKind.CONFIRMATION), tool=call)
-    said = said_of(Decision(key="q", verdict=RUN, args={"order": [{"id": returned}]}), requirement)
+    said = effective_decision(Decision(key="q", verdict=RUN, args={"order": [{"id": returned}]}), requirement)
     assert said is not None
     assert said.values == {}
-    said = said_of(Decision(key="q", verdict=RUN, args={"order": [{"id": 5}]}), requirement)
+    said = effective_decision(Decision(key="q", verdict=RUN, args={"order": [{"id": 5}]}), requirement)
     assert said is not None
     assert said.values == {"order": [{"id": 5}]}
 
@@ -114,14 +123,14 @@ def test_a_number_that_a_client_cannot_hold_exactly_is_not_a_change(returned: fl
 )
 def test_changed_arguments_must_be_of_the_tools_types(values: JsonObject, words: str | None) -> None:
     decision = Decision(key="q", verdict=RUN, values=values)
-    assert problem_of(decision, asks(RequirementKind.CONFIRMATION)) == words
+    assert decision_problem(decision, asks(RequirementKind.CONFIRMATION)) == words
 
 
 def test_arguments_that_the_tool_took_already_are_not_checked_again() -> None:
     """The model sent a number as text, and the tool takes that; the person changes another argument."""
     call = ToolCall(id="c", name="book", args={"city": "Rome", "nights": "2"}, created_at=1.0)
     requirement = replace(asks(RequirementKind.CONFIRMATION), tool=call)
-    assert problem_of(Decision(key="q", verdict=RUN, values={"city": "Oslo"}), requirement) is None
+    assert decision_problem(Decision(key="q", verdict=RUN, values={"city": "Oslo"}), requirement) is None
 
 
 @pytest.mark.parametrize(
@@ -129,7 +138,10 @@ def test_arguments_that_the_tool_took_already_are_not_checked_again() -> None:
 )
 def test_a_call_that_was_begun_takes_no_values(kind: RequirementKind, verdict: Verdict) -> None:
     decision = Decision(key="q", verdict=verdict, values={"city": "Oslo"})
-    assert problem_of(decision, asks(kind)) == "The arguments of book cannot be changed any more: decide without values"
+    assert (
+        decision_problem(decision, asks(kind))
+        == "The arguments of book cannot be changed any more: decide without values"
+    )
 
 
 def test_a_requirement_is_stored_whole() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from musterd.core import clock, errors, jsontext
 from musterd.core.errors import InvalidInput
-from musterd.core.ids import LONGEST, is_identifier, require_identifier
+from musterd.core.ids import MAX_LENGTH, is_identifier, require_identifier
 from musterd.core.records import Input, Output, ToolCall, Usage
 
 SALT = "6b0c3a52-0d0e-4b4e-9f0e-5f1f6f6f0a11"
@@ -80,12 +80,14 @@ def test_what_can_be_stored_everywhere(text: str, is_fine: bool) -> None:
 # Identifiers
 
 
-@pytest.mark.parametrize("text", ["a", "ü", "a b", "../x", "😀", "x" * LONGEST, "%00", "\u200b", "'; DROP TABLE runs"])
+@pytest.mark.parametrize(
+    "text", ["a", "ü", "a b", "../x", "😀", "x" * MAX_LENGTH, "%00", "\u200b", "'; DROP TABLE runs"]
+)
 def test_an_identifier_is_opaque(text: str) -> None:
     assert require_identifier(text, ("path", "id")) == text
 
 
-@pytest.mark.parametrize("text", ["", "x" * (LONGEST + 1), "a\x00", "\n", "a\tb", "\x7f", "\x85", "\ud800"])
+@pytest.mark.parametrize("text", ["", "x" * (MAX_LENGTH + 1), "a\x00", "\n", "a\tb", "\x7f", "\x85", "\ud800"])
 def test_what_is_no_identifier(text: str) -> None:
     assert not is_identifier(text)
     with pytest.raises(InvalidInput) as caught:

@@ -54,11 +54,11 @@ def test_private_hosts_are_networks_addresses_and_names(monkeypatch: pytest.Monk
     reach = Reach.of(["10.1.0.0/16", "192.168.7.5", "[fd00::7]", "Hooks.Internal."])
     allowed = ["http://10.1.255.1:22/", "http://192.168.7.5/", "http://[fd00::7]/", "https://hooks.internal:444/"]
     assert [reach.problem(url) for url in allowed] == [None] * 4
-    assert reach.takes("hooks.internal", "127.0.0.1")
+    assert reach.allows("hooks.internal", "127.0.0.1")
     for url in ("http://10.2.0.1/", "http://192.168.7.6/", "http://[fd00::8]/", "http://example.com:22/"):
         assert reach.problem(url) is not None
-    assert not reach.takes("example.com", "fe80::1%eth0")
-    assert not reach.takes("example.com", "nonsense")
+    assert not reach.allows("example.com", "fe80::1%eth0")
+    assert not reach.allows("example.com", "nonsense")
     monkeypatch.setenv("MUSTERD_WEBHOOK_PRIVATE_HOSTS", "10.0.0.1/8")
     with pytest.raises(StartError, match=r"10.0.0.1/8 is no network"):
         settings_from(None)

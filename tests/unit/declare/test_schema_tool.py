@@ -7,7 +7,7 @@ import pytest
 from musterd import Tool
 from musterd.declare import ToolArgumentsInvalid
 from musterd.declare.schema_tool import schema_tool
-from musterd.declare.source_location import here
+from musterd.declare.source_location import current_place
 
 MAIL = {
     "type": "object",
@@ -26,7 +26,7 @@ async def send(arguments: dict[str, Any], _context: Any) -> str:
 
 
 def mail(schema: dict[str, Any] = MAIL, **options: Any) -> Tool:
-    return schema_tool("mail", "Sends mail.", schema, send, here(), **options)
+    return schema_tool("mail", "Sends mail.", schema, send, current_place(), **options)
 
 
 @pytest.mark.parametrize(

@@ -231,11 +231,11 @@ async def test_only_so_many_results_are_kept() -> None:
         made.append(n)
         return n * n
 
-    kept = square.kept_results
+    kept = square.result_cache
     assert kept is not None
     for n in range(300):
-        kept.keep(str(n), "x")
-    kept.keep("long", "x" * 70_000)
+        kept.put(str(n), "x")
+    kept.put("long", "x" * 70_000)
     assert [kept.get(str(n)) for n in (0, 43, 44, 299)] == [None, None, "x", "x"]
     assert kept.get("long") is None
 

@@ -8,7 +8,7 @@ from musterd import Agent, Team, tool
 from musterd.core.events import EventKind
 from musterd.core.requirements import ApprovalRow, Requirement, RequirementKind
 from musterd.declare.schema_tool import schema_tool
-from musterd.declare.source_location import here
+from musterd.declare.source_location import current_place
 from musterd.loop.pausing import Waits
 from tests.support.loop import Call, Stage, TurnModel
 
@@ -73,7 +73,9 @@ async def test_a_person_completes_the_call_of_a_tool_with_a_schema() -> None:
     async def book(arguments: dict[str, Any], _context: Any) -> str:
         return f"{arguments['nights']} in {arguments['city']}"
 
-    booking = schema_tool("trip", "", schema, book, here(), requires_user_input=True, user_input_fields=("nights",))
+    booking = schema_tool(
+        "trip", "", schema, book, current_place(), requires_user_input=True, user_input_fields=("nights",)
+    )
     requirement, stage, _ = await asked(booking, {"city": "Rome"})
     assert requirement.kind is RequirementKind.USER_INPUT
     decision = {"verdict": "run", "result": None, "note": None, "values": {"nights": 3}}

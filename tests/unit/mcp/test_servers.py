@@ -86,7 +86,7 @@ async def test_progress_of_a_server_is_the_calls(servers: Servers, server: MCPSe
     told: list[dict[str, Any]] = []
 
     class Heard(ToolContext):
-        def _told(self, report: dict[str, Any]) -> None:
+        def _report(self, report: dict[str, Any]) -> None:
             told.append(report)
 
     heard = Heard(**vars(CONTEXT))

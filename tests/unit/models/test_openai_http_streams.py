@@ -250,7 +250,7 @@ def tell_later(monkeypatch: pytest.MonkeyPatch, seconds: float = 1) -> None:
     """Have text told that much later than now, and answers left unread from the first."""
     monkeypatch.setattr(openai_http_stream, "DELAYED_SHARE", 1e9)
     loop = asyncio.get_running_loop()
-    flush_window.told_at.set(lambda: loop.time() + seconds)
+    flush_window.next_flush_at.set(lambda: loop.time() + seconds)
 
 
 class Looks:
@@ -298,7 +298,7 @@ async def test_what_comes_until_text_is_told_is_one_chunk(
 
 async def test_a_short_answer_is_not_held_up(served: tuple[Script, str], looks: Looks) -> None:
     loop = asyncio.get_running_loop()
-    flush_window.told_at.set(lambda: loop.time() + 1)
+    flush_window.next_flush_at.set(lambda: loop.time() + 1)
     script, base_url = served
     script.pieces = events(ANSWERS["text"])
     async with build_client(base_url=base_url, api_key="x", settings=Settings.model_validate({})) as client:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from musterd.core.errors import InvalidInput
-from musterd.core.scheduling import OnBusy, Turn
+from musterd.core.scheduling import OnBusy, SchedulingOptions
 from musterd.wire.form import OBJECT_FIELDS, StartRequest, parse_json_body, parse_start
 
 
@@ -169,12 +169,12 @@ def test_a_webhook_is_an_option_of_the_run() -> None:
 
 
 def test_a_turn_is_what_was_said_of_it() -> None:
-    assert parse_start({"message": "hi"}).turn == Turn()
-    assert Turn().as_json() == {}
+    assert parse_start({"message": "hi"}).turn == SchedulingOptions()
+    assert SchedulingOptions().as_json() == {}
     texts = {"on_busy": "interrupt", "priority": "-7", "delay_seconds": "1.5", "timeout_seconds": "60"}
     native = {"on_busy": "interrupt", "priority": -7, "delay_seconds": 1.5, "timeout_seconds": 60}
     turn = parse_start({"message": "hi", **texts}).turn
-    assert turn == Turn(on_busy=OnBusy.INTERRUPT, priority=-7, delay_seconds=1.5, timeout_seconds=60.0)
+    assert turn == SchedulingOptions(on_busy=OnBusy.INTERRUPT, priority=-7, delay_seconds=1.5, timeout_seconds=60.0)
     assert turn == parse_json_body({"message": "hi", **native}).turn
     assert turn.as_json() == native
 

@@ -251,7 +251,7 @@ def trace_detail(trace: TraceRow, root: Span, now: float) -> TraceDetail:
 def span_node(span: Span, now: float, *, has_below: bool = True) -> TraceNode:
     """One span, with the spans below it unless it was requested by its id."""
     ended = span.ended_at or now
-    below = [span_node(child, now) for child in span.below] if has_below else []
+    below = [span_node(child, now) for child in span.children] if has_below else []
     node: TraceNode = {
         "id": span.span_id,
         "name": span.name,

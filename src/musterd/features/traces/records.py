@@ -36,7 +36,7 @@ class Span:
 
     :param ended_at: None while it goes on.
     :param attributes: by the names of :mod:`musterd.core.semconv`.
-    :param below: the spans that it holds, in order of their start.
+    :param children: its child spans, in order of their start.
     """
 
     span_id: str
@@ -50,13 +50,13 @@ class Span:
     error: str | None = None
     attributes: JsonObject = field(default_factory=dict)
     metadata: JsonObject = field(default_factory=dict)
-    below: "list[Span]" = field(default_factory=list)
+    children: "list[Span]" = field(default_factory=list)
 
     def flat(self) -> "list[Span]":
         """The span and all that it holds."""
         found = [self]
         for span in found:
-            found.extend(span.below)
+            found.extend(span.children)
         return found
 
 

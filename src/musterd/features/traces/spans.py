@@ -36,12 +36,12 @@ def root_span(runs: Sequence[RunView], steps: Sequence[StepRow]) -> Span:
         if step.kind is not StepKind.PREPARE and step.attempt > 0
     }
     for path, span in by_step.items():
-        _parent(path, by_run, by_step, is_run=False).below.append(span)
+        _parent(path, by_run, by_step, is_run=False).children.append(span)
     for path, span in by_run.items():
         if path:
-            _parent(path, by_run, by_step, is_run=True).below.append(span)
+            _parent(path, by_run, by_step, is_run=True).children.append(span)
     for span in by_run[""].flat():
-        span.below.sort(key=lambda one: one.started_at)
+        span.children.sort(key=lambda one: one.started_at)
     return by_run[""]
 
 

@@ -1,7 +1,7 @@
 """The bodies of requests that start a run or continue one, in each of the ways that they may be sent."""
 
 from musterd.core.scheduling import OnBusy
-from musterd.core.webhook_addresses import MOST_CHARACTERS
+from musterd.core.webhook_addresses import MAX_URL_LENGTH
 from musterd.http.openapi.described import Schema, flag, free, many, number, text, whole
 from musterd.wire.form import HISTORY_RUNS
 
@@ -35,7 +35,7 @@ _PLAIN: dict[str, Schema] = {
     "webhook_url": text(
         "Where the run's end, its pauses and its approvals are told, signed. Not into private networks.",
         format="uri",
-        maxLength=MOST_CHARACTERS,
+        maxLength=MAX_URL_LENGTH,
     ),
     "add_history_to_context": flag("Whether the model is shown earlier runs of the session."),
     "num_history_runs": whole(
