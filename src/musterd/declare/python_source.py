@@ -133,7 +133,7 @@ def _import_by_name(name: str, folder: Path) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise
+            raise  # an import inside the module failed, and not the module itself
         hint = f"looked in {folder.resolve()} and in what is installed"
         raise DeclarationError(f"there is no module '{error.name}' — {hint}") from error
 
@@ -147,6 +147,8 @@ def _execute_file(path: Path, name: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ImportError(f"{path.name} is no Python source file")
     module = importlib.util.module_from_spec(spec)
+    # Register the module before it is executed, as the import system does, so that code which looks it up by name (such
+    # as dataclasses) finds it. If it fails, remove it, so that a later import does not get a half-executed module.
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)

@@ -165,6 +165,7 @@ def _unfillable_error(tool: str, parameter: str, kind: type, place: Place) -> Ex
 def _hints(function: Any, tool: str, place: Place, context_types: list[type]) -> dict[str, Any]:
     plain = inspect.unwrap(unwrapped(function))
     annotations = {key: hint for key, hint in getattr(plain, "__annotations__", {}).items() if key != "return"}
+    # The context classes are added by name, because user modules may import them under TYPE_CHECKING only.
     names = {**{kind.__name__: kind for kind in context_types}, **getattr(plain, "__globals__", {})}
     try:
         return typing.get_type_hints(

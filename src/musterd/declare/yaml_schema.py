@@ -14,12 +14,12 @@ from musterd.declare.signature import schema_writer
 from musterd.declare.team import Team
 
 PATH, SERVER = "(path)", "(server)"
-"""The discriminator tags of entries of ``tools:``. pydantic adds them to error locations, which ignore them."""
+"""The discriminator tags of entries of ``tools:``. pydantic adds them to error locations."""
 SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
 
 
 class Entry(BaseModel):
-    """What every mapping of the file has in common: only known keys, and values of exactly their type."""
+    """The base of all mappings in the file: only known keys, and values of exactly their type."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
