@@ -170,7 +170,7 @@ def test_a_disk_that_fails_leaves_nothing(sqlite_file: Path, tmp_path: Path, mon
     def fail(path: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(backup, "_stored", fail)
+    monkeypatch.setattr(backup, "_sync", fail)
     with pytest.raises(StartError, match="No space left"):
         back_up(sqlite_file, copy, replaces=True)
     assert copy.read_bytes() == before

@@ -131,7 +131,7 @@ async def test_a_gone_workers_runs_are_ready_or_cancelled(records: Records) -> N
     row = await records.row("r1")
     assert (row.worker, row.holder, row.attempt, row.crashes) == (None, "s1", 1, 1)
     assert [event.kind for _, event in await records.events("r2")] == [EventKind.RUN_CANCELLED]
-    assert await records.database.scan(workers.known) == {}
+    assert await records.database.scan(workers.heartbeats) == {}
 
 
 async def test_a_handover_is_no_crash_and_takes_only_the_workers_own(records: Records) -> None:
@@ -147,7 +147,7 @@ async def test_whoever_holds_a_run_is_known(records: Records) -> None:
     """Also when it never announced itself, or has left before a late acceptance of its was stored."""
     await records.started("r1")
     await records.database.write(lambda tx: workers.add(tx, "w2", ["agent:solo"], "here", 1, 1.0))
-    assert sorted(await records.database.scan(workers.known)) == ["w1", "w2"]
+    assert sorted(await records.database.scan(workers.heartbeats)) == ["w1", "w2"]
 
 
 async def test_the_instance_gets_its_id_once(records: Records) -> None:

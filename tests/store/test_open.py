@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from musterd.core.errors import StartError
-from musterd.store.open_database import open_database, shown_url
+from musterd.store.open_database import open_database, redacted_url
 from musterd.store.postgres import PostgresDatabase
 from musterd.store.sqlite import SqliteDatabase
 
@@ -58,7 +58,7 @@ def test_anything_else_is_refused_in_words(url: str, words: str) -> None:
     ],
 )
 def test_no_password_is_shown(url: str, shown: str) -> None:
-    assert shown_url(url) == shown
+    assert redacted_url(url) == shown
 
 
 def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,7 @@ async def add(database: PostgresDatabase, name: str) -> int:
 async def until_back(database: PostgresDatabase) -> list[str]:
     while True:
         try:
-            return sorted(await database.read(workers.known))
+            return sorted(await database.read(workers.heartbeats))
         except StoreUnavailable:
             continue
 
@@ -78,9 +78,9 @@ async def test_connections_that_went_while_idle_are_not_noticed(database: Postgr
     server.drop_connections()
     await asyncio.gather(*(add(database, f"b{number}") for number in range(6)))
     server.drop_connections()
-    assert len(await database.read(workers.known)) == 12
+    assert len(await database.read(workers.heartbeats)) == 12
     server.drop_connections()
-    assert len(await database.scan(workers.known)) == 12
+    assert len(await database.scan(workers.heartbeats)) == 12
 
 
 async def test_a_transaction_that_loses_its_connection_begins_again(database: PostgresDatabase, server: Outage) -> None:
@@ -96,7 +96,7 @@ async def test_a_transaction_that_loses_its_connection_begins_again(database: Po
         return count
 
     assert await database.write(work) == 1
-    assert (tries, list(await database.read(workers.known))) == (2, ["try 2"])
+    assert (tries, list(await database.read(workers.heartbeats))) == (2, ["try 2"])
 
 
 @pytest.mark.parametrize("stands", [True, False], ids=["it stands", "it does not"])
@@ -134,7 +134,7 @@ async def test_while_the_server_is_away_nothing_is_done_and_then_all_goes_on(
     await add(database, "before")
     server.go()
     with capture_logs() as logs:
-        for use in (add(database, "a"), database.read(workers.known), database.scan(workers.known)):
+        for use in (add(database, "a"), database.read(workers.heartbeats), database.scan(workers.heartbeats)):
             with pytest.raises(StoreUnavailable):
                 await use
     (line,) = [line for line in logs if line["event"] == "database unavailable"]
@@ -151,7 +151,7 @@ async def test_a_standby_is_named_as_such(database: PostgresDatabase, server: Ou
     with capture_logs() as logs, pytest.raises(StoreUnavailable):
         await add(database, "a")
     assert logs[-1]["what"] == "the server is a read-only standby"
-    assert await database.read(workers.known) == {}, "reads go on"
+    assert await database.read(workers.heartbeats) == {}, "reads go on"
 
 
 async def test_whoever_stops_waiting_does_not_stop_the_write(database: PostgresDatabase) -> None:
@@ -169,7 +169,7 @@ async def test_whoever_stops_waiting_does_not_stop_the_write(database: PostgresD
     go.set()
     await database.close()
     await database.open()
-    assert list(await database.read(workers.known)) == ["a"]
+    assert list(await database.read(workers.heartbeats)) == ["a"]
 
 
 async def test_a_closed_database_says_so(postgres_url: str) -> None:
@@ -180,7 +180,7 @@ async def test_a_closed_database_says_so(postgres_url: str) -> None:
             await found.close()
         for use in (found.write, found.read, found.scan):
             with pytest.raises(StoreUnavailable, match="closed"):
-                await use(workers.known)
+                await use(workers.heartbeats)
 
 
 async def test_a_failed_statement_is_the_callers_own(records: Records) -> None:
@@ -199,7 +199,7 @@ async def test_a_store_function_that_hides_a_failure_commits_nothing(database: P
 
     with pytest.raises(RuntimeError, match="went on after"):
         await database.write(work)
-    assert await database.read(workers.known) == {}
+    assert await database.read(workers.heartbeats) == {}
 
 
 async def test_every_connection_busy_is_said(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +215,7 @@ async def test_every_connection_busy_is_said(postgres_url: str, monkeypatch: pyt
     holding = asyncio.ensure_future(found.write(hold))
     await begun.wait()
     with capture_logs() as logs, pytest.raises(StoreUnavailable):
-        await found.read(workers.known)
+        await found.read(workers.heartbeats)
     assert logs[-1]["what"] == "all connections are busy"
     go.set()
     await holding
@@ -228,7 +228,7 @@ async def test_no_statement_is_prepared_behind_a_pooler(postgres_url: str) -> No
         found = PostgresDatabase(postgres_url, connections=1, prepares=prepares)
         await found.open()
         for _ in range(8):
-            await found.read(workers.known)
+            await found.read(workers.heartbeats)
         row = await found.read(lambda tx: tx.one(count, {}))
         assert row is not None
         assert bool(row["n"]) is prepares
@@ -271,8 +271,8 @@ def test_an_outage_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
         complaints.unavailable(psycopg.errors.DiskFull())
         now += 60
         complaints.unavailable(psycopg.errors.DiskFull())
-        complaints.is_over()
-        complaints.is_over()
+        complaints.recovered()
+        complaints.recovered()
     assert [line["event"].rpartition(" ")[2] for line in logs] == ["unavailable"] * 3 + ["available"]
 
 

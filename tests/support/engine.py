@@ -113,7 +113,7 @@ class Works:
     @contextlib.asynccontextmanager
     async def writes_held(self) -> AsyncIterator[None]:
         """Let every write wait, and no read, as long as this lasts."""
-        connection = self.database.apart()
+        connection = self.database.thread_connection()
         is_postgres = isinstance(self.database, PostgresDatabase)
         begin = ["BEGIN", "LOCK TABLE runs IN EXCLUSIVE MODE"] if is_postgres else ["BEGIN IMMEDIATE"]
 

@@ -48,7 +48,7 @@ def environment_of(settings: dict[str, Any]) -> dict[str, str]:
 
 def do(url: str, work: Work[T]) -> T:
     """Drive store functions on a database that other processes use."""
-    with contextlib.closing(open_database(url).apart()) as connection:
+    with contextlib.closing(open_database(url).thread_connection()) as connection:
         return connection.do(work)
 
 

@@ -7,7 +7,7 @@ import structlog
 import musterd
 from musterd.http.auth.modes import auth_mode
 from musterd.http.server import Server
-from musterd.store.open_database import shown_url
+from musterd.store.open_database import redacted_url
 
 log = structlog.get_logger("musterd.cli")
 
@@ -31,7 +31,7 @@ def startup_lines(server: Server, address: str) -> Iterator[str]:
     settings, registry = server.settings, server.registry
     yield f"musterd: serving on {address}"
     yield f"  version   {musterd.__version__}"
-    yield f"  database  {shown_url(settings.db)}"
+    yield f"  database  {redacted_url(settings.db)}"
     if registry.teams:
         yield f"  teams     {_listed(registry.teams)}"
     if registry.agents:

@@ -9,7 +9,7 @@ from musterd.core.errors import StartError
 from musterd.core.settings import Settings
 from musterd.store import inspection
 from musterd.store.backup import back_up
-from musterd.store.open_database import shown_url, sqlite_path
+from musterd.store.open_database import redacted_url, sqlite_path
 from musterd.store.upgrade import HEAD
 
 
@@ -21,7 +21,7 @@ def info(settings: Settings, *, as_json: bool) -> int:
     url = settings.db
     place, revision = inspection.place(url), inspection.revision(url)
     facts: dict[str, object] = {
-        "database": shown_url(url),
+        "database": redacted_url(url),
         "kind": place.kind,
         "size_bytes": place.size,
         "free_bytes": place.free,

@@ -7,7 +7,7 @@ from musterd.cli.units import format_age, format_size
 from musterd.core.settings import Settings
 from musterd.store import inspection
 from musterd.store.inspection import Inspected, Place
-from musterd.store.open_database import shown_url, sqlite_path
+from musterd.store.open_database import redacted_url, sqlite_path
 from musterd.store.upgrade import HEAD, require_usable_place
 
 FREE_BYTES = 1024**3
@@ -29,7 +29,7 @@ def database_checks(settings: Settings) -> Iterator[Check]:
         require_usable_place(sqlite_path(url))
     place, revision = inspection.place(url), inspection.revision(url)
     file_system = f", on {place.file_system}" if place.file_system is not None else ""
-    yield ok("database", f"{shown_url(url)}, {place.kind}{file_system}")
+    yield ok("database", f"{redacted_url(url)}, {place.kind}{file_system}")
     yield from _space(place)
     if revision is None:
         yield ok("schema", f"none yet: the first start creates schema {HEAD}")

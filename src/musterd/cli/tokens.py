@@ -13,7 +13,7 @@ from musterd.core.scopes import Scopes, is_scope
 from musterd.core.service_accounts import AccountFilter, ServiceAccount
 from musterd.service.service_accounts import ServiceAccountService, WantedAccount
 from musterd.store import inspection
-from musterd.store.open_database import open_database, shown_url
+from musterd.store.open_database import open_database, redacted_url
 from musterd.wire.service_accounts import DEFAULT_SCOPES, is_account_name
 
 T = TypeVar("T")
@@ -74,7 +74,7 @@ def _with_accounts(
     settings = settings_from(db)
     configure(settings)
     if not creates_database and inspection.revision(settings.db) is None:
-        raise StartError(f"{shown_url(settings.db)}: no musterd database there — name it with --db")
+        raise StartError(f"{redacted_url(settings.db)}: no musterd database there — name it with --db")
     database = open_database(settings.db, connections=settings.db_connections, prepares=settings.db_prepares)
     database.upgrade()
 

@@ -16,7 +16,7 @@ from musterd.core import garbage_collection
 from musterd.core.settings import Settings
 from musterd.declare import Registry
 from musterd.http.server import Server
-from musterd.store.open_database import shown_url
+from musterd.store.open_database import redacted_url
 
 
 def work(source: str, *, db: str | None, host: str, port: int | None) -> int:
@@ -62,7 +62,7 @@ async def _work(server: Server, probes: AbstractAsyncContextManager[str]) -> Non
         loop.add_signal_handler(signal_number, stop)
     async with probes as address, server.running():  # in this order: probes are answered during the drain
         garbage_collection.freeze_and_resume(START)
-        print(f"musterd: working on {shown_url(server.settings.db)}{address}", flush=True)  # noqa: T201 - the output
+        print(f"musterd: working on {redacted_url(server.settings.db)}{address}", flush=True)  # noqa: T201 - the output
         await stop_requested.wait()
     exit_without_leftovers()
 

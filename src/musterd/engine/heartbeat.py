@@ -51,7 +51,7 @@ class Heartbeat:
         self._thread.join()
 
     def _beat_until_stopped(self) -> None:
-        connection = self._database.apart()
+        connection = self._database.thread_connection()
         try:
             while not self._is_stopped.wait(self._period_seconds):
                 try:

@@ -57,7 +57,7 @@ class MetricsOperations:
         if self._choose is None:  # in a thread: the import would block the event loop
             self._choose = await asyncio.to_thread(_import_encoders)
         try:
-            self._stats = await self._server.database.scan(lambda tx: stats.look(tx, now))
+            self._stats = await self._server.database.scan(lambda tx: stats.read(tx, now))
         except StoreUnavailable:
             self._stats = None
         encode, content_type = self._choose(request.headers.get("accept", ""))

@@ -1,4 +1,4 @@
-"""The store: every statement that reaches the database, by subject, and the databases themselves.
+"""The store: all SQL statements, by subject, and the databases that execute them.
 
 A store function is ``async def name(tx, …)`` and awaits nothing but ``tx`` (:mod:`musterd.store.database`).
 """

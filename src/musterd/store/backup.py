@@ -1,4 +1,4 @@
-"""A copy of a SQLite database that is in use: all of it as it stood at one moment, and sound."""
+"""Backing up a SQLite database that is in use: a checked copy of its state at one moment."""
 
 import contextlib
 import os
@@ -15,10 +15,10 @@ from musterd.store.upgrade import BUSY_SECONDS, revision_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backup:
-    """A copy that was made.
+    """The result of a backup.
 
-    :param size: its bytes.
-    :param runs: how many root runs are in it.
+    :param size: the size of the copy in bytes.
+    :param runs: the number of root runs in it.
     :param seconds: how long copying and checking took.
     """
 
@@ -29,12 +29,12 @@ class Backup:
 
 
 def back_up(path: Path, to: Path, *, replaces: bool = False) -> Backup:
-    """Copy the records at ``path`` into the file ``to``, which appears once it is whole and was found sound.
+    """Copy the database at ``path`` to the file ``to``, which appears only when it is complete and checked.
 
-    Who writes meanwhile is not held up: what is copied is what stood when it began.
+    Writers are not blocked meanwhile; the copy has the state of its start.
 
-    :param replaces: whether an earlier file there may be replaced.
-    :raises StartError: it cannot be done, in words; nothing is left behind, an earlier file stands.
+    :param replaces: whether an existing file may be replaced.
+    :raises StartError: the backup failed; the message says why. No partial file is left, and an existing file stays.
     """
     began = clock.monotonic()
     if not path.exists():
@@ -44,19 +44,21 @@ def back_up(path: Path, to: Path, *, replaces: bool = False) -> Backup:
     part = to.with_name(f".{to.name}.{clock.new_id()}.part")
     try:
         part.touch(mode=0o600, exist_ok=False)
-        runs = _copied(path, part)
-        _stored(part)
-        _require_free(path, to, replaces=replaces)
+        runs = _copy(path, part)
+        # Content before name: after a power failure there is the old file or the whole new one under the name, and
+        # never a name with missing content. The sync of the folder makes the rename itself durable.
+        _sync(part)
+        _require_free(path, to, replaces=replaces)  # again: copying may have taken long
         part.replace(to)
-        _stored(to.parent)
+        _sync(to.parent)
     except sqlite3.Error as error:
-        what, cure = advice(error, to)
-        raise StartError(f"{to}: could not be made: {what} — {cure}") from error
+        problem, cure = advice(error, to)
+        raise StartError(f"{to}: could not be made: {problem} — {cure}") from error
     except OSError as error:
         raise StartError(f"{to}: could not be made: {error.strerror} — name another place") from error
     finally:
-        for left in (part, *_beside(part)):
-            left.unlink(missing_ok=True)
+        for leftover in (part, *_companions(part)):
+            leftover.unlink(missing_ok=True)
     return Backup(path=to, size=to.stat().st_size, runs=runs, seconds=clock.monotonic() - began)
 
 
@@ -64,27 +66,31 @@ def _require_free(path: Path, to: Path, *, replaces: bool) -> None:
     if not to.parent.is_dir():
         raise StartError(f"{to}: its folder does not exist — create {to.parent}, or name another place")
     try:
-        there = to.lstat()  # of a link itself: what it leads to is not what would be replaced
+        existing = to.lstat()  # not following a link: the link itself would be replaced, not its target
     except FileNotFoundError:
-        there = None
-    if there is not None and not stat.S_ISREG(there.st_mode):
+        existing = None
+    if existing is not None and not stat.S_ISREG(existing.st_mode):
         raise StartError(f"{to}: is not a regular file and is never replaced — name another file")
-    if there is not None and to.samefile(path):
+    if existing is not None and to.samefile(path):
         raise StartError(f"{to}: is the database itself — name another file")
-    if to.name in {beside.name for beside in _beside(path)} and to.parent.samefile(path.parent):
+    if to.name in {file.name for file in _companions(path)} and to.parent.samefile(path.parent):
         raise StartError(f"{to}: is a part of the database — name another file")
-    if there is not None and not replaces:
+    if existing is not None and not replaces:
         raise StartError(f"{to}: is there already — name another file, or say --force to replace it")
-    if in_use := [beside.name for beside in _beside(to) if beside.exists()]:
+    if in_use := [file.name for file in _companions(to) if file.exists()]:
         raise StartError(f"{to}: is a database in use, or one that was not closed ({in_use[0]}) — name another file")
 
 
-def _beside(path: Path) -> list[Path]:
-    return [path.with_name(path.name + ending) for ending in ("-wal", "-shm", "-journal")]
+def _companions(path: Path) -> list[Path]:
+    """The files that SQLite keeps next to a database."""
+    return [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal")]
 
 
-def _copied(path: Path, part: Path) -> int:
-    """Copy in one step: one that is done in pieces begins anew whenever somebody writes."""
+def _copy(path: Path, part: Path) -> int:
+    """Copy the database in one step, and check the copy; return the number of root runs.
+
+    A copy in several steps would start again whenever another process writes.
+    """
     with contextlib.closing(sqlite3.connect(part, isolation_level=None)) as copy:
         with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as source:
             source.execute("PRAGMA query_only = ON")
@@ -99,8 +105,8 @@ def _copied(path: Path, part: Path) -> int:
     return int(runs)
 
 
-def _stored(path: Path) -> None:
-    """Have the disk keep it."""
+def _sync(path: Path) -> None:
+    """Flush a file or a folder to the disk."""
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)

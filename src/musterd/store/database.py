@@ -1,7 +1,8 @@
-"""What the store needs of a database: transactions over named statements.
+"""The interface of a database: transactions that execute named statements.
 
-One code for every database: a store function is a coroutine over a :class:`Tx`. A network database awaits it on the
-event loop; SQLite's writer thread drives it to its end without suspending (:func:`drive`), so that no twin is written.
+A store function is a coroutine over a :class:`Tx`, the same for every database. A network database awaits it on the
+event loop. SQLite's writer thread runs it to its end without suspending (:func:`drive`), so no synchronous copy is
+needed.
 """
 
 import re
@@ -28,17 +29,20 @@ class Row(Protocol):
 class Statement:
     """A named SQL text.
 
-    Parameters are ``:name``. Words that differ by dialect are replaced:
+    Parameters are ``:name``. Words that depend on the dialect are replaced:
 
-    - ``IN_LIST(column, :name)``: the column is one of a list, which travels as JSON text;
-    - ``LOCK_ROW``: hold the row until the transaction ends, and see it as it is once it is held;
-    - ``LOCK_FREE_ROWS``: the same for rows that nobody holds; those that another transaction holds are left out;
-    - ``JSON_WHOLE(column, 'name')``: the whole number of that name in a column of JSON objects, or null;
-    - ``TURN('name')``, ``TURN('name', :of)``: wait for the other transactions that said the same to end.
+    - ``IN_LIST(column, :name)``: the column is one of a list, which is passed as JSON text;
+    - ``LOCK_ROW``: lock the row until the transaction ends, and return it as it is once it is locked;
+    - ``LOCK_FREE_ROWS``: the same, but rows that another transaction has locked are left out, without waiting;
+    - ``JSON_WHOLE(column, 'name')``: the integer of that name in a column of JSON objects, or null;
+    - ``TURN('name')``, ``TURN('name', :of)``: an advisory lock until the transaction ends. It must be a statement of
+      its own: only later statements see what the previous holder committed.
 
-    :param name: what it is called in logs and in the tests of its plan.
+    On SQLite the three locks are nothing, because a transaction that writes is alone.
+
+    :param name: its name in logs and in the tests of query plans.
     :param text: the SQL.
-    :param is_passing: whether it is made for one request, as a client put it together: its text is not kept.
+    :param is_passing: whether it was composed for a single request, so that its translation is not cached.
     """
 
     name: str
@@ -53,14 +57,14 @@ _PARAMETER = re.compile(r"(?<!:):([a-z]\w*)")
 
 
 def for_sqlite(text: str) -> str:
-    """The statement in SQLite's dialect: a transaction that writes is alone, so nothing needs a lock of its own."""
+    """The statement in SQLite's dialect. A transaction that writes is alone, so locks are left out."""
     text = _IN_LIST.sub(r"\1 IN (SELECT value FROM json_each(:\2))", text)
     text = _JSON_WHOLE.sub(r"CAST(json_extract(\1, '$.\2') AS INTEGER)", text)
     return _TURN.sub("1", text).replace("LOCK_ROW", "").replace("LOCK_FREE_ROWS", "")
 
 
 def for_postgres(text: str) -> str:
-    """The statement in Postgres' dialect, with parameters as its driver writes them."""
+    """The statement in Postgres' dialect, with parameters in the style of psycopg."""
     text = _IN_LIST.sub(
         r"\1 = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:\2 AS jsonb))))", text.replace("%", "%%")
     )
@@ -70,16 +74,16 @@ def for_postgres(text: str) -> str:
     return _PARAMETER.sub(r"%(\1)s", text)
 
 
-def _turn_for_postgres(found: re.Match[str]) -> str:
-    name, of = found.groups()
-    words = f"hashtext('musterd {name}')"
-    return f"pg_advisory_xact_lock({words})" if of is None else f"pg_advisory_xact_lock({words}, hashtext({of}))"
+def _turn_for_postgres(match: re.Match[str]) -> str:
+    name, scope = match.groups()
+    key = f"hashtext('musterd {name}')"
+    return f"pg_advisory_xact_lock({key})" if scope is None else f"pg_advisory_xact_lock({key}, hashtext({scope}))"
 
 
 class Texts(Generic[T]):
-    """Statements in one dialect, each put into it once.
+    """A cache of statements translated to one dialect.
 
-    :param translate: puts a text into the dialect, as its driver takes it.
+    :param translate: translates a text to the dialect and the type that its driver takes.
     """
 
     def __init__(self, translate: Callable[[str], T]) -> None:
@@ -97,10 +101,10 @@ class Texts(Generic[T]):
 
 
 class Tx(Protocol):
-    """A transaction. All its writes stand, or none."""
+    """A transaction. Either all its writes are committed, or none."""
 
     async def run(self, statement: Statement, params: Params) -> int:
-        """Execute; return the number of rows it touched."""
+        """Execute; return the number of affected rows."""
         ...
 
     async def many(self, statement: Statement, params: Sequence[Params]) -> None:
@@ -119,82 +123,87 @@ Work = Callable[[Tx], Coroutine[Any, Any, T]]
 
 
 class ThreadConnection(Protocol):
-    """A connection of its own, for a thread beside the event loop."""
+    """A separate connection for a thread other than the event loop's."""
 
     def do(self, work: Work[T]) -> T:
         """Do ``work``, each statement in a transaction of its own.
 
-        :raises StoreUnavailable: the database cannot be used now.
+        :raises StoreUnavailable: the database is unavailable.
         """
         ...
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the connection."""
 
 
 class Locks(Protocol):
-    """Tells which workers of this host are dead, at once, where the system can tell."""
+    """Operating system locks of the workers of this host, which show at once that a worker is dead."""
 
     def hold(self, worker: str) -> None:
-        """Hold the lock of a worker of this process."""
+        """Take the lock of a worker of this process."""
 
     def is_free(self, worker: str) -> bool:
-        """Whether no living process holds the worker's lock: it is dead."""
+        """Whether no process holds the worker's lock, so that the worker is dead."""
         ...
 
     def release(self, worker: str) -> None:
-        """Let go of a worker's lock, or clear away that of a dead one."""
+        """Release a worker's lock, or remove the file of a dead worker."""
 
 
 class Database(Protocol):
-    """A database of runs. Every method raises StoreUnavailable when it cannot do its work now.
+    """A database. Every method raises StoreUnavailable if the database is unavailable.
 
-    ``figures`` is where its commits are counted.
+    ``metrics`` is where its commits are counted.
     """
 
     metrics: Metrics
 
     def upgrade(self) -> None:
-        """Bring the schema up to date, on the calling thread: before anything else is started.
+        """Bring the schema up to date, on the calling thread, before anything else is started.
 
-        :raises StartError: the database cannot be used, in words.
+        :raises StartError: the database cannot be used; the message says why.
         """
 
     async def open(self) -> None:
         """Bring the schema up to date and make the database usable."""
 
     async def close(self) -> None:
-        """Finish what was handed in, then let go of the database."""
+        """Finish all writes that were submitted, then close the database."""
 
     def write(self, work: Work[T]) -> Awaitable[T]:
-        """Do ``work`` in a transaction; committed and durable when the awaitable is done."""
+        """Do ``work`` in a transaction; it is committed and durable when the awaitable is done.
+
+        ``work`` may be called more than once, so it must not change anything outside its transaction.
+        """
         ...
 
     def read(self, work: Work[T]) -> Awaitable[T]:
-        """Do ``work``, single rows by key. Cheap; a server may give each statement a snapshot of its own."""
+        """Do ``work``, which reads single rows by key. Cheap. On a server each statement has a snapshot of its own."""
         ...
 
     def scan(self, work: Work[T]) -> Awaitable[T]:
-        """Do ``work``, reads of many rows, on a snapshot, without holding up the event loop."""
+        """Do ``work``, which reads many rows, on one snapshot, without blocking the event loop."""
         ...
 
     def locks(self) -> Locks:
-        """The locks of this host's workers."""
+        """The locks of the workers of this host."""
         ...
 
-    def apart(self) -> ThreadConnection:
-        """A connection for a thread beside the event loop, made when it is first used."""
+    def thread_connection(self) -> ThreadConnection:
+        """A connection for a thread other than the event loop's, opened when it is first used."""
         ...
 
     def has_changed(self) -> bool:
-        """Whether anything was written, by this process or another, since this was asked last. Cheap."""
+        """Whether any process has written since the last call. Cheap."""
         ...
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a store function to its end on this thread.
 
-    :raises RuntimeError: it awaited something that is not its transaction.
+    The transactions that are used here never suspend, so the coroutine ends with its first step.
+
+    :raises RuntimeError: it awaited something other than its transaction.
     """
     try:
         coroutine.send(None)

@@ -1,4 +1,4 @@
-"""Inspection: what can be told of a database without serving from it, and without bringing its schema up to date."""
+"""Inspecting a database without serving from it and without upgrading its schema, for ``musterd doctor`` and ``db``."""
 
 import shutil
 import sqlite3
@@ -10,7 +10,7 @@ from musterd.core.errors import StartError, StoreUnavailable
 from musterd.store import stats
 from musterd.store.database import Statement, Tx
 from musterd.store.locks import WorkerLocks
-from musterd.store.open_database import open_database, shown_url, sqlite_path
+from musterd.store.open_database import open_database, redacted_url, sqlite_path
 from musterd.store.stats import DatabaseStats, Schema
 from musterd.store.upgrade import file_system, revision_of
 
@@ -24,18 +24,18 @@ LATE = Statement(
             + (SELECT count(*) FROM runs WHERE state = 'paused' AND parent_id IS NULL AND expires_at <= :since) AS n""",
 )
 LATE_SECONDS = 60.0
-"""What has been due for so long nobody sees to."""
+"""Runs that have been due for longer than this show that no process does the upkeep."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a database lies.
+    """Where and how a database is stored.
 
-    :param size: its bytes, with what is not yet merged.
-    :param free: bytes that are free where it lies; None where nobody can tell.
     :param kind: the database and its version.
-    :param file_system: of a file, where the system tells.
-    :param skew_seconds: by how much the server's clock is ahead of this one's; None: it has the same.
+    :param size: its size in bytes, including the write-ahead log.
+    :param free: free bytes on its volume, or None if unknown.
+    :param file_system: the type of the file system of a SQLite file, if known.
+    :param skew_seconds: how far the server's clock is ahead of this machine's; None for a file.
     """
 
     kind: str
@@ -47,10 +47,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspected:
-    """What a database holds.
+    """The contents of a database.
 
-    :param late: what has been due for a minute: no process sees to it.
-    :param dead: workers that have announced themselves and are dead, as far as this host's locks tell.
+    :param late: runs that have been due for a minute, so no process does the upkeep.
+    :param dead: announced workers that are dead according to the locks of this host.
     """
 
     schema: Schema
@@ -64,7 +64,7 @@ class Inspected:
 
 
 def sqlite_version() -> tuple[int, ...]:
-    """The version of SQLite that this Python has."""
+    """The version of Python's SQLite library."""
     return sqlite3.sqlite_version_info
 
 
@@ -74,22 +74,22 @@ def is_file(url: str) -> bool:
 
 
 def revision(url: str) -> str | None:
-    """The schema's revision; None: there are no records yet.
+    """The schema's revision; None: there is no schema yet.
 
-    :raises StartError: the database cannot be used, in words.
+    :raises StartError: the database cannot be used; the message says why.
     """
     if is_file(url):
         return revision_of(sqlite_path(url))
-    open_database(url)  # says what is missing
+    open_database(url)  # raises a helpful error if psycopg is missing
     from musterd.store.postgres_upgrade import revision_at
 
     return revision_at(url)
 
 
 def require_promised_tables(url: str) -> None:
-    """Refuse tables that are not those of their revision. There are records: see :func:`revision`.
+    """Check that the tables are those of their revision. The database has a schema, see :func:`revision`.
 
-    :raises StartError: they are not, in words.
+    :raises StartError: they are not; the message says which differ.
     """
     if is_file(url):
         from musterd.store.upgrade import require_promised_tables as require
@@ -102,9 +102,9 @@ def require_promised_tables(url: str) -> None:
 
 
 def place(url: str) -> Place:
-    """Where the database lies, and how large it is.
+    """Where the database is stored, and its size.
 
-    :raises StartError: it cannot be used, in words.
+    :raises StartError: it cannot be used; the message says why.
     """
     if not is_file(url):
         from musterd.store.postgres_upgrade import server_at
@@ -112,16 +112,16 @@ def place(url: str) -> Place:
         version, size, now = server_at(url)
         return Place(kind=f"PostgreSQL {version}", size=size, skew_seconds=now - clock.now())
     path = sqlite_path(url)
-    sizes = [found.stat().st_size for found in (path, path.with_name(path.name + "-wal")) if found.exists()]
+    sizes = [file.stat().st_size for file in (path, path.with_name(path.name + "-wal")) if file.exists()]
     free = shutil.disk_usage(path.parent).free if path.parent.is_dir() else None
     kind = f"SQLite {sqlite3.sqlite_version}"
     return Place(kind=kind, size=sum(sizes), free=free, file_system=file_system(path.parent))
 
 
 def require_writable(url: str) -> None:
-    """Begin to write, and leave it.
+    """Check that the database can be written, without writing anything.
 
-    :raises StartError: it cannot be written, in words.
+    :raises StartError: it cannot be written; the message says why.
     """
     if is_file(url):
         from musterd.store.upgrade import require_writable as require
@@ -134,33 +134,33 @@ def require_writable(url: str) -> None:
 
 
 def inspect(url: str) -> Inspected:
-    """What the database holds. It has records: see :func:`revision`.
+    """The contents of the database. It has a schema, see :func:`revision`.
 
-    :raises StartError: it cannot be read, in words.
+    :raises StartError: it cannot be read; the message says why.
     """
     now = clock.now()
 
-    async def look(tx: Tx) -> tuple[Inspected, list[str]]:
+    async def read(tx: Tx) -> tuple[Inspected, list[str]]:
         identity, late = await tx.one(IDENTITY, {}), await tx.one(LATE, {"since": now - LATE_SECONDS})
         sessions, runs = await tx.one(SESSIONS, {}), await tx.one(RUNS, {})
-        found = Inspected(
+        inspected = Inspected(
             schema=await stats.schema(tx),
             instance="" if identity is None else identity["id"],
             created_at=0.0 if identity is None else identity["created_at"],
             sessions=0 if sessions is None else sessions["n"],
             runs=0 if runs is None else runs["n"],
-            stats=await stats.look(tx, now),
+            stats=await stats.read(tx, now),
             late=0 if late is None else late["n"],
         )
-        return found, [row["id"] for row in await tx.all(WORKERS, {})]
+        return inspected, [row["id"] for row in await tx.all(WORKERS, {})]
 
-    with closing(open_database(url).apart()) as connection:
+    with closing(open_database(url).thread_connection()) as connection:
         try:
-            found, announced = connection.do(look)
+            inspected, announced = connection.do(read)
         except StoreUnavailable as error:
             reason = str(error.__cause__ or error.message).partition("\n")[0]
-            raise StartError(f"{shown_url(url)}: cannot be read ({reason}) — see the error") from error
+            raise StartError(f"{redacted_url(url)}: cannot be read ({reason}) — see the error") from error
     if is_file(url):
         locks = WorkerLocks(sqlite_path(url))
-        found.dead.extend(worker for worker in announced if locks.is_free(worker))
-    return found
+        inspected.dead.extend(worker for worker in announced if locks.is_free(worker))
+    return inspected

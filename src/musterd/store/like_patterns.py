@@ -2,5 +2,5 @@
 
 
 def like_literal(text: str) -> str:
-    """``text`` as a pattern of ``LIKE … ESCAPE '\\'`` that means itself."""
+    """The pattern for ``LIKE … ESCAPE '\\'`` that matches exactly ``text``."""
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -1,14 +1,15 @@
-"""Conditions of lists that decide which index a list is read by."""
+"""Conditions of lists, written so that SQLite uses the intended index."""
 
 from collections.abc import Collection, Iterable
 
 
 def equalities(columns: Iterable[str], by_index: Collection[str] = ()) -> list[str]:
-    """One ``column = :parameter`` for each text column; the parameter is named as the column, without its table.
+    """One ``column = :parameter`` for each text column; the parameter has the name of the column without its table.
 
-    SQLite keeps no statistics. It would look up any column that has an index, then sort what it found; a list whose
-    filter matches many rows would read and sort all of them for one page. So only columns in ``by_index`` are left
-    bare. The others are terms, which no index matches: they are compared in rows read in the order of the list.
+    Without statistics SQLite uses the index of any filtered column and sorts the result, so a list whose filter matches
+    many rows would read and sort all of them for one page. Therefore only columns in ``by_index`` are compared
+    directly. The others become expressions, which no index matches: they are checked in rows that are read in the
+    list's order.
     """
     return [
         f"{column} = :{name}" if column in by_index else f"{column} || '' = :{name}"

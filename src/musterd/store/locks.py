@@ -1,6 +1,7 @@
-"""Who is alive on this host: each worker holds an OS lock beside the database; a free lock is a dead worker, at once.
+"""Worker locks: each worker on this host holds an OS lock on a file next to the database; a free lock means it is dead.
 
-The lock goes with the process, however it ends. No time is stored, none compared.
+The operating system releases the lock when the process ends, however it ends, so a dead worker is noticed at once and
+without comparing any times.
 """
 
 import fcntl
@@ -12,23 +13,23 @@ from musterd.store.owner_files import open_owner_only
 
 
 class NoLocks:
-    """Where workers may be on other machines no lock tells who is alive: their beats do."""
+    """No locks, for databases whose workers may be on other machines; there only heartbeats show who is alive."""
 
     def hold(self, worker: str) -> None:
-        """Nothing to hold."""
+        """Does nothing."""
 
     def is_free(self, worker: str) -> bool:
-        """Never: a lock that nobody can see says nothing."""
+        """Always false: without a lock a worker is never known to be dead."""
         return False
 
     def release(self, worker: str) -> None:
-        """Nothing to let go of."""
+        """Does nothing."""
 
 
 class WorkerLocks:
-    """The workers' locks beside one SQLite file.
+    """The workers' locks next to one SQLite file.
 
-    :param path: the database's file.
+    :param path: the database file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,21 +37,24 @@ class WorkerLocks:
         self._held: dict[str, TextIO] = {}
 
     def hold(self, worker: str) -> None:
-        """Hold the lock of a worker of this process until :meth:`release` or the process's end.
+        """Hold the lock of a worker of this process until :meth:`release` or the end of the process.
 
-        Once more: where others took the worker for dead, and cleared its file away.
+        It is called again after other processes took the worker for dead and removed its file. Then the old lock is
+        on a file that no longer has a name, and the worker needs a new one.
         """
-        if (earlier := self._held.pop(worker, None)) is not None:
-            earlier.close()
+        if (old_file := self._held.pop(worker, None)) is not None:
+            old_file.close()
         file = open_owner_only(self._file(worker))
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        close_in_children(file)  # a fork shares the lock: it would be held as long as the child lives
+        close_in_children(file)  # a forked child shares the lock, and would hold it after this process has died
         self._held[worker] = file
 
     def is_free(self, worker: str) -> bool:
-        """Whether no living process holds the worker's lock."""
+        """Whether no process holds the worker's lock."""
         if worker in self._held:
             return False
+        # A try of the lock, which the end of the `with` releases. While it lasts, another observer may see the lock as
+        # held; it will look again.
         try:
             file = self._file(worker).open("r+")
         except FileNotFoundError:
@@ -63,7 +67,7 @@ class WorkerLocks:
             return True
 
     def release(self, worker: str) -> None:
-        """Let go of a worker's lock, or clear away that of a dead one."""
+        """Release a worker's lock, or remove the file of a dead worker."""
         if (file := self._held.pop(worker, None)) is not None:
             file.close()
         self._file(worker).unlink(missing_ok=True)

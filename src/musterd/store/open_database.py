@@ -1,4 +1,4 @@
-"""Which database a URL names."""
+"""Opening the database that a URL names, and showing the URL without its password."""
 
 from pathlib import Path
 
@@ -6,16 +6,16 @@ from musterd.core.errors import StartError
 from musterd.store.database import Database
 from musterd.store.sqlite import SqliteDatabase
 
-PLACES = frozenset({"host", "hostaddr", "port", "dbname"})
-"""Parameters of a URL that say where the database is."""
+LOCATION_PARAMETERS = frozenset({"host", "hostaddr", "port", "dbname"})
+"""Query parameters of a URL that name the location of the database. Only these are shown."""
 
 
 def open_database(url: str, *, connections: int | None = None, prepares: bool = True) -> Database:
     """The database that ``url`` names, ready to be opened.
 
-    :param connections: of Postgres, at most; None for the default.
-    :param prepares: whether Postgres is to prepare statements; False behind a pooler that cannot have that.
-    :raises StartError: it is not a URL of a database that musterd can use, in words.
+    :param connections: the maximum number of Postgres connections; None for the default.
+    :param prepares: whether statements are prepared on Postgres; False behind a pooler that does not support it.
+    :raises StartError: musterd cannot use such a database; the message says why.
     """
     scheme, separator, rest = url.partition("://")
     if scheme in ("postgresql", "postgres") and separator:
@@ -33,7 +33,7 @@ def sqlite_path(url: str) -> Path:
     scheme, separator, rest = url.partition("://")
     if scheme != "sqlite" or not separator or not rest.startswith("/") or len(rest) < 2:
         raise StartError(
-            f"--db {shown_url(url)}: not a database that musterd knows — use sqlite:///relative.db, "
+            f"--db {redacted_url(url)}: not a database that musterd knows — use sqlite:///relative.db, "
             "sqlite:////absolute/path.db or postgresql://user@host/database"
         )
     return Path(rest[1:]).absolute()
@@ -50,8 +50,8 @@ def _postgres(url: str, connections: int | None, prepares: bool) -> Database:
     return PostgresDatabase(url, connections=connections or CONNECTIONS, prepares=prepares)
 
 
-def shown_url(url: str) -> str:
-    """The URL without its passwords: of its parameters those alone that say where the database is."""
+def redacted_url(url: str) -> str:
+    """The URL without passwords, and with those parameters only that name the location of the database."""
     scheme, separator, rest = url.partition("://")
     if not separator or url.startswith("sqlite:///"):
         return url
@@ -59,9 +59,9 @@ def shown_url(url: str) -> str:
 
 
 def _without_password(rest: str) -> str:
-    place, _, query = rest.partition("?")
-    if "@" in query and "@" not in place:  # the "?" or the "@" is part of a password: nobody can tell which
+    location, _, query = rest.partition("?")
+    if "@" in query and "@" not in location:  # the "?" or the "@" may be part of a password, so nothing is shown
         return "…"
-    user, at, place = place.rpartition("@")
-    told = "&".join(one for one in query.split("&") if one.partition("=")[0] in PLACES)
-    return f"{user.partition(':')[0]}{at}{place}" + (f"?{told}" if told else "")
+    user, at, location = location.rpartition("@")
+    shown = "&".join(item for item in query.split("&") if item.partition("=")[0] in LOCATION_PARAMETERS)
+    return f"{user.partition(':')[0]}{at}{location}" + (f"?{shown}" if shown else "")

@@ -1,4 +1,4 @@
-"""Files that only the owner of the process may read: the database, and the locks beside it."""
+"""Creating files that only the user of the process may read: the database, and its lock files."""
 
 import os
 from pathlib import Path
@@ -8,17 +8,17 @@ OWNER_ONLY = 0o600
 
 
 def make_owner_only(path: Path) -> None:
-    """Make an empty file for the owner alone; one that is there already stays as it is.
+    """Create an empty file with mode 0600; an existing file stays as it is.
 
-    SQLite gives the files beside a database (``-wal``, ``-shm``) the mode of the database.
+    SQLite gives the ``-wal`` and ``-shm`` files the mode of the database.
     """
-    os.close(_opened(str(path), os.O_RDWR | os.O_CREAT))
+    os.close(_open(str(path), os.O_RDWR | os.O_CREAT))
 
 
 def open_owner_only(path: Path) -> TextIO:
-    """Open a file for writing, making it for the owner alone; the mode of one that is there already stays."""
-    return open(path, "w", encoding="utf-8", opener=_opened)
+    """Open a file for writing, and create it with mode 0600; the mode of an existing file stays as it is."""
+    return open(path, "w", encoding="utf-8", opener=_open)
 
 
-def _opened(path: str, flags: int) -> int:
+def _open(path: str, flags: int) -> int:
     return os.open(path, flags, OWNER_ONLY)

@@ -1,8 +1,8 @@
 """Postgres: a pool of connections on the event loop, transactions at READ COMMITTED.
 
-A write is one transaction. Where it meets another one (a deadlock, a row that both make) it is tried again; where its
-connection is lost before the commit, too. Where the connection is lost in the commit itself, the server is asked what
-became of it, as soon as it answers again: nobody is told that a transaction failed which stands.
+A write is one transaction. It is retried if it collides with another one (a deadlock, or a row that both insert), or if
+its connection is lost before the commit. If the connection is lost during the commit, the server is asked for the
+outcome as soon as it answers again, so that no transaction is reported as failed that was committed.
 """
 
 import asyncio
@@ -37,24 +37,24 @@ CONNECTIONS = 10
 WAIT_SECONDS = 10.0
 """How long a transaction waits for a connection."""
 DOWN_SECONDS = 0.5
-"""The same while the server does not let anybody in."""
+"""The same while the server refuses connections."""
 RECONNECT_SECONDS = 3.0
 CHANGES = "musterd_changes"
-"""Where every process says that it has written."""
+"""The channel on which every process announces its commits."""
 LOOK_SECONDS = 1.0
 """How long a lost wake-up can go unnoticed."""
 ASK_SECONDS = 0.2
-"""Between two questions what became of a commit."""
+"""The pause between two queries for the outcome of a commit."""
 SILENT_SECONDS = 4.0
-"""How long a transaction may stand still. One of a process that is frozen, or gone without a word, would hold its rows
-until the server misses it, after hours."""
+"""How long a transaction may be idle. The transaction of a process that is frozen, or of a host that vanished, would
+otherwise keep its row locks until the server notices, after hours."""
 COLLISIONS = 10
-"""How often a transaction is tried that meets others."""
+"""How often a transaction is retried that collides with others."""
 
 DEFAULTS: dict[str, Any] = {
     "connect_timeout": 5,
     "fallback_application_name": "musterd",
-    "keepalives_idle": 10,  # a server that vanished is noticed while requests wait, not after two hours
+    "keepalives_idle": 10,  # notice a vanished server while requests wait, not after two hours
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
@@ -65,10 +65,12 @@ BEGIN = (
 )
 BEGIN_SCAN = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
+# A UniqueViolation is a collision too: another transaction has inserted the row between our SELECT and our INSERT. The
+# retry finds the row, and answers as if it had come second.
 COLLIDED = (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation)
 STALE_PLAN = "RevalidateCachedQuery"
-"""Where the server finds that a newer program has changed a table since the connection had its statement planned: the
-connection would refuse it for ever."""
+"""The server's function that rejects a prepared statement after a newer program has altered a table. The connection
+would reject the statement for ever, so it is closed."""
 
 
 class _LostCommit(Exception):
@@ -80,12 +82,12 @@ class _LostCommit(Exception):
 
 
 class PostgresDatabase:
-    """The records in one schema of a Postgres database.
+    """A database in one schema of a Postgres database.
 
-    :param url: as libpq takes it; ``?host=/folder`` names a Unix socket.
-    :param connections: how many the pool opens at most.
-    :param prepares: whether statements are prepared on the server; False behind a pooler that cannot have that.
-    :param silent_seconds: how long a transaction may stand still; then the server ends it.
+    :param url: a libpq URL; ``?host=/folder`` names a Unix socket.
+    :param connections: the maximum size of the pool.
+    :param prepares: whether statements are prepared on the server; False behind a pooler that does not support it.
+    :param silent_seconds: how long a transaction may be idle before the server ends it.
     """
 
     def __init__(
@@ -106,21 +108,21 @@ class PostgresDatabase:
         self._complaints = Complaints(place(url))
         self._refusal: psycopg.Error | None = None
         self._notifications = Notifications(self._connect, self._send)
-        self._hearing: asyncio.Task[None] | None = None
-        self._has_heard = True
+        self._listener: asyncio.Task[None] | None = None
+        self._was_notified = True
         self._looked_at = 0.0
 
     def upgrade(self) -> None:
         """Bring the schema up to date.
 
-        :raises StartError: the database cannot be used, in words, or its schema is newer than this program.
+        :raises StartError: the database cannot be used, or its schema is newer than this program.
         """
         upgrade_postgres(self.url)
 
     async def open(self) -> None:
         """Bring the schema up to date and make the database usable.
 
-        :raises StartError: the database cannot be used, in words, or its schema is newer than this program.
+        :raises StartError: the database cannot be used, or its schema is newer than this program.
         """
         await asyncio.get_running_loop().run_in_executor(None, self.upgrade)
         self._is_closing = False
@@ -137,19 +139,19 @@ class PostgresDatabase:
             await self._pool.open(wait=True, timeout=WAIT_SECONDS)
         except PoolTimeout as error:
             await self.close()
-            what, cure = advice(self._refusal) if self._refusal else ("it does not answer", "check the server")
-            raise StartError(f"{place(self.url)}: {what} — {cure}") from error
-        self._hearing = asyncio.create_task(self._hear())
+            problem, cure = advice(self._refusal) if self._refusal else ("it does not answer", "check the server")
+            raise StartError(f"{place(self.url)}: {problem} — {cure}") from error
+        self._listener = asyncio.create_task(self._listen_for_changes())
 
     async def close(self) -> None:
-        """Finish what was handed in, then let go of the connections."""
+        """Finish all writes that were submitted, then close the connections."""
         self._is_closing = True
         if self._writing:
             await asyncio.wait(set(self._writing))
-        if self._hearing is not None:
-            self._hearing.cancel()
-            await asyncio.wait([self._hearing])
-            self._hearing = None
+        if self._listener is not None:
+            self._listener.cancel()
+            await asyncio.wait([self._listener])
+            self._listener = None
         await self._notifications.close()
         if self._pool is not None:
             await self._pool.close()
@@ -158,24 +160,24 @@ class PostgresDatabase:
     # --- transactions -----------------------------------------------------------------------------
 
     def write(self, work: Work[T]) -> Awaitable[T]:
-        """Do ``work`` in a transaction; committed and durable when the awaitable is done.
+        """Do ``work`` in a transaction; it is committed and durable when the awaitable is done.
 
-        ``work`` may be called again, where its transaction meets another one or loses its connection. Whoever awaits
-        it and is cancelled does not stop it.
+        ``work`` is called again if its transaction collides with another one or loses its connection. A caller that is
+        cancelled does not stop the write.
         """
         self._require_open()
         task = asyncio.ensure_future(self._write(work))
         self._writing.add(task)
-        task.add_done_callback(self._written)
+        task.add_done_callback(self._write_done)
         return asyncio.shield(task)
 
-    def _written(self, task: "asyncio.Task[Any]") -> None:
+    def _write_done(self, task: "asyncio.Task[Any]") -> None:
         self._writing.discard(task)
         if not task.cancelled():
-            task.exception()  # where nobody waits for it any more, its failure is nobody's
+            task.exception()  # marks it as retrieved; asyncio would log it if the caller was cancelled
 
     async def read(self, work: Work[T]) -> T:
-        """Do ``work``: each statement sees what is committed when it begins. Meant for single rows by key."""
+        """Do ``work``; each statement sees what was committed when it began. Meant for single rows by key."""
         self._require_open()
 
         async def use(connection: Connection) -> T:
@@ -184,7 +186,7 @@ class PostgresDatabase:
         return await self._use(use)
 
     async def scan(self, work: Work[T]) -> T:
-        """Do ``work`` on one snapshot: meant for reads of many rows."""
+        """Do ``work`` on one snapshot; meant for reads of many rows."""
         self._require_open()
 
         async def use(connection: Connection) -> T:
@@ -199,40 +201,38 @@ class PostgresDatabase:
         return await self._use(use)
 
     def listen(self, channel: str) -> AsyncIterator[str | None]:
-        """What other processes say on ``channel``; None first and after each gap, when something may be missing."""
+        """Payloads sent on ``channel``; None first and after each gap, when payloads may be missing."""
         return self._notifications.listen(channel)
 
     def notify(self, channel: str, payload: str = "") -> None:
-        """Say ``payload`` on ``channel`` soon: what is said within 20 ms goes out together, equal words once."""
+        """Send ``payload`` on ``channel`` soon: notifications within 20 ms are sent together, equal ones once."""
         self._notifications.notify(channel, payload)
 
     def locks(self) -> NoLocks:
-        """None: whoever shares the database may be on another machine."""
+        """No locks, because other workers may be on other machines."""
         return NoLocks()
 
-    def apart(self) -> ThreadConnection:
-        """A connection for a thread beside the event loop, made when it is first used."""
+    def thread_connection(self) -> ThreadConnection:
+        """A connection for a thread other than the event loop's, opened when it is first used."""
         return PostgresThreadConnection(self._parameters(), self._complaints.unavailable)
 
     def has_changed(self) -> bool:
-        """Whether anything was written, by this process or another, since this was asked last.
-
-        Wake-ups may be lost, so it is also true once in a while.
-        """
+        """Whether any process has written since the last call. Also true once a second, as wake-ups may be lost."""
         self._require_open()
         now = clock.monotonic()
-        changed = self._has_heard or now - self._looked_at >= LOOK_SECONDS
+        changed = self._was_notified or now - self._looked_at >= LOOK_SECONDS
         if changed:
-            self._has_heard, self._looked_at = False, now
+            self._was_notified, self._looked_at = False, now
         return changed
 
-    async def _hear(self) -> None:
+    async def _listen_for_changes(self) -> None:
         async for _ in self._notifications.listen(CHANGES):
-            self._has_heard = True
+            self._was_notified = True
 
     async def _write(self, work: Work[T]) -> T:
         started = clock.monotonic()
         result = await self._write_once(work)
+        # After the commit: a process that is woken earlier would look too early, and not be woken again.
         self._notifications.notify(CHANGES, "")
         self.metrics.commit_seconds.observe(clock.monotonic() - started)
         return result
@@ -252,9 +252,12 @@ class PostgresDatabase:
             try:
                 await cursor.execute(b"COMMIT")
             except psycopg.Error as error:
+                # The connection broke after COMMIT was sent and before its answer came: it may or may not be committed.
+                # _LostCommit is no psycopg.Error, so _use does not retry the work, which could do it twice.
                 if connection.closed and begun is not None:
                     raise _LostCommit(begun["xid"], begun["begun_at"], result, error) from error
                 raise
+            # Postgres answers ROLLBACK to the COMMIT of a transaction in which a statement failed.
             if cursor.statusmessage != "COMMIT":
                 raise RuntimeError("a store function went on after a statement of its failed")
             return result
@@ -269,7 +272,10 @@ class PostgresDatabase:
             raise StoreUnavailable from lost
 
     async def _has_committed(self, lost: _LostCommit) -> bool:
-        """Ask, until the server answers, what became of a transaction."""
+        """Query the outcome of a transaction until the server answers.
+
+        "In progress" is asked again: the old server process may still be working on the commit.
+        """
         while True:
             try:
                 outcome = await self._use(partial(outcome_of, xid=lost.xid, begun_at=lost.begun_at))
@@ -277,7 +283,7 @@ class PostgresDatabase:
                 if self._is_closing:
                     raise
                 outcome = IN_PROGRESS
-            except psycopg.Error:  # the server does not know it: another one has taken over before it got there
+            except psycopg.Error:  # an unknown id: a standby was promoted before the transaction reached it
                 return False
             if outcome != IN_PROGRESS:
                 return outcome == COMMITTED
@@ -286,19 +292,21 @@ class PostgresDatabase:
     # --- connections ------------------------------------------------------------------------------
 
     async def _use(self, use: Callable[[Connection], Awaitable[T]]) -> T:
-        """Do something on a connection; again where that is safe and promising."""
+        """Call ``use`` with a connection, and retry it if that is safe and may succeed."""
         lost = collided = 0
         while True:
-            pool, connection = await self._take()
+            pool, connection = await self._get_connection()
             try:
                 result = await use(connection)
                 self._refusal = None
-                self._complaints.is_over()
+                self._complaints.recovered()
                 return result
             except psycopg.Error as error:
                 if error.diag.source_function == STALE_PLAN:
                     await connection.close()
-                if connection.closed and lost < self._connections:  # all that were idle when the server went
+                # A lost connection: nothing was committed, so a retry is safe. After a restart of the server every
+                # connection of the pool may be dead; so there are as many retries as connections.
+                if connection.closed and lost < self._connections:
                     lost += 1
                 elif isinstance(error, COLLIDED) and collided < COLLISIONS:
                     collided += 1
@@ -309,7 +317,7 @@ class PostgresDatabase:
             finally:
                 await pool.putconn(connection)
 
-    async def _take(self) -> tuple[AsyncConnectionPool[Connection], Connection]:
+    async def _get_connection(self) -> tuple[AsyncConnectionPool[Connection], Connection]:
         pool = self._pool
         if pool is None:
             raise StoreUnavailable("The database is closed.")
@@ -319,7 +327,7 @@ class PostgresDatabase:
                 return pool, await pool.getconn(DOWN_SECONDS)
             except PoolTimeout as error:
                 if self._refusal is None and clock.monotonic() < deadline:
-                    continue  # all are busy
+                    continue  # all connections are in use
                 raise self._complaints.unavailable(self._refusal or error) from error
             except PoolClosed as error:
                 raise StoreUnavailable("The database is closed.") from error
@@ -330,15 +338,15 @@ class PostgresDatabase:
 
     def _parameters(self) -> dict[str, Any]:
         adapters = AdaptersMap(psycopg.adapters)
-        # One type for all numbers: by default it follows the value, and each type is another prepared statement.
+        # Fixed types: by default psycopg picks the type by the value, and each type needs its own prepared statement.
         adapters.register_dumper(int, Int8Dumper)
         adapters.register_dumper(float, FloatDumper)
         prepare: dict[str, Any] = {} if self._prepares else {"prepare_threshold": None}
-        own = {"autocommit": True, "row_factory": dict_row, "context": _Context(adapters), **prepare}
-        return DEFAULTS | conninfo.conninfo_to_dict(self.url) | own
+        fixed = {"autocommit": True, "row_factory": dict_row, "context": _Context(adapters), **prepare}
+        return DEFAULTS | conninfo.conninfo_to_dict(self.url) | fixed
 
     async def _connect(self) -> Connection:
-        """A connection beside the pool."""
+        """A connection outside the pool."""
         return await AsyncConnection.connect(**self._parameters())
 
     async def _send(self, statement: bytes, params: Params) -> None:
@@ -350,25 +358,25 @@ class PostgresDatabase:
         await self._use(use)
 
     def _connection_class(self) -> type[Connection]:
-        """Connections that tell the database when the server refuses them: the pool knows, and does not say."""
+        """A connection class that records why the server refuses connections; the pool does not report it."""
         database = self
 
-        class Told(AsyncConnection[DictRow]):
+        class RecordingConnection(AsyncConnection[DictRow]):
             @classmethod
-            async def connect(cls, conninfo: str = "", **given: Any) -> "Told":
+            async def connect(cls, conninfo: str = "", **options: Any) -> "RecordingConnection":
                 try:
-                    connection = await super().connect(conninfo, **given)
+                    connection = await super().connect(conninfo, **options)
                 except psycopg.Error as error:
                     database._refusal = error
                     raise
                 database._refusal = None
                 return connection
 
-        return Told
+        return RecordingConnection
 
 
 class _Context:
-    """What psycopg asks for how values are written."""
+    """The adapters for psycopg, in the form that it expects."""
 
     connection = None
 

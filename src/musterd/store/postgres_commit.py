@@ -1,8 +1,9 @@
-"""What became of a transaction whose connection was lost while it was committed.
+"""Finding out whether a transaction was committed whose connection was lost during COMMIT.
 
-The server is asked by the transaction's number. A server that crashed forgets the numbers that it had given out and not
-written down yet, and gives them out again: such a number's state is another transaction's. A number was written down
-when the checkpoint that ends the recovery knows of it; what is above that was lost (`access/transam/xlog.c`).
+``pg_xact_status`` gives the outcome for a transaction id. But a server that crashed forgets ids that it had assigned
+and not yet written to disk, and assigns them again; then the status is that of a different transaction. The checkpoint
+at the end of the crash recovery tells them apart: an id below its next id had been written, one above it was lost with
+its transaction (`access/transam/xlog.c`).
 """
 
 from datetime import datetime
@@ -15,14 +16,14 @@ OUTCOME = b"""SELECT pg_xact_status(%(xid)s::xid8) AS outcome, control.next_xid,
                      greatest(pg_postmaster_start_time(), control.checkpoint_time) > %(begun_at)s AS has_begun_anew
               FROM pg_control_checkpoint() control"""
 OUTCOME_ALONE = b"SELECT pg_xact_status(%(xid)s::xid8) AS outcome"
-"""For roles that may not read the server's control file."""
+"""For roles without the right to read the control file."""
 
 
 async def outcome_of(connection: AsyncConnection[DictRow], xid: str, begun_at: datetime) -> str | None:
-    """What became of transaction ``xid``; None: the server has forgotten.
+    """The outcome of transaction ``xid``; None: the server no longer has it.
 
-    :param begun_at: when it had its number, by the server's clock.
-    :raises psycopg.Error: the server knows of no such transaction.
+    :param begun_at: when the id was assigned, by the server's clock.
+    :raises psycopg.Error: the server has not assigned such an id.
     """
     try:
         row = await (await connection.execute(OUTCOME, {"xid": xid, "begun_at": begun_at})).fetchone()
@@ -30,13 +31,15 @@ async def outcome_of(connection: AsyncConnection[DictRow], xid: str, begun_at: d
         row = await (await connection.execute(OUTCOME_ALONE, {"xid": xid})).fetchone()
     if row is None:
         return None
-    if row.get("has_begun_anew") and int(xid) >= _whole(row["next_xid"]):
+    # The server restarted after this id was assigned, and its recovery did not find the id: it may since have been
+    # assigned again, and the status above may be that of the other transaction.
+    if row.get("has_begun_anew") and int(xid) >= _full_xid(row["next_xid"]):
         return LOST
     outcome: str | None = row["outcome"]
     return outcome
 
 
-def _whole(next_xid: str) -> int:
-    """A number with its epoch, as ``pg_control_checkpoint`` writes it: ``0:731``."""
+def _full_xid(next_xid: str) -> int:
+    """The 64-bit id for the notation of ``pg_control_checkpoint``, epoch and number: ``0:731``."""
     epoch, _, number = next_xid.partition(":")
     return (int(epoch) << 32) + int(number)

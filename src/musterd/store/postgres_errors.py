@@ -1,4 +1,4 @@
-"""What Postgres' faults mean, and what an operator should do about each."""
+"""Postgres' errors in plain words, with advice for the operator."""
 
 import psycopg
 import structlog
@@ -10,24 +10,24 @@ from musterd.core.errors import StoreUnavailable
 log = structlog.get_logger("musterd.store")
 
 QUIET_SECONDS = 5.0
-"""An outage is told again after this time, not with every transaction that it hits."""
+"""An outage is logged again after this time, and not with every transaction that fails."""
 
 Advice = tuple[str, str]
 _GONE: Advice = ("the server is gone", "start it, or check that it is reachable")
 _STARTING: Advice = ("the server is starting or stopping", "wait, or start it")
-_FULL_HOUSE: Advice = (
+_TOO_MANY_CONNECTIONS: Advice = (
     "the server has no connection left",
     "raise its max_connections, or give each process fewer connections",
 )
 
-_MIXED: Advice = (
+_POOLER_MIXES_STATEMENTS: Advice = (
     "a pooler mixes up prepared statements",
     "set MUSTERD_DB_PREPARES=false, or the pooler's max_prepared_statements above 0",
 )
 
 _BY_STATE: dict[str, Advice] = {
-    "26000": _MIXED,
-    "42P05": _MIXED,
+    "26000": _POOLER_MIXES_STATEMENTS,
+    "42P05": _POOLER_MIXES_STATEMENTS,
     "57P01": _GONE,
     "57P02": _GONE,
     "57P03": _STARTING,
@@ -45,7 +45,7 @@ _BY_STATE: dict[str, Advice] = {
     "42501": ("the role lacks a privilege", "grant it SELECT, INSERT, UPDATE and DELETE on all tables of the schema"),
     "53100": ("the server's disk is full", "free space on its volume"),
     "53200": ("the server is out of memory", "free memory there"),
-    "53300": _FULL_HOUSE,
+    "53300": _TOO_MANY_CONNECTIONS,
     "55P03": ("a lock was not to be had", "see what holds it (pg_locks)"),
     "58030": ("the server's disk reports an error", "check the volume there"),
 }
@@ -57,8 +57,9 @@ _BY_CLASS: dict[str, Advice] = {
     "58": ("the server's system reports an error", "see its log"),
     "XX": ("the server reports damage", "see its log; restore the database from a backup if it says so"),
 }
-# A refused connection comes without a state. Servers that speak another language are quoted as they are.
-_BY_WORDS: tuple[tuple[str, Advice], ...] = (
+# Connection errors have no SQLSTATE, so they are recognized by their text. Messages of servers in other languages match
+# nothing here and are quoted as they are.
+_BY_TEXT: tuple[tuple[str, Advice], ...] = (
     ("couldn't get a connection", ("all connections are busy", "see what keeps the server busy, or give it more")),
     ("password authentication failed", _BY_STATE["28P01"]),
     ("no password supplied", ("the server asks for a password", "add it to the URL, or to ~/.pgpass")),
@@ -68,8 +69,8 @@ _BY_WORDS: tuple[tuple[str, Advice], ...] = (
     ("does not exist", _BY_STATE["3D000"]),
     ("is not currently accepting connections", ("the database is closed to connections", "open it again")),
     ("permission denied for database", ("the role may not connect", "grant it CONNECT on the database")),
-    ("too many", _FULL_HOUSE),
-    ("remaining connection slots", _FULL_HOUSE),
+    ("too many", _TOO_MANY_CONNECTIONS),
+    ("remaining connection slots", _TOO_MANY_CONNECTIONS),
     ("the database system is", _STARTING),
     ("read-write", _BY_STATE["25006"]),
     ("read-only", _BY_STATE["25006"]),
@@ -82,28 +83,28 @@ _BY_WORDS: tuple[tuple[str, Advice], ...] = (
     ("certificate", ("no secure connection", "check sslmode and the certificates in the URL")),
     ("invalid", ("the URL is wrong", "check it: postgresql://user@host:5432/database")),
 )
-_WRONG_URL: Advice = _BY_WORDS[-1][1]
+_WRONG_URL: Advice = _BY_TEXT[-1][1]
 
 
 def advice(error: psycopg.Error) -> Advice:
     """What happened to the database, and what to do."""
     state = error.sqlstate
     if state is not None:
-        found = _BY_STATE.get(state) or _BY_CLASS.get(state[:2])
-        return found or (_first_line(error), "see the error")
+        known = _BY_STATE.get(state) or _BY_CLASS.get(state[:2])
+        return known or (_first_line(error), "see the error")
     if isinstance(error, psycopg.ProgrammingError):
-        return _WRONG_URL  # never its own words: they quote the password
+        return _WRONG_URL  # never the error's own text, which quotes the password
     text = str(error)
-    for words, found in _BY_WORDS:
-        if words in text:
-            return found
+    for part, problem_and_cure in _BY_TEXT:
+        if part in text:
+            return problem_and_cure
     if isinstance(error, psycopg.OperationalError):
         return _GONE if "connection" in text else (_first_line(error), "check the URL and the server")
     return _first_line(error), "see the error"
 
 
 def is_database_fault(error: psycopg.Error) -> bool:
-    """Whether the database failed, rather than a statement of ours."""
+    """Whether the database failed, and not a statement of musterd."""
     state = error.sqlstate
     if state is None:
         return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
@@ -111,7 +112,7 @@ def is_database_fault(error: psycopg.Error) -> bool:
 
 
 def place(url: str) -> str:
-    """The database as logs and messages name it: without a password."""
+    """The name of the database in logs and messages: its URL without user and password."""
     try:
         parts = conninfo.conninfo_to_dict(url)
     except psycopg.Error:
@@ -122,29 +123,32 @@ def place(url: str) -> str:
 
 
 class Complaints:
-    """Tells the log what is wrong with a database, once for each outage and not for each transaction."""
+    """Logs the outages of a database, each of them once and not for every transaction.
+
+    :param where: the name of the database.
+    """
 
     def __init__(self, where: str) -> None:
         self._where = where
         self._last: tuple[str, float] | None = None
 
     def unavailable(self, error: psycopg.Error) -> StoreUnavailable:
-        """The error that a caller gets; what happened and what to do goes to the log."""
-        what, cure = advice(error)
+        """The error for callers; the problem and the advice also go to the log."""
+        problem, cure = advice(error)
         now = clock.monotonic()
-        if self._last is None or self._last[0] != what or now - self._last[1] >= QUIET_SECONDS:
-            self._last = (what, now)
+        if self._last is None or self._last[0] != problem or now - self._last[1] >= QUIET_SECONDS:
+            self._last = (problem, now)
             log.error(
                 "database unavailable",
                 database=self._where,
-                what=what,
+                what=problem,
                 do=cure,
                 error=_first_line(error),
             )
-        return StoreUnavailable(reason=f"{self._where}: {what} — {cure}")
+        return StoreUnavailable(reason=f"{self._where}: {problem} — {cure}")
 
-    def is_over(self) -> None:
-        """The database works again."""
+    def recovered(self) -> None:
+        """Note that the database works, and log it after an outage."""
         if self._last is not None:
             self._last = None
             log.info("database available", database=self._where)

@@ -1,7 +1,8 @@
-"""Wake-ups between processes: LISTEN on a connection of its own, NOTIFY in transactions of their own.
+"""Wake-ups between processes: LISTEN on a separate connection, NOTIFY in separate transactions.
 
-A NOTIFY takes a lock of the whole database when its transaction commits: inside one that stores events it would let
-no two of them commit at once. Wake-ups may be lost with a connection, so whoever listens also looks now and then.
+A transaction with a NOTIFY takes a database-wide lock when it commits. If events were stored in such transactions, they
+would commit one at a time. Wake-ups may be lost, with a connection or with a process that dies between its commit and
+its NOTIFY, so every listener also polls once in a while.
 """
 
 import asyncio
@@ -23,13 +24,13 @@ RECONNECT_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 SEND = b"""SELECT pg_notify(said.channel, said.payload)
            FROM unnest(%(channels)s::text[], %(payloads)s::text[]) AS said (channel, payload)"""
 
-Said = tuple[str, str]
+Notification = tuple[str, str]
 
 
 class Notifications:
-    """Says and hears wake-ups.
+    """Sends and receives wake-ups.
 
-    :param connect: opens a connection that is used by nothing else.
+    :param connect: opens a connection for LISTEN alone.
     :param send: executes one statement in a transaction of its own.
     """
 
@@ -40,27 +41,31 @@ class Notifications:
     ) -> None:
         self._connect = connect
         self._send = send
-        self._pending: dict[Said, None] = {}
+        self._pending: dict[Notification, None] = {}
         self._sender: asyncio.Task[None] | None = None
 
     def notify(self, channel: str, payload: str) -> None:
-        """Say it soon: the first at once, what follows within the window together."""
+        """Send a notification soon: the first at once, later ones within the window together, equal ones once."""
         self._pending[(channel, payload)] = None
         if self._sender is None or self._sender.done():
             self._sender = asyncio.ensure_future(self._send_pending())
 
     async def _send_pending(self) -> None:
         while self._pending:
-            said, self._pending = list(self._pending), {}
-            params = {"channels": [channel for channel, _ in said], "payloads": [payload for _, payload in said]}
+            batch, self._pending = list(self._pending), {}
+            params = {"channels": [channel for channel, _ in batch], "payloads": [payload for _, payload in batch]}
             try:
                 await self._send(SEND, params)
-            except (StoreUnavailable, psycopg.Error) as error:  # those who listen look by themselves
-                log.warning("a wake-up was not sent", error=str(error))
+            except (StoreUnavailable, psycopg.Error) as error:  # not retried, because listeners also poll
+                log.warning("NOTIFY failed", error=str(error))
             await clock.sleep(WINDOW_SECONDS)
 
     async def listen(self, channel: str) -> AsyncIterator[str | None]:
-        """What is said on ``channel``; None first and after each gap."""
+        """Payloads sent on ``channel``; None first and after each gap.
+
+        None comes after LISTEN: what was committed before it sent no notification to this connection, so the caller
+        polls at that moment.
+        """
         failures = 0
         while True:
             try:
@@ -68,15 +73,15 @@ class Notifications:
                     await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
                     failures = 0
                     yield None
-                    async for said in connection.notifies():
-                        yield said.payload
-            except psycopg.Error as error:  # also that a standby cannot listen, which is promoted soon
+                    async for notification in connection.notifies():
+                        yield notification.payload
+            except psycopg.Error as error:  # including a standby, which refuses LISTEN until it is promoted
                 wait = RECONNECT_SECONDS[min(failures, len(RECONNECT_SECONDS) - 1)]
                 failures += 1
-                log.warning("wake-ups are not heard", seconds=wait, error=str(error).strip().partition("\n")[0])
+                log.warning("LISTEN connection lost", seconds=wait, error=str(error).strip().partition("\n")[0])
                 await clock.sleep(wait)
 
     async def close(self) -> None:
-        """Say what is left to say."""
+        """Send pending notifications."""
         if self._sender is not None:
             await asyncio.wait([self._sender])

@@ -1,4 +1,4 @@
-"""A Postgres connection for a thread beside the event loop."""
+"""A Postgres connection for a thread other than the event loop's, such as that of the heartbeat."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 class PostgresThreadConnection:
-    """Belongs to the thread that uses it.
+    """A connection that belongs to one thread.
 
-    :param parameters: what a connection is made with.
-    :param complain: makes the error that a caller gets, and logs what to do.
+    :param parameters: the connection parameters.
+    :param complain: makes the error for callers, and logs it with advice.
     """
 
     def __init__(self, parameters: dict[str, Any], complain: Callable[[psycopg.Error], StoreUnavailable]) -> None:
@@ -28,7 +28,7 @@ class PostgresThreadConnection:
     def do(self, work: Work[T]) -> T:
         """Do ``work``, each statement in a transaction of its own.
 
-        :raises StoreUnavailable: the database cannot be used now.
+        :raises StoreUnavailable: the database is unavailable.
         """
         try:
             if self._connection is None:
@@ -39,7 +39,7 @@ class PostgresThreadConnection:
             raise self._complain(error) from error
 
     def close(self) -> None:
-        """Let go of the server."""
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -55,8 +55,8 @@ class _BlockingTx:
         return self._execute(statement, params).rowcount
 
     async def many(self, statement: Statement, params: Sequence[Params]) -> None:
-        for each in params:
-            self._execute(statement, each)
+        for row_params in params:
+            self._execute(statement, row_params)
 
     async def one(self, statement: Statement, params: Params) -> Row | None:
         return self._execute(statement, params).fetchone()

@@ -18,7 +18,7 @@ class PostgresTx:
         self._execute = cursor.execute
 
     async def run(self, statement: Statement, params: Params) -> int:
-        """Execute; return the number of rows it touched."""
+        """Execute; return the number of affected rows."""
         return (await self._execute(_text(statement), params)).rowcount
 
     async def many(self, statement: Statement, params: Sequence[Params]) -> None:

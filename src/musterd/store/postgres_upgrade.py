@@ -1,7 +1,7 @@
-"""Bringing a Postgres database's schema to the one this program writes.
+"""Upgrading the schema of a Postgres database to this program's revision.
 
-Any number of processes may start at once: a lock of the transaction lets one of them migrate. A role that may only
-read and write rows finds the schema up to date, or is told who has to bring it there.
+Any number of processes may start at once: an advisory lock lets one of them migrate. A role without the right to create
+tables can start if the schema is up to date; else the error says which role is needed.
 """
 
 from collections.abc import Callable
@@ -24,18 +24,19 @@ log = structlog.get_logger("musterd.store")
 OLDEST_SERVER = 130000
 CONNECT_SECONDS = 10
 LOCK = "SELECT pg_advisory_xact_lock(hashtext('musterd schema'))"
-HOLD_TABLES = "LOCK TABLE sessions, runs IN ACCESS EXCLUSIVE MODE"
-"""In the order in which all transactions take rows: older programs that write meanwhile wait, and hold nothing up."""
+LOCK_TABLES = "LOCK TABLE sessions, runs IN ACCESS EXCLUSIVE MODE"
+"""Locks the tables in the order in which all transactions lock rows (session, then run), so that older programs which
+write meanwhile wait and cannot deadlock with the upgrade."""
 UPGRADING = "musterd upgrade"
 END_PLANS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND pg_has_role(usesysid, 'MEMBER')
 AND application_name IN ('musterd', %s)
 """
-"""Connections keep statements as they were planned for the tables of before, and refuse them for ever once a column is
-added. Programs of older revisions make new connections by themselves, and do again what was under way."""
-RINGS = 10
-"""Deadlocks, of a second each, that one start tries again behind."""
+"""Prepared statements fail for ever once a column of their table is added, so the connections of older programs are
+ended. Those programs reconnect and repeat the transactions that were under way."""
+MAX_DEADLOCKS = 10
+"""How many deadlocks, of a second each, one start retries."""
 OURS = frozenset({"alembic_version", "instance", "runs", "run_events"})
 
 TABLES = """
@@ -50,7 +51,7 @@ SELECT c.relname || '.' || a.attname FROM pg_class c JOIN pg_namespace n ON n.oi
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p')
 """
-"""The revision and all columns, in one statement: as they stood at one moment, for another process may upgrade."""
+"""The revision and all columns in one statement, so from one snapshot: another process may upgrade at the same time."""
 FORBIDDEN = """
 SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p') AND c.relname <> 'alembic_version'
@@ -64,146 +65,146 @@ TIME = "SELECT extract(epoch FROM clock_timestamp())"
 GRANT = "grant it SELECT, INSERT, UPDATE and DELETE on all tables of the schema"
 
 T = TypeVar("T")
-Ask = Callable[[str], list[Any]]
+Query = Callable[[str], list[Any]]
 
 
 def upgrade_postgres(url: str) -> None:
-    """Make the database of ``url`` one of this program's schema, from nothing or from an older one.
+    """Create or upgrade the schema of the database at ``url``.
 
-    :raises StartError: it cannot be used, in words.
+    :raises StartError: the database cannot be used; the message says why.
     :raises SchemaTooNew: a newer program wrote it; nothing is changed.
     """
-    where = place(url)
+    database = place(url)
     try:
-        own = {**_parameters(url), "application_name": UPGRADING}
-        connection = psycopg.connect(**own, autocommit=True, row_factory=scalar_row)
+        parameters = {**_parameters(url), "application_name": UPGRADING}
+        connection = psycopg.connect(**parameters, autocommit=True, row_factory=scalar_row)
     except psycopg.Error as error:
-        raise _refusal(where, error) from error
+        raise _refusal(database, error) from error
     with connection:
         try:
-            _require_usable(connection, where)
+            _require_usable(connection, database)
 
-            def ask(text: str) -> list[Any]:
+            def query(text: str) -> list[Any]:
                 return connection.execute(text.encode()).fetchall()
 
-            revision = _revision(ask, where)
+            revision = _revision(query, database)
             if revision is not None:
-                _require_promised(ask, where)
+                _require_promised(query, database)
             if _is_older(revision):
-                _migrate(connection, where, conninfo.conninfo_to_dict(url).get("application_name"))
-            if forbidden := ask(FORBIDDEN):
-                raise StartError(f"{where}: role {connection.info.user} may not use table {forbidden[0]} — {GRANT}")
+                _migrate(connection, database, conninfo.conninfo_to_dict(url).get("application_name"))
+            if forbidden := query(FORBIDDEN):
+                raise StartError(f"{database}: role {connection.info.user} may not use table {forbidden[0]} — {GRANT}")
         except psycopg.Error as error:
-            raise _refusal(where, error) from error
+            raise _refusal(database, error) from error
 
 
 def revision_at(url: str) -> str | None:
-    """The schema's revision, or None for a database without records.
+    """The schema's revision, or None for a database without a schema.
 
-    :raises StartError: it cannot be used, in words.
+    :raises StartError: the database cannot be used; the message says why.
     """
-    return _asked(url, lambda ask: _revision(ask, place(url)))
+    return _inspect(url, lambda query: _revision(query, place(url)))
 
 
 def server_at(url: str) -> tuple[str, int, float]:
-    """The server's version, the size of the database in bytes, what time it is there.
+    """The server's version, the size of the database in bytes, and the server's time.
 
-    :raises StartError: it cannot be used, in words.
+    :raises StartError: the database cannot be used; the message says why.
     """
 
-    def look(ask: Ask) -> tuple[str, int, float]:
-        (version,), (size,), (now,) = ask("SHOW server_version"), ask(SIZE), ask(TIME)
+    def read(query: Query) -> tuple[str, int, float]:
+        (version,), (size,), (now,) = query("SHOW server_version"), query(SIZE), query(TIME)
         return str(version), int(size), float(now)
 
-    return _asked(url, look)
+    return _inspect(url, read)
 
 
 def require_allowed(url: str) -> None:
-    """Refuse a role that may not write the tables.
+    """Check that the role may write all tables.
 
-    :raises StartError: it may not, or nobody may now.
+    :raises StartError: it may not, or the database cannot be used.
     """
-    if forbidden := _asked(url, lambda ask: ask(FORBIDDEN)):
+    if forbidden := _inspect(url, lambda query: query(FORBIDDEN)):
         raise StartError(f"{place(url)}: the role may not use table {forbidden[0]} — {GRANT}")
 
 
 def require_promised_tables(url: str) -> None:
-    """Refuse a database with records whose tables are not those of its revision.
+    """Check that the tables are those of their revision. The database has a schema.
 
-    :raises StartError: they are not, or nobody can look now.
+    :raises StartError: they are not, or the database cannot be used.
     """
-    _asked(url, lambda ask: _require_promised(ask, place(url)))
+    _inspect(url, lambda query: _require_promised(query, place(url)))
 
 
-def _asked(url: str, look: Callable[[Ask], T]) -> T:
-    where = place(url)
+def _inspect(url: str, read: Callable[[Query], T]) -> T:
+    database = place(url)
     try:
         with psycopg.connect(**_parameters(url), autocommit=True, row_factory=scalar_row) as connection:
-            _require_usable(connection, where)
-            return look(lambda text: connection.execute(text.encode()).fetchall())
+            _require_usable(connection, database)
+            return read(lambda text: connection.execute(text.encode()).fetchall())
     except psycopg.Error as error:
-        raise _refusal(where, error) from error
+        raise _refusal(database, error) from error
 
 
 def _parameters(url: str) -> dict[str, Any]:
     return {"connect_timeout": CONNECT_SECONDS, "fallback_application_name": "musterd"} | conninfo.conninfo_to_dict(url)
 
 
-def _refusal(where: str, error: psycopg.Error) -> StartError:
-    what, cure = advice(error)
-    return StartError(f"{where}: {what} — {cure}")
+def _refusal(database: str, error: psycopg.Error) -> StartError:
+    problem, cure = advice(error)
+    return StartError(f"{database}: {problem} — {cure}")
 
 
-def _require_usable(connection: psycopg.Connection[Any], where: str) -> None:
+def _require_usable(connection: psycopg.Connection[Any], database: str) -> None:
     if connection.info.server_version < OLDEST_SERVER:
         version = connection.info.server_version // 10000
-        raise StartError(f"{where}: is PostgreSQL {version} — use PostgreSQL 13 or newer")
+        raise StartError(f"{database}: is PostgreSQL {version} — use PostgreSQL 13 or newer")
     if connection.info.parameter_status("server_encoding") != "UTF8":
-        raise StartError(f"{where}: does not store UTF-8 — create the database with ENCODING 'UTF8'")
+        raise StartError(f"{database}: does not store UTF-8 — create the database with ENCODING 'UTF8'")
     if connection.execute("SELECT pg_is_in_recovery()").fetchone():
         raise StartError(
-            f"{where}: is a read-only standby — "
+            f"{database}: is a read-only standby — "
             "name the primary, or several hosts with ?target_session_attrs=read-write"
         )
     if connection.execute("SELECT current_schema()").fetchone() is None:
-        raise StartError(f"{where}: no schema of its search_path exists — create it, or change search_path")
+        raise StartError(f"{database}: no schema of its search_path exists — create it, or change search_path")
 
 
-def _revision(ask: Ask, where: str) -> str | None:
-    """The schema's revision, or None for a database without records.
+def _revision(query: Query, database: str) -> str | None:
+    """The schema's revision, or None for a database without a schema.
 
     :raises SchemaTooNew: this program must not write it.
     """
-    tables = set(ask(TABLES))
+    tables = set(query(TABLES))
     if not tables:
         return None
     if not tables >= OURS:
         raise StartError(
-            f"{where}: holds tables of another program ({', '.join(sorted(tables)[:3])}, …) — "
+            f"{database}: holds tables of another program ({', '.join(sorted(tables)[:3])}, …) — "
             "name another database, or a schema of its own with ?options=-csearch_path%3DNAME"
         )
-    found = ask("SELECT version_num FROM alembic_version")
-    if not found:
+    revisions = query("SELECT version_num FROM alembic_version")
+    if not revisions:
         return None
-    oldest = ask("SELECT oldest_writer FROM instance") if found[0] > HEAD else []
-    require_known(where, found[0], oldest[0] if oldest else None)
-    return str(found[0])
+    oldest = query("SELECT oldest_writer FROM instance") if revisions[0] > HEAD else []
+    require_known(database, revisions[0], oldest[0] if oldest else None)
+    return str(revisions[0])
 
 
-def _require_promised(ask: Ask, where: str) -> None:
-    found = ask(COLUMNS)
-    revision = next(name.removeprefix(".") for name in found if name.startswith("."))
-    require_promised(where, revision, found)
+def _require_promised(query: Query, database: str) -> None:
+    names = query(COLUMNS)
+    revision = next(name.removeprefix(".") for name in names if name.startswith("."))
+    require_promised(database, revision, names)
 
 
 def _is_older(revision: str | None) -> bool:
     return revision is None or revision < HEAD
 
 
-def _migrate(connection: psycopg.Connection[Any], where: str, name: Any) -> None:
-    """Run the revisions in one transaction, unless another process has done so when it is this one's turn.
+def _migrate(connection: psycopg.Connection[Any], database: str, name: Any) -> None:
+    """Run the migrations in one transaction, unless another process has done so while this one waited for the lock.
 
-    :param name: what connections of this program are called at the server, where the operator has named them.
+    :param name: the ``application_name`` of connections of this program, if the operator has set one.
     """
     from sqlalchemy import create_engine
     from sqlalchemy.exc import DBAPIError
@@ -214,47 +215,54 @@ def _migrate(connection: psycopg.Connection[Any], where: str, name: Any) -> None
 
     def migrate() -> None:
         with engine.begin() as bound:
+            # One migration at a time. The revision is read again under the lock; the earlier read only decided whether
+            # a migration may be needed.
             bound.exec_driver_sql(LOCK)
-            revision = _revision(lambda text: list(bound.exec_driver_sql(text).scalars()), where)
+            revision = _revision(lambda text: list(bound.exec_driver_sql(text).scalars()), database)
             if _is_older(revision):
+                # Take both tables at once. DDL would lock them one by one, in the order of the migrations, and so
+                # deadlock with transactions of older programs.
                 if revision is not None:
-                    bound.exec_driver_sql(HOLD_TABLES)
+                    bound.exec_driver_sql(LOCK_TABLES)
                 upgrade_to(bound, "head")
                 bound.exec_driver_sql(STATE_OLDEST_WRITER)
+                # Before the commit, while the tables are still locked: a connection that older programs open now waits
+                # too, and plans its statements for the new tables.
                 if revision is not None:
                     _end_plans(bound, name)
 
     try:
-        _until_no_ring(migrate)
+        _retry_deadlocks(migrate)
     except DBAPIError as error:
         cause = error.orig
         if isinstance(cause, psycopg.errors.InsufficientPrivilege):
             raise StartError(
-                f"{where}: role {connection.info.user} may not create tables — start once with a role that may, "
+                f"{database}: role {connection.info.user} may not create tables — start once with a role that may, "
                 "then grant this one SELECT, INSERT, UPDATE and DELETE on all tables"
             ) from error
-        what, cure = advice(cause) if isinstance(cause, psycopg.Error) else (str(cause), "see the error")
-        raise StartError(f"{where}: the schema could not be brought up to date: {what} — {cure}") from error
+        problem, cure = advice(cause) if isinstance(cause, psycopg.Error) else (str(cause), "see the error")
+        raise StartError(f"{database}: the schema could not be brought up to date: {problem} — {cure}") from error
     finally:
         connection.autocommit, connection.row_factory = True, scalar_row
 
 
 def _end_plans(bound: "Connection", name: Any) -> None:
-    """End the connections of older programs, while they wait for the tables; where this role may."""
+    """End the connections of older programs, while they wait for the tables, if this role may do so."""
     from sqlalchemy.exc import DBAPIError
 
+    # In a savepoint, because a missing privilege must not undo the migration.
     try:
         with bound.begin_nested():
             bound.exec_driver_sql(END_PLANS, (name,))
     except DBAPIError as error:
-        log.warning("older servers on this database have to be started again", reason=str(error.orig))
+        log.warning("older servers on this database must be restarted", reason=str(error.orig))
 
 
-def _until_no_ring(migrate: Callable[[], None]) -> None:
-    """Migrate, again where that waited in a ring with a reader that went from one table to the other."""
+def _retry_deadlocks(migrate: Callable[[], None]) -> None:
+    """Migrate, and retry after a deadlock with a transaction that read the two tables in the other order."""
     from sqlalchemy.exc import DBAPIError
 
-    for _ in range(RINGS):
+    for _ in range(MAX_DEADLOCKS):
         try:
             migrate()
         except DBAPIError as error:

@@ -1,4 +1,7 @@
-"""Looks: what upkeep, and a process beside others, has to know of runs. They lock nothing and change nothing."""
+"""Read-only checks for upkeep and for watching other processes: is there anything to do? They take no locks.
+
+Whatever they report may have changed when the caller acts on it, so every action checks again under its lock.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +23,7 @@ READY = Statement(
         AND IN_LIST(component_kind || ':' || component_id, :components)
         AND {HAS_WAITED} AND crashes < {SUSPECT_FROM} LIMIT 1""",
 )
-READY_SUSPECT = Statement(  # not if others drive all that its user may have
+READY_SUSPECT = Statement(  # not if other workers already drive as many runs as its user may have
     "look_ready_suspect",
     f"""SELECT 1 AS found FROM runs WHERE state = 'ready' AND cancel_requested_at IS NULL
         AND IN_LIST(component_kind || ':' || component_id, :components)
@@ -38,10 +41,10 @@ EXPIRED = Statement(
 
 @dataclass(frozen=True, slots=True)
 class RunSnapshot:
-    """Where a run stands, as far as the process must know that drives it or waits for it.
+    """The parts of a run's row that its worker and its subscribers watch.
 
-    :param next_event: the index that its next event gets: where it has not moved, readers have nothing to look for.
-    :param salt: tells the run from another that has its id, once it was deleted.
+    :param next_event: the index of its next event; while it does not move there are no new events to read.
+    :param salt: distinguishes the run from a later one with the same id, after it was deleted.
     """
 
     attempt: int
@@ -54,13 +57,14 @@ class RunSnapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """What upkeep finds.
+    """The work that upkeep finds.
 
-    :param beats: the workers that are announced or hold runs, with their counters.
-    :param has_ready: whether a run waits that this process can claim; ``has_suspect``: one that goes on probation.
-    :param has_scheduled: whether a delayed run is due, or a pending one is over its time.
-    :param has_expired: whether a paused run waited too long.
-    :param to_cancel: deleted sessions in which runs are still to be cancelled.
+    :param beats: the heartbeat counters of the workers that are announced or hold runs.
+    :param has_ready: whether this process can claim a run.
+    :param has_suspect: whether this process can claim a suspect, which goes on probation.
+    :param has_scheduled: whether a delayed run is due, or a pending run is past its deadline.
+    :param has_expired: whether a paused run has expired.
+    :param to_cancel: deleted sessions with runs that have not been cancelled yet.
     """
 
     beats: dict[str, int | None]
@@ -72,13 +76,13 @@ class Due:
 
 
 async def due(tx: Tx, components: Sequence[str], now: float, worker: str = "", most_of_owner: int = 0) -> Due:
-    """What there is to do.
+    """The work that there is for a process.
 
-    :param worker: who asks.
-    :param most_of_owner: how many runs of one user may be at work; 0: any number.
+    :param worker: the worker of this process.
+    :param most_of_owner: how many runs of one user may be at work; 0 means no limit.
     """
     return Due(
-        beats=await workers.known(tx),
+        beats=await workers.heartbeats(tx),
         has_ready=await is_ready(tx, components, now),
         has_suspect=await is_suspect_ready(tx, components, now, worker, most_of_owner),
         has_scheduled=await schedule.is_any_due(tx, now),
@@ -88,7 +92,7 @@ async def due(tx: Tx, components: Sequence[str], now: float, worker: str = "", m
 
 
 async def is_ready(tx: Tx, components: Sequence[str], now: float) -> bool:
-    """Whether a run of these components waits that may be driven beside others."""
+    """Whether a ready run of these components waits that is not a suspect."""
     if not components:
         return False
     return await tx.one(READY, {"components": jsontext.dumps(list(components)), "now": now}) is not None
@@ -104,7 +108,7 @@ async def is_suspect_ready(tx: Tx, components: Sequence[str], now: float, worker
 
 
 async def snapshots(tx: Tx, run_ids: Iterable[str]) -> dict[str, RunSnapshot]:
-    """Where runs stand; those that are gone are left out."""
+    """Snapshots of runs by id; runs that were deleted are left out."""
     rows = await tx.all(RUNS, {"run_ids": jsontext.dumps(list(run_ids))})
     return {
         row["run_id"]: RunSnapshot(

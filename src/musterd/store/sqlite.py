@@ -1,7 +1,8 @@
-"""SQLite: one file, WAL, one writer thread with group commit, reads on connections of their own.
+"""SQLite: one file in WAL mode, one writer thread with group commit, and separate connections for reads.
 
-Durability is FULL: what was answered survives a crash of the machine. Transactions that wait together share one
-commit, each in a savepoint, so that the failure of one is its own.
+``synchronous`` is FULL: a committed transaction survives a crash of the machine. Transactions that wait at the same
+time share one commit, and so one flush of the disk. Each runs in a savepoint, so that the failure of one does not
+affect the others.
 """
 
 import asyncio
@@ -31,7 +32,7 @@ BUSY_SECONDS = 5.0
 GROUP_LIMIT = 256
 CACHED_STATEMENTS = 256
 SCANS = 4
-"""Reads of many rows that are under way at once: what upkeep asks does not wait for somebody's long list."""
+"""How many scans may run at once. With more than one, upkeep does not wait for a client's long list."""
 
 
 @dataclass(slots=True)
@@ -45,10 +46,10 @@ class _Job(Generic[T]):
 
 
 class SqliteDatabase:
-    """The records in one SQLite file.
+    """A database in one SQLite file.
 
-    :param path: the file; made when it does not exist, its folder must exist.
-    :param busy_seconds: how long a transaction waits for another program that holds the file.
+    :param path: the file. It is created if it does not exist; its folder must exist.
+    :param busy_seconds: how long a transaction waits for another program that has locked the file.
     """
 
     def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
@@ -69,14 +70,14 @@ class SqliteDatabase:
     def upgrade(self) -> None:
         """Bring the schema up to date.
 
-        :raises StartError: the file cannot be used, in words, or its schema is newer than this program.
+        :raises StartError: the file cannot be used, or its schema is newer than this program.
         """
         upgrade_sqlite(self.path)
 
     async def open(self) -> None:
         """Bring the schema up to date and make the database usable.
 
-        :raises StartError: the file cannot be used, in words, or its schema is newer than this program.
+        :raises StartError: the file cannot be used, or its schema is newer than this program.
         """
         await asyncio.get_running_loop().run_in_executor(None, self.upgrade)
         self._file = file_at(self.path)
@@ -87,8 +88,9 @@ class SqliteDatabase:
         self._is_open = True
 
     async def close(self) -> None:
-        """Finish what was handed in, then let go of the file."""
-        self._is_open = False  # nothing more is handed in: it would wait for ever
+        """Finish all writes that were submitted, then close the file."""
+        # First refuse new writes, then end the thread: a job that is queued after the None would wait for ever.
+        self._is_open = False
         loop = asyncio.get_running_loop()
         if self._thread is not None:
             self._jobs.put(None)
@@ -105,9 +107,9 @@ class SqliteDatabase:
             self._version_connection = None
 
     def write(self, work: Work[T]) -> Awaitable[T]:
-        """Do ``work`` in a transaction; committed and durable when the awaitable is done.
+        """Do ``work`` in a transaction; it is committed and durable when the awaitable is done.
 
-        ``work`` may be called again, when the commit that it shared with others failed.
+        ``work`` is called again if the commit that it shared with other transactions failed.
         """
         self._require_open()
         loop = asyncio.get_running_loop()
@@ -116,7 +118,7 @@ class SqliteDatabase:
         return future
 
     async def read(self, work: Work[T]) -> T:
-        """Do ``work`` on the event loop's own connection: meant for single rows by key."""
+        """Do ``work`` on the event loop's own connection, which blocks the loop; meant for single rows by key."""
         self._require_open()
         if self._read_tx is None:
             self._read_tx = SqliteTx(self._connect(read_only=True))
@@ -127,21 +129,23 @@ class SqliteDatabase:
             raise
 
     async def scan(self, work: Work[T]) -> T:
-        """Do ``work`` on a thread beside the event loop: meant for reads of many rows."""
+        """Do ``work`` in another thread; meant for reads of many rows."""
         self._require_open()
         return await asyncio.get_running_loop().run_in_executor(self._scanner, self._scan, work)
 
-    def apart(self) -> "SqliteThreadConnection":
-        """A connection for a thread beside the event loop, made when it is first used."""
+    def thread_connection(self) -> "SqliteThreadConnection":
+        """A connection for a thread other than the event loop's, opened when it is first used."""
         return SqliteThreadConnection(self.path, self._connect)
 
     def locks(self) -> WorkerLocks:
-        """Locks beside the file: whoever shares it is on this host."""
+        """Locks next to the file: all processes that share a SQLite file are on this host."""
         return WorkerLocks(self.path)
 
     def has_changed(self) -> bool:
-        """Whether anything was written, by this process or another, since this was asked last. Cheap."""
+        """Whether any process has written since the last call. Cheap."""
         self._require_open()
+        # `data_version` does not count the writes of its own connection. So it needs a connection that never writes, to
+        # see the writes of this process too.
         try:
             if self._version_connection is None:
                 self._version_connection = self._connect(read_only=True)
@@ -156,16 +160,16 @@ class SqliteDatabase:
             raise StoreUnavailable("The database is closed.")
 
     def _scan(self, work: Work[T]) -> T:
-        """Do ``work`` on a connection that nobody else uses meanwhile."""
+        """Do ``work`` on a connection that no other thread uses meanwhile."""
         self._require_in_place()
         tx: SqliteTx | None
         try:
-            tx = self._scan_txs.pop()
+            tx = self._scan_txs.pop()  # atomic, so two threads never get the same connection
         except IndexError:
             tx = SqliteTx(self._connect(read_only=True))
         try:
             return self._snapshot(tx, work)
-        except StoreUnavailable:  # the next one sees the file anew
+        except StoreUnavailable:  # the next scan opens the file again
             _close(tx.connection)
             tx = None
             raise
@@ -189,8 +193,11 @@ class SqliteDatabase:
             self._read_tx = None
 
     def _require_in_place(self) -> None:
-        """Refuse to write what nobody would find: SQLite goes on with a file that was removed or replaced."""
-        with contextlib.suppress(OSError):  # where nobody can look SQLite says why
+        """Refuse to use a file that was removed or replaced.
+
+        SQLite would continue to write to the removed file, and every answer would be lost with the process.
+        """
+        with contextlib.suppress(OSError):  # if the path cannot be read, SQLite's own error says why
             if self._file is not None and file_at(self.path) != self._file:
                 raise moved(self.path)
 
@@ -205,7 +212,7 @@ class SqliteDatabase:
                 cached_statements=CACHED_STATEMENTS,
             )
             connection.row_factory = sqlite3.Row
-            connection.create_function("lower", 1, _lower, deterministic=True)  # SQLite's own knows ASCII only
+            connection.create_function("lower", 1, _lower, deterministic=True)  # SQLite's own handles ASCII only
             connection.execute("PRAGMA synchronous = FULL")
             if read_only:
                 connection.execute("PRAGMA query_only = ON")
@@ -224,14 +231,14 @@ class SqliteDatabase:
                 tx = self._commit(tx, jobs)
                 self.metrics.commit_seconds.observe(clock.monotonic() - started)
                 self.metrics.commit_group.observe(len(jobs))
-                _report(jobs)
+                _report(jobs)  # only after the commit: a caller may answer its client as soon as it has the result
             if is_last:
                 break
         if tx is not None:
             _close(tx.connection)
 
     def _next_jobs(self) -> tuple[list[_Job[Any]], bool]:
-        """Wait for a job and take those that wait with it; True when the database closes after them."""
+        """Wait for a job, and take all others that wait; True if the database closes after them."""
         first = self._jobs.get()
         if first is None:
             return [], True
@@ -247,9 +254,9 @@ class SqliteDatabase:
         return jobs, False
 
     def _commit(self, tx: SqliteTx | None, jobs: list[_Job[Any]]) -> SqliteTx | None:
-        """Do and commit ``jobs``. The connection to go on with, or None after a fault: the next one sees the file anew.
+        """Execute and commit ``jobs``. Returns the connection to use next, or None after a fault, to reopen the file.
 
-        A fault before a job was begun (no connection, another program holds the file) is the fault of all that wait.
+        A fault before any job has started, such as a locked file, fails all jobs that wait.
         """
         self._has_fault = False
         try:
@@ -260,7 +267,7 @@ class SqliteDatabase:
         except sqlite3.Error as error:
             self._has_fault = True
             _fail(jobs, unavailable(error, self.path))
-        except BaseException as error:  # noqa: BLE001 - handed to those who wait; the thread lives on
+        except BaseException as error:  # noqa: BLE001 - passed to the callers; the writer thread must not die
             self._has_fault = True
             _fail(jobs, error)
         if self._has_fault and tx is not None:
@@ -269,14 +276,18 @@ class SqliteDatabase:
         return tx
 
     def _commit_together(self, tx: SqliteTx, jobs: list[_Job[Any]]) -> None:
-        """One commit for all of ``jobs``; where the database itself fails, each again in a commit of its own."""
+        """Commit all of ``jobs`` together. If the database itself fails, each job is tried again in its own commit."""
         if len(jobs) > 1:
+            # IMMEDIATE takes the write lock at the start. A transaction that first reads and then writes could
+            # otherwise fail in the middle with SQLITE_BUSY, because another process has written since its read.
             tx.connection.execute("BEGIN IMMEDIATE")
             try:
                 for job in jobs:
                     _do_in_savepoint(tx, job)
                 tx.connection.execute("COMMIT")
             except sqlite3.Error:
+                # Nothing of the group is committed, even if it was the COMMIT that failed. No result has been reported
+                # yet, so every job may run again.
                 _roll_back(tx.connection)
             else:
                 return
@@ -294,7 +305,7 @@ class SqliteDatabase:
             job.error = error
             if is_database_fault(error):
                 job.error, self._has_fault = unavailable(error, self.path), True
-        except BaseException as error:  # noqa: BLE001 - handed to whoever awaits the job
+        except BaseException as error:  # noqa: BLE001 - passed to the caller that awaits the job
             _roll_back(tx.connection)
             job.error = error
         job.is_done = True
@@ -306,14 +317,14 @@ def _do_in_savepoint(tx: SqliteTx, job: _Job[Any]) -> None:
         job.result = drive(job.work(tx))
     except BaseException as error:
         if isinstance(error, sqlite3.Error) and is_database_fault(error):
-            raise
+            raise  # a fault of the database concerns the whole group
         job.error = error
-        tx.connection.execute("ROLLBACK TO job")
+        tx.connection.execute("ROLLBACK TO job")  # undoes this job only, but leaves the savepoint open
     tx.connection.execute("RELEASE job")
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
-    """Undo what stands: after a full disk or an I/O error SQLite may have done so itself."""
+    """Roll back, unless SQLite has done so itself, as it may after a full disk or an I/O error."""
     if connection.in_transaction:
         connection.execute("ROLLBACK")
 
@@ -334,18 +345,18 @@ def _fail(jobs: list[_Job[Any]], error: BaseException) -> None:
 
 
 def _report(jobs: list[_Job[Any]]) -> None:
-    """Tell those who wait, once for each event loop."""
+    """Pass the results to the callers, with one wake-up for each event loop."""
     by_loop: dict[asyncio.AbstractEventLoop, list[_Job[Any]]] = {}
     for job in jobs:
         by_loop.setdefault(job.loop, []).append(job)
-    for loop, done in by_loop.items():
-        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits there any more
-            loop.call_soon_threadsafe(_resolve, done)
+    for loop, loop_jobs in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop was closed, so its callers are gone
+            loop.call_soon_threadsafe(_resolve, loop_jobs)
 
 
 def _resolve(jobs: list[_Job[Any]]) -> None:
     for job in jobs:
-        if job.future.done():
+        if job.future.done():  # the caller was cancelled; its transaction is committed all the same
             continue
         if job.error is not None:
             job.future.set_exception(job.error)

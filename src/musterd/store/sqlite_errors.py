@@ -1,4 +1,4 @@
-"""What SQLite's faults mean, and what an operator should do about each."""
+"""SQLite's errors in plain words, with advice for the operator."""
 
 import os
 import sqlite3
@@ -33,52 +33,52 @@ _ADVICE: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_NOMEM: ("the machine is out of memory", "free memory"),
 }
 _PRIMARY = 0xFF
-ROOM_BYTES = 64 * 1024
-"""With less free than this a volume is called full: SQLite grows its index of the WAL by half as much at a time."""
+MIN_FREE_BYTES = 64 * 1024
+"""A volume with less free space than this counts as full: SQLite extends the WAL index by half as much at a time."""
 
 
 def advice(error: sqlite3.Error, path: Path) -> tuple[str, str]:
-    """What happened to the file at ``path``, and what to do. It holds at a start as well as for a running server."""
+    """What happened to the file at ``path``, and what to do. Suitable at the start and for a running server."""
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
-    if code == sqlite3.SQLITE_IOERR and _is_full(path):  # what SQLite says if it cannot map its index of the WAL
+    if code == sqlite3.SQLITE_IOERR and _is_full(path):  # SQLite reports this if it cannot extend the WAL index
         code = sqlite3.SQLITE_FULL
     return _ADVICE.get(code, (str(error), "see the error"))
 
 
 def _is_full(path: Path) -> bool:
     try:
-        found = os.statvfs(path.parent)
+        volume = os.statvfs(path.parent)
     except OSError:
         return False
-    return found.f_bavail * found.f_frsize < ROOM_BYTES
+    return volume.f_bavail * volume.f_frsize < MIN_FREE_BYTES
 
 
 def is_database_fault(error: sqlite3.Error) -> bool:
-    """Whether the database failed, rather than a statement of ours."""
+    """Whether the database failed, and not a statement of musterd."""
     return (getattr(error, "sqlite_errorcode", 0) & _PRIMARY) in _ADVICE
 
 
 def unavailable(error: sqlite3.Error, path: Path) -> StoreUnavailable:
-    """The error that a caller gets; what happened and what to do goes to the log."""
-    what, cure = advice(error, path)
-    log.error("database unavailable", file=str(path), what=what, do=cure, error=str(error))
-    return StoreUnavailable(reason=f"{path}: {what} — {cure}")
+    """The error for callers; the problem and the advice also go to the log."""
+    problem, cure = advice(error, path)
+    log.error("database unavailable", file=str(path), what=problem, do=cure, error=str(error))
+    return StoreUnavailable(reason=f"{path}: {problem} — {cure}")
 
 
 def file_at(path: Path) -> tuple[int, int] | None:
-    """Which file stands at ``path``; None: no file.
+    """The device and inode of the file at ``path``; None: no file.
 
-    :raises OSError: nobody can look.
+    :raises OSError: the path cannot be read.
     """
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def moved(path: Path) -> StoreUnavailable:
-    """The error where the file was removed, moved or replaced under the running server."""
-    what, cure = "the file is not the one that was opened", "put it back, or stop the server before it is replaced"
-    log.error("database unavailable", file=str(path), what=what, do=cure)
-    return StoreUnavailable(reason=f"{path}: {what} — {cure}")
+    """The error if the file was removed, moved or replaced while the server runs."""
+    problem, cure = "the file is not the one that was opened", "put it back, or stop the server before it is replaced"
+    log.error("database unavailable", file=str(path), what=problem, do=cure)
+    return StoreUnavailable(reason=f"{path}: {problem} — {cure}")

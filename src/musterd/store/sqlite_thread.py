@@ -1,4 +1,4 @@
-"""A SQLite connection for a thread beside the event loop."""
+"""A SQLite connection for a thread other than the event loop's, such as that of the heartbeat."""
 
 import sqlite3
 from collections.abc import Callable
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class SqliteThreadConnection:
-    """Belongs to the thread that uses it. What it writes may be lost with the machine, not with the process."""
+    """A connection that belongs to one thread. Its writes survive a crash of the process, but not of the machine."""
 
     def __init__(self, path: Path, connect: Callable[[], sqlite3.Connection]) -> None:
         self._path = path
@@ -23,12 +23,13 @@ class SqliteThreadConnection:
     def do(self, work: Work[T]) -> T:
         """Do ``work``, each statement in a transaction of its own.
 
-        :raises StoreUnavailable: the database cannot be used now.
+        :raises StoreUnavailable: the database is unavailable.
         """
         try:
             if self._tx is None:
                 connection = self._connect()
-                connection.execute("PRAGMA synchronous = NORMAL")  # waits for no disk: only the living look at it
+                # Without a flush of the disk: a heartbeat matters only to live processes.
+                connection.execute("PRAGMA synchronous = NORMAL")
                 self._tx = SqliteTx(connection)
             return drive(work(self._tx))
         except sqlite3.Error as error:
@@ -36,7 +37,7 @@ class SqliteThreadConnection:
             raise unavailable(error, self._path) from error
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the connection."""
         if self._tx is not None:
             self._tx.connection.close()
             self._tx = None

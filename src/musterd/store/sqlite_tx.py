@@ -16,7 +16,7 @@ class SqliteTx:
         self._text = Texts(for_sqlite)
 
     async def run(self, statement: Statement, params: Params) -> int:
-        """Execute; return the number of rows it touched."""
+        """Execute; return the number of affected rows."""
         return self._execute(self._text(statement), params).rowcount
 
     async def many(self, statement: Statement, params: Sequence[Params]) -> None:

@@ -1,4 +1,4 @@
-"""DatabaseStats: what the database alone knows of all runs, for whoever watches the server. Counted by index."""
+"""Counts over all runs, for metrics and ``musterd doctor``. Every count uses an index."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from musterd.store.database import Statement, Tx
 SCHEDULED = Statement("standing_scheduled", "SELECT count(*) AS n FROM runs WHERE state = 'scheduled'")
 QUEUED = Statement("standing_queued", "SELECT count(*) AS n FROM runs WHERE state = 'queued'")
 READY = Statement("standing_ready", "SELECT count(*) AS n, min(queued_at) AS oldest FROM runs WHERE state = 'ready'")
-# What every running and every paused root has leads SQLite to the index of those alone.
+# The extra conditions hold for every running and every paused root. They make SQLite use the partial index of these.
 RUNNING = Statement(
     "standing_running",
     "SELECT count(*) AS n FROM runs WHERE state = 'running' AND parent_id IS NULL AND worker IS NOT NULL",
@@ -24,12 +24,12 @@ OLDEST_WRITER = Statement("standing_oldest_writer", "SELECT oldest_writer FROM i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseStats:
-    """How many runs stand where.
+    """Counts over the whole database.
 
-    :param runs: root runs that have not ended, by state.
-    :param oldest_ready_seconds: how long the run waits that waits longest for a worker; 0: none does.
-    :param approvals: questions that wait for a person.
-    :param workers: processes that have announced themselves.
+    :param runs: unfinished root runs by state.
+    :param oldest_ready_seconds: how long the oldest ready run has waited for a worker; 0 if none waits.
+    :param approvals: pending approvals.
+    :param workers: announced workers.
     """
 
     runs: dict[str, int]
@@ -40,14 +40,14 @@ class DatabaseStats:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What the database says of its schema."""
+    """The revision of the schema, and the oldest revision whose programs may still write it."""
 
     revision: str
     oldest_writer: str | None
 
 
-async def look(tx: Tx, now: float) -> DatabaseStats:
-    """How many runs stand where, now."""
+async def read(tx: Tx, now: float) -> DatabaseStats:
+    """Read the counts."""
     ready = await tx.one(READY, {})
     oldest = None if ready is None else ready["oldest"]
     return DatabaseStats(
@@ -65,7 +65,7 @@ async def look(tx: Tx, now: float) -> DatabaseStats:
 
 
 async def schema(tx: Tx) -> Schema:
-    """The revision that the database has now: a newer program may have raised it under this one."""
+    """The schema's current revision: a newer program may have upgraded it while this one runs."""
     revision, oldest = await tx.one(REVISION, {}), await tx.one(OLDEST_WRITER, {})
     return Schema(
         "" if revision is None else str(revision["version_num"]),

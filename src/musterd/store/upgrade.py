@@ -1,6 +1,6 @@
-"""Bringing a database's schema to the one this program writes.
+"""Upgrading a SQLite database to this program's schema, and the checks of a schema that both databases share.
 
-Alembic does it, and is imported only when there is something to do: a start on an up-to-date file costs one read.
+Alembic is imported only if there is a migration to run, so a start with an up-to-date file stays fast.
 """
 
 import contextlib
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 SCHEMA = Path(__file__).parent / "schema_sqlite.sql"
-"""What all revisions make together, rendered by ``tools/schema.py``; a test compares the two."""
+"""The schema that all migrations together create, rendered by ``tools/schema.py``; a test compares the two."""
 
 BUSY_SECONDS = 5.0
 HEAD = "0011"
-"""The revision that this program writes; a test holds it to the last migration."""
+"""The revision of this program; a test compares it with the last migration."""
 OLDEST_WRITER = "0004"
-"""The oldest revision whose programs may still write what HEAD describes: they go on beside newer ones, and may start.
+"""The oldest revision whose programs may still write a database of revision HEAD. They may run next to newer ones.
 
-A migration that only adds leaves it as it is. One that takes away, or a new way to write a row that older programs
-cannot read, raises it to its own revision.
+A migration that only adds something does not change it. A migration that removes something raises it to its own
+revision, and so does a new format of rows that older programs cannot read.
 """
 STATE_OLDEST_WRITER = f"UPDATE instance SET oldest_writer = '{OLDEST_WRITER}'"
 
@@ -37,9 +37,9 @@ NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", 
 
 
 def upgrade_sqlite(path: Path) -> None:
-    """Make ``path`` a database of this program's schema, from nothing or from an older one.
+    """Create or upgrade the database at ``path``.
 
-    :raises StartError: the file cannot be used, in words.
+    :raises StartError: the file cannot be used; the message says why.
     :raises SchemaTooNew: a newer program wrote it; nothing is changed.
     """
     require_usable_place(path)
@@ -55,27 +55,27 @@ def upgrade_sqlite(path: Path) -> None:
             require_writable(path)
 
 
-def require_known(where: str, revision: str, oldest_writer: str | None) -> None:
-    """Refuse a schema that is newer than this program, unless it says that programs of this age may still write.
+def require_known(database: str, revision: str, oldest_writer: str | None) -> None:
+    """Refuse a schema that is newer than this program, unless programs of this revision may still write it.
 
-    :param oldest_writer: what the schema says; None where it says nothing.
-    :raises SchemaTooNew: it does not.
+    :param oldest_writer: the oldest revision that may write it, as stored in the database, or None.
+    :raises SchemaTooNew: this program must not write it.
     """
     if revision > HEAD and (oldest_writer is None or oldest_writer > HEAD):
         raise SchemaTooNew(
-            f"{where}: written by a newer musterd (schema {revision}, this one writes {HEAD}) — "
+            f"{database}: written by a newer musterd (schema {revision}, this one writes {HEAD}) — "
             "run that version, or name another database"
         )
 
 
-def require_promised(where: str, revision: str, columns: Collection[str]) -> None:
-    """Refuse tables that are not those which their revision makes.
+def require_promised(database: str, revision: str, columns: Collection[str]) -> None:
+    """Check that the tables have exactly the columns that their revision creates.
 
-    A revision's number alone does not tell them: a program that was never released may have made others under the same
-    number, and an upgrade of those would leave half a schema. Further tables, and newer revisions, are not looked at.
+    The revision's number is not enough: an unreleased program may have created different tables under the same number,
+    and an upgrade of those would leave a broken schema. Additional tables and newer revisions are not checked.
 
     :param columns: all columns of the database, as ``table.column``.
-    :raises StartError: they are others; nothing is changed.
+    :raises StartError: the columns differ; nothing is changed.
     """
     if revision > HEAD:
         return
@@ -88,24 +88,24 @@ def require_promised(where: str, revision: str, columns: Collection[str]) -> Non
         differences = ["no version has this revision"]
     if differences:
         raise StartError(
-            f"{where}: its tables are not those of schema {revision} ({', '.join(differences[:3])}) — "
+            f"{database}: its tables are not those of schema {revision} ({', '.join(differences[:3])}) — "
             "go on with the version that made it, restore a backup, or name another database; nothing was changed"
         )
 
 
 def require_promised_tables(path: Path) -> None:
-    """Refuse a SQLite file with records whose tables are not those of its revision.
+    """Check that the tables of a SQLite file are those of its revision.
 
-    :raises StartError: they are not, or the file cannot be read, in words.
+    :raises StartError: they are not, or the file cannot be read.
     """
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
-            connection.execute("BEGIN")  # both as they stood at one moment: another process may upgrade
+            connection.execute("BEGIN")  # one snapshot for both reads: another process may upgrade
             columns = _columns_of(connection)
             (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.Error as error:
-        what, cure = advice(error, path)
-        raise StartError(f"{path}: {what} — {cure}") from error
+        problem, cure = advice(error, path)
+        raise StartError(f"{path}: {problem} — {cure}") from error
     require_promised(str(path), revision, columns)
 
 
@@ -122,10 +122,10 @@ def _revisions() -> set[str]:
 
 @functools.cache
 def _promised_columns(revision: str) -> frozenset[str]:
-    """The columns that a revision makes, read off an empty database in memory; the same on every kind of database."""
+    """The columns that a revision creates, read from an empty database in memory; the same for SQLite and Postgres."""
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         if revision == HEAD:
-            statements = SCHEMA.read_text(encoding="utf-8").split(";\n")  # every start does it: without the indexes
+            statements = SCHEMA.read_text(encoding="utf-8").split(";\n")  # without indexes, as every start does this
             connection.executescript(
                 ";\n".join(text for text in statements if text.lstrip().startswith("CREATE TABLE"))
             )
@@ -144,7 +144,7 @@ def _run_revisions(connection: sqlite3.Connection, revision: str) -> None:
 
 
 def upgrade_to(bound: "Connection", revision: str) -> None:
-    """Run the revisions up to one on this connection, in its transaction."""
+    """Run the migrations up to ``revision`` on this connection, in its transaction."""
     from alembic import command
     from alembic.config import Config
 
@@ -155,9 +155,9 @@ def upgrade_to(bound: "Connection", revision: str) -> None:
 
 
 def require_usable_place(path: Path) -> None:
-    """Refuse a place where no database can lie.
+    """Check that a database can be stored at ``path``.
 
-    :raises StartError: it is one, in words.
+    :raises StartError: its folder does not exist, or is on a network file system.
     """
     folder = path.parent
     if not folder.is_dir():
@@ -171,7 +171,7 @@ def require_usable_place(path: Path) -> None:
 
 
 def file_system(folder: Path) -> str | None:
-    """The type of the file system that ``folder`` is on, where the system tells (Linux)."""
+    """The type of the file system of ``folder``, or None if unknown (other systems than Linux)."""
     try:
         mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -180,18 +180,21 @@ def file_system(folder: Path) -> str | None:
     best, kind = -1, None
     for line in mounts.splitlines():
         point, fs_type = line.split(" ")[1:3]
-        place = Path(point.encode().decode("unicode_escape"))
-        if resolved.is_relative_to(place) and len(place.parts) > best:
-            best, kind = len(place.parts), fs_type
+        mount_point = Path(point.encode().decode("unicode_escape"))
+        if resolved.is_relative_to(mount_point) and len(mount_point.parts) > best:
+            best, kind = len(mount_point.parts), fs_type
     return kind
 
 
 @contextlib.contextmanager
 def _one_at_a_time(path: Path) -> Iterator[None]:
-    """Hold an OS lock, so that processes that start together upgrade once."""
-    lock = path.with_name(path.name + ".upgrade-lock")
+    """Hold an OS lock, so that of several processes that start together only one upgrades.
+
+    The lock file is never removed: otherwise two processes could hold locks on two different files of this name.
+    """
+    lock_path = path.with_name(path.name + ".upgrade-lock")
     try:
-        file = open_owner_only(lock)
+        file = open_owner_only(lock_path)
     except OSError as error:
         raise StartError(
             f"{path}: cannot be used ({error.strerror}) — make its folder writable for this user, "
@@ -203,7 +206,7 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
 
 
 def revision_of(path: Path) -> str | None:
-    """The schema's revision, or None for a file without records.
+    """The schema's revision, or None for a missing file or one without a schema.
 
     :raises SchemaTooNew: this program must not write it.
     """
@@ -226,23 +229,23 @@ def revision_of(path: Path) -> str | None:
             require_known(str(path), row[0], oldest and oldest[0])
             return str(row[0])
     except sqlite3.Error as error:
-        what, cure = advice(error, path)
-        raise StartError(f"{path}: {what} — {cure}") from error
+        problem, cure = advice(error, path)
+        raise StartError(f"{path}: {problem} — {cure}") from error
 
 
 def require_writable(path: Path) -> None:
-    """Begin to write and leave it: a file that is locked or read-only is found out before anything is served."""
+    """Check that the file is neither locked nor read-only, without writing, before the server starts."""
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
     except sqlite3.Error as error:
-        what, cure = advice(error, path)
-        raise StartError(f"{path}: {what} — {cure}") from error
+        problem, cure = advice(error, path)
+        raise StartError(f"{path}: {problem} — {cure}") from error
 
 
 def _create(path: Path) -> None:
-    """Make the schema of HEAD at once: a first start need not import what migrates."""
+    """Create the schema of HEAD from its SQL file, so that a first start does not import Alembic."""
     schema = SCHEMA.read_text(encoding="utf-8")
     try:
         make_owner_only(path)
@@ -252,8 +255,8 @@ def _create(path: Path) -> None:
     except OSError as error:
         raise StartError(f"{path}: cannot be made ({error.strerror}) — name another place with --db") from error
     except sqlite3.Error as error:
-        what, cure = advice(error, path)
-        raise StartError(f"{path}: the schema could not be made: {what} — {cure}") from error
+        problem, cure = advice(error, path)
+        raise StartError(f"{path}: the schema could not be made: {problem} — {cure}") from error
 
 
 def _migrate(path: Path) -> None:
@@ -261,7 +264,8 @@ def _migrate(path: Path) -> None:
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.pool import NullPool
 
-    # Python's driver begins no transaction for DDL: a process killed in between would leave half a schema.
+    # Python's driver does not begin transactions for DDL by itself. Without this one a process that is killed during
+    # the migration would leave half a schema.
     engine = create_engine(f"sqlite:///{path}", poolclass=NullPool, connect_args={"isolation_level": None})
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     try:
@@ -272,14 +276,14 @@ def _migrate(path: Path) -> None:
             connection.exec_driver_sql(STATE_OLDEST_WRITER)
     except (DBAPIError, sqlite3.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        what, cure = advice(cause, path) if isinstance(cause, sqlite3.Error) else (str(cause), "see the error")
-        raise StartError(f"{path}: the schema could not be brought up to date: {what} — {cure}") from error
+        problem, cure = advice(cause, path) if isinstance(cause, sqlite3.Error) else (str(cause), "see the error")
+        raise StartError(f"{path}: the schema could not be brought up to date: {problem} — {cure}") from error
     finally:
         engine.dispose()
 
 
 def render_schema(path: Path) -> str:
-    """The statements that make the schema of HEAD, read off a database that is migrated at ``path`` from nothing."""
+    """The SQL of the schema of HEAD, read from a new database at ``path`` after all migrations."""
     _migrate(path)
     with contextlib.closing(sqlite3.connect(path)) as connection:
         rows = connection.execute(

@@ -1,4 +1,4 @@
-"""Workers: who drives runs, and the runs of those that are gone."""
+"""Workers: their announcements and heartbeat counters, and the release of runs whose worker died or stops."""
 
 import json
 from collections.abc import Sequence
@@ -36,7 +36,8 @@ WAITING = Statement(
     """SELECT DISTINCT component_kind || ':' || component_id AS component FROM runs
        WHERE state = 'ready' AND cancel_requested_at IS NULL""",
 )
-LOCK_SESSIONS = Statement(  # in one order, so that two that take over the same worker do not wait in a ring
+# Always in the same order, so that two processes that release the same worker cannot deadlock.
+LOCK_SESSIONS = Statement(
     "worker_lock_sessions",
     """SELECT session_id FROM sessions
        WHERE session_id IN (SELECT session_id FROM runs
@@ -77,8 +78,8 @@ async def add(tx: Tx, worker: str, components: Sequence[str], host: str, pid: in
 
 
 async def instance(tx: Tx, new_id: str, oldest_writer: str, now: float) -> str:
-    """The id of this set of records; made once, with the oldest revision whose programs may write them."""
-    await tx.one(TURN, {})  # processes that start together agree on one
+    """The id of this database; created once, with the oldest revision whose programs may write it."""
+    await tx.one(TURN, {})  # processes that start together run this one at a time, so that they agree on one id
     await tx.run(ADD_INSTANCE, {"id": new_id, "now": now, "oldest_writer": oldest_writer})
     row = await tx.one(GET_INSTANCE, {})
     if row is None:
@@ -86,26 +87,29 @@ async def instance(tx: Tx, new_id: str, oldest_writer: str, now: float) -> str:
     return str(row["id"])
 
 
-async def known(tx: Tx) -> dict[str, int | None]:
-    """The workers that have announced themselves and not left, with their counters; and whoever else holds a run."""
+async def heartbeats(tx: Tx) -> dict[str, int | None]:
+    """The heartbeat counters of all announced workers.
+
+    Workers that hold runs without being announced are included, with None: their runs must be reassigned as well.
+    """
     return {row["id"]: row["beat"] for row in await tx.all(ALL, {})}
 
 
 async def beat(tx: Tx, worker: str) -> bool:
-    """Advance a worker's counter, where there is anybody to see it. False: it is not announced any more."""
+    """Advance a worker's counter, unless it is the only worker. False: the worker is no longer announced."""
     row = await tx.one(SEEN, {"id": worker})
     if row is None or not row["own"]:
         return False
     return row["n"] == 1 or await tx.run(BEAT, {"id": worker}) > 0
 
 
-async def show(tx: Tx, worker: str) -> bool:
-    """Advance a worker's counter, whoever sees it. False: it is not announced any more."""
+async def beat_always(tx: Tx, worker: str) -> bool:
+    """Advance a worker's counter, even if it is the only worker. False: the worker is no longer announced."""
     return await tx.run(BEAT, {"id": worker}) > 0
 
 
 async def unserved(tx: Tx) -> list[str]:
-    """The components that runs are ready of and that no worker serves."""
+    """The components that have ready runs but that no worker serves."""
     served: set[str] = set()
     for row in await tx.all(SERVED, {}):
         served.update(json.loads(row["components"]))
@@ -114,10 +118,10 @@ async def unserved(tx: Tx) -> list[str]:
 
 @dataclass(slots=True)
 class Released:
-    """The runs of a worker that is gone, or going.
+    """The released runs of a worker that died or stops.
 
-    :param ready: runs that wait for the next worker.
-    :param ended: runs that were to be cancelled, or that are given up.
+    :param ready: runs that wait for another worker.
+    :param ended: runs that finished here, because of a stored cancel or of too many crashes.
     """
 
     ready: list[RunRow] = field(default_factory=list)
@@ -125,39 +129,50 @@ class Released:
 
 
 async def hand_over(tx: Tx, root_id: str, attempt: int, now: float, *, crashed: bool = False) -> Released:
-    """Make a run ready again that its attempt gave up; or end it where a cancel was stored meanwhile.
+    """Release a run that its attempt stopped driving: ready again, or cancelled if a cancel was stored meanwhile.
 
-    :param crashed: whether it could not be ended: that counts as a crash, so that it is given up some day.
+    :param crashed: whether the attempt could not finish the run. That counts as a crash, so that the run is not retried
+        for ever.
     """
     released = Released()
     run = await cancels.lock(tx, root_id)
+    # The run may have been reassigned already; then another attempt drives it, and this one must not touch it.
     if run is not None and run.state is RunState.RUNNING and run.attempt == attempt:
         row = await tx.one(CRASHES, {"run_id": root_id})
         before = Crashes(run.crashes, 0 if row is None else int(row["crashes_in_all"]))
-        await _let_go(tx, run, before, before.one_more(has_begun=True) if crashed else None, now, released)
+        await _release(tx, run, before, before.one_more(has_begun=True) if crashed else None, now, released)
     return released
 
 
 async def release_runs(tx: Tx, worker: str, now: float, *, crashed: bool) -> Released:
-    """Take the runs of a worker that is gone (``crashed``), or going, and its announcement."""
+    """Release all runs of a worker that died (``crashed``) or stops, and remove its announcement.
+
+    All in one transaction: if this process dies in the middle, the worker is still announced with all its runs, and
+    another process releases them.
+    """
     released = Released()
+    # Sessions first, then runs. RUNNING is read after the wait for the sessions, so it leaves out runs that another
+    # process has released meanwhile, and no crash is counted twice.
     await tx.all(LOCK_SESSIONS, {"worker": worker})
     for row in await tx.all(RUNNING, {"worker": worker}):
         run = run_row(row)
         before = Crashes(run.crashes, int(row["crashes_in_all"]))
         has_begun = run.not_before != crashes_rule.NOTHING_STORED
-        await _let_go(tx, run, before, before.one_more(has_begun=has_begun) if crashed else None, now, released)
+        await _release(tx, run, before, before.one_more(has_begun=has_begun) if crashed else None, now, released)
     await tx.run(REMOVE, {"id": worker})
     return released
 
 
-async def _let_go(
+async def _release(
     tx: Tx, run: RunRow, before: Crashes, crashed: Crashes | None, now: float, released: Released
 ) -> None:
-    """Make a run that is held ready again, or end it if a cancel is stored or it crashed too often.
+    """Make a locked run ready again, or finish it if a cancel is stored or if it crashed too often.
+
+    A run that is ready again stays the head of its queue. Every further write of the old attempt fails its guard: the
+    run is not running now, and the next claim takes a new attempt number.
 
     :param before: its crashes so far.
-    :param crashed: with this one; None: it did not crash.
+    :param crashed: its crashes including this one, or None if it did not crash.
     """
     crashes = crashed or before
     params = {"run_id": run.run_id, "crashes": crashes.without_step, "in_all": crashes.in_all}
@@ -165,8 +180,8 @@ async def _let_go(
         released.ended.append(await cancels.end(tx, run, run.cancel_by or "", now))
     elif crashed is not None and crashed.is_given_up:
         await tx.run(COUNT_CRASH, params)
-        why = await crashes_rule.failure(tx, run.run_id, crashed)
-        released.ended.append(await finish.fail(tx, run, why, now))
+        error = await crashes_rule.failure(tx, run.run_id, crashed)
+        released.ended.append(await finish.fail(tx, run, error, now))
     else:
         wait = 0.0 if crashed is None else crashed.wait_seconds
         await tx.run(RELEASE, {**params, "attempt": run.attempt, "not_before": now + wait if wait else None})
