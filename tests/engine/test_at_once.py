@@ -88,7 +88,7 @@ async def test_a_run_accepted_while_its_session_is_deleted_is_refused_or_cancell
             tasks = [start(run_id) for run_id in runs]
             await asyncio.gather(*tasks[:2], works.sessions.delete(session, NOBODY), *tasks[2:])
         hold.release()
-        while await works.database.scan(lambda tx: sessions.buried(tx, clock.now())):
+        while await works.database.scan(lambda tx: sessions.list_deleted(tx, clock.now())):
             await works.engine.upkeep.once()
             await works.engine.upkeep.deletions.once()
         left = await works.records.states()

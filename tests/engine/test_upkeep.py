@@ -207,7 +207,7 @@ async def test_a_deletion_that_a_crash_broke_off_is_brought_to_its_end(engines: 
         await works.start("never", "r2")
         await works.start("never", "r3")
         await hold.reached.wait()
-        await works.database.write(lambda tx: sessions.bury(tx, "s1", 1.0))  # and here its process died
+        await works.database.write(lambda tx: sessions.mark_deleted(tx, "s1", 1.0))  # and here its process died
         await works.engine.upkeep.once()
         await hold.stopped.wait()
         await works.idle()

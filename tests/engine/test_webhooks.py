@@ -403,7 +403,9 @@ async def test_a_late_outcome_is_not_noted(engines: Engines) -> None:
         now, done, write = clock.now(), Outcome(status=200), works.database.write
         await write(lambda tx: deliveries.claim(tx, [delivery.id], "old", now, now))
         await write(lambda tx: deliveries.claim(tx, [delivery.id], "new", now, now + 9))
-        assert not await write(lambda tx: deliveries.note(tx, delivery.id, "old", done, progress_after(done, 1, now)))
+        assert not await write(
+            lambda tx: deliveries.record_outcome(tx, delivery.id, "old", done, progress_after(done, 1, now))
+        )
         assert (await only(works)).state == "pending"
 
 

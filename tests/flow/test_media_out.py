@@ -162,7 +162,7 @@ async def test_content_stands_in_no_row(house: House) -> None:
     assert len(await records.select("SELECT hash FROM blobs")) == 2
     assert (await house.http.delete("/sessions/s1")).status_code == 204
     await records.database.write(
-        lambda tx: session_deletion.remove_if_over(tx, "s1")
+        lambda tx: session_deletion.remove_some_of(tx, "s1")
     )  # where the server has not done it yet
     assert await records.select("SELECT hash FROM blobs") == [], "it goes with the last session that refers to it"
 

@@ -164,13 +164,13 @@ async def test_a_session_belongs_to_its_first_owner(records: Records) -> None:
 
 async def test_a_session_that_is_being_deleted_takes_no_run(records: Records) -> None:
     run = await records.started("r1")
-    await records.database.write(lambda tx: sessions.bury(tx, "s1", 200.0))
+    await records.database.write(lambda tx: sessions.mark_deleted(tx, "s1", 200.0))
     before = await records.everything()
     with pytest.raises(Conflict, match="being deleted"):
         await records.accept("r2")
     assert await records.everything() == before
     await records.settle(run)
-    assert await records.database.write(lambda tx: session_deletion.remove_if_over(tx, "s1"))
+    assert await records.database.write(lambda tx: session_deletion.remove_some_of(tx, "s1"))
     assert (await records.accept("r2")).run.seq == 0
 
 

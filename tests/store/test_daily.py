@@ -41,8 +41,8 @@ async def removed(records: Records, session_id: str) -> None:
     """The session is deleted, and its rows are gone."""
 
     async def work(tx: Tx) -> bool:
-        await sessions.bury(tx, session_id, 5 * DAY_SECONDS)
-        return await session_deletion.remove_if_over(tx, session_id)
+        await sessions.mark_deleted(tx, session_id, 5 * DAY_SECONDS)
+        return await session_deletion.remove_some_of(tx, session_id)
 
     assert await records.database.write(work)
 

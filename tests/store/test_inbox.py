@@ -58,7 +58,7 @@ async def test_pages_come_newest_first(records: Records) -> None:
     assert await found(records, limit=2, page=3) == (["r0"], 5)
     assert await found(records, limit=2, page=4) == ([], 5)
     said = [Decision(key="ask r3", verdict=Verdict.REFUSED)]
-    how = decisions.Deciding(by="me", now=7.0)
+    how = decisions.DecisionSource(by="me", now=7.0)
     await records.database.write(lambda tx: decisions.decide(tx, "r3", said, how))
     await records.cancel("r2")
     assert await found(records, status="pending") == (["r4", "r1", "r0"], 3)
@@ -79,7 +79,7 @@ async def test_what_is_audited_is_there_once_it_is_decided(records: Records) -> 
     await pause(records, "r1", approval_type="audit")
     assert await found(records) == ([], 0)
     said = [Decision(key="ask r1", verdict=Verdict.RUN)]
-    how = decisions.Deciding(by="me", now=7.0)
+    how = decisions.DecisionSource(by="me", now=7.0)
     await records.database.write(lambda tx: decisions.decide(tx, "r1", said, how))
     assert await found(records, approval_type="audit", status="approved") == (["r1"], 1)
 

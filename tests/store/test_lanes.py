@@ -209,7 +209,7 @@ async def go_on(records: Records, run_id: str) -> None:
         request=REQUEST,
     )
     decision = Decision(key="a", verdict=Verdict.RUN)
-    how = decisions.Deciding(by="client", now=records.now)
+    how = decisions.DecisionSource(by="client", now=records.now)
     await records.database.write(lambda tx: decisions.decide(tx, run_id, [decision], how))
 
 

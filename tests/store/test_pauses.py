@@ -16,7 +16,7 @@ from musterd.store.pauses import DecisionStored, Pause
 from tests.support.store import Records, lease_of, member_of, new_run, step
 
 YES = Verdict.RUN
-ME = decisions.Deciding(by="me", now=7.0)
+ME = decisions.DecisionSource(by="me", now=7.0)
 
 
 def asks(run: RunRow, path: str = "t0/c0", name: str = "q1") -> Requirement:
@@ -204,7 +204,7 @@ async def test_a_call_that_is_cut_off_again_asks_anew(records: Records) -> None:
 
 async def test_nobody_decides_about_or_speaks_to_a_run_of_a_session_that_was_deleted(records: Records) -> None:
     await paused(records, "q1")
-    await records.database.write(lambda tx: sessions.bury(tx, "s1", 6.0))
+    await records.database.write(lambda tx: sessions.mark_deleted(tx, "s1", 6.0))
     with pytest.raises(NotFound):
         await decide(records, "q1")
     said = Message(id="m1", run_id="r1", text="hello", sent_by="client", created_at=6.0)
@@ -217,7 +217,7 @@ async def test_nobody_decides_about_or_speaks_to_a_run_of_a_session_that_was_del
 async def test_nobody_goes_on_from_a_failed_run_of_a_session_that_was_deleted(records: Records) -> None:
     run = await records.started("r1")
     await records.settle(run, RunState.ERROR)
-    await records.database.write(lambda tx: sessions.bury(tx, "s1", 6.0))
+    await records.database.write(lambda tx: sessions.mark_deleted(tx, "s1", 6.0))
     again = records.candidate(new_run("r2", created_at=500.0, forked_from="r1"))
     with pytest.raises(NotFound):
         await records.database.write(lambda tx: run_forks.accept(tx, again, "r1", None))

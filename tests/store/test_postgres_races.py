@@ -263,7 +263,7 @@ async def test_an_end_that_comes_with_the_take_over_is_fenced(records: Records) 
 
 async def test_a_run_that_comes_with_the_deletion_is_refused(records: Records) -> None:
     await records.started("r1")
-    async with held(records, lambda tx: sessions.bury(tx, "s1", 505.0)):
+    async with held(records, lambda tx: sessions.mark_deleted(tx, "s1", 505.0)):
         joining = await waiting(records, records.accept("r2"))
     with pytest.raises(Conflict):
         await joining
@@ -272,7 +272,7 @@ async def test_a_run_that_comes_with_the_deletion_is_refused(records: Records) -
 async def test_a_deletion_that_comes_with_a_run_cancels_it(records: Records) -> None:
     await records.started("r1")
     async with held(records, accepting(records, "r2")):
-        burying = await waiting(records, records.database.write(lambda tx: sessions.bury(tx, "s1", 505.0)))
+        burying = await waiting(records, records.database.write(lambda tx: sessions.mark_deleted(tx, "s1", 505.0)))
     await burying
     cancelled = await records.database.write(lambda tx: session_deletion.cancel_live(tx, "s1", 506.0))
     assert [done.run.run_id for done in cancelled] == ["r2", "r1"]
@@ -280,8 +280,8 @@ async def test_a_deletion_that_comes_with_a_run_cancels_it(records: Records) -> 
 
 async def test_a_run_that_comes_with_the_removal_begins_the_session_anew(records: Records) -> None:
     await records.settle(await records.started("r1"))
-    await records.database.write(lambda tx: sessions.bury(tx, "s1", 505.0))
-    async with held(records, lambda tx: session_deletion.remove_if_over(tx, "s1")):
+    await records.database.write(lambda tx: sessions.mark_deleted(tx, "s1", 505.0))
+    async with held(records, lambda tx: session_deletion.remove_some_of(tx, "s1")):
         joining = await waiting(records, records.accept("r2"))
     assert ((await joining).run.seq, (await joining).run.state) == (0, RunState.READY)
     assert await records.states() == {"r2": "ready"}

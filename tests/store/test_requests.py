@@ -78,8 +78,8 @@ async def test_a_key_lasts_as_long_as_its_run(records: Records) -> None:
     await records.settle(await records.started("r1", key="k"))
 
     async def gone() -> bool:
-        await records.database.write(lambda tx: sessions.bury(tx, "s1", 200.0))
-        return await records.database.write(lambda tx: session_deletion.remove_if_over(tx, "s1"))
+        await records.database.write(lambda tx: sessions.mark_deleted(tx, "s1", 200.0))
+        return await records.database.write(lambda tx: session_deletion.remove_some_of(tx, "s1"))
 
     assert await gone()
     assert not (await records.accept("r2", key="k", fingerprint="other")).is_replay

@@ -5,7 +5,7 @@ from musterd.core.records import RunRow
 from musterd.core.states import RunState
 from musterd.store import idempotency, retention
 from musterd.store.idempotency import Request
-from musterd.store.run_removal import HANGING, Removable, slices
+from musterd.store.run_removal import RUN_TABLES, Removable, slices
 from tests.support.store import TABLES, Records, delta, member_of, step
 
 LATER = 10_000.0
@@ -117,7 +117,7 @@ async def test_a_decision_under_a_key_goes_too(records: Records) -> None:
 
 def test_every_table_of_runs_is_known() -> None:
     apart = {"sessions", "runs", "blobs", "blob_uses", "workers", "memories", "daily_metrics"}
-    assert {table for table, _ in HANGING} == (set(TABLES) | {"run_messages"}) - apart
+    assert {table for table, _ in RUN_TABLES} == (set(TABLES) | {"run_messages"}) - apart
 
 
 async def test_runs_of_several_sessions_go_together(records: Records) -> None:

@@ -195,5 +195,5 @@ async def test_everybody_sees_its_own(records: Records) -> None:
 async def test_a_deleted_sessions_are_gone(records: Records, states: Any) -> None:
     await records.accept("r1", "s1")
     await records.accept("r2", "s2")
-    await records.database.write(lambda tx: sessions.bury(tx, "s1", 900.0))
+    await records.database.write(lambda tx: sessions.mark_deleted(tx, "s1", 900.0))
     assert await page(records, states=states) == ["r2"]

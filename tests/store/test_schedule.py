@@ -45,7 +45,7 @@ async def test_it_joins_at_the_end_of_its_line_when_due(records: Records) -> Non
     assert await records.position("r1") == 2
     assert await is_any_due(records, 500.0)
     moved = await due(records, 500.0)
-    assert ([run.run_id for run in moved.joined], moved.told, moved.has_ready) == (["r1"], [], False)
+    assert ([run.run_id for run in moved.joined], moved.stopped, moved.has_ready) == (["r1"], [], False)
     row = await records.row("r1")
     assert (row, row.state, row.queued_at) == (moved.joined[0], RunState.QUEUED, 500.0)
     assert await records.position("r1") == 2
@@ -81,7 +81,10 @@ async def test_what_it_does_about_a_busy_session_is_done_when_due(records: Recor
     assert (await records.row("holder")).cancel_requested_at is None
     moved = await due(records, 500.0)
     assert [run.run_id for run in moved.joined] == ["r1", "r2"]
-    assert [(done.run.run_id, done.run.state.value) for done in moved.told] == [("holder", "running"), ("r3", "error")]
+    assert [(done.run.run_id, done.run.state.value) for done in moved.stopped] == [
+        ("holder", "running"),
+        ("r3", "error"),
+    ]
     states = await records.states()
     assert states == {"r1": "queued", "r2": "ready", "r3": "error", "holder": "running", "queued": "queued"}
     assert (await records.row("holder")).cancel_by == "interrupt"
@@ -120,11 +123,11 @@ async def test_pending_runs_end_at_their_deadline(records: Records) -> None:
     assert await expire(records, 299.0) == Moved()
     assert await is_any_due(records, 300.0)
     moved = await expire(records, 300.0)
-    assert sorted(done.run.run_id for done in moved.told) == ["delayed", "queued", "ready"]
+    assert sorted(done.run.run_id for done in moved.stopped) == ["delayed", "queued", "ready"]
     assert moved.has_ready
     states = await records.states()
     assert states == {"ready": "error", "queued": "error", "delayed": "error", "next": "ready"}
-    for done in moved.told:
+    for done in moved.stopped:
         run = await records.row(done.run.run_id)
         assert (run.error_code, run.holder, run.ended_at, run.next_event) == ("deadline", None, 300.0, 1)
         assert done.run.next_event == run.next_event
@@ -151,5 +154,5 @@ async def test_a_limit_bounds_one_go(records: Records) -> None:
     for number in range(3):
         await records.accept(f"r{number}", f"s{number}", row={"deadline_at": 300.0 + number})
     moved = await expire(records, 400.0, limit=2)
-    assert [done.run.run_id for done in moved.told] == ["r0", "r1"]
-    assert [done.run.run_id for done in (await expire(records, 400.0)).told] == ["r2"]
+    assert [done.run.run_id for done in moved.stopped] == ["r0", "r1"]
+    assert [done.run.run_id for done in (await expire(records, 400.0)).stopped] == ["r2"]

@@ -145,8 +145,8 @@ async def test_each_session_goes_alone(records: Records) -> None:
     for session_id in ("s1", "s2"):
         (blob,) = (await records.everything())["blobs"]
         assert await records.database.read(lambda tx, name=blob["hash"]: blobs.get(tx, name)) == b"a picture"  # type: ignore[misc]
-        await records.database.write(lambda tx, name=session_id: sessions.bury(tx, name, 900.0))  # type: ignore[misc]
-        assert await records.database.write(lambda tx, name=session_id: session_deletion.remove_if_over(tx, name))  # type: ignore[misc]
+        await records.database.write(lambda tx, name=session_id: sessions.mark_deleted(tx, name, 900.0))  # type: ignore[misc]
+        assert await records.database.write(lambda tx, name=session_id: session_deletion.remove_some_of(tx, name))  # type: ignore[misc]
     left = await records.counts()
     assert not {"blobs", "blob_uses", "runs", "run_io", "journal", "run_events", "sessions"} & set(left)
 
@@ -234,7 +234,7 @@ async def test_a_long_session_is_copied_in_pieces(records: Records, monkeypatch:
 async def begun(records: Records) -> Fork:
     """A fork of which the rows of its runs are there, and the rest is not."""
     wanted = ForkedSession(session_id="s2", component_kind="agent", component_id="solo")
-    made = await records.database.scan(lambda tx: session_forks.look(tx, "s1", wanted, NOBODY))
+    made = await records.database.scan(lambda tx: session_forks.plan(tx, "s1", wanted, NOBODY))
     await records.database.write(lambda tx: session_forks.begin(tx, made))
     await records.database.write(lambda tx: session_forks.add_runs(tx, made, list(made.weights)))
     return made
@@ -251,7 +251,9 @@ async def test_nobody_sees_a_fork_before_it_is_whole(records: Records) -> None:
         return [await sessions.get(tx, "s2", NOBODY), view, *(one.session_id for one in found)]
 
     assert await records.database.scan(seen) == [None, None, "s1"]
-    assert await records.database.scan(lambda tx: sessions.buried(tx, clock.now())) == [], "upkeep leaves it alone"
+    assert await records.database.scan(lambda tx: sessions.list_deleted(tx, clock.now())) == [], (
+        "upkeep leaves it alone"
+    )
     await records.database.write(lambda tx: session_forks.finish(tx, made))
     assert (await session_of(records)).forked_from == "s1"
 
@@ -261,14 +263,14 @@ async def test_a_fork_that_nobody_finishes_goes(records: Records) -> None:
     before = await records.counts()
     made = await begun(records)
     late = clock.now() + session_forks.FINISH_SECONDS + 1
-    assert await records.database.scan(lambda tx: sessions.buried(tx, late)) == ["s2"]
+    assert await records.database.scan(lambda tx: sessions.list_deleted(tx, late)) == ["s2"]
     await records.database.write(lambda tx: session_forks.give_up(tx, made))
-    assert await records.database.scan(lambda tx: sessions.buried(tx, clock.now())) == ["s2"]
+    assert await records.database.scan(lambda tx: sessions.list_deleted(tx, clock.now())) == ["s2"]
     with pytest.raises(Conflict):
         await records.database.write(lambda tx: session_forks.add(tx, made, []))
     with pytest.raises(Conflict):
         await records.database.write(lambda tx: session_forks.finish(tx, made))
-    await records.database.write(lambda tx: session_deletion.remove_if_over(tx, "s2"))
+    await records.database.write(lambda tx: session_deletion.remove_some_of(tx, "s2"))
     assert {**await records.counts(), "daily_metrics": 0} == {**before, "daily_metrics": 0}
 
 
@@ -279,19 +281,19 @@ async def test_a_session_that_is_deleted_while_it_is_forked_leaves_no_fork(
     add_runs = session_forks.add_runs
 
     async def slipped_in(tx: Tx, made: Fork, roots: Sequence[str]) -> None:
-        await sessions.bury(tx, "s1", clock.now())
+        await sessions.mark_deleted(tx, "s1", clock.now())
         await add_runs(tx, made, roots)
 
     monkeypatch.setattr(session_forks, "add_runs", slipped_in)
     with pytest.raises(NotFound):
         await fork(records)
-    assert await records.database.scan(lambda tx: sessions.buried(tx, clock.now())) == ["s2"]
+    assert await records.database.scan(lambda tx: sessions.list_deleted(tx, clock.now())) == ["s2"]
 
 
 async def test_a_fork_of_which_runs_went_meanwhile_is_refused(records: Records) -> None:
     await delegated(records, "r1")
     wanted = ForkedSession(session_id="s2", component_kind="agent", component_id="solo")
-    made = await records.database.scan(lambda tx: session_forks.look(tx, "s1", wanted, NOBODY))
+    made = await records.database.scan(lambda tx: session_forks.plan(tx, "s1", wanted, NOBODY))
     await records.database.write(lambda tx: session_forks.begin(tx, made))
     await records.database.write(lambda tx: retention.remove_runs(tx, [Removable("r1", "s1", 1.0, 1)], clock.now()))
     with pytest.raises(Conflict):
@@ -309,7 +311,7 @@ async def test_no_transaction_of_a_fork_holds_more_than_a_batch(records: Records
         )
     found = await records.database.scan(lambda tx: session_forks.originals(tx, ["r1"]))
     wanted = ForkedSession(session_id="s2", component_kind="agent", component_id="solo")
-    made = await records.database.scan(lambda tx: session_forks.look(tx, "s1", wanted, NOBODY))
+    made = await records.database.scan(lambda tx: session_forks.plan(tx, "s1", wanted, NOBODY))
     sizes = [len(batch) for batch in session_forks.batches(session_forks.copies(made, found))]
     assert len(sizes) > 4
     assert max(sizes) <= session_forks.BATCH_ROWS

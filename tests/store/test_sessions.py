@@ -22,11 +22,11 @@ async def get(records: Records, session_id: str, caller: Caller = NOBODY) -> Ses
 
 
 async def bury(records: Records, session_id: str = "s1") -> None:
-    await records.database.write(lambda tx: sessions.bury(tx, session_id, 900.0))
+    await records.database.write(lambda tx: sessions.mark_deleted(tx, session_id, 900.0))
 
 
 async def remove(records: Records, session_id: str = "s1") -> bool:
-    return await records.database.write(lambda tx: session_deletion.remove_if_over(tx, session_id))
+    return await records.database.write(lambda tx: session_deletion.remove_some_of(tx, session_id))
 
 
 async def test_a_session_is_made_by_its_first_run(records: Records) -> None:
@@ -176,20 +176,20 @@ async def test_what_lives_is_cancelled_last_first_in_pieces(records: Records) ->
     assert {name: states[name] for name in ("r1", "r2", "r3", "r4")} == {
         "r1": "cancelled", "r2": "cancelled", "r3": "cancelled", "r4": "running",
     }  # fmt: skip
-    assert await records.database.scan(lambda tx: session_deletion.is_any_over(tx, 1e9)), "its rows can go"
+    assert await records.database.scan(lambda tx: session_deletion.is_any_removable(tx, 1e9)), "its rows can go"
     assert await records.database.scan(lambda tx: session_deletion.to_cancel(tx, 1e9)) == []
     await remove(records)
-    assert not await records.database.scan(lambda tx: session_deletion.is_any_over(tx, 1e9))
+    assert not await records.database.scan(lambda tx: session_deletion.is_any_removable(tx, 1e9))
 
 
 async def test_a_run_that_is_stopping_is_waited_for(records: Records) -> None:
     run = await records.started("r1")
     await bury(records)
     await records.database.write(lambda tx: session_deletion.cancel_live(tx, "s1", 901.0))
-    assert not await records.database.scan(lambda tx: session_deletion.is_any_over(tx, 1e9))
-    assert await records.database.write(lambda tx: session_deletion.remove_over(tx, 1e9)) == 0
+    assert not await records.database.scan(lambda tx: session_deletion.is_any_removable(tx, 1e9))
+    assert await records.database.write(lambda tx: session_deletion.remove_some(tx, 1e9)) == 0
     await records.settle(run, RunState.CANCELLED)
-    assert await records.database.scan(lambda tx: session_deletion.is_any_over(tx, 1e9))
+    assert await records.database.scan(lambda tx: session_deletion.is_any_removable(tx, 1e9))
 
 
 async def test_deleted_sessions_go_together(records: Records) -> None:
@@ -198,11 +198,11 @@ async def test_deleted_sessions_go_together(records: Records) -> None:
     await records.started("live", "s9")
     for session in ("s0", "s1", "s2", "s9"):
         await bury(records, session)
-    assert await records.database.write(lambda tx: session_deletion.remove_over(tx, 1e9)) == 6, (
+    assert await records.database.write(lambda tx: session_deletion.remove_some(tx, 1e9)) == 6, (
         "three runs, three sessions"
     )
     assert set(await records.states()) == {"r3", "r4", "live"}
-    assert await records.database.write(lambda tx: session_deletion.remove_over(tx, 1e9)) == 0
+    assert await records.database.write(lambda tx: session_deletion.remove_some(tx, 1e9)) == 0
 
 
 async def test_rows_go_when_the_last_run_has_ended(records: Records) -> None:
@@ -232,7 +232,7 @@ async def test_rows_go_when_the_last_run_has_ended(records: Records) -> None:
         assert all(row in before[table] for row in rows), "another session's rows are as they were"
     assert [row["content"] for row in left["blobs"]] == [b"of both"]
     assert not await remove(records)
-    assert await records.database.scan(lambda tx: sessions.buried(tx, 1e9)) == []
+    assert await records.database.scan(lambda tx: sessions.list_deleted(tx, 1e9)) == []
 
 
 async def test_a_large_session_goes_a_few_runs_at_a_time(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +244,7 @@ async def test_a_large_session_goes_a_few_runs_at_a_time(records: Records, monke
     for left in (3, 1, 0):
         assert await remove(records)
         assert len(await records.states()) == left
-        is_left = bool(await records.database.scan(lambda tx: sessions.buried(tx, 1000.0)))
+        is_left = bool(await records.database.scan(lambda tx: sessions.list_deleted(tx, 1000.0)))
         assert is_left == (left > 0)
     assert not await remove(records)
 
@@ -253,7 +253,7 @@ async def test_state_of_a_buried_session_is_nobodys_business(records: Records) -
     run = await records.started("r1")
     await bury(records)
     await bury(records)
-    assert await records.database.scan(lambda tx: sessions.buried(tx, 1e9)) == ["s1"]
+    assert await records.database.scan(lambda tx: sessions.list_deleted(tx, 1e9)) == ["s1"]
     await records.settle(run, RunState.CANCELLED, state_delta={"set": {"a": 1}, "removed": []})
     await remove(records)
     await records.accept("r2")

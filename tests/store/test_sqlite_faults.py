@@ -291,7 +291,7 @@ async def test_a_file_that_is_not_there_any_more(
     with pytest.raises(StoreUnavailable):
         await records.accept("r2")
     with pytest.raises(StoreUnavailable):
-        await database.scan(lambda tx: sessions.buried(tx, 1e9))
+        await database.scan(lambda tx: sessions.list_deleted(tx, 1e9))
     assert (sqlite_file.name in os.listdir(sqlite_file.parent)) == is_replaced, "no empty one is made in its place"
     assert advice(lines) == {
         ("the file is not the one that was opened", "put it back, or stop the server before it is replaced")

@@ -285,11 +285,13 @@ class Runs(RuleBasedStateMachine):
         if is_gone or run.state.is_final:
             self.refused(
                 NotFound if is_gone else Conflict,
-                lambda tx: decisions.decide(tx, run.run_id, said, decisions.Deciding(by="me", now=self.records.now)),
+                lambda tx: decisions.decide(
+                    tx, run.run_id, said, decisions.DecisionSource(by="me", now=self.records.now)
+                ),
             )
             return
         after = self.write(
-            lambda tx: decisions.decide(tx, run.run_id, said, decisions.Deciding(by="me", now=self.records.now))
+            lambda tx: decisions.decide(tx, run.run_id, said, decisions.DecisionSource(by="me", now=self.records.now))
         )
         if run.state is RunState.PAUSED:
             is_free = run.holder is not None or run.on_busy is OnBusy.PARALLEL or not self.now.holder(run.session_id)
@@ -327,13 +329,13 @@ class Runs(RuleBasedStateMachine):
     def delete_session(self, is_sure: bool) -> None:
         if not is_sure:
             return
-        self.write(lambda tx: sessions.bury(tx, "deleted", self.records.now))
+        self.write(lambda tx: sessions.mark_deleted(tx, "deleted", self.records.now))
         self.look()
         while self.write(lambda tx: session_deletion.cancel_live(tx, "deleted", self.records.now, limit=2)):
             self.look()
 
     def remove(self, session_id: str) -> None:
-        is_gone = self.write(lambda tx: session_deletion.remove_if_over(tx, session_id))
+        is_gone = self.write(lambda tx: session_deletion.remove_some_of(tx, session_id))
         assert is_gone == all(run.session_id != session_id for run in self.now.of(*LIVE))
         if is_gone:
             self.now = self.stands()

@@ -26,7 +26,7 @@ from musterd.loop.tool_results import as_text
 from musterd.store import history
 from musterd.store.attempt_input import HistoryQuery
 from musterd.store.database import Database
-from musterd.store.history import ShownRows, ShownWanted
+from musterd.store.history import MembersHistory, MembersHistoryQuery
 
 RUNS_OF_A_SUMMARY = 50
 """The most runs that one summary takes in; where more have ended since the last one, the last of them."""
@@ -81,7 +81,7 @@ def history_wanted(component: Component, earlier: JsonObject | None) -> HistoryQ
         is_shown=spec.add_history_to_context,
         limit=history_run_count(spec),
         run_ids=None if earlier is None else earlier["history_runs"],
-        shown=ShownWanted(
+        shown=MembersHistoryQuery(
             members=history_runs_by_member(component),
             team_runs=team_history_run_count(component),
             run_ids=None if earlier is None else earlier.get("shown", {"members": {}, "team": []}),
@@ -104,7 +104,7 @@ def history_of(
     return limit_history(messages, last, spec.max_tool_calls_from_history)
 
 
-def shown_of(rows: ShownRows) -> MemberHistory:
+def shown_of(rows: MembersHistory) -> MemberHistory:
     """What members are shown, as the loop has it."""
     return MemberHistory(
         of_members={

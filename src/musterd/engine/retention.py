@@ -116,7 +116,7 @@ class Retention:
     async def _join_one(self, root_id: str) -> None:
         events = await self._database.scan(lambda tx: event_compaction.read(tx, root_id))
         joined = await asyncio.to_thread(event_compaction.joined, events)
-        await self._slices.one(partial(event_compaction.put, root_id=root_id, found=joined))
+        await self._slices.one(partial(event_compaction.put, root_id=root_id, result=joined))
 
 
 def _slices(rows: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -22,14 +22,14 @@ class SessionDeletions:
         """Remove the rows of every deleted session in which nothing lives."""
         now = clock.now()
         if await self._database.scan(
-            lambda tx: session_deletion.is_any_over(tx, now)
+            lambda tx: session_deletion.is_any_removable(tx, now)
         ):  # most times there is nothing to write
-            await self._slices.until_done(partial(session_deletion.remove_over, now=now))
+            await self._slices.until_done(partial(session_deletion.remove_some, now=now))
 
     async def remove(self, session_id: str) -> None:
         """Remove the rows of one deleted session, unless a run of it lives.
 
         :raises StoreUnavailable: the database cannot be used now; :meth:`once` removes the rest.
         """
-        while await self._slices.one(partial(session_deletion.remove_if_over, session_id=session_id)):
+        while await self._slices.one(partial(session_deletion.remove_some_of, session_id=session_id)):
             pass

@@ -104,7 +104,7 @@ class Upkeep:
         self._moved(await self._database.write(lambda tx: schedule.expire_pending(tx, clock.now())))
 
     def _moved(self, moved: Moved) -> None:
-        self._tell(moved.told)
+        self._tell(moved.stopped)
         if moved.has_ready:
             self._kept.wake()
 

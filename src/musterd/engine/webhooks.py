@@ -137,7 +137,7 @@ class Webhooks:
             outcome = await self._send(delivery)
             progress = progress_after(outcome, delivery.attempts, clock.now())
             faults.point("sent")
-            await self._database.write(lambda tx: deliveries.note(tx, delivery.id, lease, outcome, progress))
+            await self._database.write(lambda tx: deliveries.record_outcome(tx, delivery.id, lease, outcome, progress))
         except StoreUnavailable:
             log.warning("what came of a webhook could not be noted; it is sent again", delivery_id=delivery.id)
             return

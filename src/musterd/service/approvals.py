@@ -10,7 +10,7 @@ from musterd.engine.resources import Resources
 from musterd.engine.worker import Worker
 from musterd.store import approval_inbox, cancels
 from musterd.store.database import Tx
-from musterd.store.decisions import Deciding, decide
+from musterd.store.decisions import DecisionSource, decide
 
 
 class ApprovalService:
@@ -44,11 +44,11 @@ class ApprovalService:
         """
         data = None if resolution.data is None else jsontext.canonical(resolution.data)
         by = caller.user_id or resolution.by or "client"
-        deciding = Deciding(by=by, now=clock.now(), in_inbox=True, data=data)
+        deciding = DecisionSource(by=by, now=clock.now(), in_inbox=True, data=data)
 
         async def work(tx: Tx) -> tuple[Approval, RunState]:
             approval = await _get(tx, approval_id, caller)
-            await cancels.lock_there(tx, approval.root_id)
+            await cancels.lock_unless_deleted(tx, approval.root_id)
             # Read it again under the lock: the transaction that held the run may have decided it or ended the run.
             approval = await _get(tx, approval_id, caller)
             _require_pending(approval)

@@ -131,7 +131,7 @@ class Following:
         subscriber, and would cancel the run after its own last client disconnects.
         """
         if root.cancel_on_disconnect and not root.state.is_final and not self.connected_clients.tracks(root.run_id):
-            await self._resources.database.write(lambda tx: disconnect.let_go(tx, root.run_id))
+            await self._resources.database.write(lambda tx: disconnect.keep_running(tx, root.run_id))
 
     async def stored_pages(self, root_id: str, after: int, limit: int = PAGE_FLUSHES) -> AsyncIterator[Stored]:
         """The stored events after index ``after``, in pages of up to ``limit`` flushes."""

@@ -30,7 +30,7 @@ from musterd.store import acceptance, blobs, cancels, idempotency, journal, runs
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Tx
-from musterd.store.decisions import Deciding, decide
+from musterd.store.decisions import DecisionSource, decide
 from musterd.store.idempotency import Request
 
 
@@ -309,7 +309,7 @@ class RunService:
         async def work(tx: Tx) -> DecisionResult:
             if request is not None and (earlier := await idempotency.same(tx, request)):
                 return DecisionResult(view.row, int(earlier["answer"]), is_replay=True)
-            run = await decide(tx, run_id, decisions, Deciding(by=by, now=now))
+            run = await decide(tx, run_id, decisions, DecisionSource(by=by, now=now))
             # If the run stays settled, its stream would be empty: include the pause or the end once more.
             after = run.next_event - (2 if run.state.is_settled else 1)
             if request is not None:

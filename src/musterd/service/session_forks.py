@@ -25,7 +25,7 @@ async def fork_session(
     """
     if request is not None and (earlier := await database.read(lambda tx: idempotency.same(tx, request))):
         return str(earlier["answer"]), True
-    fork = await database.scan(lambda tx: session_forks.look(tx, source_id, target, caller))
+    fork = await database.scan(lambda tx: session_forks.plan(tx, source_id, target, caller))
     try:
         # Until the last transaction the new session is marked as deleted in the future: no caller sees it, and if this
         # process dies here, the removal of deleted sessions also removes the incomplete fork.

@@ -173,7 +173,7 @@ class SessionSubscription:
         session_id, caller, position = self.session_id, self._caller, self._position
         try:
             roots = await self._resources.database.scan(
-                lambda tx: session_runs.behind(tx, session_id, caller, position, PAGE_RUNS)
+                lambda tx: session_runs.after(tx, session_id, caller, position, PAGE_RUNS)
             )
             if roots is None:
                 self._watch.close()

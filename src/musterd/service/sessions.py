@@ -169,7 +169,7 @@ class SessionService:
                 return False
             if user_id and session.user_id != user_id:
                 return False
-            await sessions.bury(tx, session_id, now)
+            await sessions.mark_deleted(tx, session_id, now)
             return True
 
         if await self._resources.database.write(bury):

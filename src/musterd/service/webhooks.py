@@ -42,7 +42,7 @@ class WebhookService:
 
         async def work(tx: Tx) -> Delivery:
             await self._get(tx, delivery_id, caller)
-            await deliveries.again(tx, delivery_id, clock.now())
+            await deliveries.redeliver(tx, delivery_id, clock.now())
             return await self._get(tx, delivery_id, caller)
 
         delivery = await self._resources.database.write(work)

@@ -1,4 +1,4 @@
-"""Acceptance: the one transaction after which a run cannot be lost."""
+"""Accepting a run: once this one transaction is committed, the run cannot be lost."""
 
 from dataclasses import dataclass, field, replace
 
@@ -15,7 +15,7 @@ from musterd.store.idempotency import Request
 from musterd.store.rows import GET_RUN, add_run, run_row
 from musterd.store.user_limits import UserLimits
 
-WAITING = Statement(  # from three indexes alone; only root runs wait
+WAITING = Statement(  # each count uses an index of that state; only root runs have these states
     "runs_waiting",
     """SELECT (SELECT count(*) FROM runs WHERE state = 'queued')
             + (SELECT count(*) FROM runs WHERE state = 'ready')
@@ -25,19 +25,19 @@ WAITING = Statement(  # from three indexes alone; only root runs wait
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A run that asks to be accepted.
+    """A run to accept.
 
-    :param run: its row; lane, seq, state and holder are decided here, in the row that is returned. One with a
-        ``not_before`` waits for that time before it joins its lane.
-    :param fingerprint: of the request; the same text for the same request.
-    :param has_chosen_id: the client chose the run id, and may send the same request again.
-    :param name: the id that the client chose, if the run has another one of its own; None: the run's own.
+    :param run: its row. Acceptance sets lane, seq, state and holder in the copy that it returns. A run with a
+        ``not_before`` joins its session's queue only at that time.
+    :param fingerprint: a text that is equal for equal requests.
+    :param has_chosen_id: whether the client chose the run id, so that it may repeat the request.
+    :param name: the id that the client chose, if the run got a different id; else None.
     :param key: the request's idempotency key, or None.
-    :param operation: what the request asks for, as keys are told apart.
-    :param slot_worker: the worker that keeps a slot free for it, or None when it has to wait for one.
+    :param operation: the operation to which the idempotency key belongs.
+    :param slot_worker: the worker that reserved a slot for the run, or None if it has to wait for one.
     :param queue_depth: how many runs may wait.
-    :param shares: what one user may have of the server. Where only so many of its runs may be at work, a run waits to
-        be claimed even if a slot is free: whoever claims counts.
+    :param shares: the limits of one user. If the number of a user's running runs is limited, the run waits to be
+        claimed even if a slot is free, because only claims count them.
     """
 
     run: RunRow
@@ -68,7 +68,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The run that answers the request, whether it was there before, and the run that it has cancelled, if any."""
+    """The result of an acceptance.
+
+    :param is_replay: whether an earlier, equal request had already created the run.
+    :param interrupted: the run that this one cancelled, if any.
+    """
 
     run: RunRow
     is_replay: bool
@@ -76,17 +80,20 @@ class Accepted:
 
 
 async def accept(tx: Tx, candidate: Candidate) -> Accepted:
-    """Store a run, as running where a slot and its lane are free, else ready or queued.
+    """Store a run: running if a slot and the session's queue are free, else ready or queued.
 
-    :raises Conflict: the chosen run id names another run, or another request; so does the idempotency key; the
-        session is busy and the run does not want to wait.
-    :raises TooManyRequests: too many runs wait already, in all or of this user.
+    :raises Conflict: the chosen run id or the idempotency key belongs to another run or request, or the session is busy
+        and the run does not want to wait.
+    :raises TooManyRequests: too many runs are waiting, in total or for this user.
     :raises NotFound: the session belongs to another user.
     """
-    run, caller = replace(candidate.run), candidate.caller  # a copy: a transaction may be tried twice
-    if (known := await earlier(tx, candidate)) is not None:
-        return Accepted(known, is_replay=True)
+    # A copy, because the transaction may be retried: a first try must not leave its state in the candidate.
+    run, caller = replace(candidate.run), candidate.caller
+    if (earlier_run := await earlier(tx, candidate)) is not None:
+        return Accepted(earlier_run, is_replay=True)
     now = run.created_at
+    # The upsert in `join` locks the session before the queue is read, so no other transaction can finish the head of
+    # the queue, or become the head, between the decision in `_place` and the commit.
     session = await sessions.join(
         tx,
         {
@@ -100,10 +107,11 @@ async def accept(tx: Tx, candidate: Candidate) -> Accepted:
         },
         caller,
     )
-    run.lane, run.seq, run.owner = run.session_id, session.next_seq - 1, session.owner  # whoever it was that asked
+    # A run belongs to the owner of its session, also if an administrator started it.
+    run.lane, run.seq, run.owner = run.session_id, session.next_seq - 1, session.owner
     run.trace_id = stored_trace_id(run.run_id)
-    is_claimed = run.owner is not None and candidate.shares.concurrency > 0
-    at_work = await _place(tx, run, None if is_claimed else candidate.slot_worker, session.updated_at)
+    must_be_claimed = run.owner is not None and candidate.shares.concurrency > 0
+    at_work = await _place(tx, run, None if must_be_claimed else candidate.slot_worker, session.updated_at)
     if run.state is not RunState.RUNNING:
         await _require_room(tx, candidate.queue_depth)
         await user_limits.require_room(tx, run.owner, candidate.shares)
@@ -112,26 +120,27 @@ async def accept(tx: Tx, candidate: Candidate) -> Accepted:
         await idempotency.keep(tx, candidate.by_run_id, run.run_id, now)
     if candidate.by_key is not None:
         await idempotency.keep(tx, candidate.by_key, run.run_id, now)
+    # The interrupter must be stored first: if the cancelled run ends at once, it promotes the next run in the queue.
     interrupted = None if at_work is None else await session_queue.interrupt(tx, at_work, run, now)
     return Accepted(run, is_replay=False, interrupted=interrupted)
 
 
 async def earlier(tx: Tx, candidate: Candidate) -> RunRow | None:
-    """The run that the same caller started with the same request, under this key or this id.
+    """The run that the same caller created earlier with the same request, by idempotency key or by chosen id.
 
-    :raises NotFound: it is in another user's session, which this caller may not see any more.
+    :raises NotFound: it is in another user's session, which this caller may no longer see.
     """
     by_key = candidate.by_key
-    if by_key is not None and (kept := await idempotency.same(tx, by_key)):
-        row = await tx.one(GET_RUN, {"run_id": kept["run_id"]})
+    if by_key is not None and (first_request := await idempotency.same(tx, by_key)):
+        row = await tx.one(GET_RUN, {"run_id": first_request["run_id"]})
         return None if row is None else _visible(row, candidate.caller)
     if not candidate.has_chosen_id:
         return None
-    # The run before its request: another process may commit both between these statements. The other way round, its run
-    # without a request would look like somebody else's.
+    # Read the run before its request: another process may commit both between these two statements. In the other order
+    # this would see a run without a request, and report that its id is taken by someone else.
     row = await tx.one(GET_RUN, {"run_id": candidate.run.run_id})
     request = await idempotency.find(tx, candidate.by_run_id)
-    if request is not None and request["run_id"] != candidate.run.run_id:  # the chosen id is a name of that run
+    if request is not None and request["run_id"] != candidate.run.run_id:  # the chosen id is an alias of that run
         row = await tx.one(GET_RUN, {"run_id": request["run_id"]})
     if row is None:
         return None
@@ -149,7 +158,7 @@ def _visible(row: Row, caller: Caller) -> RunRow:
 
 
 async def _place(tx: Tx, run: RunRow, slot_worker: str | None, now: float) -> str | None:
-    """Decide where the run begins; the run at work that it interrupts, if any."""
+    """Set the run's first state; return the id of the run that it interrupts, if any."""
     if run.not_before is not None:
         run.state = RunState.SCHEDULED
         return None
@@ -158,8 +167,8 @@ async def _place(tx: Tx, run: RunRow, slot_worker: str | None, now: float) -> st
 
 
 async def _require_room(tx: Tx, queue_depth: int) -> None:
-    # Of those that others accept at this moment nothing is known: up to a connection each, which a bound on what the
-    # server keeps can bear. To know it all would have to be accepted one after the other.
+    # The count misses runs whose acceptance is not committed yet, so the limit may be exceeded by as many runs as there
+    # are connections. That is harmless; an exact count would have to serialize all acceptances.
     waiting = await tx.one(WAITING, {})
     if waiting is not None and waiting["n"] >= queue_depth:
         raise TooManyRequests(f"{queue_depth} runs are waiting already; try again later.")

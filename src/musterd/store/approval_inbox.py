@@ -1,4 +1,4 @@
-"""The inbox of approvals: what waits for a person, and what was decided, over all runs."""
+"""The inbox of approvals: pending and decided approvals across all runs."""
 
 import json
 from typing import Any
@@ -13,9 +13,9 @@ from musterd.store.sessions import DELETED
 _IS_LISTED = f"""(a.approval_type IS NULL OR a.approval_type <> 'audit' OR a.status <> 'pending')
                  AND r.session_id NOT IN {DELETED}"""
 _FROM = f"FROM approvals a CROSS JOIN runs r WHERE r.run_id = a.root_id AND {_IS_LISTED}"
-"""From approvals on, which SQLite takes in this order: most runs have none."""
+"""Starts from the approvals, because most runs have none. SQLite keeps the order of a CROSS JOIN."""
 _FROM_OWN = f"FROM runs r CROSS JOIN approvals a WHERE a.root_id = r.run_id AND r.parent_id IS NULL AND {_IS_LISTED}"
-"""From one person's runs on: the newest approvals may hold none of them."""
+"""Starts from the runs of one user, because there may be no approval of the user among the newest ones."""
 _COLUMNS = """a.id, a.root_id, a.status, a.approval_type, a.request, a.decision, a.decided_by, a.created_at,
               a.decided_at, COALESCE(a.expires_at, CASE a.status WHEN 'pending' THEN r.expires_at END) AS expires_at,
               a.resolution_data, r.session_id, r.user_id, r.owner, r.state AS run_state,
@@ -35,11 +35,11 @@ _MEMBER = """EXISTS (SELECT 1 FROM runs m WHERE m.run_id = a.run_id AND m.compon
                      AND m.component_id = :agent_id)"""
 _TEAM = "r.component_kind || '' = 'team' AND r.component_id || '' = :team_id"
 _LOOKUPS = ("run_id", "user_id", "owner", "status")
-"""What an approval is looked up by; the first of them that is filtered by."""
+"""The filters that use an index, in order of preference; a list uses the first one that is set."""
 
 
-def _listed(query: ApprovalFilter, caller: Caller) -> tuple[str, dict[str, Any]]:
-    """The tables and conditions of a list, and its parameters."""
+def _from_where(query: ApprovalFilter, caller: Caller) -> tuple[str, dict[str, Any]]:
+    """The FROM and WHERE clauses of a list, and its parameters."""
     names = (*_EQUAL, "agent_id", "team_id")
     params = {name: value for name in names if (value := getattr(query, name, None)) is not None}
     if caller.sees_only is not None:
@@ -57,28 +57,28 @@ def _listed(query: ApprovalFilter, caller: Caller) -> tuple[str, dict[str, Any]]
 
 def page_of(query: ApprovalFilter, caller: Caller) -> tuple[Statement, dict[str, Any]]:
     """The statement that reads one page, newest first, and its parameters."""
-    listed, params = _listed(query, caller)
-    text = f"SELECT {_COLUMNS} {listed} ORDER BY a.created_at DESC, a.id DESC LIMIT :limit OFFSET :offset"
+    from_where, params = _from_where(query, caller)
+    text = f"SELECT {_COLUMNS} {from_where} ORDER BY a.created_at DESC, a.id DESC LIMIT :limit OFFSET :offset"
     name = "approvals_page " + " ".join(params)
     return Statement(name, text), {**params, "limit": query.limit, "offset": (query.page - 1) * query.limit}
 
 
 async def search(tx: Tx, query: ApprovalFilter, caller: Caller) -> tuple[list[Approval], int]:
-    """One page of approvals, newest first, and the number of all that match."""
+    """One page of approvals, newest first, and the number of all matches."""
     statement, params = page_of(query, caller)
     return [_approval(row) for row in await tx.all(statement, params)], await count(tx, query, caller)
 
 
 async def count(tx: Tx, query: ApprovalFilter, caller: Caller) -> int:
-    """How many approvals match."""
-    listed, params = _listed(query, caller)
-    statement = Statement("approvals_count " + " ".join(params), f"SELECT count(*) AS n {listed}")
+    """The number of matching approvals."""
+    from_where, params = _from_where(query, caller)
+    statement = Statement("approvals_count " + " ".join(params), f"SELECT count(*) AS n {from_where}")
     row = await tx.one(statement, params)
     return 0 if row is None else int(row["n"])
 
 
 async def get(tx: Tx, approval_id: str, caller: Caller) -> Approval | None:
-    """The approval, or None when there is none that this caller may see."""
+    """The approval, or None if there is none that this caller may see."""
     row = await tx.one(GET, {"id": approval_id})
     if row is None or not caller.may_see(row["owner"]):
         return None
@@ -86,7 +86,7 @@ async def get(tx: Tx, approval_id: str, caller: Caller) -> Approval | None:
 
 
 async def remove(tx: Tx, approval_id: str) -> None:
-    """Remove an approval whose run has ended."""
+    """Remove an approval whose run has finished."""
     await tx.run(REMOVE, {"id": approval_id})
 
 

@@ -1,4 +1,4 @@
-"""Approvals: tool calls that wait for a person, and what was decided about them."""
+"""Approvals: tool calls that wait for a person, and the decisions about them."""
 
 import json
 
@@ -55,20 +55,20 @@ async def add(tx: Tx, root_id: str, requirement: Requirement) -> None:
 
 
 async def close(tx: Tx, root_id: str, status: str = CANCELLED) -> None:
-    """Close what a run that ends has left open.
+    """Close the open approvals of a run that finishes.
 
-    :param status: what becomes of what nobody decided.
+    :param status: the status of approvals that are still pending.
     """
     await tx.run(CLOSE, {"root": root_id, "status": status})
 
 
 async def close_below(tx: Tx, root_id: str, path: str) -> None:
-    """Close what a member at ``path`` has left open, or anybody below it: nobody acts on a decision any more."""
+    """Close the open approvals of the member at ``path`` and below it; no attempt would act on a decision any more."""
     await tx.run(CLOSE_BELOW, {"root": root_id, "below": f"{path}/%"})
 
 
 async def of_root(tx: Tx, root_id: str) -> list[ApprovalRow]:
-    """All requirements of a run tree, in order: what was asked last about a call comes last."""
+    """All requirements of a run tree in order of creation, so the latest one about a call comes last."""
     return [_approval(row) for row in await tx.all(OF_ROOT, {"root_id": root_id})]
 
 

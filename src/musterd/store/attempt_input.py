@@ -1,4 +1,4 @@
-"""What an attempt reads before it drives: the request, the session's state, earlier runs."""
+"""Loading the input of an attempt: the request, the session's state, and earlier runs."""
 
 import json
 from collections.abc import Sequence
@@ -9,23 +9,23 @@ from musterd.core.media import references
 from musterd.core.records import Input, RunRow
 from musterd.store import blobs, history, run_outputs, runs, sessions
 from musterd.store.database import Statement, Tx
-from musterd.store.history import ShownRows, ShownWanted
+from musterd.store.history import MembersHistory, MembersHistoryQuery
 
 GET_MESSAGES = Statement("run_messages", "SELECT run_id, messages FROM run_io WHERE run_id = :run_id")
 
-NOTHING_SHOWN, NOTHING_WANTED = ShownRows(), ShownWanted()
+NO_MEMBERS_HISTORY, NO_MEMBERS_QUERY = MembersHistory(), MembersHistoryQuery()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptInput:
-    """What an attempt starts from.
+    """The input of an attempt.
 
     :param state: the session's state.
     :param history: messages of earlier runs as JSON text, oldest first.
     :param history_runs: the ids of those runs.
     :param blobs: content of the media of the request and the history, by hash.
-    :param summary: what was said in the session, summed up.
-    :param shown: what members are shown of earlier runs.
+    :param summary: the session's summary.
+    :param shown: the earlier runs that members see.
     """
 
     input: Input
@@ -34,57 +34,58 @@ class AttemptInput:
     history_runs: Sequence[str]
     blobs: dict[str, bytes]
     summary: JsonObject | None = None
-    shown: ShownRows = NOTHING_SHOWN
+    shown: MembersHistory = NO_MEMBERS_HISTORY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryQuery:
-    """Which earlier runs an attempt is shown.
+    """Which earlier runs are in the context of an attempt.
 
-    :param is_shown: whether any are, when the request says nothing about it.
-    :param limit: how many.
-    :param run_ids: exactly these: those that an earlier attempt was shown.
-    :param shown: what members are shown.
+    :param is_shown: whether there is any history, unless the request says otherwise.
+    :param limit: how many runs.
+    :param run_ids: the runs that an earlier attempt used, if there was one: a later attempt uses the same.
+    :param shown: which earlier runs members see.
     """
 
     is_shown: bool
     limit: int
     run_ids: Sequence[str] | None = None
-    shown: ShownWanted = NOTHING_WANTED
+    shown: MembersHistoryQuery = NO_MEMBERS_QUERY
 
 
-async def load(tx: Tx, run: RunRow, wanted: HistoryQuery) -> AttemptInput:
-    """Read what an attempt of ``run`` starts from."""
+async def load(tx: Tx, run: RunRow, query: HistoryQuery) -> AttemptInput:
+    """Load the input of an attempt of ``run``."""
     row = await tx.one(run_outputs.GET_INPUT, {"run_id": run.run_id})
     session = await tx.one(sessions.GET, {"session_id": run.session_id})
     if row is None or session is None:
         raise RuntimeError(f"run {run.run_id} has no input or no session")
-    asked = Input.from_json(json.loads(row["input"]))
-    earlier_runs = await _history(tx, run, asked, wanted)
+    run_input = Input.from_json(json.loads(row["input"]))
+    earlier_runs = await _history(tx, run, run_input, query)
     return AttemptInput(
-        input=asked,
+        input=run_input,
         state=json.loads(session["state"]),
         history=[text for _, text in earlier_runs],
         history_runs=[run_id for run_id, _ in earlier_runs],
-        blobs=await _blobs(tx, asked, [text for _, text in earlier_runs]),
+        blobs=await _blobs(tx, run_input, [text for _, text in earlier_runs]),
         summary=None if session["summary"] is None else json.loads(session["summary"]),
-        shown=await history.shown(tx, run, wanted.shown) if wanted.shown else NOTHING_SHOWN,
+        shown=await history.members_history(tx, run, query.shown) if query.shown else NO_MEMBERS_HISTORY,
     )
 
 
-async def _history(tx: Tx, run: RunRow, asked: Input, wanted: HistoryQuery) -> list[tuple[str, str]]:
-    """Id and messages of the earlier runs that are shown, oldest first."""
-    if wanted.run_ids is not None:
-        rows = [await tx.one(GET_MESSAGES, {"run_id": run_id}) for run_id in wanted.run_ids]
+async def _history(tx: Tx, run: RunRow, run_input: Input, query: HistoryQuery) -> list[tuple[str, str]]:
+    """Ids and messages of the earlier runs in the context, oldest first."""
+    if query.run_ids is not None:
+        rows = [await tx.one(GET_MESSAGES, {"run_id": run_id}) for run_id in query.run_ids]
         return [(row["run_id"], row["messages"]) for row in rows if row is not None]
-    if not asked.options.get("add_history_to_context", wanted.is_shown):
+    options = run_input.options
+    if not options.get("add_history_to_context", query.is_shown):
         return []
-    given = [asked.options[name] for name in ("num_history_messages", "num_history_runs") if name in asked.options]
-    limit: int = given[0] if given else wanted.limit
+    limits = [options[name] for name in ("num_history_messages", "num_history_runs") if name in options]
+    limit: int = limits[0] if limits else query.limit
     return [(row["run_id"], row["messages"]) for row in reversed(await runs.history(tx, run, limit))]
 
 
-async def _blobs(tx: Tx, asked: Input, messages: Sequence[str]) -> dict[str, bytes]:
-    names = {item["blob"] for items in asked.media.values() for item in items if "blob" in item}
+async def _blobs(tx: Tx, run_input: Input, messages: Sequence[str]) -> dict[str, bytes]:
+    names = {item["blob"] for items in run_input.media.values() for item in items if "blob" in item}
     names.update(name for text in messages for name in references(text))
     return await blobs.several(tx, names)

@@ -1,8 +1,8 @@
-"""What an attempt writes, every time behind the same guard.
+"""The writes of an attempt: claim a run, append steps and events, and settle it.
 
-The guard is the first write of each transaction: it touches the root's row only while this attempt is the run's
-current one and the run is running, and it hands out the event indexes. No row back means another attempt owns the
-run, or the run has ended: the transaction is given up.
+Every transaction of an attempt starts with a guarded update of the root's row. It matches only while this attempt is
+the run's current one and the run is running, and it allocates the event indexes. If it returns no row, another attempt
+owns the run or the run has finished, and the transaction is rolled back.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
@@ -33,6 +33,8 @@ from musterd.store.database import Statement, Tx
 from musterd.store.rows import RUN_COLUMNS, add_run, run_row
 
 NO_SUSPECTS = (0, SUSPECT_FROM - 1)
+# Two workers may claim at the same time. LOCK_FREE_ROWS makes each skip the rows that the other has locked, so a run is
+# claimed once and no claim waits. MATERIALIZED stops Postgres from evaluating the locking subquery more than once.
 CLAIM = Statement(
     "runs_claim",
     f"""WITH picked AS MATERIALIZED (
@@ -45,12 +47,15 @@ CLAIM = Statement(
         WHERE run_id IN (SELECT run_id FROM picked)
         RETURNING {RUN_COLUMNS}""",
 )
+# The fence. `attempt` grows by one with every claim and nowhere else, so a worker that stood still and whose run was
+# reassigned matches no row here. The row stays locked until the commit, so no claim or cancel can slip in before it.
 GUARD = Statement(
     "attempt_guard",
     """UPDATE runs SET next_event = next_event + :count, first_token_at = COALESCE(first_token_at, :first_token_at),
                        crashes = CASE WHEN :has_ended_steps THEN 0 ELSE crashes END, not_before = NULL
        WHERE run_id = :root AND attempt = :attempt AND state = 'running' RETURNING next_event""",
 )
+# The same fence. A cancel that was stored first wins: the run may then only finish as cancelled.
 SETTLE = Statement(
     "attempt_settle",
     """UPDATE runs SET next_event = next_event + :count, state = :state, version = version + 1, holder = NULL,
@@ -101,11 +106,12 @@ CLOSE_MEMBERS_BELOW = Statement(
     """UPDATE runs SET state = :state, ended_at = :now, version = version + 1
        WHERE root_id = :root AND path LIKE :below AND state IN ('running', 'paused')""",
 )
-CLOSE_STEPS = Statement(  # whether a call happened nobody will find out any more; what waited never began
+CLOSE_STEPS = Statement(  # a tool call without a result may have happened; a call that waited for approval never began
     "steps_close",
     """UPDATE journal SET state = CASE WHEN kind = 'tool' AND state = 'started' THEN 'unknown' ELSE 'failed' END
        WHERE root_id = :root AND state IN ('started', 'waiting')""",
 )
+# The new head takes `holder`, which is unique: even without the session's lock a session cannot have two heads.
 PROMOTE = Statement(
     "lane_promote",
     """UPDATE runs SET state = 'ready', holder = lane, version = version + 1
@@ -119,19 +125,19 @@ PROMOTE = Statement(
 
 
 class TransitionRefused(MusterdError):
-    """The run cannot end or pause in this way now."""
+    """The run cannot finish or pause in this way now."""
 
 
 class CancelStored(TransitionRefused):
-    """The run is to be cancelled; it cannot end in any other way."""
+    """A cancel is stored; the run can only finish as cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
     """The right to write for a run: the root and the number of the attempt.
 
-    :param drops_media: whether the run's media go with its end.
-    :param webhooks: whom the run tells, as its row has it.
+    :param drops_media: whether the run's media are removed when it finishes.
+    :param webhooks: the webhook URLs of the run, as stored in its row.
     """
 
     root_id: str
@@ -142,9 +148,9 @@ class Lease:
 
 @dataclass(slots=True, kw_only=True)
 class MemberRecord:
-    """A member's run that begins or ends.
+    """A member's run that starts or finishes.
 
-    :param input_text: what one that begins is asked, as JSON.
+    :param input_text: the input of a run that starts, as JSON.
     """
 
     run: RunRow
@@ -155,15 +161,15 @@ class MemberRecord:
 
 @dataclass(slots=True, kw_only=True)
 class Batch:
-    """What one transaction of an attempt writes.
+    """The writes of one transaction of an attempt.
 
-    :param contents: of media that the steps refer to.
-    :param opened: requirements that begin to wait for a person.
-    :param consumed: paths of requirements whose decisions are acted on with these steps.
-    :param taken: messages that a model call saw: id, the call's path.
-    :param inputs: what runs are asked in place of what they were asked, by run id.
-    :param first_token_at: when the root's model gave its first text, once known.
-    :param on_indexed: told the index of the first event, inside the transaction, before the events are written.
+    :param contents: the content of media that the steps refer to.
+    :param opened: requirements that start to wait for a person.
+    :param consumed: paths of requirements whose decisions these steps act on.
+    :param taken: messages that a model call saw, as pairs of message id and path of the call.
+    :param inputs: new input texts that replace those of runs, by run id.
+    :param first_token_at: when the root's model produced its first text, once known.
+    :param on_indexed: called with the index of the first event, inside the transaction, before the events are written.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -180,17 +186,17 @@ class Batch:
 
     @property
     def has_ended_steps(self) -> bool:
-        """Whether a step is stored with this that has ended: the run got on, and its crashes so far are forgotten."""
+        """Whether the batch stores a step with a result. Then the run made progress, and its crash count is reset."""
         return any(step.state is not StepState.STARTED for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """How an attempt ends its run.
+    """How an attempt finishes its run.
 
-    :param state_delta: what the run changed in the session's state: {"set": {…}, "removed": […]}.
-    :param summary: what was said in the session, summed up; None: as it is.
-    :param first_message: what the session is called by, where hooks may have changed it.
+    :param state_delta: the run's changes to the session's state: {"set": {…}, "removed": […]}.
+    :param summary: the session's new summary, or None to keep the old one.
+    :param first_message: the session's new default name, if a hook may have changed the message.
     """
 
     state: RunState
@@ -205,7 +211,12 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What settling a run did: its first event index, the run promoted in its place, whether its session is going."""
+    """The result of finishing or pausing a run.
+
+    :param first_index: the index of the batch's first event.
+    :param promoted: the id of the run that became the head of the session's queue.
+    :param is_session_deleted: whether the session is marked as deleted.
+    """
 
     first_index: int
     promoted: str | None
@@ -213,7 +224,7 @@ class Settled:
 
 
 Settle = Callable[[Tx, Lease, Batch], Coroutine[Any, Any, Settled]]
-"""A store function that ends or pauses a run with the attempt's last batch."""
+"""A store function that finishes or pauses a run and stores the attempt's last batch."""
 
 
 async def claim(
@@ -226,21 +237,29 @@ async def claim(
     crashes: tuple[int, int] = NO_SUSPECTS,
     most_of_owner: int = 0,
 ) -> list[RunRow]:
-    """Take up to ``limit`` ready runs, by priority, then those that wait longest; each gets the next attempt number.
+    """Claim up to ``limit`` ready runs, by priority and then by waiting time; each gets the next attempt number.
 
-    :param crashes: the least and the most crashes without a new step that they may have; by default no suspects.
-    :param most_of_owner: how many runs of one user may be at work; 0: any number.
+    :param crashes: the minimum and maximum number of crashes without a new step; by default no suspects.
+    :param most_of_owner: how many runs of one user may be at work; 0 means no limit.
     """
-    who = {"worker": worker, "components": jsontext.dumps(list(components))}
-    asked = {**who, "limit": limit, "now": now, "least_crashes": crashes[0], "most_crashes": crashes[1]}
+    params = {
+        "worker": worker,
+        "components": jsontext.dumps(list(components)),
+        "limit": limit,
+        "now": now,
+        "least_crashes": crashes[0],
+        "most_crashes": crashes[1],
+    }
     if most_of_owner:
-        await tx.one(user_limits.TURN, {})  # two that count at once would each find room for one more
-        rows = await tx.all(user_limits.CLAIM_FAIRLY, {**asked, "most_of_owner": most_of_owner})
+        # Claims that count a user's runs must run one at a time: two that count at once would each find room for one
+        # more run. The lock is a statement of its own, so that the count sees what the previous claim committed.
+        await tx.one(user_limits.TURN, {})
+        rows = await tx.all(user_limits.CLAIM_FAIRLY, {**params, "most_of_owner": most_of_owner})
     else:
-        rows = await tx.all(CLAIM, asked)
+        rows = await tx.all(CLAIM, params)
     runs = [run_row(row) for row in rows]
     for run in runs:
-        if run.attempt > 1:
+        if run.attempt > 1:  # the run may have been paused, and its members with it
             await tx.run(RESUME_MEMBERS, {"root": run.run_id})
     return sorted(runs, key=lambda run: (-run.priority, run.queued_at or 0.0))
 
@@ -250,6 +269,7 @@ async def append(tx: Tx, lease: Lease, batch: Batch) -> int:
 
     :raises LeaseLost: the attempt is not the run's current one.
     """
+    # An append locks the root's row only. It does not move the session's queue, so it does not need the session's lock.
     guard = {
         "root": lease.root_id,
         "attempt": lease.attempt,
@@ -266,10 +286,10 @@ async def append(tx: Tx, lease: Lease, batch: Batch) -> int:
 
 
 async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
-    """Store the last batch and end the run: the line is free, the next run of the session is ready.
+    """Store the last batch, finish the run, and promote the next run in the session's queue.
 
     :raises LeaseLost: the attempt is not the run's current one.
-    :raises CancelStored: a cancel was stored, and ``end`` is not a cancelled one.
+    :raises CancelStored: a cancel was stored, and ``end`` is not a cancel.
     """
     params = {
         "root": lease.root_id,
@@ -280,39 +300,45 @@ async def settle(tx: Tx, lease: Lease, batch: Batch, end: End) -> Settled:
         "error_code": end.output.error["code"] if end.output.error else None,
         "first_token_at": batch.first_token_at,
     }
+    # Session before root, as in every transaction that moves the queue (see sessions.lock). An acceptance that queues
+    # a run in this session either commits before this lock, and `promote` sees its run, or finds the queue free.
     session = await sessions.lock(tx, end.session_id)
     row = await tx.one(SETTLE, params)
     if row is None:
+        # Either the fence or the stored cancel refused the update. Only the second lets this attempt write an end.
         if await tx.one(CANCEL_STORED, {"root": lease.root_id, "attempt": lease.attempt}) is not None:
             raise CancelStored
         raise LeaseLost
     first_index = int(row["next_event"]) - len(batch.events)
     await write(tx, lease, batch, first_index)
-    # A member that is still open ends as its root does; one that ended before keeps its end.
+    # Members that are still open finish as their root does. Members that finished before keep their state.
     member_state = RunState.CANCELLED if end.state is not RunState.ERROR else RunState.ERROR
     await tx.run(CLOSE_MEMBERS, {"root": lease.root_id, "state": member_state.value, "now": end.at})
     await approvals.close(tx, lease.root_id)
-    if lease.drops_media and end.state is not RunState.ERROR:  # a failed run may go on in another one, with them
+    if lease.drops_media and end.state is not RunState.ERROR:  # a fork of a failed run still needs its media
         await blobs.release(tx, lease.root_id)
     if end.state is not RunState.COMPLETED:
         await tx.run(CLOSE_STEPS, {"root": lease.root_id})
     await run_outputs.put(tx, lease.root_id, end.output, end.messages)
     if lease.webhooks:
-        await tell(tx, lease, HAPPENING_OF[end.state], end.at, {"error": end.output.error} if end.output.error else {})
+        facts: JsonObject = {"error": end.output.error} if end.output.error else {}
+        await notify_webhooks(tx, lease, HAPPENING_OF[end.state], end.at, facts)
     if session is not None:
         await sessions.merge_state(tx, session, end.state_delta or {}, end.at)
         if end.summary is not None:
             await history.set_summary(tx, end.session_id, end.summary)
         if end.first_message is not None:
             await tx.run(sessions.SET_FIRST_MESSAGE, {"session_id": end.session_id, "text": end.first_message})
+    # `signals` was read by the guarded update, so a message that was committed before it is not missed. The follow-up
+    # run is queued before the promotion, which may pick it.
     if row["signals"] and end.state is not RunState.CANCELLED:
         await follow_ups.begin_next(tx, lease.root_id, end.at)
     promoted = await promote(tx, end.session_id)
     return Settled(first_index, promoted, session is not None and session.deleted_at is not None)
 
 
-async def tell(tx: Tx, lease: Lease, happening: Happening, at: float, facts: JsonObject) -> None:
-    """Have the webhooks of an attempt's run told."""
+async def notify_webhooks(tx: Tx, lease: Lease, happening: Happening, at: float, facts: JsonObject) -> None:
+    """Add a delivery for each webhook of an attempt's run."""
     notice = Notice(
         run_id=lease.root_id,
         webhooks=lease.webhooks,
@@ -324,40 +350,42 @@ async def tell(tx: Tx, lease: Lease, happening: Happening, at: float, facts: Jso
     await deliveries.add(tx, notice)
 
 
-async def promote(tx: Tx, lane: str) -> str | None:
-    """Make the lane's next queued run ready, where nobody holds the line: interrupters first, then by seq.
+async def promote(tx: Tx, session_id: str) -> str | None:
+    """Make the next queued run the head of its session's queue, if the queue has none: interrupters first, then by seq.
 
-    :return: its id, or None. The caller holds the session.
+    :return: its id, or None. The caller holds the session's lock.
     """
-    row = await tx.one(PROMOTE, {"lane": lane})
+    row = await tx.one(PROMOTE, {"lane": session_id})
     return None if row is None else str(row["run_id"])
 
 
 async def write(tx: Tx, lease: Lease, batch: Batch, first_index: int) -> None:
-    """Store what a batch holds; the caller has passed the guard."""
+    """Store the contents of a batch; the caller has passed the guard."""
     for member in batch.started:
         await add_run(tx, member.run, member.input_text)
     if batch.contents:
         await blobs.put(tx, lease.root_id, batch.contents, clock.now(), until_end=lease.drops_media)
     for step in batch.steps:
         await tx.run(PUT_STEP, _step_params(step))
-    await _write_words(tx, lease, batch)
+    await _write_human_input(tx, lease, batch)
     for member in batch.ended:
         await _end_member(tx, member)
     if batch.events:
+        # Inside the transaction, because a transaction that is retried allocates its indexes again.
         if batch.on_indexed is not None:
             batch.on_indexed(batch, first_index)
         await add_events(tx, lease.root_id, first_index, batch.events)
 
 
-async def _write_words(tx: Tx, lease: Lease, batch: Batch) -> None:
-    """Store what persons are asked and have said, as far as the batch acts on it."""
+async def _write_human_input(tx: Tx, lease: Lease, batch: Batch) -> None:
+    """Store new approval requests, and mark the decisions and messages that the batch acts on as used."""
     for requirement in batch.opened:
         await approvals.add(tx, lease.root_id, requirement)
-        if lease.webhooks and requirement.approval_type != "audit":  # those are shown once they are decided
-            await tell(
-                tx, lease, Happening.APPROVAL_PENDING, requirement.created_at, {"approval": requirement.as_json()}
-            )
+        if lease.webhooks and requirement.approval_type != "audit":  # audit approvals are listed only once decided
+            facts: JsonObject = {"approval": requirement.as_json()}
+            await notify_webhooks(tx, lease, Happening.APPROVAL_PENDING, requirement.created_at, facts)
+    # Consumed in the same commit as the step's result or its new intent: after a crash a decision is either still to be
+    # acted on or was acted on, and never both.
     for path in batch.consumed:
         await tx.run(approvals.CONSUME, {"root": lease.root_id, "path": path, "now": clock.now()})
     for message_id, path in batch.taken:
@@ -401,7 +429,7 @@ async def _end_member(tx: Tx, member: MemberRecord) -> None:
         },
     )
     await run_outputs.put(tx, run.run_id, output, member.messages)
-    if run.state is not RunState.COMPLETED:  # who waits below it is not driven any more
-        ended = {"state": run.state.value, "now": run.ended_at, "below": f"{run.path}/%"}
-        await tx.run(CLOSE_MEMBERS_BELOW, {"root": run.root_id, **ended})
+    if run.state is not RunState.COMPLETED:  # members below it that wait for a person will not be driven again
+        end = {"state": run.state.value, "now": run.ended_at, "below": f"{run.path}/%"}
+        await tx.run(CLOSE_MEMBERS_BELOW, {"root": run.root_id, **end})
         await approvals.close_below(tx, run.root_id, run.path)

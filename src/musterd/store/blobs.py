@@ -1,4 +1,4 @@
-"""Blobs: media, stored once under the hash of their content; a blob goes with the last run that refers to it."""
+"""Blobs: media content, stored once under its hash. A blob is removed with the last run that uses it."""
 
 from collections.abc import Collection, Iterable, Sequence
 
@@ -6,7 +6,9 @@ from musterd.core import jsontext
 from musterd.core.media import content_hash
 from musterd.store.database import Statement, Tx
 
-PUT = Statement(  # one that is there is locked: whoever removes it waits, and then sees the use of it
+# The update changes nothing, but it locks an existing blob. A transaction that wants to remove the blob waits for this
+# commit, and then sees the new use. DO NOTHING would leave the row unlocked, and the blob could be removed.
+PUT = Statement(
     "blob_put",
     """INSERT INTO blobs (hash, size, content, created_at) VALUES (:hash, :size, :content, :now)
        ON CONFLICT (hash) DO UPDATE SET size = excluded.size""",
@@ -31,23 +33,23 @@ SEVERAL = Statement("blobs_get", "SELECT hash, content FROM blobs WHERE IN_LIST(
 
 
 async def put(tx: Tx, root_id: str, contents: Iterable[bytes], now: float, *, until_end: bool = False) -> None:
-    """Store what a run refers to.
+    """Store blobs that a run uses.
 
-    :param until_end: whether it refers to it no longer than until it has ended; else until its session is deleted.
+    :param until_end: whether the run uses them only until it finishes; else until its session is deleted.
     """
-    named = {content_hash(content): content for content in contents}
-    for name in sorted(named):  # in one order, so that no two wait for each other's
-        await tx.run(PUT, {"hash": name, "size": len(named[name]), "content": named[name], "now": now})
+    by_hash = {content_hash(content): content for content in contents}
+    for name in sorted(by_hash):  # always in the same order, so that two transactions cannot deadlock
+        await tx.run(PUT, {"hash": name, "size": len(by_hash[name]), "content": by_hash[name], "now": now})
         await tx.run(USE, {"root": root_id, "hash": name, "until_end": until_end})
 
 
 async def hand_over(tx: Tx, root_id: str, to: str) -> None:
-    """Let another run of the session refer to what this one did, in its place."""
+    """Hand the run's uses over to another run of the session."""
     await tx.run(HAND_OVER, {"root": root_id, "to": to})
 
 
 async def release(tx: Tx, root_id: str) -> None:
-    """Let go of what a run referred to until its end."""
+    """Drop the uses that a run had until its end, and remove blobs that are no longer used."""
     if names := [row["hash"] for row in await tx.all(USED, {"root": root_id})]:
         await _lock(tx, names)
         await tx.run(DISUSE, {"root": root_id})
@@ -55,7 +57,7 @@ async def release(tx: Tx, root_id: str) -> None:
 
 
 async def forget(tx: Tx, roots: Sequence[str]) -> None:
-    """Let go of all that root runs refer to."""
+    """Drop all uses of root runs, and remove blobs that are no longer used."""
     by_root = {"roots": jsontext.dumps(list(roots))}
     if names := [row["hash"] for row in await tx.all(USED_BY, by_root)]:
         await _lock(tx, names)
@@ -64,7 +66,11 @@ async def forget(tx: Tx, roots: Sequence[str]) -> None:
 
 
 async def _lock(tx: Tx, names: Sequence[str]) -> None:
-    """Hold blobs, before it is looked who uses them: who takes one up meanwhile waits, or was waited for."""
+    """Lock blobs before their uses are checked.
+
+    A transaction that adds a use locks the blob as well (see PUT). So its use is either committed, and the removal's
+    next statement sees it, or it waits for the removal and then stores the blob again.
+    """
     await tx.all(LOCK, {"names": jsontext.dumps(names)})
 
 
@@ -73,12 +79,12 @@ async def _remove_unused(tx: Tx, names: Sequence[str]) -> None:
 
 
 async def get(tx: Tx, name: str) -> bytes | None:
-    """The content stored under ``name``."""
+    """The content of a blob."""
     row = await tx.one(GET, {"hash": name})
     return None if row is None else bytes(row["content"])
 
 
 async def several(tx: Tx, names: Collection[str]) -> dict[str, bytes]:
-    """The contents stored under ``names``, as far as they are there."""
+    """The contents of blobs by hash; blobs that do not exist are left out."""
     rows = await tx.all(SEVERAL, {"names": jsontext.dumps(sorted(names))}) if names else ()
     return {row["hash"]: bytes(row["content"]) for row in rows}

@@ -1,4 +1,4 @@
-"""Cancelling: stored first, then told."""
+"""Cancelling runs. A cancel is committed first; only then are the attempt and the subscribers notified."""
 
 from dataclasses import dataclass
 
@@ -35,7 +35,12 @@ OPEN_STEPS = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """What a cancel request did: the run's state now, and the run that was promoted in its place."""
+    """The result of a cancel request.
+
+    :param run: the run as it is now.
+    :param promoted: the id of the run that became the head of the session's queue, if any.
+    :param end_event: the event that finished the run, with its index; None if the run did not finish here.
+    """
 
     run: RunRow
     promoted: str | None = None
@@ -43,7 +48,8 @@ class Cancelled:
 
 
 async def request(tx: Tx, root_id: str, by: str, now: float) -> Cancelled | None:
-    """Cancel a run: at once when no attempt drives it, else by a flag that its attempt must obey. None: no such run."""
+    """Cancel a run: at once if no attempt drives it, else by a flag that its attempt must obey. None: no such run."""
+    # With the lock held no claim, end or pause can commit in between, so the state that is read here still holds below.
     run = await lock(tx, root_id)
     if run is None:
         return None
@@ -57,24 +63,31 @@ async def request(tx: Tx, root_id: str, by: str, now: float) -> Cancelled | None
 
 
 async def lock(tx: Tx, root_id: str) -> RunRow | None:
-    """Hold a root run and its session until the transaction ends; the run as it then is. None: no such run."""
+    """Lock a root run and its session until the transaction ends, and return the run. None: no such run.
+
+    Two statements: session before root is the lock order of all transactions, and LOCK_ROW on the root returns the row
+    as it is after the wait for the session.
+    """
     await tx.one(LOCK_SESSION, {"run_id": root_id})
-    return await _held(tx, root_id)
+    return await _lock_run(tx, root_id)
 
 
-async def lock_there(tx: Tx, root_id: str) -> RunRow | None:
-    """The same, for whoever wants something of the run. None also where its session was deleted."""
+async def lock_unless_deleted(tx: Tx, root_id: str) -> RunRow | None:
+    """Like :func:`lock`, but None if the session was deleted.
+
+    Decisions, messages and forks use it: the session may have been deleted after the caller looked the run up.
+    """
     session = await tx.one(LOCK_SESSION, {"run_id": root_id})
-    return None if session is None or session["deleted_at"] is not None else await _held(tx, root_id)
+    return None if session is None or session["deleted_at"] is not None else await _lock_run(tx, root_id)
 
 
-async def _held(tx: Tx, root_id: str) -> RunRow | None:
+async def _lock_run(tx: Tx, root_id: str) -> RunRow | None:
     row = await tx.one(GET, {"run_id": root_id})
     return None if row is None else run_row(row)
 
 
 async def end(tx: Tx, run: RunRow, by: str, now: float) -> Cancelled:
-    """End a run as cancelled that no attempt drives; the caller holds it and its session."""
+    """Finish a run as cancelled that no attempt drives; the caller has locked it and its session."""
     row = await tx.one(END, {"run_id": run.run_id, "state": run.state.value, "now": now, "by": by})
     if row is None:
         raise RuntimeError(f"run {run.run_id} changed its state inside a transaction")
@@ -88,13 +101,14 @@ async def end(tx: Tx, run: RunRow, by: str, now: float) -> Cancelled:
     await blobs.release(tx, run.run_id)
     if run.webhooks:
         await deliveries.add(tx, Notice.of_end(run, RunState.CANCELLED, now))
+    # Only the head of the queue leaves a place for the next run. Its `holder` was cleared by END above.
     promoted = await attempts.promote(tx, run.lane) if run.holder is not None and run.lane is not None else None
     run.state, run.ended_at, run.holder, run.next_event = RunState.CANCELLED, now, None, index + 1
     return Cancelled(run, promoted, (index, event))
 
 
 async def _close_steps(tx: Tx, root_id: str) -> None:
-    """Say what became of the steps that an attempt left open, which drives the run no more: of tools, nobody knows."""
+    """Close the steps that the last attempt left open, and list them in the output. A tool's outcome is unknown."""
     cut_off = []
     for row in await tx.all(OPEN_STEPS, {"root": root_id}):
         outcome = StepOutcome.UNKNOWN if row["kind"] == StepKind.TOOL.value else StepOutcome.STOPPED

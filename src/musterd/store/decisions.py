@@ -1,4 +1,4 @@
-"""Decisions about what runs wait for: taken while a run is at work or paused, acted on by its next attempt."""
+"""Decisions about approvals and interrupted tool calls: stored while a run works or is paused, used by an attempt."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ PENDING = Statement(
 )
 ALREADY = "run is already continued"
 EXPIRY = "expiry"
-"""Who decides, where nobody does in time."""
+"""The ``decided_by`` of a default decision, which is taken when no one decides in time."""
 NEEDS_APPROVAL = "needs approval: it is decided at POST /approvals/{id}/resolve"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deciding:
-    """Who decides, when, and where from.
+class DecisionSource:
+    """Where a decision comes from.
 
-    :param in_inbox: through the inbox of approvals, else as the run's own client.
-    :param data: what the inbox was told with the decision, as JSON text.
+    :param in_inbox: whether it was made in the inbox of approvals; else by the run's own client.
+    :param data: the resolution data that the inbox was given with the decision, as JSON text.
     """
 
     by: str
@@ -41,34 +41,37 @@ class Deciding:
     data: str | None = None
 
 
-async def decide(tx: Tx, root_id: str, decisions: Sequence[Decision], how: Deciding) -> RunRow:
-    """Take decisions about a run's requirements; a paused run goes on when one of them is still to be acted on.
+async def decide(tx: Tx, root_id: str, decisions: Sequence[Decision], source: DecisionSource) -> RunRow:
+    """Store decisions about a run's requirements; a paused run resumes if a decision has not been acted on yet.
 
     :raises NotFound: there is no such run.
-    :raises InvalidInput: a decision is about nothing that the run waits for, or not what it waits for.
-    :raises Forbidden: a call needs approval, and this is not the inbox of approvals.
-    :raises Conflict: it was decided otherwise already, or the run has ended.
+    :raises InvalidInput: a decision is about something that the run does not wait for, or has the wrong form.
+    :raises Forbidden: a call needs approval, and the decision does not come from the inbox of approvals.
+    :raises Conflict: a different decision is stored already, or the run has finished.
     """
-    run = await _locked(tx, root_id)
+    # Locked until the commit: a pause of this run waits, and is then refused because of the stored decision
+    # (pauses.PAUSE), so a decision can never be stored for a run that nothing resumes.
+    run = await _lock(tx, root_id)
     rows = await approvals.of_root(tx, root_id)
     if run.state is not RunState.PAUSED and not (rows and decisions):
         raise Conflict(ALREADY)
-    about = _about(rows, decisions)
-    if run.component_kind == "agent" and not about:
+    by_requirement = _by_requirement(rows, decisions)
+    if run.component_kind == "agent" and not by_requirement:
         raise InvalidInput.at(("body", "tools"), "missing", "No tool that the run waits for has a decision")
-    for row, said in about.values():
-        await _decide_one(tx, run, row, said, how)
+    for row, decision in by_requirement.values():
+        await _decide_one(tx, run, row, decision, source)
     if run.state is RunState.PAUSED:
-        fresh = await approvals.of_root(tx, root_id)
-        if any(row.state == "decided" for row in fresh):
-            await session_queue.go_on(tx, run)
+        rows = await approvals.of_root(tx, root_id)
+        if any(row.state == "decided" for row in rows):
+            await session_queue.resume(tx, run)
     return run
 
 
 async def by_default(tx: Tx, run: RunRow, now: float) -> bool:
-    """Take the declared decisions about what a paused run has waited too long for, and let it go on.
+    """Store the default decisions about overdue requirements of a paused run, and resume it.
 
-    The caller holds the run and its session. False: something has none, so the run cannot.
+    The caller has locked the run and its session. False: a requirement has no default decision, so the run cannot
+    resume.
     """
     pending = await tx.all(PENDING, {"root": run.run_id})
     due = [row for row in pending if row["expires_at"] is not None and row["expires_at"] <= now]
@@ -77,35 +80,37 @@ async def by_default(tx: Tx, run: RunRow, now: float) -> bool:
         return False
     for row in due:
         decision = Decision.by_default(row["id"], row["default_decision"])
-        await _store(tx, row["id"], decision, Deciding(by=EXPIRY, now=now))
-    await session_queue.go_on(tx, run)
+        await _store(tx, row["id"], decision, DecisionSource(by=EXPIRY, now=now))
+    await session_queue.resume(tx, run)
     return True
 
 
-async def _locked(tx: Tx, root_id: str) -> RunRow:
-    run = await cancels.lock_there(tx, root_id)
+async def _lock(tx: Tx, root_id: str) -> RunRow:
+    run = await cancels.lock_unless_deleted(tx, root_id)
     if run is None:
         raise NotFound("Run not found")
     return run
 
 
-def _about(rows: Sequence[ApprovalRow], decisions: Sequence[Decision]) -> dict[str, tuple[ApprovalRow, Decision]]:
-    """What is decided, by requirement, without what says nothing yet."""
-    found: dict[str, tuple[ApprovalRow, Decision]] = {}
-    for decision in decisions:
-        row = _known(rows, decision)
-        said = effective_decision(decision, row.requirement)
-        if said is None:
+def _by_requirement(
+    rows: Sequence[ApprovalRow], decisions: Sequence[Decision]
+) -> dict[str, tuple[ApprovalRow, Decision]]:
+    """The decisions by requirement id, without those that do not decide anything yet."""
+    by_requirement: dict[str, tuple[ApprovalRow, Decision]] = {}
+    for sent in decisions:
+        row = _row_of(rows, sent)
+        decision = effective_decision(sent, row.requirement)
+        if decision is None:
             continue
-        _, first = found.setdefault(row.requirement.id, (row, said))
-        if first.as_json() != said.as_json():
-            problem = f"There are two decisions about {decision.key[:100]}"
+        _, first = by_requirement.setdefault(row.requirement.id, (row, decision))
+        if first.as_json() != decision.as_json():
+            problem = f"There are two decisions about {sent.key[:100]}"
             raise InvalidInput.at(("body", "requirements"), "two_decisions", problem)
-    return found
+    return by_requirement
 
 
-def _known(rows: Sequence[ApprovalRow], decision: Decision) -> ApprovalRow:
-    """What the decision is about: the last that was asked under this name."""
+def _row_of(rows: Sequence[ApprovalRow], decision: Decision) -> ApprovalRow:
+    """The approval that the decision is about: the latest one with its id or tool call id."""
     for row in reversed(rows):
         if decision.key in (row.requirement.id, row.requirement.tool.id):
             return row
@@ -113,22 +118,22 @@ def _known(rows: Sequence[ApprovalRow], decision: Decision) -> ApprovalRow:
     raise InvalidInput.at(("body", "requirements"), "unknown_requirement", problem)
 
 
-async def _decide_one(tx: Tx, run: RunRow, known: ApprovalRow, decision: Decision, how: Deciding) -> None:
-    if known.decision is not None:
-        if known.decision != decision.as_json():
+async def _decide_one(tx: Tx, run: RunRow, row: ApprovalRow, decision: Decision, source: DecisionSource) -> None:
+    if row.decision is not None:  # the same decision may be sent again
+        if row.decision != decision.as_json():
             raise Conflict(ALREADY)
         return
-    if known.state != "pending" or run.state.is_final:
+    if row.state != "pending" or run.state.is_final:
         raise Conflict(ALREADY)
-    requirement = known.requirement
-    if requirement.approval_type == "required" and not how.in_inbox:
+    requirement = row.requirement
+    if requirement.approval_type == "required" and not source.in_inbox:
         raise Forbidden(f"{requirement.tool.name} {NEEDS_APPROVAL.format(id=requirement.id)}")
     if problem := decision_problem(decision, requirement):
-        raise InvalidInput.at(("body", "resolution_data" if how.in_inbox else "requirements"), "decision", problem)
-    await _store(tx, requirement.id, decision, how)
+        raise InvalidInput.at(("body", "resolution_data" if source.in_inbox else "requirements"), "decision", problem)
+    await _store(tx, requirement.id, decision, source)
 
 
-async def _store(tx: Tx, approval_id: str, decision: Decision, how: Deciding) -> None:
+async def _store(tx: Tx, approval_id: str, decision: Decision, source: DecisionSource) -> None:
     status = "rejected" if decision.verdict is Verdict.REFUSED else "approved"
-    stored = {"status": status, "decision": jsontext.canonical(decision.as_json()), "data": how.data}
-    await tx.run(DECIDE, {"id": approval_id, **stored, "by": how.by, "now": how.now})
+    stored = {"status": status, "decision": jsontext.canonical(decision.as_json()), "data": source.data}
+    await tx.run(DECIDE, {"id": approval_id, **stored, "by": source.by, "now": source.now})

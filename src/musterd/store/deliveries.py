@@ -1,7 +1,8 @@
-"""Deliveries: rows written with what they tell, claimed by whoever sends them, ended by the receiver's answer.
+"""Webhook deliveries: added in the transaction of the change that they announce, claimed and sent by any process.
 
-A claim is a lease by time: it moves ``due_at`` behind the time that a try may take, so that no other process finds the
-row due meanwhile; the outcome is noted under the claim's name, so that one who comes too late notes nothing.
+A claim is a lease by time. It moves ``due_at`` past the time that a try may take, so that no other process sends the
+delivery meanwhile. The outcome is recorded only if the row still has the claim's lease name, so a process that comes
+too late, after another one has claimed the row, changes nothing.
 """
 
 import json
@@ -39,13 +40,13 @@ CLAIM = Statement(
        UPDATE deliveries SET due_at = :until, lease = :lease, attempts = attempts + 1
        WHERE id IN (SELECT id FROM picked)""",
 )
-NOTE = Statement(
+RECORD_OUTCOME = Statement(
     "delivery_note",
     """UPDATE deliveries SET state = :state, due_at = :due_at, lease = NULL, last_status = :status, last_error = :error,
                              ended_at = CASE WHEN :state <> 'pending' THEN :now END
        WHERE id = :id AND lease = :lease AND state = 'pending'""",
 )
-AGAIN = Statement(
+REDELIVER = Statement(
     "delivery_again",
     """UPDATE deliveries SET state = 'pending', due_at = :now, lease = NULL, attempts = 0, ended_at = NULL
        WHERE id = :id""",
@@ -70,11 +71,12 @@ _COLUMNS = """d.id, d.run_id, d.url, d.happening, d.run_attempts, d.facts, d.sta
               r.component_id, r.component_name"""
 _FROM = "FROM deliveries d JOIN runs r ON r.run_id = d.run_id"
 _FROM_OWN = "FROM runs r CROSS JOIN deliveries d"
-"""From one user's runs on, which SQLite takes in this order: the newest of everybody's may hold none of them."""
+"""Starts from the runs of one user, because there may be none of them among the newest deliveries. SQLite keeps the
+order of a CROSS JOIN."""
 CLAIMED = Statement(
     "deliveries_claimed", f"SELECT {_COLUMNS} {_FROM} WHERE IN_LIST(d.id, :ids) AND d.lease = :lease ORDER BY d.id"
 )
-REMOVE_LEFT = Statement(
+REMOVE_ORPHANS = Statement(
     "deliveries_remove_left",
     """DELETE FROM deliveries WHERE IN_LIST(id, :ids) AND lease = :lease
        AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.run_id = deliveries.run_id)""",
@@ -93,15 +95,19 @@ _CONDITIONS = {
 }
 _CONDITIONS_OWN = {
     **_CONDITIONS,
-    "state": "COALESCE(d.state, '') = :state",  # a term, so that deliveries are not found by it, but by their run
+    "state": "COALESCE(d.state, '') = :state",  # an expression, so that SQLite uses the run's index, not the state's
     "owner": "r.owner = :owner AND r.parent_id IS NULL AND d.run_id = r.run_id",
 }
 AT_ONCE = 1000
-"""What one transaction forgets, or gives up."""
+"""How many deliveries one transaction removes or gives up."""
 
 
 async def add(tx: Tx, notice: Notice) -> None:
-    """Have every webhook of a run told; in the transaction that makes true what it is told."""
+    """Add a delivery for each webhook of a run.
+
+    The caller's transaction is the one that makes the news true. So after a crash there is either both, the change and
+    its deliveries, or neither.
+    """
     shared = {
         "run_id": notice.run_id,
         "happening": notice.happening.value,
@@ -114,58 +120,58 @@ async def add(tx: Tx, notice: Notice) -> None:
 
 
 async def due(tx: Tx, now: float, busy: Sequence[str], limit: int) -> list[tuple[str, str]]:
-    """Deliveries that are to be sent now, those that wait longest first: id and place.
+    """Deliveries that are due, oldest first, as pairs of id and host.
 
-    :param busy: places to which enough is sent already.
+    :param busy: hosts that are left out because enough deliveries are being sent to them.
     """
     rows = await tx.all(DUE, {"now": now, "busy": jsontext.dumps(list(busy)), "limit": limit})
     return [(row["id"], row["place"]) for row in rows]
 
 
 async def claim(tx: Tx, ids: Sequence[str], lease: str, now: float, until: float) -> list[Delivery]:
-    """Take deliveries that are due, as far as nobody else has; others leave them alone ``until`` then.
+    """Claim deliveries that are due, except those that another process claims; no one else sends them before ``until``.
 
     :param lease: a name that no other claim has.
     """
-    asked = {"ids": jsontext.dumps(list(ids)), "lease": lease}
-    await tx.run(CLAIM, {**asked, "now": now, "until": until})
-    found = [_delivery(row) for row in await tx.all(CLAIMED, asked)]
-    if len(found) < len(ids):  # a program that knows of no webhooks may have removed the run
-        await tx.run(REMOVE_LEFT, asked)
-    return found
+    claim_key = {"ids": jsontext.dumps(list(ids)), "lease": lease}
+    await tx.run(CLAIM, {**claim_key, "now": now, "until": until})
+    claimed = [_delivery(row) for row in await tx.all(CLAIMED, claim_key)]
+    if len(claimed) < len(ids):  # an older program without webhooks may have removed the run but not its deliveries
+        await tx.run(REMOVE_ORPHANS, claim_key)
+    return claimed
 
 
-async def note(tx: Tx, delivery_id: str, lease: str, outcome: Outcome, progress: DeliveryProgress) -> bool:
-    """Note what came of a try. False: it is another's now, or gone."""
-    said = {"status": outcome.status, "error": outcome.error, "now": clock.now()}
-    placed = {"id": delivery_id, "lease": lease, "state": progress.state.value, "due_at": progress.due_at}
-    return await tx.run(NOTE, {**said, **placed}) > 0
+async def record_outcome(tx: Tx, delivery_id: str, lease: str, outcome: Outcome, progress: DeliveryProgress) -> bool:
+    """Record the outcome of a try. False: another process has claimed the delivery meanwhile, or it was removed."""
+    result = {"status": outcome.status, "error": outcome.error, "now": clock.now()}
+    key = {"id": delivery_id, "lease": lease, "state": progress.state.value, "due_at": progress.due_at}
+    return await tx.run(RECORD_OUTCOME, {**result, **key}) > 0
 
 
-async def again(tx: Tx, delivery_id: str, now: float) -> None:
-    """Have a delivery sent at once, whatever became of it; its tries are counted anew."""
-    await tx.run(AGAIN, {"id": delivery_id, "now": now})
+async def redeliver(tx: Tx, delivery_id: str, now: float) -> None:
+    """Make a delivery due now, whatever its state, and reset its number of tries."""
+    await tx.run(REDELIVER, {"id": delivery_id, "now": now})
 
 
 async def give_up(tx: Tx, before: float, now: float, error: str) -> int:
-    """Give up some of the deliveries that were due before then, and that nobody has sent; how many."""
+    """Give up a batch of deliveries that were due before ``before`` and are still unsent; return their number."""
     return await tx.run(GIVE_UP, {"before": before, "now": now, "error": error, "limit": AT_ONCE})
 
 
 async def pending_of(tx: Tx, roots: Sequence[str]) -> set[str]:
-    """Those of these runs of which something is still to be told."""
+    """Those of the runs that have a pending delivery."""
     return {row["run_id"] for row in await tx.all(PENDING_OF, {"roots": jsontext.dumps(list(roots))})}
 
 
 async def forget(tx: Tx, before: float) -> int:
-    """Remove some of the deliveries that ended before then; how many."""
+    """Remove a batch of deliveries that ended before ``before``; return their number."""
     return await tx.run(FORGET, {"before": before, "limit": AT_ONCE})
 
 
 async def get(tx: Tx, delivery_id: str, caller: Caller, hidden: Sequence[str] = ()) -> Delivery | None:
-    """The delivery, or None where there is none that this caller may see.
+    """The delivery, or None if there is none that this caller may see.
 
-    :param hidden: addresses of which only those are told who see everybody's.
+    :param hidden: URLs that are visible only to callers who see the data of all users.
     """
     row = await tx.one(GET, {"id": delivery_id})
     if row is None or not caller.may_see(row["owner"]):
@@ -174,43 +180,43 @@ async def get(tx: Tx, delivery_id: str, caller: Caller, hidden: Sequence[str] = 
 
 
 def page_of(
-    wanted: DeliveryFilter, caller: Caller, created_at: float | None, hidden: Sequence[str] = ()
+    query: DeliveryFilter, caller: Caller, created_at: float | None, hidden: Sequence[str] = ()
 ) -> tuple[Statement, dict[str, Any]]:
     """The statement that reads one page, newest first, and its parameters.
 
-    :param created_at: when ``wanted.before`` was created.
-    :param hidden: as of :func:`get`.
+    :param created_at: when ``query.before`` was created.
+    :param hidden: as in :func:`get`.
     """
-    given = {"run_id": wanted.run_id, "state": wanted.state, "owner": caller.sees_only, "before": wanted.before}
-    given["hidden"] = jsontext.dumps(list(hidden)) if hidden and caller.sees_only is not None else None
-    params: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    is_own = caller.sees_only is not None and wanted.run_id is None
-    from_rows, known = (_FROM_OWN, _CONDITIONS_OWN) if is_own else (_FROM, _CONDITIONS)
-    conditions = "".join(f" AND {known[name]}" for name in params)
+    values = {"run_id": query.run_id, "state": query.state, "owner": caller.sees_only, "before": query.before}
+    values["hidden"] = jsontext.dumps(list(hidden)) if hidden and caller.sees_only is not None else None
+    params: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
+    is_own = caller.sees_only is not None and query.run_id is None
+    from_rows, condition_of = (_FROM_OWN, _CONDITIONS_OWN) if is_own else (_FROM, _CONDITIONS)
+    conditions = "".join(f" AND {condition_of[name]}" for name in params)
     name = "deliveries_page " + " ".join(params)
-    if wanted.before is not None:
+    if query.before is not None:
         params["created_at"] = created_at
     text = f"""SELECT {_COLUMNS} {from_rows} JOIN sessions s ON s.session_id = r.session_id AND s.deleted_at IS NULL
                WHERE 1 = 1{conditions} ORDER BY d.created_at DESC, d.id DESC LIMIT :limit"""
-    return Statement(name, text), {**params, "limit": wanted.limit}
+    return Statement(name, text), {**params, "limit": query.limit}
 
 
-async def search(tx: Tx, wanted: DeliveryFilter, caller: Caller, hidden: Sequence[str] = ()) -> list[Delivery]:
-    """One page of deliveries, newest first. Behind one that is gone, or that the caller may not see, there are none.
+async def search(tx: Tx, query: DeliveryFilter, caller: Caller, hidden: Sequence[str] = ()) -> list[Delivery]:
+    """One page of deliveries, newest first. It is empty if ``query.before`` was removed or is not visible.
 
-    :param hidden: as of :func:`get`.
+    :param hidden: as in :func:`get`.
     """
     created_at = None
-    if wanted.before is not None:
-        before = await get(tx, wanted.before, caller, hidden)
+    if query.before is not None:
+        before = await get(tx, query.before, caller, hidden)
         if before is None:
             return []
         created_at = before.created_at
-    statement, params = page_of(wanted, caller, created_at, hidden)
+    statement, params = page_of(query, caller, created_at, hidden)
     return [_delivery(row) for row in await tx.all(statement, params)]
 
 
 def _delivery(row: Row) -> Delivery:
     plain = {name: row[name] for name in Delivery.__slots__ if name not in ("happening", "facts", "state")}
-    read = {"facts": json.loads(row["facts"]), "state": DeliveryState(row["state"])}
-    return Delivery(**plain, **read, happening=Happening(row["happening"]))
+    parsed = {"facts": json.loads(row["facts"]), "state": DeliveryState(row["state"])}
+    return Delivery(**plain, **parsed, happening=Happening(row["happening"]))

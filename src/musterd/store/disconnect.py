@@ -1,4 +1,4 @@
-"""Whether a run is to be cancelled when nobody reads along with it any more: known to every process."""
+"""Cancelling a run after its last subscriber has disconnected. The flag is a column, so that every process knows it."""
 
 from musterd.core.records import RunRow
 from musterd.store import cancels
@@ -11,13 +11,18 @@ LET_GO = Statement(
 )
 
 
-async def let_go(tx: Tx, root_id: str) -> None:
-    """Let the run go on alone from now on: who reads it does so where its start was not seen."""
+async def keep_running(tx: Tx, root_id: str) -> None:
+    """Stop cancel-on-disconnect: a subscriber attached in a process other than the one that would cancel the run."""
     await tx.run(LET_GO, {"run_id": root_id})
 
 
 async def cancel_abandoned(tx: Tx, root_id: str, by: str, now: float) -> Cancelled | None:
-    """Cancel a run that its readers left, unless it was let go, paused or ended meanwhile. None: nothing was done."""
+    """Cancel a run without subscribers, unless another process got one meanwhile, or it paused or finished.
+
+    None: nothing was done.
+    """
+    # Under the lock, because `keep_running` may commit in another process until this moment. A pause clears the flag as
+    # well.
     run: RunRow | None = await cancels.lock(tx, root_id)
     if run is None or run.state.is_final or not run.cancel_on_disconnect:
         return None

@@ -1,11 +1,11 @@
-"""Joining the pieces of texts: what was streamed bit by bit is one event, once its run has ended long enough ago.
+"""Compacting stored events: the deltas of a streamed text become one event, some time after the run has finished.
 
-Pieces that come one after the other, with nothing else between them, become one event for each text that they are of;
-these stand at the last indexes of the pieces. A joined event says where its pieces were: whoever had read some of them
-gets the rest. All other events stay as they are; the indexes of pieces stay unused.
+Consecutive deltas, with no other event between them, become one event for each text that they belong to. The joined
+events get the last indexes of the deltas; the other indexes stay unused. A joined event records where its deltas were,
+so that a subscriber whose cursor is between them gets the rest of the text. All other events stay as they are.
 
-Events of a run that has ended do not change, so they are read first (:func:`read`), joined beside the event loop and
-outside of any transaction (:func:`joined`), and put in their place then (:func:`put`).
+The events of a finished run do not change. Therefore they are read first (:func:`read`), joined in a thread and outside
+of any transaction (:func:`joined`), and only then written (:func:`put`).
 """
 
 import json
@@ -38,12 +38,12 @@ PUT = Statement(
        WHERE root_id = :root AND first_index = :first_index""",
 )
 CUTS = "cuts"
-"""Where the pieces of a joined text were: index, and how much text and reasoning there was up to it."""
+"""Key of a joined event: for each of its deltas the index, and the length of text and reasoning up to it."""
 TEXTS = ("text", "reasoning")
 PAGE_ROWS = 500
-"""What is read at once."""
+"""How many rows are read at once."""
 _NOTHING: list[Any] = ["", "", 0, None, ""]
-"""In the place of a piece, between events that stay: of no kind, so it is passed over."""
+"""Replaces a delta between events that stay. It has no kind, so readers skip it."""
 
 Stored = list[Any]
 """An event as it is stored: kind, run, time, data, place."""
@@ -59,7 +59,7 @@ class _Row:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """What joining changes: the rows to put in the place of others, and how many events are fewer."""
+    """The result of joining: the changed rows, and by how much the number of events decreased."""
 
     rows: list[_Row]
     fewer: int
@@ -67,7 +67,7 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A piece, and where it stands."""
+    """A delta, and its place in a row."""
 
     row: _Row
     place: int
@@ -78,41 +78,43 @@ class _Piece:
         return self.row.first_index + self.place
 
     def put(self, event: Stored | None) -> None:
-        """Have another event in its place, or none."""
+        """Replace the delta by another event, or by none."""
         self.row.events[self.place] = event
         self.row.is_changed = True
 
 
 async def unjoined(tx: Tx, before: float, limit: int) -> list[str]:
-    """Root runs that ended before ``before`` and whose texts are in pieces."""
+    """Root runs that finished before ``before`` and have not been compacted."""
     return [row["run_id"] for row in await tx.all(UNJOINED, {"before": before, "limit": limit})]
 
 
 async def read(tx: Tx, root_id: str) -> list[tuple[int, str]]:
-    """The events of a run that has ended, as they are stored: each flush with the index of its first event."""
-    found: list[tuple[int, str]] = []
+    """The stored events of a finished run: each flush with the index of its first event."""
+    flushes: list[tuple[int, str]] = []
     while True:
-        after = found[-1][0] if found else -1
+        after = flushes[-1][0] if flushes else -1
         rows = await tx.all(ROWS, {"root": root_id, "after": after, "limit": PAGE_ROWS})
-        found += [(int(row["first_index"]), row["payload"]) for row in rows]
+        flushes += [(int(row["first_index"]), row["payload"]) for row in rows]
         if len(rows) < PAGE_ROWS:
-            return found
+            return flushes
 
 
-def joined(found: Iterable[tuple[int, str]]) -> Joined:
-    """The same events with the pieces of texts joined."""
-    rows = [_Row(first_index, json.loads(payload)) for first_index, payload in found]
+def joined(flushes: Iterable[tuple[int, str]]) -> Joined:
+    """Join the deltas of texts."""
+    rows = [_Row(first_index, json.loads(payload)) for first_index, payload in flushes]
     fewer = _join(rows)
     return Joined([row for row in rows if row.is_changed], fewer)
 
 
-async def put(tx: Tx, root_id: str, found: Joined) -> int:
-    """Put what was joined in its place, once; how many events are fewer."""
+async def put(tx: Tx, root_id: str, result: Joined) -> int:
+    """Write the joined events, once; return by how much the number of events decreased."""
+    # Two processes may have joined the same run. The flag is set with the rows in one transaction, so only the first
+    # one writes; the second would match rows that have moved. A removal of the run takes the flag's row with it.
     if not await tx.run(TAKE, {"root": root_id}):
         return 0
-    for row in found.rows:
+    for row in result.rows:
         await _store(tx, root_id, row)
-    return found.fewer
+    return result.fewer
 
 
 def _join(rows: list[_Row]) -> int:
@@ -133,20 +135,20 @@ def _is_piece(event: Stored) -> bool:
 
 
 def _join_between(pieces: list[_Piece]) -> int:
-    """Join pieces that have nothing else between them; how many events are fewer."""
+    """Join consecutive deltas; return by how much the number of events decreased."""
     texts = _texts(pieces)
     if len(texts) == len(pieces):
         return 0
-    places = pieces[-len(texts) :]
+    last_pieces = pieces[-len(texts) :]
     for piece in pieces:
         piece.put(None)
-    for place, text in zip(places, texts, strict=True):
-        place.put(_joined(text, places[0].index))
+    for piece, text in zip(last_pieces, texts, strict=True):
+        piece.put(_joined(text, last_pieces[0].index))
     return len(pieces) - len(texts)
 
 
 def _texts(pieces: list[_Piece]) -> list[list[_Piece]]:
-    """The pieces by the texts that they are of, in the order in which these begin."""
+    """The deltas grouped by text, in the order in which the texts begin."""
     texts: list[list[_Piece]] = []
     open_texts: dict[str, list[_Piece]] = {}
     for piece in pieces:
@@ -160,39 +162,39 @@ def _texts(pieces: list[_Piece]) -> list[list[_Piece]]:
 
 
 def _joined(text: list[_Piece], first_index: int) -> Stored:
-    """The event that stands for all pieces of a text.
+    """The event that replaces all deltas of a text.
 
-    :param first_index: of the joined ones; whoever has read up to there has read them joined.
+    :param first_index: the first index of the joined events. A cursor at or after it was given out with joined events.
     """
-    words, cuts = dict.fromkeys(TEXTS, ""), []
+    content, cuts = dict.fromkeys(TEXTS, ""), []
     for piece in text:
         for name in TEXTS:
-            words[name] += piece.event[3].get(name) or ""
+            content[name] += piece.event[3].get(name) or ""
         if piece.index < first_index:
-            cuts.append([piece.index, *(len(words[name]) for name in TEXTS)])
+            cuts.append([piece.index, *(len(content[name]) for name in TEXTS)])
     kind, run_id, _, data, path = text[0].event
-    told = {**data, **{name: said for name, said in words.items() if said}, CUTS: cuts}
-    return [kind, run_id, text[-1].event[2], told, path]
+    joined_data = {**data, **{name: value for name, value in content.items() if value}, CUTS: cuts}
+    return [kind, run_id, text[-1].event[2], joined_data, path]
 
 
 async def _store(tx: Tx, root_id: str, row: _Row) -> None:
-    kept = [place for place, event in enumerate(row.events) if event is not None]
-    named = {"root": root_id, "first_index": row.first_index}
-    if not kept:
-        await tx.run(REMOVE, named)
+    places = [place for place, event in enumerate(row.events) if event is not None]
+    key = {"root": root_id, "first_index": row.first_index}
+    if not places:
+        await tx.run(REMOVE, key)
         return
-    events = [_NOTHING if event is None else event for event in row.events[kept[0] : kept[-1] + 1]]
-    moved = {"new_first_index": row.first_index + kept[0], "count": len(events), "payload": jsontext.dumps(events)}
-    await tx.run(PUT, {**named, **moved})
+    events = [_NOTHING if event is None else event for event in row.events[places[0] : places[-1] + 1]]
+    values = {"new_first_index": row.first_index + places[0], "count": len(events), "payload": jsontext.dumps(events)}
+    await tx.run(PUT, {**key, **values})
 
 
 def rest_of(data: dict[str, Any], index: int) -> dict[str, Any]:
-    """What an event says to whoever has read up to ``index``: of a joined text what came after that."""
+    """An event's data for a subscriber that has read up to ``index``: of a joined text only the rest."""
     if CUTS not in data:
         return data
-    told = {name: value for name, value in data.items() if name != CUTS}
-    if read := [cut for cut in data[CUTS] if cut[0] <= index]:
-        for name, length in zip(TEXTS, read[-1][1:], strict=True):
-            if rest := told.pop(name, "")[length:]:
-                told[name] = rest
-    return told
+    result = {name: value for name, value in data.items() if name != CUTS}
+    if read_cuts := [cut for cut in data[CUTS] if cut[0] <= index]:
+        for name, length in zip(TEXTS, read_cuts[-1][1:], strict=True):
+            if rest := result.pop(name, "")[length:]:
+                result[name] = rest
+    return result

@@ -1,4 +1,4 @@
-"""Stored events, from any index."""
+"""Reading stored events, from any index."""
 
 import json
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ KNOWN_KINDS = frozenset(kind.value for kind in EventKind)
 class Page:
     """Stored flushes, each with the index of its first event.
 
-    :param last_index: of the last event that was read, also where it was passed over.
-    :param is_last: whether nothing more was stored.
+    :param last_index: the index of the last event that was read, including events that were skipped.
+    :param is_last: whether no more events were stored.
     """
 
     flushes: list[tuple[int, list[Event]]]
@@ -35,32 +35,33 @@ class Page:
 async def after(tx: Tx, root_id: str, index: int, limit: int) -> Page:
     """The events after ``index`` of up to ``limit`` stored flushes.
 
-    Events of kinds that a newer version wrote are passed over; their indexes stay unused.
+    Events of kinds that only a newer version knows are skipped; their indexes stay unused.
     """
     rows = await tx.all(AFTER, {"root_id": root_id, "start": index + 1, "limit": limit})
-    found: list[tuple[int, list[Event]]] = []
+    flushes: list[tuple[int, list[Event]]] = []
     for row in rows:
+        # A flush is split where events are skipped, so that the events of each part have consecutive indexes.
         first = int(row["first_index"])
-        run: list[Event] = []
+        events: list[Event] = []
         for kind, run_id, at, data, place in json.loads(row["payload"]):
-            if first + len(run) <= index or kind not in KNOWN_KINDS:
-                if run:
-                    found.append((first, run))
-                    first, run = first + len(run), []
+            if first + len(events) <= index or kind not in KNOWN_KINDS:
+                if events:
+                    flushes.append((first, events))
+                    first, events = first + len(events), []
                 first += 1
                 continue
-            run.append(Event(EventKind(kind), run_id, at, rest_of(data, index), place))
-        if run:
-            found.append((first, run))
+            events.append(Event(EventKind(kind), run_id, at, rest_of(data, index), place))
+        if events:
+            flushes.append((first, events))
     last_index = int(rows[-1]["first_index"]) + int(rows[-1]["count"]) - 1 if rows else index
-    return Page(found, last_index, is_last=len(rows) < limit)
+    return Page(flushes, last_index, is_last=len(rows) < limit)
 
 
 async def every(tx: Tx, root_id: str) -> list[tuple[int, Event]]:
-    """Every stored event of known kinds, with its index; read a page at a time, so that no other work waits for all."""
+    """Every stored event of a known kind, with its index. Read page by page, so that other work gets its turn."""
     events: list[tuple[int, Event]] = []
     page = Page([], -1, is_last=False)
     while not page.is_last:
         page = await after(tx, root_id, page.last_index, PAGE_FLUSHES)
-        events += [(first + offset, event) for first, found in page.flushes for offset, event in enumerate(found)]
+        events += [(first + offset, event) for first, flush in page.flushes for offset, event in enumerate(flush)]
     return events

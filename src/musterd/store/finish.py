@@ -1,4 +1,4 @@
-"""Ends in ERROR that no attempt writes: of runs that wait too long, or that nobody could drive."""
+"""Failing runs that no attempt drives: those that waited too long, and those that crashed too often."""
 
 from musterd.core.deliveries import Notice
 from musterd.core.errors import RunFailed
@@ -10,7 +10,7 @@ from musterd.store.cancels import Cancelled
 from musterd.store.database import Statement, Tx
 
 EXPIRED = "expired"
-"""The code of a run that nobody decided about in time."""
+"""The error code of a run for which no decision came in time."""
 END = Statement(
     "run_end_in_error",
     """UPDATE runs SET state = 'error', holder = NULL, worker = NULL, ended_at = :now, error_code = :code,
@@ -20,7 +20,10 @@ END = Statement(
 
 
 async def fail(tx: Tx, run: RunRow, error: RunFailed, now: float) -> Cancelled:
-    """End a run that no attempt drives; the caller holds it and its session. What it produced so far is kept."""
+    """Finish a run that no attempt drives as ERROR, and keep its output so far.
+
+    The caller has locked the run and its session, so END always matches; else the caller has a bug.
+    """
     key = {"run_id": run.run_id, "state": run.state.value, "attempt": run.attempt}
     row = await tx.one(END, {**key, "code": error.code, "now": now})
     if row is None:
@@ -37,9 +40,11 @@ async def fail(tx: Tx, run: RunRow, error: RunFailed, now: float) -> Cancelled:
     await approvals.close(tx, run.run_id, approvals.EXPIRED if error.code == EXPIRED else approvals.CANCELLED)
     if run.webhooks:
         await deliveries.add(tx, Notice.of_end(run, RunState.ERROR, now, output.error))
-    following = await follow_ups.begin_next(tx, run.run_id, now) if run.signals else None
-    is_free = run.holder is not None or following is not None
-    promoted = await attempts.promote(tx, run.lane) if is_free and run.lane is not None else None
+    # The follow-up run is queued before the promotion, which may pick it. A run that was not the head needs no
+    # promotion for its own sake, but its follow-up does if the queue has no head.
+    next_run_id = await follow_ups.begin_next(tx, run.run_id, now) if run.signals else None
+    may_promote = run.holder is not None or next_run_id is not None
+    promoted = await attempts.promote(tx, run.lane) if may_promote and run.lane is not None else None
     run.state, run.ended_at, run.holder, run.worker = RunState.ERROR, now, None, None
     run.next_event, run.error_code = index + 1, error.code
     return Cancelled(run, promoted, (index, event))

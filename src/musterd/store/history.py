@@ -1,4 +1,4 @@
-"""What was said before a run: what members are shown of it, and what tools and summaries look up."""
+"""Earlier conversations: those that members see, and those that history tools and summaries read."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from musterd.core.records import ComponentKind, RunRow
 from musterd.store import runs, sessions
 from musterd.store.database import Row, Statement, Tx
 
-OF_MEMBER = Statement(  # from the roots, so that it ends with the last ones that are shown
+OF_MEMBER = Statement(  # starts from the newest roots, so that it stops at the limit
     "past_of_member",
     """SELECT r.run_id, io.messages FROM runs root JOIN runs r ON r.root_id = root.run_id
        JOIN run_io io ON io.run_id = r.run_id
@@ -28,8 +28,9 @@ SINCE = Statement(
        AND r.state = 'completed' AND r.ended_at > :since AND io.messages IS NOT NULL
        ORDER BY r.seq DESC LIMIT :limit""",
 )
-# A label that a client gave never finds what belongs to a user that a token proved. By the user's sessions, of which
-# there are few: the component's own index would be walked through everybody's, so its column stands in a term.
+# The owner is compared too: a user id that a client merely claims must not find sessions of an authenticated user. The
+# query uses the index of the user's sessions, of which there are few. The component's column is wrapped in COALESCE so
+# that SQLite does not use its index, which contains all users' sessions.
 OTHER_SESSIONS = Statement(
     "past_other_sessions",
     """SELECT session_id, COALESCE(name, first_message) AS name, updated_at FROM sessions
@@ -46,20 +47,20 @@ OF_SESSION = Statement(
 )
 SET_SUMMARY = Statement("session_set_summary", "UPDATE sessions SET summary = :summary WHERE session_id = :session_id")
 
-Who = tuple[ComponentKind, str]
+ComponentKey = tuple[ComponentKind, str]
 """A component by its kind and id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShownWanted:
-    """What members of a tree are shown of earlier runs.
+class MembersHistoryQuery:
+    """Which earlier runs the members of a run see.
 
-    :param members: how many of its own runs each of these is shown.
-    :param team_runs: how many of the root's they are told of.
-    :param run_ids: exactly these: those that an earlier attempt showed.
+    :param members: how many of its own earlier runs each member sees.
+    :param team_runs: how many earlier runs of the root they see.
+    :param run_ids: the runs that an earlier attempt used, if there was one: a later attempt uses the same.
     """
 
-    members: Mapping[Who, int] = field(default_factory=dict)
+    members: Mapping[ComponentKey, int] = field(default_factory=dict)
     team_runs: int = 0
     run_ids: Mapping[str, Any] | None = None
 
@@ -68,43 +69,44 @@ class ShownWanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShownRows:
-    """What there is of it.
+class MembersHistory:
+    """The earlier runs that the members of a run see.
 
     :param of_members: conversations as JSON texts, oldest first.
-    :param of_team: conversation and output as JSON texts, oldest first: what was asked, as its hooks left it.
-    :param run_ids: whose they are.
+    :param of_team: conversations and outputs of the root as JSON texts, oldest first. The message of a run is taken
+        from its conversation, where hooks may have changed it.
+    :param run_ids: the ids of all these runs.
     """
 
-    of_members: Mapping[Who, Sequence[str]] = field(default_factory=dict)
+    of_members: Mapping[ComponentKey, Sequence[str]] = field(default_factory=dict)
     of_team: Sequence[tuple[str, str]] = ()
     run_ids: dict[str, Any] = field(default_factory=dict)
 
 
-async def shown(tx: Tx, run: RunRow, wanted: ShownWanted) -> ShownRows:
-    """What members of ``run`` are shown of earlier runs."""
-    ids: dict[str, Any] = {"members": {}, "team": []}
-    earlier = wanted.run_ids
-    of_members: dict[Who, list[str]] = {}
-    for who, limit in wanted.members.items():
-        name = ":".join(who)
-        found = (
-            await _of_member(tx, run, who, limit)
-            if earlier is None
-            else await _by_id(tx, earlier["members"].get(name, ()))
+async def members_history(tx: Tx, run: RunRow, query: MembersHistoryQuery) -> MembersHistory:
+    """Read the earlier runs that the members of ``run`` see."""
+    run_ids: dict[str, Any] = {"members": {}, "team": []}
+    earlier_ids = query.run_ids
+    of_members: dict[ComponentKey, list[str]] = {}
+    for member, limit in query.members.items():
+        name = ":".join(member)
+        rows = (
+            await _of_member(tx, run, member, limit)
+            if earlier_ids is None
+            else await _by_id(tx, earlier_ids["members"].get(name, ()))
         )
-        of_members[who] = [row["messages"] for row in found if row["messages"] is not None]
-        ids["members"][name] = [row["run_id"] for row in found]
+        of_members[member] = [row["messages"] for row in rows if row["messages"] is not None]
+        run_ids["members"][name] = [row["run_id"] for row in rows]
     team: Sequence[Row] = ()
-    if earlier is not None:
-        team = await _by_id(tx, earlier["team"])
-    elif wanted.team_runs:
-        team = list(reversed(await runs.history(tx, run, wanted.team_runs)))
-    ids["team"] = [row["run_id"] for row in team]
-    return ShownRows(
+    if earlier_ids is not None:
+        team = await _by_id(tx, earlier_ids["team"])
+    elif query.team_runs:
+        team = list(reversed(await runs.history(tx, run, query.team_runs)))
+    run_ids["team"] = [row["run_id"] for row in team]
+    return MembersHistory(
         of_members=of_members,
         of_team=[(row["messages"], row["output"]) for row in team if row["messages"] and row["output"]],
-        run_ids=ids,
+        run_ids=run_ids,
     )
 
 
@@ -113,13 +115,13 @@ async def _by_id(tx: Tx, run_ids: Sequence[str]) -> list[Row]:
     return [row for row in rows if row is not None]
 
 
-async def _of_member(tx: Tx, run: RunRow, who: Who, limit: int) -> list[Row]:
-    kind, component_id = who
-    asked = {"session_id": run.session_id, "seq": run.seq, "kind": kind, "component_id": component_id, "limit": limit}
-    return list(reversed(await tx.all(OF_MEMBER, asked)))
+async def _of_member(tx: Tx, run: RunRow, member: ComponentKey, limit: int) -> list[Row]:
+    kind, component_id = member
+    params = {"session_id": run.session_id, "seq": run.seq, "kind": kind, "component_id": component_id, "limit": limit}
+    return list(reversed(await tx.all(OF_MEMBER, params)))
 
 
-async def conversations(tx: Tx, run: RunRow, member: Who | None, limit: int) -> list[str]:
+async def conversations(tx: Tx, run: RunRow, member: ComponentKey | None, limit: int) -> list[str]:
     """The last conversations of the run's component in its session, or of a member, oldest first."""
     if member is not None:
         return [row["messages"] for row in await _of_member(tx, run, member, limit)]
@@ -127,11 +129,11 @@ async def conversations(tx: Tx, run: RunRow, member: Who | None, limit: int) -> 
 
 
 async def other_sessions(tx: Tx, run: RunRow, limit: int, runs_limit: int) -> list[tuple[Row, list[str]]]:
-    """The same user's last other sessions of the same component, newest first, with their last conversations.
+    """Other sessions of the run's user and component, newest first, with their last conversations.
 
-    The run has a user: whoever calls this has seen to it.
+    The caller makes sure that the run has a user.
     """
-    asked = {
+    params = {
         "user_id": run.user_id,
         "owner": run.owner or "",
         "kind": run.component_kind,
@@ -139,25 +141,26 @@ async def other_sessions(tx: Tx, run: RunRow, limit: int, runs_limit: int) -> li
         "session_id": run.session_id,
         "limit": limit,
     }
-    found = []
-    for row in await tx.all(OTHER_SESSIONS, asked):
-        texts = await tx.all(OF_SESSION, {"session_id": row["session_id"], "limit": runs_limit})
-        found.append((row, [text["messages"] for text in reversed(texts)]))
-    return found
+    result = []
+    for session in await tx.all(OTHER_SESSIONS, params):
+        rows = await tx.all(OF_SESSION, {"session_id": session["session_id"], "limit": runs_limit})
+        result.append((session, [row["messages"] for row in reversed(rows)]))
+    return result
 
 
 async def unsummarised(tx: Tx, run: RunRow, limit: int) -> tuple[dict[str, Any] | None, list[str]]:
-    """The session's summary, and the last conversations that ended after it was made, oldest first.
+    """The session's summary, and the last conversations that finished after it was made, oldest first.
 
-    The run that made it is in it, though it ended behind it.
+    The run that made the summary finished after it, but the summary covers it; so it is left out.
     """
     session = await tx.one(sessions.GET, {"session_id": run.session_id})
     summary = None if session is None or session["summary"] is None else json.loads(session["summary"])
     since, summed_by = (0.0, "") if summary is None else (summary["as_of"], summary["run_id"])
-    asked = {"session_id": run.session_id, "run_id": run.run_id, "limit": limit, "since": since, "summed_by": summed_by}
-    return summary, [row["messages"] for row in reversed(await tx.all(SINCE, asked))]
+    params = {"run_id": run.run_id, "limit": limit, "since": since, "summed_by": summed_by}
+    rows = await tx.all(SINCE, {"session_id": run.session_id, **params})
+    return summary, [row["messages"] for row in reversed(rows)]
 
 
 async def set_summary(tx: Tx, session_id: str, summary: dict[str, Any]) -> None:
-    """Store what was said in the session, summed up."""
+    """Store the session's summary."""
     await tx.run(SET_SUMMARY, {"session_id": session_id, "summary": jsontext.dumps(summary)})

@@ -1,7 +1,8 @@
-"""Requests that may come again: by the run id that a client chose, or by an idempotency key.
+"""Repeated requests: recognized by the run id that a client chose, or by an idempotency key.
 
-A request is kept in the transaction that does what it asks, and as long as the run that answers it. Two at once meet
-at the key: the second waits for the first to be stored, and finds it.
+A request is stored in the transaction that executes it, and is kept as long as the run that answers it. If two equal
+requests run at once, their inserts meet at the primary key: the second waits for the first to commit, fails, and its
+transaction is retried, which then finds the stored request.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ ADD = Statement(
     """INSERT INTO requests (caller, kind, key, fingerprint, run_id, answer, created_at)
        VALUES (:caller, :kind, :key, :fingerprint, :run_id, :answer, :now)""",
 )
-RUN_NAMED = Statement(  # the name of a run is the id that its user chose
+RUN_NAMED = Statement(  # the name of a run is the id that its client chose
     "request_run_named", "SELECT run_id FROM requests WHERE caller = :caller AND kind = 'run_id' AND key = :name"
 )
 RUN_NAMED_IN_SESSION = Statement(
@@ -31,11 +32,11 @@ KEY_TAKEN = "This Idempotency-Key was used for another request; choose another o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A request that can be told from others.
+    """A request that may be repeated.
 
-    :param caller: who asks, as keys are scoped.
+    :param caller: the caller, who is the scope of the key.
     :param kind: ``run_id``, or the operation of an idempotency key: create, continue, cancel, fork.
-    :param fingerprint: the same text for the same request.
+    :param fingerprint: a text that is equal for equal requests.
     """
 
     caller: str
@@ -44,17 +45,18 @@ class Request:
     fingerprint: str
 
     @property
-    def _name(self) -> dict[str, str]:
+    def primary_key(self) -> dict[str, str]:
+        """The parameters that select its row."""
         return {"caller": self.caller, "kind": self.kind, "key": self.key}
 
 
 async def find(tx: Tx, request: Request) -> Row | None:
-    """The kept request under this key, whatever it asked; None: the key is free."""
-    return await tx.one(GET, request._name)
+    """The stored request with this key, even if it differs from ``request``; None: the key is free."""
+    return await tx.one(GET, request.primary_key)
 
 
 async def same(tx: Tx, request: Request) -> Row | None:
-    """The same request, kept earlier; None: the key is free.
+    """The same request, stored earlier; None: the key is free.
 
     :raises Conflict: the key was used for another request.
     """
@@ -71,15 +73,15 @@ async def run_named(tx: Tx, caller: str, name: str) -> str | None:
 
 
 async def run_named_in_session(tx: Tx, session_id: str, name: str) -> str | None:
-    """The id of the run of a session for which anybody chose ``name`` as its id."""
+    """The id of the run of a session for which any caller chose ``name`` as its id."""
     row = await tx.one(RUN_NAMED_IN_SESSION, {"session_id": session_id, "name": name})
     return None if row is None else str(row["run_id"])
 
 
 async def keep(tx: Tx, request: Request, run_id: str, now: float, answer: str | None = None) -> None:
-    """Keep a request with the run that answers it.
+    """Store a request with the run that answers it, in the transaction that executes the request.
 
-    :param answer: what else the same request must be told again.
+    :param answer: further data that the same request must get again.
     """
-    params = {**request._name, "fingerprint": request.fingerprint, "run_id": run_id, "answer": answer, "now": now}
+    params = {**request.primary_key, "fingerprint": request.fingerprint, "run_id": run_id, "answer": answer, "now": now}
     await tx.run(ADD, params)

@@ -1,4 +1,4 @@
-"""The journal, read: once, when a later attempt takes a run up; and as a list for people."""
+"""Reading the journal: for a later attempt that replays it, and for usage and traces."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ USAGE = Statement("steps_usage", "SELECT path, kind, usage, cost, started_at FRO
 
 
 async def used(tx: Tx, root_id: str) -> list[StepRow]:
-    """Every step of a run tree, with what it used and nothing else."""
+    """Every step of a run tree, with its usage and without its result."""
     rows = await tx.all(USAGE, {"root_id": root_id})
     return [
         StepRow(
@@ -35,7 +35,7 @@ async def used(tx: Tx, root_id: str) -> list[StepRow]:
 
 
 async def steps(tx: Tx, root_id: str) -> Sequence[StepRow]:
-    """Every step of a run tree, in order of its start."""
+    """Every step of a run tree, in order of start."""
     return [_step(row) for row in await tx.all(STEPS, {"root_id": root_id})]
 
 

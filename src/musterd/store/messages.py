@@ -1,4 +1,4 @@
-"""Messages to the agents of a run at work: sent at any time, taken by a model call, or by the session's next run."""
+"""Messages to the agents of a running run. Each is taken by a model call, or else by the session's next run."""
 
 from musterd.core.records import Message
 from musterd.store.database import Statement, Tx
@@ -53,10 +53,14 @@ async def of_root(tx: Tx, root_id: str) -> list[Message]:
 
 
 async def take(tx: Tx, message_id: str, path: str, now: float) -> None:
-    """Note that the model call at ``path`` saw a message."""
+    """Mark a message as seen by the model call at ``path``.
+
+    The caller does so in the transaction that stores the call. After a crash before it the next attempt sees the
+    message again; after it the stored call, which is not repeated, has seen it.
+    """
     await tx.run(TAKE, {"id": message_id, "path": path, "now": now})
 
 
 async def copy_taken(tx: Tx, origin_id: str, root_id: str) -> int:
-    """Give a run the messages that the model calls of another saw; how many there are."""
+    """Copy the messages that the model calls of another run saw; return their number."""
     return await tx.run(COPY, {"origin": origin_id, "root": root_id})

@@ -1,9 +1,10 @@
-"""Pausing: an attempt hands its run to a person."""
+"""Pausing a run until a person decides, and expiring runs for which no decision came in time."""
 
 from dataclasses import dataclass
 
 from musterd.core.deliveries import Happening
 from musterd.core.errors import LeaseLost, RunFailed
+from musterd.core.jsontypes import JsonObject
 from musterd.core.records import Output
 from musterd.core.states import RunState
 from musterd.store import attempts, cancels, decisions, finish, run_outputs, sessions
@@ -11,6 +12,8 @@ from musterd.store.attempts import Batch, Lease, Settled, TransitionRefused
 from musterd.store.database import Statement, Tx
 from musterd.store.schedule import Moved
 
+# The fence of every write of an attempt, plus three more conditions: no stored cancel, no decision and no member's
+# cancel that the attempt has not seen. Without them a run could pause just after its decision came, and never resume.
 PAUSE = Statement(
     "attempt_pause",
     """UPDATE runs SET next_event = next_event + :count, state = 'paused', version = version + 1, worker = NULL,
@@ -45,14 +48,14 @@ NOBODY_DECIDED = "The run waited for a decision, and nobody made one in time."
 
 
 class DecisionStored(TransitionRefused):
-    """A decision has come meanwhile, or a member is to stop; the run cannot pause before it is acted on."""
+    """A decision, or a member's cancel, was stored meanwhile; the attempt must act on it before the run can pause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """How an attempt hands its run to a person.
+    """How an attempt pauses its run.
 
-    :param expires_at: when it ends if nobody decides.
+    :param expires_at: when the run fails if no one decides.
     """
 
     at: float
@@ -62,45 +65,52 @@ class Pause:
     messages: list[str]
 
 
-async def pause(tx: Tx, lease: Lease, batch: Batch, how: Pause) -> Settled:
-    """Store the last batch and pause the run: it holds neither slot nor line while it waits, and needs no reader.
+async def pause(tx: Tx, lease: Lease, batch: Batch, details: Pause) -> Settled:
+    """Store the last batch and pause the run. A paused run frees its slot and its place as head of the queue.
+
+    It is no longer cancelled on disconnect, because no subscriber has to stay until a person decides.
 
     :raises LeaseLost: the attempt is not the run's current one.
     :raises CancelStored: a cancel was stored.
-    :raises DecisionStored: a decision is there that no attempt has acted on.
+    :raises DecisionStored: there is a decision that no attempt has acted on.
     """
-    ours = {"root": lease.root_id, "attempt": lease.attempt}
-    params = {"count": len(batch.events), "expires_at": how.expires_at, "first_token_at": batch.first_token_at}
-    session = await sessions.lock(tx, how.session_id)
-    row = await tx.one(PAUSE, {**ours, **params})
+    attempt_key = {"root": lease.root_id, "attempt": lease.attempt}
+    params = {"count": len(batch.events), "expires_at": details.expires_at, "first_token_at": batch.first_token_at}
+    # Decisions lock the session too, so each is committed either before this pause, which is then refused, or after it,
+    # and then the decision finds a paused run that it can resume.
+    session = await sessions.lock(tx, details.session_id)
+    row = await tx.one(PAUSE, {**attempt_key, **params})
     if row is None:
-        if await tx.one(attempts.CANCEL_STORED, ours) is not None:
+        if await tx.one(attempts.CANCEL_STORED, attempt_key) is not None:
             raise attempts.CancelStored
-        if await tx.one(STILL_OURS, ours) is not None:
+        if await tx.one(STILL_OURS, attempt_key) is not None:
             raise DecisionStored
         raise LeaseLost
     first_index = int(row["next_event"]) - len(batch.events)
     await attempts.write(tx, lease, batch, first_index)
     await tx.run(PAUSE_MEMBERS, {"root": lease.root_id})
-    await run_outputs.put(tx, lease.root_id, how.output, how.messages)
+    await run_outputs.put(tx, lease.root_id, details.output, details.messages)
     if lease.webhooks:
-        await attempts.tell(tx, lease, Happening.RUN_PAUSED, how.at, {"requirements": how.output.requirements})
-    promoted = await attempts.promote(tx, how.session_id)
+        facts: JsonObject = {"requirements": details.output.requirements}
+        await attempts.notify_webhooks(tx, lease, Happening.RUN_PAUSED, details.at, facts)
+    promoted = await attempts.promote(tx, details.session_id)
     return Settled(first_index, promoted, session is not None and session.deleted_at is not None)
 
 
 async def expire(tx: Tx, now: float, limit: int = LIMIT) -> Moved:
-    """Let paused runs that waited too long go on as was declared for that; end those for which nothing was."""
+    """Expire paused runs: resume those with a default decision, and fail the others."""
     moved = Moved()
     for row in await tx.all(EXPIRED, {"now": now, "limit": limit}):
+        # The list was read without locks. A decision or another process may have moved the run since, and it may even
+        # have paused again with a later expiry, so both are checked once more under the lock.
         run = await cancels.lock(tx, row["run_id"])
         if run is None or run.state is not RunState.PAUSED:
             continue
-        held = await tx.one(EXPIRES_AT, {"run_id": run.run_id})
-        if held is None or held["expires_at"] is None or held["expires_at"] > now:
+        expiry = await tx.one(EXPIRES_AT, {"run_id": run.run_id})
+        if expiry is None or expiry["expires_at"] is None or expiry["expires_at"] > now:
             continue
         if await decisions.by_default(tx, run, now):
             moved.joined.append(run)
         else:
-            moved.told.append(await finish.fail(tx, run, RunFailed(NOBODY_DECIDED, finish.EXPIRED), now))
+            moved.stopped.append(await finish.fail(tx, run, RunFailed(NOBODY_DECIDED, finish.EXPIRED), now))
     return moved

@@ -1,7 +1,8 @@
-"""Retention: runs that ended long ago go, with all that hangs on them; so do sessions that nobody has used since.
+"""Retention: removing runs that finished long ago, and sessions without runs that have not been used since.
 
-A session with a run that has not ended keeps all its runs: that one may show them to its model again. A run of which a
-webhook is still to be told stays until it was, or that was given up. What two processes do at once is done once.
+A session with an unfinished run keeps all its runs, because their ids are in that run's journal and a later attempt may
+read them again. A run with a pending delivery stays until it is delivered or given up. Two processes may do this at the
+same time; each run is removed once.
 """
 
 from collections.abc import Sequence
@@ -11,10 +12,10 @@ from musterd.store import deliveries, run_removal
 from musterd.store.database import Statement, Tx
 from musterd.store.run_removal import Removable, removable
 
-# What every running and every paused root has leads SQLite to the index of those alone.
+# The extra conditions hold for every running and every paused root. They make SQLite use the partial index of these.
 _LIVE = " UNION ALL ".join(
-    f"SELECT session_id FROM runs WHERE state = '{state}'{also}"
-    for state, also in (
+    f"SELECT session_id FROM runs WHERE state = '{state}'{condition}"
+    for state, condition in (
         ("scheduled", ""),
         ("queued", ""),
         ("ready", ""),
@@ -49,27 +50,29 @@ REMOVE_UNUSED = Statement(
 
 
 async def old_runs(tx: Tx, before: float, limit: int) -> list[Removable]:
-    """Root runs that ended before ``before`` and that nothing needs any more; at most so many."""
+    """Up to ``limit`` root runs that finished before ``before`` and that nothing needs any more."""
     return [removable(row) for row in await tx.all(OVER, {"before": before, "limit": limit})]
 
 
 async def unused_sessions(tx: Tx, before: float, limit: int) -> list[str]:
-    """Sessions without runs that were used last before ``before``; at most so many."""
+    """Up to ``limit`` sessions without runs that were last used before ``before``."""
     return [row["session_id"] for row in await tx.all(UNUSED, {"before": before, "limit": limit})]
 
 
 async def remove_runs(tx: Tx, runs: Sequence[Removable], now: float) -> int:
-    """Remove old runs, except those whose session has begun to live again or is held by somebody; how many went."""
-    free = await run_removal.hold(tx, [run.session_id for run in runs])
-    live = await tx.all(LIVE_OF, {"sessions": jsontext.dumps(sorted(free))})
-    untold = await deliveries.pending_of(tx, [run.run_id for run in runs])
-    free -= {row["session_id"] for row in live}
-    roots = [run.run_id for run in runs if run.session_id in free and run.run_id not in untold]
+    """Remove old runs, except those whose session has a new run or is locked; return how many were removed."""
+    # The list of runs was read without locks. With the sessions locked no run can be accepted in them, so unfinished
+    # runs and pending deliveries are checked once more here.
+    locked = await run_removal.lock_free_sessions(tx, [run.session_id for run in runs])
+    live = await tx.all(LIVE_OF, {"sessions": jsontext.dumps(sorted(locked))})
+    undelivered = await deliveries.pending_of(tx, [run.run_id for run in runs])
+    removable_sessions = locked - {row["session_id"] for row in live}
+    roots = [run.run_id for run in runs if run.session_id in removable_sessions and run.run_id not in undelivered]
     await run_removal.remove(tx, roots, now)
     return len(roots)
 
 
 async def remove_sessions(tx: Tx, sessions: Sequence[str], before: float) -> int:
-    """Remove sessions that have no runs, except those that somebody uses; how many went."""
-    free = await run_removal.hold(tx, sessions)
-    return await tx.run(REMOVE_UNUSED, {"sessions": jsontext.dumps(sorted(free)), "before": before})
+    """Remove sessions without runs, except those used meanwhile or locked; return how many were removed."""
+    locked = await run_removal.lock_free_sessions(tx, sessions)
+    return await tx.run(REMOVE_UNUSED, {"sessions": jsontext.dumps(sorted(locked)), "before": before})

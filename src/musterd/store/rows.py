@@ -1,4 +1,4 @@
-"""Rows to records, and runs to rows. Columns and fields have the same names, so a row is its record's keywords."""
+"""Converting rows to records, and runs to rows. A record's fields have the names of the columns."""
 
 import json
 from typing import Any
@@ -10,18 +10,18 @@ from musterd.store.database import Row, Statement, Tx
 
 RUN_FIELDS = tuple(RunRow.__slots__)
 RUN_COLUMNS = ", ".join(RUN_FIELDS)
-"""The columns of ``runs`` that readers need."""
+"""The columns of ``runs`` that make up a :class:`RunRow`."""
 GET_RUN = Statement("run_get", f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id")
 ADD_RUN = Statement(
     "run_add",
     f"INSERT INTO runs ({RUN_COLUMNS}) VALUES ({', '.join(':' + name for name in RUN_FIELDS)})",
 )
 ADD_IO = Statement("run_io_add", "INSERT INTO run_io (run_id, input) VALUES (:run_id, :input)")
-_SWITCHES = ("is_background", "hold_paused")
+_BOOLEANS = ("is_background", "hold_paused")
 
 
 def qualified(alias: str) -> str:
-    """The same columns of ``runs AS alias``."""
+    """:data:`RUN_COLUMNS` of ``runs AS alias``."""
     return ", ".join(f"{alias}.{name}" for name in RUN_FIELDS)
 
 
@@ -30,25 +30,25 @@ def run_row(row: Row) -> RunRow:
     values: dict[str, Any] = {name: row[name] for name in RUN_FIELDS}
     values["state"] = RunState(values["state"])
     values["on_busy"] = OnBusy(values["on_busy"])
-    for name in _SWITCHES:
+    for name in _BOOLEANS:
         values[name] = bool(values[name])
     return RunRow(**values)
 
 
 def run_params(run: RunRow) -> dict[str, Any]:
-    """The record as the parameters of a statement."""
+    """The parameters of a statement that stores the record."""
     values = {name: getattr(run, name) for name in RUN_FIELDS}
     values["state"] = run.state.value
     values["on_busy"] = run.on_busy.value
-    for name in _SWITCHES:
+    for name in _BOOLEANS:
         values[name] = int(values[name])
     return values
 
 
-async def add_run(tx: Tx, run: RunRow, asked: str) -> None:
-    """Store a run that begins, and what it is asked, as JSON text."""
+async def add_run(tx: Tx, run: RunRow, input_text: str) -> None:
+    """Store a new run, and its input as JSON text."""
     await tx.run(ADD_RUN, run_params(run))
-    await tx.run(ADD_IO, {"run_id": run.run_id, "input": asked})
+    await tx.run(ADD_IO, {"run_id": run.run_id, "input": input_text})
 
 
 def run_view(row: Row) -> RunView:

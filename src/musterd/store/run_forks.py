@@ -1,7 +1,7 @@
-"""Forks: a new run that goes on from one that ended in ERROR, with a copy of what that one has done.
+"""Forking a run: a new run continues one that ended in ERROR, with a copy of its journal.
 
-Copied are the steps with a result. A call that nobody can say the outcome of is copied as one that was cut off, so
-that the new run asks as the old one would have. The old run stays as it is.
+Steps with a result are copied. A tool call with an unknown outcome is copied as an interrupted call, so that the new
+run handles it as the old run would have. The old run does not change.
 """
 
 import json
@@ -18,7 +18,7 @@ from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.database import Row, Statement, Tx
 from musterd.store.decisions import ALREADY
 
-OTHER_FORK = Statement(  # by the session's index: forks are in the session of what they go on from
+OTHER_FORK = Statement(  # uses the session's index: a fork is in the session of its origin
     "run_other_fork",
     """SELECT run_id FROM runs WHERE session_id = :session_id AND forked_from = :origin
        AND state NOT IN ('error', 'cancelled') LIMIT 1""",
@@ -38,40 +38,41 @@ _CALL = re.compile(r"(?P<above>.*?)t(?P<turn>\d+)/c\d+(/\d+)?")
 
 
 async def accept(tx: Tx, candidate: Candidate, origin_id: str, budget: JsonObject | None) -> Accepted:
-    """Accept a run that goes on from ``origin_id``.
+    """Accept a run that continues ``origin_id``.
 
-    :param candidate: its input is taken from there.
-    :param budget: what the request asks for in place of what was asked for then.
-    :raises Conflict: that run has not failed, another run goes on from it already, or the key is taken.
-    :raises TooManyRequests: too many runs wait already.
+    :param candidate: the new run; its input is replaced by that of the origin.
+    :param budget: a budget that replaces the origin's, or None.
+    :raises Conflict: the origin has not failed, another run continues it already, or the key is taken.
+    :raises TooManyRequests: too many runs are waiting.
     """
-    if (earlier := await acceptance.earlier(tx, candidate)) is not None:
-        return Accepted(earlier, is_replay=True)
-    origin = await _failed(tx, origin_id)
-    asked = await tx.one(run_outputs.GET_INPUT, {"run_id": origin_id})
-    if asked is None:
+    if (earlier_run := await acceptance.earlier(tx, candidate)) is not None:
+        return Accepted(earlier_run, is_replay=True)
+    origin = await _lock_failed(tx, origin_id)
+    input_row = await tx.one(run_outputs.GET_INPUT, {"run_id": origin_id})
+    if input_row is None:
         raise RuntimeError(f"run {origin_id} has no input")
-    given = Input.from_json(json.loads(asked["input"]))
-    steps = _kept(await tx.all(OUTLINE, {"origin": origin_id}))
+    origin_input = Input.from_json(json.loads(input_row["input"]))
+    steps = _copied_steps(await tx.all(OUTLINE, {"origin": origin_id}))
     output = await run_outputs.get(tx, origin_id)
     fork = {
         "of": origin_id,
-        "members": await _members(tx, origin, given, steps),
+        "members": await _members(tx, origin, origin_input, steps),
         "seconds": _seconds(output),
     }
-    options = {**given.options, "fork": fork, **({"budget": budget} if budget else {})}
-    accepted = await acceptance.accept(tx, replace(candidate, input=replace(given, options=options)))
-    copied = {"root": accepted.run.run_id, "origin": origin_id, "paths": json.dumps([step["path"] for step in steps])}
-    await tx.run(COPY_STEPS, copied)
+    options = {**origin_input.options, "fork": fork, **({"budget": budget} if budget else {})}
+    # The journal is copied in the transaction of the acceptance: no attempt can start without the copied steps.
+    accepted = await acceptance.accept(tx, replace(candidate, input=replace(origin_input, options=options)))
+    paths = json.dumps([step["path"] for step in steps])
+    await tx.run(COPY_STEPS, {"root": accepted.run.run_id, "origin": origin_id, "paths": paths})
     await blobs.hand_over(tx, origin_id, accepted.run.run_id)
     if origin.signals and await messages.copy_taken(tx, origin_id, accepted.run.run_id):
         accepted.run.signals = await steering.note(tx, accepted.run.run_id)
     return accepted
 
 
-async def _failed(tx: Tx, origin_id: str) -> RunRow:
-    """The run, with its session held, where a new one may go on from it."""
-    run = await cancels.lock_there(tx, origin_id)
+async def _lock_failed(tx: Tx, origin_id: str) -> RunRow:
+    """Lock the failed run and its session. The lock makes sure that two requests do not both continue the run."""
+    run = await cancels.lock_unless_deleted(tx, origin_id)
     if run is None:
         raise NotFound("Run not found")
     if run.state is not RunState.ERROR:
@@ -82,36 +83,36 @@ async def _failed(tx: Tx, origin_id: str) -> RunRow:
     return run
 
 
-def _kept(steps: Sequence[Row]) -> list[Row]:
-    """The steps that the new run finds done, or begun."""
-    paths = {step["path"] for step in steps if step["is_done"]}
-    kept = [step for step in steps if _is_kept(step, paths)]
-    # A call that asked several members is made again where one of them is: what the others said is found.
-    again = paths - {step["path"] for step in kept}
-    calls = {above for above, _, last in (path.rpartition("/") for path in again) if last.isdigit()}
-    return [step for step in kept if step["path"] not in calls]
+def _copied_steps(steps: Sequence[Row]) -> list[Row]:
+    """The steps that are copied to the new run, with or without a result."""
+    done_paths = {step["path"] for step in steps if step["is_done"]}
+    copied = [step for step in steps if _is_copied(step, done_paths)]
+    # A call that delegates to several members is repeated if one of them is. The results of the others are found.
+    repeated = done_paths - {step["path"] for step in copied}
+    calls = {above for above, _, last in (path.rpartition("/") for path in repeated) if last.isdigit()}
+    return [step for step in copied if step["path"] not in calls]
 
 
-def _is_kept(step: Row, done: set[str]) -> bool:
+def _is_copied(step: Row, done_paths: set[str]) -> bool:
     if not step["is_done"]:
         is_open = step["state"] == StepState.UNKNOWN.value and step["kind"] == StepKind.TOOL.value
-        is_model = bool(step["kind"] == StepKind.MODEL.value)  # what a budget has counted for calls that were cut off
+        is_model = bool(step["kind"] == StepKind.MODEL.value)  # its estimate stays counted in the budget
         return is_open or is_model
     if step["kind"] != StepKind.DELEGATE.value or step["state"] != StepState.FAILED.value:
         return True
-    place = _CALL.fullmatch(step["path"])  # a member that failed is asked again, unless its leader went on from there
-    return place is None or f"{place['above']}t{int(place['turn']) + 1}/m" in done
+    call = _CALL.fullmatch(step["path"])  # a failed member runs again, unless its leader took another turn after it
+    return call is None or f"{call['above']}t{int(call['turn']) + 1}/m" in done_paths
 
 
-async def _members(tx: Tx, origin: RunRow, asked: Input, steps: Sequence[Row]) -> dict[str, str]:
-    """The members' runs that are done and stay where they are, by their place."""
-    found: dict[str, str] = dict(asked.options.get("fork", {}).get("members", {}))
-    found.update((row.path, row.run_id) for row in await runs.tree(tx, origin.run_id) if row.parent_id is not None)
-    done = {step["path"] for step in steps if step["is_done"]}
-    return {path: run_id for path, run_id in found.items() if path in done}
+async def _members(tx: Tx, origin: RunRow, origin_input: Input, steps: Sequence[Row]) -> dict[str, str]:
+    """The ids of completed members' runs by their path. They stay in the tree in which they ran."""
+    members: dict[str, str] = dict(origin_input.options.get("fork", {}).get("members", {}))
+    members.update((row.path, row.run_id) for row in await runs.tree(tx, origin.run_id) if row.parent_id is not None)
+    done_paths = {step["path"] for step in steps if step["is_done"]}
+    return {path: run_id for path, run_id in members.items() if path in done_paths}
 
 
 def _seconds(output: Output) -> float:
-    """How long the run was at work."""
-    counted = (output.budget or {}).get("seconds", {}).get("spent")
-    return float(output.seconds or 0.0 if counted is None else counted)
+    """How long the run was working."""
+    spent = (output.budget or {}).get("seconds", {}).get("spent")
+    return float(output.seconds or 0.0 if spent is None else spent)

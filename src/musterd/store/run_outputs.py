@@ -1,4 +1,4 @@
-"""What runs produced, written with their ends and pauses; and what they are asked, where a hook has changed it."""
+"""The outputs and conversations of runs, written when they finish or pause; and inputs that hooks have changed."""
 
 import json
 
@@ -14,26 +14,25 @@ SET_INPUT = Statement("run_input_set", "UPDATE run_io SET input = :input WHERE r
 
 
 async def put(tx: Tx, run_id: str, output: Output, messages: list[str]) -> None:
-    """Store what a run produced, and its conversation as JSON texts."""
+    """Store a run's output, and its conversation, which is given as JSON texts."""
     conversation = "[" + ",".join(messages) + "]" if messages else None
-    stored = {"run_id": run_id, "output": jsontext.dumps(output.as_json()), "messages": conversation}
-    await tx.run(PUT, stored)
+    await tx.run(PUT, {"run_id": run_id, "output": jsontext.dumps(output.as_json()), "messages": conversation})
 
 
 async def get(tx: Tx, run_id: str) -> Output:
-    """What a run has produced so far."""
+    """The run's output so far."""
     row = await tx.one(GET, {"run_id": run_id})
     return Output() if row is None or row["output"] is None else Output.from_json(json.loads(row["output"]))
 
 
 async def replace(tx: Tx, run_id: str, output: Output) -> None:
-    """Store what a run produced; its conversation stays as it is."""
+    """Store a run's output; its conversation stays as it is."""
     await tx.run(SET, {"run_id": run_id, "output": jsontext.dumps(output.as_json())})
 
 
 async def change_input(tx: Tx, run_id: str, text: str) -> None:
-    """Put ``text`` in place of the message that a run was asked."""
+    """Replace the message in a run's input by ``text``."""
     row = await tx.one(GET_INPUT, {"run_id": run_id})
     if row is not None:
-        asked = {**json.loads(row["input"]), "message": text}
-        await tx.run(SET_INPUT, {"run_id": run_id, "input": jsontext.dumps(asked)})
+        run_input = {**json.loads(row["input"]), "message": text}
+        await tx.run(SET_INPUT, {"run_id": run_id, "input": jsontext.dumps(run_input)})

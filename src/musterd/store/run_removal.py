@@ -1,7 +1,7 @@
-"""Removal of runs, both of old runs and of the runs of deleted sessions.
+"""Removing runs, for retention and for deleted sessions.
 
-A transaction removes some root runs at once, of any sessions, with everything that hangs on them. It holds their
-sessions first, as everywhere, and leaves out sessions that another transaction holds.
+One transaction removes several root runs of any sessions, with all rows that belong to them. Like every transaction it
+locks their sessions first, and it skips sessions that another transaction has locked.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +11,7 @@ from musterd.core import jsontext
 from musterd.store import blobs, usage
 from musterd.store.database import Row, Statement, Tx
 
-HANGING = (
+RUN_TABLES = (
     ("run_events", "root_id"),
     ("journal", "root_id"),
     ("requests", "run_id"),
@@ -20,7 +20,7 @@ HANGING = (
     ("deliveries", "run_id"),
     ("run_io", "run_id"),
 )
-"""The tables with rows of runs, each with the column that says of which. What runs refer to of blobs goes by
+"""The tables with rows that belong to runs, each with the column that names the run. Uses of blobs are removed by
 :mod:`musterd.store.blobs`."""
 
 HOLD = Statement(
@@ -35,21 +35,21 @@ OF_ROOTS = (
             f"removal_{table}",
             f"DELETE FROM {table} WHERE IN_LIST({column}, {':roots' if column == 'root_id' else ':runs'})",
         )
-        for table, column in HANGING
+        for table, column in RUN_TABLES
     ),
     Statement("removal_runs", "DELETE FROM runs WHERE IN_LIST(root_id, :roots)"),
 )
 AT_ONCE = 50
-"""Root runs that one transaction removes: on SQLite, where all others wait for it, about 5 ms with the commit."""
+"""How many root runs one transaction removes. On SQLite all other writers wait for it, about 5 ms with the commit."""
 EVENTS_AT_ONCE = 2000
-"""Events that the runs of one transaction may have together, if it removes more than one run."""
+"""How many events the runs of one transaction may have in total, if it removes more than one run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Removable:
     """A root run that can be removed.
 
-    :param events: how many events it may have.
+    :param events: an upper bound of the number of its events.
     """
 
     run_id: str
@@ -59,38 +59,42 @@ class Removable:
 
 
 COLUMNS = "run_id, session_id, created_at, next_event"
-"""What a statement reads of root runs that are to be removed."""
+"""The columns that a statement reads of root runs to remove."""
 
 
 def removable(row: Row) -> Removable:
-    """The run of a row of :data:`COLUMNS`."""
+    """The record of a row with :data:`COLUMNS`."""
     return Removable(row["run_id"], row["session_id"], row["created_at"], int(row["next_event"]))
 
 
 def slices(runs: Iterable[Removable]) -> Iterator[list[Removable]]:
-    """The same runs, as many together as one transaction may remove."""
-    some: list[Removable] = []
+    """The runs in batches, each of a size that one transaction may remove."""
+    batch: list[Removable] = []
     events = 0
     for run in runs:
-        if some and (len(some) >= AT_ONCE or events + run.events > EVENTS_AT_ONCE):
-            yield some
-            some, events = [], 0
-        some.append(run)
+        if batch and (len(batch) >= AT_ONCE or events + run.events > EVENTS_AT_ONCE):
+            yield batch
+            batch, events = [], 0
+        batch.append(run)
         events += run.events
-    if some:
-        yield some
+    if batch:
+        yield batch
 
 
-async def hold(tx: Tx, sessions: Sequence[str]) -> set[str]:
-    """Hold those of these sessions that no other transaction holds; their ids."""
+async def lock_free_sessions(tx: Tx, sessions: Sequence[str]) -> set[str]:
+    """Lock those of the sessions that no other transaction has locked; return their ids.
+
+    A removal never waits for a session that is in use: it is not urgent, and the next call comes back to it.
+    """
     rows = await tx.all(HOLD, {"sessions": jsontext.dumps(sorted(set(sessions)))})
     return {row["session_id"] for row in rows}
 
 
 async def remove(tx: Tx, roots: Sequence[str], now: float) -> None:
-    """Remove root runs whose sessions are held, with all that hangs on them; what they count is kept."""
+    """Remove root runs, whose sessions the caller has locked, with all their rows."""
     if not roots:
         return
+    # In this transaction, so that a run's usage is counted either from its rows or from the kept sums, and never twice.
     await usage.keep_removed(tx, roots, now)
     await blobs.forget(tx, roots)
     by_root = {"roots": jsontext.dumps(list(roots))}

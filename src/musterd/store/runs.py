@@ -1,4 +1,4 @@
-"""Runs as readers see them."""
+"""Reading runs: views for clients, queue positions and history."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _VIEW = f"""SELECT {qualified("r")}, io.input, io.output, io.messages,
 VIEW = Statement("run_view", _VIEW + "r.run_id = :run_id")
 MEMBERS = Statement("run_members", _VIEW + "r.root_id = :root_id AND r.parent_id IS NOT NULL ORDER BY r.created_at")
 MEMBERS_ELSEWHERE = Statement("run_members_elsewhere", _VIEW + "IN_LIST(r.run_id, :run_ids) ORDER BY r.created_at")
-AHEAD = Statement(  # the holder and the queued: what has ended is not looked at, however much there is of it
+AHEAD = Statement(  # counts the head and queued runs by index, without touching the finished runs of a long session
     "runs_ahead",
     """SELECT (SELECT count(*) FROM runs WHERE holder = :lane)
             + (SELECT count(*) FROM runs WHERE lane = :lane AND seq < :seq AND state = 'queued')
@@ -31,7 +31,7 @@ AHEAD_OF_INTERRUPTER = Statement(
             + (SELECT count(*) FROM runs WHERE lane = :lane AND seq < :seq AND state = 'queued'
                AND on_busy = 'interrupt') AS n""",
 )
-END_OF_LINE = 2**62
+END_OF_QUEUE = 2**62
 STATE = Statement("run_state", "SELECT state FROM runs WHERE run_id = :run_id")
 ORIGIN = Statement("run_origin", "SELECT forked_from FROM runs WHERE run_id = :run_id")
 TREE = Statement("run_tree", f"SELECT {RUN_COLUMNS} FROM runs WHERE root_id = :root_id")
@@ -52,7 +52,7 @@ def _is_visible(row: Row, caller: Caller) -> bool:
 async def view(
     tx: Tx, run_id: str, kind: str, component_id: str, session_id: str | None, caller: Caller
 ) -> RunView | None:
-    """The run, when it belongs to this component (as root or as its member), session and caller; else None."""
+    """The run if it belongs to this session, to this component or a team of it, and to the caller; else None."""
     row = await tx.one(VIEW, {"run_id": run_id})
     if row is None or not _is_visible(row, caller):
         return None
@@ -61,19 +61,19 @@ async def view(
     is_own = (row["component_kind"], row["component_id"]) == (kind, component_id)
     if not is_own and (row["root_kind"], row["root_component"]) != (kind, component_id):
         return None
-    found = run_view(row)
-    found.queue_position = await queue_position(tx, found.row)
-    return found
+    result = run_view(row)
+    result.queue_position = await queue_position(tx, result.row)
+    return result
 
 
 async def state_of(tx: Tx, run_id: str) -> RunState | None:
-    """Where a run stands; None: there is none."""
+    """The state of a run; None: there is no such run."""
     row = await tx.one(STATE, {"run_id": run_id})
     return None if row is None else RunState(row["state"])
 
 
 async def origin_of(tx: Tx, run_id: str) -> str | None:
-    """The failed run that a run goes on from, if it does."""
+    """The id of the failed run that this run was forked from, or None."""
     row = await tx.one(ORIGIN, {"run_id": run_id})
     return None if row is None else row["forked_from"]
 
@@ -84,16 +84,19 @@ async def queue_position(tx: Tx, run: RunRow) -> int | None:
         return None
     if run.state is RunState.READY:
         return 0
-    is_delayed = run.state is RunState.SCHEDULED  # it gets its place when it is due: at the end, but for interrupters
+    is_delayed = run.state is RunState.SCHEDULED  # it gets its seq when it is due, at the end of the queue
     statement = AHEAD_OF_INTERRUPTER if run.on_busy is OnBusy.INTERRUPT else AHEAD
-    row = await tx.one(statement, {"lane": run.lane, "seq": END_OF_LINE if is_delayed else run.seq})
+    row = await tx.one(statement, {"lane": run.lane, "seq": END_OF_QUEUE if is_delayed else run.seq})
     return 0 if row is None else int(row["n"])
 
 
 async def members(tx: Tx, root_id: str, elsewhere: Sequence[str] = ()) -> list[RunView]:
-    """The member runs of a root, in order of their start; before them those of other trees that it took over."""
-    before = await tx.all(MEMBERS_ELSEWHERE, {"run_ids": json.dumps(list(elsewhere))}) if elsewhere else ()
-    return [run_view(row) for row in (*before, *await tx.all(MEMBERS, {"root_id": root_id}))]
+    """The members' runs of a root, in order of their start.
+
+    :param elsewhere: ids of members' runs in other trees that the root took over; they come first.
+    """
+    taken_over = await tx.all(MEMBERS_ELSEWHERE, {"run_ids": json.dumps(list(elsewhere))}) if elsewhere else ()
+    return [run_view(row) for row in (*taken_over, *await tx.all(MEMBERS, {"root_id": root_id}))]
 
 
 async def tree(tx: Tx, root_id: str) -> list[RunRow]:
@@ -102,7 +105,7 @@ async def tree(tx: Tx, root_id: str) -> list[RunRow]:
 
 
 async def history(tx: Tx, run: RunRow, limit: int) -> Sequence[Row]:
-    """The last ``limit`` earlier runs of the same component and session that said something, last first."""
+    """The last ``limit`` earlier runs of the same component and session that produced text, last first."""
     return await tx.all(
         HISTORY,
         {

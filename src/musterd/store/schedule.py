@@ -1,4 +1,4 @@
-"""Times that upkeep looks after: delayed runs join their line when due, pending ones end at their deadline."""
+"""Due times: delayed runs join their session's queue when they are due, pending runs fail at their deadline."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ OVERDUE = Statement(
        WHERE state IN ('scheduled', 'queued', 'ready') AND deadline_at IS NOT NULL AND deadline_at <= :now
        ORDER BY deadline_at LIMIT :limit""",
 )
-LOCK_SESSIONS = Statement(  # in one order, so that no two wait in a ring
+LOCK_SESSIONS = Statement(  # always in the same order, so that two processes cannot deadlock
     "schedule_lock_sessions",
     "SELECT session_id FROM sessions WHERE IN_LIST(session_id, :sessions) ORDER BY session_id LOCK_ROW",
 )
@@ -41,33 +41,33 @@ BUSY = "busy"
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What upkeep moved.
+    """The runs that upkeep moved.
 
-    :param joined: runs that joined their line, or came back to it, as they stand now.
-    :param told: what the engine must tell of other runs: ended, or to be cancelled.
+    :param joined: runs that joined their session's queue, or returned to it, as they are now.
+    :param stopped: runs that finished or have a cancel request; the engine notifies their attempts and subscribers.
     """
 
     joined: list[RunRow] = field(default_factory=list)
-    told: list[Cancelled] = field(default_factory=list)
+    stopped: list[Cancelled] = field(default_factory=list)
 
     @property
     def has_ready(self) -> bool:
-        """Whether a worker may find a run to claim."""
-        return any(run.state is RunState.READY for run in self.joined) or any(done.promoted for done in self.told)
+        """Whether there may be a run to claim."""
+        return any(run.state is RunState.READY for run in self.joined) or any(end.promoted for end in self.stopped)
 
 
 async def is_any_due(tx: Tx, now: float) -> bool:
-    """Whether :func:`due` or :func:`expire_pending` have something to do: a look, without a lock."""
+    """Whether :func:`due` or :func:`expire_pending` have something to do. Reads only, without locks."""
     params = {"now": now, "limit": 1}
     return bool(await tx.all(DUE, params) or await tx.all(OVERDUE, params))
 
 
 async def due(tx: Tx, now: float, limit: int = LIMIT) -> Moved:
-    """Have delayed runs that are due join their session's line, at its end, as new runs do."""
+    """Let delayed runs that are due join the end of their session's queue, as new runs do."""
     moved = Moved()
-    for run_id in await _held(tx, await tx.all(DUE, {"now": now, "limit": limit})):
-        run = await _now(tx, run_id)
-        if run.state is RunState.SCHEDULED:
+    for run_id in await _lock_sessions_of(tx, await tx.all(DUE, {"now": now, "limit": limit})):
+        run = await _lock_run(tx, run_id)
+        if run.state is RunState.SCHEDULED:  # another process may have moved it before the lock
             await _join(tx, run, now, moved)
     return moved
 
@@ -77,38 +77,45 @@ async def _join(tx: Tx, run: RunRow, now: float, moved: Moved) -> None:
     try:
         at_work = await session_queue.place(tx, run, None)
     except Conflict as busy:
-        moved.told.append(await finish.fail(tx, run, RunFailed(busy.message, BUSY, retryable=True), now))
+        moved.stopped.append(await finish.fail(tx, run, RunFailed(busy.message, BUSY, retryable=True), now))
         return
     params = {"run_id": run.run_id, "state": run.state.value, "seq": run.seq, "holder": run.holder, "now": now}
     await tx.run(JOIN, params)
     run.version += 1
-    if at_work is not None and (done := await session_queue.interrupt(tx, at_work, run, now)):
-        moved.told.append(done)
+    # Stored before the interrupt: a head that ends at once promotes the next run in the queue.
+    if at_work is not None and (cancelled := await session_queue.interrupt(tx, at_work, run, now)):
+        moved.stopped.append(cancelled)
     moved.joined.append(run)
 
 
 async def expire_pending(tx: Tx, now: float, limit: int = LIMIT) -> Moved:
-    """End pending runs whose deadline has passed; a running one ends itself, a paused one waits for its person."""
+    """Fail pending runs whose deadline has passed.
+
+    Running runs watch their own deadline, and paused runs have an expiry.
+    """
     moved = Moved()
-    for run_id in await _held(tx, await tx.all(OVERDUE, {"now": now, "limit": limit})):
-        run = await _now(tx, run_id)  # ending the one before may have moved it
+    for run_id in await _lock_sessions_of(tx, await tx.all(OVERDUE, {"now": now, "limit": limit})):
+        run = await _lock_run(tx, run_id)  # failing the run before it may have promoted this one
         if run.state in PENDING:
-            why = LimitReached("The run's deadline passed while it waited.", DEADLINE)
-            moved.told.append(await finish.fail(tx, run, why, now))
+            error = LimitReached("The run's deadline passed while it waited.", DEADLINE)
+            moved.stopped.append(await finish.fail(tx, run, error, now))
     return moved
 
 
-async def _held(tx: Tx, found: Sequence[Row]) -> list[str]:
-    """The ids of the runs whose sessions are held now; a session that is gone took its runs with it."""
-    if not found:
+async def _lock_sessions_of(tx: Tx, rows: Sequence[Row]) -> list[str]:
+    """Lock the sessions of these runs, all in one statement and before any run; the ids of the runs.
+
+    Runs whose session was deleted meanwhile are left out: their rows went with it.
+    """
+    if not rows:
         return []
-    wanted = jsontext.dumps(sorted({row["session_id"] for row in found}))
-    held = {row["session_id"] for row in await tx.all(LOCK_SESSIONS, {"sessions": wanted})}
-    return [row["run_id"] for row in found if row["session_id"] in held]
+    session_ids = jsontext.dumps(sorted({row["session_id"] for row in rows}))
+    locked = {row["session_id"] for row in await tx.all(LOCK_SESSIONS, {"sessions": session_ids})}
+    return [row["run_id"] for row in rows if row["session_id"] in locked]
 
 
-async def _now(tx: Tx, run_id: str) -> RunRow:
-    """The run, held, as it is now."""
+async def _lock_run(tx: Tx, run_id: str) -> RunRow:
+    """Lock the run and return it as it is now."""
     row = await tx.one(cancels.GET, {"run_id": run_id})
     if row is None:
         raise RuntimeError(f"run {run_id} went away while its session was held")

@@ -1,5 +1,6 @@
-"""Copies of what runs of a session are, as they stand in a fork of it: under ids of their own, which replace their
-originals' wherever our own records name runs. Pure: rows in, rows out.
+"""Copies of a session's rows for a fork of it, with new ids in all places where musterd's own records name runs.
+
+Pure functions from rows to rows.
 """
 
 import json
@@ -14,19 +15,20 @@ from musterd.store.database import Row
 _REFERENCES = frozenset(
     {"run_id", "child_run_id", "next_run_id", "of", "voice", "members", "history_runs", "team", "run_ids"}
 )
-"""Keys under which our own records name runs: one, a list, or a table of them."""
-_OTHERS = frozenset(
+"""Keys under which musterd's records name runs: a single id, a list, or a table of ids."""
+_USER_CONTENT = frozenset(
     {"args", "asked", "content", "fields", "input", "message", "result", "schema", "text"}
     | {"session_state", "state", "state_delta", "additional_data"}
 )
-"""Keys under which others' words stand: what looks like the id of a run there is none."""
+"""Keys whose values come from users, models or tools. They are copied as they are: a text that looks like a run id
+there is not a reference."""
 
 Ids = Mapping[str, str]
-"""The copies' ids by their originals'."""
+"""The ids of the copies by the ids of their originals."""
 
 
 def run_copy(run: RunRow, session: SessionRow, ids: Ids, seq: int | None) -> RunRow:
-    """A run as it stands in the new session. It is a trace of its own: nothing was done in that of the original."""
+    """The copy of a run. It does not belong to the original's trace, because nothing was executed for it."""
     return replace(
         run,
         run_id=ids[run.run_id],
@@ -40,16 +42,16 @@ def run_copy(run: RunRow, session: SessionRow, ids: Ids, seq: int | None) -> Run
         salt=None if run.salt is None else clock.new_id(),
         forked_from=None if run.forked_from is None else ids.get(run.forked_from),
         copied_from=run.run_id,
-        trace_id=None,  # what happened did so in the original's trace, and was told there
+        trace_id=None,  # its steps were executed, and exported, in the original's trace
         traceparent=None,
         webhooks=None,
     )
 
 
 def io_copy(row: Row, ids: Ids, *, keeps_webhook: bool) -> JsonObject:
-    """What a run was asked, what it answered, and its conversation.
+    """The copy of a run's input, output and conversation.
 
-    :param keeps_webhook: whether what goes on from the copy tells whom the original told: another user's must not.
+    :param keeps_webhook: whether a run that continues the copy uses the original's webhook; not for another user.
     """
     return {
         "run_id": ids[row["run_id"]],
@@ -60,22 +62,22 @@ def io_copy(row: Row, ids: Ids, *, keeps_webhook: bool) -> JsonObject:
 
 
 def events_copy(row: Row, ids: Ids) -> JsonObject:
-    """Events of a tree, as one flush stored them."""
+    """The copy of one stored flush of events."""
     return {**_of_root(row, ids), "payload": _events(row["payload"], ids)}
 
 
 def step_copy(row: Row, ids: Ids) -> JsonObject:
-    """A step of the journal."""
+    """The copy of a journal step."""
     return {**_of_root(row, ids), "result": _result(row, ids)}
 
 
 def use_copy(row: Row, ids: Ids) -> JsonObject:
-    """The use of a blob."""
+    """The copy of the use of a blob."""
     return _of_root(row, ids)
 
 
 def message_copy(row: Row, ids: Ids) -> JsonObject:
-    """A message to a run at work, which it has taken."""
+    """The copy of a message that was sent to the run while it was running."""
     copied = renamed(_values(row), ids)
     return {**copied, "root_id": ids[row["root_id"]], "id": clock.new_id()}
 
@@ -98,7 +100,7 @@ def _events(payload: str, ids: Ids) -> str:
 
 
 def _result(row: Row, ids: Ids) -> str | None:
-    """What a step has stored, with the ids of the copies: a first step names earlier runs, a tool's may name a run."""
+    """A step's result with the ids of the copies: `prepare` steps name earlier runs, tool results may name a run."""
     result: str | None = row["result"]
     if row["kind"] == StepKind.PREPARE.value:
         return None if result is None else jsontext.dumps(renamed(json.loads(result), ids))
@@ -106,27 +108,27 @@ def _result(row: Row, ids: Ids) -> str | None:
 
 
 def _input(text: str, ids: Ids, *, keeps_webhook: bool) -> str:
-    """What a run was asked; where it went on from a failed one, that one's copy and members are named."""
+    """A run's input. If the run was forked from a failed one, it names the copies of that run and of its members."""
     if '"fork":' not in text and '"webhook_url":' not in text:
         return text
-    asked = json.loads(text)
-    options = asked.get("options", {})
+    run_input = json.loads(text)
+    options = run_input.get("options", {})
     if "fork" in options:
         options["fork"] = renamed(options["fork"], ids)
     if not keeps_webhook:
         options.pop("webhook_url", None)
-    return jsontext.dumps(asked)
+    return jsontext.dumps(run_input)
 
 
 def _text(text: str | None, ids: Ids, *marks: str) -> str | None:
-    """Stored JSON with the ids of the copies; read only where a mark says that it may name one."""
+    """Stored JSON with the ids of the copies. It is parsed only if it contains a mark of a reference."""
     if text is None or not any(mark in text for mark in marks):
         return text
     return jsontext.dumps(renamed(json.loads(text), ids))
 
 
 def renamed(value: Json, ids: Ids) -> Json:
-    """A record of ours with the ids of the copies in place of their originals'."""
+    """One of musterd's records with the ids of the copies in place of the originals'."""
     if isinstance(value, list):
         return [renamed(item, ids) for item in value]
     if not isinstance(value, dict):
@@ -135,7 +137,7 @@ def renamed(value: Json, ids: Ids) -> Json:
 
 
 def _renamed_at(name: str, item: Json, ids: Ids) -> Json:
-    if name in _OTHERS:
+    if name in _USER_CONTENT:
         return item
     return _references(item, ids) if name in _REFERENCES else renamed(item, ids)
 

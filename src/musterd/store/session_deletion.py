@@ -1,7 +1,8 @@
-"""Deleting a session to its end: what lives in it is cancelled, then its rows go.
+"""Removing a deleted session: its unfinished runs are cancelled, then its rows are removed.
 
-The deletion itself is one mark (:func:`musterd.store.sessions.bury`). What follows it is done in pieces, by the request
-that asked for it and by upkeep after it: a process that dies in the middle leaves nothing undone.
+The deletion itself is a mark on the session (:func:`musterd.store.sessions.mark_deleted`). The rest is done in small
+transactions, by the request that deleted the session and afterwards by upkeep, so that a process which dies in the
+middle leaves nothing undone.
 """
 
 from collections.abc import Collection
@@ -23,7 +24,7 @@ TO_CANCEL = Statement(
          SELECT 1 FROM runs r WHERE r.session_id = s.session_id AND r.parent_id IS NULL
          AND r.cancel_requested_at IS NULL AND r.state IN ('scheduled', 'queued', 'ready', 'running', 'paused'))""",
 )
-OVER = Statement(  # one that is deleted ahead of time is being made
+OVER = Statement(  # a fork that is being made is deleted in the future (session_forks.py)
     "deletion_over",
     """SELECT s.session_id FROM sessions s WHERE s.deleted_at IS NOT NULL AND s.deleted_at <= :now AND NOT EXISTS (
          SELECT 1 FROM runs r WHERE r.session_id = s.session_id AND r.parent_id IS NULL
@@ -39,41 +40,44 @@ LIMIT = 100
 
 
 async def cancel_live(tx: Tx, session_id: str, now: float, limit: int = LIMIT) -> list[Cancelled]:
-    """Cancel runs of a deleted session, last first, so that none takes the place of another; none: all are."""
+    """Cancel runs of a deleted session; an empty list means that all have been cancelled.
+
+    The last run comes first. In the other order each cancelled head would promote a run that is about to be cancelled.
+    """
     session = await sessions.lock(tx, session_id)
     if session is None or session.deleted_at is None:
         return []
     rows = await tx.all(UNCANCELLED, {"session_id": session_id, "limit": limit})
-    found = [await cancels.request(tx, row["run_id"], BY, now) for row in rows]
-    return [done for done in found if done is not None]
+    cancelled = [await cancels.request(tx, row["run_id"], BY, now) for row in rows]
+    return [cancel for cancel in cancelled if cancel is not None]
 
 
 async def to_cancel(tx: Tx, now: float) -> list[str]:
-    """Deleted sessions in which a run is still to be cancelled."""
+    """Deleted sessions with a run that has not been cancelled yet."""
     return [row["session_id"] for row in await tx.all(TO_CANCEL, {"now": now})]
 
 
-async def is_any_over(tx: Tx, now: float) -> bool:
-    """Whether nothing lives any more in a deleted session, so that its rows can go."""
+async def is_any_removable(tx: Tx, now: float) -> bool:
+    """Whether there is a deleted session without unfinished runs, so that its rows can be removed."""
     return await tx.one(OVER, {"now": now, "limit": 1}) is not None
 
 
-async def remove_over(tx: Tx, now: float) -> int:
-    """Remove some rows of deleted sessions in which nothing lives: runs, or the sessions with the last of their runs.
+async def remove_some(tx: Tx, now: float) -> int:
+    """Remove one batch of rows of deleted sessions without unfinished runs, and sessions that have no rows left.
 
-    A session that another transaction holds is left to the next time.
+    Sessions that another transaction has locked are left for the next call.
 
-    :return: how many runs and sessions went; 0: there is nothing to do now.
+    :return: how many runs and sessions were removed; 0: there is nothing to do now.
     """
-    over = await tx.all(OVER, {"now": now, "limit": run_removal.AT_ONCE})
-    # What is deleted accepts no run, so nothing can begin in a session between this look and the hold.
-    return await _remove(tx, await run_removal.hold(tx, [row["session_id"] for row in over]), now)
+    rows = await tx.all(OVER, {"now": now, "limit": run_removal.AT_ONCE})
+    # A deleted session accepts no run, so none can start between this read and the lock.
+    return await _remove(tx, await run_removal.lock_free_sessions(tx, [row["session_id"] for row in rows]), now)
 
 
-async def remove_if_over(tx: Tx, session_id: str) -> bool:
-    """Remove some rows of a session that was deleted, once none of its runs lives.
+async def remove_some_of(tx: Tx, session_id: str) -> bool:
+    """Remove one batch of rows of a deleted session, if all its runs have finished.
 
-    :return: whether some went; then there may be more.
+    :return: whether rows were removed; then there may be more.
     """
     session = await sessions.lock(tx, session_id)
     if session is None or session.deleted_at is None or await sessions.live_runs(tx, session_id):
@@ -81,11 +85,11 @@ async def remove_if_over(tx: Tx, session_id: str) -> bool:
     return await _remove(tx, {session_id}, session.deleted_at) > 0
 
 
-async def _remove(tx: Tx, held: Collection[str], now: float) -> int:
-    """Remove as many runs of sessions that are held as one transaction may, and the sessions if these were the last."""
-    named = {"sessions": jsontext.dumps(sorted(held))}
-    rows = await tx.all(ROOTS, {**named, "limit": run_removal.AT_ONCE})
-    some = next(run_removal.slices(removable(row) for row in rows), [])
-    await run_removal.remove(tx, [run.run_id for run in some], now)
-    is_last = len(some) == len(rows) < run_removal.AT_ONCE
-    return len(some) + (await tx.run(REMOVE, named) if is_last else 0)
+async def _remove(tx: Tx, locked: Collection[str], now: float) -> int:
+    """Remove one batch of runs of locked sessions, and the sessions themselves if these were their last runs."""
+    sessions_param = {"sessions": jsontext.dumps(sorted(locked))}
+    rows = await tx.all(ROOTS, {**sessions_param, "limit": run_removal.AT_ONCE})
+    batch = next(run_removal.slices(removable(row) for row in rows), [])
+    await run_removal.remove(tx, [run.run_id for run in batch], now)
+    is_last = len(batch) == len(rows) < run_removal.AT_ONCE
+    return len(batch) + (await tx.run(REMOVE, sessions_param) if is_last else 0)

@@ -1,11 +1,11 @@
-"""Forking a session: a new one that begins with copies of the runs that have ended in an old one.
+"""Forking a session: a new session that starts with copies of the finished runs of another one.
 
-A copy has ids of its own, and all that its original has: members, conversation, events, ledger, media. Nothing is done
-for it: its steps have their results. The old session stays as it is; a run that has not ended stays there.
+A copy has new ids and everything that its original has: members, conversation, events, journal, media. Nothing is
+executed for it. The source session does not change, and its unfinished runs are not copied.
 
-It is made in small transactions, one after the other, so that nobody who writes waits for a long session. Until it is
-whole it is a session that is deleted ahead of time, so nobody sees it; where nobody finishes it in time, it goes as
-deleted sessions do.
+A fork is written in small transactions, so that no other writer waits for a long session. Until it is complete, its
+``deleted_at`` lies in the future: no one sees the session, and if the fork is never completed, for example because its
+process is killed, it is removed like any deleted session once that time has come.
 """
 
 import json
@@ -37,10 +37,10 @@ ENDED = Statement(
        WHERE root.session_id = :session_id AND root.parent_id IS NULL
        AND root.state IN ('completed', 'error', 'cancelled') ORDER BY root.seq""",
 )
-HOLD_SOURCE = Statement(
+LOCK_SOURCE = Statement(
     "fork_hold_source", "SELECT 1 AS found FROM sessions WHERE session_id = :source AND deleted_at IS NULL LOCK_ROW"
 )
-GO_ON = Statement(
+EXTEND = Statement(
     "fork_go_on",
     "UPDATE sessions SET deleted_at = :until WHERE session_id = :session_id AND deleted_at > :now",
 )
@@ -87,23 +87,23 @@ ADD_MESSAGE = Statement(
     f"INSERT INTO run_messages ({_WORDS}) VALUES ({', '.join(':' + name for name in _WORDS.split(', '))})",
 )
 PIECE_EVENTS = 1000
-"""Trees whose events are more are read on their own, those with fewer together."""
+"""How many events are read at once. Larger trees are read on their own, smaller ones together."""
 EVENTS_OF_A_RUN = 20
-"""What a run weighs beside its events."""
+"""The weight of a run in addition to its events."""
 BATCH_ROWS, BATCH_CHARACTERS = 500, 512 * 1024
-"""What one transaction adds at most, but for a row that is longer."""
+"""How much one transaction adds at most; a single longer row is added on its own."""
 FINISH_SECONDS = 600.0
-"""How long a fork may stand still before it is given up."""
+"""How long a fork may make no progress before it is given up."""
 
 Added = tuple[Statement, JsonObject]
-"""A row to add, and how."""
+"""A row to add, with the statement that adds it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForkedSession:
-    """A session that is to begin with what has ended in another one.
+    """The session that a fork creates.
 
-    :param user_id: what the user is called; None: as there.
+    :param user_id: the user id; None: that of the source.
     """
 
     session_id: str
@@ -116,10 +116,10 @@ class ForkedSession:
 class Fork:
     """A fork that is being made.
 
-    :param session: the new session, as it is to be.
-    :param ids: the copies' ids by their originals'.
-    :param weights: the root runs that are copied, in order, and about how much there is of each.
-    :param keeps_webhook: whether what goes on from a copy tells whom the original told.
+    :param session: the new session as it will be stored.
+    :param ids: the ids of the copies by the ids of their originals.
+    :param weights: the root runs to copy, in order, each with its approximate size.
+    :param keeps_webhook: whether a run that continues a copy uses the original's webhook.
     """
 
     source_id: str
@@ -134,142 +134,150 @@ class Fork:
         return self.ids[next(iter(self.weights))]
 
     def pieces(self) -> Iterator[list[str]]:
-        """The root runs, as many at a time as are read at once."""
-        piece, weight = list[str](), 0
-        for root_id, more in self.weights.items():
-            if piece and weight + more > PIECE_EVENTS:
+        """The root runs, grouped so that each group can be read at once."""
+        piece, piece_weight = list[str](), 0
+        for root_id, weight in self.weights.items():
+            if piece and piece_weight + weight > PIECE_EVENTS:
                 yield piece
-                piece, weight = [], 0
+                piece, piece_weight = [], 0
             piece.append(root_id)
-            weight += more
+            piece_weight += weight
         yield piece
 
 
-async def look(tx: Tx, source_id: str, wanted: ForkedSession, caller: Caller) -> Fork:
-    """What a fork of a session is to hold: its state and what has ended in it, at one moment.
+async def plan(tx: Tx, source_id: str, target: ForkedSession, caller: Caller) -> Fork:
+    """Plan a fork: read the session's state and its finished runs, on one snapshot.
 
-    :raises NotFound: there is none of this component that the caller may see.
-    :raises BadRequest: no run of it has ended.
+    :raises NotFound: there is no such session of this component that the caller may see.
+    :raises BadRequest: no run of the session has finished.
     """
     source = await sessions.get(tx, source_id, caller)
-    own = (wanted.component_kind, wanted.component_id)
-    if source is None or (source.component_kind, source.component_id) != own:
-        raise _gone(source_id)
+    component = (target.component_kind, target.component_id)
+    if source is None or (source.component_kind, source.component_id) != component:
+        raise _not_found(source_id)
     ids, weights = dict[str, str](), dict[str, int]()
     for row in await tx.all(ENDED, {"session_id": source_id}):
         ids[row["run_id"]] = clock.new_id()
         weights[row["root_id"]] = weights.get(row["root_id"], 0) + int(row["next_event"]) + EVENTS_OF_A_RUN
     if not weights:
         raise BadRequest(f"No run of session {source_id} has ended: there is nothing to fork.")
-    session = _session(source, wanted, caller, ids, next_seq=len(weights))
+    session = _session(source, target, caller, ids, next_seq=len(weights))
     keeps_webhook = session.owner == source.owner
     return Fork(source_id=source_id, session=session, ids=ids, weights=weights, keeps_webhook=keeps_webhook)
 
 
 async def begin(tx: Tx, fork: Fork) -> None:
-    """Begin the new session, which nobody sees.
+    """Add the new session, still hidden.
 
-    :raises NotFound: the old one was deleted.
+    :raises NotFound: the source session was deleted.
     """
-    await _hold_source(tx, fork)
+    await _lock_source(tx, fork)
     await sessions.add(tx, replace(fork.session, deleted_at=clock.now() + FINISH_SECONDS))
 
 
 async def originals(tx: Tx, roots: Sequence[str]) -> list[tuple[Statement, Sequence[Row]]]:
-    """The payload of some trees, and how a copy of each row is added."""
+    """The payload rows of some trees, each group with the statement that adds a copy."""
     names = {"names": json.dumps(roots)}
-    read = ((ADD_IO, IO), (ADD_EVENTS, EVENTS), (ADD_STEP, STEPS), (ADD_MESSAGE, MESSAGES))
-    return [(add, await tx.all(statement, names)) for add, statement in read]
+    tables = ((ADD_IO, IO), (ADD_EVENTS, EVENTS), (ADD_STEP, STEPS), (ADD_MESSAGE, MESSAGES))
+    return [(add, await tx.all(statement, names)) for add, statement in tables]
 
 
-def copies(fork: Fork, found: Iterable[tuple[Statement, Sequence[Row]]]) -> list[Added]:
-    """The same, as they stand in the fork."""
-    ids, keeps = fork.ids, fork.keeps_webhook
-    made = {
-        ADD_IO: lambda row: io_copy(row, ids, keeps_webhook=keeps),
+def copies(fork: Fork, groups: Iterable[tuple[Statement, Sequence[Row]]]) -> list[Added]:
+    """Copies of the rows that :func:`originals` read, with the ids of the fork."""
+    ids, keeps_webhook = fork.ids, fork.keeps_webhook
+    copy_by = {
+        ADD_IO: lambda row: io_copy(row, ids, keeps_webhook=keeps_webhook),
         ADD_EVENTS: lambda row: events_copy(row, ids),
         ADD_STEP: lambda row: step_copy(row, ids),
         ADD_MESSAGE: lambda row: message_copy(row, ids),
     }
-    return [(add, made[add](row)) for add, rows in found for row in rows]
+    return [(add, copy_by[add](row)) for add, rows in groups for row in rows]
 
 
 def batches(added: Iterable[Added]) -> Iterator[list[Added]]:
-    """Rows to add, as many at a time as one transaction takes."""
-    batch, characters = list[Added](), 0
-    for one in added:
-        more = sum(len(value) for value in one[1].values() if isinstance(value, str))
-        if batch and (len(batch) >= BATCH_ROWS or characters + more > BATCH_CHARACTERS):
+    """Rows to add, grouped so that one transaction can add each group."""
+    batch, batch_characters = list[Added](), 0
+    for item in added:
+        characters = sum(len(value) for value in item[1].values() if isinstance(value, str))
+        if batch and (len(batch) >= BATCH_ROWS or batch_characters + characters > BATCH_CHARACTERS):
             yield batch
-            batch, characters = [], 0
-        batch.append(one)
-        characters += more
+            batch, batch_characters = [], 0
+        batch.append(item)
+        batch_characters += characters
     if batch:
         yield batch
 
 
 async def add_runs(tx: Tx, fork: Fork, roots: Sequence[str]) -> None:
-    """Add the rows of some trees, and their uses of blobs: from then on these stay.
+    """Add the run rows of some trees, and their uses of blobs.
 
-    :raises NotFound: the old session was deleted.
-    :raises Conflict: one of the trees is gone, or the fork was given up.
+    The payload was read before this transaction, without a lock. The uses are added while the source is locked, so from
+    here on the blobs stay, even if the source's runs are removed.
+
+    :raises NotFound: the source session was deleted.
+    :raises Conflict: one of the trees was removed, or the fork was given up.
     """
-    await _go_on(tx, fork)
+    await _extend(tx, fork)
     names = {"names": json.dumps(roots)}
     seqs = {root_id: seq for seq, root_id in enumerate(fork.weights)}
-    found = [run_row(row) for row in await tx.all(RUNS, names)]
-    if {run.run_id for run in found if run.parent_id is None} != set(roots):
+    runs = [run_row(row) for row in await tx.all(RUNS, names)]
+    if {run.run_id for run in runs if run.parent_id is None} != set(roots):  # retention removed some of them meanwhile
         raise Conflict(f"Runs of session {fork.source_id} went while it was forked; fork it again.")
-    runs = [run_copy(run, fork.session, fork.ids, seqs.get(run.run_id)) for run in found]
-    await tx.many(ADD_RUN, [run_params(run) for run in runs])
+    run_copies = [run_copy(run, fork.session, fork.ids, seqs.get(run.run_id)) for run in runs]
+    await tx.many(ADD_RUN, [run_params(run) for run in run_copies])
     if uses := [use_copy(row, fork.ids) for row in await tx.all(USES, names)]:
         await tx.many(ADD_USE, uses)
 
 
 async def add(tx: Tx, fork: Fork, batch: Iterable[Added]) -> None:
-    """Add rows of trees that are there.
+    """Add payload rows of trees whose run rows were added before.
 
-    :raises NotFound: the old session was deleted.
+    :raises NotFound: the source session was deleted.
     :raises Conflict: the fork was given up.
     """
-    await _go_on(tx, fork)
-    rows: dict[Statement, list[JsonObject]] = {}
+    await _extend(tx, fork)
+    rows_by_statement: dict[Statement, list[JsonObject]] = {}
     for statement, row in batch:
-        rows.setdefault(statement, []).append(row)
-    for statement, some in rows.items():
-        await tx.many(statement, some)
+        rows_by_statement.setdefault(statement, []).append(row)
+    for statement, rows in rows_by_statement.items():
+        await tx.many(statement, rows)
 
 
 async def finish(tx: Tx, fork: Fork) -> None:
-    """Let the new session be seen: it is whole.
+    """Make the complete session visible.
 
-    :raises NotFound: the old session was deleted.
+    :raises NotFound: the source session was deleted.
     :raises Conflict: the fork was given up.
     """
-    await _hold_source(tx, fork)
+    await _lock_source(tx, fork)
     if not await tx.run(FINISH, {"session_id": fork.session.session_id, "now": clock.now()}):
         raise _given_up()
 
 
 async def give_up(tx: Tx, fork: Fork) -> None:
-    """Let what there is of the fork go."""
+    """Give the fork up; its rows are removed like those of a deleted session."""
     await tx.run(GIVE_UP, {"session_id": fork.session.session_id, "now": clock.now()})
 
 
-async def _go_on(tx: Tx, fork: Fork) -> None:
-    await _hold_source(tx, fork)
+async def _extend(tx: Tx, fork: Fork) -> None:
+    """Lock the source, and give the fork more time before it is removed as abandoned.
+
+    The update matches only while the deadline lies ahead. So this transaction and a removal of the fork exclude each
+    other: no rows are added to a session that is being removed.
+    """
+    await _lock_source(tx, fork)
     now = clock.now()
-    if not await tx.run(GO_ON, {"session_id": fork.session.session_id, "now": now, "until": now + FINISH_SECONDS}):
+    if not await tx.run(EXTEND, {"session_id": fork.session.session_id, "now": now, "until": now + FINISH_SECONDS}):
         raise _given_up()
 
 
-async def _hold_source(tx: Tx, fork: Fork) -> None:
-    """Hold the old session: nothing of it goes meanwhile."""
-    if await tx.one(HOLD_SOURCE, {"source": fork.source_id}) is None:
-        raise _gone(fork.source_id)
+async def _lock_source(tx: Tx, fork: Fork) -> None:
+    """Lock the source session: removals lock it too, so none of its runs is removed during this transaction."""
+    if await tx.one(LOCK_SOURCE, {"source": fork.source_id}) is None:
+        raise _not_found(fork.source_id)
 
 
-def _gone(source_id: str) -> NotFound:
+def _not_found(source_id: str) -> NotFound:
     return NotFound(f"Session with ID {source_id} not found")
 
 
@@ -277,13 +285,13 @@ def _given_up() -> Conflict:
     return Conflict("The fork took too long and was given up; fork the session again.")
 
 
-def _session(source: SessionRow, wanted: ForkedSession, caller: Caller, ids: Ids, *, next_seq: int) -> SessionRow:
+def _session(source: SessionRow, target: ForkedSession, caller: Caller, ids: Ids, *, next_seq: int) -> SessionRow:
     now = clock.now()
     return replace(
         source,
-        session_id=wanted.session_id,
+        session_id=target.session_id,
         owner=caller.user_id,
-        user_id=caller.user_id or wanted.user_id or source.user_id,
+        user_id=caller.user_id or target.user_id or source.user_id,
         summary=None if source.summary is None else renamed(source.summary, ids),
         next_seq=next_seq,
         created_at=now,

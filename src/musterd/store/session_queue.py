@@ -1,4 +1,7 @@
-"""Lanes: where a run begins that joins its session's line, by what it does about the run at work."""
+"""The queue of a session: one run at a time is its head; ``on_busy`` decides what a new run does if there is one.
+
+A run that is the head has ``holder`` set to its session's id. The column is unique, so a session has at most one head.
+"""
 
 from musterd.core.errors import Conflict
 from musterd.core.records import RunRow
@@ -16,33 +19,37 @@ GO_ON = Statement(
        WHERE run_id = :run_id AND state = 'paused'""",
 )
 INTERRUPTED = "interrupt"
-"""Who cancels, where a run interrupts another."""
+"""The ``cancel_by`` of a run that another run interrupted."""
 
 
 async def place(tx: Tx, run: RunRow, slot_worker: str | None) -> str | None:
-    """Decide, in ``run``, where it begins: running, ready or queued. The caller holds the session.
+    """Set the first state of ``run``: running, ready or queued.
 
-    :param run: its ``queued_at`` is when the session was held: not before the last end in it.
-    :param slot_worker: the worker that keeps a slot free for it, or None when it has to wait for one.
-    :return: the run at work that it interrupts: to be told to :func:`interrupt` once ``run`` is stored.
-    :raises Conflict: the line is taken, and the run does not want to wait.
+    The caller holds the session's lock. Otherwise the head could finish after this look, and the run would be queued
+    with no one left to promote it.
+
+    :param run: its ``queued_at`` is when the session was locked, so never before the last end in the session.
+    :param slot_worker: the worker that reserved a slot for the run, or None if it has to wait for one.
+    :return: the id of the run that it interrupts; pass it to :func:`interrupt` once ``run`` is stored.
+    :raises Conflict: the session is busy, and the run does not want to wait.
     """
-    if run.on_busy is OnBusy.PARALLEL:  # beside the line, whoever holds it
-        _begin(run, slot_worker)
+    if run.on_busy is OnBusy.PARALLEL:  # runs outside the queue, whether or not the queue has a head
+        _make_ready(run, slot_worker)
         return None
-    holder = await tx.one(HOLDER, {"lane": run.lane})
-    if holder is None:
+    head = await tx.one(HOLDER, {"lane": run.lane})
+    if head is None:
         run.holder = run.lane
-        _begin(run, slot_worker)
+        _make_ready(run, slot_worker)
         return None
-    at_work = str(holder["run_id"])
+    at_work = str(head["run_id"])
     if run.on_busy is OnBusy.REJECT:
         raise Conflict(f"The session is busy: run {at_work} is at work.")
     run.state = RunState.QUEUED
     return at_work if run.on_busy is OnBusy.INTERRUPT else None
 
 
-def _begin(run: RunRow, slot_worker: str | None) -> None:
+def _make_ready(run: RunRow, slot_worker: str | None) -> None:
+    """Make the run ready, or running if a worker has a slot for it; that saves a second commit for the claim."""
     run.state = RunState.READY
     if slot_worker is not None:
         run.state, run.attempt, run.worker, run.started_at = RunState.RUNNING, 1, slot_worker, run.queued_at
@@ -50,24 +57,24 @@ def _begin(run: RunRow, slot_worker: str | None) -> None:
 
 
 async def interrupt(tx: Tx, at_work: str, run: RunRow, now: float) -> Cancelled | None:
-    """Have the run at work cancelled for ``run``, which is queued: it comes next. None: there is nobody to be told.
+    """Cancel the head of the queue in favour of ``run``, which is queued and comes next. None: nothing was cancelled.
 
-    A run that no attempt drives yet ends at once; then ``run`` may be ready already. A paused one that holds the
-    line keeps it.
+    A head that no attempt drives yet ends at once, and ``run`` may then be ready already. A paused head stays the head.
     """
-    holder = await cancels.lock(tx, at_work)
-    if holder is None or holder.state is RunState.PAUSED or holder.cancel_requested_at is not None:
+    # Lock and read again: the head may have paused, or been cancelled, since `place` read its id.
+    head = await cancels.lock(tx, at_work)
+    if head is None or head.state is RunState.PAUSED or head.cancel_requested_at is not None:
         return None
-    done = await cancels.request(tx, at_work, INTERRUPTED, now)
-    if done is not None and done.promoted == run.run_id:
+    cancelled = await cancels.request(tx, at_work, INTERRUPTED, now)
+    if cancelled is not None and cancelled.promoted == run.run_id:
         run.state, run.holder, run.version = RunState.READY, run.lane, run.version + 1
-    return done
+    return cancelled
 
 
-async def go_on(tx: Tx, run: RunRow) -> None:
-    """Let a paused run go on: ready where its line is free, else in the queue by its old place.
+async def resume(tx: Tx, run: RunRow) -> None:
+    """Let a paused run continue: ready if its queue has no head, else queued at its old place.
 
-    The caller holds it and its session; ``run`` says where it stands then.
+    The caller has locked the run and its session. The function updates ``run``.
     """
     if run.holder is not None or run.on_busy is OnBusy.PARALLEL:
         run.state = RunState.READY

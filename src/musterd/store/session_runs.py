@@ -1,4 +1,4 @@
-"""The root runs of a session, as one who follows it finds them."""
+"""The root runs of a session, for event streams of the whole session."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ LIVE = Statement(
     f"""SELECT {RUN_COLUMNS} FROM runs WHERE session_id = :session_id AND parent_id IS NULL
         AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused') ORDER BY seq""",
 )
-BEHIND = Statement(
+AFTER = Statement(
     "session_runs_behind",
     f"""SELECT {RUN_COLUMNS} FROM runs WHERE session_id = :session_id AND seq > :seq AND parent_id IS NULL
         ORDER BY seq LIMIT :limit""",
@@ -28,7 +28,7 @@ NAMED = Statement(
 
 
 async def live(tx: Tx, session_id: str, caller: Caller) -> tuple[list[RunRow], Cursor] | None:
-    """The runs that have not ended, in order, and where all there are end. None: no such session."""
+    """The unfinished runs, in order, and a cursor after the session's last run. None: no such session."""
     session = await sessions.get(tx, session_id, caller)
     if session is None:
         return None
@@ -37,9 +37,9 @@ async def live(tx: Tx, session_id: str, caller: Caller) -> tuple[list[RunRow], C
 
 
 async def named(tx: Tx, session_id: str, caller: Caller, cursor: Cursor) -> tuple[list[RunRow], Cursor] | None:
-    """Those of the cursor's runs that are of this session, in order, and the cursor. None: no such session.
+    """The cursor's runs that belong to this session, in order, and the cursor. None: no such session.
 
-    One of another session of this id, which was deleted, is none here: this one is news from its start.
+    A cursor of a deleted session with the same id is replaced: the new session is read from its start.
     """
     session = await sessions.get(tx, session_id, caller)
     if session is None:
@@ -50,12 +50,12 @@ async def named(tx: Tx, session_id: str, caller: Caller, cursor: Cursor) -> tupl
     return _visible(await tx.all(NAMED, params), caller), cursor
 
 
-async def behind(tx: Tx, session_id: str, caller: Caller, cursor: Cursor, limit: int) -> list[RunRow] | None:
-    """Up to ``limit`` runs behind a place in the session, in order. None: no such session, or another of its id."""
+async def after(tx: Tx, session_id: str, caller: Caller, cursor: Cursor, limit: int) -> list[RunRow] | None:
+    """Up to ``limit`` runs after the cursor, in order. None: no such session, or a new one with the same id."""
     session = await sessions.get(tx, session_id, caller)
     if session is None or session.created_at != cursor.session_created_at:
         return None
-    return _visible(await tx.all(BEHIND, {"session_id": session_id, "seq": cursor.seq, "limit": limit}), caller)
+    return _visible(await tx.all(AFTER, {"session_id": session_id, "seq": cursor.seq, "limit": limit}), caller)
 
 
 def _visible(rows: Sequence[Row], caller: Caller) -> list[RunRow]:

@@ -1,8 +1,8 @@
-"""Finding sessions: a page of them, and how many there are.
+"""Listing sessions: one page, and the number of matches.
 
-Each order of the list has an index that holds every column a list can filter by. A page of one user's sessions, of one
-owner's or of one component's goes by an index of these. A part of a name can be anywhere, so a search by name compares
-all sessions that the other conditions leave. SQLite has their names in one index; only the page is read whole.
+Each sort order has an index that contains every column a list can filter by. Pages of one user's, one owner's or one
+component's sessions use an index on these. A search by name matches substrings, so it compares all sessions that the
+other conditions leave; on SQLite an index contains their names, and only the rows of the page are read in full.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -19,15 +19,15 @@ from musterd.store.rows import session_row
 ORDERS = {
     "created_at": "created_at",
     "updated_at": "updated_at",
-    "session_name": "substr(COALESCE(name, first_message), 1, 100)",  # as the index has it: names may be long
+    "session_name": "substr(COALESCE(name, first_message), 1, 100)",  # as in the index: names may be long
 }
-"""What sessions can be listed by; each has an index."""
+"""The sort orders; each has an index."""
 _COMPONENT = ("component_kind", "component_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFilter:
-    """Which sessions to list, and how. None: no such condition."""
+    """Which sessions to list, and in which order. None: no such condition."""
 
     component_kind: str | None = None
     component_id: str | None = None
@@ -46,7 +46,7 @@ def page_of(query: SessionFilter, caller: Caller) -> tuple[Statement, dict[str, 
     by_order = f"ORDER BY {order} {direction}, session_id {direction}"
     matching = f"SELECT session_id FROM sessions WHERE {_where(values, _page_index(query, values))}"
     if query.name and query.sort_by != "created_at":
-        # The index that holds whole names is in the order of creation. Matches are found there, then sorted.
+        # The index that contains whole names is in the order of creation. Find the matches there, then sort them.
         matching = f"SELECT session_id FROM sessions WHERE session_id IN ({matching})"
     text = f"SELECT * FROM sessions WHERE session_id IN ({matching} {by_order} LIMIT :limit OFFSET :offset) {by_order}"
     page = {"limit": query.limit, "offset": max(query.page - 1, 0) * query.limit}
@@ -54,14 +54,14 @@ def page_of(query: SessionFilter, caller: Caller) -> tuple[Statement, dict[str, 
 
 
 def count_of(query: SessionFilter, caller: Caller) -> tuple[Statement, dict[str, Any]]:
-    """The statement that counts all that match, and its parameters."""
+    """The statement that counts all matches, and its parameters."""
     values = _values(query, caller)
     where = _where(values, _count_index(values))
     return Statement(f"sessions_count {sorted(values)}", f"SELECT count(*) AS n FROM sessions WHERE {where}"), values
 
 
 async def search(tx: Tx, query: SessionFilter, caller: Caller) -> tuple[Sequence[SessionRow], int]:
-    """One page of sessions and the number of all that match."""
+    """One page of sessions, and the number of all matches."""
     count = await tx.one(*count_of(query, caller))
     page = await tx.all(*page_of(query, caller))
     return [session_row(row) for row in page], 0 if count is None else int(count["n"])
@@ -79,7 +79,7 @@ def _values(query: SessionFilter, caller: Caller) -> dict[str, Any]:
 
 
 def _page_index(query: SessionFilter, values: Mapping[str, Any]) -> Collection[str]:
-    """The columns to look a page up by; none: all sessions are walked in the order of the page."""
+    """The columns of the index that finds the page; none: all sessions are scanned in the order of the page."""
     if query.name or not (column := _person(values)):
         is_ordered = not query.name and query.sort_by == "created_at" and values.keys() >= set(_COMPONENT)
         return _COMPONENT if is_ordered else ()
@@ -87,7 +87,7 @@ def _page_index(query: SessionFilter, values: Mapping[str, Any]) -> Collection[s
 
 
 def _count_index(values: Mapping[str, Any]) -> Collection[str]:
-    """The columns to look up by what is counted."""
+    """The columns of the index for the count."""
     if "pattern" in values:
         return ()
     if column := _person(values):
@@ -96,7 +96,7 @@ def _count_index(values: Mapping[str, Any]) -> Collection[str]:
 
 
 def _person(values: Mapping[str, Any]) -> str | None:
-    """The column that says whose the sessions are: one person's are few enough to be sorted."""
+    """The column that filters by user: the sessions of one user are few enough to be sorted."""
     return next((column for column in ("user_id", "owner") if column in values), None)
 
 

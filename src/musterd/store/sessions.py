@@ -1,4 +1,4 @@
-"""Sessions: the lanes of runs, and what lasts from run to run."""
+"""Sessions: creating, changing, locking and deleting them. A session orders its runs and keeps their shared state."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,8 @@ from musterd.core.records import RunView, SessionRow
 from musterd.store.database import Params, Statement, Tx
 from musterd.store.rows import qualified, run_view, session_row
 
+# One upsert creates or enters the session, allocates the seq and locks the row until the commit. Two first runs of a
+# new session meet at the primary key: the second waits for the first, and then updates its row.
 JOIN = Statement(
     "session_join",
     """INSERT INTO sessions (session_id, owner, user_id, component_kind, component_id, first_message, state,
@@ -20,7 +22,7 @@ JOIN = Statement(
            updated_at = CASE WHEN sessions.updated_at > :now THEN sessions.updated_at ELSE :now END
        RETURNING *""",
 )
-BEGIN = Statement(  # a session that was made ahead of its first run
+BEGIN = Statement(  # for a session that was created before its first run
     "session_begin",
     """UPDATE sessions SET first_message = :first_message, user_id = COALESCE(user_id, :user_id),
            component_kind = CASE component_id WHEN '' THEN :component_kind ELSE component_kind END,
@@ -43,7 +45,8 @@ CHANGE = Statement(
 )
 BEGUN_AT = """COALESCE(started_at, (SELECT CASE WHEN s.updated_at > :now THEN s.updated_at ELSE :now END
                                                 FROM sessions s WHERE s.session_id = runs.session_id), :now)"""
-"""When a run that is claimed began: never before the last end in its session, which the claim may have waited for."""
+"""The start time of a claimed run, in SQL. It is never before the last end in the session: the claimer read its clock
+before the transaction, which may have waited for that end to commit."""
 GET = Statement("session_get", "SELECT * FROM sessions WHERE session_id = :session_id")
 LOCK = Statement("session_lock", "SELECT * FROM sessions WHERE session_id = :session_id LOCK_ROW")
 TAKE_SEQ = Statement(
@@ -58,18 +61,18 @@ SET_FIRST_MESSAGE = Statement(
     "session_set_first_message", "UPDATE sessions SET first_message = :text WHERE session_id = :session_id"
 )
 TOUCH = Statement("session_touch", "UPDATE sessions SET updated_at = :now WHERE session_id = :session_id")
-BURY = Statement(
+MARK_DELETED = Statement(
     "session_bury",
     "UPDATE sessions SET deleted_at = :now WHERE session_id = :session_id AND deleted_at IS NULL",
 )
 DELETED = "(SELECT session_id FROM sessions WHERE deleted_at IS NOT NULL)"
-"""Sessions whose rows are about to go, so few: what lists leave out."""
+"""Deleted sessions whose rows are still to be removed; there are few of them. Lists leave them out."""
 LIVE_RUNS = Statement(
     "session_live_runs",
     """SELECT run_id FROM runs WHERE session_id = :session_id AND parent_id IS NULL
        AND state IN ('scheduled', 'queued', 'ready', 'running', 'paused') ORDER BY seq DESC""",
 )
-BURIED = Statement(  # one that is deleted ahead of time is being made
+LIST_DELETED = Statement(  # a fork that is being made is deleted in the future (session_forks.py)
     "sessions_buried", "SELECT session_id FROM sessions WHERE deleted_at IS NOT NULL AND deleted_at <= :now"
 )
 RUNS = Statement(
@@ -86,12 +89,13 @@ RUN = Statement(
 
 
 async def join(tx: Tx, new: Params, caller: Caller) -> SessionRow:
-    """Enter the session that ``new`` names, making it when it is new; its ``next_seq`` is this run's seq + 1.
+    """Add a run to the session that ``new`` names, creating it if needed; its ``next_seq`` is the run's seq + 1.
 
-    Its ``updated_at`` is when: ``new``'s time, or that of its last end, which it may have waited for.
+    The session is locked until the transaction ends. Its ``updated_at`` is the time of the acceptance: the time in
+    ``new``, or the last end in the session if that is later, because the upsert may have waited for it.
 
-    :raises NotFound: it belongs to another user.
-    :raises Conflict: it is being deleted.
+    :raises NotFound: the session belongs to another user.
+    :raises Conflict: the session is being deleted.
     """
     row = await tx.one(JOIN, new)
     if row is None:
@@ -111,7 +115,7 @@ def _require_own(session: SessionRow, caller: Caller) -> None:
 
 
 async def get(tx: Tx, session_id: str, caller: Caller) -> SessionRow | None:
-    """The session, or None when there is none that this caller may see."""
+    """The session, or None if there is none that this caller may see."""
     row = await tx.one(GET, {"session_id": session_id})
     if row is None:
         return None
@@ -122,9 +126,9 @@ async def get(tx: Tx, session_id: str, caller: Caller) -> SessionRow | None:
 
 
 async def add(tx: Tx, session: SessionRow) -> None:
-    """Store a session ahead of its first run.
+    """Store a session before its first run.
 
-    :raises Conflict: there is one of this id, or was and is still being deleted.
+    :raises Conflict: a session with this id exists or is still being deleted.
     """
     texts = {name: _json(getattr(session, name)) for name in ("state", "metadata", "summary")}
     values = {name: getattr(session, name) for name in SessionRow.__slots__}
@@ -134,7 +138,7 @@ async def add(tx: Tx, session: SessionRow) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionChanges:
-    """What a person changes in a session; None: it stays as it is."""
+    """Changes to a session by a person; None: the field stays as it is."""
 
     name: str | None = None
     state: JsonObject | None = None
@@ -143,10 +147,11 @@ class SessionChanges:
 
 
 async def change(tx: Tx, session_id: str, changes: SessionChanges, caller: Caller, now: float) -> SessionRow | None:
-    """Change a session, and return it as it was; None when there is none that this caller may see.
+    """Change a session, and return it as it was before; None if there is none that this caller may see.
 
-    What a run of it changes in the state until its end is merged into this, key by key.
+    When a running run of the session finishes, its changes to the state are merged into the new state key by key.
     """
+    # Locked, because CHANGE writes whole columns: a run that finishes in between would have its changes overwritten.
     session = await lock(tx, session_id)
     if session is None or session.deleted_at is not None or not caller.may_see(session.owner):
         return None
@@ -164,17 +169,18 @@ def _json(value: JsonObject | None) -> str | None:
 
 
 async def lock(tx: Tx, session_id: str) -> SessionRow | None:
-    """Hold the session until the transaction ends: whoever moves its line does so first, before any run's row.
+    """Lock the session until the transaction ends. Every transaction that changes its queue does this first.
 
-    Otherwise a run could be queued behind one that is ending, after the end has looked for the next: nobody would
-    come for it. The order, session before root before the rest, is the same everywhere, so that none wait in a ring.
+    Without the lock a run could be queued after the end of the head has looked for the next run, and before that end is
+    committed: no one would ever promote it. The lock order is session, root run, other rows, in all transactions, so
+    that they cannot deadlock.
     """
     row = await tx.one(LOCK, {"session_id": session_id})
     return None if row is None else session_row(row)
 
 
 async def take_seq(tx: Tx, session_id: str) -> int:
-    """The next place at the end of the session's order, for a run that is not accepted now. The session is held."""
+    """The next seq of the session, for a run that is not being accepted. The caller has locked the session."""
     row = await tx.one(TAKE_SEQ, {"session_id": session_id})
     if row is None:
         raise RuntimeError(f"session {session_id} went away while it was held")
@@ -182,7 +188,7 @@ async def take_seq(tx: Tx, session_id: str) -> int:
 
 
 async def merge_state(tx: Tx, session: SessionRow, delta: dict[str, Any], now: float) -> None:
-    """Merge the keys that a run set (or removed: ``delta``'s ``removed``) into the state of a session that is held."""
+    """Merge the keys that a run set or removed into the state of a locked session."""
     state = {**session.state, **delta.get("set", {})}
     for key in delta.get("removed", ()):
         state.pop(key, None)
@@ -193,26 +199,26 @@ async def merge_state(tx: Tx, session: SessionRow, delta: dict[str, Any], now: f
 
 
 async def runs(tx: Tx, session_id: str) -> list[RunView]:
-    """All runs of the session, members' too, in order of creation."""
+    """All runs of the session, including members' runs, in order of creation."""
     return [run_view(row) for row in await tx.all(RUNS, {"session_id": session_id})]
 
 
 async def run(tx: Tx, session_id: str, run_id: str) -> RunView | None:
-    """One run of the session, a member's too; None: it is not one of it."""
+    """One run of the session, which may be a member's run; None: the session has no such run."""
     row = await tx.one(RUN, {"run_id": run_id})
     return None if row is None or row["session_id"] != session_id else run_view(row)
 
 
-async def bury(tx: Tx, session_id: str, now: float) -> None:
-    """Mark the session as deleted: it is gone for everybody. :mod:`musterd.store.session_deletion` does the rest."""
-    await tx.run(BURY, {"session_id": session_id, "now": now})
+async def mark_deleted(tx: Tx, session_id: str, now: float) -> None:
+    """Mark the session as deleted; no caller sees it. :mod:`musterd.store.session_deletion` removes its rows."""
+    await tx.run(MARK_DELETED, {"session_id": session_id, "now": now})
 
 
 async def live_runs(tx: Tx, session_id: str) -> list[str]:
-    """The session's root runs that have not ended, last first."""
+    """The session's unfinished root runs, last first."""
     return [row["run_id"] for row in await tx.all(LIVE_RUNS, {"session_id": session_id})]
 
 
-async def buried(tx: Tx, now: float) -> list[str]:
-    """Sessions that were deleted and still have rows."""
-    return [row["session_id"] for row in await tx.all(BURIED, {"now": now})]
+async def list_deleted(tx: Tx, now: float) -> list[str]:
+    """Deleted sessions that still have rows."""
+    return [row["session_id"] for row in await tx.all(LIST_DELETED, {"now": now})]

@@ -1,9 +1,9 @@
-"""Words to a run at work: messages for its agents, and members' runs that are to stop.
+"""Steering a running run: messages to its agents, and cancels of single members.
 
-Each raises the root's ``signals``. The attempt that drives the run notices (it is told, or finds the count higher than
-what it has read), and reads what there is. A message is taken in the transaction of the model call that saw it
-(:mod:`musterd.store.messages`); what no call took begins the session's next run, in the transaction of the end
-(:mod:`musterd.store.follow_ups`).
+Each of them raises the root's ``signals`` counter. The attempt that drives the run is notified, or sees that the
+counter is higher than at its last read, and reads the new messages and cancels. A message is marked as taken in the
+transaction of the model call that saw it (:mod:`musterd.store.messages`). Messages that no call took start the
+session's next run, in the transaction that finishes this one (:mod:`musterd.store.follow_ups`).
 """
 
 from dataclasses import replace
@@ -30,33 +30,35 @@ FLAGGED = Statement(
 
 
 async def send(tx: Tx, root_id: str, message: Message) -> RunRow:
-    """Store a message for a run that has not ended; the root as it then is.
+    """Store a message for a run that has not finished; return the root as it is now.
 
-    :raises Conflict: it has ended, or the member has.
+    :raises Conflict: the run or the member has finished.
     """
+    # With the root locked, the end of the run is either committed, and the message is refused, or waits for this
+    # commit and then sees the raised `signals`: no message is lost between the two.
     root = await _live_root(tx, root_id)
     if message.run_id != root_id:
         await _live_member(tx, root_id, message.run_id)
     await messages.add(tx, root_id, message)
-    return await _raised(tx, root)
+    return await _raise_signals(tx, root)
 
 
 async def cancel_member(tx: Tx, root_id: str, run_id: str, by: str, now: float) -> RunRow:
-    """Have one member stop; the root as it then is. One that waits for a person lets its leader go on.
+    """Request that one member stops; return the root as it is now. A paused run resumes, so that its leader can react.
 
-    :raises Conflict: the run or the member has ended.
+    :raises Conflict: the run or the member has finished.
     """
     root = await _live_root(tx, root_id)
     member = await _live_member(tx, root_id, run_id)
     await tx.run(FLAG_MEMBER, {"run_id": run_id, "now": now, "by": by})
     await approvals.close_below(tx, root_id, member.path)
     if root.state is RunState.PAUSED:
-        await session_queue.go_on(tx, root)
-    return await _raised(tx, root)
+        await session_queue.resume(tx, root)
+    return await _raise_signals(tx, root)
 
 
 async def _live_root(tx: Tx, root_id: str) -> RunRow:
-    root = await cancels.lock_there(tx, root_id)
+    root = await cancels.lock_unless_deleted(tx, root_id)
     if root is None or root.state.is_final or root.cancel_requested_at is not None:
         raise Conflict("The run has ended.")
     return root
@@ -69,16 +71,16 @@ async def _live_member(tx: Tx, root_id: str, run_id: str) -> RunRow:
     return run_row(row)
 
 
-async def _raised(tx: Tx, root: RunRow) -> RunRow:
+async def _raise_signals(tx: Tx, root: RunRow) -> RunRow:
     return replace(root, signals=await note(tx, root.run_id))
 
 
 async def note(tx: Tx, root_id: str) -> int:
-    """Count one signal more: there is something to read about the run."""
+    """Raise the root's ``signals`` counter and return it."""
     row = await tx.one(SIGNAL, {"root": root_id})
     return 0 if row is None else int(row["signals"])
 
 
 async def flagged(tx: Tx, root_id: str) -> list[str]:
-    """The members at work that are to stop."""
+    """The ids of unfinished members with a cancel request."""
     return [str(row["run_id"]) for row in await tx.all(FLAGGED, {"root": root_id})]

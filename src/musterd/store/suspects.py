@@ -1,4 +1,4 @@
-"""Suspects: runs that were at work in two crashes without storing a step (``store/crashes.py``)."""
+"""Claiming suspects: runs that were running during two crashes without storing a step (``store/crashes.py``)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from musterd.store.crashes import LONGEST_PROBATION_SECONDS, SUSPECT_FROM
 from musterd.store.database import Statement, Tx
 
 GROUPS = {4: 1, 3: 6, 2: 32}
-"""How many runs of so many crashes without a new step are on probation together.
+"""How many runs are on probation together, by their number of crashes without a new step.
 
-Two crashes say little about each of the runs at work, of which there may be hundreds: they are tried together. If the
-process dies again, these are tried in smaller groups, and in the end one by one.
+Hundreds of runs may have been running during two crashes, and most of them did not cause them, so they are tried in
+large groups. If the process dies again, its group is tried in smaller groups, and in the end one by one.
 """
 
 MOST_CRASHES = Statement(
@@ -30,7 +30,7 @@ SURVIVED = Statement(
 class Suspects:
     """Runs that go on probation together.
 
-    :param seconds: how long, unless they store a step or end before.
+    :param seconds: how long the probation lasts, unless they store a step or finish earlier.
     """
 
     runs: list[RunRow]
@@ -40,23 +40,27 @@ class Suspects:
 async def claim(
     tx: Tx, worker: str, components: Sequence[str], limit: int, now: float, most_of_owner: int = 0
 ) -> Suspects:
-    """Take a group of suspects: of those with the most crashes, up to ``limit``.
+    """Claim a group of suspects with the same number of crashes, at most ``limit``; those with the most crashes first.
 
-    :param most_of_owner: how many runs of one user may be at work; 0: any number.
+    :param most_of_owner: how many runs of one user may be at work; 0 means no limit.
     """
-    for crashes, size in GROUPS.items():
-        same, most = (crashes, crashes), min(size, limit)
-        if runs := await attempts.claim(tx, worker, components, most, now, crashes=same, most_of_owner=most_of_owner):
-            return Suspects(runs, await _seconds(tx, runs))
+    for count, size in GROUPS.items():
+        crashes, most = (count, count), min(size, limit)
+        runs = await attempts.claim(tx, worker, components, most, now, crashes=crashes, most_of_owner=most_of_owner)
+        if runs:
+            return Suspects(runs, await _probation_seconds(tx, runs))
     return Suspects([])
 
 
-async def _seconds(tx: Tx, runs: Sequence[RunRow]) -> float:
+async def _probation_seconds(tx: Tx, runs: Sequence[RunRow]) -> float:
     row = await tx.one(MOST_CRASHES, {"run_ids": jsontext.dumps([run.run_id for run in runs])})
     crashes = 0 if row is None else int(row["n"])
     return min(2.0**crashes, LONGEST_PROBATION_SECONDS)
 
 
 async def survived(tx: Tx, run: RunRow) -> None:
-    """The run is no suspect any more: it was at work long enough, if it still is."""
+    """Clear the suspicion of a run that is still running at the end of its probation.
+
+    The attempt number in the statement makes sure that it is the same attempt, and not one that followed a crash.
+    """
     await tx.run(SURVIVED, {"run_id": run.run_id, "attempt": run.attempt})

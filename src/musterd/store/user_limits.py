@@ -1,4 +1,4 @@
-"""Shares of one user: how many of its runs may wait, and how many may be at work. Only where settings say so."""
+"""Limits per user: how many runs may wait, and how many may run at once. Used only if they are set."""
 
 from dataclasses import dataclass
 
@@ -10,15 +10,19 @@ from musterd.store.rows import RUN_COLUMNS
 from musterd.store.sessions import BEGUN_AT
 
 LIVES = "parent_id IS NULL AND state IN ('scheduled', 'queued', 'ready', 'running')"
-"""In the words of the index ``runs_of_owner``: SQLite takes it for these alone."""
+"""The condition of the partial index ``runs_of_owner``, word for word: otherwise SQLite does not use the index."""
 
 LIVE = Statement(
     "runs_of_owner",
     f"SELECT state, count(*) AS n FROM runs WHERE owner = :owner AND {LIVES} GROUP BY state",
 )
+# Advisory locks, because what must be serialized is a count over rows that do not exist yet or that change meanwhile;
+# no row could be locked for it.
 TURN = Statement("claims_turn", "SELECT TURN('claims') AS held")
 QUEUE_TURN = Statement("owner_queue_turn", "SELECT TURN('queue', :owner) AS held")
-CLAIM_FAIRLY = Statement(  # suspects have the first places in their user's share, so that they are tried at all
+# Suspects come first in their user's share; otherwise other runs of the user could keep them waiting for ever. `chosen`
+# locks nothing, so `picked` checks the state once more when it locks the rows.
+CLAIM_FAIRLY = Statement(
     "runs_claim_fairly",
     f"""WITH placed AS (
           SELECT run_id, owner, priority, queued_at, crashes,
@@ -48,10 +52,10 @@ CLAIM_FAIRLY = Statement(  # suspects have the first places in their user's shar
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserLimits:
-    """What one user may have of the server; 0: no limit.
+    """Limits of one user; 0 means no limit.
 
-    :param queue_depth: runs that wait.
-    :param concurrency: runs at work, in all processes.
+    :param queue_depth: how many runs may wait.
+    :param concurrency: how many runs may run at once, in all processes.
     """
 
     queue_depth: int = 0
@@ -59,15 +63,18 @@ class UserLimits:
 
 
 async def require_room(tx: Tx, owner: str | None, shares: UserLimits) -> None:
-    """Check that one more run of this user may wait. Those that will be claimed at once do not count.
+    """Check that one more run of this user may wait. Runs that can be claimed at once do not count.
 
-    :raises TooManyRequests: it may not.
+    :raises TooManyRequests: too many runs of the user are waiting.
     """
     if owner is None or not shares.queue_depth:
         return
-    await tx.one(QUEUE_TURN, {"owner": owner})  # in a statement of its own: the count must see what was waited for
-    found = {row["state"]: int(row["n"]) for row in await tx.all(LIVE, {"owner": owner})}
-    running = found.pop(RunState.RUNNING.value, 0)
-    waiting = sum(found.values())
+    # One acceptance per user at a time: two that count at once would each find room for one more run. At READ COMMITTED
+    # a statement sees what was committed when it began, so the lock is a statement of its own: the count must see what
+    # the previous holder committed.
+    await tx.one(QUEUE_TURN, {"owner": owner})
+    by_state = {row["state"]: int(row["n"]) for row in await tx.all(LIVE, {"owner": owner})}
+    running = by_state.pop(RunState.RUNNING.value, 0)
+    waiting = sum(by_state.values())
     if waiting - max(shares.concurrency - running, 0) >= shares.queue_depth:
         raise TooManyRequests(f"{waiting} runs of this user are waiting already; try again later.")
