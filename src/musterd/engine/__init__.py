@@ -1,1 +1,1 @@
-"""The engine: turns accepted runs into attempts, and attempts into ends."""
+"""The engine: it claims accepted runs, drives each in attempts, and stores what they do until they finish or pause."""

@@ -1,7 +1,7 @@
 """Threads for tools that are plain functions.
 
-As the standard library's pool, but its threads are daemons: a tool that never returns must not hold up the end of the
-process, which would wait for every other kind of thread.
+Like the standard library's pool, but with daemon threads: a tool that never returns must not hold up the end of the
+process, which waits for threads of every other kind.
 """
 
 import queue
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 class DaemonThreads(Executor):
-    """Runs calls in up to ``limit`` threads, made when they are needed.
+    """An executor that runs calls in up to ``limit`` threads, which are started when they are needed.
 
-    :param limit: how many run at once; further calls wait.
-    :param name: what the threads are called.
+    :param limit: how many calls run at once; further calls wait.
+    :param name: prefix of the threads' names.
     """
 
     def __init__(self, limit: int, name: str) -> None:
@@ -42,15 +42,17 @@ class DaemonThreads(Executor):
                 return
             try:
                 result = fn(*args, **kwargs)
-            except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the call
-                is_carried = isinstance(error, Exception | SystemExit) and not isinstance(error, StopIteration)
-                future.set_exception(error if is_carried else _told(error))
+            except BaseException as error:  # noqa: BLE001 - raised again in the task that waits for the call
+                can_be_raised = isinstance(error, Exception | SystemExit) and not isinstance(error, StopIteration)
+                future.set_exception(error if can_be_raised else _as_runtime_error(error))
             else:
                 future.set_result(result)
 
+        # Queueing the call and counting a thread for it is one step: otherwise a shutdown in between would leave a call
+        # that no thread takes, and its caller would wait forever.
         with self._lock:
             if self._is_shut_down:
-                raise RuntimeError("no more calls are taken")
+                raise RuntimeError("the pool was shut down")
             self._calls.put(call)
             if not self._idle.acquire(blocking=False) and self._count < self._limit:
                 self._count += 1
@@ -58,7 +60,7 @@ class DaemonThreads(Executor):
         return future
 
     def shutdown(self, wait: bool = False, *, cancel_futures: bool = True) -> None:
-        """Take no more calls. Those that have begun go on by themselves; the others are not made any more."""
+        """Take no more calls. Calls under way go on by themselves; waiting ones are not made."""
         with self._lock:
             if self._is_shut_down:
                 return
@@ -74,8 +76,8 @@ class DaemonThreads(Executor):
             self._idle.release()
 
 
-def _told(error: BaseException) -> RuntimeError:
-    """An error that can be handed on, in place of one that would do more than that."""
-    told = RuntimeError(f"{type(error).__name__}: {error}".removesuffix(": "))
-    told.__cause__ = error
-    return told
+def _as_runtime_error(error: BaseException) -> RuntimeError:
+    """An ordinary exception in place of one that would end the event loop, or cannot be set on a future."""
+    replacement = RuntimeError(f"{type(error).__name__}: {error}".removesuffix(": "))
+    replacement.__cause__ = error
+    return replacement

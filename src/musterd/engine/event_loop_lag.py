@@ -1,4 +1,4 @@
-"""Lag: how late this process's event loop wakes up. What blocks it holds up every run and every reader."""
+"""Event loop lag: how late the event loop wakes up. Blocking code delays every run and every subscriber."""
 
 from musterd.core import clock
 from musterd.core.metrics import Metrics
@@ -7,9 +7,9 @@ PERIOD_SECONDS = 1.0
 
 
 class EventLoopLag:
-    """Notes the loop's lag, once a second, until it is cancelled.
+    """Measures the lag once a second until it is cancelled.
 
-    ``last_seconds`` is how late it was the last time.
+    ``last_seconds`` is the last measured lag.
     """
 
     def __init__(self, metrics: Metrics) -> None:
@@ -17,9 +17,9 @@ class EventLoopLag:
         self.last_seconds = 0.0
 
     async def repeat(self) -> None:
-        """Sleep and look at the clock, again and again."""
+        """Measure again and again."""
         while True:
-            asked = clock.monotonic()
+            slept_at = clock.monotonic()
             await clock.sleep(PERIOD_SECONDS)
-            self.last_seconds = max(clock.monotonic() - asked - PERIOD_SECONDS, 0.0)
+            self.last_seconds = max(clock.monotonic() - slept_at - PERIOD_SECONDS, 0.0)
             self._metrics.loop_lag_seconds.observe(self.last_seconds)

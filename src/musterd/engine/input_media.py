@@ -1,7 +1,7 @@
-"""Media of a request as the model is given them.
+"""Media of a request in the form in which a model gets them.
 
-Text files stand in the prompt as text; what a model may understand goes along as it is; addresses go to providers
-that fetch them, or stand in the prompt. The server fetches nothing.
+Text files become part of the prompt. Media that a model may understand are attached. Addresses are passed to providers
+that fetch them; otherwise they become part of the prompt. The server itself fetches nothing.
 """
 
 import base64
@@ -15,18 +15,18 @@ from musterd.declare.tool_result import Media
 
 
 def prompt_of(
-    asked: Input, blobs: dict[str, bytes], *, sends_media: bool = True, passes_image_addresses_on: bool = False
+    run_input: Input, blobs: dict[str, bytes], *, sends_media: bool = True, passes_image_addresses_on: bool = False
 ) -> str | Sequence[UserContent]:
     """The user's message: text, or text with media after it.
 
-    :param sends_media: whether the model is given media at all.
-    :param passes_image_addresses_on: whether the provider is the one that fetches images; else the model is told their
-        addresses in words, as it is of all other media.
+    :param sends_media: whether the model gets media at all.
+    :param passes_image_addresses_on: whether the provider fetches images. If not, the prompt names their addresses, as
+        it does for all other media.
     """
-    if not asked.media or not sends_media:
-        return asked.message
-    content: list[UserContent] = [asked.message]
-    for name, items in asked.media.items():
+    if not run_input.media or not sends_media:
+        return run_input.message
+    content: list[UserContent] = [run_input.message]
+    for name, items in run_input.media.items():
         for item in items:
             if "url" in item:
                 is_passed_on = passes_image_addresses_on and name == "images"
@@ -36,8 +36,8 @@ def prompt_of(
     return content
 
 
-def media_of(asked: Input, blobs: dict[str, bytes]) -> dict[str, list[Media]]:
-    """The media of a request as tools get them."""
+def media_of(run_input: Input, blobs: dict[str, bytes]) -> dict[str, list[Media]]:
+    """The media of a request in the form in which tools get them."""
     return {
         name: [
             Media(
@@ -49,7 +49,7 @@ def media_of(asked: Input, blobs: dict[str, bytes]) -> dict[str, list[Media]]:
             )
             for item in items
         ]
-        for name, items in asked.media.items()
+        for name, items in run_input.media.items()
     }
 
 
@@ -69,5 +69,5 @@ def _content(name: str, item: JsonObject, blobs: dict[str, bytes]) -> UserConten
 
 
 def is_text(name: str, mime_type: str) -> bool:
-    """Whether a model is given such a file as text, in its prompt."""
+    """Whether a file of this type becomes text in the prompt."""
     return name == "files" and (mime_type.startswith("text/") or mime_type == "application/json")

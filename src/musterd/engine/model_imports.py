@@ -1,4 +1,4 @@
-"""Importing what the models of the served components need, before the first run is claimed.
+"""Imports the packages that the models of the served components need, before the first run is claimed.
 
 An import takes seconds on a busy machine. If the process were killed during an import after the claim, every run that
 it had claimed would be charged with a crash. The imports do not happen at the start, because a process that drives no
@@ -16,9 +16,9 @@ from musterd.store import probes
 
 
 class ModelImports:
-    """The imports of one process.
+    """The model imports of one process.
 
-    :param served: the components whose runs it drives.
+    :param served: the components whose runs this process drives.
     """
 
     def __init__(self, resources: Resources, served: Sequence[Component]) -> None:
@@ -29,13 +29,13 @@ class ModelImports:
 
     @property
     def are_done(self) -> bool:
-        """Whether a run can be claimed at once."""
+        """Whether runs can be claimed without an import."""
         if not self._is_done:
             self._is_done = all(map(self._resources.models.is_loaded, self._served))
         return self._is_done
 
     async def if_needed(self, *, has_suspect: bool) -> bool:
-        """Import, if a run is ready.
+        """Import if a run is ready.
 
         :param has_suspect: whether a suspect is known to be ready.
         :return: whether runs can be claimed.
@@ -43,7 +43,7 @@ class ModelImports:
         now = clock.now()
         if not has_suspect and not await self._resources.database.read(lambda tx: probes.is_ready(tx, self._keys, now)):
             return False
-        # If one cannot be imported, the runs of its component say so; the others are driven.
+        # A failed import ends the runs of its own component with an error; the other components are driven.
         await asyncio.gather(*map(self._resources.models.load, self._served), return_exceptions=True)
         self._is_done = True
         return True

@@ -1,7 +1,7 @@
-"""Probation: while suspects have just been begun, this process begins no other run (``store/crashes.py``).
+"""Probation: while suspects have just been begun, this process begins no other run (see ``store/crashes.py``).
 
-Before it begins suspects, the process waits until it drives nothing. It does not wait long: runs may take hours, and
-meanwhile no run could begin here. After each probation other runs have their turn, until upkeep looks again.
+Before it begins suspects, the process waits until it drives nothing, but not for long: runs may take hours, and no run
+could begin here meanwhile. After each probation other runs have their turn, until upkeep looks for suspects again.
 """
 
 import asyncio
@@ -20,14 +20,14 @@ from musterd.store.suspects import Suspects
 log = structlog.get_logger("musterd.engine")
 
 IDLE_WAIT_SECONDS = 2.0
-"""How long suspects wait until nothing else is at work."""
+"""How long suspects wait for the process to be idle."""
 
 
 class Probation:
     """The probation of one process.
 
-    :param spawn: begins a task of the engine.
-    :param on_over: called when others may begin again.
+    :param spawn: starts a task that the worker keeps.
+    :param on_over: called when other runs may begin again.
     """
 
     def __init__(
@@ -46,12 +46,12 @@ class Probation:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether suspects wait for their turn."""
+        """Whether suspects wait to be begun."""
         return self._awaited_since is not None
 
     @property
     def is_due(self) -> bool:
-        """Whether suspects are to be begun now."""
+        """Whether suspects should be begun now."""
         if self._awaited_since is None or self._slots.room <= 0:
             return False
         return self._slots.is_idle or clock.monotonic() - self._awaited_since >= IDLE_WAIT_SECONDS
@@ -61,43 +61,44 @@ class Probation:
         return run_id in self._on_probation
 
     def suspects_ready(self, *, is_any: bool) -> None:
-        """Have suspects begun next, if there are any; while some are on probation, others wait."""
+        """Note whether suspects are ready, and have them begun next. Ignored while others are on probation."""
         if self._on_probation:
             return
         if not is_any:
             self._awaited_since = None
         elif self._awaited_since is None:
             self._awaited_since = clock.monotonic()
-        self._set_aside()
+        self._update_slots()
 
-    def begin(self, begun: Suspects) -> None:
-        """These were claimed."""
+    def begin(self, suspects_begun: Suspects) -> None:
+        """Put the claimed suspects on probation."""
         self._awaited_since = None
-        self._on_probation = {run.run_id: run for run in begun.runs}
-        self._set_aside()
-        if begun.runs:
+        self._on_probation = {run.run_id: run for run in suspects_begun.runs}
+        self._update_slots()
+        if suspects_begun.runs:
             log.warning(
-                "runs whose worker died twice are begun before others",
+                "runs whose worker died twice are on probation; other runs wait",
                 run_ids=list(self._on_probation),
-                seconds=begun.seconds,
+                seconds=suspects_begun.seconds,
             )
-            asyncio.get_running_loop().call_later(begun.seconds, self._time_is_over, begun)
+            asyncio.get_running_loop().call_later(suspects_begun.seconds, self._time_is_over, suspects_begun)
 
     def passed(self, run_id: str) -> None:
-        """The run has stored a step, or has ended."""
+        """End the run's probation: it has stored a step, or is not driven here any more."""
         if self._on_probation.pop(run_id, None) is not None and not self._on_probation:
-            self._set_aside()
+            self._update_slots()
             self._on_over()
 
-    def _time_is_over(self, begun: Suspects) -> None:
-        for run in begun.runs:
+    def _time_is_over(self, suspects_begun: Suspects) -> None:
+        for run in suspects_begun.runs:
             if self._on_probation.get(run.run_id) is run:
                 self._spawn(self._survive(run))
 
     async def _survive(self, run: RunRow) -> None:
-        # Stored before others begin: otherwise a crash of theirs would count as one of this run on probation.
+        # Stored before other runs begin. Otherwise a crash that one of them causes would count as this run's crash on
+        # probation.
         await until_available(lambda: self._database.write(lambda tx: suspects.survived(tx, run)), run.run_id)
         self.passed(run.run_id)
 
-    def _set_aside(self) -> None:
+    def _update_slots(self) -> None:
         self._slots.is_for_suspects = self.is_awaited or bool(self._on_probation)

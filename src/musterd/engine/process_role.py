@@ -1,4 +1,4 @@
-"""Duties: what a process does beside answering requests, and for which components."""
+"""The role of a process: what it does in addition to answering requests, and for which components."""
 
 from dataclasses import dataclass
 
@@ -8,23 +8,23 @@ from musterd.declare import Component, Registry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessRole:
-    """What a process does beside answering requests.
+    """What a process does in addition to answering requests.
 
-    :param drives_runs: it claims runs and drives them.
-    :param recovers: it takes over the runs of dead processes, and does what is due. Where it does not, it drives none
-        either: whatever waits, waits.
+    :param drives_runs: whether it claims runs and drives them.
+    :param recovers: whether it does upkeep: it reassigns the runs of dead processes, and does what is due. A process
+        that does no upkeep drives no runs either.
     """
 
     drives_runs: bool = True
     recovers: bool = True
 
     def driven(self, registry: Registry) -> list[Component]:
-        """The served components whose runs it drives."""
+        """The served components whose runs this process drives."""
         if not (self.drives_runs and self.recovers):
             return []
         return [*registry.teams.values(), *registry.agents.values()]
 
 
 def component_key(kind: ComponentKind, component_id: str) -> str:
-    """A component as workers announce it: ids of teams and agents are separate."""
+    """The key under which workers announce a component. Teams and agents may have the same ids."""
     return f"{kind}:{component_id}"

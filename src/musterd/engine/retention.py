@@ -1,4 +1,4 @@
-"""Retention: what is old enough goes, or shrinks; a slice at a time, between everything else."""
+"""Retention: removes old runs, sessions and delivery records, and compacts the events of old runs, slice by slice."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,24 +16,24 @@ log = structlog.get_logger("musterd.engine")
 
 DAY_SECONDS = 86_400.0
 LOOKED_AT = 1000
-"""How many old runs, or sessions, one look finds at most."""
+"""The most old runs, or sessions, that one look returns."""
 IDLE_SECONDS = 60.0
-"""How long nothing is looked for once everything old has gone."""
+"""How long to wait before the next look, once nothing old is left."""
 ROWS_AT_ONCE = 100
-"""How many sessions one transaction removes, or for how many owners it keeps what a day counts."""
+"""How many sessions one transaction removes, or for how many owners it stores a day's counts."""
 LOG_SECONDS = 60.0
-"""How often a log line says how much has gone, while it goes."""
+"""How often a log line reports the progress."""
 DELIVERIES_SECONDS = 3600.0
-"""How often it is looked for deliveries that can be forgotten or given up."""
+"""How often to look for deliveries that can be removed or given up."""
 UNSENT_DAYS = 7.0
-"""After which a delivery is given up that was due and nobody has sent: no process may have a secret any more."""
+"""After how many days an unsent delivery that is due is given up: perhaps no process has a secret any more."""
 UNSENT = f"Nobody has sent it for {UNSENT_DAYS:g} days"
 
 
 class Retention:
-    """Removes runs, sessions and records of deliveries, and joins pieces of texts, as the settings say.
+    """Removes runs, sessions and delivery records, and joins pieces of text, as the settings say.
 
-    :param slices: of all long work of this process.
+    :param slices: runs the long transactions of this process, one at a time.
     """
 
     def __init__(self, resources: Resources, slices: Slices) -> None:
@@ -47,7 +47,7 @@ class Retention:
         self._deliveries_not_before = 0.0
 
     async def once(self) -> None:
-        """Do all that there is to do."""
+        """Do everything that is due now."""
         await self._end_deliveries()
         if (self._retention_days is None and self._delta_days is None) or clock.monotonic() < self._not_before:
             return
@@ -66,14 +66,14 @@ class Retention:
         self._not_before = clock.monotonic() + IDLE_SECONDS
 
     async def _end_deliveries(self) -> None:
-        """Give up deliveries that nobody sends, and forget what ended long ago; some at a time."""
+        """Give up deliveries that have stayed unsent, and remove those that ended long ago; some at a time."""
         if clock.monotonic() < self._deliveries_not_before:
             return
         now = clock.now()
         unsent, ended = now - UNSENT_DAYS * DAY_SECONDS, now - self._webhook_days * DAY_SECONDS
         given_up = await self._database.write(lambda tx: deliveries.give_up(tx, unsent, now, UNSENT))
         if given_up:
-            log.warning("webhooks given up that nobody has sent", deliveries=given_up, days=UNSENT_DAYS)
+            log.warning("webhooks given up: no process has sent them", deliveries=given_up, days=UNSENT_DAYS)
         if max(given_up, await self._database.write(lambda tx: deliveries.forget(tx, ended))) < deliveries.AT_ONCE:
             self._deliveries_not_before = clock.monotonic() + DELIVERIES_SECONDS
 
@@ -83,26 +83,28 @@ class Retention:
         now = clock.now()
         before = now - self._retention_days * DAY_SECONDS
         runs = await self._database.scan(lambda tx: retention.old_runs(tx, before, LOOKED_AT))
-        await self._keep_days({usage.day_of(run.created_at) for run in runs}, now)
+        # Days are closed before their first run is removed: then a removal need not add what it removes to the day's
+        # counts.
+        await self._close_days({usage.day_of(run.created_at) for run in runs}, now)
         removed = await self._slices.each(
-            run_removal.slices(runs), lambda some: partial(retention.remove_runs, runs=some, now=now)
+            run_removal.slices(runs), lambda group: partial(retention.remove_runs, runs=group, now=now)
         )
-        if len(runs) < LOOKED_AT:  # before that most of the old sessions have some
+        if len(runs) < LOOKED_AT:  # while there are more, most old sessions still have runs
             unused = await self._database.scan(lambda tx: retention.unused_sessions(tx, before, LOOKED_AT))
             removed += await self._slices.each(
-                _slices(unused), lambda some: partial(retention.remove_sessions, sessions=some, before=before)
+                _slices(unused), lambda group: partial(retention.remove_sessions, sessions=group, before=before)
             )
         self._metrics.removed.add(by=removed)
         return removed
 
-    async def _keep_days(self, days: Iterable[str], now: float) -> None:
-        """Keep what these days count, if they are over. Otherwise each removal has to count what it removes."""
+    async def _close_days(self, days: Iterable[str], now: float) -> None:
+        """Store the counts of these days, if they are over. Otherwise each removal has to count what it removes."""
         for day in sorted(days):
-            counted = await self._database.scan(partial(usage.closable, day=day, now=now))
-            if counted is not None:
-                # Everybody's figures come last: with them the day counts as kept.
-                owners = sorted(counted, key=lambda owner: (owner == usage.EVERYBODY, owner))
-                await self._slices.each(_slices(owners), partial(_close, day, counted, now))
+            counts = await self._database.scan(partial(usage.closable, day=day, now=now))
+            if counts is not None:
+                # The counts of all users together come last: once they are stored, the day counts as closed.
+                owners = sorted(counts, key=lambda owner: (owner == usage.EVERYBODY, owner))
+                await self._slices.each(_slices(owners), partial(_close, day, counts, now))
 
     async def _join(self) -> int:
         if self._delta_days is None:
@@ -123,11 +125,11 @@ def _slices(rows: Sequence[str]) -> Iterator[Sequence[str]]:
     return (rows[first : first + ROWS_AT_ONCE] for first in range(0, len(rows), ROWS_AT_ONCE))
 
 
-def _close(day: str, counted: usage.ByOwner, now: float, owners: Sequence[str]) -> Work[int]:
-    """The transaction that keeps what a day counts of some owners."""
+def _close(day: str, counts: usage.ByOwner, now: float, owners: Sequence[str]) -> Work[int]:
+    """The transaction that stores a day's counts for some owners."""
 
     async def close(tx: Tx) -> int:
-        await usage.close(tx, day, {owner: counted[owner] for owner in owners}, now)
+        await usage.close(tx, day, {owner: counts[owner] for owner in owners}, now)
         return len(owners)
 
     return close

@@ -1,4 +1,4 @@
-"""Rows of deleted sessions: they go once nothing lives in the session any more."""
+"""Removes the rows of deleted sessions, once no run of the session is live."""
 
 from functools import partial
 
@@ -11,7 +11,7 @@ from musterd.store.database import Database
 class SessionDeletions:
     """Removes the rows of deleted sessions, a slice at a time.
 
-    :param slices: of all long work of this process.
+    :param slices: runs the long transactions of this process, one at a time.
     """
 
     def __init__(self, database: Database, slices: Slices) -> None:
@@ -19,17 +19,16 @@ class SessionDeletions:
         self._slices = slices
 
     async def once(self) -> None:
-        """Remove the rows of every deleted session in which nothing lives."""
+        """Remove the rows of every deleted session without a live run."""
         now = clock.now()
-        if await self._database.scan(
-            lambda tx: session_deletion.is_any_removable(tx, now)
-        ):  # most times there is nothing to write
+        is_any_over = await self._database.scan(lambda tx: session_deletion.is_any_removable(tx, now))
+        if is_any_over:  # a read first: usually there is nothing to remove, and a write transaction costs more
             await self._slices.until_done(partial(session_deletion.remove_some, now=now))
 
     async def remove(self, session_id: str) -> None:
-        """Remove the rows of one deleted session, unless a run of it lives.
+        """Remove the rows of one deleted session, unless a run of it is live.
 
-        :raises StoreUnavailable: the database cannot be used now; :meth:`once` removes the rest.
+        :raises StoreUnavailable: the database is unavailable now; :meth:`once` removes the rest later.
         """
         while await self._slices.one(partial(session_deletion.remove_some_of, session_id=session_id)):
             pass

@@ -1,4 +1,4 @@
-"""Long work on the database in slices: short transactions, with room for everybody else's in between."""
+"""Runs long database work in slices: short transactions with room for other transactions in between."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 class Slices:
     """Runs the transactions of long work one at a time, and pauses after each for half as long as it took.
 
-    Because of the pause, transactions that waited for a slice are not committed together with the next one. A run waits
+    The pause keeps transactions that waited for a slice from being committed together with the next one. A run waits
     for at most one slice each time it commits.
     """
 
@@ -23,22 +23,23 @@ class Slices:
         self._turn = asyncio.Lock()
 
     async def one(self, work: Work[T]) -> T:
-        """Do one slice."""
+        """Run one slice."""
         async with self._turn:
-            began = clock.monotonic()
+            started_at = clock.monotonic()
             result = await self._database.write(work)
-            await clock.sleep((clock.monotonic() - began) / 2)
+            # Within the lock, so that no other slice fills the pause.
+            await clock.sleep((clock.monotonic() - started_at) / 2)
         return result
 
     async def until_done(self, work: Work[int]) -> int:
-        """Do slices until one finds nothing to do; the sum of what they return."""
+        """Run slices until one has nothing to do; returns the sum of their results."""
         total = 0
         while count := await self.one(work):
             total += count
         return total
 
     async def each(self, slices: Iterable[Sequence[Item]], work: Callable[[Sequence[Item]], Work[int]]) -> int:
-        """Do slices of some items each; the sum of what they return."""
+        """Run one slice for each group of items; returns the sum of their results."""
         total = 0
         for items in slices:
             total += await self.one(work(items))

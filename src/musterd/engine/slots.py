@@ -2,9 +2,9 @@
 
 
 class Slots:
-    """Counts what is driven here and what was promised a place.
+    """Counts the runs that are driven here, and the slots that are reserved for further runs.
 
-    :param limit: runs that are driven at once.
+    :param limit: how many runs may be driven at once.
     """
 
     def __init__(self, limit: int) -> None:
@@ -12,13 +12,13 @@ class Slots:
         self.live = 0
         self.reserved = 0
         self.has_backlog = True
-        """Whether runs may be ready that found no slot: new ones must wait behind them."""
+        """Whether runs may be ready that found no free slot. Until none is left, new runs must wait with them."""
         self.is_for_suspects = False
-        """Whether nothing but suspects may be begun now."""
+        """Whether only suspects may be begun now."""
 
     @property
     def free(self) -> int:
-        """How many more runs may be begun that are no suspects."""
+        """How many more runs may be begun that are not suspects."""
         return 0 if self.is_for_suspects else self.room
 
     @property
@@ -28,16 +28,16 @@ class Slots:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is driven and nothing was promised a place."""
+        """Whether no run is driven and no slot is reserved."""
         return self.live == 0 and self.reserved == 0
 
     def reserve(self) -> bool:
-        """Promise a place to a run that is about to be accepted, where none waits for it longer."""
+        """Reserve a slot for a run that is about to be accepted, if no ready run has waited longer for one."""
         if self.has_backlog or self.free <= 0:
             return False
         self.reserved += 1
         return True
 
     def unreserve(self) -> None:
-        """Take a promise back."""
+        """Give a reserved slot back."""
         self.reserved -= 1

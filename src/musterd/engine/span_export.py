@@ -1,4 +1,4 @@
-"""Where spans go: to the application's own provider where it has one, else to what ``OTEL_*`` names."""
+"""The exporter of spans: the application's own provider if it has one, else the exporter that ``OTEL_*`` names."""
 
 import importlib
 import os
@@ -17,20 +17,20 @@ PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"
 
 
 def provider_of(settings: Settings) -> TracerProvider:
-    """The provider of spans.
+    """The tracer provider that spans go to.
 
-    :raises StartError: the environment names an exporter that there is not.
+    :raises StartError: the environment names an exporter that does not exist.
     """
-    known = trace.get_tracer_provider()
-    if isinstance(known, TracerProvider):  # of the application that this one is embedded in
-        return known
-    named = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": settings.os_id}
-    resource = Resource.create({**named, "service.version": musterd.__version__})
-    # Else the SDK goes by the flag of whoever calls, and any client could keep its runs from being recorded.
+    existing = trace.get_tracer_provider()
+    if isinstance(existing, TracerProvider):  # of the application that musterd is embedded in
+        return existing
+    service_name = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": settings.os_id}
+    resource = Resource.create({**service_name, "service.version": musterd.__version__})
+    # By default the SDK follows the caller's sampling flag, and any client could keep its runs from being recorded.
     sampler = None if os.environ.get("OTEL_TRACES_SAMPLER") else ALWAYS_ON
     provider = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
-    wanted = os.environ.get("OTEL_TRACES_EXPORTER", "otlp").split(",")
-    for name in (name.strip() for name in wanted):
+    exporters = os.environ.get("OTEL_TRACES_EXPORTER", "otlp").split(",")
+    for name in (name.strip() for name in exporters):
         if name not in ("", "none"):
             provider.add_span_processor(BatchSpanProcessor(_exporter(name)))
     return provider

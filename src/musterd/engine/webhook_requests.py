@@ -1,6 +1,6 @@
-"""Posts to webhooks: one signed request, to an address that was checked, and what came of it.
+"""Sends webhooks: one signed POST to a checked address, and its outcome.
 
-Imported with the first delivery that is due: a server without webhooks does without an HTTP client.
+Imported with the first delivery that is due, so a server without webhooks needs no HTTP client.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ from musterd.core.webhook_secrets import keys_of
 from musterd.http_client import BoundedConnector, FramingTooLong
 
 NOT_REACHED = "The address could not be reached, or webhooks may not go there"
-"""One line for all that may stand between here and an address that a client named: whether a name leads inside, is
-unknown or does not listen tells of the operator's network."""
+"""One message for every reason why an address that a client named was not reached. The reason itself would reveal the
+operator's network: whether a name resolves to an internal address, does not exist, or does not listen."""
 SHOWN_CHARACTERS = 200
-"""What is kept of an answer that is no success."""
+"""How much of an unsuccessful answer is kept."""
 READ_BYTES = 64 * 1024
-"""What is read of an answer, so that its connection can be used again."""
+"""How much of an answer is read, so that its connection can be used again."""
 TAIL_SECONDS = 0.1
-"""How long the rest of an answer is awaited that was a success."""
+"""How long to wait for the rest of a successful answer."""
 
 
 class NotAllowed(OSError):
@@ -40,9 +40,9 @@ class NotAllowed(OSError):
 
 
 class CheckedResolver(AbstractResolver):
-    """Resolves names as the system does, and refuses those that lead where webhooks may not go.
+    """Resolves names as the system does, and refuses names that resolve to an address that webhooks may not go to.
 
-    Connections are made to what it gives, and nobody asks again: a name that changes its mind is judged anew.
+    Connections go to the addresses that it returns, without another lookup: so a name that changes is checked again.
     """
 
     def __init__(self, reach: Reach) -> None:
@@ -52,17 +52,17 @@ class CheckedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        if not all(self._reach.allows(host, one["host"]) for one in found):
+        results = await self._resolver.resolve(host, port, family)
+        if not all(self._reach.allows(host, result["host"]) for result in results):
             raise NotAllowed(f"The name {NOT_ALLOWED}")
-        return found
+        return results
 
     async def close(self) -> None:
         await self._resolver.close()
 
 
 class WebhookRequests:
-    """Posts messages. The server's own addresses may lead anywhere; what clients name has connections of its own."""
+    """Sends messages. The server's own URLs may lead anywhere; URLs from clients have connections of their own."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -99,17 +99,17 @@ class WebhookRequests:
     async def _session(self, is_own: bool) -> aiohttp.ClientSession:
         if self._tls is None:
             self._tls = await asyncio.get_running_loop().run_in_executor(None, ssl.create_default_context)
-        if (found := self._sessions.get(is_own)) is None:
+        if (session := self._sessions.get(is_own)) is None:
             resolver = None if is_own else CheckedResolver(self._reach)
             connector = BoundedConnector(limit=0, ssl=self._tls, use_dns_cache=False, resolver=resolver)
-            found = self._sessions[is_own] = aiohttp.ClientSession(
+            session = self._sessions[is_own] = aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=self._settings.webhook_seconds),
                 auto_decompress=False,
                 headers={"User-Agent": f"musterd/{musterd.__version__}"},
             )
-        return found
+        return session
 
     def _headers(self, message_id: str, body: str) -> dict[str, str]:
         at = datetime.fromtimestamp(int(clock.now()), UTC)
@@ -122,27 +122,27 @@ class WebhookRequests:
 
 
 async def _outcome(answer: aiohttp.ClientResponse) -> Outcome:
-    if 200 <= answer.status < 300:  # what it says beside does not matter: it is read for the connection's sake
+    if 200 <= answer.status < 300:  # the body does not matter; it is read so that the connection can be used again
         with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
             async with asyncio.timeout(TAIL_SECONDS):
                 await answer.content.read(READ_BYTES)
         return Outcome(status=answer.status)
-    said = await answer.content.read(READ_BYTES)
-    words = _line(said.decode("utf-8", "replace")) or (answer.reason or "")
+    body = await answer.content.read(READ_BYTES)
+    message = _line(body.decode("utf-8", "replace")) or (answer.reason or "")
     if 300 <= answer.status < 400:
-        words = "redirects are not followed"
+        message = "redirects are not followed"
     return Outcome(
         status=answer.status,
-        error=_line(f"{answer.status}: {words}"),
+        error=_line(f"{answer.status}: {message}"),
         retry_after_seconds=_retry_after(answer.headers.get("Retry-After")),
         is_final=answer.status == GONE,
     )
 
 
 def _failure(error: Exception, *, is_own: bool) -> Outcome:
-    """What a try without an answer came to.
+    """The outcome of a try that got no answer.
 
-    It is tried again in any case: whether a name may be told could be read from that, too, and it may change its mind.
+    It is retried whatever the reason: giving up would reveal the reason, and a name may resolve differently later.
     """
     if isinstance(error, aiohttp.ClientSSLError):
         return Outcome(error="The connection is not secure: the certificate, or the version of TLS, is not accepted")
@@ -164,7 +164,7 @@ def _not_reached(error: aiohttp.ClientConnectorError) -> str:
 
 
 def _retry_after(text: str | None) -> float | None:
-    """The seconds that ``Retry-After`` asks to wait, be it a number or a date."""
+    """The number of seconds that ``Retry-After`` asks to wait; it may be a number or a date."""
     if text is None:
         return None
     if text.strip().isdecimal() and text.isascii():
@@ -176,6 +176,6 @@ def _retry_after(text: str | None) -> float | None:
 
 
 def _line(text: str) -> str:
-    """The beginning of a text as one printable line."""
-    words = " ".join("".join(letter if letter.isprintable() else " " for letter in text[:1000]).split())
-    return words if len(words) <= SHOWN_CHARACTERS else words[: SHOWN_CHARACTERS - 1] + "…"
+    """The beginning of a text as one line of printable characters."""
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text[:1000]).split())
+    return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"

@@ -1,7 +1,7 @@
-"""Webhooks: each serving process looks for deliveries that are due, claims some, sends them, and notes what came of it.
+"""Webhooks: each process that answers requests claims deliveries that are due, sends them, and notes the outcomes.
 
-A delivery is told at least once. One whose process dies between sending and noting is due again when its lease is over,
-with the same id. There is no order, not even within a run: each delivery is tried on its own.
+Delivery is at least once. If a process dies between sending and noting, the delivery is due again when its lease is
+over, with the same id. There is no order, not even within a run: each delivery is retried on its own.
 """
 
 import asyncio
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 log = structlog.get_logger("musterd.engine")
 
 SPARE_SECONDS = 30.0
-"""What a lease lasts beyond the time that a webhook may take to answer."""
+"""How much longer a lease lasts than a receiver may take to answer."""
 LOOKED_AT = 100
-"""Deliveries that are looked at to find some for places that are free."""
+"""How many due deliveries are read to find some for hosts with room."""
 CUT_SECONDS = 1.0
 
 
 class Webhooks:
-    """Sends one process's part of what is due. Without a secret it does nothing.
+    """Sends this process's share of the due deliveries. Without a secret it sends nothing.
 
-    :param figures: where it is counted what became of deliveries.
+    :param metrics: counts the outcomes.
     """
 
     def __init__(self, database: Database, settings: Settings, metrics: Metrics) -> None:
@@ -45,52 +45,52 @@ class Webhooks:
         self._metrics = metrics
         self._settings = settings
         self._wake = asyncio.Event()
-        self._posts: WebhookRequests | None = None
+        self._requests: WebhookRequests | None = None
         self._sending: dict[asyncio.Task[None], str] = {}
-        self._looking: asyncio.Task[None] | None = None
+        self._loop_task: asyncio.Task[None] | None = None
         self._is_stopping = False
 
     def start(self) -> None:
-        """Begin to look for what is due."""
+        """Start to look for due deliveries."""
         if self._settings.webhook_secret and not self._is_stopping:
-            self._looking = asyncio.create_task(self._repeat())
+            self._loop_task = asyncio.create_task(self._repeat())
 
     def wake(self) -> None:
-        """Something may be due: a commit has told webhooks something."""
+        """Look soon: a commit has stored a delivery."""
         self._wake.set()
 
     def begin_stop(self) -> None:
-        """Take nothing more."""
+        """Claim no more deliveries."""
         self._is_stopping = True
         self._wake.set()
 
     def leave_now(self) -> None:
-        """Cut off what is being sent: it is sent again once its lease is over."""
+        """Cut off what is being sent. It is sent again once its lease is over."""
         for task in self._sending:
             task.cancel()
 
     async def stop(self) -> None:
-        """Let what is being sent come to its end, as long as a step may; the rest is sent by whoever comes."""
+        """Let deliveries under way finish for the drain time. The rest is left to other processes."""
         self.begin_stop()
-        if self._looking is not None:
-            _, stuck = await asyncio.wait([self._looking], timeout=CUT_SECONDS)
-            for task in stuck:  # it waits for a database that is not there
+        if self._loop_task is not None:
+            _, stuck = await asyncio.wait([self._loop_task], timeout=CUT_SECONDS)
+            for task in stuck:  # it waits for a database that is unavailable
                 task.cancel()
         if self._sending:
             await asyncio.wait(self._sending, timeout=self._settings.drain_seconds)
         self.leave_now()
         if self._sending:
             await asyncio.wait(self._sending, timeout=CUT_SECONDS)
-        if self._posts is not None:
-            await self._posts.close()
+        if self._requests is not None:
+            await self._requests.close()
 
     async def _repeat(self) -> None:
         while not self._is_stopping:
-            self._wake.clear()
+            self._wake.clear()  # before the look: a wake-up during it leads to another look
             try:
                 await self.once()
             except StoreUnavailable as error:
-                log.warning("webhooks wait for the database", reason=error.message)
+                log.warning("webhooks are waiting for the database", reason=error.message)
             except Exception as error:
                 log.exception("webhooks failed", exc_info=error)
             with contextlib.suppress(TimeoutError):
@@ -98,10 +98,10 @@ class Webhooks:
                     await self._wake.wait()
 
     async def once(self) -> None:
-        """Begin to send what is due, as far as there is room."""
-        while not self._is_stopping and (taken := await self._claim()):
-            lease, found = taken
-            for delivery in found:
+        """Claim due deliveries and begin to send them, as long as there is room."""
+        while not self._is_stopping and (claimed := await self._claim()):
+            lease, claimed_deliveries = claimed
+            for delivery in claimed_deliveries:
                 task = asyncio.create_task(self._deliver(delivery, lease))
                 self._sending[task] = host_and_port(delivery.url)
                 task.add_done_callback(self._sent)
@@ -109,66 +109,73 @@ class Webhooks:
     def _sent(self, task: "asyncio.Task[None]") -> None:
         del self._sending[task]
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("what came of a webhook could not be noted; it is sent again", exc_info=error)
+            log.error("the outcome of a webhook could not be stored; the webhook is sent again", exc_info=error)
         self._wake.set()  # there is room for another
 
     async def _claim(self) -> tuple[str, list[Delivery]] | None:
-        """Take deliveries that are due, a few for each place, as many as there is room for; None: there are none."""
+        """Claim deliveries that are due, a few for each host, up to the free slots; None if there are none.
+
+        :return: the id of the lease, and the deliveries.
+        """
         free = self._settings.webhook_posts - len(self._sending)
         if free <= 0:
             return None
-        most, at_work = self._settings.webhook_posts_per_host, Counter(self._sending.values())
-        busy = [place for place, count in at_work.items() if count >= most]
+        host_limit, sending_by_host = self._settings.webhook_posts_per_host, Counter(self._sending.values())
+        busy_hosts = [host for host, count in sending_by_host.items() if count >= host_limit]
         now = clock.now()
-        candidates = await self._database.scan(lambda tx: deliveries.due(tx, now, busy, LOOKED_AT))
+        candidates = await self._database.scan(lambda tx: deliveries.due(tx, now, busy_hosts, LOOKED_AT))
         ids: list[str] = []
-        for delivery_id, place in candidates:
-            if len(ids) < free and at_work[place] < most:
-                at_work[place] += 1
+        for delivery_id, host in candidates:
+            if len(ids) < free and sending_by_host[host] < host_limit:
+                sending_by_host[host] += 1
                 ids.append(delivery_id)
         if not ids:
             return None
+        # The claim moves due_at past the time that a try may take. So no other process sends the same delivery
+        # meanwhile, and it is due again by itself if this process dies.
         lease, until = clock.new_id(), now + self._settings.webhook_seconds + SPARE_SECONDS
-        found = await self._database.write(lambda tx: deliveries.claim(tx, ids, lease, now, until))
-        return (lease, found) if found else None
+        claimed = await self._database.write(lambda tx: deliveries.claim(tx, ids, lease, now, until))
+        return (lease, claimed) if claimed else None
 
     async def _deliver(self, delivery: Delivery, lease: str) -> None:
         try:
             outcome = await self._send(delivery)
             progress = progress_after(outcome, delivery.attempts, clock.now())
+            # A crash before the next commit sends the delivery again; receivers recognise it by its id. The outcome is
+            # stored under the lease: if another process has claimed the delivery since, this one changes nothing.
             faults.point("sent")
             await self._database.write(lambda tx: deliveries.record_outcome(tx, delivery.id, lease, outcome, progress))
         except StoreUnavailable:
-            log.warning("what came of a webhook could not be noted; it is sent again", delivery_id=delivery.id)
+            log.warning("the outcome of a webhook could not be stored; it is sent again", delivery_id=delivery.id)
             return
         self._metrics.webhook_posts.add(progress.state.value)
         if progress.state is not DeliveryState.DELIVERED:
-            about = {"delivery_id": delivery.id, "run_id": delivery.run_id, "host": host_and_port(delivery.url)}
-            words = "webhook was not delivered" if progress.state is DeliveryState.PENDING else "webhook given up"
-            log.warning(words, **about, attempts=delivery.attempts, reason=outcome.reason or outcome.error)
+            fields = {"delivery_id": delivery.id, "run_id": delivery.run_id, "host": host_and_port(delivery.url)}
+            event = "webhook was not delivered" if progress.state is DeliveryState.PENDING else "webhook given up"
+            log.warning(event, **fields, attempts=delivery.attempts, reason=outcome.reason or outcome.error)
 
     async def _send(self, delivery: Delivery) -> Outcome:
         try:
-            told = jsontext.dumps(message(delivery, await self._content(delivery)))
-            body = told.encode("utf-8", "replace").decode()  # models may say what is no text
+            text = jsontext.dumps(message(delivery, await self._content(delivery)))
+            body = text.encode("utf-8", "replace").decode()  # models may produce lone surrogates
             faults.point("sending")
-            return await self._poster().post(delivery, body)
+            return await self._client().post(delivery, body)
         except StoreUnavailable:
             raise
-        except Exception as error:  # whatever it is, it must not stop the others, and is given up in the end
-            log.exception("a webhook failed inside the server", delivery_id=delivery.id, exc_info=error)
+        except Exception as error:  # whatever it was, other deliveries go on, and this one is given up in the end
+            log.exception("webhook failed inside the server", delivery_id=delivery.id, exc_info=error)
             return Outcome(error="It failed inside the server; its log has more")
 
     async def _content(self, delivery: Delivery) -> dict[str, Json] | None:
-        """The answer of a run that completed, where webhooks are told it."""
+        """The output of a completed run, if the settings include it in webhooks."""
         if not self._settings.webhook_content or delivery.happening is not Happening.RUN_COMPLETED:
             return None
         output = await self._database.read(lambda tx: run_outputs.get(tx, delivery.run_id))
         return {"content": output.content, "content_type": output.content_type}
 
-    def _poster(self) -> "WebhookRequests":
-        if self._posts is None:
+    def _client(self) -> "WebhookRequests":
+        if self._requests is None:
             from musterd.engine.webhook_requests import WebhookRequests
 
-            self._posts = WebhookRequests(self._settings)
-        return self._posts
+            self._requests = WebhookRequests(self._settings)
+        return self._requests
