@@ -136,7 +136,7 @@ async def take_by_jobs(way: str, url: str, count: int) -> Times:
     server = server_on(
         url, ProcessRole(drives_runs=False)
     )  # the rest of a worker: it shows that it lives, hears of cancels
-    database, worker = server.database, server.engine.worker
+    database, worker = server.database, server.engine.worker_id
     app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=url))
     if way == "procrastinate alone":
         hush(database)

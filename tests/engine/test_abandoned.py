@@ -151,7 +151,7 @@ async def test_the_runs_own_limits_hold(engines: Engines, model: HeldModel, stub
     async with engines(teams=[team], **settings) as works:
         await works.start("[[DELEGATE one: <TOOL stay {}>]]", "r1", **wanted)
         await stubborn.began.wait()
-        works.engine.live()["r1"]._limit.reschedule(asyncio.get_running_loop().time())  # a minute later
+        works.engine.live_attempts()["r1"]._timeout.reschedule(asyncio.get_running_loop().time())  # a minute later
         view = await works.end_of("r1")
         assert (view.row.state, view.row.error_code) == (RunState.ERROR, code)
         states = await works.records.select("SELECT state FROM runs WHERE parent_id = 'r1'")

@@ -61,7 +61,7 @@ def test_one_that_holds_runs_and_is_not_announced_is_dead_too_in_time() -> None:
 
 
 async def test_nobody_beats_who_is_alone(works: Works) -> None:
-    own = works.engine.worker
+    own = works.engine.worker_id
     with_another = [{"id": own, "beat": 1}, {"id": "x", "beat": 0}]
     assert await works.database.write(lambda tx: workers.beat(tx, own))
     assert await works.records.select("SELECT id, beat FROM workers") == [{"id": own, "beat": 0}]
@@ -90,7 +90,7 @@ async def test_one_that_was_taken_for_dead_is_announced_again(engines: Engines) 
 
 async def test_one_that_is_announced_again_holds_its_lock(file_engines: Engines, sqlite_file: Path) -> None:
     async with file_engines(upkeep_seconds=3600, beat_seconds=0.001) as works:
-        lock = sqlite_file.with_name(f"{sqlite_file.name}.worker-{works.engine.worker}")
+        lock = sqlite_file.with_name(f"{sqlite_file.name}.worker-{works.engine.worker_id}")
         await taken_for_dead(works)
         lock.unlink()  # as whoever took it over has done
         await announced(works)
@@ -98,12 +98,12 @@ async def test_one_that_is_announced_again_holds_its_lock(file_engines: Engines,
 
 
 async def taken_for_dead(works: Works) -> None:
-    own = works.engine.worker
+    own = works.engine.worker_id
     await works.database.write(lambda tx: workers.release_runs(tx, own, 1.0, crashed=True))
 
 
 async def announced(works: Works) -> None:
-    own = works.engine.worker
+    own = works.engine.worker_id
     while await works.records.select("SELECT id FROM workers") != [{"id": own}]:
         await works.database.write(lambda tx: workers.beat(tx, own))
 
@@ -115,8 +115,8 @@ async def test_one_that_has_said_farewell_is_not_announced_again(works: Works, m
     async def then_beat(work: Any) -> Any:
         result = await write(work)
         if isinstance(result, Released):
-            beating.append(engine._beats is not None and engine._beats._thread.is_alive())
-            engine._taken_for_dead()
+            beating.append(engine._heartbeat is not None and engine._heartbeat._thread.is_alive())
+            engine._on_heartbeat_lost()
             while engine._tasks:
                 await asyncio.wait(engine._tasks)
         return result

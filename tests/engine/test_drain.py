@@ -138,7 +138,7 @@ async def test_a_run_that_is_launched_in_the_stop_is_handed_over(
     async with engines(**DRAIN) as first:
         await first.run("warm", "r0", "s0")
         assert first.engine.reserve() is not None
-        row = (await first.records.accept("r1", slot=first.engine.worker)).run
+        row = (await first.records.accept("r1", slot=first.engine.worker_id)).run
         first.server.begin_stop()
         monkeypatch.setattr(Attempt, "execute", None)
         first.engine.launch(row)

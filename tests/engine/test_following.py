@@ -83,7 +83,7 @@ async def test_a_page_that_many_ask_for_is_read_once(works: Works, monkeypatch: 
 
 
 async def test_a_reader_that_has_seen_the_end_of_a_run_takes_no_older_page_of_it(works: Works) -> None:
-    works.records.worker = works.engine.worker
+    works.records.worker = works.engine.worker_id
     run = await works.records.started("r1")
     await works.records.append(run, events=[Event(EventKind.RUN_STARTED, "r1", 1.0, {})])
     early = works.runs.subscribe("r1").start_after(await works.records.row("r1"), 0)
@@ -168,18 +168,18 @@ async def test_readers_are_sent_to_the_store_where_their_run_has_gone_on(
         await first.told("r1", lambda event: event.kind is EventKind.CONTENT)
         _, reading = await second.runs.following.open(second.component(), "r1", "s1", NOBODY, -1)
         told = asyncio.ensure_future(read_all(reading))
-        await second.engine.elsewhere.look()
+        await second.engine.peer_watcher.look()
         sent: list[str] = []
-        look_up = second.broadcaster.look_up
+        send_to_store = second.broadcaster.send_to_store
 
-        def look_up_and_tell(root_id: str) -> None:
+        def send_and_note(root_id: str) -> None:
             sent.append(root_id)
-            look_up(root_id)
+            send_to_store(root_id)
 
-        monkeypatch.setattr(second.broadcaster, "look_up", look_up_and_tell)
+        monkeypatch.setattr(second.broadcaster, "send_to_store", send_and_note)
         for number in range(3):
             await first.run("hi", f"other{number}", f"other{number}")
-            await second.engine.elsewhere.look()
+            await second.engine.peer_watcher.look()
         assert sent == []
         hold.release()
         await first.end_of("r1")
@@ -219,8 +219,8 @@ async def test_who_reads_a_run_that_was_deleted_reads_no_other_of_its_id(
         await hold.reached.wait()
         await first.told("r1", lambda event: event.kind is EventKind.CONTENT)
         _, reading = await second.runs.following.open(second.component(), "r1", "s1", ADA, -1)
-        elsewhere = second.engine.elsewhere
-        await elsewhere.look()
+        peer_watcher = second.engine.peer_watcher
+        await peer_watcher.look()
         found = [event async for flush in reading.available() for event in flush.events]
         assert found
         with pytest.MonkeyPatch.context() as patch:
@@ -232,6 +232,6 @@ async def test_who_reads_a_run_that_was_deleted_reads_no_other_of_its_id(
                 pass
             await start_as(first, BOB, "r1", "s2", "secret")
             await first.idle()
-            await elsewhere.look()
+            await peer_watcher.look()
         assert reading.is_closed
         assert [event async for flush in reading.available() for event in flush.events] == []

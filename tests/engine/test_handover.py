@@ -63,7 +63,7 @@ async def test_what_waits_is_not_touched_by_a_stop(engines: Engines, model: Held
         views = [await second.end_of(name) for name in ("r1", "r2", "r3")]
         assert [view.row.attempt for view in views] == [2, 1, 1]
         assert {view.row.state for view in views} == {RunState.COMPLETED}
-        assert await second.records.select("SELECT id FROM workers") == [{"id": second.engine.worker}]
+        assert await second.records.select("SELECT id FROM workers") == [{"id": second.engine.worker_id}]
 
 
 async def test_a_team_goes_on_with_the_same_members_runs(engines: Engines, model: HeldModel) -> None:
@@ -112,7 +112,7 @@ async def check_taken_over(works: Works) -> None:
         view = await works.end_of(name)
         assert (view.row.state, view.row.attempt) == (RunState.COMPLETED, 2)
         assert view.row.crashes <= 1, "a step that is stored before the end sets it back to 0"
-    assert await works.records.select("SELECT id FROM workers") == [{"id": works.engine.worker}]
+    assert await works.records.select("SELECT id FROM workers") == [{"id": works.engine.worker_id}]
 
 
 async def test_a_dead_workers_runs_are_taken_over(engines: Engines) -> None:
@@ -139,7 +139,7 @@ async def test_two_engines_leave_each_others_live_runs_alone(engines: Engines, m
         async with engines() as second:
             assert (await second.run("[[SAY mine]]", "r2", "s2")).row.worker is None
             await second.start("behind", "r3", "s1")
-            assert (await second.records.row("r1")).worker == first.engine.worker
+            assert (await second.records.row("r1")).worker == first.engine.worker_id
         assert (await first.records.row("r1")).attempt == 1
         hold.release()
         for name in ("r1", "r3"):
@@ -248,7 +248,7 @@ async def test_an_abandoned_run_is_cancelled_and_one_with_company_is_not(engines
         await hold.reached.wait()
         works.runs.connected_clients.leave("r1")
         works.runs.connected_clients.leave("r2")
-        settled = works.broadcaster.wait_settled_soon("r1")  # a poll would be company
+        settled = works.broadcaster.settle_waiter("r1")  # a poll would be company
         assert await settled.wait(PATIENCE_SECONDS)
         row = await works.records.row("r1")
         assert (row.state, row.cancel_by) == (RunState.CANCELLED, "disconnect")

@@ -63,11 +63,11 @@ def test_a_window_of_any_length_says_when_it_ends(
     settings = Settings(delta_seconds=seconds)
 
     async def tell() -> float:
-        broadcaster = cast(Any, SimpleNamespace(has_readers=lambda _: False))
+        broadcaster = cast(Any, SimpleNamespace(has_subscribers=lambda _: False))
         outbox = Outbox(cast(Any, None), broadcaster, Lease("r1", 1), settings, Metrics())
-        assert outbox.told_at() is None
+        assert outbox.flush_at() is None
         outbox.emit(Event(EventKind.CONTENT, "r1", 1.0, {"text": "a"}))
-        at = outbox.told_at()
+        at = outbox.flush_at()
         outbox.close()
         assert at is not None
         return at - asyncio.get_running_loop().time()

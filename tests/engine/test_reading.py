@@ -150,7 +150,7 @@ async def test_readers_of_a_real_run_are_shown_the_same(engines: Engines, model:
 
 
 async def test_long_stories_are_read_page_by_page(works: Works) -> None:
-    works.records.worker = works.engine.worker  # one that nobody knows is taken for dead
+    works.records.worker = works.engine.worker_id  # one that nobody knows is taken for dead
     run = await works.records.started("r1")
     for number in range(450):
         await works.records.append(run, events=[Event(EventKind.CONTENT, "r1", 1.0, {"text": str(number)})])
@@ -169,7 +169,7 @@ async def test_a_reader_that_lags_is_dropped_and_holds_up_nobody(engines: Engine
         view = await works.run("[[WORDS 2000]]", "r1")
         assert view.row.state is RunState.COMPLETED
         assert (reading.is_dropped, told) == (True, [True])
-        assert not works.broadcaster.has_readers("r1")
+        assert not works.broadcaster.has_subscribers("r1")
         assert await read_all(works.runs.subscribe("r1"), is_new=False) == await works.stored("r1")
 
 

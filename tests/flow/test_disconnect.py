@@ -151,7 +151,7 @@ async def test_an_idle_stream_is_kept_open(serve_live: Serve, others_write: bool
         house.model.hold("wait")
 
         def look_up() -> None:
-            house.server.broadcaster.look_up("r1")
+            house.server.broadcaster.send_to_store("r1")
             asyncio.get_running_loop().call_later(0.001, look_up)
 
         if others_write:
@@ -181,7 +181,7 @@ async def test_a_reader_that_does_not_keep_up_is_dropped(serve_live: Serve) -> N
             await asyncio.get_running_loop().sock_sendall(connection, head.encode() + body)
             done = await _accepted(house, "r1", "s1")
             assert (done["status"], len(done["tools"])) == ("COMPLETED", 1)
-            assert not house.server.broadcaster.has_readers("r1")
+            assert not house.server.broadcaster.has_subscribers("r1")
 
 
 async def test_a_reader_that_keeps_up_is_not_dropped(serve_live: Serve) -> None:
@@ -222,5 +222,5 @@ def _connection(house: House) -> socket.socket:
 
 async def _gone(house: House, run_id: str) -> None:
     """Until the server has seen that nobody reads the run any more."""
-    while house.server.broadcaster.has_readers(run_id):
+    while house.server.broadcaster.has_subscribers(run_id):
         await house.get("/-/live")

@@ -195,7 +195,7 @@ async def test_a_keyed_stream_is_not_cancelled_when_its_reader_goes(serve_live: 
         async with house.http.stream("POST", "/teams/demo-team/runs", data=data, **key()) as answer:
             await anext(answer.aiter_text())
             await hold.reached.wait()
-        while house.server.broadcaster.has_readers("r1"):
+        while house.server.broadcaster.has_subscribers("r1"):
             await house.get("/-/live")
         assert not house.server.runs.connected_clients._timers
         hold.release()

@@ -84,11 +84,11 @@ async def test_an_older_file_was_put_in_its_place(house: House) -> None:
 
 
 async def test_a_process_that_does_not_show_that_it_lives(house: House) -> None:
-    beats = house.server.engine._beats
-    assert beats is not None
-    beats.stop()
-    beats.join()
-    beats.shown_at -= 60
+    heartbeat = house.server.engine._heartbeat
+    assert heartbeat is not None
+    heartbeat.stop()
+    heartbeat.join()
+    heartbeat.last_beat_at -= 60
     assert "60 s" in (await failing(house))["beats"]
 
 

@@ -144,6 +144,6 @@ async def test_the_server_chose_an_id_that_a_client_now_chooses(house: House) ->
 async def test_a_stream_that_is_refused_leaves_no_reader(house: House) -> None:
     await house.run("hello", run_id="r1", session_id="s1")
     problem(await house.post("other", run_id="r1", session_id="s1", stream="true"), 409, "CONFLICT")
-    assert not house.server.broadcaster.has_readers("r1")
+    assert not house.server.broadcaster.has_subscribers("r1")
     assert read_stream((await house.post("hello", run_id="r1", session_id="s1")).text)
-    assert not house.server.broadcaster.has_readers("r1")
+    assert not house.server.broadcaster.has_subscribers("r1")

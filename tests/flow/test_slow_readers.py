@@ -58,9 +58,9 @@ def _without_chunks(body: bytes) -> bytes:
 async def dropped(house: House, sleeper: Sleeper) -> None:
     """Until the run has one reader fewer than it had."""
     await sleeper.send()
-    while not house.server.broadcaster.has_readers("r1"):
+    while not house.server.broadcaster.has_subscribers("r1"):
         await house.get("/-/live")
-    while house.server.broadcaster.has_readers("r1"):
+    while house.server.broadcaster.has_subscribers("r1"):
         await house.get("/-/live")
 
 

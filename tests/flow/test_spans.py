@@ -253,7 +253,7 @@ def test_when_spans_are_recorded(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert tracing.is_wanted(Settings(otel=otel)) is wanted
+    assert tracing.is_enabled(Settings(otel=otel)) is wanted
 
 
 def test_spans_are_sent_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:

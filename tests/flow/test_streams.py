@@ -365,6 +365,6 @@ async def test_whoever_asks_for_the_head_alone_gets_it_and_goes_on(serve_live: S
         for path in ("/sessions/s1/events", "/teams/demo-team/runs/r1/events?session_id=s1"):
             answer = await house.http.head(path, headers={"accept": "text/event-stream"}, timeout=10)
             assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
-            assert house.server.broadcaster.readers == 0
+            assert house.server.broadcaster.subscriber_count == 0
         assert not house.server.broadcaster._watches
         house.model.release()

@@ -44,7 +44,7 @@ def startup_lines(server: Server, address: str) -> Iterator[str]:
 
 def log_stop(server: Server) -> None:
     """Log which runs a graceful stop waits for, and for how long at most."""
-    run_ids = list(server.engine.live())
+    run_ids = list(server.engine.live_attempts())
     if not run_ids:
         log.info("stopping: no runs are active", runs=0)
         return
@@ -59,7 +59,7 @@ def log_stop(server: Server) -> None:
 
 def log_stop_now(server: Server) -> None:
     """Log how many runs an immediate stop interrupts."""
-    log.warning("stopping now: current steps are interrupted", runs=len(server.engine.live()))
+    log.warning("stopping now: current steps are interrupted", runs=len(server.engine.live_attempts()))
 
 
 def log_stopped() -> None:

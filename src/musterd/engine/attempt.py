@@ -1,6 +1,6 @@
-"""One attempt: load → drive → settle, over one value.
+"""One attempt of a run in three steps: load, drive, settle.
 
-The attempt is the border where every failure of a run becomes an end that a client can see.
+Every failure of a run becomes, here, an end that clients can see.
 """
 
 import asyncio
@@ -43,12 +43,12 @@ if TYPE_CHECKING:
 log = structlog.get_logger("musterd.engine")
 
 DRIVE_STOP_SECONDS = STOP_SECONDS + 1.0
-"""How long the loop may take to end after it was cancelled: longer than the user code in it, whose end it records."""
+"""How long the loop may take to end after it was cancelled. Longer than user code may take, whose end it records."""
 INTERNAL = "The run failed inside the server. Its log has the details under this run's id."
 
 
 @dataclass(slots=True)
-class Drive:
+class DriveResult:
     """How driving the loop ended."""
 
     state: RunState
@@ -59,7 +59,7 @@ class Drive:
 class Attempt:
     """One attempt of a root run.
 
-    :param run: its row as claimed: this attempt's number is in it.
+    :param run: the run's row as it was claimed; it holds this attempt's number.
     """
 
     def __init__(self, resources: Resources, run: RunRow) -> None:
@@ -69,62 +69,65 @@ class Attempt:
         drops_media = component is not None and not component.spec.store_media
         lease = Lease(run.run_id, run.attempt, drops_media, run.webhooks)
         self._outbox = Outbox(resources.database, resources.broadcaster, lease, resources.settings, resources.metrics)
-        self._outbox.on_failed, self._outbox.on_told = self._stop_loop, resources.webhooks.wake
+        self._outbox.on_failed, self._outbox.on_webhook_due = self._request_stop, resources.webhooks.wake
         self._loop: Loop | None = None
         self._budgets: Budgets | None = None
-        self._limit = asyncio.timeout(None)
+        self._timeout = asyncio.timeout(None)
         self._journal: Journal | None = None
-        self._driving: asyncio.Task[None] | None = None
+        self._loop_task: asyncio.Task[None] | None = None
         self._wakeup: asyncio.Future[None] | None = None
         self._is_cancelled = self._is_stop_requested = run.cancel_requested_at is not None
         self.is_handed_over = False
         self._state_before: JsonObject = {}
-        self._is_again = False
+        self._is_resumed = False
         self._stops = MemberStops()
-        self._post: SteeringInbox | None = None
-        self._reached = LimitReached()
+        self._steering_inbox: SteeringInbox | None = None
+        self._limit_error = LimitReached()
         self._span: AttemptSpan | None = None
 
     @property
     def number(self) -> int:
-        """Which attempt of its run it is: 1 for the first."""
+        """The number of this attempt among those of its run, from 1."""
         return self._run.attempt
 
     def cancel(self) -> None:
-        """Stop the loop where it is; what it produced is kept. The intent is stored already."""
+        """Stop the loop where it is and keep what it has produced. The cancel is stored already."""
         if self._is_cancelled:
             return
         self._is_cancelled = True
-        self._stop_loop()
+        self._request_stop()
 
-    def _stop_loop(self) -> None:
-        self._outbox.stop()
+    def _request_stop(self) -> None:
+        self._outbox.stop()  # first: a loop that swallows the cancel begins no further step
         self._is_stop_requested = True
         self._wake()
 
     def _wake(self, _: object = None) -> None:
-        """End the wait for the loop: it has ended, or is to."""
+        """End the wait for the loop: it has ended, or has to."""
         if self._wakeup is not None and not self._wakeup.done():
             self._wakeup.set_result(None)
 
-    def tell_of_step(self, told: Callable[[], object]) -> None:
-        """Call this whenever a step that has ended was stored."""
-        self._outbox.on_step = told
+    def on_step_stored(self, callback: Callable[[], object]) -> None:
+        """Call ``callback`` each time that the outbox has stored an ended step."""
+        self._outbox.on_step = callback
 
     def signalled(self, count: int) -> None:
-        """So many times something was said to the run, or to one of its members."""
-        self._run.signals = max(self._run.signals, count)  # what is driven again has heard what there was
-        if self._post is not None:
-            self._post.signalled(count)
+        """Note that the run has ``count`` signals now: messages to it or its members, and members' cancels."""
+        # Kept in the row as well: the inbox may not exist yet, and a resumed loop reads the messages if there are any.
+        self._run.signals = max(self._run.signals, count)
+        if self._steering_inbox is not None:
+            self._steering_inbox.signalled(count)
 
     def hand_over(self) -> None:
-        """Give the run up at its next step: what is in flight is finished and stored, and another attempt goes on."""
+        """Give the run up at its next step. Steps under way finish and are stored; another attempt continues."""
         self._outbox.hand_over()
 
     def execute(self) -> Awaitable[Settled | None]:
-        """Drive the run to its end. None: another attempt owns the run, or is to go on with it (``is_handed_over``).
+        """Drive the run until it ends or pauses.
 
-        Cancelling whoever waits for it gives the attempt up: nothing more is written.
+        Cancelling the caller gives the attempt up: nothing more is written.
+
+        :return: None if another attempt owns the run, or is to go on with it (``is_handed_over``).
         """
         spans = self._resources.spans
         return self._execute() if spans is None else self._traced(spans)
@@ -133,17 +136,19 @@ class Attempt:
         with spans.attempt(self._run) as self._span:
             settled = await self._execute()
             if settled is None:
-                self._span.left("handed_over" if self.is_handed_over else "lease_lost")
+                self._span.leave("handed_over" if self.is_handed_over else "lease_lost")
             return settled
 
     async def _execute(self) -> Settled | None:
         try:
             while True:
-                how = await self._drive()
+                result = await self._drive()
                 try:
-                    return await self._settle(how)
-                except DecisionStored:  # what it waited for is decided meanwhile: go on
-                    self._loop, self._is_again = None, True
+                    return await self._settle(result)
+                except DecisionStored:
+                    # The transaction of the pause found a decision that nothing acted on yet. If the run paused anyway,
+                    # the decision would never be acted on. So the loop runs again, over what is stored.
+                    self._loop, self._is_resumed = None, True
         except LeaseLost:
             log.warning("attempt lost its run", run_id=self._run.run_id, attempt=self._run.attempt)
             self._resources.metrics.leases_lost.add()
@@ -153,185 +158,194 @@ class Attempt:
             return None
         finally:
             self._outbox.close()
-            if self._post is not None:
-                self._post.close()
+            if self._steering_inbox is not None:
+                self._steering_inbox.close()
 
     # --- load -------------------------------------------------------------------------------------
 
     async def _load(self) -> Loop:
         run, resources = self._run, self._resources
-        if self._post is None:
-            self._post = SteeringInbox(resources.database, run.run_id, run.signals, self._stops.stop)
-        loaded = await load(resources, run, self._outbox, self._post, self._stops, is_again=self._is_again)
+        if self._steering_inbox is None:
+            self._steering_inbox = SteeringInbox(resources.database, run.run_id, run.signals, self._stops.stop)
+        loaded = await load(
+            resources, run, self._outbox, self._steering_inbox, self._stops, is_resumed=self._is_resumed
+        )
         self._journal, self._budgets, self._state_before = loaded.journal, loaded.budgets, loaded.state_before
-        world = loaded.world if self._span is None else traced(loaded.world, self._span)
-        return Loop(world, await with_dynamic_members(world, loaded.assignment))
+        tree = loaded.tree if self._span is None else traced(loaded.tree, self._span)
+        return Loop(tree, await with_dynamic_members(tree, loaded.assignment))
 
     # --- drive ------------------------------------------------------------------------------------
 
-    async def _drive(self) -> Drive:
-        seconds, self._reached = self._time()
-        limit = self._limit = asyncio.timeout(seconds)
-        driving = self._driving = asyncio.create_task(self._drive_loop())
-        # The loop is not awaited itself: it may not end when it is cancelled. One future for its end and for a stop,
-        # in place of asyncio.wait, is a kilobyte less for each run that waits for its model.
+    async def _drive(self) -> DriveResult:
+        seconds, self._limit_error = self._time_limit()
+        timeout = self._timeout = asyncio.timeout(seconds)
+        loop_task = self._loop_task = asyncio.create_task(self._drive_loop())
+        # The loop's task is not awaited itself: it may not end when it is cancelled. One future for its end and for a
+        # stop takes a kilobyte less than asyncio.wait, for each run that waits for its model.
         self._wakeup = asyncio.get_running_loop().create_future()
-        driving.add_done_callback(self._wake)
+        loop_task.add_done_callback(self._wake)
         try:
+            # A stop that came before the future existed has woken nothing, hence the flag.
             if not self._is_stop_requested:
-                async with limit:
+                async with timeout:
                     await self._wakeup
-            if not driving.done():
-                raise asyncio.CancelledError  # every stop goes the same way, below
-            driving.result()
-            return Drive(RunState.COMPLETED)
+            if not loop_task.done():
+                raise asyncio.CancelledError  # every kind of stop is handled in one place, below
+            loop_task.result()
+            return DriveResult(RunState.COMPLETED)
         except Waits as waits:
-            return Drive(RunState.PAUSED, requirements=waits.requirements)
+            return DriveResult(RunState.PAUSED, requirements=waits.requirements)
         except RunFailed as error:
-            return Drive(RunState.ERROR, error)
+            return DriveResult(RunState.ERROR, error)
         except (LeaseLost, HandedOver):
             raise
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it is, the run ends visibly
-            return await self._stopped(error)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever was raised, the run ends visibly
+            return await self._result_without_answer(error)
 
-    async def _stopped(self, error: BaseException) -> Drive:
+    async def _result_without_answer(self, error: BaseException) -> DriveResult:
         """Stop the loop, and decide how the run ends without its answer.
 
         :raises LeaseLost: another attempt owns the run.
         :raises CancelledError: the attempt was given up.
         """
-        is_given_up = is_cancelled()  # this coroutine itself, and not only the loop that it drives
+        is_given_up = is_cancelled()  # the attempt itself was cancelled, and not only the loop that it drives
         if is_given_up:
-            self._outbox.close()  # first: how the loop and its members take it is not how they end
-        await self._stop_driving()
+            # First: how the loop and its members react to the cancel must not be stored as their end.
+            self._outbox.close()
+        await self._end_loop()
         failure = self._outbox.failure
+        # The order matters if several causes came together. A lost lease comes before a cancel, because nothing can be
+        # written any more. A stored cancel comes before a time limit.
         if is_given_up:
             raise error
         if isinstance(failure, LeaseLost):
             raise failure from error
         if self._is_cancelled:
-            return Drive(RunState.CANCELLED)
-        if self._limit.expired() and failure is None:
-            return self._cut_short(self._reached)
+            return DriveResult(RunState.CANCELLED)
+        if self._timeout.expired() and failure is None:
+            return self._result_of_timeout(self._limit_error)
         log.error("run failed inside the server", run_id=self._run.run_id, exc_info=failure or error)
-        return Drive(RunState.ERROR, RunFailed(INTERNAL, "internal_error"))
+        return DriveResult(RunState.ERROR, RunFailed(INTERNAL, "internal_error"))
 
-    def _cut_short(self, reached: LimitReached) -> Drive:
-        """How the run ends whose time is over: an answer that stands only waited for its session to be summed up."""
+    def _result_of_timeout(self, limit_error: LimitReached) -> DriveResult:
+        """How a run ends whose time is over. It completes if only the summary of its session was still to be made."""
         is_answered = self._loop is not None and self._loop.progress.is_answered
-        return Drive(RunState.COMPLETED) if is_answered else Drive(RunState.ERROR, reached)
+        return DriveResult(RunState.COMPLETED) if is_answered else DriveResult(RunState.ERROR, limit_error)
 
-    def _time(self) -> tuple[float, LimitReached]:
-        """How long this attempt may take, and what ends the run that takes longer."""
+    def _time_limit(self) -> tuple[float, LimitReached]:
+        """How many seconds this attempt may take, and the error that ends a run which takes longer."""
         seconds, deadline_at = self._resources.settings.run_seconds, self._run.deadline_at
-        left = seconds if deadline_at is None else max(deadline_at - clock.now(), 0.0)
-        if left < seconds:
-            return left, LimitReached("The run's deadline was reached.", "deadline")
+        seconds_left = seconds if deadline_at is None else max(deadline_at - clock.now(), 0.0)
+        if seconds_left < seconds:
+            return seconds_left, LimitReached("The run's deadline was reached.", "deadline")
         return seconds, LimitReached(f"The run's time limit of {seconds:g} s was reached.", "time_limit")
 
     async def _drive_loop(self) -> None:
-        flush_window.next_flush_at.set(self._outbox.told_at)
+        flush_window.next_flush_at.set(self._outbox.flush_at)
         self._loop = await self._load()
         if self._budgets is not None:
-            self._hold_to_seconds(self._budgets.root)
+            self._apply_budget_seconds(self._budgets.root)
         await self._loop.drive()
 
-    def _hold_to_seconds(self, spending: Spending) -> None:
-        """End the attempt when its budget's time is over, where that is sooner than its limit."""
-        if (left := spending.seconds_left) is None:
+    def _apply_budget_seconds(self, spending: Spending) -> None:
+        """Have the attempt end when its budget's time is over, if that is sooner than its limit."""
+        if (seconds_left := spending.seconds_left) is None:
             return
-        when, limit = asyncio.get_running_loop().time() + left, self._limit.when()
-        if limit is None or when < limit:
-            self._limit.reschedule(when)
-            self._reached = spending.out_of_time()
+        ends_at, timeout_at = asyncio.get_running_loop().time() + seconds_left, self._timeout.when()
+        if timeout_at is None or ends_at < timeout_at:
+            self._timeout.reschedule(ends_at)
+            self._limit_error = spending.out_of_time()
 
-    async def _stop_driving(self) -> None:
-        """End the loop. One that does not end is abandoned: from then on the run takes nothing from it."""
+    async def _end_loop(self) -> None:
+        """End the loop. A loop that does not end is abandoned, and the run takes nothing from it any more."""
         self._outbox.stop()
-        if self._driving is None:
+        if self._loop_task is None:
             return
-        if not self._driving.done() and not await stop_within(
-            self._driving, DRIVE_STOP_SECONDS, run_id=self._run.run_id
+        if not self._loop_task.done() and not await stop_within(
+            self._loop_task, DRIVE_STOP_SECONDS, run_id=self._run.run_id
         ):
+            # Without the seal its late events and steps would be stored with the run's end.
             self._outbox.seal()
-        elif not self._driving.cancelled():
-            self._driving.exception()  # whatever it was, the attempt ends for another reason
+        elif not self._loop_task.cancelled():
+            # Retrieved, so that asyncio does not log it: the attempt ends for another reason.
+            self._loop_task.exception()
 
     # --- settle -----------------------------------------------------------------------------------
 
-    async def _settle(self, how: Drive) -> Settled:
-        progress = self._loop.progress if self._loop is not None else Progress()  # it may have ended before it began
+    async def _settle(self, result: DriveResult) -> Settled:
+        progress = self._loop.progress if self._loop is not None else Progress()  # it may have failed while it loaded
         try:
-            return await self._store_end_or_cancel(how, progress)
+            return await self._store_end_or_cancel(result, progress)
         except (LeaseLost, DecisionStored):
             raise
         except Exception as error:
-            log.exception("a run's end could not be stored as it was", run_id=self._run.run_id, exc_info=error)
+            # The database refused the content. A second try would meet the same error, so the end is stored without it.
+            log.exception("the result of a run could not be stored", run_id=self._run.run_id, exc_info=error)
             self._outbox.discard()
-            failed = Drive(RunState.ERROR, RunFailed(INTERNAL, "internal_error"))
+            failed = DriveResult(RunState.ERROR, RunFailed(INTERNAL, "internal_error"))
             return await self._store_end_or_cancel(failed, Progress())
 
-    async def _store_end_or_cancel(self, how: Drive, progress: Progress) -> Settled:
-        """Store the end; a cancelled one where a cancel was stored first."""
+    async def _store_end_or_cancel(self, result: DriveResult, progress: Progress) -> Settled:
+        """Store the end. If a cancel was stored first, it wins: the run ends as cancelled."""
         try:
-            return await self._store_end(how, progress)
+            return await self._store_end(result, progress)
         except CancelStored:
-            return await self._store_end(Drive(RunState.CANCELLED), progress)
+            return await self._store_end(DriveResult(RunState.CANCELLED), progress)
 
-    async def _store_end(self, how: Drive, progress: Progress) -> Settled:
+    async def _store_end(self, result: DriveResult, progress: Progress) -> Settled:
         run, loop = self._run, self._loop
-        if how.state is RunState.PAUSED:
-            return await self._store_pause(how, progress)
+        if result.state is RunState.PAUSED:
+            return await self._store_pause(result, progress)
         output, at = progress.output, clock.now()
-        kind, data = end_event(run.run_id, progress, how.state, how.error)
-        if output.seconds is None or run.attempt > 1:  # its own clock knows nothing of earlier attempts
-            output.seconds = self._seconds(at)
-        is_loops = loop is not None and progress is loop.progress
-        output.budget = self._budget_shown()
+        kind, data = end_event(run.run_id, progress, result.state, result.error)
+        if output.seconds is None or run.attempt > 1:  # the loop's own clock does not count earlier attempts
+            output.seconds = self._seconds_so_far(at)
+        is_from_loop = loop is not None and progress is loop.progress
+        output.budget = self._budget_report()
         output.cost = self._journal.cost_below("") if self._journal is not None else None
-        after = loop.run.state if loop is not None and is_loops else self._state_before
-        output.session_state = after or None
-        if how.state is RunState.CANCELLED and self._journal is not None:
+        state_after = loop.run.state if loop is not None and is_from_loop else self._state_before
+        output.session_state = state_after or None
+        if result.state is RunState.CANCELLED and self._journal is not None:
             output.cut_off = self._journal.cut_off
         if kind is EventKind.RUN_COMPLETED:
             data["output"] = output.as_json()
         end = End(
-            state=how.state,
+            state=result.state,
             at=at,
             session_id=run.session_id,
             output=output,
             messages=progress.messages,
-            state_delta=state.changed_keys(self._state_before, after),
-            summary=progress.summary if how.state is RunState.COMPLETED else None,
+            state_delta=state.changed_keys(self._state_before, state_after),
+            summary=progress.summary if result.state is RunState.COMPLETED else None,
             first_message=self._first_message(),
         )
         event = Event(kind, run.run_id, at, data)
         settled = await self._outbox.settle(lambda tx, lease, batch: attempts.settle(tx, lease, batch, end), event)
-        self._count(how.state, output, self._seconds(at))
+        self._count(result.state, output, self._seconds_so_far(at))
         return settled
 
-    async def _store_pause(self, how: Drive, progress: Progress) -> Settled:
+    async def _store_pause(self, result: DriveResult, progress: Progress) -> Settled:
         run, loop, at = self._run, self._loop, clock.now()
-        data = pause_event(run.component_kind, how.requirements)
-        output = replace(  # the loop's own goes on, or is what a cancel that comes first keeps
+        data = pause_event(run.component_kind, result.requirements)
+        output = replace(  # a copy: the loop may go on with its own, or a cancel that comes first may store it
             progress.output,
             content=data["content"],
             requirements=data["requirements"],
-            budget=self._budget_shown(),
+            budget=self._budget_report(),
             cost=self._journal.cost_below("") if self._journal is not None else None,
-            seconds=self._seconds(at),
+            seconds=self._seconds_so_far(at),
             session_state=(loop.run.state if loop is not None else self._state_before) or None,
         )
         pause = Pause(
             at=at,
-            expires_at=self._expiry(how.requirements, at),
+            expires_at=self._expires_at(result.requirements, at),
             session_id=run.session_id,
             output=output,
             messages=progress.messages,
         )
         event = Event(EventKind.RUN_PAUSED, run.run_id, at, data, f"attempt {run.attempt}")
         settled = await self._outbox.settle(lambda tx, lease, batch: pauses.pause(tx, lease, batch, pause), event)
-        self._count(how.state, output, None)
+        self._count(result.state, output, None)
         return settled
 
     def _count(self, state: RunState, output: Output, seconds: float | None) -> None:
@@ -343,20 +357,20 @@ class Attempt:
             self._span.ended(state, output)
 
     def _first_message(self) -> str | None:
-        """What the session is called by, where this is its first run and hooks may have changed what that was asked."""
+        """The session's name, if this is its first run and hooks may have changed the input that it is named after."""
         loop = self._loop
         if loop is None or self._run.seq != 0 or not loop.run.component.spec.pre_hooks:
             return None
         return message_of(loop.run.prompt)[:200]
 
-    def _budget_shown(self) -> JsonObject | None:
+    def _budget_report(self) -> JsonObject | None:
         return None if self._budgets is None else self._budgets.as_json("")
 
-    def _expiry(self, requirements: Sequence[Requirement], at: float) -> float:
-        """When the first of these is decided by default, or the run ends without a decision."""
-        declared = [found.expires_at for found in requirements if found.expires_at is not None]
+    def _expires_at(self, requirements: Sequence[Requirement], at: float) -> float:
+        """When the first of these requirements takes its default decision, or the run ends without a decision."""
+        declared = [requirement.expires_at for requirement in requirements if requirement.expires_at is not None]
         return min([at + self._resources.settings.pause_seconds, *declared])
 
-    def _seconds(self, at: float) -> float:
-        """How long the run has taken so far, from its first attempt on."""
+    def _seconds_so_far(self, at: float) -> float:
+        """How long the run has taken so far, in seconds from the start of its first attempt."""
         return max(at - (self._run.started_at or at), 0.0)

@@ -1,7 +1,7 @@
-"""Live readers: who is told, in this process, what was stored.
+"""Live event streams: hands stored events to the subscribers in this process.
 
-Readers see events only after their commit. A reader that does not keep up is dropped; it can read on from the store.
-However many read one run, what is stored is fetched once and shown to all.
+Subscribers see events only after their commit. A subscriber that does not keep up is dropped; it can read on from the
+store. However many subscribers a run has, each page of the store is fetched once and shared.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ EVENT_BYTES = 300
 class Flush:
     """One stored flush: its events have the indexes ``first_index``, ``first_index + 1``, …
 
-    :param frames: each event as readers are sent it, once the first of them has made it for all.
+    :param frames: each event as it is sent to clients; made by the first subscriber that needs it, for all.
     """
 
     first_index: int
@@ -31,7 +31,7 @@ class Flush:
 
     @functools.cached_property
     def weight(self) -> int:
-        """About how many bytes its events are on the wire."""
+        """The approximate size of its events on the wire, in bytes."""
         return sum(EVENT_BYTES + _text_length(event.data) for event in self.events)
 
     @property
@@ -41,7 +41,7 @@ class Flush:
 
 
 def _text_length(value: Json) -> int:
-    """How long all texts in a JSON value are."""
+    """The total length of all strings in a JSON value."""
     if isinstance(value, str):
         return len(value)
     if isinstance(value, dict):
@@ -51,10 +51,10 @@ def _text_length(value: Json) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What the store has of a run behind an event.
+    """A page of a run's stored events that follow a given event.
 
-    :param last_index: of the last event that was read, also where it was passed over.
-    :param is_last: whether nothing more was stored.
+    :param last_index: the index of the last event that was read; counts events that were left out as well.
+    :param is_last: whether nothing more was stored at the time of the read.
     """
 
     flushes: Sequence[Flush]
@@ -63,9 +63,9 @@ class Stored:
 
 
 class Subscription:
-    """One reader's queue of stored flushes of one run tree.
+    """One subscriber's queue of stored flushes of one run tree.
 
-    :param bell: what wakes the reader; shared by all subscriptions of one who reads several runs.
+    :param bell: wakes the subscriber; one that reads several runs shares it among its subscriptions.
     """
 
     def __init__(self, broadcaster: "Broadcaster", root_id: str, bell: Wakeup) -> None:
@@ -77,17 +77,18 @@ class Subscription:
         self.is_closed = False
         self.is_dropped = False
         self.is_behind = False
-        """Whether the store may have more than was handed over: the reader must look there."""
+        """Whether the store may have more than was pushed: the subscriber must read there."""
         self.is_accepted = False
-        """Whether the run is known to be stored: where it is not found any more, it is gone."""
+        """Whether the run is known to be stored. If so, and it is not found later, it was deleted."""
         self.on_dropped: Callable[[], object] | None = None
 
     def push(self, flush: Flush) -> None:
-        """Hand the reader a flush. A reader that waits for it keeps up, however large it is."""
+        """Add a flush to the queue; drop the subscriber if it has fallen too far behind."""
         self.is_accepted = True
         self._flushes.append(flush)
         self._weight += flush.weight
-        if self._weight > self._broadcaster.buffer_bytes and not self._bell.is_heard:
+        # A subscriber that waits on the bell has taken everything so far: it keeps up, however large this flush is.
+        if self._weight > self._broadcaster.buffer_bytes and not self._bell.is_awaited:
             self._drop()
         else:
             self._bell.ring()
@@ -100,13 +101,13 @@ class Subscription:
         if self.on_dropped is not None:
             self.on_dropped()
 
-    def look_up(self) -> None:
-        """Send the reader to the store: another process has written there."""
+    def mark_behind(self) -> None:
+        """Send the subscriber to the store: another process has written there."""
         self.is_behind = True
         self._bell.ring()
 
     def take(self) -> Flush | None:
-        """The next flush, or None when there is none yet."""
+        """Take the next flush; None if there is none yet."""
         if not self._flushes:
             return None
         flush = self._flushes.popleft()
@@ -114,23 +115,23 @@ class Subscription:
         return flush
 
     def put_back(self, flush: Flush) -> None:
-        """Have :meth:`take` give this one first."""
+        """Put a flush back, so that :meth:`take` returns it next."""
         self._flushes.appendleft(flush)
         self._weight += flush.weight
 
     async def wait(self, seconds: float) -> bool:
-        """Wait until there is something to take, the subscription closes, or time is up: then False."""
+        """Wait until there is something to take or the subscription closes; False if ``seconds`` pass first."""
         if not self.has_news:
             await self._bell.wait(seconds)
         return self.has_news
 
     @property
     def has_news(self) -> bool:
-        """Whether there is something to take, or nothing to wait for."""
+        """Whether :meth:`wait` would return at once: there is something to read, or the subscription is closed."""
         return bool(self._flushes) or self.is_closed or self.is_behind
 
     def close(self) -> None:
-        """End the subscription; what was handed over can still be taken."""
+        """End the subscription; flushes that were pushed can still be taken."""
         if not self.is_closed:
             self.is_closed = True
             self._broadcaster.forget(self)
@@ -138,9 +139,9 @@ class Subscription:
 
 
 class SessionWatch:
-    """One reader's look at which runs a session has.
+    """One subscriber's watch on the set of runs of a session.
 
-    :param has_changed: whether there may be other ones than when the reader looked last.
+    ``has_changed`` says whether the set may have changed since the subscriber read it last.
     """
 
     def __init__(self, broadcaster: "Broadcaster", session_id: str, bell: Wakeup) -> None:
@@ -150,8 +151,8 @@ class SessionWatch:
         self.has_changed = True
         self.is_closed = False
 
-    def tell(self) -> None:
-        """The session has changed."""
+    def mark_changed(self) -> None:
+        """Note that the session has changed, and wake the subscriber."""
         self.has_changed = True
         self._bell.ring()
 
@@ -165,20 +166,20 @@ class SessionWatch:
 
 @dataclass
 class _Audience:
-    """Those who read one run here, and the page of the store that they asked for last.
+    """The subscribers of one run in this process, and the page of the store that was requested last.
 
-    :param page: behind which event it begins, and what it holds, or will hold.
+    :param page: the index of the event that the page follows, and the task that reads the page.
     """
 
-    readers: set[Subscription] = field(default_factory=set)
+    subscriptions: set[Subscription] = field(default_factory=set)
     page: "tuple[int, asyncio.Task[Stored]] | None" = None
 
 
 class Broadcaster:
-    """The readers of this process, by root run; and those that wait for a run to settle.
+    """The subscribers of this process by root run, and the callers that wait for a run to settle.
 
-    :param buffer_bytes: how far a reader may lag behind before it is dropped.
-    :param figures: where it is counted who was.
+    :param buffer_bytes: how many bytes may wait for a subscriber before it is dropped.
+    :param metrics: counts dropped subscribers.
     """
 
     def __init__(self, buffer_bytes: int, metrics: Metrics | None = None) -> None:
@@ -189,60 +190,63 @@ class Broadcaster:
         self._watches: defaultdict[str, set[SessionWatch]] = defaultdict(set)
 
     def subscribe(self, root_id: str, bell: Wakeup | None = None) -> Subscription:
-        """Read along with a run from now on; parameters as of :class:`Subscription`."""
+        """Subscribe to a run's events from now on; parameters as of :class:`Subscription`."""
         subscription = Subscription(self, root_id, bell or Wakeup())
-        self._audiences.setdefault(root_id, _Audience()).readers.add(subscription)
+        self._audiences.setdefault(root_id, _Audience()).subscriptions.add(subscription)
         return subscription
 
     def forget(self, subscription: Subscription) -> None:
-        """Stop handing flushes to ``subscription``."""
+        """Push no more flushes to ``subscription``."""
         audience = self._audiences.get(subscription.root_id)
         if audience is not None:
-            audience.readers.discard(subscription)
-            if not audience.readers:
+            audience.subscriptions.discard(subscription)
+            if not audience.subscriptions:
                 del self._audiences[subscription.root_id]
 
     @property
-    def readers(self) -> int:
-        """How many read along now."""
-        return sum(len(audience.readers) for audience in self._audiences.values())
+    def subscriber_count(self) -> int:
+        """How many subscriptions there are now."""
+        return sum(len(audience.subscriptions) for audience in self._audiences.values())
 
-    def has_readers(self, root_id: str) -> bool:
-        """Whether anybody reads along with the run."""
+    def has_subscribers(self, root_id: str) -> bool:
+        """Whether the run has a subscriber in this process."""
         return root_id in self._audiences
 
     def publish(self, root_id: str, flush: Flush) -> None:
-        """Hand a stored flush to the run's readers."""
+        """Push a stored flush to the run's subscribers."""
         if (audience := self._audiences.get(root_id)) is not None:
-            audience.page = None
-            for subscription in tuple(audience.readers):  # one that is dropped leaves
+            audience.page = None  # it was read before this flush was stored
+            for subscription in tuple(audience.subscriptions):  # a copy: a subscriber that is dropped removes itself
                 subscription.push(flush)
 
-    def waited_for(self) -> set[str]:
-        """The runs that somebody reads along with, or waits for."""
+    def awaited_runs(self) -> set[str]:
+        """The root run ids that have a subscriber or a waiter in this process."""
         return self._audiences.keys() | self._settling.keys()
 
-    def look_up(self, root_id: str) -> None:
-        """Send the run's readers to the store: another process drives it."""
+    def send_to_store(self, root_id: str) -> None:
+        """Send the run's subscribers to the store: another process drives the run and has stored more."""
         if (audience := self._audiences.get(root_id)) is not None:
             audience.page = None
-            for subscription in audience.readers:
-                subscription.look_up()
+            for subscription in audience.subscriptions:
+                subscription.mark_behind()
 
-    def gone(self, root_id: str) -> None:
-        """The run is not stored any more: nobody need wait for it. Readers that are to start it stay."""
+    def run_removed(self, root_id: str) -> None:
+        """Close the run's subscriptions and wake its waiters: the run was deleted.
+
+        Subscriptions whose run is not accepted yet stay: they wait for a new run under the same id.
+        """
         self.settled(root_id)
         if (audience := self._audiences.get(root_id)) is not None:
             audience.page = None
-            for subscription in [one for one in audience.readers if one.is_accepted]:
+            for subscription in [each for each in audience.subscriptions if each.is_accepted]:
                 subscription.close()
 
     async def stored(
-        self, root_id: str, after: int, known: int, read: Callable[[], Coroutine[object, None, Stored]]
+        self, root_id: str, after: int, last_known: int, read: Callable[[], Coroutine[object, None, Stored]]
     ) -> Stored:
-        """Return the stored events of a run that follow event ``after``. Readers at the same index share one read.
+        """Return the stored events of a run that follow event ``after``. Subscribers at the same index share one read.
 
-        :param known: the index of the last event that the reader knows to be stored.
+        :param last_known: the index of the last event that the subscriber knows to be stored.
         :param read: reads the page from the database.
         """
         audience = self._audiences.get(root_id)
@@ -254,23 +258,24 @@ class Broadcaster:
             if is_own:
                 shared = audience.page = after, asyncio.create_task(read())
             assert shared is not None
+            # Shielded: a subscriber that goes away must not cancel the read for the others.
             page = shared[1].result() if shared[1].done() else await asyncio.shield(shared[1])
-            # A page that another reader began may be older than what this reader has seen of the run. If it were
-            # accepted, a stream whose run has ended would close without the last events. A read that begins here
-            # is new enough, whatever it finds.
-            if is_own or not page.is_last or page.last_index >= known:
+            # A page whose read another subscriber started may be older than what this subscriber knows of the run: the
+            # run's end may be committed and not published yet. If such a page were accepted, the stream would close
+            # without the last events. A read that starts here is new enough, whatever it returns.
+            if is_own or not page.is_last or page.last_index >= last_known:
                 return page
             if audience.page is shared:
                 audience.page = None
 
     def watch(self, session_id: str, bell: Wakeup) -> SessionWatch:
-        """Be told, from now on, that a session may have further runs, or be deleted."""
+        """Watch a session, from now on, for new runs and its deletion."""
         watch = SessionWatch(self, session_id, bell)
         self._watches[session_id].add(watch)
         return watch
 
     def forget_watch(self, watch: SessionWatch) -> None:
-        """Tell ``watch`` nothing more."""
+        """Notify ``watch`` no more."""
         watches = self._watches.get(watch.session_id)
         if watches is not None:
             watches.discard(watch)
@@ -278,26 +283,26 @@ class Broadcaster:
                 del self._watches[watch.session_id]
 
     def session_changed(self, session_id: str) -> None:
-        """Tell those who watch a session that it has another run, or is deleted."""
+        """Notify the watches of a session that it has a new run or is deleted."""
         for watch in self._watches.get(session_id, ()):
-            watch.tell()
+            watch.mark_changed()
 
     def settled(self, root_id: str) -> None:
-        """Tell those who wait that the run ended or paused."""
+        """Wake the callers that wait for the run: it ended or paused."""
         for waiter in self._settling.pop(root_id, ()):
             if not waiter.done():
                 waiter.set_result(None)
 
-    def wait_settled_soon(self, root_id: str) -> "SettleWaiter":
-        """Listen, from now on, for the run to end or pause in this process."""
+    def settle_waiter(self, root_id: str) -> "SettleWaiter":
+        """A waiter for the run to end or pause. It misses nothing from now on, so create it before the run is read."""
         return SettleWaiter(self, root_id)
 
     def add_waiter(self, root_id: str, waiter: "asyncio.Future[None]") -> None:
-        """Have ``waiter`` told when the run settles."""
+        """Complete ``waiter`` when the run settles."""
         self._settling[root_id].add(waiter)
 
     def remove_waiter(self, root_id: str, waiter: "asyncio.Future[None]") -> None:
-        """Tell ``waiter`` nothing more."""
+        """Forget ``waiter``."""
         waiters = self._settling.get(root_id)
         if waiters is not None:
             waiters.discard(waiter)
@@ -305,9 +310,9 @@ class Broadcaster:
                 del self._settling[root_id]
 
     def close(self) -> None:
-        """End every subscription: the process stops, readers go on elsewhere or later."""
+        """End every subscription: the process stops, and clients continue elsewhere or later."""
         for audience in list(self._audiences.values()):
-            for subscription in list(audience.readers):
+            for subscription in list(audience.subscriptions):
                 subscription.close()
         for watches in list(self._watches.values()):
             for watch in list(watches):
@@ -321,19 +326,19 @@ def _has_failed(page: "asyncio.Task[Stored]") -> bool:
 
 
 class SettleWaiter:
-    """Listens for a run to end or pause. Made before the run is looked at, it misses nothing."""
+    """Waits for a run to end or pause. Created before the run is read, it misses nothing."""
 
     def __init__(self, broadcaster: Broadcaster, root_id: str) -> None:
         self._broadcaster = broadcaster
         self._root_id = root_id
-        self._told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        broadcaster.add_waiter(root_id, self._told)
+        self._settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        broadcaster.add_waiter(root_id, self._settled)
 
     async def wait(self, seconds: float) -> bool:
-        """Wait until the run settles; False when ``seconds`` are over first."""
-        done, _ = await asyncio.wait([self._told], timeout=seconds)
+        """Wait until the run settles; False if ``seconds`` pass first."""
+        done, _ = await asyncio.wait([self._settled], timeout=seconds)
         return bool(done)
 
     def close(self) -> None:
-        """Stop listening."""
-        self._broadcaster.remove_waiter(self._root_id, self._told)
+        """Stop waiting."""
+        self._broadcaster.remove_waiter(self._root_id, self._settled)

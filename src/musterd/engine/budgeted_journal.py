@@ -1,7 +1,7 @@
-"""The journal of a run that has a budget: it counts tool calls, and stores that a model call was begun.
+"""The journal of a run that has a budget: it counts tool calls, and stores the start of each model call.
 
-Where a crash cuts a model call off, later attempts count the estimate that was stored with its beginning. A run
-without a budget meets nothing of this.
+If a crash cuts a model call off, later attempts count the estimate that was stored with its start. A run without a
+budget uses the plain :class:`Journal`.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,58 +19,62 @@ from musterd.models.call import ModelAnswer
 
 
 class BudgetedJournal(Journal):
-    """A journal that counts tool calls, and stores that a model call was begun."""
+    """A journal that counts tool calls against the budgets, and stores the start of each model call."""
 
     def __init__(
-        self, outbox: Outbox, root: RunRow, recovered: Recovered, post: SteeringInbox, budgets: Budgets
+        self, outbox: Outbox, root: RunRow, recovered: Recovered, steering_inbox: SteeringInbox, budgets: Budgets
     ) -> None:
-        super().__init__(outbox, root, recovered, post)
+        super().__init__(outbox, root, recovered, steering_inbox)
         self._budgets = budgets
-        self._paths: dict[str, str] = {}
+        self._member_paths: dict[str, str] = {}
 
     async def model(
         self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
     ) -> tuple[ModelAnswer, str]:
-        """Make one model call and record it; the caller below is told which step it is for."""
+        """Make one model call and record it. A context variable tells the metered caller which step the call is for."""
 
-        async def at_its_place() -> ModelAnswer:
+        async def call_for_step() -> ModelAnswer:
             token = current_model_step.set(ModelStep(path, fingerprint))
             try:
                 return await call()
             finally:
                 current_model_step.reset(token)
 
-        return await super().model(path, fingerprint, at_its_place)
+        return await super().model(path, fingerprint, call_for_step)
 
     async def intend(self, intents: Sequence[Intent], members: Sequence[MemberStart]) -> None:
-        """Count the calls; then as every journal.
+        """Count the calls, then commit them as every journal does.
 
         :raises BudgetSpent: a ceiling is reached.
         """
+        # Counted before the commit: if the budget is spent, no intent is stored and no call is made.
         self._budgets.take_calls([intent.path for intent in intents if is_tool_call(intent.kind, intent.path)])
         for member in members:
-            self._paths[member.run_id] = member.path
+            self._member_paths[member.run_id] = member.path
             self._budgets.open_member(member.path, member.budget)
         await super().intend(intents, members)
 
     def member_ended(self, end: MemberEnd) -> None:
-        """Record how a member's run ended, and what is left of its own budget."""
-        if (path := self._paths.get(end.run_id)) is not None:
+        """Record the end of a member's run, with what is left of its own budget."""
+        if (path := self._member_paths.get(end.run_id)) is not None:
             end.output.budget = self._budgets.as_json(path)
         super().member_ended(end)
 
-    async def model_call_began(self, asked: ModelStep, estimate: Amount) -> None:
-        """Commit that a model call begins, with all that its step is counted for if it is cut off."""
-        self._outbox.record(self._model_step(asked, StepState.STARTED, estimate))
+    async def model_call_began(self, model_call: ModelStep, estimate: Amount) -> None:
+        """Commit the start of a model call, with the estimate that counts if the call is cut off.
+
+        Committed before the call is made: an attempt that dies during the call has spent the tokens all the same.
+        """
+        self._outbox.record(self._model_step(model_call, StepState.STARTED, estimate))
         await self._outbox.commit()
 
-    def model_call_failed(self, asked: ModelStep) -> None:
-        """Record that the model did not answer: the call counts for nothing."""
-        self._outbox.record(self._model_step(asked, StepState.FAILED, Amount()))
+    def model_call_failed(self, model_call: ModelStep) -> None:
+        """Record that the model did not answer; the call counts for nothing."""
+        self._outbox.record(self._model_step(model_call, StepState.FAILED, Amount()))
 
-    def _model_step(self, asked: ModelStep, state: StepState, estimate: Amount) -> StepRow:
-        tokens, cost = self._budgets.cut_off(asked.path)
-        step = self._step(asked.path, StepKind.MODEL, state, asked.fingerprint, clock.now())
+    def _model_step(self, model_call: ModelStep, state: StepState, estimate: Amount) -> StepRow:
+        tokens, cost = self._budgets.cut_off(model_call.path)
+        step = self._step(model_call.path, StepKind.MODEL, state, model_call.fingerprint, clock.now())
         step.usage = Usage(estimated_tokens=tokens + estimate.tokens)
         step.cost = cost + estimate.cost_usd
         return step

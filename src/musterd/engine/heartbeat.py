@@ -1,7 +1,8 @@
-"""Who is alive: a counter that each process advances, and what the others make of it.
+"""Heartbeats: each process advances a counter in the database, and observes the counters of the others.
 
-The counter is advanced by a thread with a connection of its own: a blocked event loop, or a tool that never yields, is
-not death. An observer goes by its own clock and never compares a stored time: clocks may differ, and may jump.
+The counter is advanced by a thread with a connection of its own, so that a blocked event loop, or a tool that never
+yields, does not count as death. An observer uses its own clock and never compares a stored time, because clocks differ
+between hosts and may jump.
 """
 
 import threading
@@ -18,15 +19,15 @@ from musterd.store.database import Database
 log = structlog.get_logger("musterd.engine")
 
 LONGEST_LOOK_SECONDS = 2.0
-"""What one look counts at most: an observer that was stopped itself knows nothing of the time it missed."""
+"""The most that one look counts. An observer that stood still itself does not know what happened in that time."""
 
 
 class Heartbeat:
     """Advances this worker's counter until it is stopped.
 
-    ``shown_at`` is when it last did, on this process's clock.
+    ``last_beat_at`` is when it last did so, on this process's monotonic clock.
 
-    :param on_lost: called in the thread when others have taken this worker for dead, until it is announced again.
+    :param on_lost: called in the thread after each beat that finds this worker's row gone: its runs were reassigned.
     """
 
     def __init__(self, database: Database, worker: str, period_seconds: float, on_lost: Callable[[], object]) -> None:
@@ -35,19 +36,19 @@ class Heartbeat:
         self._period_seconds = period_seconds
         self._on_lost = on_lost
         self._is_stopped = threading.Event()
-        self.shown_at = clock.monotonic()
+        self.last_beat_at = clock.monotonic()
         self._thread = threading.Thread(target=self._beat_until_stopped, name="musterd-beats", daemon=True)
 
     def start(self) -> None:
-        """Begin to beat."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Beat no more; a beat that is on its way ends by itself."""
+        """Begin no further beat; one under way still ends."""
         self._is_stopped.set()
 
     def join(self) -> None:
-        """Wait until the thread has let go of the database."""
+        """Wait until the thread has ended and closed its connection."""
         self._thread.join()
 
     def _beat_until_stopped(self) -> None:
@@ -55,12 +56,13 @@ class Heartbeat:
         try:
             while not self._is_stopped.wait(self._period_seconds):
                 try:
-                    is_known = connection.do(lambda tx: workers.beat(tx, self._worker))
+                    is_announced = connection.do(lambda tx: workers.beat(tx, self._worker))
                 except StoreUnavailable as error:
-                    log.warning("this process could not show that it lives", worker=self._worker, reason=error.message)
+                    log.warning("heartbeat could not be stored", worker=self._worker, reason=error.message)
                 else:
-                    self.shown_at = clock.monotonic()
-                    if not is_known and not self._is_stopped.is_set():
+                    self.last_beat_at = clock.monotonic()
+                    # A stop removes the row itself: a beat that was under way then has lost nothing.
+                    if not is_announced and not self._is_stopped.is_set():
                         self._on_lost()
         finally:
             connection.close()
@@ -74,11 +76,11 @@ class _Seen:
 
 
 class HeartbeatObserver:
-    """Finds out which workers are dead.
+    """Finds the dead workers among those that are announced.
 
-    :param own: this process's worker, which is not looked at.
-    :param has_free_lock: whether a worker's lock is there for anybody: it is dead, at once.
-    :param dead_seconds: how long a counter must not have moved.
+    :param own: the id of this process's worker, which is not observed.
+    :param has_free_lock: whether no living process holds a worker's lock. Never true if workers may be on other hosts.
+    :param dead_seconds: how long a counter may stand still before its worker counts as dead.
     """
 
     def __init__(
@@ -96,27 +98,29 @@ class HeartbeatObserver:
 
     @property
     def others(self) -> list[str]:
-        """The other workers that were there at the last look."""
+        """The other workers that were alive at the last look."""
         return list(self._seen)
 
     def has_freed_lock(self) -> bool:
-        """Whether one of the others has died since the last look, as far as locks say."""
+        """Whether a lock shows that one of the other workers has died since the last look."""
         return any(self._has_free_lock(worker) for worker in self._seen)
 
     def dead(self, beats: Mapping[str, int | None]) -> list[str]:
-        """The dead among the workers, whose counters now stand at ``beats``."""
+        """Note the counters of the workers, and return the workers that are dead."""
         now = self._monotonic()
         seen, dead = self._seen, []
         self._seen = {}
         for worker, beat in beats.items():
             if worker == self.own:
                 continue
-            before = seen.get(worker)
-            found = _Seen(beat, now)
-            if before is not None and before.beat == beat:
-                found.still_seconds = before.still_seconds + min(now - before.at, LONGEST_LOOK_SECONDS)
-            if self._has_free_lock(worker) or found.still_seconds >= self._dead_seconds:
+            previous = seen.get(worker)
+            current = _Seen(beat, now)
+            if previous is not None and previous.beat == beat:
+                # Bounded: if this process stood still, the other one may have stood still with it, as on a suspended
+                # host.
+                current.still_seconds = previous.still_seconds + min(now - previous.at, LONGEST_LOOK_SECONDS)
+            if self._has_free_lock(worker) or current.still_seconds >= self._dead_seconds:
                 dead.append(worker)
             else:
-                self._seen[worker] = found
+                self._seen[worker] = current
         return dead

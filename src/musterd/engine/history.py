@@ -1,4 +1,4 @@
-"""What was said before a run, from the store: the loop's :class:`musterd.loop.history.HistoryLookup`."""
+"""Earlier conversations from the store; implements the loop's :class:`musterd.loop.history.HistoryLookup`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -29,11 +29,11 @@ from musterd.store.database import Database
 from musterd.store.history import MembersHistory, MembersHistoryQuery
 
 RUNS_OF_A_SUMMARY = 50
-"""The most runs that one summary takes in; where more have ended since the last one, the last of them."""
+"""The most runs that one summary covers. If more have ended since the last summary, it covers the latest of them."""
 
 
 class StoredHistory:
-    """Looks up what was said before a root run, when it is asked."""
+    """Reads earlier conversations on behalf of a root run, when they are needed."""
 
     def __init__(self, database: Database, run: RunRow) -> None:
         self._database = database
@@ -47,11 +47,11 @@ class StoredHistory:
         )
 
     async def other_sessions(self, limit: int) -> Sequence[EarlierSession] | None:
-        """The same user's last other sessions, newest first; None where nobody knows who the user is."""
+        """The same user's last other sessions, newest first; None if the user is not known."""
         run = self._run
         if not run.user_id:
             return None
-        found = await until_available(
+        sessions = await until_available(
             lambda: self._database.scan(lambda tx: history.other_sessions(tx, run, limit, RUNS_OF_A_SESSION)),
             run.run_id,
         )
@@ -59,11 +59,11 @@ class StoredHistory:
             EarlierSession(
                 session_id=row["session_id"], name=row["name"], updated_at=row["updated_at"], conversations=texts
             )
-            for row, texts in found
+            for row, texts in sessions
         ]
 
     async def unsummarised(self) -> Unsummarised:
-        """The session's summary, and what it does not know yet."""
+        """The session's summary, and the conversations that it does not cover yet."""
         run = self._run
         summary, texts = await until_available(
             lambda: self._database.scan(lambda tx: history.unsummarised(tx, run, RUNS_OF_A_SUMMARY)), run.run_id
@@ -71,48 +71,49 @@ class StoredHistory:
         return Unsummarised(summary=summary, conversations=texts)
 
 
-def history_wanted(component: Component, earlier: JsonObject | None) -> HistoryQuery:
-    """Which earlier runs an attempt of ``component`` is shown.
+def history_query_of(component: Component, earlier_values: JsonObject | None) -> HistoryQuery:
+    """The query for the earlier runs that an attempt of ``component`` is shown.
 
-    :param earlier: what an earlier attempt was prepared with: the same runs are shown again.
+    :param earlier_values: the values that an earlier attempt recorded: the same runs are shown again.
     """
     spec = component.spec
     return HistoryQuery(
         is_shown=spec.add_history_to_context,
         limit=history_run_count(spec),
-        run_ids=None if earlier is None else earlier["history_runs"],
+        run_ids=None if earlier_values is None else earlier_values["history_runs"],
         shown=MembersHistoryQuery(
             members=history_runs_by_member(component),
             team_runs=team_history_run_count(component),
-            run_ids=None if earlier is None else earlier.get("shown", {"members": {}, "team": []}),
+            run_ids=None if earlier_values is None else earlier_values.get("shown", {"members": {}, "team": []}),
         ),
     )
 
 
 def history_of(
-    spec: Agent | Team, texts: Sequence[str], asked: JsonObject, contents: Mapping[str, bytes]
+    spec: Agent | Team, texts: Sequence[str], options: JsonObject, contents: Mapping[str, bytes]
 ) -> Sequence[ModelMessage]:
-    """The history that a root's model is shown.
+    """The history that the model of a root run is shown.
 
-    :param texts: conversations of earlier runs.
-    :param asked: the request's options, which stand above the declaration's.
-    :param contents: of the media in them, by hash.
+    :param texts: conversations of earlier runs, as JSON.
+    :param options: the request's options, which override the declaration's.
+    :param contents: the media in the conversations, by hash.
     """
     messages = [message for text in texts for message in earlier_messages(text, contents)]
-    by_runs = "num_history_runs" in asked and "num_history_messages" not in asked
-    last = None if by_runs else asked.get("num_history_messages", spec.num_history_messages)
+    is_limited_by_runs = "num_history_runs" in options and "num_history_messages" not in options
+    last = None if is_limited_by_runs else options.get("num_history_messages", spec.num_history_messages)
     return limit_history(messages, last, spec.max_tool_calls_from_history)
 
 
-def shown_of(rows: MembersHistory) -> MemberHistory:
-    """What members are shown, as the loop has it."""
+def shown_history(rows: MembersHistory) -> MemberHistory:
+    """The history that members are shown, in the loop's terms."""
     return MemberHistory(
         of_members={
-            who: [part for text in texts for part in earlier_messages(text)] for who, texts in rows.of_members.items()
+            member: [part for text in texts for part in earlier_messages(text)]
+            for member, texts in rows.of_members.items()
         },
         of_team=[
-            (user_input_in(text), as_text(Output.from_json(json.loads(answered)).content))
-            for text, answered in rows.of_team
+            (user_input_in(text), as_text(Output.from_json(json.loads(output)).content))
+            for text, output in rows.of_team
         ],
         run_ids=rows.run_ids,
     )

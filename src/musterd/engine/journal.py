@@ -1,4 +1,4 @@
-"""The journal of an attempt: each step of the loop, recorded once under its place in the tree."""
+"""The journal of an attempt: it records each step of the loop once, under the step's path in the run tree."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -28,34 +28,34 @@ NOT_MADE = "A person refused the call. It was not made."
 
 
 class Journal:
-    """Records what an attempt does, through its outbox. The loop's :class:`musterd.loop.steps.Steps`.
+    """Records an attempt's steps through its outbox; implements the loop's :class:`musterd.loop.steps.Steps`.
 
-    ``cut_off`` is what was under way when the attempt was stopped: path, kind, name and outcome of each step.
+    ``cut_off`` lists the steps that were under way when the attempt was stopped: path, kind, name and outcome of each.
 
     :param recovered: what earlier attempts stored.
-    :param post: what is said to the run meanwhile.
+    :param steering_inbox: messages that are sent to the run while it is at work.
     """
 
-    def __init__(self, outbox: Outbox, root: RunRow, recovered: Recovered, post: SteeringInbox) -> None:
+    def __init__(self, outbox: Outbox, root: RunRow, recovered: Recovered, steering_inbox: SteeringInbox) -> None:
         self._outbox = outbox
         self._root = root
-        self._stored = recovered.steps
-        self._member_rows = recovered.members
+        self._earlier_steps = recovered.steps
+        self._earlier_members = recovered.members
         self._approvals = recovered.approvals
         self._contents = recovered.contents
-        self._members: dict[str, RunRow] = {}
-        self._heard = recovered.heard
-        self._post = post
-        self._taking: dict[str, list[str]] = {}
+        self._open_members: dict[str, RunRow] = {}
+        self._seen_messages = recovered.seen_messages
+        self._steering_inbox = steering_inbox
+        self._message_ids: dict[str, list[str]] = {}
         steps = recovered.steps.values()
-        self._open = {step.path: step for step in steps if step.kind in _CALLS and step.result is None}
+        self._open_calls = {step.path: step for step in steps if step.kind in _CALLS and step.result is None}
         self._costs = {step.path: step.cost for step in steps if step.kind is StepKind.MODEL and step.usage is not None}
-        self._abandoned: frozenset[str] = frozenset()
+        self._abandoned_paths: frozenset[str] = frozenset()
         self.cut_off: list[JsonObject] = []
 
     def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
-        """Record what a run takes from the world before its first turn, or give what an earlier attempt took."""
-        if (stored := self._earlier(path, StepKind.PREPARE, fingerprint)) is not None:
+        """Record the values that a run reads before its first turn, or return those that an earlier attempt stored."""
+        if (stored := self._stored_step(path, StepKind.PREPARE, fingerprint)) is not None:
             return loaded(stored)
         now = clock.now()
         step = self._step(path, StepKind.PREPARE, StepState.COMPLETED, fingerprint, now)
@@ -64,17 +64,18 @@ class Journal:
         return taken
 
     async def take_messages(self, path: str, run_id: str) -> Sequence[str]:
-        """What was said to a run and no earlier model call of it saw; taken with the step of the call at ``path``."""
-        if (stored := self._stored.get(path)) is not None and stored.result is not None:
-            return self._heard.get(path, ())
-        found = await self._post.take(run_id)
-        if found:
-            self._taking[path] = [message.id for message in found]
-        return [message.text for message in found]
+        """The messages that the model call at ``path`` is to see: new ones, or those that the stored call saw."""
+        if (stored := self._earlier_steps.get(path)) is not None and stored.result is not None:
+            return self._seen_messages.get(path, ())
+        messages = await self._steering_inbox.take(run_id)
+        if messages:
+            # Marked as taken in the commit of the model step: a crash before it leaves them for the next attempt.
+            self._message_ids[path] = [message.id for message in messages]
+        return [message.text for message in messages]
 
     async def take(self, path: str, fingerprint: str, look: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
-        """Take something from the world and record it, stored with the next commit; or give what is stored already."""
-        if (stored := self._earlier(path, StepKind.PREPARE, fingerprint)) is None:
+        """Read a value from outside the run and record it with the next commit, or return the stored one."""
+        if (stored := self._stored_step(path, StepKind.PREPARE, fingerprint)) is None:
             await self._outbox.begin_step()
             return self.prepared(path, fingerprint, await look())
         return loaded(stored)
@@ -82,46 +83,51 @@ class Journal:
     async def model(
         self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
     ) -> tuple[ModelAnswer, str]:
-        """Make one model call and record it, stored with the next commit; or give what is stored already."""
-        if (stored := self._earlier(path, StepKind.MODEL, fingerprint)) is not None and stored.result is not None:
+        """Make one model call and record it with the next commit, or return the stored answer."""
+        if (stored := self._stored_step(path, StepKind.MODEL, fingerprint)) is not None and stored.result is not None:
             return answer_of(stored, self._contents), stored.result
         await self._outbox.begin_step()
+        # The step has no commit of its own: it goes into that of the tool calls which the answer asks for, or into the
+        # run's end. A crash before that repeats only the model call.
         started_at = clock.now()
         faults.point("asking")
         try:
             answer = await call()
-            self._outbox.require_going()  # a model may swallow a cancel; its answer is void then
+            self._outbox.require_not_stopped()  # a model may swallow a cancel; its answer is void then
         except asyncio.CancelledError:
-            self._was_cut_off(path, StepKind.MODEL, StepOutcome.STOPPED)
+            self._note_cut_off(path, StepKind.MODEL, StepOutcome.STOPPED)
             raise
         faults.point("asked")
         for binary in binaries(answer.response):
-            self._outbox.content(binary.data)
+            self._outbox.add_content(binary.data)
         text = message_text(answer.response)
         step = self._step(path, StepKind.MODEL, StepState.COMPLETED, fingerprint, started_at)
         step.ended_at, step.result, step.usage, step.cost = clock.now(), text, answer.usage, answer.cost
         self._outbox.record(step)
-        for message_id in self._taking.pop(path, ()):
+        for message_id in self._message_ids.pop(path, ()):
             self._outbox.message_taken(message_id, path)
         self._costs[path] = answer.cost
         return answer, text
 
     async def intend(self, intents: Sequence[Intent], members: Sequence[MemberStart]) -> None:
-        """Commit what is recorded so far, and with it that these tool calls and members' runs begin."""
+        """Commit everything recorded so far, together with the intents of these calls and the rows of these members."""
         await self._outbox.begin_step()
         now = clock.now()
         for start in members:
-            if (row := self._member_rows.get(start.run_id)) is not None:
-                self._members[row.run_id] = row
-            elif not self._is_done(start.path):
+            if (row := self._earlier_members.get(start.run_id)) is not None:
+                self._open_members[row.run_id] = row
+            elif not self._has_result(start.path):
                 self._outbox.member_started(self._member_record(start))
         for intent in intents:
-            if self._earlier(intent.path, intent.kind, intent.fingerprint) is None:
+            if self._stored_step(intent.path, intent.kind, intent.fingerprint) is None:
                 state = StepState.STARTED if intent.asks is None else StepState.WAITING
-                step = self._open[intent.path] = self._step(intent.path, intent.kind, state, intent.fingerprint, now)
+                step = self._step(intent.path, intent.kind, state, intent.fingerprint, now)
+                self._open_calls[intent.path] = step
                 self._outbox.record(step)
                 if intent.asks is not None:
                     self._outbox.requirement_opened(intent.asks)
+        # One commit, before any of the calls begins: a call without a stored intent was never made, and one with an
+        # intent and no result was cut off. The model step is in it, so no later attempt can ask for other calls.
         faults.point("intending")
         await self._outbox.commit()
         faults.point("intended")
@@ -132,192 +138,204 @@ class Journal:
         call: Callable[[], Awaitable[ToolStep]],
         require: Callable[[RequirementKind], Requirement],
     ) -> ToolStep:
-        """Do one tool call whose intent is stored, and commit its result; or give the result that is stored."""
-        stored = self._earlier(intent.path, intent.kind, intent.fingerprint)
+        """Make one tool call whose intent is stored and commit its result, or return the stored result."""
+        stored = self._stored_step(intent.path, intent.kind, intent.fingerprint)
         if stored is not None and stored.result is not None:
             return tool_step_of(stored, self._contents)
         if stored is not None and stored.state is StepState.WAITING:
-            known = await self._agreed(intent, self._approvals[intent.path])
-            if known is not None:
-                return await self._record_tool(intent, known)
+            settled = await self._outcome_of_waiting(intent, self._approvals[intent.path])
+            if settled is not None:
+                return await self._record_tool(intent, settled)
         elif stored is None and intent.asks is not None:
             raise Waits([intent.asks])
-        elif stored is not None and not intent.is_retry_safe:  # it was cut off: nobody can say whether it happened
-            known = await self._known_outcome(intent, stored.started_at, require)
-            if known is not None:
-                return await self._record_tool(intent, known)
-        done = await self._made(intent, call)
-        if intent.leaves_open(done.state):  # its time was over
-            known = await self._known_outcome(intent, done.started_at, require, done.result)
-            done = known or await self._made(intent, call)
-        return await self._record_tool(intent, done)
+        elif stored is not None and not intent.is_retry_safe:  # cut off: it may have taken effect, or not
+            settled = await self._outcome_of_cut_off(intent, stored.started_at, require)
+            if settled is not None:
+                return await self._record_tool(intent, settled)
+        outcome = await self._perform(intent, call)
+        if intent.leaves_open(outcome.state):  # its time was over: as one that was cut off
+            settled = await self._outcome_of_cut_off(intent, outcome.started_at, require, outcome.result)
+            outcome = settled or await self._perform(intent, call)
+        return await self._record_tool(intent, outcome)
 
     def abandoned(self, path: str) -> None:
         """Note that the tool call at ``path`` did not end when it was cancelled, and was left running."""
-        self._abandoned |= {path}
+        self._abandoned_paths |= {path}
 
     async def once(
         self, kind: StepKind, path: str, fingerprint: str, call: Callable[[], Awaitable[JsonObject]]
     ) -> JsonObject:
-        """Do something of the loop's own, and commit its result; or give the result that is stored."""
-        if (stored := self._earlier(path, kind, fingerprint)) is not None and stored.result is not None:
+        """Do something of the loop's own and commit its result, or return the stored result."""
+        if (stored := self._stored_step(path, kind, fingerprint)) is not None and stored.result is not None:
             return loaded(stored)
         await self._outbox.begin_step()
+        # No intent is stored: if a crash cuts it off, the next attempt does it again.
         step = self._step(path, kind, StepState.COMPLETED, fingerprint, clock.now())
-        done = await call()
-        step.ended_at, step.result = clock.now(), jsontext.dumps(done)
+        result = await call()
+        step.ended_at, step.result = clock.now(), jsontext.dumps(result)
         self._outbox.record(step)
         await self._outbox.commit()
-        return done
+        return result
 
-    async def _record_tool(self, intent: Intent, done: ToolStep) -> ToolStep:
-        step = self._step(intent.path, intent.kind, done.state, intent.fingerprint, done.started_at)
-        step.ended_at = done.settled_at or done.started_at + done.seconds
-        step.result = tool_result_text(done)
-        self._count(intent.kind, done.state.value, done.seconds)
-        self._open.pop(intent.path, None)
-        if intent.kind is StepKind.DELEGATE and (done.is_error or done.hook_effect == "skipped"):
-            self._end_left(intent.path)
-        for content in contents(done.media).values():
-            self._outbox.content(content)
+    async def _record_tool(self, intent: Intent, outcome: ToolStep) -> ToolStep:
+        step = self._step(intent.path, intent.kind, outcome.state, intent.fingerprint, outcome.started_at)
+        step.ended_at = outcome.settled_at or outcome.started_at + outcome.seconds
+        step.result = tool_result_text(outcome)
+        self._count_call(intent.kind, outcome.state.value, outcome.seconds)
+        self._open_calls.pop(intent.path, None)
+        if intent.kind is StepKind.DELEGATE and (outcome.is_error or outcome.hook_effect == "skipped"):
+            self._end_leftover_members(intent.path)
+        for content in contents(outcome.media).values():
+            self._outbox.add_content(content)
         self._outbox.record(step)
+        # A crash before this commit loses the result: the next attempt finds the intent alone, as of a call that was
+        # cut off. A decision about the call is consumed in the same commit.
         faults.point("recording")
         await self._outbox.commit()
         faults.point("recorded")
-        return done
+        return outcome
 
-    async def _made(self, intent: Intent, call: Callable[[], Awaitable[ToolStep]]) -> ToolStep:
+    async def _perform(self, intent: Intent, call: Callable[[], Awaitable[ToolStep]]) -> ToolStep:
         faults.point("performing")
         try:
-            done = await call()
+            result = await call()
         except asyncio.CancelledError:
             outcome = StepOutcome.STOPPED if intent.is_stoppable else StepOutcome.UNKNOWN
-            if intent.path in self._abandoned:
+            if intent.path in self._abandoned_paths:
                 outcome = StepOutcome.ABANDONED
-            self._count(intent.kind, "cut_off", None)
-            self._was_cut_off(intent.path, intent.kind, outcome, intent.name)
+            self._count_call(intent.kind, "cut_off", None)
+            self._note_cut_off(intent.path, intent.kind, outcome, intent.name)
             raise
         faults.point("performed")
-        if self._outbox.is_stopped:
-            self._was_cut_off(intent.path, intent.kind, StepOutcome.FINISHED, intent.name)
-        return done
+        if self._outbox.is_stopped:  # it finished in spite of the stop; its result is not stored
+            self._note_cut_off(intent.path, intent.kind, StepOutcome.FINISHED, intent.name)
+        return result
 
-    def _count(self, kind: StepKind, outcome: str, seconds: float | None) -> None:
+    def _count_call(self, kind: StepKind, outcome: str, seconds: float | None) -> None:
         metrics = self._outbox.metrics
         metrics.tool_calls.add(kind.value, outcome)
         if seconds is not None:
             metrics.tool_seconds.observe(seconds, kind.value)
 
-    def _was_cut_off(self, path: str, kind: StepKind, outcome: StepOutcome, name: str | None = None) -> None:
+    def _note_cut_off(self, path: str, kind: StepKind, outcome: StepOutcome, name: str | None = None) -> None:
         self.cut_off.append({"path": path, "kind": kind.value, "name": name, "outcome": outcome.value})
 
-    async def _known_outcome(
+    async def _outcome_of_cut_off(
         self,
         intent: Intent,
         started_at: float,
         require: Callable[[RequirementKind], Requirement],
-        said: str = CUT_OFF,
+        failure_text: str = CUT_OFF,
     ) -> ToolStep | None:
-        """What came of a call that was cut off, as far as a person or the team's rule says; None: make it again.
+        """The outcome of a call that was cut off, by a person's decision or the declared rule; None: call again.
 
-        :param said: what the model reads where the call counts as failed.
-        :raises Waits: a person has to say first.
+        :param failure_text: what the model reads if the call counts as failed.
+        :raises Waits: a person has to decide first.
         """
-        approval = self._approvals.pop(intent.path, None)
+        approval = self._approvals.pop(intent.path, None)  # a decision counts for one call: a second cut asks again
         if approval is not None and approval.decision is not None:
+            # Not committed here but with its effect, below: the result, or the intent of the call that is made again.
             self._outbox.decision_consumed(intent.path)
-            return await self._decided(intent, started_at, approval.decision, CUT_OFF)
+            return await self._apply_decision(intent, started_at, approval.decision, CUT_OFF)
         if intent.on_unknown == "retry":
             return None
         if intent.on_unknown == "fail":
-            return _outcome(started_at, said, is_error=True)
+            return _settled_call(started_at, failure_text, is_error=True)
         if approval is not None:
             raise Waits([approval.requirement])
-        asked = require(RequirementKind.UNKNOWN_OUTCOME)
-        # Its own id for each time it is cut off: an old decision that is sent again says nothing about the new call.
-        own_id = clock.derived_id(asked.id, f"{self._root.attempt} {started_at}")
-        requirement = replace(asked, id=own_id, started_at=started_at)
+        question = require(RequirementKind.UNKNOWN_OUTCOME)
+        # A new id each time that the call is cut off: an old decision, sent once more, says nothing about the new call.
+        own_id = clock.derived_id(question.id, f"{self._root.attempt} {started_at}")
+        requirement = replace(question, id=own_id, started_at=started_at)
         unknown = self._step(intent.path, intent.kind, StepState.UNKNOWN, intent.fingerprint, started_at)
+        # One commit for the step and its question: no step is unknown without a question that can settle it.
         self._outbox.record(unknown)
         self._outbox.requirement_opened(requirement)
         await self._outbox.commit()
         raise Waits([requirement])
 
-    async def _agreed(self, intent: Intent, approval: ApprovalRow) -> ToolStep | None:
-        """What came of a call that waited for a person, as that person says; None: make it.
+    async def _outcome_of_waiting(self, intent: Intent, approval: ApprovalRow) -> ToolStep | None:
+        """The outcome of a call that waited for a person, by that person's decision; None: make the call.
 
-        :raises Waits: nobody has decided.
+        :raises Waits: there is no decision yet.
         """
         if approval.decision is None:
             raise Waits([approval.requirement])
         self._outbox.decision_consumed(intent.path)
-        return await self._decided(intent, clock.now(), approval.decision, NOT_MADE)
+        return await self._apply_decision(intent, clock.now(), approval.decision, NOT_MADE)
 
-    async def _decided(self, intent: Intent, started_at: float, decision: JsonObject, said: str) -> ToolStep | None:
+    async def _apply_decision(
+        self, intent: Intent, started_at: float, decision: JsonObject, failure_text: str
+    ) -> ToolStep | None:
         verdict = Verdict(decision["verdict"])
         if verdict is Verdict.HAPPENED:
-            return _outcome(started_at, decision["result"] or "", is_error=False)
+            return _settled_call(started_at, decision["result"] or "", is_error=False)
         if verdict is Verdict.REFUSED:
-            return _outcome(started_at, decision["note"] or said, is_error=True)
+            return _settled_call(started_at, decision["note"] or failure_text, is_error=True)
+        # The intent is stored again in the commit that consumes the decision, before the call is made. A crash after it
+        # leaves a call that was cut off, and a new question; the old decision cannot make the call twice.
         step = self._step(intent.path, intent.kind, StepState.STARTED, intent.fingerprint, clock.now())
-        self._open[intent.path] = step
+        self._open_calls[intent.path] = step
         self._outbox.record(step)
         await self._outbox.commit()
         return None
 
     def input_changed(self, run_id: str, text: str) -> None:
-        """Record that a run is asked this in place of what it was asked; stored with the next commit."""
+        """Record a run's new input with the next commit."""
         self._outbox.input_changed(run_id, text)
 
     def member_ended(self, end: MemberEnd) -> None:
-        """Record how a member's run ended; stored with the next commit."""
-        run = self._members.pop(end.run_id)
+        """Record the end of a member's run with the next commit."""
+        run = self._open_members.pop(end.run_id)
         run.state, run.ended_at = end.state, end.at
         if end.is_stopped or end.state is RunState.ERROR:
             self._close_below(run.path)
         if end.state is RunState.CANCELLED:
             end.output.cut_off = [step for step in self.cut_off if str(step["path"]).startswith(f"{run.path}/")]
-        if end.is_stopped:  # the root goes on: they were not under way when it is cancelled later
+        if end.is_stopped:  # the root goes on: these steps do not belong to a later cancel of the root
             self.cut_off = [step for step in self.cut_off if step not in end.output.cut_off]
         end.output.cost = self.cost_below(f"{run.path}/")
         self._outbox.member_ended(MemberRecord(run=run, output=end.output, messages=end.messages))
 
-    def _end_left(self, path: str) -> None:
-        """End the members of a delegation that an earlier attempt began and this one refuses: they are gone."""
-        for row in self._member_rows.values():
+    def _end_leftover_members(self, path: str) -> None:
+        """End the members that an earlier attempt began for a delegation which this attempt's hooks refuse."""
+        for row in self._earlier_members.values():
             if not row.state.is_final and f"{row.path}/".startswith(f"{path}/"):
                 row.state, row.ended_at = RunState.CANCELLED, clock.now()
                 self._close_below(row.path)
                 self._outbox.member_ended(MemberRecord(run=row))
 
     def cost_below(self, place: str) -> float | None:
-        """What the model calls at places that begin with ``place`` cost; None where one has no list price."""
+        """The cost of the model calls at paths that begin with ``place``; None if one of them has no list price."""
         costs = [cost for path, cost in self._costs.items() if path.startswith(place)]
-        known = [cost for cost in costs if cost is not None]
-        return sum(known) if len(known) == len(costs) else None
+        known_costs = [cost for cost in costs if cost is not None]
+        return sum(known_costs) if len(known_costs) == len(costs) else None
 
     def _close_below(self, path: str) -> None:
-        """Say of the calls of a member that was stopped that nobody will see what came of them."""
-        for below in [open_path for open_path in self._open if open_path.startswith(f"{path}/")]:
-            step = self._open.pop(below)
-            was_made = step.kind is StepKind.TOOL and step.state is not StepState.WAITING
-            state = StepState.UNKNOWN if was_made else StepState.FAILED
+        """Close the open calls below a member that was stopped: their results will not be awaited."""
+        for below in [open_path for open_path in self._open_calls if open_path.startswith(f"{path}/")]:
+            step = self._open_calls.pop(below)
+            may_have_happened = step.kind is StepKind.TOOL and step.state is not StepState.WAITING
+            state = StepState.UNKNOWN if may_have_happened else StepState.FAILED
             self._outbox.record(replace(step, state=state))
 
     def first_token(self, at: float) -> None:
         """Note when the root's model gave its first text."""
         self._outbox.first_token(at)
 
-    def _earlier(self, path: str, kind: StepKind, fingerprint: str) -> StepRow | None:
-        """The step that an earlier attempt stored under this path."""
-        stored = self._stored.get(path)
+    def _stored_step(self, path: str, kind: StepKind, fingerprint: str) -> StepRow | None:
+        """The step that an earlier attempt stored under this path.
+
+        :raises ReplayDiverged: it is a different step than the loop is about to make.
+        """
+        stored = self._earlier_steps.get(path)
         if stored is not None and (stored.kind, stored.fingerprint) != (kind, fingerprint):
             raise ReplayDiverged(f"The run cannot go on: step {path} would do something else than was stored there.")
         return stored
 
-    def _is_done(self, path: str) -> bool:
-        """Whether the step has a result: of a member's run, in the tree that this one goes on from."""
-        stored = self._stored.get(path)
+    def _has_result(self, path: str) -> bool:
+        """Whether the step has a stored result; the runs of members that a fork copied have one."""
+        stored = self._earlier_steps.get(path)
         return stored is not None and stored.result is not None
 
     def _member_record(self, start: MemberStart) -> MemberRecord:
@@ -339,7 +357,7 @@ class Journal:
             created_at=start.at,
             started_at=start.at,
         )
-        self._members[run.run_id] = run
+        self._open_members[run.run_id] = run
         return MemberRecord(run=run, input_text=jsontext.dumps(Input(message=start.task).as_json()))
 
     def _step(self, path: str, kind: StepKind, state: StepState, fingerprint: str, started_at: float) -> StepRow:
@@ -354,8 +372,8 @@ class Journal:
         )
 
 
-def _outcome(started_at: float, result: str, *, is_error: bool) -> ToolStep:
-    """What a person, or a rule, says came of a call that was cut off."""
+def _settled_call(started_at: float, result: str, *, is_error: bool) -> ToolStep:
+    """The result of a call that was settled by a person's decision or by a rule, without being made."""
     return ToolStep(
         result=result,
         is_error=is_error,

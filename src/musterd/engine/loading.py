@@ -1,4 +1,4 @@
-"""What an attempt starts from: the request, the session, and what earlier attempts stored, as the loop takes it."""
+"""Loads what an attempt starts from (the request, the session, earlier attempts' records) in the loop's terms."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from musterd.core.settings import Settings
 from musterd.declare import Component
 from musterd.engine import recovery
 from musterd.engine.budgeted_journal import BudgetedJournal
-from musterd.engine.history import StoredHistory, history_of, history_wanted, shown_of
+from musterd.engine.history import StoredHistory, history_of, history_query_of, shown_history
 from musterd.engine.input_media import media_of, prompt_of
 from musterd.engine.journal import Journal
 from musterd.engine.outbox import Outbox, until_available
@@ -35,49 +35,52 @@ from musterd.store.attempt_input import AttemptInput
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """What an attempt drives.
+    """What an attempt drives, and with what.
 
-    :param budgets: what it counts against; None where no budget holds.
+    :param tree: what all runs of the tree share.
+    :param assignment: the root's run as the loop drives it.
+    :param budgets: the budgets that the run counts against; None if it has none.
     :param state_before: the session's state before the run.
     """
 
-    world: RunTree
+    tree: RunTree
     assignment: Assignment
     journal: Journal
     budgets: Budgets | None
     state_before: JsonObject
 
 
-NOTHING = Recovered()
-"""What the first attempt of a run finds."""
+NOTHING_STORED = Recovered()
+"""What the first attempt of a run recovers."""
 _NO_MEMBERS: Mapping[str, str] = {}
 
 
 async def load(
-    resources: Resources, run: RunRow, outbox: Outbox, post: SteeringInbox, stops: MemberStops, *, is_again: bool
+    resources: Resources, run: RunRow, outbox: Outbox, inbox: SteeringInbox, stops: MemberStops, *, is_resumed: bool
 ) -> Loaded:
-    """Read what an attempt of ``run`` starts from.
+    """Load what an attempt of ``run`` starts from.
 
-    :param is_again: this attempt drove before, until a decision came.
+    :param is_resumed: whether this attempt drove the run before, until it would have paused and found a decision.
     """
     component = resources.component(run.component_kind, run.component_id)
     if component is None:
         raise RuntimeError(f"{run.component_kind} {run.component_id} is not served here")
     await resources.models.load(component)
     emit = _emit_for(component, run, outbox)
-    is_first = run.attempt == 1 and not is_again and run.forked_from is None
-    recovered = NOTHING if is_first else await _recover(resources, run, outbox, emit)
+    is_first = run.attempt == 1 and not is_resumed and run.forked_from is None
+    recovered = NOTHING_STORED if is_first else await _recover(resources, run, outbox, emit)
     if recovered.has_closed:
-        await post.look()
-    earlier = recovered.prepared
-    wanted = history_wanted(component, earlier)
-    found = await until_available(
-        lambda: resources.database.read(lambda tx: attempt_input.load(tx, run, wanted)), run.run_id
+        # The member's cancel that closed the question must be known before the member is driven again.
+        await inbox.look()
+    earlier_values = recovered.prepared
+    history_query = history_query_of(component, earlier_values)
+    inputs = await until_available(
+        lambda: resources.database.read(lambda tx: attempt_input.load(tx, run, history_query)), run.run_id
     )
-    options = found.input.options
+    options = inputs.input.options
     budgets = _budgets(component, options, recovered, resources.models)
-    journal, models, settings = _recording(resources, run, outbox, post, recovered, budgets)
-    world = RunTree(
+    journal, models, settings = _journal_and_models(resources, run, outbox, inbox, recovered, budgets)
+    tree = RunTree(
         root_id=run.run_id,
         session_id=run.session_id,
         user_id=run.user_id,
@@ -93,41 +96,41 @@ async def load(
         stops=stops,
         servers=resources.servers,
         past=StoredHistory(resources.database, run),
-        member_history=shown_of(found.shown) if wanted.shown else NO_MEMBER_HISTORY,
+        member_history=shown_history(inputs.shown) if history_query.shown else NO_MEMBER_HISTORY,
         member_runs=_members_of_fork(options),
-        approvals=recovered.asked,
+        approvals=recovered.questions,
     )
-    assignment = _assignment(component, run, found, resources.models)
-    if earlier is None and "session_state" in options:
-        _require_small(assignment.state, settings)
+    assignment = _assignment(component, run, inputs, resources.models)
+    if earlier_values is None and "session_state" in options:
+        _check_state_size(assignment.state, settings)
     return Loaded(
-        world=world,
+        tree=tree,
         assignment=assignment,
         journal=journal,
         budgets=budgets,
-        state_before=found.state if earlier is None else earlier["session_state"],
+        state_before=inputs.state if earlier_values is None else earlier_values["session_state"],
     )
 
 
-def _require_small(asked: JsonObject, settings: Settings) -> None:
-    """Refuse what a request adds to a state that is large already: each of its runs would read and write all of it."""
-    if len(jsontext.dumps(asked)) > settings.state_bytes:
-        words = (
+def _check_state_size(state_with_request: JsonObject, settings: Settings) -> None:
+    """Refuse a request that makes the session's state too large: each of its runs would read and write all of it."""
+    if len(jsontext.dumps(state_with_request)) > settings.state_bytes:
+        message = (
             f"The session's state would be larger than {settings.state_bytes // 1024} KiB with what the request adds."
         )
-        raise LimitReached(words, "state_too_large")
+        raise LimitReached(message, "state_too_large")
 
 
 def _members_of_fork(options: JsonObject) -> Mapping[str, str]:
-    """The members' runs that the run which this one goes on from has done, by their place."""
-    found: Mapping[str, str] = options["fork"].get("members", _NO_MEMBERS) if "fork" in options else _NO_MEMBERS
-    return found
+    """The members' runs that were completed in the run that this one was forked from, by path."""
+    run_ids: Mapping[str, str] = options["fork"].get("members", _NO_MEMBERS) if "fork" in options else _NO_MEMBERS
+    return run_ids
 
 
-def _assignment(component: Component, run: RunRow, found: AttemptInput, models: Models) -> Assignment:
+def _assignment(component: Component, run: RunRow, inputs: AttemptInput, models: Models) -> Assignment:
     """The root's run as the loop drives it."""
-    spec, options = component.spec, found.input.options
-    stored = {} if spec.overwrite_db_session_state else found.state
+    spec, options = component.spec, inputs.input.options
+    stored = {} if spec.overwrite_db_session_state else inputs.state
     initial = {**(spec.session_state or {}), **stored, **options.get("session_state", {})}
     return Assignment(
         component=component,
@@ -135,64 +138,65 @@ def _assignment(component: Component, run: RunRow, found: AttemptInput, models: 
         parent_id=None,
         path="",
         prompt=prompt_of(
-            found.input,
-            found.blobs,
+            inputs.input,
+            inputs.blobs,
             sends_media=spec.send_media_to_model,
             passes_image_addresses_on=passes_image_addresses_on(models.of(component)),
         ),
         state=state.copied(initial),
-        history=readable_by(models.of(component), history_of(spec, found.history, options, found.blobs)),
-        history_runs=found.history_runs,
-        session_state=found.state,
+        history=readable_by(models.of(component), history_of(spec, inputs.history, options, inputs.blobs)),
+        history_runs=inputs.history_runs,
+        session_state=inputs.state,
         output_schema=options.get("output_schema"),
         opens_session=run.seq == 0,
-        session_summary="" if found.summary is None else found.summary["summary"],
+        session_summary="" if inputs.summary is None else inputs.summary["summary"],
         request_options=options,
-        media=media_of(found.input, found.blobs),
+        media=media_of(inputs.input, inputs.blobs),
     )
 
 
 def _budgets(component: Component, options: JsonObject, recovered: Recovered, models: Models) -> Budgets | None:
-    """What the run counts against, and what of it earlier attempts used."""
+    """The budgets that the run counts against, with what earlier attempts used of them."""
     seconds = recovered.worked_seconds + options.get("fork", {}).get("seconds", 0.0)
     past = PriorUsage(steps=list(recovered.steps.values()), seconds=seconds)
     return budgets_of(component, options.get("budget"), past, recovered.lost_characters, models)
 
 
-def _recording(
+def _journal_and_models(
     resources: Resources,
     run: RunRow,
     outbox: Outbox,
-    post: SteeringInbox,
+    steering_inbox: SteeringInbox,
     recovered: Recovered,
     budgets: Budgets | None,
 ) -> tuple[Journal, Models, Settings]:
-    """The journal, and with what the loop is driven; where a budget holds, they count against it."""
+    """The journal, the models and the settings that the loop is driven with; with a budget, they count against it."""
     if budgets is None:
-        return Journal(outbox, run, recovered, post), resources.models, resources.settings
-    journal = BudgetedJournal(outbox, run, recovered, post, budgets)
+        return Journal(outbox, run, recovered, steering_inbox), resources.models, resources.settings
+    journal = BudgetedJournal(outbox, run, recovered, steering_inbox, budgets)
     return journal, *metered(resources.models, resources.settings, budgets, journal)
 
 
 async def _recover(resources: Resources, run: RunRow, outbox: Outbox, emit: Emit) -> Recovered:
-    """Find what earlier attempts stored, and say which of what they streamed is void."""
-    await outbox.commit()  # where this attempt itself drove before
+    """Read what earlier attempts stored, and emit which of their streams are void."""
+    # A resumed attempt has recorded steps itself. They are stored first, so that the read below finds them.
+    await outbox.commit()
     recovered = await until_available(lambda: resources.database.scan(lambda tx: recovery.load(tx, run)), run.run_id)
-    if not recovered.told:  # no reader saw it begin: it does now
+    if not recovered.emitted_keys:  # no event is stored: for subscribers, the run starts now
         return recovered
-    outbox.resume(recovered.told, recovered.requests)
+    outbox.resume(recovered.emitted_keys, recovered.requests)
     is_decided = any(row.state == "decided" for row in recovered.approvals.values())
     data: JsonObject = {"attempt": run.attempt, "reason": "decided" if is_decided else "recovered"}
     now, place = clock.now(), f"attempt {run.attempt}"
-    told = {**data, "superseded": recovered.superseded}
-    emit(Event(EventKind.RUN_CONTINUED, run.run_id, now, told, place))
-    for member in recovered.continued:
-        emit(Event(EventKind.RUN_CONTINUED, member, now, data, place))
+    root_data = {**data, "superseded": recovered.superseded}
+    emit(Event(EventKind.RUN_CONTINUED, run.run_id, now, root_data, place))
+    for member_run_id in recovered.continued:
+        emit(Event(EventKind.RUN_CONTINUED, member_run_id, now, data, place))
     return recovered
 
 
 def _emit_for(component: Component, run: RunRow, outbox: Outbox) -> Emit:
-    """Where the run's events go: all, or its own alone."""
+    """How the run emits events: those of all runs of the tree, or only its own."""
     if getattr(component.spec, "stream_member_events", True):
         return outbox.emit
 

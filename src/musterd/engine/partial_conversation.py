@@ -1,7 +1,7 @@
-"""What a run at work has said so far: the conversation that its end will store, read from its ledger.
+"""The conversation of a run at work, as far as it has got, read from the run's journal.
 
-It ends with the last exchange that is whole. Where the ledger alone does not tell what the model was told next, as
-after an answer without the form asked for, it ends there.
+It ends with the last complete exchange. It ends earlier if the journal alone does not say what the model was told
+next, as after an answer that did not have the required form.
 """
 
 import itertools
@@ -33,68 +33,71 @@ from musterd.store.database import Tx
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """What is stored of a run at work.
+    """The stored records of a run at work.
 
-    :param steps: by path, seen from the run.
-    :param prepared: what it took from the world before its first turn.
-    :param heard: what was said to it, by the model call that saw it.
+    :param steps: its journal steps, by path relative to the run.
+    :param prepared: the values that it read before its first turn.
+    :param seen_messages: the messages that it was sent, by the path of the model call that saw them.
     """
 
     steps: Mapping[str, StepRow]
     prepared: JsonObject
-    found: AttemptInput
-    heard: Mapping[str, Sequence[str]]
+    inputs: AttemptInput
+    seen_messages: Mapping[str, Sequence[str]]
 
 
 async def conversation_so_far(resources: Resources, component: Component, run: RunRow) -> list[JsonObject]:
-    """The messages of a run that has not ended, in pydantic-ai's JSON form; none before its first step.
+    """The messages of a run that has not ended, in pydantic-ai's JSON form; empty before its first step.
 
-    A member that is shown its own earlier runs has none before its end: its ledger does not hold what it was shown.
+    Empty also for a member that is shown its own earlier runs: its journal does not hold them.
     """
     if run.parent_id is not None and component.spec.add_history_to_context:
         return []
     ledger = await resources.database.scan(lambda tx: _read(tx, run))
     if ledger is None:
         return []
-    talk = _opening(component, run, ledger)
+    conversation = _opening(component, run, ledger)
     for turn in itertools.count():
-        if not _has_told(talk, ledger, turn):
-            return [json.loads(text) for text in talk.texts]
+        if not _add_turn(conversation, ledger, turn):
+            return [json.loads(text) for text in conversation.texts]
     raise AssertionError("turns are endless")
 
 
 async def _read(tx: Tx, run: RunRow) -> Ledger | None:
-    above = f"{run.path}/" if run.path else ""
-    found = {step.path: step for step in await journal.steps(tx, run.root_id)}
-    steps = {path.removeprefix(above): step for path, step in found.items() if path.startswith(above)}
+    prefix = f"{run.path}/" if run.path else ""
+    all_steps = {step.path: step for step in await journal.steps(tx, run.root_id)}
+    steps = {path.removeprefix(prefix): step for path, step in all_steps.items() if path.startswith(prefix)}
     first = steps.get("p")
     if first is None or first.result is None or any(step.codec > CODEC for step in steps.values()):
         return None
     prepared = loaded(first)
-    wanted = HistoryQuery(is_shown=False, limit=0, run_ids=prepared["history_runs"])
-    heard: dict[str, list[str]] = {}
+    history_query = HistoryQuery(is_shown=False, limit=0, run_ids=prepared["history_runs"])
+    seen_messages: dict[str, list[str]] = {}
     for message in await messages.of_root(tx, run.root_id):
         if message.run_id == run.run_id and message.taken_path is not None:
-            heard.setdefault(message.taken_path.removeprefix(above), []).append(message.text)
-    return Ledger(steps=steps, prepared=prepared, found=await attempt_input.load(tx, run, wanted), heard=heard)
+            seen_messages.setdefault(message.taken_path.removeprefix(prefix), []).append(message.text)
+    inputs = await attempt_input.load(tx, run, history_query)
+    return Ledger(steps=steps, prepared=prepared, inputs=inputs, seen_messages=seen_messages)
 
 
 def _opening(component: Component, run: RunRow, ledger: Ledger) -> Conversation:
-    spec, found, prepared = component.spec, ledger.found, ledger.prepared
-    history = history_of(spec, found.history, found.input.options, found.blobs)
-    talk = Conversation(prepared["system"], [*examples(component), *history], found.input.message, prepared["at"])
-    for message in talk.messages:
-        if message.timestamp == _time(prepared["at"]):  # not when it is read here
+    spec, inputs, prepared = component.spec, ledger.inputs, ledger.prepared
+    history = history_of(spec, inputs.history, inputs.input.options, inputs.blobs)
+    conversation = Conversation(
+        prepared["system"], [*examples(component), *history], inputs.input.message, prepared["at"]
+    )
+    for message in conversation.messages:
+        if message.timestamp == _time(prepared["at"]):  # else pydantic-ai stamps the parts with the time of this read
             for part in message.parts:
                 if isinstance(part, SystemPromptPart | UserPromptPart):
                     part.timestamp = _time(prepared["at"])
     if run.seq == 0 and spec.introduction:
-        talk.add_introduction(_introduction(component, run, ledger))
-    return talk
+        conversation.add_introduction(_introduction(component, run, ledger))
+    return conversation
 
 
 def _introduction(component: Component, run: RunRow, ledger: Ledger) -> str:
-    spec, options = component.spec, ledger.found.input.options
+    spec, options = component.spec, ledger.inputs.input.options
     if not spec.resolve_in_context:
         return spec.introduction or ""
     values = ChainMap(
@@ -106,26 +109,26 @@ def _introduction(component: Component, run: RunRow, ledger: Ledger) -> str:
     return fill_placeholders(spec.introduction or "", values)
 
 
-def _has_told(talk: Conversation, ledger: Ledger, turn: int) -> bool:
-    """Add a turn with the results of its calls; False where there is none, or one of them is not there yet."""
+def _add_turn(conversation: Conversation, ledger: Ledger, turn: int) -> bool:
+    """Add a turn with its calls' results; False if it is the last one, or is not complete."""
     step = ledger.steps.get(f"t{turn}/m")
     if step is None or step.result is None:
         return False
     response = parse_response(step.result)
-    found = [ledger.steps.get(f"t{turn}/c{place}") for place in range(len(response.tool_calls))]
-    made = [call for call in found if call is not None and call.result is not None]
-    if len(made) < len(found):
+    steps = [ledger.steps.get(f"t{turn}/c{number}") for number in range(len(response.tool_calls))]
+    finished = [step for step in steps if step is not None and step.result is not None]
+    if len(finished) < len(steps):
         return False
-    for text in ledger.heard.get(f"t{turn}/m", ()):
-        talk.add_user_message(text)
-    talk.add_answer(response, step.result)
-    if made:
-        _tell_results(talk, response, made)
-    return bool(made)
+    for text in ledger.seen_messages.get(f"t{turn}/m", ()):
+        conversation.add_user_message(text)
+    conversation.add_answer(response, step.result)
+    if finished:
+        _add_results(conversation, response, finished)
+    return bool(finished)
 
 
-def _tell_results(talk: Conversation, response: ModelResponse, steps: Sequence[StepRow]) -> None:
-    talk.add_request(
+def _add_results(conversation: Conversation, response: ModelResponse, steps: Sequence[StepRow]) -> None:
+    conversation.add_request(
         [
             ToolReturnPart(
                 tool_name=call.tool_name,

@@ -1,8 +1,8 @@
-"""What other processes do with the same database, and what this one must know of it.
+"""Notices what other processes store, as far as it concerns this one.
 
-A cancel that was stored elsewhere reaches the attempt, a run that became ready is claimed, readers and those who wait
-learn of runs that another process drives. While others are there the database is asked whether it has changed, many
-times a second; where it has not, that is all.
+A cancel that was stored elsewhere must reach the attempt, a run that became ready must be claimed, and subscribers and
+waiters must learn of runs that another process drives. While other workers are announced, the watcher asks the database
+many times a second whether it has changed. If it has not, nothing more is read.
 """
 
 from collections.abc import Callable, Mapping, Set
@@ -25,28 +25,28 @@ log = structlog.get_logger("musterd.engine")
 LOCK_LOOKS_EVERY = 5
 
 
-class Driving(Protocol):
-    """Who drives runs here."""
+class LocalAttempts(Protocol):
+    """The attempts of this process; implemented by its worker."""
 
-    def live(self) -> Mapping[str, Attempt]:
-        """The attempts at work, by run."""
+    def live_attempts(self) -> Mapping[str, Attempt]:
+        """The attempts that this process drives, by root run id."""
         ...
 
-    def claimable(self) -> list[str]:
+    def claimable_components(self) -> list[str]:
         """The components whose runs can be claimed now."""
         ...
 
-    def lost(self, root_id: str) -> None:
-        """Another attempt has the run that is driven here."""
+    def lease_lost(self, root_id: str) -> None:
+        """Stop the attempt that drives this run here: another attempt owns the run now."""
 
     def wake(self) -> None:
-        """A run may be ready."""
+        """Look for ready runs soon."""
 
 
 class PeerWatcher:
-    """Watches what other processes do.
+    """Watches the database for what other processes do.
 
-    :param look_after_the_dead: called when a lock says that a worker has died.
+    :param on_lock_freed: called when a lock shows that a worker of this host has died.
     """
 
     def __init__(
@@ -54,70 +54,73 @@ class PeerWatcher:
         database: Database,
         broadcaster: Broadcaster,
         observer: HeartbeatObserver,
-        driving: Driving,
-        look_after_the_dead: Callable[[], object],
+        local: LocalAttempts,
+        on_lock_freed: Callable[[], object],
     ) -> None:
         self._database = database
         self._broadcaster = broadcaster
         self._observer = observer
-        self._driving = driving
-        self._look_after_the_dead = look_after_the_dead
+        self._local = local
+        self._on_lock_freed = on_lock_freed
         self._seen: dict[str, RunSnapshot] = {}
-        """Where runs that are waited for stood, when their readers were sent to the store last."""
+        """The state of awaited runs at the last look."""
 
     async def repeat(self, period_seconds: float, alone_seconds: float) -> None:
-        """Look again and again, until cancelled: every ``period_seconds``, or less often while nobody else is there."""
+        """Look until cancelled: every ``period_seconds``, or every ``alone_seconds`` while there is no other worker."""
         count = 0
         while True:
             await clock.sleep(period_seconds if self._observer.others else alone_seconds)
             count += 1
             try:
                 if self._observer.others and count % LOCK_LOOKS_EVERY == 0 and self._observer.has_freed_lock():
-                    self._look_after_the_dead()
+                    self._on_lock_freed()
                 if self._database.has_changed():
                     await self.look()
             except StoreUnavailable as error:
-                log.debug("the database cannot be asked what changed", reason=error.message)
+                log.debug("database cannot be polled for changes", reason=error.message)
             except Exception as error:
-                log.exception("looking at other processes' work failed", exc_info=error)
+                log.exception("watching other processes failed", exc_info=error)
 
     async def look(self) -> None:
-        """Take notice of what others did."""
-        live = self._driving.live()
-        waited_for = self._broadcaster.waited_for() - live.keys()
-        components = self._driving.claimable()
+        """Act on what other processes have stored."""
+        live = self._local.live_attempts()
+        # Runs that this process drives are left out: their subscribers get each flush from the outbox.
+        awaited = self._broadcaster.awaited_runs() - live.keys()
+        components = self._local.claimable_components()
 
         async def work(tx: Tx) -> tuple[dict[str, RunSnapshot], bool]:
-            found = await probes.snapshots(tx, [*live, *waited_for])
-            return found, await probes.is_ready(tx, components, clock.now())
+            snapshots = await probes.snapshots(tx, [*live, *awaited])
+            return snapshots, await probes.is_ready(tx, components, clock.now())
 
-        found, is_ready = await self._database.read(work)
+        snapshots, is_ready = await self._database.read(work)
         for root_id, attempt in live.items():
-            self._heed(root_id, attempt, found.get(root_id))
-        self._tell(waited_for, found)
+            self._update_attempt(root_id, attempt, snapshots.get(root_id))
+        self._notify_subscribers(awaited, snapshots)
         if is_ready:
-            self._driving.wake()
+            self._local.wake()
 
-    def _tell(self, waited_for: Set[str], found: Mapping[str, RunSnapshot]) -> None:
-        """Send readers to the store where there is more, and those who wait where there is nothing to wait for."""
-        seen, self._seen = self._seen, {}
-        for root_id in waited_for:
-            snapshot, last = found.get(root_id), seen.get(root_id)
-            if snapshot is None or (last is not None and last.salt != snapshot.salt):  # another's run has its id now
-                self._broadcaster.gone(root_id)
+    def _notify_subscribers(self, awaited: Set[str], snapshots: Mapping[str, RunSnapshot]) -> None:
+        """Send subscribers to the store if more is stored, and wake waiters whose run has settled or is gone."""
+        previous, self._seen = self._seen, {}
+        for root_id in awaited:
+            snapshot, last = snapshots.get(root_id), previous.get(root_id)
+            # Another salt: the run was deleted, and a new run has its id.
+            if snapshot is None or (last is not None and last.salt != snapshot.salt):
+                self._broadcaster.run_removed(root_id)
                 continue
             self._seen[root_id] = snapshot
             if last is None or last.next_event != snapshot.next_event:
-                self._broadcaster.look_up(root_id)
+                self._broadcaster.send_to_store(root_id)
             if snapshot.state.is_settled:
                 self._broadcaster.settled(root_id)
 
-    def _heed(self, root_id: str, attempt: Attempt, snapshot: RunSnapshot | None) -> None:
-        """Stop an attempt that is to be cancelled, or whose run another attempt has."""
+    def _update_attempt(self, root_id: str, attempt: Attempt, snapshot: RunSnapshot | None) -> None:
+        """Stop an attempt that lost its run or is to be cancelled, or pass new signals on to it."""
         if snapshot is None or (snapshot.state.is_settled and snapshot.attempt == attempt.number):
-            return  # it has just settled, and is about to say so
+            return  # the attempt has stored its own end, and is about to report it
         if snapshot.attempt != attempt.number or snapshot.state is not RunState.RUNNING:
-            self._driving.lost(root_id)
+            # Reassigned. The fence refuses the attempt's writes anyway; this also stops its model and tool calls.
+            self._local.lease_lost(root_id)
         elif snapshot.is_to_be_cancelled:
             attempt.cancel()
         else:

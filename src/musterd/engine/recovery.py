@@ -1,4 +1,4 @@
-"""What a later attempt finds of earlier ones: stored steps, members, and what was told already."""
+"""Reads what earlier attempts of a run stored, and converts journal rows to the loop's values and back."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -26,122 +26,122 @@ class Recovered:
 
     :param steps: by path.
     :param members: rows of the members that began, by run id.
-    :param told: keys of the events that readers have; they are not told again.
-    :param approvals: what waited for a person, by path; what was acted on already is left out.
-    :param contents: of the media that steps refer to, by hash.
-    :param asked: the last that persons were asked, by path, whatever became of it.
-    :param requests: the model calls that readers were told of.
-    :param superseded: streams that were cut off: that run's text from that event on is void.
-    :param heard: the messages that stored model calls saw, by the call's path.
-    :param lost_characters: how much text each of them had, by the place of its step.
-    :param worked_seconds: how long earlier attempts were at work, as far as they told anything.
+    :param emitted_keys: keys of the stored events; these are not emitted again.
+    :param approvals: open questions to persons, and decisions that were not acted on yet, by path.
+    :param contents: the media that steps refer to, by hash.
+    :param questions: the last question to a person at each path, in whatever state.
+    :param requests: the model calls whose start was emitted.
+    :param superseded: the streams that were cut off; the text of each is void from its first event on.
+    :param seen_messages: the messages that stored model calls saw, by the call's path.
+    :param lost_characters: the length of the text of each stream that was cut off, by the path of its step.
+    :param worked_seconds: how long earlier attempts were at work, from the first to the last event of each.
     """
 
     steps: dict[str, StepRow] = field(default_factory=dict)
     members: dict[str, RunRow] = field(default_factory=dict)
-    told: frozenset[EventKey] = frozenset()
+    emitted_keys: frozenset[EventKey] = frozenset()
     approvals: dict[str, ApprovalRow] = field(default_factory=dict)
     superseded: list[JsonObject] = field(default_factory=list)
-    heard: dict[str, list[str]] = field(default_factory=dict)
+    seen_messages: dict[str, list[str]] = field(default_factory=dict)
     lost_characters: dict[str, int] = field(default_factory=dict)
     worked_seconds: float = 0.0
     contents: dict[str, bytes] = field(default_factory=dict)
-    asked: dict[str, ApprovalRow] = field(default_factory=dict)
+    questions: dict[str, ApprovalRow] = field(default_factory=dict)
     requests: Requests = field(default_factory=dict)
 
     @property
     def call_ids(self) -> dict[str, None]:
-        """The ids of the tool calls that models made: no other call of the tree may have one of them."""
+        """The ids of the tool calls that models made. Each id must be unique in the run tree."""
         answers = [loaded(step) for step in self.steps.values() if step.kind is StepKind.MODEL]
         parts = [part for answer in answers for part in answer.get("parts", ())]
         return {part["tool_call_id"]: None for part in parts if part["part_kind"] == "tool-call"}
 
     @property
     def continued(self) -> list[str]:
-        """The members' runs that waited for a person and go on: something was decided about them or below them."""
-        found: dict[str, None] = {}
+        """The members' runs that go on because a question of theirs, or of a member below them, was decided."""
+        run_ids: dict[str, None] = {}  # ordered, each once
         for approval in self.approvals.values():
             run_id = approval.requirement.run_id if approval.state == "decided" else None
             while run_id is not None and (row := self.members.get(run_id)) is not None:
-                found[run_id], run_id = None, row.parent_id
-        return list(found)
+                run_ids[run_id], run_id = None, row.parent_id
+        return list(run_ids)
 
     @property
     def has_closed(self) -> bool:
-        """Whether a question was closed: the member that waited for its answer is to stop, and must not ask again."""
-        return any(row.state == "closed" for row in self.asked.values())
+        """Whether a question was closed: its member was cancelled meanwhile, and must stop instead of asking again."""
+        return any(row.state == "closed" for row in self.questions.values())
 
     @property
     def prepared(self) -> JsonObject | None:
-        """What the root took from the world before its first turn."""
+        """The values that the root run read before its first turn."""
         stored = self.steps.get("p")
         return None if stored is None else loaded(stored)
 
 
 async def load(tx: Tx, run: RunRow) -> Recovered:
-    """Read, at once, what earlier attempts of ``run`` stored.
+    """Read what earlier attempts of ``run`` stored. One transaction, so that all of it is of one moment.
 
-    :raises ReplayDiverged: a newer program stored a step in a way that this one cannot read.
+    :raises ReplayDiverged: a newer version of musterd stored a step in a format that this one cannot read.
     """
     steps = {step.path: step for step in await journal.steps(tx, run.run_id)}
     if newer := [path for path, step in steps.items() if step.codec > CODEC]:
         raise ReplayDiverged(f"The run cannot go on: step {newer[0]} was stored by a newer musterd.")
     tree = {row.run_id: row for row in await runs.tree(tx, run.run_id)}
-    found = await events.every(tx, run.run_id)
-    told, cut_off = _told_so_far(found)
+    stored_events = await events.every(tx, run.run_id)
+    emitted_keys, cut_off = _emitted_so_far(stored_events)
     superseded: list[JsonObject] = [
         {"run_id": voice, "path": tree[stream.run_id].path, "from_event_index": stream.index}
         for voice, stream in cut_off.items()
     ]
     members = {run_id: row for run_id, row in tree.items() if row.parent_id is not None}
-    asked = await _agreed_before(tx, run, steps) if run.forked_from is not None else {}
-    asked |= {row.requirement.path: row for row in await approvals.of_root(tx, run.run_id)}
+    questions = await _earlier_decisions(tx, run, steps) if run.forked_from is not None else {}
+    questions |= {row.requirement.path: row for row in await approvals.of_root(tx, run.run_id)}
     return Recovered(
         steps=steps,
         members=members,
-        told=frozenset(told),
-        approvals={path: row for path, row in asked.items() if row.state in ("pending", "decided")},
+        emitted_keys=frozenset(emitted_keys),
+        approvals={path: row for path, row in questions.items() if row.state in ("pending", "decided")},
         superseded=superseded,
-        heard=await _messages_seen(tx, run) if run.signals else {},
+        seen_messages=await _seen_messages(tx, run) if run.signals else {},
         lost_characters={stream.place: stream.characters for stream in cut_off.values()},
-        worked_seconds=worked_seconds(found, run.run_id),
+        worked_seconds=worked_seconds(stored_events, run.run_id),
         contents=await blobs.several(tx, {name for step in steps.values() for name in _references(step)}),
-        asked=asked,
-        requests=_requests(found),
+        questions=questions,
+        requests=_requests(stored_events),
     )
 
 
-def _requests(found: Iterable[tuple[int, Event]]) -> Requests:
+def _requests(stored_events: Iterable[tuple[int, Event]]) -> Requests:
     requests: Requests = {}
-    for index, event in found:
+    for index, event in stored_events:
         note_request(requests, index, event)
     return requests
 
 
-async def _agreed_before(tx: Tx, run: RunRow, steps: Mapping[str, StepRow]) -> dict[str, ApprovalRow]:
-    """What persons said, in the runs that this one goes on from, about calls that it has from there, by path."""
-    found: dict[str, ApprovalRow] = {}
+async def _earlier_decisions(tx: Tx, run: RunRow, steps: Mapping[str, StepRow]) -> dict[str, ApprovalRow]:
+    """Decisions about calls that a fork copied, made in the runs that this one was forked from, by path."""
+    decisions: dict[str, ApprovalRow] = {}
     origin_id = run.forked_from
     while origin_id is not None:
         rows = [row for row in await approvals.of_root(tx, origin_id) if row.state == "consumed"]
-        found = {row.requirement.path: row for row in rows if row.requirement.path in steps} | found
+        decisions = {row.requirement.path: row for row in rows if row.requirement.path in steps} | decisions
         origin_id = await runs.origin_of(tx, origin_id)
-    return found
+    return decisions
 
 
-async def _messages_seen(tx: Tx, run: RunRow) -> dict[str, list[str]]:
+async def _seen_messages(tx: Tx, run: RunRow) -> dict[str, list[str]]:
     """The messages that stored model calls saw, by the call's path."""
-    found: dict[str, list[str]] = {}
+    texts: dict[str, list[str]] = {}
     for message in await messages.of_root(tx, run.run_id):
         if message.taken_path is not None:
-            found.setdefault(message.taken_path, []).append(message.text)
-    return found
+            texts.setdefault(message.taken_path, []).append(message.text)
+    return texts
 
 
-def worked_seconds(found: Iterable[tuple[int, Event]], root_id: str) -> float:
-    """How long attempts were at work: from the start, or where one went on, to the pause, or what was told last."""
+def worked_seconds(stored_events: Iterable[tuple[int, Event]], root_id: str) -> float:
+    """How long attempts were at work, in seconds: each from its first event to its pause or its last event."""
     seconds, began, last = 0.0, None, 0.0
-    for _, event in found:
+    for _, event in stored_events:
         is_own = event.run_id == root_id
         if is_own and event.kind is EventKind.RUN_CONTINUED and "attempt" in event.data:
             seconds += 0.0 if began is None else max(last - began, 0.0)
@@ -156,7 +156,7 @@ def worked_seconds(found: Iterable[tuple[int, Event]], root_id: str) -> float:
 
 @dataclass(slots=True)
 class _Stream:
-    """A model's stream as it was told: the index of its beginning, the step, the run that asked, how much it said."""
+    """A model's text as it was emitted: index of its start, path of its step, the run that called, its length."""
 
     index: int
     place: str
@@ -164,16 +164,16 @@ class _Stream:
     characters: int = 0
 
 
-def _told_so_far(found: Iterable[tuple[int, Event]]) -> tuple[set[EventKey], dict[str, _Stream]]:
-    """What need not be told again, and the streams that were cut off, by the run as whose text they were told.
+def _emitted_so_far(stored_events: Iterable[tuple[int, Event]]) -> tuple[set[EventKey], dict[str, _Stream]]:
+    """The keys of events that are not emitted again, and the streams that were cut off, by the run of their text.
 
-    A stream that is void begins again, and says so: whatever was told of it is told anew.
+    A stream that was cut off begins again, so the events of its step are emitted again: their keys are left out.
     """
-    told: set[EventKey] = set()
+    emitted_keys: set[EventKey] = set()
     streams: dict[str, _Stream] = {}
-    for index, event in found:
+    for index, event in stored_events:
         if event.is_delta:
-            _heard(streams.get(event.run_id), event)
+            _add_length(streams.get(event.run_id), event)
             continue
         if event.kind is EventKind.MODEL_REQUEST_STARTED:
             streams[event.voice] = _Stream(index, event.place, event.run_id)
@@ -182,41 +182,41 @@ def _told_so_far(found: Iterable[tuple[int, Event]]) -> tuple[set[EventKey], dic
         elif event.kind in END_EVENTS:
             streams = {voice: stream for voice, stream in streams.items() if stream.run_id != event.run_id}
         elif event.kind is EventKind.RUN_CONTINUED:
-            for item in event.data.get("superseded", ()):  # those are void already
+            for item in event.data.get("superseded", ()):  # an earlier attempt made these void
                 if (stream := streams.pop(item["run_id"], None)) is not None:
-                    told = _without(told, stream.place)
-        told.add(event.key)
+                    emitted_keys = _without(emitted_keys, stream.place)
+        emitted_keys.add(event.key)
     for stream in streams.values():
-        told = _without(told, stream.place)
-    return told, streams
+        emitted_keys = _without(emitted_keys, stream.place)
+    return emitted_keys, streams
 
 
-def _heard(stream: _Stream | None, event: Event) -> None:
+def _add_length(stream: _Stream | None, event: Event) -> None:
     if stream is not None:
         stream.characters += len(event.data.get("text", "")) + len(event.data.get("reasoning", ""))
 
 
-def _without(told: set[EventKey], place: str) -> set[EventKey]:
-    return {key for key in told if not key[2].startswith(place)}
+def _without(keys: set[EventKey], place: str) -> set[EventKey]:
+    return {key for key in keys if not key[2].startswith(place)}
 
 
 def loaded(step: StepRow) -> JsonObject:
-    """The result of a step, as it was recorded."""
+    """The recorded result of a step."""
     value: JsonObject = json.loads(step.result or "{}")
     return value
 
 
 def _references(step: StepRow) -> list[str]:
-    """The contents that the result of a step refers to."""
+    """The hashes of the media that a step's result refers to."""
     if step.kind is StepKind.MODEL:
         return references(step.result)
     if step.kind is not StepKind.TOOL or step.result is None or '"media"' not in step.result:
         return []
-    return [one["item"]["blob"] for one in loaded(step).get("media", ()) if "blob" in one["item"]]
+    return [medium["item"]["blob"] for medium in loaded(step).get("media", ()) if "blob" in medium["item"]]
 
 
 def answer_of(step: StepRow, contents: Mapping[str, bytes]) -> ModelAnswer:
-    """The answer that a stored model step holds."""
+    """The answer of a model, from its stored step."""
     response = parse_response(step.result)
     if references(step.result):
         response = with_contents(response, contents)
@@ -230,24 +230,24 @@ def answer_of(step: StepRow, contents: Mapping[str, bytes]) -> ModelAnswer:
     )
 
 
-def tool_result_text(done: ToolStep) -> str:
-    """A tool call's result as it is recorded."""
+def tool_result_text(result: ToolStep) -> str:
+    """The result of a tool call in the form in which it is recorded."""
     value: JsonObject = {
-        "result": done.result,
-        "is_error": done.is_error,
-        "seconds": done.seconds,
-        "child_run_id": done.child_run_id,
-        "state_delta": done.state_delta,
+        "result": result.result,
+        "is_error": result.is_error,
+        "seconds": result.seconds,
+        "child_run_id": result.child_run_id,
+        "state_delta": result.state_delta,
     }
-    if done.media:
-        value["media"] = [medium.as_json() for medium in done.media]
-    if done.hook_effect is not None:
-        value["hook_effect"] = done.hook_effect
+    if result.media:
+        value["media"] = [medium.as_json() for medium in result.media]
+    if result.hook_effect is not None:
+        value["hook_effect"] = result.hook_effect
     return jsontext.dumps(value)
 
 
 def tool_step_of(step: StepRow, contents: Mapping[str, bytes]) -> ToolStep:
-    """The result that a stored tool call or delegation holds."""
+    """The result of a tool call or delegation, from its stored step."""
     value = loaded(step)
     return ToolStep(
         result=value["result"],
@@ -258,8 +258,8 @@ def tool_step_of(step: StepRow, contents: Mapping[str, bytes]) -> ToolStep:
         child_run_id=value["child_run_id"],
         state_delta=value["state_delta"],
         media=tuple(
-            Medium(name=one["name"], item=one["item"], content=contents.get(one["item"].get("blob", "")))
-            for one in value.get("media", ())
+            Medium(name=medium["name"], item=medium["item"], content=contents.get(medium["item"].get("blob", "")))
+            for medium in value.get("media", ())
         ),
         hook_effect=value.get("hook_effect"),
     )

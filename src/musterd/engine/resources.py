@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 class Resources:
     """What attempts share in one process.
 
-    :param threads: where tools that are plain functions run.
-    :param webhooks: who sends what webhooks are told.
-    :param servers: the MCP servers whose tools runs have.
-    :param figures: where what happens is counted.
-    :param spans: what records spans; None: nothing does.
+    :param threads: runs the tools that are plain functions.
+    :param webhooks: sends deliveries.
+    :param servers: the MCP servers of the components.
+    :param metrics: counts what happens in this process.
+    :param spans: records spans; None: tracing is off.
     """
 
     database: Database
@@ -44,7 +44,7 @@ class Resources:
 
     @property
     def shares(self) -> UserLimits:
-        """What one user may have of the server."""
+        """The limits of one user."""
         return UserLimits(queue_depth=self.settings.user_queue_depth, concurrency=self.settings.user_concurrency)
 
     def component(self, kind: ComponentKind, component_id: str) -> Component | None:
@@ -52,14 +52,14 @@ class Resources:
         return (self.registry.teams if kind == "team" else self.registry.agents).get(component_id)
 
     def accepting(self, run: RunRow) -> RunRow:
-        """A run that is about to be accepted, in the trace of the request that asks for it."""
+        """Prepare a run that is about to be accepted: put it into the trace of its request."""
         run.traceparent = trace_context.incoming.get()
         if self.spans is not None:
             self.spans.accepting(run)
         return run
 
     def accepted(self, run: RunRow) -> None:
-        """A run was accepted."""
+        """Count a run that was accepted, and notify those that watch its session."""
         self.metrics.runs_accepted.add(run.component_kind, run.component_id)
         self.broadcaster.session_changed(run.session_id)
         if self.spans is not None:

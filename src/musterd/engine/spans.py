@@ -1,8 +1,8 @@
-"""Spans of runs: what an attempt does, as OpenTelemetry records it, by the conventions for generative AI.
+"""Spans of runs: an attempt's steps as OpenTelemetry records them, by its conventions for generative AI.
 
-A run's attempts, on whichever process, are children of its acceptance, so all of it is one trace. Steps that a later
-attempt finds stored are not done, and have no spans there. What records spans never disturbs a run: OpenTelemetry's
-calls do not raise, and exporting is a thread's.
+All attempts of a run, in whichever process, are children of the span of its acceptance, so the run is one trace. A step
+whose result is stored is not done again, and has no second span. Recording never disturbs a run: OpenTelemetry's calls
+do not raise, and a thread does the export.
 """
 
 from collections.abc import Iterator
@@ -23,13 +23,13 @@ from musterd.core.states import RunState
 RUN_ID, ATTEMPT, KIND = "musterd.run.id", "musterd.run.attempt", "musterd.component.kind"
 PATH, OUTCOME = "musterd.path", "musterd.outcome"
 _accepting: ContextVar[Span | None] = ContextVar("accepting", default=None)
-"""The span of the run that is about to be accepted; one that is refused is never ended, so never sent."""
+"""The span of the run that is about to be accepted. If the run is rejected, the span is never ended or exported."""
 
 
 class Spans:
-    """Records spans of one server.
+    """Records the spans of one server.
 
-    :param captures_content: whether what users, models and tools said is recorded too.
+    :param captures_content: whether the words of users, models and tools are recorded too.
     """
 
     def __init__(self, provider: TracerProvider, *, captures_content: bool = False) -> None:
@@ -38,7 +38,7 @@ class Spans:
         self.captures_content = captures_content
 
     def accepting(self, run: RunRow) -> None:
-        """Begin the span of a run that is about to be accepted, in the trace of the request that asks for it."""
+        """Start the span of a run that is about to be accepted, in the trace of its request."""
         span = self.tracer.start_span(
             f"accept_run {run.component_name}",
             context=context_of(run.traceparent),
@@ -49,14 +49,14 @@ class Spans:
         _accepting.set(span)
 
     def accepted(self) -> None:
-        """The run is accepted."""
+        """End the span: the run was accepted."""
         if (span := _accepting.get()) is not None:
             span.end()
             _accepting.set(None)
 
     @contextmanager
     def attempt(self, run: RunRow) -> "Iterator[AttemptSpan]":
-        """The span of one attempt, ended with this block."""
+        """The span of one attempt; it ends with this block."""
         span = self.tracer.start_span(
             f"{semconv.INVOKE_AGENT} {run.component_name}",
             context=context_of(run.traceparent),
@@ -67,20 +67,20 @@ class Spans:
             with trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False):
                 yield attempt
         except BaseException:
-            attempt.left("cut_off")
+            attempt.leave("cut_off")
             raise
         finally:
             attempt.close()
 
     def flush(self) -> None:
-        """Send what is left. It may take as long as the exporter tries."""
+        """Export the remaining spans. This takes as long as the exporter keeps trying."""
         self._provider.force_flush()
 
 
 class AttemptSpan:
-    """The span of an attempt, and those of the members' runs that it drives.
+    """The span of an attempt, and those of the members' runs in it.
 
-    ``span`` is the attempt's.
+    ``span`` is the attempt's own.
     """
 
     def __init__(self, spans: Spans, span: Span) -> None:
@@ -89,7 +89,7 @@ class AttemptSpan:
         self._members: dict[str, Span] = {}
 
     def parent_of(self, path: str) -> Context:
-        """The context of what is done at ``path``: the run that it belongs to."""
+        """The context for a step at ``path``: the span of the run that the step belongs to."""
         while path:
             path = path.rpartition("/")[0]
             if (span := self._members.get(path)) is not None:
@@ -97,27 +97,27 @@ class AttemptSpan:
         return trace.set_span_in_context(self.span, Context())
 
     def member_began(self, path: str, span: Span) -> None:
-        """A member's run is driven."""
-        if (earlier := self._members.get(path)) is not None:  # it waited, and goes on
+        """Note the span of a member's run that is driven."""
+        if (earlier := self._members.get(path)) is not None:  # the run waited, and goes on
             earlier.end()
         self._members[path] = span
 
     def member_ended(self, path: str, state: RunState, output: Output) -> None:
-        """A member's run has ended, or waits."""
+        """End the span of a member's run that has ended or waits."""
         if (span := self._members.pop(path, None)) is not None:
             note_end(span, state, output)
             span.end()
 
     def ended(self, state: RunState, output: Output) -> None:
-        """The run has ended, or waits."""
+        """Note that the run has ended or pauses."""
         note_end(self.span, state, output)
 
-    def left(self, outcome: str) -> None:
-        """The attempt stops, and the run goes on without it."""
+    def leave(self, outcome: str) -> None:
+        """Note that the attempt stops, and the run goes on without it."""
         self.span.set_attribute(OUTCOME, outcome)
 
     def close(self) -> None:
-        """End what is open."""
+        """End all open spans."""
         for span in self._members.values():
             span.end()
         self._members.clear()
@@ -125,7 +125,7 @@ class AttemptSpan:
 
 
 def note_end(span: Span, state: RunState, output: Output) -> None:
-    """Note how a run ended, and what it used."""
+    """Record how a run ended, and its usage."""
     span.set_attribute(OUTCOME, state.value)
     usage = output.usage
     span.set_attributes({semconv.INPUT_TOKENS: usage.input_tokens, semconv.OUTPUT_TOKENS: usage.output_tokens})
@@ -136,7 +136,7 @@ def note_end(span: Span, state: RunState, output: Output) -> None:
 
 
 def context_of(traceparent: str | None) -> Context:
-    """The context of a ``traceparent``; of none a trace begins."""
+    """The context of a ``traceparent``; without one, a new trace begins."""
     if traceparent is None:
         return Context()
     _, trace_id, span_id, flags = traceparent.split("-")
@@ -145,14 +145,14 @@ def context_of(traceparent: str | None) -> Context:
 
 
 def traceparent_of(span: Span) -> str:
-    """The ``traceparent`` of what is done below ``span``."""
-    found = span.get_span_context()
-    return f"00-{found.trace_id:032x}-{found.span_id:016x}-{found.trace_flags & 1:02x}"
+    """The ``traceparent`` for work below ``span``."""
+    span_context = span.get_span_context()
+    return f"00-{span_context.trace_id:032x}-{span_context.span_id:016x}-{span_context.trace_flags & 1:02x}"
 
 
 @contextmanager
 def under(span: Span) -> Iterator[None]:
-    """What is done in this block is done below ``span``, here and where requests from here go."""
+    """Make ``span`` the parent of all work in this block, in this process and in the requests that it sends."""
     token = trace_context.outgoing.set(traceparent_of(span))
     try:
         with trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False):

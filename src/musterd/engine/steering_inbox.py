@@ -1,4 +1,4 @@
-"""What is said to a run at work: messages for its agents, members that are to stop."""
+"""Messages to a run at work, and cancels of its members."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,14 +8,14 @@ from musterd.engine.outbox import until_available
 from musterd.store import messages, steering
 from musterd.store.database import Database, Tx
 
-_NONE: frozenset[str] = frozenset()  # one for all: there may be thousands of runs
+_NO_IDS: frozenset[str] = frozenset()  # one for all: there may be thousands of runs
 
 
 class SteeringInbox:
-    """The post of one attempt: read when it learns that there is some.
+    """The inbox of one attempt. It reads the database only when it learns of new signals.
 
-    :param seen: how many signals there were when the attempt began; it reads them before its first turn.
-    :param stop_member: ends one member where it is.
+    :param seen: the number of signals when the attempt began; they are read before its first turn.
+    :param stop_member: stops one member's run.
     """
 
     def __init__(self, database: Database, root_id: str, seen: int, stop_member: Callable[[str], object]) -> None:
@@ -24,33 +24,34 @@ class SteeringInbox:
         self._seen = 0
         self._stop_member = stop_member
         self._reading: asyncio.Task[None] | None = None
-        self._waiting: dict[str, list[Message]] = {}
-        self._given = _NONE
+        self._unread: dict[str, list[Message]] = {}
+        self._delivered_ids = _NO_IDS
         self.signalled(seen)
 
     def signalled(self, count: int) -> None:
-        """There are so many signals now."""
+        """Note that the run has ``count`` signals now, and read if they are new."""
         if count > self._seen:
             self._seen = count
             self._reading = asyncio.create_task(self._read(self._reading))
 
     async def look(self) -> None:
-        """Read now what there is, whether or not anybody told of it."""
+        """Read now, whether or not a signal has been noticed."""
         self._reading = asyncio.create_task(self._read(self._reading))
         await asyncio.shield(self._reading)
 
     async def take(self, run_id: str) -> list[Message]:
-        """What has come for one run; each message is given once."""
+        """Take the messages for one run; each message is returned once."""
         if self._reading is not None:
-            await asyncio.shield(self._reading)
+            await asyncio.shield(self._reading)  # a cancelled member must not end the read of the whole tree
             self._reading = None
-        found = self._waiting.pop(run_id, [])
-        if found:
-            self._given = self._given.union(message.id for message in found)
-        return found
+        messages_for_run = self._unread.pop(run_id, [])
+        if messages_for_run:
+            # Remembered, because the next read may come before these are stored as taken, and would find them again.
+            self._delivered_ids = self._delivered_ids.union(message.id for message in messages_for_run)
+        return messages_for_run
 
     def close(self) -> None:
-        """Nothing more is read."""
+        """Read nothing more."""
         if self._reading is not None:
             self._reading.cancel()
 
@@ -58,12 +59,12 @@ class SteeringInbox:
         async def work(tx: Tx) -> tuple[list[Message], list[str]]:
             return await messages.of_root(tx, self._root_id), await steering.flagged(tx, self._root_id)
 
-        if earlier is not None:
+        if earlier is not None:  # one read at a time: an older result must not replace a newer one
             await asyncio.wait([earlier])
-        found, stopping = await until_available(lambda: self._database.scan(work), self._root_id)
-        self._waiting = {}
-        for message in found:
-            if message.taken_at is None and message.id not in self._given:
-                self._waiting.setdefault(message.run_id, []).append(message)
-        for run_id in stopping:
+        all_messages, stopped_run_ids = await until_available(lambda: self._database.scan(work), self._root_id)
+        self._unread = {}
+        for message in all_messages:
+            if message.taken_at is None and message.id not in self._delivered_ids:
+                self._unread.setdefault(message.run_id, []).append(message)
+        for run_id in stopped_run_ids:
             self._stop_member(run_id)

@@ -1,4 +1,4 @@
-"""Steps whose doing is recorded as spans: model calls, tool calls, members' runs. Stored ones are not done."""
+"""Steps of an attempt that record spans of model calls, tool calls and members' runs; stored steps have none."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -19,25 +19,25 @@ from musterd.models.call import ModelAnswer
 
 
 class TracedSteps(Steps):
-    """The steps of an attempt, with spans of what is done.
+    """The steps of an attempt, with a span for each step that is really done.
 
-    :param inner: what does and records them.
-    :param attempt: the span below which they stand.
+    :param inner: does and records the steps.
+    :param attempt: the span that is the parent of theirs.
     """
 
     def __init__(self, inner: Steps, attempt: AttemptSpan) -> None:
         self._inner = inner
         self._attempt = attempt
         self._tracer = attempt.spans.tracer
-        self._captures = attempt.spans.captures_content
-        self._starts: dict[str, MemberStart] = {}
-        self._calls: dict[str, Span] = {}
-        self._paths: dict[str, str] = {}
+        self._captures_content = attempt.spans.captures_content
+        self._pending_members: dict[str, MemberStart] = {}
+        self._open_calls: dict[str, Span] = {}
+        self._member_paths: dict[str, str] = {}
 
     async def model(
         self, path: str, fingerprint: str, call: Callable[[], Awaitable[ModelAnswer]]
     ) -> tuple[ModelAnswer, str]:
-        """Make one model call under a span of its own; or give what is stored already."""
+        """Make one model call under a span of its own, or return the stored answer."""
 
         async def traced() -> ModelAnswer:
             span = self._tracer.start_span(
@@ -54,13 +54,13 @@ class TracedSteps(Steps):
         return await self._inner.model(path, fingerprint, traced)
 
     async def intend(self, intents: Sequence[Intent], members: Sequence[MemberStart]) -> None:
-        """Commit that these begin; a member's span begins with the call that it belongs to, or later within it."""
+        """Commit the intents and members' rows. A member's span starts with the call that it belongs to, or later."""
         await self._inner.intend(intents, members)
         for member in members:
-            self._starts[member.path] = member
+            self._pending_members[member.path] = member
         calls = {path for member in members for path in (member.path, member.path.rpartition("/")[0])}
-        for path in calls & self._calls.keys():
-            self._begin_members(path, self._calls[path])
+        for path in calls & self._open_calls.keys():
+            self._begin_members(path, self._open_calls[path])
 
     async def tool(
         self,
@@ -68,7 +68,7 @@ class TracedSteps(Steps):
         call: Callable[[], Awaitable[ToolStep]],
         require: Callable[[RequirementKind], Requirement],
     ) -> ToolStep:
-        """Do one tool call under a span of its own; or give the result that is stored."""
+        """Make one tool call under a span of its own, or return the stored result."""
 
         async def traced() -> ToolStep:
             span = self._tracer.start_span(
@@ -83,33 +83,33 @@ class TracedSteps(Steps):
             )
             with _ended(span), under(span):
                 self._begin_members(intent.path, span)
-                self._calls[intent.path] = span
+                self._open_calls[intent.path] = span
                 try:
-                    done = await call()
+                    result = await call()
                 finally:
-                    del self._calls[intent.path]
-                self._note_result(span, done)
-                return done
+                    del self._open_calls[intent.path]
+                self._note_result(span, result)
+                return result
 
         return await self._inner.tool(intent, traced, require)
 
     def member_ended(self, end: MemberEnd) -> None:
-        """Record how a member's run ended, and end its span."""
+        """Record the end of a member's run, and end its span."""
         self._inner.member_ended(end)
-        self._attempt.member_ended(self._paths.pop(end.run_id, ""), end.state, end.output)
+        self._attempt.member_ended(self._member_paths.pop(end.run_id, ""), end.state, end.output)
 
-    # What leaves no span is the inner's own.
+    # The methods below record no span and only call the inner steps.
 
     def prepared(self, path: str, fingerprint: str, taken: JsonObject) -> JsonObject:
-        """Record what a run takes from the world."""
+        """Record the values that a run reads."""
         return self._inner.prepared(path, fingerprint, taken)
 
     async def take_messages(self, path: str, run_id: str) -> Sequence[str]:
-        """What was said to a run."""
+        """The messages to a run."""
         return await self._inner.take_messages(path, run_id)
 
     async def take(self, path: str, fingerprint: str, look: Callable[[], Awaitable[JsonObject]]) -> JsonObject:
-        """Take something from the world and record it."""
+        """Read a value from outside the run and record it."""
         return await self._inner.take(path, fingerprint, look)
 
     async def once(
@@ -123,7 +123,7 @@ class TracedSteps(Steps):
         self._inner.abandoned(path)
 
     def input_changed(self, run_id: str, text: str) -> None:
-        """Record what a run is asked in place of what it was asked."""
+        """Record a run's new input."""
         self._inner.input_changed(run_id, text)
 
     def first_token(self, at: float) -> None:
@@ -131,9 +131,9 @@ class TracedSteps(Steps):
         self._inner.first_token(at)
 
     def _begin_members(self, path: str, span: Span) -> None:
-        """Begin the spans of the members' runs that the call at ``path`` drives."""
-        for place in [place for place in self._starts if f"{place}/".startswith(f"{path}/")]:
-            member = self._starts.pop(place)
+        """Start the spans of the members' runs that the call at ``path`` drives."""
+        for place in [place for place in self._pending_members if f"{place}/".startswith(f"{path}/")]:
+            member = self._pending_members.pop(place)
             attributes = {
                 semconv.OPERATION_NAME: semconv.INVOKE_AGENT,
                 semconv.AGENT_ID: member.component_id,
@@ -144,20 +144,22 @@ class TracedSteps(Steps):
                 KIND: member.component_kind,
                 PATH: place,
             }
-            if self._captures:
-                attributes[semconv.INPUT_MESSAGES] = jsontext.dumps([_said("user", member.task)])
+            if self._captures_content:
+                attributes[semconv.INPUT_MESSAGES] = jsontext.dumps([_text_message("user", member.task)])
             name = f"{semconv.INVOKE_AGENT} {member.component_name}"
-            below = trace.set_span_in_context(span)
-            self._attempt.member_began(place, self._tracer.start_span(name, context=below, attributes=attributes))
-            self._paths[member.run_id] = place
+            parent = trace.set_span_in_context(span)
+            self._attempt.member_began(place, self._tracer.start_span(name, context=parent, attributes=attributes))
+            self._member_paths[member.run_id] = place
 
-    def _note_result(self, span: Span, done: ToolStep) -> None:
-        span.set_attribute(OUTCOME, done.state.value)
-        if done.state is not StepState.COMPLETED or done.is_error:
-            span.set_attribute(semconv.ERROR_TYPE, "tool_failed" if done.state is not StepState.UNKNOWN else "unknown")
+    def _note_result(self, span: Span, result: ToolStep) -> None:
+        span.set_attribute(OUTCOME, result.state.value)
+        if result.state is not StepState.COMPLETED or result.is_error:
+            span.set_attribute(
+                semconv.ERROR_TYPE, "tool_failed" if result.state is not StepState.UNKNOWN else "unknown"
+            )
             span.set_status(Status(StatusCode.ERROR))
-        if self._captures:
-            span.set_attribute(semconv.TOOL_CALL_RESULT, done.result)
+        if self._captures_content:
+            span.set_attribute(semconv.TOOL_CALL_RESULT, result.result)
 
 
 def _note_answer(span: Span, answer: ModelAnswer) -> None:
@@ -170,21 +172,21 @@ def _note_answer(span: Span, answer: ModelAnswer) -> None:
             semconv.CACHE_CREATION_TOKENS: usage.cache_write_tokens,
         }
     )
-    known = {
+    model_attributes = {
         semconv.RESPONSE_MODEL: response.model_name,
         semconv.RESPONSE_ID: response.provider_response_id,
     }
-    span.set_attributes({name: value for name, value in known.items() if value})
+    span.set_attributes({name: value for name, value in model_attributes.items() if value})
     if response.finish_reason:
         span.set_attribute(semconv.FINISH_REASONS, [response.finish_reason])
 
 
 @contextmanager
 def _ended(span: Span) -> Iterator[None]:
-    """End the span with this block, and note what it raised: of which kind, never in which words."""
+    """End the span with this block, and record the kind of exception that was raised, never its message."""
     try:
         yield
-    except (Waits, HandedOver, LeaseLost) as error:  # it goes on later, here or elsewhere
+    except (Waits, HandedOver, LeaseLost) as error:  # not a failure: the step goes on later, here or elsewhere
         span.set_attribute(OUTCOME, "waiting" if isinstance(error, Waits) else "handed_over")
         raise
     except asyncio.CancelledError:
@@ -201,5 +203,5 @@ def _ended(span: Span) -> Iterator[None]:
         span.end()
 
 
-def _said(role: str, text: str) -> JsonObject:
+def _text_message(role: str, text: str) -> JsonObject:
     return {"role": role, "parts": [{"type": "text", "content": text}]}

@@ -1,4 +1,4 @@
-"""Tracing: whether spans of runs are recorded, and by what. OpenTelemetry is imported only where they are."""
+"""Tracing: decides whether spans are recorded. OpenTelemetry is imported only if they are."""
 
 import importlib.util
 import os
@@ -22,16 +22,16 @@ INSTALL = "pip install 'musterd[otel]'"
 
 
 def spans_of(settings: Settings) -> "Spans | None":
-    """What records spans; None: nothing does.
+    """The recorder of spans; None if tracing is off.
 
-    :raises StartError: the settings ask for it and OpenTelemetry is not installed, or cannot be set up.
+    :raises StartError: the settings enable tracing, and OpenTelemetry is not installed or cannot be set up.
     """
-    if not is_wanted(settings):
+    if not is_enabled(settings):
         return None
     if importlib.util.find_spec("opentelemetry.sdk") is None:
         if settings.otel:
             raise StartError(f"MUSTERD_OTEL is set and OpenTelemetry is not installed — {INSTALL}")
-        log.warning("no spans are sent: OTEL_* names an exporter and OpenTelemetry is not installed", do=INSTALL)
+        log.warning("OTEL_* names an exporter, but OpenTelemetry is not installed: no spans are sent", do=INSTALL)
         return None
     from musterd.engine.span_export import provider_of
     from musterd.engine.spans import Spans
@@ -40,18 +40,18 @@ def spans_of(settings: Settings) -> "Spans | None":
     return Spans(provider_of(settings), captures_content=captures_content)
 
 
-def traced(world: "RunTree", attempt: "AttemptSpan") -> "RunTree":
-    """The world of an attempt whose steps are recorded as spans."""
+def traced(tree: "RunTree", attempt: "AttemptSpan") -> "RunTree":
+    """The run tree of an attempt, with steps and models that record spans."""
     from musterd.engine.traced_steps import TracedSteps
     from musterd.models.traced_call import TracedCaller
 
-    caller = TracedCaller(world.models.caller, captures_content=attempt.spans.captures_content)
-    models = replace(world.models, caller=caller)
-    return replace(world, steps=TracedSteps(world.steps, attempt), models=models)
+    caller = TracedCaller(tree.models.caller, captures_content=attempt.spans.captures_content)
+    models = replace(tree.models, caller=caller)
+    return replace(tree, steps=TracedSteps(tree.steps, attempt), models=models)
 
 
-def is_wanted(settings: Settings) -> bool:
-    """Whether spans are to be recorded: as the setting says, else where the environment names an exporter."""
+def is_enabled(settings: Settings) -> bool:
+    """Whether spans are recorded: as the setting says, else if the environment names an exporter."""
     if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
     if settings.otel is not None:

@@ -1,8 +1,8 @@
-"""Upkeep: once a second, what nobody else sees to.
+"""Upkeep: the periodic work that no run and no request does.
 
-Runs of dead workers are taken over, delayed runs join their line, what waited too long ends, runs of deleted sessions
-are cancelled, and ready runs that nobody claims are pointed out. Rows of deleted sessions and of old runs go beside it.
-Every process does it; what two do at once is done once.
+Once a second it reassigns the runs of dead workers, moves delayed runs into their session queues, ends what has waited
+too long, cancels runs of deleted sessions, and wakes the worker if runs are ready. Tasks of their own remove the rows
+of deleted sessions and old runs. Every process does upkeep; the transactions make sure that each thing is done once.
 """
 
 import asyncio
@@ -27,23 +27,23 @@ from musterd.store.schedule import Moved
 log = structlog.get_logger("musterd.engine")
 
 
-class Kept(Protocol):
-    """Who is told what upkeep finds."""
+class UpkeepListener(Protocol):
+    """Acts on the findings of upkeep; the worker of this process."""
 
     def wake(self) -> None:
-        """A run may be ready."""
+        """Look for ready runs soon."""
 
     def suspects_ready(self, *, is_any: bool) -> None:
-        """Whether a run is ready that has to be driven on probation."""
+        """Note whether a run is ready that has to be driven on probation."""
 
-    def cancelled(self, root_id: str, done: Cancelled) -> None:
-        """A run ended without an attempt, or is to be cancelled."""
+    def cancelled(self, root_id: str, cancellation: Cancelled) -> None:
+        """Act on a run that ended without an attempt, or whose cancel was stored."""
 
 
 class Upkeep:
     """One process's upkeep.
 
-    :param release_lock: clears away what a dead worker has left on this host.
+    :param release_lock: removes the lock that a dead worker has left on this host.
     """
 
     def __init__(
@@ -51,75 +51,82 @@ class Upkeep:
         resources: Resources,
         observer: HeartbeatObserver,
         components: Sequence[str],
-        kept: Kept,
+        listener: UpkeepListener,
         release_lock: Callable[[str], None],
     ) -> None:
         self._database = resources.database
         self._metrics = resources.metrics
-        self._most_of_owner = resources.settings.user_concurrency
+        self._user_limit = resources.settings.user_concurrency
         slices = Slices(resources.database)
         self.retention = Retention(resources, slices)
         self.deletions = SessionDeletions(resources.database, slices)
         self._observer = observer
         self._components = components
-        self._kept = kept
+        self._listener = listener
         self._release_lock = release_lock
 
     async def repeat(self, period_seconds: float) -> None:
-        """Do it again and again, until cancelled. Removing rows may take long, so it has tasks of its own."""
-        async with asyncio.TaskGroup() as duties:
+        """Repeat upkeep until cancelled. Removing rows may take long, so it has tasks of its own."""
+        async with asyncio.TaskGroup() as tasks:
             for once in (self.once, self.retention.once, self.deletions.once):
-                duties.create_task(_repeat(once, period_seconds))
+                tasks.create_task(_repeat(once, period_seconds))
 
     async def once(self) -> None:
-        """Do what there is to do."""
-        own, most = self._observer.own, self._most_of_owner
-        due = await self._database.scan(lambda tx: probes.due(tx, self._components, clock.now(), own, most))
-        for step in (self._take_over, self._move_scheduled, self._expire, self._cancel_deleted):
+        """Do everything that is due now.
+
+        One read finds what is due, so that a process with nothing to do writes nothing. Each transaction below decides
+        again for itself: another process may have come first.
+        """
+        own, user_limit = self._observer.own, self._user_limit
+        due = await self._database.scan(lambda tx: probes.due(tx, self._components, clock.now(), own, user_limit))
+        for step in (self._reassign_dead, self._move_scheduled, self._expire, self._cancel_deleted):
             await step(due)
         if due.has_ready:
-            self._kept.wake()
-        self._kept.suspects_ready(is_any=due.has_suspect)
+            self._listener.wake()
+        self._listener.suspects_ready(is_any=due.has_suspect)
 
-    async def _take_over(self, due: Due) -> None:
+    async def _reassign_dead(self, due: Due) -> None:
         for worker in self._observer.dead(due.beats):
-            await self._take_runs_of(worker)
+            await self._reassign_runs_of(worker)
 
-    async def _take_runs_of(self, worker: str) -> None:
+    async def _reassign_runs_of(self, worker: str) -> None:
         faults.point("taking_over")
+        # One transaction removes the worker's row and makes its runs ready, so another process that also found the
+        # worker dead finds nothing left. If the worker still lives, the fence refuses its writes from now on.
         released = await self._database.write(lambda tx: workers.release_runs(tx, worker, clock.now(), crashed=True))
         faults.point("taken_over")
+        # Only after the commit: a missing lock marks a worker as dead, even one that only stood still and goes on.
         self._release_lock(worker)
         for run in released.ready:
             self._metrics.recoveries.add()
             log.warning("run taken over", run_id=run.run_id, from_worker=worker, attempt=run.attempt)
-        self._tell(released.ended)
+        self._notify(released.ended)
         if released.ready:
-            self._kept.wake()
+            self._listener.wake()
 
     async def _move_scheduled(self, due: Due) -> None:
         if not due.has_scheduled:
             return
-        self._moved(await self._database.write(lambda tx: schedule.due(tx, clock.now())))
-        self._moved(await self._database.write(lambda tx: schedule.expire_pending(tx, clock.now())))
+        self._notify_moved(await self._database.write(lambda tx: schedule.due(tx, clock.now())))
+        self._notify_moved(await self._database.write(lambda tx: schedule.expire_pending(tx, clock.now())))
 
-    def _moved(self, moved: Moved) -> None:
-        self._tell(moved.stopped)
+    def _notify_moved(self, moved: Moved) -> None:
+        self._notify(moved.stopped)
         if moved.has_ready:
-            self._kept.wake()
+            self._listener.wake()
 
     async def _expire(self, due: Due) -> None:
         if due.has_expired:
-            self._moved(await self._database.write(lambda tx: pauses.expire(tx, clock.now())))
+            self._notify_moved(await self._database.write(lambda tx: pauses.expire(tx, clock.now())))
 
     async def _cancel_deleted(self, due: Due) -> None:
         for session_id in due.to_cancel:
             cancel = partial(session_deletion.cancel_live, session_id=session_id, now=clock.now())
-            self._tell(await self._database.write(cancel))
+            self._notify(await self._database.write(cancel))
 
-    def _tell(self, done: Sequence[Cancelled]) -> None:
-        for one in done:
-            self._kept.cancelled(one.run.run_id, one)
+    def _notify(self, cancellations: Sequence[Cancelled]) -> None:
+        for cancellation in cancellations:
+            self._listener.cancelled(cancellation.run.run_id, cancellation)
 
 
 async def _repeat(once: Callable[[], Coroutine[object, object, None]], period_seconds: float) -> None:
@@ -128,6 +135,6 @@ async def _repeat(once: Callable[[], Coroutine[object, object, None]], period_se
         try:
             await once()
         except StoreUnavailable as error:
-            log.warning("upkeep waits for the database", reason=error.message)
+            log.warning("upkeep is waiting for the database", reason=error.message)
         except Exception as error:
             log.exception("upkeep failed", exc_info=error)

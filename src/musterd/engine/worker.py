@@ -1,4 +1,4 @@
-"""The embedded engine: the runs table is the queue, this process its worker."""
+"""The worker of a process: it claims runs and drives each of them in an attempt. The ``runs`` table is the queue."""
 
 import asyncio
 import os
@@ -32,303 +32,330 @@ from musterd.store.upgrade import OLDEST_WRITER
 log = structlog.get_logger("musterd.engine")
 
 RETRY_SECONDS = 1.0
-LOOK_SECONDS = 0.02
+PEER_POLL_SECONDS = 0.02
 CUT_SECONDS = 1.0
-"""How long what is cut off may take to let go."""
+"""How long tasks may take to end after they were cancelled in a stop."""
 CLAIMED_AT_ONCE = 32
-"""Runs that one transaction claims."""
+"""The most runs that one transaction claims."""
 
 
 @dataclass(slots=True)
-class _Live:
+class _LiveAttempt:
     attempt: Attempt
     task: "asyncio.Task[None]"
 
 
 class Worker:
-    """Claims runs of the components that this process serves, and drives them.
+    """Claims runs of the components that this process serves, and drives them to their end or pause.
 
-    :param locks: tells which workers of this host are alive.
+    :param locks: the OS locks that show which workers of this host are alive.
     """
 
-    def __init__(self, resources: Resources, locks: Locks, duties: ProcessRole | None = None) -> None:
-        self.worker = clock.new_id()
+    def __init__(self, resources: Resources, locks: Locks, role: ProcessRole | None = None) -> None:
+        self.worker_id = clock.new_id()
         self._resources = resources
         self._locks = locks
-        self._duties = duties or ProcessRole()
+        self._role = role or ProcessRole()
         self._slots = Slots(resources.settings.concurrency)
         self._probation = Probation(self._slots, resources.database, self._spawn, self.wake)
-        self._live: dict[str, _Live] = {}
+        self._live: dict[str, _LiveAttempt] = {}
         self._early_cancels: set[str] = set()
         self._early_signals: dict[str, int] = {}
         self._wake = asyncio.Event()
-        self._leave = asyncio.Event()
+        self._cut_off = asyncio.Event()
         self._claimer: asyncio.Task[None] | None = None
-        self._watching: list[asyncio.Task[None]] = []
+        self._periodic: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._beats: Heartbeat | None = None
+        self._heartbeat: Heartbeat | None = None
         self._is_stopping = False
         self._drain_ends_at = 0.0
-        driven = self._duties.driven(resources.registry)
+        driven = self._role.driven(resources.registry)
         self._components = [component_key(component.kind, component.id) for component in driven]
         self._imports = ModelImports(resources, driven)
         self.is_ready = False
         self.instance_id = ""
         settings, database = resources.settings, resources.database
-        self._observer = HeartbeatObserver(self.worker, locks.is_free, settings.dead_seconds)
+        self._observer = HeartbeatObserver(self.worker_id, locks.is_free, settings.dead_seconds)
         self.upkeep = Upkeep(resources, self._observer, self._components, self, locks.release)
-        self.elsewhere = PeerWatcher(database, resources.broadcaster, self._observer, self, self._look_after_the_dead)
+        self.peer_watcher = PeerWatcher(database, resources.broadcaster, self._observer, self, self._on_lock_freed)
 
     async def start(self) -> None:
-        """Announce this worker, take over the runs of dead ones, and begin to claim."""
+        """Announce this worker, reassign the runs of dead workers, and begin to claim."""
         settings, database, now = self._resources.settings, self._resources.database, clock.now()
-        self._locks.hold(self.worker)
+        # Locked before the row is written: an observer that sees a row whose lock is free takes the worker for dead.
+        self._locks.hold(self.worker_id)
         self.instance_id = await database.write(lambda tx: workers.instance(tx, clock.new_id(), OLDEST_WRITER, now))
+        # Announced before the heartbeat starts: a beat that does not find the row reports that the heartbeat was lost.
         await self._announce()
-        tell = partial(asyncio.get_running_loop().call_soon_threadsafe, self._taken_for_dead)
-        self._beats = Heartbeat(database, self.worker, settings.beat_seconds, tell)
-        self._beats.start()
-        if self._duties.recovers:
+        on_lost = partial(asyncio.get_running_loop().call_soon_threadsafe, self._on_heartbeat_lost)
+        self._heartbeat = Heartbeat(database, self.worker_id, settings.beat_seconds, on_lost)
+        self._heartbeat.start()
+        if self._role.recovers:
             await self.upkeep.once()
-            self._watching.append(asyncio.create_task(self.upkeep.repeat(settings.upkeep_seconds)))
-        self._watching.append(asyncio.create_task(self.elsewhere.repeat(LOOK_SECONDS, settings.upkeep_seconds)))
-        self.is_ready = not self._is_stopping
+            self._periodic.append(asyncio.create_task(self.upkeep.repeat(settings.upkeep_seconds)))
+        self._periodic.append(asyncio.create_task(self.peer_watcher.repeat(PEER_POLL_SECONDS, settings.upkeep_seconds)))
+        self.is_ready = not self._is_stopping  # a stop may have begun during one of the awaits above
         self._claimer = asyncio.create_task(self._claim_until_stopped())
         self._wake.set()
 
     async def _announce(self) -> None:
         host, pid, now = socket.gethostname(), os.getpid(), clock.now()
-        await self._resources.database.write(lambda tx: workers.add(tx, self.worker, self._components, host, pid, now))
+        await self._resources.database.write(
+            lambda tx: workers.add(tx, self.worker_id, self._components, host, pid, now)
+        )
 
     def begin_stop(self) -> None:
-        """Claim nothing more, and have every run handed over at its next step."""
+        """Claim nothing more, and hand every run over at its next step. Calling it again changes nothing."""
         if not self._is_stopping:
+            # Set once: a second call, by stop(), must not prolong the drain.
             self._drain_ends_at = clock.monotonic() + self._resources.settings.drain_seconds
         self.is_ready, self._is_stopping = False, True
-        self._wake.set()
-        for task in self._watching:
+        self._wake.set()  # the claimer reads the flag and ends
+        for task in self._periodic:
             task.cancel()
         for live in self._live.values():
             live.attempt.hand_over()
 
     def leave_now(self) -> None:
-        """Wait for no step any more: what is under way is cut off."""
-        self._leave.set()
+        """Stop waiting for steps under way: they are cut off."""
+        self._cut_off.set()
 
     async def stop(self) -> None:
-        """Let steps under way finish, as long as they may, and hand over what runs: it is ready for whoever comes."""
+        """Let steps under way finish for the drain time, then release the remaining runs to other workers."""
         self.begin_stop()
         await self._wait_for_steps()
-        await self._stop_beats()  # before the row is removed: a beat that misses it would announce this worker again
+        # Before the row is removed: a beat that misses it would announce this worker again.
+        await self._stop_heartbeat()
         tasks = {live.task for live in self._live.values()}
         for task in tasks:
             task.cancel()
         if self._claimer is not None:
             tasks.add(self._claimer)
-        if rest := {*tasks, *self._tasks, *self._watching}:
-            _, stuck = await asyncio.wait(rest, timeout=CUT_SECONDS)
+        if remaining := {*tasks, *self._tasks, *self._periodic}:
+            _, stuck = await asyncio.wait(remaining, timeout=CUT_SECONDS)
             if stuck:
-                log.warning("some tools do not stop; their runs are handed over all the same", tasks=len(stuck))
+                log.warning("some tools did not stop; their runs are released anyway", tasks=len(stuck))
+        # Safe even if a task is stuck: the release takes the runs out of state 'running', so the fence refuses what the
+        # task still writes. If the release fails, the runs are reassigned once this worker is found dead.
         try:
             await self._resources.database.write(
-                lambda tx: workers.release_runs(tx, self.worker, clock.now(), crashed=False)
+                lambda tx: workers.release_runs(tx, self.worker_id, clock.now(), crashed=False)
             )
         except StoreUnavailable:
-            log.warning("runs could not be handed over; the next start takes them", worker=self.worker)
-        self._locks.release(self.worker)
+            log.warning("runs could not be released; they are reassigned later", worker=self.worker_id)
+        # Last: with the lock free and the row still there, another process would count these runs as crashed.
+        self._locks.release(self.worker_id)
 
-    async def _stop_beats(self) -> None:
-        if self._beats is not None:
-            self._beats.stop()
-            joined = asyncio.get_running_loop().run_in_executor(None, self._beats.join)
+    async def _stop_heartbeat(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+            joined = asyncio.get_running_loop().run_in_executor(None, self._heartbeat.join)
             await asyncio.wait([joined], timeout=CUT_SECONDS)  # tools may occupy every thread of the executor
 
     async def _wait_for_steps(self) -> None:
-        async def last_step() -> None:
+        async def all_steps_ended() -> None:
             if self._claimer is not None:
+                # First the claimer: a claim under way may still add live attempts, which are handed over.
                 await asyncio.wait([self._claimer])
             while self._live:
                 await asyncio.wait([live.task for live in self._live.values()])
 
-        ways = {asyncio.ensure_future(way) for way in (last_step(), self._leave.wait())}
+        waits = {asyncio.ensure_future(wait) for wait in (all_steps_ended(), self._cut_off.wait())}
         seconds = max(self._drain_ends_at - clock.monotonic(), 0.0)
-        _, late = await asyncio.wait(ways, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        for way in late:
-            way.cancel()
+        _, unfinished = await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for wait in unfinished:
+            wait.cancel()
 
     async def _hand_over(self, run: RunRow, *, crashed: bool = False) -> None:
+        # Guarded by the attempt's number. A crash before this commit loses nothing: the run still belongs to this
+        # worker, and is reassigned once the worker is found dead.
         faults.point("handing_over")
         try:
             released = await self._resources.database.write(
                 lambda tx: workers.hand_over(tx, run.run_id, run.attempt, clock.now(), crashed=crashed)
             )
         except StoreUnavailable:
-            log.warning("a run could not be handed over; the next start takes it", run_id=run.run_id)
+            log.warning("run could not be released; it is reassigned later", run_id=run.run_id)
             return
         faults.point("handed_over")
         self._resources.metrics.handovers.add()
-        for done in released.ended:
-            self.cancelled(run.run_id, done)
+        for cancellation in released.ended:
+            self.cancelled(run.run_id, cancellation)
 
-    # --- others -----------------------------------------------------------------------------------
+    # --- this process and other processes ---------------------------------------------------------
 
     @property
     def is_claiming(self) -> bool:
-        """Whether this process claims runs, or has no part in driving them."""
+        """Whether this process claims runs, or serves no component whose runs it could claim."""
         return not self._components or (self._claimer is not None and not self._claimer.done())
 
     @property
     def silent_seconds(self) -> float:
-        """How long ago this process last showed that it lives."""
-        return 0.0 if self._beats is None else clock.monotonic() - self._beats.shown_at
+        """How long ago the heartbeat was last stored."""
+        return 0.0 if self._heartbeat is None else clock.monotonic() - self._heartbeat.last_beat_at
 
     async def unserved(self) -> list[str]:
-        """The components that runs are ready of and that no process drives."""
+        """The components that have ready runs and that no process drives."""
         return await self._resources.database.scan(workers.unserved)
 
-    def _look_after_the_dead(self) -> None:
-        if self._duties.recovers:
+    def _on_lock_freed(self) -> None:
+        if self._role.recovers:
             self._spawn(self._upkeep_now())
 
     async def _upkeep_now(self) -> None:
         try:
             await self.upkeep.once()
         except StoreUnavailable:
-            log.warning("upkeep waits for the database", worker=self.worker)
+            log.warning("upkeep is waiting for the database", worker=self.worker_id)
 
-    def _taken_for_dead(self) -> None:
-        log.warning("this process was taken for dead: its runs are others' now", worker=self.worker)
+    def _on_heartbeat_lost(self) -> None:
+        log.warning("heartbeat lost; runs were reassigned to other workers", worker=self.worker_id)
         if not self._is_stopping:  # a stopping process must not announce itself again
-            self._spawn(self._come_back())
+            self._spawn(self._rejoin())
 
-    async def _come_back(self) -> None:
-        """Announce this worker again, and give up what others have taken."""
-        self._locks.hold(self.worker)
+    async def _rejoin(self) -> None:
+        """Announce this worker again, and stop the attempts whose runs were reassigned."""
+        # Held again before the row is written, as in start(): the process that reassigned the runs removed the lock.
+        self._locks.hold(self.worker_id)
         try:
             await self._announce()
-            await self.elsewhere.look()
+            # The fence refuses what those attempts write, but only this stops the calls that they make.
+            await self.peer_watcher.look()
         except StoreUnavailable:
-            log.warning("this process could not announce itself again; it tries once more", worker=self.worker)
+            # The next beat finds no row either, and calls _on_heartbeat_lost() again.
+            log.warning("this worker could not be announced again; retrying", worker=self.worker_id)
 
-    def live(self) -> dict[str, Attempt]:
-        """The attempts at work, by run."""
+    def live_attempts(self) -> dict[str, Attempt]:
+        """The attempts that this process drives, by root run id."""
         return {root_id: live.attempt for root_id, live in self._live.items()}
 
-    def claimable(self) -> list[str]:
+    def claimable_components(self) -> list[str]:
         """The components whose runs can be claimed now."""
         return self._components if self.is_ready and self._slots.free > 0 else []
 
-    def lost(self, root_id: str) -> None:
-        """Another attempt has the run that is driven here: this one stops, and writes nothing more."""
+    def lease_lost(self, root_id: str) -> None:
+        """Stop the attempt that drives this run here: another attempt owns the run now."""
+        # Cancelled once: a second cancel would interrupt the attempt while it winds up.
         if (live := self._live.get(root_id)) is not None and not live.task.cancelling():
             log.warning("attempt lost its run", run_id=root_id, attempt=live.attempt.number)
             live.task.cancel()
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
-        self._hold(asyncio.create_task(work))
+        self._keep(asyncio.create_task(work))
 
-    def _hold(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.add(task)
+    def _keep(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.add(task)  # the event loop holds tasks only weakly
         task.add_done_callback(self._tasks.discard)
 
     # --- acceptance and claims --------------------------------------------------------------------
 
     def reserve(self) -> str | None:
-        """Keep a slot for a run that is about to be accepted; the worker's name, or None when it has to wait."""
-        is_taken = self.is_ready and bool(self._components) and self._imports.are_done and self._slots.reserve()
-        return self.worker if is_taken else None
+        """Reserve a slot for a run that is about to be accepted.
+
+        :return: this worker's id, or None if the run has to wait for a slot.
+        """
+        # Reserved before the acceptance is stored, so that the run is stored as running, with attempt 1, in the same
+        # transaction. Not before the imports are done: a crash during an import would count against the run.
+        is_reserved = self.is_ready and bool(self._components) and self._imports.are_done and self._slots.reserve()
+        return self.worker_id if is_reserved else None
 
     def unreserve(self) -> None:
-        """Give a kept slot back: the run was not accepted as running."""
+        """Give a reserved slot back: the run was not accepted as running."""
         self._slots.unreserve()
         self._slot_freed()
 
     def launch(self, run: RunRow) -> None:
-        """Drive a run that was accepted as running in a kept slot. An engine that stops hands it over instead."""
-        self._slots.unreserve()
+        """Drive a run that was accepted as running in a reserved slot. A stopping worker hands it over instead."""
+        self._slots.unreserve()  # no await until the run counts as live: the slot cannot go to another run in between
         self._begin(run)
 
     def wake(self) -> None:
-        """A run may be ready."""
+        """Look for ready runs soon."""
         self._wake.set()
 
     def suspects_ready(self, *, is_any: bool) -> None:
-        """Whether a run is ready that has to be driven on probation."""
+        """Note whether a suspect is ready, that is, a run that has to be driven on probation."""
         self._probation.suspects_ready(is_any=is_any)
         self._slot_freed()
 
     async def _claim_until_stopped(self) -> None:
         while not self._is_stopping:
             await self._wake.wait()
-            self._wake.clear()
+            self._wake.clear()  # before the claim: a wake-up during it leads to another claim
             try:
                 if self.is_ready and self._components:
                     await self._claim()
             except Exception as error:
                 if not isinstance(error, StoreUnavailable):
-                    log.exception("claiming failed", worker=self.worker, exc_info=error)
+                    log.exception("claiming failed", worker=self.worker_id, exc_info=error)
                 await clock.sleep(RETRY_SECONDS)
                 self._wake.set()
 
     async def _claim(self) -> None:
-        """Claim as long as there are free slots and ready runs."""
+        """Claim runs until no slot is free or no run is ready."""
         slots = self._slots
         if not self._imports.are_done and not await self._imports.if_needed(has_suspect=self._probation.is_awaited):
             return
         if self.is_ready and self._probation.is_due:
             await self._claim_suspects()
-        while self.is_ready and (free := slots.free) > 0:  # a stop may have begun while it imported or claimed
-            slots.reserved += free  # what acceptance must not promise meanwhile
-            # Few at a time, so that claims of other processes come in between and they share what is ready.
-            most = min(free, CLAIMED_AT_ONCE)
+        while self.is_ready and (free := slots.free) > 0:  # a stop may have begun during the imports or the last claim
+            slots.reserved += free  # acceptance must not give these slots away during the transaction
+            # A few at a time, so that other processes' claims come in between and the ready runs are shared.
+            limit = min(free, CLAIMED_AT_ONCE)
             try:
-                runs = await self._claim_up_to(most)
+                runs = await self._claim_up_to(limit)
             finally:
                 slots.reserved -= free
+            # No await between the release of the slots and this loop: the runs take their slots before anything else.
             for run in runs:
                 self._begin(run)
-            if len(runs) < most:
-                # Where users have shares, some of theirs may wait for an end however many slots are free.
+            if len(runs) < limit:
+                # No ready run is left. If users have a limit, though, some of their runs may wait however many slots
+                # are free.
                 slots.has_backlog = self._resources.settings.user_concurrency > 0
                 return
         slots.has_backlog = True
 
     async def _claim_suspects(self) -> None:
         faults.point("claiming")
-        room, most = self._slots.room, self._resources.settings.user_concurrency
+        room, user_limit = self._slots.room, self._resources.settings.user_concurrency
         claimed = await self._resources.database.write(
-            lambda tx: suspects.claim(tx, self.worker, self._components, room, clock.now(), most)
+            lambda tx: suspects.claim(tx, self.worker_id, self._components, room, clock.now(), user_limit)
         )
-        self._probation.begin(claimed)
+        self._probation.begin(claimed)  # before the attempts exist: each one reports its first stored step to it
         for run in claimed.runs:
             self._begin(run)
 
     async def _claim_up_to(self, limit: int) -> list[RunRow]:
         faults.point("claiming")
-        most = self._resources.settings.user_concurrency
+        user_limit = self._resources.settings.user_concurrency
         runs = await self._resources.database.write(
-            lambda tx: attempts.claim(tx, self.worker, self._components, limit, clock.now(), most_of_owner=most)
+            lambda tx: attempts.claim(
+                tx, self.worker_id, self._components, limit, clock.now(), most_of_owner=user_limit
+            )
         )
+        # A crash from here on leaves the runs 'running' under this worker's id; they are reassigned once it is dead.
         if runs:
             faults.point("claimed")
         return runs
 
     def _begin(self, run: RunRow) -> None:
-        if self._is_stopping:
+        if self._is_stopping:  # the stop began while the claim or the acceptance was being stored
             self._spawn(self._hand_over(run))
             return
-        waited = None if run.queued_at is None else clock.now() - run.queued_at
-        self._resources.metrics.run_began(run.component_kind, run.component_id, run.attempt, waited)
+        wait_seconds = None if run.queued_at is None else clock.now() - run.queued_at
+        self._resources.metrics.run_began(run.component_kind, run.component_id, run.attempt, wait_seconds)
         attempt = Attempt(self._resources, run)
+        # A cancel or a message may have been stored after the claim and before the attempt existed.
         if run.run_id in self._early_cancels:
             self._early_cancels.discard(run.run_id)
             attempt.cancel()
         attempt.signalled(self._early_signals.pop(run.run_id, 0))
         if self._probation.is_on(run.run_id):
-            attempt.tell_of_step(partial(self._probation.passed, run.run_id))
+            attempt.on_step_stored(partial(self._probation.passed, run.run_id))
         self._slots.live += 1
         task = asyncio.create_task(self._execute(run, attempt), context=context_of(run))
-        self._live[run.run_id] = _Live(attempt, task)
+        self._live[run.run_id] = _LiveAttempt(attempt, task)
 
     async def _execute(self, run: RunRow, attempt: Attempt) -> None:
         settled = None
@@ -336,14 +363,16 @@ class Worker:
             settled = await attempt.execute()
             if attempt.is_handed_over:
                 await self._hand_over(run)
-        except Exception as error:  # its end cannot be stored: it is tried again, and given up, as after a crash
-            log.exception("a run was left without an end", run_id=run.run_id, exc_info=error)
+        except Exception as error:
+            # Not even a failure could be stored as the end. Counted as a crash, so that the retries are bounded.
+            log.exception("the end of a run could not be stored; the run is retried", run_id=run.run_id, exc_info=error)
             await self._hand_over(run, crashed=True)
         finally:
             del self._live[run.run_id]
             self._slots.live -= 1
             self._probation.passed(run.run_id)
             self._slot_freed()
+            # Last: a waiter that starts the next run finds the slot free.
             self._resources.broadcaster.settled(run.run_id)
         if settled is None:
             return
@@ -358,41 +387,44 @@ class Worker:
 
     # --- cancel and removal -----------------------------------------------------------------------
 
-    def cancelled(self, root_id: str, done: Cancelled) -> None:
-        """Tell what a stored cancel means here: the attempt stops, readers learn of an end, the next run starts."""
-        if done.end_event is not None:
-            index, event = done.end_event
+    def cancelled(self, root_id: str, cancellation: Cancelled) -> None:
+        """Act on a stored cancel: stop the attempt, or publish the end event, and claim the next run of the session."""
+        if cancellation.end_event is not None:
+            index, event = cancellation.end_event
             self._resources.metrics.run_ended(
-                done.run.component_kind, done.run.component_id, done.run.state.value, None
+                cancellation.run.component_kind, cancellation.run.component_id, cancellation.run.state.value, None
             )
             self._resources.broadcaster.publish(root_id, Flush(index, [event]))
             self._resources.broadcaster.settled(root_id)
-            if done.run.webhooks:
+            if cancellation.run.webhooks:
                 self._resources.webhooks.wake()
         elif (live := self._live.get(root_id)) is not None:
             live.attempt.cancel()
-        elif done.run.state is RunState.RUNNING and done.run.worker == self.worker:
-            self._early_cancels.add(root_id)  # claimed, and not begun yet
-        if done.promoted is not None:
+        elif cancellation.run.state is RunState.RUNNING and cancellation.run.worker == self.worker_id:
+            self._early_cancels.add(root_id)  # claimed, but its attempt does not exist yet
+        if cancellation.promoted is not None:
             self._wake.set()
 
     def signalled(self, run: RunRow) -> None:
-        """Something was said to a run: the attempt that drives it here reads it, others find it themselves."""
+        """Act on a stored message or member's cancel: the attempt that drives the run here reads it.
+
+        If another process drives the run, its peer watcher notices the signal.
+        """
         if (live := self._live.get(run.run_id)) is not None:
             live.attempt.signalled(run.signals)
-        elif run.state is RunState.RUNNING and run.worker == self.worker:
-            self._early_signals[run.run_id] = run.signals  # claimed, and not begun yet
+        elif run.state is RunState.RUNNING and run.worker == self.worker_id:
+            self._early_signals[run.run_id] = run.signals  # claimed, but its attempt does not exist yet
         elif run.state is RunState.READY:
             self._wake.set()
 
     def session_deleted(self, session_id: str) -> "asyncio.Task[None]":
-        """A session was deleted: remove its rows, unless one of its runs lives: then its end does."""
+        """Remove the rows of a deleted session. If one of its runs is live, the end of that run removes them."""
         removing = asyncio.create_task(self._remove_session(session_id))
-        self._hold(removing)
+        self._keep(removing)
         return removing
 
     async def _remove_session(self, session_id: str) -> None:
         try:
             await self.upkeep.deletions.remove(session_id)
         except StoreUnavailable:
-            log.warning("a deleted session is removed later", session_id=session_id)
+            log.warning("a deleted session could not be removed now; upkeep will remove it", session_id=session_id)

@@ -106,7 +106,7 @@ class Readiness:
         return Check("event_loop", None if late < STUCK_SECONDS else problem)
 
     async def _writable(self) -> str | None:
-        now, worker = clock.monotonic(), self._server.engine.worker
+        now, worker = clock.monotonic(), self._server.engine.worker_id
         if self._written_at is None or now - self._written_at > WRITTEN_SECONDS:
             await self._server.database.write(lambda tx: workers.beat_always(tx, worker))
             self._written_at = now

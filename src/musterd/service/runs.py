@@ -258,7 +258,7 @@ class RunService:
     async def _until_settled(self, root: RunRow, seconds: float) -> None:
         """Wait until a root run has finished, paused or been deleted, or ``seconds`` have passed."""
         await self.following.note_subscriber(root)
-        waiter = self._resources.broadcaster.wait_settled_soon(root.run_id)
+        waiter = self._resources.broadcaster.settle_waiter(root.run_id)
         try:
             with self.connected_clients.waiting(root.run_id):
                 # Read the state again after the waiter listens: the run may have settled before.
@@ -345,7 +345,7 @@ class RunService:
         if not run.state.is_final and run.root_id != run_id:
             is_replay = await self.steering.cancel_member(run, caller.user_id or "client", request)
             return CancelResult(await self.view(component, run_id, None, caller), is_replay)
-        waiter = self._resources.broadcaster.wait_settled_soon(run_id)  # before the cancel: the run may stop at once
+        waiter = self._resources.broadcaster.settle_waiter(run_id)  # before the cancel: the run may stop at once
         try:
             state, is_replay = await self._cancel_once(run, caller.user_id or "client", request)
             if state is RunState.RUNNING:

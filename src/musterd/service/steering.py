@@ -159,7 +159,7 @@ class Steering:
             return root, False
 
         # Listen before the cancel is stored: the root may settle between the commit and the first wait.
-        waiter = self._resources.broadcaster.wait_settled_soon(member.root_id)
+        waiter = self._resources.broadcaster.settle_waiter(member.root_id)
         try:
             root, is_replay = await self._resources.database.write(work)
             if root is not None:
