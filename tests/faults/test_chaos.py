@@ -166,7 +166,7 @@ def check_rows(place: Fleet) -> None:
     assert {(row["state"], row["holder"]) for row in rows} == {("completed", None)}
     members = place.select("SELECT state, count(*) AS n FROM runs WHERE parent_id IS NOT NULL GROUP BY state")
     assert members == [{"state": "completed", "n": 2 * len(ASKED)}]
-    assert "taken for dead" not in place.log
+    assert "heartbeat lost" not in place.log
     assert "Traceback" not in place.log
 
 

@@ -72,7 +72,7 @@ def test_a_clock_that_jumps(place: Fleet, hours: int) -> None:
     assert [line.split()[2] for line in said] == ["second]]", "third]]", "fourth]]"], "the line keeps its order"
     assert set(Counter(place.calls()).values()) == {1}, "nothing was done twice"
     assert place.number("SELECT max(attempt) AS n FROM runs") == 1
-    assert "taken for dead" not in place.log
+    assert "heartbeat lost" not in place.log
     jump(place, hours * HOUR)
     start(jumper, '[[TOOL wait {"name": "e"}]]', "e1", "e")
     until((place.folder / "e.reached").exists, "the tool is at work")

@@ -23,7 +23,7 @@ LONGEST_LOOK_SECONDS = 2.0
 
 
 class Heartbeat:
-    """Advances this worker's counter until it is stopped.
+    """Advances this worker's counter until it is stopped. While no other worker is announced, a beat writes nothing.
 
     ``last_beat_at`` is when it last did so, on this process's monotonic clock.
 

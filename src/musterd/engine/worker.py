@@ -266,6 +266,7 @@ class Worker:
 
     def launch(self, run: RunRow) -> None:
         """Drive a run that was accepted as running in a reserved slot. A stopping worker hands it over instead."""
+        # The run is stored as running already. A crash before the attempt exists leaves it to be reassigned.
         self._slots.unreserve()  # no await until the run counts as live: the slot cannot go to another run in between
         self._begin(run)
 
