@@ -117,7 +117,7 @@ class PeerWatcher:
     def _update_attempt(self, root_id: str, attempt: Attempt, snapshot: RunSnapshot | None) -> None:
         """Stop an attempt that lost its run or is to be cancelled, or pass new signals on to it."""
         if snapshot is None or (snapshot.state.is_settled and snapshot.attempt == attempt.number):
-            return  # the attempt has stored its own end, and is about to report it
+            return  # the attempt has stored the end (the run may be deleted since), and is about to report it
         if snapshot.attempt != attempt.number or snapshot.state is not RunState.RUNNING:
             # Reassigned. The fence refuses the attempt's writes anyway; this also stops its model and tool calls.
             self._local.lease_lost(root_id)
