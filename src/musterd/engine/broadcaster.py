@@ -16,6 +16,7 @@ from musterd.core.metrics import Metrics
 from musterd.engine.wakeup import Wakeup
 
 EVENT_BYTES = 300
+"""The approximate size of an event on the wire without its texts."""
 
 
 @dataclass
@@ -238,7 +239,8 @@ class Broadcaster:
         self.settled(root_id)
         if (audience := self._audiences.get(root_id)) is not None:
             audience.page = None
-            for subscription in [each for each in audience.subscriptions if each.is_accepted]:
+            accepted = [subscription for subscription in audience.subscriptions if subscription.is_accepted]
+            for subscription in accepted:  # a list: closing removes a subscription from the audience
                 subscription.close()
 
     async def stored(

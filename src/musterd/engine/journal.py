@@ -247,9 +247,9 @@ class Journal:
         # A new id each time that the call is cut off: an old decision, sent once more, says nothing about the new call.
         own_id = clock.derived_id(question.id, f"{self._root.attempt} {started_at}")
         requirement = replace(question, id=own_id, started_at=started_at)
-        unknown = self._step(intent.path, intent.kind, StepState.UNKNOWN, intent.fingerprint, started_at)
+        unknown_step = self._step(intent.path, intent.kind, StepState.UNKNOWN, intent.fingerprint, started_at)
         # One commit for the step and its question: no step is unknown without a question that can settle it.
-        self._outbox.record(unknown)
+        self._outbox.record(unknown_step)
         self._outbox.requirement_opened(requirement)
         await self._outbox.commit()
         raise Waits([requirement])
@@ -305,9 +305,9 @@ class Journal:
                 self._close_below(row.path)
                 self._outbox.member_ended(MemberRecord(run=row))
 
-    def cost_below(self, place: str) -> float | None:
-        """The cost of the model calls at paths that begin with ``place``; None if one of them has no list price."""
-        costs = [cost for path, cost in self._costs.items() if path.startswith(place)]
+    def cost_below(self, prefix: str) -> float | None:
+        """The cost of the model calls at paths that begin with ``prefix``; None if one of them has no list price."""
+        costs = [cost for path, cost in self._costs.items() if path.startswith(prefix)]
         known_costs = [cost for cost in costs if cost is not None]
         return sum(known_costs) if len(known_costs) == len(costs) else None
 

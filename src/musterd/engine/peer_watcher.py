@@ -23,6 +23,7 @@ from musterd.store.probes import RunSnapshot
 log = structlog.get_logger("musterd.engine")
 
 LOCK_LOOKS_EVERY = 5
+"""After how many polls the locks of the other workers are checked."""
 
 
 class LocalAttempts(Protocol):

@@ -24,7 +24,7 @@ from musterd.store.database import Tx
 class Recovered:
     """What earlier attempts stored; empty for a first one.
 
-    :param steps: by path.
+    :param steps: the stored steps, by path.
     :param members: rows of the members that began, by run id.
     :param emitted_keys: keys of the stored events; these are not emitted again.
     :param approvals: open questions to persons, and decisions that were not acted on yet, by path.
