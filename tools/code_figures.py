@@ -64,14 +64,15 @@ async def _requests() -> dict[str, set[str]]:
         transport = httpx2.ASGITransport(app=app)
         async with (
             app.router.lifespan_context(app),
-            httpx2.AsyncClient(transport=transport, base_url="http://x") as http,
+            httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http,
         ):
             fields: dict[str, Any] = {"message": 'Go. [[DELEGATE weather: <TOOL get_weather {"city": "Oslo"}>]]'}
             for run_id in ("warm-up", "measured"):
                 data = {**fields, "stream": "false", "run_id": run_id, "session_id": "s1"}
                 post, get = set[str](), set[str]()
                 with _Profiled(post):
-                    (await http.post("/teams/desk/runs", data=data)).raise_for_status()
+                    answer = await http.post("/teams/desk/runs", data=data)
+                assert answer.is_success, answer.text
                 with _Profiled(get):
                     (await http.get(f"/teams/desk/runs/{run_id}", params={"session_id": "s1"})).raise_for_status()
                 passed = {"POST of a team run": post, "GET of a run": get}
