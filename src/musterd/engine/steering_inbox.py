@@ -41,9 +41,10 @@ class SteeringInbox:
 
     async def take(self, run_id: str) -> list[Message]:
         """Take the messages for one run; each message is returned once."""
-        if self._reading is not None:
-            await asyncio.shield(self._reading)  # a cancelled member must not end the read of the whole tree
-            self._reading = None
+        while (reading := self._reading) is not None:
+            await asyncio.shield(reading)  # a cancelled member must not end the read of the whole tree
+            if self._reading is reading:  # otherwise a signal came meanwhile, and began another read
+                self._reading = None
         messages_for_run = self._unread.pop(run_id, [])
         if messages_for_run:
             # Remembered, because the next read may come before these are stored as taken, and would find them again.
