@@ -125,9 +125,7 @@ class Server:
         self.deliveries = WebhookService(resources)
         self.daily = UsageService(resources)
         self.features = features
-        services: list[object] = [feature.service(resources) for feature in features]
-        services += [Readiness(self), MetricsOperations(self)]
-        self._services = {type(service): service for service in services}
+        self._services = self._construct_services(resources)
         self.lag = EventLoopLag(self.metrics)
         self.is_stopping = False
         self._unknown_ids: set[str] = set()
@@ -216,6 +214,11 @@ class Server:
             what = f"a budget with cost_usd needs a list price, and there is none for the model of {without.label}"
             cure = "set tokens= in place of it, or another model"
             raise DeclarationError(f"{component.spec.declared_at}: {component.spec.label}: {what} — {cure}")
+
+    def _construct_services(self, resources: Resources) -> dict[type[object], object]:
+        services: list[object] = [feature.service(resources) for feature in self.features]
+        services += [Readiness(self), MetricsOperations(self)]
+        return {type(service): service for service in services}
 
     def service(self, kind: type[Service]) -> Service:
         """The service of a class: a feature's, or one of those that look at this server as a whole.
