@@ -33,7 +33,7 @@ async def test_pages_topics_and_counts_are_the_callers_own(records: Records) -> 
     assert await records.database.scan(lambda tx: memories.topics(tx, None, ADA)) == ['say "hi"']
     stats, users = await records.database.scan(lambda tx: memories.stats(tx, None, NOBODY, limit=1, page=2))
     assert ([(one.user_id, one.total_memories) for one in stats], users) == ([("ada", 2)], 2)
-    held = await records.database.write(lambda tx: memories.of_user(tx, "bob", ADA, holds=True))
+    held = await records.database.write(lambda tx: memories.of_user(tx, "bob", ADA, locks=True))
     assert held == []
 
 

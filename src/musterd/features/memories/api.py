@@ -47,10 +47,9 @@ class UserQuery(TableQuery):
     user_id: Text | None = Field(None, description="Only of this user")
 
 
-class MemoryQuery(PageQuery, TableQuery):
+class MemoryQuery(PageQuery, UserQuery):
     """The query of ``GET /memories``."""
 
-    user_id: Text | None = Field(None, description="Only of this user")
     agent_id: Text | None = Field(None, description="Only those that this agent wrote")
     team_id: Text | None = Field(None, description="Only those that this team wrote")
     search_content: Text | None = Field(None, description="Only those whose text contains this, in any case")
@@ -76,10 +75,8 @@ class MemoryQuery(PageQuery, TableQuery):
         )
 
 
-class StatsQuery(PageQuery, TableQuery):
+class StatsQuery(PageQuery, UserQuery):
     """The query of ``GET /user_memory_stats``."""
-
-    user_id: Text | None = Field(None, description="Only of this user")
 
 
 class UserMemoryCreateSchema(Body):

@@ -1,4 +1,4 @@
-"""Memories of users: written, read, forgotten, and put together by a model."""
+"""The use cases of memories: write, read, delete, and merge with a model."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ from musterd.store.database import Tx
 log = structlog.get_logger("musterd.memories")
 
 NOBODY = "default"
-"""Whom a memory is about when nobody says so."""
+"""The user that a memory is about if the request names none."""
 
 PROMPT = (
     "What follows is remembered of one user, one note after the other. Write one text that holds all of it: every fact "
@@ -53,7 +53,7 @@ class MemoryService:
                 raise StartError(f"MUSTERD_MEMORY_MODEL: {error.message}") from error
 
     async def add(self, text: str, topics: list[str], user_id: str | None, caller: Caller) -> Memory:
-        """Remember something of a user: of the one that a token proved, else of ``user_id``."""
+        """Store a memory about a user: the one that a token proved, else ``user_id``."""
         about = (caller.sees_only or user_id or caller.user_id) or NOBODY
         now = clock.now()
         memory = Memory(
@@ -71,14 +71,14 @@ class MemoryService:
     async def view(self, memory_id: str, user_id: str | None, caller: Caller) -> Memory:
         """One memory.
 
-        :param user_id: whose it must be, where that is given.
+        :param user_id: if given, the user that it must be about.
         :raises NotFound: there is none that this caller may see.
         """
-        return await self._database.read(lambda tx: _found(tx, memory_id, user_id, caller))
+        return await self._database.read(lambda tx: _visible(tx, memory_id, user_id, caller))
 
-    async def search(self, wanted: MemoryFilter, caller: Caller) -> tuple[list[Memory], int]:
+    async def search(self, conditions: MemoryFilter, caller: Caller) -> tuple[list[Memory], int]:
         """One page of memories, and how many there are in all."""
-        return await self._database.scan(lambda tx: store.search(tx, wanted, caller))
+        return await self._database.scan(lambda tx: store.search(tx, conditions, caller))
 
     async def topics(self, user_id: str | None, caller: Caller) -> list[str]:
         """Every topic, once."""
@@ -98,8 +98,8 @@ class MemoryService:
         now = clock.now()
 
         async def work(tx: Tx) -> Memory:
-            found = await _found(tx, memory_id, None if caller.sees_only else user_id, caller)
-            changed = replace(found, memory=text, topics=topics, updated_at=now)
+            memory = await _visible(tx, memory_id, None if caller.sees_only else user_id, caller)
+            changed = replace(memory, memory=text, topics=topics, updated_at=now)
             if not await store.set_text(tx, changed):
                 raise _not_found(memory_id)
             return changed
@@ -107,80 +107,80 @@ class MemoryService:
         return await self._database.write(work)
 
     async def forget(self, memory_id: str, user_id: str | None, caller: Caller) -> None:
-        """Forget a memory.
+        """Delete a memory.
 
         :raises NotFound: there is none that this caller may see.
         """
 
         async def work(tx: Tx) -> None:
-            await _found(tx, memory_id, user_id, caller)
+            await _visible(tx, memory_id, user_id, caller)
             await store.remove(tx, memory_id)
 
         await self._database.write(work)
 
     async def forget_many(self, ids: list[str], user_id: str | None, caller: Caller) -> None:
-        """Forget those of ``ids`` that this caller may see; the others are forgotten already."""
+        """Delete those of ``ids`` that this caller may see, and ignore the others."""
 
         async def work(tx: Tx) -> None:
             for memory_id in sorted(set(ids)):
-                found = await store.get(tx, memory_id, caller)
-                if found is not None and user_id in (None, found.user_id):
+                memory = await store.get(tx, memory_id, caller)
+                if memory is not None and user_id in (None, memory.user_id):
                     await store.remove(tx, memory_id)
 
         await self._database.write(work)
 
     async def optimize(self, user_id: str, model: str | None, applies: bool, caller: Caller) -> Optimized:
-        """Have a model put all that is remembered of a user into one memory.
+        """Let a model merge all memories of a user into one.
 
-        :param model: a name that a served component or ``memory_model`` has; None: that setting's.
-        :param applies: whether the one takes the others' place; else it is only shown.
+        :param model: the name of a model that a served component uses, or of ``memory_model``; None: the latter.
+        :param applies: whether the merged memory replaces the others; otherwise it is only returned.
         :raises InvalidInput: no model is named, or one that this server does not use.
-        :raises NotFound: nothing is remembered of the user.
-        :raises Conflict: it has changed while the model was asked.
+        :raises NotFound: the user has no memories.
+        :raises Conflict: the memories changed during the model call.
         :raises Unavailable: the model does not answer.
         """
-        asked = await self._model(model)
+        merging_model = await self._model(model)
         before = await self._database.scan(lambda tx: store.of_user(tx, user_id, caller))
         if not before:
             raise NotFound(f"No memories found for user {user_id}")
-        one = _one_of(before, await self._put_together(asked, before))
+        merged = _merged_memory(before, await self._merged_text(merging_model, before))
         if applies:
-            await self._database.write(lambda tx: _apply(tx, before, one, caller))
-        return Optimized(before=before, after=[one])
+            await self._database.write(lambda tx: _replace(tx, before, merged, caller))
+        return Optimized(before=before, after=[merged])
 
     async def _model(self, name: str | None) -> Model:
         settings = self._resources.settings
-        wanted = name or settings.memory_model
-        if not wanted:
+        name = name or settings.memory_model
+        if not name:
             words = "Name a model: this server has none set for it (MUSTERD_MEMORY_MODEL)"
             raise InvalidInput.at(("body", "model"), "missing", words)
         known = self._known_models()
-        if wanted not in known:
+        if name not in known:
             words = f"Not a model that this server uses; it uses {', '.join(sorted(known))}"
-            raise InvalidInput.at(("body", "model"), "value_error", words, wanted)
+            raise InvalidInput.at(("body", "model"), "value_error", words, name)
         try:
-            await resolve.load([known[wanted]], settings)
-            return resolve.resolve(known[wanted], settings)
+            await resolve.load([known[name]], settings)
+            return resolve.resolve(known[name], settings)
         except DeclarationError as error:
-            log.error("a model for memories cannot be used", model=wanted, reason=error.message)
-            raise InvalidInput.at(("body", "model"), "value_error", "It cannot be used now", wanted) from error
+            log.error("a model for memories cannot be used", model=name, reason=error.message)
+            raise InvalidInput.at(("body", "model"), "value_error", "It cannot be used now", name) from error
 
     def _known_models(self) -> "dict[str, str | Model]":
-        """Models that a client may have asked: what is declared here, by its name. Others would cost keys of ours."""
-        registry, found = self._resources.registry, list[str | Model]()
-        for top in (*registry.teams.values(), *registry.agents.values()):
-            found += [model for component in top.tree() for model in models_of(component)]
-        named = {model if isinstance(model, str) else f"{model.system}:{model.model_name}": model for model in found}
+        """The models that a client may name: those of served components. Any other would be paid with our keys."""
+        registry, models = self._resources.registry, list[str | Model]()
+        for served in (*registry.teams.values(), *registry.agents.values()):
+            models += [model for component in served.tree() for model in models_of(component)]
+        named = {model if isinstance(model, str) else f"{model.system}:{model.model_name}": model for model in models}
         preferred = self._resources.settings.memory_model
         return {preferred: preferred, **named} if preferred else named
 
-    async def _put_together(self, model: Model, before: list[Memory]) -> str:
-        notes = "\n\n".join(f"{number}. {one.memory}" for number, one in enumerate(before, 1))
-        asked: list[ModelMessage] = [ModelRequest(parts=[SystemPromptPart(PROMPT), UserPromptPart(notes)])]
+    async def _merged_text(self, model: Model, before: list[Memory]) -> str:
+        notes = "\n\n".join(f"{number}. {memory.memory}" for number, memory in enumerate(before, 1))
+        messages: list[ModelMessage] = [ModelRequest(parts=[SystemPromptPart(PROMPT), UserPromptPart(notes)])]
         try:
             answer = await self._resources.models.caller.stream(
                 model,
-                asked,
+                messages,
                 ModelRequestParameters(),
                 None,
                 on_text=lambda text, reasoning: None,
@@ -193,34 +193,35 @@ class MemoryService:
         return text
 
 
-async def _found(tx: Tx, memory_id: str, user_id: str | None, caller: Caller) -> Memory:
-    found = await store.get(tx, memory_id, caller)
-    if found is None or user_id not in (None, found.user_id):
+async def _visible(tx: Tx, memory_id: str, user_id: str | None, caller: Caller) -> Memory:
+    memory = await store.get(tx, memory_id, caller)
+    if memory is None or user_id not in (None, memory.user_id):
         raise _not_found(memory_id)
-    return found
+    return memory
 
 
 def _not_found(memory_id: str) -> NotFound:
     return NotFound(f"Memory with ID {memory_id} not found")
 
 
-async def _apply(tx: Tx, before: list[Memory], one: Memory, caller: Caller) -> None:
-    if await store.of_user(tx, one.user_id, caller, holds=True) != before:
+async def _replace(tx: Tx, before: list[Memory], merged: Memory, caller: Caller) -> None:
+    # Locked and compared: a memory that was written during the model call is not in the merged one.
+    if await store.of_user(tx, merged.user_id, caller, locks=True) != before:
         raise Conflict("The user's memories have changed meanwhile; ask again.")
     for memory in before:
         await store.remove(tx, memory.memory_id)
-    await store.add(tx, one)
+    await store.add(tx, merged)
 
 
-def _one_of(before: list[Memory], text: str) -> Memory:
+def _merged_memory(before: list[Memory], text: str) -> Memory:
     now, first = clock.now(), before[0]
-    agents, teams = {one.agent_id for one in before}, {one.team_id for one in before}
+    agents, teams = {memory.agent_id for memory in before}, {memory.team_id for memory in before}
     return Memory(
         memory_id=clock.new_id(),
-        owner=next((one.owner for one in before if one.owner is not None), None),
+        owner=next((memory.owner for memory in before if memory.owner is not None), None),
         user_id=first.user_id,
         memory=text,
-        topics=list(dict.fromkeys(topic for one in before for topic in one.topics)),
+        topics=list(dict.fromkeys(topic for memory in before for topic in memory.topics)),
         agent_id=agents.pop() if len(agents) == 1 else None,
         team_id=teams.pop() if len(teams) == 1 else None,
         created_at=now,

@@ -1,4 +1,4 @@
-"""Memories of users: kept, found, listed in pages."""
+"""The statements on memories."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -43,32 +43,32 @@ _EQUAL = ("user_id", "agent_id", "team_id")
 
 
 async def add(tx: Tx, memory: Memory) -> None:
-    """Keep a memory."""
+    """Store a memory."""
     await tx.run(ADD, _params(memory))
 
 
 async def set_text(tx: Tx, memory: Memory) -> bool:
-    """Keep a memory's new text and topics; whether it is still there."""
+    """Store a memory's new text and topics; False: it was deleted meanwhile."""
     return await tx.run(SET, _params(memory)) > 0
 
 
 async def remove(tx: Tx, memory_id: str) -> None:
-    """Forget it."""
+    """Delete a memory."""
     await tx.run(REMOVE, {"memory_id": memory_id})
 
 
 async def get(tx: Tx, memory_id: str, caller: Caller) -> Memory | None:
-    """The memory, or None when there is none that this caller may see."""
+    """The memory; None: there is none that this caller may see."""
     row = await tx.one(GET, {"memory_id": memory_id})
     return None if row is None or not caller.may_see(row["owner"]) else _memory(row)
 
 
-async def of_user(tx: Tx, user_id: str, caller: Caller, *, holds: bool = False) -> list[Memory]:
-    """All that is remembered of a user and this caller may see, oldest first.
+async def of_user(tx: Tx, user_id: str, caller: Caller, *, locks: bool = False) -> list[Memory]:
+    """All memories about a user that this caller may see, oldest first.
 
-    :param holds: whether nobody else is to change them until the transaction ends.
+    :param locks: whether to lock them until the transaction ends.
     """
-    rows = await tx.all(LOCK_USER if holds else OF_USER, {"user_id": user_id})
+    rows = await tx.all(LOCK_USER if locks else OF_USER, {"user_id": user_id})
     return [_memory(row) for row in rows if caller.may_see(row["owner"])]
 
 
@@ -96,7 +96,7 @@ async def search(tx: Tx, query: MemoryFilter, caller: Caller) -> tuple[list[Memo
 
 
 def _page_index(query: MemoryFilter, caller: Caller) -> Collection[str]:
-    """The columns to look a page up by; none: all memories are walked in the order of the page."""
+    """The columns whose index selects the page; empty: an index in the order of the page is read."""
     if column := _person(query, caller):
         return (column,)
     if query.sort_by == "updated_at":
@@ -105,17 +105,17 @@ def _page_index(query: MemoryFilter, caller: Caller) -> Collection[str]:
 
 
 def _person(query: MemoryFilter, caller: Caller) -> str:
-    """The column that says whose the memories are ("": everybody's): one person's are few enough to be sorted."""
+    """The column that limits the list to one person, or "". One person's memories are few enough to be sorted."""
     return "user_id" if query.user_id is not None else "" if caller.sees_only is None else "owner"
 
 
 def _first_of(query: MemoryFilter, *columns: str) -> str:
-    """The first of these columns that is filtered by, or ""."""
+    """The first of these columns that has a condition, or ""."""
     return next((column for column in columns if getattr(query, column) is not None), "")
 
 
 async def topics(tx: Tx, user_id: str | None, caller: Caller) -> list[str]:
-    """Every topic that memories have, once, sorted."""
+    """All topics, sorted."""
     query = MemoryFilter(user_id=user_id)
     where, params = _where(query, caller, (_person(query, caller),))
     name = f"memory_topics {sorted(params)}"
@@ -124,7 +124,7 @@ async def topics(tx: Tx, user_id: str | None, caller: Caller) -> list[str]:
 
 
 async def stats(tx: Tx, user_id: str | None, caller: Caller, *, limit: int, page: int) -> tuple[list[MemoryStats], int]:
-    """How much is remembered of each user, who was remembered last first; and of how many in all."""
+    """Memory counts per user, most recent first, and the number of users."""
     query = MemoryFilter(user_id=user_id)
     where, params = _where(query, caller, (_person(query, caller),))
     name = f"{sorted(params)}"
@@ -138,10 +138,10 @@ async def stats(tx: Tx, user_id: str | None, caller: Caller, *, limit: int, page
     )
     users = Statement(f"memory_users {name}", f"SELECT count(DISTINCT user_id) AS n FROM memories{where}")
     count = await tx.one(users, params)
-    found = [
+    counts = [
         MemoryStats(user_id=row["user_id"], total_memories=int(row["n"]), last_updated_at=row["last"]) for row in rows
     ]
-    return found, 0 if count is None else int(count["n"])
+    return counts, 0 if count is None else int(count["n"])
 
 
 def _where(query: MemoryFilter, caller: Caller, by_index: Collection[str]) -> tuple[str, dict[str, Any]]:

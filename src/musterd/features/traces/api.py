@@ -290,8 +290,8 @@ def session_stats(session: SessionTraces) -> TraceSessionStats:
 @operation("GET", "/traces", "get_traces", scope=_READ, tag=_TAG, summary="List Traces", errors=_NO_DATABASE)
 async def list_traces(traces: TraceService, caller: Caller, query: TracesQuery) -> PaginatedResponse[TraceSummary]:
     """List traces, newest first: every run that a client started, once it has begun."""
-    wanted = TraceQuery(condition=query.condition(), limit=query.limit, page=query.page)
-    page, total = await traces.search(wanted, caller)
+    conditions = TraceQuery(condition=query.condition(), limit=query.limit, page=query.page)
+    page, total = await traces.search(conditions, caller)
     now = clock.now()
     return page_of([trace_summary(trace, now) for trace in page], total, page=query.page, limit=query.limit)
 

@@ -1,4 +1,4 @@
-"""What traces can be filtered by, and a filter as clients write it: a tree of comparisons and AND, OR, NOT."""
+"""Filters of traces: the fields and operators, and the parser of a tree of comparisons with AND, OR and NOT."""
 
 import math
 from datetime import UTC, datetime
@@ -11,13 +11,13 @@ from musterd.features.traces.records import Condition, SpanStatus
 from musterd.wire.problems import Problems
 
 DEPTH = 10
-"""How deep conditions may be nested."""
+"""Maximum nesting of conditions."""
 MOST_PARTS = 100
-"""How many comparisons a filter may have."""
+"""Maximum number of comparisons in a filter."""
 MOST_VALUES = 100
 TEXT_CHARACTERS = 255
 HALF_MICROSECOND = 5e-7
-"""Times are shown in whole microseconds, and stored finer: one that was shown must be found again."""
+"""The API rounds times to microseconds; a filter with such a time must still match the exact stored one."""
 
 _IDENTITY = ("EQ", "NEQ", "CONTAINS", "STARTSWITH", "IN")
 _ORDER = ("GT", "GTE", "LT", "LTE")
@@ -76,19 +76,19 @@ def filter_schema() -> FilterSchemaResponse:
 
 
 def parse_condition(value: Any, problems: Problems) -> Condition:
-    """A filter; what is wrong with it goes to ``problems``."""
+    """Parse a filter; its errors are added to ``problems``."""
     return _Parser(problems).read(value, ("filter",), 0)
 
 
 def comparison(op: str, key: str, value: Any, problems: Problems, where: tuple[str | int, ...]) -> Condition:
-    """One field compared with one value, which is read as the field's type says."""
-    found = _value(FIELDS[key][1], value)
-    if found is None:
+    """A comparison of a field with a value, which is parsed according to the field's type."""
+    operand = _value(FIELDS[key][1], value)
+    if operand is None:
         problems.add(where, "value_error", f"Input should be a {_WORDS[FIELDS[key][1]]}", value)
         return _NOTHING
-    if FIELDS[key][1] == "datetime" and isinstance(found, float):
-        found += HALF_MICROSECOND if op in ("GT", "LTE") else -HALF_MICROSECOND
-    return Condition(op=op, key=key, values=(found,))
+    if FIELDS[key][1] == "datetime" and isinstance(operand, float):
+        operand += HALF_MICROSECOND if op in ("GT", "LTE") else -HALF_MICROSECOND
+    return Condition(op=op, key=key, values=(operand,))
 
 
 _WORDS = {
@@ -100,7 +100,7 @@ _WORDS = {
 
 
 class _Parser:
-    """Reads one filter and counts its parts."""
+    """Parses one filter and counts its parts."""
 
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
@@ -138,14 +138,13 @@ class _Parser:
             return self._wrong((*where, "op"), f"Input should be one of {', '.join(operators)} for {key}")
         if op != "IN":
             return comparison(op, key, value.get("value"), self._problems, (*where, "value"))
-        given = value.get("values")
-        if not isinstance(given, list) or not 0 < len(given) <= MOST_VALUES:
+        values = value.get("values")
+        if not isinstance(values, list) or not 0 < len(values) <= MOST_VALUES:
             return self._wrong((*where, "values"), f"Input should be a list of 1 to {MOST_VALUES} values")
-        read = [_value(FIELDS[key][1], one) for one in given]
-        found = [one for one in read if one is not None]
-        if len(found) < len(read):
+        operands = [operand for item in values if (operand := _value(FIELDS[key][1], item)) is not None]
+        if len(operands) < len(values):
             return self._wrong((*where, "values"), f"Each should be a {_WORDS[FIELDS[key][1]]}")
-        return Condition(op=op, key=key, values=tuple(found))
+        return Condition(op=op, key=key, values=tuple(operands))
 
     def _wrong(self, where: tuple[str | int, ...], msg: str) -> Condition:
         self._problems.add(where, "value_error", msg)
@@ -153,7 +152,7 @@ class _Parser:
 
 
 def _value(kind: str, value: Any) -> str | float | None:
-    """A value as a field of this type is compared with it; None: it is none."""
+    """Parse a value of a field of this type; None: it is not one."""
     if kind == "number":
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**53
         return float(value) if is_number and math.isfinite(value) else None
@@ -166,7 +165,7 @@ def _value(kind: str, value: Any) -> str | float | None:
 
 def _unix_seconds(text: str) -> float | None:
     try:
-        found = datetime.fromisoformat(text)
-        return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
+        time = datetime.fromisoformat(text)
+        return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None

@@ -1,4 +1,4 @@
-"""Traces and spans, as they are listed and shown."""
+"""Traces and spans."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -54,17 +54,17 @@ class Span:
 
     def flat(self) -> "list[Span]":
         """The span and all that it holds."""
-        found = [self]
-        for span in found:
-            found.extend(span.children)
-        return found
+        spans = [self]
+        for span in spans:
+            spans.extend(span.children)
+        return spans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceRow:
     """A root run as a trace.
 
-    :param message: what it was asked.
+    :param message: the message of the run.
     :param spans: how many it has.
     :param errors: how many of them failed.
     """

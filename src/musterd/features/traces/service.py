@@ -43,7 +43,7 @@ class TraceService:
         )
 
     async def search_whole(self, query: TraceQuery, caller: Caller) -> tuple[list[Trace], int]:
-        """The same, each with its spans; what models were asked is left out."""
+        """The same, each with its spans, but without the inputs of model calls."""
         now, condition = clock.now(), query.condition
 
         async def work(tx: Tx) -> tuple[list[Trace], int]:

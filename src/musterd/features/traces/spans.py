@@ -1,8 +1,8 @@
-"""The spans of a trace, from what is stored of its root run: the runs of its tree, and the steps of its journal.
+"""The spans of a trace, built from the stored runs of a tree and the steps of its journal.
 
-A step's parent is the run in which it stands; a member's run stands in the delegation that began it. Steps that a run
-took over from another one belong to that one's trace. A step does not hold what its model was asked: that is in the
-conversation of a run that has ended, before the answer of the same time.
+The parent of a step is its run, and the parent of a member's run is the delegation that began it. Steps that a run took
+over from another run belong to that run's trace. The journal does not hold the input of a model call. It is in the
+conversation of a finished run, before the answer with the same time.
 """
 
 import json
@@ -15,6 +15,7 @@ from musterd.core.records import RunView, StepKind, StepRow, StepState
 from musterd.core.trace_ids import run_span_id, step_span_id
 from musterd.features.traces.records import STATUS_OF, Span, SpanKind, SpanStatus
 from musterd.wire.messages import text_of
+from musterd.wire.shapes import without_nulls
 
 _CALL = re.compile(r"(?P<turn>(?:.*/)?[^/]+)/c(?P<number>\d+)(?:/\d+)?")
 _HOOK = re.compile(r"(?:.*/)?(?P<when>pre|post)(?P<number>\d+)")
@@ -28,10 +29,10 @@ def root_span(runs: Sequence[RunView], steps: Sequence[StepRow]) -> Span:
     :param runs: the root and its members.
     :param steps: the journal of the tree.
     """
-    calls, by_run = _asked_calls(steps), {view.row.path: _run_span(view) for view in runs}
-    asked = {moment: words for view in runs for moment, words in _asked(view)}
+    calls, by_run = _tool_calls(steps), {view.row.path: _run_span(view) for view in runs}
+    inputs = {at: text for view in runs for at, text in _model_inputs(view)}
     by_step = {
-        step.path: _step_span(step, calls, asked, by_run)
+        step.path: _step_span(step, calls, inputs, by_run)
         for step in steps
         if step.kind is not StepKind.PREPARE and step.attempt > 0
     }
@@ -41,7 +42,7 @@ def root_span(runs: Sequence[RunView], steps: Sequence[StepRow]) -> Span:
         if path:
             _parent(path, by_run, by_step, is_run=True).children.append(span)
     for span in by_run[""].flat():
-        span.children.sort(key=lambda one: one.started_at)
+        span.children.sort(key=lambda child: child.started_at)
     return by_run[""]
 
 
@@ -51,8 +52,8 @@ def _parent(path: str, by_run: dict[str, Span], by_step: dict[str, Span], *, is_
         return by_step[path]
     while path:
         path = path.rpartition("/")[0]
-        if (found := by_run.get(path) or by_step.get(path)) is not None:
-            return found
+        if (span := by_run.get(path) or by_step.get(path)) is not None:
+            return span
     return by_run[""]
 
 
@@ -84,12 +85,14 @@ def _run_span(view: RunView) -> Span:
         input=view.input.message,
         output=None if output is None or status is SpanStatus.ERROR else _text(output.content),
         error=str(error["message"]) if error else None,
-        attributes=_given(attributes),
-        metadata=_given(metadata),
+        attributes=without_nulls(attributes),
+        metadata=without_nulls(metadata),
     )
 
 
-def _step_span(step: StepRow, calls: dict[str, dict[str, Any]], asked: dict[str, str], by_run: dict[str, Span]) -> Span:
+def _step_span(
+    step: StepRow, calls: dict[str, dict[str, Any]], inputs: dict[str, str], by_run: dict[str, Span]
+) -> Span:
     span = Span(
         span_id=step_span_id(step.root_id, step.path),
         name=step.path,
@@ -101,7 +104,7 @@ def _step_span(step: StepRow, calls: dict[str, dict[str, Any]], asked: dict[str,
     result = json.loads(step.result) if step.result else {}
     if step.kind is StepKind.MODEL:
         _describe_model(span, step, result, by_run)
-        span.input = asked.get(result.get("timestamp", ""))
+        span.input = inputs.get(result.get("timestamp", ""))
     elif step.kind is StepKind.HOOK:
         _describe_hook(span, step, result)
     else:
@@ -126,17 +129,17 @@ def _describe_model(span: Span, step: StepRow, answer: dict[str, Any], by_run: d
         semconv.RESPONSE_MODEL: model,
         semconv.PROVIDER_NAME: run.attributes[semconv.PROVIDER_NAME],
     }
-    said = "".join(part["content"] for part in answer.get("parts", ()) if part["part_kind"] == "text")
-    asked = [{"name": part["tool_name"], "arguments": part["args"]} for part in _calls_of(answer)]
-    span.output = said or (jsontext.dumps(asked) if asked else None)
+    text = "".join(part["content"] for part in answer.get("parts", ()) if part["part_kind"] == "text")
+    tool_calls = [{"name": part["tool_name"], "arguments": part["args"]} for part in _calls_of(answer)]
+    span.output = text or (jsontext.dumps(tool_calls) if tool_calls else None)
 
 
 def _describe_call(span: Span, step: StepRow, result: dict[str, Any], call: dict[str, Any]) -> None:
     name = call.get("tool_name") or step.path.rpartition("/")[2]
     arguments = _text(call.get("args"))
     span.name, span.input = f"{semconv.EXECUTE_TOOL} {name}", arguments
-    span.metadata = _given({"tool_name": name, "parameters": arguments})
-    span.attributes = _given(
+    span.metadata = without_nulls({"tool_name": name, "parameters": arguments})
+    span.attributes = without_nulls(
         {
             semconv.OPERATION_NAME: semconv.EXECUTE_TOOL,
             semconv.TOOL_NAME: name,
@@ -151,49 +154,45 @@ def _describe_call(span: Span, step: StepRow, result: dict[str, Any], call: dict
 
 
 def _describe_hook(span: Span, step: StepRow, result: dict[str, Any]) -> None:
-    found = _HOOK.fullmatch(step.path)
+    match = _HOOK.fullmatch(step.path)
     span.kind = SpanKind.HOOK
-    span.name = f"{found['when']}_hook {found['number']}" if found else step.path
+    span.name = f"{match['when']}_hook {match['number']}" if match else step.path
     span.output = _text(result.get("input") or result.get("content"))
 
 
-def _asked(view: RunView) -> Iterator[tuple[str, str]]:
-    """What each answer of a run's conversation answered, by the answer's time: what was said since the one before."""
-    said: list[dict[str, Any]] = []
+def _model_inputs(view: RunView) -> Iterator[tuple[str, str]]:
+    """The input of each model answer in a run's conversation: the messages since the answer before, by its time."""
+    messages: list[dict[str, Any]] = []
     for message in view.messages or ():
         if message["kind"] == "response":
-            yield str(message.get("timestamp")), jsontext.dumps(said)
-            said = []
+            yield str(message.get("timestamp")), jsontext.dumps(messages)
+            messages = []
             continue
-        said += [{"role": "system", "content": message["instructions"]}] if message.get("instructions") else []
-        said += [
+        messages += [{"role": "system", "content": message["instructions"]}] if message.get("instructions") else []
+        messages += [
             {"role": _ROLES.get(part["part_kind"], "user"), "content": text_of(part.get("content"))}
             for part in message["parts"]
         ]
 
 
-def _asked_calls(steps: Sequence[StepRow]) -> dict[str, dict[str, Any]]:
-    """The tool calls that models asked for, by the path of the step that makes each."""
-    found: dict[str, dict[str, Any]] = {}
-    asked = {
+def _tool_calls(steps: Sequence[StepRow]) -> dict[str, dict[str, Any]]:
+    """The tool calls that models requested, by the path of the step that makes each."""
+    by_path: dict[str, dict[str, Any]] = {}
+    by_turn = {
         step.path.removesuffix("/m"): _calls_of(json.loads(step.result))
         for step in steps
         if step.kind is StepKind.MODEL and step.result
     }
     for step in steps:
         place = _CALL.fullmatch(step.path)
-        calls = asked.get(place["turn"], []) if place else []
+        calls = by_turn.get(place["turn"], []) if place else []
         if place and int(place["number"]) < len(calls):
-            found[step.path] = calls[int(place["number"])]
-    return found
+            by_path[step.path] = calls[int(place["number"])]
+    return by_path
 
 
 def _calls_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
     return [part for part in answer.get("parts", ()) if part["part_kind"] == "tool-call"]
-
-
-def _given(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _text(value: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Traces: root runs that have begun, over all sessions; found by conditions, and read with their tree."""
+"""The statements on traces: root runs that have begun, of all sessions, with their trees."""
 
 import json
 from typing import Any
@@ -55,11 +55,11 @@ OUTLINE = Statement("trace_outline", f"SELECT {qualified('r')}, io.input, io.out
 
 
 def page_of(
-    wanted: Condition | None, caller: Caller, now: float, *, limit: int, page: int
+    condition: Condition | None, caller: Caller, now: float, *, limit: int, page: int
 ) -> tuple[Statement, dict[str, Any]]:
     """The statement that reads one page, newest first, and its parameters."""
-    where = _Where(wanted, caller, now)
-    # What is looked up by has an index that is not in this order, and few rows: it is kept from going by another.
+    where = _Where(condition, caller, now)
+    # A narrow condition selects few rows by its own index. The + keeps SQLite from walking the index of the order.
     order = "+r.created_at" if where.is_narrow else "r.created_at"
     text = f"{_ROW} {_ROW_FROM}{where.text} ORDER BY {order} DESC, r.run_id DESC LIMIT :limit OFFSET :offset"
     params = {**where.params, "limit": limit, "offset": _offset(limit, page)}
@@ -67,22 +67,22 @@ def page_of(
 
 
 async def search(
-    tx: Tx, wanted: Condition | None, caller: Caller, now: float, *, limit: int, page: int
+    tx: Tx, condition: Condition | None, caller: Caller, now: float, *, limit: int, page: int
 ) -> tuple[list[TraceRow], int]:
     """One page of traces, newest first, and the number of all that match."""
-    statement, params = page_of(wanted, caller, now, limit=limit, page=page)
+    statement, params = page_of(condition, caller, now, limit=limit, page=page)
     rows = await tx.all(statement, params)
-    row = await tx.one(*count_of(wanted, caller, now))
+    row = await tx.one(*count_of(condition, caller, now))
     return [_trace(row) for row in rows], 0 if row is None else int(row["n"])
 
 
-def count_of(wanted: Condition | None, caller: Caller, now: float) -> tuple[Statement, dict[str, Any]]:
+def count_of(condition: Condition | None, caller: Caller, now: float) -> tuple[Statement, dict[str, Any]]:
     """The statement that counts all that match, and its parameters.
 
-    Root runs are counted in an index alone; those that are no traces, which are few, are taken off.
+    Root runs are counted in an index. The few that are not traces are subtracted.
     """
-    where = _Where(wanted, caller, now)
-    others = _Where(wanted, caller, now, has_lookup=False, first=len(where.params))
+    where = _Where(condition, caller, now)
+    others = _Where(condition, caller, now, has_lookup=False, first=len(where.params))
     text = f"""SELECT (SELECT count(*) FROM runs r WHERE r.parent_id IS NULL{where.text})
                     - (SELECT count(*) FROM runs r WHERE r.parent_id IS NULL AND r.started_at IS NULL{others.text})
                     - (SELECT count(*) FROM sessions s CROSS JOIN runs r
@@ -92,10 +92,10 @@ def count_of(wanted: Condition | None, caller: Caller, now: float) -> tuple[Stat
 
 
 async def by_session(
-    tx: Tx, wanted: Condition | None, caller: Caller, now: float, *, limit: int, page: int
+    tx: Tx, condition: Condition | None, caller: Caller, now: float, *, limit: int, page: int
 ) -> tuple[list[SessionTraces], int]:
-    """One page of sessions with what is counted of their traces, the last used first, and of how many in all."""
-    where = _Where(wanted, caller, now)
+    """One page of sessions with the number of their traces, last used first, and the number of sessions."""
+    where = _Where(condition, caller, now)
     text = f"""SELECT r.session_id, max(r.user_id) AS user_id, max({FIELDS["agent_id"]}) AS agent_id,
                       max({FIELDS["team_id"]}) AS team_id, count(*) AS n,
                       min(r.created_at) AS first, max(r.created_at) AS last, count(*) OVER () AS sessions
@@ -104,11 +104,11 @@ async def by_session(
     rows = await tx.all(Statement("traces_by_session", text, is_passing=True), page_params)
     if rows:
         total = int(rows[0]["sessions"])
-    elif page > 1:  # behind the last page
-        total = (await by_session(tx, wanted, caller, now, limit=1, page=1))[1]
+    elif page > 1:  # beyond the last page
+        total = (await by_session(tx, condition, caller, now, limit=1, page=1))[1]
     else:
         total = 0
-    found = [
+    sessions = [
         SessionTraces(
             session_id=row["session_id"],
             user_id=row["user_id"],
@@ -120,20 +120,20 @@ async def by_session(
         )
         for row in rows
     ]
-    return found, total
+    return sessions, total
 
 
 async def get(tx: Tx, trace_id: str, run_id: str | None, caller: Caller) -> TraceRow | None:
-    """The trace, or None when there is none that this caller may see.
+    """The trace; None: there is none that this caller may see.
 
-    :param run_id: which run of it: a client may start several runs in one trace. None: the last.
+    :param run_id: which of its runs, because a client may start several in one trace; None: the last.
     """
     owner = caller.sees_only
     sent = {"low": f"00-{trace_id}-", "high": f"00-{trace_id}.", "owner": owner}
-    asked: list[tuple[Statement, dict[str, str | None]]] = [(BY_RUN, {"run_id": run_id or run_id_of(trace_id)})]
+    lookups: list[tuple[Statement, dict[str, str | None]]] = [(BY_RUN, {"run_id": run_id or run_id_of(trace_id)})]
     if run_id is None:
-        asked += [(BY_STORED, {"trace_id": trace_id, "owner": owner}), (BY_SENT, sent)]
-    for statement, params in asked:
+        lookups += [(BY_STORED, {"trace_id": trace_id, "owner": owner}), (BY_SENT, sent)]
+    for statement, params in lookups:
         row = await tx.one(statement, params)
         if row is not None and row["trace"] == trace_id and caller.may_see(row["owner"]):
             return _trace(row)
@@ -175,11 +175,11 @@ class _Where:
     """
 
     def __init__(
-        self, wanted: Condition | None, caller: Caller, now: float, *, has_lookup: bool = True, first: int = 0
+        self, condition: Condition | None, caller: Caller, now: float, *, has_lookup: bool = True, first: int = 0
     ) -> None:
         self.params: dict[str, Any] = {}
         self._first = first
-        parts = [] if wanted is None else list(wanted.parts) if wanted.op == "AND" else [wanted]
+        parts = [] if condition is None else list(condition.parts) if condition.op == "AND" else [condition]
         conditions = [self._condition(part) for part in parts]
         values = {part.key: part.values[0] for part in parts if part.op == "EQ"}
         if caller.sees_only is not None:
@@ -205,26 +205,26 @@ class _Where:
             self.params |= {f"{name}_{what}": at for what, at in sent.items()}
         return _LOOKUPS[key].format(name)
 
-    def _condition(self, wanted: Condition) -> str:
+    def _condition(self, condition: Condition) -> str:
         """A condition as SQL that is true or false, never null."""
-        if wanted.op in ("AND", "OR"):
-            parts = [self._condition(part) for part in wanted.parts]
-            return f"({f' {wanted.op} '.join(parts)})" if parts else ("1 = 1" if wanted.op == "AND" else "1 = 0")
-        if wanted.op == "NOT":
-            return f"NOT {self._condition(wanted.parts[0])}"
-        if wanted.key == "created_at":  # never null: bare, it goes by an index
-            return self._compared(wanted)
-        return f"COALESCE({self._compared(wanted)}, {'1 = 1' if wanted.op == 'NEQ' else '1 = 0'})"
+        if condition.op in ("AND", "OR"):
+            parts = [self._condition(part) for part in condition.parts]
+            return f"({f' {condition.op} '.join(parts)})" if parts else ("1 = 1" if condition.op == "AND" else "1 = 0")
+        if condition.op == "NOT":
+            return f"NOT {self._condition(condition.parts[0])}"
+        if condition.key == "created_at":  # never null: bare, it goes by an index
+            return self._compared(condition)
+        return f"COALESCE({self._compared(condition)}, {'1 = 1' if condition.op == 'NEQ' else '1 = 0'})"
 
-    def _compared(self, wanted: Condition) -> str:
-        column = FIELDS[wanted.key]
-        if wanted.op == "IN":
-            return f"IN_LIST({column}, {self._parameter(json.dumps(list(wanted.values)))})"
-        (value,) = wanted.values
-        if wanted.op in ("CONTAINS", "STARTSWITH"):
-            pattern = ("%" if wanted.op == "CONTAINS" else "") + like_literal(str(value)) + "%"
+    def _compared(self, condition: Condition) -> str:
+        column = FIELDS[condition.key]
+        if condition.op == "IN":
+            return f"IN_LIST({column}, {self._parameter(json.dumps(list(condition.values)))})"
+        (value,) = condition.values
+        if condition.op in ("CONTAINS", "STARTSWITH"):
+            pattern = ("%" if condition.op == "CONTAINS" else "") + like_literal(str(value)) + "%"
             return f"lower({column}) LIKE lower({self._parameter(pattern)}) ESCAPE '\\'"
-        return f"{column} {_COMPARISONS[wanted.op]} {self._parameter(value)}"
+        return f"{column} {_COMPARISONS[condition.op]} {self._parameter(value)}"
 
 
 def _trace(row: Row) -> TraceRow:
