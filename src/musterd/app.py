@@ -1,4 +1,4 @@
-"""The ASGI application: every operation, and the border that each request passes."""
+"""The ASGI application: all operations and features, behind the middleware."""
 
 import contextlib
 import logging
@@ -26,7 +26,7 @@ from musterd.http.middleware import Errors, HostCheck, HostRules, RequestIds
 from musterd.http.paths import EscapedSlashes, SlashRedirect
 from musterd.http.request_bodies import BodyLimits
 from musterd.http.responses import error_answer
-from musterd.http.routes import operations, routes
+from musterd.http.routes import endpoints, routes
 from musterd.http.security_headers import SecurityHeaders
 from musterd.http.server import Server
 
@@ -44,18 +44,18 @@ def create_app(
 ) -> Starlette:
     """The application that serves these teams and agents.
 
-    Its lifespan opens the database and drives runs: serve it with one process of uvicorn, or hand its lifespan on
-    where it is mounted into another application.
+    Its lifespan opens the database and drives runs. Serve it with one uvicorn process; if you mount it into another
+    application, run its lifespan there.
 
-    :param registry: in place of ``teams`` and ``agents``, what :func:`musterd.declare.load` found.
-    :param settings: default: from the environment.
-    :param duties: what the process does beside answering; default: it drives runs, and takes over those of dead ones.
-    :param is_loopback: whether it is bound to loopback only; then the ``Host`` header is checked.
-    :raises DeclarationError: a declaration is wrong; the message names place and cure.
-    :raises StartError: it cannot be served as asked.
+    :param registry: the result of :func:`musterd.declare.load`, instead of ``teams`` and ``agents``.
+    :param settings: by default those of the environment.
+    :param duties: the role of the process; by default it drives runs and reassigns those of dead processes.
+    :param is_loopback: whether it listens on loopback only; then the ``Host`` header is checked.
+    :raises DeclarationError: a declaration is wrong; the message says where, and how to fix it.
+    :raises StartError: the settings cannot be served.
     """
     settings = settings or Settings()
-    _log_as_asked(settings)
+    _configure_log_level(settings)
     server = Server(registry or Registry.of(teams=teams, agents=agents), settings, duties, FEATURES)
 
     authenticator = Authenticator(settings, server.service_accounts)
@@ -72,23 +72,23 @@ def create_app(
     app = Starlette(
         routes=_routes(server),
         lifespan=lifespan,
-        exception_handlers={MethodNotAllowed.status: _answer_another_method},
-        middleware=_border(server, authenticator, is_loopback=is_loopback),
+        exception_handlers={MethodNotAllowed.status: _answer_wrong_method},
+        middleware=_middleware(server, authenticator, is_loopback=is_loopback),
     )
     app.router.redirect_slashes, app.router.default = False, SlashRedirect(app.router)
     app.state.server = server
     return app
 
 
-def _log_as_asked(settings: Settings) -> None:
-    """Where nobody has set structlog up, log no more than the settings want: as it comes, it tells everything."""
+def _configure_log_level(settings: Settings) -> None:
+    """Apply the log level of the settings, unless the application has configured structlog itself."""
     if not structlog.is_configured():
         level = getattr(logging, settings.log_level.upper())
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
 
 
-def _border(server: Server, authenticator: Authenticator, *, is_loopback: bool) -> list[Middleware]:
-    """What each request passes on its way in, from the outside in, and each answer on its way out."""
+def _middleware(server: Server, authenticator: Authenticator, *, is_loopback: bool) -> list[Middleware]:
+    """The middleware, outermost first."""
     settings = server.settings
     return [
         Middleware(RequestIds, server.metrics, logs_requests=settings.log_requests),
@@ -110,14 +110,13 @@ def _border(server: Server, authenticator: Authenticator, *, is_loopback: bool) 
 
 
 def _routes(server: Server) -> list[Route]:
-    found = routes(server)
-    if server.settings.docs_enabled:
-        found += docs_routes(operations(server), title=server.settings.os_name, version=musterd.__version__)
-    return found
+    served = endpoints(server)
+    docs = docs_routes(served, title=server.settings.os_name, version=musterd.__version__)
+    return [*routes(served, server), *(docs if server.settings.docs_enabled else [])]
 
 
-async def _answer_another_method(request: Request, error: Exception) -> Response:
-    """Name the methods that there are on the path: the router knows those of the first operation on it only."""
+async def _answer_wrong_method(request: Request, error: Exception) -> Response:
+    """Name all methods of the path. The router knows only those of the first route that matches."""
     routes = [route for route in request.app.routes if isinstance(route, Route)]
     on_path = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
     answer = error_answer(MethodNotAllowed(), request.state.request_id)

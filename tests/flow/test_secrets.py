@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import structlog
 
-from musterd.http.routes import operations
+from musterd.http.routes import endpoints
 from tests.support.app import Serve
 from tests.support.http import House
 from tests.support.tokens import SECRET, Issuer
@@ -51,7 +51,7 @@ def lines() -> Any:
 async def walk(house: House, headers: dict[str, str]) -> list[str]:
     """What every route answers: nothing sent, nonsense sent, and as it is asked for by mistake."""
     texts = []
-    for operation in operations(house.server):
+    for operation in endpoints(house.server):
         path = re.sub(r"\{\w+\}", "demo-team", operation.path)
         if "/events" in path or "stream" in path:  # the same answers, without an end
             continue

@@ -64,6 +64,8 @@ class Operation:
     :param other_answers: further answers, which the handler makes itself as responses, by their statuses.
     :param lists: it lists what scopes may be limited to, and shows each caller its own: any such scope is enough.
     :param function: the handler.
+    :param parameters: the types of the handler's parameters, by name.
+    :param answer: the type of its answer; None: it has no body, or only ``other_answers``.
     """
 
     method: str
@@ -73,14 +75,11 @@ class Operation:
     tag: str
     summary: str
     function: Callable[..., Awaitable[Any]]
+    parameters: Mapping[str, type[Any]]
+    answer: Any
     errors: Mapping[int, str] = field(default_factory=dict)
     other_answers: Mapping[int, Answer] = field(default_factory=dict)
     lists: bool = False
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The types of the handler's parameters, by name."""
-        return {name: one.annotation for name, one in inspect.signature(self.function).parameters.items()}
 
     @property
     def query(self) -> type[Query] | None:
@@ -91,17 +90,6 @@ class Operation:
     def body(self) -> type[Body] | None:
         """The type of the JSON body, if it takes one."""
         return next((kind for kind in self.parameters.values() if issubclass(kind, Body)), None)
-
-    @property
-    def answer(self) -> Any:
-        """The type of the answer; None: it has no body."""
-        annotation = inspect.signature(self.function).return_annotation
-        if annotation is Response:
-            return None
-        if isinstance(annotation, UnionType):  # responses that the handler makes are described apart
-            kinds = [kind for kind in get_args(annotation) if kind is not Response]
-            return functools.reduce(operator.or_, kinds)
-        return annotation
 
     def bind(self, server: Server) -> Handler:
         """The handler of requests to ``server``."""
@@ -152,6 +140,7 @@ def operation(  # noqa: PLR0913 - it reads as a table: every argument is named w
     """Declare an operation. See :class:`Operation` for the parameters."""
 
     def declare(function: Callable[..., Awaitable[Any]]) -> Operation:
+        signature = inspect.signature(function)
         return Operation(
             method=method,
             path=path,
@@ -160,9 +149,20 @@ def operation(  # noqa: PLR0913 - it reads as a table: every argument is named w
             tag=tag,
             summary=summary,
             function=function,
+            parameters={name: parameter.annotation for name, parameter in signature.parameters.items()},
+            answer=_without_response(signature.return_annotation),
             errors=errors or {},
             other_answers=other_answers or {},
             lists=lists,
         )
 
     return declare
+
+
+def _without_response(annotation: Any) -> Any:
+    """The type of the answer without responses that the handler makes itself: these are described on their own."""
+    if annotation is Response:
+        return None
+    if isinstance(annotation, UnionType):
+        return functools.reduce(operator.or_, (kind for kind in get_args(annotation) if kind is not Response))
+    return annotation

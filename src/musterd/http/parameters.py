@@ -85,10 +85,10 @@ class Query(Parameters):
 
         :raises InvalidInput: a value is wrong; it names each.
         """
-        given = request.query_params
-        values: dict[str, Any] = {name: value for name, value in given.items() if value}
-        for name in _list_fields(cls) & given.keys():
-            values[name] = given.getlist(name)
+        parameters = request.query_params
+        values: dict[str, Any] = {name: value for name, value in parameters.items() if value}
+        for name in _list_fields(cls) & parameters.keys():
+            values[name] = parameters.getlist(name)
         return _validated(cls, values, "query")
 
 

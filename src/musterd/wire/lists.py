@@ -18,6 +18,7 @@ from musterd.wire.runs import (
     run_output,
     tools_of,
 )
+from musterd.wire.shapes import without_nulls
 from musterd.wire.states import STATUS
 from musterd.wire.times import iso_seconds
 
@@ -108,7 +109,7 @@ def _preview(view: RunView) -> dict[str, Any]:
         "content_preview": (content if isinstance(content, str) else jsontext.dumps(content))[:PREVIEW_CHARACTERS],
         "created_at": iso_seconds(row.created_at),
     }
-    return {name: item for name, item in value.items() if item is not None}
+    return without_nulls(value)
 
 
 def team_run_schema(view: RunView) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """Pages of lists: what may be asked for, which the document says too, and the peer's ``meta``."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from musterd.wire.fields import Fields
 
@@ -37,15 +35,3 @@ class Pages:
 PAGES = Pages()
 PAGES_FROM_0 = Pages(first=0)
 """Of lists where the peer takes 0 as the first page too."""
-
-
-def page_object(data: Sequence[Any], total: int, *, page: int, limit: int) -> dict[str, Any]:
-    """One page of a list of ``total`` items."""
-    meta = {
-        "page": page,
-        "limit": limit,
-        "total_pages": -(-total // limit),
-        "total_count": total,
-        "search_time_ms": 0.0,
-    }
-    return {"data": list(data), "meta": meta}

@@ -8,8 +8,9 @@ from typing import Any
 from musterd.core.scopes import ADMIN, Scopes, is_scope
 from musterd.core.service_accounts import AccountFilter, ServiceAccount
 from musterd.wire.fields import Fields
-from musterd.wire.pages import Pages, page_object
+from musterd.wire.pages import Pages
 from musterd.wire.problems import MISSING
+from musterd.wire.shapes import PaginatedResponse, page_of
 from musterd.wire.times import whole_seconds
 
 SORTABLE = ("created_at", "name", "expires_at", "last_used_at")
@@ -51,9 +52,11 @@ def account_object(account: ServiceAccount) -> dict[str, Any]:
     }
 
 
-def account_page(found: Iterable[ServiceAccount], total: int, wanted: AccountFilter) -> dict[str, Any]:
+def account_page(
+    accounts: Iterable[ServiceAccount], total: int, query: AccountFilter
+) -> PaginatedResponse[dict[str, Any]]:
     """A page of accounts with the peer's ``meta``."""
-    return page_object([account_object(one) for one in found], total, page=wanted.page, limit=wanted.limit)
+    return page_of([account_object(account) for account in accounts], total, page=query.page, limit=query.limit)
 
 
 def parse_accounts_query(values: Mapping[str, str]) -> AccountFilter:

@@ -12,8 +12,8 @@ from musterd.core.states import RunState
 from musterd.wire.components import ModelWords
 from musterd.wire.lists import members_first
 from musterd.wire.metrics import summed_metrics, usage_shares
-from musterd.wire.pages import page_object
 from musterd.wire.runs import messages_of
+from musterd.wire.shapes import PaginatedResponse, page_of, without_nulls
 from musterd.wire.summary import session_summary
 from musterd.wire.times import iso_seconds
 
@@ -37,12 +37,12 @@ def session_item(row: SessionRow) -> dict[str, Any]:
     }
 
 
-def session_page(rows: Iterable[SessionRow], total: int, *, page: int, limit: int) -> dict[str, Any]:
+def session_page(rows: Iterable[SessionRow], total: int, *, page: int, limit: int) -> PaginatedResponse[dict[str, Any]]:
     """A page of sessions with the peer's ``meta``.
 
     :param total: how many sessions match on all pages.
     """
-    return page_object([session_item(row) for row in rows], total, page=page, limit=limit)
+    return page_of([session_item(row) for row in rows], total, page=page, limit=limit)
 
 
 def session_detail(
@@ -64,7 +64,7 @@ def session_detail(
     value = shape(row, members_first(runs), model)
     if row.forked_from is not None:
         value["forked_from_session_id"] = row.forked_from
-    return value if with_nulls else {name: item for name, item in value.items() if item is not None}
+    return value if with_nulls else without_nulls(value)
 
 
 def _team_detail(row: SessionRow, runs: list[RunView], model: ModelWords | None) -> dict[str, Any]:

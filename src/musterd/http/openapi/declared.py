@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
@@ -24,10 +25,10 @@ class _Schemas(GenerateJsonSchema):
 
     def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
         """The schema of a value with a default."""
-        found = super().default_schema(schema)
-        if found.get("default", "") is None:
-            del found["default"]
-        return found
+        json_schema = super().default_schema(schema)
+        if json_schema.get("default", "") is None:
+            del json_schema["default"]
+        return json_schema
 
 
 def described(operations: Sequence[Operation]) -> tuple[dict[str, Described], dict[str, Schema]]:
@@ -40,12 +41,12 @@ def described(operations: Sequence[Operation]) -> tuple[dict[str, Described], di
             inputs.append((f"{operation.operation_id} {status}", "serialization", TypeAdapter(kind)))
     schemas, definitions = TypeAdapter.json_schemas(inputs, ref_template=REF, schema_generator=_Schemas)
     named: dict[str, Schema] = dict(definitions.get("$defs", {}))
-    found: dict[str, Described] = {}
+    descriptions: dict[str, Described] = {}
     for operation in operations:
         parameters, enums = _parameters(operation)
         named.update(enums)
         body = schemas.get((operation.operation_id, "validation"))
-        found[operation.operation_id] = Described(
+        descriptions[operation.operation_id] = Described(
             tags=(operation.tag,),
             summary=operation.summary,
             description=inspect.getdoc(operation.function) or "",
@@ -54,7 +55,7 @@ def described(operations: Sequence[Operation]) -> tuple[dict[str, Described], di
             answers=_answers(operation, schemas),
             is_open=operation.scope is OPEN,
         )
-    return found, named
+    return descriptions, named
 
 
 def _parameters(operation: Operation) -> tuple[list[Schema], dict[str, Schema]]:
@@ -89,12 +90,12 @@ def _answers(operation: Operation, schemas: Mapping[tuple[str, _Mode], Schema]) 
     for status, _ in _typed_answers(operation):
         schema = schemas[f"{operation.operation_id} {status}", "serialization"]
         other = operation.other_answers.get(status, Answer())
-        answers[str(status)] = answer("Successful response", schema, *map(header, other.headers))
+        answers[str(status)] = answer(HTTPStatus(status).phrase, schema, *map(header, other.headers))
         answers[str(status)]["content"] = {other.media_type: {"schema": schema}}
     for status, other in operation.other_answers.items():
         if other.kind is None:
-            answers[str(status)] = answer("Successful response", None, *map(header, other.headers))
+            answers[str(status)] = answer(HTTPStatus(status).phrase, None, *map(header, other.headers))
     if not answers:
-        answers["204"] = answer("Successful response")
+        answers["204"] = answer(HTTPStatus.NO_CONTENT.phrase)
     own = {f"_{code}": words for code, words in operation.errors.items()}
     return {**errors(*statuses, **own), **answers}

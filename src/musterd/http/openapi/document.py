@@ -13,7 +13,7 @@ from musterd.http.openapi.session_schemas import SESSION_SCHEMAS
 from musterd.http.openapi.sessions import SESSIONS
 from musterd.http.openapi.streams import SESSION_STREAM, STREAM_SCHEMAS
 from musterd.http.operation import OPEN
-from musterd.http.routes import Operation
+from musterd.http.routes import Endpoint
 
 DESCRIBED: dict[str, Described] = {
     **run_operations("agent"),
@@ -44,7 +44,7 @@ changed. Every answer carries `X-Request-ID`.
 """
 
 
-def _refusals(operation: Operation) -> Answers:
+def _refusals(operation: Endpoint) -> Answers:
     """How whoever may not call an operation is refused, and whoever calls too often."""
     if operation.scope is OPEN:
         return {}
@@ -55,26 +55,28 @@ def _refusals(operation: Operation) -> Answers:
     return {status: found[status] for status in ("403", "429", "503")}
 
 
-def document(operations: Iterable[Operation], *, title: str, version: str, root_path: str = "") -> Schema:
+def document(endpoints: Iterable[Endpoint], *, title: str, version: str, root_path: str = "") -> Schema:
     """The OpenAPI document of these operations.
 
     :param root_path: where the application is mounted in another one, or behind a proxy.
     """
-    operations = list(operations)
-    declared, schemas = describe_declared([one.declaration for one in operations if one.declaration is not None])
+    endpoints = list(endpoints)
+    declared, schemas = describe_declared(
+        [endpoint.declaration for endpoint in endpoints if endpoint.declaration is not None]
+    )
     by_id = {**DESCRIBED, **declared}
     paths: dict[str, Schema] = {}
-    for operation in operations:
-        described = by_id[operation.operation_id].as_openapi(operation.operation_id)
-        described["responses"] = dict(sorted({**described["responses"], **_refusals(operation)}.items()))
-        paths.setdefault(operation.path, {})[operation.method.lower()] = described
-    found: Schema = {"openapi": "3.1.0", "info": {"title": title, "description": _ABOUT, "version": version}}
+    for endpoint in endpoints:
+        described = by_id[endpoint.operation_id].as_openapi(endpoint.operation_id)
+        described["responses"] = dict(sorted({**described["responses"], **_refusals(endpoint)}.items()))
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = described
+    whole: Schema = {"openapi": "3.1.0", "info": {"title": title, "description": _ABOUT, "version": version}}
     if root_path:
-        found["servers"] = [{"url": root_path}]
-    found["paths"] = paths
-    found["components"] = {
+        whole["servers"] = [{"url": root_path}]
+    whole["paths"] = paths
+    whole["components"] = {
         "schemas": {**schemas, **_SCHEMAS},
         "headers": HEADERS,
         "securitySchemes": {"HTTPBearer": {"type": "http", "scheme": "bearer"}},
     }
-    return found
+    return whole
