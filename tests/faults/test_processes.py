@@ -32,17 +32,35 @@ def test_a_killed_ones_runs_are_taken_over_while_the_other_runs(site: Site) -> N
     assert site.run("r0")["worker"] == site.select("SELECT id FROM workers")[0]["id"], "the dead one is forgotten"
 
 
+def stopped_at(site: Site, point: str) -> tuple[Process, int]:
+    """A process that is stopped (SIGSTOP) at ``point`` of run r1, and the attempt that it drives.
+
+    A process that was stopped while another of its threads held SQLite's write lock keeps everyone out until it goes
+    on. That is SQLite's to say and not what these tests are about: such a process is killed, and the next one stops at
+    the same point of the next attempt.
+    """
+    front = site.serve("--no-worker")
+    front.accepted(WAIT, "r1")
+    front.kill()
+    for attempt in range(1, 6):
+        process = site.begin("serve", "--port", "0", fault=f"{point}:stop", **QUICK)
+        until(process.has_stopped, "it is stopped")
+        if site.is_writable():
+            return process, attempt
+        process.kill()
+    raise AssertionError(f"every process that stopped at {point} held the database")
+
+
 @pytest.mark.parametrize("point", ["asked:1", "recording:1", "settling:1"])
 def test_one_that_comes_back_from_the_dead_writes_nothing(site: Site, point: str) -> None:
     site.release("go")
-    first = site.serve(fault=f"{point}:stop", **QUICK)
-    first.post(WAIT, "r1", seconds=1)  # where it stands still before it answers, the run is there all the same
-    until(first.has_stopped, "it stands still")
+    first, attempt = stopped_at(site, point)
     second = site.serve(**QUICK)
     view = second.ended("r1")
-    assert (view["status"], view["attempts"], view["content"]) == ("COMPLETED", 2, "Done: waited go")
+    assert (view["status"], view["attempts"], view["content"]) == ("COMPLETED", attempt + 1, "Done: waited go")
     before = records(site)
     first.signal(signal.SIGCONT)
+    first.started()
     until(lambda: "attempt lost its run" in first.log, "it notices")
     until(lambda: len(site.select("SELECT id FROM workers")) == 2, "it is announced again")
     assert records(site) == before

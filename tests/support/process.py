@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 import httpx2
 
 from musterd.core import clock
+from musterd.core.errors import StoreUnavailable
 from musterd.store.database import Params, Row, Statement, Tx, Work
 from musterd.store.open_database import open_database
 from tests.support import scanned
@@ -82,9 +83,9 @@ class Site:
         """Start ``musterd worker`` and wait until it works."""
         return self._start("worker", options, fault, settings)
 
-    def begin(self, command: str, *options: str, **settings: Any) -> "Process":
+    def begin(self, command: str, *options: str, fault: str = "", **settings: Any) -> "Process":
         """Start a command, and wait for nothing."""
-        return self._begin(command, options, "", settings)
+        return self._begin(command, options, fault, settings)
 
     def dies(self, fault: str) -> None:
         """Start ``musterd worker`` and wait until it has died of ``fault``, be it before it works."""
@@ -103,6 +104,14 @@ class Site:
         process = Process(words, environment, log)
         self._processes.append(process)
         return process
+
+    def is_writable(self) -> bool:
+        """Whether a new process could write: no process was stopped while it held SQLite's lock."""
+        try:
+            self.execute("UPDATE runs SET state = state WHERE run_id = ''")
+        except StoreUnavailable:
+            return False
+        return True
 
     def close(self) -> None:
         """Kill what is left."""
