@@ -197,7 +197,7 @@ async def _recover(resources: Resources, run: RunRow, outbox: Outbox, emit: Emit
 
 def _emit_for(component: Component, run: RunRow, outbox: Outbox) -> Emit:
     """How the run emits events: those of all runs of the tree, or only its own."""
-    if getattr(component.spec, "stream_member_events", True):
+    if component.team is None or component.team.stream_member_events:
         return outbox.emit
 
     def emit_own(event: Event) -> None:

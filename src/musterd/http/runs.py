@@ -143,7 +143,7 @@ class RunOperations:
         return json_answer(await self._rendered(component, view, is_post=False), headers=headers)
 
     async def _rendered(self, component: Component, view: RunView, *, is_post: bool) -> dict[str, Any]:
-        with_members = bool(getattr(component.spec, "store_member_responses", False)) and view.row.state.is_final
+        with_members = component.team is not None and component.team.store_member_responses and view.row.state.is_final
         if with_members:
             elsewhere = _members_elsewhere(view)
             members = await self._server.runs.members(view.row.root_id, elsewhere)

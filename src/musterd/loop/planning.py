@@ -135,7 +135,7 @@ class Planner:
         if run.depth + 1 > self._world.settings.max_depth:
             raise Refused(f"Delegation is limited to {self._world.settings.max_depth} levels. Do it yourself.")
         plan.delegations = delegations
-        plan.call.stops_run = getattr(run.component.spec, "mode", "") == "route"
+        plan.call.stops_run = run.component.mode == "route"
 
     def delegations(self, plan: PlannedCall, arguments: JsonObject) -> Delegations:
         """The members' runs that a delegation with these arguments starts.

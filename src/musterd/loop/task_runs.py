@@ -41,7 +41,7 @@ def _definition(name: str, description: str, properties: JsonObject) -> ToolDefi
 
 def is_task_run(team: Component, name: str) -> bool:
     """Whether a call of ``name`` has members execute tasks."""
-    return name in (EXECUTE, EXECUTE_PARALLEL) and getattr(team.spec, "mode", "") == "tasks"
+    return name in (EXECUTE, EXECUTE_PARALLEL) and team.mode == "tasks"
 
 
 def task_runs_of(run: Assignment, name: str, arguments: JsonObject, path: str) -> Delegations:

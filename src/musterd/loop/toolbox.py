@@ -318,7 +318,7 @@ def _speaks_for_team(team: Component, plans: Sequence[PlannedCall]) -> bool:
     That is so if exactly one member is called and its answer becomes the team's answer unchanged.
     """
     plans_of_members = [plan for plan in plans if plan.delegations is not None for _ in plan.delegations.runs]
-    is_streamed = not has_output_model(team) and bool(getattr(team.spec, "stream_member_events", True))
+    is_streamed = not has_output_model(team) and (team.team is None or team.team.stream_member_events)
     return is_streamed and len(plans_of_members) == 1 and plans_of_members[0].call.stops_run
 
 
