@@ -78,6 +78,14 @@ def unsupported(component: Component) -> list[str]:
     return list(component.gaps)
 
 
+def models_of(component: Component) -> list[str | Model]:
+    """The models that a run of ``component`` itself may call, its main model first. Those of members are excluded."""
+    spec = component.spec
+    models = [component.model, spec.parser_model, spec.output_model, spec.reasoning_model]
+    models += [getattr(holder, "model", None) for holder in (spec.reasoning_agent, spec.compression_manager)]
+    return [model for model in models if model is not None]
+
+
 def build(spec: Agent | Team, model: str | Model, members: tuple[Component, ...], depth: int) -> Component:
     """Build the component of ``spec`` at one position."""
     tools = spec.listed_tools
