@@ -17,7 +17,8 @@ from musterd.core.errors import MethodNotAllowed
 from musterd.core.settings import Settings
 from musterd.declare import Agent, Registry, Team
 from musterd.engine.process_role import ProcessRole
-from musterd.features import memories, traces
+from musterd.features.memories import api as memories
+from musterd.features.traces import api as traces
 from musterd.http.auth.authenticator import Authenticator
 from musterd.http.auth.middleware import Authentication
 from musterd.http.auth.rate_limits import Limits
