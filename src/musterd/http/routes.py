@@ -7,8 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from musterd.core.records import ComponentKind
-from musterd.core.scopes import ADMIN
-from musterd.http import approvals, core, migrations, usage, webhooks
+from musterd.http import approvals, core, migrations, webhooks
 from musterd.http.auth.scopes import Handler, guarded
 from musterd.http.chosen_run_ids import by_name
 from musterd.http.events import EventOperations
@@ -17,7 +16,6 @@ from musterd.http.operation import OPEN, Operation
 from musterd.http.run_lists import RunListOperations
 from musterd.http.runs import RunOperations
 from musterd.http.server import Server
-from musterd.http.service_accounts import ServiceAccountOperations
 from musterd.http.session_stream import SessionEventOperations
 from musterd.http.sessions import SessionOperations
 from musterd.service.chosen_run_ids import ChosenRunIds
@@ -66,10 +64,9 @@ def endpoints(server: Server) -> list[Endpoint]:
         *(_declared(operation, server) for operation in approvals.OPERATIONS),
         *_session_operations(SessionOperations(server)),
         *_session_event_operations(SessionEventOperations(server)),
-        *_service_account_operations(ServiceAccountOperations(server)),
         *(_declared(operation, server) for operation in webhooks.OPERATIONS),
         *_feature_operations(server),
-        *(_declared(operation, server) for operation in (*usage.OPERATIONS, *migrations.OPERATIONS)),
+        *(_declared(operation, server) for operation in migrations.OPERATIONS),
     ]
 
 
@@ -118,17 +115,6 @@ def _session_operations(sessions: SessionOperations) -> list[Endpoint]:
         Endpoint("GET", f"{one}/runs/{{run_id}}", "get_session_run", read, sessions.run),
         Endpoint("GET", f"{one}/run-previews", "get_session_run_previews", read, sessions.run_previews),
         Endpoint("GET", f"{one}/active", "list_active_session_runs", read, sessions.active),
-    ]
-
-
-def _service_account_operations(accounts: ServiceAccountOperations) -> list[Endpoint]:
-    """Whoever makes accounts could give them everything: so they are for those who have it."""
-    every, one = "/service-accounts", "/service-accounts/{service_account_id}"
-    revoke = "revoke_service_account_service_accounts__service_account_id__delete"
-    return [
-        Endpoint("GET", every, "list_service_accounts_service_accounts_get", ADMIN, accounts.list),
-        Endpoint("POST", every, "create_service_account_service_accounts_post", ADMIN, accounts.create),
-        Endpoint("DELETE", one, revoke, ADMIN, accounts.revoke),
     ]
 
 

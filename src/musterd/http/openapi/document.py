@@ -8,7 +8,6 @@ from musterd.http.openapi.described import Answers, Described, Schema
 from musterd.http.openapi.history import HISTORY_SCHEMAS, history_operations
 from musterd.http.openapi.run_schemas import RUN_SCHEMAS
 from musterd.http.openapi.runs import run_operations
-from musterd.http.openapi.service_accounts import SERVICE_ACCOUNT_SCHEMAS, SERVICE_ACCOUNTS
 from musterd.http.openapi.session_schemas import SESSION_SCHEMAS
 from musterd.http.openapi.sessions import SESSIONS
 from musterd.http.openapi.streams import SESSION_STREAM, STREAM_SCHEMAS
@@ -22,7 +21,6 @@ DESCRIBED: dict[str, Described] = {
     **history_operations("team"),
     **SESSIONS,
     "follow_session": SESSION_STREAM,
-    **SERVICE_ACCOUNTS,
 }
 """What is documented, by operation id."""
 
@@ -31,7 +29,6 @@ _SCHEMAS: dict[str, Schema] = {
     **STREAM_SCHEMAS,
     **HISTORY_SCHEMAS,
     **SESSION_SCHEMAS,
-    **SERVICE_ACCOUNT_SCHEMAS,
     **ERROR_SCHEMAS,
 }
 
