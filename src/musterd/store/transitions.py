@@ -127,10 +127,10 @@ BEGUN_AT = """COALESCE(started_at, (SELECT CASE WHEN s.updated_at > :now THEN s.
                                                 FROM sessions s WHERE s.session_id = runs.session_id), :now)"""
 """The start time of a claimed run, in SQL. It is never before the last end in the session: the claimer read its clock
 before the transaction, which may have waited for that end to commit."""
-# Claims lock no session. Two workers may claim at the same time: LOCK_FREE_ROWS makes each skip the rows that the other
-# has locked, so a run is claimed once and no claim waits. A cancel that has the lock is skipped as well, and one that
-# committed first has moved the run out of `ready`. MATERIALIZED stops Postgres from evaluating the locking subquery
-# more than once.
+# A claim locks no session. A stored cancel wins over it. Two workers may claim at the same time: LOCK_FREE_ROWS makes
+# each skip the rows that the other has locked, so a run is claimed once and no claim waits. A cancel that has the lock
+# is skipped as well, and one that committed first has moved the run out of `ready`. MATERIALIZED stops Postgres from
+# evaluating the locking subquery more than once.
 CLAIM = transition(
     "runs_claim",
     [RunState.READY],
@@ -177,7 +177,7 @@ CLAIM_FAIRLY = transition(
         WHERE run_id IN (SELECT run_id FROM picked)
         RETURNING {RUN_COLUMNS}""",
 )
-# A stopping attempt and the observer of a dead worker may both release the run, and it may have been claimed again in
+# A stopping attempt and the observer of its dead worker may both release the run, and another worker may claim it in
 # between. The attempt number makes sure that only the attempt that is meant loses the run. `holder` stays, so no other
 # run of the session can start first.
 RELEASE = transition(
