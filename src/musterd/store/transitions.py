@@ -87,7 +87,7 @@ ACCEPT: Mapping[RunState, Transition] = {
 START_MEMBER = Transition(
     "member_start", _insertion(RunState.RUNNING), sources=(), target=RunState.RUNNING, is_of_members=True
 )
-# Not a transition: a copy for the fork of a session is in the final state of its original, and no attempt drove it.
+# Not a transition: a copy for a session fork has the final state of its original, and nothing is executed for it.
 COPY: Mapping[RunState, Statement] = {
     state: Statement(f"run_copy_{state}", _insertion(state)) for state in RunState if state in FINAL
 }
@@ -290,8 +290,7 @@ CLOSE_MEMBERS = transition_to_each(
     "members_close",
     [RunState.RUNNING, RunState.PAUSED],
     [RunState.ERROR, RunState.CANCELLED],
-    """UPDATE runs SET NEW_STATE, ended_at = :now
-       WHERE root_id = :root AND parent_id IS NOT NULL AND OLD_STATE""",
+    "UPDATE runs SET NEW_STATE, ended_at = :now WHERE root_id = :root AND parent_id IS NOT NULL AND OLD_STATE",
     is_of_members=True,
 )
 CLOSE_MEMBERS_BELOW = transition_to_each(
