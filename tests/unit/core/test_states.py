@@ -69,7 +69,7 @@ def diagram(page: str) -> set[tuple[str, str]]:
 
 
 def test_the_docs_draw_these_edges() -> None:
-    assert diagram("internals/runs.md") == ALLOWED
+    assert diagram("reference/states.md") == ALLOWED
     # The overview draws those to `cancelled` and `error` only from `running`, and says so.
     assert diagram("architecture.md") == {
         (source, target) for source, target in ALLOWED if source == "running" or target not in ("cancelled", "error")
