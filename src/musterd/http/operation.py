@@ -7,7 +7,7 @@
 A parameter is filled according to its type:
 
 - :class:`Caller`, :class:`Server` or :class:`Request`: the caller, the server, the request itself;
-- a subclass of :class:`Query` or :class:`Body`: the validated query or JSON body;
+- a subclass of :class:`Query`, :class:`Headers` or :class:`Body`: the validated query, header fields or JSON body;
 - a ``str`` with the name of a parameter in the path: that identifier;
 - any other class: the service of that class.
 
@@ -29,7 +29,7 @@ from starlette.responses import Response
 
 from musterd.core.callers import Caller
 from musterd.http.auth.scopes import Handler
-from musterd.http.parameters import Body, Query
+from musterd.http.parameters import Body, Headers, Query
 from musterd.http.paths import path_identifier
 from musterd.http.request_caller import caller_of
 from musterd.http.responses import json_answer
@@ -87,6 +87,11 @@ class Operation:
         return next((kind for kind in self.parameters.values() if issubclass(kind, Query)), None)
 
     @property
+    def headers(self) -> type[Headers] | None:
+        """The type of the header fields, if it reads any."""
+        return next((kind for kind in self.parameters.values() if issubclass(kind, Headers)), None)
+
+    @property
     def body(self) -> type[Body] | None:
         """The type of the JSON body, if it takes one."""
         return next((kind for kind in self.parameters.values() if issubclass(kind, Body)), None)
@@ -115,7 +120,7 @@ class Operation:
     def _reader(self, name: str, kind: type[Any], server: Server) -> Callable[[Request], Any]:
         if f"{{{name}}}" in self.path:
             return partial(path_identifier, name=name)
-        if issubclass(kind, Query):
+        if issubclass(kind, (Query, Headers)):
             return kind.read
         if kind is Caller:
             return caller_of

@@ -1,22 +1,24 @@
-"""Requests as types: base classes for the query and the JSON body of an operation, and the types of their fields.
+"""Requests as types: base classes for the query, the headers and the JSON body of an operation, and types of fields.
 
-Both are pydantic models. An invalid request is answered with status 422 and pydantic's own messages, because clients
+All are pydantic models. An invalid request is answered with status 422 and pydantic's own messages, because clients
 of AgentOS, which is a FastAPI application, know these. An empty value of an optional field counts as absent.
 """
 
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, Any, Self, TypeVar, get_origin
+from typing import Annotated, Any, ClassVar, Self, TypeVar, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
+from starlette.datastructures import Headers as RequestHeaders
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
 from musterd.core import jsontext
-from musterd.core.errors import InvalidInput, NotFound
+from musterd.core.errors import NotFound
 from musterd.core.ids import MAX_LENGTH, has_control
 from musterd.core.settings import Settings
-from musterd.http.json_bodies import read_json
+from musterd.http.json_bodies import read_object
 from musterd.wire.components import DB_ID
 from musterd.wire.fields import NOT_STORABLE, json_problem
 from musterd.wire.pages import MOST_PAGES, PAGE_LIMIT
@@ -85,11 +87,19 @@ class Query(Parameters):
 
         :raises InvalidInput: a value is wrong; it names each.
         """
-        parameters = request.query_params
-        values: dict[str, Any] = {name: value for name, value in parameters.items() if value}
-        for name in _list_fields(cls) & parameters.keys():
-            values[name] = parameters.getlist(name)
-        return _validated(cls, values, "query")
+        return _validated(cls, _values_of(cls, request.query_params), "query")
+
+
+class Headers(Parameters):
+    """Header fields of a request. The alias of a field is the name of its header: ``Field(alias="Last-Event-ID")``."""
+
+    @classmethod
+    def read(cls, request: Request) -> Self:
+        """Read the headers of ``request``.
+
+        :raises InvalidInput: a value is wrong; it names each.
+        """
+        return _validated(cls, _values_of(cls, request.headers), "header")
 
 
 class DatabaseQuery(Query):
@@ -131,6 +141,11 @@ class PageQuery(Query):
 class Body(Parameters):
     """The JSON object in the body of a request."""
 
+    is_required: ClassVar[bool] = True
+    """Whether there must be a body. A missing one reads as ``{}`` if it is not required."""
+    empty_texts: ClassVar[frozenset[str]] = frozenset()
+    """The optional fields in which an empty text is a value of its own."""
+
     @classmethod
     async def read(cls, request: Request, settings: Settings) -> Self:
         """Read the body of ``request``.
@@ -138,17 +153,32 @@ class Body(Parameters):
         :raises InvalidInput: it is not a JSON object, or a value is wrong; it names each.
         :raises BadRequest: it is too long.
         """
-        body = await read_json(request, settings)
-        if not isinstance(body, dict):
-            raise InvalidInput.at(("body",), "dict_type", "Input should be a JSON object")
+        body = await read_object(request, settings, may_be_empty=not cls.is_required)
         required = {name for name, field in cls.model_fields.items() if field.is_required()}
-        values = {name: value for name, value in body.items() if name in required or value not in (None, "")}
+        values = {
+            name: value
+            for name, value in body.items()
+            if name in required or value not in (None, "") or (value == "" and name in cls.empty_texts)
+        }
         return _validated(cls, values, "body")
 
 
 @cache
-def _list_fields(query: type[Query]) -> frozenset[str]:
-    return frozenset(name for name, field in query.model_fields.items() if get_origin(field.annotation) is list)
+def _fields(model: type[Parameters]) -> tuple[tuple[str, bool], ...]:
+    """The names that the fields have in a request, and whether each is a list, whose name may be repeated."""
+    return tuple(
+        (field.alias or name, get_origin(field.annotation) is list) for name, field in model.model_fields.items()
+    )
+
+
+def _values_of(model: type[Parameters], source: QueryParams | RequestHeaders) -> dict[str, Any]:
+    """The values of the fields of ``model``. An empty value counts as absent, except in a list."""
+    values: dict[str, Any] = {}
+    for name, is_list in _fields(model):
+        value = source.getlist(name) if is_list else source.get(name)
+        if value:
+            values[name] = value
+    return values
 
 
 def _validated(model: type[Model], values: dict[str, Any], part: str) -> Model:

@@ -51,27 +51,36 @@ def described(operations: Sequence[Operation]) -> tuple[dict[str, Described], di
             summary=operation.summary,
             description=inspect.getdoc(operation.function) or "",
             parameters=parameters,
-            body=None if body is None else {"required": True, "content": {"application/json": {"schema": body}}},
+            body=_body(operation, body),
             answers=_answers(operation, schemas),
             is_open=operation.scope is OPEN,
         )
     return descriptions, named
 
 
+def _body(operation: Operation, schema: Schema | None) -> Schema | None:
+    if operation.body is None:
+        return None
+    return {"required": operation.body.is_required, "content": {"application/json": {"schema": schema}}}
+
+
 def _parameters(operation: Operation) -> tuple[list[Schema], dict[str, Schema]]:
-    """The parameters in path and query, and the schemas that those of the query refer to."""
+    """The parameters in path, query and headers, and the schemas that they refer to."""
     parameters: list[Schema] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in _IN_PATH.findall(operation.path)
     ]
-    if operation.query is None:
-        return parameters, {}
-    schema = operation.query.model_json_schema(ref_template=REF, schema_generator=_Schemas)
-    for name, value in schema["properties"].items():
-        about = {"description": value["description"]} if "description" in value else {}
-        is_required = name in schema.get("required", ())
-        parameters.append({"name": name, "in": "query", "required": is_required, "schema": value, **about})
-    return parameters, schema.get("$defs", {})
+    named: dict[str, Schema] = {}
+    for part, model in (("query", operation.query), ("header", operation.headers)):
+        if model is None:
+            continue
+        schema = model.model_json_schema(ref_template=REF, schema_generator=_Schemas)
+        named.update(schema.get("$defs", {}))
+        for name, value in schema["properties"].items():
+            about = {"description": value["description"]} if "description" in value else {}
+            is_required = name in schema.get("required", ())
+            parameters.append({"name": name, "in": part, "required": is_required, "schema": value, **about})
+    return parameters, named
 
 
 def _typed_answers(operation: Operation) -> list[tuple[int, Any]]:
@@ -82,7 +91,7 @@ def _typed_answers(operation: Operation) -> list[tuple[int, Any]]:
 
 
 def _answers(operation: Operation, schemas: Mapping[tuple[str, _Mode], Schema]) -> Answers:
-    takes_input = operation.query is not None or operation.body is not None
+    takes_input = any((operation.query, operation.headers, operation.body))
     statuses = ["401", "503"] if operation.scope is not OPEN else []
     statuses += ["422"] if takes_input or "{" in operation.path else []
     statuses += ["403", "413"] if operation.method != "GET" else []  # a body is read even if none is expected
