@@ -10,7 +10,7 @@ from musterd.http.request_caller import caller_of
 from musterd.http.responses import json_answer
 from musterd.http.runs import idempotency_key, replayed
 from musterd.http.server import Server
-from musterd.wire.checkpoints import checkpoint_list, checkpoint_snapshot
+from musterd.wire.checkpoints import ForkedSession, checkpoint_list, checkpoint_snapshot
 from musterd.wire.query import parse_session_id, parse_user_id
 
 INDEX_DIGITS = 9
@@ -45,5 +45,5 @@ class HistoryOperations:
         session_id, user_id = path_identifier(request, "session_id"), parse_user_id(request.query_params)
         key, caller = idempotency_key(request), caller_of(request)
         forked, is_replay = await self._server.sessions.fork(component, session_id, caller, user_id=user_id, key=key)
-        body = {"session_id": forked, "forked_from_session_id": session_id}
+        body: ForkedSession = {"session_id": forked, "forked_from_session_id": session_id}
         return json_answer(body, headers=replayed(key, is_replay))

@@ -33,7 +33,8 @@ from musterd.wire import lists
 from musterd.wire import runs as wire_runs
 from musterd.wire.form import ContinueRequest, StartRequest
 from musterd.wire.query import parse_runs_query, parse_session_id, parse_wait
-from musterd.wire.steering import message_object
+from musterd.wire.runs import AnyRunOutput
+from musterd.wire.steering import message_object, stored_message
 from musterd.wire.steps import step_object
 
 KEY_HEADER = "idempotency-key"
@@ -142,7 +143,7 @@ class RunOperations:
             return Response(status_code=304, headers=headers)
         return json_answer(await self._rendered(component, view, is_post=False), headers=headers)
 
-    async def _rendered(self, component: Component, view: RunView, *, is_post: bool) -> dict[str, Any]:
+    async def _rendered(self, component: Component, view: RunView, *, is_post: bool) -> AnyRunOutput:
         with_members = bool(getattr(component.spec, "store_member_responses", False)) and view.row.state.is_final
         if with_members:
             elsewhere = _members_elsewhere(view)
@@ -196,8 +197,7 @@ class RunOperations:
         self._server.require_ready()
         said = SentMessage(text=asked.message, session_id=asked.session_id, member_run_id=asked.member_run_id)
         run, sent, is_replay = await self._server.runs.steering.send(component, run_id, said, caller_of(request), key)
-        body = {**message_object(sent), "session_id": run.session_id}
-        return json_answer(body, 202, replayed(key, is_replay))
+        return json_answer(stored_message(sent, run.session_id), 202, replayed(key, is_replay))
 
     async def messages(self, request: Request) -> Response:
         """The messages to a run and its members, and what became of each."""

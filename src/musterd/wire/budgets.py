@@ -1,23 +1,23 @@
-"""The budget that a request asks for: a JSON object of ceilings."""
+"""The budget in a request: a JSON object of limits."""
 
 from typing import Any
 
 from musterd.wire.fields import Fields
 
 _WHOLE = {"tokens": 1, "tool_calls": 0, "depth": 0}
-"""Ceilings that are whole numbers, and the least that each may be."""
+"""Limits that are whole numbers, with their minimum."""
 _CEILINGS = ("tokens", "cost_usd", "seconds", "tool_calls", "depth")
 _MOST = 2**53
-"""The highest that a ceiling may be: far beyond it no float can count."""
+"""The maximum of a limit. Above it a float can no longer be increased by one."""
 
 
 def budget(fields: Fields) -> dict[str, float] | None:
-    """The ceilings in the field ``budget``; None: none was given."""
-    asked = fields.json_object("budget")
-    for name, value in (asked or {}).items():
+    """The limits in the field ``budget``. None if there are none."""
+    limits = fields.json_object("budget")
+    for name, value in (limits or {}).items():
         if problem := _problem(name, value):
             fields.problems.add("budget", *problem, value)
-    return asked or None
+    return limits or None
 
 
 def _problem(name: str, value: Any) -> tuple[str, str] | None:

@@ -13,7 +13,8 @@ from musterd.core.events import END_EVENTS, Event, EventKind
 from musterd.core.records import ComponentKind, Output, RunRow, RunView, ToolCall, Usage
 from musterd.wire.metrics import run_metrics
 from musterd.wire.requirements import requirement_objects
-from musterd.wire.runs import cancel_reason, media_of, run_output
+from musterd.wire.run_media import media_of
+from musterd.wire.runs import cancel_reason, run_output
 from musterd.wire.summary import session_summary
 from musterd.wire.tools import tool_line, tool_object
 

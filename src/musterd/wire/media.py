@@ -1,4 +1,4 @@
-"""Media in text fields: lists of objects with a ``url`` or base64 ``content``, checked, in one shape."""
+"""Media in text fields of requests: lists of objects with a ``url`` or base64 ``content``."""
 
 import base64
 import binascii
@@ -13,22 +13,23 @@ from musterd.wire.fields import Fields
 from musterd.wire.filetypes import format_of, kind_of_type
 
 _MEDIA_IDS = "0b7c2f4e-93a1-5c52-8f0c-5f7f0f0c2a11"
-"""The namespace of media ids: an attachment has the same id in a repeated request."""
+"""The namespace of media ids. They are derived, so that an attachment has the same id in a repeated request."""
 
 MOST_ITEMS = 100
 MOST_PARTS = 10_000
-"""Values in the text of a list, which may be as long as a body: each costs many times its signs once it is read."""
+"""The maximum number of JSON values in a list. The text may be as long as a body, and parsed values take many times the
+memory of their text."""
 
 _TEXTS = ("id", "filename", "name", "format")
 _FILE_NAMES = frozenset({"filename", "name"})
-_MOST_SIGNS = {**dict.fromkeys((*_TEXTS, "mime_type"), 255), "url": 8192}
-"""How long what is said of an attachment may be: it goes to rows, events and headers."""
+_MAX_LENGTHS = {**dict.fromkeys((*_TEXTS, "mime_type"), 255), "url": 8192}
+"""The maximum length of an attachment's texts, which are copied to rows, events and headers."""
 
 _URL_SCHEMES = frozenset({"http", "https"})
 
 
 def media_item(content: bytes, mime_type: str, filename: str | None = None) -> dict[str, Any]:
-    """One attachment given as bytes, in the shape that is stored and shown."""
+    """An attachment that was uploaded as bytes, in the form that is stored."""
     encoded = base64.b64encode(content).decode("ascii")
     item = {"id": _media_id(mime_type, encoded), "content": encoded, "mime_type": mime_type}
     if filename:
@@ -38,28 +39,28 @@ def media_item(content: bytes, mime_type: str, filename: str | None = None) -> d
 
 
 def media_list(fields: Fields, name: str) -> list[dict[str, Any]]:
-    """The attachments in the text field ``name``; problems are noted at the place in the list."""
-    found: list[dict[str, Any]] = []
-    given = fields.json_list(name, MOST_PARTS) or ()
-    if len(given) > MOST_ITEMS:
+    """The attachments in the text field ``name``. Problems are added to ``fields`` with their position in the list."""
+    items: list[dict[str, Any]] = []
+    values = fields.json_list(name, MOST_PARTS) or ()
+    if len(values) > MOST_ITEMS:
         fields.problems.add(name, "too_long", f"List should have at most {MOST_ITEMS} items")
         return []
-    for place, value in enumerate(given):
+    for index, value in enumerate(values):
         if not isinstance(value, dict):
-            fields.problems.add((name, place), "dict_type", "Input should be a JSON object")
+            fields.problems.add((name, index), "dict_type", "Input should be a JSON object")
         elif problem := _problem(value, name):
-            fields.problems.add((name, place, problem[0]), *problem[1:])
+            fields.problems.add((name, index, problem[0]), *problem[1:])
         else:
-            found.append(_item(value))
-    return found
+            items.append(_item(value))
+    return items
 
 
 def _problem(value: dict[str, Any], name: str) -> tuple[str, str, str] | None:
-    """What is wrong with one attachment: key, kind, words."""
+    """The first problem of an attachment: its key, type and message."""
     for key in (*_TEXTS, "url", "content", "mime_type"):
         if value.get(key) is not None and not isinstance(value[key], str):
             return key, "string_type", "Input should be a valid string"
-        if len(value.get(key) or "") > (most := _MOST_SIGNS.get(key, sys.maxsize)):
+        if len(value.get(key) or "") > (most := _MAX_LENGTHS.get(key, sys.maxsize)):
             return key, "string_too_long", f"String should have at most {most} characters"
     if (mime_type := value.get("mime_type")) and kind_of_type(mime_type) != name:
         return "mime_type", "value_error", f"This type is not supported in {name}"

@@ -11,7 +11,8 @@ from musterd.core.records import ComponentKind, RunView, SessionRow
 from musterd.core.states import RunState
 from musterd.wire.components import ModelWords
 from musterd.wire.lists import members_first
-from musterd.wire.metrics import summed_metrics, usage_shares
+from musterd.wire.messages import Message
+from musterd.wire.metrics import RunMetrics, summed_metrics, usage_shares
 from musterd.wire.runs import messages_of
 from musterd.wire.shapes import PaginatedResponse, page_of, without_nulls
 from musterd.wire.summary import session_summary
@@ -120,14 +121,14 @@ def _component_data(
     return {"name": first.component_name, f"{kind}_id": row.component_id, "model": words}
 
 
-def _metrics(runs: list[RunView]) -> dict[str, Any]:
+def _metrics(runs: list[RunView]) -> RunMetrics:
     outputs = ((view.output, view.row) for view in runs if view.output is not None)
     return summed_metrics(
         share for output, row in outputs for share in usage_shares(output, row.model, row.model_provider)
     )
 
 
-def _chat(runs: list[RunView]) -> Iterator[dict[str, Any]]:
+def _chat(runs: list[RunView]) -> Iterator[Message]:
     """What the user and the leader said, of runs that were answered or cancelled with something said."""
     for view in runs:
         if view.row.parent_id is None and view.row.state in _TOLD:

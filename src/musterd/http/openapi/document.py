@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from musterd.http.openapi.answers import ERROR_SCHEMAS, HEADERS, errors
 from musterd.http.openapi.declared import described as describe_declared
 from musterd.http.openapi.described import Answers, Described, Schema
-from musterd.http.openapi.history import HISTORY_SCHEMAS, history_operations
-from musterd.http.openapi.run_schemas import RUN_SCHEMAS
+from musterd.http.openapi.history import history_operations
+from musterd.http.openapi.run_schemas import run_schemas
 from musterd.http.openapi.runs import run_operations
 from musterd.http.openapi.service_accounts import SERVICE_ACCOUNT_SCHEMAS, SERVICE_ACCOUNTS
 from musterd.http.openapi.session_schemas import SESSION_SCHEMAS
 from musterd.http.openapi.sessions import SESSIONS
-from musterd.http.openapi.streams import SESSION_STREAM, STREAM_SCHEMAS
+from musterd.http.openapi.streams import SESSION_STREAM
 from musterd.http.operation import OPEN
 from musterd.http.routes import Endpoint
 
@@ -27,9 +27,7 @@ DESCRIBED: dict[str, Described] = {
 """What is documented, by operation id."""
 
 _SCHEMAS: dict[str, Schema] = {
-    **RUN_SCHEMAS,
-    **STREAM_SCHEMAS,
-    **HISTORY_SCHEMAS,
+    **run_schemas(),
     **SESSION_SCHEMAS,
     **SERVICE_ACCOUNT_SCHEMAS,
     **ERROR_SCHEMAS,

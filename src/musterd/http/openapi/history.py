@@ -1,57 +1,13 @@
 """The operations on what has been said: checkpoints of a run, a session that begins with another one's runs."""
 
 from musterd.http.openapi.answers import answer, errors, header
-from musterd.http.openapi.described import (
-    Described,
-    Schema,
-    in_path,
-    in_query,
-    many,
-    nullable,
-    record,
-    ref,
-    text,
-    whole,
-)
+from musterd.http.openapi.described import Described, Schema, in_path, in_query, ref, text
 from musterd.http.openapi.run_parts import KEY, RUN_ID, Kind, in_path_of, tags_of
 
 _SESSION_ID = in_query("session_id", text("The run's session"), is_required=True)
 _MESSAGE_INDEX: Schema = {
     **in_path("message_index", "How many messages"),
     "schema": {"type": "integer", "minimum": 0},
-}
-_CHECKPOINT: dict[str, Schema] = {
-    "checkpoint_id": nullable(text("Its number, from 1; null for a place that is none.")),
-    "run_id": text(),
-    "session_id": text(),
-    "message_index": whole("How many messages the conversation had.", minimum=0),
-    "continue_from": whole("The same.", minimum=0),
-    "status": ref("RunStatus"),
-    "reason": text(enum=["checkpoint", "end", "snapshot"]),
-    "created_at": whole("When its last message was, in unix seconds."),
-    "message_id": nullable(text()),
-    "message_role": nullable(text()),
-    "message_preview": nullable(text("Its last message, cut short.")),
-    "is_latest": {"type": "boolean", "description": "Whether it is the end of the conversation so far."},
-}
-HISTORY_SCHEMAS: dict[str, Schema] = {
-    "RunCheckpoint": record("RunCheckpoint", _CHECKPOINT),
-    "RunCheckpoints": record(
-        "RunCheckpoints", {"run_id": text(), "session_id": text(), "checkpoints": many(ref("RunCheckpoint"))}
-    ),
-    "RunSnapshot": record(
-        "RunSnapshot",
-        {
-            "checkpoint": ref("RunCheckpoint"),
-            "snapshot": {
-                "anyOf": [ref("TeamRunOutput"), ref("RunOutput")],
-                "description": "The run with the messages, tools and requirements that it had then.",
-            },
-        },
-    ),
-    "ForkedSession": record(
-        "ForkedSession", {"session_id": text("The new one."), "forked_from_session_id": text("The old one.")}
-    ),
 }
 
 

@@ -5,9 +5,9 @@ from musterd.http.openapi.described import Answers, Described, Schema, in_path, 
 from musterd.http.openapi.query_parts import last
 from musterd.http.openapi.run_bodies import continue_body, start_body
 from musterd.http.openapi.run_parts import AGENT_ID, KEY, RUN_ID, Kind, in_path_of, tags_of
-from musterd.http.openapi.run_schemas import STATUSES
 from musterd.http.openapi.steering import steering_operations
 from musterd.http.openapi.streams import stream_operations
+from musterd.wire.states import STATUSES
 
 _MEDIA_ID = in_path("media_id", "The `blob` of the medium")
 _SESSION_ID = in_query("session_id", text("The run's session"), is_required=True)

@@ -26,18 +26,6 @@ _GIVEN: dict[str, Schema] = {
     "session_state": nullable(free("Its state, as its runs find it.")),
     "metadata": nullable(free("What else is to be kept with it.")),
 }
-_RUN_OUTPUT: Schema = {"anyOf": [ref("TeamRunOutput"), ref("RunOutput")]}
-_PREVIEW: dict[str, Schema] = {
-    "run_id": text(),
-    "parent_run_id": text('The run of the team that delegated this one; "" at the top.'),
-    "team_id": text(),
-    "agent_id": text(),
-    "user_id": text(),
-    "status": ref("RunStatus"),
-    "run_input": text("The message, cut short."),
-    "content_preview": text('The answer, cut short; "" until the run has ended.'),
-    "created_at": _TIME,
-}
 
 SESSION_SCHEMAS: dict[str, Schema] = {
     "SessionType": {"title": "SessionType", "type": "string", "enum": ["agent", "team", "workflow"]},
@@ -103,34 +91,4 @@ SESSION_SCHEMAS: dict[str, Schema] = {
         optional=[*_GIVEN, "summary"],
     ),
     "Body_rename_session": record("Body_rename_session", {"session_name": text("Its new name; it may be empty.")}),
-    "SessionRunPreviewSchema": record("SessionRunPreviewSchema", _PREVIEW, optional=["team_id", "agent_id", "user_id"]),
-    "ActiveRun": {
-        "title": "ActiveRun",
-        "description": "A run that has not ended.",
-        "allOf": [
-            _RUN_OUTPUT,
-            record(
-                "ActiveRunState",
-                {
-                    "state": text(enum=["scheduled", "queued", "ready", "running", "paused"]),
-                    "queue_position": whole("How many runs of the session stand before it, while PENDING."),
-                    "pause": record("RunPause", {"expires_at": number("When it ends undecided, in unix seconds.")}),
-                },
-                optional=["queue_position", "pause"],
-            ),
-        ],
-    },
-    "RunPage": record(
-        "RunPage",
-        {
-            "data": many(_RUN_OUTPUT, "The runs, without their conversations."),
-            "meta": record(
-                "RunPageInfo",
-                {
-                    "limit": whole(minimum=1),
-                    "next_cursor": nullable(text("Asks for the next page as `cursor`; null on the last one.")),
-                },
-            ),
-        },
-    ),
 }

@@ -3,8 +3,8 @@
 from musterd.http.openapi.answers import answer, errors
 from musterd.http.openapi.described import Described, Schema, in_path, in_query, many, ref, text, whole
 from musterd.http.openapi.query_parts import DATABASE, SORT_ORDER, last, limit, paged
-from musterd.http.openapi.run_schemas import STATUSES
 from musterd.wire.pages import PAGES, PAGES_FROM_0
+from musterd.wire.states import STATUSES
 
 _TAGS = ("Sessions",)
 _SESSION_ID = in_path("session_id", "The session's id")

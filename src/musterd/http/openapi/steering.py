@@ -30,7 +30,7 @@ def _send(kind: Kind) -> Described:
         parameters=[in_path_of(kind), RUN_ID, KEY],
         body={"required": True, "content": {name: {"schema": _BODY} for name in media}},
         answers={
-            "202": answer("Stored", ref("RunMessage"), header("Idempotency-Replayed")),
+            "202": answer("Stored", ref("StoredRunMessage"), header("Idempotency-Replayed")),
             **errors(
                 *("401", "403", "413", "422", "503"),
                 _400="The form cannot be read, or the message is too long",

@@ -1,7 +1,7 @@
 """The operations that read events, as the API describes them."""
 
 from musterd.http.openapi.answers import answer, errors
-from musterd.http.openapi.described import Described, Schema, flag, in_path, in_query, many, record, ref, text, whole
+from musterd.http.openapi.described import Described, Schema, flag, in_path, in_query, ref, text, whole
 from musterd.http.openapi.query_parts import limit
 from musterd.http.openapi.run_parts import RUN_ID, Kind, in_path_of, tags_of
 from musterd.wire.query import EVENT_PAGES
@@ -21,52 +21,6 @@ _RESUME_BODY: Schema = {
         "session_id": text("The run's session; given, it must be that."),
         "stream_events": flag("Whether all events are shown; by default as the run was started."),
     },
-}
-_DATA = text("The event, as one line of JSON.", contentMediaType="application/json")
-STREAM_SCHEMAS: dict[str, Schema] = {
-    "RunEvent": record(
-        "RunEvent",
-        {
-            "event": text("The event's name", examples=["TeamRunContent"]),
-            "created_at": whole("Unix seconds"),
-            "run_id": text("The run that it happened in: the root's or a member's"),
-            "session_id": text("Its session"),
-            "nested_depth": whole("0 for the root, 1 for its members, 2 for theirs"),
-            "event_index": whole("Strictly increasing within the root's run"),
-        },
-        description="One event; further fields go by its name.",
-    ),
-    "ResumedStreamEvent": record(
-        "ResumedStreamEvent",
-        {
-            "event": text("The event's name, or `catch_up`, `subscribed`, `replay`; `data` repeats it."),
-            "id": text("The event's index in the run."),
-            "data": _DATA,
-        },
-        optional=("id",),
-        description="One event of a stream that is resumed; what is told beside the run's events has no `id`.",
-    ),
-    "SessionStreamEvent": record(
-        "SessionStreamEvent",
-        {
-            "event": text("The event's name; `data` repeats it."),
-            "id": text("How far this reader has come in all runs of the session; opaque."),
-            "data": _DATA,
-        },
-        description="One event of a session's stream.",
-    ),
-    "RunEventsPage": record(
-        "RunEventsPage",
-        {
-            "run_id": text("The run that was asked for"),
-            "session_id": text("Its session"),
-            "status": text("The run's state"),
-            "events": many(ref("RunEvent"), "The events, as a stream has them in `data`"),
-            "last_event_index": whole("How far the page goes: `after` of the next one"),
-            "has_more": flag("Whether more is stored behind it"),
-            "is_final": flag("Whether nothing will follow any more"),
-        },
-    ),
 }
 
 
