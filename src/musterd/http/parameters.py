@@ -4,12 +4,13 @@ All are pydantic models. An invalid request is answered with status 422 and pyda
 of AgentOS, which is a FastAPI application, know these. An empty value of an optional field counts as absent.
 """
 
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, ClassVar, Self, TypeVar, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic_core import InitErrorDetails, PydanticCustomError
 from starlette.datastructures import Headers as RequestHeaders
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
@@ -45,7 +46,22 @@ Identifier = Annotated[Text, Field(max_length=MAX_LENGTH), AfterValidator(_requi
 """An opaque id that a client may choose: up to 255 characters, no control characters."""
 
 
-def _require_json_object(value: Any) -> Any:
+def refuse_boolean(value: Any) -> Any:
+    """Refuse true and false, which pydantic reads as the numbers 1 and 0. For validators of the mode ``before``."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("float_type", "Input should be a valid number")
+    return value
+
+
+Unread = Annotated[Any, WithJsonSchema({"type": "string"})]
+"""A value that is accepted and has no effect."""
+
+
+def json_value(value: Any) -> Any:
+    """The JSON value, native or as text: no NaN, no NUL, no lone surrogate, not nested too deeply.
+
+    :raises PydanticCustomError: it is not.
+    """
     if isinstance(value, str):
         try:
             value = jsontext.loads(value)
@@ -53,6 +69,11 @@ def _require_json_object(value: Any) -> Any:
             raise PydanticCustomError("json_invalid", "Invalid JSON") from None
     if (problem := json_problem(value)) is not None:
         raise PydanticCustomError(*problem)
+    return value
+
+
+def _require_json_object(value: Any) -> Any:
+    value = json_value(value)
     if value is not None and not isinstance(value, dict):
         raise PydanticCustomError("dict_type", "Input should be a JSON object")
     return value
@@ -60,6 +81,20 @@ def _require_json_object(value: Any) -> Any:
 
 JsonObjectField = Annotated[dict[str, Any], BeforeValidator(_require_json_object)]
 """A JSON object, native or as text: no NaN, no NUL, no lone surrogate, not nested too deeply."""
+OptionalJsonObject = Annotated[dict[str, Any] | None, BeforeValidator(_require_json_object)]
+"""The same, or null, native or as text."""
+
+
+def invalid(problems: Iterable[tuple[Sequence[str | int], str, str, Any]]) -> ValidationError:
+    """An error for validators to raise that have more than one problem, or one below their own field.
+
+    :param problems: the location below the field, the type, the message and the input of each.
+    """
+    details = [
+        InitErrorDetails(type=PydanticCustomError(kind, message), loc=tuple(location), input=value)
+        for location, kind, message, value in problems
+    ]
+    return ValidationError.from_exception_data("", details)
 
 
 def comma_separated(values: list[str]) -> list[str]:
@@ -87,7 +122,7 @@ class Query(Parameters):
 
         :raises InvalidInput: a value is wrong; it names each.
         """
-        return _validated(cls, _values_of(cls, request.query_params), "query")
+        return validated(cls, _values_of(cls, request.query_params), "query")
 
 
 class Headers(Parameters):
@@ -99,7 +134,7 @@ class Headers(Parameters):
 
         :raises InvalidInput: a value is wrong; it names each.
         """
-        return _validated(cls, _values_of(cls, request.headers), "header")
+        return validated(cls, _values_of(cls, request.headers), "header")
 
 
 class DatabaseQuery(Query):
@@ -160,7 +195,7 @@ class Body(Parameters):
             for name, value in body.items()
             if name in required or value not in (None, "") or (value == "" and name in cls.empty_texts)
         }
-        return _validated(cls, values, "body")
+        return validated(cls, values, "body")
 
 
 @cache
@@ -181,7 +216,12 @@ def _values_of(model: type[Parameters], source: QueryParams | RequestHeaders) ->
     return values
 
 
-def _validated(model: type[Model], values: dict[str, Any], part: str) -> Model:
+def validated(model: type[Model], values: dict[str, Any], part: str) -> Model:
+    """The model of these values.
+
+    :param part: the part of the request that they come from: ``path``, ``query``, ``header`` or ``body``.
+    :raises InvalidInput: a value is wrong; it names each.
+    """
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -1,21 +1,18 @@
 """The table of endpoints: operations with their handlers, in the order of the docs."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from musterd.core.records import ComponentKind
 from musterd.core.scopes import ADMIN
-from musterd.http import approvals, core, migrations, usage, webhooks
+from musterd.http import approvals, core, events, history, migrations, run_lists, run_messages, runs, usage, webhooks
 from musterd.http.auth.scopes import Handler, guarded
 from musterd.http.chosen_run_ids import by_name
-from musterd.http.events import EventOperations
-from musterd.http.history import HistoryOperations
 from musterd.http.operation import OPEN, Operation
-from musterd.http.run_lists import RunListOperations
-from musterd.http.runs import RunOperations
+from musterd.http.run_operation import KINDS
 from musterd.http.server import Server
 from musterd.http.service_accounts import ServiceAccountOperations
 from musterd.http.session_stream import SessionEventOperations
@@ -58,12 +55,8 @@ def endpoints(server: Server) -> list[Endpoint]:
     """Every endpoint, in the order of the docs."""
     return [
         *(_declared(operation, server) for operation in core.OPERATIONS),
-        *_run_operations(server, "agent"),
-        *_history_operations(HistoryOperations(server, "agent"), "agent"),
-        *_run_operations(server, "team"),
-        *_history_operations(HistoryOperations(server, "team"), "team"),
-        Endpoint("GET", "/runs", "list_runs", "runs:read", RunListOperations(server).list),
-        *(_declared(operation, server) for operation in approvals.OPERATIONS),
+        *(_declared(operation, server) for operation in _operations_on_runs()),
+        *(_declared(operation, server) for operation in (*run_lists.OPERATIONS, *approvals.OPERATIONS)),
         *_session_operations(SessionOperations(server)),
         *_session_event_operations(SessionEventOperations(server)),
         *_service_account_operations(ServiceAccountOperations(server)),
@@ -73,35 +66,10 @@ def endpoints(server: Server) -> list[Endpoint]:
     ]
 
 
-def _run_operations(server: Server, kind: ComponentKind) -> list[Endpoint]:
-    """Operations on runs. A caller who may run a team may do everything with its own runs."""
-    runs, events = RunOperations(server, kind), EventOperations(server, kind)
-    every, scope = f"/{kind}s/{{{kind}_id}}/runs", f"{kind}s:run"
-    one = f"{every}/{{run_id}}"
-    return [
-        Endpoint("POST", every, f"create_{kind}_run", scope, runs.create),
-        Endpoint("GET", every, f"list_{kind}_runs", scope, runs.list),
-        Endpoint("GET", one, f"get_{kind}_run", scope, runs.get),
-        Endpoint("POST", f"{one}/cancel", f"cancel_{kind}_run", scope, runs.cancel),
-        Endpoint("POST", f"{one}/continue", f"continue_{kind}_run", scope, runs.continue_),
-        Endpoint("GET", f"{one}/steps", f"list_{kind}_run_steps", scope, runs.steps),
-        Endpoint("GET", f"{one}/messages", f"list_{kind}_run_messages", scope, runs.messages),
-        Endpoint("POST", f"{one}/messages", f"send_{kind}_run_message", scope, runs.send_message),
-        Endpoint("GET", f"{one}/media/{{media_id}}", f"get_{kind}_run_media", scope, runs.medium),
-        Endpoint("POST", f"{one}/resume", f"resume_{kind}_run_stream", scope, events.resume),
-        Endpoint("GET", f"{one}/events", f"list_{kind}_run_events", scope, events.events),
-    ]
-
-
-def _history_operations(history: HistoryOperations, kind: ComponentKind) -> list[Endpoint]:
-    """Checkpoints and forks, under the same scope as runs."""
-    one, scope = f"/{kind}s/{{{kind}_id}}", f"{kind}s:run"
-    checkpoints, snapshot = f"{one}/runs/{{run_id}}/checkpoints", f"get_{kind}_run_checkpoint_snapshot"
-    return [
-        Endpoint("GET", checkpoints, f"list_{kind}_run_checkpoints", scope, history.checkpoints),
-        Endpoint("GET", f"{checkpoints}/{{message_index}}", snapshot, scope, history.checkpoint),
-        Endpoint("POST", f"{one}/sessions/{{session_id}}/fork", f"fork_{kind}_session", scope, history.fork),
-    ]
+def _operations_on_runs() -> Iterator[Operation]:
+    """The operations of agents, then those of teams."""
+    every = (*runs.OPERATIONS, *run_messages.OPERATIONS, *events.OPERATIONS, *history.OPERATIONS)
+    return (operations[kind] for kind in KINDS for operations in every)
 
 
 def _session_operations(sessions: SessionOperations) -> list[Endpoint]:

@@ -1,42 +1,12 @@
-"""Messages to a running run: the request that sends one, and how they are shown."""
+"""Messages to a running run, as they are shown."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from musterd.core.records import Message
-from musterd.wire.fields import Fields
 from musterd.wire.shapes import UnixTime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageRequest:
-    """A message to a running run.
-
-    :param member_run_id: the member's run that is to read it; None: the leader.
-    """
-
-    message: str
-    session_id: str | None = None
-    member_run_id: str | None = None
-
-
-def parse_message(values: Mapping[str, Any]) -> MessageRequest:
-    """The message in a form or a JSON object.
-
-    :raises InvalidInput: with all errors.
-    """
-    fields = Fields(values)
-    text, session_id, member_run_id = (
-        fields.message(),
-        fields.identifier("session_id"),
-        fields.identifier("member_run_id"),
-    )
-    fields.problems.raise_if_any()
-    return MessageRequest(message=text, session_id=session_id, member_run_id=member_run_id)
 
 
 class RunMessage(TypedDict):

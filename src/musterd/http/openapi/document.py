@@ -5,9 +5,8 @@ from collections.abc import Iterable
 from musterd.http.openapi.answers import ERROR_SCHEMAS, HEADERS, errors
 from musterd.http.openapi.declared import described as describe_declared
 from musterd.http.openapi.described import Answers, Described, Schema
-from musterd.http.openapi.history import history_operations
+from musterd.http.openapi.recorded import RECORDED
 from musterd.http.openapi.run_schemas import run_schemas
-from musterd.http.openapi.runs import run_operations
 from musterd.http.openapi.service_accounts import SERVICE_ACCOUNT_SCHEMAS, SERVICE_ACCOUNTS
 from musterd.http.openapi.session_schemas import SESSION_SCHEMAS
 from musterd.http.openapi.sessions import SESSIONS
@@ -16,15 +15,11 @@ from musterd.http.operation import OPEN
 from musterd.http.routes import Endpoint
 
 DESCRIBED: dict[str, Described] = {
-    **run_operations("agent"),
-    **history_operations("agent"),
-    **run_operations("team"),
-    **history_operations("team"),
     **SESSIONS,
     "follow_session": SESSION_STREAM,
     **SERVICE_ACCOUNTS,
 }
-"""What is documented, by operation id."""
+"""The operations that are described by hand, by their ids."""
 
 _SCHEMAS: dict[str, Schema] = {
     **run_schemas(),
@@ -62,7 +57,7 @@ def document(endpoints: Iterable[Endpoint], *, title: str, version: str, root_pa
     declared, schemas = describe_declared(
         [endpoint.declaration for endpoint in endpoints if endpoint.declaration is not None]
     )
-    by_id = {**DESCRIBED, **declared}
+    by_id = {**DESCRIBED, **declared, **RECORDED}
     paths: dict[str, Schema] = {}
     for endpoint in endpoints:
         described = by_id[endpoint.operation_id].as_openapi(endpoint.operation_id)

@@ -1,39 +1,14 @@
-"""The schemas of answers about runs, derived from the TypedDicts that stand next to their renderers."""
+"""The schemas of answers about runs that operations on sessions refer to by name."""
 
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from musterd.http.openapi.described import Schema
-from musterd.wire.checkpoints import ForkedSession, RunCheckpoints, RunSnapshot
-from musterd.wire.event_pages import RunEventsPage
-from musterd.wire.lists import ActiveRun, RunPage, RunSchema, SessionRunPreviewSchema, TeamRunSchema
-from musterd.wire.runs import CancelReceipt, RunOutput, RunReceipt, TeamRunOutput
-from musterd.wire.sse import ResumedStreamEvent, SessionStreamEvent, StreamEvent
-from musterd.wire.steering import RunMessage, StoredRunMessage
-from musterd.wire.steps import RunStep
+from musterd.wire.lists import ActiveRun, RunSchema, SessionRunPreviewSchema, TeamRunSchema
+from musterd.wire.sse import SessionStreamEvent
 
-_ANSWERS: tuple[Any, ...] = (
-    RunOutput,
-    TeamRunOutput,
-    RunReceipt,
-    CancelReceipt,
-    TeamRunSchema,
-    RunSchema,
-    SessionRunPreviewSchema,
-    ActiveRun,
-    RunPage,
-    RunStep,
-    RunMessage,
-    StoredRunMessage,
-    RunCheckpoints,
-    RunSnapshot,
-    ForkedSession,
-    RunEventsPage,
-    StreamEvent,
-    ResumedStreamEvent,
-    SessionStreamEvent,
-)
+_ANSWERS: tuple[Any, ...] = (TeamRunSchema, RunSchema, SessionRunPreviewSchema, ActiveRun, SessionStreamEvent)
 
 
 def run_schemas() -> dict[str, Schema]:

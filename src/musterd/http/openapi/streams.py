@@ -1,10 +1,7 @@
-"""The operations that read events, as the API describes them."""
+"""The operation that reads the events of a session, as the API describes it."""
 
 from musterd.http.openapi.answers import answer, errors
-from musterd.http.openapi.described import Described, Schema, flag, in_path, in_query, ref, text, whole
-from musterd.http.openapi.query_parts import limit
-from musterd.http.openapi.run_parts import RUN_ID, Kind, in_path_of, tags_of
-from musterd.wire.query import EVENT_PAGES
+from musterd.http.openapi.described import Described, Schema, flag, in_path, in_query, ref, text
 
 _LAST_EVENT_ID: Schema = {
     "name": "Last-Event-ID",
@@ -14,72 +11,12 @@ _LAST_EVENT_ID: Schema = {
     "description": "The `id` of the last event that the reader has; it wins over `after`",
 }
 _STREAM_EVENTS = in_query("stream_events", flag("false: only text, events of members, and the end"))
-_RESUME_BODY: Schema = {
-    "type": "object",
-    "properties": {
-        "last_event_index": whole("The `event_index` of the last event that the reader has; without it all come."),
-        "session_id": text("The run's session; given, it must be that."),
-        "stream_events": flag("Whether all events are shown; by default as the run was started."),
-    },
-}
-
-
-def stream_operations(kind: Kind) -> dict[str, Described]:
-    """What is documented of reading the events of runs of teams, or of agents."""
-    return {f"resume_{kind}_run_stream": _resume(kind), f"list_{kind}_run_events": _events(kind)}
 
 
 def _streamed(schema: str) -> Schema:
     found = answer("The events", None)
     found["content"] = {"text/event-stream": {"schema": ref(schema)}}
     return found
-
-
-def _resume(kind: Kind) -> Described:
-    media = ("application/x-www-form-urlencoded", "multipart/form-data", "application/json")
-    return Described(
-        tags=tags_of(kind),
-        summary=f"Resume {kind.capitalize()} Run Stream",
-        description="Go on with a stream that broke off, on any process, as long as the run is stored. A run at work: "
-        "`catch_up`, the events that were missed, `subscribed`, then live ones. One that has ended or waits for a "
-        "person: `replay`, then the events that were missed.",
-        parameters=[in_path_of(kind), RUN_ID],
-        body={"required": False, "content": {name: {"schema": _RESUME_BODY} for name in media}},
-        answers={
-            "200": _streamed("ResumedStreamEvent"),
-            **errors(
-                *("401", "403", "413", "422", "503"),
-                _400="The form cannot be read",
-                _404=f"{kind.capitalize()} or run not found",
-            ),
-        },
-    )
-
-
-def _events(kind: Kind) -> Described:
-    page = answer("A page of events, or with `Accept: text/event-stream` a stream of them", ref("RunEventsPage"))
-    page["content"]["text/event-stream"] = {"schema": ref("StreamEvent")}
-    return Described(
-        tags=tags_of(kind),
-        summary=f"List {kind.capitalize()} Run Events",
-        description="The events of the run and its members, or of one member, behind an index; as long as the run is "
-        "stored, from any process. As a stream it goes on with live events until the run ends or pauses for a person; "
-        "who has read of the pause waits for what follows it.",
-        parameters=[
-            in_path_of(kind),
-            RUN_ID,
-            in_query("session_id", text("The run's session"), is_required=True),
-            in_query("after", whole("Only events behind this `event_index`", minimum=-1, default=-1)),
-            in_query("limit", limit(EVENT_PAGES, "Events on a page")),
-            _STREAM_EVENTS,
-            _LAST_EVENT_ID,
-        ],
-        answers={
-            "200": page,
-            "204": answer("The run has ended, and a stream of it would have nothing more to tell"),
-            **errors("401", "422", "503", _404=f"{kind.capitalize()} or run not found"),
-        },
-    )
 
 
 SESSION_STREAM = Described(
