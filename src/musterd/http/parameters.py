@@ -45,7 +45,8 @@ Identifier = Annotated[Text, Field(max_length=MAX_LENGTH), AfterValidator(_requi
 """An opaque id that a client may choose: up to 255 characters, no control characters."""
 
 
-def _require_json_object(value: Any) -> Any:
+def require_json_object(value: Any) -> Any:
+    """The JSON object that ``value`` is or contains as text; a validator to use before the one of a type."""
     if isinstance(value, str):
         try:
             value = jsontext.loads(value)
@@ -58,7 +59,7 @@ def _require_json_object(value: Any) -> Any:
     return value
 
 
-JsonObjectField = Annotated[dict[str, Any], BeforeValidator(_require_json_object)]
+JsonObjectField = Annotated[dict[str, Any], BeforeValidator(require_json_object)]
 """A JSON object, native or as text: no NaN, no NUL, no lone surrogate, not nested too deeply."""
 
 

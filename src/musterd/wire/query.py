@@ -7,38 +7,15 @@ from dataclasses import dataclass
 from musterd.core import jsontext
 from musterd.core.errors import InvalidInput
 from musterd.core.records import ComponentKind, RunRow
-from musterd.core.session_cursors import Cursor
 from musterd.core.states import RunState
-from musterd.wire.cursor import parse_cursor
 from musterd.wire.fields import Fields
-from musterd.wire.pages import PAGE_LIMIT, PAGES, PAGES_FROM_0, Pages
+from musterd.wire.pages import PAGE_LIMIT, PAGES, Pages
 from musterd.wire.problems import MISSING
 from musterd.wire.states import parse_status, parse_statuses
 
-SESSION_TYPES = ("agent", "team", "workflow")
-SORTABLE = ("created_at", "updated_at", "session_name")
 EVENT_PAGES = Pages(default=PAGE_LIMIT)
 _WHOLE_LIMIT = 2**53
 """Beyond it no count or time is meant, and a database would refuse it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionsQuery:
-    """What ``GET /sessions`` asks for.
-
-    :param type: sessions of agents, of teams or (there are none) of workflows; None for all.
-    :param page: from 1; the peer takes 0 as the first page too.
-    :param sort_by: one of :data:`SORTABLE`; an unknown one is the first of them.
-    """
-
-    type: str | None = None
-    component_id: str | None = None
-    user_id: str | None = None
-    session_name: str | None = None
-    limit: int = 20
-    page: int = 1
-    sort_by: str = "created_at"
-    is_descending: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,19 +27,6 @@ class RunsQuery:
     """
 
     session_id: str
-    states: frozenset[RunState] | None = None
-    limit: int | None = None
-    before: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionRunsQuery:
-    """What ``GET /sessions/{id}/runs`` asks for; times are unix seconds."""
-
-    type: str | None = None
-    user_id: str | None = None
-    created_after: int | None = None
-    created_before: int | None = None
     states: frozenset[RunState] | None = None
     limit: int | None = None
     before: str | None = None
@@ -100,35 +64,6 @@ class EventsQuery:
     stream_events: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionEventsQuery:
-    """What ``GET /sessions/{id}/events`` asks for.
-
-    :param cursor: how far the reader has come; None: the runs that have not ended are read from their start.
-    """
-
-    cursor: Cursor | None = None
-    stream_events: bool = True
-
-
-def parse_sessions_query(values: Mapping[str, str]) -> SessionsQuery:
-    """The query of ``GET /sessions``. Raises InvalidInput with everything that is wrong."""
-    fields = Fields(values, "query")
-    sort_by = fields.text("sort_by")
-    query = SessionsQuery(
-        type=fields.choice("type", SESSION_TYPES),
-        component_id=fields.text("component_id"),
-        user_id=fields.text("user_id"),
-        session_name=fields.text("session_name"),
-        limit=PAGES_FROM_0.limit(fields),
-        page=PAGES_FROM_0.page(fields),
-        sort_by=sort_by if sort_by in SORTABLE else "created_at",
-        is_descending=fields.choice("sort_order", ("asc", "desc")) != "asc",
-    )
-    fields.problems.raise_if_any()
-    return query
-
-
 def parse_runs_query(values: Mapping[str, str]) -> RunsQuery:
     """The query of ``GET /teams/{id}/runs`` and ``GET /agents/{id}/runs``."""
     session_id = parse_session_id(values)
@@ -137,26 +72,6 @@ def parse_runs_query(values: Mapping[str, str]) -> RunsQuery:
     limit, before = fields.whole("limit", 1, PAGE_LIMIT), fields.text("before")
     fields.problems.raise_if_any()
     return RunsQuery(session_id=session_id, states=states, limit=limit, before=before)
-
-
-def parse_session_runs_query(values: Mapping[str, str], statuses: Sequence[str] = ()) -> SessionRunsQuery:
-    """The query of ``GET /sessions/{id}/runs`` and of its previews.
-
-    :param statuses: every ``status`` that is given.
-    """
-    states = parse_statuses(statuses)
-    fields = Fields(values, "query")
-    query = SessionRunsQuery(
-        type=fields.choice("type", SESSION_TYPES),
-        user_id=fields.text("user_id"),
-        created_after=fields.whole("created_after", 0, _WHOLE_LIMIT),
-        created_before=fields.whole("created_before", 0, _WHOLE_LIMIT),
-        states=states,
-        limit=fields.whole("limit", 1, PAGE_LIMIT),
-        before=fields.text("before"),
-    )
-    fields.problems.raise_if_any()
-    return query
 
 
 def parse_run_page_query(values: Mapping[str, str], statuses: Sequence[str] = ()) -> RunPageQuery:
@@ -226,30 +141,6 @@ def parse_events_query(values: Mapping[str, str], last_event_id: str | None = No
     )
 
 
-def parse_session_events_query(values: Mapping[str, str], last_event_id: str | None = None) -> SessionEventsQuery:
-    """The query of ``GET /sessions/{id}/events``.
-
-    :param last_event_id: the header ``Last-Event-ID``, which wins over ``after``.
-    """
-    fields = Fields(values, "query")
-    shows_all, after = fields.flag("stream_events"), fields.text("after")
-    fields.problems.raise_if_any()
-    cursor = None
-    if last_event_id:
-        cursor = parse_cursor(last_event_id, ("header", "Last-Event-ID"))
-    elif after is not None:
-        cursor = parse_cursor(after, ("query", "after"))
-    return SessionEventsQuery(cursor=cursor, stream_events=shows_all is not False)
-
-
-def parse_session_type(values: Mapping[str, str]) -> str | None:
-    """The ``type`` of a session operation: agent, team, workflow, or None when it is absent."""
-    fields = Fields(values, "query")
-    kind = fields.choice("type", SESSION_TYPES)
-    fields.problems.raise_if_any()
-    return kind
-
-
 def parse_session_id(values: Mapping[str, str]) -> str:
     """The required ``session_id``; missing or empty is 422 (the peer answers 500 to an empty one)."""
     fields = Fields(values, "query")
@@ -283,19 +174,3 @@ def parse_wait(values: Mapping[str, str], most_seconds: float) -> float:
     if not seconds >= 0:
         raise InvalidInput.at(("query", "wait"), "float_parsing", "Input should be a number of seconds", None)
     return min(seconds, most_seconds)
-
-
-def parse_page(values: Mapping[str, str]) -> tuple[int, int]:
-    """``limit`` and ``page`` of a list that has no other values."""
-    fields = Fields(values, "query")
-    limit, page = PAGES_FROM_0.limit(fields), PAGES_FROM_0.page(fields)
-    fields.problems.raise_if_any()
-    return limit, page
-
-
-def parse_text(values: Mapping[str, str], name: str) -> str | None:
-    """An optional text."""
-    fields = Fields(values, "query")
-    text = fields.text(name)
-    fields.problems.raise_if_any()
-    return text

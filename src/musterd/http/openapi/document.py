@@ -6,12 +6,12 @@ from musterd.http.openapi.answers import ERROR_SCHEMAS, HEADERS, errors
 from musterd.http.openapi.declared import described as describe_declared
 from musterd.http.openapi.described import Answers, Described, Schema
 from musterd.http.openapi.history import HISTORY_SCHEMAS, history_operations
+from musterd.http.openapi.run_list import RUN_LIST
 from musterd.http.openapi.run_schemas import RUN_SCHEMAS
 from musterd.http.openapi.runs import run_operations
 from musterd.http.openapi.service_accounts import SERVICE_ACCOUNT_SCHEMAS, SERVICE_ACCOUNTS
 from musterd.http.openapi.session_schemas import SESSION_SCHEMAS
-from musterd.http.openapi.sessions import SESSIONS
-from musterd.http.openapi.streams import SESSION_STREAM, STREAM_SCHEMAS
+from musterd.http.openapi.streams import STREAM_SCHEMAS
 from musterd.http.operation import OPEN
 from musterd.http.routes import Endpoint
 
@@ -20,8 +20,7 @@ DESCRIBED: dict[str, Described] = {
     **history_operations("agent"),
     **run_operations("team"),
     **history_operations("team"),
-    **SESSIONS,
-    "follow_session": SESSION_STREAM,
+    **RUN_LIST,
     **SERVICE_ACCOUNTS,
 }
 """What is documented, by operation id."""

@@ -1,7 +1,7 @@
 """The operations that read events, as the API describes them."""
 
 from musterd.http.openapi.answers import answer, errors
-from musterd.http.openapi.described import Described, Schema, flag, in_path, in_query, many, record, ref, text, whole
+from musterd.http.openapi.described import Described, Schema, flag, in_query, many, record, ref, text, whole
 from musterd.http.openapi.query_parts import limit
 from musterd.http.openapi.run_parts import RUN_ID, Kind, in_path_of, tags_of
 from musterd.wire.query import EVENT_PAGES
@@ -45,15 +45,6 @@ STREAM_SCHEMAS: dict[str, Schema] = {
         },
         optional=("id",),
         description="One event of a stream that is resumed; what is told beside the run's events has no `id`.",
-    ),
-    "SessionStreamEvent": record(
-        "SessionStreamEvent",
-        {
-            "event": text("The event's name; `data` repeats it."),
-            "id": text("How far this reader has come in all runs of the session; opaque."),
-            "data": _DATA,
-        },
-        description="One event of a session's stream.",
     ),
     "RunEventsPage": record(
         "RunEventsPage",
@@ -126,19 +117,3 @@ def _events(kind: Kind) -> Described:
             **errors("401", "422", "503", _404=f"{kind.capitalize()} or run not found"),
         },
     )
-
-
-SESSION_STREAM = Described(
-    tags=("Sessions",),
-    summary="Follow Session",
-    description="A stream of the session's runs: those that have not ended, from their start, and every run that "
-    "begins while it is open. The `id` of an event is a cursor over all of them: who comes back with it, to any "
-    "process, misses nothing. It ends when the client goes or the session is deleted.",
-    parameters=[
-        in_path("session_id", "The session's id"),
-        in_query("after", text("The `id` of the last event that the reader has")),
-        _STREAM_EVENTS,
-        _LAST_EVENT_ID,
-    ],
-    answers={"200": _streamed("SessionStreamEvent"), **errors("401", "422", "503", _404="Session not found")},
-)
