@@ -12,9 +12,8 @@ import pytest
 
 from musterd.features.memories import api as memories_api
 from musterd.features.memories import store as memories
-from musterd.store import service_accounts, session_search
+from musterd.store import service_accounts
 from musterd.store.database import for_postgres, for_sqlite
-from musterd.wire import query
 from musterd.wire import service_accounts as wire_accounts
 from tests.support.lists import Read, every_read
 
@@ -86,7 +85,6 @@ def _depth(step: str) -> int:
 @pytest.mark.parametrize(
     "asked_for, orders",
     [
-        (query.SORTABLE, session_search.ORDERS),
         (memories_api.SORTABLE, memories.ORDERS),
         (wire_accounts.SORTABLE, service_accounts.ORDERS),
     ],

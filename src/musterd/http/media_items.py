@@ -2,10 +2,10 @@
 
 import base64
 import binascii
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from musterd.core import jsontext
@@ -50,8 +50,11 @@ class MediaListItem(Parameters):
             raise PydanticCustomError("value_error", f"This type is not supported in {cls.media_name}")
         return mime_type
 
-    @model_validator(mode="after")
-    def _require_source(self) -> Self:
+    def model_post_init(self, context: Any) -> None:
+        """Check that there is a usable source.
+
+        :raises ValidationError: there is none.
+        """
         if self.url:
             if not _is_web_url(self.url):
                 raise invalid([(("url",), "url_scheme", "Input should be an http or https URL", self.url)])
@@ -61,7 +64,6 @@ class MediaListItem(Parameters):
             raise invalid([(("mime_type",), "missing", "mime_type is required with content", None)])
         elif not _is_base64(self.content):
             raise invalid([(("content",), "base64", "Input should be base64", self.content)])
-        return self
 
     def as_json(self) -> dict[str, Any]:
         """The item in the form in which it is stored and shown."""

@@ -72,16 +72,17 @@ def json_value(value: Any) -> Any:
     return value
 
 
-def _require_json_object(value: Any) -> Any:
+def require_json_object(value: Any) -> Any:
+    """The JSON object that ``value`` is or contains as text; a validator to use before the one of a type."""
     value = json_value(value)
     if value is not None and not isinstance(value, dict):
         raise PydanticCustomError("dict_type", "Input should be a JSON object")
     return value
 
 
-JsonObjectField = Annotated[dict[str, Any], BeforeValidator(_require_json_object)]
+JsonObjectField = Annotated[dict[str, Any], BeforeValidator(require_json_object)]
 """A JSON object, native or as text: no NaN, no NUL, no lone surrogate, not nested too deeply."""
-OptionalJsonObject = Annotated[dict[str, Any] | None, BeforeValidator(_require_json_object)]
+OptionalJsonObject = Annotated[dict[str, Any] | None, BeforeValidator(require_json_object)]
 """The same, or null, native or as text."""
 
 

@@ -8,15 +8,26 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from musterd.core.scopes import ADMIN
-from musterd.http import approvals, core, events, history, migrations, run_lists, run_messages, runs, usage, webhooks
+from musterd.http import (
+    approvals,
+    core,
+    events,
+    history,
+    migrations,
+    run_lists,
+    run_messages,
+    runs,
+    session_stream,
+    sessions,
+    usage,
+    webhooks,
+)
 from musterd.http.auth.scopes import Handler, guarded
 from musterd.http.chosen_run_ids import by_name
 from musterd.http.operation import OPEN, Operation
 from musterd.http.run_operation import KINDS
 from musterd.http.server import Server
 from musterd.http.service_accounts import ServiceAccountOperations
-from musterd.http.session_stream import SessionEventOperations
-from musterd.http.sessions import SessionOperations
 from musterd.service.chosen_run_ids import ChosenRunIds
 
 LIMITABLE = frozenset({"agents", "teams"})
@@ -57,8 +68,7 @@ def endpoints(server: Server) -> list[Endpoint]:
         *(_declared(operation, server) for operation in core.OPERATIONS),
         *(_declared(operation, server) for operation in _operations_on_runs()),
         *(_declared(operation, server) for operation in (*run_lists.OPERATIONS, *approvals.OPERATIONS)),
-        *_session_operations(SessionOperations(server)),
-        *_session_event_operations(SessionEventOperations(server)),
+        *(_declared(operation, server) for operation in (*sessions.OPERATIONS, *session_stream.OPERATIONS)),
         *_service_account_operations(ServiceAccountOperations(server)),
         *(_declared(operation, server) for operation in webhooks.OPERATIONS),
         *_feature_operations(server),
@@ -70,23 +80,6 @@ def _operations_on_runs() -> Iterator[Operation]:
     """The operations of agents, then those of teams."""
     every = (*runs.OPERATIONS, *run_messages.OPERATIONS, *events.OPERATIONS, *history.OPERATIONS)
     return (operations[kind] for kind in KINDS for operations in every)
-
-
-def _session_operations(sessions: SessionOperations) -> list[Endpoint]:
-    one, read, write, delete = "/sessions/{session_id}", "sessions:read", "sessions:write", "sessions:delete"
-    return [
-        Endpoint("GET", "/sessions", "get_sessions", read, sessions.list),
-        Endpoint("POST", "/sessions", "create_session", write, sessions.create),
-        Endpoint("DELETE", "/sessions", "delete_sessions", delete, sessions.delete_many),
-        Endpoint("GET", one, "get_session_by_id", read, sessions.get),
-        Endpoint("PATCH", one, "update_session", write, sessions.update),
-        Endpoint("POST", f"{one}/rename", "rename_session", write, sessions.rename),
-        Endpoint("DELETE", one, "delete_session", delete, sessions.delete),
-        Endpoint("GET", f"{one}/runs", "get_session_runs", read, sessions.runs),
-        Endpoint("GET", f"{one}/runs/{{run_id}}", "get_session_run", read, sessions.run),
-        Endpoint("GET", f"{one}/run-previews", "get_session_run_previews", read, sessions.run_previews),
-        Endpoint("GET", f"{one}/active", "list_active_session_runs", read, sessions.active),
-    ]
 
 
 def _service_account_operations(accounts: ServiceAccountOperations) -> list[Endpoint]:
@@ -114,10 +107,6 @@ def _declared(operation: Operation, server: Server) -> Endpoint:
         operation.lists,
         declaration=operation,
     )
-
-
-def _session_event_operations(events: SessionEventOperations) -> list[Endpoint]:
-    return [Endpoint("GET", "/sessions/{session_id}/events", "follow_session", "sessions:read", events.follow)]
 
 
 def routes(endpoints_served: list[Endpoint], server: Server) -> list[Route]:

@@ -33,5 +33,3 @@ class Pages:
 
 
 PAGES = Pages()
-PAGES_FROM_0 = Pages(first=0)
-"""Of lists where the peer takes 0 as the first page too."""

@@ -6,24 +6,16 @@ from musterd.http.openapi.answers import ERROR_SCHEMAS, HEADERS, errors
 from musterd.http.openapi.declared import described as describe_declared
 from musterd.http.openapi.described import Answers, Described, Schema
 from musterd.http.openapi.recorded import RECORDED
-from musterd.http.openapi.run_schemas import run_schemas
 from musterd.http.openapi.service_accounts import SERVICE_ACCOUNT_SCHEMAS, SERVICE_ACCOUNTS
-from musterd.http.openapi.session_schemas import SESSION_SCHEMAS
-from musterd.http.openapi.sessions import SESSIONS
-from musterd.http.openapi.streams import SESSION_STREAM
 from musterd.http.operation import OPEN
 from musterd.http.routes import Endpoint
 
 DESCRIBED: dict[str, Described] = {
-    **SESSIONS,
-    "follow_session": SESSION_STREAM,
     **SERVICE_ACCOUNTS,
 }
 """The operations that are described by hand, by their ids."""
 
 _SCHEMAS: dict[str, Schema] = {
-    **run_schemas(),
-    **SESSION_SCHEMAS,
     **SERVICE_ACCOUNT_SCHEMAS,
     **ERROR_SCHEMAS,
 }

@@ -1,11 +1,7 @@
 """Query parameters that lists share. The bounds of pages are those that :mod:`musterd.wire.pages` holds requests to."""
 
-from musterd.http.openapi.described import Schema, in_query, ref, text, whole
+from musterd.http.openapi.described import Schema, in_query, whole
 from musterd.wire.pages import MOST_PAGES, PAGE_LIMIT, Pages
-
-DB_ID = in_query("db_id", text("The id of the database; there is one"))
-DATABASE: list[Schema] = [DB_ID, in_query("table", text("Accepted; without effect"))]
-SORT_ORDER = in_query("sort_order", {**ref("SortOrder"), "default": "desc"})
 
 
 def limit(pages: Pages, words: str = "Items on a page") -> Schema:

@@ -1,4 +1,4 @@
-"""The one operation whose description is a copy of the reference's, except for the schema of 200 and further answers."""
+"""The operation whose description is a copy of the reference's, except for the schema of 200 and further answers."""
 
 from musterd.http.openapi.answers import answer, errors, header
 from musterd.http.openapi.described import Answers, Described, Schema, ref
