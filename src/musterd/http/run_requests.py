@@ -63,7 +63,9 @@ class StartForm(Form):
     takes_uploads: ClassVar[bool] = True
 
     stream: bool = Field(True, description="Answer with events (`text/event-stream`) in place of the run's output.")
-    message: Words = Field(min_length=1, description="What is asked; not empty.", examples=["Hello"])
+    message: Words = Field(
+        description="What is asked; not empty.", examples=["Hello"], json_schema_extra={"minLength": 1}
+    )
     background: bool = Field(False, description="Answer 202 at once; wins over `stream` where that is left out.")
     session_id: Identifier | None = Field(None, description="The session to go on with; absent or empty: a new one.")
     user_id: Identifier | None = Field(None, description="The user that the run is for.")
