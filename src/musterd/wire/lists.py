@@ -112,7 +112,7 @@ class RunPause(TypedDict):
 
 class _ActiveState(TypedDict):
     state: Annotated[
-        RunState,
+        str,
         WithJsonSchema({"type": "string", "enum": [state.value for state in RunState if not state.is_final]}),
     ]
     pause: NotRequired[RunPause]
