@@ -1,6 +1,5 @@
 """The operations on sessions."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -29,6 +28,7 @@ from musterd.http.parameters import (
     require_json_object,
 )
 from musterd.http.responses import json_answer
+from musterd.http.run_lists import MAX_TIME
 from musterd.http.server import Server
 from musterd.service.sessions import NewSession, SessionView
 from musterd.store.run_lists import SessionRunsQuery
@@ -40,7 +40,7 @@ from musterd.wire.pages import PAGE_LIMIT
 from musterd.wire.problems import Problems
 from musterd.wire.sessions import SessionDetail, SessionSchema, session_detail, session_page
 from musterd.wire.shapes import PaginatedResponse
-from musterd.wire.states import STATUS, parse_statuses
+from musterd.wire.states import STATUSES, parse_statuses
 
 NO_WORKFLOWS = "Workflows are not served here: type is agent or team"
 DEFAULT_ORDER = "created_at"
@@ -50,8 +50,6 @@ _READ, _WRITE, _DELETE = "sessions:read", "sessions:write", "sessions:delete"
 _ONE = "/sessions/{session_id}"
 _NO_DATABASE = {404: "Database not found"}
 _NOT_FOUND = {404: "Session or database not found"}
-_MOST_SECONDS = 2**53
-"""Later times mean nothing, and a database would reject them."""
 
 
 # --- requests -----------------------------------------------------------------------------------------
@@ -114,14 +112,14 @@ class SessionRunListQuery(SessionRunQuery):
     """The query of ``GET /sessions/{session_id}/runs`` and ``…/run-previews``."""
 
     created_after: int | None = Field(
-        None, ge=0, le=_MOST_SECONDS, description="Only runs accepted at or after this time, in unix seconds"
+        None, ge=0, le=MAX_TIME, description="Only runs accepted at or after this time, in unix seconds"
     )
     created_before: int | None = Field(
-        None, ge=0, le=_MOST_SECONDS, description="Only runs accepted at or before this time, in unix seconds"
+        None, ge=0, le=MAX_TIME, description="Only runs accepted at or before this time, in unix seconds"
     )
     status: list[str] = Field(
         default_factory=list,
-        description=f"Only runs in any of these states, in any case: {', '.join(dict.fromkeys(STATUS.values()))}",
+        description=f"Only runs in any of these states, in any case: {', '.join(STATUSES)}",
     )
     limit: int | None = Field(
         None, ge=1, le=PAGE_LIMIT, description="Only this many of the last runs, each with its members' runs"
@@ -387,7 +385,7 @@ async def delete_session(server: Server, caller: Caller, session_id: str, query:
 )
 async def list_runs(
     server: Server, caller: Caller, session_id: str, query: SessionRunListQuery
-) -> Sequence[TeamRunSchema | RunSchema]:
+) -> list[TeamRunSchema | RunSchema]:
     """List the session's runs, unfinished ones too, each after its members' runs. Keys without a value are left out.
 
     Members' runs are listed when the root run has paused or finished.
@@ -423,7 +421,7 @@ async def get_run(
 )
 async def list_run_previews(
     server: Server, caller: Caller, session_id: str, query: SessionRunListQuery
-) -> Sequence[SessionRunPreviewSchema]:
+) -> list[SessionRunPreviewSchema]:
     """List the session's runs and those of members that are running, with short texts: for clients that poll."""
     conditions = query.filter(session_id, is_preview=True)
     return lists.session_run_previews(await server.lists.of_session(conditions, caller, user_id=query.user_id))
@@ -438,9 +436,7 @@ async def list_run_previews(
     summary="List Active Session Runs",
     errors=_NOT_FOUND,
 )
-async def list_active_runs(
-    server: Server, caller: Caller, session_id: str, query: SessionUserQuery
-) -> Sequence[ActiveRun]:
+async def list_active_runs(server: Server, caller: Caller, session_id: str, query: SessionUserQuery) -> list[ActiveRun]:
     """List the session's unfinished runs in the order of its queue, with their positions in it."""
     runs = await server.lists.live(session_id, caller, user_id=query.user_id)
     return [lists.active_run(view, expires_at) for view, expires_at in runs]
