@@ -13,7 +13,7 @@ from musterd.http.parameters import Headers, Query, Text
 
 KINDS: tuple[ComponentKind, ...] = ("agent", "team")
 
-KEY_HEADER = "Idempotency-Key"
+KEY_HEADER = "idempotency-key"
 REPLAYED_HEADER = "Idempotency-Replayed"
 
 Operations = Mapping[ComponentKind, Operation]
@@ -28,7 +28,7 @@ class RunQuery(Query):
 
 
 def _require_one_key(keys: list[str]) -> list[str]:
-    location = ("header", KEY_HEADER.lower())
+    location = ("header", KEY_HEADER)
     if len(keys) > 1:
         raise InvalidInput.at(location, "string_identifier", "The header should be given once")
     require_identifier(keys[0], location)
@@ -44,7 +44,7 @@ class IdempotencyHeaders(Headers):
         WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_LENGTH}),
     ] = Field(
         default_factory=list,
-        alias=KEY_HEADER,
+        alias="Idempotency-Key",
         description="A key of your own for this request. If the request is sent again with it, it is done once and "
         "answered with the result, a run in its current state. Another request with it is a 409. It is kept as long as "
         "the run, or the first run of the fork",
