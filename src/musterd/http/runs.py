@@ -113,11 +113,8 @@ async def create_run(
     Only if the client asked for a stream, and no client reads it any more, the run is cancelled after a while.
     """
     server.require_ready()
-    form, shows_all_events, run_request = (
-        body.answer_form,
-        body.streams_all_events,
-        body.run_request(headers.key, caller),
-    )
+    form, shows_all_events = body.answer_form, body.streams_all_events
+    run_request = body.run_request(headers.key, caller)
     run_id, accepting = run_request.run_id, server.runs.start(component, run_request, caller)
     del body, run_request  # uploads must not stay in memory for as long as the answer takes
     answers = RunAnswers(request=request, server=server, component=component, caller=caller, headers=headers)
