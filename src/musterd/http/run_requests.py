@@ -19,6 +19,7 @@ from musterd.http.parameters import Identifier, OptionalJsonObject, Text, Unread
 from musterd.service.chosen_run_ids import new_run_id
 from musterd.service.runs import RunRequest
 from musterd.wire.budgets import budget_problems
+from musterd.wire.problems import MISSING
 from musterd.wire.requirements import parse_decisions
 
 MAX_HISTORY = 1000
@@ -27,13 +28,15 @@ MAX_PRIORITY = 2**31 - 1
 MAX_SECONDS = 366 * 24 * 3600
 _MAX_VERSION = 2**53
 
+_ITEMS = "each with a `url`, or with `content` (base64) and `mime_type`; `id` and `filename` are optional."
+
 AnswerForm = Literal["output", "stream", "receipt"]
 """How a run is answered: with its output when it has finished or paused, with its events, or at once with 202."""
 
 
 def _require_words(text: Any) -> Any:
     if isinstance(text, str) and not text.strip():
-        raise PydanticCustomError("missing", "Field required")
+        raise invalid([((), *MISSING, None)])
     return text
 
 
@@ -75,10 +78,10 @@ class StartForm(Form):
         "this id is a 409. With a user's token, an id that is no UUID is this user's name for the run, which gets an "
         "id of its own.",
     )
-    images: Images = Field(None, description="Images.")
-    audio: Audio = Field(None, description="Audio.")
-    videos: Videos = Field(None, description="Videos.")
-    files: Files = Field(None, description="Files.")
+    images: Images = Field(None, description=f"Images, {_ITEMS}")
+    audio: Audio = Field(None, description=f"Audio, {_ITEMS}")
+    videos: Videos = Field(None, description=f"Videos, {_ITEMS}")
+    files: Files = Field(None, description=f"Files, {_ITEMS}")
     session_state: OptionalJsonObject = Field(None, description="What the session's state begins with.")
     dependencies: OptionalJsonObject = Field(None, description="Values for tools and instructions.")
     metadata: OptionalJsonObject = Field(None, description="Kept with the run and shown in it.")

@@ -46,7 +46,7 @@ BINARY = "application/octet-stream"
 class PollQuery(RunQuery):
     """The query of a poll."""
 
-    wait: float = Field(0, ge=0, description="Seconds to wait for the run's end, at most 60")
+    wait: float | None = Field(None, ge=0, description="Seconds to wait for the run's end, at most 60")
 
 
 class ComponentRunsQuery(RunQuery):
@@ -159,7 +159,7 @@ async def get_run(
     headers: EntityTagHeaders,
 ) -> Response:
     """Get a run in its current state, or with `wait` after it has finished or paused."""
-    wait_seconds = min(query.wait, server.settings.wait_max_seconds)
+    wait_seconds = min(query.wait or 0.0, server.settings.wait_max_seconds)
     async with validity_of(request).held():
         view = await server.runs.settled_view(component, run_id, query.session_id, caller, wait_seconds)
     answer_headers = {"Cache-Control": "no-cache"}

@@ -6,7 +6,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, NotRequired
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 from typing_extensions import TypeAliasType, TypedDict
 
 from musterd.core import jsontext
@@ -112,8 +112,8 @@ class RunPause(TypedDict):
 
 class _ActiveState(TypedDict):
     state: Annotated[
-        str,  # a RunState would leave its own schema, with all states, in the document
-        Field(json_schema_extra={"enum": [state.value for state in RunState if not state.is_final]}),
+        str,
+        WithJsonSchema({"type": "string", "enum": [state.value for state in RunState if not state.is_final]}),
     ]
     pause: NotRequired[RunPause]
 

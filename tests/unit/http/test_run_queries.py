@@ -36,10 +36,10 @@ def test_a_list_of_runs() -> None:
         ComponentRunsQuery.read(request("session_id=s&status=NOPE")).conditions(component)
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("", 0), ("0", 0), ("2.5", 2.5), ("100", 100), ("inf", float("inf"))])
-def test_wait(text: str, seconds: float) -> None:
+@pytest.mark.parametrize(("text", "seconds"), [("", None), ("0", 0), ("2.5", 2.5), ("100", 100), ("inf", float("inf"))])
+def test_wait(text: str, seconds: float | None) -> None:
     assert PollQuery.read(request(f"session_id=s&wait={text}")).wait == seconds
-    assert PollQuery.read(request("session_id=s")).wait == 0
+    assert PollQuery.read(request("session_id=s")).wait is None
 
 
 @pytest.mark.parametrize("text", ["x", "-1", "nan"])
