@@ -12,7 +12,7 @@ from musterd.core.states import RunState
 from musterd.wire.components import ModelWords
 from musterd.wire.lists import members_first
 from musterd.wire.messages import Message
-from musterd.wire.metrics import RunMetrics, summed_metrics, usage_shares
+from musterd.wire.metrics import SessionMetrics, summed_metrics, usage_shares
 from musterd.wire.runs import messages_of
 from musterd.wire.shapes import PaginatedResponse, page_of, without_nulls
 from musterd.wire.summary import session_summary
@@ -121,7 +121,7 @@ def _component_data(
     return {"name": first.component_name, f"{kind}_id": row.component_id, "model": words}
 
 
-def _metrics(runs: list[RunView]) -> RunMetrics:
+def _metrics(runs: list[RunView]) -> SessionMetrics:
     outputs = ((view.output, view.row) for view in runs if view.output is not None)
     return summed_metrics(
         share for output, row in outputs for share in usage_shares(output, row.model, row.model_provider)
