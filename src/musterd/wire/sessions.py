@@ -69,7 +69,7 @@ class _SessionDetail(TypedDict):
     user_id: NotRequired[str | None]
     session_summary: NotRequired[SessionSummary | None]
     session_state: NotRequired[dict[str, Any]]
-    metrics: Annotated[RunMetrics, Field(description="What all its runs used.")]
+    metrics: Annotated[SessionMetrics, Field(description="What all its runs used.")]
     metadata: NotRequired[dict[str, Any] | None]
     chat_history: Annotated[list[Message], Field(description="The messages of the user and the leader.")]
     created_at: Time
