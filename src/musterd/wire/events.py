@@ -308,7 +308,7 @@ there, and an empty one is there too."""
 
 def _paused(event: Event, who: RunIdentity) -> dict[str, Any]:
     requirements = requirement_objects(event.data.get("requirements") or (), event.run_id)
-    tools = [item["tool_execution"] for item in requirements if item.get("tool_execution")]
+    tools = [requirement["tool_execution"] for requirement in requirements]
     value = {"content": event.data.get("content") or "", "tools": tools, "requirements": requirements}
     for name, flag in _BY_KIND.items():
         if waiting := [tool for tool in tools if tool.get(flag)]:

@@ -6,7 +6,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, NotRequired
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field
 from typing_extensions import TypeAliasType, TypedDict
 
 from musterd.core import jsontext
@@ -41,6 +41,9 @@ PREVIEW_CHARACTERS = 280
 
 _ParentRunId = Annotated[str, Field(description='The run of the team that delegated this one; "" for a root run.')]
 _ResponseFormat = Literal["text", "json"]
+_UnfinishedState = Annotated[
+    str, Field(json_schema_extra={"enum": [state.value for state in RunState if not state.is_final]})
+]
 
 
 class _ListedMedia(TypedDict):
@@ -111,10 +114,7 @@ class RunPause(TypedDict):
 
 
 class _ActiveState(TypedDict):
-    state: Annotated[
-        str,
-        WithJsonSchema({"type": "string", "enum": [state.value for state in RunState if not state.is_final]}),
-    ]
+    state: _UnfinishedState
     pause: NotRequired[RunPause]
 
 
@@ -212,7 +212,7 @@ def active_run(view: RunView, expires_at: float | None) -> ActiveTeamRun | Activ
 
     :param expires_at: when the run's pause ends; None if it has not paused.
     """
-    state: _ActiveState = {"state": view.row.state}
+    state: _ActiveState = {"state": view.row.state.value}
     if expires_at is not None:
         state["pause"] = {"expires_at": expires_at}
     if view.row.component_kind == "team":

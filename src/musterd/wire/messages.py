@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from musterd.core import clock, jsontext
 from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import Usage
-from musterd.wire.metrics import MessageMetrics, token_counts
+from musterd.wire.metrics import Durations, MessageMetrics, token_counts
 from musterd.wire.times import unix_seconds
 
 _MESSAGE_IDS = "6f1c9a0e-6f0f-5f0e-9a7b-0d2b8a3c4e51"
@@ -244,9 +244,9 @@ def _response_metrics(usage: Mapping[str, Any], notes: Mapping[str, Any]) -> Mes
             cache_write_tokens=usage.get("cache_write_tokens", 0),
         )
     )
-    metrics: MessageMetrics = {**counts}
+    durations: Durations = {}
     if (seconds := notes.get("seconds")) is not None:
-        metrics["duration"] = seconds
+        durations["duration"] = seconds
     if (first_token_seconds := notes.get("first_token_seconds")) is not None:
-        metrics["time_to_first_token"] = first_token_seconds
-    return metrics
+        durations["time_to_first_token"] = first_token_seconds
+    return {**counts, **durations}

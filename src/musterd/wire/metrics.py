@@ -33,17 +33,27 @@ class ModelUsage(TokenCounts):
     provider: str
 
 
-class MessageMetrics(TokenCounts, total=False):
-    """Tokens and times of the model call that returned a message."""
+class Durations(TypedDict, total=False):
+    """How long a run or a model call took."""
 
     duration: _Seconds
     time_to_first_token: _Seconds
 
 
-class RunMetrics(MessageMetrics, total=False):
-    """Tokens and times of a run; `{}` until it has finished or paused."""
+class MessageMetrics(TokenCounts, Durations):
+    """Tokens and durations of the model call that returned a message."""
 
+
+class _Details(TypedDict, total=False):
     details: Annotated[dict[str, list[ModelUsage]], Field(description="The tokens of each model, by its role.")]
+
+
+class RunMetrics(TokenCounts, Durations, _Details):
+    """Tokens and durations of a run; `{}` until it has finished or paused."""
+
+
+class SessionMetrics(TokenCounts, _Details):
+    """Tokens of all runs of a session."""
 
 
 def token_counts(usage: Usage) -> TokenCounts:
@@ -70,14 +80,12 @@ def run_metrics(output: Output | None, model: str, model_provider: str) -> RunMe
     if output is None:
         return {}
     counts = token_counts(output.usage)
-    metrics: RunMetrics = {**counts}
+    durations: Durations = {}
     if output.first_token_seconds is not None:
-        metrics["time_to_first_token"] = output.first_token_seconds
+        durations["time_to_first_token"] = output.first_token_seconds
     if output.seconds is not None:
-        metrics["duration"] = output.seconds
-    if counts:
-        metrics["details"] = _details(usage_shares(output, model, model_provider))
-    return metrics
+        durations["duration"] = output.seconds
+    return {**counts, **durations, **_details(usage_shares(output, model, model_provider))}
 
 
 def usage_shares(output: Output, model: str, model_provider: str) -> Iterator[UsageShare]:
@@ -92,23 +100,21 @@ def usage_shares(output: Output, model: str, model_provider: str) -> Iterator[Us
         yield aside["role"], aside["model"], aside["provider"], usage
 
 
-def summed_metrics(shares: Iterable[UsageShare]) -> RunMetrics:
+def summed_metrics(shares: Iterable[UsageShare]) -> SessionMetrics:
     """The tokens of many runs, in total and by model."""
     total = Usage()
     by_model: dict[tuple[str, str, str], Usage] = {}
     for role, model, model_provider, usage in shares:
         total.add(usage)
         by_model.setdefault((role, model, model_provider), Usage()).add(usage)
-    metrics: RunMetrics = {**token_counts(total)}
-    if metrics:
-        metrics["details"] = _details((*model, usage) for model, usage in by_model.items())
-    return metrics
+    counts = token_counts(total)
+    return {**counts, **_details((*model, usage) for model, usage in by_model.items())}
 
 
-def _details(shares: Iterable[UsageShare]) -> dict[str, list[ModelUsage]]:
+def _details(shares: Iterable[UsageShare]) -> _Details:
     """The shares by role, without models that used no tokens."""
     details: dict[str, list[ModelUsage]] = {}
     for role, model, model_provider, usage in shares:
         if counts := token_counts(usage):
             details.setdefault(role, []).append({**counts, "id": model, "provider": model_provider})
-    return details
+    return {"details": details} if details else {}

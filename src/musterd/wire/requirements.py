@@ -9,9 +9,10 @@ or as the tool's ``result``.
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any
 
 from pydantic import Field
+from typing_extensions import TypedDict
 
 from musterd.core import jsontext
 from musterd.core.errors import BadRequest, InvalidInput
@@ -26,7 +27,20 @@ _FORMS = (("user_input_schema", "name", "value"), ("user_feedback_schema", "ques
 """The keys of a person's values: of the form, and in each of its items of the value's name and the value."""
 
 
-class RunRequirement(UserForm):
+class _Times(TypedDict, total=False):
+    expires_at: Annotated[
+        float, Field(description="Unix time at which the tool's default decision applies or the run fails.")
+    ]
+    started_at: UnixTime
+
+
+class _Member(TypedDict, total=False):
+    member_agent_id: Annotated[str, Field(description="The member that made the call, if it was not the run itself.")]
+    member_agent_name: str
+    member_run_id: str
+
+
+class RunRequirement(UserForm, _Times, _Member):
     """A tool call that waits for a person."""
 
     id: Annotated[str, Field(description="Sent back with the decision.")]
@@ -36,15 +50,6 @@ class RunRequirement(UserForm):
         RequirementKind,
         Field(description="Why it waits; `unknown_outcome`: the call was interrupted, and may have happened."),
     ]
-    expires_at: NotRequired[
-        Annotated[float, Field(description="Unix time at which the tool's default decision applies or the run fails.")]
-    ]
-    started_at: NotRequired[UnixTime]
-    member_agent_id: NotRequired[
-        Annotated[str, Field(description="The member that made the call; absent if the run made it itself.")]
-    ]
-    member_agent_name: NotRequired[str]
-    member_run_id: NotRequired[str]
 
 
 def requirement_object(stored: Mapping[str, Any], of_run: str) -> RunRequirement:
@@ -55,22 +60,30 @@ def requirement_object(stored: Mapping[str, Any], of_run: str) -> RunRequirement
     """
     requirement = Requirement.from_json(dict(stored))
     form: UserForm = {} if requirement.fields is None else form_object(requirement.fields)
-    value: RunRequirement = {
+    times: _Times = {}
+    if requirement.expires_at is not None:
+        times["expires_at"] = requirement.expires_at
+    if requirement.started_at is not None:
+        times["started_at"] = requirement.started_at
+    return {
         "id": requirement.id,
         "created_at": datetime.fromtimestamp(requirement.created_at, UTC).isoformat(),
         "tool_execution": tool_object(_call_with_approval(requirement)),
         "kind": requirement.kind,
         **form,
+        **times,
+        **_member(requirement, of_run),
     }
-    if requirement.expires_at is not None:
-        value["expires_at"] = requirement.expires_at
-    if requirement.started_at is not None:
-        value["started_at"] = requirement.started_at
-    if requirement.run_id != of_run:
-        value["member_agent_id"] = requirement.component_id
-        value["member_agent_name"] = requirement.component_name
-        value["member_run_id"] = requirement.run_id
-    return value
+
+
+def _member(requirement: Requirement, of_run: str) -> _Member:
+    if requirement.run_id == of_run:
+        return {}
+    return {
+        "member_agent_id": requirement.component_id,
+        "member_agent_name": requirement.component_name,
+        "member_run_id": requirement.run_id,
+    }
 
 
 def _call_with_approval(requirement: Requirement) -> ToolCall:

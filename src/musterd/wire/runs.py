@@ -32,8 +32,8 @@ class CutOffStep(TypedDict):
     outcome: Annotated[
         StepOutcome,
         Field(
-            description="stopped: it was cancelled. finished: it finished first. unknown: how it ended was not observed."
-            " abandoned: it ignored the cancellation."
+            description="stopped: it was cancelled. finished: it finished first. unknown: its end was not observed. "
+            "abandoned: it ignored the cancellation."
         ),
     ]
 
@@ -279,8 +279,11 @@ def settled(row: RunRow) -> RunReceipt:
 
 def cancelled(view: RunView) -> CancelReceipt:
     """The answer to a request to cancel a run: its status, and what became of the steps that were in progress."""
-    cancel = _cancel_request(view)
-    return {**settled(view.row)} if cancel is None else {**settled(view.row), "cancel": cancel}
+    row = view.row
+    receipt: CancelReceipt = {"run_id": row.run_id, "session_id": row.session_id, "status": STATUS[row.state]}
+    if (cancel := _cancel_request(view)) is not None:
+        receipt["cancel"] = cancel
+    return receipt
 
 
 # --- parts that lists and events share ------------------------------------------------------------------

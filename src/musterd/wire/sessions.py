@@ -15,7 +15,7 @@ from musterd.core.states import RunState
 from musterd.wire.components import ModelWords
 from musterd.wire.lists import members_first
 from musterd.wire.messages import Message
-from musterd.wire.metrics import RunMetrics, summed_metrics, usage_shares
+from musterd.wire.metrics import SessionMetrics, summed_metrics, usage_shares
 from musterd.wire.runs import messages_of
 from musterd.wire.shapes import PaginatedResponse, Time, page_of, without_nulls
 from musterd.wire.summary import SessionSummary, session_summary
@@ -69,7 +69,7 @@ class _SessionDetail(TypedDict):
     user_id: NotRequired[str | None]
     session_summary: NotRequired[SessionSummary | None]
     session_state: NotRequired[dict[str, Any]]
-    metrics: Annotated[RunMetrics, Field(description="What all its runs used.")]
+    metrics: Annotated[SessionMetrics, Field(description="What all its runs used.")]
     metadata: NotRequired[dict[str, Any] | None]
     chat_history: Annotated[list[Message], Field(description="The messages of the user and the leader.")]
     created_at: Time
@@ -216,7 +216,7 @@ def _model_of(run: RunRow, model: ModelWords | None) -> ModelOfSession:
     return names
 
 
-def _metrics(runs: list[RunView]) -> RunMetrics:
+def _metrics(runs: list[RunView]) -> SessionMetrics:
     outputs = ((view.output, view.row) for view in runs if view.output is not None)
     return summed_metrics(
         share for output, row in outputs for share in usage_shares(output, row.model, row.model_provider)

@@ -7,6 +7,7 @@ import pytest
 from starlette.requests import Request
 
 from musterd.core.errors import BadRequest, InvalidInput
+from musterd.core.states import RunState
 from musterd.http.parameters import Query
 from musterd.http.session_stream import LastEventId
 from musterd.http.sessions import (
@@ -102,7 +103,7 @@ def test_a_sessions_runs() -> None:
         session_id="s1",
         created_after=1795597910,
         created_before=9,
-        states={"paused"},
+        states={RunState.PAUSED},
         has_messages=False,
         has_members_at_work=True,
     )
@@ -116,12 +117,10 @@ def test_a_header_is_read_in_any_case() -> None:
 
 
 def test_a_session_is_an_agents_unless_a_team_is_given() -> None:
-    assert CreateSessionRequest().new_session(None) == NewSession(
-        session_id=None, component_kind="agent", component_id=""
-    )
-    assert CreateSessionRequest(team_id="t").new_session(None) == NewSession(
-        session_id=None, component_kind="team", component_id="t"
-    )
+    none_given = CreateSessionRequest.model_validate({})
+    assert none_given.new_session(None) == NewSession(session_id=None, component_kind="agent", component_id="")
+    team_given = CreateSessionRequest.model_validate({"team_id": "t"})
+    assert team_given.new_session(None) == NewSession(session_id=None, component_kind="team", component_id="t")
 
 
 @pytest.mark.parametrize(
