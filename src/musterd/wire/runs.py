@@ -191,6 +191,10 @@ class TeamRunOutput(_Run):
 
 AnyRunOutput: TypeAlias = TeamRunOutput | RunOutput
 
+_NO_ANSWER: _Answer = {"content_type": "str"}
+_NO_STATE: _SessionState = {}
+_NO_CONVERSATION: _Conversation = {}
+
 # --- answers ------------------------------------------------------------------------------------------
 
 
@@ -218,16 +222,16 @@ def team_run_output(view: RunView, *, is_post: bool = False, with_members: bool 
         **_parent(row),
         **_user(row),
         "input": input_object(view.input),
-        **_answer(view, is_settled),
+        **(_answer(view) if is_settled else _NO_ANSWER),
         "model": row.model,
         "model_provider": row.model_provider,
         "member_responses": [run_output(member, is_post=True) for member in view.members] if with_members else [],
-        **_session_state(view, is_settled),
+        **(_session_state(view) if is_settled else _NO_STATE),
         "created_at": int(row.created_at),
         **_events(view, is_post),
         "metrics": metrics_of(view),
         "status": STATUS[row.state],
-        **_conversation(view, is_settled, is_post),
+        **(_conversation(view, is_post) if is_settled else _NO_CONVERSATION),
         **_history(row),
         **_progress(view),
     }
@@ -243,15 +247,15 @@ def agent_run_output(view: RunView, *, is_post: bool = False) -> RunOutput:
         "session_id": row.session_id,
         **_user(row),
         **_parent(row),
-        **_answer(view, is_settled),
+        **(_answer(view) if is_settled else _NO_ANSWER),
         "model": row.model,
         "model_provider": row.model_provider,
-        **_session_state(view, is_settled),
+        **(_session_state(view) if is_settled else _NO_STATE),
         "created_at": int(row.created_at),
         "status": STATUS[row.state],
         "metrics": metrics_of(view),
         **_events(view, is_post),
-        **_conversation(view, is_settled, is_post),
+        **(_conversation(view, is_post) if is_settled else _NO_CONVERSATION),
         "input": input_object(view.input),
         **_history(row),
         **_progress(view),
@@ -393,9 +397,7 @@ def _user(row: RunRow) -> _User:
     return {} if row.user_id is None else {"user_id": row.user_id}
 
 
-def _answer(view: RunView, is_settled: bool) -> _Answer:
-    if not is_settled:
-        return {"content_type": "str"}
+def _answer(view: RunView) -> _Answer:
     content, output = content_of(view), view.output
     content_type = output.content_type if output and content is output.content else "str"
     answer: _Answer = {"content": content, "content_type": content_type}
@@ -408,8 +410,8 @@ def _answer(view: RunView, is_settled: bool) -> _Answer:
     return answer
 
 
-def _session_state(view: RunView, is_settled: bool) -> _SessionState:
-    if is_settled and view.output and view.output.session_state:
+def _session_state(view: RunView) -> _SessionState:
+    if view.output and view.output.session_state:
         return {"session_state": view.output.session_state}
     return {}
 
@@ -423,9 +425,7 @@ def _events(view: RunView, is_post: bool) -> _Events:
     return {} if is_post and state.is_final else {"events": []}
 
 
-def _conversation(view: RunView, is_settled: bool, is_post: bool) -> _Conversation:
-    if not is_settled:
-        return {}
+def _conversation(view: RunView, is_post: bool) -> _Conversation:
     state, output = view.row.state, view.output
     conversation: _Conversation = {}
     if messages := messages_of(view):
