@@ -6,7 +6,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, NotRequired
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 from typing_extensions import TypeAliasType, TypedDict
 
 from musterd.core import jsontext
@@ -41,9 +41,6 @@ PREVIEW_CHARACTERS = 280
 
 _ParentRunId = Annotated[str, Field(description='The run of the team that delegated this one; "" for a root run.')]
 _ResponseFormat = Literal["text", "json"]
-_UnfinishedState = Annotated[
-    str, Field(json_schema_extra={"enum": [state.value for state in RunState if not state.is_final]})
-]
 
 
 class _ListedMedia(TypedDict):
@@ -114,7 +111,10 @@ class RunPause(TypedDict):
 
 
 class _ActiveState(TypedDict):
-    state: _UnfinishedState
+    state: Annotated[
+        str,
+        WithJsonSchema({"type": "string", "enum": [state.value for state in RunState if not state.is_final]}),
+    ]
     pause: NotRequired[RunPause]
 
 

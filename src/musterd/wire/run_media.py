@@ -56,6 +56,8 @@ def input_object(run_input: Input) -> RunInput:
     """``input`` of a run: the message and its attachments."""
     value: RunInput = {"input_content": run_input.message}
     media = run_input.media
+    if not media:
+        return value
     if images := media.get("images"):
         value["images"] = _attachments(images)
     if videos := media.get("videos"):

@@ -118,7 +118,7 @@ class _Events(TypedDict, total=False):
     ]
 
 
-class _Conversation(TypedDict, total=False):
+class _Conversation(ProducedMedia, total=False):
     messages: Annotated[list[Message], Field(description="The conversation with the model.")]
     metadata: Annotated[JsonObject, Field(description="`metadata` of the request.")]
     requirements: Annotated[list[RunRequirement], Field(description="What a paused run waits for.")]
@@ -126,15 +126,12 @@ class _Conversation(TypedDict, total=False):
     last_checkpoint_at_message_index: Annotated[int, Field(description="In a snapshot: the number of messages.")]
 
 
-class _Origin(TypedDict, total=False):
+class _History(TypedDict, total=False):
     attempts: Annotated[int, Field(description="How often the run was started.")]
     forked_from: Annotated[str, Field(description="The failed run that this one continues.")]
     copied_from: Annotated[
         str, Field(description="The run of another session that this is a copy of, if the session was forked.")
     ]
-
-
-class _Times(TypedDict, total=False):
     queued_at: UnixTime
     started_at: UnixTime
     first_token_at: UnixTime
@@ -151,7 +148,7 @@ class _Progress(TypedDict, total=False):
     error: RunError
 
 
-class _Run(_Parent, _User, _Answer, _SessionState, _Events, _Conversation, ProducedMedia, _Origin, _Times, _Progress):
+class _Run(_Parent, _User, _Answer, _SessionState, _Events, _Conversation, _History, _Progress):
     run_id: str
     session_id: Annotated[str, Field(description="Required to poll the run.")]
     input: RunInput
@@ -194,6 +191,10 @@ class TeamRunOutput(_Run):
 
 AnyRunOutput: TypeAlias = TeamRunOutput | RunOutput
 
+_NO_ANSWER: _Answer = {"content_type": "str"}
+_NO_STATE: _SessionState = {}
+_NO_CONVERSATION: _Conversation = {}
+
 # --- answers ------------------------------------------------------------------------------------------
 
 
@@ -212,8 +213,7 @@ def run_output(view: RunView, *, is_post: bool = False, with_members: bool = Fal
 
 def team_run_output(view: RunView, *, is_post: bool = False, with_members: bool = False) -> TeamRunOutput:
     """A run of a team. See :func:`run_output`."""
-    row = view.row
-    output = view.output if row.state.is_settled else None
+    row, is_settled = view.row, view.row.state.is_settled  # read once: a poll of a running run does little else
     return {
         "run_id": row.run_id,
         "team_id": row.component_id,
@@ -222,27 +222,24 @@ def team_run_output(view: RunView, *, is_post: bool = False, with_members: bool 
         **_parent(row),
         **_user(row),
         "input": input_object(view.input),
-        **_answer(view),
+        **(_answer(view) if is_settled else _NO_ANSWER),
         "model": row.model,
         "model_provider": row.model_provider,
         "member_responses": [run_output(member, is_post=True) for member in view.members] if with_members else [],
-        **_session_state(output),
+        **(_session_state(view) if is_settled else _NO_STATE),
         "created_at": int(row.created_at),
         **_events(view, is_post),
         "metrics": metrics_of(view),
         "status": STATUS[row.state],
-        **_conversation(view, is_post),
-        **media_of(output),
-        **_origin(row),
-        **_times(row),
+        **(_conversation(view, is_post) if is_settled else _NO_CONVERSATION),
+        **_history(row),
         **_progress(view),
     }
 
 
 def agent_run_output(view: RunView, *, is_post: bool = False) -> RunOutput:
     """A run of an agent. See :func:`run_output`."""
-    row = view.row
-    output = view.output if row.state.is_settled else None
+    row, is_settled = view.row, view.row.state.is_settled
     return {
         "run_id": row.run_id,
         "agent_id": row.component_id,
@@ -250,19 +247,17 @@ def agent_run_output(view: RunView, *, is_post: bool = False) -> RunOutput:
         "session_id": row.session_id,
         **_user(row),
         **_parent(row),
-        **_answer(view),
+        **(_answer(view) if is_settled else _NO_ANSWER),
         "model": row.model,
         "model_provider": row.model_provider,
-        **_session_state(output),
+        **(_session_state(view) if is_settled else _NO_STATE),
         "created_at": int(row.created_at),
         "status": STATUS[row.state],
         "metrics": metrics_of(view),
         **_events(view, is_post),
-        **_conversation(view, is_post),
-        **media_of(output),
+        **(_conversation(view, is_post) if is_settled else _NO_CONVERSATION),
         "input": input_object(view.input),
-        **_origin(row),
-        **_times(row),
+        **_history(row),
         **_progress(view),
     }
 
@@ -403,8 +398,6 @@ def _user(row: RunRow) -> _User:
 
 
 def _answer(view: RunView) -> _Answer:
-    if not view.row.state.is_settled:
-        return {"content_type": "str"}
     content, output = content_of(view), view.output
     content_type = output.content_type if output and content is output.content else "str"
     answer: _Answer = {"content": content, "content_type": content_type}
@@ -417,8 +410,10 @@ def _answer(view: RunView) -> _Answer:
     return answer
 
 
-def _session_state(output: Output | None) -> _SessionState:
-    return {"session_state": output.session_state} if output and output.session_state else {}
+def _session_state(view: RunView) -> _SessionState:
+    if view.output and view.output.session_state:
+        return {"session_state": view.output.session_state}
+    return {}
 
 
 def _events(view: RunView, is_post: bool) -> _Events:
@@ -432,8 +427,6 @@ def _events(view: RunView, is_post: bool) -> _Events:
 
 def _conversation(view: RunView, is_post: bool) -> _Conversation:
     state, output = view.row.state, view.output
-    if not state.is_settled:
-        return {}
     conversation: _Conversation = {}
     if messages := messages_of(view):
         conversation["messages"] = messages
@@ -444,29 +437,24 @@ def _conversation(view: RunView, is_post: bool) -> _Conversation:
     tools = tools_of(view)
     if tools or (is_post and state is RunState.COMPLETED):
         conversation["tools"] = tools
-    return conversation
+    return {**conversation, **media_of(output)}
 
 
-def _origin(row: RunRow) -> _Origin:
-    origin: _Origin = {"attempts": row.attempt} if row.parent_id is None else {}
+def _history(row: RunRow) -> _History:
+    history: _History = {"attempts": row.attempt} if row.parent_id is None else {}
     if row.forked_from is not None:
-        origin["forked_from"] = row.forked_from
+        history["forked_from"] = row.forked_from
     if row.copied_from is not None:
-        origin["copied_from"] = row.copied_from
-    return origin
-
-
-def _times(row: RunRow) -> _Times:
-    times: _Times = {}
+        history["copied_from"] = row.copied_from
     if row.queued_at is not None:
-        times["queued_at"] = row.queued_at
+        history["queued_at"] = row.queued_at
     if row.started_at is not None:
-        times["started_at"] = row.started_at
+        history["started_at"] = row.started_at
     if row.first_token_at is not None:
-        times["first_token_at"] = row.first_token_at
+        history["first_token_at"] = row.first_token_at
     if row.ended_at is not None:
-        times["ended_at"] = row.ended_at
-    return times
+        history["ended_at"] = row.ended_at
+    return history
 
 
 def _progress(view: RunView) -> _Progress:

@@ -129,7 +129,7 @@ def test_an_error_in_a_list_shows_its_event_and_an_object_is_json() -> None:
     assert (shown["content"], shown["events"][0]["event"]) == ("m", "TeamRunError")
     view = samples.plain_view()
     view.output = samples.output({"a": 1}, content_type="P", session_state={"b": 2})
-    (shown,) = team_runs([view])
+    shown = samples.as_read(team_runs([view])[0])
     assert (shown["content"], shown["run_response_format"], shown["session_state"]) == (
         {"a": 1},
         "json",
