@@ -15,8 +15,10 @@ import musterd.store
 from musterd.core.callers import Caller
 from musterd.core.deliveries import DeliveryFilter, DeliveryState
 from musterd.core.states import RunState
+from musterd.features.accounts import store as accounts
 from musterd.features.memories import store as memories
 from musterd.features.traces import store as traces
+from musterd.features.usage import store as usage
 from musterd.store import (
     acceptance,
     approvals,
@@ -42,7 +44,6 @@ from musterd.store import (
     run_removal,
     runs,
     schedule,
-    service_accounts,
     session_deletion,
     session_forks,
     session_queue,
@@ -52,7 +53,6 @@ from musterd.store import (
     stats,
     steering,
     suspects,
-    usage,
     user_limits,
     workers,
 )
@@ -62,8 +62,10 @@ from musterd.store.rows import GET_RUN, RUN_FIELDS
 ROWS = 10_000
 MODULES = [
     *(import_module(module.name) for module in iter_modules(musterd.store.__path__, "musterd.store.")),
+    accounts,
     memories,
     traces,
+    usage,
 ]
 NOBODY = Caller()
 LANE: Mapping[str, Any] = {"lane": "s7", "seq": 5000, "session_id": "s7"}
@@ -215,11 +217,11 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     deliveries.PENDING_OF: {"roots": '["r70"]'},
     deliveries.FORGET: {"before": 1.0, "limit": 100},
     user_limits.LIVE: {"owner": "ada"},
-    service_accounts.BY_TOKEN: {"token_hash": "h"},
-    service_accounts.BY_NAME: {"name": "ci"},
-    service_accounts.NOT_REVOKED: {"ids": '["a", "b"]'},
-    service_accounts.USED: {"id": "a", "now": 2.0, "before": 1.0},
-    service_accounts.REVOKE: {"id": "a", "now": 2.0},
+    accounts.BY_TOKEN: {"token_hash": "h"},
+    accounts.BY_NAME: {"name": "ci"},
+    accounts.NOT_REVOKED: {"ids": '["a", "b"]'},
+    accounts.SET_USED: {"id": "a", "now": 2.0, "before": 1.0},
+    accounts.REVOKE: {"id": "a", "now": 2.0},
     memories.GET: {"memory_id": "m"},
     memories.OF_USER: {"user_id": "ada"},
     memories.LOCK_USER: {"user_id": "ada"},
@@ -227,8 +229,8 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     usage.NEXT: {"start": 1.0},
     usage.NEXT_OWN: {"start": 1.0, "owner": "ada"},
     usage.TIMES_OF_ROOTS: {"roots": '["r70", "r71"]'},
-    usage.KEPT: {"owner": "", "first": "2026-01-01", "last": "2026-12-31"},
-    usage.IS_OVER: {"day": "2026-01-01"},
+    usage.STORED: {"owner": "", "first": "2026-01-01", "last": "2026-12-31"},
+    usage.IS_CLOSED: {"day": "2026-01-01"},
     usage.REMOVED: {"day": "2026-01-01"},
     traces.BY_RUN: {"run_id": "r70"},
     traces.BY_STORED: {"trace_id": "x", "owner": None},

@@ -21,7 +21,7 @@ from musterd.core.ids import MAX_LENGTH, has_control
 from musterd.core.settings import Settings
 from musterd.http.json_bodies import read_object
 from musterd.wire.components import DB_ID
-from musterd.wire.fields import NOT_STORABLE, json_problem
+from musterd.wire.json_values import NOT_STORABLE, json_problem
 from musterd.wire.pages import MOST_PAGES, PAGE_LIMIT
 from musterd.wire.problems import Problems
 
@@ -135,7 +135,8 @@ class Headers(Parameters):
 
         :raises InvalidInput: a value is wrong; it names each.
         """
-        return validated(cls, _values_of(cls, request.headers), "header")
+        values = _values_of(cls, request.headers)
+        return validated(cls, values, "header") if values else _without_headers(cls)
 
 
 class DatabaseQuery(Query):
@@ -205,6 +206,12 @@ def _fields(model: type[Parameters]) -> tuple[tuple[str, bool], ...]:
     return tuple(
         (field.alias or name, get_origin(field.annotation) is list) for name, field in model.model_fields.items()
     )
+
+
+@cache
+def _without_headers(model: type[Model]) -> Model:
+    """What most requests have. It cannot be changed, so it is validated once."""
+    return validated(model, {}, "header")
 
 
 def _values_of(model: type[Parameters], source: QueryParams | RequestHeaders) -> dict[str, Any]:

@@ -31,7 +31,7 @@ Accepting = Coroutine[Any, Any, Accepted]
 
 async def rendered(server: Server, component: Component, view: RunView, *, is_post: bool) -> AnyRunOutput:
     """A run as it is shown, with its members' runs if the team stores them."""
-    with_members = bool(getattr(component.spec, "store_member_responses", False)) and view.row.state.is_final
+    with_members = component.team is not None and component.team.store_member_responses and view.row.state.is_final
     if with_members:
         inherited = _inherited_members(view)
         members = await server.runs.members(view.row.root_id, inherited)

@@ -19,7 +19,7 @@ from musterd.core.errors import BadRequest, InvalidInput
 from musterd.core.jsontypes import JsonObject
 from musterd.core.records import ToolCall
 from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
-from musterd.wire.fields import json_problem
+from musterd.wire.json_values import json_problem
 from musterd.wire.shapes import Time, UnixTime
 from musterd.wire.tools import ToolExecution, UserForm, form_object, tool_object
 

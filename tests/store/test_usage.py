@@ -1,15 +1,16 @@
-"""What ran each day: counted from runs, whoever owns them, and not less when sessions are deleted."""
+"""Daily usage: counted from runs, for each owner, and not less after runs are removed."""
 
 from functools import partial
 from typing import Any
 
 from musterd.core.callers import Caller
 from musterd.core.records import StepKind, Usage
-from musterd.core.usage import DayFigures
-from musterd.store import retention, session_deletion, sessions, usage
+from musterd.features.usage import store as usage
+from musterd.features.usage.records import DayFigures
+from musterd.features.usage.store import EVERYBODY
+from musterd.store import retention, session_deletion, sessions
 from musterd.store.database import Tx
 from musterd.store.run_removal import Removable
-from musterd.store.usage import EVERYBODY
 from tests.support.store import Records, member_of, step
 
 ADA, BOB = Caller(user_id="ada", label="ada"), Caller(user_id="bob", label="bob")
@@ -34,7 +35,7 @@ async def ran(records: Records, run_id: str, session_id: str, at: float, caller:
 
 
 async def counted(records: Records, day: str = FIRST, owner: str | None = None) -> dict[str, DayFigures]:
-    return await records.database.scan(lambda tx: usage.counted(tx, day, owner))
+    return await records.database.scan(lambda tx: usage.count(tx, day, owner))
 
 
 async def removed(records: Records, session_id: str) -> None:
@@ -42,7 +43,7 @@ async def removed(records: Records, session_id: str) -> None:
 
     async def work(tx: Tx) -> bool:
         await sessions.mark_deleted(tx, session_id, 5 * DAY_SECONDS)
-        return await session_deletion.remove_some_of(tx, session_id)
+        return await session_deletion.remove_some_of(tx, session_id, [usage.keep_removed])
 
     assert await records.database.write(work)
 
@@ -51,15 +52,15 @@ async def test_a_day_counts_what_was_accepted_in_it(records: Records) -> None:
     for run_id, session, at in (("r1", "s1", 1.0), ("r2", "s1", 1.5), ("r3", "s2", 1.999), ("r4", "s1", 2.0)):
         await ran(records, run_id, session, at * DAY_SECONDS)
     await ran(records, "r5", "s5", 1.1 * DAY_SECONDS, BOB, component_kind="team", model="big")
-    found = await counted(records)
-    assert set(found) == {"ada", "bob", EVERYBODY}
-    everybody = found[EVERYBODY]
+    figures = await counted(records)
+    assert set(figures) == {"ada", "bob", EVERYBODY}
+    everybody = figures[EVERYBODY]
     assert (everybody.runs, everybody.sessions) == ({"agent": 3, "team": 1}, {"agent": 2, "team": 1})
     assert everybody.users_count == 2
     assert not everybody.users & {"ada", "bob"}, "nobody is named"
     assert everybody.usage == Usage(input_tokens=24, output_tokens=4, cache_read_tokens=4)
     assert everybody.models == {("scripted", "Scripted"): 7, ("big", "Scripted"): 1}
-    assert found["ada"].runs == {"agent": 3}
+    assert figures["ada"].runs == {"agent": 3}
     assert (await counted(records, SECOND))[EVERYBODY].runs == {"agent": 1}
     assert set(await counted(records, owner="bob")) == {"bob", EVERYBODY}
 
@@ -73,7 +74,7 @@ async def test_a_deleted_session_still_counts(records: Records) -> None:
     for session_id in ("s1", "s4", "s3"):
         await removed(records, session_id)
         assert [await counted(records, day) for day in (FIRST, SECOND)] == before
-    days = await records.database.scan(lambda tx: usage.removed_days(tx, None, FIRST, SECOND))
+    days = await records.database.scan(lambda tx: usage.days_with_removed_runs(tx, None, FIRST, SECOND))
     assert days == {FIRST, SECOND}
 
 
@@ -109,7 +110,7 @@ async def test_a_session_whose_runs_go_a_few_at_a_time_is_one_session(records: R
     before = [await counted(records, day) for day in (FIRST, SECOND)]
     for roots in (["r1"], ["r2"], ["r3", "r4"]):
         runs = [Removable(root, "s1", 1.0, 1) for root in roots]
-        await records.database.write(partial(retention.remove_runs, runs=runs, now=9.0))
+        await records.database.write(partial(retention.remove_runs, runs=runs, now=9.0, hooks=[usage.keep_removed]))
         assert [await counted(records, day) for day in (FIRST, SECOND)] == before
 
 
@@ -129,16 +130,15 @@ async def test_a_day_that_is_kept_does_not_change(records: Records) -> None:
     await ran(records, "r1", "s1", DAY_SECONDS)
     await ran(records, "r2", "s2", DAY_SECONDS)
     await removed(records, "s2")
-    found = await counted(records)
-    await records.database.write(lambda tx: usage.close(tx, FIRST, found, 9.0))
+    figures = await counted(records)
+    await records.database.write(lambda tx: usage.close(tx, FIRST, figures, 9.0))
     await removed(records, "s1")
     await records.database.write(lambda tx: usage.close(tx, FIRST, {EVERYBODY: DayFigures()}, 10.0))
     for owner, users in ((None, 1), ("ada", 1)):
-        kept = await records.database.scan(partial(usage.kept, owner=owner, first=FIRST, last=SECOND))
-        (day,) = kept
-        assert (day.day, day.metrics.runs, day.metrics.users_count) == (FIRST, {"agent": 2}, users)
-        assert day.metrics.usage == Usage(input_tokens=12, output_tokens=2, cache_read_tokens=2)
-    assert await records.database.scan(lambda tx: usage.removed_days(tx, None, FIRST, SECOND)) == set()
+        (day,) = await records.database.scan(partial(usage.closed_days, owner=owner, first=FIRST, last=SECOND))
+        assert (day.day, day.figures.runs, day.figures.users_count) == (FIRST, {"agent": 2}, users)
+        assert day.figures.usage == Usage(input_tokens=12, output_tokens=2, cache_read_tokens=2)
+    assert await records.database.scan(lambda tx: usage.days_with_removed_runs(tx, None, FIRST, SECOND)) == set()
 
 
 async def test_what_runs_is_told_from_what_is_over(records: Records) -> None:

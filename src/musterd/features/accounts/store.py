@@ -1,4 +1,4 @@
-"""Service accounts: who may come in by a token of this server's own."""
+"""The statements on service accounts."""
 
 import json
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 from musterd.core.errors import Conflict
 from musterd.core.scopes import Scopes
-from musterd.core.service_accounts import AccountFilter, ServiceAccount
+from musterd.features.accounts.records import AccountFilter, ServiceAccount
 from musterd.store.database import Row, Statement, Tx
 
 _COLUMNS = "id, name, token_prefix, scopes, created_at, created_by, expires_at, last_used_at, revoked_at"
@@ -19,7 +19,7 @@ ADD = Statement(
 BY_TOKEN = Statement(
     "service_account_by_token", f"SELECT {_COLUMNS} FROM service_accounts WHERE token_hash = :token_hash"
 )
-USED = Statement(
+SET_USED = Statement(
     "service_account_used",
     """UPDATE service_accounts SET last_used_at = :now
        WHERE id = :id AND (last_used_at IS NULL OR last_used_at < :before)""",
@@ -36,7 +36,7 @@ ORDERS = {
     "expires_at": "COALESCE(expires_at, 0)",
     "last_used_at": "COALESCE(last_used_at, 0)",
 }
-"""What accounts can be listed by; each has an index."""
+"""The orders in which accounts can be listed; each has an index."""
 NOT_REVOKED = Statement(
     "service_accounts_not_revoked", "SELECT id FROM service_accounts WHERE IN_LIST(id, :ids) AND revoked_at IS NULL"
 )
@@ -62,47 +62,47 @@ async def add(tx: Tx, account: ServiceAccount, token_hash: str) -> None:
 
 
 async def by_token(tx: Tx, token_hash: str) -> ServiceAccount | None:
-    """The account whose token this is the hash of."""
+    """The account whose token has this hash."""
     row = await tx.one(BY_TOKEN, {"token_hash": token_hash})
     return None if row is None else _account(row)
 
 
 async def by_name(tx: Tx, name: str) -> ServiceAccount | None:
-    """The account of this name that was not revoked."""
+    """The account with this name that was not revoked."""
     row = await tx.one(BY_NAME, {"name": name})
     return None if row is None else _account(row)
 
 
-async def used(tx: Tx, account_id: str, now: float, before: float) -> None:
-    """Note that an account was used, unless that was noted after ``before``."""
-    await tx.run(USED, {"id": account_id, "now": now, "before": before})
+async def set_used(tx: Tx, account_id: str, now: float, before: float) -> None:
+    """Store that an account was used, unless a use at or after ``before`` is stored."""
+    await tx.run(SET_USED, {"id": account_id, "now": now, "before": before})
 
 
 async def revoke(tx: Tx, account_id: str, now: float) -> bool:
-    """Revoke an account; whether there is one."""
+    """Revoke an account; return whether it exists. One that was revoked before keeps its time."""
     return bool(await tx.run(REVOKE, {"id": account_id, "now": now}))
 
 
 async def not_revoked(tx: Tx, ids: Sequence[str]) -> set[str]:
-    """Those of the accounts that are there and were not revoked."""
+    """Those of the accounts that exist and were not revoked."""
     return {row["id"] for row in await tx.all(NOT_REVOKED, {"ids": json.dumps(ids)})}
 
 
-async def search(tx: Tx, wanted: AccountFilter) -> tuple[list[ServiceAccount], int]:
+async def search(tx: Tx, query: AccountFilter) -> tuple[list[ServiceAccount], int]:
     """One page of accounts, and the number of all that match."""
-    where = "" if wanted.with_revoked else "WHERE revoked_at IS NULL"
-    direction = "DESC" if wanted.descending else "ASC"
-    key = f"{where}{wanted.sort_by}{direction}"
+    where = "" if query.has_revoked else "WHERE revoked_at IS NULL"
+    direction = "DESC" if query.is_descending else "ASC"
+    key = f"{where}{query.sort_by}{direction}"
     count = Statement("service_accounts_count" + key, f"SELECT count(*) AS n FROM service_accounts {where}")
     page = Statement(
         "service_accounts_page" + key,
         f"""SELECT {_COLUMNS} FROM service_accounts {where}
-            ORDER BY {ORDERS[wanted.sort_by]} {direction}, id {direction}
+            ORDER BY {ORDERS[query.sort_by]} {direction}, id {direction}
             LIMIT :limit OFFSET :offset""",
     )
-    params: dict[str, Any] = {"limit": wanted.limit, "offset": (wanted.page - 1) * wanted.limit}
-    counted = await tx.one(count, {})
-    return [_account(row) for row in await tx.all(page, params)], 0 if counted is None else int(counted["n"])
+    params: dict[str, Any] = {"limit": query.limit, "offset": (query.page - 1) * query.limit}
+    total = await tx.one(count, {})
+    return [_account(row) for row in await tx.all(page, params)], 0 if total is None else int(total["n"])
 
 
 def _account(row: Row) -> ServiceAccount:

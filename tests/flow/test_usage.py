@@ -1,11 +1,11 @@
-"""Daily figures: counted when they are asked for, and kept once a day is over."""
+"""Daily usage: counted on request, and stored once a day is over."""
 
 import pytest
 from dirty_equals import IsStr
 
 from musterd.core import clock
 from musterd.core.callers import Caller
-from tests.support.app import Serve
+from musterd.features.usage.service import UsageService
 from tests.support.http import House, problem, wrong_fields
 
 IS_TIME = IsStr(regex=r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -17,17 +17,17 @@ TODAY, TOMORROW = "2024-10-04", "2024-10-05"
 @pytest.fixture
 def times(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time that it is: the last of the list."""
-    found = [NOON]
-    monkeypatch.setattr(clock, "now", lambda: found[-1])
-    return found
+    times = [NOON]
+    monkeypatch.setattr(clock, "now", lambda: times[-1])
+    return times
 
 
 async def test_today_is_counted_when_it_is_asked_for(house: House, times: list[float]) -> None:
     assert await house.get("/metrics") == {"metrics": [], "updated_at": None}
     await house.run("Ask. [[DELEGATE writer-agent: x]]", session_id="s1", user_id="ada")
     await house.run("hello", to="agents/solo-agent", session_id="s2", user_id="bob")
-    found = await house.get("/metrics")
-    assert found == {
+    usage = await house.get("/metrics")
+    assert usage == {
         "metrics": [
             {
                 "id": TODAY,
@@ -57,7 +57,7 @@ async def test_today_is_counted_when_it_is_asked_for(house: House, times: list[f
         ],
         "updated_at": IS_TIME,
     }
-    assert (await house.http.post("/metrics/refresh")).json() == found["metrics"]
+    assert (await house.http.post("/metrics/refresh")).json() == usage["metrics"]
 
 
 async def test_a_day_that_is_over_outlives_its_sessions(house: House, times: list[float]) -> None:
@@ -90,9 +90,10 @@ async def test_a_day_that_has_just_ended_is_not_kept_yet(house: House, times: li
 async def test_a_user_gets_the_figures_of_its_own_runs(house: House, times: list[float]) -> None:
     ada, boss = Caller(user_id="ada", label="ada"), Caller(user_id="boss", label="boss", is_admin=True)
     await house.run("hello")
-    assert await house.server.daily.days(None, None, ada) == []
-    (day,) = await house.server.daily.days(None, None, boss)
-    assert day.metrics.runs == {"team": 1}
+    usage = house.server.service(UsageService)
+    assert await usage.days(None, None, ada) == []
+    (day,) = await usage.days(None, None, boss)
+    assert day.figures.runs == {"team": 1}
 
 
 async def test_figures_are_counted_in_the_background(house: House, times: list[float]) -> None:
@@ -101,7 +102,7 @@ async def test_figures_are_counted_in_the_background(house: House, times: list[f
     await house.run("hello")
     answer = await house.http.post("/metrics/refresh", params={"background": "true"})
     assert (answer.status_code, answer.json()["status"]) == (202, "started")
-    refreshing = house.server.daily._refreshing
+    refreshing = house.server.service(UsageService)._refreshing
     assert refreshing is not None
     await refreshing
     assert await house.get(status) == {
@@ -119,16 +120,3 @@ async def test_what_is_wrong_with_a_query_is_said(house: House) -> None:
     assert wrong_fields(answer) == [("query", "ending_date")]
     assert wrong_fields(await house.http.post("/metrics/refresh?background=maybe")) == [("query", "background")]
     problem(await house.http.get("/metrics", params={"db_id": "other"}), 404, "NOT_FOUND")
-
-
-# --- the database -------------------------------------------------------------------------------------
-
-
-async def test_the_schema_is_up_to_date(serve: Serve) -> None:
-    async with serve() as house:
-        for where, words in (("all", "All databases"), ("musterd-db", "Database")):
-            answer = await house.http.post(f"/databases/{where}/migrate")
-            assert answer.json() == {"message": f"{words} migrated successfully to latest version"}
-        refused = await house.http.post("/databases/musterd-db/migrate", params={"target_version": "1.0.0"})
-        assert wrong_fields(refused) == [("query", "target_version")]
-        problem(await house.http.post("/databases/other/migrate"), 404, "NOT_FOUND")

@@ -1,4 +1,4 @@
-"""Figures of one day: what ran, for how many, with how many tokens."""
+"""Figures of one day: runs, sessions, users, tokens."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -9,14 +9,14 @@ from musterd.core.records import Usage
 
 @dataclass(slots=True, kw_only=True)
 class DayFigures:
-    """What was accepted in one day (UTC), for one owner or for everybody. A run counts for the day of its acceptance.
+    """The figures of one day (UTC), for one owner or for everybody. A run counts for the day of its acceptance.
 
-    :param runs: runs that clients asked for, by kind of component.
-    :param sessions: sessions in which they ran, by kind.
-    :param users: who asked for them, as far as it is known: hashes, so that nobody is named once a session is deleted.
-    :param users_before: how many asked that are not named any more.
-    :param usage: tokens of all model calls, members' and those beside the turns too.
-    :param models: how many runs, members' too, were of each model: by its name and its provider.
+    :param runs: the number of root runs, by kind of component.
+    :param sessions: the number of sessions in which they ran, by kind of component.
+    :param users: the known users who started them, as hashes: nobody can be named after a session is deleted.
+    :param users_before: the number of further users, whose hashes are not kept any more.
+    :param usage: tokens of all model calls, including those of members.
+    :param models: the number of runs, members' too, of each model: by its name and its provider.
     """
 
     runs: dict[str, int] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class DayFigures:
 
     @property
     def users_count(self) -> int:
-        """How many users asked."""
+        """The number of users who started a run."""
         return self.users_before + len(self.users)
 
     @property
@@ -37,11 +37,11 @@ class DayFigures:
         return not any(self.runs.values())
 
     def without_names(self) -> "DayFigures":
-        """The same figures, with users counted and not named."""
+        """The same figures, with the number of users in place of their hashes."""
         return replace(self, users=set(), users_before=self.users_count)
 
     def add(self, other: "DayFigures") -> None:
-        """Count ``other`` in: runs and sessions of the same day that are not among these."""
+        """Add the figures of other runs and sessions of the same day."""
         for own, others in ((self.runs, other.runs), (self.sessions, other.sessions)):
             for kind, count in others.items():
                 own[kind] = own.get(kind, 0) + count
@@ -53,11 +53,11 @@ class DayFigures:
 
     @classmethod
     def sum(cls, parts: "Iterable[DayFigures]") -> "DayFigures":
-        """All of them together."""
-        whole = cls()
+        """The sum of all ``parts``."""
+        total = cls()
         for part in parts:
-            whole.add(part)
-        return whole
+            total.add(part)
+        return total
 
     def as_json(self) -> JsonObject:
         """The figures as a JSON object."""
@@ -88,10 +88,27 @@ class Day:
     """The figures of one day.
 
     :param day: the date in UTC, ``YYYY-MM-DD``.
-    :param created_at: when they were counted first.
+    :param figures: what is counted.
+    :param created_at: when they were counted first, in unix seconds.
+    :param updated_at: when they were counted last.
     """
 
     day: str
-    metrics: DayFigures
+    figures: DayFigures
     created_at: float
     updated_at: float
+
+
+@dataclass(slots=True, kw_only=True)
+class RefreshState:
+    """The state of the last refresh in the background.
+
+    :param status: ``idle``, ``running``, ``completed`` or ``failed``.
+    :param started_at: in unix seconds; None if there was none yet.
+    :param error: why it failed.
+    """
+
+    status: str = "idle"
+    started_at: float | None = None
+    finished_at: float | None = None
+    error: str | None = None

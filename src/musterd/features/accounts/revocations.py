@@ -9,21 +9,21 @@ import structlog
 
 from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
-from musterd.store import service_accounts
+from musterd.features.accounts import store
 from musterd.store.database import Database
 
-log = structlog.get_logger("musterd.service")
+log = structlog.get_logger("musterd.accounts")
 
 CHECK_SECONDS = 2.0
-"""How often stored accounts are read while any of them has an open request: another process may have revoked them."""
+"""How often accounts with an open request are read from the database: another process may have revoked them."""
 
 End = Callable[[], object]
 
 
-class AccountWatch:
+class RevocationWatch:
     """The open requests of this process that were made with tokens of service accounts.
 
-    One statement in ``CHECK_SECONDS`` serves all of them; while there are none, nothing is read.
+    One statement every ``CHECK_SECONDS`` serves all of them. While there are none, nothing is read.
 
     :param on_revoked: called with the id of each account that another process has revoked.
     """
@@ -60,12 +60,13 @@ class AccountWatch:
     async def _check_repeatedly(self) -> None:
         """Check until no request is open; the next one starts the checks again.
 
-        A request that was let in just before a revocation in this process, and is watched only after it, is found here.
+        A request that was authenticated just before a revocation in this process, and is watched only after it, is
+        found here.
         """
         while True:
             await clock.sleep(CHECK_SECONDS)
             if not self._open:
-                self._checking = None  # nothing is awaited between the look and this line: no request is missed
+                self._checking = None  # nothing is awaited between the check and this line, so no request is missed
                 return
             try:
                 await self._check()
@@ -75,7 +76,7 @@ class AccountWatch:
     async def _check(self) -> None:
         watched = list(self._open)
         try:
-            valid = await self._database.scan(lambda tx: service_accounts.not_revoked(tx, watched))
+            valid = await self._database.scan(lambda tx: store.not_revoked(tx, watched))
         except StoreUnavailable:
             log.warning(
                 "service accounts cannot be checked: the database is away; open streams stay", count=len(watched)

@@ -1,4 +1,4 @@
-"""The operations on daily usage."""
+"""The operations on daily usage, which AgentOS calls metrics."""
 
 from datetime import date
 from typing import Annotated, Any
@@ -10,7 +10,10 @@ from typing_extensions import TypedDict
 
 from musterd.core.callers import Caller
 from musterd.core.errors import InvalidInput
-from musterd.core.usage import Day
+from musterd.features.usage.records import Day
+from musterd.features.usage.removal import REMOVAL_HOOK
+from musterd.features.usage.service import UsageService
+from musterd.http.feature import Feature
 from musterd.http.operation import Answer, operation
 from musterd.http.parameters import TableQuery
 from musterd.http.responses import json_answer
@@ -34,7 +37,7 @@ def _as_date(text: str) -> date:
 
 
 QueryDate = Annotated[date, BeforeValidator(_as_date), WithJsonSchema({"type": "string", "format": "date"})]
-"""A date of the years that can be counted, ``YYYY-MM-DD``."""
+"""A date from 1970 to 9998, ``YYYY-MM-DD``."""
 
 
 class MetricsQuery(TableQuery):
@@ -101,14 +104,14 @@ class MetricsResponse(TypedDict):
 
 
 class MetricsRefreshResponse(TypedDict):
-    """What a refresh in the background begins with."""
+    """Whether a refresh in the background was started."""
 
     status: str
     message: str | None
 
 
 class MetricsRefreshStatusResponse(TypedDict):
-    """The last refresh in the background: ``idle``, ``running``, ``completed`` or ``failed``."""
+    """The state of the last refresh in the background: ``idle``, ``running``, ``completed`` or ``failed``."""
 
     status: str
     started_at: Time | None
@@ -118,16 +121,16 @@ class MetricsRefreshStatusResponse(TypedDict):
 
 def day_object(day: Day) -> DayAggregatedMetrics:
     """The usage of one day as AgentOS shows it."""
-    metrics, usage = day.metrics, day.metrics.usage
+    figures, usage = day.figures, day.figures.usage
     return {
         "id": day.day,
-        "agent_runs_count": metrics.runs.get("agent", 0),
-        "agent_sessions_count": metrics.sessions.get("agent", 0),
-        "team_runs_count": metrics.runs.get("team", 0),
-        "team_sessions_count": metrics.sessions.get("team", 0),
+        "agent_runs_count": figures.runs.get("agent", 0),
+        "agent_sessions_count": figures.sessions.get("agent", 0),
+        "team_runs_count": figures.runs.get("team", 0),
+        "team_sessions_count": figures.sessions.get("team", 0),
         "workflow_runs_count": 0,
         "workflow_sessions_count": 0,
-        "users_count": metrics.users_count,
+        "users_count": figures.users_count,
         "token_metrics": {
             "input_tokens": usage.input_tokens,
             "output_tokens": usage.output_tokens,
@@ -141,7 +144,7 @@ def day_object(day: Day) -> DayAggregatedMetrics:
         },
         "model_metrics": [
             {"model_id": model, "model_provider": provider, "count": count}
-            for (model, provider), count in sorted(metrics.models.items())
+            for (model, provider), count in sorted(figures.models.items())
         ],
         "date": f"{day.day}T00:00:00Z",
         "created_at": iso_seconds(day.created_at),
@@ -150,9 +153,9 @@ def day_object(day: Day) -> DayAggregatedMetrics:
 
 
 @operation("GET", "/metrics", "get_metrics", scope=_READ, tag=_TAG, summary="Get AgentOS Metrics", errors=_NO_DATABASE)
-async def get_metrics(server: Server, caller: Caller, query: MetricsQuery) -> MetricsResponse:
+async def get_metrics(usage: UsageService, caller: Caller, query: MetricsQuery) -> MetricsResponse:
     """Get the usage of each day (UTC). A user that is not an administrator gets that of its own runs."""
-    days = await server.daily.days(*query.days(), caller)
+    days = await usage.days(*query.days(), caller)
     latest = max((day.updated_at for day in days), default=None)
     return {
         "metrics": [day_object(day) for day in days],
@@ -170,14 +173,16 @@ async def get_metrics(server: Server, caller: Caller, query: MetricsQuery) -> Me
     errors=_NO_DATABASE,
     other_answers={202: Answer(MetricsRefreshResponse)},
 )
-async def refresh_metrics(server: Server, caller: Caller, query: RefreshQuery) -> list[DayAggregatedMetrics] | Response:
-    """Count the days again that are not over, and keep those that are. `GET /metrics` does so too."""
+async def refresh_metrics(
+    server: Server, usage: UsageService, caller: Caller, query: RefreshQuery
+) -> list[DayAggregatedMetrics] | Response:
+    """Count the days again that are not over, and store those that are. `GET /metrics` does so too."""
     if query.background:
         server.require_ready()
-        status = "started" if server.daily.refresh_in_background() else "already_running"
+        status = "started" if usage.refresh_in_background() else "already_running"
         begun: MetricsRefreshResponse = {"status": status, "message": "The days are counted in the background"}
         return json_answer(begun, 202)
-    return [day_object(day) for day in await server.daily.refresh(caller)]
+    return [day_object(day) for day in await usage.refresh(caller)]
 
 
 @operation(
@@ -189,9 +194,9 @@ async def refresh_metrics(server: Server, caller: Caller, query: RefreshQuery) -
     summary="Get Metrics Refresh Status",
     errors=_NO_DATABASE,
 )
-async def get_refresh_status(server: Server, database: TableQuery) -> MetricsRefreshStatusResponse:
+async def get_refresh_status(usage: UsageService, database: TableQuery) -> MetricsRefreshStatusResponse:
     """Get the state of the last refresh in the background, by the process that answers."""
-    state = server.daily.state
+    state = usage.state
     return {
         "status": state.status,
         "started_at": None if state.started_at is None else iso_seconds(state.started_at),
@@ -200,4 +205,9 @@ async def get_refresh_status(server: Server, database: TableQuery) -> MetricsRef
     }
 
 
-OPERATIONS = [get_metrics, refresh_metrics, get_refresh_status]
+FEATURE = Feature(
+    service=UsageService,
+    operations=[get_metrics, refresh_metrics, get_refresh_status],
+    close=UsageService.close,
+    run_removal_hook=REMOVAL_HOOK,
+)
