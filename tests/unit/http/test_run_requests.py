@@ -10,12 +10,18 @@ from hypothesis import strategies as st
 
 from musterd.core.errors import InvalidInput
 from musterd.core.scheduling import OnBusy, SchedulingOptions
-from musterd.wire.form import OBJECT_FIELDS, StartRequest, parse_json_body, parse_start
+from musterd.http.run_requests import StartForm
+
+OBJECT_FIELDS = ("session_state", "dependencies", "metadata", "knowledge_filters", "output_schema")
 
 
-def refused(values: Any, *, is_json: bool = False) -> InvalidInput:
+def options(values: dict[str, Any]) -> dict[str, Any]:
+    return StartForm.of({"message": "hi", **values}).run_input().options
+
+
+def refused(values: dict[str, Any]) -> InvalidInput:
     with pytest.raises(InvalidInput) as caught:
-        parse_json_body(values) if is_json else parse_start(values)
+        StartForm.of(values)
     for error in caught.value.errors:
         assert set(error) == {"type", "loc", "msg", "input"}
     json.dumps(caught.value.errors, allow_nan=False)
@@ -23,10 +29,10 @@ def refused(values: Any, *, is_json: bool = False) -> InvalidInput:
 
 
 def test_a_message_alone() -> None:
-    request = parse_start({"message": "hi"})
-    assert request == StartRequest(message="hi")
-    assert (request.stream, request.background, request.answer) == (True, False, "stream")
-    assert request.as_input().as_json() == {"message": "hi"}
+    request = StartForm.of({"message": "hi"})
+    assert request.model_fields_set == {"message"}
+    assert (request.stream, request.background, request.answer_form) == (True, False, "stream")
+    assert request.run_input().as_json() == {"message": "hi"}
 
 
 @pytest.mark.parametrize("values", [{}, {"message": ""}, {"message": " \n\t"}, {"message": None}])
@@ -38,7 +44,7 @@ def test_no_message(values: dict[str, Any]) -> None:
 
 
 def test_a_message_is_kept_verbatim() -> None:
-    assert parse_start({"message": "  a\r\n "}).message == "  a\r\n "
+    assert StartForm.of({"message": "  a\r\n "}).message == "  a\r\n "
 
 
 @pytest.mark.parametrize(
@@ -54,19 +60,19 @@ def test_a_message_is_kept_verbatim() -> None:
     ],
 )
 def test_how_it_is_answered(fields: dict[str, str], answer: str) -> None:
-    assert parse_start({"message": "hi", **fields}).answer == answer
+    assert StartForm.of({"message": "hi", **fields}).answer_form == answer
 
 
 @pytest.mark.parametrize("word", ["true", "TRUE", "True", "1", "on", "Yes", "t", "Y"])
 @pytest.mark.parametrize("name", ["stream", "background"])
 def test_words_for_true(name: str, word: str) -> None:
-    assert getattr(parse_start({"message": "hi", name: word}), name) is True
+    assert getattr(StartForm.of({"message": "hi", name: word}), name) is True
 
 
 @pytest.mark.parametrize("word", ["false", "FALSE", "0", "off", "No", "f", "N"])
 @pytest.mark.parametrize("name", ["stream", "background"])
 def test_words_for_false(name: str, word: str) -> None:
-    assert getattr(parse_start({"message": "hi", name: word}), name) is False
+    assert getattr(StartForm.of({"message": "hi", name: word}), name) is False
 
 
 @pytest.mark.parametrize(
@@ -84,7 +90,7 @@ def test_what_is_no_bool(name: str) -> None:
 
 
 def test_version_is_a_number_and_unknown_names_are_ignored() -> None:
-    assert parse_start({"message": "hi", "version": "3", "foo": "bar", "input": "x"}).message == "hi"
+    assert StartForm.of({"message": "hi", "version": "3", "foo": "bar", "input": "x"}).message == "hi"
     (error,) = refused({"message": "hi", "version": "x"}).errors
     assert (error["type"], error["loc"], error["input"]) == ("int_parsing", ["body", "version"], "x")
 
@@ -103,13 +109,13 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
 
 
 def test_identifiers_are_opaque() -> None:
-    request = parse_start({"message": "hi", "session_id": "a/b ü", "run_id": "x" * 255, "user_id": "u 1"})
+    request = StartForm.of({"message": "hi", "session_id": "a/b ü", "run_id": "x" * 255, "user_id": "u 1"})
     assert (request.session_id, request.run_id, request.user_id) == ("a/b ü", "x" * 255, "u 1")
 
 
 @pytest.mark.parametrize("name", ["session_id", "run_id", "user_id"])
 def test_an_empty_identifier_is_absent(name: str) -> None:
-    assert getattr(parse_start({"message": "hi", name: ""}), name) is None
+    assert getattr(StartForm.of({"message": "hi", name: ""}), name) is None
 
 
 @pytest.mark.parametrize("name", ["session_id", "run_id", "user_id"])
@@ -127,11 +133,11 @@ def test_messages_that_cannot_be_stored_are_refused(message: str) -> None:
 
 @pytest.mark.parametrize("name", OBJECT_FIELDS)
 def test_objects_come_as_json_text_or_native(name: str) -> None:
-    assert parse_start({"message": "hi", name: '{"a": [1, null]}'}).options == {name: {"a": [1, None]}}
-    assert parse_json_body({"message": "hi", name: {"a": 1}}).options == {name: {"a": 1}}
+    assert options({name: '{"a": [1, null]}'}) == {name: {"a": [1, None]}}
+    assert options({name: {"a": 1}}) == {name: {"a": 1}}
     for absent in ("", "null"):
-        assert parse_start({"message": "hi", name: absent}).options == {}
-    assert parse_start({"message": "hi", name: "{}"}).options == {name: {}}
+        assert options({name: absent}) == {}
+    assert options({name: "{}"}) == {name: {}}
 
 
 @pytest.mark.parametrize("name", OBJECT_FIELDS)
@@ -163,19 +169,19 @@ def test_objects_that_are_none(name: str, text: str) -> None:
 
 def test_a_webhook_is_an_option_of_the_run() -> None:
     url = "https://hooks.example/run?key=1"
-    assert parse_start({"message": "hi", "webhook_url": url}).options == {"webhook_url": url}
-    assert parse_start({"message": "hi", "webhook_url": ""}).options == {}
-    assert refused({"message": "hi", "webhook_url": 7}, is_json=True).errors[0]["type"] == "string_type"
+    assert options({"webhook_url": url}) == {"webhook_url": url}
+    assert options({"webhook_url": ""}) == {}
+    assert refused({"message": "hi", "webhook_url": 7}).errors[0]["type"] == "string_type"
 
 
 def test_a_turn_is_what_was_said_of_it() -> None:
-    assert parse_start({"message": "hi"}).turn == SchedulingOptions()
+    assert StartForm.of({"message": "hi"}).scheduling_options() == SchedulingOptions()
     assert SchedulingOptions().as_json() == {}
     texts = {"on_busy": "interrupt", "priority": "-7", "delay_seconds": "1.5", "timeout_seconds": "60"}
     native = {"on_busy": "interrupt", "priority": -7, "delay_seconds": 1.5, "timeout_seconds": 60}
-    turn = parse_start({"message": "hi", **texts}).turn
+    turn = StartForm.of({"message": "hi", **texts}).scheduling_options()
     assert turn == SchedulingOptions(on_busy=OnBusy.INTERRUPT, priority=-7, delay_seconds=1.5, timeout_seconds=60.0)
-    assert turn == parse_json_body({"message": "hi", **native}).turn
+    assert turn == StartForm.of({"message": "hi", **native}).scheduling_options()
     assert turn.as_json() == native
 
 
@@ -186,16 +192,17 @@ def test_a_turn_is_what_was_said_of_it() -> None:
         ("on_busy", "ENQUEUE", "enum"),
         ("on_busy", ["enqueue"], "enum"),
         ("priority", "high", "int_parsing"),
-        ("priority", 1.5, "int_parsing"),
+        ("priority", 1.5, "int_from_float"),
+        ("priority", True, "float_type"),
         ("priority", 2**31, "less_than_equal"),
         ("priority", -(2**31), "greater_than_equal"),
         ("delay_seconds", "soon", "float_parsing"),
-        ("delay_seconds", "nan", "float_parsing"),
-        ("delay_seconds", "1e999", "float_parsing"),
-        ("delay_seconds", 10**400, "float_parsing"),
-        ("delay_seconds", "9" * 41, "float_parsing"),
-        ("delay_seconds", True, "float_parsing"),
-        ("delay_seconds", [1], "float_parsing"),
+        ("delay_seconds", "nan", "finite_number"),
+        ("delay_seconds", "1e999", "finite_number"),
+        ("delay_seconds", 10**400, "float_type"),
+        ("delay_seconds", "9" * 41, "less_than_equal"),
+        ("delay_seconds", True, "float_type"),
+        ("delay_seconds", [1], "float_type"),
         ("delay_seconds", "-0.1", "greater_than_equal"),
         ("delay_seconds", "1e9", "less_than_equal"),
         ("timeout_seconds", "0", "greater_than"),
@@ -204,21 +211,21 @@ def test_a_turn_is_what_was_said_of_it() -> None:
     ],
 )
 def test_turns_that_cannot_be(name: str, value: Any, kind: str) -> None:
-    (error,) = refused({"message": "hi", name: value}, is_json=True).errors
+    (error,) = refused({"message": "hi", name: value}).errors
     assert (error["loc"], error["type"]) == (["body", name], kind)
 
 
 def test_a_run_cannot_end_before_it_may_begin() -> None:
-    assert parse_start({"message": "hi", "delay_seconds": "5", "timeout_seconds": "6"}).turn.timeout_seconds == 6
+    assert StartForm.of({"message": "hi", "delay_seconds": "5", "timeout_seconds": "6"}).timeout_seconds == 6
     (error,) = refused({"message": "hi", "delay_seconds": "5", "timeout_seconds": "5"}).errors
     assert (error["loc"], error["type"]) == (["body", "timeout_seconds"], "greater_than")
 
 
 def test_options_are_remembered_only_when_given() -> None:
-    request = parse_start({"message": "hi", "stream_events": "false", "add_history_to_context": "on"})
-    assert request.options == {"stream_events": False, "add_history_to_context": True}
-    assert not request.stream_events
-    assert parse_start({"message": "hi"}).stream_events
+    request = StartForm.of({"message": "hi", "stream_events": "false", "add_history_to_context": "on"})
+    assert request.run_input().options == {"stream_events": False, "add_history_to_context": True}
+    assert not request.streams_all_events
+    assert StartForm.of({"message": "hi"}).streams_all_events
 
 
 def test_a_json_body_has_native_types() -> None:
@@ -230,13 +237,8 @@ def test_a_json_body_has_native_types() -> None:
         "metadata": None,
         "monitor": 1,
     }
-    request = parse_json_body(body)
-    assert (request.stream, request.background, request.options) == (False, True, {})
-
-
-@pytest.mark.parametrize("body", [[], "hi", None, 1])
-def test_a_json_body_is_an_object(body: Any) -> None:
-    assert refused(body, is_json=True).errors[0]["loc"] == ["body"]
+    request = StartForm.of(body)
+    assert (request.stream, request.background, request.run_input().options) == (False, True, {})
 
 
 def test_a_json_body_with_wrong_types() -> None:
@@ -248,7 +250,7 @@ def test_a_json_body_with_wrong_types() -> None:
         "version": 1.5,
         "images": {},
     }
-    assert [error["loc"][1] for error in refused(body, is_json=True).errors] == [
+    assert [error["loc"][1] for error in refused(body).errors] == [
         "stream",
         "message",
         "background",
@@ -267,12 +269,13 @@ def test_media_lists_as_text() -> None:
         {"url": "https://example.org/a.png"},
         {"content": encoded(b"x"), "mime_type": "image/png", "id": "i", "format": "png", "detail": None},
     ]
-    request = parse_start({"message": "hi", "images": json.dumps(images), "audio": "null", "videos": "[]"})
-    first, second = request.media["images"]
+    request = StartForm.of({"message": "hi", "images": json.dumps(images), "audio": "null", "videos": "[]"})
+    media = request.run_input().media
+    first, second = media["images"]
     assert set(first) == {"id", "url"}
     assert second == {"id": "i", "content": encoded(b"x"), "mime_type": "image/png", "format": "png"}
-    assert set(request.media) == {"images"}
-    assert parse_start({"message": "hi", "images": json.dumps(images)}).media == request.media
+    assert set(media) == {"images"}
+    assert StartForm.of({"message": "hi", "images": images}).run_input().media == media
 
 
 @pytest.mark.parametrize(
@@ -305,8 +308,8 @@ def test_media_text_that_is_no_list_of_objects(text: str) -> None:
 def test_uploads_and_text_lists_stand_together() -> None:
     upload = {"id": "1", "content": "eA==", "mime_type": "text/plain"}
     listed = json.dumps([{"url": "https://example.org/a.txt", "id": "2"}])
-    request = parse_start({"message": "hi", "files": listed}, {"files": [upload]})
-    assert [item["id"] for item in request.media["files"]] == ["1", "2"]
+    request = StartForm.of({"message": "hi", "files": listed}, {"files": [upload]})
+    assert [item["id"] for item in request.run_input().media["files"]] == ["1", "2"]
 
 
 ANY_JSON = st.recursive(
@@ -320,9 +323,9 @@ NAMES = ["message", "stream", "background", "session_id", "run_id", "version", "
 @given(st.dictionaries(st.sampled_from([*NAMES, *OBJECT_FIELDS]), st.one_of(st.text(st.characters()), ANY_JSON)))
 def test_whatever_comes_is_parsed_or_refused_in_words(values: dict[str, Any]) -> None:
     try:
-        request = parse_start(values)
+        request = StartForm.of(values)
     except InvalidInput as error:
         json.dumps(error.errors, allow_nan=False)
         error.message.encode()
     else:
-        json.dumps(request.as_input().as_json(), allow_nan=False, ensure_ascii=False).encode()
+        json.dumps(request.run_input().as_json(), allow_nan=False, ensure_ascii=False).encode()
