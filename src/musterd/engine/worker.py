@@ -27,7 +27,7 @@ from musterd.engine.upkeep import Upkeep
 from musterd.store import attempts, suspects, workers
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Locks
-from musterd.store.upgrade import OLDEST_WRITER
+from musterd.store.schema import OLDEST_WRITER
 
 log = structlog.get_logger("musterd.engine")
 

@@ -333,7 +333,7 @@ async def _write_human_input(tx: Tx, lease: Lease, batch: Batch) -> None:
     # Consumed in the same commit as the step's result or its new intent: after a crash a decision is either still to be
     # acted on or was acted on, and never both.
     for path in batch.consumed:
-        await tx.run(approvals.CONSUME, {"root": lease.root_id, "path": path, "now": clock.now()})
+        await tx.run(approvals.CONSUME, {"root": lease.root_id, "path": path})
     for message_id, path in batch.taken:
         await messages.take(tx, message_id, path, clock.now())
     for run_id, text in batch.inputs.items():
