@@ -12,7 +12,7 @@ from musterd import Agent, Team, ToolContext, tool
 from musterd.core.errors import StoreUnavailable
 from musterd.core.events import Event, EventKind
 from musterd.core.states import RunState
-from musterd.engine import outbox, worker
+from musterd.engine import database_retry, worker
 from musterd.engine.attempt import Attempt
 from musterd.engine.journal import Journal
 from musterd.loop.loop import Loop
@@ -36,7 +36,7 @@ class Outage:
         self.left = self.refused = 0
         self._write = works.database.write
         monkeypatch.setattr(works.database, "write", self._or_refuse)
-        monkeypatch.setattr(outbox, "clock", self)
+        monkeypatch.setattr(database_retry, "clock", self)
         monkeypatch.setattr(worker, "RETRY_SECONDS", 0)
         self.waited: list[float] = []
 

@@ -12,10 +12,11 @@ from musterd.core.settings import Settings
 from musterd.declare import Component
 from musterd.engine import recovery
 from musterd.engine.budgeted_journal import BudgetedJournal
+from musterd.engine.database_retry import until_available
 from musterd.engine.history import StoredHistory, history_of, history_query_of, shown_history
 from musterd.engine.input_media import media_of, prompt_of
 from musterd.engine.journal import Journal
-from musterd.engine.outbox import Outbox, until_available
+from musterd.engine.outbox import Outbox
 from musterd.engine.recovery import Recovered
 from musterd.engine.resources import Resources
 from musterd.engine.steering_inbox import SteeringInbox
@@ -184,7 +185,7 @@ async def _recover(resources: Resources, run: RunRow, outbox: Outbox, emit: Emit
     recovered = await until_available(lambda: resources.database.scan(lambda tx: recovery.load(tx, run)), run.run_id)
     if not recovered.emitted_keys:  # no event is stored: for subscribers, the run starts now
         return recovered
-    outbox.resume(recovered.emitted_keys, recovered.requests)
+    outbox.resume(recovered.emitted_keys, recovered.model_calls)
     is_decided = any(row.state == "decided" for row in recovered.approvals.values())
     data: JsonObject = {"attempt": run.attempt, "reason": "decided" if is_decided else "recovered"}
     now, place = clock.now(), f"attempt {run.attempt}"

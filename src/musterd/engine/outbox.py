@@ -6,34 +6,26 @@ and results that the run depends on are committed as soon as the loop asks for i
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from itertools import chain, repeat
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-import structlog
-
-from musterd.core import clock, faults
-from musterd.core.errors import HandedOver, StoreUnavailable
+from musterd.core import faults
+from musterd.core.errors import HandedOver
 from musterd.core.events import Event, EventKind
-from musterd.core.jsontypes import JsonObject
 from musterd.core.metrics import Metrics
 from musterd.core.records import StepRow
 from musterd.core.requirements import Requirement
 from musterd.core.settings import Settings
 from musterd.engine.broadcaster import Broadcaster, Flush
+from musterd.engine.database_retry import until_available
+from musterd.engine.superseded_text import ModelCallStarts, add_void_indexes, note_model_calls
 from musterd.loop.task_abandonment import is_cancelled
 from musterd.store import attempts
 from musterd.store.attempts import Batch, Lease, MemberRecord, Settle, Settled
 from musterd.store.database import Database
 
-log = structlog.get_logger("musterd.engine")
-
 T = TypeVar("T")
 EventKey = tuple[str, str, str]
-Requests = dict[str, list[tuple[str, int]]]
-"""The model calls that were emitted, by the run whose text they produce: path of the step, index of the event."""
-RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-
 
 _NO_KEYS: frozenset[EventKey] = frozenset()  # one for all: there may be thousands of runs
 
@@ -67,7 +59,7 @@ class Outbox:
         self._is_stopped = False
         self._is_sealed = False
         self._is_handing_over = False
-        self._requests: Requests = {}
+        self._model_calls: ModelCallStarts = {}
         self._taken_count = 0
         self.failure: Exception | None = None
         self.on_failed: Callable[[], object] = lambda: None
@@ -76,13 +68,13 @@ class Outbox:
 
     # --- called by the loop -----------------------------------------------------------------------
 
-    def resume(self, emitted_keys: frozenset[EventKey], requests: Requests) -> None:
+    def resume(self, emitted_keys: frozenset[EventKey], model_calls: ModelCallStarts) -> None:
         """Go on where earlier attempts stopped.
 
         :param emitted_keys: keys of the events that are stored; they are not emitted again.
-        :param requests: the model calls whose events are stored.
+        :param model_calls: the model calls whose start is stored.
         """
-        self._emitted_keys, self._requests = emitted_keys, requests
+        self._emitted_keys, self._model_calls = emitted_keys, model_calls
 
     def emit(self, event: Event) -> None:
         """Add an event, unless an earlier attempt emitted it. Text of a run is joined to the text just before it."""
@@ -322,26 +314,16 @@ class Outbox:
         self._open_deltas.clear()
         self._taken_count = self._added_count
         if any(event.kind is EventKind.RUN_CONTINUED for event in batch.events):
-            batch.on_indexed = self._place_superseded
+            batch.on_indexed = self._add_void_indexes
         return batch
 
-    def _place_superseded(self, batch: Batch, first_index: int) -> None:
-        """Add, to events that make earlier text void, the index from which on that text is void."""
-        # A copy: the transaction may be tried again.
-        requests = {run_id: list(calls) for run_id, calls in self._requests.items()}
-        for index, event in enumerate(batch.events, first_index):
-            note_request(requests, index, event)
-            for item in event.data.get("superseded", ()):
-                item.setdefault("from_event_index", _void_from(requests.get(item["run_id"], ()), index, event, item))
-
-    def _note_requests(self, batch: Batch, first_index: int) -> None:
-        for index, event in enumerate(batch.events, first_index):
-            note_request(self._requests, index, event)
+    def _add_void_indexes(self, batch: Batch, first_index: int) -> None:
+        add_void_indexes(self._model_calls, enumerate(batch.events, first_index))
 
     def _publish(self, batch: Batch, first_index: int) -> None:
         self._stored_count = self._taken_count
         self._has_flushed = True
-        self._note_requests(batch, first_index)
+        note_model_calls(self._model_calls, enumerate(batch.events, first_index))
         if self.on_step is not None and batch.has_ended_steps:
             self.on_step()
         if batch.opened and self._lease.webhooks:
@@ -352,27 +334,3 @@ class Outbox:
     async def _until_stored(self, write: Callable[[], Awaitable[T]]) -> T:
         """Write, and retry while the database is unavailable. Giving up would mean that the steps have to run again."""
         return await until_available(write, self._lease.root_id)
-
-
-async def until_available(use: Callable[[], Awaitable[T]], root_id: str) -> T:
-    """Use the database on behalf of a run, and retry while the database is unavailable."""
-    for wait in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
-        try:
-            return await use()
-        except StoreUnavailable:
-            log.warning("waiting for the database", run_id=root_id, seconds=wait)
-            await clock.sleep(wait)
-    raise AssertionError("unreachable")
-
-
-def note_request(requests: Requests, index: int, event: Event) -> None:
-    """Add the event to ``requests`` if it reports the start of a model call."""
-    if event.kind is EventKind.MODEL_REQUEST_STARTED:
-        requests.setdefault(event.voice, []).append((event.place, index))
-
-
-def _void_from(requests: Sequence[tuple[str, int]], index: int, event: Event, item: JsonObject) -> int:
-    """The index from which on text is void: since the last model call, or everything that a failed member said."""
-    if event.data.get("reason") in ("member_failed", "hook_changed"):
-        return next((start for place, start in requests if place.startswith(f"{item['path']}/")), index)
-    return requests[-1][1] if requests else 0

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from musterd.core.records import Message
-from musterd.engine.outbox import until_available
+from musterd.engine.database_retry import until_available
 from musterd.store import messages, steering
 from musterd.store.database import Database, Tx
 
