@@ -22,6 +22,7 @@ from musterd.engine.loading import load
 from musterd.engine.outbox import Outbox
 from musterd.engine.resources import Resources
 from musterd.engine.steering_inbox import SteeringInbox
+from musterd.engine.step_gate import StepGate
 from musterd.engine.tracing import traced
 from musterd.loop import state
 from musterd.loop.assignment import Progress
@@ -68,7 +69,8 @@ class Attempt:
         component = resources.component(run.component_kind, run.component_id)
         drops_media = component is not None and not component.spec.store_media
         lease = Lease(run.run_id, run.attempt, drops_media, run.webhooks)
-        self._outbox = Outbox(resources.database, resources.broadcaster, lease, resources.settings, resources.metrics)
+        self._gate = StepGate()
+        self._outbox = Outbox(resources.database, resources.broadcaster, lease, resources.settings, self._gate)
         self._outbox.on_failed, self._outbox.on_webhook_due = self._request_stop, resources.webhooks.wake
         self._loop: Loop | None = None
         self._budgets: Budgets | None = None
@@ -98,7 +100,7 @@ class Attempt:
         self._request_stop()
 
     def _request_stop(self) -> None:
-        self._outbox.stop()  # first: a loop that swallows the cancel begins no further step
+        self._gate.is_stopped = True  # first: a loop that swallows the cancel begins no further step
         self._is_stop_requested = True
         self._wake()
 
@@ -120,7 +122,7 @@ class Attempt:
 
     def hand_over(self) -> None:
         """Give the run up at its next step. Steps under way finish and are stored; another attempt continues."""
-        self._outbox.hand_over()
+        self._gate.is_handing_over = True
 
     def execute(self) -> Awaitable[Settled | None]:
         """Drive the run until it ends or pauses.
@@ -168,7 +170,13 @@ class Attempt:
         if self._steering_inbox is None:
             self._steering_inbox = SteeringInbox(resources.database, run.run_id, run.signals, self._stops.stop)
         loaded = await load(
-            resources, run, self._outbox, self._steering_inbox, self._stops, is_resumed=self._is_resumed
+            resources,
+            run,
+            self._outbox,
+            self._gate,
+            self._steering_inbox,
+            self._stops,
+            is_resumed=self._is_resumed,
         )
         self._journal, self._budgets, self._state_before = loaded.journal, loaded.budgets, loaded.state_before
         tree = loaded.tree if self._span is None else traced(loaded.tree, self._span)
@@ -258,7 +266,7 @@ class Attempt:
 
     async def _end_loop(self) -> None:
         """End the loop. A loop that does not end is abandoned, and the run takes nothing from it any more."""
-        self._outbox.stop()
+        self._gate.is_stopped = True
         if self._loop_task is None:
             return
         if not self._loop_task.done() and not await stop_within(

@@ -20,6 +20,7 @@ from musterd.engine.outbox import Outbox
 from musterd.engine.recovery import Recovered
 from musterd.engine.resources import Resources
 from musterd.engine.steering_inbox import SteeringInbox
+from musterd.engine.step_gate import StepGate
 from musterd.loop import state
 from musterd.loop.assignment import Assignment
 from musterd.loop.budget import Budgets, PriorUsage
@@ -57,7 +58,14 @@ _NO_MEMBERS: Mapping[str, str] = {}
 
 
 async def load(
-    resources: Resources, run: RunRow, outbox: Outbox, inbox: SteeringInbox, stops: MemberStops, *, is_resumed: bool
+    resources: Resources,
+    run: RunRow,
+    outbox: Outbox,
+    gate: StepGate,
+    inbox: SteeringInbox,
+    stops: MemberStops,
+    *,
+    is_resumed: bool,
 ) -> Loaded:
     """Load what an attempt of ``run`` starts from.
 
@@ -80,7 +88,11 @@ async def load(
     )
     options = inputs.input.options
     budgets = _budgets(component, options, recovered, resources.models)
-    journal, models, settings = _journal_and_models(resources, run, outbox, inbox, recovered, budgets)
+    parts = (outbox, gate, run, recovered, inbox, resources.metrics)
+    journal: Journal = Journal(*parts) if budgets is None else BudgetedJournal(*parts, budgets)
+    models, settings = resources.models, resources.settings
+    if isinstance(journal, BudgetedJournal) and budgets is not None:
+        models, settings = metered(models, settings, budgets, journal)
     tree = RunTree(
         root_id=run.run_id,
         session_id=run.session_id,
@@ -161,21 +173,6 @@ def _budgets(component: Component, options: JsonObject, recovered: Recovered, mo
     seconds = recovered.worked_seconds + options.get("fork", {}).get("seconds", 0.0)
     past = PriorUsage(steps=list(recovered.steps.values()), seconds=seconds)
     return budgets_of(component, options.get("budget"), past, recovered.lost_characters, models)
-
-
-def _journal_and_models(
-    resources: Resources,
-    run: RunRow,
-    outbox: Outbox,
-    steering_inbox: SteeringInbox,
-    recovered: Recovered,
-    budgets: Budgets | None,
-) -> tuple[Journal, Models, Settings]:
-    """The journal, the models and the settings that the loop is driven with; with a budget, they count against it."""
-    if budgets is None:
-        return Journal(outbox, run, recovered, steering_inbox), resources.models, resources.settings
-    journal = BudgetedJournal(outbox, run, recovered, steering_inbox, budgets)
-    return journal, *metered(resources.models, resources.settings, budgets, journal)
 
 
 async def _recover(resources: Resources, run: RunRow, outbox: Outbox, emit: Emit) -> Recovered:
