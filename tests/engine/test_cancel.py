@@ -12,7 +12,7 @@ from musterd import Agent, Team, tool
 from musterd.core.errors import NotFound
 from musterd.core.events import EventKind
 from musterd.core.states import RunState
-from musterd.engine import attempt_execution
+from musterd.engine import attempt_execution, loading
 from musterd.engine.attempt import Attempt
 from musterd.engine.outbox import Outbox
 from musterd.engine.worker import Worker
@@ -261,7 +261,7 @@ async def test_twice_and_after_the_end(works: Works) -> None:
 
 
 async def test_before_the_loop_has_read_anything(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
-    load = attempt_execution.load
+    load = loading.load
 
     async def cancel_first(attempt: Attempt) -> object:
         await works.ask_to_cancel("r1")

@@ -15,7 +15,7 @@ class ModelCallStart(NamedTuple):
     """Where the events of a model call begin: the path of its step, and the index of its first event."""
 
     path: str
-    index: int
+    event_index: int
 
 
 ModelCallStarts = dict[str, list[ModelCallStart]]
@@ -44,5 +44,5 @@ def add_void_indexes(starts: ModelCallStarts, events: Iterable[tuple[int, Event]
 def _void_from(calls: Sequence[ModelCallStart], index: int, event: Event, item: JsonObject) -> int:
     """The index from which on text is void: since the last model call, or everything that a failed member said."""
     if event.data.get("reason") in ("member_failed", "hook_changed"):
-        return next((call.index for call in calls if call.path.startswith(f"{item['path']}/")), index)
-    return calls[-1].index if calls else 0
+        return next((call.event_index for call in calls if call.path.startswith(f"{item['path']}/")), index)
+    return calls[-1].event_index if calls else 0
