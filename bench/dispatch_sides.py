@@ -63,7 +63,7 @@ async def told() -> None:
 def server_on(url: str, duties: ProcessRole) -> Server:
     registry = Registry.of(agents=[Agent(id="solo", model="scripted")], teams=[])
     settings = Settings(db=url, concurrency=AT_ONCE, queue_depth=1_000_000)
-    return Server(registry, settings, duties)
+    return Server(registry, settings, (), duties)
 
 
 def hush(database: object) -> None:

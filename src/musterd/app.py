@@ -17,7 +17,10 @@ from musterd.core.errors import MethodNotAllowed
 from musterd.core.settings import Settings
 from musterd.declare import Agent, Registry, Team
 from musterd.engine.process_role import ProcessRole
-from musterd.features import memories, traces
+from musterd.features.accounts import api as accounts
+from musterd.features.memories import api as memories
+from musterd.features.traces import api as traces
+from musterd.features.usage import api as usage
 from musterd.http.auth.authenticator import Authenticator
 from musterd.http.auth.middleware import Authentication
 from musterd.http.auth.rate_limits import Limits
@@ -26,11 +29,11 @@ from musterd.http.middleware import Errors, HostCheck, HostRules, RequestIds
 from musterd.http.paths import EscapedSlashes, SlashRedirect
 from musterd.http.request_bodies import BodyLimits
 from musterd.http.responses import error_answer
-from musterd.http.routes import endpoints, routes
+from musterd.http.routes import operations, routes
 from musterd.http.security_headers import SecurityHeaders
 from musterd.http.server import Server
 
-FEATURES = [memories.FEATURE, traces.FEATURE]
+FEATURES = [accounts.FEATURE, memories.FEATURE, traces.FEATURE, usage.FEATURE]
 
 
 def create_app(
@@ -56,9 +59,9 @@ def create_app(
     """
     settings = settings or Settings()
     _configure_log_level(settings)
-    server = Server(registry or Registry.of(teams=teams, agents=agents), settings, duties, FEATURES)
+    server = Server(registry or Registry.of(teams=teams, agents=agents), settings, FEATURES, duties)
 
-    authenticator = Authenticator(settings, server.service_accounts)
+    authenticator = Authenticator(settings, server.issued_tokens)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -110,7 +113,7 @@ def _middleware(server: Server, authenticator: Authenticator, *, is_loopback: bo
 
 
 def _routes(server: Server) -> list[Route]:
-    served = endpoints(server)
+    served = operations(server)
     docs = docs_routes(served, title=server.settings.os_name, version=musterd.__version__)
     return [*routes(served, server), *(docs if server.settings.docs_enabled else [])]
 

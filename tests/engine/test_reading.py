@@ -179,4 +179,4 @@ async def test_nothing_is_kept_for_readers_that_have_gone(works: Works) -> None:
         await works.run("hi", f"r{number}")
         reading.close()
         reading.close()
-    assert (works.broadcaster._audiences, works.broadcaster._settling) == ({}, {})
+    assert (works.broadcaster._audiences, works.broadcaster._waiters) == ({}, {})

@@ -13,6 +13,7 @@ from musterd.core.errors import StoreUnavailable
 from musterd.core.events import Event, EventKind
 from musterd.core.states import RunState
 from musterd.engine import attempt_execution, database_retry, worker
+from musterd.engine.broadcaster import EndWaiter
 from musterd.engine.journal import Journal
 from musterd.loop.loop import Loop
 from musterd.loop.toolbox import Toolbox
@@ -108,8 +109,8 @@ async def test_reading_what_a_run_starts_from_waits_too(
 
     monkeypatch.setattr(works.database, "read", refuse_twice)
     await works.start("hi", "r1")
-    settled = works.broadcaster.settle_waiter("r1")
-    await settled.wait(10)
+    end = EndWaiter(works.broadcaster, "r1", "r1")
+    await end.wait(10)
     assert (await works.end_of("r1")).row.state is RunState.COMPLETED
 
 
@@ -204,8 +205,8 @@ async def test_a_store_function_that_is_broken_frees_the_slot_and_the_run_ends_i
     with monkeypatch.context() as patch:
         patch.setattr(attempts, way, broken)
         await works.start("hi", "r1")
-        settled = works.broadcaster.settle_waiter("r1")
-        await settled.wait(10)
+        end = EndWaiter(works.broadcaster, "r1", "r1")
+        await end.wait(10)
         await works.idle()
     assert (await works.run("hi", "r2", "s2")).row.state is RunState.COMPLETED
     ended = (await works.end_of("r1")).row

@@ -11,10 +11,11 @@ import pytest
 from musterd.core import clock
 from musterd.core.errors import NotFound
 from musterd.core.scheduling import SchedulingOptions
-from musterd.store import event_compaction, retention, usage
+from musterd.features.usage import store as usage
+from musterd.store import event_compaction, retention
 from musterd.store.database import Tx, Work
 from musterd.store.event_compaction import Joined
-from musterd.store.run_removal import Removable
+from musterd.store.run_removal import InRemoval, Removable
 from tests.engine.conftest import Engines
 from tests.support.engine import Works
 
@@ -92,9 +93,9 @@ async def test_others_write_between_two_slices(file_engines: Engines, monkeypatc
     order: list[str] = []
     remove = retention.remove_runs
 
-    async def noted(tx: Tx, runs: Sequence[Removable], now: float) -> int:
+    async def noted(tx: Tx, runs: Sequence[Removable], now: float, hooks: Sequence[InRemoval]) -> int:
         order.append("slice")
-        return await remove(tx, runs, now)
+        return await remove(tx, runs, now, hooks)
 
     monkeypatch.setattr(retention, "remove_runs", noted)
     async with file_engines(retention_days=AT_ONCE, upkeep_seconds=3600) as works:
@@ -129,11 +130,11 @@ async def test_days_that_are_over_are_kept_before_their_runs_go(engines: Engines
             """UPDATE runs SET created_at = created_at - 30 * 86400.0, started_at = started_at - 30 * 86400.0,
                                ended_at = ended_at - 30 * 86400.0"""
         )
-        before = await works.database.scan(lambda tx: usage.counted(tx, day))
+        before = await works.database.scan(lambda tx: usage.count(tx, day))
         await cleared(works)
         assert await works.records.states() == {}
-        (kept,) = await works.database.scan(lambda tx: usage.kept(tx, None, day, day))
-        assert kept.metrics.runs == before[usage.EVERYBODY].runs == {"agent": 3}
+        (closed,) = await works.database.scan(lambda tx: usage.closed_days(tx, None, day, day))
+        assert closed.figures.runs == before[usage.EVERYBODY].runs == {"agent": 3}
         assert await works.records.select("SELECT day FROM daily_metrics WHERE is_over = 0") == []
 
 

@@ -79,12 +79,12 @@ DIFFERENCES = {
     "get_session_run* query.[bl]*: - > * (takes more)": "lists have pages",
     "get_session_runs query.status: - > array (takes more)": "as 3.1.10 has it",
     "create_session body application/json : object = {} > object": "without a body it is made all the same",
-    "create_service_account* .expires_in_days: integer|null = 90 > integer|null": "90 days, where nothing is said",
     "create_service_account* .scopes[[][]].effect: *": "what is not allowed is denied",
     "refresh_metrics query.background: - > boolean = False (takes more)": "as 3.1.10 has it",
     "*session* query.type: * = agent > *": "sessions of teams and of agents are meant unless one kind is named",
     "create_agent_run body multipart/form-data .version: string > integer": "as for teams; it has no effect",
     "get_traces query.status: string > string of ERROR,OK,UNSET": "an unknown status is refused",
+    "list_service_accounts* query.sort_order: string = desc > string of asc,desc = desc": "an unknown order is refused",
     "resolve_approval* body application/json .status: *": "an unknown decision is refused",
     "continue_team_run body application/x-www-form-urlencoded .*": "3.1.10's ways to continue a run that has ended are "
     "not read",

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import structlog
 
-from musterd.http.routes import endpoints
+from musterd.features.accounts.service import AccountService
+from musterd.http.routes import operations
 from tests.support.app import Serve
 from tests.support.http import House
 from tests.support.tokens import SECRET, Issuer
@@ -51,7 +52,7 @@ def lines() -> Any:
 async def walk(house: House, headers: dict[str, str]) -> list[str]:
     """What every route answers: nothing sent, nonsense sent, and as it is asked for by mistake."""
     texts = []
-    for operation in endpoints(house.server):
+    for operation in operations(house.server):
         path = re.sub(r"\{\w+\}", "demo-team", operation.path)
         if "/events" in path or "stream" in path:  # the same answers, without an end
             continue
@@ -76,7 +77,7 @@ async def test_no_answer_and_no_line_has_a_secret(
             texts += await walk(house, {"authorization": shown})
         monkeypatch.setattr(house.server, "describe", lambda component: 1 // 0)
         texts += await walk(house, {"authorization": admin})
-        await house.server.service_accounts.finish()
+        await house.server.service(AccountService).tokens.use_written()
     assert any("ZeroDivisionError" in text for text in lines.texts), "the log is looked through"
     for secret in (KEY, SECRET, PROVIDER_KEY, token, token.rsplit(".", 1)[1], account_token):
         for text in (*texts, *lines.texts):

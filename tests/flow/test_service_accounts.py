@@ -1,4 +1,4 @@
-"""Service accounts: made, listed, revoked over HTTP, and what their tokens let in."""
+"""Service accounts: created, listed and revoked over HTTP; requests with their tokens."""
 
 import sqlite3
 from contextlib import closing
@@ -10,6 +10,7 @@ from dirty_equals import IsInt, IsStr
 
 from musterd.core import clock
 from musterd.core.errors import StoreUnavailable
+from musterd.features.accounts.service import AccountService
 from tests.support.app import Serve
 from tests.support.http import House, problem, wrong_fields
 from tests.support.tokens import Issuer, public_pem, rsa_key
@@ -18,22 +19,22 @@ KEY = {"authorization": "Bearer the-key"}
 RUN = [{"scope": "teams:run"}]
 
 
-async def make(house: House, name: str = "ci", by: dict[str, str] = KEY, **more: Any) -> dict[str, Any]:
+async def create(house: House, name: str = "ci", by: dict[str, str] = KEY, **more: Any) -> dict[str, Any]:
     answer = await house.http.post("/service-accounts", json={"name": name, **more}, headers=by)
     assert answer.status_code == 201, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
+    account: dict[str, Any] = answer.json()
+    return account
 
 
-def bearer(made: dict[str, Any]) -> dict[str, str]:
-    return {"authorization": f"Bearer {made['token']}"}
+def bearer(account: dict[str, Any]) -> dict[str, str]:
+    return {"authorization": f"Bearer {account['token']}"}
 
 
 async def test_an_account_is_made_and_its_token_is_shown_once(serve: Serve, database: Path) -> None:
     async with serve(security_key="the-key") as house:
-        made = await make(house, scopes=[*RUN, {"scope": "teams:desk:read"}])
-        token = made.pop("token")
-        assert made == {
+        account = await create(house, scopes=[*RUN, {"scope": "teams:desk:read"}])
+        token = account.pop("token")
+        assert account == {
             "id": IsStr,
             "name": "ci",
             "principal": "service:ci",
@@ -59,13 +60,13 @@ async def test_an_account_is_made_and_its_token_is_shown_once(serve: Serve, data
             ],
             "created_at": IsInt,
             "created_by": None,
-            "expires_at": made["created_at"] + 90 * 24 * 3600,
+            "expires_at": account["created_at"] + 90 * 24 * 3600,
             "last_used_at": None,
             "revoked_at": None,
         }
         assert len(token) == 4 + 64
         listed = await house.http.get("/service-accounts", headers=KEY)
-        assert listed.json()["data"] == [made]
+        assert listed.json()["data"] == [account]
         assert token not in listed.text
     with closing(sqlite3.connect(database)) as stored:
         assert token not in "\n".join(stored.iterdump())
@@ -73,7 +74,7 @@ async def test_an_account_is_made_and_its_token_is_shown_once(serve: Serve, data
 
 async def test_what_an_account_makes_is_its_own(serve: Serve) -> None:
     async with serve(security_key="the-key") as house:
-        ci, cd = await make(house, "ci"), await make(house, "cd")
+        ci, cd = await create(house, "ci"), await create(house, "cd")
         run = (await house.post(stream="false", headers=bearer(ci))).json()
         assert run["user_id"] == "service:ci"
         path = f"/teams/demo-team/runs/{run['run_id']}?session_id={run['session_id']}"
@@ -86,38 +87,38 @@ async def test_what_an_account_makes_is_its_own(serve: Serve) -> None:
 
 async def test_a_revoked_account_is_let_in_no_more(serve: Serve) -> None:
     async with serve(security_key="the-key") as house:
-        made = await make(house)
-        assert (await house.http.get("/teams", headers=bearer(made))).status_code == 200
-        one = f"/service-accounts/{made['id']}"
+        account = await create(house)
+        assert (await house.http.get("/teams", headers=bearer(account))).status_code == 200
+        one = f"/service-accounts/{account['id']}"
         assert (await house.http.delete(one, headers=KEY)).status_code == 204
-        problem(await house.http.get("/teams", headers=bearer(made)), 401, "UNAUTHENTICATED")
+        problem(await house.http.get("/teams", headers=bearer(account)), 401, "UNAUTHENTICATED")
         assert (await house.http.delete(one, headers=KEY)).status_code == 204
         problem(await house.http.delete("/service-accounts/nope", headers=KEY), 404, "NOT_FOUND")
         (listed,) = (await house.http.get("/service-accounts", headers=KEY)).json()["data"]
         assert listed["revoked_at"] == IsInt
         current = await house.http.get("/service-accounts", params={"include_revoked": "false"}, headers=KEY)
         assert current.json()["data"] == []
-        again = await make(house)  # its name is free
-        assert again["token"] != made["token"]
+        again = await create(house)  # its name is free
+        assert again["token"] != account["token"]
 
 
 async def test_revoked_elsewhere_it_is_refused_within_seconds(
     serve: Serve, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serve(security_key="the-key") as house:
-        made = await make(house)
-        assert (await house.http.get("/teams", headers=bearer(made))).status_code == 200
-        await house.server.service_accounts.finish()
+        account = await create(house)
+        assert (await house.http.get("/teams", headers=bearer(account))).status_code == 200
+        await house.server.service(AccountService).tokens.use_written()
         with closing(sqlite3.connect(database)) as other, other:
             other.execute("UPDATE service_accounts SET revoked_at = 1")
         later = clock.monotonic() + 5.1
         monkeypatch.setattr(clock, "monotonic", lambda: later)
-        problem(await house.http.get("/teams", headers=bearer(made)), 401, "UNAUTHENTICATED")
+        problem(await house.http.get("/teams", headers=bearer(account)), 401, "UNAUTHENTICATED")
 
 
 async def test_an_account_expires(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     async with serve(security_key="the-key") as house:
-        short, never = await make(house, "short", expires_in_days=1), await make(house, "never", never_expires=True)
+        short, never = await create(house, "short", expires_in_days=1), await create(house, "never", never_expires=True)
         assert never["expires_at"] is None
         later = clock.now() + 24 * 3600 + 1
         monkeypatch.setattr(clock, "now", lambda: later)
@@ -128,12 +129,12 @@ async def test_an_account_expires(serve: Serve, monkeypatch: pytest.MonkeyPatch)
 
 async def test_when_it_was_used_is_noted_once_in_a_while(serve: Serve) -> None:
     async with serve(security_key="the-key") as house:
-        made = await make(house)
+        account = await create(house)
         for _ in range(3):
-            await house.http.get("/teams", headers=bearer(made))
-        await house.server.service_accounts.finish()
+            await house.http.get("/teams", headers=bearer(account))
+        await house.server.service(AccountService).tokens.use_written()
         (listed,) = (await house.http.get("/service-accounts", headers=KEY)).json()["data"]
-        assert listed["last_used_at"] == IsInt(ge=made["created_at"])
+        assert listed["last_used_at"] == IsInt(ge=account["created_at"])
 
 
 @pytest.mark.parametrize(
@@ -173,31 +174,31 @@ async def test_what_is_no_object(house: House) -> None:
 
 async def test_a_name_is_taken_once(serve: Serve) -> None:
     async with serve(security_key="the-key") as house:
-        await make(house)
+        await create(house)
         problem(await house.http.post("/service-accounts", json={"name": "ci"}, headers=KEY), 409, "CONFLICT")
 
 
 async def test_an_administrator_is_made_on_purpose_only(serve: Serve) -> None:
     async with serve(security_key="the-key") as house:
-        root = await make(house, "root", scopes=[{"scope": "agent_os:admin"}], allow_privileged_scopes=True)
-        made = await make(house, "ci", by=bearer(root))
-        assert made["created_by"] == "service:root"
+        root = await create(house, "root", scopes=[{"scope": "agent_os:admin"}], allow_privileged_scopes=True)
+        account = await create(house, "ci", by=bearer(root))
+        assert account["created_by"] == "service:root"
         assert (await house.http.get("/config", headers=bearer(root))).status_code == 200
 
 
 async def test_accounts_beside_tokens_of_users(serve: Serve) -> None:
     admin = Issuer().bearer("root", "agent_os:admin")
     async with serve(jwt_verification_key=public_pem(rsa_key())) as house:
-        made = await make(house, by=admin)
-        assert made["created_by"] == "root"
-        assert (await house.http.get("/teams", headers=bearer(made))).status_code == 200
+        account = await create(house, by=admin)
+        assert account["created_by"] == "root"
+        assert (await house.http.get("/teams", headers=bearer(account))).status_code == 200
         problem(await house.http.get("/teams", headers=Issuer().bearer("service:ci")), 401, "UNAUTHENTICATED")
         assert (await house.get("/info"))["auth_mode"] == "jwt"
 
 
 async def test_pages_of_accounts(house: House) -> None:
     for name in ("b", "a", "c"):
-        await make(house, name, by={})
+        await create(house, name, by={})
     for query, names in (
         ({"sort_by": "name", "sort_order": "asc"}, ["a", "b", "c"]),
         ({"sort_by": "name"}, ["c", "b", "a"]),
@@ -220,9 +221,9 @@ async def test_while_the_database_is_away_an_account_cannot_be_told(
         raise StoreUnavailable
 
     async with serve(security_key="the-key") as house:
-        made = await make(house)
+        account = await create(house)
         monkeypatch.setattr(house.server.database, "read", away)
-        answer = await house.http.get("/teams", headers=bearer(made))
+        answer = await house.http.get("/teams", headers=bearer(account))
         problem(answer, 503, "UNAVAILABLE")
         assert "retry-after" in answer.headers
         assert (await house.http.get("/teams", headers=KEY)).status_code == 200

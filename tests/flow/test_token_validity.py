@@ -11,7 +11,8 @@ import httpx2
 import pytest
 
 from musterd.core.errors import StoreUnavailable
-from musterd.service import account_watch
+from musterd.features.accounts import revocations
+from musterd.features.accounts.service import AccountService
 from tests.support.app import Serve
 from tests.support.http import House, Reader, problem
 from tests.support.tokens import Issuer, public_pem, rsa_key
@@ -46,7 +47,7 @@ async def account(house: House) -> AsyncIterator[tuple[dict[str, str], End]]:
         assert (await house.http.delete(f"/service-accounts/{made['id']}", headers=KEY)).status_code == 204
 
     yield {"authorization": f"Bearer {made['token']}"}, revoke
-    await house.server.service_accounts.finish()
+    await house.server.service(AccountService).tokens.use_written()
 
 
 async def held(house: House, headers: dict[str, str], **fields: str) -> None:
@@ -115,11 +116,11 @@ async def test_the_expiry_of_a_token_ends_its_stream(serve_live: Serve) -> None:
 async def test_a_revocation_by_another_process_ends_streams(
     serve_live: Serve, database: Path, monkeypatch: pytest.MonkeyPatch, statement: str
 ) -> None:
-    monkeypatch.setattr(account_watch, "CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(revocations, "CHECK_SECONDS", 0.05)
     async with serve_live(security_key="the-key") as house, account(house) as (headers, _):
         await held(house, headers, stream="false")
         async with opened(house, STREAMS["session"], headers) as reader:
-            await house.server.service_accounts.finish()
+            await house.server.service(AccountService).tokens.use_written()
             with closing(sqlite3.connect(database)) as other, other:
                 other.execute(statement)
             await closes(reader)
@@ -176,7 +177,7 @@ async def test_a_run_that_is_waited_for_is_answered_with_a_receipt(
 
 
 async def test_while_the_database_is_away_streams_stay(serve_live: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(account_watch, "CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(revocations, "CHECK_SECONDS", 0.01)
     tried = asyncio.Event()
 
     async def away(work: object) -> None:
@@ -196,7 +197,7 @@ async def test_while_the_database_is_away_streams_stay(serve_live: Serve, monkey
 async def test_a_check_that_fails_is_made_again(
     serve_live: Serve, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(account_watch, "CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(revocations, "CHECK_SECONDS", 0.05)
     tried = asyncio.Event()
 
     async def fail(work: object) -> None:
@@ -209,7 +210,7 @@ async def test_a_check_that_fails_is_made_again(
             with monkeypatch.context() as defect:
                 defect.setattr(house.server.database, "scan", fail)
                 await tried.wait()
-            await house.server.service_accounts.finish()
+            await house.server.service(AccountService).tokens.use_written()
             with closing(sqlite3.connect(database)) as other, other:
                 other.execute("UPDATE service_accounts SET revoked_at = 1")
             await closes(reader)
@@ -220,7 +221,7 @@ async def test_nothing_is_looked_at_for_callers_that_cannot_be_revoked(serve_liv
     async with serve_live(security_key="the-key") as house:
         await held(house, KEY, stream="false")
         async with opened(house, STREAMS["session"], KEY):
-            assert house.server.service_accounts.watch._checking is None
+            assert house.server.service(AccountService).tokens._watch._checking is None
         house.model.release()
 
 

@@ -10,12 +10,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from musterd.features.accounts import api as accounts_api
+from musterd.features.accounts import store as accounts
 from musterd.features.memories import api as memories_api
 from musterd.features.memories import store as memories
-from musterd.store import service_accounts, session_search
 from musterd.store.database import for_postgres, for_sqlite
-from musterd.wire import query
-from musterd.wire import service_accounts as wire_accounts
 from tests.support.lists import Read, every_read
 
 ONE_OF_FEW = re.compile(r"\b(user_id|owner|session_id|run_id|root_id|memory_id)\b\)? ?(=|IN|<|>)")
@@ -86,9 +85,8 @@ def _depth(step: str) -> int:
 @pytest.mark.parametrize(
     "asked_for, orders",
     [
-        (query.SORTABLE, session_search.ORDERS),
         (memories_api.SORTABLE, memories.ORDERS),
-        (wire_accounts.SORTABLE, service_accounts.ORDERS),
+        (accounts_api.SORTABLE, accounts.ORDERS),
     ],
 )
 def test_every_order_that_clients_may_ask_for_has_an_index(asked_for: Sequence[str], orders: dict[str, str]) -> None:

@@ -1,9 +1,14 @@
 """What is old goes, with all that hangs on it; what somebody may still need stays."""
 
+from collections.abc import Sequence
+
+import pytest
+
 from musterd.core.events import Event, EventKind
 from musterd.core.records import RunRow
 from musterd.core.states import RunState
-from musterd.store import idempotency, retention
+from musterd.store import idempotency, retention, session_deletion, sessions
+from musterd.store.database import Statement, Tx
 from musterd.store.idempotency import Request
 from musterd.store.run_removal import RUN_TABLES, Removable, slices
 from tests.support.store import TABLES, Records, delta, member_of, step
@@ -36,22 +41,15 @@ async def ended(records: Records, run_id: str, session_id: str = "s1", *contents
     return run
 
 
-async def counts(records: Records) -> dict[str, int]:
-    """How many rows stand where; what a day has used is told for ever."""
-    found = await records.counts()
-    found.pop("daily_metrics", None)
-    return found
-
-
 async def test_a_run_goes_with_all_that_hangs_on_it(records: Records) -> None:
     await ended(records, "r1", "s1", b"shared", b"own")
-    before = await counts(records)
+    before = await records.counts()
     await ended(records, "r2", "s1", b"shared")
     assert sorted(await old(records)) == ["r1", "r2"]
     assert await remove(records, "s1", "r2") == 1
-    assert await counts(records) == before, "nothing of it is left, and nothing of others is gone"
+    assert await records.counts() == before, "nothing of it is left, and nothing of others is gone"
     assert await remove(records, "s1", "r1") == 1
-    assert await counts(records) == {"sessions": 1}, "what nobody refers to any more goes with the last"
+    assert await records.counts() == {"sessions": 1}, "what nobody refers to any more goes with the last"
     assert await unused(records) == ["s1"]
 
 
@@ -98,7 +96,7 @@ async def test_a_session_goes_once_it_has_no_runs_and_nobody_uses_it(records: Re
     await remove(records, "s1", "r1")
     assert await gone(1.0) == 0, "it was used since"
     assert await gone(LATER) == 1
-    assert await counts(records) == {}
+    assert await records.counts() == {}
 
 
 async def test_an_end_is_looked_for_in_small_pieces(records: Records) -> None:
@@ -137,3 +135,49 @@ def test_a_slice_is_of_few_runs_or_few_events() -> None:
     large = [Removable(f"r{number}", "s", 1.0, events) for number, events in enumerate((900, 900, 900, 9000, 1))]
     assert [len(some) for some in slices(large)] == [2, 1, 1, 1]
     assert list(slices([])) == []
+
+
+class Defect(Exception):
+    """A hook fails."""
+
+
+async def test_a_hook_acts_in_the_transaction_that_removes_old_runs(records: Records) -> None:
+    await ended(records, "r1")
+    runs = [Removable("r1", "s1", 1.0, 1)]
+    calls: list[tuple[Sequence[str], float, int]] = []
+
+    async def fail(tx: Tx, roots: Sequence[str], now: float) -> None:
+        raise Defect
+
+    async def note(tx: Tx, roots: Sequence[str], now: float) -> None:
+        rows = await tx.all(Statement("test_runs", "SELECT run_id FROM runs WHERE parent_id IS NULL"), {})
+        calls.append((roots, now, len(rows)))
+
+    with pytest.raises(Defect):
+        await records.database.write(lambda tx: retention.remove_runs(tx, runs, 5.0, [fail]))
+    assert "r1" in await records.states()
+    await records.database.write(lambda tx: retention.remove_runs(tx, runs, 5.0, [note]))
+    assert calls == [(["r1"], 5.0, 1)], "its rows are still there"
+    assert await records.states() == {}
+
+
+@pytest.mark.parametrize("is_by_upkeep", [False, True], ids=["request", "upkeep"])
+async def test_a_hook_acts_in_the_transaction_that_removes_a_deleted_session(
+    records: Records, is_by_upkeep: bool
+) -> None:
+    await ended(records, "r1")
+    calls: list[tuple[Sequence[str], float]] = []
+
+    async def note(tx: Tx, roots: Sequence[str], now: float) -> None:
+        calls.append((roots, now))
+
+    async def remove_session(tx: Tx) -> None:
+        await sessions.mark_deleted(tx, "s1", 7.0)
+        if is_by_upkeep:
+            await session_deletion.remove_some(tx, 7.0, [note])
+        else:
+            await session_deletion.remove_some_of(tx, "s1", [note])
+
+    await records.database.write(remove_session)
+    assert calls == [(["r1"], 7.0)]
+    assert await records.states() == {}

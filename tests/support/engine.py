@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
 from musterd import Agent, Settings, Team
+from musterd.app import FEATURES
 from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.core.events import Event
@@ -30,7 +31,7 @@ class Works:
     """An engine with all that stands around it in a server, spoken to by its use cases."""
 
     def __init__(self, registry: Registry, settings: Settings, model: HeldModel) -> None:
-        self.server = Server(registry, settings)
+        self.server = Server(registry, settings, FEATURES)
         self.registry, self.settings, self.model = registry, settings, model
         self.database, self.broadcaster, self.engine = self.server.database, self.server.broadcaster, self.server.engine
         self.runs, self.sessions = self.server.runs, self.server.sessions

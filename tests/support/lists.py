@@ -8,13 +8,14 @@ from typing import Any
 from musterd.core.approvals import ApprovalFilter
 from musterd.core.callers import Caller
 from musterd.core.deliveries import DeliveryFilter, DeliveryState
-from musterd.core.service_accounts import AccountFilter
 from musterd.core.states import RunState
+from musterd.features.accounts import store as accounts
+from musterd.features.accounts.records import AccountFilter
 from musterd.features.memories import store as memories
 from musterd.features.memories.records import MemoryFilter
 from musterd.features.traces import store as traces
 from musterd.features.traces.records import Condition
-from musterd.store import approval_inbox, deliveries, run_lists, service_accounts, session_search
+from musterd.store import approval_inbox, deliveries, run_lists, session_search
 from musterd.store.database import Params, Row, Statement, Tx, drive
 
 CALLERS = (Caller(), Caller(user_id="ada", label="ada"))
@@ -193,11 +194,11 @@ def _deliveries(most: int) -> Iterator[Case]:
 
 
 def _accounts() -> Iterator[Case]:
-    for order in service_accounts.ORDERS:
+    for order in accounts.ORDERS:
         for down in (True, False):
-            for with_revoked in (True, False):
-                query = AccountFilter(sort_by=order, descending=down, with_revoked=with_revoked)
-                yield "accounts", [], _label(order, down, CALLERS[0]), _bound(service_accounts.search, query)
+            for has_revoked in (True, False):
+                query = AccountFilter(sort_by=order, is_descending=down, has_revoked=has_revoked)
+                yield "accounts", [], _label(order, down, CALLERS[0]), _bound(accounts.search, query)
 
 
 def _traces() -> Iterator[Case]:

@@ -177,7 +177,7 @@ class Stage:
         self.events: list[Event] = []
         self.steps = MemorySteps()
         self.threads = DaemonThreads(4, "test-tool")
-        self.world = RunTree(
+        self.tree = RunTree(
             root_id="root",
             session_id="s1",
             user_id="somebody",
@@ -197,7 +197,7 @@ class Stage:
         )
         given = {"state": {}, "path": "", **given}
         self.run = Assignment(component=component, run_id="root", parent_id=None, prompt=prompt, **given)
-        self.loop = Loop(self.world, self.run)
+        self.loop = Loop(self.tree, self.run)
 
     async def drive(self) -> Output:
         """Drive the run to its answer."""

@@ -10,11 +10,16 @@ from musterd.cli.settings import settings_from
 from musterd.core import clock
 from musterd.core.errors import StartError
 from musterd.core.scopes import Scopes, is_scope
-from musterd.core.service_accounts import AccountFilter, ServiceAccount
-from musterd.service.service_accounts import ServiceAccountService, WantedAccount
+from musterd.features.accounts.records import (
+    DEFAULT_SCOPES,
+    AccountFilter,
+    NewAccount,
+    ServiceAccount,
+    is_account_name,
+)
+from musterd.features.accounts.service import AccountService
 from musterd.store import inspection
 from musterd.store.open_database import open_database, redacted_url
-from musterd.wire.service_accounts import DEFAULT_SCOPES, is_account_name
 
 T = TypeVar("T")
 PAGE = 100
@@ -32,9 +37,9 @@ def create(name: str, *, scopes: Sequence[str] | None, days: int | None, db: str
     for scope in granted:
         if not is_scope(scope):
             raise StartError(f"--scope {scope}: invalid scope — use resource:action or resource:id:action")
-    account = WantedAccount(name=name, scopes=Scopes.of(granted), days=days)
-    issued = _with_accounts(db, lambda accounts: accounts.create(account, None), creates_database=True)
-    print(issued.token)  # noqa: T201 - the output of the command
+    account = NewAccount(name=name, scopes=Scopes.of(granted), days=days)
+    created = _with_accounts(db, lambda accounts: accounts.create(account, None), creates_database=True)
+    print(created.token)  # noqa: T201 - the output of the command
     return 0
 
 
@@ -54,7 +59,7 @@ def revoke(name: str, *, db: str | None) -> int:
     return 0
 
 
-async def _all_accounts(accounts: ServiceAccountService) -> list[ServiceAccount]:
+async def _all_accounts(accounts: AccountService) -> list[ServiceAccount]:
     all_accounts: list[ServiceAccount] = []
     while True:
         page, total = await accounts.search(AccountFilter(limit=PAGE, page=len(all_accounts) // PAGE + 1))
@@ -64,7 +69,7 @@ async def _all_accounts(accounts: ServiceAccountService) -> list[ServiceAccount]
 
 
 def _with_accounts(
-    db: str | None, action: Callable[[ServiceAccountService], Awaitable[T]], *, creates_database: bool = False
+    db: str | None, action: Callable[[AccountService], Awaitable[T]], *, creates_database: bool = False
 ) -> T:
     """The result of ``action``.
 
@@ -81,7 +86,7 @@ def _with_accounts(
     async def run() -> T:
         await database.open()
         try:
-            return await action(ServiceAccountService(database))
+            return await action(AccountService(database))
         finally:
             await database.close()
 

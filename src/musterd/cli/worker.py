@@ -26,6 +26,7 @@ def work(source: str, *, db: str | None, host: str, port: int | None) -> int:
     :raises DeclarationError: a declaration is wrong.
     :raises StartError: the worker cannot start with these settings.
     """
+    from musterd.app import FEATURES
     from musterd.cli.logs import configure
     from musterd.declare import load
     from musterd.declare.problems import reported_together
@@ -39,7 +40,7 @@ def work(source: str, *, db: str | None, host: str, port: int | None) -> int:
     with reported_together():
         registry = load(source)
         if port is None:
-            server = Server(registry, settings)
+            server = Server(registry, settings, FEATURES)
         else:
             server, probes = _with_probes(registry, settings, host, port)
     server.prepare()

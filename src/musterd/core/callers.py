@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+SERVICE_PREFIX = "service:"
+"""The beginning of the ids of users that are service accounts. Tokens of external issuers cannot name such users."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:

@@ -10,8 +10,7 @@ Nothing here imports the SDK of a model provider. pydantic-ai is only used if it
 
 from musterd.declare.agent import Agent
 from musterd.declare.budget import Budget
-from musterd.declare.component import Component, named_schema, unsupported
-from musterd.declare.extra_models import models_of
+from musterd.declare.component import Component, models_of, named_schema, unsupported
 from musterd.declare.load_source import load
 from musterd.declare.mcp_server import MCPServer
 from musterd.declare.registry import Registry

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
@@ -12,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from musterd.core import jsontext
 from musterd.declare.agent import Agent
 from musterd.declare.approval_flags import PERSON_FLAGS
-from musterd.declare.options import unsupported_options_in_use
-from musterd.declare.prompt_options import PromptOptions
+from musterd.declare.options import options_of, unsupported_options_in_use
 from musterd.declare.source_location import declaration_error
 from musterd.declare.team import Team
 from musterd.declare.tools import Tool
@@ -46,6 +44,16 @@ class Component:
     answer_schema: tuple[str, dict[str, Any]] | None = field(repr=False)
     message_schema: tuple[str, dict[str, Any]] | None = field(repr=False)
 
+    @property
+    def team(self) -> Team | None:
+        """The declaration with the options that only teams have; None for an agent."""
+        return self.spec if isinstance(self.spec, Team) else None
+
+    @property
+    def mode(self) -> str | None:
+        """How a team's leader works; None for an agent."""
+        return None if self.team is None else self.team.mode
+
     def member(self, member_id: str) -> Component | None:
         """The member with this id, if it has one."""
         return next((member for member in self.members if member.id == member_id), None)
@@ -70,10 +78,21 @@ def unsupported(component: Component) -> list[str]:
     return list(component.gaps)
 
 
+def models_of(component: Component) -> list[str | Model]:
+    """The models that a run of ``component`` itself may call, its main model first. Those of members are excluded."""
+    spec = component.spec
+    models = [component.model, spec.parser_model, spec.output_model, spec.reasoning_model]
+    models += [getattr(holder, "model", None) for holder in (spec.reasoning_agent, spec.compression_manager)]
+    return [model for model in models if model is not None]
+
+
 def build(spec: Agent | Team, model: str | Model, members: tuple[Component, ...], depth: int) -> Component:
     """Build the component of ``spec`` at one position."""
     tools = spec.listed_tools
-    schema, message_schema = _schema(spec, "output_schema"), _schema(spec, "input_schema")
+    schema, message_schema = (
+        _schema(spec, "output_schema", spec.output_schema),
+        _schema(spec, "input_schema", spec.input_schema),
+    )
     return Component(
         kind="team" if isinstance(spec, Team) else "agent",
         spec=spec,
@@ -96,8 +115,7 @@ def _gaps(spec: Agent | Team) -> Iterator[str]:
         yield f"{label} sets {option}, which is not supported yet."
 
 
-def _schema(spec: Agent | Team, option: str) -> tuple[str, dict[str, Any]] | None:
-    schema = getattr(spec, option)
+def _schema(spec: Agent | Team, option: str, schema: Any) -> tuple[str, dict[str, Any]] | None:
     if schema is None:
         return None
     if isinstance(schema, Mapping):
@@ -142,7 +160,7 @@ def _hashable(value: Any) -> Any:
 
 def _side_model_options(spec: Agent | Team) -> list[Any]:
     """The options that shape the answer in addition to the main model."""
-    models = [getattr(spec, name) for name in ("parser_model", "output_model", "reasoning_model")]
+    models = (spec.parser_model, spec.output_model, spec.reasoning_model)
     reasoner = spec.reasoning_agent
     return [
         [None if model is None else _model_name(model) for model in models],
@@ -180,7 +198,11 @@ def _hash(
         "role": spec.role,
         "description": spec.description,
         "instructions": _hashable(spec.instructions),
-        "prompt": [_hashable(getattr(spec, option.name)) for option in dataclasses.fields(PromptOptions)],
+        "prompt": [
+            _hashable(getattr(spec, name))
+            for name, option in options_of(type(spec)).items()
+            if option.metadata["in_prompt"]
+        ],
         "model": _model_name(model),
         "tools": tools,
         "output_schema": schema,

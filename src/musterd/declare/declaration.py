@@ -1,56 +1,25 @@
-"""The options that agents and teams have in common, and their validation."""
+"""The declaration of an agent or a team: its options and their validation."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from musterd.declare.budget import Budget
-from musterd.declare.hook_options import GuardOptions
+from musterd.declare.component_options import ComponentOptions
 from musterd.declare.hooks import check_hooks
-from musterd.declare.knowledge_options import KnowledgeOptions
-from musterd.declare.options import (
-    COUNT,
-    FLAG,
-    MODEL,
-    OBJECT,
-    ON_UNKNOWN,
-    POSITIVE,
-    SCHEMA,
-    TEXT,
-    TEXTS,
-    TOOLS,
-    Declared,
-    Kind,
-    about,
-    check_values,
-)
-from musterd.declare.output_options import AnswerOptions
+from musterd.declare.options import check_values
 from musterd.declare.problems import is_faulty, note, noting_problems
-from musterd.declare.prompt_options import PromptOptions
-from musterd.declare.reasoning_options import ReasoningOptions
-from musterd.declare.session_options import SessionOptions
+from musterd.declare.run_context import check_callable
 from musterd.declare.source_location import Place, closest_match, current_place, declaration_error
+from musterd.declare.tool_choice import read_tool_choice
 from musterd.declare.tool_list import ToolSource, read_tools
-from musterd.declare.tool_options import ToolCallOptions, read_tool_choice
 from musterd.declare.tools import Tool
 from musterd.declare.unsupported import REMOVED
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-    from pydantic_ai.models import Model
 
 # The names of built-in tools of the loop.
 _DELEGATION_TOOLS = frozenset({"delegate_task_to_member", "delegate_task_to_members"})
 
-_BUDGET = Kind(words="a Budget(…)", accepts=lambda value: isinstance(value, Budget))
-_INSTRUCTIONS = Kind(
-    words="a text or a list of texts, or a function that gives one",
-    accepts=lambda value: TEXTS.accepts(value) or callable(value),
-    yaml=TEXTS.yaml,
-)
 _ID_PATTERN = re.compile(r"[^\s/?#\\\x00-\x1f\x7f]+( [^\s/?#\\\x00-\x1f\x7f]+)*")
 _MAX_ID_LENGTH = 200
 
@@ -61,93 +30,11 @@ def id_from_name(name: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Declaration(
-    PromptOptions,
-    SessionOptions,
-    KnowledgeOptions,
-    AnswerOptions,
-    ToolCallOptions,
-    GuardOptions,
-    ReasoningOptions,
-    Declared,
-):
+class Declaration(ComponentOptions):
     """The declaration of an agent or a team."""
 
     removed = REMOVED
 
-    id: str = field(
-        default="",
-        metadata=about(
-            TEXT, "Names it in addresses and delegations; by default made from `name`, or without one from its place."
-        ),
-    )
-    name: str | None = field(default=None, metadata=about(TEXT, "Its name for people; without one its id."))
-    role: str | None = field(default=None, metadata=about(TEXT, "What it is for: its leader chooses by this."))
-    description: str | None = field(default=None, metadata=about(TEXT, "Who it is: the first thing its model is told."))
-    instructions: str | Sequence[str] | Callable[..., Any] | None = field(
-        default=None,
-        metadata=about(_INSTRUCTIONS, "What its model is told to do; in Python also a function that gives it."),
-    )
-    model: str | Model | None = field(
-        default=None,
-        metadata=about(
-            MODEL,
-            "`provider:name`, `local` or `scripted`, in Python also a pydantic-ai Model; else its leader's.",
-        ),
-    )
-    tools: Any = field(
-        default=(),
-        metadata=about(
-            TOOLS,
-            "What its model may call: functions and toolkits (in YAML `pkg.mod:name`), MCP servers (in YAML "
-            "`mcp: {…}`); or a function that gives such a list for each run.",
-        ),
-    )
-    output_schema: type[BaseModel] | Mapping[str, Any] | None = field(
-        default=None,
-        metadata=about(
-            SCHEMA,
-            "The form of its answer: a pydantic model class (in YAML `pkg.mod:Class`) or a JSON schema.",
-        ),
-    )
-    add_history_to_context: bool = field(
-        default=False, metadata=about(FLAG, "Show earlier runs of the session to its model.")
-    )
-    num_history_runs: int = field(
-        default=3, metadata=about(COUNT, "How many earlier runs `add_history_to_context` shows.")
-    )
-    session_state: Mapping[str, Any] | None = field(
-        default=None,
-        metadata=about(OBJECT, "What a new session's state starts from; tools may change it."),
-    )
-    dependencies: Mapping[str, Any] | None = field(
-        default=None,
-        metadata=about(
-            OBJECT,
-            "Values for its tools and texts; not stored. In Python a function is called once a run, and what it "
-            "gives is stored with the run where it is JSON.",
-        ),
-    )
-    metadata: Mapping[str, Any] | None = field(
-        default=None, metadata=about(OBJECT, "Values that are shown with its runs.")
-    )
-    tool_call_limit: int | None = field(default=None, metadata=about(COUNT, "Tool calls that it may make in one run."))
-    max_turns: int | None = field(
-        default=None,
-        metadata=about(POSITIVE, "Model calls that it may make in one run (`MUSTERD_MAX_TURNS`)."),
-    )
-    on_unknown_effect: str = field(
-        default="pause",
-        metadata=about(
-            ON_UNKNOWN,
-            "What is done about a tool call that was cut off, or whose time was over, and that is not retry-safe: "
-            "`pause` for a person, `retry`, or `fail`.",
-        ),
-    )
-    budget: Budget | None = field(
-        default=None,
-        metadata=about(_BUDGET, "What one run may use: `tokens`, `cost_usd`, `seconds`, `tool_calls`, `depth`."),
-    )
     declared_at: Place = field(default_factory=current_place, init=False)
     tool_sources: tuple[ToolSource, ...] = field(default=(), init=False)
     tool_instructions: tuple[str, ...] = field(default=(), init=False)
@@ -159,7 +46,7 @@ class Declaration(
             if component_id := self.id or id_from_name(self.name or ""):
                 self.assign_id(component_id)
         with noting_problems(self.declared_at):
-            self.check_prompt(self.label, self.declared_at)
+            self._check_prompt()
         if isinstance(self.instructions, list):
             self._set("instructions", tuple(self.instructions))
         tool_list = read_tools(self.tools, self.label, self.declared_at)
@@ -210,6 +97,19 @@ class Declaration(
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
 
+    def _check_prompt(self) -> None:
+        """Check the parameters of functions and the time zone, which a kind of option cannot check.
+
+        :raises DeclarationError: a function has an unknown parameter, or the time zone does not exist.
+        """
+        functions = {"system_message": self.system_message, "instructions": self.instructions}
+        functions.update({f"dependencies[{name!r}]": value for name, value in (self.dependencies or {}).items()})
+        for name, function in functions.items():
+            if callable(function):
+                check_callable(function, f"{self.label}: the function in {name}", self.declared_at)
+        if self.timezone_identifier is not None:
+            _check_zone(self.timezone_identifier, self.label, self.declared_at)
+
     def _check_tools(self, reserved: frozenset[str]) -> None:
         names: set[str] = set()
         for tool in self.listed_tools:
@@ -239,3 +139,13 @@ class Declaration(
         if suggestion := closest_match(choice, names):
             problem = f"{self.label}: tool_choice names '{choice}', which is none of its tools"
             raise declaration_error(self.declared_at, problem, f"did you mean '{suggestion}'?")
+
+
+def _check_zone(name: str, label: str, place: Place) -> None:
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, LookupError) as error:
+        fix = "use a name of the IANA database, like 'Europe/Berlin'; a system without one needs the package tzdata"
+        raise declaration_error(place, f"{label}: there is no time zone '{name}' here", fix) from error

@@ -103,7 +103,13 @@ ANYTHING = Kind(words="anything", accepts=lambda value: True)
 
 
 def about(
-    kind: Kind, doc: str = "", *, later: bool = False, part_of: str | None = None, yaml: Any = None
+    kind: Kind,
+    doc: str = "",
+    *,
+    later: bool = False,
+    part_of: str | None = None,
+    yaml: Any = None,
+    in_prompt: bool = False,
 ) -> dict[str, Any]:
     """The metadata of a dataclass field that is an option.
 
@@ -112,9 +118,10 @@ def about(
         ``part_of`` is set, that option is checked instead.
     :param part_of: the option that this one modifies; alone it has no effect.
     :param yaml: the type of the option in ``teams.yaml``, if it differs from the type of the kind.
+    :param in_prompt: whether it changes the prompt, so that a change of its value changes the definition's hash.
     """
     belongs = f"Belongs to `{part_of}`." if part_of else ""
-    facts = {"kind": kind, "later": later, "part_of": part_of, "yaml": yaml or kind.yaml}
+    facts = {"kind": kind, "later": later, "part_of": part_of, "yaml": yaml or kind.yaml, "in_prompt": in_prompt}
     return {**facts, "doc": f"{belongs} {doc}".strip()}
 
 

@@ -8,11 +8,10 @@ from typing import Any
 
 from musterd.declare.agent import Agent
 from musterd.declare.declaration import Declaration
-from musterd.declare.options import FLAG, MODE, ON_BUSY, Kind, about
+from musterd.declare.options import COUNT, FLAG, MODE, ON_BUSY, POSITIVE, Kind, about
 from musterd.declare.problems import noting_problems
 from musterd.declare.run_context import check_callable
 from musterd.declare.source_location import declaration_error, describe_type
-from musterd.declare.team_options import TeamOptions
 
 _MEMBERS = Kind(
     words="a list of agents and teams, or a function that gives one",
@@ -34,7 +33,7 @@ _TASK_LIST = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Team(TeamOptions, Declaration):
+class Team(Declaration):
     """A leader with members, which may be teams themselves.
 
     ``docs/reference/teams.md`` lists the fields.
@@ -48,8 +47,8 @@ class Team(TeamOptions, Declaration):
         default=(),
         metadata=about(
             _MEMBERS,
-            "Agents and teams that the leader delegates to (in YAML their ids); in Python also a function that gives "
-            "them for each run.",
+            "Agents and teams that the leader delegates to (in YAML their ids); in Python also a function that "
+            "returns them for each run.",
         ),
     )
     mode: str = field(
@@ -57,20 +56,52 @@ class Team(TeamOptions, Declaration):
         metadata=about(MODE, "How the leader works: `coordinate`, `route`, `broadcast` or `tasks`."),
     )
     store_member_responses: bool = field(
-        default=False, metadata=about(FLAG, "Show members' whole runs in the team's result.")
+        default=False, metadata=about(FLAG, "Include members' runs in the team's run output.")
     )
-    stream_member_events: bool = field(default=True, metadata=about(FLAG, "Show members' events in the team's stream."))
+    stream_member_events: bool = field(
+        default=True, metadata=about(FLAG, "Include members' events in the team's stream.")
+    )
     on_busy: str = field(
         default="enqueue",
         metadata=about(
             ON_BUSY,
-            "What a new run does while another of its session is at work, unless its request says it: `enqueue`, "
-            "`reject`, `interrupt` or `parallel`.",
+            "What a new run does while another run of its session is active, unless the request sets it: "
+            "`enqueue`, `reject`, `interrupt` or `parallel`.",
         ),
     )
     hold_paused: bool = field(
         default=False,
-        metadata=about(FLAG, "Later runs of a session wait while one of them waits for a person."),
+        metadata=about(FLAG, "Keep later runs of a session waiting while one is paused."),
+    )
+    respond_directly: bool = field(default=False, metadata=about(FLAG, 'True means `"route"`.', part_of="mode"))
+    delegate_to_all_members: bool = field(
+        default=False, metadata=about(FLAG, 'True means `"broadcast"`.', part_of="mode")
+    )
+    determine_input_for_members: bool = field(
+        default=True,
+        metadata=about(FLAG, "False: members get the user's message unchanged."),
+    )
+    share_member_interactions: bool = field(
+        default=False,
+        metadata=about(FLAG, "Members see the tasks and results of other members."),
+    )
+    add_team_history_to_members: bool = field(
+        default=False,
+        metadata=about(FLAG, "Members see the inputs and answers of the team's earlier runs."),
+    )
+    num_team_history_runs: int = field(
+        default=3, metadata=about(COUNT, "How many runs.", part_of="add_team_history_to_members")
+    )
+    get_member_information_tool: bool = field(
+        default=False,
+        metadata=about(FLAG, "Add a tool that describes the members."),
+    )
+    add_member_tools_to_context: bool = field(
+        default=False,
+        metadata=about(FLAG, "Describe members' tools to the leader, not only their names."),
+    )
+    max_iterations: int = field(
+        default=10, metadata=about(POSITIVE, "In mode `tasks`: the most turns over the task list.", part_of="mode")
     )
     member_function: Callable[..., Any] | None = field(default=None, init=False)
 

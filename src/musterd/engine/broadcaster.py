@@ -10,7 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
-from musterd.core.events import Event
+from musterd.core.events import END_EVENTS, Event
 from musterd.core.jsontypes import Json
 from musterd.core.metrics import Metrics
 from musterd.engine.wakeup import Wakeup
@@ -187,7 +187,7 @@ class Broadcaster:
         self.buffer_bytes = buffer_bytes
         self.metrics = metrics or Metrics()
         self._audiences: dict[str, _Audience] = {}
-        self._settling: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
+        self._waiters: defaultdict[str, set[EndWaiter]] = defaultdict(set)
         self._watches: defaultdict[str, set[SessionWatch]] = defaultdict(set)
 
     def subscribe(self, root_id: str, bell: Wakeup | None = None) -> Subscription:
@@ -214,22 +214,32 @@ class Broadcaster:
         return root_id in self._audiences
 
     def publish(self, root_id: str, flush: Flush) -> None:
-        """Push a stored flush to the run's subscribers."""
+        """Push a stored flush to the run's subscribers, and wake waiters for members that ended or paused in it.
+
+        Waiters for the root itself are woken by :meth:`settled`, when its slot is free again.
+        """
         if (audience := self._audiences.get(root_id)) is not None:
             audience.page = None  # it was read before this flush was stored
             for subscription in tuple(audience.subscriptions):  # a copy: a subscriber that is dropped removes itself
                 subscription.push(flush)
+        if (waiters := self._waiters.get(root_id)) is not None:
+            ended = {event.run_id for event in flush.events if event.kind in END_EVENTS} - {root_id}
+            for waiter in waiters:
+                if waiter.run_id in ended:
+                    waiter.wake()
 
     def awaited_runs(self) -> set[str]:
         """The root run ids that have a subscriber or a waiter in this process."""
-        return self._audiences.keys() | self._settling.keys()
+        return self._audiences.keys() | self._waiters.keys()
 
     def send_to_store(self, root_id: str) -> None:
-        """Send the run's subscribers to the store: another process drives the run and has stored more."""
+        """Send the run's subscribers and waiters to the store: another process drives the run and has stored more."""
         if (audience := self._audiences.get(root_id)) is not None:
             audience.page = None
             for subscription in audience.subscriptions:
                 subscription.mark_behind()
+        for waiter in self._waiters.get(root_id, ()):
+            waiter.wake()
 
     def run_removed(self, root_id: str) -> None:
         """Close the run's subscriptions and wake its waiters: the run was deleted.
@@ -290,26 +300,21 @@ class Broadcaster:
             watch.mark_changed()
 
     def settled(self, root_id: str) -> None:
-        """Wake the callers that wait for the run: it ended or paused."""
-        for waiter in self._settling.pop(root_id, ()):
-            if not waiter.done():
-                waiter.set_result(None)
+        """Wake the callers that wait for the root or its members: the root ended or paused."""
+        for waiter in self._waiters.pop(root_id, ()):
+            waiter.finish()
 
-    def settle_waiter(self, root_id: str) -> "SettleWaiter":
-        """A waiter for the run to end or pause. It misses nothing from now on, so create it before the run is read."""
-        return SettleWaiter(self, root_id)
+    def add_waiter(self, root_id: str, waiter: "EndWaiter") -> None:
+        """Wake ``waiter`` when its run may have ended or paused."""
+        self._waiters[root_id].add(waiter)
 
-    def add_waiter(self, root_id: str, waiter: "asyncio.Future[None]") -> None:
-        """Complete ``waiter`` when the run settles."""
-        self._settling[root_id].add(waiter)
-
-    def remove_waiter(self, root_id: str, waiter: "asyncio.Future[None]") -> None:
+    def remove_waiter(self, root_id: str, waiter: "EndWaiter") -> None:
         """Forget ``waiter``."""
-        waiters = self._settling.get(root_id)
+        waiters = self._waiters.get(root_id)
         if waiters is not None:
             waiters.discard(waiter)
             if not waiters:
-                del self._settling[root_id]
+                del self._waiters[root_id]
 
     def close(self) -> None:
         """End every subscription: the process stops, and clients continue elsewhere or later."""
@@ -319,7 +324,7 @@ class Broadcaster:
         for watches in list(self._watches.values()):
             for watch in list(watches):
                 watch.close()
-        for root_id in list(self._settling):
+        for root_id in list(self._waiters):
             self.settled(root_id)
 
 
@@ -327,20 +332,36 @@ def _has_failed(page: "asyncio.Task[Stored]") -> bool:
     return page.done() and (page.cancelled() or page.exception() is not None)
 
 
-class SettleWaiter:
-    """Waits for a run to end or pause. Created before the run is read, it misses nothing."""
+class EndWaiter:
+    """Waits for a run to end or pause. Created before the run is read, it misses nothing.
 
-    def __init__(self, broadcaster: Broadcaster, root_id: str) -> None:
+    :param root_id: the root of the run, which may be a member's.
+    :ivar is_over: whether there is nothing left to wait for: the root has ended, paused or been deleted, or the process
+        stops.
+    """
+
+    def __init__(self, broadcaster: Broadcaster, root_id: str, run_id: str) -> None:
+        self.run_id = run_id
+        self.is_over = False
         self._broadcaster = broadcaster
         self._root_id = root_id
-        self._settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        broadcaster.add_waiter(root_id, self._settled)
+        self._bell = Wakeup()
+        broadcaster.add_waiter(root_id, self)
 
-    async def wait(self, seconds: float) -> bool:
-        """Wait until the run settles; False if ``seconds`` pass first."""
-        done, _ = await asyncio.wait([self._settled], timeout=seconds)
-        return bool(done)
+    def wake(self) -> None:
+        """Have the run read again."""
+        self._bell.ring()
+
+    def finish(self) -> None:
+        """Wake it for good."""
+        self.is_over = True
+        self._bell.ring()
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until the run may have ended or paused, or until ``seconds`` have passed."""
+        if not self.is_over:
+            await self._bell.wait(seconds)
 
     def close(self) -> None:
         """Stop waiting."""
-        self._broadcaster.remove_waiter(self._root_id, self._settled)
+        self._broadcaster.remove_waiter(self._root_id, self)

@@ -72,7 +72,7 @@ async def load(attempt: Attempt) -> Loop:
         call_ids=recovered.call_ids,
         stops=attempt.inbox.member_stops,
         servers=resources.servers,
-        past=StoredHistory(resources.database, run),
+        history=StoredHistory(resources.database, run),
         member_history=shown_history(inputs.shown) if history_query.shown else NO_MEMBER_HISTORY,
         member_runs=_members_of_fork(options),
         approvals=recovered.questions,
@@ -171,8 +171,8 @@ def _assignment(component: Component, run: RunRow, inputs: AttemptInput, models:
 def _budgets(component: Component, options: JsonObject, recovered: Recovered, models: Models) -> Budgets | None:
     """The budgets that the run counts against, with what earlier attempts used of them."""
     seconds = recovered.worked_seconds + options.get("fork", {}).get("seconds", 0.0)
-    past = PriorUsage(steps=list(recovered.steps.values()), seconds=seconds)
-    return budgets_of(component, options.get("budget"), past, recovered.lost_characters, models)
+    history = PriorUsage(steps=list(recovered.steps.values()), seconds=seconds)
+    return budgets_of(component, options.get("budget"), history, recovered.lost_characters, models)
 
 
 def _journal_and_models(
@@ -190,7 +190,7 @@ def _journal_and_models(
 def _emit_for(component: Component, attempt: Attempt) -> Emit:
     """How the run emits events: those of all runs of the tree, or only its own."""
     outbox, run_id = attempt.outbox, attempt.run.run_id
-    if getattr(component.spec, "stream_member_events", True):
+    if component.team is None or component.team.stream_member_events:
         return outbox.emit
 
     def emit_own(event: Event) -> None:

@@ -1,5 +1,6 @@
 """What attempts share in one process."""
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from musterd.core.records import ComponentKind, RunRow
 from musterd.core.settings import Settings
 from musterd.declare import Component, Registry
 from musterd.engine.broadcaster import Broadcaster
+from musterd.engine.run_removal_hook import RunRemovalHook
 from musterd.engine.webhooks import Webhooks
 from musterd.loop.run_tools import ToolServers
 from musterd.loop.run_tree import Models
@@ -29,6 +31,7 @@ class Resources:
     :param servers: the MCP servers of the components.
     :param metrics: counts what happens in this process.
     :param spans: records spans; None: tracing is off.
+    :param run_removal_hooks: what features do about runs that are removed.
     """
 
     database: Database
@@ -41,6 +44,7 @@ class Resources:
     servers: ToolServers | None = None
     metrics: Metrics = field(default_factory=Metrics)
     spans: "Spans | None" = None
+    run_removal_hooks: Sequence[RunRemovalHook] = ()
 
     @property
     def shares(self) -> UserLimits:

@@ -1,7 +1,7 @@
 """Retention: removes old runs, sessions and delivery records, and compacts the events of old runs, slice by slice."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import structlog
@@ -9,8 +9,7 @@ import structlog
 from musterd.core import clock
 from musterd.engine.resources import Resources
 from musterd.engine.slices import Slices
-from musterd.store import deliveries, event_compaction, retention, run_removal, usage
-from musterd.store.database import Tx, Work
+from musterd.store import deliveries, event_compaction, retention, run_removal
 
 log = structlog.get_logger("musterd.engine")
 
@@ -20,7 +19,7 @@ LOOKED_AT = 1000
 IDLE_SECONDS = 60.0
 """How long to wait before the next look, once nothing old is left."""
 ROWS_AT_ONCE = 100
-"""How many sessions one transaction removes, or for how many owners it stores a day's counts."""
+"""How many sessions one transaction removes."""
 LOG_SECONDS = 60.0
 """How often a log line reports the progress."""
 DELIVERIES_SECONDS = 3600.0
@@ -43,6 +42,7 @@ class Retention:
         self._delta_days = resources.settings.delta_days
         self._webhook_days = resources.settings.webhook_days
         self._slices = slices
+        self._hooks = resources.run_removal_hooks
         self._not_before = 0.0
         self._deliveries_not_before = 0.0
 
@@ -83,11 +83,12 @@ class Retention:
         now = clock.now()
         before = now - self._retention_days * DAY_SECONDS
         runs = await self._database.scan(lambda tx: retention.old_runs(tx, before, LOOKED_AT))
-        # Days are closed before their first run is removed: then a removal need not add what it removes to the day's
-        # counts.
-        await self._close_days({usage.day_of(run.created_at) for run in runs}, now)
+        for hook in self._hooks:
+            await hook.prepare(self._database, self._slices, runs, now)
+        in_removal = [hook.in_transaction for hook in self._hooks]
         removed = await self._slices.each(
-            run_removal.slices(runs), lambda group: partial(retention.remove_runs, runs=group, now=now)
+            run_removal.slices(runs),
+            lambda group: partial(retention.remove_runs, runs=group, now=now, hooks=in_removal),
         )
         if len(runs) < LOOKED_AT:  # while there are more, most old sessions still have runs
             unused = await self._database.scan(lambda tx: retention.unused_sessions(tx, before, LOOKED_AT))
@@ -96,15 +97,6 @@ class Retention:
             )
         self._metrics.removed.add(by=removed)
         return removed
-
-    async def _close_days(self, days: Iterable[str], now: float) -> None:
-        """Store the counts of these days, if they are over. Otherwise each removal has to count what it removes."""
-        for day in sorted(days):
-            counts = await self._database.scan(partial(usage.closable, day=day, now=now))
-            if counts is not None:
-                # The counts of all users together come last: once they are stored, the day counts as closed.
-                owners = sorted(counts, key=lambda owner: (owner == usage.EVERYBODY, owner))
-                await self._slices.each(_slices(owners), partial(_close, day, counts, now))
 
     async def _join(self) -> int:
         if self._delta_days is None:
@@ -123,13 +115,3 @@ class Retention:
 
 def _slices(rows: Sequence[str]) -> Iterator[Sequence[str]]:
     return (rows[first : first + ROWS_AT_ONCE] for first in range(0, len(rows), ROWS_AT_ONCE))
-
-
-def _close(day: str, counts: usage.ByOwner, now: float, owners: Sequence[str]) -> Work[int]:
-    """The transaction that stores a day's counts for some owners."""
-
-    async def close(tx: Tx) -> int:
-        await usage.close(tx, day, {owner: counts[owner] for owner in owners}, now)
-        return len(owners)
-
-    return close

@@ -59,7 +59,8 @@ class Upkeep:
         self._user_limit = resources.settings.user_concurrency
         slices = Slices(resources.database)
         self.retention = Retention(resources, slices)
-        self.deletions = SessionDeletions(resources.database, slices)
+        in_removal = [hook.in_transaction for hook in resources.run_removal_hooks]
+        self.deletions = SessionDeletions(resources.database, slices, in_removal)
         self._observer = observer
         self._components = components
         self._listener = listener

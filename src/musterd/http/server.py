@@ -26,6 +26,7 @@ from musterd.engine.resources import Resources
 from musterd.engine.tracing import spans_of
 from musterd.engine.webhooks import Webhooks
 from musterd.engine.worker import Worker
+from musterd.http.auth.issued_tokens import IssuedTokens
 from musterd.http.auth.modes import auth_mode
 from musterd.http.event_frames import FramesOfRuns
 from musterd.http.feature import Feature
@@ -43,9 +44,7 @@ from musterd.service.forks import ForkService
 from musterd.service.history import History
 from musterd.service.run_lists import RunLists
 from musterd.service.runs import RunService
-from musterd.service.service_accounts import ServiceAccountService
 from musterd.service.sessions import SessionService
-from musterd.service.usage import UsageService
 from musterd.service.webhooks import WebhookService
 from musterd.store.open_database import open_database
 from musterd.wire.components import ServerCard
@@ -65,18 +64,15 @@ MOST_UNKNOWN_IDS = 100
 class Server:
     """What answers requests: the components, the use cases, and what they stand on.
 
+    :param features: what it does in addition to running teams. Every process on a database needs the same ones, even
+        if it serves no requests: each removes old runs, which features may have to act on.
     :param duties: what this process does beside answering.
-    :param features: what it serves in addition to teams and agents.
     :raises DeclarationError: a component's model cannot be used, in words.
     :raises StartError: the settings cannot be served, in words.
     """
 
     def __init__(
-        self,
-        registry: Registry,
-        settings: Settings,
-        duties: ProcessRole | None = None,
-        features: Sequence[Feature] = (),
+        self, registry: Registry, settings: Settings, features: Sequence[Feature], duties: ProcessRole | None = None
     ) -> None:
         self.registry = registry
         self.settings = settings
@@ -109,6 +105,7 @@ class Server:
             servers=self._servers,
             metrics=self.metrics,
             spans=self._spans,
+            run_removal_hooks=[feature.run_removal_hook for feature in features if feature.run_removal_hook],
         )
         with reported_together():
             self._check_components()
@@ -121,11 +118,11 @@ class Server:
         self.history = History(resources, self.runs)
         self.sessions = SessionService(resources, self.engine, self.runs)
         self.approvals = ApprovalService(resources, self.engine)
-        self.service_accounts = ServiceAccountService(self.database)
         self.deliveries = WebhookService(resources)
-        self.daily = UsageService(resources)
         self.features = features
-        self._services = self._construct_services(resources)
+        self._feature_services = [feature.service(resources) for feature in features]
+        services = (*self._feature_services, Readiness(self), MetricsOperations(self))
+        self._services: dict[type[object], object] = {type(service): service for service in services}
         self.lag = EventLoopLag(self.metrics)
         self.is_stopping = False
         self._unknown_ids: set[str] = set()
@@ -147,11 +144,9 @@ class Server:
         finally:
             self.begin_stop()
             await asyncio.gather(self.engine.stop(), self.webhooks.stop())
-            await self.daily.close()
             noting.cancel()
             await self._servers.close()
-            self.service_accounts.watch.close()
-            await self.service_accounts.finish()
+            await self._close_features()
             await self.database.close()
             await resolve.close(self.settings)
             await self._flush_spans()
@@ -215,10 +210,18 @@ class Server:
             cure = "set tokens= in place of it, or another model"
             raise DeclarationError(f"{component.spec.declared_at}: {component.spec.label}: {what} — {cure}")
 
-    def _construct_services(self, resources: Resources) -> dict[type[object], object]:
-        services: list[object] = [feature.service(resources) for feature in self.features]
-        services += [Readiness(self), MetricsOperations(self)]
-        return {type(service): service for service in services}
+    @property
+    def issued_tokens(self) -> IssuedTokens | None:
+        """The tokens that a feature issues; None: no feature does."""
+        for feature, service in zip(self.features, self._feature_services, strict=True):
+            if feature.tokens is not None:
+                return feature.tokens(service)
+        return None
+
+    async def _close_features(self) -> None:
+        for feature, service in zip(self.features, self._feature_services, strict=True):
+            if feature.close is not None:
+                await feature.close(service)
 
     def service(self, kind: type[Service]) -> Service:
         """The service of a class: a feature's, or one of those that look at this server as a whole.

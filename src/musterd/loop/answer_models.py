@@ -30,7 +30,7 @@ def answers_in_form(component: Component) -> bool:
 
 
 async def apply_answer_models(
-    world: RunTree, run: Assignment, progress: Progress, answer: Answer, form: AnswerForm | None
+    tree: RunTree, run: Assignment, progress: Progress, answer: Answer, form: AnswerForm | None
 ) -> Answer:
     """Pass the answer through the component's output model and its parser model, if it has them.
 
@@ -38,20 +38,20 @@ async def apply_answer_models(
     """
     spec = run.component.spec
     if spec.output_model is not None:
-        answer = await _answer_of_output_model(world, run, progress, form if spec.parser_model is None else None)
+        answer = await _answer_of_output_model(tree, run, progress, form if spec.parser_model is None else None)
     if spec.parser_model is not None and form is not None:
-        answer = await _parsed_answer(world, run, progress, answer, form)
+        answer = await _parsed_answer(tree, run, progress, answer, form)
     return answer
 
 
 async def _answer_of_output_model(
-    world: RunTree, run: Assignment, progress: Progress, form: AnswerForm | None
+    tree: RunTree, run: Assignment, progress: Progress, form: AnswerForm | None
 ) -> Answer:
     """The output model's answer to the run's conversation."""
     spec, conversation = run.component.spec, _conversation(progress)
-    model = resolve(spec.output_model, world.settings)
-    tell = world.teller(run.run_id, run.at(OUTPUT_STEP))
-    tell(EventKind.OUTPUT_MODEL_RESPONSE_STARTED, {}, "")
+    model = resolve(spec.output_model, tree.settings)
+    emit = tree.emitter(run.run_id, run.at(OUTPUT_STEP))
+    emit(EventKind.OUTPUT_MODEL_RESPONSE_STARTED, {}, "")
     progress.partial.clear()
 
     def on_text(text: str, reasoning: str) -> None:
@@ -61,7 +61,7 @@ async def _answer_of_output_model(
             data["text"] = text
         if reasoning:
             data["reasoning"] = reasoning
-        world.tell(EventKind.CONTENT, run.voice, data)
+        tree.emit_now(EventKind.CONTENT, run.voice, data)
 
     side_call = SideCall(
         place=OUTPUT_STEP,
@@ -73,30 +73,30 @@ async def _answer_of_output_model(
     )
     content: Json
     if form is None:
-        response, text = await ask(world, run, progress, side_call)
+        response, text = await ask(tree, run, progress, side_call)
         content = answer_text(response)
     else:
-        content, response, text = await ask_for_form(world, run, progress, side_call, form)
+        content, response, text = await ask_for_form(tree, run, progress, side_call, form)
     conversation.add_answer(response, text)
-    tell(EventKind.OUTPUT_MODEL_RESPONSE_COMPLETED, {}, "")
+    emit(EventKind.OUTPUT_MODEL_RESPONSE_COMPLETED, {}, "")
     return Answer(content, "str" if form is None else form.name)
 
 
 async def _parsed_answer(
-    world: RunTree, run: Assignment, progress: Progress, answer: Answer, form: AnswerForm
+    tree: RunTree, run: Assignment, progress: Progress, answer: Answer, form: AnswerForm
 ) -> Answer:
     """The answer as the parser model converts it to the schema."""
-    spec, tell = run.component.spec, world.teller(run.run_id, run.at(PARSER_STEP))
-    tell(EventKind.PARSER_MODEL_RESPONSE_STARTED, {}, "")
+    spec, emit = run.component.spec, tree.emitter(run.run_id, run.at(PARSER_STEP))
+    emit(EventKind.PARSER_MODEL_RESPONSE_STARTED, {}, "")
     side_call = SideCall(
         place=PARSER_STEP,
         role="parser_model",
         model=spec.parser_model,
         messages=prompt_messages(spec.parser_model_prompt or PARSER_PROMPT, as_text(answer.content)),
     )
-    content, response, text = await ask_for_form(world, run, progress, side_call, form)
+    content, response, text = await ask_for_form(tree, run, progress, side_call, form)
     _conversation(progress).add_answer(response, text)
-    tell(EventKind.PARSER_MODEL_RESPONSE_COMPLETED, {}, "")
+    emit(EventKind.PARSER_MODEL_RESPONSE_COMPLETED, {}, "")
     return Answer(content, form.name)
 
 

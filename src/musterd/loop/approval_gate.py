@@ -21,14 +21,14 @@ def requirement_kind_of(tool: Tool) -> RequirementKind | None:
     return RequirementKind.EXTERNAL_EXECUTION if tool.external_execution else None
 
 
-def make_requirement(world: RunTree, run: Assignment, call: ToolCall, path: str, kind: RequirementKind) -> Requirement:
+def make_requirement(tree: RunTree, run: Assignment, call: ToolCall, path: str, kind: RequirementKind) -> Requirement:
     """A requirement for a call.
 
     :param path: the call's place in the tree.
     """
     component = run.component
     return Requirement(
-        id=clock.derived_id(world.salt, f"{path}/{kind.value}"),
+        id=clock.derived_id(tree.salt, f"{path}/{kind.value}"),
         kind=kind,
         path=path,
         tool=call,
@@ -48,13 +48,13 @@ def _required_approval(call: ToolCall) -> str | None:
 
 
 def requirement_before_call(
-    world: RunTree, run: Assignment, call: ToolCall, path: str, tool: Tool
+    tree: RunTree, run: Assignment, call: ToolCall, path: str, tool: Tool
 ) -> Requirement | None:
     """The requirement to decide before the call is made, also noted in the call; None: there is none."""
     kind = requirement_kind_of(tool)
     if kind is None:
         return None
-    requirement = make_requirement(world, run, call, path, kind)
+    requirement = make_requirement(tree, run, call, path, kind)
     fields, schema = None, None
     if kind is RequirementKind.USER_INPUT:
         fields, schema = user_input_form(tool, call.args)

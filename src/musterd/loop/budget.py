@@ -254,7 +254,7 @@ def lower_ceilings(declared: Mapping[str, float], requested: Mapping[str, float]
 def has_budget(root: Component) -> bool:
     """Whether a component or a member below it declares a budget, or may: dynamic members are not known yet."""
     return any(
-        component.spec.budget is not None or getattr(component.spec, "member_function", None) is not None
+        component.spec.budget is not None or (component.team is not None and component.team.member_function is not None)
         for component in root.tree()
     )
 

@@ -11,7 +11,7 @@ from musterd.declare.tools import loop_tool
 from musterd.loop.assignment import Assignment
 from musterd.loop.history import NO_HISTORY, HistoryLookup
 
-Tell = Callable[[EventKind, JsonObject, str], None]
+EmitAtStep = Callable[[EventKind, JsonObject, str], None]
 """Emits an event of a run: its kind, its data, and a key that is unique among events of this kind at the same step."""
 
 
@@ -22,15 +22,15 @@ class ToolCallContext:
     :param run: the run whose model made the call.
     :param state: a copy of the session state; changes to it are kept.
     :param path: the call's place in the run tree.
-    :param tell: emits an event of the run, once for this call even if the call is repeated.
-    :param past: looks up earlier conversations.
+    :param emit: emits an event of the run, once for this call even if the call is repeated.
+    :param history: looks up earlier conversations.
     """
 
     run: Assignment
     state: JsonObject
     path: str
-    tell: Tell
-    past: HistoryLookup = NO_HISTORY
+    emit: EmitAtStep
+    history: HistoryLookup = NO_HISTORY
 
 
 class Rejected(Exception):

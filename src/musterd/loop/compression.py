@@ -28,7 +28,7 @@ SHORT_CHARS = 200
 """Results up to this length are never compressed."""
 
 
-async def compress(world: RunTree, run: Assignment, progress: Progress, turn: int, tokens: int) -> None:
+async def compress(tree: RunTree, run: Assignment, progress: Progress, turn: int, tokens: int) -> None:
     """Shorten the tool results of earlier turns, if a limit of the compression manager is reached.
 
     :param turn: the turn that begins.
@@ -45,9 +45,9 @@ async def compress(world: RunTree, run: Assignment, progress: Progress, turn: in
     is_due = is_due or (manager.compress_token_limit is not None and tokens >= manager.compress_token_limit)
     if not long_results or not is_due:
         return
-    tell = world.teller(run.run_id, run.at(f"short/t{turn}"))
-    tell(EventKind.COMPRESSION_STARTED, {}, "")
-    calls = [_shortened(world, run, progress, manager, number, part) for number, part in long_results]
+    emit = tree.emitter(run.run_id, run.at(f"short/t{turn}"))
+    emit(EventKind.COMPRESSION_STARTED, {}, "")
+    calls = [_shortened(tree, run, progress, manager, number, part) for number, part in long_results]
     # Wait for all calls before one of them may raise, so that each answer is stored and a later attempt reuses it.
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     for outcome in outcomes:
@@ -61,7 +61,7 @@ async def compress(world: RunTree, run: Assignment, progress: Progress, turn: in
         "original_size": sum(len(result_text(part)) for part, _ in pairs),
         "compressed_size": sum(len(short) for _, short in pairs),
     }
-    tell(EventKind.COMPRESSION_COMPLETED, data, "")
+    emit(EventKind.COMPRESSION_COMPLETED, data, "")
 
 
 def _is_long(conversation: Conversation, part: ToolReturnPart) -> bool:
@@ -69,7 +69,7 @@ def _is_long(conversation: Conversation, part: ToolReturnPart) -> bool:
 
 
 async def _shortened(
-    world: RunTree, run: Assignment, progress: Progress, manager: CompressionManager, number: int, part: ToolReturnPart
+    tree: RunTree, run: Assignment, progress: Progress, manager: CompressionManager, number: int, part: ToolReturnPart
 ) -> str:
     """The short version of a result. The full text if the short one is no shorter, or if the model call fails."""
     text = result_text(part)
@@ -82,7 +82,7 @@ async def _shortened(
         emits_events=False,  # several of these calls run at once, and events of only one could be told apart
     )
     try:
-        response, _ = await ask(world, run, progress, side_call)
+        response, _ = await ask(tree, run, progress, side_call)
     except (ModelFailed, BudgetSpent) as error:  # if the run's own budget is spent, the next turn raises it
         log_failure("tool result could not be compressed", error, run_id=run.run_id, tool=part.tool_name)
         return text

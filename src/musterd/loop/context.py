@@ -37,7 +37,7 @@ SUMMARY_NOTE = (
 _NAME = re.compile(r"\{(\w+)\}")
 
 
-async def system_text(world: RunTree, run: Assignment, started_at: float, *, has_form: bool) -> str:
+async def system_text(tree: RunTree, run: Assignment, started_at: float, *, has_form: bool) -> str:
     """The system message of a run; may be empty.
 
     :param started_at: when the run begins.
@@ -46,13 +46,13 @@ async def system_text(world: RunTree, run: Assignment, started_at: float, *, has
     """
     component, spec = run.component, run.component.spec
     if has_context_functions(component):
-        text = _system_prompt_from(component, await call_context_functions(world, run), has_form=has_form)
+        text = _system_prompt_from(component, await call_context_functions(tree, run), has_form=has_form)
     else:
         text = system_prompt(component, has_form=has_form)
     if spec.resolve_in_context and "{" in text:
-        text = fill_placeholders(text, _values(world, run))
+        text = fill_placeholders(text, _values(tree, run))
     # The run's own parts come last, so that all runs of a component share a prefix that providers can cache.
-    run_parts = _run_parts(world, run, started_at) if spec.system_message is None else ()
+    run_parts = _run_parts(tree, run, started_at) if spec.system_message is None else ()
     parts = [text, *run_parts, *run.context]
     return "\n\n".join(part for part in parts if part)
 
@@ -83,30 +83,30 @@ def _prompt_text(value: Json) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _values(world: RunTree, run: Assignment) -> Mapping[str, Json]:
+def _values(tree: RunTree, run: Assignment) -> Mapping[str, Json]:
     """The values of placeholders. The session state overrides the dependencies, which override the metadata."""
-    user: JsonObject = {} if world.user_id is None else {"user_id": world.user_id}
-    return ChainMap(run.state, dependencies_of(world, run), {**run.metadata, **world.metadata}, user)
+    user: JsonObject = {} if tree.user_id is None else {"user_id": tree.user_id}
+    return ChainMap(run.state, dependencies_of(tree, run), {**run.metadata, **tree.metadata}, user)
 
 
-def dependencies_of(world: RunTree, run: Assignment) -> JsonObject:
+def dependencies_of(tree: RunTree, run: Assignment) -> JsonObject:
     """The dependencies of a run: the declaration's, its functions', its leader's, the request's. Later ones win."""
-    return {**run.dependencies, **world.dependencies}
+    return {**run.dependencies, **tree.dependencies}
 
 
 # --- the run's own parts ----------------------------------------------------------------------------
 
 
-def _run_parts(world: RunTree, run: Assignment, started_at: float) -> Iterator[str]:
+def _run_parts(tree: RunTree, run: Assignment, started_at: float) -> Iterator[str]:
     spec = run.component.spec
     if spec.add_datetime_to_context:
         yield f"The current time is {_time(started_at, spec.timezone_identifier)}."
-    if spec.add_location_to_context and world.settings.location:
-        yield f"The user's approximate location is {world.settings.location}."
+    if spec.add_location_to_context and tree.settings.location:
+        yield f"The user's approximate location is {tree.settings.location}."
     if run.session_summary and spec.shows_summary:
         yield f"<session_summary>\n{run.session_summary}\n</session_summary>\n{SUMMARY_NOTE}"
     if run.request_options.get("add_dependencies_to_context", spec.add_dependencies_to_context) and (
-        dependencies := dependencies_of(world, run)
+        dependencies := dependencies_of(tree, run)
     ):
         yield f"<dependencies>\n{_indented(dependencies)}\n</dependencies>"
     if run.request_options.get("add_session_state_to_context", spec.add_session_state_to_context):
@@ -125,9 +125,9 @@ def _indented(value: JsonObject) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2, default=str)
 
 
-def shown_runs_record(world: RunTree, run: Assignment) -> JsonObject:
+def shown_runs_record(tree: RunTree, run: Assignment) -> JsonObject:
     """What a root's first step records in addition to any run's: the ids of the earlier runs that members are shown."""
-    ids = world.member_history.run_ids
+    ids = tree.member_history.run_ids
     return {"shown": ids} if ids and run.parent_id is None else {}
 
 
@@ -151,9 +151,9 @@ def _example(item: str | Mapping[str, str] | ModelMessage) -> ModelMessage:
     return ModelRequest(parts=[part], metadata=notes)
 
 
-def introduction(world: RunTree, run: Assignment) -> str:
+def introduction(tree: RunTree, run: Assignment) -> str:
     """The component's introduction if this run is the first of its session; otherwise empty."""
     text = run.component.spec.introduction if run.opens_session else None
     if text is None or not run.component.spec.resolve_in_context:
         return text or ""
-    return fill_placeholders(text, _values(world, run))
+    return fill_placeholders(text, _values(tree, run))

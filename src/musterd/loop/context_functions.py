@@ -37,7 +37,7 @@ def has_context_functions(component: Component) -> bool:
     return callable(spec.system_message) or callable(spec.instructions) or bool(dependency_functions(component))
 
 
-async def call_context_functions(world: RunTree, run: Assignment) -> JsonObject:
+async def call_context_functions(tree: RunTree, run: Assignment) -> JsonObject:
     """Call the context functions of the run's component, or reuse the results of an earlier attempt.
 
     Updates the run's state and resolved dependencies to what the functions left and returned.
@@ -46,24 +46,24 @@ async def call_context_functions(world: RunTree, run: Assignment) -> JsonObject:
     :raises RunFailed: a function failed or returned an invalid value.
     """
     step = fingerprint(StepKind.PREPARE, run.component.id, "functions", None)
-    results = await world.steps.take(run.at("p/functions"), step, lambda: _call_all(world, run))
+    results = await tree.steps.take(run.at("p/functions"), step, lambda: _call_all(tree, run))
     run.resolved.update(results["dependencies"])
     # In a later attempt the dependencies that could not be stored are still missing.
-    await _resolve(world, run, [name for name in dependency_functions(run.component) if name not in run.resolved])
+    await _resolve(tree, run, [name for name in dependency_functions(run.component) if name not in run.resolved])
     run.state.clear()
     run.state.update(state.copied(results["state"]))
     return results
 
 
-async def _call_all(world: RunTree, run: Assignment) -> JsonObject:
+async def _call_all(tree: RunTree, run: Assignment) -> JsonObject:
     component, results = run.component, JsonObject()
-    await _resolve(world, run, dependency_functions(component))
+    await _resolve(tree, run, dependency_functions(component))
     texts = {name: _as_json(value) for name, value in run.resolved.items()}
     results["dependencies"] = {name: json.loads(text) for name, text in texts.items() if text is not None}
     if callable(component.spec.system_message):
-        results["system_message"] = await _text(world, run, "system_message", component.spec.system_message)
+        results["system_message"] = await _text(tree, run, "system_message", component.spec.system_message)
     elif callable(component.spec.instructions):
-        instructions = await call_declared_function(world, run, "instructions", component.spec.instructions)
+        instructions = await call_declared_function(tree, run, "instructions", component.spec.instructions)
         if isinstance(instructions, list | tuple) and all(isinstance(item, str) for item in instructions):
             results["instructions"] = [jsontext.storable(item) for item in instructions]
         else:
@@ -74,14 +74,14 @@ async def _call_all(world: RunTree, run: Assignment) -> JsonObject:
     return results
 
 
-async def _resolve(world: RunTree, run: Assignment, names: Iterable[str]) -> None:
+async def _resolve(tree: RunTree, run: Assignment, names: Iterable[str]) -> None:
     functions = dependency_functions(run.component)
     for name in names:
-        run.resolved[name] = await call_declared_function(world, run, f"dependencies['{name}']", functions[name])
+        run.resolved[name] = await call_declared_function(tree, run, f"dependencies['{name}']", functions[name])
 
 
-async def _text(world: RunTree, run: Assignment, option: str, function: Callable[..., Json]) -> str:
-    return _require_text(run, option, await call_declared_function(world, run, option, function))
+async def _text(tree: RunTree, run: Assignment, option: str, function: Callable[..., Json]) -> str:
+    return _require_text(run, option, await call_declared_function(tree, run, option, function))
 
 
 def _require_text(run: Assignment, option: str, value: Json) -> str:
@@ -90,31 +90,31 @@ def _require_text(run: Assignment, option: str, value: Json) -> str:
     return jsontext.storable(value)
 
 
-async def call_declared_function(world: RunTree, run: Assignment, option: str, function: Callable[..., Json]) -> Json:
+async def call_declared_function(tree: RunTree, run: Assignment, option: str, function: Callable[..., Json]) -> Json:
     """Call a function of a declaration with the arguments that its parameters name. A plain one runs in a thread.
 
     :param option: the option of the declaration that holds the function.
     :raises RunFailed: it raised.
     """
-    arguments = requested_arguments(function, _available_arguments(world, run))
+    arguments = requested_arguments(function, _available_arguments(tree, run))
     try:
-        return await call(world.threads, function, arguments)
+        return await call(tree.threads, function, arguments)
     except Exception as error:
         log_failure("context function failed", error, option=option, run_id=run.run_id)
         raise _failed(run, f"the function in {option} failed; the server's log says why") from error
 
 
-def _available_arguments(world: RunTree, run: Assignment) -> JsonObject:
+def _available_arguments(tree: RunTree, run: Assignment) -> JsonObject:
     spec = run.component.spec
     unresolved = dependency_functions(run.component).keys() - run.resolved.keys() - run.inherited_dependencies.keys()
     dependencies = {name: value for name, value in run.dependencies.items() if name not in unresolved}
     context = RunContext(
         run_id=run.run_id,
-        session_id=world.session_id,
-        user_id=world.user_id,
+        session_id=tree.session_id,
+        user_id=tree.user_id,
         session_state=run.state,
-        dependencies={**dependencies, **world.dependencies},
-        metadata={**run.metadata, **world.metadata},
+        dependencies={**dependencies, **tree.dependencies},
+        metadata={**run.metadata, **tree.metadata},
     )
     arguments: JsonObject = {"run_context": context, "agent": spec, "team": spec}
     return {**arguments, "session_state": context.session_state, "dependencies": context.dependencies}

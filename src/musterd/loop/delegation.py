@@ -13,7 +13,7 @@ from pydantic_ai.tools import ToolDefinition
 from musterd.core.jsontypes import JsonObject
 from musterd.declare import Component, Team
 from musterd.loop.assignment import Assignment
-from musterd.loop.builtin_tools import Tell
+from musterd.loop.builtin_tools import EmitAtStep
 from musterd.loop.prompts import describe_member
 from musterd.loop.steps import ToolStep
 
@@ -56,8 +56,8 @@ class Delegations:
     """
 
     runs: tuple[DelegatedRun, ...]
-    join: Callable[[Sequence[ToolStep], JsonObject, Tell], JoinedResult] | None = None
-    begin: Callable[[JsonObject, Tell], None] | None = None
+    join: Callable[[Sequence[ToolStep], JsonObject, EmitAtStep], JoinedResult] | None = None
+    begin: Callable[[JsonObject, EmitAtStep], None] | None = None
 
 
 def delegation_tools(team: Component) -> list[ToolDefinition]:
@@ -116,7 +116,7 @@ def delegations_of(run: Assignment, name: str, arguments: JsonObject, path: str)
         if not members:
             raise Refused("There are no members to delegate to.")
         runs = [DelegatedRun(path=f"{path}/{index}", member=member, task=task) for index, member in enumerate(members)]
-        return Delegations(runs=tuple(runs), join=lambda steps, state, tell: _joined_answers(members, steps))
+        return Delegations(runs=tuple(runs), join=lambda steps, state, emit: _joined_answers(members, steps))
     member = find_member(run.component, arguments["member_id"])
     return Delegations(runs=(DelegatedRun(path=path, member=member, task=task),))
 

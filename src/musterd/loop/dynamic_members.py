@@ -17,7 +17,7 @@ FAILED = "members_failed"
 """The error code of a run whose members could not be determined."""
 
 
-async def with_dynamic_members(world: RunTree, run: Assignment) -> Assignment:
+async def with_dynamic_members(tree: RunTree, run: Assignment) -> Assignment:
     """The run with the members that its team's function returns; a run without such a function is unchanged.
 
     :raises RunFailed: the function failed, or what it returned cannot be the team's members.
@@ -25,7 +25,7 @@ async def with_dynamic_members(world: RunTree, run: Assignment) -> Assignment:
     spec = run.component.spec
     if not isinstance(spec, Team) or spec.member_function is None:
         return run
-    members = await call_declared_function(world, run, "members", spec.member_function)
+    members = await call_declared_function(tree, run, "members", spec.member_function)
     if not isinstance(members, list | tuple):
         raise RunFailed(f"{spec.label}: the function in members gave a {type(members).__name__} and no list", FAILED)
     try:
@@ -36,5 +36,5 @@ async def with_dynamic_members(world: RunTree, run: Assignment) -> Assignment:
         ) from error
     if component.gaps:
         raise RunFailed(" ".join(component.gaps), FAILED)
-    await world.models.load(component)
+    await tree.models.load(component)
     return replace(run, component=component)

@@ -26,17 +26,17 @@ from musterd.loop.tool_results import bounded_text, check_state_change, error_te
 
 
 async def call_function(
-    world: RunTree, run: Assignment, tool: Tool, call_id: str, path: str, arguments: JsonObject
+    tree: RunTree, run: Assignment, tool: Tool, call_id: str, path: str, arguments: JsonObject
 ) -> ToolStep:
     """Call a tool. Any exception becomes a failed result that the model reads."""
     working_state = state.copied(run.state)
     context: ToolContext | ToolCallContext
-    tell = world.teller(run.run_id, path)
-    reports = Reports(tell, {"tool_call_id": call_id, "tool_name": tool.name})
+    emit = tree.emitter(run.run_id, path)
+    reports = Reports(emit, {"tool_call_id": call_id, "tool_name": tool.name})
     if tool.is_own:
-        context = ToolCallContext(run=run, state=working_state, path=path, tell=tell, past=world.past)
+        context = ToolCallContext(run=run, state=working_state, path=path, emit=emit, history=tree.history)
     else:
-        context = _context(world, run, call_id, path, working_state, reports)
+        context = _context(tree, run, call_id, path, working_state, reports)
     started_at, started = clock.now(), clock.monotonic()
     step_state, is_error, change, media = StepState.COMPLETED, False, None, tuple[Medium, ...]()
     deadline, is_abandoned = asyncio.timeout(None), False
@@ -44,27 +44,27 @@ async def call_function(
     def on_abandoned() -> None:
         nonlocal is_abandoned
         is_abandoned = True
-        world.steps.abandoned(path)
+        tree.steps.abandoned(path)
 
     try:
         async with deadline:
-            call = _call_in_middleware(world, run, tool, arguments, context, deadline)
+            call = _call_in_middleware(tree, run, tool, arguments, context, deadline)
             if tool.is_own:
                 returned = await call
             else:
                 returned = await run_user_code(call, on_abandoned, tool=tool.name, run_id=run.run_id)
-        check_media(returned, world.settings.media_bytes)
-        returned, media = split_media(returned, world.salt, path)
-        result = jsontext.storable(await bounded_text(returned, world.settings.tool_result_stored_bytes))
+        check_media(returned, tree.settings.media_bytes)
+        returned, media = split_media(returned, tree.salt, path)
+        result = jsontext.storable(await bounded_text(returned, tree.settings.tool_result_stored_bytes))
         change = state.delta(run.state, working_state)
-        check_state_change(change, world.settings.state_bytes)
+        check_state_change(change, tree.settings.state_bytes)
     except BaseException as error:
         # Only a cancel of this task ends the call. A CancelledError that the tool itself raised is a failed result.
         if isinstance(error, Interrupted) or (isinstance(error, asyncio.CancelledError) and is_cancelled()):
             raise
         if not isinstance(error, Rejected | ToolFailed | OutcomeUnknown):
             log_failure("tool failed", error, tool=tool.name, run_id=run.run_id)
-        message = error_text(_message_of(error), world.settings.tool_result_stored_bytes)
+        message = error_text(_message_of(error), tree.settings.tool_result_stored_bytes)
         step_state, is_error, media, result = StepState.FAILED, True, (), jsontext.storable(message)
         if isinstance(error, OutcomeUnknown):
             step_state = StepState.UNKNOWN
@@ -87,27 +87,27 @@ async def call_function(
 
 
 def _context(
-    world: RunTree, run: Assignment, call_id: str, path: str, working_state: JsonObject, reports: Reports
+    tree: RunTree, run: Assignment, call_id: str, path: str, working_state: JsonObject, reports: Reports
 ) -> ToolContext:
     return CallContext(
         reports=reports,
         run_id=run.run_id,
-        root_run_id=world.root_id,
-        session_id=world.session_id,
-        user_id=world.user_id,
+        root_run_id=tree.root_id,
+        session_id=tree.session_id,
+        user_id=tree.user_id,
         agent_id=run.component.id,
         tool_call_id=call_id,
         # The same on every attempt, so that a service can recognize a repeated call.
-        idempotency_key=digest(world.root_id, path),
+        idempotency_key=digest(tree.root_id, path),
         session_state=working_state,
-        dependencies={**run.dependencies, **world.dependencies},
-        metadata={**run.metadata, **world.metadata},
+        dependencies={**run.dependencies, **tree.dependencies},
+        metadata={**run.metadata, **tree.metadata},
         media={name: list(items) for name, items in run.media.items()},
     )
 
 
 async def _call_in_middleware(
-    world: RunTree,
+    tree: RunTree,
     run: Assignment,
     tool: Tool,
     arguments: JsonObject,
@@ -118,20 +118,20 @@ async def _call_in_middleware(
     task = asyncio.current_task()
     assert task is not None
     if isinstance(context, ToolCallContext) or not has_middleware(run, tool):
-        return await _call(world, tool, arguments, context, deadline, task)
-    max_bytes = world.settings.tool_result_stored_bytes
+        return await _call(tree, tool, arguments, context, deadline, task)
+    max_bytes = tree.settings.tool_result_stored_bytes
     return await call_with_middleware(
         run,
         tool,
         arguments,
         context,
-        lambda changed: _call(world, tool, changed, context, deadline, task),
+        lambda changed: _call(tree, tool, changed, context, deadline, task),
         lambda result: bounded_text(result, max_bytes),
     )
 
 
 async def _call(
-    world: RunTree,
+    tree: RunTree,
     tool: Tool,
     arguments: JsonObject,
     context: ToolContext | ToolCallContext,
@@ -162,7 +162,7 @@ async def _call(
             loop.call_soon_threadsafe(start_timeout, seconds)
         return bound()
 
-    future = loop.run_in_executor(world.threads, contextvars.copy_context().run, in_thread)
+    future = loop.run_in_executor(tree.threads, contextvars.copy_context().run, in_thread)
     with exits_contained:
         result: Json = await future
         # A plain wrapper around an async function returns an awaitable.

@@ -34,7 +34,7 @@ def has_delegation_hooks(run: Assignment) -> bool:
 
 
 async def delegate_in_hooks(
-    world: RunTree, run: Assignment, plan: PlannedCall, drive: DriveMembers, stop: Callable[[], None]
+    tree: RunTree, run: Assignment, plan: PlannedCall, drive: DriveMembers, stop: Callable[[], None]
 ) -> ToolStep:
     """Make a delegation with the team's hooks around it.
 
@@ -46,7 +46,7 @@ async def delegate_in_hooks(
     arguments = copy.deepcopy(plan.arguments)  # hooks may change them in place; the call keeps the model's
     try:
         try:
-            step = await call_function(world, run, tool, plan.call.id, plan.intent.path, arguments)
+            step = await call_function(tree, run, tool, plan.call.id, plan.intent.path, arguments)
         except Interrupted:
             step = None
         if delegation.is_under_way:

@@ -29,7 +29,7 @@ from musterd.loop.structured_answers import Answer
 from musterd.loop.user_functions import call
 
 
-async def run_pre_hooks(world: RunTree, run: Assignment) -> Assignment:
+async def run_pre_hooks(tree: RunTree, run: Assignment) -> Assignment:
     """Call the pre-hooks of a run and return the run as they left it.
 
     :raises RunFailed: a hook rejects the run, or fails.
@@ -37,33 +37,33 @@ async def run_pre_hooks(world: RunTree, run: Assignment) -> Assignment:
     hooks = run.component.spec.pre_hooks or ()
     last_hiding = max((number for number, hook in enumerate(hooks) if getattr(hook, "hides_input", False)), default=-1)
     for number, hook in enumerate(hooks):
-        run = await _run_pre_hook(world, run, number, hook, last_hiding)
+        run = await _run_pre_hook(tree, run, number, hook, last_hiding)
     return run
 
 
-async def _run_pre_hook(world: RunTree, run: Assignment, number: int, hook: Json, last_hiding: int) -> Assignment:
+async def _run_pre_hook(tree: RunTree, run: Assignment, number: int, hook: Json, last_hiding: int) -> Assignment:
     """Call one pre-hook.
 
     :param last_hiding: the number of the last hook that hides the input; until it is done, events omit the input.
     """
     path, text = run.at(f"pre{number}"), message_of(run.prompt)
     data: JsonObject = {"hook": hook_name(hook), "input": text if number > last_hiding else ""}
-    world.tell(EventKind.PRE_HOOK_STARTED, run.run_id, data, path)
+    tree.emit_now(EventKind.PRE_HOOK_STARTED, run.run_id, data, path)
     run_input = RunInput(input_content=text, **_media(run.prompt))
 
     async def call_hook() -> JsonObject:
-        state_delta = await _call_and_diff_state(world, run, hook, {"run_input": run_input})
+        state_delta = await _call_and_diff_state(tree, run, hook, {"run_input": run_input})
         new_text = jsontext.storable(run_input.input_content_string())
         if new_text != text:  # inside the step, so that the input is stored in the same commit as the step
-            world.steps.input_changed(run.run_id, new_text)
+            tree.steps.input_changed(run.run_id, new_text)
         return {"input": None if new_text == text else new_text, "state_delta": state_delta}
 
-    changes = await _once(world, run, hook, path, call_hook)
+    changes = await _once(tree, run, hook, path, call_hook)
     if changes["input"] is not None:
         run = replace(run, prompt=_with_message(run.prompt, changes["input"]))
     if number >= last_hiding:
         data = {**data, "input": message_of(run.prompt)}
-    world.tell(EventKind.PRE_HOOK_COMPLETED, run.run_id, data, path)
+    tree.emit_now(EventKind.PRE_HOOK_COMPLETED, run.run_id, data, path)
     return run
 
 
@@ -80,7 +80,7 @@ async def check_message(threads: Executor, component: Component, text: str, cont
     return jsontext.storable(run_input.input_content_string())
 
 
-async def run_post_hooks(world: RunTree, run: Assignment, progress: Progress, answer: Answer) -> Answer:
+async def run_post_hooks(tree: RunTree, run: Assignment, progress: Progress, answer: Answer) -> Answer:
     """Call the post-hooks of a run that has its answer and return the answer as they left it.
 
     :raises RunFailed: a hook rejects the answer, or fails.
@@ -90,42 +90,42 @@ async def run_post_hooks(world: RunTree, run: Assignment, progress: Progress, an
         data: JsonObject = {"hook": hook_name(hook)}
         run_output = RunOutput(
             run_id=run.run_id,
-            session_id=world.session_id,
+            session_id=tree.session_id,
             content=answer.content,
             content_type=answer.content_type,
             tools=[call.as_json() for call in progress.output.tools],
         )
-        world.tell(EventKind.POST_HOOK_STARTED, run.run_id, data, path)
-        call_hook = functools.partial(_call_post_hook, world, run, hook, run_output)
-        changes = await _once(world, run, hook, path, call_hook)
+        tree.emit_now(EventKind.POST_HOOK_STARTED, run.run_id, data, path)
+        call_hook = functools.partial(_call_post_hook, tree, run, hook, run_output)
+        changes = await _once(tree, run, hook, path, call_hook)
         answer = replace(answer, content=changes["content"])
-        world.tell(EventKind.POST_HOOK_COMPLETED, run.run_id, data, path)
+        tree.emit_now(EventKind.POST_HOOK_COMPLETED, run.run_id, data, path)
     return answer
 
 
-async def _call_post_hook(world: RunTree, run: Assignment, hook: Json, run_output: RunOutput) -> JsonObject:
-    state_delta = await _call_and_diff_state(world, run, hook, {"run_output": run_output})
+async def _call_post_hook(tree: RunTree, run: Assignment, hook: Json, run_output: RunOutput) -> JsonObject:
+    state_delta = await _call_and_diff_state(tree, run, hook, {"run_output": run_output})
     return {"content": run_output.content, "state_delta": state_delta}
 
 
 async def _once(
-    world: RunTree, run: Assignment, hook: Json, path: str, call_hook: Callable[[], Awaitable[JsonObject]]
+    tree: RunTree, run: Assignment, hook: Json, path: str, call_hook: Callable[[], Awaitable[JsonObject]]
 ) -> JsonObject:
     """Call a hook as a journal step, or reuse the step of an earlier attempt; apply its changes to the run's state."""
     step = fingerprint(StepKind.HOOK, run.component.id, hook_name(hook), None)
-    changes = await world.steps.once(StepKind.HOOK, path, step, call_hook)
+    changes = await tree.steps.once(StepKind.HOOK, path, step, call_hook)
     state.merge(run.state, changes["state_delta"])
     return changes
 
 
-async def _call_and_diff_state(world: RunTree, run: Assignment, hook: Json, subject: JsonObject) -> JsonObject | None:
+async def _call_and_diff_state(tree: RunTree, run: Assignment, hook: Json, subject: JsonObject) -> JsonObject | None:
     """Call one hook and return its changes to the session state.
 
     :param subject: the run's input or output, by the name of the hook's parameter.
     :raises RunFailed: the hook rejects the run, fails, or leaves a value that is not JSON.
     """
     working_state = state.copied(run.state)
-    await _call(world.threads, hook, {**subject, **_run_arguments(world, run, working_state)}, run.run_id)
+    await _call(tree.threads, hook, {**subject, **_run_arguments(tree, run, working_state)}, run.run_id)
     state_delta = state.delta(run.state, working_state)
     try:
         jsontext.dumps([state_delta, *(value.content for value in subject.values() if isinstance(value, RunOutput))])
@@ -156,16 +156,16 @@ def _failure(hook: Json, run_id: str, error: Exception) -> RunFailed:
     return RunFailed(f"The hook '{name}' failed. The server's log has the details under this run's id.", "hook_failed")
 
 
-def _run_arguments(world: RunTree, run: Assignment, working_state: JsonObject) -> JsonObject:
+def _run_arguments(tree: RunTree, run: Assignment, working_state: JsonObject) -> JsonObject:
     """The arguments that are available to every hook of a run."""
     spec = run.component.spec
     context = RunContext(
         run_id=run.run_id,
-        session_id=world.session_id,
-        user_id=world.user_id,
+        session_id=tree.session_id,
+        user_id=tree.user_id,
         session_state=working_state,
-        dependencies={**(spec.dependencies or {}), **world.dependencies},
-        metadata={**(spec.metadata or {}), **world.metadata},
+        dependencies={**(spec.dependencies or {}), **tree.dependencies},
+        metadata={**(spec.metadata or {}), **tree.metadata},
     )
     return _common_arguments(spec, context)
 

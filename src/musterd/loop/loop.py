@@ -53,17 +53,17 @@ from musterd.models.call import ModelAnswer
 class Loop:
     """Drives one run of an agent, or of a team with its members."""
 
-    def __init__(self, world: RunTree, assignment: Assignment) -> None:
-        self.world = world
+    def __init__(self, tree: RunTree, assignment: Assignment) -> None:
+        self.tree = tree
         self.run = assignment
         self.progress = Progress()
         self.started = clock.monotonic()
         self._last_form = answer_form(assignment.component, assignment.output_schema)
         self._form = self._last_form if answers_in_form(assignment.component) else None
         self._is_reworded = has_output_model(assignment.component)
-        self._model = world.models.of(assignment.component)
-        self._info = world.models.describe(assignment.component)
-        self._toolbox = Toolbox(world, assignment, self.progress, Loop)
+        self._model = tree.models.of(assignment.component)
+        self._info = tree.models.describe(assignment.component)
+        self._toolbox = Toolbox(tree, assignment, self.progress, Loop)
         self._turn = -1
         self._tokens = 0
         self._compresses = compresses(assignment.component)
@@ -73,28 +73,28 @@ class Loop:
 
         :raises RunFailed: the model failed, a limit was reached, or a hook rejects the run.
         """
-        self._tell_started()
+        self._emit_started()
         if self.run.component.spec.pre_hooks:
-            self.run = await hooks.run_pre_hooks(self.world, self.run)
+            self.run = await hooks.run_pre_hooks(self.tree, self.run)
             # The toolbox refers to the run, which the hooks may have replaced.
-            self._toolbox = Toolbox(self.world, self.run, self.progress, Loop)
-        self._toolbox.planner.run_tools = await run_tools(self.world, self.run)
+            self._toolbox = Toolbox(self.tree, self.run, self.progress, Loop)
+        self._toolbox.planner.run_tools = await run_tools(self.tree, self.run)
         await self._prepare()
         if reasons_first(self.run.component):
             from musterd.loop.reasoning import reason
 
-            await reason(self.world, self.run, self.progress)
+            await reason(self.tree, self.run, self.progress)
         answer = await iterate(self) if is_in_tasks_mode(self.run.component) else await self.turns()
         if not answers_in_form(self.run.component):
-            answer = await apply_answer_models(self.world, self.run, self.progress, answer, self._last_form)
+            answer = await apply_answer_models(self.tree, self.run, self.progress, answer, self._last_form)
         if is_in_tasks_mode(self.run.component):
             answer = with_open_tasks(self.run, answer)
         if self.run.component.spec.post_hooks:
-            answer = await hooks.run_post_hooks(self.world, self.run, self.progress, answer)
+            answer = await hooks.run_post_hooks(self.tree, self.run, self.progress, answer)
         output = self._finish(answer)
         # The answer is final here: if the summary fails or its time runs out, the run completes without it.
         if sums_up(self.run):
-            await sum_up(self.world, self.run, self.progress)
+            await sum_up(self.tree, self.run, self.progress)
         return output
 
     async def turns(self) -> Answer:
@@ -103,13 +103,13 @@ class Loop:
         :raises RunFailed: the model failed, or a limit was reached.
         """
         corrections = 0
-        limit = self.run.component.spec.max_turns or self.world.settings.max_turns
+        limit = self.run.component.spec.max_turns or self.tree.settings.max_turns
         while self._turn + 1 < limit:
             self._turn += 1
             if self._compresses:
                 from musterd.loop.compression import compress
 
-                await compress(self.world, self.run, self.progress, self._turn, self._tokens)
+                await compress(self.tree, self.run, self.progress, self._turn, self._tokens)
             response = await self._model_turn()
             calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
             try:
@@ -160,7 +160,7 @@ class Loop:
             except AnswerInvalid:
                 return None
         if not self._toolbox.has_member_spoken and not self._is_reworded:
-            self.world.tell(EventKind.CONTENT, self.run.voice, {"text": text}, self.run.at(f"t{self._turn}/whole"))
+            self.tree.emit_now(EventKind.CONTENT, self.run.voice, {"text": text}, self.run.at(f"t{self._turn}/whole"))
         return Answer(text)
 
     def say(self, text: str) -> None:
@@ -169,9 +169,9 @@ class Loop:
 
     # --- before the first turn --------------------------------------------------------------------
 
-    def _tell_started(self) -> None:
+    def _emit_started(self) -> None:
         run, component = self.run, self.run.component
-        self._tell(
+        self._emit(
             EventKind.RUN_STARTED,
             {
                 "model": self._info.model,
@@ -190,9 +190,9 @@ class Loop:
         """
         run, started_at = self.run, clock.now()
         extra_tools = self._toolbox.planner.run_tools
-        system = await system_text(self.world, run, started_at, has_form=self._form is not None)
+        system = await system_text(self.tree, run, started_at, has_form=self._form is not None)
         self._parameters = parameters(run.component, self._form, self._model, extra_tools.definitions)
-        prepared = self.world.steps.prepared(
+        prepared = self.tree.steps.prepared(
             run.at("p"),
             fingerprint(StepKind.PREPARE, run.component.id, "", None),
             {
@@ -202,7 +202,7 @@ class Loop:
                 "session_state": run.session_state,
                 "state": state.copied(run.state),
                 "history_runs": list(run.history_runs),
-                **shown_runs_record(self.world, run),
+                **shown_runs_record(self.tree, run),
                 "members": [member.id for member in run.component.members],
                 "tools": {**tool_digests(run.component), **extra_tools.digests},
                 "retry_safe": [
@@ -215,33 +215,33 @@ class Loop:
         run.state.update(state.copied(prepared["state"]))
         history = [*examples(run.component), *run.history]
         self._conversation = Conversation(prepared["system"], history, run.prompt, prepared["at"])
-        self._conversation.add_introduction(introduction(self.world, run))
+        self._conversation.add_introduction(introduction(self.tree, run))
         self.progress.conversation = self._conversation
 
     # --- a turn -----------------------------------------------------------------------------------
 
     async def _model_turn(self) -> ModelResponse:
         self.progress.partial.clear()
-        path, telling = self._model_path, self._telling
+        path, telling = self._model_path, self._call_events
         # Messages are taken in the commit of the model step that saw them. If a crash prevents that commit, the next
         # attempt gets them again; a stored step gets the same ones as before.
-        for index, text in enumerate(await self.world.steps.take_messages(path, self.run.run_id)):
-            self._tell(EventKind.MESSAGE_RECEIVED, {"text": text}, f"{path}/heard{index}")
+        for index, text in enumerate(await self.tree.steps.take_messages(path, self.run.run_id)):
+            self._emit(EventKind.MESSAGE_RECEIVED, {"text": text}, f"{path}/heard{index}")
             self.say(text)
         telling.started()
         step = fingerprint(StepKind.MODEL, self.run.component.id, "", self._turn)
-        answer, text = await self.world.steps.model(path, step, self._call_model)
-        self.world.note_call_ids(answer.response)
+        answer, text = await self.tree.steps.model(path, step, self._call_model)
+        self.tree.note_call_ids(answer.response)
         self._conversation.add_answer(answer.response, text)
         self.progress.output.usage.add(answer.usage)
         self._tokens = answer.usage.input_tokens + answer.usage.output_tokens
         telling.completed(answer)
-        if files := media_in_response(answer.response, self.world.salt, path):
+        if files := media_in_response(answer.response, self.tree.salt, path):
             self.progress.add_media(files)
         return answer.response
 
     async def _call_model(self) -> ModelAnswer:
-        answer = await self.world.models.caller.stream(
+        answer = await self.tree.models.caller.stream(
             self._model,
             self._conversation.messages_for_model,
             self._parameters,
@@ -258,8 +258,8 @@ class Loop:
         # Ids are claimed before the response is stored, so that a replay reads the same ids from the journal.
         for number, part in enumerate(calls):
             path = self.run.at(f"t{self._turn}/c{number}")
-            part.tool_call_id = self.world.claim_call_id(part.tool_call_id, path)
-        notes.update(refuse_unusable_arguments(calls, self.world.settings))
+            part.tool_call_id = self.tree.claim_call_id(part.tool_call_id, path)
+        notes.update(refuse_unusable_arguments(calls, self.tree.settings))
         response.metadata = {**(response.metadata or {}), NOTES: notes}
         return answer
 
@@ -268,7 +268,7 @@ class Loop:
         if progress.output.first_token_seconds is None:
             progress.output.first_token_seconds = clock.monotonic() - self.started
             if self.run.parent_id is None:
-                self.world.steps.first_token(clock.now())
+                self.tree.steps.first_token(clock.now())
         data = {}
         if text:
             progress.partial.append(text)
@@ -276,12 +276,12 @@ class Loop:
         if reasoning:
             data["reasoning"] = reasoning
         kind = EventKind.INTERMEDIATE_CONTENT if self._is_reworded else EventKind.CONTENT
-        self.world.tell(kind, self.run.voice, data)
+        self.tree.emit_now(kind, self.run.voice, data)
 
     def _on_retry(self, failed_try: int, wait_seconds: float, reason: str, had_text: bool) -> None:
         if had_text:
             self.progress.partial.clear()
-        self._telling.retried(failed_try, wait_seconds, reason, had_text)
+        self._call_events.retried(failed_try, wait_seconds, reason, had_text)
 
     # --- the answer -------------------------------------------------------------------------------
 
@@ -324,10 +324,10 @@ class Loop:
         output.content, output.content_type = self._with_shown_results(answer.content), answer.content_type
         output.reasoning = "\n\n".join(filter(None, (output.reasoning.strip(), _reasoning(self._conversation))))
         if self.progress.is_reasoning:
-            reasoning_steps.end(self.world, self.run, self.progress, self.run.at("think"))
+            reasoning_steps.end(self.tree, self.run, self.progress, self.run.at("think"))
         output.seconds = clock.monotonic() - self.started
         self.progress.is_answered = True
-        self._tell(EventKind.CONTENT_COMPLETED)
+        self._emit(EventKind.CONTENT_COMPLETED)
         return output
 
     def _with_shown_results(self, content: Json) -> Json:
@@ -337,16 +337,16 @@ class Loop:
     # --- helpers ----------------------------------------------------------------------------------
 
     @property
-    def _telling(self) -> ModelCallEvents:
+    def _call_events(self) -> ModelCallEvents:
         """Emits the events of the turn's model call."""
-        return ModelCallEvents(world=self.world, run=self.run, info=self._info, path=self._model_path)
+        return ModelCallEvents(tree=self.tree, run=self.run, info=self._info, path=self._model_path)
 
     @property
     def _model_path(self) -> str:
         return self.run.at(f"t{self._turn}/m")
 
-    def _tell(self, kind: EventKind, data: JsonObject | None = None, place: str = "") -> None:
-        self.world.tell(kind, self.run.run_id, data, place)
+    def _emit(self, kind: EventKind, data: JsonObject | None = None, place: str = "") -> None:
+        self.tree.emit_now(kind, self.run.run_id, data, place)
 
 
 def _reasoning(conversation: Conversation) -> str:

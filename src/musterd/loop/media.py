@@ -22,7 +22,7 @@ from musterd.models.image_addresses import passes_image_addresses_on
 from musterd.models.media_support import kind_of, unsupported_media
 
 
-def member_prompt(world: RunTree, run: Assignment, delegated: DelegatedRun) -> str | Sequence[UserContent]:
+def member_prompt(tree: RunTree, run: Assignment, delegated: DelegatedRun) -> str | Sequence[UserContent]:
     """The prompt of a member: its task, or the leader's own message, followed by the leader's media.
 
     Media that its model cannot read are replaced by a text.
@@ -33,7 +33,7 @@ def member_prompt(world: RunTree, run: Assignment, delegated: DelegatedRun) -> s
     task = delegated.task if leader_words_tasks(run.component) else message
     if not delegated.member.spec.send_media_to_model:
         return task if isinstance(task, str) else delegated.task
-    model = world.models.of(delegated.member)
+    model = tree.models.of(delegated.member)
     return [task, *(_as_read_by(model, item) for item in media)]
 
 

@@ -33,13 +33,13 @@ class Drivable(Protocol):
         ...
 
 
-def member_start(world: RunTree, leader: Assignment, member: Component, path: str, task: str) -> MemberStart:
+def member_start(tree: RunTree, leader: Assignment, member: Component, path: str, task: str) -> MemberStart:
     """The values of the member's row, which is stored before its run begins."""
-    info = world.models.describe(member)
+    info = tree.models.describe(member)
     return MemberStart(
         path=path,
         # Derived from the path and not random, so that every attempt uses the same run id.
-        run_id=world.member_runs.get(path) or clock.derived_id(world.salt, path),
+        run_id=tree.member_runs.get(path) or clock.derived_id(tree.salt, path),
         parent_id=leader.run_id,
         component_kind=member.kind,
         component_id=member.id,
@@ -53,39 +53,39 @@ def member_start(world: RunTree, leader: Assignment, member: Component, path: st
 
 
 async def drive_member(
-    world: RunTree, run: Assignment, make_loop: Callable[[RunTree, Assignment], Drivable]
+    tree: RunTree, run: Assignment, make_loop: Callable[[RunTree, Assignment], Drivable]
 ) -> ToolStep:
     """Drive a member's run until it finishes. Its failure becomes a result that the leader reads."""
     started_at, started = clock.now(), clock.monotonic()
     initial_state = state.copied(run.state)
     step_state, is_error, progress = StepState.COMPLETED, False, Progress()
     try:
-        loop = make_loop(world, await with_dynamic_members(world, run))
+        loop = make_loop(tree, await with_dynamic_members(tree, run))
         progress = loop.progress
-        with world.stops.scope(run.run_id):
+        with tree.stops.scope(run.run_id):
             output = await loop.drive()
     except MemberStopped:
         result, step_state, is_error = f"{run.component.name} was cancelled by a person.", StepState.FAILED, True
-        _end(world, run, progress, RunState.CANCELLED, is_stopped=True)
+        _end(tree, run, progress, RunState.CANCELLED, is_stopped=True)
     except ReplayDiverged:  # not a failure of the member: the whole tree cannot go on
         raise
     except RunFailed as error:
         result, step_state, is_error = f"{run.component.name} failed: {error.message}", StepState.FAILED, True
-        _end(world, run, progress, RunState.ERROR, error)
+        _end(tree, run, progress, RunState.ERROR, error)
         if isinstance(error, BudgetSpent) and error.path != run.path:  # the budget of a leader, or of the whole tree
             raise
     except Waits as waits:
         ids = ",".join(requirement.id for requirement in waits.requirements)
         data = pause_event(run.component.kind, waits.requirements)
         # The ids are part of the event's key: a later pause for another requirement is a new event.
-        world.tell(EventKind.RUN_PAUSED, run.run_id, data, f"{ids}/paused")
+        tree.emit_now(EventKind.RUN_PAUSED, run.run_id, data, f"{ids}/paused")
         raise
     except asyncio.CancelledError:
-        _end(world, run, progress, RunState.CANCELLED)
+        _end(tree, run, progress, RunState.CANCELLED)
         raise
     else:
         result = as_text(output.content)
-        _end(world, run, progress, RunState.COMPLETED)
+        _end(tree, run, progress, RunState.COMPLETED)
     return ToolStep(
         result=result,
         is_error=is_error,
@@ -99,7 +99,7 @@ async def drive_member(
 
 
 def _end(
-    world: RunTree,
+    tree: RunTree,
     run: Assignment,
     progress: Progress,
     end_state: RunState,
@@ -109,8 +109,8 @@ def _end(
 ) -> None:
     """Emit the member's end event, and record its end."""
     kind, data = end_event(run.run_id, progress, end_state, error)
-    world.tell(kind, run.run_id, data)
-    world.steps.member_ended(
+    tree.emit_now(kind, run.run_id, data)
+    tree.steps.member_ended(
         MemberEnd(
             run_id=run.run_id,
             state=end_state,

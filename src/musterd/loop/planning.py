@@ -44,8 +44,8 @@ class Planner:
     the run has in addition to its component's.
     """
 
-    def __init__(self, world: RunTree, run: Assignment) -> None:
-        self._world = world
+    def __init__(self, tree: RunTree, run: Assignment) -> None:
+        self._tree = tree
         self._run = run
         self._calls_made = 0
         self.began_with: JsonObject = {}
@@ -117,8 +117,8 @@ class Planner:
             tool.validate_proposed(call.args)
         else:
             arguments = tool.validate(call.args)
-        approval = self._world.approvals.get(path)
-        requirement = requirement_before_call(self._world, self._run, call, path, tool) if approval is None else None
+        approval = self._tree.approvals.get(path)
+        requirement = requirement_before_call(self._tree, self._run, call, path, tool) if approval is None else None
         if requirement is not None:
             plan.intent = replace(plan.intent, asks=requirement)
         plan.waits = is_undecided(approval, requirement)
@@ -132,10 +132,10 @@ class Planner:
     def _plan_delegation(self, plan: PlannedCall) -> None:
         run = self._run
         delegations = self.delegations(plan, plan.arguments)
-        if run.depth + 1 > self._world.settings.max_depth:
-            raise Refused(f"Delegation is limited to {self._world.settings.max_depth} levels. Do it yourself.")
+        if run.depth + 1 > self._tree.settings.max_depth:
+            raise Refused(f"Delegation is limited to {self._tree.settings.max_depth} levels. Do it yourself.")
         plan.delegations = delegations
-        plan.call.stops_run = getattr(run.component.spec, "mode", "") == "route"
+        plan.call.stops_run = run.component.mode == "route"
 
     def delegations(self, plan: PlannedCall, arguments: JsonObject) -> Delegations:
         """The members' runs that a delegation with these arguments starts.
@@ -161,7 +161,7 @@ class Planner:
         (schema,) = (tool.parameters_json_schema for tool in tools_of(component) if tool.name == plan.call.name)
         now = {"arguments": {name: arguments[name] for name in schema["properties"] if name in arguments}}
         step = fingerprint(StepKind.PREPARE, component.id, "hooks", None)
-        stored = self._world.steps.prepared(f"{plan.intent.path}/hooks", step, now)
+        stored = self._tree.steps.prepared(f"{plan.intent.path}/hooks", step, now)
         return delegations if stored == now else self.delegations(plan, stored["arguments"])
 
     def _is_retry_safe(self, plan: PlannedCall) -> bool:

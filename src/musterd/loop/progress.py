@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from musterd.core.events import EventKind
 from musterd.core.jsontypes import JsonObject
 from musterd.declare import ToolContext
-from musterd.loop.builtin_tools import Tell
+from musterd.loop.builtin_tools import EmitAtStep
 
 
 class Reports:
@@ -21,8 +21,8 @@ class Reports:
     :param call: the fields that identify the call in each event.
     """
 
-    def __init__(self, tell: Tell, call: JsonObject) -> None:
-        self._emit = tell
+    def __init__(self, emit: EmitAtStep, call: JsonObject) -> None:
+        self._emit = emit
         self._call = call
         self._numbers = itertools.count()
         self._loop = asyncio.get_running_loop()

@@ -35,16 +35,16 @@ GO_ON = "Go on with the steps that are missing."
 _FORM = AnswerForm(name="ReasoningSteps", schema=reasoning_steps.STEPS)
 
 
-async def reason(world: RunTree, run: Assignment, progress: Progress) -> None:
+async def reason(tree: RunTree, run: Assignment, progress: Progress) -> None:
     """Reason about the request, and add the reasoning to the conversation of the run's model.
 
     :raises RunFailed: if the reasoning model fails, or its answer does not match the schema of steps.
     """
     model = _model(run.component)
-    reasoning_steps.begin(world, run, progress, run.at(PLACE))
-    think = _think_natively if _has_native_thinking(model, world) else _think_in_steps
-    thoughts = await think(world, run, progress, model)
-    reasoning_steps.end(world, run, progress, run.at(PLACE))
+    reasoning_steps.begin(tree, run, progress, run.at(PLACE))
+    think = _think_natively if _has_native_thinking(model, tree) else _think_in_steps
+    thoughts = await think(tree, run, progress, model)
+    reasoning_steps.end(tree, run, progress, run.at(PLACE))
     assert progress.conversation is not None, "a run has a conversation once it is prepared"
     text = (
         f"<reasoning>\n{thoughts.strip()}\n</reasoning>\nThe request was thought through as above. "
@@ -62,21 +62,21 @@ def _model(component: Component) -> "str | Model":
     return model or component.model
 
 
-def _has_native_thinking(model: "str | Model", world: RunTree) -> bool:
-    profile = resolve(model, world.settings).profile
+def _has_native_thinking(model: "str | Model", tree: RunTree) -> bool:
+    profile = resolve(model, tree.settings).profile
     return bool(profile.get("thinking_always_enabled") or profile.get("thinking_enabled_by_default"))
 
 
-async def _think_natively(world: RunTree, run: Assignment, progress: Progress, model: "str | Model") -> str:
+async def _think_natively(tree: RunTree, run: Assignment, progress: Progress, model: "str | Model") -> str:
     """The thoughts of a model with native thinking, or its answer if it does not reveal its thoughts."""
 
     def on_text(text: str, reasoning: str) -> None:
         if reasoning:
-            world.tell(EventKind.REASONING_CONTENT_DELTA, run.voice, {"reasoning": reasoning})
+            tree.emit_now(EventKind.REASONING_CONTENT_DELTA, run.voice, {"reasoning": reasoning})
 
-    messages = _messages(world, run, progress, prompt=None)
+    messages = _messages(tree, run, progress, prompt=None)
     side_call = SideCall(place=f"{PLACE}/0", role=ROLE, model=model, messages=messages, on_text=on_text)
-    response, _ = await ask(world, run, progress, side_call)
+    response, _ = await ask(tree, run, progress, side_call)
     thoughts = thinking_text(response) or answer_text(response)
     output = progress.output
     output.reasoning_steps.append(reasoning_steps.step_of({"result": thoughts}))
@@ -84,21 +84,21 @@ async def _think_natively(world: RunTree, run: Assignment, progress: Progress, m
     return thoughts
 
 
-async def _think_in_steps(world: RunTree, run: Assignment, progress: Progress, model: "str | Model") -> str:
+async def _think_in_steps(tree: RunTree, run: Assignment, progress: Progress, model: "str | Model") -> str:
     """The reasoning steps of a model without native thinking, as text."""
     spec = run.component.spec
     most, least = spec.reasoning_max_steps, min(spec.reasoning_min_steps, spec.reasoning_max_steps)
     steps: list[JsonObject] = []
     messages = _messages(
-        world, run, progress, prompt=f"{_prompt(spec.reasoning_agent)}\nTake {least} to {most} steps in all."
+        tree, run, progress, prompt=f"{_prompt(spec.reasoning_agent)}\nTake {least} to {most} steps in all."
     )
     calls = 0
     while len(steps) < most and calls < most:
         side_call = SideCall(place=f"{PLACE}/{calls}", role=ROLE, model=model, messages=list(messages))
-        value, response, _ = await ask_for_form(world, run, progress, side_call, _FORM)
+        value, response, _ = await ask_for_form(tree, run, progress, side_call, _FORM)
         for fields in value["reasoning_steps"][: most - len(steps)]:
             step = reasoning_steps.step_of(fields)
-            reasoning_steps.add(world, run, progress, step, run.at(f"{PLACE}/s{len(steps)}"))
+            reasoning_steps.add(tree, run, progress, step, run.at(f"{PLACE}/s{len(steps)}"))
             steps.append(step)
         if steps[-1]["next_action"] not in ("continue", "validate", "reset") and len(steps) >= least:
             break
@@ -116,13 +116,13 @@ def _prompt(agent: Agent | None) -> str:
     return "\n".join(line for line in lines if line) or PROMPT
 
 
-def _messages(world: RunTree, run: Assignment, progress: Progress, prompt: str | None) -> list[ModelMessage]:
+def _messages(tree: RunTree, run: Assignment, progress: Progress, prompt: str | None) -> list[ModelMessage]:
     """The conversation for the reasoning model.
 
     :param prompt: replaces the run's own system message, which it then quotes; None: the conversation as it is.
     """
     assert progress.conversation is not None, "a run has a conversation once it is prepared"
-    messages = readable_by(resolve(_model(run.component), world.settings), progress.conversation.messages)
+    messages = readable_by(resolve(_model(run.component), tree.settings), progress.conversation.messages)
     if prompt is None:
         return messages
     first = messages[0]

@@ -50,33 +50,33 @@ def as_text(steps: Sequence[JsonObject]) -> str:
     return "".join(_step_text(step) for step in steps)
 
 
-def begin(world: RunTree, run: Assignment, progress: Progress, place: str) -> None:
+def begin(tree: RunTree, run: Assignment, progress: Progress, place: str) -> None:
     """Emit that the run begins to reason, unless it is reasoning already."""
     if not progress.is_reasoning:
         progress.is_reasoning = True
-        world.tell(EventKind.REASONING_STARTED, run.run_id, {}, place)
+        tree.emit_now(EventKind.REASONING_STARTED, run.run_id, {}, place)
 
 
-def add(world: RunTree, run: Assignment, progress: Progress, step: JsonObject, place: str) -> None:
+def add(tree: RunTree, run: Assignment, progress: Progress, step: JsonObject, place: str) -> None:
     """Add a step to the output, and emit it."""
     output = progress.output
     output.reasoning_steps.append(step)
     output.reasoning += _step_text(step)
     data = {"content": step, "content_type": "ReasoningStep", "reasoning_content": output.reasoning}
-    world.tell(EventKind.REASONING_STEP, run.run_id, data, place)
+    tree.emit_now(EventKind.REASONING_STEP, run.run_id, data, place)
 
 
-def end(world: RunTree, run: Assignment, progress: Progress, place: str) -> None:
+def end(tree: RunTree, run: Assignment, progress: Progress, place: str) -> None:
     """Emit that the run has finished reasoning, if it was reasoning."""
     if progress.is_reasoning:
         progress.is_reasoning = False
         steps = {"reasoning_steps": list(progress.output.reasoning_steps)}
-        world.tell(
+        tree.emit_now(
             EventKind.REASONING_COMPLETED, run.run_id, {"content": steps, "content_type": "ReasoningSteps"}, place
         )
 
 
-def note_call(world: RunTree, run: Assignment, progress: Progress, call: ToolCall, path: str) -> None:
+def note_call(tree: RunTree, run: Assignment, progress: Progress, call: ToolCall, path: str) -> None:
     """Add a call of ``think`` or ``analyze`` as a step."""
     if call.is_error:
         return
@@ -85,8 +85,8 @@ def note_call(world: RunTree, run: Assignment, progress: Progress, call: ToolCal
         fields = {**args, "reasoning": args.get("thought"), "next_action": "continue"}
     else:
         fields = {**args, "reasoning": args.get("analysis"), "next_action": args.get("next_action") or "continue"}
-    begin(world, run, progress, run.at("think"))
-    add(world, run, progress, step_of(fields), path)
+    begin(tree, run, progress, run.at("think"))
+    add(tree, run, progress, step_of(fields), path)
 
 
 def _step_text(step: JsonObject) -> str:

@@ -69,7 +69,7 @@ class RunTools:
 NO_RUN_TOOLS = RunTools()
 
 
-async def run_tools(world: RunTree, run: Assignment) -> RunTools:
+async def run_tools(tree: RunTree, run: Assignment) -> RunTools:
     """The tools of ``run`` that are not its component's, as its first attempt recorded them.
 
     :raises RunFailed: if a function in ``tools=`` failed.
@@ -79,17 +79,17 @@ async def run_tools(world: RunTree, run: Assignment) -> RunTools:
         return NO_RUN_TOOLS
     # Functions cannot be stored, so each attempt calls the factories again; the names that count are the recorded ones.
     factory_tools = {
-        position: await _factory_tools(world, run, source)
+        position: await _factory_tools(tree, run, source)
         for position, source in enumerate(sources)
         if isinstance(source, ToolFactory)
     }
     step = fingerprint(StepKind.PREPARE, run.component.id, "tools", None)
-    recorded = await world.steps.take(run.at("p/tools"), step, lambda: _list_tools(world, run, factory_tools))
+    recorded = await tree.steps.take(run.at("p/tools"), step, lambda: _list_tools(tree, run, factory_tools))
     tools: dict[str, Tool] = {}
     for position, listing in enumerate(recorded["sources"]):
         source = _current_source(sources, position, listing["of"])
         if isinstance(source, MCPServer):
-            tools |= {item["name"]: _server_tool(world, source, item) for item in listing["tools"]}
+            tools |= {item["name"]: _server_tool(tree, source, item) for item in listing["tools"]}
         elif source is not None:
             names = {item["name"] for item in listing["tools"]}
             tools |= {tool.name: tool for tool in factory_tools[position].tools if tool.name in names}
@@ -117,13 +117,13 @@ def _source_name(source: ToolSource) -> str:
     return source.known_as if isinstance(source, MCPServer) else "tools="
 
 
-async def _list_tools(world: RunTree, run: Assignment, factory_tools: Mapping[int, ToolList]) -> JsonObject:
+async def _list_tools(tree: RunTree, run: Assignment, factory_tools: Mapping[int, ToolList]) -> JsonObject:
     """The tools that the sources offer now, without those whose name is already in use."""
     component = run.component
     used_names = {tool.name for tool in tools_of(component)} | component.spec.reserved_tool_names
     listings = await asyncio.gather(
         *(
-            _server_listing(world, source)
+            _server_listing(tree, source)
             if isinstance(source, MCPServer)
             else _factory_listing(factory_tools[position])
             for position, source in enumerate(component.spec.tool_sources)
@@ -143,21 +143,21 @@ async def _list_tools(world: RunTree, run: Assignment, factory_tools: Mapping[in
     return {"sources": list(listings)}
 
 
-async def _server_listing(world: RunTree, server: MCPServer) -> JsonObject:
-    if world.servers is None:
+async def _server_listing(tree: RunTree, server: MCPServer) -> JsonObject:
+    if tree.servers is None:
         raise AssertionError("a run with MCP servers needs RunTree.servers")
     try:
-        server_tools = await world.servers.tools(server)
+        server_tools = await tree.servers.tools(server)
         return {"of": server.known_as, "tools": server_tools.definitions, "note": server_tools.note}
     except RetryTool as error:
         return {"of": server.known_as, "tools": [], "note": f"{error.message} Its tools are not there in this run."}
 
 
-def _server_tool(world: RunTree, server: MCPServer, item: JsonObject) -> Tool:
+def _server_tool(tree: RunTree, server: MCPServer, item: JsonObject) -> Tool:
     async def call(arguments: JsonObject, context: ToolContext) -> str:
-        if world.servers is None:
+        if tree.servers is None:
             raise AssertionError("a run with MCP servers needs RunTree.servers")
-        return await world.servers.call(server, item["tool"], arguments, context)
+        return await tree.servers.call(server, item["tool"], arguments, context)
 
     return schema_tool(
         item["name"],
@@ -185,24 +185,24 @@ async def _factory_listing(tool_list: ToolList) -> JsonObject:
     }
 
 
-async def _factory_tools(world: RunTree, run: Assignment, source: ToolFactory) -> ToolList:
+async def _factory_tools(tree: RunTree, run: Assignment, source: ToolFactory) -> ToolList:
     """Call the function, and read the tools that it returns."""
     spec = run.component.spec
     context = ToolContext(
         run_id=run.run_id,
-        root_run_id=world.root_id,
-        session_id=world.session_id,
-        user_id=world.user_id,
+        root_run_id=tree.root_id,
+        session_id=tree.session_id,
+        user_id=tree.user_id,
         agent_id=run.component.id,
         tool_call_id="",
         idempotency_key="",
         session_state=state.copied(run.state),
-        dependencies={**(spec.dependencies or {}), **world.dependencies},
-        metadata={**(spec.metadata or {}), **world.metadata},
+        dependencies={**(spec.dependencies or {}), **tree.dependencies},
+        metadata={**(spec.metadata or {}), **tree.metadata},
     )
     try:
         has_context = "context" in inspect.signature(source.function).parameters
-        returned = await call(world.threads, source.function, {"context": context} if has_context else {})
+        returned = await call(tree.threads, source.function, {"context": context} if has_context else {})
         if not isinstance(returned, list | tuple):
             raise TypeError(f"it gave a {type(returned).__name__}, not a list")
         tool_list = read_tools(returned, spec.label, spec.declared_at)

@@ -53,7 +53,7 @@ class RunTree:
     :param servers: access to MCP servers, for runs that have some.
     :param member_runs: of a fork, the run ids of members that had finished in the forked run, by path.
     :param approvals: the questions about tool calls and their decisions, by path.
-    :param past: reads earlier runs, for tools and session summaries.
+    :param history: reads earlier runs, for tools and session summaries.
     :param member_history: the earlier runs that members may see.
     """
 
@@ -73,23 +73,23 @@ class RunTree:
     servers: "ToolServers | None" = None
     member_runs: Mapping[str, str] = field(default_factory=dict)
     approvals: Mapping[str, ApprovalRow] = field(default_factory=dict)
-    past: HistoryLookup = NO_HISTORY
+    history: HistoryLookup = NO_HISTORY
     member_history: MemberHistory = NO_MEMBER_HISTORY
 
-    def tell(self, kind: EventKind, run_id: str, data: JsonObject | None = None, place: str = "") -> None:
+    def emit_now(self, kind: EventKind, run_id: str, data: JsonObject | None = None, place: str = "") -> None:
         """Emit an event that happened now, at the step ``place``."""
         self.emit(Event(kind, run_id, clock.now(), data or {}, place))
 
-    def teller(self, run_id: str, path: str) -> Callable[[EventKind, JsonObject, str], None]:
+    def emitter(self, run_id: str, path: str) -> Callable[[EventKind, JsonObject, str], None]:
         """A function that emits events at the step ``path``.
 
         It takes the kind, the data, and a suffix that distinguishes events of one kind at the same step.
         """
 
-        def tell(kind: EventKind, data: JsonObject, place: str) -> None:
-            self.tell(kind, run_id, data, f"{path}/{place}" if place else path)
+        def emit(kind: EventKind, data: JsonObject, place: str) -> None:
+            self.emit_now(kind, run_id, data, f"{path}/{place}" if place else path)
 
-        return tell
+        return emit
 
     def claim_call_id(self, provider_id: str, path: str) -> str:
         """A tool call's id, unique in the tree: the provider's id, unless it is missing or already in use."""

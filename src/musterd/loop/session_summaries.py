@@ -60,31 +60,31 @@ def summarizer(component: Component) -> Component:
     return dataclasses.replace(component, model=manager.model)
 
 
-async def sum_up(world: RunTree, run: Assignment, progress: Progress) -> None:
+async def sum_up(tree: RunTree, run: Assignment, progress: Progress) -> None:
     """Summarize the session including this run, and put the summary into ``progress``."""
-    tell = world.teller(run.run_id, run.at("summary"))
-    tell(EventKind.SESSION_SUMMARY_STARTED, {}, "")
+    emit = tree.emitter(run.run_id, run.at("summary"))
+    emit(EventKind.SESSION_SUMMARY_STARTED, {}, "")
     step = fingerprint(StepKind.MODEL, run.component.id, "summary", None)
     try:
-        answer, _ = await world.steps.model(run.at("summary/m"), step, lambda: _ask(world, run, progress))
-        info = world.models.describe(summarizer(run.component))
+        answer, _ = await tree.steps.model(run.at("summary/m"), step, lambda: _ask(tree, run, progress))
+        info = tree.models.describe(summarizer(run.component))
         progress.output.count_aside("session_summary_model", info.model, info.provider, answer.usage)
         progress.summary = {**_summary_in(answer), "run_id": run.run_id}
     except (ModelFailed, AnswerInvalid, BudgetSpent) as error:
         log_failure("session summary failed", error, run_id=run.run_id)
-    tell(EventKind.SESSION_SUMMARY_COMPLETED, {"session_summary": progress.summary}, "")
+    emit(EventKind.SESSION_SUMMARY_COMPLETED, {"session_summary": progress.summary}, "")
 
 
-async def _ask(world: RunTree, run: Assignment, progress: Progress) -> ModelAnswer:
+async def _ask(tree: RunTree, run: Assignment, progress: Progress) -> ModelAnswer:
     # Take the time before reading. A run that finishes in between is then read again by the next summary; the other
     # way round, no summary would contain it.
     as_of = clock.now()
-    earlier = await world.past.unsummarised()
+    earlier = await tree.history.unsummarised()
     component = summarizer(run.component)
-    await world.models.load(component)
-    model = world.models.of(component)
+    await tree.models.load(component)
+    model = tree.models.of(component)
     manager = run.component.spec.session_summary_manager or SessionSummaryManager()
-    answer = await world.models.caller.stream(
+    answer = await tree.models.caller.stream(
         model,
         _messages(manager, earlier, run, progress),
         _parameters(model),

@@ -69,7 +69,7 @@ class SideCall:
 class ModelCallEvents:
     """Emits the events of one model call of a run."""
 
-    world: RunTree
+    tree: RunTree
     run: Assignment
     info: ModelInfo
     path: str
@@ -102,26 +102,26 @@ class ModelCallEvents:
         self._emit(EventKind.MODEL_REQUEST_COMPLETED, data, self.path)
 
     def _emit(self, kind: EventKind, data: JsonObject, place: str) -> None:
-        self.world.tell(kind, self.run.run_id, data, place)
+        self.tree.emit_now(kind, self.run.run_id, data, place)
 
 
-async def ask(world: RunTree, run: Assignment, progress: Progress, side_call: SideCall) -> tuple[ModelResponse, str]:
+async def ask(tree: RunTree, run: Assignment, progress: Progress, side_call: SideCall) -> tuple[ModelResponse, str]:
     """Make a side call, or read its stored answer.
 
     :return: the answer, and its message as JSON text.
     :raises ModelFailed: if there is no answer.
     """
     path, info = run.at(f"{side_call.place}/m"), describe(side_call.model)
-    events = ModelCallEvents(world=world, run=run, info=info, path=path)
+    events = ModelCallEvents(tree=tree, run=run, info=info, path=path)
     if side_call.emits_events:
         events.started()
 
     async def call() -> ModelAnswer:
-        return await _call(world, run, side_call, events)
+        return await _call(tree, run, side_call, events)
 
     step = fingerprint(StepKind.MODEL, run.component.id, side_call.role, side_call.place)
-    answer, text = await world.steps.model(path, step, call)
-    world.note_call_ids(answer.response)
+    answer, text = await tree.steps.model(path, step, call)
+    tree.note_call_ids(answer.response)
     progress.output.count_aside(side_call.role, info.model, info.provider, answer.usage)
     if side_call.emits_events:
         events.completed(answer)
@@ -129,20 +129,20 @@ async def ask(world: RunTree, run: Assignment, progress: Progress, side_call: Si
 
 
 async def ask_for_form(
-    world: RunTree, run: Assignment, progress: Progress, side_call: SideCall, form: AnswerForm
+    tree: RunTree, run: Assignment, progress: Progress, side_call: SideCall, form: AnswerForm
 ) -> tuple[Json, ModelResponse, str]:
     """Make a side call whose answer must match a schema, and let the model correct an answer that does not.
 
     :return: the value, the answer, and its message as JSON text.
     :raises RunFailed: if the last correction does not match either.
     """
-    messages, model = list(side_call.messages), resolve(side_call.model, world.settings)
+    messages, model = list(side_call.messages), resolve(side_call.model, tree.settings)
     parameters = form_parameters(form, model, in_json_mode=run.component.spec.use_json_mode)
     correction = 0
     while True:
         place = f"{side_call.place}/{correction}" if correction else side_call.place
         attempt = replace(side_call, place=place, messages=list(messages), parameters=parameters)
-        response, text = await ask(world, run, progress, attempt)
+        response, text = await ask(tree, run, progress, attempt)
         try:
             return form.parse(answer_text(response)), response, text
         except AnswerInvalid as problem:
@@ -175,7 +175,7 @@ def thinking_text(response: ModelResponse) -> str:
     return "".join(part.content for part in response.parts if isinstance(part, ThinkingPart) and part.content)
 
 
-async def _call(world: RunTree, run: Assignment, side_call: SideCall, events: ModelCallEvents) -> ModelAnswer:
+async def _call(tree: RunTree, run: Assignment, side_call: SideCall, events: ModelCallEvents) -> ModelAnswer:
     def on_retry(failed_try: int, wait_seconds: float, reason: str, had_text: bool) -> None:
         is_void = had_text and side_call.on_text is not None
         if is_void and side_call.on_void is not None:
@@ -183,8 +183,8 @@ async def _call(world: RunTree, run: Assignment, side_call: SideCall, events: Mo
         if side_call.emits_events:
             events.retried(failed_try, wait_seconds, reason, is_void)
 
-    answer = await world.models.caller.stream(
-        resolve(side_call.model, world.settings),
+    answer = await tree.models.caller.stream(
+        resolve(side_call.model, tree.settings),
         list(side_call.messages),
         side_call.parameters,
         None,
@@ -197,8 +197,8 @@ async def _call(world: RunTree, run: Assignment, side_call: SideCall, events: Mo
     calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
     # Fix ids and arguments before the answer is stored, so that a later attempt reads the same ones from the journal.
     for number, part in enumerate(calls):
-        part.tool_call_id = world.claim_call_id(part.tool_call_id, run.at(f"{side_call.place}/c{number}"))
-    notes.update(refuse_unusable_arguments(calls, world.settings))
+        part.tool_call_id = tree.claim_call_id(part.tool_call_id, run.at(f"{side_call.place}/c{number}"))
+    notes.update(refuse_unusable_arguments(calls, tree.settings))
     response.metadata = {**(response.metadata or {}), NOTES: notes}
     return answer
 

@@ -10,7 +10,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.declare import Component
 from musterd.loop import tasks
 from musterd.loop.assignment import Assignment
-from musterd.loop.builtin_tools import Tell
+from musterd.loop.builtin_tools import EmitAtStep
 from musterd.loop.delegation import DelegatedRun, Delegations, JoinedResult, Refused, find_member
 from musterd.loop.steps import ToolStep
 from musterd.loop.task_tools import task_updated_data
@@ -41,7 +41,7 @@ def _definition(name: str, description: str, properties: JsonObject) -> ToolDefi
 
 def is_task_run(team: Component, name: str) -> bool:
     """Whether a call of ``name`` has members execute tasks."""
-    return name in (EXECUTE, EXECUTE_PARALLEL) and getattr(team.spec, "mode", "") == "tasks"
+    return name in (EXECUTE, EXECUTE_PARALLEL) and team.mode == "tasks"
 
 
 def task_runs_of(run: Assignment, name: str, arguments: JsonObject, path: str) -> Delegations:
@@ -103,26 +103,26 @@ def _member_prompt(state: JsonObject, task: JsonObject) -> str:
     return "\n\n".join(parts)
 
 
-def _begin(assignees: dict[str, str], state: JsonObject, tell: Tell) -> None:
+def _begin(assignees: dict[str, str], state: JsonObject, emit: EmitAtStep) -> None:
     for task_id, member_id in assignees.items():
         task = tasks.task_in(state, task_id)
         if task is not None:
             task["assignee"] = member_id
-            _set_status(task, "in_progress", tell)
+            _set_status(task, "in_progress", emit)
 
 
-def _set_status(task: JsonObject, status: str, tell: Tell) -> None:
+def _set_status(task: JsonObject, status: str, emit: EmitAtStep) -> None:
     previous, task["status"] = task["status"], status
-    tell(EventKind.TASK_UPDATED, task_updated_data(task, previous), f"{task['id']} {status}")
+    emit(EventKind.TASK_UPDATED, task_updated_data(task, previous), f"{task['id']} {status}")
 
 
-def _join(ids: Sequence[str], steps: Sequence[ToolStep], state: JsonObject, tell: Tell) -> JoinedResult:
+def _join(ids: Sequence[str], steps: Sequence[ToolStep], state: JsonObject, emit: EmitAtStep) -> JoinedResult:
     results = []
     for task_id, step in zip(ids, steps, strict=True):
         task = tasks.task_in(state, task_id)
         if task is not None:
             task["result"] = step.result
-            _set_status(task, "failed" if step.is_error else "completed", tell)
+            _set_status(task, "failed" if step.is_error else "completed", emit)
             results.append(f"Task [{task_id}] '{task['title']}' {task['status']}. Result: {step.result}")
     tasks.update_blocked(tasks.list_in(state))
     return JoinedResult(result="\n\n".join(results), is_error=all(step.is_error for step in steps))

@@ -45,7 +45,7 @@ async def create_task(
     task_list["tasks"].append(task)
     tasks.update_blocked(task_list)
     fields = ("title", "description", "assignee", "status", "dependencies")
-    context.tell(EventKind.TASK_CREATED, {"task_id": task["id"], **{name: task[name] for name in fields}}, "")
+    context.emit(EventKind.TASK_CREATED, {"task_id": task["id"], **{name: task[name] for name in fields}}, "")
     return f"Task created: [{task['id']}] {title} (status: {task['status']})"
 
 
@@ -65,7 +65,7 @@ async def update_task_status(context: ToolCallContext, task_id: str, status: str
     if result is not None:
         task["result"] = result
     tasks.update_blocked(tasks.list_in(context.state))
-    context.tell(EventKind.TASK_UPDATED, task_updated_data(task, previous), "")
+    context.emit(EventKind.TASK_UPDATED, task_updated_data(task, previous), "")
     return f"Task [{task_id}] '{task['title']}' updated to {task['status']}."
 
 

@@ -16,7 +16,7 @@ GO_ON = "Go on until the goal is reached. Then call mark_all_complete and answer
 class Leader(Protocol):
     """The part of :class:`musterd.loop.loop.Loop` that this mode needs."""
 
-    world: RunTree
+    tree: RunTree
     run: Assignment
 
     async def turns(self) -> Answer:
@@ -40,8 +40,8 @@ async def iterate(leader: Leader) -> Answer:
     limit, answer = spec.max_iterations, Answer("")
     for iteration in range(1, limit + 1):
         count: JsonObject = {"iteration": iteration, "max_iterations": limit}
-        tell = leader.world.teller(run.run_id, run.at(f"i{iteration}"))
-        tell(EventKind.TASK_ITERATION_STARTED, count, "")
+        emit = leader.tree.emitter(run.run_id, run.at(f"i{iteration}"))
+        emit(EventKind.TASK_ITERATION_STARTED, count, "")
         if iteration > 1:
             state = f"<current_task_state>\n{tasks.summary(run.state)}\n</current_task_state>"
             leader.say(f"{state}\n\n{GO_ON}")
@@ -52,8 +52,8 @@ async def iterate(leader: Leader) -> Answer:
             "goal_complete": bool(task_list["goal_complete"]),
             "tasks": task_list["tasks"],
         }
-        tell(EventKind.TASK_STATE_UPDATED, data, "")
-        tell(EventKind.TASK_ITERATION_COMPLETED, {**count, "task_summary": summary}, "")
+        emit(EventKind.TASK_STATE_UPDATED, data, "")
+        emit(EventKind.TASK_ITERATION_COMPLETED, {**count, "task_summary": summary}, "")
         if tasks.is_over(run.state) or not task_list["tasks"]:
             break
     return answer

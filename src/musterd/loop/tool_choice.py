@@ -8,7 +8,7 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 
 from musterd.declare import Component
-from musterd.declare.tool_options import read_tool_choice
+from musterd.declare.tool_choice import read_tool_choice
 
 
 def tool_settings(component: Component, turn: int, parameters: ModelRequestParameters) -> ModelSettings | None:

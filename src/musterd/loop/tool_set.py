@@ -39,7 +39,7 @@ def builtin_tools(component: Component) -> Mapping[str, Tool]:
     tools: list[Tool] = []
     if is_in_tasks_mode(component):
         tools.extend(TASK_TOOLS)
-    if getattr(component.spec, "get_member_information_tool", False):
+    if component.team is not None and component.team.get_member_information_tool:
         tools.append(MEMBER_INFORMATION)
     tools.extend(session_tools(component))
     return {tool.name: tool for tool in tools}

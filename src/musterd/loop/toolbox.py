@@ -47,12 +47,12 @@ class Toolbox:
 
     def __init__(
         self,
-        world: RunTree,
+        tree: RunTree,
         run: Assignment,
         progress: Progress,
         make_loop: Callable[[RunTree, Assignment], Drivable],
     ) -> None:
-        self._world = world
+        self._tree = tree
         self._run = run
         self._progress = progress
         self._make_loop = make_loop
@@ -61,7 +61,7 @@ class Toolbox:
         self._media: dict[str, tuple[Medium, ...]] = {}
         self._members: dict[str, Component] = {}
         self._voice: str | None = None
-        self.planner = Planner(world, run)
+        self.planner = Planner(tree, run)
 
     async def call_all(self, turn: int, parts: Sequence[ToolCallPart], refused: Mapping[str, str]) -> list[ToolCall]:
         """Make the calls of one turn concurrently, and return them with their results, in order.
@@ -85,7 +85,7 @@ class Toolbox:
                 members += starts
         # Commit the intents before any call is made. A crash in between leaves calls that count as cut off; the other
         # way round, a call could have an effect that no later attempt knows of.
-        await self._world.steps.intend(intents, members)
+        await self._tree.steps.intend(intents, members)
         steps = await _gather([self._make(plan) for plan in plans])
         # Merge after all calls and in their order, so that every attempt arrives at the same state.
         for plan, step in zip(plans, steps, strict=True):
@@ -127,11 +127,11 @@ class Toolbox:
         text, media = self._cut(change_note(call) + (call.result or "")), self._media.get(call.id, ())
         if not media or not self._run.component.spec.send_media_to_model:
             return text
-        return result_content(text, media, self._world.models.of(self._run.component))
+        return result_content(text, media, self._tree.models.of(self._run.component))
 
     def _cut(self, result: str) -> str:
         """The result, cut with a note if it is longer than the model may read."""
-        limit = self._world.settings.tool_result_bytes
+        limit = self._tree.settings.tool_result_bytes
         if len(result) * 4 <= limit or len(data := result.encode()) <= limit:
             return result
         beginning = data[:limit].decode(errors="ignore")
@@ -141,12 +141,12 @@ class Toolbox:
         return member_intent(plan, delegated.member, delegated.path, delegated.task)
 
     def _requirement(self, plan: PlannedCall, kind: RequirementKind) -> Requirement:
-        return make_requirement(self._world, self._run, plan.call, plan.intent.path, kind)
+        return make_requirement(self._tree, self._run, plan.call, plan.intent.path, kind)
 
     # --- making a call ----------------------------------------------------------------------------
 
     async def _make(self, plan: PlannedCall) -> ToolStep:
-        step = await self._world.steps.tool(
+        step = await self._tree.steps.tool(
             plan.intent, lambda: self._perform(plan), lambda kind: self._requirement(plan, kind)
         )
         if plan.call.is_error is None:  # not made here: an earlier attempt made it, or a person decided its outcome
@@ -169,9 +169,7 @@ class Toolbox:
         elif plan.delegations is not None:
             step = await self._delegate(plan, plan.delegations, self._run)
         elif plan.tool is not None:
-            step = await call_function(
-                self._world, self._run, plan.tool, plan.call.id, plan.intent.path, plan.arguments
-            )
+            step = await call_function(self._tree, self._run, plan.tool, plan.call.id, plan.intent.path, plan.arguments)
         else:
             raise AssertionError("a planned call is a tool, a delegation or a refusal")
         if not plan.intent.leaves_open(step.state):
@@ -187,24 +185,24 @@ class Toolbox:
         call.stops_run = call.stops_run and not step.is_error
         self._emit(EventKind.TOOL_CALL_COMPLETED, plan, step.media)
         if plan.tool is not None and plan.tool.is_own and call.name in (reasoning_steps.THINK, reasoning_steps.ANALYZE):
-            reasoning_steps.note_call(self._world, self._run, self._progress, call, plan.intent.path)
+            reasoning_steps.note_call(self._tree, self._run, self._progress, call, plan.intent.path)
         if step.is_error:
             self._emit(EventKind.TOOL_CALL_ERROR, plan)
         if _opens_answer(plan, step):
-            self._world.tell(EventKind.CONTENT, self._run.voice, {"text": f"{step.result}\n\n"}, plan.intent.path)
+            self._tree.emit_now(EventKind.CONTENT, self._run.voice, {"text": f"{step.result}\n\n"}, plan.intent.path)
 
     def _emit(self, kind: EventKind, plan: PlannedCall, media: Sequence[Medium] = ()) -> None:
         data: JsonObject = {"tool": plan.call.as_json()}
         if media:
             data["media"] = [medium.as_json() for medium in media]
-        self._world.tell(kind, self._run.run_id, data, plan.intent.path)
+        self._tree.emit_now(kind, self._run.run_id, data, plan.intent.path)
 
     def _void(self, plan: PlannedCall, reason: str) -> None:
         """Void the text that a member emitted as this run's own text."""
         self._voice = None
         superseded = [{"run_id": self._run.voice, "path": plan.intent.path}]
         data: JsonObject = {"reason": reason, "superseded": superseded}
-        self._world.tell(EventKind.RUN_CONTINUED, self._run.run_id, data, f"{plan.intent.path}/failed")
+        self._tree.emit_now(EventKind.RUN_CONTINUED, self._run.run_id, data, f"{plan.intent.path}/failed")
 
     # --- members ----------------------------------------------------------------------------------
 
@@ -214,7 +212,7 @@ class Toolbox:
         # A run with the path of the call shares the call's intent.
         intents = [self._member_intent(plan, delegated) for delegated in runs if delegated.path != plan.intent.path]
         starts = [
-            member_start(self._world, self._run, delegated.member, delegated.path, delegated.task) for delegated in runs
+            member_start(self._tree, self._run, delegated.member, delegated.path, delegated.task) for delegated in runs
         ]
         self._progress.members.extend(start.run_id for start in starts)
         return intents, starts
@@ -225,13 +223,13 @@ class Toolbox:
             return await self._drive(delegated, run)
         started_at, started = clock.now(), clock.monotonic()
         call_state = state.copied(run.state)
-        tell = self._world.teller(run.run_id, plan.intent.path)
+        emit = self._tree.emitter(run.run_id, plan.intent.path)
         if delegations.begin is not None:
-            delegations.begin(call_state, tell)
+            delegations.begin(call_state, emit)
         steps = await _gather([self._drive_recorded(plan, delegated, run) for delegated in delegations.runs])
         for step in steps:
             state.merge(call_state, step.state_delta)
-        joined = delegations.join(steps, call_state, tell)
+        joined = delegations.join(steps, call_state, emit)
         step = ToolStep(
             result=joined.result,
             is_error=joined.is_error,
@@ -242,27 +240,27 @@ class Toolbox:
             state_delta=state.delta(run.state, call_state),
             media=tuple(medium for member_step in steps for medium in member_step.media),
         )
-        return within_limit(step, self._world.settings.tool_result_stored_bytes)
+        return within_limit(step, self._tree.settings.tool_result_stored_bytes)
 
     async def _delegate_in_hooks(self, plan: PlannedCall) -> ToolStep:
         async def drive(arguments: JsonObject, hook_state: JsonObject) -> ToolStep:
             try:
                 change = state.delta(self._run.state, hook_state)
-                check_state_change(change, self._world.settings.state_bytes)  # members' steps have to store it
+                check_state_change(change, self._tree.settings.state_bytes)  # members' steps have to store it
                 delegations = self.planner.hooked_delegations(plan, arguments)
             except (Refused, ResultTooLarge, TypeError, ValueError) as error:
                 raise ToolFailed(exception_message(error)) from error
             plan.delegations = delegations
-            await self._world.steps.intend(*self._begin_members(plan, delegations))
+            await self._tree.steps.intend(*self._begin_members(plan, delegations))
             step = await self._delegate(plan, delegations, replace(self._run, state=hook_state))
             state.merge(hook_state, step.state_delta)
             return step
 
         def stop() -> None:
             for delegated in plan.delegations.runs if plan.delegations is not None else ():
-                self._world.stops.stop(clock.derived_id(self._world.salt, delegated.path))
+                self._tree.stops.stop(clock.derived_id(self._tree.salt, delegated.path))
 
-        return await delegate_in_hooks(self._world, self._run, plan, drive, stop)
+        return await delegate_in_hooks(self._tree, self._run, plan, drive, stop)
 
     def _restore_hooked_delegation(self, plan: PlannedCall, step: ToolStep) -> None:
         """Bring the plan of a stored delegation to the arguments that its hooks passed on in the first attempt."""
@@ -274,7 +272,7 @@ class Toolbox:
 
     async def _drive_recorded(self, plan: PlannedCall, delegated: DelegatedRun, run: Assignment) -> ToolStep:
         """Drive one of several members that a call starts, as a step with its own intent."""
-        return await self._world.steps.tool(
+        return await self._tree.steps.tool(
             self._member_intent(plan, delegated),
             lambda: self._drive(delegated, run),
             lambda kind: self._requirement(plan, kind),
@@ -284,24 +282,24 @@ class Toolbox:
         spec, context = run.component.spec, list[str]()
         if isinstance(spec, Team) and spec.share_member_interactions and self._interactions:
             context.append(interactions_text(self._interactions))
-        context.append(team_history_text(self._world.member_history, run.component))
+        context.append(team_history_text(self._tree.member_history, run.component))
         member = Assignment(
             component=delegated.member,
-            run_id=clock.derived_id(self._world.salt, delegated.path),
+            run_id=clock.derived_id(self._tree.salt, delegated.path),
             parent_id=run.run_id,
             path=delegated.path,
-            prompt=member_prompt(self._world, run, delegated),
+            prompt=member_prompt(self._tree, run, delegated),
             state=state.copied(run.state),
             depth=run.depth + 1,
-            history=member_history(self._world.member_history, delegated.member, self._answered_members),
+            history=member_history(self._tree.member_history, delegated.member, self._answered_members),
             context=context,
             inherited_dependencies=run.dependencies,
             inherited_metadata=run.metadata,
             speaks_for=self._voice,
             media=run.media,
         )
-        step = await drive_member(self._world, member, self._make_loop)
-        step = within_limit(step, self._world.settings.tool_result_stored_bytes)
+        step = await drive_member(self._tree, member, self._make_loop)
+        step = within_limit(step, self._tree.settings.tool_result_stored_bytes)
         if is_in_tasks_mode(run.component):  # the task list belongs to this leader; a member has its own, or none
             return replace(step, state_delta=state.without_tasks(step.state_delta))
         return step
@@ -318,7 +316,7 @@ def _speaks_for_team(team: Component, plans: Sequence[PlannedCall]) -> bool:
     That is so if exactly one member is called and its answer becomes the team's answer unchanged.
     """
     plans_of_members = [plan for plan in plans if plan.delegations is not None for _ in plan.delegations.runs]
-    is_streamed = not has_output_model(team) and bool(getattr(team.spec, "stream_member_events", True))
+    is_streamed = not has_output_model(team) and (team.team is None or team.team.stream_member_events)
     return is_streamed and len(plans_of_members) == 1 and plans_of_members[0].call.stops_run
 
 

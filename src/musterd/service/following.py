@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.core.errors import NotFound
-from musterd.core.events import END_EVENTS
 from musterd.core.records import RunRow, RunView
 from musterd.declare import Component
 from musterd.engine.broadcaster import Stored
@@ -14,9 +13,6 @@ from musterd.engine.resources import Resources
 from musterd.service.connected_clients import ConnectedClients
 from musterd.service.subscription import PAGE_FLUSHES, RunSubscription, stored_after
 from musterd.store import disconnect, runs
-
-ALL_EVENTS = 2**53
-"""An index after the last stored event of any run: a subscription after it gets live events only."""
 
 FindRun = Callable[[Component, str, str | None, Caller], Awaitable[RunView]]
 
@@ -93,25 +89,6 @@ class Following:
             raise
         return followed, subscription
 
-    async def until_settled(
-        self, component: Component, run_id: str, session_id: str | None, caller: Caller, seconds: float
-    ) -> None:
-        """Wait until a member's run or its root has finished or paused, or ``seconds`` have passed.
-
-        :raises NotFound: there is no such run that this caller may see.
-        """
-        followed, subscription = await self.open(component, run_id, session_id, caller, ALL_EVENTS)
-        ends_at, run_ids = clock.monotonic() + seconds, (run_id, followed.root.run_id)
-        try:
-            with self.connected_clients.waiting(followed.root.run_id):
-                while not followed.run.state.is_settled and not subscription.is_closed and clock.monotonic() < ends_at:
-                    async for flush in subscription.available():
-                        if any(event.kind in END_EVENTS and event.run_id in run_ids for event in flush.events):
-                            return
-                    await subscription.wait(ends_at - clock.monotonic())
-        finally:
-            subscription.close()
-
     async def _followed(self, view: RunView, after: int) -> FollowedRun:
         row, shows_all = view.row, bool(view.input.options.get("stream_events", True))
         tree = {tree_row.run_id: tree_row for tree_row in await self.tree(row.root_id)}
@@ -119,6 +96,18 @@ class Following:
         if root is None or run is None:
             raise NotFound("Run not found")
         return FollowedRun(root=root, run=run, tree=tree, after=min(after, root.next_event - 1), shows_all=shows_all)
+
+    async def root_of(self, run: RunRow) -> RunRow:
+        """The row of the root of the tree that the run is in.
+
+        :raises NotFound: the tree was deleted meanwhile.
+        """
+        if run.parent_id is None:
+            return run
+        root = next((row for row in await self.tree(run.root_id) if row.run_id == run.root_id), None)
+        if root is None:
+            raise NotFound("Run not found")
+        return root
 
     async def tree(self, root_id: str) -> list[RunRow]:
         """The rows of a root and its members so far."""

@@ -23,15 +23,16 @@ from musterd.service.connected_clients import ConnectedClients
 from musterd.service.following import Following
 from musterd.service.input_media import extract_media, fill_in_media, media_item, require_readable
 from musterd.service.output_schemas import require_output_schema, with_parsed_message
+from musterd.service.run_end import until_settled
 from musterd.service.steering import Steering, request_of
 from musterd.service.subscription import RunSubscription
 from musterd.service.webhooks import addresses
-from musterd.store import acceptance, blobs, cancels, idempotency, journal, runs, session_deletion
+from musterd.store import acceptance, blobs, cancels, journal, runs, session_deletion
 from musterd.store.acceptance import Accepted, Candidate
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Tx
 from musterd.store.decisions import DecisionSource, decide
-from musterd.store.idempotency import Request
+from musterd.store.idempotency import Performed, Request, once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +170,8 @@ class RunService:
     def row(self, component: Component, request: RunRequest, caller: Caller) -> RunRow:
         """The row of a new run, before its acceptance."""
         info, now, turn = self._resources.models.describe(component), clock.now(), request.turn
-        declared = OnBusy(getattr(component.spec, "on_busy", OnBusy.ENQUEUE))
+        team = component.team
+        on_busy = turn.on_busy or (OnBusy.ENQUEUE if team is None else OnBusy(team.on_busy))
         run = RunRow(
             run_id=request.run_id,
             root_id=request.run_id,
@@ -187,9 +189,9 @@ class RunService:
             definition_hash=component.definition_hash,
             is_background=request.is_background,
             cancel_on_disconnect=int(request.cancel_on_disconnect),
-            on_busy=turn.on_busy or declared,
+            on_busy=on_busy,
             priority=turn.priority or 0,
-            hold_paused=bool(getattr(component.spec, "hold_paused", False)),
+            hold_paused=team is not None and team.hold_paused,
             created_at=now,
             not_before=now + turn.delay_seconds if turn.delay_seconds else None,
             webhooks=addresses(self._resources.settings, request.input),
@@ -247,26 +249,13 @@ class RunService:
         """
         view = await self.find(component, run_id, session_id, caller)
         if not view.row.state.is_settled and seconds > 0:
-            if view.row.parent_id is None:
-                await self._until_settled(view.row, seconds)
-            else:  # a member settles before its root, so only its events tell when
-                await self.following.until_settled(component, run_id, session_id, caller, seconds)
+            root = await self.following.root_of(view.row)
+            await self.following.note_subscriber(root)
+            with self.connected_clients.waiting(root.run_id):
+                await until_settled(self._resources, view.row, seconds)
             view = await self.find(component, run_id, session_id, caller)
         await fill_in_media(self._resources.database, view)
         return view
-
-    async def _until_settled(self, root: RunRow, seconds: float) -> None:
-        """Wait until a root run has finished, paused or been deleted, or ``seconds`` have passed."""
-        await self.following.note_subscriber(root)
-        waiter = self._resources.broadcaster.settle_waiter(root.run_id)
-        try:
-            with self.connected_clients.waiting(root.run_id):
-                # Read the state again after the waiter listens: the run may have settled before.
-                state = await self._resources.database.read(lambda tx: runs.state_of(tx, root.run_id))
-                if state is not None and not state.is_settled:
-                    await waiter.wait(seconds)
-        finally:
-            waiter.close()
 
     async def members(self, root_id: str, other_run_ids: Sequence[str] = ()) -> list[RunView]:
         """The member runs of a root, with their payload.
@@ -306,17 +295,16 @@ class RunService:
         decisions_text = jsontext.canonical([[decision.key, decision.as_json()] for decision in decisions])
         request = request_of("continue", key, caller, component.kind, component.id, run_id, decisions_text)
 
-        async def work(tx: Tx) -> DecisionResult:
-            if request is not None and (earlier := await idempotency.same(tx, request)):
-                return DecisionResult(view.row, int(earlier["answer"]), is_replay=True)
+        async def store(tx: Tx) -> Performed[DecisionResult]:
             run = await decide(tx, run_id, decisions, DecisionSource(by=by, now=now))
             # If the run stays settled, its stream would be empty: include the pause or the end once more.
             after = run.next_event - (2 if run.state.is_settled else 1)
-            if request is not None:
-                await idempotency.keep(tx, request, run_id, now, answer=str(after))
-            return DecisionResult(run, after)
+            return Performed(DecisionResult(run, after), run_id, answer=str(after))
 
-        result = await self._resources.database.write(work)
+        async def repeat(answer: str | None) -> DecisionResult:
+            return DecisionResult(view.row, int(answer or 0), is_replay=True)
+
+        result = await self._resources.database.write(lambda tx: once(tx, request, lambda: store(tx), repeat))
         if result.run.state is RunState.READY:
             self._engine.wake()
         return result
@@ -345,28 +333,26 @@ class RunService:
         if not run.state.is_final and run.root_id != run_id:
             is_replay = await self.steering.cancel_member(run, caller.user_id or "client", request)
             return CancelResult(await self.view(component, run_id, None, caller), is_replay)
-        waiter = self._resources.broadcaster.settle_waiter(run_id)  # before the cancel: the run may stop at once
-        try:
-            state, is_replay = await self._cancel_once(run, caller.user_id or "client", request)
-            if state is RunState.RUNNING:
-                await waiter.wait(self._resources.settings.cancel_wait_seconds)
-        finally:
-            waiter.close()
+        state, is_replay = await self._cancel_once(run, caller.user_id or "client", request)
+        if state is RunState.RUNNING:
+            await until_settled(self._resources, run, self._resources.settings.cancel_wait_seconds)
         return CancelResult(await self.view(component, run_id, None, caller), is_replay)
 
     async def _cancel_once(self, run: RunRow, by: str, request: Request | None) -> tuple[RunState, bool]:
         """Cancel a run once for each request. Returns its state, and whether the request was received before."""
         now = clock.now()
 
-        async def work(tx: Tx) -> tuple[Cancelled | None, bool]:
-            if request is not None and await idempotency.same(tx, request):
-                return None, True
+        async def store(tx: Tx) -> Performed[tuple[Cancelled | None, bool]]:
             cancelled = None if run.state.is_final else await cancels.request(tx, run.run_id, by, now)
-            if request is not None and (cancelled is not None or run.state.is_final):
-                await idempotency.keep(tx, request, run.run_id, now)
-            return cancelled, False
+            is_kept = cancelled is not None or run.state.is_final
+            return Performed((cancelled, False), run.run_id if is_kept else None)
 
-        cancelled, is_replay = await self._resources.database.write(work)
+        async def repeat(_answer: str | None) -> tuple[Cancelled | None, bool]:
+            return None, True
+
+        cancelled, is_replay = await self._resources.database.write(
+            lambda tx: once(tx, request, lambda: store(tx), repeat)
+        )
         if cancelled is None:
             return run.state, is_replay
         self._announce_cancel(cancelled)

@@ -3,12 +3,11 @@
 import asyncio
 import contextlib
 
-from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.core.errors import StoreUnavailable
 from musterd.store import idempotency, session_forks
 from musterd.store.database import Database, Tx
-from musterd.store.idempotency import Request
+from musterd.store.idempotency import Performed, Request, once
 from musterd.store.session_forks import Fork, ForkedSession
 
 
@@ -45,13 +44,17 @@ async def _finish(tx: Tx, fork: Fork, request: Request | None) -> str:
 
     If the same request has completed another fork meanwhile, drop this one and return the id of the other.
     """
-    if request is not None:
-        if earlier := await idempotency.same(tx, request):
-            await session_forks.give_up(tx, fork)
-            return str(earlier["answer"])
-        await idempotency.keep(tx, request, fork.first_run_id, clock.now(), answer=fork.session.session_id)
-    await session_forks.finish(tx, fork)
-    return fork.session.session_id
+
+    async def finish() -> Performed[str]:
+        await session_forks.finish(tx, fork)
+        session_id = fork.session.session_id
+        return Performed(session_id, fork.first_run_id, answer=session_id)
+
+    async def repeat(answer: str | None) -> str:
+        await session_forks.give_up(tx, fork)
+        return str(answer)
+
+    return await once(tx, request, finish, repeat)
 
 
 async def _copy(database: Database, fork: Fork, roots: list[str]) -> None:

@@ -14,14 +14,12 @@ from musterd.engine.resources import Resources
 from musterd.engine.worker import Worker
 from musterd.loop import hooks, state
 from musterd.loop.run_tree import digest
-from musterd.store import idempotency, messages, runs, sessions, steering
+from musterd.service.run_end import until_settled
+from musterd.store import messages, runs, sessions, steering
 from musterd.store.database import Tx
-from musterd.store.idempotency import Request
+from musterd.store.idempotency import Performed, Request, once
 
 FindRun = Callable[[Component, str, str | None, Caller], Awaitable[RunView]]
-
-LOOK_SECONDS = 0.02
-"""How often the state of a member that is being cancelled is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,13 +125,15 @@ class Steering:
         message = Message(id=clock.new_id(), run_id=run_id, text=text, sent_by=by, created_at=clock.now())
 
         async def work(tx: Tx) -> tuple[Message, RunRow | None]:
-            if request is not None and (earlier := await idempotency.same(tx, request)):
-                stored = [sent for sent in await messages.of_root(tx, root_id) if sent.id == earlier["answer"]]
+            async def store() -> Performed[tuple[Message, RunRow | None]]:
+                root = await steering.send(tx, root_id, message)
+                return Performed((message, root), root_id, answer=message.id)
+
+            async def repeat(answer: str | None) -> tuple[Message, RunRow | None]:
+                stored = [sent for sent in await messages.of_root(tx, root_id) if sent.id == answer]
                 return (stored or [message])[0], None
-            root = await steering.send(tx, root_id, message)
-            if request is not None:
-                await idempotency.keep(tx, request, root_id, message.created_at, answer=message.id)
-            return message, root
+
+            return await once(tx, request, store, repeat)
 
         sent, root = await self._resources.database.write(work)
         if root is not None:
@@ -146,33 +146,24 @@ class Steering:
         :return: whether the same request was received before.
         :raises Conflict: the key was used for another request.
         """
-        now, wait_until = clock.now(), clock.monotonic() + self._resources.settings.cancel_wait_seconds
+        now = clock.now()
 
-        async def work(tx: Tx) -> tuple[RunRow | None, bool]:
-            if request is not None and await idempotency.same(tx, request):
-                return None, True
+        async def store(tx: Tx) -> Performed[tuple[RunRow | None, bool]]:
             root = None
             with contextlib.suppress(Conflict):  # it has finished meanwhile, or its root is about to end it
                 root = await steering.cancel_member(tx, member.root_id, member.run_id, by, now)
-            if request is not None and await runs.state_of(tx, member.run_id) is not None:
-                await idempotency.keep(tx, request, member.run_id, now)
-            return root, False
+            is_kept = await runs.state_of(tx, member.run_id) is not None
+            return Performed((root, False), member.run_id if is_kept else None)
 
-        # Listen before the cancel is stored: the root may settle between the commit and the first wait.
-        waiter = self._resources.broadcaster.settle_waiter(member.root_id)
-        try:
-            root, is_replay = await self._resources.database.write(work)
-            if root is not None:
-                self._engine.signalled(root)
-            while not await self._has_ended(member.run_id) and (left := wait_until - clock.monotonic()) > 0:
-                await waiter.wait(min(left, LOOK_SECONDS))
-        finally:
-            waiter.close()
+        async def repeat(_answer: str | None) -> tuple[RunRow | None, bool]:
+            return None, True
+
+        root, is_replay = await self._resources.database.write(lambda tx: once(tx, request, lambda: store(tx), repeat))
+        if root is not None:
+            self._engine.signalled(root)
+        wait_seconds = self._resources.settings.cancel_wait_seconds
+        await until_settled(self._resources, member, wait_seconds, takes_pause=False)
         return is_replay
-
-    async def _has_ended(self, run_id: str) -> bool:
-        state = await self._resources.database.read(lambda tx: runs.state_of(tx, run_id))
-        return state is None or state.is_final
 
 
 def _is_of(member: RunRow, component: Component) -> bool:

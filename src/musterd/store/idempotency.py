@@ -5,8 +5,11 @@ requests run at once, their inserts meet at the primary key: the second waits fo
 transaction is retried, which then finds the stored request.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
+from musterd.core import clock
 from musterd.core.errors import Conflict
 from musterd.store.database import Row, Statement, Tx
 
@@ -28,6 +31,9 @@ RUN_NAMED_IN_SESSION = Statement(
        WHERE r.session_id = :session_id AND q.kind = 'run_id' AND q.key = :name ORDER BY q.created_at DESC LIMIT 1""",
 )
 KEY_TAKEN = "This Idempotency-Key was used for another request; choose another one."
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +70,42 @@ async def same(tx: Tx, request: Request) -> Row | None:
     if row is not None and row["fingerprint"] != request.fingerprint:
         raise Conflict(KEY_TAKEN)
     return row
+
+
+@dataclass(frozen=True, slots=True)
+class Performed(Generic[T]):
+    """A request that was executed now.
+
+    :param run_id: the run that the request is kept with; None: it changed nothing and may be executed again.
+    :param answer: further data that the same request must get again.
+    """
+
+    result: T
+    run_id: str | None
+    answer: str | None = None
+
+
+async def once(
+    tx: Tx,
+    request: Request | None,
+    perform: Callable[[], Awaitable[Performed[T]]],
+    repeat: Callable[[str | None], Awaitable[T]],
+) -> T:
+    """Execute a request unless the same one was executed before.
+
+    :param request: the request under its idempotency key; None: it has no key and is always executed.
+    :param perform: executes it in this transaction.
+    :param repeat: the result for the same request, given the answer that was kept with it.
+    :raises Conflict: the key was used for another request.
+    """
+    if request is None:
+        return (await perform()).result
+    if (earlier := await same(tx, request)) is not None:
+        return await repeat(earlier["answer"])
+    performed = await perform()
+    if performed.run_id is not None:
+        await keep(tx, request, performed.run_id, clock.now(), performed.answer)
+    return performed.result
 
 
 async def run_named(tx: Tx, caller: str, name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Conditions of lists, written so that SQLite uses the intended index."""
+"""Conditions of lists: equality, written so that SQLite uses the intended index, and patterns of ``LIKE``."""
 
 from collections.abc import Collection, Iterable
 
@@ -16,3 +16,8 @@ def equalities(columns: Iterable[str], by_index: Collection[str] = ()) -> list[s
         for column in columns
         for name in (column.rpartition(".")[2],)
     ]
+
+
+def like_literal(text: str) -> str:
+    """The pattern for ``LIKE … ESCAPE '\\'`` that matches exactly ``text``."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

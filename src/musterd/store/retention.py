@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from musterd.core import jsontext
 from musterd.store import deliveries, run_removal
 from musterd.store.database import Statement, Tx
-from musterd.store.run_removal import Removable, removable
+from musterd.store.run_removal import InRemoval, Removable, removable
 
 # The extra conditions hold for every running and every paused root. They make SQLite use the partial index of these.
 _LIVE = " UNION ALL ".join(
@@ -59,8 +59,11 @@ async def unused_sessions(tx: Tx, before: float, limit: int) -> list[str]:
     return [row["session_id"] for row in await tx.all(UNUSED, {"before": before, "limit": limit})]
 
 
-async def remove_runs(tx: Tx, runs: Sequence[Removable], now: float) -> int:
-    """Remove old runs, except those whose session has a new run or is locked; return how many were removed."""
+async def remove_runs(tx: Tx, runs: Sequence[Removable], now: float, hooks: Sequence[InRemoval] = ()) -> int:
+    """Remove old runs, except those whose session has a new run or is locked; return how many were removed.
+
+    :param hooks: called in this transaction, before the rows are removed.
+    """
     # The list of runs was read without locks. With the sessions locked no run can be accepted in them, so unfinished
     # runs and pending deliveries are checked once more here.
     locked = await run_removal.lock_free_sessions(tx, [run.session_id for run in runs])
@@ -68,7 +71,7 @@ async def remove_runs(tx: Tx, runs: Sequence[Removable], now: float) -> int:
     undelivered = await deliveries.pending_of(tx, [run.run_id for run in runs])
     removable_sessions = locked - {row["session_id"] for row in live}
     roots = [run.run_id for run in runs if run.session_id in removable_sessions and run.run_id not in undelivered]
-    await run_removal.remove(tx, roots, now)
+    await run_removal.remove(tx, roots, now, hooks)
     return len(roots)
 
 

@@ -4,11 +4,11 @@ One transaction removes several root runs of any sessions, with all rows that be
 locks their sessions first, and it skips sessions that another transaction has locked.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from musterd.core import jsontext
-from musterd.store import blobs, usage
+from musterd.store import blobs
 from musterd.store.database import Row, Statement, Tx
 
 RUN_TABLES = (
@@ -43,6 +43,14 @@ AT_ONCE = 50
 """How many root runs one transaction removes. On SQLite all other writers wait for it, about 5 ms with the commit."""
 EVENTS_AT_ONCE = 2000
 """How many events the runs of one transaction may have in total, if it removes more than one run."""
+
+
+InRemoval = Callable[[Tx, Sequence[str], float], Awaitable[None]]
+"""Called with the ids of root runs and the time, in the transaction that removes them, while their rows are there.
+
+It must be the same transaction. If figures of the runs were added to a sum before it, a reader in between or a crash
+would count the runs twice: in the sum, and by their rows. After it their rows would be gone.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +98,15 @@ async def lock_free_sessions(tx: Tx, sessions: Sequence[str]) -> set[str]:
     return {row["session_id"] for row in rows}
 
 
-async def remove(tx: Tx, roots: Sequence[str], now: float) -> None:
-    """Remove root runs, whose sessions the caller has locked, with all their rows."""
+async def remove(tx: Tx, roots: Sequence[str], now: float, hooks: Sequence[InRemoval]) -> None:
+    """Remove root runs, whose sessions the caller has locked, with all their rows.
+
+    :param hooks: called first.
+    """
     if not roots:
         return
-    # In this transaction, so that a run's usage is counted either from its rows or from the kept sums, and never twice.
-    await usage.keep_removed(tx, roots, now)
+    for hook in hooks:
+        await hook(tx, roots, now)
     await blobs.forget(tx, roots)
     by_root = {"roots": jsontext.dumps(list(roots))}
     runs = jsontext.dumps([row["run_id"] for row in await tx.all(TREES, by_root)])

@@ -5,13 +5,13 @@ transactions, by the request that deleted the session and afterwards by upkeep, 
 middle leaves nothing undone.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from musterd.core import jsontext
 from musterd.store import cancels, run_removal, sessions
 from musterd.store.cancels import Cancelled
 from musterd.store.database import Statement, Tx
-from musterd.store.run_removal import removable
+from musterd.store.run_removal import InRemoval, removable
 
 UNCANCELLED = Statement(
     "deletion_uncancelled",
@@ -62,34 +62,37 @@ async def is_any_removable(tx: Tx, now: float) -> bool:
     return await tx.one(OVER, {"now": now, "limit": 1}) is not None
 
 
-async def remove_some(tx: Tx, now: float) -> int:
+async def remove_some(tx: Tx, now: float, hooks: Sequence[InRemoval] = ()) -> int:
     """Remove one batch of rows of deleted sessions without unfinished runs, and sessions that have no rows left.
 
     Sessions that another transaction has locked are left for the next call.
 
+    :param hooks: called in this transaction, before rows of runs are removed.
     :return: how many runs and sessions were removed; 0: there is nothing to do now.
     """
     rows = await tx.all(OVER, {"now": now, "limit": run_removal.AT_ONCE})
     # A deleted session accepts no run, so none can start between this read and the lock.
-    return await _remove(tx, await run_removal.lock_free_sessions(tx, [row["session_id"] for row in rows]), now)
+    locked = await run_removal.lock_free_sessions(tx, [row["session_id"] for row in rows])
+    return await _remove(tx, locked, now, hooks)
 
 
-async def remove_some_of(tx: Tx, session_id: str) -> bool:
+async def remove_some_of(tx: Tx, session_id: str, hooks: Sequence[InRemoval] = ()) -> bool:
     """Remove one batch of rows of a deleted session, if all its runs have finished.
 
+    :param hooks: called in this transaction, before rows of runs are removed.
     :return: whether rows were removed; then there may be more.
     """
     session = await sessions.lock(tx, session_id)
     if session is None or session.deleted_at is None or await sessions.live_runs(tx, session_id):
         return False
-    return await _remove(tx, {session_id}, session.deleted_at) > 0
+    return await _remove(tx, {session_id}, session.deleted_at, hooks) > 0
 
 
-async def _remove(tx: Tx, locked: Collection[str], now: float) -> int:
+async def _remove(tx: Tx, locked: Collection[str], now: float, hooks: Sequence[InRemoval]) -> int:
     """Remove one batch of runs of locked sessions, and the sessions themselves if these were their last runs."""
     sessions_param = {"sessions": jsontext.dumps(sorted(locked))}
     rows = await tx.all(ROOTS, {**sessions_param, "limit": run_removal.AT_ONCE})
     batch = next(run_removal.slices(removable(row) for row in rows), [])
-    await run_removal.remove(tx, [run.run_id for run in batch], now)
+    await run_removal.remove(tx, [run.run_id for run in batch], now, hooks)
     is_last = len(batch) == len(rows) < run_removal.AT_ONCE
     return len(batch) + (await tx.run(REMOVE, sessions_param) if is_last else 0)

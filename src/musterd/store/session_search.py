@@ -12,8 +12,7 @@ from typing import Any
 from musterd.core.callers import Caller
 from musterd.core.records import SessionRow
 from musterd.store.database import Statement, Tx
-from musterd.store.like_patterns import like_literal
-from musterd.store.list_conditions import equalities
+from musterd.store.list_conditions import equalities, like_literal
 from musterd.store.rows import session_row
 
 ORDERS = {

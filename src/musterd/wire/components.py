@@ -230,7 +230,7 @@ def agent_item(agent: "Component", describe: Describe) -> AgentResponse:
 
 def team_item(team: "Component", describe: Describe) -> TeamResponse:
     """One team with its members: an item of ``GET /teams``, the answer of ``GET /teams/{id}``."""
-    streaming = {"stream_member_events": getattr(team.spec, "stream_member_events", True)}
+    streaming = {"stream_member_events": team.team is None or team.team.stream_member_events}
     members = [component_item(member, describe) for member in team.members]
     return TeamResponse(
         {**_component(team, describe), "streaming": streaming, "members": members, "is_component": False}
@@ -246,7 +246,7 @@ def _component(component: "Component", describe: Describe) -> ComponentShape:
         "db_id": DB_ID,
         "description": spec.description,
         "role": spec.role,
-        "mode": getattr(spec, "mode", None),
+        "mode": component.mode,
         "model": {"name": words.name, "model": words.model, "provider": words.provider},
         "tools": _tools(component),
         "sessions": {"session_table": SESSION_TABLE},
@@ -333,7 +333,7 @@ def _short(component: "Component") -> TeamSummaryResponse:
         "name": component.name,
         "description": component.spec.description,
         "db_id": DB_ID,
-        "mode": getattr(component.spec, "mode", None),
+        "mode": component.mode,
     }
     return without_nulls(value)
 
@@ -341,7 +341,7 @@ def _short(component: "Component") -> TeamSummaryResponse:
 def _tools(component: "Component") -> ComponentTools | None:
     tools = [_tool(tool) for tool in component.tools]
     if component.kind == "team":
-        tools.append(_BROADCAST if getattr(component.spec, "mode", "") == "broadcast" else _DELEGATE)
+        tools.append(_BROADCAST if component.mode == "broadcast" else _DELEGATE)
     return {"tools": tools} if tools else None
 
 

@@ -26,7 +26,7 @@ def server_of(agents: int = 0, **settings: Any) -> Server:
         teams=[Team(id="desk", model="scripted")],
         agents=[Agent(id=f"agent-{number}", model="scripted") for number in range(agents)],
     )
-    return Server(registry, Settings(**settings))
+    return Server(registry, Settings(**settings), ())
 
 
 def test_a_start_says_what_is_served_and_where() -> None:

@@ -23,7 +23,7 @@ def update_session_state(number: int) -> int:
         ({"instructions": lambda context: "x"}, "the function in instructions has the parameter 'context' — it can"),
         ({"system_message": lookup}, "the function in system_message has the parameter 'number'"),
         ({"dependencies": {"x": lookup}}, "the function in dependencies['x'] has the parameter 'number'"),
-        ({"system_message": 3}, "'system_message' is 3 — give it a text or a function that gives one"),
+        ({"system_message": 3}, "'system_message' is 3 — give it a text or a function that returns one"),
         ({"timezone_identifier": "Mars/Base"}, "there is no time zone 'Mars/Base' here — use a name of the IANA"),
         ({"timezone_identifier": "../etc"}, "there is no time zone '../etc' here"),
         (

@@ -70,7 +70,7 @@ def test_all_that_is_wrong_with_the_fields_is_said_at_once() -> None:
 
 
 def test_values_by_place_are_refused() -> None:
-    assert "takes its fields by name" in refusal(lambda: Agent("writer"))  # type: ignore[arg-type, call-arg]
+    assert "takes its fields by name" in refusal(lambda: Agent("writer"))  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(

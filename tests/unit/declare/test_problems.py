@@ -52,7 +52,7 @@ YAML = """
 def problems_of_start(source: str) -> list[str]:
     """What `musterd serve` reports of a source: the declarations' problems and those of their models."""
     with pytest.raises(DeclarationError) as caught, reported_together():
-        Server(load(source), Settings(db="sqlite:///records.db"))
+        Server(load(source), Settings(db="sqlite:///records.db"), ())
     return caught.value.message.splitlines()
 
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import cast
 
 import pytest
 
@@ -12,7 +11,6 @@ from musterd.core.errors import Unauthenticated, WrongToken
 from musterd.core.scopes import Scopes
 from musterd.http.auth.expiry import Validity
 from musterd.http.auth.principals import KEY_HOLDER, Principal, user
-from musterd.service.account_watch import AccountWatch
 
 
 class Watch:
@@ -31,7 +29,7 @@ class Watch:
 
 
 def validity(principal: Principal, watch: Watch | None = None) -> Validity:
-    return Validity(principal, cast(AccountWatch, watch or Watch()))
+    return Validity(principal, watch)
 
 
 def expiring(seconds: float, account_id: str | None = None) -> Principal:

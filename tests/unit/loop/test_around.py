@@ -214,7 +214,7 @@ async def test_failures_are_not_kept_and_another_session_is_another_call() -> No
 
     async def asked(session: str) -> None:
         stage = Stage(Agent(id="solo", model=TurnModel([Call("whose")], "answer"), tools=[whose]))
-        stage.loop = Loop(replace(stage.world, session_id=session), stage.run)
+        stage.loop = Loop(replace(stage.tree, session_id=session), stage.run)
         await stage.drive()
 
     for session in ("s1", "s1", "s1", "s2"):

@@ -26,7 +26,7 @@ def aside(model: TurnModel, **given: Any) -> SideCall:
 async def test_it_is_a_step_that_is_told_and_counted() -> None:
     one, model, heard = stage(), TurnModel("so"), list[str]()
     response, _ = await ask(
-        one.world, one.run, one.loop.progress, aside(model, on_text=lambda text, reasoning: heard.append(text))
+        one.tree, one.run, one.loop.progress, aside(model, on_text=lambda text, reasoning: heard.append(text))
     )
     assert (answer_text(response), heard) == ("so", ["so"])
     assert one.steps.log == [("model", "parse/m")]
@@ -44,7 +44,7 @@ async def test_text_of_a_try_that_failed_is_void() -> None:
     one, voided = stage(), list[int]()
     model = TurnModel(["half", failure(503)], "whole")
     heard: dict[str, Any] = {"on_text": lambda text, reasoning: None, "on_void": lambda: voided.append(1)}
-    await ask(one.world, one.run, one.loop.progress, aside(model, **heard))
+    await ask(one.tree, one.run, one.loop.progress, aside(model, **heard))
     assert voided == [1]
     assert [event.kind for event in one.events] == [
         EventKind.MODEL_REQUEST_STARTED,
@@ -57,7 +57,7 @@ async def test_text_of_a_try_that_failed_is_void() -> None:
 
 async def test_a_value_that_has_not_the_form_is_corrected_under_its_own_path() -> None:
     one, model = stage(), TurnModel(Call("final_result", {"n": "x"}), Call("final_result", {"n": 1}))
-    value, _, _ = await ask_for_form(one.world, one.run, one.loop.progress, aside(model), FORM)
+    value, _, _ = await ask_for_form(one.tree, one.run, one.loop.progress, aside(model), FORM)
     assert value == {"n": 1}
     assert [path for _, path in one.steps.log] == ["parse/m", "parse/1/m"]
     assert "Correct the answer" in str(model.seen[1][-1])

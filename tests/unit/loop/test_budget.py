@@ -28,8 +28,8 @@ def test_calls_under_way_keep_their_room() -> None:
 
 def test_a_members_budget_counts_what_is_below_it() -> None:
     steps = [step("t0/m", tokens=10), step("t0/c0/t0/m", tokens=7, lost=5), step("t0/c10/t0/m", tokens=1)]
-    past = PriorUsage(steps=steps)
-    budgets = Budgets({}, past)
+    history = PriorUsage(steps=steps)
+    budgets = Budgets({}, history)
     budgets.open_member("t0/c0", {"tokens": 20, "seconds": 9})
     budgets.open_member("t0/c1", None)
     assert budgets.as_json("") is None
@@ -44,8 +44,8 @@ def test_a_members_budget_counts_what_is_below_it() -> None:
 
 
 def test_tool_calls_count_once_and_runs_that_they_start_do_not() -> None:
-    past = PriorUsage(steps=[step("t0/c0", StepKind.DELEGATE), step("t0/c0/0", StepKind.DELEGATE)])
-    budgets = Budgets({"tool_calls": 2}, past)
+    history = PriorUsage(steps=[step("t0/c0", StepKind.DELEGATE), step("t0/c0/0", StepKind.DELEGATE)])
+    budgets = Budgets({"tool_calls": 2}, history)
     budgets.take_calls(["t0/c0"])
     budgets.take_calls(["t0/c0/0/t0/c0"])
     with pytest.raises(BudgetSpent, match="2 are used, and the model asks for 2 more"):

@@ -82,7 +82,7 @@ async def test_a_person_completes_the_call_of_a_tool_with_a_schema() -> None:
     row = ApprovalRow(requirement=requirement, state="decided", decision=decision)
     model = TurnModel(Call("trip", {"city": "Rome"}, "c1"), "done")
     stage = Stage(Agent(id="a", name="A", model=model, tools=[booking]))
-    object.__setattr__(stage.world, "approvals", {"t0/c0": row})
+    object.__setattr__(stage.tree, "approvals", {"t0/c0": row})
     await stage.drive()
     assert model.told() == ["3 in Rome"]
 
@@ -108,7 +108,7 @@ async def test_a_call_takes_what_a_person_gave() -> None:
     row = ApprovalRow(requirement=found, state="decided", decision=decision)
     model = TurnModel(Call("trip", {"city": "Rome"}, "c1"), "done")
     stage = Stage(Agent(id="a", name="A", model=model, tools=[tool(user_input_fields=["nights"])(trip)]))
-    object.__setattr__(stage.world, "approvals", {"t0/c0": row})
+    object.__setattr__(stage.tree, "approvals", {"t0/c0": row})
     output = await stage.drive()
     assert output.tools[0].args == {"city": "Rome", "nights": 3}
     assert model.told() == ["3 in Rome"]

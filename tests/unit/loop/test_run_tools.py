@@ -39,7 +39,7 @@ async def test_what_was_offered_stays_offered_though_the_function_gives_another(
 
     model = TurnModel([Call("first"), Call("second")], "answer")
     stage = Stage(Agent(id="solo", model=model, tools=tools_of))
-    await stage.loop.world.steps.take("p/tools", "", stored)
+    await stage.loop.tree.steps.take("p/tools", "", stored)
     names[:] = ["second"]
 
     async def again(path: str, fingerprint: str, look: Any) -> Any:
@@ -116,7 +116,7 @@ class Desks:
 async def test_a_deploy_that_moves_or_takes_a_server_sends_no_call_to_another() -> None:
     one, two = (MCPServer(name=name, command=name) for name in ("one", "two"))
     before = Stage(Agent(id="solo", model=TurnModel("answer"), tools=[one, two]))
-    before.loop.world = replace(before.world, servers=Desks())
+    before.loop.tree = replace(before.tree, servers=Desks())
     await before.drive()
     taken = before.steps.taken["p/tools"]
 
@@ -126,7 +126,7 @@ async def test_a_deploy_that_moves_or_takes_a_server_sends_no_call_to_another() 
     model = TurnModel([Call("ask_one"), Call("ask_two")], "answer")
     after = Stage(Agent(id="solo", model=model, tools=[MCPServer(name="new", command="new"), one]))
     after.steps.take = again  # type: ignore[method-assign]
-    after.loop = Loop(replace(after.world, servers=Desks()), after.run)
+    after.loop = Loop(replace(after.tree, servers=Desks()), after.run)
     await after.drive()
     assert [found.name for found in model.offered[0].function_tools] == ["ask_one", "ask_two"]
     assert model.told()[0] == "one ask"

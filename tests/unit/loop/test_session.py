@@ -44,11 +44,13 @@ class GivenPast:
         return Unsummarised(summary=self.summary, conversations=self.chats)
 
 
-def stage(spec: Agent | Team, past: GivenPast | None = None, shown: MemberHistory | None = None, **given: Any) -> Stage:
-    """One run with a past."""
+def stage(
+    spec: Agent | Team, history: GivenPast | None = None, shown: MemberHistory | None = None, **given: Any
+) -> Stage:
+    """One run with a history."""
     found = Stage(spec, **given)
-    world = replace(found.world, past=past or GivenPast(), member_history=shown or MemberHistory())
-    found.world = found.loop.world = found.loop._toolbox._world = world
+    tree = replace(found.tree, history=history or GivenPast(), member_history=shown or MemberHistory())
+    found.tree = found.loop.tree = found.loop._toolbox._tree = tree
     return found
 
 
@@ -83,39 +85,39 @@ async def test_the_task_list_is_not_changed_as_state() -> None:
 
 async def test_a_model_reads_what_was_said_before() -> None:
     model = TurnModel([Call("get_chat_history"), Call("get_chat_history", {"num_chats": 1})], "done")
-    past = GivenPast(chats=[chat("one", "1"), chat("two", "2")])
-    await stage(Agent(id="solo", model=model, read_chat_history=True), past).drive()
+    history = GivenPast(chats=[chat("one", "1"), chat("two", "2")])
+    await stage(Agent(id="solo", model=model, read_chat_history=True), history).drive()
     every, last = model.told()
     assert [message["content"] for message in json.loads(every)] == ["one", "1", "two", "2"]
     assert json.loads(last) == [{"role": "user", "content": "two"}, {"role": "assistant", "content": "2"}]
-    assert past.asked == [(None, 1000), (None, 1)]
+    assert history.asked == [(None, 1000), (None, 1)]
 
 
 async def test_a_member_reads_its_own_conversations() -> None:
     model = TurnModel([Call("delegate_task_to_member", {"member_id": "a", "task": "x"})], "leader's answer")
     member = TurnModel([Call("get_chat_history")], "member's answer")
-    past = GivenPast()
+    history = GivenPast()
     team = Team(id="t", model=model, members=[Agent(id="a", model=member, read_chat_history=True)])
-    await stage(team, past).drive()
-    assert past.asked == [(("agent", "a"), 1000)]
+    await stage(team, history).drive()
+    assert history.asked == [(("agent", "a"), 1000)]
     assert member.told() == ["Nothing was said in this session before."]
 
 
 async def test_a_model_reads_the_users_other_sessions() -> None:
     model = TurnModel([Call("get_previous_session_messages")], "done")
     other = EarlierSession(session_id="s0", name="Weather", updated_at=0.0, conversations=[chat("one", "1")])
-    past = GivenPast(others=[other])
+    history = GivenPast(others=[other])
     spec = Agent(id="solo", model=model, search_session_history=True, num_history_sessions=4)
-    await stage(spec, past).drive()
+    await stage(spec, history).drive()
     (read,) = json.loads(model.told()[0])
-    assert (read["session"], read["last_used"], past.asked) == ("Weather", "1970-01-01T00:00:00Z", [4])
+    assert (read["session"], read["last_used"], history.asked) == ("Weather", "1970-01-01T00:00:00Z", [4])
     assert [message["content"] for message in read["messages"]] == ["one", "1"]
 
 
 async def test_without_a_user_there_are_no_other_sessions() -> None:
     model = TurnModel([Call("get_previous_session_messages")], "done")
-    past = GivenPast(others=None)
-    await stage(Agent(id="solo", model=model, search_session_history=True), past).drive()
+    history = GivenPast(others=None)
+    await stage(Agent(id="solo", model=model, search_session_history=True), history).drive()
     assert "Nobody said who the user is" in model.told()[0]
 
 
@@ -134,10 +136,10 @@ SUMMARY = '{"summary": "They talked.", "topics": ["talk"]}'
 async def test_a_session_is_summed_up_after_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "now", lambda: 50.0)
     model = TurnModel("the answer", SUMMARY)
-    past = GivenPast(
+    history = GivenPast(
         chats=[chat("one", "1")], summary={"summary": "Before.", "topics": [], "as_of": 1.0, "run_id": "r0"}
     )
-    found = stage(Agent(id="solo", model=model, enable_session_summaries=True), past, prompt="two")
+    found = stage(Agent(id="solo", model=model, enable_session_summaries=True), history, prompt="two")
     output = await found.drive()
     assert output.content == "the answer"
     assert found.loop.progress.summary == {

@@ -13,8 +13,8 @@ from tests.unit.loop.test_loop import delegate
 
 async def drive(stage: Stage) -> Any:
     """Drive a run whose members are asked for first, as an attempt does."""
-    stage.run = await with_dynamic_members(stage.world, stage.run)
-    stage.loop = type(stage.loop)(stage.world, stage.run)
+    stage.run = await with_dynamic_members(stage.tree, stage.run)
+    stage.loop = type(stage.loop)(stage.tree, stage.run)
     return await stage.drive()
 
 

@@ -9,6 +9,7 @@ from musterd.core.callers import Caller
 from musterd.core.errors import InvalidInput
 from musterd.features.memories.records import Memory, MemoryFilter, MemoryStats, Optimized
 from musterd.features.memories.service import MemoryService
+from musterd.http.feature import Feature
 from musterd.http.operation import operation
 from musterd.http.parameters import (
     Body,
@@ -332,14 +333,17 @@ async def optimize_memories(
     return optimized_object(await memories.optimize(user_id, body.model, body.apply, caller))
 
 
-OPERATIONS = [
-    create_memory,
-    list_memories,
-    delete_memories,
-    get_memory,
-    update_memory,
-    delete_memory,
-    list_topics,
-    list_stats,
-    optimize_memories,
-]
+FEATURE = Feature(
+    service=MemoryService,
+    operations=[
+        create_memory,
+        list_memories,
+        delete_memories,
+        get_memory,
+        update_memory,
+        delete_memory,
+        list_topics,
+        list_stats,
+        optimize_memories,
+    ],
+)

@@ -8,8 +8,7 @@ from musterd.core import jsontext
 from musterd.core.callers import Caller
 from musterd.features.memories.records import Memory, MemoryFilter, MemoryStats
 from musterd.store.database import Row, Statement, Tx
-from musterd.store.like_patterns import like_literal
-from musterd.store.list_conditions import equalities
+from musterd.store.list_conditions import equalities, like_literal
 
 GET = Statement("memory_get", "SELECT * FROM memories WHERE memory_id = :memory_id")
 ADD = Statement(

@@ -20,6 +20,7 @@ from musterd.features.traces.records import (
     TraceRow,
 )
 from musterd.features.traces.service import TraceQuery, TraceService
+from musterd.http.feature import Feature
 from musterd.http.operation import operation
 from musterd.http.parameters import (
     Body,
@@ -383,4 +384,7 @@ async def _by_session(traces: TraceService, caller: Caller, query: TraceQuery) -
     return page_of([session_stats(session) for session in sessions], total, page=query.page, limit=query.limit)
 
 
-OPERATIONS = [list_traces, get_filter_schema, search_traces, get_trace, list_session_stats]
+FEATURE = Feature(
+    service=TraceService,
+    operations=[list_traces, get_filter_schema, search_traces, get_trace, list_session_stats],
+)

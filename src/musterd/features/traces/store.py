@@ -10,7 +10,7 @@ from musterd.core.trace_ids import run_id_of
 from musterd.features.traces.records import Condition, SessionTraces, TraceRow
 from musterd.store import journal
 from musterd.store.database import Row, Statement, Tx
-from musterd.store.like_patterns import like_literal
+from musterd.store.list_conditions import like_literal
 from musterd.store.rows import qualified, run_row, run_view
 from musterd.store.sessions import DELETED
 

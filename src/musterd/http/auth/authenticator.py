@@ -7,23 +7,24 @@ from typing import TYPE_CHECKING
 from musterd.core.errors import Unauthenticated, WrongToken
 from musterd.core.settings import Settings
 from musterd.http.auth.expiry import Validity
+from musterd.http.auth.issued_tokens import IssuedTokens
 from musterd.http.auth.modes import auth_mode
-from musterd.http.auth.principals import ANYBODY, KEY_HOLDER, STRANGER, Principal, service_account
-from musterd.service.service_accounts import PREFIX, ServiceAccountService
+from musterd.http.auth.principals import ANYBODY, KEY_HOLDER, STRANGER, Principal
 
 if TYPE_CHECKING:
     from musterd.http.auth.tokens import TokenVerifier
 
 
 class Authenticator:
-    """Recognizes the security key, JSON Web Tokens, and tokens of service accounts.
+    """Recognizes the security key, JSON Web Tokens, and tokens that this server has issued.
 
+    :param issued_tokens: recognizes the latter; None: no feature issues tokens.
     :raises StartError: the settings are invalid; the message says why.
     """
 
-    def __init__(self, settings: Settings, accounts: ServiceAccountService) -> None:
+    def __init__(self, settings: Settings, issued_tokens: IssuedTokens | None) -> None:
         self._key = settings.security_key
-        self._accounts = accounts
+        self._issued_tokens = issued_tokens
         self._mode = auth_mode(settings)
         self._verifier = _verifier(settings) if self._mode == "jwt" else None
 
@@ -64,15 +65,15 @@ class Authenticator:
             raise Unauthenticated("Authorization header required")
         if self._verifier is None and self._is_key(token):
             return KEY_HOLDER
-        if token.startswith(PREFIX):
-            return service_account(await self._accounts.recognise(token))
+        if self._issued_tokens is not None and self._issued_tokens.matches(token):
+            return await self._issued_tokens.principal(token)
         if self._verifier is None:
             raise WrongToken
         return await self._verifier.principal(token)
 
     def validity(self, principal: Principal) -> Validity:
         """How long the principal's token is valid."""
-        return Validity(principal, self._accounts.watch)
+        return Validity(principal, self._issued_tokens)
 
     def _is_key(self, token: str) -> bool:
         return hmac.compare_digest(token.encode("latin-1"), self._key.encode())  # Starlette decodes headers as latin-1

@@ -1,16 +1,16 @@
-"""Ends streams and waiting requests when the token expires or its service account is revoked."""
+"""Ends streams and waiting requests when the token expires or its account is revoked."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from starlette.requests import Request
 from starlette.types import Scope
 
 from musterd.core import clock
 from musterd.core.errors import Unauthenticated, WrongToken
+from musterd.http.auth.issued_tokens import Revocations
 from musterd.http.auth.principals import Principal
-from musterd.service.account_watch import AccountWatch
 
 
 class Validity:
@@ -20,16 +20,16 @@ class Validity:
     interrupted halfway.
     """
 
-    def __init__(self, principal: Principal, watch: AccountWatch) -> None:
+    def __init__(self, principal: Principal, revocations: Revocations | None) -> None:
         self._principal = principal
-        self._watch = watch
+        self._revocations = revocations
 
     @contextlib.asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
         """Run the block, and cancel it when the token is no longer valid.
 
         :raises Unauthenticated: the token has expired during the block.
-        :raises WrongToken: its service account was revoked during the block.
+        :raises WrongToken: its account was revoked during the block.
         """
         principal, is_revoked = self._principal, False
         if principal.valid_until is None and principal.account_id is None:
@@ -43,16 +43,19 @@ class Validity:
                 is_revoked = True
                 timeout.reschedule(asyncio.get_running_loop().time())
 
-        account_id = principal.account_id
-        watching = contextlib.nullcontext() if account_id is None else self._watch.watching(account_id, revoke)
         try:
             async with timeout:
-                with watching:  # inside the timeout: revoke() must not reschedule it after its end
+                with self._watching(revoke):  # inside the timeout: revoke() must not reschedule it after its end
                     yield
         except TimeoutError as error:
             if not timeout.expired():  # a timeout inside the block
                 raise
             raise (WrongToken() if is_revoked else Unauthenticated("Token has expired")) from error
+
+    def _watching(self, revoke: Callable[[], None]) -> contextlib.AbstractContextManager[None]:
+        if self._revocations is None or self._principal.account_id is None:
+            return contextlib.nullcontext()
+        return self._revocations.watching(self._principal.account_id, revoke)
 
 
 def validity_of(request: Request) -> Validity:

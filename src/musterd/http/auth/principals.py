@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from musterd.core.callers import Caller
 from musterd.core.scopes import EVERYTHING, Scopes
-from musterd.core.service_accounts import ServiceAccount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +14,7 @@ class Principal:
     :param caller: the part that services need to know.
     :param scopes: what the caller may do.
     :param valid_until: when the token expires, in unix seconds; None if it does not expire.
-    :param account_id: the id of the service account, which may be revoked; None for other callers.
+    :param account_id: the id of an account that may be revoked while a request is open; None for other callers.
     """
 
     name: str
@@ -41,8 +40,3 @@ def user(user_id: str, scopes: Scopes, *, valid_until: float | None = None, acco
     return Principal(
         name=f"user:{user_id}", caller=caller, scopes=scopes, valid_until=valid_until, account_id=account_id
     )
-
-
-def service_account(account: ServiceAccount) -> Principal:
-    """A service account, which is a user of its own."""
-    return user(account.principal, account.scopes, valid_until=account.expires_at, account_id=account.id)

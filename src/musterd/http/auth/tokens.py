@@ -12,10 +12,10 @@ import jwt
 from jwt.types import Options
 
 from musterd.core import clock
+from musterd.core.callers import SERVICE_PREFIX
 from musterd.core.errors import Unauthenticated, WrongToken
 from musterd.core.ids import is_identifier
 from musterd.core.scopes import Scopes
-from musterd.core.service_accounts import SERVICE
 from musterd.core.settings import Settings
 from musterd.http.auth.key_sources import KeySource, sources_of
 from musterd.http.auth.keys import VerificationKey
@@ -144,6 +144,6 @@ def _user_of(claims: dict[str, Any]) -> str:
     subject = claims.get("sub")
     if not isinstance(subject, str) or not is_identifier(subject):
         raise WrongToken("Invalid authentication token: sub is missing")
-    if subject.startswith(SERVICE):  # it could be mistaken for a service account
+    if subject.startswith(SERVICE_PREFIX):  # it could be mistaken for a service account
         raise WrongToken("Invalid authentication token: sub names a service account")
     return subject

@@ -1,0 +1,1 @@
+"""Daily usage: what ran each day, for how many users, with how many tokens."""
