@@ -157,7 +157,7 @@ async def cut_off(engine: Worker) -> None:
     """End every attempt of an engine where it is, as a crash does: what is not stored by now never is."""
     tasks = [live.task for live in engine._live.values()]
     for live in list(engine._live.values()):
-        live.attempt._outbox.close()
+        live.attempt.outbox.close()
         live.task.cancel()
     if tasks:
         await asyncio.wait(tasks, timeout=PATIENCE_SECONDS)
