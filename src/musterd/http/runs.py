@@ -16,7 +16,6 @@ from musterd.http.media import matches, media_answer
 from musterd.http.operation import Answer
 from musterd.http.parameters import Headers, Text
 from musterd.http.responses import json_answer
-from musterd.http.run_answers import RunAnswers, rendered
 from musterd.http.run_operation import (
     REPLAYED_HEADER,
     Answers,
@@ -25,6 +24,7 @@ from musterd.http.run_operation import (
     run_operation,
 )
 from musterd.http.run_requests import ContinueForm, StartForm
+from musterd.http.run_start_answers import RunAnswers, rendered
 from musterd.http.run_stream import stream_of
 from musterd.http.server import Server
 from musterd.service.forks import ForkRequest

@@ -1,4 +1,6 @@
-"""The arguments of a model's tool calls. They are checked when the answer arrives, and read when calls are planned.
+"""Reads the arguments of a model's tool calls, and refuses those that are too large or that JSON cannot express.
+
+``planning.py`` checks their types, with ``Tool.validate``.
 
 A call whose arguments are too large, or contain values that JSON cannot express, stays in the conversation with empty
 arguments and fails. The reason is stored with the answer, so that a later attempt does not check the call again under
