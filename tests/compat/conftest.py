@@ -41,7 +41,7 @@ def missing(what: str) -> None:
 def site(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Site]:
     """The folder and the database of the servers of these tests."""
     folder = tmp_path_factory.mktemp("compat")
-    site = Site(folder, f"sqlite:///{shutil.copy(template, folder)}", HERE / "house.py")
+    site = Site(folder, f"sqlite:///{shutil.copy(template, folder)}", HERE / "components.py")
     yield site
     site.close()
 

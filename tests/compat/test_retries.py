@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.process import Process, Site, sites, until
 
-HOUSE = Path(__file__).resolve().parent.parent / "faults" / "house.py"
+HOUSE = Path(__file__).resolve().parent.parent / "faults" / "components.py"
 RETRIES = 2
 
 

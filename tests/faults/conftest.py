@@ -13,7 +13,7 @@ from tests.support.process import Site, sites
 @pytest.fixture
 def site(database_url: str, tmp_path: Path) -> Iterator[Site]:
     """A folder and a database, and the processes that share them."""
-    yield from sites(database_url, tmp_path, Path(__file__).with_name("house.py"))
+    yield from sites(database_url, tmp_path, Path(__file__).with_name("components.py"))
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ def volume(tmp_path: Path) -> Iterator[Volume]:
 
 @pytest.fixture
 def place(volume: Volume, template: Path, tmp_path: Path) -> Iterator[Fleet]:
-    house = Path(__file__).with_name("house.py")
+    house = Path(__file__).with_name("components.py")
     url = f"sqlite:///{shutil.copy(template, volume.database)}"
     with fleet(tmp_path, url, house) as found:
         yield found

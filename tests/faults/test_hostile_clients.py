@@ -23,7 +23,7 @@ MOST_MIBIBYTES = 100
 @pytest.fixture
 def served(sqlite_file: Path, tmp_path: Path) -> Iterator[Process]:
     """A process with small limits, as ``musterd serve`` starts it."""
-    for site in sites(f"sqlite:///{sqlite_file}", tmp_path, Path(__file__).with_name("house.py")):
+    for site in sites(f"sqlite:///{sqlite_file}", tmp_path, Path(__file__).with_name("components.py")):
         yield _serve(site)
 
 

@@ -18,7 +18,7 @@ HOUR = 3600.0
 
 @pytest.fixture
 def place(database_url: str, tmp_path: Path) -> Iterator[Fleet]:
-    house = Path(__file__).with_name("jumping_house.py")
+    house = Path(__file__).with_name("components_clock_jump.py")
     with fleet(tmp_path, database_url, house, **QUICK) as found:
         yield found
 

@@ -16,7 +16,7 @@ from pydantic_ai.settings import ModelSettings
 
 from musterd import Agent, Team, tool
 from musterd.models.plain_messages import plain_messages
-from tests.faults.house import CountingModel, count, mark, wait, wait_for
+from tests.faults.components import CountingModel, count, mark, wait, wait_for
 
 OLD_WAY, NEW_WAY = "the old way", "the new way"
 IS_NEW = os.environ["MUSTERD_TEST_VERSION"] == "new"

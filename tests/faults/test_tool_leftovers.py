@@ -14,7 +14,7 @@ from tests.support.process import Process, Site, sites, until
 @pytest.fixture
 def site(sqlite_file: Path, tmp_path: Path) -> Iterator[Site]:
     """A folder and a database, and the processes that share them."""
-    yield from sites(f"sqlite:///{sqlite_file}", tmp_path, Path(__file__).with_name("stubborn_house.py"))
+    yield from sites(f"sqlite:///{sqlite_file}", tmp_path, Path(__file__).with_name("components_leftovers.py"))
 
 
 def driving(site: Site, command: str) -> tuple[Process, Process]:

@@ -13,7 +13,7 @@ from musterd.store.upgrade import HEAD
 from tests.support.postgres import EMPTY, PostgresServer
 from tests.support.process import Process, Site, sites, until
 
-HOUSE = Path(__file__).with_name("versions.py")
+HOUSE = Path(__file__).with_name("components_versions.py")
 OLD, NEW = {"test_version": "old"}, {"test_version": "new"}
 
 

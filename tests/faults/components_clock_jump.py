@@ -16,5 +16,5 @@ def jumped() -> float:
 
 
 clock.now = jumped
-house = runpy.run_path(str(Path(__file__).with_name("house.py")))
+house = runpy.run_path(str(Path(__file__).with_name("components.py")))
 solo, desk = house["solo"], house["desk"]
