@@ -16,7 +16,7 @@ import pytest
 from musterd.core import clock
 from musterd.core.settings import Settings
 from tests.support.drivers import Driver
-from tests.support.process import Process, Site
+from tests.support.process import Deployment, Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,16 +38,16 @@ def missing(what: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Deployment]:
     """The folder and the database of the servers of these tests."""
     folder = tmp_path_factory.mktemp("compat")
-    site = Site(folder, f"sqlite:///{shutil.copy(template, folder)}", HERE / "components.py")
+    site = Deployment(folder, f"sqlite:///{shutil.copy(template, folder)}", HERE / "components.py")
     yield site
     site.close()
 
 
 @pytest.fixture(scope="session")
-def server(site: Site) -> Process:
+def server(site: Deployment) -> Process:
     """A server without a key, with everything as shipped; a failed model call is tried again at once."""
     return site.serve(model_retry_seconds=0)
 
@@ -93,7 +93,7 @@ def http(server: Process) -> httpx2.Client:
 
 
 @pytest.fixture(scope="session")
-def keyed(site: Site) -> Process:
+def keyed(site: Deployment) -> Process:
     """A server with a key."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OS_SECURITY_KEY", KEY)

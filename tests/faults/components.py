@@ -1,4 +1,4 @@
-"""What the processes of these tests serve: every model call and tool call leaves a line in a file that outlives it."""
+"""What server processes serve in these tests: each model call and tool call adds a line to a file that survives."""
 
 import os
 import threading

@@ -1,4 +1,4 @@
-"""What old and new processes serve beside each other; MUSTERD_TEST_VERSION says which of the two it is.
+"""What old and new processes serve during a rolling deploy; MUSTERD_TEST_VERSION says which of the two it is.
 
 The new one has an agent, a tool and other instructions that the old one has not; a tool and members of the old one are
 gone in it, and a member that was a team is an agent.

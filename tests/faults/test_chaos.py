@@ -83,8 +83,8 @@ ASKED = [Asked(turn * SESSIONS + session, session, turn) for turn in range(ROUND
 
 @pytest.fixture
 def place(database_url: str, tmp_path: Path) -> Iterator[Fleet]:
-    house = Path(__file__).with_name("components.py")
-    with fleet(tmp_path, database_url, house, concurrency=AT_ONCE) as found:
+    components = Path(__file__).with_name("components.py")
+    with fleet(tmp_path, database_url, components, concurrency=AT_ONCE) as found:
         yield found
 
 

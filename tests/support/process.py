@@ -62,15 +62,15 @@ def select(url: str, text: str, params: Params) -> list[dict[str, Any]]:
     return [{name: row[name] for name in row.keys()} for row in do(url, work)]  # noqa: SIM118 - iterating gives values
 
 
-class Site:
+class Deployment:
     """A folder and a database, and the processes that share them.
 
-    :param house: the Python file that they serve.
+    :param components: the Python file that they serve.
     """
 
-    def __init__(self, folder: Path, url: str, house: Path) -> None:
+    def __init__(self, folder: Path, url: str, components: Path) -> None:
         self.folder = folder
-        self.house = house
+        self.components = components
         self._url = url
         self._settings = settings_for(url)
         self._processes: list[Process] = []
@@ -99,7 +99,7 @@ class Site:
         environment = {**os.environ, "MUSTERD_TEST_FOLDER": str(self.folder), **given}
         if fault:
             environment["MUSTERD_TEST_FAULT"] = fault
-        words = [command, str(self.house), "--db", self._url, *options]
+        words = [command, str(self.components), "--db", self._url, *options]
         log = self.folder / f"log{len(self._processes)}"
         process = Process(words, environment, log)
         self._processes.append(process)
@@ -249,8 +249,8 @@ class Process:
         self.http.close()
 
 
-def sites(url: str, folder: Path, house: Path) -> Iterator[Site]:
-    """The body of a fixture that gives a site."""
-    site = Site(folder, url, house)
-    yield site
-    site.close()
+def deployment_of(url: str, folder: Path, components: Path) -> Iterator[Deployment]:
+    """The body of a fixture: a deployment, whose processes are killed at the end."""
+    deployment = Deployment(folder, url, components)
+    yield deployment
+    deployment.close()
