@@ -15,7 +15,7 @@ import pytest
 
 from musterd.core import clock
 from musterd.core.settings import Settings
-from tests.support.drivers import Driver
+from tests.support.client_drivers import Driver
 from tests.support.process import Deployment, Process
 
 if TYPE_CHECKING:
@@ -119,10 +119,10 @@ def agentos(address: str) -> Iterator[Driver]:
 @pytest.fixture(scope="session")
 def node() -> str:
     """The program that runs the clients for Node."""
-    found = shutil.which("node")
-    if found is None or not NODE_MODULES.exists():
+    path = shutil.which("node")
+    if path is None or not NODE_MODULES.exists():
         missing("the clients for Node are")
-    return str(found)
+    return str(path)
 
 
 @pytest.fixture(scope="session")
@@ -130,12 +130,12 @@ def browser(node: str, address: str) -> Iterator[Callable[..., Driver]]:
     """Makes processes with a client for Node, one a package."""
     drivers: dict[str, Driver] = {}
 
-    def made(package: str) -> Driver:
+    def driver_of(package: str) -> Driver:
         if package not in drivers:
             words: list[Any] = [node, HERE / "node" / "drive.mjs", package, address]
             drivers[package] = Driver(words, HERE / "node", {})
         return drivers[package]
 
-    yield made
+    yield driver_of
     for driver in drivers.values():
         driver.close()

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from musterd.core import clock
 from tests.compat.conftest import KEY
 from tests.compat.test_npm_clients import FULL, Page
-from tests.support.drivers import ClientFailed, Driver
+from tests.support.client_drivers import ClientFailed, Driver
 from tests.support.process import Deployment, Process
 
 RIGHT = {"Authorization": f"Bearer {KEY}"}

@@ -38,5 +38,5 @@ def file_place(sqlite_file: Path, tmp_path: Path, models: ModelServer) -> Iterat
 def _places(url: str, folder: Path, models: ModelServer) -> Iterator[restarts.TeamDeployment]:
     models.reset()
     env = {"TEST_MODEL": "openai-chat:scripted", "OPENAI_BASE_URL": models.base_url, "OPENAI_API_KEY": "none"}
-    with restarts.team_deployment(folder, url, **env) as found:
-        yield found
+    with restarts.team_deployment(folder, url, **env) as deployment:
+        yield deployment

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tests.support.process import Deployment, until
-from tests.support.receiver import SECRET
+from tests.support.webhook_receiver import SECRET
 
 SETTINGS = {"webhook_secret": SECRET, "webhook_private_hosts": "127.0.0.1"}
 

@@ -13,11 +13,11 @@ from tests.support.process import Deployment, Process
 @contextlib.contextmanager
 def fleet(folder: Path, url: str, components: Path, **settings: Any) -> "Iterator[Fleet]":
     """A fleet, none of which is left at the end."""
-    found = Fleet(folder, url, components, **settings)
+    processes = Fleet(folder, url, components, **settings)
     try:
-        yield found
+        yield processes
     finally:
-        found.close()
+        processes.close()
 
 
 class Fleet(Deployment):

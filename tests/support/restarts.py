@@ -139,14 +139,14 @@ class ServerProcess:
 
     def end_of(self, run_id: str) -> dict[str, Any]:
         """The run once it has ended."""
-        found: dict[str, Any] = {}
+        view: dict[str, Any] = {}
 
         def has_ended() -> bool:
-            found.update(self.get(run_id))
-            return found["status"] in ("COMPLETED", "ERROR", "CANCELLED")
+            view.update(self.get(run_id))
+            return view["status"] in ("COMPLETED", "ERROR", "CANCELLED")
 
         until(has_ended, f"the end of {run_id}")
-        return found
+        return view
 
 
 @dataclass
@@ -184,7 +184,7 @@ class TeamDeployment:
     @property
     def locks(self) -> list[str]:
         """The lock files of workers."""
-        return [found.name for found in self.folder.iterdir() if ".worker-" in found.name]
+        return [path.name for path in self.folder.iterdir() if ".worker-" in path.name]
 
     def close(self) -> None:
         """Leave no process behind."""
@@ -196,8 +196,8 @@ class TeamDeployment:
 @contextlib.contextmanager
 def team_deployment(folder: Path, url: str, **env: str) -> Iterator[TeamDeployment]:
     """A place for processes, none of which is left at the end."""
-    found = TeamDeployment(folder, url, env)
+    deployment = TeamDeployment(folder, url, env)
     try:
-        yield found
+        yield deployment
     finally:
-        found.close()
+        deployment.close()
