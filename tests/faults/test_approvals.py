@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from musterd.store import events
-from tests.support.crashes import check_calls, check_told
+from tests.support.crashes import check_calls, check_each_event_once
 from tests.support.process import Deployment, Process
 
 MESSAGE = '[[DELEGATE helper: <TOOL pay {"n": 1}>]]'
@@ -48,7 +48,7 @@ def check_end(site: Deployment, last: Process) -> None:
     assert (view["status"], view["content"]) == ("COMPLETED", "Done: Done: paid 1")
     assert paid(site) == 1
     told = site.do(lambda tx: events.every(tx, "r1"))
-    check_told(told)
+    check_each_event_once(told)
     check_calls(told)
     assert site.select("SELECT count(*) AS n FROM approvals WHERE state IN ('pending', 'decided')") == [{"n": 0}]
 

@@ -16,7 +16,7 @@ import pytest
 
 from musterd.core import clock
 from musterd.core.events import Event
-from tests.support.crashes import Shown, check_calls, check_told
+from tests.support.crashes import VisibleText, check_calls, check_each_event_once
 from tests.support.fleet import Fleet, fleet
 from tests.support.http import read_stream
 from tests.support.process import Process, until
@@ -190,9 +190,9 @@ def check_made(place: Fleet, crashes: list[Crash]) -> None:
 
 def check_events(told: list[tuple[int, Event]], asked: Asked) -> None:
     """A reader is told everything, each thing once, and of one end."""
-    check_told(told)
+    check_each_event_once(told)
     check_calls(told)
-    shown = Shown()
+    shown = VisibleText()
     for index, event in told:
         shown.read(index, event)
     assert shown.text(asked.run_id) == asked.answer

@@ -9,7 +9,7 @@ from musterd.core.events import Event
 from musterd.core.faults import POINTS
 from musterd.models.script import INPUT_TOKENS, OUTPUT_TOKENS
 from musterd.store import events
-from tests.support.crashes import Shown, check_calls, check_told
+from tests.support.crashes import VisibleText, check_calls, check_each_event_once
 from tests.support.process import Deployment, until
 
 LATER = ("claiming", "claimed", "handing_over", "handed_over", "taking_over", "taken_over")
@@ -47,9 +47,9 @@ def check_end(site: Deployment, run_id: str, stored: set[str], made: Counter[str
         assert count <= made[call] + (0 if call in stored else 1), f"{call} was made {count} times"
     assert set(after) == {*CALLS.values(), "t0/c0/t0/c0"}
     events_told = told(site, run_id)
-    check_told(events_told)
+    check_each_event_once(events_told)
     check_calls(events_told)
-    shown = Shown()
+    shown = VisibleText()
     for index, event in events_told:
         shown.read(index, event)
     assert shown.text(run_id) == "Done: Done: marked 1"

@@ -89,8 +89,8 @@ class CountedModel(ScriptedModel):
 
 
 @dataclass
-class Shown:
-    """What a reader has on its screen that honours what is said to be void."""
+class VisibleText:
+    """The text that a subscriber displays if it removes what later events declare void."""
 
     texts: defaultdict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
 
@@ -107,8 +107,8 @@ class Shown:
         return "".join(text for _, text in self.texts[run_id])
 
 
-def check_told(events: IndexedEvents) -> None:
-    """Nothing but text is told twice, and exactly the streams that were cut off are said to be void."""
+def check_each_event_once(events: IndexedEvents) -> None:
+    """Nothing but text was emitted twice, and exactly the streams that were cut off are declared void."""
     indexes = [index for index, _ in events]
     assert indexes == sorted(set(indexes))
     counts = Counter(event.key for _, event in events if event.kind not in DELTAS)
