@@ -1,4 +1,4 @@
-"""The house that the flow tests visit: teams and agents that do little, and a server of them on a file of its own."""
+"""What the flow tests serve: teams and agents that do little, and a server of them on a database file of its own."""
 
 import asyncio
 import contextlib

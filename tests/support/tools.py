@@ -1,4 +1,4 @@
-"""What teams and agents of several houses call and answer."""
+"""Tools and answer forms that several sets of test components share."""
 
 from pydantic import BaseModel
 
