@@ -300,7 +300,7 @@ async def test_transactions_in_a_ring_are_tried_again(records: Records) -> None:
     """No store function takes rows in two orders; should one ever, nobody is told that it failed."""
     for name in ("a", "b"):
         await records.accept(name, name)
-    touch = Statement("test_touch", "UPDATE sessions SET version = version + 1 WHERE session_id = :id")
+    touch = Statement("test_touch", "UPDATE sessions SET next_seq = next_seq + 1 WHERE session_id = :id")
     both_hold_one = asyncio.Barrier(2)
     tries = 0
 
@@ -316,7 +316,7 @@ async def test_transactions_in_a_ring_are_tried_again(records: Records) -> None:
         records.database.write(lambda tx: cross(tx, "a", "b")), records.database.write(lambda tx: cross(tx, "b", "a"))
     )
     assert tries >= 3
-    assert [row["version"] for row in await records.select("SELECT version FROM sessions")] == [2, 2]
+    assert [row["next_seq"] for row in await records.select("SELECT next_seq FROM sessions")] == [3, 3]
 
 
 async def test_a_line_that_is_taken_behind_the_sessions_back_is_asked_again(records: Records) -> None:

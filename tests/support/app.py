@@ -1,4 +1,4 @@
-"""What the flow tests serve: teams and agents that do little, and a server of them on a database file of its own."""
+"""The sample application of the flow tests: minimal teams and agents, and a server with its own database file."""
 
 import asyncio
 import contextlib

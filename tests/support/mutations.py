@@ -1,4 +1,4 @@
-"""HTTP requests that are almost right: built from what the document says of an operation, then broken by a seed."""
+"""Generates almost valid requests from the OpenAPI document and then breaks them, reproducibly from a seed."""
 
 import hashlib
 import json

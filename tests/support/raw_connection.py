@@ -1,4 +1,4 @@
-"""Connections that carry any bytes, also those that no HTTP client would send."""
+"""A client that sends raw bytes, including malformed requests."""
 
 import asyncio
 import contextlib

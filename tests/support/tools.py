@@ -1,4 +1,4 @@
-"""Tools and answer forms that several sets of test components share."""
+"""Tools and answers that several test applications share."""
 
 from pydantic import BaseModel
 

@@ -16,6 +16,7 @@ from musterd.http.run_stream import Notes, RunSource
 from musterd.http.server import Server
 from musterd.http.sse import EventStream
 from musterd.service.following import FollowedRun
+from musterd.service.run_ref import RunRef
 from musterd.wire import resume, sse
 from musterd.wire.event_filter import Shown
 from musterd.wire.event_pages import EventPage, RunEventsPage
@@ -82,7 +83,7 @@ async def resume_stream(
     paused: `replay`, then the missed events.
     """
     after = -1 if body.last_event_index is None else body.last_event_index
-    followed, subscription = await server.runs.following.open(component, run_id, body.session_id, caller, after)
+    followed, subscription = await server.runs.following.open(RunRef(component, run_id, body.session_id, caller), after)
     try:
         shows_all = followed.shows_all if body.stream_events is None else body.stream_events
         notes = _notes(followed, await _count_missed(server, followed, shows_all), after)
@@ -118,11 +119,11 @@ async def list_events(
     after = query.after if headers.last_event_id is None else headers.last_event_id
     following = server.runs.following
     if EVENT_STREAM not in request.headers.get("accept", "").lower():
-        followed = await following.find(component, run_id, query.session_id, caller, after)
+        followed = await following.find(RunRef(component, run_id, query.session_id, caller), after)
         page = await _page(server, followed, query)
         content = page.as_json(followed.run)
         return Response(content, media_type="application/json", headers={"Cache-Control": "no-cache"})
-    followed, subscription = await following.open(component, run_id, query.session_id, caller, after)
+    followed, subscription = await following.open(RunRef(component, run_id, query.session_id, caller), after)
     event_filter = _filter(followed, query.stream_events)
     try:
         has_all = event_filter.is_over and await _count_missed(server, followed, query.stream_events) == 0

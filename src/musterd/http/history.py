@@ -10,6 +10,7 @@ from musterd.http.parameters import Identifier, Query
 from musterd.http.responses import json_answer
 from musterd.http.run_operation import REPLAYED_HEADER, IdempotencyHeaders, RunQuery, run_operation
 from musterd.http.server import Server
+from musterd.service.run_ref import RunRef
 from musterd.wire.checkpoints import (
     ForkedSession,
     RunCheckpoints,
@@ -40,7 +41,7 @@ async def list_checkpoints(
     These are after each message, but not between a tool call and its result. A running run has those that it has
     passed.
     """
-    return checkpoint_list(await server.history.view(component, run_id, query.session_id, caller))
+    return checkpoint_list(await server.history.view(RunRef(component, run_id, query.session_id, caller)))
 
 
 @run_operation(
@@ -54,7 +55,7 @@ async def get_checkpoint(
     component: Component, message_index: int, run_id: str, server: Server, caller: Caller, query: RunQuery
 ) -> RunSnapshot:
     """Get a run as it was after so many messages; between a tool call and its result, as before the call."""
-    view = await server.history.view(component, run_id, query.session_id, caller)
+    view = await server.history.view(RunRef(component, run_id, query.session_id, caller))
     return checkpoint_snapshot(view, message_index)
 
 

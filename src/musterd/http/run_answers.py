@@ -19,6 +19,7 @@ from musterd.http.run_operation import IdempotencyHeaders
 from musterd.http.run_requests import AnswerForm
 from musterd.http.run_stream import stream_of
 from musterd.http.server import Server
+from musterd.service.run_ref import RunRef
 from musterd.store.acceptance import Accepted
 from musterd.wire import runs as wire_runs
 from musterd.wire.runs import AnyRunOutput
@@ -91,12 +92,11 @@ class RunAnswers:
     async def output(self, run: RunRow) -> Response:
         """Wait until the run has finished or paused. If the server stops or the token expires first, say where to
         poll."""
+        ref = RunRef(self.component, run.run_id, run.session_id, self.caller)
         while True:
             try:
                 async with validity_of(self.request).held():
-                    view = await self.server.runs.settled_view(
-                        self.component, run.run_id, run.session_id, self.caller, ANSWER_WAIT_SECONDS
-                    )
+                    view = await self.server.runs.settled_view(ref, ANSWER_WAIT_SECONDS)
             except Unauthenticated:  # the run was accepted: after an error, clients would start it again
                 return self.receipt(run, shows_state=False)
             if view.row.state.is_settled:

@@ -12,6 +12,7 @@ from musterd.http.responses import json_answer
 from musterd.http.run_operation import REPLAYED_HEADER, IdempotencyHeaders, RunQuery, run_operation
 from musterd.http.run_requests import Words
 from musterd.http.server import Server
+from musterd.service.run_ref import RunRef
 from musterd.service.steering import SentMessage
 from musterd.wire.steering import RunMessage, StoredRunMessage, message_object, stored_message
 
@@ -37,7 +38,7 @@ async def list_messages(
     component: Component, run_id: str, server: Server, caller: Caller, query: RunQuery
 ) -> list[RunMessage]:
     """List the messages to a run and its members, oldest first, and what became of each."""
-    messages = await server.runs.steering.messages(component, run_id, query.session_id, caller)
+    messages = await server.runs.steering.messages(RunRef(component, run_id, query.session_id, caller))
     return [message_object(message) for message in messages]
 
 
@@ -61,8 +62,9 @@ async def send_message(
     A message that no call of the run reads starts the session's next run, unless the run is cancelled.
     """
     server.require_ready()
-    message = SentMessage(text=body.message, session_id=body.session_id, member_run_id=body.member_run_id)
-    run, stored, is_replay = await server.runs.steering.send(component, run_id, message, caller, headers.key)
+    message = SentMessage(text=body.message, member_run_id=body.member_run_id)
+    ref = RunRef(component, run_id, body.session_id, caller)
+    run, stored, is_replay = await server.runs.steering.send(ref, message, headers.key)
     return json_answer(stored_message(stored, run.session_id), 202, headers.replayed(is_replay))
 
 

@@ -28,6 +28,7 @@ from musterd.http.run_requests import ContinueForm, StartForm
 from musterd.http.run_stream import stream_of
 from musterd.http.server import Server
 from musterd.service.forks import ForkRequest
+from musterd.service.run_ref import RunRef
 from musterd.store.run_lists import SessionRunsQuery
 from musterd.wire import lists
 from musterd.wire import runs as wire_runs
@@ -158,7 +159,7 @@ async def get_run(
     """Get a run in its current state, or with `wait` after it has finished or paused."""
     wait_seconds = min(query.wait or 0.0, server.settings.wait_max_seconds)
     async with validity_of(request).held():
-        view = await server.runs.settled_view(component, run_id, query.session_id, caller, wait_seconds)
+        view = await server.runs.settled_view(RunRef(component, run_id, query.session_id, caller), wait_seconds)
     answer_headers = {"Cache-Control": "no-cache"}
     if not view.row.state.is_settled:
         view.budget = await server.runs.spent(component, view)
@@ -195,7 +196,7 @@ async def cancel_run(
     The answer comes when the run has stopped, or after some seconds. It has the state of the run, and the outcome of
     the steps that were interrupted. A run that has finished stays as it is.
     """
-    cancel = await server.runs.cancel(component, run_id, caller, headers.key)
+    cancel = await server.runs.cancel(RunRef(component, run_id, None, caller), headers.key)
     return json_answer(wire_runs.cancelled(cancel.view), headers=headers.replayed(cancel.is_replay))
 
 
@@ -229,7 +230,7 @@ async def continue_run(
     server.require_ready()
     answers = RunAnswers(request=request, server=server, component=component, caller=caller, headers=headers)
     if not decisions:
-        failed = await server.forks.find_failed(component, run_id, session_id, caller, key)
+        failed = await server.forks.find_failed(RunRef(component, run_id, session_id, caller), key)
         if failed is not None:
             fork = ForkRequest(
                 run_id=clock.new_id(),
@@ -240,7 +241,7 @@ async def continue_run(
             )
             accepting = server.forks.start(component, failed, fork, caller)
             return await answers.accepted(fork.run_id, accepting, body.answer_form)
-    decided = await server.runs.decide(component, run_id, session_id, decisions, caller, key)
+    decided = await server.runs.decide(RunRef(component, run_id, session_id, caller), decisions, key)
     answer: Response
     if body.answer_form == "receipt":
         answer = answers.receipt(decided.run, shows_state=True)
@@ -264,7 +265,7 @@ async def list_steps(
     component: Component, run_id: str, server: Server, caller: Caller, query: RunQuery
 ) -> list[RunStep]:
     """List every model call, tool call and delegation of a run and its members, in the order of their start."""
-    return [step_object(step) for step in await server.runs.steps(component, run_id, query.session_id, caller)]
+    return [step_object(step) for step in await server.runs.steps(RunRef(component, run_id, query.session_id, caller))]
 
 
 @run_operation(
@@ -288,7 +289,7 @@ async def get_media(
 
     `media_id` is the `blob` of its entry in `images`, `videos`, `audio` or `files`.
     """
-    item, content = await server.runs.media_item(component, run_id, query.session_id, caller, media_id)
+    item, content = await server.runs.media_item(RunRef(component, run_id, query.session_id, caller), media_id)
     return media_answer(request, item, content, media_id)
 
 

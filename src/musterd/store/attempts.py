@@ -106,6 +106,17 @@ class MemberRecord:
     messages: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class TakenMessage:
+    """A message that a model call saw.
+
+    :param path: the path of the call.
+    """
+
+    message_id: str
+    path: str
+
+
 @dataclass(slots=True, kw_only=True)
 class Batch:
     """The writes of one transaction of an attempt.
@@ -113,7 +124,7 @@ class Batch:
     :param contents: the content of media that the steps refer to.
     :param opened: requirements that start to wait for a person.
     :param consumed: paths of requirements whose decisions these steps act on.
-    :param taken: messages that a model call saw, as pairs of message id and path of the call.
+    :param taken: messages that model calls saw.
     :param inputs: new input texts that replace those of runs, by run id.
     :param first_token_at: when the root's model produced its first text, once known.
     :param on_indexed: called with the index of the first event, inside the transaction, before the events are written.
@@ -126,10 +137,17 @@ class Batch:
     ended: list[MemberRecord] = field(default_factory=list)
     opened: list[Requirement] = field(default_factory=list)
     consumed: list[str] = field(default_factory=list)
-    taken: list[tuple[str, str]] = field(default_factory=list)
+    taken: list[TakenMessage] = field(default_factory=list)
     inputs: dict[str, str] = field(default_factory=dict)
     first_token_at: float | None = None
     on_indexed: "Callable[[Batch, int], None] | None" = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to store. The time of the first token alone is stored with a later batch."""
+        records = (self.events, self.steps, self.contents, self.started, self.ended)
+        human_input = (self.opened, self.consumed, self.taken, self.inputs)
+        return not any(records) and not any(human_input)
 
     @property
     def has_ended_steps(self) -> bool:
@@ -333,9 +351,9 @@ async def _write_human_input(tx: Tx, lease: Lease, batch: Batch) -> None:
     # Consumed in the same commit as the step's result or its new intent: after a crash a decision is either still to be
     # acted on or was acted on, and never both.
     for path in batch.consumed:
-        await tx.run(approvals.CONSUME, {"root": lease.root_id, "path": path, "now": clock.now()})
-    for message_id, path in batch.taken:
-        await messages.take(tx, message_id, path, clock.now())
+        await tx.run(approvals.CONSUME, {"root": lease.root_id, "path": path})
+    for message in batch.taken:
+        await messages.take(tx, message.message_id, message.path, clock.now())
     for run_id, text in batch.inputs.items():
         await run_outputs.change_input(tx, run_id, text)
 

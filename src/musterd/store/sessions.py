@@ -40,7 +40,7 @@ ADD = Statement(
 CHANGE = Statement(
     "session_change",
     """UPDATE sessions SET name = :name, state = :state, metadata = :metadata, summary = :summary,
-           version = version + 1, updated_at = CASE WHEN updated_at > :now THEN updated_at ELSE :now END
+           updated_at = CASE WHEN updated_at > :now THEN updated_at ELSE :now END
        WHERE session_id = :session_id""",
 )
 GET = Statement("session_get", "SELECT * FROM sessions WHERE session_id = :session_id")
@@ -51,7 +51,7 @@ TAKE_SEQ = Statement(
 )
 SET_STATE = Statement(
     "session_set_state",
-    "UPDATE sessions SET state = :state, version = version + 1, updated_at = :now WHERE session_id = :session_id",
+    "UPDATE sessions SET state = :state, updated_at = :now WHERE session_id = :session_id",
 )
 SET_FIRST_MESSAGE = Statement(
     "session_set_first_message", "UPDATE sessions SET first_message = :text WHERE session_id = :session_id"

@@ -23,14 +23,14 @@ ADD = Statement(
 REMOVE = Statement("worker_remove", "DELETE FROM workers WHERE id = :id")
 ALL = Statement(
     "workers_all",
-    """SELECT id, beat FROM workers
+    """SELECT id, heartbeat FROM workers
        UNION ALL SELECT DISTINCT worker, CAST(NULL AS BIGINT) FROM runs WHERE state = 'running' AND parent_id IS NULL
                  AND worker IS NOT NULL AND worker NOT IN (SELECT id FROM workers)""",
 )
 SEEN = Statement(
     "worker_seen", "SELECT count(*) AS n, COALESCE(sum(CASE WHEN id = :id THEN 1 END), 0) AS own FROM workers"
 )
-BEAT = Statement("worker_beat", "UPDATE workers SET beat = beat + 1 WHERE id = :id")
+BEAT = Statement("worker_beat", "UPDATE workers SET heartbeat = heartbeat + 1 WHERE id = :id")
 SERVED = Statement("workers_served", "SELECT components FROM workers")
 WAITING = Statement(
     "components_waiting",
@@ -87,7 +87,7 @@ async def heartbeats(tx: Tx) -> dict[str, int | None]:
 
     Workers that hold runs without being announced are included, with None: their runs must be reassigned as well.
     """
-    return {row["id"]: row["beat"] for row in await tx.all(ALL, {})}
+    return {row["id"]: row["heartbeat"] for row in await tx.all(ALL, {})}
 
 
 async def beat(tx: Tx, worker: str) -> bool:
