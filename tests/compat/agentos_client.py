@@ -1,4 +1,4 @@
-"""Drives AgentOSClient in the clients' environment (tests/support/drivers.py says how it is asked).
+"""Drives AgentOSClient in the clients' environment (tests/support/client_drivers.py says how it is asked).
 
 What the client gives is shown with its types: objects of its classes are JSON objects with ``$type``. Arguments of its
 own types are written the same way.

@@ -15,8 +15,8 @@ import pytest
 
 from musterd.core import clock
 from musterd.core.settings import Settings
-from tests.support.drivers import Driver
-from tests.support.process import Process, Site
+from tests.support.client_drivers import Driver
+from tests.support.process import Deployment, Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,16 +38,16 @@ def missing(what: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Deployment]:
     """The folder and the database of the servers of these tests."""
     folder = tmp_path_factory.mktemp("compat")
-    site = Site(folder, f"sqlite:///{shutil.copy(template, folder)}", HERE / "house.py")
+    site = Deployment(folder, f"sqlite:///{shutil.copy(template, folder)}", HERE / "components.py")
     yield site
     site.close()
 
 
 @pytest.fixture(scope="session")
-def server(site: Site) -> Process:
+def server(site: Deployment) -> Process:
     """A server without a key, with everything as shipped; a failed model call is tried again at once."""
     return site.serve(model_retry_seconds=0)
 
@@ -93,7 +93,7 @@ def http(server: Process) -> httpx2.Client:
 
 
 @pytest.fixture(scope="session")
-def keyed(site: Site) -> Process:
+def keyed(site: Deployment) -> Process:
     """A server with a key."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OS_SECURITY_KEY", KEY)
@@ -119,10 +119,10 @@ def agentos(address: str) -> Iterator[Driver]:
 @pytest.fixture(scope="session")
 def node() -> str:
     """The program that runs the clients for Node."""
-    found = shutil.which("node")
-    if found is None or not NODE_MODULES.exists():
+    path = shutil.which("node")
+    if path is None or not NODE_MODULES.exists():
         missing("the clients for Node are")
-    return str(found)
+    return str(path)
 
 
 @pytest.fixture(scope="session")
@@ -130,12 +130,12 @@ def browser(node: str, address: str) -> Iterator[Callable[..., Driver]]:
     """Makes processes with a client for Node, one a package."""
     drivers: dict[str, Driver] = {}
 
-    def made(package: str) -> Driver:
+    def driver_of(package: str) -> Driver:
         if package not in drivers:
             words: list[Any] = [node, HERE / "node" / "drive.mjs", package, address]
             drivers[package] = Driver(words, HERE / "node", {})
         return drivers[package]
 
-    yield made
+    yield driver_of
     for driver in drivers.values():
         driver.close()

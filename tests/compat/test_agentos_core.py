@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.drivers import ClientFailed, Driver
+from tests.support.client_drivers import ClientFailed, Driver
 
 if TYPE_CHECKING:
     from tests.support.process import Process

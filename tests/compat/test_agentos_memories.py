@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.drivers import ClientFailed, Driver
+from tests.support.client_drivers import ClientFailed, Driver
 
 pytestmark = pytest.mark.needs("POST /memories", "GET /memories")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.drivers import ClientFailed, Driver
+from tests.support.client_drivers import ClientFailed, Driver
 
 DELEGATE = '[[DELEGATE weather-agent: <TOOL get_weather {"city": "Paris"}>]]'
 PIXEL = base64.b64encode(

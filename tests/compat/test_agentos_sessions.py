@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from musterd.core import clock
-from tests.support.drivers import ClientFailed, Driver
+from tests.support.client_drivers import ClientFailed, Driver
 
 TEAM = {"$type": "SessionType", "value": "team"}
 AGENT = {"$type": "SessionType", "value": "agent"}

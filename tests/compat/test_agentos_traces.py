@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from musterd.core import clock
-from tests.support.drivers import ClientFailed, Driver
+from tests.support.client_drivers import ClientFailed, Driver
 
 DELEGATE = '[[DELEGATE weather-agent: <TOOL get_weather {"city": "Paris"}>]]'
 SESSIONS = {"$type": "TraceSearchGroupBy", "value": "session"}

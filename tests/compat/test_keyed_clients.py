@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from musterd.core import clock
 from tests.compat.conftest import KEY
 from tests.compat.test_npm_clients import FULL, Page
-from tests.support.drivers import ClientFailed, Driver
-from tests.support.process import Process, Site
+from tests.support.client_drivers import ClientFailed, Driver
+from tests.support.process import Deployment, Process
 
 RIGHT = {"Authorization": f"Bearer {KEY}"}
 
@@ -44,7 +44,7 @@ def signer() -> Signer:
 
 
 @pytest.fixture(scope="module")
-def signed(site: Site, signer: Signer) -> Process:
+def signed(site: Deployment, signer: Signer) -> Process:
     """A server that takes tokens."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JWT_VERIFICATION_KEY", signer.public_key)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from musterd.core import clock
-from tests.support.drivers import ClientFailed, Driver
+from tests.support.client_drivers import ClientFailed, Driver
 
 FULL, LEAN = "@rodrigocoliveira/agno-client", "@antipopp/agno-client"
 both = pytest.mark.parametrize("package", [FULL, LEAN])

@@ -14,16 +14,16 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.support.process import Process, Site, sites, until
+from tests.support.process import Deployment, Process, deployment_of, until
 
-HOUSE = Path(__file__).resolve().parent.parent / "faults" / "house.py"
+COMPONENTS = Path(__file__).resolve().parent.parent / "faults" / "components.py"
 RETRIES = 2
 
 
 @pytest.fixture
-def place(sqlite_file: Path, tmp_path: Path) -> Iterator[Site]:
+def place(sqlite_file: Path, tmp_path: Path) -> Iterator[Deployment]:
     """A folder and a database of the test's own, for servers that are killed and stopped."""
-    yield from sites(f"sqlite:///{sqlite_file}", tmp_path, HOUSE)
+    yield from deployment_of(f"sqlite:///{sqlite_file}", tmp_path, COMPONENTS)
 
 
 class Sdk:
@@ -56,19 +56,19 @@ class Sdk:
         return thread
 
 
-def accepted(place: Site) -> list[str]:
+def accepted(place: Deployment) -> list[str]:
     """The states of all runs."""
     return [str(row["state"]) for row in place.select("SELECT state FROM runs ORDER BY created_at")]
 
 
-def ended(place: Site) -> list[str]:
+def ended(place: Deployment) -> list[str]:
     """The states of all runs once they have ended."""
     open_ones = "SELECT 1 AS n FROM runs WHERE state NOT IN ('completed', 'error', 'cancelled')"
     until(lambda: not place.select(open_ones), "every run has ended")
     return accepted(place)
 
 
-def test_a_failing_model_is_no_failing_request(place: Site) -> None:
+def test_a_failing_model_is_no_failing_request(place: Deployment) -> None:
     sdk = Sdk(place.serve(model_retry_seconds=0))
     sdk.start("[[ERROR 500]]")
     assert (sdk.statuses, sdk.answer["status"]) == ([200], "ERROR")
@@ -76,7 +76,7 @@ def test_a_failing_model_is_no_failing_request(place: Site) -> None:
 
 
 @pytest.mark.parametrize("point", ["accepted", "asking", "settling"])
-def test_a_server_that_dies_after_it_accepted_answers_nothing(place: Site, point: str) -> None:
+def test_a_server_that_dies_after_it_accepted_answers_nothing(place: Deployment, point: str) -> None:
     sdk = Sdk(place.serve(fault=f"{point}:1:kill"))
     sdk.start("[[SAY once]]")
     assert (sdk.is_lost, sdk.statuses) == (True, [])
@@ -84,7 +84,7 @@ def test_a_server_that_dies_after_it_accepted_answers_nothing(place: Site, point
     assert ended(place) == ["completed"]
 
 
-def test_a_server_that_dies_before_it_accepted_has_no_run(place: Site) -> None:
+def test_a_server_that_dies_before_it_accepted_has_no_run(place: Deployment) -> None:
     sdk = Sdk(place.serve(fault="accepting:1:kill"))
     sdk.start("[[SAY once]]")
     assert sdk.is_lost
@@ -92,7 +92,7 @@ def test_a_server_that_dies_before_it_accepted_has_no_run(place: Site) -> None:
     assert accepted(place) == []
 
 
-def test_a_server_that_stops_says_that_the_run_is_accepted(place: Site) -> None:
+def test_a_server_that_stops_says_that_the_run_is_accepted(place: Deployment) -> None:
     server = place.serve(drain_seconds=0)
     sdk = Sdk(server)
     waiting = sdk.starting('[[TOOL wait {"name": "gate"}]]')
@@ -106,7 +106,7 @@ def test_a_server_that_stops_says_that_the_run_is_accepted(place: Site) -> None:
     assert ended(place) == ["completed"]
 
 
-def test_a_full_queue_accepts_nothing_however_often_it_is_asked(place: Site) -> None:
+def test_a_full_queue_accepts_nothing_however_often_it_is_asked(place: Deployment) -> None:
     server = place.serve(concurrency=1, queue_depth=1)
     server.accepted('[[TOOL wait {"name": "gate"}]]', "r1", session_id="s1")
     server.accepted("[[SAY next]]", "r2", session_id="s2")
@@ -121,7 +121,7 @@ def test_a_full_queue_accepts_nothing_however_often_it_is_asked(place: Site) -> 
     assert len(accepted(place)) == 3
 
 
-def test_a_database_that_refuses_accepts_nothing_however_often_it_is_asked(place: Site) -> None:
+def test_a_database_that_refuses_accepts_nothing_however_often_it_is_asked(place: Deployment) -> None:
     server = place.serve()
     place.execute("CREATE TRIGGER no_runs BEFORE INSERT ON runs BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END")
     sdk = Sdk(server)

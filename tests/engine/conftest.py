@@ -37,10 +37,10 @@ def file_engines(sqlite_file: Path, model: HeldModel) -> Engines:
 
 def _engines_on(url: str, model: HeldModel) -> Engines:
     @contextlib.asynccontextmanager
-    async def make(**given: Any) -> AsyncIterator[Works]:
-        if not given.get("agents") and not given.get("teams"):
-            given["agents"] = [Agent(id="solo", model=model)]
-        async with running(works_on(url, model=model, **given)) as works:
+    async def make(**options: Any) -> AsyncIterator[Works]:
+        if not options.get("agents") and not options.get("teams"):
+            options["agents"] = [Agent(id="solo", model=model)]
+        async with running(works_on(url, model=model, **options)) as works:
             yield works
 
     return make
@@ -49,8 +49,8 @@ def _engines_on(url: str, model: HeldModel) -> Engines:
 @pytest.fixture
 async def works(engines: Engines) -> AsyncIterator[Works]:
     """A running engine as shipped, with one agent."""
-    async with engines() as found:
-        yield found
+    async with engines() as works:
+        yield works
 
 
 @pytest.fixture

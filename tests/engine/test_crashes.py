@@ -13,7 +13,7 @@ from musterd import Agent, Team, ToolContext, tool
 from musterd.core.records import RunView
 from musterd.core.states import RunState
 from musterd.loop.run_tree import digest
-from tests.support.crashes import CountedModel, Fuse, Shown, check_calls, check_told, stored_steps
+from tests.support.crashes import CountedModel, Fuse, VisibleText, check_calls, check_each_event_once, stored_steps
 from tests.support.engine import Works, running, works_on
 
 DEEP = '<DELEGATE deep: <TOOL mark {"n": 1}> || DELEGATE deep: <WORDS 4>>'
@@ -137,9 +137,9 @@ async def test_a_run_that_is_killed_anywhere_comes_to_the_same(
         told = await works.stored("r1")
         members = await works.runs.members("r1")
         rows = await works.records.select("SELECT state FROM sessions")
-    check_told(told)
+    check_each_event_once(told)
     check_calls(told)
-    screen = Shown()
+    screen = VisibleText()
     for index, event in told:
         screen.read(index, event)
     for run in [view, *members]:

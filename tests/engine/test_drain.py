@@ -10,7 +10,7 @@ from musterd.core.events import EventKind
 from musterd.core.states import RunState
 from musterd.engine import worker
 from tests.engine.conftest import Engines
-from tests.support.crashes import check_told
+from tests.support.crashes import check_each_event_once
 from tests.support.engine import Works
 from tests.support.held_model import HeldModel
 
@@ -65,7 +65,7 @@ async def test_the_calls_of_a_turn_finish_and_no_turn_follows(engines: Engines, 
         assert {path: attempt for path, (attempt, _) in (await steps(second)).items()} == {
             "p": 1, "t0/m": 1, "t0/c0": 1, "t0/c1": 1, "t1/m": 2,
         }  # fmt: skip
-        check_told(await second.stored("r1"))
+        check_each_event_once(await second.stored("r1"))
 
 
 async def test_calls_that_the_model_asked_for_meanwhile_are_not_begun(
@@ -82,7 +82,7 @@ async def test_calls_that_the_model_asked_for_meanwhile_are_not_begun(
     async with engines(agents=agents, **DRAIN) as second:
         assert (await second.end_of("r1")).row.state is RunState.COMPLETED
         assert (len(model.calls), gate.calls) == (2, ["quick"])
-        check_told(await second.stored("r1"))
+        check_each_event_once(await second.stored("r1"))
 
 
 async def test_members_stop_at_their_own_steps(engines: Engines, model: HeldModel, gate: Gate) -> None:
@@ -103,7 +103,7 @@ async def test_members_stop_at_their_own_steps(engines: Engines, model: HeldMode
         assert gate.calls == ["slow"]
         members = await second.runs.members("r1")
         assert {member.row.state for member in members} == {RunState.COMPLETED}
-        check_told(await second.stored("r1"))
+        check_each_event_once(await second.stored("r1"))
 
 
 async def test_a_run_whose_last_step_finishes_ends(engines: Engines, model: HeldModel) -> None:

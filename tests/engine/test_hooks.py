@@ -11,7 +11,7 @@ from musterd import Agent, tool
 from musterd.core.states import RunState
 from musterd.guards import OutputCheckError, RunInput, RunOutput
 from tests.engine.conftest import Engines
-from tests.engine.test_forks import fork
+from tests.engine.test_run_forks import fork
 from tests.support.held_model import HeldModel
 
 

@@ -17,9 +17,9 @@ from musterd.engine.webhook_requests import NOT_REACHED
 from musterd.engine.webhooks import SPARE_SECONDS, Webhooks
 from musterd.store import deliveries
 from tests.engine.conftest import Engines
-from tests.support.endless import endless
+from tests.support.endless_server import endless
 from tests.support.engine import NOBODY, Works
-from tests.support.receiver import SECRET, Receiver, check, receiving
+from tests.support.webhook_receiver import SECRET, Receiver, check, receiving
 
 HOUR_SECONDS = 3600.0
 QUIET: dict[str, Any] = {"upkeep_seconds": 3600}

@@ -16,7 +16,7 @@ import pytest
 
 from musterd.core import clock
 from musterd.core.events import Event
-from tests.support.crashes import Shown, check_calls, check_told
+from tests.support.crashes import VisibleText, check_calls, check_each_event_once
 from tests.support.fleet import Fleet, fleet
 from tests.support.http import read_stream
 from tests.support.process import Process, until
@@ -83,8 +83,8 @@ ASKED = [Asked(turn * SESSIONS + session, session, turn) for turn in range(ROUND
 
 @pytest.fixture
 def place(database_url: str, tmp_path: Path) -> Iterator[Fleet]:
-    house = Path(__file__).with_name("house.py")
-    with fleet(tmp_path, database_url, house, concurrency=AT_ONCE) as found:
+    components = Path(__file__).with_name("components.py")
+    with fleet(tmp_path, database_url, components, concurrency=AT_ONCE) as found:
         yield found
 
 
@@ -190,9 +190,9 @@ def check_made(place: Fleet, crashes: list[Crash]) -> None:
 
 def check_events(told: list[tuple[int, Event]], asked: Asked) -> None:
     """A reader is told everything, each thing once, and of one end."""
-    check_told(told)
+    check_each_event_once(told)
     check_calls(told)
-    shown = Shown()
+    shown = VisibleText()
     for index, event in told:
         shown.read(index, event)
     assert shown.text(asked.run_id) == asked.answer

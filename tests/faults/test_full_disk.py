@@ -56,9 +56,9 @@ def volume(tmp_path: Path) -> Iterator[Volume]:
 
 @pytest.fixture
 def place(volume: Volume, template: Path, tmp_path: Path) -> Iterator[Fleet]:
-    house = Path(__file__).with_name("house.py")
+    components = Path(__file__).with_name("components.py")
     url = f"sqlite:///{shutil.copy(template, volume.database)}"
-    with fleet(tmp_path, url, house) as found:
+    with fleet(tmp_path, url, components) as found:
         yield found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.support.process import Process, Site, sites, until
+from tests.support.process import Deployment, Process, deployment_of, until
 
 HOST = b"Host: localhost\r\n"
 HEAD = b"GET /health HTTP/1.1\r\n" + HOST
@@ -23,11 +23,11 @@ MOST_MIBIBYTES = 100
 @pytest.fixture
 def served(sqlite_file: Path, tmp_path: Path) -> Iterator[Process]:
     """A process with small limits, as ``musterd serve`` starts it."""
-    for site in sites(f"sqlite:///{sqlite_file}", tmp_path, Path(__file__).with_name("house.py")):
+    for site in deployment_of(f"sqlite:///{sqlite_file}", tmp_path, Path(__file__).with_name("components.py")):
         yield _serve(site)
 
 
-def _serve(site: Site) -> Process:
+def _serve(site: Deployment) -> Process:
     limits: dict[str, Any] = {"connections": 100, "header_seconds": 2, "body_seconds": 1, "write_seconds": 1}
     return site.serve(uploads_bytes=4 * BIG, **limits)
 

@@ -2,10 +2,10 @@
 
 from tests.support.model_server import ModelServer
 from tests.support.process import ALL_LIVE, environment_of
-from tests.support.restarts import Site, until
+from tests.support.restarts import TeamDeployment, until
 
 
-def test_killed_right_after_the_answer(place: Site) -> None:
+def test_killed_right_after_the_answer(place: TeamDeployment) -> None:
     first = place.start()
     names = [f"r{number}" for number in range(6)]
     for number, name in enumerate(names):
@@ -19,7 +19,7 @@ def test_killed_right_after_the_answer(place: Site) -> None:
     until(lambda: place.rows("SELECT count(*) FROM workers") == [(1,)], "the killed process to be forgotten")
 
 
-def test_killed_in_the_middle_of_a_members_run(place: Site, models: ModelServer) -> None:
+def test_killed_in_the_middle_of_a_members_run(place: TeamDeployment, models: ModelServer) -> None:
     first = place.start()
     first.post("[[DELEGATE helper: <WORDS 3 400>]]", "r1")
     first.post("[[SAY next]]", "r2")
@@ -42,7 +42,7 @@ def test_killed_in_the_middle_of_a_members_run(place: Site, models: ModelServer)
     assert len(ends) == 1
 
 
-def test_told_to_stop_in_the_middle_of_a_run(place: Site, models: ModelServer) -> None:
+def test_told_to_stop_in_the_middle_of_a_run(place: TeamDeployment, models: ModelServer) -> None:
     first = place.start()
     first.post("[[DELEGATE helper: <WORDS 3 400>]]", "r1")
     first.post("[[SAY next]]", "r2")
@@ -63,7 +63,7 @@ def test_told_to_stop_in_the_middle_of_a_run(place: Site, models: ModelServer) -
     assert second.terminate() == 0
 
 
-def test_told_to_stop_while_a_tool_hangs_in_its_thread(place: Site) -> None:
+def test_told_to_stop_while_a_tool_hangs_in_its_thread(place: TeamDeployment) -> None:
     first = place.start(MUSTERD_DRAIN_SECONDS="0.5")
     first.post("[[TOOL stay {}]]", "r1")
     until(place.mark.exists, "the tool")
@@ -71,7 +71,7 @@ def test_told_to_stop_while_a_tool_hangs_in_its_thread(place: Site) -> None:
     assert place.rows("SELECT state FROM runs") == [("ready",)]
 
 
-def test_killed_again_and_again(place: Site, models: ModelServer) -> None:
+def test_killed_again_and_again(place: TeamDeployment, models: ModelServer) -> None:
     for attempt in range(1, 4):
         process = place.start()
         if attempt == 1:
@@ -88,7 +88,7 @@ def test_killed_again_and_again(place: Site, models: ModelServer) -> None:
     assert place.rows("SELECT attempt, crashes FROM runs") == [(4, 3)]
 
 
-def test_two_processes_leave_each_others_runs_alone(place: Site, models: ModelServer) -> None:
+def test_two_processes_leave_each_others_runs_alone(place: TeamDeployment, models: ModelServer) -> None:
     all_live = environment_of(ALL_LIVE)
     first = place.start(**all_live)
     first.post("[[TOOL stay {}]]", "r1", "one")
@@ -106,7 +106,7 @@ def test_two_processes_leave_each_others_runs_alone(place: Site, models: ModelSe
     assert place.rows("SELECT attempt, crashes FROM runs WHERE run_id = 'r1'") == [(1, 0)]
 
 
-def test_locks_beside_the_file_come_and_go_with_processes(file_place: Site) -> None:
+def test_locks_beside_the_file_come_and_go_with_processes(file_place: TeamDeployment) -> None:
     first, second = file_place.start(), file_place.start()
     assert len(file_place.locks) == 2
     first.kill()

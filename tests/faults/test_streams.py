@@ -4,7 +4,7 @@ import threading
 from typing import Any
 
 from tests.support.http import read_frames, read_stream
-from tests.support.process import ALL_LIVE, Process, Site, until
+from tests.support.process import ALL_LIVE, Deployment, Process, until
 
 WAIT = '[[TOOL wait {"name": "go"}]]'
 SSE = {"Accept": "text/event-stream"}
@@ -44,7 +44,7 @@ def page(process: Process, run_id: str = "r1", after: int = -1) -> list[Any]:
     return events
 
 
-def test_a_run_at_work_in_another_process_is_read_and_followed(site: Site) -> None:
+def test_a_run_at_work_in_another_process_is_read_and_followed(site: Deployment) -> None:
     first, second = site.serve(**ALL_LIVE), site.serve(session_look_seconds=0.05, **ALL_LIVE)
     first.accepted("[[SAY over]]", "r0")
     first.ended("r0")
@@ -68,7 +68,7 @@ def test_a_run_at_work_in_another_process_is_read_and_followed(site: Site) -> No
     assert page(first) == page(second) == whole
 
 
-def test_readers_go_on_where_the_process_was_killed(site: Site) -> None:
+def test_readers_go_on_where_the_process_was_killed(site: Deployment) -> None:
     first, second = site.serve(), site.serve()
     first.accepted(WAIT, "r1")
     site.reached("go")

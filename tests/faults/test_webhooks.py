@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tests.support.process import Site, until
-from tests.support.receiver import SECRET
+from tests.support.process import Deployment, until
+from tests.support.webhook_receiver import SECRET
 
 SETTINGS = {"webhook_secret": SECRET, "webhook_private_hosts": "127.0.0.1"}
 
@@ -45,7 +45,7 @@ def hooks() -> Iterator[Hooks]:
 
 
 @pytest.mark.parametrize(("fault", "times"), [("sending", 1), ("sent", 2)])
-def test_killed_while_it_tells(site: Site, hooks: Hooks, fault: str, times: int) -> None:
+def test_killed_while_it_tells(site: Deployment, hooks: Hooks, fault: str, times: int) -> None:
     first = site.serve(fault=f"{fault}:1:kill", **SETTINGS)
     first.post("hello", "r1", webhook_url=hooks.url)
     first.died()
@@ -58,7 +58,7 @@ def test_killed_while_it_tells(site: Site, hooks: Hooks, fault: str, times: int)
     assert len(set(hooks.ids)) == 1
 
 
-def test_killed_before_it_is_claimed(site: Site, hooks: Hooks) -> None:
+def test_killed_before_it_is_claimed(site: Deployment, hooks: Hooks) -> None:
     first = site.serve(fault="settled:1:kill", **SETTINGS)
     first.post("hello", "r1", webhook_url=hooks.url)
     first.died()

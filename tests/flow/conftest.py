@@ -33,9 +33,9 @@ def serve(database: Path) -> Serve:
     """Serve the sample in this process: ``async with serve(security_key="…") as house``."""
 
     @contextlib.asynccontextmanager
-    async def serving(client: dict[str, Any] | None = None, **given: Any) -> AsyncIterator[House]:
-        model = given.setdefault("model", HeldModel())
-        async with in_process(app_on(database, **given), model, **(client or {})) as house:
+    async def serving(client: dict[str, Any] | None = None, **options: Any) -> AsyncIterator[House]:
+        model = options.setdefault("model", HeldModel())
+        async with in_process(app_on(database, **options), model, **(client or {})) as house:
             yield house
 
     return serving
@@ -46,9 +46,9 @@ def serve_live(database: Path) -> Serve:
     """Serve the sample on loopback, by the server that production uses."""
 
     @contextlib.asynccontextmanager
-    async def serving(client: dict[str, Any] | None = None, **given: Any) -> AsyncIterator[House]:
-        model = given.setdefault("model", HeldModel())
-        async with on_loopback(app_on(database, **given), model, **(client or {})) as house:
+    async def serving(client: dict[str, Any] | None = None, **options: Any) -> AsyncIterator[House]:
+        model = options.setdefault("model", HeldModel())
+        async with on_loopback(app_on(database, **options), model, **(client or {})) as house:
             yield house
 
     return serving

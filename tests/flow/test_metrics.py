@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from musterd.core.metrics import MAX_SERIES, OTHER, Counter, Histogram, Metrics
 from musterd.http.metrics import GAUGES, PREFIX
-from tests.flow.test_errors import gone
+from tests.flow.test_error_answers import gone
 from tests.support.app import Serve
 from tests.support.http import House, problem
 

@@ -19,7 +19,7 @@ from starlette.types import Message, Scope
 
 from musterd.http.server import Server
 from tests.support.app import app_on
-from tests.support.mutations import Asked, Mutations, Shape, shapes
+from tests.support.mutations import Mutations, RawRequest, Shape, shapes
 
 REQUESTS = int(os.environ.get("MUSTERD_TEST_REQUESTS", "10000"))
 SEED = int(os.environ.get("MUSTERD_TEST_SEED", "1"))
@@ -63,7 +63,7 @@ class Answer(NamedTuple):
     body: bytes
 
 
-async def ask(app: Starlette, asked: Asked) -> Answer:
+async def ask(app: Starlette, asked: RawRequest) -> Answer:
     """Send one request to the application itself."""
     scope: Scope = {
         "type": "http",
@@ -103,14 +103,14 @@ async def ask(app: Starlette, asked: Asked) -> Answer:
     return Answer(status, headers, bytes(body))
 
 
-def post(path: str, **fields: Any) -> Asked:
+def post(path: str, **fields: Any) -> RawRequest:
     """A request that is right."""
     body = json.dumps(fields).encode()
     headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
-    return Asked(method="POST", path=path, query=b"", headers=headers, body=body)
+    return RawRequest(method="POST", path=path, query=b"", headers=headers, body=body)
 
 
-def faults(asked: Asked, answer: Answer) -> list[str]:
+def faults(asked: RawRequest, answer: Answer) -> list[str]:
     """What no answer may be, and no error may say."""
     text = answer.body.decode("utf-8", "replace")
     found = []
@@ -143,10 +143,10 @@ async def test_ten_thousand_requests(database: Path) -> None:
     wrong: list[str] = []
     seen: Counter[int] = Counter()
     accepted: set[str] = set()
-    unanswered: list[Asked] = []
+    unanswered: list[RawRequest] = []
     """Requests that the client gave up before it knew a run: each may have left one, which no answer names."""
 
-    async def visit(asked: Asked) -> None:
+    async def visit(asked: RawRequest) -> None:
         answer = await ask(app, asked)
         seen[answer.status] += 1
         wrong.extend(faults(asked, answer))
@@ -178,7 +178,7 @@ async def test_ten_thousand_requests(database: Path) -> None:
         await asyncio.gather(*(visitor() for _ in range(AT_ONCE)))
         assert not wrong, f"{len(wrong)}:\n" + "\n".join(wrong[:20])
         health = await ask(
-            app, Asked(method="GET", path="/health", query=b"", headers=[(b"host", b"localhost")], body=b"")
+            app, RawRequest(method="GET", path="/health", query=b"", headers=[(b"host", b"localhost")], body=b"")
         )
         assert health.status == 200
     assert min(seen[200], seen[404], seen[422]) > REQUESTS / 10, seen

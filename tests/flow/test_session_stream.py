@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.flow.test_cuts import Desk
+from tests.flow.test_interrupted_streams import Desk
 from tests.flow.test_resume import paged
 from tests.support.app import Serve, app_on, on_loopback
 from tests.support.http import Framed, House, Reader, problem, read_frames, wrong_fields

@@ -21,7 +21,7 @@ from musterd.core.errors import StartError
 from musterd.engine import span_export, tracing
 from musterd.store import sessions
 from tests.flow import test_continue
-from tests.flow.test_forks import DELEGATING
+from tests.flow.test_run_forks import DELEGATING
 from tests.support.app import Sample, Serve, app_on, in_process
 from tests.support.held_model import HeldModel
 from tests.support.http import House

@@ -13,7 +13,7 @@ from musterd.core.errors import NotFound
 from musterd.store.database import Statement, Tx
 from tests.support.app import Serve
 from tests.support.http import House, problem, wrong_fields
-from tests.support.receiver import SECRET, Receiver, receiving
+from tests.support.webhook_receiver import SECRET, Receiver, receiving
 
 PRIVATE = "leads into a private network"
 NUMBER = "a number, but no address"

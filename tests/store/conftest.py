@@ -13,10 +13,10 @@ from tests.support.store import Records
 @pytest.fixture
 async def database(database_url: str, anyio_backend: Any) -> AsyncIterator[Database]:
     """An open database without records."""
-    found = open_database(database_url)
-    await found.open()
-    yield found
-    await found.close()
+    database = open_database(database_url)
+    await database.open()
+    yield database
+    await database.close()
 
 
 @pytest.fixture

@@ -88,13 +88,13 @@ class AgentUi:
     def open(self) -> list[str]:
         """Load the page: is the server there, what can be chosen? The one that is chosen brings its database."""
         assert self._http.get("/health", headers=ON_EVERY_GET).status_code == 200
-        found = self._get(f"/{self.mode}s")
-        assert isinstance(found, list), "anything else is shown as no team at all"
-        (chosen,) = [item for item in found if item["id"] == self.chosen]
+        components = self._get(f"/{self.mode}s")
+        assert isinstance(components, list), "anything else is shown as no team at all"
+        (chosen,) = [item for item in components if item["id"] == self.chosen]
         assert chosen["model"]["provider"], "shown beside the name"
         self.db_id = chosen["db_id"] or ""
         assert self.db_id, "without one no session is ever asked for"
-        return [item["id"] for item in found]
+        return [item["id"] for item in components]
 
     def list_sessions(self) -> list[dict[str, Any]]:
         """Fill the list at the side."""
@@ -155,8 +155,8 @@ class AgentUi:
 
 def _merge(tools: list[dict[str, Any]], tool: dict[str, Any]) -> None:
     """Show a call, or what is new of one that is shown."""
-    for shown in tools:
-        if shown["tool_call_id"] == tool["tool_call_id"]:
-            shown.update(tool)
+    for known in tools:
+        if known["tool_call_id"] == tool["tool_call_id"]:
+            known.update(tool)
             return
     tools.append(dict(tool))

@@ -17,7 +17,7 @@ def scan(text: str) -> list[dict[str, Any]]:
     Raises :class:`ValueError` for what such a client would lose: a brace that never closes, or text in
     balanced braces that is not JSON.
     """
-    found: list[dict[str, Any]] = []
+    objects: list[dict[str, Any]] = []
     depth, start = 0, 0
     for token in TOKEN.finditer(text):
         if token[0] == "{":
@@ -27,7 +27,7 @@ def scan(text: str) -> list[dict[str, Any]]:
         elif token[0] == "}" and depth:
             depth -= 1
             if not depth:
-                found.append(json.loads(text[start : token.end()]))
+                objects.append(json.loads(text[start : token.end()]))
     if depth:
         raise ValueError(f"the brace at {start} never closes: {text[start : start + 80]!r}")
-    return found
+    return objects

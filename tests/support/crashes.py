@@ -18,7 +18,7 @@ from musterd.models.plain_messages import plain_messages
 from musterd.models.scripted import ScriptedModel
 from tests.support.store import Records
 
-Told = Sequence[tuple[int, Event]]
+IndexedEvents = Sequence[tuple[int, Event]]
 
 
 class Fuse:
@@ -66,11 +66,11 @@ class CountedModel(ScriptedModel):
         model_request_parameters: ModelRequestParameters,
         run_context: RunContext[Any] | None = None,
     ) -> AsyncGenerator[StreamedResponse]:
-        asked = plain_messages(messages, model_request_parameters)
-        self.systems += [message["content"] for message in asked if message["role"] == "system"]
-        last_user = max(place for place, message in enumerate(asked) if message["role"] == "user")
-        turn = sum(message["role"] == "assistant" for message in asked[last_user:])
-        self.calls[f"{asked[last_user]['content']} #{turn}"] += 1
+        conversation = plain_messages(messages, model_request_parameters)
+        self.systems += [message["content"] for message in conversation if message["role"] == "system"]
+        last_user = max(place for place, message in enumerate(conversation) if message["role"] == "user")
+        turn = sum(message["role"] == "assistant" for message in conversation[last_user:])
+        self.calls[f"{conversation[last_user]['content']} #{turn}"] += 1
         await self.fuse.tick()
         async with super().request_stream(messages, model_settings, model_request_parameters, run_context) as stream:
             vars(stream)["_get_event_iterator"] = self._ticking(stream)
@@ -89,8 +89,8 @@ class CountedModel(ScriptedModel):
 
 
 @dataclass
-class Shown:
-    """What a reader has on its screen that honours what is said to be void."""
+class VisibleText:
+    """The text that a subscriber displays if it removes what later events declare void."""
 
     texts: defaultdict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
 
@@ -107,37 +107,37 @@ class Shown:
         return "".join(text for _, text in self.texts[run_id])
 
 
-def check_told(told: Told) -> None:
-    """Nothing but text is told twice, and exactly the streams that were cut off are said to be void."""
-    indexes = [index for index, _ in told]
+def check_each_event_once(events: IndexedEvents) -> None:
+    """Nothing but text was emitted twice, and exactly the streams that were cut off are declared void."""
+    indexes = [index for index, _ in events]
     assert indexes == sorted(set(indexes))
-    counts = Counter(event.key for _, event in told if event.kind not in DELTAS)
+    counts = Counter(event.key for _, event in events if event.kind not in DELTAS)
     voided: Counter[tuple[str, str, str]] = Counter()
-    by_index = dict(told)
-    for index, event in told:
+    by_index = dict(events)
+    for index, event in events:
         for item in event.data.get("superseded", ()):
             request = by_index[item["from_event_index"]]
             assert (request.kind, request.run_id) == (EventKind.MODEL_REQUEST_STARTED, item["run_id"])
             between = [
-                one for at, one in told if item["from_event_index"] < at < index and one.run_id == request.run_id
+                one for at, one in events if item["from_event_index"] < at < index and one.run_id == request.run_id
             ]
             assert {one.kind for one in between} <= DELTAS | {EventKind.MODEL_REQUEST_RETRIED}
             voided[request.key] += 1
     for key, count in counts.items():
         assert count == 1 + voided[key], f"{key} was told {count} times"
-    for run_id in {event.run_id for _, event in told}:
-        own = [event.kind for _, event in told if event.run_id == run_id]
+    for run_id in {event.run_id for _, event in events}:
+        own = [event.kind for _, event in events if event.run_id == run_id]
         assert own[0] is EventKind.RUN_STARTED
         assert own.count(EventKind.RUN_STARTED) == 1
 
 
-def check_calls(told: Told) -> None:
+def check_calls(events: IndexedEvents) -> None:
     """A tool call has one id, unique in the tree, from its start to its end."""
     ids: defaultdict[str, set[str]] = defaultdict(set)
-    for _, event in told:
+    for _, event in events:
         if "tool" in event.data:
             ids[event.place].add(event.data["tool"]["id"])
-    assert all(len(found) == 1 for found in ids.values()), ids
+    assert all(len(call_ids) == 1 for call_ids in ids.values()), ids
     assert len(set().union(*ids.values())) == len(ids)
 
 
@@ -147,13 +147,13 @@ async def stored_steps(records: Records, root_id: str) -> dict[str, str]:
         "SELECT path, kind FROM journal WHERE root_id = :root AND result IS NOT NULL AND kind IN ('model', 'tool')",
         root=root_id,
     )
-    asked = await records.select(
+    inputs = await records.select(
         "SELECT COALESCE(path, '') AS path, input FROM runs JOIN run_io USING (run_id) WHERE root_id = :root",
         root=root_id,
     )
-    messages = {row["path"]: json.loads(row["input"])["message"] for row in asked}
-    found = {}
+    messages = {row["path"]: json.loads(row["input"])["message"] for row in inputs}
+    keys = {}
     for step in steps:
         of_run, _, turn = step["path"].removesuffix("/m").rpartition("t")
-        found[step["path"]] = f"{messages[of_run.removesuffix('/')]} #{turn}" if step["kind"] == "model" else ""
-    return found
+        keys[step["path"]] = f"{messages[of_run.removesuffix('/')]} #{turn}" if step["kind"] == "model" else ""
+    return keys

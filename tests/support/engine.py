@@ -44,28 +44,28 @@ class Works:
         return served[component_id] if component_id else next(iter(served.values()))
 
     async def start(
-        self, message: str, run_id: str = "", session: str | None = "s1", *, of: str = "", **wanted: Any
+        self, message: str, run_id: str = "", session: str | None = "s1", *, of: str = "", **options: Any
     ) -> Accepted:
         """Accept a run."""
-        asked = RunRequest(
-            input=Input(message=message, options=wanted.pop("options", {})),
+        request = RunRequest(
+            input=Input(message=message, options=options.pop("options", {})),
             run_id=run_id or clock.new_id(),
             has_chosen_id=bool(run_id),
             session_id=session,
-            **wanted,
+            **options,
         )
-        return await self.runs.start(self.component(of), asked, NOBODY)
+        return await self.runs.start(self.component(of), request, NOBODY)
 
     async def end_of(self, run_id: str, *, of: str = "") -> RunView:
         """The run once it has ended."""
-        found = await self.runs.settled_view(RunRef(self.component(of), run_id, None, NOBODY), PATIENCE_SECONDS)
-        assert found.row.state.is_settled, f"{run_id} is {found.row.state} after {PATIENCE_SECONDS} s"
-        return found
+        view = await self.runs.settled_view(RunRef(self.component(of), run_id, None, NOBODY), PATIENCE_SECONDS)
+        assert view.row.state.is_settled, f"{run_id} is {view.row.state} after {PATIENCE_SECONDS} s"
+        return view
 
-    async def run(self, message: str, run_id: str = "", session: str | None = "s1", **wanted: Any) -> RunView:
+    async def run(self, message: str, run_id: str = "", session: str | None = "s1", **options: Any) -> RunView:
         """Accept a run and wait for its end."""
-        accepted = await self.start(message, run_id, session, **wanted)
-        return await self.end_of(accepted.run.run_id, of=wanted.get("of", ""))
+        accepted = await self.start(message, run_id, session, **options)
+        return await self.end_of(accepted.run.run_id, of=options.get("of", ""))
 
     async def cancel(self, run_id: str, *, of: str = "") -> RunRow:
         """Cancel a run."""
@@ -165,18 +165,18 @@ async def cut_off(engine: Worker) -> None:
 
 async def read_all(reading: RunSubscription, is_new: bool = True) -> list[tuple[int, Event]]:
     """Everything that a reader is shown until the root's end, each event with its index."""
-    found: list[tuple[int, Event]] = []
+    events: list[tuple[int, Event]] = []
     if not is_new:
         async for flush in reading.stored():
-            found += [(flush.first_index + offset, event) for offset, event in enumerate(flush.events)]
-    while not any(event.run_id == reading.root_id and event.kind.value in ENDS for _, event in found):
-        before = len(found)
+            events += [(flush.first_index + offset, event) for offset, event in enumerate(flush.events)]
+    while not any(event.run_id == reading.root_id and event.kind.value in ENDS for _, event in events):
+        before = len(events)
         async for flush in reading.available():
-            found += [(flush.first_index + offset, event) for offset, event in enumerate(flush.events)]
-        if len(found) == before and (not await reading.wait(PATIENCE_SECONDS) or reading.is_closed):
+            events += [(flush.first_index + offset, event) for offset, event in enumerate(flush.events)]
+        if len(events) == before and (not await reading.wait(PATIENCE_SECONDS) or reading.is_closed):
             break
     reading.close()
-    return found
+    return events
 
 
 ENDS = ("run_completed", "run_error", "run_cancelled")
@@ -193,8 +193,8 @@ def works_on(
     """An engine on the database ``url``, not started."""
     registry = Registry.of(agents=list(agents), teams=list(teams))
     quick: dict[str, Any] = {"model_retry_seconds": 0, "delta_seconds": 0.005, "drain_seconds": 0}
-    given = Settings(**{"db": url, **quick, **settings})
-    return Works(registry, given, model or HeldModel())
+    all_settings = Settings(**{"db": url, **quick, **settings})
+    return Works(registry, all_settings, model or HeldModel())
 
 
 @contextlib.asynccontextmanager

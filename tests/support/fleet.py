@@ -7,27 +7,27 @@ from typing import Any
 
 from musterd.core.events import Event
 from musterd.store import events
-from tests.support.process import Process, Site
+from tests.support.process import Deployment, Process
 
 
 @contextlib.contextmanager
-def fleet(folder: Path, url: str, house: Path, **settings: Any) -> "Iterator[Fleet]":
+def fleet(folder: Path, url: str, components: Path, **settings: Any) -> "Iterator[Fleet]":
     """A fleet, none of which is left at the end."""
-    found = Fleet(folder, url, house, **settings)
+    processes = Fleet(folder, url, components, **settings)
     try:
-        yield found
+        yield processes
     finally:
-        found.close()
+        processes.close()
 
 
-class Fleet(Site):
+class Fleet(Deployment):
     """Processes that share a database and a folder, and what they have done together.
 
     :param settings: of each of them; as shipped where nothing is given.
     """
 
-    def __init__(self, folder: Path, url: str, house: Path, **settings: Any) -> None:
-        super().__init__(folder, url, house)
+    def __init__(self, folder: Path, url: str, components: Path, **settings: Any) -> None:
+        super().__init__(folder, url, components)
         self._settings = settings
 
     @property

@@ -54,8 +54,8 @@ class HeldModel(ScriptedModel):
 
     def hold(self, word: str, after: int = 0) -> Hold:
         """Wait in every answer to a user message that begins with ``word``."""
-        found = self._holds[word] = Hold(after)
-        return found
+        hold = self._holds[word] = Hold(after)
+        return hold
 
     def hold_of(self, word: str) -> Hold:
         """The hold of a word that is held."""
@@ -72,7 +72,7 @@ class HeldModel(ScriptedModel):
 
     def _found(self, messages: Sequence[dict[str, Any]]) -> Hold | None:
         text = next((message["content"] for message in reversed(messages) if message["role"] == "user"), "")
-        return next((found for word, found in self._holds.items() if text.startswith(word)), None)
+        return next((hold for word, hold in self._holds.items() if text.startswith(word)), None)
 
     @asynccontextmanager
     async def request_stream(
@@ -95,11 +95,11 @@ def _hold_back(stream: StreamedResponse, hold: Hold) -> None:
     whole = stream._get_event_iterator
 
     async def in_two_parts() -> AsyncIterator[ModelResponseStreamEvent]:
-        given = 0
+        count = 0
         async for event in whole():
-            if given == hold.after:
+            if count == hold.after:
                 await hold.wait_here()
-            given += 1
+            count += 1
             yield event
 
     vars(stream)["_get_event_iterator"] = in_two_parts

@@ -31,15 +31,15 @@ def read_stream(text: str) -> list[dict[str, Any]]:
     for event, frame_id in frames:
         assert frame_id is None or event["event_index"] == int(frame_id)
         assert (frame_id is None) == ("event_index" not in event)
-    found = [event for event, _ in frames]
-    indexes = [event["event_index"] for event in found if "event_index" in event]
+    events = [event for event, _ in frames]
+    indexes = [event["event_index"] for event in events if "event_index" in event]
     assert indexes == sorted(set(indexes)), "event_index is strictly increasing"
-    return found
+    return events
 
 
 def read_frames(text: str) -> list[Framed]:
     """The same of a stream of any kind, with the ids."""
-    found = []
+    frames = []
     for block in text.split("\n\n")[:-1]:
         if block.startswith(":"):
             assert "{" not in block, "a brace in a comment loses brace scanners the stream"
@@ -49,10 +49,10 @@ def read_frames(text: str) -> list[Framed]:
         event = json.loads(frame["data"])
         assert event["event"] == frame["name"]
         assert "data" not in event
-        found.append(Framed(event, frame["id"]))
+        frames.append(Framed(event, frame["id"]))
     assert text.endswith("\n\n") or not text, "the stream breaks off inside a frame"
-    assert scan(text) == [event for event, _ in found]
-    return found
+    assert scan(text) == [event for event, _ in frames]
+    return frames
 
 
 class Receipt(NamedTuple):
@@ -138,8 +138,8 @@ class House:
     async def poll(self, run: Receipt, wait: float = 0, to: str = "teams/demo-team") -> dict[str, Any]:
         """The run as it stands, or once it has ended within ``wait`` seconds."""
         query = {"session_id": run.session_id, **({"wait": wait} if wait else {})}
-        found: dict[str, Any] = await self.get(f"/{to}/runs/{run.run_id}", **query)
-        return found
+        view: dict[str, Any] = await self.get(f"/{to}/runs/{run.run_id}", **query)
+        return view
 
     async def ended(self, run: Receipt, to: str = "teams/demo-team") -> dict[str, Any]:
         """The run once it has ended."""

@@ -167,13 +167,13 @@ class MemorySteps:
 class Stage:
     """One run, to be driven without a database."""
 
-    def __init__(self, spec: Agent | Team, prompt: str = "hello", **given: Any) -> None:
+    def __init__(self, spec: Agent | Team, prompt: str = "hello", **options: Any) -> None:
         if isinstance(spec, Team):
             component = Registry.of(teams=[spec], agents=[]).component("team", spec.id)
         else:
             component = Registry.of(teams=[], agents=[spec]).component("agent", spec.id)
         assert component is not None
-        settings = Settings(**{"model_retry_seconds": 0, **given.pop("settings", {})})
+        settings = Settings(**{"model_retry_seconds": 0, **options.pop("settings", {})})
         self.events: list[Event] = []
         self.steps = MemorySteps()
         self.threads = DaemonThreads(4, "test-tool")
@@ -187,16 +187,16 @@ class Stage:
             models=Models(
                 caller=ModelCaller(settings),
                 load=_nothing,
-                of=lambda found: found.model,  # type: ignore[arg-type,return-value]
-                describe=lambda found: describe(found.model),
+                of=lambda component: component.model,  # type: ignore[arg-type,return-value]
+                describe=lambda component: describe(component.model),
             ),
             settings=settings,
             threads=self.threads,
-            dependencies=given.pop("dependencies", {}),
-            metadata=given.pop("metadata", {}),
+            dependencies=options.pop("dependencies", {}),
+            metadata=options.pop("metadata", {}),
         )
-        given = {"state": {}, "path": "", **given}
-        self.run = Assignment(component=component, run_id="root", parent_id=None, prompt=prompt, **given)
+        options = {"state": {}, "path": "", **options}
+        self.run = Assignment(component=component, run_id="root", parent_id=None, prompt=prompt, **options)
         self.loop = Loop(self.tree, self.run)
 
     async def drive(self) -> Output:

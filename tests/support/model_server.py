@@ -44,8 +44,8 @@ def plain(content: object) -> str:
 def conversation(messages: list[dict[str, Any]]) -> tuple[str, int]:
     """Return the last user message's text and how many tool results came since."""
     last = max((n for n, message in enumerate(messages) if message["role"] == "user"), default=-1)
-    asked = plain(messages[last]["content"]) if last >= 0 else ""
-    return asked, sum(message["role"] == "tool" for message in messages[last + 1 :])
+    text = plain(messages[last]["content"]) if last >= 0 else ""
+    return text, sum(message["role"] == "tool" for message in messages[last + 1 :])
 
 
 class Tally:
@@ -63,14 +63,14 @@ class Tally:
         self.by_turn: Counter[str] = Counter()
         self.calls: list[tuple[float, str]] = []
 
-    def begin(self, asked: str, turn: int) -> int:
+    def begin(self, text: str, turn: int) -> int:
         """Count one call; return its number."""
         self.total += 1
         self.open += 1
         self.peak = max(self.peak, self.open)
-        self.by_text[asked] += 1
-        self.by_turn[f"{asked}#{turn}"] += 1
-        self.calls.append((clock.monotonic(), f"{asked}#{turn}"))
+        self.by_text[text] += 1
+        self.by_turn[f"{text}#{turn}"] += 1
+        self.calls.append((clock.monotonic(), f"{text}#{turn}"))
         return self.total
 
     def report(self) -> dict[str, Any]:
@@ -193,11 +193,11 @@ class Connection(asyncio.Protocol):
 
     async def chat(self, request: dict[str, Any]) -> None:
         """Answer one chat completion, counted as open until it is answered or its caller is gone."""
-        asked, turn = conversation(request["messages"])
+        text, turn = conversation(request["messages"])
         tools = request.get("tools") or []
         keeps_list = has_task_list([tool["function"]["name"] for tool in tools])
         planned = plan(request["messages"], tools if keeps_list else [])  # else it does nothing of its own accord
-        number = self.tally.begin(asked, turn)
+        number = self.tally.begin(text, turn)
         try:
             if planned.sleep_seconds:
                 await clock.sleep(planned.sleep_seconds)
@@ -265,10 +265,10 @@ class ModelServer:
         """What ``OPENAI_BASE_URL`` must say."""
         return f"{self.origin}/v1"
 
-    def count(self, asked: str | None = None) -> int:
+    def count(self, text: str | None = None) -> int:
         """Return how many calls came, of all or with that user text."""
         report = self.report()
-        return int(report["total"] if asked is None else report["by_text"].get(asked, 0))
+        return int(report["total"] if text is None else report["by_text"].get(text, 0))
 
     def report(self) -> dict[str, Any]:
         """Return everything that the server counted."""

@@ -1,4 +1,4 @@
-"""Requests that are nearly right: made from what the served document says of an operation, then broken, from a seed."""
+"""Generates almost valid requests from the OpenAPI document and then breaks them, reproducibly from a seed."""
 
 import hashlib
 import json
@@ -132,8 +132,8 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """One request."""
+class RawRequest:
+    """A request of any method, target, headers and body."""
 
     method: str
     path: str
@@ -144,21 +144,21 @@ class Asked:
 
 def shapes(document: Schema) -> list[Shape]:
     """What every operation of a document takes."""
-    found = []
+    operation_shapes = []
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             content = operation.get("requestBody", {}).get("content", {})
             bodies = {kind: _properties(document, body["schema"]) for kind, body in content.items()}
             parameters = operation.get("parameters", [])
-            found.append(Shape(method=method.upper(), path=path, parameters=parameters, bodies=bodies))
-    return found
+            operation_shapes.append(Shape(method=method.upper(), path=path, parameters=parameters, bodies=bodies))
+    return operation_shapes
 
 
 def _properties(document: Schema, schema: Schema) -> dict[str, Schema]:
     if ref := schema.get("$ref"):
         schema = document["components"]["schemas"][ref.rpartition("/")[2]]
-    found: dict[str, Schema] = schema.get("properties", {})
-    return found
+    properties: dict[str, Schema] = schema.get("properties", {})
+    return properties
 
 
 class Mutations:
@@ -171,7 +171,7 @@ class Mutations:
         self._dice = Dice(seed)
         self._known = known
 
-    def request(self, shape: Shape) -> Asked:
+    def request(self, shape: Shape) -> RawRequest:
         """A request of this shape, mostly with something wrong in it."""
         dice, path, query = self._dice, shape.path, b""
         headers: list[tuple[bytes, bytes]] = [(b"host", b"localhost")]
@@ -191,7 +191,7 @@ class Mutations:
         headers.append((b"content-length", str(len(body)).encode()))
         if dice.one_in(10):
             headers.append((b"x-request-id", dice.one_of((b"a b", b"x" * 300, b"\xe9", b"ok-1"))))
-        return Asked(method=shape.method, path=path, query=query, headers=headers, body=body)
+        return RawRequest(method=shape.method, path=path, query=query, headers=headers, body=body)
 
     def _text(self, name: str, schema: Schema) -> str:
         value = self._value(name, schema)

@@ -138,8 +138,8 @@ def serve(kind: str) -> None:
             while True:
                 sys.stdout.write("x" * 100_000)
         if kind == "many requests" and is_odd:
-            asked = [f'{{"jsonrpc":"2.0","id":"r{number}","method":"roots/list"}}\n' for number in range(5000)]
-            sys.stdout.write("".join(asked))
+            requests = [f'{{"jsonrpc":"2.0","id":"r{number}","method":"roots/list"}}\n' for number in range(5000)]
+            sys.stdout.write("".join(requests))
         if kind == "long notification" and is_odd:
             note = '{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"'
             sys.stdout.write(note + "x" * 3_000_000 + '"}}\n')

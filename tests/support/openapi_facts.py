@@ -50,8 +50,8 @@ def operations(document: Mapping[str, Any]) -> dict[str, Facts]:
 
 def tags(document: Mapping[str, Any]) -> dict[str, str]:
     """The first tag of every operation, by its id."""
-    found = (operation for item in document["paths"].values() for operation in item.values())
-    return {operation["operationId"]: operation.get("tags", [""])[0] for operation in found}
+    all_operations = (operation for item in document["paths"].values() for operation in item.values())
+    return {operation["operationId"]: operation.get("tags", [""])[0] for operation in all_operations}
 
 
 def differences(theirs: Facts, ours: Facts) -> Iterator[str]:
@@ -81,8 +81,8 @@ def _is_below_another(place: str, theirs: Facts, ours: Facts) -> bool:
     while (above := _STEP.sub("", place)) != place:
         place = above
         if place in theirs or place in ours:
-            found = theirs.get(place), ours.get(place)
-            if None in found or any("any" in one.types for one in found if one is not None):
+            facts = theirs.get(place), ours.get(place)
+            if None in facts or any("any" in one.types for one in facts if one is not None):
                 return True
     return False
 
@@ -128,23 +128,23 @@ def _schema(
     is_required: bool = False,
 ) -> Iterator[tuple[str, Fact]]:
     """The facts of one schema, and below it those of its properties and items."""
-    found = list(_alternatives(schema, document))
-    if any(name in above for name, _ in found):
+    alternatives = list(_alternatives(schema, document))
+    if any(name in above for name, _ in alternatives):
         yield place, Fact(types=frozenset({"itself"}), is_required=is_required)
         return
-    values = (value for _, one in found for value in one.get("enum", [one["const"]] if "const" in one else []))
+    values = (value for _, one in alternatives for value in one.get("enum", [one["const"]] if "const" in one else []))
     yield (
         place,
         Fact(
             types=frozenset(
-                one.get("type", "string" if "enum" in one or "const" in one else "any") for _, one in found
+                one.get("type", "string" if "enum" in one or "const" in one else "any") for _, one in alternatives
             ),
             is_required=is_required,
             values=frozenset(str(value) for value in values),
             default=str(schema.get("default", "")),
         ),
     )
-    holders = [(name, one) for name, one in found if one.get("properties") or "items" in one]
+    holders = [(name, one) for name, one in alternatives if one.get("properties") or "items" in one]
     for name, one in holders:
         at = f"{place}<{name}>" if len(holders) > 1 else place
         below = (*above, name) if name else above

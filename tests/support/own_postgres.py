@@ -52,8 +52,8 @@ class OwnPostgres:
 def own_postgres() -> Iterator[OwnPostgres]:
     """A server, gone at the end."""
     with tempfile.TemporaryDirectory(prefix="musterd-own-postgres-", ignore_cleanup_errors=True) as parent:
-        found = OwnPostgres(Path(parent) / "data")
+        server = OwnPostgres(Path(parent) / "data")
         try:
-            yield found
+            yield server
         finally:
-            found.remove()
+            server.remove()

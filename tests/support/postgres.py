@@ -105,12 +105,12 @@ class PostgresServer:
         self._host = str(server.get_postmaster_info().socket_dir)
 
     def _make_templates(self, admin: psycopg.Connection) -> None:
-        found = {row[0] for row in admin.execute("SELECT datname FROM pg_database")}
-        if EMPTY not in found:  # names are searched in any case, also beyond ASCII: the locale must know how
+        databases = {row[0] for row in admin.execute("SELECT datname FROM pg_database")}
+        if EMPTY not in databases:  # names are searched in any case, also beyond ASCII: the locale must know how
             admin.execute(
                 f"CREATE DATABASE {EMPTY} TEMPLATE template0 LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' "
                 "LOCALE 'C'".encode()
             )
-        if TEMPLATE not in found:
+        if TEMPLATE not in databases:
             admin.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE {EMPTY}".encode())
             upgrade_postgres(self.url(TEMPLATE))

@@ -16,7 +16,7 @@ from musterd.core.errors import StoreUnavailable
 from musterd.store.database import Params, Row, Statement, Tx, Work
 from musterd.store.open_database import open_database
 from tests.support import scanned
-from tests.support.forked import Forked
+from tests.support.forked_process import ForkedProcess
 
 T = TypeVar("T")
 
@@ -31,10 +31,10 @@ ALL_LIVE: dict[str, Any] = {"dead_seconds": 60}
 def until(fact: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
     """Wait for a fact in another process: look until it is there."""
     pause, deadline = threading.Event(), clock.monotonic() + seconds
-    while not (found := fact()):
+    while not (value := fact()):
         assert clock.monotonic() < deadline, f"{what}: not within {seconds} s"
         pause.wait(LOOK_SECONDS)
-    return found
+    return value
 
 
 def settings_for(url: str) -> dict[str, Any]:
@@ -62,15 +62,15 @@ def select(url: str, text: str, params: Params) -> list[dict[str, Any]]:
     return [{name: row[name] for name in row.keys()} for row in do(url, work)]  # noqa: SIM118 - iterating gives values
 
 
-class Site:
+class Deployment:
     """A folder and a database, and the processes that share them.
 
-    :param house: the Python file that they serve.
+    :param components: the Python file that they serve.
     """
 
-    def __init__(self, folder: Path, url: str, house: Path) -> None:
+    def __init__(self, folder: Path, url: str, components: Path) -> None:
         self.folder = folder
-        self.house = house
+        self.components = components
         self._url = url
         self._settings = settings_for(url)
         self._processes: list[Process] = []
@@ -95,11 +95,11 @@ class Site:
         return self._begin(command, options, fault, settings).started()
 
     def _begin(self, command: str, options: tuple[str, ...], fault: str, settings: dict[str, Any]) -> "Process":
-        given = environment_of({**self._settings, **settings})
-        environment = {**os.environ, "MUSTERD_TEST_FOLDER": str(self.folder), **given}
+        variables = environment_of({**self._settings, **settings})
+        environment = {**os.environ, "MUSTERD_TEST_FOLDER": str(self.folder), **variables}
         if fault:
             environment["MUSTERD_TEST_FAULT"] = fault
-        words = [command, str(self.house), "--db", self._url, *options]
+        words = [command, str(self.components), "--db", self._url, *options]
         log = self.folder / f"log{len(self._processes)}"
         process = Process(words, environment, log)
         self._processes.append(process)
@@ -164,7 +164,7 @@ class Process:
     """One process of the server, and a client of it."""
 
     def __init__(self, words: list[str], environment: dict[str, str], log: Path) -> None:
-        self.popen = Forked(words, environment, log)
+        self.popen = ForkedProcess(words, environment, log)
         self._log = log
         self.http = scanned.Client(timeout=PATIENCE_SECONDS, trust_env=False)
 
@@ -207,8 +207,8 @@ class Process:
         """The run once it has ended or paused."""
         answer = self.http.get(f"/{to}/runs/{run_id}", params={"session_id": "s1", "wait": PATIENCE_SECONDS})
         assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
+        body: dict[str, Any] = answer.json()
+        return body
 
     def kill(self) -> None:
         """End it as a power cut does."""
@@ -249,8 +249,8 @@ class Process:
         self.http.close()
 
 
-def sites(url: str, folder: Path, house: Path) -> Iterator[Site]:
-    """The body of a fixture that gives a site."""
-    site = Site(folder, url, house)
-    yield site
-    site.close()
+def deployment_of(url: str, folder: Path, components: Path) -> Iterator[Deployment]:
+    """The body of a fixture: a deployment, whose processes are killed at the end."""
+    deployment = Deployment(folder, url, components)
+    yield deployment
+    deployment.close()

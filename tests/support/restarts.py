@@ -51,7 +51,7 @@ def until(fact: Callable[[], bool], what: str) -> None:
 
 
 @dataclass
-class Process:
+class ServerProcess:
     """One server process.
 
     :param url: of its database.
@@ -66,7 +66,7 @@ class Process:
     process: "subprocess.Popen[str]" = field(init=False)
     port: int = 0
 
-    def start(self) -> "Process":
+    def start(self) -> "ServerProcess":
         """Start it and wait until it serves."""
         command = [
             sys.executable,
@@ -139,32 +139,32 @@ class Process:
 
     def end_of(self, run_id: str) -> dict[str, Any]:
         """The run once it has ended."""
-        found: dict[str, Any] = {}
+        view: dict[str, Any] = {}
 
         def has_ended() -> bool:
-            found.update(self.get(run_id))
-            return found["status"] in ("COMPLETED", "ERROR", "CANCELLED")
+            view.update(self.get(run_id))
+            return view["status"] in ("COMPLETED", "ERROR", "CANCELLED")
 
         until(has_ended, f"the end of {run_id}")
-        return found
+        return view
 
 
 @dataclass
-class Site:
+class TeamDeployment:
     """A folder with an app, a database, and the processes that were started on them."""
 
     folder: Path
     url: str
     env: dict[str, str] = field(default_factory=dict)
-    started: list[Process] = field(default_factory=list)
+    started: list[ServerProcess] = field(default_factory=list)
     sessions: dict[str, str] = field(default_factory=dict)
 
-    def start(self, **env: str) -> Process:
+    def start(self, **env: str) -> ServerProcess:
         """One more process on the database."""
         app = self.folder / "app.py"
         app.write_text(APP)
         own = {"TEST_MARK": str(self.mark), **environment_of(settings_for(self.url))}
-        process = Process(app, self.url, {**own, **self.env, **env}, self.sessions).start()
+        process = ServerProcess(app, self.url, {**own, **self.env, **env}, self.sessions).start()
         self.started.append(process)
         return process
 
@@ -184,7 +184,7 @@ class Site:
     @property
     def locks(self) -> list[str]:
         """The lock files of workers."""
-        return [found.name for found in self.folder.iterdir() if ".worker-" in found.name]
+        return [path.name for path in self.folder.iterdir() if ".worker-" in path.name]
 
     def close(self) -> None:
         """Leave no process behind."""
@@ -194,10 +194,10 @@ class Site:
 
 
 @contextlib.contextmanager
-def site(folder: Path, url: str, **env: str) -> Iterator[Site]:
+def team_deployment(folder: Path, url: str, **env: str) -> Iterator[TeamDeployment]:
     """A place for processes, none of which is left at the end."""
-    found = Site(folder, url, env)
+    deployment = TeamDeployment(folder, url, env)
     try:
-        yield found
+        yield deployment
     finally:
-        found.close()
+        deployment.close()

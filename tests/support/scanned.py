@@ -25,16 +25,16 @@ def check(text: str) -> None:
     :raises AssertionError: one of them would lose an event, or all of them.
     """
     whole = text[: text.rfind("\n\n") + 2] if "\n\n" in text else ""
-    told = []
+    events = []
     for line in whole.split("\n"):
         if line.startswith("data:"):
             assert line.startswith("data: {"), f"read by lines that begin with 'data: ' and hold an object: {line!r}"
             event = json.loads(line.removeprefix("data: "))
             assert "data" not in event, f"an event with a key 'data' is taken for its frame: {line!r}"
-            told.append(event)
+            events.append(event)
         else:
             assert "{" not in line, f"a brace beside the events loses brace scanners the stream: {line!r}"
-    assert scan(whole) == told, "brace scanners read other events than stand in the frames"
+    assert scan(whole) == events, "brace scanners read other events than stand in the frames"
 
 
 class _Read:
@@ -118,12 +118,12 @@ def _scan_later_sync(response: httpx2.Response) -> None:
 class AsyncClient(httpx2.AsyncClient):
     """A client whose streams are read as careless clients read them."""
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given, event_hooks={"response": [_scan_later]})
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, event_hooks={"response": [_scan_later]})
 
 
 class Client(httpx2.Client):
     """A client whose streams are read as careless clients read them."""
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given, event_hooks={"response": [_scan_later_sync]})
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, event_hooks={"response": [_scan_later_sync]})

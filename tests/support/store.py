@@ -119,9 +119,9 @@ class Records:
         asking = self.candidate(run, slot=slot, **changes)
         return await self.database.write(lambda tx: acceptance.accept(tx, asking))
 
-    async def started(self, run_id: str, session_id: str = "s1", **given: Any) -> RunRow:
+    async def started(self, run_id: str, session_id: str = "s1", **changes: Any) -> RunRow:
         """Accept a run that is driven at once."""
-        accepted = await self.accept(run_id, session_id, slot=self.worker, **given)
+        accepted = await self.accept(run_id, session_id, slot=self.worker, **changes)
         assert accepted.run.state is RunState.RUNNING
         return accepted.run
 
@@ -164,8 +164,8 @@ class Records:
 
     async def row(self, run_id: str) -> RunRow:
         """The run's row."""
-        found = await self.select(f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id", run_id=run_id)  # noqa: S608 - constants
-        return run_row(found[0])
+        rows = await self.select(f"SELECT {RUN_COLUMNS} FROM runs WHERE run_id = :run_id", run_id=run_id)  # noqa: S608 - constants
+        return run_row(rows[0])
 
     async def states(self) -> dict[str, str]:
         """Every run's state."""
@@ -174,7 +174,7 @@ class Records:
     async def events(self, root_id: str, after: int = -1, limit: int = 1000) -> list[tuple[int, Event]]:
         """The stored events after an index, each with its index."""
         page = await self.database.read(lambda tx: events.after(tx, root_id, after, limit))
-        return [(first + offset, event) for first, found in page.flushes for offset, event in enumerate(found)]
+        return [(first + offset, event) for first, flush in page.flushes for offset, event in enumerate(flush)]
 
     async def position(self, run_id: str) -> int | None:
         """How many runs are ahead."""

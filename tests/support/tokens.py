@@ -38,9 +38,9 @@ def jwk(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, kid: str | None = N
     """The public part of a key, as sets have it."""
     public = key.public_key()
     algorithm: Any = RSAAlgorithm if isinstance(public, rsa.RSAPublicKey) else ECAlgorithm
-    found = algorithm.to_jwk(public, as_dict=True)
-    found.pop("key_ops", None)
-    return {**found, **({} if kid is None else {"kid": kid}), **more}
+    key_fields = algorithm.to_jwk(public, as_dict=True)
+    key_fields.pop("key_ops", None)
+    return {**key_fields, **({} if kid is None else {"kid": kid}), **more}
 
 
 def jwks(*keys: dict[str, Any]) -> str:

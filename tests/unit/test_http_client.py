@@ -10,7 +10,7 @@ import pytest
 
 from musterd.http_client import BoundedConnector, FramingTooLong
 from musterd.http_client.httpx_transport import httpx_transport
-from tests.support.endless import KINDS, endless
+from tests.support.endless_server import KINDS, endless
 
 LONG_SECONDS = 60  # none of these tests waits for it
 

@@ -1,4 +1,4 @@
-// Drives an AgnoClient of npm, unmodified: node drive.mjs PACKAGE ADDRESS (tests/support/drivers.py says how it is asked).
+// Drives an AgnoClient of npm, unmodified: node drive.mjs PACKAGE ADDRESS (tests/support/client_drivers.py says how it is asked).
 //
 // Calls name a client of their own first; it is made when it is named for the first time. While a call is under way what
 // the client emits is an event of it.

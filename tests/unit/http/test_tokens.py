@@ -19,7 +19,7 @@ from musterd.core import clock
 from musterd.core.errors import StartError, Unauthenticated, Unavailable, WrongToken
 from musterd.http.auth.modes import auth_mode
 from musterd.http.auth.tokens import LONGEST_TOKEN, TokenVerifier
-from tests.support.endless import KINDS, endless
+from tests.support.endless_server import KINDS, endless
 from tests.support.tokens import SECRET, Issuer, ec_key, hand_made, jwk, jwks, public_pem, rsa_key
 
 RS, ES = Issuer(), Issuer(algorithm="ES256", key=ec_key())

@@ -22,7 +22,7 @@ from pydantic_ai.models import ModelRequestParameters
 from musterd.core.errors import DeclarationError
 from musterd.core.settings import Settings
 from musterd.models.openai_http import OpenAIClient, build_client, build_model
-from tests.support.endless import endless
+from tests.support.endless_server import endless
 
 pytestmark = pytest.mark.usefixtures("loopback_models")
 

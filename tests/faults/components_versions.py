@@ -1,4 +1,4 @@
-"""What old and new processes serve beside each other; MUSTERD_TEST_VERSION says which of the two it is.
+"""What old and new processes serve during a rolling deploy; MUSTERD_TEST_VERSION says which of the two it is.
 
 The new one has an agent, a tool and other instructions that the old one has not; a tool and members of the old one are
 gone in it, and a member that was a team is an agent. With MUSTERD_TEST_SCHEMA, a folder, it is also a program of a next
@@ -18,7 +18,7 @@ from pydantic_ai.settings import ModelSettings
 
 from musterd import Agent, Team, tool
 from musterd.models.plain_messages import plain_messages
-from tests.faults.house import CountingModel, count, mark, wait, wait_for
+from tests.faults.components import CountingModel, count, mark, wait, wait_for
 from tests.support.schemas import become_next_release
 
 OLD_WAY, NEW_WAY = "the old way", "the new way"

@@ -16,7 +16,7 @@ from musterd.core.states import RunState
 from musterd.service.run_ref import RunRef
 from musterd.service.runs import DecisionResult
 from tests.engine.conftest import Engines
-from tests.support.crashes import check_told
+from tests.support.crashes import check_each_event_once
 from tests.support.engine import NOBODY, Works
 from tests.support.held_model import HeldModel
 
@@ -104,7 +104,7 @@ async def test_it_pauses_and_makes_the_call_once_more_where_a_person_says_so(
         await decide(second, found["id"])
         view = await second.end_of("r1")
         assert (await approvals(second)) == ["consumed"]
-        check_told(await second.stored("r1"))
+        check_each_event_once(await second.stored("r1"))
     assert (view.row.state, view.row.attempt, view.row.crashes) == (RunState.COMPLETED, 3, 0)
     assert bank.paid == {1: 2}
     assert len(bank.keys) == 1, "the same idempotency key"
@@ -157,7 +157,7 @@ async def test_a_call_whose_time_is_over_is_a_question_too(engines: Engines, ban
         bank.hanging = set()
         await decide(works, second["id"])
         view = await works.end_of("r1")
-        check_told(await works.stored("r1"))
+        check_each_event_once(await works.stored("r1"))
     assert view.output is not None
     assert (view.row.state, view.output.content) == (RunState.COMPLETED, "Done: Done: paid 1")
     assert bank.paid == {1: 3}
@@ -178,7 +178,7 @@ async def test_a_team_may_decide_about_a_call_whose_time_is_over(
     bank.hangs_first = hanging
     async with engines(teams=[bank.team(timeout_seconds=0.05, on_unknown_effect=policy)]) as works:
         view = await works.run(LEADERS, "r1")
-        check_told(await works.stored("r1"))
+        check_each_event_once(await works.stored("r1"))
     assert view.output is not None
     assert (view.row.state, view.output.content, bank.paid) == (RunState.COMPLETED, said, {1: paid})
 
@@ -235,7 +235,7 @@ async def test_two_at_once_are_decided_in_two_rounds(engines: Engines, bank: Ban
         told = await second.stored("r1")
     assert (view.output and view.output.content) == "Done: Done: by hand | Done: paid 2"
     assert bank.paid == {1: 1, 2: 2}
-    check_told(told)
+    check_each_event_once(told)
     kinds = [event.kind for _, event in told if event.run_id == "r1"]
     assert kinds.count(EventKind.RUN_PAUSED) == 2
     assert [
@@ -280,7 +280,7 @@ async def test_a_decision_that_comes_while_others_are_at_work_needs_no_pause(
         told = await second.stored("r1")
     assert (view.row.state, view.row.attempt) == (RunState.COMPLETED, 2)
     assert bank.paid == {1: 2}
-    check_told(told)
+    check_each_event_once(told)
     assert EventKind.RUN_PAUSED not in {event.kind for _, event in told if event.run_id == "r1"}
 
 
@@ -307,7 +307,7 @@ async def test_a_worker_that_dies_after_a_decision_asks_again(engines: Engines, 
         told = await third.stored("r1")
     assert (view.output and view.output.content) == "Done: Done: twice"
     assert len(bank.keys) == 1
-    check_told(told)
+    check_each_event_once(told)
     (member,) = {event.run_id for _, event in told} - {"r1"}
     kinds = [event.kind for _, event in told if event.run_id == member]
     assert kinds.count(EventKind.RUN_PAUSED) == kinds.count(EventKind.RUN_CONTINUED) == 2

@@ -1,4 +1,4 @@
-"""A client that says on a connection what no client should."""
+"""A client that sends raw bytes, including malformed requests."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ HOST = b"Host: localhost\r\n"
 PATIENCE_SECONDS = 20
 
 
-class Line:
+class RawConnection:
     """A connection to the server."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -28,10 +28,10 @@ class Line:
                 raise
 
     async def answer(self) -> bytes:
-        """The next answer, by its told length."""
+        """The next answer, by its Content-Length."""
         head = await self._reader.readuntil(b"\r\n\r\n")
-        told = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
-        return head + (await self._reader.readexactly(int(told[0].split(b":")[1])) if told else b"")
+        lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+        return head + (await self._reader.readexactly(int(lengths[0].split(b":")[1])) if lengths else b"")
 
     async def piece(self) -> bytes:
         """What has come, or what comes next."""
@@ -39,30 +39,30 @@ class Line:
 
     async def rest(self) -> bytes:
         """All that comes until the server closes the connection."""
-        found = bytearray()
+        data = bytearray()
         async with asyncio.timeout(PATIENCE_SECONDS):
             with contextlib.suppress(ConnectionError):
                 while piece := await self._reader.read(65536):
-                    found += piece
-        return bytes(found)
+                    data += piece
+        return bytes(data)
 
 
 @contextlib.asynccontextmanager
-async def line_to(house: House, **options: Any) -> AsyncIterator[Line]:
-    """A connection of its own to a server on loopback."""
+async def raw_connection(house: House, **options: Any) -> AsyncIterator[RawConnection]:
+    """Open a connection of its own to a server on loopback."""
     url = house.http.base_url
     reader, writer = await asyncio.open_connection(url.host, url.port, **options)
     try:
-        yield Line(reader, writer)
+        yield RawConnection(reader, writer)
     finally:
         writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
 
 
-async def told(house: House, data: bytes) -> bytes:
-    """What the server says to these bytes until it closes the connection."""
-    async with line_to(house) as line:
+async def exchange(house: House, data: bytes) -> bytes:
+    """Send these bytes; what the server answers until it closes the connection."""
+    async with raw_connection(house) as line:
         await line.say(data)
         return await line.rest()
 

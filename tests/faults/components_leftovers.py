@@ -1,4 +1,4 @@
-"""What a process serves whose tools leave behind what does not end."""
+"""Components whose tools leave tasks, threads and child processes that never end."""
 
 import asyncio
 import contextlib

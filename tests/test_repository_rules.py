@@ -1,4 +1,4 @@
-"""The house keeps its rules: small rooms, a short front door, docs that name all there is, sound locks."""
+"""Rules of the repository that a program can check: code, public names, docs, Makefile, locks, the tests themselves."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FILE_LINES = 600
 FUNCTION_LINES = 60
 MAKE_TARGETS = 10  # and help
 
-ROOMS = sorted(SOURCE.rglob("*.py"))
+MODULES = sorted(SOURCE.rglob("*.py"))
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 
@@ -38,18 +38,18 @@ MACHINE_PATH = re.compile(r"(?<![\w.~:/}])/(?:home/\w+|Users/\w+|root|work)/")
 
 
 def name_of(path: Path) -> str:
-    """The path as a person would say it, for test ids and messages."""
+    """The path below the repository, for test ids and messages."""
     return path.relative_to(ROOT).as_posix()
 
 
 def module(name: str) -> ModuleType:
-    """Import a room of the package; skip while it is not built."""
+    """Import a module of the package; skip it while it does not exist."""
     try:
-        found = importlib.util.find_spec(name)
+        spec = importlib.util.find_spec(name)
     except ModuleNotFoundError:
-        found = None
-    if found is None or found.origin is None:  # an empty folder is found, as a namespace
-        pytest.skip(f"{name} is not built yet")
+        spec = None
+    if spec is None or spec.origin is None:  # an empty folder is found, as a namespace
+        pytest.skip(f"{name} does not exist yet")
     return importlib.import_module(name)
 
 
@@ -91,24 +91,24 @@ def lines_with(pattern: re.Pattern[str]) -> list[str]:
     ]
 
 
-# Small rooms
+# Small modules
 
 
-@pytest.mark.parametrize("room", ROOMS, ids=name_of)
-def test_a_room_is_small(room: Path) -> None:
-    text = room.read_text()
+@pytest.mark.parametrize("module_path", MODULES, ids=name_of)
+def test_a_module_is_small(module_path: Path) -> None:
+    text = module_path.read_text()
     assert len(text.splitlines()) < FILE_LINES, "split it by responsibility and data"
     functions = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
     lengths = {node.name: (node.end_lineno or node.lineno) - node.lineno + 1 for node in functions}
     assert {name: lines for name, lines in lengths.items() if lines >= FUNCTION_LINES} == {}
 
 
-@pytest.mark.parametrize("room", ROOMS, ids=name_of)
-def test_a_room_has_a_speaking_name(room: Path) -> None:
-    assert room.stem not in {"utils", "util", "common", "manager", "helper", "helpers", "base", "misc"}
+@pytest.mark.parametrize("module_path", MODULES, ids=name_of)
+def test_a_module_has_a_telling_name(module_path: Path) -> None:
+    assert module_path.stem not in {"utils", "util", "common", "manager", "helper", "helpers", "base", "misc"}
 
 
-# The front door
+# The public API
 
 
 def test_the_public_names_are_sorted() -> None:
@@ -118,9 +118,9 @@ def test_the_public_names_are_sorted() -> None:
 
 def public_names() -> list[str]:
     """The names in the package's `__all__`, read without importing it."""
-    rows = ast.parse((SOURCE / "__init__.py").read_text()).body if ROOMS else []
-    found = [row.value for row in rows if isinstance(row, ast.Assign) and ast.unparse(row.targets[0]) == "__all__"]
-    return list(ast.literal_eval(found[0])) if found else []
+    rows = ast.parse((SOURCE / "__init__.py").read_text()).body if MODULES else []
+    values = [row.value for row in rows if isinstance(row, ast.Assign) and ast.unparse(row.targets[0]) == "__all__"]
+    return list(ast.literal_eval(values[0])) if values else []
 
 
 @pytest.mark.parametrize("name", public_names())
@@ -155,12 +155,12 @@ def error_codes() -> set[str]:
     errors = module("musterd.core.errors")
     tree = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)]
     codes = {getattr(error, part) for error in tree for part in ("code", "run_code") if hasattr(error, part)}
-    for room in ROOMS:
-        codes |= set(codes_given(ast.parse(room.read_text()), {error.__name__ for error in tree}))
+    for module_path in MODULES:
+        codes |= set(codes_in_calls(ast.parse(module_path.read_text()), {error.__name__ for error in tree}))
     return {code for code in codes if isinstance(code, str)}
 
 
-def codes_given(tree: ast.AST, names: set[str]) -> Iterator[str]:
+def codes_in_calls(tree: ast.AST, names: set[str]) -> Iterator[str]:
     """The literal `code=` of every call of an error's class."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in names:
@@ -233,8 +233,8 @@ def test_the_locks_agree() -> None:
 def test_the_locked_model_is_the_extra_local() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = (ROOT / "requirements" / "local.in").read_text().splitlines()
-    asked = [line for line in lines if line and not line.startswith("#")]
-    assert asked == project["optional-dependencies"]["local"]
+    requirements = [line for line in lines if line and not line.startswith("#")]
+    assert requirements == project["optional-dependencies"]["local"]
 
 
 def test_no_file_names_a_registry() -> None:

@@ -26,7 +26,7 @@ def server() -> Iterator[OwnPostgres]:
 
 @pytest.fixture
 def place(server: OwnPostgres, tmp_path: Path) -> Iterator[Fleet]:
-    with fleet(tmp_path, server.url, Path(__file__).with_name("house.py")) as found:
+    with fleet(tmp_path, server.url, Path(__file__).with_name("components.py")) as found:
         yield found
 
 

@@ -9,8 +9,8 @@ from musterd.core.events import Event
 from musterd.core.faults import POINTS
 from musterd.models.script import INPUT_TOKENS, OUTPUT_TOKENS
 from musterd.store import events
-from tests.support.crashes import Shown, check_calls, check_told
-from tests.support.process import Site, until
+from tests.support.crashes import VisibleText, check_calls, check_each_event_once
+from tests.support.process import Deployment, until
 
 LATER = ("claiming", "claimed", "handing_over", "handed_over", "taking_over", "taken_over")
 BESIDE = ("sending", "sent")  # of webhooks: these runs have none
@@ -22,13 +22,13 @@ CALLS |= {"t0/c0/t0/m": f"model {TASK} #0", "t0/c0/t1/m": f"model {TASK} #1"}
 SECOND_TIME = ("asked", "recorded")
 
 
-def stored_calls(site: Site, run_id: str) -> set[str]:
+def stored_calls(site: Deployment, run_id: str) -> set[str]:
     """The model calls whose answers are stored, and the tool call."""
     rows = site.select("SELECT path FROM journal WHERE root_id = :root AND result IS NOT NULL", root=run_id)
     return {CALLS.get(row["path"], row["path"]) for row in rows}
 
 
-def calls(site: Site) -> Counter[str]:
+def calls(site: Deployment) -> Counter[str]:
     """How often each was made; the tool's under its path, by its one key."""
     counts = site.counts()
     marks = [line for line in counts if line.startswith("mark ")]
@@ -36,20 +36,20 @@ def calls(site: Site) -> Counter[str]:
     return Counter({"t0/c0/t0/c0" if line in marks else line: n for line, n in counts.items()})
 
 
-def told(site: Site, run_id: str) -> list[tuple[int, Event]]:
+def told(site: Deployment, run_id: str) -> list[tuple[int, Event]]:
     return site.do(lambda tx: events.every(tx, run_id))
 
 
-def check_end(site: Site, run_id: str, stored: set[str], made: Counter[str]) -> None:
+def check_end(site: Deployment, run_id: str, stored: set[str], made: Counter[str]) -> None:
     """The run ended once, what was stored was not done again, what was under way was done once more at most."""
     after = calls(site)
     for call, count in after.items():
         assert count <= made[call] + (0 if call in stored else 1), f"{call} was made {count} times"
     assert set(after) == {*CALLS.values(), "t0/c0/t0/c0"}
     events_told = told(site, run_id)
-    check_told(events_told)
+    check_each_event_once(events_told)
     check_calls(events_told)
-    shown = Shown()
+    shown = VisibleText()
     for index, event in events_told:
         shown.read(index, event)
     assert shown.text(run_id) == "Done: Done: marked 1"
@@ -63,7 +63,7 @@ def check_end(site: Site, run_id: str, stored: set[str], made: Counter[str]) -> 
     [(name, 1) for name in ALONG_THE_RUN] + [(name, 2) for name in SECOND_TIME],
     ids=lambda value: str(value),
 )
-def test_killed_along_the_run(site: Site, point: str, n: int) -> None:
+def test_killed_along_the_run(site: Deployment, point: str, n: int) -> None:
     first = site.serve(fault=f"{point}:{n}:kill")
     first.post(MESSAGE, "r1", "teams/desk")
     first.died()
@@ -79,7 +79,7 @@ def test_killed_along_the_run(site: Site, point: str, n: int) -> None:
 
 
 @pytest.mark.parametrize("point", ["claiming", "claimed"])
-def test_killed_at_a_claim(site: Site, point: str) -> None:
+def test_killed_at_a_claim(site: Deployment, point: str) -> None:
     accepting = site.serve("--no-worker")
     accepting.accepted(MESSAGE, "r1", "teams/desk")
     accepting.kill()
@@ -91,7 +91,7 @@ def test_killed_at_a_claim(site: Site, point: str) -> None:
 
 
 @pytest.mark.parametrize("point", ["handing_over", "handed_over"])
-def test_killed_at_a_hand_over(site: Site, point: str) -> None:
+def test_killed_at_a_hand_over(site: Deployment, point: str) -> None:
     first = site.serve(fault=f"{point}:1:kill")
     first.accepted('[[TOOL hold {"name": "go"}]]', "r1")
     site.reached("go")
@@ -106,7 +106,7 @@ def test_killed_at_a_hand_over(site: Site, point: str) -> None:
 
 
 @pytest.mark.parametrize("point", ["taking_over", "taken_over"])
-def test_killed_while_it_takes_over(site: Site, point: str) -> None:
+def test_killed_while_it_takes_over(site: Deployment, point: str) -> None:
     first = site.serve()
     first.accepted('[[TOOL hold {"name": "go"}]]', "r1", session_id="s1")
     site.reached("go")
@@ -119,7 +119,7 @@ def test_killed_while_it_takes_over(site: Site, point: str) -> None:
 
 
 @pytest.mark.parametrize("n", [1, 3])
-def test_a_model_call_that_died_with_its_process_is_charged(site: Site, n: int) -> None:
+def test_a_model_call_that_died_with_its_process_is_charged(site: Deployment, n: int) -> None:
     first = site.serve(fault=f"asked:{n}:kill")
     first.post(MESSAGE, "r1", "teams/desk", budget='{"tokens": 100000, "tool_calls": 2}')
     first.died()

@@ -9,18 +9,18 @@ import pytest
 
 from musterd.core import clock
 from tests.support.http import read_stream
-from tests.support.process import ALL_LIVE, QUICK, Process, Site, until
+from tests.support.process import ALL_LIVE, QUICK, Deployment, Process, until
 
 WAIT = '[[TOOL wait {"name": "go"}]]'
 TABLES = ("runs", "journal", "run_events", "run_io")
 
 
-def records(site: Site) -> list[list[dict[str, Any]]]:
+def records(site: Deployment) -> list[list[dict[str, Any]]]:
     """Everything that an attempt writes."""
     return [site.select(f"SELECT * FROM {table} ORDER BY 1, 2") for table in TABLES]  # noqa: S608 - constants
 
 
-def test_a_killed_ones_runs_are_taken_over_while_the_other_runs(site: Site) -> None:
+def test_a_killed_ones_runs_are_taken_over_while_the_other_runs(site: Deployment) -> None:
     first, second = site.serve(), site.serve()
     site.folder.joinpath("go").touch()
     first.accepted("[[SLEEP 60000]]", "r0", session_id="s0")
@@ -32,7 +32,7 @@ def test_a_killed_ones_runs_are_taken_over_while_the_other_runs(site: Site) -> N
     assert site.run("r0")["worker"] == site.select("SELECT id FROM workers")[0]["id"], "the dead one is forgotten"
 
 
-def stopped_at(site: Site, point: str) -> tuple[Process, int]:
+def stopped_at(site: Deployment, point: str) -> tuple[Process, int]:
     """A process that is stopped (SIGSTOP) at ``point`` of run r1, and the attempt that it drives.
 
     A process that was stopped while another of its threads held SQLite's write lock keeps everyone out until it goes
@@ -52,7 +52,7 @@ def stopped_at(site: Site, point: str) -> tuple[Process, int]:
 
 
 @pytest.mark.parametrize("point", ["asked:1", "recording:1", "settling:1"])
-def test_one_that_comes_back_from_the_dead_writes_nothing(site: Site, point: str) -> None:
+def test_one_that_comes_back_from_the_dead_writes_nothing(site: Deployment, point: str) -> None:
     site.release("go")
     first, attempt = stopped_at(site, point)
     second = site.serve(**QUICK)
@@ -69,7 +69,7 @@ def test_one_that_comes_back_from_the_dead_writes_nothing(site: Site, point: str
     assert (view["status"], view["content"]) == ("COMPLETED", "back")
 
 
-def test_a_blocked_event_loop_is_not_death(site: Site) -> None:
+def test_a_blocked_event_loop_is_not_death(site: Deployment) -> None:
     first = site.serve(**QUICK)
     second = site.serve(**QUICK)
     (worker,) = site.select("SELECT id, heartbeat FROM workers WHERE pid = :pid", pid=first.popen.pid)
@@ -87,7 +87,7 @@ def test_a_blocked_event_loop_is_not_death(site: Site) -> None:
     assert (view["status"], view["attempts"]) == ("COMPLETED", 1)
 
 
-def test_a_cancel_comes_to_any_process(site: Site) -> None:
+def test_a_cancel_comes_to_any_process(site: Deployment) -> None:
     first, second = site.serve(**ALL_LIVE), site.serve(**ALL_LIVE)
     until(lambda: len(site.select("SELECT id FROM workers")) == 2, "both are announced")
     first.accepted("[[SLEEP 60000]]", "r1")
@@ -99,7 +99,7 @@ def test_a_cancel_comes_to_any_process(site: Site) -> None:
     assert site.run("r1")["state"] == "cancelled"
 
 
-def test_a_worker_answers_probes_where_it_is_told_to(site: Site) -> None:
+def test_a_worker_answers_probes_where_it_is_told_to(site: Deployment) -> None:
     front = site.serve("--no-worker", **ALL_LIVE)
     worker = site.work("--port", "0", **ALL_LIVE)
     front.accepted("[[SAY hello]]", "r1")
@@ -113,7 +113,7 @@ def test_a_worker_answers_probes_where_it_is_told_to(site: Site) -> None:
     assert worker.exit_code() == 0
 
 
-def test_one_accepts_and_streams_what_another_drives(site: Site) -> None:
+def test_one_accepts_and_streams_what_another_drives(site: Deployment) -> None:
     front = site.serve("--no-worker", **ALL_LIVE)
     front.accepted("[[SAY early]]", "r0", session_id="s0")
     waiting = front.http.get("/-/ready")
@@ -133,7 +133,7 @@ def test_one_accepts_and_streams_what_another_drives(site: Site) -> None:
     assert (answer.status_code, answer.json()["content"]) == (200, "whole")
 
 
-def test_a_copy_is_looked_at_and_not_run(site: Site) -> None:
+def test_a_copy_is_looked_at_and_not_run(site: Deployment) -> None:
     first = site.serve()
     first.accepted('[[TOOL hold {"name": "go"}]]', "r1")
     first.accepted("[[SAY next]]", "r2")
@@ -155,13 +155,13 @@ def test_a_copy_is_looked_at_and_not_run(site: Site) -> None:
 # Stopping
 
 
-def begin_in_tool(site: Site, process: Process) -> None:
+def begin_in_tool(site: Deployment, process: Process) -> None:
     """A run that is in its tool."""
     process.accepted('[[TOOL hold {"name": "go"}]]', "r1")
     site.reached("go")
 
 
-def test_a_step_under_way_may_finish(site: Site) -> None:
+def test_a_step_under_way_may_finish(site: Deployment) -> None:
     first = site.serve()
     begin_in_tool(site, first)
     first.signal(signal.SIGTERM)
@@ -179,7 +179,7 @@ def test_a_step_under_way_may_finish(site: Site) -> None:
 
 
 @pytest.mark.parametrize("seconds, signals", [("0.1", 1), ("60", 2)])
-def test_what_takes_longer_is_cut_off(site: Site, seconds: str, signals: int) -> None:
+def test_what_takes_longer_is_cut_off(site: Deployment, seconds: str, signals: int) -> None:
     first = site.serve(drain_seconds=seconds)
     begin_in_tool(site, first)
     first.signal(signal.SIGTERM)
@@ -193,7 +193,7 @@ def test_what_takes_longer_is_cut_off(site: Site, seconds: str, signals: int) ->
     assert view["status"] == "PAUSED", "nobody can say whether the tool's call happened"
 
 
-def test_a_stop_says_what_it_waits_for_and_how_it_ends_at_once(site: Site) -> None:
+def test_a_stop_says_what_it_waits_for_and_how_it_ends_at_once(site: Deployment) -> None:
     first = site.serve(drain_seconds="60")
     begin_in_tool(site, first)
     first.signal(signal.SIGINT)
@@ -205,7 +205,7 @@ def test_a_stop_says_what_it_waits_for_and_how_it_ends_at_once(site: Site) -> No
     assert "stopped" in first.log.splitlines()[-1]
 
 
-def test_those_who_wait_are_told_where_to_look(site: Site) -> None:
+def test_those_who_wait_are_told_where_to_look(site: Deployment) -> None:
     first = site.serve()
     data = {"message": '[[TOOL hold {"name": "go"}]]', "run_id": "r1", "session_id": "s1"}
     with first.http.stream("POST", "/agents/solo/runs", data=data) as streamed:
@@ -218,7 +218,7 @@ def test_those_who_wait_are_told_where_to_look(site: Site) -> None:
     assert site.run("r1")["cancel_requested_at"] is None
 
 
-def test_a_waiting_request_gets_a_receipt(site: Site) -> None:
+def test_a_waiting_request_gets_a_receipt(site: Deployment) -> None:
     first, answers = site.serve(), list[httpx2.Response]()
     data = {"message": '[[TOOL hold {"name": "go"}]]', "run_id": "r1", "session_id": "s1", "stream": "false"}
     asking = threading.Thread(target=lambda: answers.append(first.http.post("/agents/solo/runs", data=data)))

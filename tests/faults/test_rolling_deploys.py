@@ -11,21 +11,21 @@ import pytest
 
 from musterd.store.schema import HEAD
 from tests.support.postgres import EMPTY, PostgresServer
-from tests.support.process import Process, Site, sites, until
+from tests.support.process import Deployment, Process, deployment_of, until
 from tests.support.schemas import NEXT
 
-HOUSE = Path(__file__).with_name("versions.py")
+COMPONENTS = Path(__file__).with_name("components_versions.py")
 OLD, NEW = {"test_version": "old"}, {"test_version": "new"}
 
 
 @pytest.fixture
-def fleet(database_url: str, tmp_path: Path) -> Iterator[Site]:
+def fleet(database_url: str, tmp_path: Path) -> Iterator[Deployment]:
     """Processes that share a database without records; each is told its version."""
-    yield from sites(database_url, tmp_path, HOUSE)
+    yield from deployment_of(database_url, tmp_path, COMPONENTS)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def bare_fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+def bare_fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deployment]:
     """The same on a database without tables."""
     with ExitStack() as left:
         if request.param == "sqlite":
@@ -33,14 +33,14 @@ def bare_fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]
         else:
             server: PostgresServer = request.getfixturevalue("postgres_server")
             url = left.enter_context(server.database(EMPTY))
-        yield from sites(url, tmp_path, HOUSE)
+        yield from deployment_of(url, tmp_path, COMPONENTS)
 
 
 def tools(view: dict[str, Any]) -> list[tuple[str, bool]]:
     return [(tool["result"], tool["tool_call_error"]) for tool in view["tools"]]
 
 
-def told(fleet: Site) -> list[str]:
+def told(fleet: Deployment) -> list[str]:
     """What models were told and offered."""
     return [line.removeprefix("told ") for line in fleet.counts().elements() if line.startswith("told ")]
 
@@ -48,7 +48,7 @@ def told(fleet: Site) -> list[str]:
 # What one version knows and the other does not
 
 
-def test_a_component_that_the_old_one_does_not_know(fleet: Site) -> None:
+def test_a_component_that_the_old_one_does_not_know(fleet: Deployment) -> None:
     old, front = fleet.serve(**OLD), fleet.serve("--no-worker", **NEW)
     front.accepted("[[SAY late]]", "r1", "agents/later", session_id="s1")
     front.accepted("[[SAY behind]]", "r2", "agents/solo", session_id="s1")
@@ -70,7 +70,7 @@ def test_a_component_that_the_old_one_does_not_know(fleet: Site) -> None:
     assert [process.http.get("/-/ready").json().get("not_served") for process in (front, old)] == [None, None]
 
 
-def test_a_run_goes_on_in_the_new_version_as_it_was_prepared_in_the_old(fleet: Site) -> None:
+def test_a_run_goes_on_in_the_new_version_as_it_was_prepared_in_the_old(fleet: Deployment) -> None:
     old = fleet.serve(**OLD)
     old.accepted('[[TOOL mark {"n": 1}]] [[TOOL wait {"name": "go"}]]', "r1")
     fleet.reached("go")
@@ -92,7 +92,7 @@ def test_a_run_goes_on_in_the_new_version_as_it_was_prepared_in_the_old(fleet: S
     assert told(fleet) == [*of_this_run, "the new way and offered added,mark,wait"]
 
 
-def taken_over(fleet: Site, message: str, to: str, name: str) -> dict[str, Any]:
+def taken_over(fleet: Deployment, message: str, to: str, name: str) -> dict[str, Any]:
     """A run whose old process is killed while a tool waits, once the new one has ended it."""
     old, new = fleet.serve(**OLD), fleet.serve(**NEW)
     old.accepted(message, "r1", to)
@@ -103,7 +103,7 @@ def taken_over(fleet: Site, message: str, to: str, name: str) -> dict[str, Any]:
     return view
 
 
-def test_a_tool_that_is_gone(fleet: Site) -> None:
+def test_a_tool_that_is_gone(fleet: Deployment) -> None:
     view = taken_over(fleet, '[[TOOL mark {"n": 1}]] [[TOOL gone {"name": "never"}]]', "agents/solo", "never")
     assert view["status"] == "COMPLETED"
     marked, gone = tools(view)
@@ -112,7 +112,7 @@ def test_a_tool_that_is_gone(fleet: Site) -> None:
     assert "There is no tool 'gone'" in gone[0]
 
 
-def test_a_member_that_is_gone(fleet: Site) -> None:
+def test_a_member_that_is_gone(fleet: Deployment) -> None:
     message = '[[DELEGATE deep: <TOOL wait {"name": "never"}>]]'
     view = taken_over(fleet, message, "teams/shrinking", "never")
     assert view["status"] == "COMPLETED"
@@ -122,7 +122,7 @@ def test_a_member_that_is_gone(fleet: Site) -> None:
     assert fleet.select("SELECT state FROM runs WHERE parent_id IS NOT NULL") == [{"state": "cancelled"}]
 
 
-def test_something_else_under_a_stored_path(fleet: Site) -> None:
+def test_something_else_under_a_stored_path(fleet: Deployment) -> None:
     message = '[[DELEGATE inner: <DELEGATE deep: <TOOL wait {"name": "never"}>>]]'
     view = taken_over(fleet, message, "teams/nested", "never")
     assert view["status"] == "ERROR"
@@ -133,7 +133,7 @@ def test_something_else_under_a_stored_path(fleet: Site) -> None:
 # The schema
 
 
-def test_processes_that_start_at_once_on_an_empty_database(bare_fleet: Site) -> None:
+def test_processes_that_start_at_once_on_an_empty_database(bare_fleet: Deployment) -> None:
     fleet, commands = bare_fleet, [("old", "serve"), ("new", "serve"), ("new", "worker")]
     random.shuffle(commands)
     port = {"serve": ["--port", "0"], "worker": []}
@@ -147,7 +147,7 @@ def test_processes_that_start_at_once_on_an_empty_database(bare_fleet: Site) -> 
     assert serving.ended("r1")["content"] == "hello"
 
 
-def test_a_new_release_migrates_the_schema_while_the_old_one_works(fleet: Site, tmp_path: Path) -> None:
+def test_a_new_release_migrates_the_schema_while_the_old_one_works(fleet: Deployment, tmp_path: Path) -> None:
     old = fleet.serve(**OLD)
     old.accepted('[[TOOL wait {"name": "go"}]]', "r1")
     fleet.reached("go")
@@ -163,7 +163,7 @@ def test_a_new_release_migrates_the_schema_while_the_old_one_works(fleet: Site, 
         assert process.ended(f"s{number}")["content"] == "on", "an old one may start again"
 
 
-def test_a_schema_that_an_old_process_must_not_write(fleet: Site) -> None:
+def test_a_schema_that_an_old_process_must_not_write(fleet: Deployment) -> None:
     fleet.serve(**OLD)
     fleet.execute("UPDATE alembic_version SET version_num = 'v9999'")
     fleet.execute("UPDATE instance SET oldest_writer = 'v9998'")
@@ -172,7 +172,7 @@ def test_a_schema_that_an_old_process_must_not_write(fleet: Site) -> None:
 
 
 @pytest.mark.parametrize("command", ["serve", "worker"])
-def test_a_database_of_a_development_version(fleet: Site, command: str) -> None:
+def test_a_database_of_a_development_version(fleet: Deployment, command: str) -> None:
     fleet.execute("UPDATE alembic_version SET version_num = '0004'")
     assert "made by a development version of musterd (schema 0004)" in refused(fleet.begin(command, **NEW))
     assert fleet.select("SELECT version_num FROM alembic_version") == [{"version_num": "0004"}]

@@ -15,7 +15,7 @@ from musterd.core.errors import Unavailable
 from musterd.http.request_bodies import UploadMemory
 from tests.support.app import Serve
 from tests.support.http import House, problem, wrong_fields
-from tests.support.raw import HOST, line_to, status_of
+from tests.support.raw_connection import HOST, raw_connection, status_of
 
 RUNS = "/teams/demo-team/runs"
 FORM = {"content-type": "multipart/form-data; boundary=B"}
@@ -289,10 +289,10 @@ async def test_a_client_that_leaves_in_the_middle(serve_live: Serve) -> None:
         head = b"POST /teams/demo-team/runs HTTP/1.1\r\n" + HOST
         head += b"Content-Type: multipart/form-data; boundary=B\r\nContent-Length: 3500000\r\n\r\n"
         for _ in range(3):  # none of them keeps the room that it took
-            async with line_to(house) as line:
+            async with raw_connection(house) as line:
                 await line.say(head + MESSAGE + (FILE % (b"a.txt", b"x" * 2_000_000))[:-2])
         await nothing_is_stored(house)
-        async with line_to(house) as line:
+        async with raw_connection(house) as line:
             rest = 3_500_000 - len(MESSAGE + STREAM + FILE % (b"a.png", PNG) + END)
             body = MESSAGE + STREAM + FILE % (b"a.png", PNG + bytes(rest)) + END
             status = 503

@@ -18,7 +18,7 @@ from musterd.core.requirements import Decision, Verdict
 from musterd.core.states import RunState
 from musterd.service.run_ref import RunRef
 from tests.engine.conftest import Engines
-from tests.support.crashes import check_calls, check_told
+from tests.support.crashes import check_calls, check_each_event_once
 from tests.support.engine import NOBODY, Works, read_all
 from tests.support.held_model import HeldModel
 
@@ -116,7 +116,7 @@ async def test_a_confirmed_call_is_made_once_by_another_process(engines: Engines
         view = await second.end_of("r1")
         assert await approvals(second) == [("consumed", "approved")]
         events = await second.stored("r1")
-        check_told(events)
+        check_each_event_once(events)
         check_calls(events)
         steps = await second.records.select("SELECT state FROM journal WHERE kind = 'tool'")
     assert content(view) == ("completed: Done: paid 1" if message == LEADERS else "completed: Done: Done: paid 1")
@@ -141,7 +141,7 @@ async def test_a_refused_call_is_not_made_and_the_model_reads_why(
         view = await works.end_of("r1")
         assert await approvals(works) == [("consumed", "rejected")]
         steps = await works.records.select("SELECT state FROM journal WHERE kind = 'tool'")
-        check_told(await works.stored("r1"))
+        check_each_event_once(await works.stored("r1"))
     assert view.output is not None
     (call,) = view.output.tools
     assert (call.result, call.is_error, desk.paid, steps) == (said, True, {}, [{"state": "failed"}])
@@ -156,7 +156,7 @@ async def test_two_members_are_decided_in_two_rounds(engines: Engines, desk: Des
         assert await approvals(works) == [("pending", "pending"), ("consumed", "approved")]
         await decide(works, one["id"], NO, note="no")
         view = await works.end_of("r1")
-        check_told(await works.stored("r1"))
+        check_each_event_once(await works.stored("r1"))
     assert (content(view), desk.paid) == ('completed: Done: Done: {"error":"no"} | Done: paid 2', {2: 1})
 
 
@@ -168,7 +168,7 @@ async def test_a_second_call_pauses_again(engines: Engines, desk: Desk, model: H
             await decide(works, one["id"])
             await works.end_of("r1")
         view = await works.end_of("r1")
-        check_told(await works.stored("r1"))
+        check_each_event_once(await works.stored("r1"))
     assert (view.row.state, desk.paid) == (RunState.COMPLETED, {1: 1, 2: 1})
 
 
@@ -186,7 +186,7 @@ async def test_others_go_on_meanwhile(engines: Engines, desk: Desk, model: HeldM
         told = await works.stored("r1")
     assert (view.row.state, view.row.attempt, desk.paid) == (RunState.COMPLETED, 1, {1: 1})
     assert EventKind.RUN_PAUSED not in {event.kind for _, event in told if event.run_id == "r1"}
-    check_told(told)
+    check_each_event_once(told)
 
 
 async def test_wrong_arguments_are_refused_to_the_model_before_a_person_is_asked(engines: Engines, desk: Desk) -> None:
@@ -221,7 +221,7 @@ async def test_a_decision_outlives_the_worker_that_did_not_act_on_it(engines: En
         await first.kill()
     async with engines(teams=teams) as second:
         view = await second.end_of("r1")
-        check_told(await second.stored("r1"))
+        check_each_event_once(await second.stored("r1"))
     assert (view.row.state, view.row.attempt, desk.paid) == (RunState.COMPLETED, 2, {1: 1})
 
 
@@ -247,7 +247,7 @@ async def test_a_call_that_is_cut_off_behind_its_approval_is_a_question_anew(
         assert still == again, "the old decision says nothing about it"
         await decide(second, again["id"], Verdict.HAPPENED, result="receipt")
         view = await second.end_of("r1")
-        check_told(await second.stored("r1"))
+        check_each_event_once(await second.stored("r1"))
     assert (view.row.state, desk.paid, len(desk.keys)) == (RunState.COMPLETED, {1: 1}, 1)
 
 
@@ -282,7 +282,7 @@ async def test_a_worker_that_dies_while_others_wait_asks_the_same(
         assert [{"id": found["id"]}] == before
         await decide(second, found["id"])
         view = await second.end_of("r1")
-        check_told(await second.stored("r1"))
+        check_each_event_once(await second.stored("r1"))
     assert (view.row.state, desk.paid) == (RunState.COMPLETED, {1: 1})
 
 
@@ -308,7 +308,7 @@ async def test_a_call_is_confirmed_with_other_arguments(engines: Engines, desk: 
             await decide(second, found["id"], values={"n": 8})
         view = await second.end_of("r1")
         stored = await second.stored("r1")
-        check_told(stored)
+        check_each_event_once(stored)
     assert (view.row.state, desk.paid) == (RunState.COMPLETED, {7: 1})
     told = [event.data["tool"]["args"] for _, event in stored if event.data.get("tool", {}).get("name") == "pay"]
     assert told == [{"n": 7}] * 2
@@ -355,7 +355,7 @@ async def test_a_person_gives_arguments(engines: Engines, desk: Desk) -> None:
         await decide(second, found["id"], values={"nights": 2, "room": "double"})
         view = await second.end_of("r1")
         (member,) = await second.runs.members("r1")
-        check_told(await second.stored("r1"))
+        check_each_event_once(await second.stored("r1"))
     assert (view.row.state, desk.booked) == (RunState.COMPLETED, [("Rome", 2, "double")])
     assert member.output is not None
     (call,) = member.output.tools
@@ -426,7 +426,7 @@ async def test_a_client_does_it_and_says_what_came_of_it(engines: Engines, desk:
             await decide(works, found["id"])
         await decide(works, found["id"], Verdict.HAPPENED, result="sent to Ana")
         view = await works.end_of("r1")
-        check_told(await works.stored("r1"))
+        check_each_event_once(await works.stored("r1"))
         assert await approvals(works) == [("consumed", "approved")]
     assert content(view) == "completed: Done: Done: sent to Ana"
 
@@ -464,7 +464,7 @@ async def test_a_declared_decision_counts_where_nobody_decides(
         await read_all(works.runs.subscribe("r1"), is_new=False)
         view = await works.end_of("r1")
         (row,) = await works.records.select("SELECT status, decided_by FROM approvals")
-        check_told(await works.stored("r1"))
+        check_each_event_once(await works.stored("r1"))
     assert said in content(view)
     assert (desk.paid, row["decided_by"]) == (paid, "expiry")
     assert row["status"] == ("approved" if default == "approve" else "rejected")
@@ -534,7 +534,7 @@ async def test_members_of_every_mode_wait(engines: Engines, desk: Desk, mode: An
             await decide(works, one["id"])
             await works.end_of("r1")
         view = await works.end_of("r1")
-        check_told(await works.stored("r1"))
+        check_each_event_once(await works.stored("r1"))
     assert (view.row.state, desk.paid, len(desk.keys)) == (RunState.COMPLETED, {1: len(members)}, len(members))
 
 
@@ -573,7 +573,7 @@ async def test_a_model_asks_the_user(
     async with engines(teams=teams) as second:
         await decide(second, found["id"], values=answers)
         view = await second.end_of("r1")
-        check_told(await second.stored("r1"))
+        check_each_event_once(await second.stored("r1"))
     assert told in content(view)
 
 

@@ -41,8 +41,8 @@ class ClientFailed(Exception):
 
 
 @dataclass
-class Asked:
-    """A call that the client is at."""
+class PendingCall:
+    """A call that the client has not finished."""
 
     name: str
     answers: queue.Queue[dict[str, Any]] = field(default_factory=queue.Queue)
@@ -91,7 +91,7 @@ class Driver:
             text=True,
         )
         self._numbers = itertools.count(1)
-        self._asked: dict[int, Asked] = {}
+        self._calls: dict[int, PendingCall] = {}
         self._ended = ""
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()
@@ -104,31 +104,31 @@ class Driver:
                 words = f"the driver said {line!r}"
                 break
             answer = json.loads(line)
-            self._asked[answer.pop("id")].answers.put(answer)
+            self._calls[answer.pop("id")].answers.put(answer)
         self._ended = words
-        for asked in list(self._asked.values()):
-            asked.answers.put({"error": {"kind": "Ended", "words": words}})
+        for call in list(self._calls.values()):
+            call.answers.put({"error": {"kind": "Ended", "words": words}})
 
-    def begin(self, name: str, *args: Any, **given: Any) -> Asked:
+    def begin(self, name: str, *args: Any, **keywords: Any) -> PendingCall:
         """Ask the client to do something, and go on."""
         assert not self._ended, self._ended
         number = next(self._numbers)
-        asked = self._asked[number] = Asked(name)
+        call = self._calls[number] = PendingCall(name)
         assert self._popen.stdin is not None
-        self._popen.stdin.write(json.dumps({"id": number, "do": name, "args": args, "with": given}) + "\n")
+        self._popen.stdin.write(json.dumps({"id": number, "do": name, "args": args, "with": keywords}) + "\n")
         self._popen.stdin.flush()
-        return asked
+        return call
 
-    def ask(self, name: str, *args: Any, **given: Any) -> Any:
+    def ask(self, name: str, *args: Any, **keywords: Any) -> Any:
         """Ask the client to do something, and wait for what comes of it."""
-        return self.begin(name, *args, **given).result()
+        return self.begin(name, *args, **keywords).result()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
 
-        def call(*args: Any, **given: Any) -> Any:
-            return self.ask(name, *args, **given)
+        def call(*args: Any, **keywords: Any) -> Any:
+            return self.ask(name, *args, **keywords)
 
         return call
 

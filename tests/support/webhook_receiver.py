@@ -18,8 +18,8 @@ PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
-class Taken:
-    """A message as it came, its signature checked."""
+class ReceivedWebhook:
+    """A received message; its signature has been checked."""
 
     id: str
     message: dict[str, Any]
@@ -49,7 +49,7 @@ class Receiver:
     """
 
     port: int = 0
-    taken: list[Taken] = field(default_factory=list)
+    taken: list[ReceivedWebhook] = field(default_factory=list)
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: int = 0
@@ -65,7 +65,7 @@ class Receiver:
         """What it was told."""
         return [one.type for one in self.taken]
 
-    async def has(self, count: int) -> list[Taken]:
+    async def has(self, count: int) -> list[ReceivedWebhook]:
         """Wait until so many messages have come."""
         async with asyncio.timeout(PATIENCE_SECONDS), self._come:
             await self._come.wait_for(lambda: len(self.taken) >= count)
@@ -76,8 +76,10 @@ class Receiver:
         body = await request.text()
         check(body, request.headers)
         async with self._come:
-            taken = Taken(request.headers["webhook-id"], json.loads(body), dict(request.headers), request.path_qs)
-            self.taken.append(taken)
+            webhook = ReceivedWebhook(
+                request.headers["webhook-id"], json.loads(body), dict(request.headers), request.path_qs
+            )
+            self.taken.append(webhook)
             self.waiting += 1
             self._come.notify_all()
         await self.gate.wait()

@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 
 from musterd.store import events
-from tests.support.crashes import check_calls, check_told
-from tests.support.process import Process, Site
+from tests.support.crashes import check_calls, check_each_event_once
+from tests.support.process import Deployment, Process
 
 MESSAGE = '[[DELEGATE helper: <TOOL pay {"n": 1}>]]'
 TO = "teams/desk"
 
 
-def paid(site: Site) -> int:
+def paid(site: Deployment) -> int:
     """How often the call was made; always under one key."""
     lines = {line: times for line, times in site.counts().items() if line.startswith("pay ")}
     assert len(lines) <= 1
@@ -30,7 +30,7 @@ def resolve(process: Process, **said: Any) -> None:
     assert answer.status_code == 200, answer.text
 
 
-def paused(site: Site) -> None:
+def paused(site: Deployment) -> None:
     """A run that waits, and nobody who drives it."""
     first = site.serve()
     first.accepted(MESSAGE, "r1", TO)
@@ -38,7 +38,7 @@ def paused(site: Site) -> None:
     first.kill()
 
 
-def check_end(site: Site, last: Process) -> None:
+def check_end(site: Deployment, last: Process) -> None:
     """The run comes to its end, with a person to say what happened where nobody else can; it was paid once."""
     view = last.ended("r1", TO)
     if view["status"] == "PAUSED":
@@ -48,13 +48,13 @@ def check_end(site: Site, last: Process) -> None:
     assert (view["status"], view["content"]) == ("COMPLETED", "Done: Done: paid 1")
     assert paid(site) == 1
     told = site.do(lambda tx: events.every(tx, "r1"))
-    check_told(told)
+    check_each_event_once(told)
     check_calls(told)
     assert site.select("SELECT count(*) AS n FROM approvals WHERE state IN ('pending', 'decided')") == [{"n": 0}]
 
 
 @pytest.mark.parametrize("fault", ["intending:2", "intended:2", "settling:1", "settled:1"])
-def test_killed_while_it_asks(site: Site, fault: str) -> None:
+def test_killed_while_it_asks(site: Deployment, fault: str) -> None:
     first = site.serve(fault=f"{fault}:kill")
     first.post(MESSAGE, "r1", TO)
     first.died()
@@ -80,7 +80,7 @@ def test_killed_while_it_asks(site: Site, fault: str) -> None:
         "recorded:1",
     ],
 )
-def test_killed_after_a_decision_that_another_process_took(site: Site, fault: str) -> None:
+def test_killed_after_a_decision_that_another_process_took(site: Deployment, fault: str) -> None:
     paused(site)
     desk = site.serve("--no-worker")
     resolve(desk)

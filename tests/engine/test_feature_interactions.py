@@ -17,7 +17,7 @@ from musterd.service.run_ref import RunRef
 from musterd.store import steering
 from tests.engine.conftest import Engines
 from tests.engine.test_budgets import A_CALL, code_of
-from tests.engine.test_forks import Down, fork
+from tests.engine.test_run_forks import Down, fork
 from tests.engine.test_steering import member_of, send, sent_to, users_words
 from tests.support.engine import NOBODY
 from tests.support.held_model import HeldModel

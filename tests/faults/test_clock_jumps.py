@@ -18,8 +18,8 @@ HOUR = 3600.0
 
 @pytest.fixture
 def place(database_url: str, tmp_path: Path) -> Iterator[Fleet]:
-    house = Path(__file__).with_name("jumping_house.py")
-    with fleet(tmp_path, database_url, house, **QUICK) as found:
+    components = Path(__file__).with_name("components_clock_jump.py")
+    with fleet(tmp_path, database_url, components, **QUICK) as found:
         yield found
 
 

@@ -102,7 +102,7 @@ def every_read(most_filters: int = 9) -> list[Read]:
 
     :param most_filters: how many filters are put together at most.
     """
-    found: dict[str, Read] = {}
+    reads: dict[str, Read] = {}
     for name, filters, order, search in chain(
         _sessions(most_filters),
         _approvals(most_filters),
@@ -116,8 +116,8 @@ def every_read(most_filters: int = 9) -> list[Read]:
         recorder = Recorder()
         drive(search(recorder))
         for statement, params in recorder.statements:
-            found.setdefault(statement.text, Read(name, frozenset(filters), order, statement, params))
-    return list(found.values())
+            reads.setdefault(statement.text, Read(name, frozenset(filters), order, statement, params))
+    return list(reads.values())
 
 
 def _combinations(samples: Mapping[str, Any], kind: type, most: int) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What the processes of these tests serve: every model call and tool call leaves a line in a file that outlives it."""
+"""What server processes serve in these tests: each model call and tool call adds a line to a file that survives."""
 
 import os
 import threading
@@ -44,10 +44,10 @@ class CountingModel(ScriptedModel):
         model_request_parameters: ModelRequestParameters,
         run_context: RunContext[Any] | None = None,
     ) -> AsyncGenerator[StreamedResponse]:
-        asked = plain_messages(messages, model_request_parameters)
-        last_user = max(place for place, message in enumerate(asked) if message["role"] == "user")
-        turn = sum(message["role"] == "assistant" for message in asked[last_user:])
-        count(f"model {asked[last_user]['content']} #{turn}")
+        conversation = plain_messages(messages, model_request_parameters)
+        last_user = max(place for place, message in enumerate(conversation) if message["role"] == "user")
+        turn = sum(message["role"] == "assistant" for message in conversation[last_user:])
+        count(f"model {conversation[last_user]['content']} #{turn}")
         async with super().request_stream(messages, model_settings, model_request_parameters, run_context) as stream:
             yield stream
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.process import Process, Site, sites, until
+from tests.support.process import Deployment, Process, deployment_of, until
 
 
 @pytest.fixture
-def site(sqlite_file: Path, tmp_path: Path) -> Iterator[Site]:
+def site(sqlite_file: Path, tmp_path: Path) -> Iterator[Deployment]:
     """A folder and a database, and the processes that share them."""
-    yield from sites(f"sqlite:///{sqlite_file}", tmp_path, Path(__file__).with_name("stubborn_house.py"))
+    yield from deployment_of(f"sqlite:///{sqlite_file}", tmp_path, Path(__file__).with_name("components_leftovers.py"))
 
 
-def driving(site: Site, command: str) -> tuple[Process, Process]:
+def driving(site: Deployment, command: str) -> tuple[Process, Process]:
     """A process that accepts runs, and one that drives them: itself, or a worker."""
     if command == "serve":
         front = site.serve(drain_seconds=0.1)
@@ -26,7 +26,7 @@ def driving(site: Site, command: str) -> tuple[Process, Process]:
 
 
 @pytest.mark.parametrize("command", ["serve", "worker"])
-def test_a_stop_ends_with_tools_that_do_not(site: Site, command: str) -> None:
+def test_a_stop_ends_with_tools_that_do_not(site: Deployment, command: str) -> None:
     front, driver = driving(site, command)
     front.accepted("[[TOOL litter {}]]", "r1")
     assert front.ended("r1")["status"] == "COMPLETED"
@@ -40,7 +40,7 @@ def test_a_stop_ends_with_tools_that_do_not(site: Site, command: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["child", "fork"])
-def test_a_child_of_a_tool_keeps_neither_port_nor_files(site: Site, way: str) -> None:
+def test_a_child_of_a_tool_keeps_neither_port_nor_files(site: Deployment, way: str) -> None:
     first = site.serve()
     port = first.http.base_url.port
     assert port is not None

@@ -15,8 +15,8 @@ from subprocess import TimeoutExpired
 IMPORTED = ["musterd.cli.serve", "musterd.cli.worker", "musterd.app", "musterd.store.postgres"]
 
 
-class Forked:
-    """One of them, spoken to as to a :class:`subprocess.Popen`."""
+class ForkedProcess:
+    """A process of the server with the methods of :class:`subprocess.Popen`."""
 
     def __init__(self, words: list[str], environment: dict[str, str], log: Path) -> None:
         context = multiprocessing.get_context("forkserver")

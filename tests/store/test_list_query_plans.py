@@ -15,7 +15,7 @@ from musterd.features.accounts import store as accounts
 from musterd.features.memories import api as memories_api
 from musterd.features.memories import store as memories
 from musterd.store.database import for_postgres, for_sqlite
-from tests.support.lists import Read, every_read
+from tests.support.list_queries import Read, every_read
 
 ONE_OF_FEW = re.compile(r"\b(user_id|owner|session_id|run_id|root_id|memory_id)\b\)? ?(=|IN|<|>)")
 """A look-up of one person's, one session's or one run's rows: they may be sorted."""

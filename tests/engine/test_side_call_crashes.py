@@ -8,7 +8,7 @@ import pytest
 from musterd import Agent
 from musterd.core.records import RunView
 from musterd.core.states import RunState
-from tests.support.crashes import CountedModel, Fuse, Shown, check_told, stored_steps
+from tests.support.crashes import CountedModel, Fuse, VisibleText, check_each_event_once, stored_steps
 from tests.support.engine import running, works_on
 
 STEPS = '{"reasoning_steps": [{"title": "a", "reasoning": "b", "next_action": "final_answer"}]}'
@@ -67,8 +67,8 @@ async def test_it_comes_to_the_same(new_database: Callable[[], str], fuse: Fuse,
     assert sorted(aside["role"] for aside in view.output.asides) == ["output_model", "reasoning_model"]
     async with running(works_on(url, agents=[agent])) as works:
         told = await works.stored("r1")
-    check_told(told)
-    screen = Shown()
+    check_each_event_once(told)
+    screen = VisibleText()
     for index, event in told:
         screen.read(index, event)
     assert screen.text("r1") == STEPS

@@ -14,7 +14,7 @@ from musterd.service.steering import SentMessage
 from tests.engine.conftest import Engines
 from tests.support.engine import NOBODY, Works
 from tests.support.held_model import HeldModel
-from tests.support.receiver import SECRET, Receiver, receiving
+from tests.support.webhook_receiver import SECRET, Receiver, receiving
 
 PATIENT: dict[str, Any] = {"upkeep_seconds": 3600, "dead_seconds": 0}
 """Nothing happens by itself but what a commit wakes; whoever else is there is taken for dead at the first look."""

@@ -4,7 +4,7 @@ from musterd import Agent, CompressionManager, tool
 from musterd.core.events import EventKind
 from musterd.core.states import RunState
 from tests.engine.conftest import Engines
-from tests.support.crashes import Shown, check_told
+from tests.support.crashes import VisibleText, check_each_event_once
 from tests.support.held_model import HeldModel
 
 
@@ -29,8 +29,8 @@ async def test_a_worded_answer_that_was_cut_off_comes_again_and_what_is_stored_d
     assert view.output is not None
     assert view.output.content == words
     assert [aside["role"] for aside in view.output.asides] == ["output_model"]
-    check_told(told)
-    shown = Shown()
+    check_each_event_once(told)
+    shown = VisibleText()
     for index, event in told:
         shown.read(index, event)
     assert shown.text("r1") == words
@@ -53,7 +53,7 @@ async def test_a_parser_that_was_cut_off_is_asked_again_and_nobody_else_is(engin
     assert view.output is not None
     assert view.output.content == {"n": 1}
     assert (len(model.calls), len(parser.calls)) == (1, 2)
-    check_told(told)
+    check_each_event_once(told)
 
 
 async def test_thoughts_that_are_stored_are_not_thought_again(engines: Engines, model: HeldModel) -> None:
@@ -74,7 +74,7 @@ async def test_thoughts_that_are_stored_are_not_thought_again(engines: Engines, 
     assert view.output is not None
     assert [step["title"] for step in view.output.reasoning_steps] == ["a"]
     assert model.asked(0) == model.asked(1), "the same thoughts"
-    check_told(told)
+    check_each_event_once(told)
 
 
 async def test_a_result_that_was_shortened_is_not_shortened_again(engines: Engines, model: HeldModel) -> None:
@@ -102,4 +102,4 @@ async def test_a_result_that_was_shortened_is_not_shortened_again(engines: Engin
     assert view.output.tools[0].result is not None
     assert view.output.tools[0].result.endswith("long ")
     assert model.asked(-1) == model.asked(-2)
-    check_told(told)
+    check_each_event_once(told)

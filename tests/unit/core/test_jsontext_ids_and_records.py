@@ -1,4 +1,4 @@
-"""Text, ids, time: what every room asks core for."""
+"""JSON text, ids, errors and records: what every package takes from core."""
 
 import json
 import uuid

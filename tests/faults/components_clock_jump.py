@@ -1,4 +1,4 @@
-"""The same house in a process whose wall clock a test can have jump: by the seconds that stand in a file."""
+"""The same components, in a process whose wall clock jumps by the seconds that a test writes to a file."""
 
 import os
 import runpy
@@ -16,5 +16,5 @@ def jumped() -> float:
 
 
 clock.now = jumped
-house = runpy.run_path(str(Path(__file__).with_name("house.py")))
-solo, desk = house["solo"], house["desk"]
+components = runpy.run_path(str(Path(__file__).with_name("components.py")))
+solo, desk = components["solo"], components["desk"]
