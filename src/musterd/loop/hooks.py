@@ -21,7 +21,7 @@ from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
 from musterd.declare import Agent, Component, Team
 from musterd.declare.hooks import hook_arguments, hook_function, hook_name
-from musterd.guards.given import RunContext, RunInput, RunOutput
+from musterd.guards.hook_types import RunContext, RunInput, RunOutput
 from musterd.loop import state
 from musterd.loop.assignment import Assignment, Progress
 from musterd.loop.run_tree import RunTree, fingerprint
