@@ -343,8 +343,8 @@ def test_ids_are_replaced_where_our_own_records_name_runs() -> None:
         "tools": [{"child_run_id": "B", "args": {"run_id": "a"}, "result": "a"}],
         "name": "a",
     }
-    assert renamed({"shown": {"members": {"agent:x": ["a"]}, "team": ["b", "c"]}}, ids) == {
-        "shown": {"members": {"agent:x": ["A"]}, "team": ["B", "c"]}
+    assert renamed({"member_history": {"members": {"agent:x": ["a"]}, "team": ["b", "c"]}}, ids) == {
+        "member_history": {"members": {"agent:x": ["A"]}, "team": ["B", "c"]}
     }
 
 

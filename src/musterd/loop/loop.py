@@ -27,7 +27,7 @@ from musterd.loop.answer_models import answers_in_form, apply_answer_models, has
 from musterd.loop.approval_gate import arguments_from_person
 from musterd.loop.argument_limits import final_arguments, refuse_unusable_arguments, refused_calls
 from musterd.loop.assignment import Assignment, Progress
-from musterd.loop.context import examples, introduction, shown_runs_record, system_text
+from musterd.loop.context import examples, introduction, member_history_record, system_text
 from musterd.loop.conversation import NOTES, Conversation, make_storable
 from musterd.loop.delegation import is_delegation
 from musterd.loop.produced_media import media_in_response
@@ -202,7 +202,7 @@ class Loop:
                 "session_state": run.session_state,
                 "state": state.copied(run.state),
                 "history_runs": list(run.history_runs),
-                **shown_runs_record(self.tree, run),
+                **member_history_record(self.tree, run),
                 "members": [member.id for member in run.component.members],
                 "tools": {**tool_digests(run.component), **extra_tools.digests},
                 "retry_safe": [
@@ -321,7 +321,7 @@ class Loop:
 
     def _finish(self, answer: Answer) -> Output:
         output = self.progress.output
-        output.content, output.content_type = self._with_shown_results(answer.content), answer.content_type
+        output.content, output.content_type = self._with_results_in_answer(answer.content), answer.content_type
         output.reasoning = "\n\n".join(filter(None, (output.reasoning.strip(), _reasoning(self._conversation))))
         if self.progress.is_reasoning:
             reasoning_steps.end(self.tree, self.run, self.progress, self.run.at("think"))
@@ -330,9 +330,9 @@ class Loop:
         self._emit(EventKind.CONTENT_COMPLETED)
         return output
 
-    def _with_shown_results(self, content: Json) -> Json:
+    def _with_results_in_answer(self, content: Json) -> Json:
         """The content, preceded by the tool results that are shown in the answer if it is text."""
-        return "\n\n".join([*self.progress.shown_results, content]) if isinstance(content, str) else content
+        return "\n\n".join([*self.progress.results_in_answer, content]) if isinstance(content, str) else content
 
     # --- helpers ----------------------------------------------------------------------------------
 
