@@ -43,7 +43,7 @@ def create_app(
     registry: Registry | None = None,
     settings: Settings | None = None,
     is_loopback: bool = True,
-    duties: ProcessRole | None = None,
+    process_role: ProcessRole | None = None,
 ) -> Starlette:
     """The application that serves these teams and agents.
 
@@ -52,14 +52,14 @@ def create_app(
 
     :param registry: the result of :func:`musterd.declare.load`, instead of ``teams`` and ``agents``.
     :param settings: by default those of the environment.
-    :param duties: the role of the process; by default it drives runs and reassigns those of dead processes.
+    :param process_role: the role of the process; by default it drives runs and reassigns those of dead processes.
     :param is_loopback: whether it listens on loopback only; then the ``Host`` header is checked.
     :raises DeclarationError: a declaration is wrong; the message says where, and how to fix it.
     :raises StartError: the settings cannot be served.
     """
     settings = settings or Settings()
     _configure_log_level(settings)
-    server = Server(registry or Registry.of(teams=teams, agents=agents), settings, FEATURES, duties)
+    server = Server(registry or Registry.of(teams=teams, agents=agents), settings, FEATURES, process_role)
 
     authenticator = Authenticator(settings, server.issued_tokens)
 

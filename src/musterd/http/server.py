@@ -66,13 +66,17 @@ class Server:
 
     :param features: what it does in addition to running teams. Every process on a database needs the same ones, even
         if it serves no requests: each removes old runs, which features may have to act on.
-    :param duties: what this process does beside answering.
+    :param process_role: what the process does in addition to answering; by default everything.
     :raises DeclarationError: a component's model cannot be used, in words.
     :raises StartError: the settings cannot be served, in words.
     """
 
     def __init__(
-        self, registry: Registry, settings: Settings, features: Sequence[Feature], duties: ProcessRole | None = None
+        self,
+        registry: Registry,
+        settings: Settings,
+        features: Sequence[Feature],
+        process_role: ProcessRole | None = None,
     ) -> None:
         self.registry = registry
         self.settings = settings
@@ -109,8 +113,8 @@ class Server:
         )
         with reported_together():
             self._check_components()
-        self._duties = duties or ProcessRole()
-        self.engine = Worker(resources, self.database.locks(), self._duties)
+        self._process_role = process_role or ProcessRole()
+        self.engine = Worker(resources, self.database.locks(), self._process_role)
         self.runs = RunService(resources, self.engine)
         self.frames = FramesOfRuns(self.runs)
         self.forks = ForkService(resources, self.engine, self.runs)
@@ -137,9 +141,9 @@ class Server:
         noting = asyncio.create_task(self.lag.repeat())
         try:
             await self._start_engine()
-            if self._duties.recovers:
+            if self._process_role.recovers:
                 self.webhooks.start()
-            resolve.warm((model for found in self.components() for model in models_of(found)), self.settings)
+            resolve.warm((model for component in self.components() for model in models_of(component)), self.settings)
             yield
         finally:
             self.begin_stop()
@@ -250,15 +254,15 @@ class Server:
         self.engine.leave_now()
 
     def components(self) -> list[Component]:
-        """Every component, members too, each once, leaders before their members."""
+        """All components including members, each once, leaders before their members."""
         tops = [*self.registry.teams.values(), *self.registry.agents.values()]
-        return list(dict.fromkeys(found for top in tops for found in top.tree()))
+        return list(dict.fromkeys(component for top in tops for component in top.tree()))
 
     @property
     def served(self) -> set[str]:
-        """What runs can be asked of here, as workers announce it."""
-        registry = self.registry
-        return {component_key(found.kind, found.id) for found in (*registry.teams.values(), *registry.agents.values())}
+        """The components that runs may be started for here, in the form that workers announce."""
+        tops = (*self.registry.teams.values(), *self.registry.agents.values())
+        return {component_key(component.kind, component.id) for component in tops}
 
     def component(self, kind: ComponentKind, component_id: str) -> Component:
         """The served team or agent.
