@@ -23,7 +23,7 @@ from musterd.features.traces import api as traces
 from musterd.features.usage import api as usage
 from musterd.http.auth.authenticator import Authenticator
 from musterd.http.auth.middleware import Authentication
-from musterd.http.auth.rate_limits import Limits
+from musterd.http.auth.rate_limits import RateLimits
 from musterd.http.docs import docs_routes
 from musterd.http.middleware import Errors, HostCheck, HostRules, RequestIds
 from musterd.http.paths import EscapedSlashes, SlashRedirect
@@ -106,7 +106,7 @@ def _middleware(server: Server, authenticator: Authenticator, *, is_loopback: bo
         ),
         Middleware(Errors),
         Middleware(HostCheck, HostRules.of(settings, is_loopback=is_loopback)),
-        Middleware(Authentication, authenticator, Limits(settings), server.metrics),
+        Middleware(Authentication, authenticator, RateLimits(settings), server.metrics),
         Middleware(BodyLimits, settings),
         Middleware(EscapedSlashes),
     ]

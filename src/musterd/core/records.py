@@ -287,7 +287,7 @@ class RunView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class SteeringMessage:
     """A message to one run of a tree.
 
     :param run_id: the run whose model is to read it.
