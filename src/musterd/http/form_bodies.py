@@ -39,7 +39,7 @@ class UrlencodedBody(FormParser):
     """A body of ``application/x-www-form-urlencoded``."""
 
     def __init__(self, request: Request, stream: AsyncGenerator[bytes, None], settings: Settings) -> None:
-        bounded = _few_fields(stream)
+        bounded = _with_limited_fields(stream)
         super().__init__(request.headers, bounded, max_fields=MAX_FIELDS, max_part_size=settings.field_bytes)
         self._limits = _limits(settings)
 
@@ -108,9 +108,9 @@ _KINDS: dict[str, type[UrlencodedBody] | type[MultipartBody]] = {
 
 
 async def read_form(request: Request, content_type: str, settings: Settings) -> FormData:
-    """The fields and files of a form; none when the body is not a form.
+    """The fields and files of a form; empty if the body is not a form.
 
-    :raises BadRequest: it is broken, or a part of it is too large.
+    :raises BadRequest: it is malformed, or a part of it is too large.
     :raises Unavailable: there is no room for its files.
     """
     kind = _KINDS.get(content_type)
@@ -123,42 +123,43 @@ async def read_form(request: Request, content_type: str, settings: Settings) -> 
         raise BadRequest(error.message) from error
     except (FormParserError, UnicodeError) as error:
         raise BadRequest("Invalid form data.") from error
-    except OSError as error:  # long files wait on the disk until they are whole
+    except OSError as error:  # long files are stored on disk until they are complete
         log.warning("answered 503: no room for uploads", folder=tempfile.tempdir, error=str(error))
         raise Unavailable("The server has no room for uploads now; try again later.") from error
 
 
 def _limits(settings: Settings) -> dict[str, int]:
-    """The longest value of a field by its name; "" stands for all that are not named."""
+    """The maximum bytes of a field by its name; "" is for all other fields."""
     return {"": settings.field_bytes, **dict.fromkeys(MEDIA_NAMES, settings.body_bytes)}
 
 
-async def _few_fields(stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """The same body; its parser reads signs that part fields one by one, and counts only fields that it finds."""
-    found = 0
+async def _with_limited_fields(stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """The same body, with a limit on separators: the parser reads each of them, but its limit ignores empty fields."""
+    separator_count = 0
     async for piece in stream:
-        found += piece.count(b"&")
-        if found > MAX_FIELDS:
+        separator_count += piece.count(b"&")
+        if separator_count > MAX_FIELDS:
             raise MultiPartException(TOO_MANY_FIELDS)
         yield piece
 
 
 def _text(encoded: bytearray) -> str:
-    """The text of a name or value, in pieces: media may be long, and escaped signs are many objects for a while."""
-    found, place = bytearray(), 0
-    while place < len(encoded):
-        end = min(place + _PIECE_BYTES, len(encoded))
-        if end < len(encoded) and (cut := encoded.rfind(b"%", end - 2, end)) > place:
-            end = cut  # not in the middle of an escaped sign
-        found += _unescaped(bytes(encoded[place:end]).replace(b"+", b" "))
-        place = end
-    return found.decode("utf-8", "surrogateescape")
+    """Decode a name or value piece by piece: the escapes of long media are many objects until they are joined."""
+    decoded, start = bytearray(), 0
+    while start < len(encoded):
+        end = min(start + _PIECE_BYTES, len(encoded))
+        if end < len(encoded) and (cut := encoded.rfind(b"%", end - 2, end)) > start:
+            end = cut  # not in the middle of an escape
+        decoded += _unescaped(bytes(encoded[start:end]).replace(b"+", b" "))
+        start = end
+    return decoded.decode("utf-8", "surrogateescape")
 
 
 def _unescaped(encoded: bytes) -> bytes:
-    """What ``urllib.parse.unquote_to_bytes`` gives, in a time that does not depend on how many signs are escaped.
+    """Decode percent-encoding, in a time that does not depend on the number of escapes.
 
-    The decoder of quoted-printable has the same signs behind another one, and is written in C.
+    The result is that of ``urllib.parse.unquote_to_bytes``. The decoder of quoted-printable does the same with ``=`` in
+    place of ``%``, and is written in C.
     """
     if b"%" not in encoded:
         return encoded

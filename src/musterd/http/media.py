@@ -35,4 +35,4 @@ def matches(header: str | None, tag: str) -> bool:
     """Whether ``If-None-Match`` names this tag (RFC 9110, section 13.1.2: weak comparison)."""
     if header is None:
         return False
-    return any(given.strip().removeprefix("W/") in ("*", tag) for given in header.split(","))
+    return any(item.strip().removeprefix("W/") in ("*", tag) for item in header.split(","))

@@ -73,15 +73,15 @@ _ZIP = b"PK\x03\x04"
 
 
 def kind_of_type(mime_type: str) -> str | None:
-    """Where a file of this type goes (images, audio, videos, files), or None when it is not taken."""
-    found = _TYPES.get(plain_type(mime_type))
-    return found[0] if found else None
+    """The list for files of this type (images, audio, videos or files), or None if the type is not accepted."""
+    entry = _TYPES.get(plain_type(mime_type))
+    return entry[0] if entry else None
 
 
 def format_of(mime_type: str) -> str:
-    """The short name of a type that is taken, as ``png``; for another its own last part."""
-    found = _TYPES.get(plain_type(mime_type))
-    return found[1] if found else plain_type(mime_type).rpartition("/")[2]
+    """The short name of an accepted type, such as ``png``. For another type, the part after the slash."""
+    entry = _TYPES.get(plain_type(mime_type))
+    return entry[1] if entry else plain_type(mime_type).rpartition("/")[2]
 
 
 def detect_type(filename: str, declared: str, content: bytes) -> str | None:
