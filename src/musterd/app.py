@@ -25,12 +25,11 @@ from musterd.http.auth.authenticator import Authenticator
 from musterd.http.auth.middleware import Authentication
 from musterd.http.auth.rate_limits import RateLimits
 from musterd.http.docs import docs_routes
-from musterd.http.middleware import Errors, HostCheck, HostRules, RequestIds
+from musterd.http.middleware import Errors, HostCheck, HostRules, RequestIds, SecurityHeaders
 from musterd.http.paths import EscapedSlashes, SlashRedirect
 from musterd.http.request_bodies import BodyLimits
 from musterd.http.responses import error_answer
 from musterd.http.routes import operations, routes
-from musterd.http.security_headers import SecurityHeaders
 from musterd.http.server import Server
 
 FEATURES = [accounts.FEATURE, memories.FEATURE, traces.FEATURE, usage.FEATURE]

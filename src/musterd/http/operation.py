@@ -31,10 +31,9 @@ from starlette.responses import Response
 from musterd.core.callers import Caller
 from musterd.core.records import ComponentKind
 from musterd.declare import Component
-from musterd.http.auth.scopes import Handler
+from musterd.http.auth.scopes import Handler, caller_of
 from musterd.http.parameters import Body, Headers, Query
 from musterd.http.paths import path_identifier, path_number
-from musterd.http.request_caller import caller_of
 from musterd.http.responses import json_answer
 from musterd.http.server import Server
 

@@ -101,7 +101,7 @@ def require_head_tables(url: str) -> None:
         require_at(url)
 
 
-def place(url: str) -> DatabaseStorage:
+def storage(url: str) -> DatabaseStorage:
     """Where the database is stored, and its size.
 
     :raises StartError: it cannot be used; the message says why.
