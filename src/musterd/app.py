@@ -33,6 +33,7 @@ from musterd.http.routes import operations, routes
 from musterd.http.server import Server
 
 FEATURES = [accounts.FEATURE, memories.FEATURE, traces.FEATURE, usage.FEATURE]
+PROBES = frozenset({"/-/live", "/-/ready", "/-/metrics", "/health"})
 
 
 def create_app(
@@ -79,6 +80,12 @@ def create_app(
     )
     app.router.redirect_slashes, app.router.default = False, SlashRedirect(app.router)
     app.state.server = server
+    return app
+
+
+def keep_probes(app: Starlette) -> Starlette:
+    """Remove all routes except the probes and the metrics, for a process that only drives runs."""
+    app.router.routes[:] = [route for route in app.router.routes if isinstance(route, Route) and route.path in PROBES]
     return app
 
 
