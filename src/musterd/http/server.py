@@ -1,4 +1,4 @@
-"""The server's parts, put together and taken down in order."""
+"""The server: it creates its parts, starts them and stops them in order."""
 
 import asyncio
 import contextlib
@@ -54,21 +54,21 @@ log = structlog.get_logger("musterd.http")
 Service = TypeVar("Service")
 
 FLUSH_SECONDS = 3.0
-"""How long a stop waits for the spans that are left."""
+"""How long a stop waits until the remaining spans are exported."""
 
 
 MOST_UNKNOWN_IDS = 100
-"""How many ids of teams and agents that are not served are logged: requests may name any number of them."""
+"""How many unknown ids of teams and agents are logged. Requests can contain any number of them."""
 
 
 class Server:
-    """What answers requests: the components, the use cases, and what they stand on.
+    """The components and the use cases of one process, and the engine and database that they share.
 
-    :param features: what it does in addition to running teams. Every process on a database needs the same ones, even
-        if it serves no requests: each removes old runs, which features may have to act on.
+    :param features: every process on a database needs the same ones, even if it serves no requests: each process
+        removes old runs, and features may have to act on that.
     :param process_role: what the process does in addition to answering; by default everything.
-    :raises DeclarationError: a component's model cannot be used, in words.
-    :raises StartError: the settings cannot be served, in words.
+    :raises DeclarationError: a component's model cannot be used.
+    :raises StartError: the settings cannot be served.
     """
 
     def __init__(
@@ -96,7 +96,8 @@ class Server:
         self._servers = Servers(settings)
         self._threads = DaemonThreads(settings.tool_threads, "musterd-tool")
         self.broadcaster = Broadcaster(settings.stream_buffer_bytes, self.metrics)
-        self._described: WeakKeyDictionary[Component, ModelInfo] = WeakKeyDictionary()  # some are of one run
+        # Weak keys, because some components live for one run only.
+        self._model_infos: WeakKeyDictionary[Component, ModelInfo] = WeakKeyDictionary()
         self.webhooks = Webhooks(self.database, settings, self.metrics)
         resources = Resources(
             database=self.database,
@@ -133,9 +134,9 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Serve inside this context: the database is open, the engine drives runs.
+        """Inside this context the database is open and the engine drives runs.
 
-        :raises StartError: the database cannot be used, in words.
+        :raises StartError: the database cannot be used.
         """
         await self.database.open()
         noting = asyncio.create_task(self.lag.repeat())
@@ -159,19 +160,19 @@ class Server:
     async def _start_engine(self) -> None:
         try:
             await self.engine.start()
-        except StoreUnavailable as error:  # a running server waits for its database; a start says why it cannot
+        except StoreUnavailable as error:  # a running server waits for its database, but a start fails with the reason
             raise StartError(error.reason) from error
 
     async def _flush_spans(self) -> None:
-        """Send the spans that are left, as far as that is quick: a collector that is away holds no stop up."""
+        """Export the remaining spans, but wait only a short time, in case the collector is unreachable."""
         if self._spans is not None:
             flushing = asyncio.get_running_loop().run_in_executor(self._threads, self._spans.flush)
             await asyncio.wait([flushing], timeout=FLUSH_SECONDS)
 
     def prepare(self) -> None:
-        """Bring the database's schema up to date, before anything else is started; say whose runs will be refused.
+        """Upgrade the database's schema before anything else starts, and log which runs will be refused.
 
-        :raises StartError: the database cannot be used, in words.
+        :raises StartError: the database cannot be used.
         """
         self.database.upgrade()
         for reason in dict.fromkeys(gap for component in self.components() for gap in unsupported(component)):
@@ -188,7 +189,7 @@ class Server:
         )
 
     def _check_components(self) -> None:
-        """Note what each component cannot use; what many cannot use for the same reason, at the first of them."""
+        """Report what components cannot use. A reason that several of them share is reported for the first one."""
         reasons: set[str] = set()
         for component in self.components():
             spec = component.spec
@@ -209,14 +210,14 @@ class Server:
 
     @staticmethod
     def _check_prices(component: Component) -> None:
-        if (without := component_without_price(component)) is not None:
-            what = f"a budget with cost_usd needs a list price, and there is none for the model of {without.label}"
+        if (unpriced := component_without_price(component)) is not None:
+            what = f"a budget with cost_usd needs a list price, and there is none for the model of {unpriced.label}"
             cure = "set tokens= in place of it, or another model"
             raise DeclarationError(f"{component.spec.declared_at}: {component.spec.label}: {what} — {cure}")
 
     @property
     def issued_tokens(self) -> IssuedTokens | None:
-        """The tokens that a feature issues; None: no feature does."""
+        """The tokens that a feature issues; None if no feature does."""
         for feature, service in zip(self.features, self._feature_services, strict=True):
             if feature.tokens is not None:
                 return feature.tokens(service)
@@ -228,18 +229,18 @@ class Server:
                 await feature.close(service)
 
     def service(self, kind: type[Service]) -> Service:
-        """The service of a class: a feature's, or one of those that look at this server as a whole.
+        """The service of a class: a feature's, or readiness or metrics of the whole server.
 
-        :raises KeyError: this server has none.
+        :raises KeyError: there is no such service.
         """
         service = self._services[kind]
         assert isinstance(service, kind)
         return service
 
     def begin_stop(self) -> None:
-        """Claim no more runs, hand over those at work at their next step, and take leave of those who wait.
+        """Stop claiming runs, release running ones after their next step, and end streams and waits.
 
-        Streams end without an end event, waiting requests are answered.
+        Streams end without an end event. Waiting requests are answered.
         """
         self.is_stopping = True
         self.runs.connected_clients.stop()
@@ -248,7 +249,7 @@ class Server:
         self.broadcaster.close()
 
     def leave_now(self) -> None:
-        """Stop at once: steps under way are cut off, nothing that is stored is lost."""
+        """Stop at once. Running steps are cut off; nothing that is stored is lost."""
         self.begin_stop()
         self.webhooks.leave_now()
         self.engine.leave_now()
@@ -276,7 +277,7 @@ class Server:
         return component
 
     def _log_unknown(self, kind: ComponentKind, component_id: str) -> None:
-        """Log an id that nothing served has, once: clients match the answer word for word, so it cannot say more."""
+        """Log an unknown id, once per id. Clients match the answer word for word, so the answer cannot give a hint."""
         if component_id in self._unknown_ids or len(self._unknown_ids) >= MOST_UNKNOWN_IDS:
             return
         self._unknown_ids.add(component_id)
@@ -287,10 +288,10 @@ class Server:
         )
 
     def describe(self, component: Component) -> ModelInfo:
-        """What the component's model is called on the wire."""
-        info = self._described.get(component)
+        """The names of the component's model in answers."""
+        info = self._model_infos.get(component)
         if info is None:
-            info = self._described[component] = describe(component.model)
+            info = self._model_infos[component] = describe(component.model)
         return info
 
     def require_ready(self) -> None:
