@@ -1,9 +1,9 @@
-"""Bodies of forms, of both kinds, as they come in.
+"""Parsers of form bodies, urlencoded and multipart, that work while the body arrives.
 
-Starlette's parsers with three differences. Fields that hold media as text have no limit of their own. Bytes that are
-not UTF-8 become lone surrogates, which are refused with the field's name, where Starlette guesses another text; that
-includes what clients as curl send without percent signs. Of charsets those are read that a client may mean: Python
-knows more, and some take hours for a text that is made for it.
+Starlette's parsers with three differences. Fields that contain media as text are limited only by the body. Bytes that
+are not UTF-8 become lone surrogates, so that they are rejected with the name of the field; Starlette would guess another
+text. This includes bytes that clients such as curl send unescaped. Only common charsets are accepted: Python knows more,
+and some of them take hours to decode a crafted text.
 """
 
 import binascii
@@ -29,10 +29,10 @@ MAX_FIELDS = 1000
 MAX_FILES = 100
 TOO_MANY_FIELDS = f"Too many fields. Maximum number of fields is {MAX_FIELDS}."
 _PIECE_BYTES = 256 * 1024
-_MOST_WRONG = 10_000
-"""Percent signs that escape nothing, in a piece: each takes time."""
+_MAX_INVALID_ESCAPES = 10_000
+"""Percent signs in a piece that begin no escape. Each of them takes time."""
 
-_NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_INVALID_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 class UrlencodedBody(FormParser):
@@ -44,12 +44,12 @@ class UrlencodedBody(FormParser):
         self._limits = _limits(settings)
 
     def on_field_data(self, data: bytes, start: int, end: int) -> None:
-        """Take a piece of a field's value."""
+        """Receive a piece of a field's value."""
         self.max_part_size = self._limits.get(self._field_name.decode("latin-1"), self._limits[""])
         super().on_field_data(data, start, end)
 
     def on_field_end(self) -> None:
-        """Take the field. Starlette's own reads it sign by sign, which takes long for a long one."""
+        """Add the field. Starlette's method decodes character by character, which is slow for long values."""
         self._current_fields += 1
         if self._current_fields > MAX_FIELDS:
             raise MultiPartException(TOO_MANY_FIELDS)
@@ -69,7 +69,7 @@ class MultipartBody(MultiPartParser):
     async def parse(self) -> FormData:
         """Read the body to its end.
 
-        :raises MultiPartException: it is broken, or breaks off before its last boundary: fields may be missing.
+        :raises MultiPartException: it is malformed, or ends before its last boundary, so that fields may be missing.
         """
         form = await super().parse()
         if not self._has_end:
@@ -89,12 +89,12 @@ class MultipartBody(MultiPartParser):
         super().on_part_begin()
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        """Take a piece of a part."""
+        """Receive a piece of a part."""
         self.max_part_size = self._limits.get(self._current_part.field_name, self._limits[""])
         super().on_part_data(data, start, end)
 
     def on_part_end(self) -> None:
-        """Take the part."""
+        """Add the part."""
         super().on_part_end()
         part = self._current_part
         if part.file is None and self._charset == "utf-8":
@@ -163,7 +163,7 @@ def _unescaped(encoded: bytes) -> bytes:
     """
     if b"%" not in encoded:
         return encoded
-    sound, wrong = _NO_ESCAPE.subn(b"%25", encoded)  # curl sends a text with "100%" as it is
-    if wrong > _MOST_WRONG:
+    escaped, invalid_count = _INVALID_ESCAPE.subn(b"%25", encoded)  # curl sends "100%" unescaped
+    if invalid_count > _MAX_INVALID_ESCAPES:
         raise MultiPartException("The form has too many percent signs that escape nothing.")
-    return binascii.a2b_qp(sound.replace(b"=", b"%3D").replace(b"%", b"="))
+    return binascii.a2b_qp(escaped.replace(b"=", b"%3D").replace(b"%", b"="))
