@@ -1,9 +1,9 @@
 """Parsers of form bodies, urlencoded and multipart, that work while the body arrives.
 
 Starlette's parsers with three differences. Fields that contain media as text are limited only by the body. Bytes that
-are not UTF-8 become lone surrogates, so that they are rejected with the name of the field; Starlette would guess another
-text. This includes bytes that clients such as curl send unescaped. Only common charsets are accepted: Python knows more,
-and some of them take hours to decode a crafted text.
+are not UTF-8 become lone surrogates, so that they are rejected with the name of the field; Starlette would guess
+another text. This includes bytes that clients such as curl send unescaped. Only common charsets are accepted: Python
+knows more, and some of them take hours to decode a crafted text.
 """
 
 import binascii
