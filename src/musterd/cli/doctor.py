@@ -39,7 +39,7 @@ def doctor(source: str | None, *, db: str | None, host: str, port: int, connects
 def _lines(checks: list[Check]) -> Iterator[str]:
     width = max(len(check.name) for check in checks)
     for check in checks:
-        yield f"{MARKS[check.level]:4}  {check.name:{width}}  {check.finding}"
+        yield f"{MARKS[check.level]:4}  {check.name:{width}}  {check.found}"
         if check.cure:
             yield f"{'':4}  {'':{width}}  → {check.cure}"
     problems = [check for check in checks if check.level != OK]

@@ -10,26 +10,26 @@ class Check:
     """One check.
 
     :param level: ``ok``, ``warn`` (works, but needs attention) or ``fail``.
-    :param finding: the state that the check saw, in words without secrets.
+    :param found: what the check found, without secrets. A key of ``musterd doctor --json``.
     :param cure: what to do; "" if nothing needs to be done.
     """
 
     name: str
     level: str
-    finding: str
+    found: str
     cure: str = ""
 
 
-def ok(name: str, finding: str) -> Check:
+def ok(name: str, found: str) -> Check:
     """A check without problems."""
-    return Check(name, OK, finding)
+    return Check(name, OK, found)
 
 
-def warn(name: str, finding: str, cure: str) -> Check:
+def warn(name: str, found: str, cure: str) -> Check:
     """A check of something that works but needs attention."""
-    return Check(name, WARN, finding, cure)
+    return Check(name, WARN, found, cure)
 
 
-def fail(name: str, finding: str, cure: str) -> Check:
+def fail(name: str, found: str, cure: str) -> Check:
     """A check of something that does not work."""
-    return Check(name, FAIL, finding, cure)
+    return Check(name, FAIL, found, cure)

@@ -89,4 +89,4 @@ def _failure(name: str, message: str) -> Check:
 
 
 def _without_values(check: Check) -> Check:
-    return replace(check, finding=redact_values(check.finding), cure=redact_values(check.cure))
+    return replace(check, found=redact_values(check.found), cure=redact_values(check.cure))
