@@ -256,7 +256,7 @@ async def finish(tx: Tx, fork: Fork) -> None:
     """
     await _lock_source(tx, fork)
     if not await tx.run(FINISH, {"session_id": fork.session.session_id, "now": clock.now()}):
-        raise _took_too_long()
+        raise _given_up()
 
 
 async def give_up(tx: Tx, fork: Fork) -> None:
@@ -273,7 +273,7 @@ async def _extend(tx: Tx, fork: Fork) -> None:
     await _lock_source(tx, fork)
     now = clock.now()
     if not await tx.run(EXTEND, {"session_id": fork.session.session_id, "now": now, "until": now + FINISH_SECONDS}):
-        raise _took_too_long()
+        raise _given_up()
 
 
 async def _lock_source(tx: Tx, fork: Fork) -> None:
@@ -286,7 +286,7 @@ def _not_found(source_id: str) -> NotFound:
     return NotFound(f"Session with ID {source_id} not found")
 
 
-def _took_too_long() -> Conflict:
+def _given_up() -> Conflict:
     return Conflict("The fork took too long and was given up; fork the session again.")
 
 
