@@ -28,10 +28,10 @@ def database_checks(settings: Settings) -> Iterator[Check]:
     url = settings.db
     if inspection.is_file(url):
         require_usable_place(sqlite_path(url))
-    storage, revision = inspection.storage(url), inspection.revision(url)
-    file_system = f", on {storage.file_system}" if storage.file_system is not None else ""
-    yield ok("database", f"{redacted_url(url)}, {storage.kind}{file_system}")
-    yield from _space(storage)
+    place, revision = inspection.storage(url), inspection.revision(url)
+    file_system = f", on {place.file_system}" if place.file_system is not None else ""
+    yield ok("database", f"{redacted_url(url)}, {place.kind}{file_system}")
+    yield from _space(place)
     if revision is None:
         yield ok("schema", f"none yet: the first start creates schema {HEAD}")
         return
@@ -52,18 +52,18 @@ def database_checks(settings: Settings) -> Iterator[Check]:
     yield _upkeep(contents)
 
 
-def _space(storage: DatabaseStorage) -> Iterator[Check]:
-    if storage.free is not None:
-        space = f"{format_size(storage.free)} free; the database uses {format_size(storage.size)}"
-        if storage.free < FREE_BYTES_LEAST:
+def _space(place: DatabaseStorage) -> Iterator[Check]:
+    if place.free is not None:
+        space = f"{format_size(place.free)} free; the database uses {format_size(place.size)}"
+        if place.free < FREE_BYTES_LEAST:
             yield fail("disk", space, "free space on its volume: no run is accepted once it is full")
-        elif storage.free < max(FREE_BYTES, storage.size):
+        elif place.free < max(FREE_BYTES, place.size):
             yield warn("disk", space, "free space on its volume; MUSTERD_RETENTION_DAYS deletes old runs")
         else:
             yield ok("disk", space)
-    if storage.skew_seconds is not None:
-        skew = f"{abs(storage.skew_seconds):.1f} s between this machine and the server"
-        is_off = abs(storage.skew_seconds) > SKEW_SECONDS
+    if place.skew_seconds is not None:
+        skew = f"{abs(place.skew_seconds):.1f} s between this machine and the server"
+        is_off = abs(place.skew_seconds) > SKEW_SECONDS
         cure = "synchronize both clocks: delays, deadlines and expiry times use this machine's clock"
         yield warn("clock", skew, cure) if is_off else ok("clock", skew)
 

@@ -26,7 +26,7 @@ from musterd.store.attempts import MemberRecord, TakenMessage
 _CALLS = (StepKind.TOOL, StepKind.DELEGATE)
 CUT_OFF = "The call was cut off, and whether it took effect is not known. It was not made again."
 
-REFUSED_BY_PERSON = "A person refused the call. It was not made."
+NOT_MADE = "A person refused the call. It was not made."
 
 
 class Journal:
@@ -285,7 +285,7 @@ class Journal:
         if approval.decision is None:
             raise Waits([approval.requirement])
         self._outbox.batch.consumed.append(intent.path)
-        return await self._apply_decision(intent, clock.now(), approval.decision, REFUSED_BY_PERSON)
+        return await self._apply_decision(intent, clock.now(), approval.decision, NOT_MADE)
 
     async def _apply_decision(
         self, intent: Intent, started_at: float, decision: JsonObject, failure_text: str

@@ -80,15 +80,7 @@ class Server:
     ) -> None:
         self.registry = registry
         self.settings = settings
-        self.card = ServerCard(
-            os_id=settings.os_id,
-            name=settings.os_name,
-            description=settings.os_description,
-            version=musterd.__version__,
-            started_at=clock.now(),
-            auth_mode=auth_mode(settings),
-            has_user_isolation=auth_mode(settings) == "jwt",
-        )
+        self.card = _server_card(settings)
         self.metrics = Metrics()
         self._spans = spans_of(settings)
         self.database = open_database(settings.db, connections=settings.db_connections, prepares=settings.db_prepares)
@@ -303,3 +295,17 @@ class Server:
 def _models_below(component: Component) -> Iterator[str | Model]:
     """The models of a component and its members."""
     return (model for part in component.tree() for model in models_of(part))
+
+
+def _server_card(settings: Settings) -> ServerCard:
+    """The description of a server that starts now."""
+    mode = auth_mode(settings)
+    return ServerCard(
+        os_id=settings.os_id,
+        name=settings.os_name,
+        description=settings.os_description,
+        version=musterd.__version__,
+        started_at=clock.now(),
+        auth_mode=mode,
+        has_user_isolation=mode == "jwt",
+    )
