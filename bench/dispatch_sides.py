@@ -60,10 +60,10 @@ async def told() -> None:
     await asyncio.to_thread(sys.stdin.readline)
 
 
-def server_on(url: str, duties: ProcessRole) -> Server:
+def server_on(url: str, process_role: ProcessRole) -> Server:
     registry = Registry.of(agents=[Agent(id="solo", model="scripted")], teams=[])
     settings = Settings(db=url, concurrency=AT_ONCE, queue_depth=1_000_000)
-    return Server(registry, settings, (), duties)
+    return Server(registry, settings, (), process_role)
 
 
 def hush(database: object) -> None:

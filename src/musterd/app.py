@@ -23,17 +23,17 @@ from musterd.features.traces import api as traces
 from musterd.features.usage import api as usage
 from musterd.http.auth.authenticator import Authenticator
 from musterd.http.auth.middleware import Authentication
-from musterd.http.auth.rate_limits import Limits
+from musterd.http.auth.rate_limits import RateLimits
 from musterd.http.docs import docs_routes
-from musterd.http.middleware import Errors, HostCheck, HostRules, RequestIds
+from musterd.http.middleware import Errors, HostCheck, HostRules, RequestIds, SecurityHeaders
 from musterd.http.paths import EscapedSlashes, SlashRedirect
 from musterd.http.request_bodies import BodyLimits
 from musterd.http.responses import error_answer
 from musterd.http.routes import operations, routes
-from musterd.http.security_headers import SecurityHeaders
 from musterd.http.server import Server
 
 FEATURES = [accounts.FEATURE, memories.FEATURE, traces.FEATURE, usage.FEATURE]
+PROBES = frozenset({"/-/live", "/-/ready", "/-/metrics", "/health"})
 
 
 def create_app(
@@ -43,7 +43,7 @@ def create_app(
     registry: Registry | None = None,
     settings: Settings | None = None,
     is_loopback: bool = True,
-    duties: ProcessRole | None = None,
+    process_role: ProcessRole | None = None,
 ) -> Starlette:
     """The application that serves these teams and agents.
 
@@ -52,14 +52,14 @@ def create_app(
 
     :param registry: the result of :func:`musterd.declare.load`, instead of ``teams`` and ``agents``.
     :param settings: by default those of the environment.
-    :param duties: the role of the process; by default it drives runs and reassigns those of dead processes.
+    :param process_role: the role of the process; by default it drives runs and reassigns those of dead processes.
     :param is_loopback: whether it listens on loopback only; then the ``Host`` header is checked.
     :raises DeclarationError: a declaration is wrong; the message says where, and how to fix it.
     :raises StartError: the settings cannot be served.
     """
     settings = settings or Settings()
     _configure_log_level(settings)
-    server = Server(registry or Registry.of(teams=teams, agents=agents), settings, FEATURES, duties)
+    server = Server(registry or Registry.of(teams=teams, agents=agents), settings, FEATURES, process_role)
 
     authenticator = Authenticator(settings, server.issued_tokens)
 
@@ -80,6 +80,12 @@ def create_app(
     )
     app.router.redirect_slashes, app.router.default = False, SlashRedirect(app.router)
     app.state.server = server
+    return app
+
+
+def keep_probes(app: Starlette) -> Starlette:
+    """Remove all routes except the probes and the metrics, for a process that only drives runs."""
+    app.router.routes[:] = [route for route in app.router.routes if isinstance(route, Route) and route.path in PROBES]
     return app
 
 
@@ -106,7 +112,7 @@ def _middleware(server: Server, authenticator: Authenticator, *, is_loopback: bo
         ),
         Middleware(Errors),
         Middleware(HostCheck, HostRules.of(settings, is_loopback=is_loopback)),
-        Middleware(Authentication, authenticator, Limits(settings), server.metrics),
+        Middleware(Authentication, authenticator, RateLimits(settings), server.metrics),
         Middleware(BodyLimits, settings),
         Middleware(EscapedSlashes),
     ]

@@ -124,9 +124,9 @@ async def test_a_confirmed_call_is_made_once_by_another_process(engines: Engines
     assert view.output is not None
     assert view.output.session_state == {"paid 1": True}
     (pay,) = [
-        event for _, event in events if event.kind is EventKind.TOOL_CALL_COMPLETED and "asked" in event.data["tool"]
+        event for _, event in events if event.kind is EventKind.TOOL_CALL_COMPLETED and "approval" in event.data["tool"]
     ]
-    assert pay.data["tool"]["asked"]["verdict"] == "run"
+    assert pay.data["tool"]["approval"]["verdict"] == "run"
 
 
 @pytest.mark.parametrize(

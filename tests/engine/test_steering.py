@@ -9,7 +9,7 @@ from musterd import Agent, Team, ToolContext, tool
 from musterd.core import clock
 from musterd.core.errors import Conflict, NotFound
 from musterd.core.events import EventKind
-from musterd.core.records import Message, RunView, StepState
+from musterd.core.records import RunView, SteeringMessage, StepState
 from musterd.core.states import RunState
 from musterd.service.run_ref import RunRef
 from musterd.service.steering import SentMessage
@@ -21,13 +21,15 @@ from tests.support.held_model import HeldModel
 SLOW = "[[WORDS 3]] slow"
 
 
-async def send(works: Works, run_id: str, text: str, member: str | None = None, key: str | None = None) -> Message:
+async def send(
+    works: Works, run_id: str, text: str, member: str | None = None, key: str | None = None
+) -> SteeringMessage:
     said = SentMessage(text=text, member_run_id=member)
     _, sent, _ = await works.runs.steering.send(RunRef(works.component(), run_id, None, NOBODY), said, key)
     return sent
 
 
-async def sent_to(works: Works, run_id: str) -> list[Message]:
+async def sent_to(works: Works, run_id: str) -> list[SteeringMessage]:
     return await works.runs.steering.messages(RunRef(works.component(), run_id, "s1", NOBODY))
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, cast
 
-from musterd.core.records import Message
+from musterd.core.records import SteeringMessage
 from musterd.engine.steering_inbox import SteeringInbox
 from musterd.store.database import Database
 from tests.support.store import new_run
@@ -13,7 +13,7 @@ class SlowDatabase:
     """Each read waits until it is answered."""
 
     def __init__(self) -> None:
-        self.reads: list[asyncio.Future[tuple[list[Message], list[str]]]] = []
+        self.reads: list[asyncio.Future[tuple[list[SteeringMessage], list[str]]]] = []
 
     def scan(self, work: object) -> "asyncio.Future[Any]":
         read = asyncio.get_running_loop().create_future()
@@ -39,6 +39,6 @@ async def test_a_message_whose_signal_comes_during_a_read_is_in_the_same_take() 
     database.reads[0].set_result(([], []))
     await database.began(2)
     assert not taking.done()
-    late = Message(id="m1", run_id="r1", text="late", sent_by="ada", created_at=1.0)
+    late = SteeringMessage(id="m1", run_id="r1", text="late", sent_by="ada", created_at=1.0)
     database.reads[1].set_result(([late], []))
     assert await taking == [late]

@@ -33,7 +33,7 @@ async def upkeep(house: House, ahead_seconds: float = 0) -> None:
     for move in (schedule.due, schedule.expire_pending):
         moved = await database.write(lambda tx, move=move: move(tx, clock.now() + ahead_seconds))  # type: ignore[misc]
         for done in moved.stopped:
-            engine.cancelled(done.run.run_id, done)
+            engine.run_cancelled(done.run.run_id, done)
         if moved.has_ready:
             engine.wake()
 

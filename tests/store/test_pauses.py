@@ -7,7 +7,7 @@ import pytest
 
 from musterd.core.errors import Conflict, InvalidInput, LeaseLost, NotFound
 from musterd.core.events import Event, EventKind
-from musterd.core.records import Message, Output, RunRow, StepState, ToolCall
+from musterd.core.records import Output, RunRow, SteeringMessage, StepState, ToolCall
 from musterd.core.requirements import Decision, Requirement, RequirementKind, Verdict
 from musterd.core.states import RunState
 from musterd.store import approvals, decisions, disconnect, pauses, run_forks, sessions, steering
@@ -207,7 +207,7 @@ async def test_nobody_decides_about_or_speaks_to_a_run_of_a_session_that_was_del
     await records.database.write(lambda tx: sessions.mark_deleted(tx, "s1", 6.0))
     with pytest.raises(NotFound):
         await decide(records, "q1")
-    said = Message(id="m1", run_id="r1", text="hello", sent_by="client", created_at=6.0)
+    said = SteeringMessage(id="m1", run_id="r1", text="hello", sent_by="client", created_at=6.0)
     with pytest.raises(Conflict):
         await records.database.write(lambda tx: steering.send(tx, "r1", said))
     assert (await records.row("r1")).state is RunState.PAUSED

@@ -84,7 +84,7 @@ HOT: dict[Statement, Mapping[str, Any]] = {
     idempotency.GET: {"caller": "", "kind": "run_id", "key": "r70"},
     idempotency.RUN_NAMED: {"caller": "ada", "name": "r70"},
     idempotency.RUN_NAMED_IN_SESSION: {"session_id": "s1", "name": "r70"},
-    session_queue.HOLDER: LANE,
+    session_queue.HEAD: LANE,
     schedule.DUE: {"now": 9_000.0, "limit": 100},
     schedule.OVERDUE: {"now": 9_000.0, "limit": 100},
     acceptance.WAITING: {},
@@ -321,7 +321,7 @@ def test_what_waits_is_counted_without_a_look_at_its_rows(big: sqlite3.Connectio
     [
         (transitions.CLAIM, "runs_ready"),
         (transitions.PROMOTE, "runs_queued"),
-        (session_queue.HOLDER, "runs_holder"),
+        (session_queue.HEAD, "runs_holder"),
         (transitions.PROMOTE, "runs_interrupting"),
         (schedule.DUE, "runs_scheduled"),
         (schedule.OVERDUE, "runs_deadline"),

@@ -91,7 +91,7 @@ async def history(records: Records, run: RunRow, limit: int = 10, **asked: objec
         "UPDATE run_io SET input = :i WHERE run_id = :r",
         i=f'{{"message":"m","options":{{{asked.get("options", "")}}}}}', r=run.run_id,
     )  # fmt: skip
-    wanted = HistoryQuery(is_shown=bool(asked.get("shows", True)), limit=limit)
+    wanted = HistoryQuery(is_enabled=bool(asked.get("shows", True)), limit=limit)
     found = await records.database.read(lambda tx: attempt_input.load(tx, run, wanted))
     assert len(found.history_runs) == len(found.history)
     return list(found.history)
@@ -158,7 +158,7 @@ async def test_history_ends_before_the_run_itself(records: Records) -> None:
 async def test_a_later_attempt_is_shown_what_the_first_one_was(records: Records) -> None:
     await past(records)
     run = await records.started("now")
-    wanted = HistoryQuery(is_shown=False, limit=0, run_ids=["said-1", "said-3"])
+    wanted = HistoryQuery(is_enabled=False, limit=0, run_ids=["said-1", "said-3"])
     found = await records.database.read(lambda tx: attempt_input.load(tx, run, wanted))
     assert (found.history, found.history_runs) == (['["said-1"]', '["said-3"]'], ["said-1", "said-3"])
 
@@ -176,7 +176,7 @@ async def test_an_attempt_reads_its_media(records: Records) -> None:
         return (await acceptance.accept(tx, records.candidate(new_run("r1"), input=asked))).run
 
     run = await records.database.write(work)
-    wanted = HistoryQuery(is_shown=True, limit=1)
+    wanted = HistoryQuery(is_enabled=True, limit=1)
     found = await records.database.read(lambda tx: attempt_input.load(tx, run, wanted))
     assert list(found.blobs.values()) == [b"bytes"]
     assert (await records.counts())["blobs"] == 1

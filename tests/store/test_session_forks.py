@@ -11,7 +11,7 @@ from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.core.errors import BadRequest, Conflict, NotFound
 from musterd.core.events import Event, EventKind
-from musterd.core.records import Message, Output, RunRow, SessionRow, StepKind, ToolCall
+from musterd.core.records import Output, RunRow, SessionRow, SteeringMessage, StepKind, ToolCall
 from musterd.core.states import RunState
 from musterd.features.traces import store as traces
 from musterd.service.session_forks import fork_session
@@ -32,7 +32,7 @@ from musterd.store.idempotency import Request
 from musterd.store.run_lists import SessionRunsQuery
 from musterd.store.run_removal import Removable
 from musterd.store.session_copies import renamed
-from musterd.store.session_forks import Fork, ForkedSession
+from musterd.store.session_forks import Fork, ForkTarget
 from musterd.store.session_search import SessionFilter
 from tests.support.store import NOBODY, Records, member_of, step
 
@@ -41,7 +41,7 @@ ALICE, BOB = Caller(user_id="alice", label="alice"), Caller(user_id="bob", label
 
 async def fork(records: Records, source: str = "s1", caller: Caller = NOBODY, **changes: Any) -> None:
     values: dict[str, Any] = {"session_id": "s2", "component_kind": "agent", "component_id": "solo", **changes}
-    await fork_session(records.database, source, ForkedSession(**values), caller, None)
+    await fork_session(records.database, source, ForkTarget(**values), caller, None)
 
 
 async def session_of(records: Records, session_id: str = "s2") -> SessionRow:
@@ -82,7 +82,7 @@ async def delegated(records: Records, run_id: str, state: RunState = RunState.CO
         events=[Event(EventKind.TOOL_CALL_COMPLETED, run_id, 1.0, {"tool": call.as_json()}, "t0/c0")],
         contents=[b"a picture"],
     )  # fmt: skip
-    sent = Message(id=f"said-{run_id}", run_id=child, text=run_id, sent_by="client", created_at=1.0)
+    sent = SteeringMessage(id=f"said-{run_id}", run_id=child, text=run_id, sent_by="client", created_at=1.0)
     await records.database.write(lambda tx: messages.add(tx, run_id, sent))
     await records.database.write(lambda tx: messages.take(tx, sent.id, "t0/m", 1.0))
     member.run.state, member.run.ended_at = RunState.COMPLETED, 1.0
@@ -233,7 +233,7 @@ async def test_a_long_session_is_copied_in_pieces(records: Records, monkeypatch:
 
 async def begun(records: Records) -> Fork:
     """A fork of which the rows of its runs are there, and the rest is not."""
-    wanted = ForkedSession(session_id="s2", component_kind="agent", component_id="solo")
+    wanted = ForkTarget(session_id="s2", component_kind="agent", component_id="solo")
     made = await records.database.scan(lambda tx: session_forks.plan(tx, "s1", wanted, NOBODY))
     await records.database.write(lambda tx: session_forks.begin(tx, made))
     await records.database.write(lambda tx: session_forks.add_runs(tx, made, list(made.weights)))
@@ -292,7 +292,7 @@ async def test_a_session_that_is_deleted_while_it_is_forked_leaves_no_fork(
 
 async def test_a_fork_of_which_runs_went_meanwhile_is_refused(records: Records) -> None:
     await delegated(records, "r1")
-    wanted = ForkedSession(session_id="s2", component_kind="agent", component_id="solo")
+    wanted = ForkTarget(session_id="s2", component_kind="agent", component_id="solo")
     made = await records.database.scan(lambda tx: session_forks.plan(tx, "s1", wanted, NOBODY))
     await records.database.write(lambda tx: session_forks.begin(tx, made))
     await records.database.write(lambda tx: retention.remove_runs(tx, [Removable("r1", "s1", 1.0, 1)], clock.now()))
@@ -310,7 +310,7 @@ async def test_no_transaction_of_a_fork_holds_more_than_a_batch(records: Records
             p=json.dumps([[one.kind, one.run_id, one.at, one.data, ""] for one in story]),
         )
     found = await records.database.scan(lambda tx: session_forks.originals(tx, ["r1"]))
-    wanted = ForkedSession(session_id="s2", component_kind="agent", component_id="solo")
+    wanted = ForkTarget(session_id="s2", component_kind="agent", component_id="solo")
     made = await records.database.scan(lambda tx: session_forks.plan(tx, "s1", wanted, NOBODY))
     sizes = [len(batch) for batch in session_forks.batches(session_forks.copies(made, found))]
     assert len(sizes) > 4
@@ -324,7 +324,7 @@ async def test_the_same_request_twice_at_once_makes_one_session(records: Records
     asked = Request(caller="", kind="fork", key="k", fingerprint="f")
 
     async def under_the_key(session_id: str) -> tuple[str, bool]:
-        wanted = ForkedSession(session_id=session_id, component_kind="agent", component_id="solo")
+        wanted = ForkTarget(session_id=session_id, component_kind="agent", component_id="solo")
         return await fork_session(records.database, "s1", wanted, NOBODY, asked)
 
     found = await asyncio.gather(under_the_key("s2"), under_the_key("s3"))
@@ -343,15 +343,15 @@ def test_ids_are_replaced_where_our_own_records_name_runs() -> None:
         "tools": [{"child_run_id": "B", "args": {"run_id": "a"}, "result": "a"}],
         "name": "a",
     }
-    assert renamed({"shown": {"members": {"agent:x": ["a"]}, "team": ["b", "c"]}}, ids) == {
-        "shown": {"members": {"agent:x": ["A"]}, "team": ["B", "c"]}
+    assert renamed({"member_history": {"members": {"agent:x": ["a"]}, "team": ["b", "c"]}}, ids) == {
+        "member_history": {"members": {"agent:x": ["A"]}, "team": ["B", "c"]}
     }
 
 
 async def test_the_same_request_at_once_makes_one_session(records: Records) -> None:
     await delegated(records, "r1")
     asked = Request(caller="", kind="fork", key="k", fingerprint="f")
-    wanted = [ForkedSession(session_id=name, component_kind="agent", component_id="solo") for name in ("s2", "s3")]
+    wanted = [ForkTarget(session_id=name, component_kind="agent", component_id="solo") for name in ("s2", "s3")]
     made = await asyncio.gather(
         *(fork_session(records.database, "s1", one, NOBODY, asked) for one in wanted),
     )

@@ -19,12 +19,12 @@ def info(settings: Settings, *, as_json: bool) -> int:
     :raises StartError: the database cannot be used; the message says why.
     """
     url = settings.db
-    place, revision = inspection.place(url), inspection.revision(url)
+    storage, revision = inspection.storage(url), inspection.revision(url)
     facts: dict[str, object] = {
         "database": redacted_url(url),
-        "kind": place.kind,
-        "size_bytes": place.size,
-        "free_bytes": place.free,
+        "kind": storage.kind,
+        "size_bytes": storage.size,
+        "free_bytes": storage.free,
         "schema": revision,
         "schema_of_this_version": HEAD,
     }

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from rich.console import Console
 
-from musterd.cli.demo_output import Json, Progress, summary
+from musterd.cli.demo_output import Json, ProgressPrinter, summary
 from musterd.cli.settings import settings_from
 from musterd.core import clock
 from musterd.core.settings import Settings
@@ -58,7 +58,7 @@ def demo(scripted: bool = False, keep: bool = False, as_json: bool = False) -> i
 
 def _serve_and_run(console: Console, settings: Settings, model: str, folder: Path, *, keep: bool, as_json: bool) -> str:
     """Serve the sample team with its data in ``folder``, run it once and return the run's status."""
-    with Progress(console) as progress, _server(model, folder, progress) as url:
+    with ProgressPrinter(console) as progress, _server(model, folder, progress) as url:
         progress.say(f"serving on {url}")
         progress.say(f"message: {MESSAGE}")
         run, members = _follow(progress, _Client(url, settings.security_key))
@@ -101,7 +101,7 @@ def _sample() -> Path:
 
 
 @contextlib.contextmanager
-def _server(model: str, folder: Path, progress: Progress) -> Iterator[str]:
+def _server(model: str, folder: Path, progress: ProgressPrinter) -> Iterator[str]:
     """Run a server with the sample team on a free port, with its database in ``folder``; gives its URL."""
     progress.waiting_for = "the server is starting"
     log_file = folder / "server.log"
@@ -188,7 +188,7 @@ class _Client:
             raise DemoFailed(f"{path} answered {error.code}: {error.read(500).decode(errors='replace')}") from error
 
 
-def _follow(progress: Progress, client: _Client) -> tuple[Json, list[Json]]:
+def _follow(progress: ProgressPrinter, client: _Client) -> tuple[Json, list[Json]]:
     """Start the run and follow it until it finishes; returns the run and its members' runs."""
     receipt = client.start()
     progress.say(f"{TEAM}: {receipt['status']}, run {receipt['run_id']}")

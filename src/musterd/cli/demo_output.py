@@ -20,7 +20,7 @@ _RESULT_LENGTH = 160
 """Most characters of a tool result that are shown."""
 
 
-class Progress:
+class ProgressPrinter:
     """Prints each change with its time, and signs of life in between.
 
     On a terminal these are one live line; otherwise they are a plain line after ``SILENCE_SECONDS`` without output. A

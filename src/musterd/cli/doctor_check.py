@@ -10,7 +10,7 @@ class Check:
     """One check.
 
     :param level: ``ok``, ``warn`` (works, but needs attention) or ``fail``.
-    :param found: what the check found; never a secret.
+    :param found: what the check found, without secrets. A key of ``musterd doctor --json``.
     :param cure: what to do; "" if nothing needs to be done.
     """
 

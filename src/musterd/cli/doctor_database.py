@@ -6,7 +6,7 @@ from musterd.cli.doctor_check import Check, fail, ok, warn
 from musterd.cli.units import format_age, format_size
 from musterd.core.settings import Settings
 from musterd.store import inspection
-from musterd.store.inspection import Inspected, Place
+from musterd.store.inspection import DatabaseStorage, Inspected
 from musterd.store.open_database import redacted_url, sqlite_path
 from musterd.store.schema import HEAD
 from musterd.store.sqlite_upgrade import require_usable_place
@@ -28,7 +28,7 @@ def database_checks(settings: Settings) -> Iterator[Check]:
     url = settings.db
     if inspection.is_file(url):
         require_usable_place(sqlite_path(url))
-    place, revision = inspection.place(url), inspection.revision(url)
+    place, revision = inspection.storage(url), inspection.revision(url)
     file_system = f", on {place.file_system}" if place.file_system is not None else ""
     yield ok("database", f"{redacted_url(url)}, {place.kind}{file_system}")
     yield from _space(place)
@@ -52,7 +52,7 @@ def database_checks(settings: Settings) -> Iterator[Check]:
     yield _upkeep(contents)
 
 
-def _space(place: Place) -> Iterator[Check]:
+def _space(place: DatabaseStorage) -> Iterator[Check]:
     if place.free is not None:
         space = f"{format_size(place.free)} free; the database uses {format_size(place.size)}"
         if place.free < FREE_BYTES_LEAST:

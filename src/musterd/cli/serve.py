@@ -47,7 +47,7 @@ def serve(source: str, *, host: str, port: int, db: str | None, insecure: bool, 
     configure(settings)
     warn_of_unknown_variables(unknown_variables(os.environ))
     with reported_together():
-        app = create_app(registry=load(source), settings=settings, is_loopback=is_loopback, duties=role)
+        app = create_app(registry=load(source), settings=settings, is_loopback=is_loopback, process_role=role)
     app.state.server.prepare()
     listener = listen(host, port)
     server = _UvicornServer(

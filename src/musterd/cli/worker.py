@@ -1,4 +1,4 @@
-"""``musterd worker``: drives runs that other processes accept. It serves nothing but probes, and only if asked to."""
+"""``musterd worker``: drives runs that other processes accept. With ``--port`` it serves probes."""
 
 import asyncio
 import contextlib
@@ -74,9 +74,8 @@ def _with_probes(
     """The server, and a context that answers its probes and gives the text to print about it."""
     import uvicorn
 
-    from musterd.app import create_app
+    from musterd.app import create_app, keep_probes
     from musterd.http.uvicorn_protocol import protocol_options
-    from musterd.http.worker_probes import keep_probes
 
     app = keep_probes(create_app(registry=registry, settings=settings, is_loopback=is_loopback_host(host)))
     listener = listen(host, port)

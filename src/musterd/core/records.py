@@ -69,7 +69,7 @@ class ToolCall:
     :param is_error: None before the call; True if the tool raised or could not be run.
     :param result: the text that the model received.
     :param child_run_id: the member's run, for a delegation.
-    :param asked: the approval of the call, if it needed one: kind, fields, approval_type, approval_id, verdict, note.
+    :param approval: if the call needed one: kind, fields, approval_type, approval_id, verdict, note.
     """
 
     id: str
@@ -82,20 +82,21 @@ class ToolCall:
     seconds: float | None = None
     child_run_id: str | None = None
     stops_run: bool = False
-    asked: JsonObject | None = None
+    approval: JsonObject | None = None
 
     def as_json(self) -> JsonObject:
-        """The call as a JSON object with the field names as keys; ``asked`` only if the call needed an approval."""
+        """The call as a JSON object with the field names as keys; ``approval`` only if it needed one."""
         value = {name: getattr(self, name) for name in _TOOL_CALL_FIELDS}
-        return value if self.asked is None else {**value, "asked": self.asked}
+        return value if self.approval is None else {**value, "approval": self.approval}
 
     @classmethod
     def from_json(cls, value: JsonObject) -> "ToolCall":
         """Parse what :meth:`as_json` wrote, and ignore unknown keys of newer versions."""
-        return cls(**{name: value[name] for name in _TOOL_CALL_FIELDS if name in value}, asked=value.get("asked"))
+        fields = {name: value[name] for name in _TOOL_CALL_FIELDS if name in value}
+        return cls(**fields, approval=value.get("approval"))
 
 
-_TOOL_CALL_FIELDS = tuple(name for name in ToolCall.__slots__ if name != "asked")
+_TOOL_CALL_FIELDS = tuple(name for name in ToolCall.__slots__ if name != "approval")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -286,7 +287,7 @@ class RunView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class SteeringMessage:
     """A message to one run of a tree.
 
     :param run_id: the run whose model is to read it.

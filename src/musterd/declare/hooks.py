@@ -9,7 +9,7 @@ from typing import Any
 from musterd.declare.options import Kind
 from musterd.declare.source_location import Place, declaration_error, describe_type, is_from_agno, quoted_list
 
-GIVEN = ("run_context", "session_state", "dependencies", "metadata", "user_id", "session", "debug_mode")
+HOOK_PARAMETERS = ("run_context", "session_state", "dependencies", "metadata", "user_id", "session", "debug_mode")
 """The parameters that any hook may have, in addition to ``run_input`` or ``run_output`` and ``agent`` or ``team``."""
 
 
@@ -46,7 +46,7 @@ def check_hooks(hooks: Sequence[Any], subject: str, label: str, kind: str, place
     :param subject: ``run_input`` or ``run_output``.
     :raises DeclarationError: a hook has an unknown parameter.
     """
-    allowed = {subject, kind, *GIVEN}
+    allowed = {subject, kind, *HOOK_PARAMETERS}
     for hook in hooks:
         if is_from_agno(type(hook)):
             raise declaration_error(

@@ -246,7 +246,7 @@ class Broadcaster:
 
         Subscriptions whose run is not accepted yet stay: they wait for a new run under the same id.
         """
-        self.settled(root_id)
+        self.wake_waiters(root_id)
         if (audience := self._audiences.get(root_id)) is not None:
             audience.page = None
             accepted = [subscription for subscription in audience.subscriptions if subscription.is_accepted]
@@ -299,7 +299,7 @@ class Broadcaster:
         for watch in self._watches.get(session_id, ()):
             watch.mark_changed()
 
-    def settled(self, root_id: str) -> None:
+    def wake_waiters(self, root_id: str) -> None:
         """Wake the callers that wait for the root or its members: the root ended or paused."""
         for waiter in self._waiters.pop(root_id, ()):
             waiter.finish()
@@ -325,7 +325,7 @@ class Broadcaster:
             for watch in list(watches):
                 watch.close()
         for root_id in list(self._waiters):
-            self.settled(root_id)
+            self.wake_waiters(root_id)
 
 
 def _has_failed(page: "asyncio.Task[Stored]") -> bool:

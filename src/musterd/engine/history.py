@@ -72,19 +72,22 @@ class StoredHistory:
 
 
 def history_query_of(component: Component, earlier_values: JsonObject | None) -> HistoryQuery:
-    """The query for the earlier runs that an attempt of ``component`` is shown.
+    """The query for the earlier runs in the context of an attempt of ``component``.
 
-    :param earlier_values: the values that an earlier attempt recorded: the same runs are shown again.
+    :param earlier_values: the values that an earlier attempt recorded. The same runs are used again.
     """
     spec = component.spec
+    member_run_ids = None
+    if earlier_values is not None:
+        member_run_ids = earlier_values.get("member_history", {"members": {}, "team": []})
     return HistoryQuery(
-        is_shown=spec.add_history_to_context,
+        is_enabled=spec.add_history_to_context,
         limit=history_run_count(spec),
         run_ids=None if earlier_values is None else earlier_values["history_runs"],
-        shown=MembersHistoryQuery(
+        members=MembersHistoryQuery(
             members=history_runs_by_member(component),
             team_runs=team_history_run_count(component),
-            run_ids=None if earlier_values is None else earlier_values.get("shown", {"members": {}, "team": []}),
+            run_ids=member_run_ids,
         ),
     )
 
@@ -92,7 +95,7 @@ def history_query_of(component: Component, earlier_values: JsonObject | None) ->
 def history_of(
     spec: Agent | Team, texts: Sequence[str], options: JsonObject, contents: Mapping[str, bytes]
 ) -> Sequence[ModelMessage]:
-    """The history that the model of a root run is shown.
+    """The history in the context of the model of a root run.
 
     :param texts: conversations of earlier runs, as JSON.
     :param options: the request's options, which override the declaration's.
@@ -104,8 +107,8 @@ def history_of(
     return limit_history(messages, last, spec.max_tool_calls_from_history)
 
 
-def shown_history(rows: MembersHistory) -> MemberHistory:
-    """The history that members are shown, in the loop's terms."""
+def member_history_of(rows: MembersHistory) -> MemberHistory:
+    """The earlier runs that members see, as the loop's messages."""
     return MemberHistory(
         of_members={
             member: [part for text in texts for part in earlier_messages(text)]

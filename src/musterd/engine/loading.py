@@ -13,7 +13,7 @@ from musterd.engine import recovery
 from musterd.engine.attempt import Attempt
 from musterd.engine.budgeted_journal import BudgetedJournal
 from musterd.engine.database_retry import until_available
-from musterd.engine.history import StoredHistory, history_of, history_query_of, shown_history
+from musterd.engine.history import StoredHistory, history_of, history_query_of, member_history_of
 from musterd.engine.input_media import media_of, prompt_of
 from musterd.engine.journal import Journal
 from musterd.engine.recovery import Recovered
@@ -73,7 +73,7 @@ async def load(attempt: Attempt) -> Loop:
         stops=attempt.inbox.member_stops,
         servers=resources.servers,
         history=StoredHistory(resources.database, run),
-        member_history=shown_history(inputs.shown) if history_query.shown else NO_MEMBER_HISTORY,
+        member_history=member_history_of(inputs.members_history) if history_query.members else NO_MEMBER_HISTORY,
         member_runs=_members_of_fork(options),
         approvals=recovered.questions,
     )

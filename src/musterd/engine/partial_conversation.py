@@ -71,7 +71,7 @@ async def _read(tx: Tx, run: RunRow) -> Ledger | None:
     if first is None or first.result is None or any(step.codec > CODEC for step in steps.values()):
         return None
     prepared = loaded(first)
-    history_query = HistoryQuery(is_shown=False, limit=0, run_ids=prepared["history_runs"])
+    history_query = HistoryQuery(is_enabled=False, limit=0, run_ids=prepared["history_runs"])
     seen_messages: dict[str, list[str]] = {}
     for message in await messages.of_root(tx, run.root_id):
         if message.run_id == run.run_id and message.taken_path is not None:

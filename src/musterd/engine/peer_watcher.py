@@ -113,7 +113,7 @@ class PeerWatcher:
             if last is None or last.next_event != snapshot.next_event:
                 self._broadcaster.send_to_store(root_id)
             if snapshot.state.is_settled:
-                self._broadcaster.settled(root_id)
+                self._broadcaster.wake_waiters(root_id)
 
     def _update_attempt(self, root_id: str, attempt: Attempt, snapshot: RunSnapshot | None) -> None:
         """Stop an attempt that lost its run or is to be cancelled, or pass new signals on to it."""

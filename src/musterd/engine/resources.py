@@ -62,9 +62,9 @@ class Resources:
             self.spans.accepting(run)
         return run
 
-    def accepted(self, run: RunRow) -> None:
+    def run_accepted(self, run: RunRow) -> None:
         """Count a run that was accepted, and notify those that watch its session."""
         self.metrics.runs_accepted.add(run.component_kind, run.component_id)
         self.broadcaster.session_changed(run.session_id)
         if self.spans is not None:
-            self.spans.accepted()
+            self.spans.run_accepted()

@@ -48,7 +48,7 @@ class Spans:
         run.traceparent = traceparent_of(span)
         _accepting.set(span)
 
-    def accepted(self) -> None:
+    def run_accepted(self) -> None:
         """End the span: the run was accepted."""
         if (span := _accepting.get()) is not None:
             span.end()

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from musterd.core.records import Message, RunRow
+from musterd.core.records import RunRow, SteeringMessage
 from musterd.engine.database_retry import until_available
 from musterd.loop.member_stops import MemberStops
 from musterd.store import messages, steering
@@ -26,7 +26,7 @@ class SteeringInbox:
         self._is_open = False
         self._seen = 0
         self._reading: asyncio.Task[None] | None = None
-        self._unread: dict[str, list[Message]] = {}
+        self._unread: dict[str, list[SteeringMessage]] = {}
         self._delivered_ids = _NO_IDS
 
     def open(self) -> None:
@@ -48,7 +48,7 @@ class SteeringInbox:
         self._reading = asyncio.create_task(self._read(self._reading))
         await asyncio.shield(self._reading)
 
-    async def take(self, run_id: str) -> list[Message]:
+    async def take(self, run_id: str) -> list[SteeringMessage]:
         """Take the messages for one run; each message is returned once."""
         while (reading := self._reading) is not None:
             await asyncio.shield(reading)  # a cancelled member must not end the read of the whole tree
@@ -68,7 +68,7 @@ class SteeringInbox:
     async def _read(self, earlier: "asyncio.Task[None] | None") -> None:
         root_id = self._run.run_id
 
-        async def work(tx: Tx) -> tuple[list[Message], list[str]]:
+        async def work(tx: Tx) -> tuple[list[SteeringMessage], list[str]]:
             return await messages.of_root(tx, root_id), await steering.flagged(tx, root_id)
 
         if earlier is not None:  # one read at a time: an older result must not replace a newer one

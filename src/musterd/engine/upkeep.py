@@ -36,7 +36,7 @@ class UpkeepListener(Protocol):
     def suspects_ready(self, *, is_any: bool) -> None:
         """Note whether a run is ready that has to be driven on probation."""
 
-    def cancelled(self, root_id: str, cancellation: Cancelled) -> None:
+    def run_cancelled(self, root_id: str, cancellation: Cancelled) -> None:
         """Act on a run that ended without an attempt, or whose cancel was stored."""
 
 
@@ -127,7 +127,7 @@ class Upkeep:
 
     def _notify(self, cancellations: Sequence[Cancelled]) -> None:
         for cancellation in cancellations:
-            self._listener.cancelled(cancellation.run.run_id, cancellation)
+            self._listener.run_cancelled(cancellation.run.run_id, cancellation)
 
 
 async def _repeat(once: Callable[[], Coroutine[object, object, None]], period_seconds: float) -> None:

@@ -27,7 +27,7 @@ from musterd.http_client import BoundedConnector, FramingTooLong
 NOT_REACHED = "The address could not be reached, or webhooks may not go there"
 """One message for every reason why an address that a client named was not reached. The reason itself would reveal the
 operator's network: whether a name resolves to an internal address, does not exist, or does not listen."""
-SHOWN_CHARACTERS = 200
+KEPT_CHARACTERS = 200
 """How much of an unsuccessful answer is kept."""
 READ_BYTES = 64 * 1024
 """How much of an answer is read, so that its connection can be used again."""
@@ -178,4 +178,4 @@ def _retry_after(text: str | None) -> float | None:
 def _line(text: str) -> str:
     """The beginning of a text as one line of printable characters."""
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text[:1000]).split())
-    return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"
+    return line if len(line) <= KEPT_CHARACTERS else line[: KEPT_CHARACTERS - 1] + "…"

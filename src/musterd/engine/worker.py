@@ -182,7 +182,7 @@ class Worker:
         faults.point("handed_over")
         self._resources.metrics.handovers.add()
         for cancellation in released.ended:
-            self.cancelled(run.run_id, cancellation)
+            self.run_cancelled(run.run_id, cancellation)
 
     # --- this process and other processes ---------------------------------------------------------
 
@@ -376,7 +376,7 @@ class Worker:
             self._probation.passed(run.run_id)
             self._slot_freed()
             # Last: a waiter that starts the next run finds the slot free.
-            self._resources.broadcaster.settled(run.run_id)
+            self._resources.broadcaster.wake_waiters(run.run_id)
         if not isinstance(end, Settled):
             return
         if end.promoted is not None:
@@ -390,7 +390,7 @@ class Worker:
 
     # --- cancel and removal -----------------------------------------------------------------------
 
-    def cancelled(self, root_id: str, cancellation: Cancelled) -> None:
+    def run_cancelled(self, root_id: str, cancellation: Cancelled) -> None:
         """Act on a stored cancel: stop the attempt, or publish the end event, and claim the next run of the session."""
         if cancellation.end_event is not None:
             index, event = cancellation.end_event
@@ -398,7 +398,7 @@ class Worker:
                 cancellation.run.component_kind, cancellation.run.component_id, cancellation.run.state.value, None
             )
             self._resources.broadcaster.publish(root_id, Flush(index, [event]))
-            self._resources.broadcaster.settled(root_id)
+            self._resources.broadcaster.wake_waiters(root_id)
             if cancellation.run.webhooks:
                 self._resources.webhooks.wake()
         elif (live := self._live.get(root_id)) is not None:

@@ -1,6 +1,6 @@
 """Base class of guardrails: hooks that carry their own settings."""
 
-from musterd.guards.given import RunInput
+from musterd.guards.hook_types import RunInput
 
 
 class BaseGuardrail:

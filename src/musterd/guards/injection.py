@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 
 from musterd.core.errors import CheckTrigger, InputCheckError
-from musterd.guards.given import RunInput
 from musterd.guards.guardrail import BaseGuardrail
+from musterd.guards.hook_types import RunInput
 
 PHRASES = (
     "ignore all previous instructions",

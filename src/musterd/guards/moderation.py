@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from musterd.core.errors import CheckTrigger, InputCheckError, RunFailed
-from musterd.guards.given import RunInput
 from musterd.guards.guardrail import BaseGuardrail
+from musterd.guards.hook_types import RunInput
 
 SECONDS = 20.0
 """Time limit of one moderation request."""

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 
 from musterd.core.errors import CheckTrigger, InputCheckError
-from musterd.guards.given import RunInput
 from musterd.guards.guardrail import BaseGuardrail
+from musterd.guards.hook_types import RunInput
 
 _SSN = re.compile(r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])")
 _CARD = re.compile(r"(?<![\d-])\d(?:[ -]?\d){12,18}(?![\d-])")

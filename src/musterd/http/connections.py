@@ -12,7 +12,7 @@ MOST_LINGERING = 256
 """Most refused connections that stay open until the client has read why. Each needs an open file for up to 2 s."""
 
 
-class Connection(Protocol):
+class OpenConnection(Protocol):
     """A connection as :class:`Connections` sees it."""
 
     def leave(self) -> None:
@@ -58,11 +58,11 @@ class Connections:
     def __init__(self, most: int, most_per_address: int) -> None:
         self._most = most
         self._most_per_address = most_per_address
-        self._open: dict[Connection, str] = {}
-        self._waiting: dict[Connection, None] = {}  # in the order in which they began to wait
+        self._open: dict[OpenConnection, str] = {}
+        self._waiting: dict[OpenConnection, None] = {}  # in the order in which they began to wait
         self._by_address: Counter[str] = Counter()
         self._most_lingering = min(MOST_LINGERING, most // 2)
-        self._lingering: dict[Connection, None] = {}
+        self._lingering: dict[OpenConnection, None] = {}
 
     def refusal(self, address: str) -> RequestError | None:
         """Make room for one more connection from an address. Returns an error if there is none."""
@@ -77,22 +77,22 @@ class Connections:
         oldest.leave()
         return None
 
-    def add(self, connection: Connection, address: str) -> None:
+    def add(self, connection: OpenConnection, address: str) -> None:
         """Count a new connection, which waits for its first request."""
         self._open[connection] = address
         self._by_address[address] += 1
         self._waiting[connection] = None
 
-    def mark_waiting(self, connection: Connection) -> None:
+    def mark_waiting(self, connection: OpenConnection) -> None:
         """The connection has sent its response and waits for the next request."""
         if connection in self._open:
             self._waiting[connection] = None
 
-    def mark_active(self, connection: Connection) -> None:
+    def mark_active(self, connection: OpenConnection) -> None:
         """The connection has received a request, so it must not be closed for another one."""
         self._waiting.pop(connection, None)
 
-    def add_lingering(self, connection: Connection) -> None:
+    def add_lingering(self, connection: OpenConnection) -> None:
         """Count a refused connection that is open until its client has read why. Beyond the limit, close the oldest."""
         if len(self._lingering) >= self._most_lingering:
             oldest = next(iter(self._lingering), connection)
@@ -102,11 +102,11 @@ class Connections:
                 return
         self._lingering[connection] = None
 
-    def remove_lingering(self, connection: Connection) -> None:
+    def remove_lingering(self, connection: OpenConnection) -> None:
         """The lingering connection is closed."""
         self._lingering.pop(connection, None)
 
-    def remove(self, connection: Connection) -> None:
+    def remove(self, connection: OpenConnection) -> None:
         """The connection is closed, or will be closed."""
         self._waiting.pop(connection, None)
         address = self._open.pop(connection, None)

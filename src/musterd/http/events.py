@@ -18,7 +18,7 @@ from musterd.http.sse import EventStream
 from musterd.service.following import FollowedRun
 from musterd.service.run_ref import RunRef
 from musterd.wire import resume, sse
-from musterd.wire.event_filter import Shown
+from musterd.wire.event_filter import EventFilter
 from musterd.wire.event_pages import EventPage, RunEventsPage
 from musterd.wire.pages import PAGE_LIMIT
 from musterd.wire.sse import ResumedStreamEvent, StreamEvent
@@ -166,10 +166,10 @@ async def _count_missed(server: Server, followed: FollowedRun, shows_all: bool) 
     return count
 
 
-def _filter(followed: FollowedRun, shows_all: bool) -> Shown:
+def _filter(followed: FollowedRun, shows_all: bool) -> EventFilter:
     root, run = followed.root, followed.run
     is_over = root.state.is_settled or run.state.is_final
-    return Shown(root.run_id, run.run_id, below=followed.subtree_ids, shows_all=shows_all, is_over=is_over)
+    return EventFilter(root.run_id, run.run_id, below=followed.subtree_ids, shows_all=shows_all, is_over=is_over)
 
 
 def _notes(followed: FollowedRun, missed_count: int, after: int) -> Notes:

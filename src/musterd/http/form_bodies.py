@@ -1,9 +1,9 @@
-"""Bodies of forms, of both kinds, as they come in.
+"""Parsers of form bodies, urlencoded and multipart, that work while the body arrives.
 
-Starlette's parsers with three differences. Fields that hold media as text have no limit of their own. Bytes that are
-not UTF-8 become lone surrogates, which are refused with the field's name, where Starlette guesses another text; that
-includes what clients as curl send without percent signs. Of charsets those are read that a client may mean: Python
-knows more, and some take hours for a text that is made for it.
+Starlette's parsers with three differences. Fields that contain media as text are limited only by the body. Bytes that
+are not UTF-8 become lone surrogates, so that they are rejected with the name of the field; Starlette would guess
+another text. This includes bytes that clients such as curl send unescaped. Only common charsets are accepted: Python
+knows more, and some of them take hours to decode a crafted text.
 """
 
 import binascii
@@ -29,27 +29,27 @@ MAX_FIELDS = 1000
 MAX_FILES = 100
 TOO_MANY_FIELDS = f"Too many fields. Maximum number of fields is {MAX_FIELDS}."
 _PIECE_BYTES = 256 * 1024
-_MOST_WRONG = 10_000
-"""Percent signs that escape nothing, in a piece: each takes time."""
+_MAX_INVALID_ESCAPES = 10_000
+"""Percent signs in a piece that begin no escape. Each of them takes time."""
 
-_NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_INVALID_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 class UrlencodedBody(FormParser):
     """A body of ``application/x-www-form-urlencoded``."""
 
     def __init__(self, request: Request, stream: AsyncGenerator[bytes, None], settings: Settings) -> None:
-        bounded = _few_fields(stream)
+        bounded = _with_limited_fields(stream)
         super().__init__(request.headers, bounded, max_fields=MAX_FIELDS, max_part_size=settings.field_bytes)
         self._limits = _limits(settings)
 
     def on_field_data(self, data: bytes, start: int, end: int) -> None:
-        """Take a piece of a field's value."""
+        """Receive a piece of a field's value."""
         self.max_part_size = self._limits.get(self._field_name.decode("latin-1"), self._limits[""])
         super().on_field_data(data, start, end)
 
     def on_field_end(self) -> None:
-        """Take the field. Starlette's own reads it sign by sign, which takes long for a long one."""
+        """Add the field. Starlette's method decodes character by character, which is slow for long values."""
         self._current_fields += 1
         if self._current_fields > MAX_FIELDS:
             raise MultiPartException(TOO_MANY_FIELDS)
@@ -69,7 +69,7 @@ class MultipartBody(MultiPartParser):
     async def parse(self) -> FormData:
         """Read the body to its end.
 
-        :raises MultiPartException: it is broken, or breaks off before its last boundary: fields may be missing.
+        :raises MultiPartException: it is malformed, or ends before its last boundary, so that fields may be missing.
         """
         form = await super().parse()
         if not self._has_end:
@@ -89,12 +89,12 @@ class MultipartBody(MultiPartParser):
         super().on_part_begin()
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        """Take a piece of a part."""
+        """Receive a piece of a part."""
         self.max_part_size = self._limits.get(self._current_part.field_name, self._limits[""])
         super().on_part_data(data, start, end)
 
     def on_part_end(self) -> None:
-        """Take the part."""
+        """Add the part."""
         super().on_part_end()
         part = self._current_part
         if part.file is None and self._charset == "utf-8":
@@ -108,9 +108,9 @@ _KINDS: dict[str, type[UrlencodedBody] | type[MultipartBody]] = {
 
 
 async def read_form(request: Request, content_type: str, settings: Settings) -> FormData:
-    """The fields and files of a form; none when the body is not a form.
+    """The fields and files of a form; empty if the body is not a form.
 
-    :raises BadRequest: it is broken, or a part of it is too large.
+    :raises BadRequest: it is malformed, or a part of it is too large.
     :raises Unavailable: there is no room for its files.
     """
     kind = _KINDS.get(content_type)
@@ -123,46 +123,47 @@ async def read_form(request: Request, content_type: str, settings: Settings) -> 
         raise BadRequest(error.message) from error
     except (FormParserError, UnicodeError) as error:
         raise BadRequest("Invalid form data.") from error
-    except OSError as error:  # long files wait on the disk until they are whole
+    except OSError as error:  # long files are stored on disk until they are complete
         log.warning("answered 503: no room for uploads", folder=tempfile.tempdir, error=str(error))
         raise Unavailable("The server has no room for uploads now; try again later.") from error
 
 
 def _limits(settings: Settings) -> dict[str, int]:
-    """The longest value of a field by its name; "" stands for all that are not named."""
+    """The maximum bytes of a field by its name; "" is for all other fields."""
     return {"": settings.field_bytes, **dict.fromkeys(MEDIA_NAMES, settings.body_bytes)}
 
 
-async def _few_fields(stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """The same body; its parser reads signs that part fields one by one, and counts only fields that it finds."""
-    found = 0
+async def _with_limited_fields(stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """The same body, with a limit on separators: the parser reads each of them, but its limit ignores empty fields."""
+    separator_count = 0
     async for piece in stream:
-        found += piece.count(b"&")
-        if found > MAX_FIELDS:
+        separator_count += piece.count(b"&")
+        if separator_count > MAX_FIELDS:
             raise MultiPartException(TOO_MANY_FIELDS)
         yield piece
 
 
 def _text(encoded: bytearray) -> str:
-    """The text of a name or value, in pieces: media may be long, and escaped signs are many objects for a while."""
-    found, place = bytearray(), 0
-    while place < len(encoded):
-        end = min(place + _PIECE_BYTES, len(encoded))
-        if end < len(encoded) and (cut := encoded.rfind(b"%", end - 2, end)) > place:
-            end = cut  # not in the middle of an escaped sign
-        found += _unescaped(bytes(encoded[place:end]).replace(b"+", b" "))
-        place = end
-    return found.decode("utf-8", "surrogateescape")
+    """Decode a name or value piece by piece: the escapes of long media are many objects until they are joined."""
+    decoded, start = bytearray(), 0
+    while start < len(encoded):
+        end = min(start + _PIECE_BYTES, len(encoded))
+        if end < len(encoded) and (cut := encoded.rfind(b"%", end - 2, end)) > start:
+            end = cut  # not in the middle of an escape
+        decoded += _unescaped(bytes(encoded[start:end]).replace(b"+", b" "))
+        start = end
+    return decoded.decode("utf-8", "surrogateescape")
 
 
 def _unescaped(encoded: bytes) -> bytes:
-    """What ``urllib.parse.unquote_to_bytes`` gives, in a time that does not depend on how many signs are escaped.
+    """Decode percent-encoding, in a time that does not depend on the number of escapes.
 
-    The decoder of quoted-printable has the same signs behind another one, and is written in C.
+    The result is that of ``urllib.parse.unquote_to_bytes``. The decoder of quoted-printable does the same with ``=`` in
+    place of ``%``, and is written in C.
     """
     if b"%" not in encoded:
         return encoded
-    sound, wrong = _NO_ESCAPE.subn(b"%25", encoded)  # curl sends a text with "100%" as it is
-    if wrong > _MOST_WRONG:
+    escaped, invalid_count = _INVALID_ESCAPE.subn(b"%25", encoded)  # curl sends "100%" unescaped
+    if invalid_count > _MAX_INVALID_ESCAPES:
         raise MultiPartException("The form has too many percent signs that escape nothing.")
-    return binascii.a2b_qp(sound.replace(b"=", b"%3D").replace(b"%", b"="))
+    return binascii.a2b_qp(escaped.replace(b"=", b"%3D").replace(b"%", b"="))

@@ -1,4 +1,4 @@
-"""A medium of a run as an answer: bytes that a browser shows to nobody as a page of this server."""
+"""The content of a run's medium as an answer that browsers never render as a page of this server."""
 
 from typing import Any
 from urllib.parse import quote
@@ -10,12 +10,12 @@ from musterd.core.media import is_media_type, plain_name, plain_type
 
 
 def media_answer(request: Request, item: dict[str, Any], content: bytes, name: str) -> Response:
-    """The content as it is, under its type; 304 where the client has it.
+    """The unchanged content with its type, or 304 if the client has it.
 
-    It may be anything that a tool returned: browsers take it for a download, and never guess its type.
+    It may be anything that a tool returned, so browsers are told to download it and not to guess its type.
 
-    :param item: what the run shows of it.
-    :param name: the hash of the content, so that the answer never changes.
+    :param item: the medium as it is listed in the run.
+    :param name: the hash of the content. The answer for a name never changes.
     """
     tag = f'"{name}"'
     headers = {"ETag": tag, "Cache-Control": "private, max-age=31536000, immutable", "Vary": "Authorization"}
@@ -35,4 +35,4 @@ def matches(header: str | None, tag: str) -> bool:
     """Whether ``If-None-Match`` names this tag (RFC 9110, section 13.1.2: weak comparison)."""
     if header is None:
         return False
-    return any(given.strip().removeprefix("W/") in ("*", tag) for given in header.split(","))
+    return any(item.strip().removeprefix("W/") in ("*", tag) for item in header.split(","))

@@ -17,6 +17,7 @@ from musterd.core import clock, trace_context
 from musterd.core.errors import BadRequest, Forbidden, RequestError
 from musterd.core.metrics import Metrics
 from musterd.core.settings import Settings
+from musterd.http.auth.middleware import is_open
 from musterd.http.responses import error_answer
 
 log = structlog.get_logger("musterd.http")
@@ -26,6 +27,15 @@ NO_OPERATION = "none"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 ANY_ORIGIN = "*"
 LOOPBACK_NAMES = frozenset({"localhost"})
+DEFAULT_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+"""Set unless a response has its own: browsers must not guess its type, show it in a frame, or load anything for it."""
+
+NO_CACHING = "no-store"
+"""The ``Cache-Control`` of responses to authenticated callers."""
 _HOST = re.compile(r"(\[[0-9a-f:.%]+\]|[^\[\]:/@?#]+)(?::\d{1,5})?")
 _REQUEST_ID = re.compile(r"[\w.:\-]{1,128}", re.ASCII)
 
@@ -79,6 +89,31 @@ class RequestIds:
                     status=status,
                     seconds=round(clock.monotonic() - started, 4),
                 )
+
+
+class SecurityHeaders:
+    """Adds security headers for browsers to every response, including errors."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers_to_add = dict(DEFAULT_HEADERS)
+        if not is_open(scope["path"].removeprefix(scope.get("root_path", ""))):
+            headers_to_add["Cache-Control"] = NO_CACHING
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in headers_to_add.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
 
 
 class Errors:

@@ -31,25 +31,24 @@ from starlette.responses import Response
 from musterd.core.callers import Caller
 from musterd.core.records import ComponentKind
 from musterd.declare import Component
-from musterd.http.auth.scopes import Handler
+from musterd.http.auth.scopes import Handler, caller_of
 from musterd.http.parameters import Body, Headers, Query
 from musterd.http.paths import path_identifier, path_number
-from musterd.http.request_caller import caller_of
 from musterd.http.responses import json_answer
 from musterd.http.server import Server
 
 OPEN = None
-"""In place of a scope: answered to everybody, without a key."""
+"""In place of a scope: the operation needs no authentication."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer that a handler makes itself, as a response.
+    """An answer for which a handler returns a :class:`Response`.
 
-    :param kind: the type of its JSON; None: it has none.
-    :param headers: its own headers, by their names in the OpenAPI document.
-    :param media_type: if it is not JSON.
-    :param event: the type of the events, if it may be a stream.
+    :param kind: the type of its JSON; None if it has no JSON body.
+    :param headers: names of additional headers in the OpenAPI document.
+    :param media_type: the media type of its body.
+    :param event: the type of the events, if the answer may be a stream.
     """
 
     kind: Any = None
@@ -62,15 +61,15 @@ class Answer:
 class Operation:
     """One operation as it is declared.
 
-    :param scope: what a token must allow, ``resource:action``, or :data:`OPEN`. If the path names a team or an agent, a
+    :param scope: the required scope, ``resource:action``, or :data:`OPEN`. If the path names a team or an agent, a
         scope for that one alone (``teams:desk:run``) is enough.
-    :param tag: the heading under which the docs show it.
-    :param errors: error answers that are particular to it: status to description.
-    :param other_answers: further answers, which the handler makes itself as responses, by their statuses.
-    :param lists: it lists what scopes may be limited to, and shows each caller its own: any such scope is enough.
+    :param tag: its heading in the docs.
+    :param errors: descriptions of its particular error answers by status.
+    :param other_answers: further answers, for which the handler returns responses, by status.
+    :param lists: it lists resources and shows each caller those that its scopes allow, so any such scope is enough.
     :param function: the handler.
     :param parameters: the types of the handler's parameters, by name.
-    :param answer: the type of its answer; None: it has no body, or only ``other_answers``.
+    :param answer: the type of its answer; None if it has no body, or only ``other_answers``.
     """
 
     method: str

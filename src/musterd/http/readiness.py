@@ -27,7 +27,7 @@ STUCK_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class ReadinessCheck:
     """The result of one check: its name, and the problem as text, or None."""
 
     name: str
@@ -42,7 +42,7 @@ class ReadinessReport:
     :param not_served: the same for components that this server does not serve.
     """
 
-    checks: list[Check] = field(default_factory=list)
+    checks: list[ReadinessCheck] = field(default_factory=list)
     undriven: list[str] = field(default_factory=list)
     not_served: list[str] = field(default_factory=list)
 
@@ -85,25 +85,25 @@ class Readiness:
             checks.append(await _database_check(name, check))
         return ReadinessReport(checks, undriven, not_served)
 
-    def _accepting(self) -> Check:
+    def _accepting(self) -> ReadinessCheck:
         server = self._server
         is_accepting = server.engine.is_ready and not server.is_stopping
-        return Check("accepting", None if is_accepting else "The server is not ready; try again.")
+        return ReadinessCheck("accepting", None if is_accepting else "The server is not ready; try again.")
 
-    def _worker(self) -> Check:
+    def _worker(self) -> ReadinessCheck:
         problem = "This process no longer claims runs. Restart it."
-        return Check("worker", None if self._server.engine.is_claiming else problem)
+        return ReadinessCheck("worker", None if self._server.engine.is_claiming else problem)
 
-    def _heartbeat(self) -> Check:
+    def _heartbeat(self) -> ReadinessCheck:
         settings = self._server.settings
         age, limit = self._server.engine.silent_seconds, max(settings.dead_seconds, 2 * settings.beat_seconds)
         problem = f"The last heartbeat of this process was {age:.0f} s ago."
-        return Check("beats", None if age <= limit else problem)
+        return ReadinessCheck("beats", None if age <= limit else problem)
 
-    def _event_loop(self) -> Check:
+    def _event_loop(self) -> ReadinessCheck:
         late = self._server.lag.last_seconds
         problem = f"The event loop woke up {late:.1f} s late: something blocks it."
-        return Check("event_loop", None if late < STUCK_SECONDS else problem)
+        return ReadinessCheck("event_loop", None if late < STUCK_SECONDS else problem)
 
     async def _writable(self) -> str | None:
         now, worker = clock.monotonic(), self._server.engine.worker_id
@@ -123,11 +123,11 @@ class Readiness:
         return None
 
 
-async def _database_check(name: str, check: Callable[[], Awaitable[str | None]]) -> Check:
+async def _database_check(name: str, check: Callable[[], Awaitable[str | None]]) -> ReadinessCheck:
     try:
         async with asyncio.timeout(LONGEST_SECONDS):
-            return Check(name, await check())
+            return ReadinessCheck(name, await check())
     except StoreUnavailable:
-        return Check(name, "The database cannot be used now.")
+        return ReadinessCheck(name, "The database cannot be used now.")
     except TimeoutError:
-        return Check(name, f"The database did not answer within {LONGEST_SECONDS:g} s.")
+        return ReadinessCheck(name, f"The database did not answer within {LONGEST_SECONDS:g} s.")

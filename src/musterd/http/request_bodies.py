@@ -32,7 +32,7 @@ class BodyLimits:
         headers = Headers(scope=scope)
         if any(coding.strip().lower() not in ("", "identity") for coding in headers.getlist("content-encoding")):
             raise CodingNotTaken
-        body = Body(receive, self._settings, self._upload_memory)
+        body = ReceivedBody(receive, self._settings, self._upload_memory)
         try:
             content_length = headers.get("content-length", "")
             if content_length.isascii() and content_length.isdigit():
@@ -66,7 +66,7 @@ class UploadMemory:
         self._free += count
 
 
-class Body:
+class ReceivedBody:
     """The body of one request while it is received."""
 
     def __init__(self, receive: Receive, settings: Settings, upload_memory: UploadMemory) -> None:
@@ -124,5 +124,5 @@ class Body:
 
 def release_body(request: Request) -> None:
     """Release the upload memory of a request before its response is sent."""
-    body: Body = request.scope["state"]["body"]
+    body: ReceivedBody = request.scope["state"]["body"]
     body.release()

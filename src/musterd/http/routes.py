@@ -6,6 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from musterd.core.errors import NotFound
+from musterd.core.ids import is_identifier
 from musterd.http import (
     approvals,
     core,
@@ -19,9 +21,9 @@ from musterd.http import (
     sessions,
     webhooks,
 )
-from musterd.http.auth.scopes import Handler, guarded
-from musterd.http.chosen_run_ids import by_name
+from musterd.http.auth.scopes import Handler, caller_of, guarded
 from musterd.http.operation import OPEN, Operation
+from musterd.http.paths import path_identifier
 from musterd.http.run_operation import KINDS
 from musterd.http.server import Server
 from musterd.service.chosen_run_ids import ChosenRunIds
@@ -48,18 +50,18 @@ def operations(server: Server) -> list[Operation]:
 
 def routes(served: Iterable[Operation], server: Server) -> list[Route]:
     """A route for each operation."""
-    run_names = ChosenRunIds(server.database)
+    chosen_ids = ChosenRunIds(server.database)
     return [
-        Route(operation.path, _handler(operation, server, run_names), methods=[operation.method])
+        Route(operation.path, _handler(operation, server, chosen_ids), methods=[operation.method])
         for operation in served
     ]
 
 
-def _handler(operation: Operation, server: Server, run_names: ChosenRunIds) -> Handler:
+def _handler(operation: Operation, server: Server, chosen_ids: ChosenRunIds) -> Handler:
     """The operation's handler, which first notes the operation for the middleware, and checks the scope."""
     name, handler = operation.operation_id, _guarded(operation, operation.bind(server))
     if "{run_id}" in operation.path:
-        handler = by_name(handler, run_names)
+        handler = _with_chosen_run_id(handler, chosen_ids)
 
     async def handle(request: Request) -> Response:
         request.scope["state"]["operation"] = name
@@ -76,3 +78,28 @@ def _guarded(operation: Operation, handler: Handler) -> Handler:
     parameter = f"{resource.removesuffix('s')}_id" if resource in LIMITABLE else None
     parameter = parameter if f"{{{parameter}}}" in operation.path else None
     return guarded(handler, operation.method, operation.scope, parameter, lists=operation.lists)
+
+
+def _with_chosen_run_id(handler: Handler, chosen_ids: ChosenRunIds) -> Handler:
+    """The handler, for paths that may name a run by the id that its user chose."""
+
+    async def handle(request: Request) -> Response:
+        id_in_path, caller = path_identifier(request, "run_id"), caller_of(request)
+        run_id = await chosen_ids.run_id(id_in_path, caller)
+        if run_id != id_in_path:
+            request.path_params["run_id"] = run_id
+        try:
+            return await handler(request)
+        except NotFound:
+            # An administrator may use the id that a user chose. Only reads are tried again: other requests have bodies,
+            # which were read already.
+            session_id = request.path_params.get("session_id") or request.query_params.get("session_id", "")
+            if request.method not in ("GET", "HEAD") or not is_identifier(session_id):
+                raise
+            run_id_in_session = await chosen_ids.run_id_in_session(id_in_path, session_id, caller)
+            if run_id_in_session is None or run_id_in_session == run_id:
+                raise
+            request.path_params["run_id"] = run_id_in_session
+            return await handler(request)
+
+    return handle

@@ -11,9 +11,9 @@ from musterd.http.parameters import Query, Text
 from musterd.http.server import Server
 from musterd.store.run_lists import RunsQuery
 from musterd.wire import lists
+from musterd.wire.cursors import RunPosition, parse_run_cursor, run_cursor
 from musterd.wire.lists import RunPage
 from musterd.wire.pages import PAGE_LIMIT
-from musterd.wire.run_cursors import RunPosition, parse_run_cursor, run_cursor
 from musterd.wire.states import STATUSES, parse_statuses
 
 MAX_TIME = 2**53

@@ -60,7 +60,7 @@ class RunAnswers:
     caller: Caller
     headers: IdempotencyHeaders
 
-    async def accepted(
+    async def accept(
         self, run_id: str, accepting: Accepting, form: AnswerForm, *, shows_all_events: bool = True
     ) -> Response:
         """Accept a new run, and answer.
@@ -83,7 +83,7 @@ class RunAnswers:
 
         :param shows_state: whether it shows the run's current state. Otherwise the run was just accepted.
         """
-        body = wire_runs.settled(run) if shows_state else wire_runs.accepted(run)
+        body = wire_runs.state_receipt(run) if shows_state else wire_runs.accepted_receipt(run)
         mount_path = quote(self.request.scope.get("root_path", ""))
         component_path = f"{self.component.kind}s/{quote(self.component.id, safe='')}"
         path = f"{mount_path}/{component_path}/runs/{quote(run.run_id, safe='')}"

@@ -9,7 +9,7 @@ from musterd.engine.broadcaster import Flush
 from musterd.http.server import Server
 from musterd.http.sse import EventStream
 from musterd.service.subscription import RunSubscription
-from musterd.wire.event_filter import Shown
+from musterd.wire.event_filter import EventFilter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,16 +30,21 @@ class RunSource:
     """The events of a run, or of one of its members, for one subscriber.
 
     :param reading: created before the run was accepted, or set to start from the store, so that it misses no event.
-    :param shown: selects the events for the subscriber.
+    :param event_filter: selects the events for the subscriber.
     """
 
     def __init__(
-        self, server: Server, reading: RunSubscription, root: RunRow, shown: Shown, notes: Notes | None = None
+        self,
+        server: Server,
+        reading: RunSubscription,
+        root: RunRow,
+        event_filter: EventFilter,
+        notes: Notes | None = None,
     ) -> None:
         self.about = {"run_id": root.run_id}
         self.reading = reading
         self._root_id = root.run_id
-        self._shown = shown
+        self._filter = event_filter
         self._frames = server.frames.of(root)
         self._presence = server.runs.connected_clients
         self._first = None if notes is None else notes.first
@@ -49,7 +54,7 @@ class RunSource:
     @property
     def is_over(self) -> bool:
         """Whether the run has finished or paused."""
-        return self._shown.is_over
+        return self._filter.is_over
 
     def begin(self) -> None:
         """Count the subscriber for cancel-on-disconnect."""
@@ -77,7 +82,7 @@ class RunSource:
             if self._caught_up is not None and flush.first_index + offset > self._last_missed:
                 selected.append(self._caught_up)
                 self._caught_up = None
-            if self._shown.takes(event):
+            if self._filter.takes(event):
                 selected.append(frames[offset])
         return selected[0] if len(selected) == 1 else b"".join(selected)
 
@@ -89,7 +94,7 @@ class RunSource:
     def end(self) -> None:
         """Stop counting the subscriber."""
         # A stream that this server ended says nothing about the client, so it must not cancel the run.
-        is_over, is_closed_by_server = self._shown.has_root_ended, self.reading.is_closed_by_server
+        is_over, is_closed_by_server = self._filter.has_root_ended, self.reading.is_closed_by_server
         self._presence.leave(self._root_id, is_over=is_over, is_closed_by_server=is_closed_by_server)
 
 
@@ -97,5 +102,5 @@ def stream_of(
     server: Server, reading: RunSubscription, root: RunRow, *, shows_all: bool = True, notes: Notes | None = None
 ) -> EventStream:
     """The response that streams a run from the position of ``reading``."""
-    shown = Shown(root.run_id, shows_all=shows_all, is_over=root.state.is_settled)
-    return EventStream(RunSource(server, reading, root, shown, notes), server.settings)
+    event_filter = EventFilter(root.run_id, shows_all=shows_all, is_over=root.state.is_settled)
+    return EventStream(RunSource(server, reading, root, event_filter, notes), server.settings)

@@ -119,7 +119,7 @@ async def create_run(
     run_id, accepting = run_request.run_id, server.runs.start(component, run_request, caller)
     del body, run_request  # uploads must not stay in memory for as long as the answer takes
     answers = RunAnswers(request=request, server=server, component=component, caller=caller, headers=headers)
-    return await answers.accepted(run_id, accepting, form, shows_all_events=shows_all_events)
+    return await answers.accept(run_id, accepting, form, shows_all_events=shows_all_events)
 
 
 @run_operation(
@@ -197,7 +197,7 @@ async def cancel_run(
     the steps that were interrupted. A run that has finished stays as it is.
     """
     cancel = await server.runs.cancel(RunRef(component, run_id, None, caller), headers.key)
-    return json_answer(wire_runs.cancelled(cancel.view), headers=headers.replayed(cancel.is_replay))
+    return json_answer(wire_runs.cancel_receipt(cancel.view), headers=headers.replayed(cancel.is_replay))
 
 
 @run_operation(
@@ -240,7 +240,7 @@ async def continue_run(
                 key=key,
             )
             accepting = server.forks.start(component, failed, fork, caller)
-            return await answers.accepted(fork.run_id, accepting, body.answer_form)
+            return await answers.accept(fork.run_id, accepting, body.answer_form)
     decided = await server.runs.decide(RunRef(component, run_id, session_id, caller), decisions, key)
     answer: Response
     if body.answer_form == "receipt":

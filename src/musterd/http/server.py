@@ -1,4 +1,4 @@
-"""The server's parts, put together and taken down in order."""
+"""The server: it creates its parts, starts them and stops them in order."""
 
 import asyncio
 import contextlib
@@ -54,37 +54,33 @@ log = structlog.get_logger("musterd.http")
 Service = TypeVar("Service")
 
 FLUSH_SECONDS = 3.0
-"""How long a stop waits for the spans that are left."""
+"""How long a stop waits until the remaining spans are exported."""
 
 
 MOST_UNKNOWN_IDS = 100
-"""How many ids of teams and agents that are not served are logged: requests may name any number of them."""
+"""How many unknown ids of teams and agents are logged. Requests can contain any number of them."""
 
 
 class Server:
-    """What answers requests: the components, the use cases, and what they stand on.
+    """The components and the use cases of one process, and the engine and database that they share.
 
-    :param features: what it does in addition to running teams. Every process on a database needs the same ones, even
-        if it serves no requests: each removes old runs, which features may have to act on.
-    :param duties: what this process does beside answering.
-    :raises DeclarationError: a component's model cannot be used, in words.
-    :raises StartError: the settings cannot be served, in words.
+    :param features: every process on a database needs the same ones, even if it serves no requests: each process
+        removes old runs, and features may have to act on that.
+    :param process_role: what the process does in addition to answering; by default everything.
+    :raises DeclarationError: a component's model cannot be used.
+    :raises StartError: the settings cannot be served.
     """
 
     def __init__(
-        self, registry: Registry, settings: Settings, features: Sequence[Feature], duties: ProcessRole | None = None
+        self,
+        registry: Registry,
+        settings: Settings,
+        features: Sequence[Feature],
+        process_role: ProcessRole | None = None,
     ) -> None:
         self.registry = registry
         self.settings = settings
-        self.card = ServerCard(
-            os_id=settings.os_id,
-            name=settings.os_name,
-            description=settings.os_description,
-            version=musterd.__version__,
-            started_at=clock.now(),
-            auth_mode=auth_mode(settings),
-            has_user_isolation=auth_mode(settings) == "jwt",
-        )
+        self.card = _server_card(settings)
         self.metrics = Metrics()
         self._spans = spans_of(settings)
         self.database = open_database(settings.db, connections=settings.db_connections, prepares=settings.db_prepares)
@@ -92,7 +88,8 @@ class Server:
         self._servers = Servers(settings)
         self._threads = DaemonThreads(settings.tool_threads, "musterd-tool")
         self.broadcaster = Broadcaster(settings.stream_buffer_bytes, self.metrics)
-        self._described: WeakKeyDictionary[Component, ModelInfo] = WeakKeyDictionary()  # some are of one run
+        # Weak keys, because some components live for one run only.
+        self._model_infos: WeakKeyDictionary[Component, ModelInfo] = WeakKeyDictionary()
         self.webhooks = Webhooks(self.database, settings, self.metrics)
         resources = Resources(
             database=self.database,
@@ -109,8 +106,8 @@ class Server:
         )
         with reported_together():
             self._check_components()
-        self._duties = duties or ProcessRole()
-        self.engine = Worker(resources, self.database.locks(), self._duties)
+        self._process_role = process_role or ProcessRole()
+        self.engine = Worker(resources, self.database.locks(), self._process_role)
         self.runs = RunService(resources, self.engine)
         self.frames = FramesOfRuns(self.runs)
         self.forks = ForkService(resources, self.engine, self.runs)
@@ -129,17 +126,17 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Serve inside this context: the database is open, the engine drives runs.
+        """Inside this context the database is open and the engine drives runs.
 
-        :raises StartError: the database cannot be used, in words.
+        :raises StartError: the database cannot be used.
         """
         await self.database.open()
         noting = asyncio.create_task(self.lag.repeat())
         try:
             await self._start_engine()
-            if self._duties.recovers:
+            if self._process_role.recovers:
                 self.webhooks.start()
-            resolve.warm((model for found in self.components() for model in models_of(found)), self.settings)
+            resolve.warm((model for component in self.components() for model in models_of(component)), self.settings)
             yield
         finally:
             self.begin_stop()
@@ -155,19 +152,19 @@ class Server:
     async def _start_engine(self) -> None:
         try:
             await self.engine.start()
-        except StoreUnavailable as error:  # a running server waits for its database; a start says why it cannot
+        except StoreUnavailable as error:  # a running server waits for its database, but a start fails with the reason
             raise StartError(error.reason) from error
 
     async def _flush_spans(self) -> None:
-        """Send the spans that are left, as far as that is quick: a collector that is away holds no stop up."""
+        """Export the remaining spans, but wait only a short time, in case the collector is unreachable."""
         if self._spans is not None:
             flushing = asyncio.get_running_loop().run_in_executor(self._threads, self._spans.flush)
             await asyncio.wait([flushing], timeout=FLUSH_SECONDS)
 
     def prepare(self) -> None:
-        """Bring the database's schema up to date, before anything else is started; say whose runs will be refused.
+        """Upgrade the database's schema before anything else starts, and log which runs will be refused.
 
-        :raises StartError: the database cannot be used, in words.
+        :raises StartError: the database cannot be used.
         """
         self.database.upgrade()
         for reason in dict.fromkeys(gap for component in self.components() for gap in unsupported(component)):
@@ -184,7 +181,7 @@ class Server:
         )
 
     def _check_components(self) -> None:
-        """Note what each component cannot use; what many cannot use for the same reason, at the first of them."""
+        """Report what components cannot use. A reason that several of them share is reported for the first one."""
         reasons: set[str] = set()
         for component in self.components():
             spec = component.spec
@@ -205,14 +202,14 @@ class Server:
 
     @staticmethod
     def _check_prices(component: Component) -> None:
-        if (without := component_without_price(component)) is not None:
-            what = f"a budget with cost_usd needs a list price, and there is none for the model of {without.label}"
+        if (unpriced := component_without_price(component)) is not None:
+            what = f"a budget with cost_usd needs a list price, and there is none for the model of {unpriced.label}"
             cure = "set tokens= in place of it, or another model"
             raise DeclarationError(f"{component.spec.declared_at}: {component.spec.label}: {what} — {cure}")
 
     @property
     def issued_tokens(self) -> IssuedTokens | None:
-        """The tokens that a feature issues; None: no feature does."""
+        """The tokens that a feature issues; None if no feature does."""
         for feature, service in zip(self.features, self._feature_services, strict=True):
             if feature.tokens is not None:
                 return feature.tokens(service)
@@ -224,18 +221,18 @@ class Server:
                 await feature.close(service)
 
     def service(self, kind: type[Service]) -> Service:
-        """The service of a class: a feature's, or one of those that look at this server as a whole.
+        """The service of a class: a feature's, or readiness or metrics of the whole server.
 
-        :raises KeyError: this server has none.
+        :raises KeyError: there is no such service.
         """
         service = self._services[kind]
         assert isinstance(service, kind)
         return service
 
     def begin_stop(self) -> None:
-        """Claim no more runs, hand over those at work at their next step, and take leave of those who wait.
+        """Stop claiming runs, release running ones after their next step, and end streams and waits.
 
-        Streams end without an end event, waiting requests are answered.
+        Streams end without an end event. Waiting requests are answered.
         """
         self.is_stopping = True
         self.runs.connected_clients.stop()
@@ -244,21 +241,21 @@ class Server:
         self.broadcaster.close()
 
     def leave_now(self) -> None:
-        """Stop at once: steps under way are cut off, nothing that is stored is lost."""
+        """Stop at once. Running steps are cut off; nothing that is stored is lost."""
         self.begin_stop()
         self.webhooks.leave_now()
         self.engine.leave_now()
 
     def components(self) -> list[Component]:
-        """Every component, members too, each once, leaders before their members."""
+        """All components including members, each once, leaders before their members."""
         tops = [*self.registry.teams.values(), *self.registry.agents.values()]
-        return list(dict.fromkeys(found for top in tops for found in top.tree()))
+        return list(dict.fromkeys(component for top in tops for component in top.tree()))
 
     @property
     def served(self) -> set[str]:
-        """What runs can be asked of here, as workers announce it."""
-        registry = self.registry
-        return {component_key(found.kind, found.id) for found in (*registry.teams.values(), *registry.agents.values())}
+        """The components that runs may be started for here, in the form that workers announce."""
+        tops = (*self.registry.teams.values(), *self.registry.agents.values())
+        return {component_key(component.kind, component.id) for component in tops}
 
     def component(self, kind: ComponentKind, component_id: str) -> Component:
         """The served team or agent.
@@ -272,7 +269,7 @@ class Server:
         return component
 
     def _log_unknown(self, kind: ComponentKind, component_id: str) -> None:
-        """Log an id that nothing served has, once: clients match the answer word for word, so it cannot say more."""
+        """Log an unknown id, once per id. Clients match the answer word for word, so the answer cannot give a hint."""
         if component_id in self._unknown_ids or len(self._unknown_ids) >= MOST_UNKNOWN_IDS:
             return
         self._unknown_ids.add(component_id)
@@ -283,10 +280,10 @@ class Server:
         )
 
     def describe(self, component: Component) -> ModelInfo:
-        """What the component's model is called on the wire."""
-        info = self._described.get(component)
+        """The names of the component's model in answers."""
+        info = self._model_infos.get(component)
         if info is None:
-            info = self._described[component] = describe(component.model)
+            info = self._model_infos[component] = describe(component.model)
         return info
 
     def require_ready(self) -> None:
@@ -298,3 +295,17 @@ class Server:
 def _models_below(component: Component) -> Iterator[str | Model]:
     """The models of a component and its members."""
     return (model for part in component.tree() for model in models_of(part))
+
+
+def _server_card(settings: Settings) -> ServerCard:
+    """The description of a server that starts now."""
+    mode = auth_mode(settings)
+    return ServerCard(
+        os_id=settings.os_id,
+        name=settings.os_name,
+        description=settings.os_description,
+        version=musterd.__version__,
+        started_at=clock.now(),
+        auth_mode=mode,
+        has_user_isolation=mode == "jwt",
+    )

@@ -17,7 +17,7 @@ from musterd.http.server import Server
 from musterd.http.sse import EventStream
 from musterd.service.session_subscription import SessionSubscription, SubscribedRun
 from musterd.wire import sse
-from musterd.wire.cursor import cursor_text, parse_cursor
+from musterd.wire.cursors import cursor_text, parse_cursor
 from musterd.wire.events import is_content_only
 from musterd.wire.sse import SessionStreamEvent
 

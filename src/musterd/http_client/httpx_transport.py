@@ -32,7 +32,7 @@ def httpx_transport(library: ModuleType, open_session: OpenSession) -> Any:
 
 @functools.cache
 def _transport_class(library: Any) -> Any:
-    class Body(library.AsyncByteStream):  # type: ignore[misc]
+    class ResponseBody(library.AsyncByteStream):  # type: ignore[misc]
         """The response body as it arrives; httpx closes it when it needs no more."""
 
         def __init__(self, response: aiohttp.ClientResponse, request: Any) -> None:
@@ -73,7 +73,7 @@ def _transport_class(library: Any) -> Any:
             return library.Response(
                 response.status,
                 headers=[(name, value) for name, value in response.raw_headers if name.lower() not in _UNDONE_HEADERS],
-                stream=Body(response, request),
+                stream=ResponseBody(response, request),
                 extensions={
                     "http_version": b"HTTP/1.1",
                     "reason_phrase": (response.reason or "").encode("latin-1", "replace"),

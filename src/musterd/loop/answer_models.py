@@ -10,7 +10,7 @@ from musterd.loop.conversation import Conversation
 from musterd.loop.media import readable_by
 from musterd.loop.run_tree import RunTree
 from musterd.loop.side_calls import SideCall, answer_text, ask, ask_for_form, prompt_messages
-from musterd.loop.structured_answers import Answer, AnswerForm
+from musterd.loop.structured_answers import AnswerForm, RunAnswer
 from musterd.loop.tool_results import as_text
 from musterd.models.resolve import resolve
 
@@ -30,8 +30,8 @@ def answers_in_form(component: Component) -> bool:
 
 
 async def apply_answer_models(
-    tree: RunTree, run: Assignment, progress: Progress, answer: Answer, form: AnswerForm | None
-) -> Answer:
+    tree: RunTree, run: Assignment, progress: Progress, answer: RunAnswer, form: AnswerForm | None
+) -> RunAnswer:
     """Pass the answer through the component's output model and its parser model, if it has them.
 
     :raises RunFailed: a model gives no answer, or its answer does not match the schema.
@@ -46,7 +46,7 @@ async def apply_answer_models(
 
 async def _answer_of_output_model(
     tree: RunTree, run: Assignment, progress: Progress, form: AnswerForm | None
-) -> Answer:
+) -> RunAnswer:
     """The output model's answer to the run's conversation."""
     spec, conversation = run.component.spec, _conversation(progress)
     model = resolve(spec.output_model, tree.settings)
@@ -79,12 +79,12 @@ async def _answer_of_output_model(
         content, response, text = await ask_for_form(tree, run, progress, side_call, form)
     conversation.add_answer(response, text)
     emit(EventKind.OUTPUT_MODEL_RESPONSE_COMPLETED, {}, "")
-    return Answer(content, "str" if form is None else form.name)
+    return RunAnswer(content, "str" if form is None else form.name)
 
 
 async def _parsed_answer(
-    tree: RunTree, run: Assignment, progress: Progress, answer: Answer, form: AnswerForm
-) -> Answer:
+    tree: RunTree, run: Assignment, progress: Progress, answer: RunAnswer, form: AnswerForm
+) -> RunAnswer:
     """The answer as the parser model converts it to the schema."""
     spec, emit = run.component.spec, tree.emitter(run.run_id, run.at(PARSER_STEP))
     emit(EventKind.PARSER_MODEL_RESPONSE_STARTED, {}, "")
@@ -97,7 +97,7 @@ async def _parsed_answer(
     content, response, text = await ask_for_form(tree, run, progress, side_call, form)
     _conversation(progress).add_answer(response, text)
     emit(EventKind.PARSER_MODEL_RESPONSE_COMPLETED, {}, "")
-    return Answer(content, form.name)
+    return RunAnswer(content, form.name)
 
 
 def _conversation(progress: Progress) -> Conversation:

@@ -43,7 +43,7 @@ def make_requirement(tree: RunTree, run: Assignment, call: ToolCall, path: str, 
 
 def _required_approval(call: ToolCall) -> str | None:
     """``required`` if the call needed an approval at first. Making it again then needs another one."""
-    approval_type: str | None = (call.asked or {}).get("approval_type")
+    approval_type: str | None = (call.approval or {}).get("approval_type")
     return approval_type if approval_type == "required" else None
 
 
@@ -61,13 +61,13 @@ def requirement_before_call(
     elif kind is RequirementKind.CONFIRMATION:  # a person may confirm the call with changed arguments
         schema = tool.parameters
     seconds_to_decide = tool.decide_within_seconds
-    call.asked = {"kind": kind.value, "approval_id": requirement.id}
+    call.approval = {"kind": kind.value, "approval_id": requirement.id}
     if tool.approval is not None:
-        call.asked["approval_type"] = tool.approval
+        call.approval["approval_type"] = tool.approval
     if fields is not None:
-        call.asked["fields"] = fields
+        call.approval["fields"] = fields
     if tool.external_execution_silent:
-        call.asked["is_silent"] = True
+        call.approval["is_silent"] = True
     return replace(
         requirement,
         fields=fields,
@@ -81,7 +81,7 @@ def requirement_before_call(
 def apply_decision(call: ToolCall, tool: Tool, row: ApprovalRow) -> None:
     """Bring a call up to date with its stored approval: the person's arguments, verdict and note."""
     call.args = {**call.args, **row.requirement.tool.args}
-    call.asked = row.requirement.tool.asked
+    call.approval = row.requirement.tool.approval
     decision = row.decision
     if decision is None or row.requirement.kind is RequirementKind.UNKNOWN_OUTCOME:
         return
@@ -90,14 +90,14 @@ def apply_decision(call: ToolCall, tool: Tool, row: ApprovalRow) -> None:
     outcome: JsonObject = {"verdict": decision["verdict"], "note": decision["note"]}
     if values and row.requirement.kind is RequirementKind.CONFIRMATION:
         outcome["changed"] = values
-    if fields := (call.asked or {}).get("fields"):
+    if fields := (call.approval or {}).get("fields"):
         outcome["fields"] = [{**field, "value": values.get(field["name"], field["value"])} for field in fields]
-    call.asked = {**(call.asked or {}), **outcome}
+    call.approval = {**(call.approval or {}), **outcome}
 
 
 def change_note(call: ToolCall) -> str:
     """The line before the call's result that tells the model which arguments a person changed; empty if none."""
-    changed = (call.asked or {}).get("changed")
+    changed = (call.approval or {}).get("changed")
     if not changed:
         return ""
     return f"A person changed the arguments of this call: {jsontext.dumps(changed)}\n"
@@ -105,8 +105,8 @@ def change_note(call: ToolCall) -> str:
 
 def arguments_from_person(call: ToolCall) -> JsonObject | None:
     """The call's arguments if a person gave or changed some of them; None: they are the model's own."""
-    asked = call.asked or {}
-    return call.args if asked.get("changed") or asked.get("fields") else None
+    approval = call.approval or {}
+    return call.args if approval.get("changed") or approval.get("fields") else None
 
 
 def is_undecided(row: ApprovalRow | None, requirement: Requirement | None) -> bool:

@@ -83,7 +83,7 @@ class Progress:
 
     :param partial: the text of the current model call, piece by piece.
     :param members: ids of the members' runs.
-    :param shown_results: tool results that are shown at the start of the answer.
+    :param results_in_answer: tool results that are shown at the start of the answer.
     :param is_answered: whether the answer is final; later failures do not change it.
     :param summary: the session's new summary: summary, topics, as_of, and the id of the run that made it.
     """
@@ -91,7 +91,7 @@ class Progress:
     output: Output = field(default_factory=Output)
     partial: list[str] = field(default_factory=list)
     members: list[str] = field(default_factory=list)
-    shown_results: list[str] = field(default_factory=list)
+    results_in_answer: list[str] = field(default_factory=list)
     conversation: Conversation | None = None
     is_answered: bool = False
     summary: JsonObject | None = None

@@ -125,10 +125,10 @@ def _indented(value: JsonObject) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2, default=str)
 
 
-def shown_runs_record(tree: RunTree, run: Assignment) -> JsonObject:
-    """What a root's first step records in addition to any run's: the ids of the earlier runs that members are shown."""
+def member_history_record(tree: RunTree, run: Assignment) -> JsonObject:
+    """What a root's first step records in addition to any run's: the ids of the earlier runs that members see."""
     ids = tree.member_history.run_ids
-    return {"shown": ids} if ids and run.parent_id is None else {}
+    return {"member_history": ids} if ids and run.parent_id is None else {}
 
 
 # --- messages before the user's ---------------------------------------------------------------------

@@ -21,11 +21,11 @@ from musterd.core.jsontypes import Json, JsonObject
 from musterd.core.records import StepKind
 from musterd.declare import Agent, Component, Team
 from musterd.declare.hooks import hook_arguments, hook_function, hook_name
-from musterd.guards.given import RunContext, RunInput, RunOutput
+from musterd.guards.hook_types import RunContext, RunInput, RunOutput
 from musterd.loop import state
 from musterd.loop.assignment import Assignment, Progress
 from musterd.loop.run_tree import RunTree, fingerprint
-from musterd.loop.structured_answers import Answer
+from musterd.loop.structured_answers import RunAnswer
 from musterd.loop.user_functions import call
 
 
@@ -80,7 +80,7 @@ async def check_message(threads: Executor, component: Component, text: str, cont
     return jsontext.storable(run_input.input_content_string())
 
 
-async def run_post_hooks(tree: RunTree, run: Assignment, progress: Progress, answer: Answer) -> Answer:
+async def run_post_hooks(tree: RunTree, run: Assignment, progress: Progress, answer: RunAnswer) -> RunAnswer:
     """Call the post-hooks of a run that has its answer and return the answer as they left it.
 
     :raises RunFailed: a hook rejects the answer, or fails.

@@ -27,7 +27,7 @@ from musterd.loop.answer_models import answers_in_form, apply_answer_models, has
 from musterd.loop.approval_gate import arguments_from_person
 from musterd.loop.argument_limits import final_arguments, refuse_unusable_arguments, refused_calls
 from musterd.loop.assignment import Assignment, Progress
-from musterd.loop.context import examples, introduction, shown_runs_record, system_text
+from musterd.loop.context import examples, introduction, member_history_record, system_text
 from musterd.loop.conversation import NOTES, Conversation, make_storable
 from musterd.loop.delegation import is_delegation
 from musterd.loop.produced_media import media_in_response
@@ -38,8 +38,8 @@ from musterd.loop.side_calls import ModelCallEvents
 from musterd.loop.structured_answers import (
     CORRECTIONS,
     FINAL_TOOL,
-    Answer,
     AnswerInvalid,
+    RunAnswer,
     answer_form,
     invalid_output,
 )
@@ -97,7 +97,7 @@ class Loop:
             await sum_up(self.tree, self.run, self.progress)
         return output
 
-    async def turns(self) -> Answer:
+    async def turns(self) -> RunAnswer:
         """Take turns until the model answers.
 
         :raises RunFailed: the model failed, or a limit was reached.
@@ -126,7 +126,7 @@ class Loop:
                 return answer
         raise LimitReached(f"The limit of {limit} model calls was reached before the answer.", "max_turns")
 
-    async def _call_tools(self, calls: list[ToolCallPart], refused: Mapping[str, str]) -> Answer | None:
+    async def _call_tools(self, calls: list[ToolCallPart], refused: Mapping[str, str]) -> RunAnswer | None:
         """Make the calls and add their results to the conversation. Return the answer if a call ends the run."""
         results = await self._toolbox.call_all(self._turn, calls, refused)
         self._conversation.add_request(
@@ -148,7 +148,7 @@ class Loop:
             return self._answer_of("\n".join(call.result or "" for call in stopping))
         return self._routed_answer(stopping)
 
-    def _routed_answer(self, calls: list[ToolCall]) -> Answer | None:
+    def _routed_answer(self, calls: list[ToolCall]) -> RunAnswer | None:
         """The members' answers as this run's own; None if they do not match its schema."""
         text = "\n\n".join(call.result or "" for call in calls)
         form = self._form
@@ -156,12 +156,12 @@ class Loop:
             form = self._toolbox.member_answer_form(calls[0])
         if form is not None:
             try:
-                return Answer(form.parse(text), form.name)
+                return RunAnswer(form.parse(text), form.name)
             except AnswerInvalid:
                 return None
         if not self._toolbox.has_member_spoken and not self._is_reworded:
             self.tree.emit_now(EventKind.CONTENT, self.run.voice, {"text": text}, self.run.at(f"t{self._turn}/whole"))
-        return Answer(text)
+        return RunAnswer(text)
 
     def say(self, text: str) -> None:
         """Add a message in the user's role between two turns."""
@@ -202,7 +202,7 @@ class Loop:
                 "session_state": run.session_state,
                 "state": state.copied(run.state),
                 "history_runs": list(run.history_runs),
-                **shown_runs_record(self.tree, run),
+                **member_history_record(self.tree, run),
                 "members": [member.id for member in run.component.members],
                 "tools": {**tool_digests(run.component), **extra_tools.digests},
                 "retry_safe": [
@@ -316,12 +316,12 @@ class Loop:
         else:
             self._conversation.add_request([RetryFeedbackPart(content=text, retry=RetryInfo(cause="model_retry"))])
 
-    def _answer_of(self, content: Json) -> Answer:
-        return Answer(content, self._form.name if self._form is not None and not isinstance(content, str) else "str")
+    def _answer_of(self, content: Json) -> RunAnswer:
+        return RunAnswer(content, self._form.name if self._form is not None and not isinstance(content, str) else "str")
 
-    def _finish(self, answer: Answer) -> Output:
+    def _finish(self, answer: RunAnswer) -> Output:
         output = self.progress.output
-        output.content, output.content_type = self._with_shown_results(answer.content), answer.content_type
+        output.content, output.content_type = self._with_results_in_answer(answer.content), answer.content_type
         output.reasoning = "\n\n".join(filter(None, (output.reasoning.strip(), _reasoning(self._conversation))))
         if self.progress.is_reasoning:
             reasoning_steps.end(self.tree, self.run, self.progress, self.run.at("think"))
@@ -330,9 +330,9 @@ class Loop:
         self._emit(EventKind.CONTENT_COMPLETED)
         return output
 
-    def _with_shown_results(self, content: Json) -> Json:
+    def _with_results_in_answer(self, content: Json) -> Json:
         """The content, preceded by the tool results that are shown in the answer if it is text."""
-        return "\n\n".join([*self.progress.shown_results, content]) if isinstance(content, str) else content
+        return "\n\n".join([*self.progress.results_in_answer, content]) if isinstance(content, str) else content
 
     # --- helpers ----------------------------------------------------------------------------------
 

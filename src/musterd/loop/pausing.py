@@ -20,7 +20,7 @@ class Waits(MusterdError):
 
 def pause_text(kind: ComponentKind, requirements: Sequence[Requirement]) -> str:
     """The content of a paused run: a list of the tool calls that wait. Empty if all of them are silent."""
-    listed = [requirement for requirement in requirements if not (requirement.tool.asked or {}).get("is_silent")]
+    listed = [requirement for requirement in requirements if not (requirement.tool.approval or {}).get("is_silent")]
     if not listed:
         return ""
     lines = [_line(requirement) for requirement in listed]

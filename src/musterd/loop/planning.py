@@ -47,7 +47,7 @@ class Planner:
     def __init__(self, tree: RunTree, run: Assignment) -> None:
         self._tree = tree
         self._run = run
-        self._calls_made = 0
+        self._call_count = 0
         self.began_with: JsonObject = {}
         self.run_tools = NO_RUN_TOOLS
 
@@ -89,9 +89,9 @@ class Planner:
             self._plan_tool(plan)
 
     def _over_limit(self) -> str | None:
-        self._calls_made += 1
+        self._call_count += 1
         limit = self._run.component.spec.tool_call_limit
-        if limit is not None and self._calls_made > limit:
+        if limit is not None and self._call_count > limit:
             return f"The limit of {limit} tool calls is reached. Answer with what you have."
         return None
 

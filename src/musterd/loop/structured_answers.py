@@ -24,7 +24,7 @@ def invalid_output(problem: AnswerInvalid) -> RunFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RunAnswer:
     """A run's answer: text, or a value that matches the schema named by ``content_type``."""
 
     content: Json

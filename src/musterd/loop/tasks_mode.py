@@ -8,7 +8,7 @@ from musterd.declare import Team
 from musterd.loop import tasks
 from musterd.loop.assignment import Assignment
 from musterd.loop.run_tree import RunTree
-from musterd.loop.structured_answers import Answer
+from musterd.loop.structured_answers import RunAnswer
 
 GO_ON = "Go on until the goal is reached. Then call mark_all_complete and answer."
 
@@ -19,7 +19,7 @@ class Leader(Protocol):
     tree: RunTree
     run: Assignment
 
-    async def turns(self) -> Answer:
+    async def turns(self) -> RunAnswer:
         """Take turns until the model answers."""
         ...
 
@@ -28,7 +28,7 @@ class Leader(Protocol):
         ...
 
 
-async def iterate(leader: Leader) -> Answer:
+async def iterate(leader: Leader) -> RunAnswer:
     """Have the leader work on its task list, iteration by iteration.
 
     If the leader answers without creating a task, that is the answer. If the iterations are used up, the last answer
@@ -37,7 +37,7 @@ async def iterate(leader: Leader) -> Answer:
     run, spec = leader.run, leader.run.component.spec
     assert isinstance(spec, Team)
     run.state[tasks.KEY] = tasks.new_list()
-    limit, answer = spec.max_iterations, Answer("")
+    limit, answer = spec.max_iterations, RunAnswer("")
     for iteration in range(1, limit + 1):
         count: JsonObject = {"iteration": iteration, "max_iterations": limit}
         emit = leader.tree.emitter(run.run_id, run.at(f"i{iteration}"))
@@ -59,7 +59,7 @@ async def iterate(leader: Leader) -> Answer:
     return answer
 
 
-def with_open_tasks(run: Assignment, answer: Answer) -> Answer:
+def with_open_tasks(run: Assignment, answer: RunAnswer) -> RunAnswer:
     """The answer with a list of the tasks that are not done, so that no caller takes the goal for reached.
 
     It applies to every answer, including one that an output model worded.
@@ -72,4 +72,4 @@ def with_open_tasks(run: Assignment, answer: Answer) -> Answer:
     note = f"Not finished: the limit of {limit} iterations was reached. Open tasks: {open_tasks}."
     if not isinstance(answer.content, str):
         return answer
-    return Answer(f"{answer.content}\n\n{note}" if answer.content else note)
+    return RunAnswer(f"{answer.content}\n\n{note}" if answer.content else note)

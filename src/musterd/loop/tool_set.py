@@ -11,15 +11,25 @@ from pydantic_ai.output import OutputObjectDefinition
 from pydantic_ai.tools import ToolDefinition
 
 from musterd.declare import Component, Team, Tool
+from musterd.loop.builtin_tools import ToolCallContext, builtin_tool
 from musterd.loop.component_cache import cached_per_component
 from musterd.loop.delegation import delegation_tools
-from musterd.loop.member_tools import MEMBER_INFORMATION
+from musterd.loop.prompts import describe_member
 from musterd.loop.run_tree import digest
 from musterd.loop.session_tools import session_tools
 from musterd.loop.structured_answers import FINAL_TOOL, AnswerForm
 from musterd.loop.task_runs import task_run_tools
 from musterd.loop.task_tools import TASK_TOOLS
 from musterd.models.names import LOCAL, SCRIPTED
+
+
+async def get_member_information(act: ToolCallContext) -> str:
+    """Describe the members of the team: their ids, roles and tools."""
+    return "\n".join(describe_member(member, in_full=True) for member in act.run.component.members)
+
+
+MEMBER_INFORMATION = builtin_tool(get_member_information)
+"""The tool with which a leader looks up its members."""
 
 
 @cached_per_component

@@ -96,7 +96,7 @@ class Toolbox:
                 self._progress.add_media(step.media)  # including media of members
                 self._media[plan.call.id] = step.media if plan.delegations is None else ()
             if _opens_answer(plan, step):
-                self._progress.shown_results.append(step.result)
+                self._progress.results_in_answer.append(step.result)
             if plan.delegations is not None:
                 self._note_delegation(plan, plan.delegations, step)
         return [plan.call for plan in plans]

@@ -9,7 +9,7 @@ from musterd.core.jsontypes import JsonObject
 from musterd.declare import MCPServer, ToolContext
 from musterd.declare.mcp_server import ServerTools
 from musterd.declare.tool_errors import OutcomeUnknown, RetryTool, ToolFailed
-from musterd.mcp.connection_task import ConnectionTask, ToolList
+from musterd.mcp.connection_task import ConnectionTask, ListedTools
 from musterd.mcp.limits import Limits
 from musterd.mcp.results import definitions_of, problems_of
 
@@ -113,7 +113,7 @@ class Connection:
         self._failure_count = 0
         return task
 
-    def _server_tools(self, tool_list: ToolList) -> ServerTools:
+    def _server_tools(self, tool_list: ListedTools) -> ServerTools:
         """The selected tools, and a note about those that cannot be used."""
         definitions = definitions_of(tool_list.tools, self._server)
         problems = problems_of(tool_list.skipped, self._server)

@@ -34,7 +34,7 @@ class UnusableAnswer(ToolFailed):
 
 
 @dataclass(frozen=True, slots=True)
-class ToolList:
+class ListedTools:
     """A server's list of tools.
 
     :param tools: the usable tools, in the protocol's form.
@@ -56,7 +56,7 @@ class ConnectionTask:
         self._limits = limits
         self._closing = asyncio.Event()
         self._session: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
-        self._tool_list: ToolList | None = None
+        self._tool_list: ListedTools | None = None
         self._inbox = Inbox(limits, self._tools_changed)
         self.has_lost_session = False
         # It gets its own context, because it outlives the run that opened it.
@@ -95,7 +95,7 @@ class ConnectionTask:
             return self._session.result()
         raise RetryTool(self._reason(self._failure()))
 
-    async def list_tools(self) -> ToolList:
+    async def list_tools(self) -> ListedTools:
         """Fetch the list of tools, page by page. If the server announces changes, it is kept until then.
 
         :raises ToolFailed: the server refused, or the list cannot be used.
@@ -119,7 +119,7 @@ class ConnectionTask:
             cursor = page.get("nextCursor")
             if not cursor:
                 break
-        tool_list = ToolList(tuple(tools), tuple(skipped))
+        tool_list = ListedTools(tuple(tools), tuple(skipped))
         self._tool_list = tool_list if self._inbox.announces_changes else None
         return tool_list
 

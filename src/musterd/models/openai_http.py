@@ -43,7 +43,7 @@ from musterd.core import trace_context
 from musterd.core.settings import Settings
 from musterd.http_client.httpx_transport import httpx_transport
 from musterd.models.answer_limits import longest_event, too_large
-from musterd.models.openai_http_body import Body
+from musterd.models.openai_http_body import RequestPayload
 from musterd.models.openai_http_failures import as_request, as_response, connection_error
 from musterd.models.openai_http_model import ChatModel
 from musterd.models.openai_http_pool import Pool, limits, read_body
@@ -172,7 +172,7 @@ class _Completions(AsyncCompletions):
         :raises APIConnectionError: the provider could not be reached, or its answer is malformed.
         :raises ModelFailed: the answer is larger than the settings allow.
         """
-        body = Body(parameters, extra_body)
+        body = RequestPayload(parameters, extra_body)
         url, headers = self._url(extra_query), self._all_headers(extra_headers)
         if url.raw_user is not None:  # as httpx does; aiohttp does not accept both
             headers["Authorization"] = aiohttp.encode_basic_auth(url.user or "", url.password or "", "utf-8")

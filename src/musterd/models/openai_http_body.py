@@ -36,7 +36,7 @@ def _plain(value: Any) -> Any:
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_plain)
 
 
-class Body(Payload):
+class RequestPayload(Payload):
     """A request's body that is freed after it is sent.
 
     A run waits a long time for its model and already holds its history once. If the provider redirects the request, the

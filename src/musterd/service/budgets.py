@@ -50,7 +50,7 @@ async def spent_so_far(database: Database, component: Component, view: RunView) 
     steps = await database.read(lambda tx: journal.used(tx, row.run_id))
     seconds = view.input.options.get("fork", {}).get("seconds", 0.0)
     seconds += 0.0 if row.started_at is None else max(clock.now() - row.started_at, 0.0)
-    shown = Budgets(ceilings, PriorUsage(steps=steps, seconds=seconds)).as_json("")
-    if shown is not None and "seconds" in shown and row.attempt > 1:  # how long it waited only its events tell
-        shown["seconds"] = {"limit": ceilings["seconds"]}
-    return shown
+    budget = Budgets(ceilings, PriorUsage(steps=steps, seconds=seconds)).as_json("")
+    if budget is not None and "seconds" in budget and row.attempt > 1:  # only its events tell how long it waited
+        budget["seconds"] = {"limit": ceilings["seconds"]}
+    return budget

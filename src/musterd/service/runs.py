@@ -153,7 +153,7 @@ class RunService:
             faults.point("accepted")
             run = accepted.run
             if not accepted.is_replay:
-                self._resources.accepted(run)
+                self._resources.run_accepted(run)
                 if cancel_on_disconnect:
                     self.connected_clients.track(run.run_id)
                 if run.state is RunState.RUNNING:
@@ -349,7 +349,7 @@ class RunService:
         return cancelled.run.state, is_replay
 
     def _announce_cancel(self, cancelled: Cancelled) -> None:
-        self._engine.cancelled(cancelled.run.run_id, cancelled)
+        self._engine.run_cancelled(cancelled.run.run_id, cancelled)
         if cancelled.run.state.is_final:
             self.connected_clients.forget(cancelled.run.run_id)
 

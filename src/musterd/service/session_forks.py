@@ -8,11 +8,11 @@ from musterd.core.errors import StoreUnavailable
 from musterd.store import idempotency, session_forks
 from musterd.store.database import Database, Tx
 from musterd.store.idempotency import Performed, Request, once
-from musterd.store.session_forks import Fork, ForkedSession
+from musterd.store.session_forks import Fork, ForkTarget
 
 
 async def fork_session(
-    database: Database, source_id: str, target: ForkedSession, caller: Caller, request: Request | None
+    database: Database, source_id: str, target: ForkTarget, caller: Caller, request: Request | None
 ) -> tuple[str, bool]:
     """Create a session for the caller with copies of the finished runs of ``source_id``.
 

@@ -17,7 +17,7 @@ from musterd.service.session_subscription import SessionSubscription
 from musterd.service.steering import request_of
 from musterd.store import session_search, sessions
 from musterd.store.database import Tx
-from musterd.store.session_forks import ForkedSession
+from musterd.store.session_forks import ForkTarget
 from musterd.store.session_search import SessionFilter
 from musterd.store.sessions import SessionChanges
 
@@ -137,7 +137,7 @@ class SessionService:
         :raises Conflict: the key was used for another request, runs of the session were deleted meanwhile, or it took
             too long.
         """
-        target = ForkedSession(
+        target = ForkTarget(
             session_id=clock.new_id(), component_kind=component.kind, component_id=component.id, user_id=user_id
         )
         request = request_of("fork", key, caller, component.kind, component.id, session_id, user_id or "")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from musterd.core import clock
 from musterd.core.callers import Caller
 from musterd.core.errors import Conflict, InvalidInput, NotFound, RunFailed
-from musterd.core.records import Message, RunRow, RunView
+from musterd.core.records import RunRow, RunView, SteeringMessage
 from musterd.declare import Component
 from musterd.declare.run_context import RunContext
 from musterd.engine.resources import Resources
@@ -45,7 +45,9 @@ class Steering:
         self._engine = engine
         self._find_run = find_run
 
-    async def send(self, ref: RunRef, message: SentMessage, key: str | None = None) -> tuple[RunRow, Message, bool]:
+    async def send(
+        self, ref: RunRef, message: SentMessage, key: str | None = None
+    ) -> tuple[RunRow, SteeringMessage, bool]:
         """Send a run, or one of its members, a message that its next model call sees.
 
         :return: the run, the message, and whether the same request was received before.
@@ -95,14 +97,14 @@ class Steering:
                 raise InvalidInput.at(("body", "message"), error.code, error.message) from error
         return text
 
-    async def messages(self, ref: RunRef) -> list[Message]:
+    async def messages(self, ref: RunRef) -> list[SteeringMessage]:
         """The messages to a run and the runs below it, oldest first.
 
         :raises NotFound: there is no such run that this caller may see.
         """
         row = (await self._find_run(ref)).row
 
-        async def work(tx: Tx) -> list[Message]:
+        async def work(tx: Tx) -> list[SteeringMessage]:
             root_messages = await messages.of_root(tx, row.root_id)
             if row.parent_id is None:
                 return root_messages
@@ -114,21 +116,21 @@ class Steering:
 
     async def _send(
         self, root_id: str, run_id: str, text: str, by: str, request: Request | None
-    ) -> tuple[Message, bool]:
+    ) -> tuple[SteeringMessage, bool]:
         """Store a message to a run of the tree. Its next model call sees it.
 
         :param request: the request under its key. The same request gets the same message as its answer.
         :return: the message, and whether the same request was received before.
         :raises Conflict: the run, or the member, has finished; or the key was used for another request.
         """
-        message = Message(id=clock.new_id(), run_id=run_id, text=text, sent_by=by, created_at=clock.now())
+        message = SteeringMessage(id=clock.new_id(), run_id=run_id, text=text, sent_by=by, created_at=clock.now())
 
-        async def work(tx: Tx) -> tuple[Message, RunRow | None]:
-            async def store() -> Performed[tuple[Message, RunRow | None]]:
+        async def work(tx: Tx) -> tuple[SteeringMessage, RunRow | None]:
+            async def store() -> Performed[tuple[SteeringMessage, RunRow | None]]:
                 root = await steering.send(tx, root_id, message)
                 return Performed((message, root), root_id, answer=message.id)
 
-            async def repeat(answer: str | None) -> tuple[Message, RunRow | None]:
+            async def repeat(answer: str | None) -> tuple[SteeringMessage, RunRow | None]:
                 stored = [sent for sent in await messages.of_root(tx, root_id) if sent.id == answer]
                 return (stored or [message])[0], None
 

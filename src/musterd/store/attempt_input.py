@@ -25,7 +25,7 @@ class AttemptInput:
     :param history_runs: the ids of those runs.
     :param blobs: content of the media of the request and the history, by hash.
     :param summary: the session's summary.
-    :param shown: the earlier runs that members see.
+    :param members_history: the earlier runs that members see.
     """
 
     input: Input
@@ -34,23 +34,23 @@ class AttemptInput:
     history_runs: Sequence[str]
     blobs: dict[str, bytes]
     summary: JsonObject | None = None
-    shown: MembersHistory = NO_MEMBERS_HISTORY
+    members_history: MembersHistory = NO_MEMBERS_HISTORY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryQuery:
     """Which earlier runs are in the context of an attempt.
 
-    :param is_shown: whether there is any history, unless the request says otherwise.
+    :param is_enabled: whether there is any history, unless the request says otherwise.
     :param limit: how many runs.
     :param run_ids: the runs that an earlier attempt used, if there was one: a later attempt uses the same.
-    :param shown: which earlier runs members see.
+    :param members: which earlier runs members see.
     """
 
-    is_shown: bool
+    is_enabled: bool
     limit: int
     run_ids: Sequence[str] | None = None
-    shown: MembersHistoryQuery = NO_MEMBERS_QUERY
+    members: MembersHistoryQuery = NO_MEMBERS_QUERY
 
 
 async def load(tx: Tx, run: RunRow, query: HistoryQuery) -> AttemptInput:
@@ -68,7 +68,7 @@ async def load(tx: Tx, run: RunRow, query: HistoryQuery) -> AttemptInput:
         history_runs=[run_id for run_id, _ in earlier_runs],
         blobs=await _blobs(tx, run_input, [text for _, text in earlier_runs]),
         summary=None if session["summary"] is None else json.loads(session["summary"]),
-        shown=await history.members_history(tx, run, query.shown) if query.shown else NO_MEMBERS_HISTORY,
+        members_history=await history.members_history(tx, run, query.members) if query.members else NO_MEMBERS_HISTORY,
     )
 
 
@@ -78,7 +78,7 @@ async def _history(tx: Tx, run: RunRow, run_input: Input, query: HistoryQuery) -
         rows = [await tx.one(GET_MESSAGES, {"run_id": run_id}) for run_id in query.run_ids]
         return [(row["run_id"], row["messages"]) for row in rows if row is not None]
     options = run_input.options
-    if not options.get("add_history_to_context", query.is_shown):
+    if not options.get("add_history_to_context", query.is_enabled):
         return []
     limits = [options[name] for name in ("num_history_messages", "num_history_runs") if name in options]
     limit: int = limits[0] if limits else query.limit

@@ -11,7 +11,7 @@ from musterd.store import runs, sessions
 from musterd.store.database import Row, Statement, Tx
 
 OF_MEMBER = Statement(  # starts from the newest roots, so that it stops at the limit
-    "past_of_member",
+    "history_of_member",
     """SELECT r.run_id, io.messages FROM runs root JOIN runs r ON r.root_id = root.run_id
        JOIN run_io io ON io.run_id = r.run_id
        WHERE root.session_id = :session_id AND root.seq < :seq AND root.parent_id IS NULL
@@ -19,9 +19,9 @@ OF_MEMBER = Statement(  # starts from the newest roots, so that it stops at the 
        AND r.state = 'completed' AND io.messages IS NOT NULL
        ORDER BY root.seq DESC, r.created_at DESC LIMIT :limit""",
 )
-BY_ID = Statement("past_by_id", "SELECT run_id, input, output, messages FROM run_io WHERE run_id = :run_id")
+BY_ID = Statement("history_by_id", "SELECT run_id, input, output, messages FROM run_io WHERE run_id = :run_id")
 SINCE = Statement(
-    "past_since",
+    "history_since",
     """SELECT io.messages FROM runs r JOIN run_io io ON io.run_id = r.run_id
        WHERE r.session_id = :session_id AND r.seq IS NOT NULL AND r.parent_id IS NULL
        AND r.run_id <> :run_id AND r.run_id <> :summed_by
@@ -32,14 +32,14 @@ SINCE = Statement(
 # query uses the index of the user's sessions, of which there are few. The component's column is wrapped in COALESCE so
 # that SQLite does not use its index, which contains all users' sessions.
 OTHER_SESSIONS = Statement(
-    "past_other_sessions",
+    "history_other_sessions",
     """SELECT session_id, COALESCE(name, first_message) AS name, updated_at FROM sessions
        WHERE user_id = :user_id AND COALESCE(owner, '') = :owner AND COALESCE(component_kind, '') = :kind
        AND component_id = :component_id AND session_id <> :session_id AND deleted_at IS NULL AND next_seq > 0
        ORDER BY updated_at DESC LIMIT :limit""",
 )
 OF_SESSION = Statement(
-    "past_of_session",
+    "history_of_session",
     """SELECT io.messages FROM runs r JOIN run_io io ON io.run_id = r.run_id
        WHERE r.session_id = :session_id AND r.seq IS NOT NULL AND r.parent_id IS NULL
        AND r.state = 'completed' AND io.messages IS NOT NULL

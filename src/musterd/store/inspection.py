@@ -28,7 +28,7 @@ LATE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class DatabaseStorage:
     """Where and how a database is stored.
 
     :param kind: the database and its version.
@@ -101,7 +101,7 @@ def require_head_tables(url: str) -> None:
         require_at(url)
 
 
-def place(url: str) -> Place:
+def storage(url: str) -> DatabaseStorage:
     """Where the database is stored, and its size.
 
     :raises StartError: it cannot be used; the message says why.
@@ -110,12 +110,12 @@ def place(url: str) -> Place:
         from musterd.store.postgres_upgrade import server_at
 
         version, size, now = server_at(url)
-        return Place(kind=f"PostgreSQL {version}", size=size, skew_seconds=now - clock.now())
+        return DatabaseStorage(kind=f"PostgreSQL {version}", size=size, skew_seconds=now - clock.now())
     path = sqlite_path(url)
     sizes = [file.stat().st_size for file in (path, path.with_name(path.name + "-wal")) if file.exists()]
     free = shutil.disk_usage(path.parent).free if path.parent.is_dir() else None
     kind = f"SQLite {sqlite3.sqlite_version}"
-    return Place(kind=kind, size=sum(sizes), free=free, file_system=file_system(path.parent))
+    return DatabaseStorage(kind=kind, size=sum(sizes), free=free, file_system=file_system(path.parent))
 
 
 def require_writable(url: str) -> None:

@@ -1,6 +1,6 @@
 """Messages to the agents of a running run. Each is taken by a model call, or else by the session's next run."""
 
-from musterd.core.records import Message
+from musterd.core.records import SteeringMessage
 from musterd.store.database import Statement, Tx
 
 ADD = Statement(
@@ -30,7 +30,7 @@ BEGAN_NEXT = Statement(
 )
 
 
-async def add(tx: Tx, root_id: str, message: Message) -> None:
+async def add(tx: Tx, root_id: str, message: SteeringMessage) -> None:
     """Store a message."""
     await tx.run(
         ADD,
@@ -45,10 +45,11 @@ async def add(tx: Tx, root_id: str, message: Message) -> None:
     )
 
 
-async def of_root(tx: Tx, root_id: str) -> list[Message]:
+async def of_root(tx: Tx, root_id: str) -> list[SteeringMessage]:
     """The messages to the runs of a tree, oldest first."""
     return [
-        Message(**{name: row[name] for name in Message.__slots__}) for row in await tx.all(OF_ROOT, {"root": root_id})
+        SteeringMessage(**{name: row[name] for name in SteeringMessage.__slots__})
+        for row in await tx.all(OF_ROOT, {"root": root_id})
     ]
 
 

@@ -63,5 +63,5 @@ def _without_password(rest: str) -> str:
     if "@" in query and "@" not in location:  # the "?" or the "@" may be part of a password, so nothing is shown
         return "…"
     user, at, location = location.rpartition("@")
-    shown = "&".join(item for item in query.split("&") if item.partition("=")[0] in LOCATION_PARAMETERS)
-    return f"{user.partition(':')[0]}{at}{location}" + (f"?{shown}" if shown else "")
+    location_query = "&".join(item for item in query.split("&") if item.partition("=")[0] in LOCATION_PARAMETERS)
+    return f"{user.partition(':')[0]}{at}{location}" + (f"?{location_query}" if location_query else "")

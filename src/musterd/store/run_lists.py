@@ -75,10 +75,10 @@ def of_session_statement(query: SessionRunsQuery) -> tuple[Statement, dict[str, 
             listed.append(f"r.created_at {comparison} :{name}")
             params[name] = at
     if listed:  # the page counts only trees with at least one listed run
-        matches = " AND ".join((*listed, _is_shown("runs", query)))
+        matches = " AND ".join((*listed, _is_listed("runs", query)))
         roots.append(f"EXISTS (SELECT 1 FROM runs r WHERE r.root_id = runs.run_id AND {matches})")
     columns = _WITH_MESSAGES if query.has_messages else _WITHOUT_MESSAGES
-    where = " AND ".join((*listed, _is_shown("roots", query)))
+    where = " AND ".join((*listed, _is_listed("roots", query)))
     text = f"""WITH roots AS (SELECT run_id, seq, state FROM runs WHERE session_id = :session_id AND parent_id IS NULL
                               {"".join(f" AND {condition}" for condition in roots)} ORDER BY seq DESC LIMIT :limit)
                SELECT {columns} FROM roots JOIN runs r ON r.root_id = roots.run_id
@@ -88,7 +88,7 @@ def of_session_statement(query: SessionRunsQuery) -> tuple[Statement, dict[str, 
     return Statement(name, text), params
 
 
-def _is_shown(root: str, query: SessionRunsQuery) -> str:
+def _is_listed(root: str, query: SessionRunsQuery) -> str:
     """The condition that run ``r`` is listed: most lists leave out members' runs while their root is running.
 
     Chat pages load a session during its first run, and would show each member's run as a message of the user.

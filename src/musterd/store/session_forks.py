@@ -101,7 +101,7 @@ Added = tuple[Statement, JsonObject]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForkedSession:
+class ForkTarget:
     """The session that a fork creates.
 
     :param user_id: the user id; None: that of the source.
@@ -146,7 +146,7 @@ class Fork:
         yield piece
 
 
-async def plan(tx: Tx, source_id: str, target: ForkedSession, caller: Caller) -> Fork:
+async def plan(tx: Tx, source_id: str, target: ForkTarget, caller: Caller) -> Fork:
     """Plan a fork: read the session's state and its finished runs, on one snapshot.
 
     :raises NotFound: there is no such session of this component that the caller may see.
@@ -290,7 +290,7 @@ def _given_up() -> Conflict:
     return Conflict("The fork took too long and was given up; fork the session again.")
 
 
-def _session(source: SessionRow, target: ForkedSession, caller: Caller, ids: Ids, *, next_seq: int) -> SessionRow:
+def _session(source: SessionRow, target: ForkTarget, caller: Caller, ids: Ids, *, next_seq: int) -> SessionRow:
     now = clock.now()
     return replace(
         source,

@@ -12,7 +12,7 @@ from musterd.store.cancels import Cancelled
 from musterd.store.crashes import NOTHING_STORED
 from musterd.store.database import Statement, Tx
 
-HOLDER = Statement("lane_holder", "SELECT run_id FROM runs WHERE holder = :lane")
+HEAD = Statement("session_queue_head", "SELECT run_id FROM runs WHERE holder = :lane")
 INTERRUPTED = "interrupt"
 """The ``cancel_by`` of a run that another run interrupted."""
 
@@ -31,7 +31,7 @@ async def place(tx: Tx, run: RunRow, slot_worker: str | None) -> str | None:
     if run.on_busy is OnBusy.PARALLEL:  # runs outside the queue, whether or not the queue has a head
         _make_ready(run, slot_worker)
         return None
-    head = await tx.one(HOLDER, {"lane": run.lane})
+    head = await tx.one(HEAD, {"lane": run.lane})
     if head is None:
         run.holder = run.lane
         _make_ready(run, slot_worker)
@@ -73,7 +73,7 @@ async def resume(tx: Tx, run: RunRow) -> None:
     """
     if run.holder is not None or run.on_busy is OnBusy.PARALLEL:
         run.state = RunState.READY
-    elif await tx.one(HOLDER, {"lane": run.lane}) is None:
+    elif await tx.one(HEAD, {"lane": run.lane}) is None:
         run.state, run.holder = RunState.READY, run.lane
     else:
         run.state = RunState.QUEUED

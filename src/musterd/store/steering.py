@@ -9,7 +9,7 @@ session's next run, in the transaction that finishes this one (:mod:`musterd.sto
 from dataclasses import replace
 
 from musterd.core.errors import Conflict
-from musterd.core.records import Message, RunRow
+from musterd.core.records import RunRow, SteeringMessage
 from musterd.core.states import RunState
 from musterd.store import approvals, cancels, messages, session_queue, transitions
 from musterd.store.database import Statement, Tx
@@ -29,7 +29,7 @@ FLAGGED = Statement(
 )
 
 
-async def send(tx: Tx, root_id: str, message: Message) -> RunRow:
+async def send(tx: Tx, root_id: str, message: SteeringMessage) -> RunRow:
     """Store a message for a run that has not finished; return the root as it is now.
 
     :raises Conflict: the run or the member has finished.

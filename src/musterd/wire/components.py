@@ -259,13 +259,13 @@ def _component(component: "Component", describe: Describe) -> ComponentShape:
 
 def model_items(components: Iterable["Component"], describe: Describe) -> list[Model]:
     """``GET /models``: every model in use, once, in the order of the tree."""
-    found: dict[tuple[str, str], None] = {}
-    waiting = list(components)
-    for component in waiting:
+    models: dict[tuple[str, str], None] = {}
+    pending = list(components)
+    for component in pending:
         words = describe(component)
-        found.setdefault((words.model, words.provider))
-        waiting.extend(component.members)
-    return [{"id": model, "provider": provider} for model, provider in found]
+        models.setdefault((words.model, words.provider))
+        pending.extend(component.members)
+    return [{"id": model, "provider": provider} for model, provider in models]
 
 
 def config(card: ServerCard, teams: Sequence["Component"], agents: Sequence["Component"]) -> ConfigResponse:

@@ -1,4 +1,4 @@
-"""Which events of a run tree a reader is shown, and when it was shown the last."""
+"""Which events of a run tree a subscriber receives, and which is the last."""
 
 from collections.abc import Set
 
@@ -8,14 +8,14 @@ from musterd.wire.events import is_content_only
 _FINAL = END_EVENTS - {EventKind.RUN_PAUSED}
 
 
-class Shown:
-    """A view of one run tree, event by event and in their order.
+class EventFilter:
+    """Selects the events of one run tree for a subscriber. It must see every event, in order.
 
     :param root_id: the root of the tree.
-    :param run_id: the run that is read: the root, with all below it, or a member with all below that.
-    :param below: a member's run and those below it as far as they are known; None: the root is read.
-    :param shows_all: whether all events are shown, or only text, events of members, and the end.
-    :param is_over: whether nothing more comes, as far as is known before the first event.
+    :param run_id: the run that the subscriber reads: the root or a member, each with the runs below it.
+    :param below: the ids of a member's run and of the known runs below it; None if the root is read.
+    :param shows_all: whether all events are sent, or only text, events of members, and the end.
+    :param is_over: whether the run had already finished or paused before the first event.
     """
 
     def __init__(
@@ -35,11 +35,11 @@ class Shown:
 
     @property
     def has_root_ended(self) -> bool:
-        """Whether it is over because the root is."""
+        """Whether the subscriber reads the root, and the root is over."""
         return self.is_over and self._run_id == self._root_id
 
     def takes(self, event: Event) -> bool:
-        """Take note of an event; whether it is shown."""
+        """Register an event. True if the subscriber receives it."""
         self._note_end(event)
         if self._below is not None:
             if event.kind is EventKind.RUN_STARTED and event.data.get("parent_id") in self._below:
@@ -49,7 +49,7 @@ class Shown:
         return self._shows_all or is_content_only(event, self._run_id)
 
     def _note_end(self, event: Event) -> None:
-        """A pause is over when the run goes on; a member that waits for a person is read on until the root pauses."""
+        """A paused root is over until it continues. A paused member is over only when the root pauses too."""
         if event.run_id == self._root_id:
             self.is_over = event.kind in END_EVENTS
         elif event.run_id == self._run_id:

@@ -329,7 +329,7 @@ def _post_hook(event: Event, who: RunIdentity) -> dict[str, Any]:
     return {"post_hook_name": event.data["hook"]}
 
 
-def _as_told(event: Event, who: RunIdentity) -> dict[str, Any]:
+def _event_data(event: Event, who: RunIdentity) -> dict[str, Any]:
     return {name: value for name, value in event.data.items() if value is not None}
 
 
@@ -354,20 +354,20 @@ _BODIES: dict[EventKind, Callable[[Event, RunIdentity], dict[str, Any]]] = {
     EventKind.INTERMEDIATE_CONTENT: _intermediate,
     EventKind.REASONING_STARTED: _nothing,
     EventKind.REASONING_CONTENT_DELTA: _reasoning_delta,
-    EventKind.REASONING_STEP: _as_told,
-    EventKind.REASONING_COMPLETED: _as_told,
+    EventKind.REASONING_STEP: _event_data,
+    EventKind.REASONING_COMPLETED: _event_data,
     EventKind.PARSER_MODEL_RESPONSE_STARTED: _nothing,
     EventKind.PARSER_MODEL_RESPONSE_COMPLETED: _nothing,
     EventKind.OUTPUT_MODEL_RESPONSE_STARTED: _nothing,
     EventKind.OUTPUT_MODEL_RESPONSE_COMPLETED: _nothing,
     EventKind.COMPRESSION_STARTED: _nothing,
-    EventKind.COMPRESSION_COMPLETED: _as_told,
-    EventKind.TASK_ITERATION_STARTED: _as_told,
-    EventKind.TASK_ITERATION_COMPLETED: _as_told,
-    EventKind.TASK_STATE_UPDATED: _as_told,
-    EventKind.TASK_CREATED: _as_told,
-    EventKind.TASK_UPDATED: _as_told,
-    EventKind.CUSTOM: _as_told,
+    EventKind.COMPRESSION_COMPLETED: _event_data,
+    EventKind.TASK_ITERATION_STARTED: _event_data,
+    EventKind.TASK_ITERATION_COMPLETED: _event_data,
+    EventKind.TASK_STATE_UPDATED: _event_data,
+    EventKind.TASK_CREATED: _event_data,
+    EventKind.TASK_UPDATED: _event_data,
+    EventKind.CUSTOM: _event_data,
     EventKind.PRE_HOOK_STARTED: _pre_hook,
     EventKind.PRE_HOOK_COMPLETED: _pre_hook,
     EventKind.POST_HOOK_STARTED: _post_hook,

@@ -1,4 +1,4 @@
-"""The types of files that a run takes: by declared type, by name, and by the first bytes of the content."""
+"""The types of files that a run accepts, detected from the content, the declared type and the file name."""
 
 from musterd.core.media import plain_type
 
@@ -36,7 +36,7 @@ _TYPES: dict[str, tuple[str, str]] = {
     "text/x-markdown": ("files", "md"),
     "application/json": ("files", "json"),
 }
-"""Each type that is taken: where it goes, and its short name."""
+"""The list and the short name of each accepted type."""
 
 _BY_SUFFIX: dict[str, str] = {
     "jpg": "image/jpeg",
@@ -49,7 +49,7 @@ for _mime_type, (_, _name) in _TYPES.items():
     _BY_SUFFIX.setdefault(_name, _mime_type)
 
 NAMES = tuple(dict.fromkeys(name for _, name in _TYPES.values()))
-"""The short names of all types, for people."""
+"""The short names of all types, for error messages."""
 
 _TEXT_NAMES = frozenset({"csv", "txt", "md", "json"})
 _ZIP_NAMES = frozenset({"docx", "xlsx", "pptx"})
@@ -73,42 +73,42 @@ _ZIP = b"PK\x03\x04"
 
 
 def kind_of_type(mime_type: str) -> str | None:
-    """Where a file of this type goes (images, audio, videos, files), or None when it is not taken."""
-    found = _TYPES.get(plain_type(mime_type))
-    return found[0] if found else None
+    """The list for files of this type (images, audio, videos or files), or None if the type is not accepted."""
+    entry = _TYPES.get(plain_type(mime_type))
+    return entry[0] if entry else None
 
 
 def format_of(mime_type: str) -> str:
-    """The short name of a type that is taken, as ``png``; for another its own last part."""
-    found = _TYPES.get(plain_type(mime_type))
-    return found[1] if found else plain_type(mime_type).rpartition("/")[2]
+    """The short name of an accepted type, such as ``png``. For another type, the part after the slash."""
+    entry = _TYPES.get(plain_type(mime_type))
+    return entry[1] if entry else plain_type(mime_type).rpartition("/")[2]
 
 
 def detect_type(filename: str, declared: str, content: bytes) -> str | None:
-    """The type of an upload, or None when it is none that is taken.
+    """The type of an upload, or None if it is not accepted.
 
-    What the content shows wins over what was declared, and that over the name; a declared type that is not
-    taken (as ``application/octet-stream``) counts as no declaration.
+    The content takes precedence over the declared type, and that over the file name. A declared type that is not
+    accepted, such as ``application/octet-stream``, is ignored.
     """
     sniffed = sniff(content)
     if sniffed is not None:
         return sniffed
-    named = _BY_SUFFIX.get(filename.rpartition(".")[2].lower()) if "." in filename else None
-    said = plain_type(declared) if kind_of_type(declared) else None
-    mime_type = said or named
+    named_type = _BY_SUFFIX.get(filename.rpartition(".")[2].lower()) if "." in filename else None
+    declared_type = plain_type(declared) if kind_of_type(declared) else None
+    mime_type = declared_type or named_type
     if mime_type is None:
         return None
     is_zip = content.startswith(_ZIP)
     if is_zip or format_of(mime_type) in _ZIP_NAMES:
-        office = [kind for kind in (said, named) if kind and format_of(kind) in _ZIP_NAMES]
+        office = [kind for kind in (declared_type, named_type) if kind and format_of(kind) in _ZIP_NAMES]
         return office[0] if office and is_zip else None
-    if said == "text/plain" and named is not None and format_of(named) in _TEXT_NAMES:
-        return named  # .md and .csv are often declared as plain text
+    if declared_type == "text/plain" and named_type is not None and format_of(named_type) in _TEXT_NAMES:
+        return named_type  # .md and .csv are often declared as plain text
     return mime_type
 
 
 def sniff(content: bytes) -> str | None:
-    """The type that the first bytes of ``content`` show, or None where they show none for certain."""
+    """The type according to the first bytes of ``content``, or None if they are not conclusive."""
     for start, mime_type in _STARTS:
         if content.startswith(start):
             return mime_type

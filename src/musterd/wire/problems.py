@@ -19,30 +19,30 @@ class Problems:
         self._errors: list[dict[str, Any]] = []
 
     def add(self, where: str | Sequence[str | int], kind: str, msg: str, value: Any = None) -> None:
-        """Note that the field at ``where`` is wrong.
+        """Add the problem of the field at ``where``.
 
-        :param kind: pydantic's word for the problem, as ``bool_parsing``.
-        :param value: what was given; texts longer than 200 characters are cut, so that a 422 stays small.
+        :param kind: pydantic's name of the problem, such as ``bool_parsing``.
+        :param value: the invalid value. Texts longer than 200 characters are cut, so that a 422 stays small.
         """
         if len(self._errors) >= MOST:
             return
         path = [where] if isinstance(where, str) else list(where)
-        self._errors.append({"type": kind, "loc": [self._part, *path], "msg": msg, "input": _shown(value)})
+        self._errors.append({"type": kind, "loc": [self._part, *path], "msg": msg, "input": _for_answer(value)})
 
     @property
     def messages(self) -> list[str]:
-        """What is wrong, in words."""
+        """The messages of all problems."""
         return [error["msg"] for error in self._errors]
 
     def raise_if_any(self) -> None:
-        """Raise one :class:`InvalidInput` that tells everything, if anything was wrong."""
+        """Raise one :class:`InvalidInput` with all problems, if there are any."""
         if self._errors:
             words = (f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in self._errors)
             raise InvalidInput("; ".join(words), self._errors)
 
 
-def _shown(value: Any) -> Any:
-    """``value`` as the answer may repeat it: short, and fit for JSON."""
+def _for_answer(value: Any) -> Any:
+    """``value`` as an answer may repeat it: short, and valid in JSON."""
     if isinstance(value, str):
         text = value if len(value) <= 200 else value[:200] + "…"
         return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")

@@ -93,9 +93,9 @@ def _call_with_approval(requirement: Requirement) -> ToolCall:
         "approval_id": requirement.id,
         "fields": requirement.fields,
         "approval_type": requirement.approval_type,
-        "is_silent": (requirement.tool.asked or {}).get("is_silent"),
+        "is_silent": (requirement.tool.approval or {}).get("is_silent"),
     }
-    return replace(requirement.tool, asked=approval)
+    return replace(requirement.tool, approval=approval)
 
 
 def requirement_objects(stored: Iterable[Mapping[str, Any]], of_run: str) -> list[RunRequirement]:

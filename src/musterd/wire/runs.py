@@ -262,17 +262,17 @@ def agent_run_output(view: RunView, *, is_post: bool = False) -> RunOutput:
     }
 
 
-def accepted(row: RunRow) -> RunReceipt:
+def accepted_receipt(row: RunRow) -> RunReceipt:
     """The answer 202 to ``background=true``. Clients expect exactly these three keys, and PENDING."""
     return {"run_id": row.run_id, "session_id": row.session_id, "status": "PENDING"}
 
 
-def settled(row: RunRow) -> RunReceipt:
+def state_receipt(row: RunRow) -> RunReceipt:
     """The current status of a run, for a request that could not wait for its end."""
     return {"run_id": row.run_id, "session_id": row.session_id, "status": STATUS[row.state]}
 
 
-def cancelled(view: RunView) -> CancelReceipt:
+def cancel_receipt(view: RunView) -> CancelReceipt:
     """The answer to a request to cancel a run: its status, and what became of the steps that were in progress."""
     row = view.row
     receipt: CancelReceipt = {"run_id": row.run_id, "session_id": row.session_id, "status": STATUS[row.state]}

@@ -69,14 +69,14 @@ def frame(name: str, payload: dict[str, Any], index: int | None = None) -> bytes
     return _as_bytes(f"event: {name}\n{where}data: {jsontext.dumps(payload)}\n\n")
 
 
-def json_of(shown: bytes) -> bytes:
+def json_of(event_frame: bytes) -> bytes:
     """The JSON of a frame."""
-    return shown[shown.index(b"\ndata: ") + 7 : -2]
+    return event_frame[event_frame.index(b"\ndata: ") + 7 : -2]
 
 
-def with_cursor(shown: bytes, cursor: str) -> bytes:
-    """A frame of a run's event, with another ``id``: that of a stream of several runs."""
-    name, _, rest = shown.partition(b"\n")
+def with_cursor(event_frame: bytes, cursor: str) -> bytes:
+    """A frame of a run's event, with another ``id``, for a stream of several runs."""
+    name, _, rest = event_frame.partition(b"\n")
     return b"%s\nid: %s\n%s" % (name, cursor.encode(), rest.partition(b"\n")[2])
 
 

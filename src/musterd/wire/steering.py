@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from musterd.core.records import Message
+from musterd.core.records import SteeringMessage
 from musterd.wire.shapes import UnixTime
 
 
@@ -30,7 +30,7 @@ class StoredRunMessage(RunMessage):
     session_id: str
 
 
-def message_object(message: Message) -> RunMessage:
+def message_object(message: SteeringMessage) -> RunMessage:
     """A message, and what became of it."""
     return {
         "id": message.id,
@@ -44,6 +44,6 @@ def message_object(message: Message) -> RunMessage:
     }
 
 
-def stored_message(message: Message, session_id: str) -> StoredRunMessage:
+def stored_message(message: SteeringMessage, session_id: str) -> StoredRunMessage:
     """The answer to a request that sent a message."""
     return {**message_object(message), "session_id": session_id}

@@ -110,7 +110,7 @@ def tool_object(call: ToolCall) -> ToolExecution:
         "child_run_id": call.child_run_id,
         "stop_after_tool_call": call.stops_run,
         "created_at": int(call.created_at),
-        **(_NO_DECISION if call.asked is None else _decision_object(call.asked)),
+        **(_NO_DECISION if call.approval is None else _decision_object(call.approval)),
     }
 
 
@@ -142,7 +142,7 @@ def _question_object(field: JsonObject) -> FeedbackQuestion:
 def _decision_object(approval: JsonObject) -> ToolDecision:
     """What a person must decide about a call, and the decision.
 
-    :param approval: as stored in :attr:`ToolCall.asked`.
+    :param approval: as stored in :attr:`ToolCall.approval`.
     """
     kind, verdict = approval["kind"], approval.get("verdict")
     is_form, is_external = kind == RequirementKind.USER_INPUT, kind == RequirementKind.EXTERNAL_EXECUTION

@@ -73,16 +73,16 @@ def test_it_says_that_work_goes_on_while_the_server_does_not_answer(
 ) -> None:
     monkeypatch.setattr(demo_output, "SILENCE_SECONDS", 0.01)
     ticks, enough = itertools.count(1), threading.Event()
-    show = demo_output.Progress._print
+    show = demo_output.ProgressPrinter._print
 
-    def counted(progress: demo_output.Progress, text: str) -> None:
+    def counted(progress: demo_output.ProgressPrinter, text: str) -> None:
         show(progress, text)
         if "… working: a" in text and next(ticks) == 3:
             enough.set()
 
     # The second poll is not answered before three lines were printed.
     polls: Iterator[Callable[[], object]] = iter([lambda: None, enough.wait])
-    monkeypatch.setattr(demo_output.Progress, "_print", counted)
+    monkeypatch.setattr(demo_output.ProgressPrinter, "_print", counted)
     monkeypatch.setattr(room, "_Client", client_of("RUNNING", "COMPLETED", on_poll=lambda: next(polls)()))
     monkeypatch.setattr(room, "_server", lambda _model, _folder, _progress: contextlib.nullcontext("http://x"))
     assert room.demo(scripted=True) == 0

@@ -227,8 +227,8 @@ async def test_members_are_shown_their_own_earlier_runs() -> None:
     await found.drive()
     assert [said(messages) for messages in one.seen] == [["zero", "0", "first"], ["zero", "0", "first", "1", "third"]]
     assert said(two.seen[0]) == ["second"]
-    assert found.steps.taken["p"]["shown"] == shown.run_ids
-    assert "shown" not in found.steps.taken["t0/c0/p"]
+    assert found.steps.taken["p"]["member_history"] == shown.run_ids
+    assert "member_history" not in found.steps.taken["t0/c0/p"]
 
 
 async def test_members_are_told_of_the_teams_earlier_runs() -> None:

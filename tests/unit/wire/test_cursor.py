@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from musterd.core.errors import InvalidInput
 from musterd.core.jsontext import is_storable
 from musterd.core.session_cursors import Cursor
-from musterd.wire.cursor import CURSOR_CHARACTERS, cursor_text, parse_cursor
+from musterd.wire.cursors import CURSOR_CHARACTERS, cursor_text, parse_cursor
 
 WHERE = ("query", "after")
 IDS = st.text(min_size=1, max_size=255).filter(is_storable)

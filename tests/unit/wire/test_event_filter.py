@@ -3,7 +3,7 @@
 from typing import Any
 
 from musterd.core.events import Event, EventKind
-from musterd.wire.event_filter import Shown
+from musterd.wire.event_filter import EventFilter
 
 START, TEXT, PAUSE, GO_ON, END = (
     EventKind.RUN_STARTED,
@@ -14,7 +14,7 @@ START, TEXT, PAUSE, GO_ON, END = (
 )
 
 
-def told(shown: Shown, *events: tuple[EventKind, str] | tuple[EventKind, str, str]) -> list[bool]:
+def told(shown: EventFilter, *events: tuple[EventKind, str] | tuple[EventKind, str, str]) -> list[bool]:
     """Whether each event is shown; a third word is the run that the run of a start belongs to."""
     found = []
     for kind, run_id, *parent in events:
@@ -24,7 +24,7 @@ def told(shown: Shown, *events: tuple[EventKind, str] | tuple[EventKind, str, st
 
 
 def test_the_root_is_over_at_its_pause_until_it_goes_on() -> None:
-    shown = Shown("r")
+    shown = EventFilter("r")
     for event, is_over in (((START, "r"), False), ((END, "m"), False), ((PAUSE, "r"), True), ((GO_ON, "r"), False)):
         assert told(shown, event) == [True]
         assert shown.is_over is is_over
@@ -32,7 +32,7 @@ def test_the_root_is_over_at_its_pause_until_it_goes_on() -> None:
 
 
 def test_a_member_is_shown_with_those_below_it() -> None:
-    shown = Shown("r", "m", below={"m"})
+    shown = EventFilter("r", "m", below={"m"})
     events = (START, "r"), (START, "m", "r"), (START, "o", "r"), (START, "d", "m"), (TEXT, "d"), (TEXT, "o"), (END, "d")
     assert told(shown, *events) == [False, True, False, True, True, False, True]
     assert not shown.is_over
@@ -41,7 +41,7 @@ def test_a_member_is_shown_with_those_below_it() -> None:
 
 
 def test_a_member_that_waits_for_a_person_is_read_until_the_root_waits_too() -> None:
-    shown = Shown("r", "m", below={"m"})
+    shown = EventFilter("r", "m", below={"m"})
     assert (told(shown, (PAUSE, "m"), (TEXT, "r")), shown.is_over) == ([True, False], False)
     assert (told(shown, (PAUSE, "r")), shown.is_over) == ([False], True)
     assert (told(shown, (GO_ON, "r")), shown.is_over) == ([False], False)
@@ -49,8 +49,8 @@ def test_a_member_that_waits_for_a_person_is_read_until_the_root_waits_too() -> 
 
 def test_text_alone_is_the_text_of_the_run_that_is_read() -> None:
     events = (START, "m"), (TEXT, "m"), (START, "d", "m"), (END, "m")
-    assert told(Shown("r", "m", below={"m"}, shows_all=False), *events) == [False, True, True, True]
-    assert told(Shown("r", shows_all=False), (START, "r"), (TEXT, "r"), (START, "m", "r"), (END, "r")) == [
+    assert told(EventFilter("r", "m", below={"m"}, shows_all=False), *events) == [False, True, True, True]
+    assert told(EventFilter("r", shows_all=False), (START, "r"), (TEXT, "r"), (START, "m", "r"), (END, "r")) == [
         False,
         True,
         True,

@@ -8,7 +8,7 @@ from dirty_equals import IsStr, IsUUID
 
 from musterd.core.records import Input, Output, RunView
 from musterd.core.states import RunState
-from musterd.wire.runs import accepted, run_output, settled
+from musterd.wire.runs import accepted_receipt, run_output, state_receipt
 from tests.unit.wire import samples
 
 MESSAGES = [
@@ -244,8 +244,8 @@ def test_media_come_back_with_the_input_text_files_as_text() -> None:
 
 def test_the_answer_to_background_is_exactly_three_keys() -> None:
     row = samples.row(RunState.RUNNING)
-    assert accepted(row) == {"run_id": samples.ROOT_ID, "session_id": "s-sync", "status": "PENDING"}
-    assert settled(row) == {"run_id": samples.ROOT_ID, "session_id": "s-sync", "status": "RUNNING"}
+    assert accepted_receipt(row) == {"run_id": samples.ROOT_ID, "session_id": "s-sync", "status": "PENDING"}
+    assert state_receipt(row) == {"run_id": samples.ROOT_ID, "session_id": "s-sync", "status": "RUNNING"}
 
 
 def test_every_output_is_json_without_none_but_in_tools() -> None:

@@ -33,7 +33,7 @@ from musterd.wire.problems import Problems
 from musterd.wire.shapes import PaginatedResponse, Time, page_of, without_nulls
 from musterd.wire.times import iso_micros
 
-MOST_FOUND = 100
+MAX_RESULTS = 100
 """The longest page of a search."""
 
 _TAG = "Traces"
@@ -123,7 +123,7 @@ class TraceSearchRequest(Body):
     filter: _Filter = Field(None, description="A comparison, or conditions combined.")
     group_by: TraceSearchGroupBy = TraceSearchGroupBy.RUN
     page: int = Field(1, ge=1, le=MOST_PAGES)
-    limit: int = Field(20, ge=1, le=MOST_FOUND)
+    limit: int = Field(20, ge=1, le=MAX_RESULTS)
 
     def condition(self) -> Condition | None:
         """The filter; None: there is none.

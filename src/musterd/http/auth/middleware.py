@@ -11,7 +11,7 @@ from musterd.core.errors import RequestError, WrongToken
 from musterd.core.metrics import Metrics
 from musterd.http.auth.authenticator import Authenticator
 from musterd.http.auth.principals import Principal
-from musterd.http.auth.rate_limits import Limits, network_of
+from musterd.http.auth.rate_limits import RateLimits, network_of
 
 log = structlog.get_logger("musterd.http")
 
@@ -32,7 +32,7 @@ class Authentication:
     :param metrics: counts wrong keys and tokens.
     """
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, authenticator: Authenticator, limits: RateLimits, metrics: Metrics) -> None:
         self._app = app
         self._authenticator = authenticator
         self._limits = limits

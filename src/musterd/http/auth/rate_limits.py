@@ -58,7 +58,7 @@ class Buckets:
         return bucket
 
 
-class Limits:
+class RateLimits:
     """Limits the requests of each principal, and the authentication failures of each address."""
 
     def __init__(self, settings: Settings) -> None:

@@ -1,10 +1,11 @@
-"""Checks that the caller has the scope that an operation requires."""
+"""The caller of a request, and the check that it has the scope that an operation requires."""
 
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from musterd.core.callers import Caller
 from musterd.core.errors import Forbidden
 from musterd.http.auth.principals import Principal
 from musterd.http.paths import path_identifier
@@ -19,6 +20,12 @@ def principal_of(request: Request) -> Principal:
     """The authenticated caller of a request."""
     principal: Principal = request.state.principal
     return principal
+
+
+def caller_of(request: Request) -> Caller:
+    """The caller of a request, as services see it. All callers that use the shared key are the same."""
+    caller: Caller = request.state.caller
+    return caller
 
 
 def guarded(handler: Handler, method: str, scope: str, parameter: str | None, *, lists: bool) -> Handler:

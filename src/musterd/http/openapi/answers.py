@@ -103,12 +103,12 @@ def header(name: str) -> Schema:
 
 def answer(description: str, schema: Schema | None = None, *headers: Schema) -> Schema:
     """One answer, with JSON of this schema or without a body."""
-    found: dict[str, Any] = {"description": description, "headers": {**_REQUEST_ID}}
-    for one in headers:
-        found["headers"].update(one)
+    entry: dict[str, Any] = {"description": description, "headers": {**_REQUEST_ID}}
+    for item in headers:
+        entry["headers"].update(item)
     if schema is not None:
-        found["content"] = {"application/json": {"schema": schema}}
-    return found
+        entry["content"] = {"application/json": {"schema": schema}}
+    return entry
 
 
 _ERRORS: Answers = {
@@ -132,11 +132,13 @@ _ERRORS: Answers = {
 
 
 def errors(*statuses: str, **descriptions: str) -> Answers:
-    """The error answers of these statuses; ``_404="Run not found"`` gives one its own words.
+    """The error answers of these statuses; ``_404="Run not found"`` sets the description of one.
 
-    :param statuses: beside 400 and 500, which everything answers; 413 stands for all that a body may be refused with.
+    :param statuses: in addition to 400 and 500, which every operation has; 413 includes all errors about a body.
     """
     named = {name.removeprefix("_"): words for name, words in descriptions.items()}
     of_body = ("408", "415", "503") if "413" in (*statuses, *named) else ()
-    found = {status: _ERRORS[status] for status in ("400", *statuses, *of_body, *named, "500")}
-    return {status: {**one, "description": named.get(status, one["description"])} for status, one in found.items()}
+    answers = {status: _ERRORS[status] for status in ("400", *statuses, *of_body, *named, "500")}
+    return {
+        status: {**entry, "description": named.get(status, entry["description"])} for status, entry in answers.items()
+    }

@@ -1,4 +1,4 @@
-"""What the document says of one operation, and the words to say it with."""
+"""One operation in the OpenAPI document, and functions that build its schemas."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,10 +10,10 @@ Answers = dict[str, Schema]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
-    """One operation as OpenAPI has it, but for path, method and id.
+    """One operation of the document, without its path, method and id.
 
-    :param answers: every status that it answers, each with what its answer holds.
-    :param is_open: whether it is answered without a key.
+    :param answers: its answers by status.
+    :param is_open: whether it needs no authentication.
     """
 
     tags: tuple[str, ...]
@@ -26,20 +26,20 @@ class Described:
 
     def as_openapi(self, operation_id: str) -> Schema:
         """The operation object."""
-        found: Schema = {
+        entry: Schema = {
             "tags": list(self.tags),
             "summary": self.summary,
             "description": self.description,
             "operationId": operation_id,
         }
         if self.parameters:
-            found["parameters"] = list(self.parameters)
+            entry["parameters"] = list(self.parameters)
         if self.body:
-            found["requestBody"] = self.body
-        found["responses"] = dict(sorted(self.answers.items()))
+            entry["requestBody"] = self.body
+        entry["responses"] = dict(sorted(self.answers.items()))
         if not self.is_open:
-            found["security"] = [{"HTTPBearer": []}]
-        return found
+            entry["security"] = [{"HTTPBearer": []}]
+        return entry
 
 
 def ref(name: str) -> Schema:
@@ -58,12 +58,12 @@ def many(items: Schema, description: str = "", **more: Any) -> Schema:
 
 
 def record(title: str, properties: Mapping[str, Schema], *, optional: Sequence[str] = (), **more: Any) -> Schema:
-    """An object of these keys, which are always there but for the ``optional`` ones; there may be further keys."""
+    """An object with these keys, all required except ``optional``. Further keys are allowed."""
     required = [name for name in properties if name not in optional]
-    found: Schema = {"title": title, "type": "object", "properties": dict(properties)}
+    schema: Schema = {"title": title, "type": "object", "properties": dict(properties)}
     if required:
-        found["required"] = required
-    return {**found, **more}
+        schema["required"] = required
+    return {**schema, **more}
 
 
 def _typed(kind: str, description: str, more: Mapping[str, Any]) -> Schema:

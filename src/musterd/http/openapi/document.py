@@ -18,14 +18,14 @@ changed. Every answer carries `X-Request-ID`.
 
 
 def _refusals(operation: Operation) -> Answers:
-    """How whoever may not call an operation is refused, and whoever calls too often."""
+    """The answers to callers that lack the scope or exceed a limit."""
     if operation.scope is OPEN:
         return {}
     words = f"The token has not the scope `{operation.scope}`"
     if operation.method != "GET":
         words += ", or the `Origin` may not write here"
-    found = errors(_403=words, _429="Too many requests, or too many runs wait", _503="The server cannot take it now")
-    return {status: found[status] for status in ("403", "429", "503")}
+    answers = errors(_403=words, _429="Too many requests, or too many runs wait", _503="The server cannot take it now")
+    return {status: answers[status] for status in ("403", "429", "503")}
 
 
 def document(operations: Iterable[Operation], *, title: str, version: str, root_path: str = "") -> Schema:

@@ -39,7 +39,7 @@ Chunk = Mapping[str, Any]
 Body = Mapping[str, Any]
 
 
-class Server(Protocol):
+class LocalServer(Protocol):
     """The part of ``xllamacpp.Server`` that is used here."""
 
     def handle_chat_completions(self, body: dict[str, Any], callback: Callable[[Any], bool]) -> object:
@@ -73,13 +73,13 @@ class Runtime:
     :param warm_up: requests that are answered once after loading, so that their prefixes are read in advance.
     """
 
-    def __init__(self, load: Callable[[], Server], warm_up: Sequence[tuple[str, Body]] = ()) -> None:
+    def __init__(self, load: Callable[[], LocalServer], warm_up: Sequence[tuple[str, Body]] = ()) -> None:
         self._load = load
         self._warm_up = warm_up
         self._threads = ThreadPoolExecutor(SLOTS, thread_name_prefix="musterd-local")
         self._slots = _Slots()
         self._lock = threading.Lock()
-        self._server: Future[Server] | None = None
+        self._server: Future[LocalServer] | None = None
 
     def start(self) -> None:
         """Start loading, unless it has started already. A failed load is retried."""
@@ -119,7 +119,7 @@ class Runtime:
         finally:
             ended.set()
 
-    async def _loaded(self) -> Server:
+    async def _loaded(self) -> LocalServer:
         self.start()
         loading = self._server
         assert loading is not None
@@ -131,7 +131,7 @@ class Runtime:
         except (OSError, RuntimeError, ValueError, MemoryError, ImportError) as error:
             raise ModelFailed("The local model cannot be loaded") from error
 
-    def _start(self) -> Server:
+    def _start(self) -> LocalServer:
         started = clock.monotonic()
         server = self._load()
         loaded = clock.monotonic()
@@ -145,7 +145,7 @@ class Runtime:
         return server
 
     def _generate(
-        self, server: Server, key: str, body: Body, put: Callable[[Chunk], None], ended: threading.Event
+        self, server: LocalServer, key: str, body: Body, put: Callable[[Chunk], None], ended: threading.Event
     ) -> None:
         """Answer one request in this thread. There are as many threads as slots, so a slot is always free."""
         if ended.is_set():
@@ -164,7 +164,7 @@ class Runtime:
                 self._slots.give_back(slot, key)
 
 
-def load_server(settings: Settings) -> Server:
+def load_server(settings: Settings) -> LocalServer:
     """Load the model from ``settings``. This blocks for seconds.
 
     :raises DeclarationError: its weights are missing or wrong.
@@ -180,7 +180,7 @@ def load_server(settings: Settings) -> Server:
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = _processors()
     parameters.cache_ram_mib = _CACHE_MIB
     parameters.hostnames, parameters.api_keys, parameters.ui = ["127.0.0.1"], [clock.new_secret()], False
-    server: Server = xllamacpp.Server(parameters)
+    server: LocalServer = xllamacpp.Server(parameters)
     return server
 
 

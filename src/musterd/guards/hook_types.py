@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from musterd.core import jsontext
-from musterd.declare.hooks import GIVEN
+from musterd.declare.hooks import HOOK_PARAMETERS
 from musterd.declare.run_context import RunContext
 
-__all__ = ["GIVEN", "RunContext", "RunInput", "RunOutput"]
+__all__ = ["HOOK_PARAMETERS", "RunContext", "RunInput", "RunOutput"]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,6 +1,6 @@
-"""The cursor of a session's stream: how far a reader has come in each of its runs, as one word.
+"""Cursors as text: of a session's stream, and of pages of runs.
 
-Opaque to clients: letters, digits, ``-`` and ``_``, so that no scanner finds a brace in it, and any process reads it.
+They are opaque to clients: letters, digits, ``-`` and ``_``. Clients that search a stream for braces find none in them.
 """
 
 import base64
@@ -8,6 +8,7 @@ import binascii
 
 from musterd.core import jsontext
 from musterd.core.errors import InvalidInput
+from musterd.core.records import RunRow
 from musterd.core.session_cursors import Cursor
 
 CURSOR_CHARACTERS = 256 * 1024
@@ -15,7 +16,7 @@ _WHOLE_LIMIT = 2**53
 
 
 def cursor_text(cursor: Cursor) -> str:
-    """The cursor as one word."""
+    """The text of a stream's cursor: how far its subscriber has read each run of the session."""
     text = jsontext.dumps([cursor.seq, dict(cursor.runs), cursor.session_created_at])
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
@@ -23,8 +24,8 @@ def cursor_text(cursor: Cursor) -> str:
 def parse_cursor(text: str, where: tuple[str, ...]) -> Cursor:
     """The cursor in ``text``.
 
-    :param where: where it stands, for the words of an error.
-    :raises InvalidInput: it is none of ours.
+    :param where: the parameter that contains it, for the error.
+    :raises InvalidInput: it is not such a cursor.
     """
     problem = InvalidInput.at(where, "cursor", "Input should be the id of an event of this session's stream")
     if len(text) > CURSOR_CHARACTERS:
@@ -46,3 +47,23 @@ def parse_cursor(text: str, where: tuple[str, ...]) -> Cursor:
 
 def _is_index(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and -1 <= value <= _WHOLE_LIMIT
+
+
+RunPosition = tuple[float, str]
+"""The acceptance and the id of the last run of a page."""
+
+
+def run_cursor(row: RunRow) -> str:
+    """The cursor of a page that ends with this run."""
+    return base64.urlsafe_b64encode(jsontext.dumps([row.created_at, row.run_id]).encode()).decode().rstrip("=")
+
+
+def parse_run_cursor(text: str) -> RunPosition | None:
+    """Where a page ended, as :func:`run_cursor` wrote it. None: ``text`` is not a cursor."""
+    try:
+        created_at, run_id = jsontext.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    if isinstance(created_at, float) and isinstance(run_id, str) and jsontext.is_storable(run_id):
+        return created_at, run_id
+    return None
