@@ -450,7 +450,7 @@ async def test_a_name_that_leads_inside_is_refused_at_each_delivery(
             await sent(webhooks)
             delivery = await only(works)
     assert (delivery.state, delivery.attempts, delivery.last_error) == ("pending", 1, NOT_REACHED)
-    assert reasons(lines) == ["The name leads into a private network, where webhooks may not go"]
+    assert reasons(lines) == ["The name points to a private network, which webhooks must not use"]
     assert asked == ["hooks.example"]
     assert receiver.taken == []
 
@@ -472,7 +472,7 @@ async def test_what_stands_in_the_way_is_for_the_operator_to_know(engines: Engin
         "a name inside, an unknown one, and one that does not listen"
     )
     assert words == [
-        "The name leads into a private network, where webhooks may not go",
+        "The name points to a private network, which webhooks must not use",
         "The name could not be resolved",
         "No connection could be made",
     ]
