@@ -64,7 +64,7 @@ async def load(
     """
     component = resources.component(run.component_kind, run.component_id)
     if component is None:
-        raise RuntimeError(f"{run.component_kind} {run.component_id} is not served here")
+        raise RuntimeError(f"{run.component_kind} {run.component_id} is not served by this process")
     await resources.models.load(component)
     emit = _emit_for(component, run, outbox)
     is_first = run.attempt == 1 and not is_resumed and run.forked_from is None
