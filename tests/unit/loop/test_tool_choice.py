@@ -65,7 +65,7 @@ async def test_nothing_is_forced_where_no_tool_is_there() -> None:
     ],
 )
 def test_an_object_that_names_no_tool_is_refused(choice: Any) -> None:
-    with pytest.raises(DeclarationError, match="'tool_choice' is a dict — give it"):
+    with pytest.raises(DeclarationError, match="'tool_choice' is a dict — use"):
         Agent(id="solo", tools=[look], tool_choice=choice)
 
 
