@@ -44,7 +44,7 @@ EXPIRED = Statement(
 )
 EXPIRES_AT = Statement("run_expires_at", "SELECT expires_at FROM runs WHERE run_id = :run_id")
 LIMIT = 100
-NOT_DECIDED_IN_TIME = "The run waited for a decision, and nobody made one in time."
+NOT_DECIDED_IN_TIME = "The run expired because no decision arrived in time."
 
 
 class DecisionStored(TransitionRefused):
