@@ -316,7 +316,7 @@ async def list_stats(memories: MemoryService, caller: Caller, query: StatsQuery)
     summary="Optimize User Memories",
     errors={
         404: "The user has no memories, or the database is not found",
-        409: "The user's memories have changed meanwhile",
+        409: "The user's memories have changed in the meantime",
     },
 )
 async def optimize_memories(
