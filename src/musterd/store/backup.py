@@ -100,8 +100,8 @@ def _copy(path: Path, part: Path) -> int:
         problems = [row[0] for row in copy.execute("PRAGMA integrity_check(3)")]
         if problems != ["ok"]:
             raise StartError(
-                f"{path}: the copy failed its integrity check ({problems[0]}) — the database is damaged: stop the server and restore "
-                "an earlier backup"
+                f"{path}: the copy failed its integrity check ({problems[0]}) — "
+                "the database is damaged; stop the server and restore an earlier backup"
             )
         (runs,) = copy.execute("SELECT count(*) FROM runs WHERE parent_id IS NULL").fetchone()
     return int(runs)
