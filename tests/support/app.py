@@ -1,4 +1,4 @@
-"""The house that the flow tests visit: teams and agents that do little, and a server of them on a file of its own."""
+"""The sample application of the flow tests: minimal teams and agents, and a server with its own database file."""
 
 import asyncio
 import contextlib

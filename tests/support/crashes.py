@@ -1,4 +1,4 @@
-"""Crashes at chosen moments, and what a reader of a recovered run relies on."""
+"""Simulates crashes at chosen points, and checks the guarantees for subscribers of a recovered run."""
 
 import asyncio
 import json

@@ -1,7 +1,7 @@
-"""Processes that drive a client of AgentOS, unmodified, where it is at home: asked and answering by lines of JSON.
+"""Runs unmodified AgentOS clients in processes of their own and controls them with lines of JSON.
 
-A driver reads ``{"id": n, "do": name, "args": [...], "with": {...}}`` and answers ``{"id": n, "event": …}`` for each
-event of a stream, then ``{"id": n, "result": …}`` or ``{"id": n, "error": {...}}``. It does several at once.
+A driver reads ``{"id": n, "do": name, "args": [...], "with": {...}}`` and writes ``{"id": n, "event": …}`` for each
+event of a stream, then ``{"id": n, "result": …}`` or ``{"id": n, "error": {...}}``. It handles several calls at once.
 """
 
 from __future__ import annotations

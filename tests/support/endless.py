@@ -1,4 +1,4 @@
-"""A server on loopback whose answer never comes to its end, in one of several ways."""
+"""A loopback server whose responses never end, in one of several ways."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""An engine in this process, without HTTP: on a database, with a model that the test holds."""
+"""An engine in the test process, without HTTP, with a database and a model that tests can block."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Several processes of the server on one database, SQLite or Postgres: some are killed, others come."""
+"""Several server processes on one SQLite or Postgres database, which tests kill and start."""
 
 import contextlib
 from collections.abc import Iterator

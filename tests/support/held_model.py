@@ -1,4 +1,4 @@
-"""The scripted model, which tells what it was asked and waits where a test holds it."""
+"""The scripted model, which records its conversations and which tests can block."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence

@@ -1,4 +1,4 @@
-"""A client of the server under test: starts runs, polls them, reads streams as strict and as careless clients do."""
+"""A client of the server under test. It starts and polls runs, and reads streams with strict and lenient parsers."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Every list of the wire with every combination of its filters and orders, and the statements that it reads by."""
+"""Every list of the API with every combination of filters and orders, and the SQL statements that they execute."""
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields

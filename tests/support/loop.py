@@ -1,4 +1,4 @@
-"""The loop without a database: steps in memory, and a model that says turn by turn what a test tells it."""
+"""The loop without a database: steps are kept in memory, and tests script the model turn by turn."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence

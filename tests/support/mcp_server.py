@@ -1,4 +1,4 @@
-"""A server of tools in a process of its own, over its pipes or over HTTP; it notes what it does in a folder.
+"""An MCP server in a process of its own, over pipes or over HTTP. It records its calls in a folder.
 
 server = MCPServer(command=[*PROGRAM, str(folder)])
 with HttpServer(folder) as http:

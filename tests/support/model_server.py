@@ -1,8 +1,8 @@
-"""A scripted model behind OpenAI's chat completions protocol, in a process of its own, as fast as it can be.
+"""A fast scripted model with OpenAI's chat completions protocol, in a process of its own.
 
-The last user message says what it answers, in the directives of :mod:`musterd.models.script`; any other is
-echoed. Beside the protocol it tells what it was asked: ``GET /count``, ``GET /open`` (calls that are not yet
-answered), ``GET /calls`` (when each came), ``POST /reset``.
+The directives of :mod:`musterd.models.script` in the last user message determine the answer; other messages are echoed.
+In addition to the protocol it reports its calls: ``GET /count``, ``GET /open`` (calls without an answer yet),
+``GET /calls`` (when each arrived), ``POST /reset``.
 
     with ModelServer() as server:
         os.environ["OPENAI_BASE_URL"] = server.base_url

@@ -1,4 +1,4 @@
-"""Requests that are nearly right: made from what the served document says of an operation, then broken, from a seed."""
+"""Generates almost valid requests from the OpenAPI document and then breaks them, reproducibly from a seed."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Processes of the server: they are killed, stopped and told to end."""
+"""Server processes that tests kill, suspend and stop."""
 
 import contextlib
 import os

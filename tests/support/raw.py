@@ -1,4 +1,4 @@
-"""A client that says on a connection what no client should."""
+"""A client that sends raw bytes, including malformed requests."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""A receiver of webhooks on loopback: it checks what it is sent, and answers as the test says."""
+"""A loopback receiver of webhooks, which verifies signatures and responds as the test specifies."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Real server processes: ``python -m musterd serve``, killed and started again on one database."""
+"""Real ``python -m musterd serve`` processes that are killed and restarted on one database."""
 
 import contextlib
 import http.client

@@ -1,8 +1,8 @@
-"""HTTP clients of the tests: whatever stream they read, careless clients must be able to read it too.
+"""HTTP clients of the tests, which also check that lenient clients can read every stream.
 
-Browser clients never parse server-sent events, they scan the text for balanced braces; others read each line that
-begins with ``data: ``. Every stream that a test reads, in this process, from loopback or from another process, is read
-both ways once more, as far as the test read it. Tests make their clients here, never from httpx2 itself.
+Browser clients scan the text for balanced braces instead of parsing server-sent events, and others read each line that
+begins with ``data: ``. Every stream that a test reads is read again in both ways, up to the point where the test
+stopped. Tests create their clients here and never with httpx2 directly.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Databases of older schemas."""
+"""Databases with older schemas."""
 
 import contextlib
 from collections.abc import Iterator

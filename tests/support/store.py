@@ -1,4 +1,4 @@
-"""Records for the store's tests: runs that ask to be accepted, attempts that write, and what stands in the tables."""
+"""Records for the tests of the store: new runs, attempts that write, and the contents of tables."""
 
 import json
 from collections.abc import Sequence

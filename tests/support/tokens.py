@@ -1,4 +1,4 @@
-"""Whoever signs tokens for the server under test: keys made once, and tokens as right or as wrong as asked."""
+"""Signs tokens for the server under test, with keys that are generated once. Tokens can be valid or invalid."""
 
 import base64
 import functools

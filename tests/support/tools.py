@@ -1,4 +1,4 @@
-"""What teams and agents of several houses call and answer."""
+"""Tools and answers that several test applications share."""
 
 from pydantic import BaseModel
 
