@@ -24,11 +24,11 @@ PATIENCE_SECONDS = 30.0
 
 @dataclass
 class ClientFailed(Exception):
-    """What the client raised.
+    """An exception that the client raised.
 
     :param kind: the name of its exception.
-    :param status: the HTTP status, where there was one.
-    :param body: the answer's JSON, where there was one.
+    :param status: the HTTP status, if there was one.
+    :param body: the answer's JSON, if there was one.
     """
 
     kind: str
@@ -42,7 +42,7 @@ class ClientFailed(Exception):
 
 @dataclass
 class Asked:
-    """A call that the client is at."""
+    """A call in progress."""
 
     name: str
     answers: queue.Queue[dict[str, Any]] = field(default_factory=queue.Queue)
@@ -68,17 +68,17 @@ class Asked:
         raise AssertionError(f"{self.name}: ended without {name}: {self.events}")
 
     def result(self) -> Any:
-        """What the call gives; the events of a stream as a list."""
+        """The result of the call; for a stream, the list of its events."""
         while "event" in (answer := self._next()):
             pass
         return self.events if answer.get("is_stream") else answer["result"]
 
 
 class Driver:
-    """A process with a client in it.
+    """A process that contains a client.
 
-    Calls read as those of the client: ``driver.run_team("demo-team", "hello")``. One that is to go on while the test
-    does something else begins with ``driver.begin("run_team_stream", "demo-team", "hello")``.
+    Calls look like those of the client: ``driver.run_team("demo-team", "hello")``. A call that continues while the test
+    does something else is started with ``driver.begin("run_team_stream", "demo-team", "hello")``.
     """
 
     def __init__(self, words: Sequence[str | Path], folder: Path, environment: Mapping[str, str]) -> None:
@@ -110,7 +110,7 @@ class Driver:
             asked.answers.put({"error": {"kind": "Ended", "words": words}})
 
     def begin(self, name: str, *args: Any, **given: Any) -> Asked:
-        """Ask the client to do something, and go on."""
+        """Start a call without waiting for its result."""
         assert not self._ended, self._ended
         number = next(self._numbers)
         asked = self._asked[number] = Asked(name)
@@ -120,7 +120,7 @@ class Driver:
         return asked
 
     def ask(self, name: str, *args: Any, **given: Any) -> Any:
-        """Ask the client to do something, and wait for what comes of it."""
+        """Make a call and wait for its result."""
         return self.begin(name, *args, **given).result()
 
     def __getattr__(self, name: str) -> Any:

@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 30.0
 
 
 class Works:
-    """An engine with all that stands around it in a server, spoken to by its use cases."""
+    """An engine with the services that surround it in a server."""
 
     def __init__(self, registry: Registry, settings: Settings, model: HeldModel) -> None:
         self.server = Server(registry, settings, FEATURES)
@@ -56,13 +56,13 @@ class Works:
         return await self.runs.start(self.component(of), asked, NOBODY)
 
     async def end_of(self, run_id: str, *, of: str = "") -> RunView:
-        """The run once it has ended."""
+        """The run after it has finished."""
         found = await self.runs.settled_view(self.component(of), run_id, None, NOBODY, PATIENCE_SECONDS)
         assert found.row.state.is_settled, f"{run_id} is {found.row.state} after {PATIENCE_SECONDS} s"
         return found
 
     async def run(self, message: str, run_id: str = "", session: str | None = "s1", **wanted: Any) -> RunView:
-        """Accept a run and wait for its end."""
+        """Accept a run and wait until it has finished."""
         accepted = await self.start(message, run_id, session, **wanted)
         return await self.end_of(accepted.run.run_id, of=wanted.get("of", ""))
 
@@ -71,7 +71,7 @@ class Works:
         return (await self.runs.cancel(self.component(of), run_id, NOBODY)).view.row
 
     async def ask_to_cancel(self, run_id: str) -> None:
-        """Store a cancel and tell of it, and do not wait until the run has stopped."""
+        """Store and announce a cancel without waiting until the run has stopped."""
         now = clock.now()
         done = await self.database.write(lambda tx: cancels.request(tx, run_id, "client", now))
         assert done is not None
@@ -82,7 +82,7 @@ class Works:
         return await self.records.events(run_id)
 
     async def told(self, run_id: str, is_it: Callable[[Event], bool]) -> int:
-        """Wait until an event like this is stored; its index."""
+        """Wait until a matching event is stored, and return its index."""
         reading = self.runs.subscribe(run_id)
         try:
             async for flush in reading.stored():
@@ -99,13 +99,13 @@ class Works:
         raise AssertionError(f"nothing like it was told of {run_id}")
 
     async def stored_so_far(self) -> None:
-        """Let a window that is due be stored."""
+        """Flush the window that is due."""
         for _ in range(3):  # its timer, its task, its transaction
             await asyncio.wait([asyncio.ensure_future(_no_work())])
         await self.written()
 
     async def written(self) -> None:
-        """Wait until all that was handed in is stored, and known to whoever handed it in."""
+        """Wait until all writes are stored and their callers have been notified."""
         await self.database.write(_nothing)  # SQLite writes in turn
         if isinstance(self.database, PostgresDatabase):
             while self.database._writing:
@@ -113,7 +113,7 @@ class Works:
 
     @contextlib.asynccontextmanager
     async def writes_held(self) -> AsyncIterator[None]:
-        """Let every write wait, and no read, as long as this lasts."""
+        """Block writes, but not reads, inside this context."""
         connection = self.database.thread_connection()
         is_postgres = isinstance(self.database, PostgresDatabase)
         begin = ["BEGIN", "LOCK TABLE runs IN EXCLUSIVE MODE"] if is_postgres else ["BEGIN IMMEDIATE"]
@@ -130,11 +130,11 @@ class Works:
             connection.close()
 
     async def kill(self) -> None:
-        """Cut every attempt off where it is: nothing more of it is stored."""
+        """Interrupt every attempt; nothing more of it is stored."""
         await cut_off(self.engine)
 
     async def idle(self) -> None:
-        """Wait until nothing is driven, claimed or removed any more; every slot is free then."""
+        """Wait until no run is driven, claimed or removed; then every slot is free."""
         engine = self.engine
         await self.written()
         while engine._live or engine._slots.reserved or engine._tasks:
@@ -153,7 +153,7 @@ async def _no_work() -> None:
 
 
 async def cut_off(engine: Worker) -> None:
-    """End every attempt of an engine where it is, as a crash does: what is not stored by now never is."""
+    """End every attempt of an engine immediately, like a crash: nothing more is stored."""
     tasks = [live.task for live in engine._live.values()]
     for live in list(engine._live.values()):
         live.attempt._outbox.close()
@@ -163,7 +163,7 @@ async def cut_off(engine: Worker) -> None:
 
 
 async def read_all(reading: RunSubscription, is_new: bool = True) -> list[tuple[int, Event]]:
-    """Everything that a reader is shown until the root's end, each event with its index."""
+    """All events that a subscriber receives until the root run finishes, each with its index."""
     found: list[tuple[int, Event]] = []
     if not is_new:
         async for flush in reading.stored():
@@ -189,7 +189,7 @@ def works_on(
     model: HeldModel | None = None,
     **settings: Any,
 ) -> Works:
-    """An engine on the database ``url``, not started."""
+    """An engine with the database ``url``, not started."""
     registry = Registry.of(agents=list(agents), teams=list(teams))
     quick: dict[str, Any] = {"model_retry_seconds": 0, "delta_seconds": 0.005, "drain_seconds": 0}
     given = Settings(**{"db": url, **quick, **settings})

@@ -16,7 +16,7 @@ IMPORTED = ["musterd.cli.serve", "musterd.cli.worker", "musterd.app", "musterd.s
 
 
 class Forked:
-    """One of them, spoken to as to a :class:`subprocess.Popen`."""
+    """A forked process with the interface of :class:`subprocess.Popen`."""
 
     def __init__(self, words: list[str], environment: dict[str, str], log: Path) -> None:
         context = multiprocessing.get_context("forkserver")
@@ -50,7 +50,7 @@ class Forked:
             os.kill(self.pid, number)
 
     def terminate(self) -> None:
-        """Tell it to stop."""
+        """Ask it to stop."""
         self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:

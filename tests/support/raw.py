@@ -19,7 +19,7 @@ class Line:
         self._writer = writer
 
     async def say(self, data: bytes, *, is_open: bool = False) -> None:
-        """Send these bytes; a server that has gone meanwhile is no error, unless the connection has to be open."""
+        """Send these bytes; a server that has disconnected is an error only if the connection must be open."""
         self._writer.write(data)
         try:
             await self._writer.drain()
@@ -28,17 +28,17 @@ class Line:
                 raise
 
     async def answer(self) -> bytes:
-        """The next answer, by its told length."""
+        """The next response, by its declared length."""
         head = await self._reader.readuntil(b"\r\n\r\n")
         told = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
         return head + (await self._reader.readexactly(int(told[0].split(b":")[1])) if told else b"")
 
     async def piece(self) -> bytes:
-        """What has come, or what comes next."""
+        """The received bytes, or the next ones."""
         return await self._reader.read(65536)
 
     async def rest(self) -> bytes:
-        """All that comes until the server closes the connection."""
+        """Everything that arrives until the server closes the connection."""
         found = bytearray()
         async with asyncio.timeout(PATIENCE_SECONDS):
             with contextlib.suppress(ConnectionError):
@@ -49,7 +49,7 @@ class Line:
 
 @contextlib.asynccontextmanager
 async def line_to(house: House, **options: Any) -> AsyncIterator[Line]:
-    """A connection of its own to a server on loopback."""
+    """A new connection to a loopback server."""
     url = house.http.base_url
     reader, writer = await asyncio.open_connection(url.host, url.port, **options)
     try:
@@ -61,12 +61,12 @@ async def line_to(house: House, **options: Any) -> AsyncIterator[Line]:
 
 
 async def told(house: House, data: bytes) -> bytes:
-    """What the server says to these bytes until it closes the connection."""
+    """The server's response to these bytes, until it closes the connection."""
     async with line_to(house) as line:
         await line.say(data)
         return await line.rest()
 
 
 def status_of(answer: bytes) -> int:
-    """The status of the first answer in these bytes; 0 where there is none."""
+    """The status of the first answer in these bytes; 0 if there is none."""
     return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.1 ") else 0

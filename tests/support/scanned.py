@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def check(text: str) -> None:
-    """Read the whole frames of a stream as careless clients do.
+    """Read the complete frames of a stream like lenient clients.
 
     :raises AssertionError: one of them would lose an event, or all of them.
     """
@@ -38,9 +38,9 @@ def check(text: str) -> None:
 
 
 class _Read:
-    """What was read of a stream so far.
+    """The part of a stream that was read.
 
-    :param encoding: what the server has made of it on the way.
+    :param encoding: the content encoding of the response.
     """
 
     def __init__(self, encoding: str) -> None:
@@ -116,14 +116,14 @@ def _scan_later_sync(response: httpx2.Response) -> None:
 
 
 class AsyncClient(httpx2.AsyncClient):
-    """A client whose streams are read as careless clients read them."""
+    """A client whose streams are also read like lenient clients read them."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given, event_hooks={"response": [_scan_later]})
 
 
 class Client(httpx2.Client):
-    """A client whose streams are read as careless clients read them."""
+    """A client whose streams are also read like lenient clients read them."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given, event_hooks={"response": [_scan_later_sync]})

@@ -11,7 +11,7 @@ from musterd.store.upgrade import upgrade_to
 
 @contextlib.contextmanager
 def made_at(path: Path, revision: str) -> Iterator[Connection]:
-    """A SQLite file as programs of a revision left it."""
+    """A SQLite file with the schema of a revision."""
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
         upgrade_to(connection, revision)
