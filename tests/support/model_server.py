@@ -213,7 +213,7 @@ class Connection(asyncio.Protocol):
             self.tally.open -= 1
 
     def hang_up_on_failure(self, answering: asyncio.Task[None]) -> None:
-        """Fail the requests that wait for an answer that failed here."""
+        """Close the connection if the answer failed."""
         failure = None if answering.cancelled() else answering.exception()
         if failure is not None:
             asyncio.get_running_loop().call_exception_handler({"message": "no answer", "exception": failure})
